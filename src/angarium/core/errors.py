@@ -1,0 +1,103 @@
+"""Every error that Angarium raises on purpose, as one tree.
+
+The class docstring is the default message, `code` is stable and public. How an error looks on the
+wire is decided by one table per API (`api/errors.py`), never here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class AngariumError(Exception):
+    """Something went wrong."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, detail: str | None = None, *, code: str | None = None) -> None:
+        self.detail = detail or (type(self).__doc__ or "").strip()
+        self.wire_code = code or type(self).code
+        super().__init__(self.detail)
+
+
+class BadRequest(AngariumError):
+    """The request cannot be carried out as it stands."""
+
+    code = "bad_request"
+
+
+class NotAuthenticated(AngariumError):
+    """Invalid token"""
+
+    code = "authentication_failed"
+
+
+class NotAllowed(AngariumError):
+    """You do not have permission to perform this action."""
+
+    code = "insufficient access"
+
+
+class NotFound(AngariumError):
+    """Entity not found"""
+
+    code = "not_found"
+
+
+class Conflict(AngariumError):
+    """A conflict has occurred"""
+
+    code = "conflict"
+
+
+class TooLarge(AngariumError):
+    """The request body is too large."""
+
+    code = "payload_too_large"
+
+
+class Overloaded(AngariumError):
+    """The server has more work than it can take right now; try again shortly."""
+
+    code = "overloaded"
+
+    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with one field: where (`("body", "url")`), in words, and the kind of fault."""
+
+    loc: tuple[str | int, ...]
+    msg: str
+    type: str = "value_error"
+
+
+class Invalid(AngariumError):
+    """Some fields are not valid."""
+
+    code = "validation"
+
+    def __init__(self, *faults: Fault) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, f.loc))}: {f.msg}" for f in faults))
+        self.faults = faults
+
+    @classmethod
+    def field(cls, name: str, msg: str, *, where: str = "body") -> Invalid:
+        """One field is wrong; `name` may be dotted for nested fields."""
+        return cls(Fault((where, *name.split(".")), msg))
+
+
+class SettingsError(AngariumError):
+    """The settings are not usable."""
+
+    code = "settings"
+
+
+class StoreUnavailable(AngariumError):
+    """The database does not answer; nothing was stored."""
+
+    code = "store_unavailable"

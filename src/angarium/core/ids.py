@@ -1,0 +1,81 @@
+"""Identifiers: UUIDv7 inside, prefixed and sortable text outside.
+
+The text form is the prefix and 27 base62 digits (`msg_0ujsswThIGTUYm2K8FjOOfXtY1K`), the shape that
+Svix's clients know. The number behind the digits is the UUID shifted left by 32 bits, so that the
+digits sort exactly as the UUIDs do and fill all 27 places. Sorting by id is sorting by time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+from uuid import UUID
+
+ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+DIGITS: Final = 27
+_PAIRS: Final = [a + b for a in ALPHABET for b in ALPHABET]
+_VALUE: Final = {c: i for i, c in enumerate(ALPHABET)}
+_TEXT: Final = re.compile(r"[0-9A-Za-z]{27}")
+_CHUNK: Final = 62**8
+
+APPLICATION: Final = "app_"
+ENDPOINT: Final = "ep_"
+MESSAGE: Final = "msg_"
+ATTEMPT: Final = "atmpt_"
+TASK: Final = "qtask_"
+ORGANIZATION: Final = "org_"
+
+
+def new(now: float, entropy: bytes) -> UUID:
+    """A UUIDv7 (RFC 9562, 5.7) for `now` (epoch seconds); `entropy` is 8 random bytes or more.
+
+    The 12 bits after the milliseconds hold the fraction of the millisecond, so that ids made by one
+    process within the same millisecond still sort by time (RFC 9562, 6.2, method 3).
+    """
+    micros = int(now * 1_000_000)
+    millis, rest = divmod(micros, 1000)
+    tail = int.from_bytes(entropy[:8], "big") & ((1 << 62) - 1)
+    return UUID(int=(millis << 80) | (0x7 << 76) | ((rest * 4096 // 1000) << 64) | (0b10 << 62) | tail)
+
+
+def created_at(uuid: UUID) -> float:
+    """Epoch seconds at which the id was made, to the millisecond."""
+    return (uuid.int >> 80) / 1000
+
+
+def lowest(at: float) -> UUID:
+    """The smallest id that any message of the time `at` (epoch seconds) can have."""
+    return UUID(int=max(0, min(int(at * 1000), (1 << 48) - 1)) << 80)
+
+
+def highest(at: float) -> UUID:
+    """The greatest id that any message of the time `at` (epoch seconds) can have."""
+    return UUID(int=(max(0, min(int(at * 1000), (1 << 48) - 1)) << 80) | ((1 << 80) - 1))
+
+
+def text(prefix: str, uuid: UUID) -> str:
+    """The public form, e.g. `text(MESSAGE, uuid)`."""
+    number = uuid.int << 32
+    pairs = _PAIRS
+    digits: list[str] = []
+    while number:
+        number, chunk = divmod(number, _CHUNK)
+        a, b = divmod(chunk, 62**4)
+        digits.append(pairs[a // 3844] + pairs[a % 3844] + pairs[b // 3844] + pairs[b % 3844])
+    digits.reverse()
+    return prefix + "".join(digits).zfill(DIGITS)[-DIGITS:]
+
+
+def parse(prefix: str, value: str) -> UUID | None:
+    """The UUID behind a public id, or None when `value` is not an id with this prefix."""
+    if not value.startswith(prefix):
+        return None
+    digits = value[len(prefix) :]
+    if _TEXT.fullmatch(digits) is None:
+        return None
+    number = 0
+    for digit in digits:
+        number = number * 62 + _VALUE[digit]
+    if number & 0xFFFFFFFF or number >> 160:
+        return None
+    return UUID(int=number >> 32)

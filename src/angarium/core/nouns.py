@@ -1,0 +1,136 @@
+"""The nouns of the glossary as frozen values. Times are aware UTC datetimes unless a name says otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class State(IntEnum):
+    """State of a delivery; the numbers are Svix's message statuses, and what the database holds."""
+
+    DELIVERED = 0
+    PENDING = 1
+    EXHAUSTED = 2
+    CANCELED = 4
+
+
+class AttemptStatus(IntEnum):
+    """What one attempt came to."""
+
+    SUCCESS = 0
+    FAIL = 2
+
+
+class DisabledReason(StrEnum):
+    """Why an endpoint gets nothing."""
+
+    MANUAL = "manual"
+    FAILING = "failing"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    id: UUID
+    org_id: str
+    uid: str | None
+    name: str
+    rate_limit: int | None  # deliveries a second, for endpoints without their own
+    metadata: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class EventType:
+    org_id: str
+    name: str
+    description: str
+    schemas: dict[str, Any] | None  # version -> JSON Schema
+    archived: bool
+    deprecated: bool
+    feature_flags: tuple[str, ...]
+    group_name: str | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SigningKey:
+    """One secret of an endpoint, in its text form (`whsec_…` or `whsk_…`).
+
+    `expires_at` (epoch seconds) is None for the current key; an old key signs until it expires.
+    """
+
+    secret: str = field(repr=False)
+    expires_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    id: UUID
+    app_id: UUID
+    org_id: str
+    uid: str | None
+    url: str
+    description: str
+    version: int
+    rate_limit: int | None  # deliveries a second; None: the application's
+    event_types: tuple[str, ...] | None  # exact names and wildcards; None: every type
+    channels: tuple[str, ...] | None
+    metadata: dict[str, str]
+    headers: dict[str, str] = field(repr=False)  # sent with each request; values may be credentials
+    keys: tuple[SigningKey, ...] = field(repr=False)  # current first
+    fifo: bool  # first-in-first-out order
+    shard: int
+    disabled_at: datetime | None
+    disabled_reason: str | None
+    revision: int  # grows with every change that matters to sending
+    created_at: datetime
+    updated_at: datetime
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    id: UUID
+    app_id: UUID
+    event_id: str | None  # the operator's own id, unique in the application
+    event_type: str
+    payload: bytes | None  # the exact bytes sent; None once expired or expunged
+    channels: tuple[str, ...]
+    tags: tuple[str, ...]
+    expires_at: datetime  # when the payload is forgotten
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    app_id: UUID
+    endpoint_id: UUID
+    message_id: UUID
+    state: State
+    failures: int  # failed scheduled attempts: the index into the schedule
+    due_at: datetime | None  # when the next attempt is owed
+    manual_at: datetime | None  # a manual attempt was asked for at this time and is still owed
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    id: UUID
+    app_id: UUID
+    message_id: UUID
+    endpoint_id: UUID
+    manual: bool
+    status: AttemptStatus
+    status_code: int  # 0: no HTTP answer
+    error_code: str | None  # stable kind of failure, see core/outcome.py
+    error: str | None  # the same in words for a human
+    response: bytes | None  # first bytes of the answer's body
+    duration_ms: int
+    url: str
+    created_at: datetime
