@@ -1,0 +1,52 @@
+"""When the next attempt is due: a row of delays, each counted from the failure of the attempt before it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+")
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
+MAX_DELAY: Final = 30 * 86400.0
+MAX_ATTEMPTS: Final = 100
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `200ms`, `5s`, `1h30m` or `5d`. Raises ValueError in words."""
+    text = text.strip()
+    if _DURATION.fullmatch(text) is None:
+        raise ValueError(f"{text!r} is not a duration; write a number and ms, s, m, h or d, such as 30s or 1h30m")
+    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+
+
+def parse_schedule(text: str) -> tuple[float, ...]:
+    """Seconds of the delays of `5s,5m,30m`; the empty text means a single attempt. Raises ValueError."""
+    delays = tuple(parse_duration(part) for part in text.split(",")) if text.strip() else ()
+    if len(delays) >= MAX_ATTEMPTS:
+        raise ValueError(f"a schedule has at most {MAX_ATTEMPTS - 1} delays")
+    if any(delay > MAX_DELAY for delay in delays):
+        raise ValueError("a delay is at most 30 days")
+    return delays
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """The delays (seconds) after the first, second, … failed attempt; one attempt more than delays.
+
+    `jitter` is the largest fraction added to a delay, so that many deliveries that failed together do not
+    return together. It never shortens a delay: no attempt comes earlier than documented.
+    """
+
+    delays: tuple[float, ...]
+    jitter: float = 0.0
+
+    def delay(self, failures: int, chance: float) -> float | None:
+        """Seconds from the `failures`-th failed attempt to the next; None: that was the last.
+
+        `chance` is a random number in [0, 1).
+        """
+        if not 1 <= failures <= len(self.delays):
+            return None
+        return self.delays[failures - 1] * (1 + self.jitter * chance)
