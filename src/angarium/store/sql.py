@@ -7,4 +7,6 @@ from typing import Any
 
 import aiosql
 
-queries: Any = aiosql.from_path(Path(__file__).parent / "queries", "asyncpg")
+queries: Any = aiosql.from_path(
+    Path(__file__).parent / "queries", "asyncpg", mandatory_parameters=False
+)
