@@ -163,3 +163,12 @@ create table background_task (
 
 -- tasks to go on with
 create index background_task_running on background_task (id) where status = 'running';
+
+-- application tokens that were logged out, by hash, until they expire by themselves
+create table revoked_token (
+    digest bytea primary key,
+    expires_at timestamptz not null
+);
+
+-- finds tokens to forget
+create index revoked_token_expiry on revoked_token (expires_at);
