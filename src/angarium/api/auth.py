@@ -1,0 +1,130 @@
+"""Who is calling: bearer tokens as FastAPI dependencies, and `caller_of` for plain Starlette routes.
+
+An organization token may do everything in its organization. An application token gets 403 where only an
+organization may go, and 404 for every application but its own, so that it cannot tell which exist.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Path, Security
+from fastapi.security import HTTPBearer
+from starlette.requests import Request
+
+from angarium.core import ids
+from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
+from angarium.core.nouns import Application
+from angarium.service.services import Services
+from angarium.service.token import Capability, Claims
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The holder of a token. `app_id` is None for an organization."""
+
+    org_id: str
+    app_id: UUID | None
+    feature_flags: frozenset[str]
+    capabilities: frozenset[Capability]
+    session_id: str | None
+    claims: Claims
+
+    def require(self, capability: Capability) -> None:
+        """Raises NotAllowed when the token does not carry the capability."""
+        if capability not in self.capabilities:
+            raise NotAllowed()
+
+    def require_organization(self) -> None:
+        """Raises NotAllowed for an application token."""
+        if self.app_id is not None:
+            raise NotAllowed()
+
+
+def services_of(request: Request) -> Services:
+    """The use cases behind this server."""
+    services: Services = request.app.state.services
+    return services
+
+
+async def caller_of(request: Request) -> Caller:
+    """Verify the request's token, once per request. Raises NotAuthenticated.
+
+    Without an application token nothing is awaited, so the intake route stays thin.
+    """
+    known = request.scope.get("angarium.caller")
+    if isinstance(known, Caller):
+        return known
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated()
+    tokens = services_of(request).token
+    claims = tokens.verify(token)
+    if claims.app_id is not None:
+        await tokens.check_live(claims)
+    caller = Caller(
+        claims.org_id, claims.app_id, claims.feature_flags, claims.capabilities, claims.session_id, claims
+    )
+    request.scope["angarium.caller"] = caller
+    return caller
+
+
+async def application_of(services: Services, caller: Caller, ref: str) -> Application:
+    """The application `ref` if the caller may see it. Raises NotFound when it is missing or another's."""
+    application = await services.application.find(caller.org_id, ref)
+    if caller.app_id is not None and caller.app_id != application.id:
+        raise NotFound()
+    return application
+
+
+# describes the scheme in the OpenAPI document; `caller_of` does the work
+_bearer = HTTPBearer(auto_error=False, description="An organization or application token.")
+
+
+async def _any(request: Request, _: object = Security(_bearer)) -> Caller:
+    caller = await caller_of(request)
+    caller.require(Capability.VIEW)
+    return caller
+
+
+async def _organization(request: Request, _: object = Security(_bearer)) -> Caller:
+    caller = await caller_of(request)
+    caller.require_organization()
+    return caller
+
+
+AnyCaller = Annotated[Caller, Depends(_any)]
+OrgCaller = Annotated[Caller, Depends(_organization)]
+ServicesOf = Annotated[Services, Depends(services_of)]
+AppRef = Annotated[str, Path(alias="app_id", description="Id or uid of the application.")]
+
+
+async def _application(services: ServicesOf, caller: AnyCaller, app_id: AppRef) -> Application:
+    return await application_of(services, caller, app_id)
+
+
+async def _application_of_organization(services: ServicesOf, caller: OrgCaller, app_id: AppRef) -> Application:
+    return await application_of(services, caller, app_id)
+
+
+# the application of the path parameter `app_id`, for whoever may see it / for the organization only
+AppOf = Annotated[Application, Depends(_application)]
+OrgAppOf = Annotated[Application, Depends(_application_of_organization)]
+
+
+class Requires:
+    """Dependency for `dependencies=[Depends(Requires(Capability.…))]`: the token must carry it."""
+
+    def __init__(self, capability: Capability) -> None:
+        self._capability = capability
+
+    async def __call__(self, caller: AnyCaller) -> None:
+        caller.require(self._capability)
+
+
+def application_id(application: Application) -> str:
+    """The public id of an application."""
+    return ids.text(ids.APPLICATION, application.id)

@@ -1,0 +1,107 @@
+"""Request bodies: read within the limit, parsed strictly, whatever Content-Type says.
+
+`Wire` is the base of every body model; `WireRoute` is the route class of every native router
+(`APIRouter(route_class=WireRoute)`): it reads and parses the body, and keeps idempotency keys.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, NoReturn
+
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from angarium.api.idempotency import once
+from angarium.core.errors import Fault, Invalid
+
+
+class Wire(BaseModel):
+    """A body: camelCase outside, unknown fields ignored."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
+    )
+
+    def given(self, field: str) -> bool:
+        """Whether the caller sent the field at all (null counts)."""
+        return field in self.model_fields_set
+
+
+def _refuse(msg: str, *loc: str | int, kind: str = "value_error.jsondecode") -> NoReturn:
+    raise Invalid(Fault(("body", *loc), msg, kind))
+
+
+def _no_constant(name: str) -> NoReturn:
+    _refuse(f"{name} is not JSON")
+
+
+def parse_json(data: bytes) -> Any:
+    """The value of a JSON text. Raises Invalid, also for text that PostgreSQL cannot hold."""
+    try:
+        value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+    except json.JSONDecodeError as error:
+        _refuse(f"JSON decode error: {error.msg}", error.pos)
+    except UnicodeDecodeError:
+        _refuse("The body is not UTF-8.")
+    except ValueError:
+        _refuse("The body has a number with too many digits.")
+    except RecursionError:
+        _refuse("The body is nested too deeply.")
+    # only escapes can bring a NUL or half of a surrogate pair in
+    lowered = data.lower()
+    if b"\\u0000" in lowered or b"\\ud" in lowered:
+        refuse_unstorable(value)
+    return value
+
+
+def refuse_unstorable(value: Any) -> None:
+    """Raises Invalid when a text inside has a NUL character or half of a surrogate pair."""
+    pending: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
+    while pending:
+        item, loc = pending.pop()
+        if isinstance(item, dict):
+            for name, inner in item.items():
+                pending += [(name, loc), (inner, (*loc, name))]
+        elif isinstance(item, list):
+            pending += [(inner, (*loc, index)) for index, inner in enumerate(item)]
+        elif isinstance(item, str) and not is_storable(item):
+            # the place may hold the fault itself, which JSON could not carry back
+            place = [part if isinstance(part, int) or is_storable(part) else "?" for part in loc]
+            _refuse("Text must not contain NUL characters or unpaired surrogates.", *place, kind="value_error")
+
+
+def is_storable(text: str) -> bool:
+    """Whether PostgreSQL can hold the text: no NUL, no half surrogate pair."""
+    return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
+
+
+class WireRoute(APIRoute):
+    """Parses the body before FastAPI does, so that Content-Type does not matter and limits hold."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+        reads_body = self.body_field is not None
+
+        async def parsed(request: Request) -> Response:
+            if reads_body:
+                data = await request.body()
+                if data.strip():
+                    request._json = parse_json(data)
+                    _declare_json(request)
+            return await inner(request)
+
+        async def handler(request: Request) -> Response:
+            return await once(request, parsed)
+
+        return handler
+
+
+def _declare_json(request: Request) -> None:
+    headers = [(k, v) for k, v in request.scope["headers"] if k != b"content-type"]
+    request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
+    request.__dict__.pop("_headers", None)

@@ -1,0 +1,103 @@
+"""How errors look on the wire: `{"code", "detail"}`, or for 422 `{"detail": [{"loc", "msg", "type"}]}`.
+
+One table maps the tree of core/errors.py to status codes. Whatever is not in the tree becomes a 500 that
+says nothing about the inside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from angarium.core import errors
+from angarium.core.errors import AngariumError, Fault, Invalid
+
+STATUS: Final[Mapping[type[AngariumError], int]] = {
+    errors.BadRequest: 400,
+    errors.NotAuthenticated: 401,
+    errors.NotAllowed: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.TooLarge: 413,
+    errors.Invalid: 422,
+    errors.Overloaded: 503,
+    errors.StoreUnavailable: 503,
+}
+
+
+def status_of(error: AngariumError) -> int:
+    """The HTTP status of an error; 500 for what has no place in the table."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def body_of(error: AngariumError) -> dict[str, Any]:
+    """The JSON body of an error."""
+    if isinstance(error, Invalid):
+        return {"detail": [fault_of(fault) for fault in error.faults]}
+    if isinstance(error, errors.StoreUnavailable):
+        # the detail of this one names hosts and databases
+        return {"code": error.wire_code, "detail": errors.StoreUnavailable().detail}
+    return {"code": error.wire_code, "detail": error.detail}
+
+
+def fault_of(fault: Fault) -> dict[str, Any]:
+    return {"loc": list(fault.loc), "msg": fault.msg, "type": fault.type}
+
+
+def answer(error: AngariumError) -> Response:
+    """The whole answer to an error; for routes that answer several errors at once too."""
+    status = status_of(error)
+    headers: dict[str, str] = {}
+    if isinstance(error, errors.Overloaded):
+        headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
+    elif status == 503:
+        headers["retry-after"] = "1"
+    elif status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(body_of(error), status, headers)
+
+
+async def _angarium(_: Request, error: Exception) -> Response:
+    assert isinstance(error, AngariumError)
+    return answer(error)
+
+
+async def _validation(_: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    return JSONResponse({"detail": [_pydantic(one) for one in error.errors()]}, 422)
+
+
+def _pydantic(error: Mapping[str, Any]) -> dict[str, Any]:
+    kind = {"missing": "value_error.missing", "json_invalid": "value_error.jsondecode"}.get(error["type"], "value_error")
+    msg = str(error["msg"]).removeprefix("Value error, ")
+    # the place of a union's branch is ours, not the caller's
+    loc = [part if isinstance(part, int) else str(part) for part in error["loc"]]
+    return {"loc": loc, "msg": msg, "type": kind}
+
+
+async def _http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return JSONResponse({"code": "not_found", "detail": "There is nothing at this path."}, 404)
+    code = HTTPStatus(error.status_code).name.lower()
+    return JSONResponse({"code": code, "detail": error.detail}, error.status_code, error.headers)
+
+
+async def _unexpected(_: Request, __: Exception) -> Response:
+    return JSONResponse({"code": "internal_error", "detail": "Something went wrong on our side."}, 500)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error in these shapes."""
+    app.add_exception_handler(AngariumError, _angarium)
+    app.add_exception_handler(RequestValidationError, _validation)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)

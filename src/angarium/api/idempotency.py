@@ -1,0 +1,52 @@
+"""`Idempotency-Key`: the same POST again gets the first answer, whatever its body says.
+
+Only answers with a 2xx status are remembered. Message create keeps its key in the intake statement itself
+and takes only `key_of` from here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from angarium.api.auth import caller_of, services_of
+
+MAX_KEY: Final = 1024
+HEADER: Final = "idempotency-key"
+
+
+def key_of(request: Request) -> bytes | None:
+    """32 bytes that stand for caller, key, method and path; None when the request carries no key."""
+    key = request.headers.get(HEADER)
+    if not key:
+        return None
+    authorization = request.headers.get("authorization", "")
+    parts = (authorization, key, request.method, request.scope["path"])
+    # lengths keep the parts apart
+    return hashlib.sha256("\n".join(f"{len(part)}:{part}" for part in parts).encode()).digest()
+
+
+async def once(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+    """Answer the request, or repeat the answer to an earlier one with the same key."""
+    key = key_of(request) if request.method == "POST" else None
+    if key is None:
+        return await answer(request)
+    await caller_of(request)  # a stranger must not fill the table
+    idempotency = services_of(request).idempotency
+    stored = await idempotency.begin(key)
+    if stored is not None:
+        return Response(stored.body, stored.status, media_type="application/json" if stored.body else None)
+    try:
+        response = await answer(request)
+    except BaseException:
+        await idempotency.abandon(key)
+        raise
+    if 200 <= response.status_code < 300:
+        await idempotency.finish(key, response.status_code, bytes(response.body))
+    else:
+        await idempotency.abandon(key)
+    return response

@@ -1,0 +1,118 @@
+"""Applications: one customer of an organization each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import NotFound
+from angarium.core.nouns import Application
+from angarium.store import application as store
+from angarium.store import endpoint as endpoint_store
+from angarium.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationDraft:
+    """What an operator says about an application."""
+
+    name: str
+    uid: str | None = None
+    rate_limit: int | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+class Applications:
+    """Find, list, create, change and delete applications."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+
+    async def find(self, org_id: str, ref: str) -> Application:
+        """The application with this id or uid. Raises NotFound."""
+        async with self._database.connection() as connection:
+            found = await store.find(connection, org_id, ref)
+        if found is None:
+            raise NotFound()
+        return found
+
+    async def page(
+        self, org_id: str, cursor: UUID | None, *, ascending: bool, limit: int
+    ) -> list[Application]:
+        async with self._database.connection() as connection:
+            return await store.page(connection, org_id, cursor, ascending=ascending, limit=limit)
+
+    async def create(self, org_id: str, draft: ApplicationDraft) -> Application:
+        """Raises Conflict when the uid is taken."""
+        async with self._database.connection() as connection:
+            return await store.create(connection, self._new(org_id, draft))
+
+    async def ensure(self, org_id: str, ref: str, draft: ApplicationDraft) -> tuple[Application, bool]:
+        """The application `ref`, made from the draft when there is none; and whether it was made now."""
+        async with self._database.transaction() as connection:
+            if (found := await store.find(connection, org_id, ref)) is not None:
+                return found, False
+            return await store.create(connection, self._new(org_id, draft)), True
+
+    async def upsert(self, org_id: str, ref: str, draft: ApplicationDraft) -> tuple[Application, bool]:
+        """Replace the application `ref`, or make a new one; and whether it was made now."""
+        async with self._database.transaction() as connection:
+            found = await store.find(connection, org_id, ref)
+            if found is None:
+                return await store.create(connection, self._new(org_id, draft)), True
+            return await self._replace(connection, found, draft), False
+
+    async def update(self, org_id: str, ref: str, change: Callable[[ApplicationDraft], ApplicationDraft]) -> Application:
+        """Change what `change` changes. Raises NotFound, or Conflict when the uid is taken."""
+        async with self._database.transaction() as connection:
+            found = await store.find(connection, org_id, ref)
+            if found is None:
+                raise NotFound()
+            draft = ApplicationDraft(found.name, found.uid, found.rate_limit, found.metadata)
+            return await self._replace(connection, found, change(draft))
+
+    async def delete(self, org_id: str, ref: str) -> None:
+        """Delete the application; its endpoints get nothing more. Raises NotFound."""
+        now = datetime_at(self._clock.now())
+        async with self._database.transaction() as connection:
+            found = await store.find(connection, org_id, ref)
+            if found is None:
+                raise NotFound()
+            await store.delete(connection, found, now)
+            await endpoint_store.touch_all(connection, found.id, only_inheriting=False)
+
+    def _new(self, org_id: str, draft: ApplicationDraft) -> Application:
+        at = self._clock.now()
+        now = datetime_at(at)
+        return Application(
+            id=ids.new(at, self._entropy(8)),
+            org_id=org_id,
+            uid=draft.uid,
+            name=draft.name,
+            rate_limit=draft.rate_limit,
+            metadata=draft.metadata,
+            created_at=now,
+            updated_at=now,
+        )
+
+    async def _replace(self, connection: object, found: Application, draft: ApplicationDraft) -> Application:
+        changed = replace(
+            found,
+            uid=draft.uid,
+            name=draft.name,
+            rate_limit=draft.rate_limit,
+            metadata=draft.metadata,
+            updated_at=datetime_at(self._clock.now()),
+        )
+        stored = await store.update(connection, changed)
+        if stored is None:
+            raise NotFound()
+        if stored.rate_limit != found.rate_limit:
+            # lanes without a limit of their own follow the application's
+            await endpoint_store.touch_all(connection, found.id, only_inheriting=True)
+        return stored

@@ -1,0 +1,39 @@
+"""Everything a route may use, put together once by `build.py` and found at `app.state.services`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from angarium.clock import Clock
+
+if TYPE_CHECKING:
+    from angarium.service.application import Applications
+    from angarium.service.attempt import Attempts
+    from angarium.service.background_task import BackgroundTasks
+    from angarium.service.endpoint import Endpoints
+    from angarium.service.event_type import EventTypes
+    from angarium.service.idempotency import Idempotency
+    from angarium.service.intake import Intake
+    from angarium.service.message import Messages
+    from angarium.service.replay import Replay
+    from angarium.service.token import Tokens
+    from angarium.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases, one object per noun."""
+
+    clock: Clock
+    database: Database
+    token: Tokens
+    application: Applications
+    event_type: EventTypes
+    endpoint: Endpoints
+    idempotency: Idempotency
+    intake: Intake
+    message: Messages
+    attempt: Attempts
+    replay: Replay
+    background_task: BackgroundTasks

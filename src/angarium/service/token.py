@@ -1,0 +1,213 @@
+"""Tokens: JWTs that stand for an organization, or for one application of it (the portal).
+
+A token needs no row in the database: any correctly signed `org_…` is a tenant. The exception is a
+logout, which a JWT cannot express: the hash of a token that was logged out is kept until it would have
+expired. Only application tokens can be logged out, so only they cost a look-up.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+import jwt
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import BadRequest, NotAllowed, NotAuthenticated
+from angarium.core.patterns import is_event_type
+from angarium.store import revoked_token
+from angarium.store.database import Database
+
+LEEWAY: Final = 60.0  # seconds that the clocks of issuer and server may differ
+ORGANIZATION_LIFETIME: Final = 10 * 365 * 86400.0
+APPLICATION_LIFETIME: Final = 604800.0
+_CACHE: Final = 1024
+
+
+class Capability(StrEnum):
+    """What the holder of an application token may do."""
+
+    VIEW = "ViewBase"
+    VIEW_SECRET = "ViewEndpointSecret"  # noqa: S105 (the name of a permission)
+    MANAGE_SECRET = "ManageEndpointSecret"  # noqa: S105
+    MANAGE_TRANSFORMATIONS = "ManageTransformations"
+    CREATE_ATTEMPTS = "CreateAttempts"
+    MANAGE_ENDPOINT = "ManageEndpoint"
+
+
+EVERYTHING: Final = frozenset(Capability)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a verified token says. `app_id` is None for an organization token."""
+
+    org_id: str
+    app_id: UUID | None
+    feature_flags: frozenset[str]
+    capabilities: frozenset[Capability]
+    session_id: str | None
+    expires_at: float
+    digest: bytes  # of the token itself
+
+
+@dataclass(frozen=True, slots=True)
+class TokenKey:
+    """The algorithm and its keys: one text for HS256/384/512, PEM texts for RS… and EdDSA.
+
+    Without a signing key tokens are verified but not made.
+    """
+
+    algorithm: str
+    verifying: str
+    signing: str | None
+
+    @classmethod
+    def shared(cls, secret: str, algorithm: str = "HS256") -> TokenKey:
+        return cls(algorithm, secret, secret)
+
+
+class Tokens:
+    """Makes and verifies tokens."""
+
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes], key: TokenKey
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._key = key
+        self._verified: OrderedDict[str, Claims] = OrderedDict()
+
+    def for_organization(self, org_id: str, *, lifetime: float = ORGANIZATION_LIFETIME) -> str:
+        """A token of the operator's own back end."""
+        return self._sign({"sub": org_id}, lifetime)
+
+    def for_application(
+        self,
+        org_id: str,
+        app_id: UUID,
+        *,
+        feature_flags: Sequence[str] = (),
+        capabilities: Sequence[Capability] | None = None,
+        session_id: str | None = None,
+        lifetime: float = APPLICATION_LIFETIME,
+    ) -> str:
+        """A token for one application; `capabilities` None means all of them."""
+        claims: dict[str, Any] = {"sub": ids.text(ids.APPLICATION, app_id), "org": org_id}
+        if feature_flags:
+            claims["feature_flags"] = list(feature_flags)
+        if capabilities is not None:
+            claims["capabilities"] = [str(capability) for capability in capabilities]
+        if session_id is not None:
+            claims["session_id"] = session_id
+        return self._sign(claims, lifetime)
+
+    def _sign(self, claims: dict[str, Any], lifetime: float) -> str:
+        if self._key.signing is None:
+            raise BadRequest("This server can verify tokens but has no key to make them.", code="no_signing_key")
+        now = int(self._clock.now())
+        claims |= {"iss": "angarium", "iat": now, "nbf": now, "exp": now + int(lifetime)}
+        claims["jti"] = self._entropy(12).hex()  # two tokens of one second differ, so one can be logged out
+        return jwt.encode(claims, self._key.signing, algorithm=self._key.algorithm)
+
+    def verify(self, token: str) -> Claims:
+        """What the token says. Raises NotAuthenticated, or BadRequest when it names neither kind of subject.
+
+        Says nothing about a logout: see `check_live`.
+        """
+        now = self._clock.now()
+        known = self._verified.get(token)
+        if known is not None:
+            if now > known.expires_at + LEEWAY:
+                raise NotAuthenticated()
+            return known
+        claims = self._parse(token, now)
+        self._verified[token] = claims
+        if len(self._verified) > _CACHE:
+            self._verified.popitem(last=False)
+        return claims
+
+    def _parse(self, token: str, now: float) -> Claims:
+        secret = self._key.signing or ""
+        if self._key.algorithm.startswith("HS") and hmac.compare_digest(token.encode(), secret.encode()):
+            raise NotAuthenticated(
+                "The token is the server's JWT secret itself. The secret only signs tokens: make one with "
+                "`angarium token` and send that, and replace the secret if it has left the server."
+            )
+        try:
+            payload = jwt.decode(
+                token,
+                self._key.verifying,
+                algorithms=[self._key.algorithm],
+                # times are judged below, by our clock
+                options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
+            )
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise NotAuthenticated() from error
+        expires_at = _number(payload.get("exp"), float("inf"))
+        if now > expires_at + LEEWAY or now < _number(payload.get("nbf"), 0.0) - LEEWAY:
+            raise NotAuthenticated()
+        return _claims(payload, expires_at, hashlib.sha256(token.encode()).digest())
+
+    async def check_live(self, claims: Claims) -> None:
+        """Raises NotAuthenticated when the token was logged out."""
+        if claims.app_id is None:
+            return
+        async with self._database.connection() as connection:
+            if await revoked_token.exists(connection, claims.digest):
+                raise NotAuthenticated()
+
+    async def revoke(self, claims: Claims) -> None:
+        """Log the token out, on every server at once. Raises NotAllowed for an organization token."""
+        if claims.app_id is None:
+            raise NotAllowed("Only an application token can be logged out.")
+        now = self._clock.now()
+        until = min(claims.expires_at, now + ORGANIZATION_LIFETIME) + LEEWAY
+        async with self._database.connection() as connection:
+            await revoked_token.create(connection, claims.digest, datetime_at(until), datetime_at(now))
+
+
+def _number(value: object, default: float) -> float:
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise NotAuthenticated()
+    return float(value)
+
+
+def _strings(value: object) -> frozenset[str]:
+    return frozenset(v for v in value if isinstance(v, str)) if isinstance(value, list) else frozenset()
+
+
+def _is_organization(value: object) -> bool:
+    return isinstance(value, str) and value.startswith(ids.ORGANIZATION) and is_event_type(value)
+
+
+def _claims(payload: dict[str, Any], expires_at: float, digest: bytes) -> Claims:
+    subject = payload.get("sub")
+    if isinstance(subject, str) and _is_organization(subject):
+        return Claims(subject, None, frozenset(), EVERYTHING, None, expires_at, digest)
+    app_id = ids.parse(ids.APPLICATION, subject) if isinstance(subject, str) else None
+    org_id = payload.get("org")
+    if app_id is None or not isinstance(org_id, str) or not _is_organization(org_id):
+        raise BadRequest("The token names neither an organization nor an application.", code="bad_token")
+    named = payload.get("capabilities")
+    granted = _strings(named)
+    session = payload.get("session_id")
+    return Claims(
+        org_id,
+        app_id,
+        _strings(payload.get("feature_flags")),
+        EVERYTHING if named is None else frozenset(c for c in Capability if c in granted),
+        session if isinstance(session, str) else None,
+        expires_at,
+        digest,
+    )

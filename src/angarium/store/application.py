@@ -1,0 +1,89 @@
+"""Applications: find, list, create, update, delete."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from angarium.core import ids
+from angarium.core.errors import Conflict
+from angarium.core.nouns import Application
+from angarium.core.patterns import is_uid
+from angarium.store.sql import queries
+
+TAKEN = "An application with that id or uid already exists"
+
+
+def _application(row: Any) -> Application:
+    return Application(
+        id=row["id"],
+        org_id=row["org_id"],
+        uid=row["uid"],
+        name=row["name"],
+        rate_limit=row["rate_limit"],
+        metadata=row["metadata"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+async def find(connection: Any, org_id: str, ref: str) -> Application | None:
+    """The living application with this id or uid, or None; `ref` may be any text."""
+    app_id = ids.parse(ids.APPLICATION, ref)
+    if app_id is None and not is_uid(ref, ids.APPLICATION):
+        return None
+    uid = ref if app_id is None else None
+    row = await queries.application_find(connection, org_id=org_id, id=app_id, uid=uid)
+    return None if row is None else _application(row)
+
+
+async def create(connection: Any, application: Application) -> Application:
+    """Raises Conflict when the uid is taken."""
+    row = await queries.application_insert(
+        connection,
+        id=application.id,
+        org_id=application.org_id,
+        uid=application.uid,
+        name=application.name,
+        rate_limit=application.rate_limit,
+        metadata=application.metadata,
+        created_at=application.created_at,
+        updated_at=application.updated_at,
+    )
+    if row is None:
+        raise Conflict(TAKEN)
+    return _application(row)
+
+
+async def update(connection: Any, application: Application) -> Application | None:
+    """Store what can change. None when it is gone; raises Conflict when the uid is taken."""
+    try:
+        row = await queries.application_update(
+            connection,
+            id=application.id,
+            org_id=application.org_id,
+            uid=application.uid,
+            name=application.name,
+            rate_limit=application.rate_limit,
+            metadata=application.metadata,
+            updated_at=application.updated_at,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(TAKEN) from error
+    return None if row is None else _application(row)
+
+
+async def delete(connection: Any, application: Application, now: datetime) -> None:
+    await queries.application_delete(connection, id=application.id, org_id=application.org_id, now=now)
+
+
+async def page(
+    connection: Any, org_id: str, cursor: UUID | None, *, ascending: bool, limit: int
+) -> list[Application]:
+    """Up to `limit` applications beyond the cursor, in the order asked for."""
+    query = queries.application_list_up if ascending else queries.application_list_down
+    rows = query(connection, org_id=org_id, cursor=cursor, limit=limit)
+    return [_application(row) async for row in rows]

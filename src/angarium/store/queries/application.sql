@@ -1,0 +1,35 @@
+-- name: application_find^
+-- One living application by its id or uid.
+select * from application
+where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid);
+
+-- name: application_insert^
+-- A new application; nothing when the uid is taken.
+insert into application (id, org_id, uid, name, rate_limit, metadata, created_at, updated_at)
+values (:id, :org_id, :uid, :name, :rate_limit, :metadata, :created_at, :updated_at)
+on conflict (org_id, uid) where deleted_at is null do nothing
+returning *;
+
+-- name: application_update^
+-- Replace everything that can change.
+update application
+set uid = :uid, name = :name, rate_limit = :rate_limit, metadata = :metadata, updated_at = :updated_at
+where id = :id and org_id = :org_id and deleted_at is null
+returning *;
+
+-- name: application_delete!
+-- Mark an application as deleted; its uid can be used again.
+update application set deleted_at = :now, updated_at = :now
+where id = :id and org_id = :org_id and deleted_at is null;
+
+-- name: application_list_up
+-- A page in order of creation, from after the cursor.
+select * from application
+where org_id = :org_id and deleted_at is null and (cast(:cursor as uuid) is null or id > :cursor)
+order by id limit :limit;
+
+-- name: application_list_down
+-- A page in reverse order of creation, from before the cursor.
+select * from application
+where org_id = :org_id and deleted_at is null and (cast(:cursor as uuid) is null or id < :cursor)
+order by id desc limit :limit;
