@@ -1,0 +1,118 @@
+"""Which IP addresses may be connected to: the globally reachable ones, and what the operator allows.
+
+The table follows IANA's special-purpose registries (RFC 6890 and its updates). Of IPv6 only 2000::/3 is
+global unicast, so everything outside is refused. Addresses that carry an IPv4 address inside (mapped,
+NAT64, ISATAP) are judged as the address they lead to; 6to4 and Teredo are refused as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+SETTING: Final = "ANGARIUM_ALLOWED_SUBNETS"
+
+_V4: Final = [
+    (IPv4Network(net), words)
+    for net, words in (
+        ("0.0.0.0/8", "this host or network"),
+        ("10.0.0.0/8", "a private network"),
+        ("100.64.0.0/10", "a provider's shared network"),
+        ("127.0.0.0/8", "the loopback of the server itself"),
+        ("169.254.0.0/16", "link-local, with the metadata services of clouds"),
+        ("172.16.0.0/12", "a private network"),
+        ("192.0.0.0/24", "reserved for protocols"),
+        ("192.0.2.0/24", "reserved for documentation"),
+        ("192.88.99.0/24", "a relay of the retired 6to4"),
+        ("192.168.0.0/16", "a private network"),
+        ("198.18.0.0/15", "reserved for benchmarks"),
+        ("198.51.100.0/24", "reserved for documentation"),
+        ("203.0.113.0/24", "reserved for documentation"),
+        ("224.0.0.0/4", "multicast"),
+        ("255.255.255.255/32", "broadcast"),
+        ("240.0.0.0/4", "reserved"),
+    )
+]
+_V6: Final = [
+    (IPv6Network(net), words)
+    for net, words in (
+        ("::/128", "the unspecified address"),
+        ("::1/128", "the loopback of the server itself"),
+        ("::/96", "the retired IPv4-compatible form"),
+        ("64:ff9b:1::/48", "a local translation to IPv4"),
+        ("100::/64", "a black hole"),
+        ("100:0:0:1::/64", "a placeholder prefix"),
+        ("2001::/32", "Teredo, which leads to any IPv4 address"),
+        ("2001::/23", "reserved for protocols"),
+        ("2001:db8::/32", "reserved for documentation"),
+        ("2002::/16", "6to4, which leads to any IPv4 address"),
+        ("3fff::/20", "reserved for documentation"),
+        ("5f00::/16", "segment routing"),
+        ("fc00::/7", "a private network"),
+        ("fe80::/10", "link-local"),
+        ("fec0::/10", "a private network (site-local)"),
+        ("ff00::/8", "multicast"),
+    )
+]
+_GLOBAL_V6: Final = IPv6Network("2000::/3")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+_MAPPED: Final = IPv6Network("::ffff:0:0/96")
+_ISATAP: Final = frozenset(
+    {0x00005EFE, 0x02005EFE}
+)  # RFC 5214, 6.1: the interface id before the IPv4 address
+
+
+class AddressPolicy:
+    """The rule, with the operator's allowed subnets."""
+
+    def __init__(self, allowed: Sequence[Network] = ()) -> None:
+        self._v4 = tuple(net for net in allowed if isinstance(net, IPv4Network))
+        self._v6 = tuple(net for net in allowed if isinstance(net, IPv6Network))
+
+    def refusal(self, ip: Address | str) -> str | None:
+        """Why the address must not be connected to, in words; None when it may be."""
+        address = ip_address(ip) if isinstance(ip, str) else ip
+        if isinstance(address, IPv4Address):
+            return self._refusal_v4(address)
+        return self._refusal_v6(address)
+
+    def _refusal_v4(self, ip: IPv4Address) -> str | None:
+        for net, words in _V4:
+            if ip in net:
+                return None if any(ip in allowed for allowed in self._v4) else _words(ip, str(net), words)
+        return None
+
+    def _refusal_v6(self, ip: IPv6Address) -> str | None:
+        # A zone (fe80::1%eth0) chooses an interface, not another range.
+        ip = IPv6Address(int(ip))
+        last = IPv4Address(int(ip) & 0xFFFFFFFF)
+        if ip in _MAPPED:
+            # The kernel connects to the IPv4 address, so only that one counts, `::/0` allowed or not.
+            return self._refusal_v4(last)
+        if any(ip in allowed for allowed in self._v6):
+            return None
+        if ip in _NAT64:
+            return self._inside(ip, last, "NAT64")
+        for net, words in _V6:
+            if ip in net:
+                return _words(ip, str(net), words)
+        if ip not in _GLOBAL_V6:
+            return _words(ip, "outside 2000::/3", "not global unicast")
+        if (int(ip) >> 32) & 0xFFFFFFFF in _ISATAP:
+            return self._inside(ip, last, "ISATAP")
+        return None
+
+    def _inside(self, ip: IPv6Address, last: IPv4Address, form: str) -> str | None:
+        reason = self._refusal_v4(last)
+        return reason and f"{ip} leads to {last} ({form}). {reason}"
+
+
+def _words(ip: Address, where: str, words: str) -> str:
+    return (
+        f"The address {ip} is not public: {words} ({where}). Requests go to public addresses only; "
+        f"who runs this service can allow a network with {SETTING}."
+    )

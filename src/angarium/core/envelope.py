@@ -1,0 +1,111 @@
+"""The headers of a delivery: who sends it, which message it is, its signatures, and the endpoint's own.
+
+Header families are data (`webhook-*` of Standard Webhooks, `svix-*` for existing verifiers), so that a
+profile can choose them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from angarium.core.signature import FAMILIES, Signer
+
+CONTENT_TYPE: Final = "application/json"
+MAX_HEADER_VALUE: Final = 4096
+
+FORBIDDEN_HEADERS: Final = frozenset(
+    {
+        # Ours to say.
+        "user-agent",
+        "content-length",
+        "content-type",
+        "content-encoding",
+        "content-language",
+        "content-location",
+        *(f"{family}-{part}" for family in FAMILIES for part in ("id", "timestamp", "signature")),
+        # They steer the connection or the exchange, not the message.
+        "host",
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+        "expect",
+        "accept-encoding",
+        # They belong to answers and caches.
+        "age",
+        "cache-control",
+        "clear-site-data",
+        "expires",
+        "pragma",
+        "warning",
+    }
+)
+FORBIDDEN_PREFIXES: Final = (
+    "svix-",
+    "x-svix-",
+    "x-amz-",
+    "x-amzn-",
+    "x-google",
+    "x-goog-",
+    "x-gfe",
+    "x-azure-",
+    "x-fd-",
+)
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
+
+
+def check_header(name: str, value: str) -> None:
+    """Raise ValueError, in words, unless an endpoint may send this header."""
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"{name!r} is not a valid header name")
+    if not _may_send(name.lower()):
+        raise ValueError(f"the header {name} cannot be set")
+    if len(value) > MAX_HEADER_VALUE:
+        raise ValueError(f"the value of {name} is longer than {MAX_HEADER_VALUE} characters")
+    if any(ord(c) < 32 and c != "\t" for c in value) or "\x7f" in value or value != value.strip():
+        raise ValueError(f"the value of {name} contains control characters or begins or ends with blanks")
+
+
+def request_headers(
+    *,
+    message_id: str,
+    timestamp: int,
+    body: bytes,
+    signers: Sequence[Signer],
+    custom: Mapping[str, str],
+    user_agent: str,
+    families: Sequence[str] = FAMILIES,
+) -> list[tuple[str, str]]:
+    """All headers of one attempt, in the order they are sent.
+
+    `timestamp` is the attempt's, in whole seconds; `signers` sign in their order (the current key first).
+    Custom headers that must not be sent (stored before the rule, say) are left out.
+    """
+    stamp = str(timestamp)
+    if len(signers) == 1:
+        signature = signers[0].sign(message_id, timestamp, body)
+    else:
+        signature = " ".join([signer.sign(message_id, timestamp, body) for signer in signers])
+    headers = [("content-type", CONTENT_TYPE), ("user-agent", user_agent)]
+    for family in families:
+        headers += (
+            (family + "-id", message_id),
+            (family + "-timestamp", stamp),
+            (family + "-signature", signature),
+        )
+    if custom:
+        headers += [item for item in custom.items() if _may_send(item[0].lower())]
+    return headers
+
+
+def _may_send(name: str) -> bool:
+    return name not in FORBIDDEN_HEADERS and not name.startswith(FORBIDDEN_PREFIXES)

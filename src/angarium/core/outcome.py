@@ -1,0 +1,156 @@
+"""What one HTTP request came to: the answer as a value, its words for a human, and the judgement on it.
+
+Every failure has a stable code and says what happened and what to do next. The codes: `dns`,
+`refused_address`, `connect_refused`, `connect_failed`, `tls_name`, `tls_expired`, `tls_untrusted`, `tls`,
+`timeout`, `reset`, `protocol`, `too_large`, `redirect`, `http_<status>`, `bad_request` (the endpoint's own
+settings cannot be sent), `internal`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from typing import Final
+
+MAX_PAUSE: Final = 3600.0
+"""Seconds that a Retry-After may hold a lane; a receiver's typing error must not stop it for a year."""
+
+MAX_WORDS: Final = 1000
+
+
+class Verdict(Enum):
+    """What an answer means for its delivery. (That a schedule is exhausted is decided by the lifecycle.)"""
+
+    DELIVERED = "delivered"
+    RETRY = "retry"
+    GONE = "gone"  # 410: the receiver wants no more; the endpoint is disabled
+    REFUSED = (
+        "refused"  # nothing was sent, because of our own rules; DNS or settings may change, so retried too
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request. `status_code` 0: no HTTP answer."""
+
+    status_code: int
+    error_code: str | None
+    error: str | None
+    response: bytes | None
+    duration_ms: int
+    retry_after: float | None = None  # seconds from now
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    verdict: Verdict
+    overload: bool  # the endpoint as a whole is in trouble, so its lane slows down
+    pause: float | None  # seconds the receiver asked us to wait
+
+
+_OVERLOAD_STATUS: Final = frozenset({429, 502, 503, 504})
+_OVERLOAD_CODE: Final = frozenset(
+    {
+        "dns",
+        "refused_address",
+        "connect_refused",
+        "connect_failed",
+        "tls_name",
+        "tls_expired",
+        "tls_untrusted",
+        "tls",
+        "timeout",
+        "reset",
+    }
+)
+_REFUSED: Final = frozenset({"refused_address", "bad_request"})
+_DELIVERED: Final = Judgement(Verdict.DELIVERED, overload=False, pause=None)
+
+
+def judge(answer: Answer) -> Judgement:
+    """Only 2xx delivers; a redirect is a failure; 410 ends the endpoint; the rest is tried again."""
+    status = answer.status_code
+    if 200 <= status <= 299:
+        return _DELIVERED
+    if status:
+        pause = None if answer.retry_after is None else min(max(answer.retry_after, 0.0), MAX_PAUSE)
+        verdict = Verdict.GONE if status == 410 else Verdict.RETRY
+        return Judgement(verdict, overload=status in _OVERLOAD_STATUS, pause=pause)
+    verdict = Verdict.REFUSED if answer.error_code in _REFUSED else Verdict.RETRY
+    return Judgement(verdict, overload=answer.error_code in _OVERLOAD_CODE, pause=None)
+
+
+_STATUS_WORDS: Final = {
+    400: "It could not make sense of the request. Compare the body with what your code expects; do not "
+    "parse it before the signature is verified.",
+    401: "It asks for a login, or did not accept the signature. Check the signing secret, verify the "
+    "raw body, and take the path out of any login of your site.",
+    403: "It forbids the request. Check firewall, CSRF protection and bot protection in front of the path.",
+    404: "Nothing is at this path. Check the URL of the endpoint and whether the route is deployed.",
+    405: "The path does not take POST. Check the URL and the methods that the route allows.",
+    406: "It does not offer a content type that was asked for; a webhook needs no content in the answer.",
+    408: "It gave up waiting for the request. If this repeats, check the proxy in front of the receiver.",
+    409: "It reports a conflict. If the message was handled before, answer 200: a repeat is not an error.",
+    410: "The receiver wants nothing more, so the endpoint was disabled. Enable it again if that is wrong.",
+    411: "It did not see a length; every request carries Content-Length, so check the proxy in front.",
+    413: "The body is larger than it takes. Raise the body limit of the server or of the proxy in front.",
+    415: "It does not take application/json. Let the route accept that content type.",
+    421: "The request reached a server that does not serve this host name. Check the host and its routing.",
+    422: "It understood the request but not its content. Answer 200 and log what your code cannot handle.",
+    425: "It does not want to risk a replayed request. Nothing is sent early here; check the proxy in front.",
+    429: "It receives more than it wants. Deliveries slow down; set a rate limit to keep below it.",
+    500: "The receiver's code failed. Its own log at the time of this attempt shows why.",
+    501: "It does not support the request. Check that the URL leads to your application.",
+    502: "A proxy could not reach the receiver's application. Check that it runs; deliveries slow down.",
+    503: "The receiver is not available now. Deliveries slow down until it answers again.",
+    504: "A proxy waited too long for the receiver's application. Answer first and do the work afterwards.",
+    508: "The receiver's proxy found a loop. Check its routing.",
+    511: "A network in between asks for a login. Check the network of the receiver.",
+}
+_CLASS_WORDS: Final = {
+    1: "This is not a final answer. Answer with 200.",
+    4: "The receiver refused the request. Check the URL and the code behind it.",
+    5: "The receiver failed. Its own log at the time of this attempt shows why.",
+}
+
+
+def explain_status(status: int, location: str | None = None) -> tuple[str | None, str | None]:
+    """Code and words for a status; both None when it delivers."""
+    if 200 <= status <= 299:
+        return None, None
+    if 300 <= status <= 399:
+        target = f" to {plain(location, 300)}" if location else ""
+        return (
+            "redirect",
+            f"The receiver answered {status}, a redirect{target}. Redirects are not followed: set the "
+            "endpoint's URL to the final address.",
+        )
+    words = _STATUS_WORDS.get(status) or _CLASS_WORDS.get(status // 100) or "This is no known HTTP status."
+    return f"http_{status}", f"The receiver answered {status}. {words}"
+
+
+def plain(text: str, limit: int = MAX_WORDS) -> str:
+    """Foreign text made fit for a log, a page and the database: no control characters, no broken Unicode."""
+    shown = text[:limit].encode("utf-8", "backslashreplace").decode("utf-8")
+    shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
+    return shown + "…" if len(text) > limit else shown
+
+
+def parse_retry_after(value: str, now: float) -> float | None:
+    """Seconds from `now` (epoch) that a Retry-After asks for: seconds, whole or not, or an HTTP date."""
+    value = value.strip()
+    if len(value) > 64:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            at = parsedate_to_datetime(value)
+            # A date without a zone is read as GMT, which HTTP requires (RFC 9110, 5.6.7).
+            seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, TypeError, IndexError, OverflowError):
+            return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None

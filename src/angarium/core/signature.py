@@ -1,0 +1,201 @@
+"""Signatures of Standard Webhooks 1.0.0: v1 (HMAC-SHA256) and v1a (Ed25519), made and verified.
+
+Signed is `{message id}.{unix seconds}.{body}`, over exactly the bytes that are sent. A secret's prefix
+says what it is: `whsec_` symmetric, `whsk_` Ed25519 private (seed and public key), `whpk_` Ed25519 public.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+SYMMETRIC: Final = "whsec_"
+PRIVATE: Final = "whsk_"
+PUBLIC: Final = "whpk_"
+NEW_SECRET_BYTES: Final = 24
+MIN_SECRET_BYTES: Final = 24
+MAX_SECRET_BYTES: Final = 75
+TOLERANCE: Final = 300
+FAMILIES: Final = ("webhook", "svix")
+"""Each family is three headers: `<family>-id`, `<family>-timestamp`, `<family>-signature`."""
+
+
+class SignatureError(Exception):
+    """The request does not carry a valid signature."""
+
+
+def new_secret(entropy: bytes) -> str:
+    """A symmetric secret from at least 24 random bytes (only the first 24 are used)."""
+    if len(entropy) < NEW_SECRET_BYTES:
+        raise ValueError(f"a secret needs {NEW_SECRET_BYTES} random bytes")
+    return SYMMETRIC + base64.b64encode(entropy[:NEW_SECRET_BYTES]).decode("ascii")
+
+
+def check_secret(secret: str) -> None:
+    """Raise ValueError, in words, unless an endpoint can sign with the secret."""
+    if secret.startswith(SYMMETRIC):
+        key = _strict(secret[len(SYMMETRIC) :])
+        if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
+            raise ValueError(
+                f"the secret holds {len(key)} bytes; it must hold {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}"
+            )
+    elif secret.startswith(PRIVATE):
+        key = _strict(secret[len(PRIVATE) :])
+        if len(key) != 64:
+            raise ValueError(f"an Ed25519 secret holds 64 bytes (seed and public key), not {len(key)}")
+        if Ed25519PrivateKey.from_private_bytes(key[:32]).public_key().public_bytes_raw() != key[32:]:
+            raise ValueError("the second half of the Ed25519 secret is not the public key of its first half")
+    else:
+        raise ValueError(f"a secret starts with `{SYMMETRIC}` or `{PRIVATE}`, followed by base64")
+
+
+def public_form(secret: str) -> str:
+    """What the owner of an endpoint is shown to verify with: never an Ed25519 private key."""
+    if secret.startswith(PRIVATE):
+        return PUBLIC + base64.b64encode(_strict(secret[len(PRIVATE) :])[32:]).decode("ascii")
+    return secret
+
+
+class Signer:
+    """Signs with one secret; the key is decoded once, because `sign` is on the hot path."""
+
+    __slots__ = ("sign",)
+
+    sign: Callable[[str, int, bytes], str]
+    """`sign(message_id, timestamp, body)` gives one entry of the signature header."""
+
+    def __init__(self, secret: str) -> None:
+        check_secret(secret)
+        self.sign = _hmac_signer(secret) if secret.startswith(SYMMETRIC) else _ed25519_signer(secret)
+
+    def __repr__(self) -> str:
+        return "Signer(…)"
+
+
+def _hmac_signer(secret: str) -> Callable[[str, int, bytes], str]:
+    # HMAC by its definition (RFC 2104), because copying two hash states that have taken in the padded
+    # key is cheaper than setting up an HMAC object for every request.
+    key = _strict(secret[len(SYMMETRIC) :])
+    if len(key) > 64:
+        key = hashlib.sha256(key).digest()
+    padded = key.ljust(64, b"\0")
+    inner = hashlib.sha256(bytes(b ^ 0x36 for b in padded))
+    outer = hashlib.sha256(bytes(b ^ 0x5C for b in padded))
+    encode = binascii.b2a_base64
+
+    def sign(message_id: str, timestamp: int, body: bytes) -> str:
+        first = inner.copy()
+        first.update(f"{message_id}.{timestamp}.".encode())
+        first.update(body)
+        second = outer.copy()
+        second.update(first.digest())
+        return "v1," + encode(second.digest(), newline=False).decode("ascii")
+
+    return sign
+
+
+def _ed25519_signer(secret: str) -> Callable[[str, int, bytes], str]:
+    key = Ed25519PrivateKey.from_private_bytes(_strict(secret[len(PRIVATE) :])[:32])
+    encode = binascii.b2a_base64
+
+    def sign(message_id: str, timestamp: int, body: bytes) -> str:
+        return "v1a," + encode(key.sign(_content(message_id, timestamp, body)), newline=False).decode("ascii")
+
+    return sign
+
+
+def verify(
+    body: bytes,
+    headers: Mapping[str, str],
+    secrets: Sequence[str],
+    *,
+    now: float,
+    tolerance: float = TOLERANCE,
+) -> None:
+    """Raise SignatureError unless one signature fits one secret (`whsec_`, `whsk_` or `whpk_`).
+
+    Header names are compared without case. Entries of unknown versions are passed over. Every comparison
+    is constant in time. Nothing but SignatureError is raised, whatever comes in.
+    """
+    lowered = {str(name).lower(): str(value) for name, value in headers.items()}
+    for family in FAMILIES:
+        parts = [lowered.get(f"{family}-{part}", "") for part in ("id", "timestamp", "signature")]
+        if any(parts):
+            break
+    else:
+        raise SignatureError("the headers webhook-id, webhook-timestamp and webhook-signature are missing")
+    message_id, stamp, listed = parts
+    if not (message_id and stamp and listed):
+        raise SignatureError(f"one of {family}-id, {family}-timestamp and {family}-signature is missing")
+    # Decimal digits only: int() alone would also take signs, underscores and other scripts' digits.
+    if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 15):
+        raise SignatureError("the timestamp is not a whole number of seconds")
+    timestamp = int(stamp)
+    if timestamp < now - tolerance:
+        raise SignatureError("the timestamp is too old")
+    if timestamp > now + tolerance:
+        raise SignatureError("the timestamp is too far in the future")
+    try:
+        content = _content(message_id, stamp, body)
+    except UnicodeEncodeError:
+        raise SignatureError("the id is not text") from None
+    checks = [_check(secret) for secret in secrets]
+    for entry in listed.split(" "):
+        version, _, encoded = entry.partition(",")
+        for wanted, fits in checks:
+            if version == wanted and encoded and fits(content, encoded):
+                return
+    raise SignatureError("no signature fits")
+
+
+def _check(secret: str) -> tuple[str, Callable[[bytes, str], bool]]:
+    """The version that this secret verifies, and the comparison."""
+    try:
+        if secret.startswith(SYMMETRIC):
+            key = _lenient(secret[len(SYMMETRIC) :])
+            if not key:
+                raise ValueError
+            return "v1", lambda content, given: _same_hmac(key, content, given)
+        if secret.startswith((PRIVATE, PUBLIC)):
+            raw = _lenient(secret.partition("_")[2])
+            public = Ed25519PublicKey.from_public_bytes(raw[32:] if secret.startswith(PRIVATE) else raw)
+            return "v1a", lambda content, given: _fits_ed25519(public, content, given)
+        raise ValueError
+    except ValueError:
+        raise SignatureError("a secret to verify with is not usable") from None
+
+
+def _same_hmac(key: bytes, content: bytes, given: str) -> bool:
+    expected = base64.b64encode(hmac.digest(key, content, "sha256"))
+    return hmac.compare_digest(expected, given.encode("utf-8", "surrogatepass"))
+
+
+def _fits_ed25519(public: Ed25519PublicKey, content: bytes, given: str) -> bool:
+    try:
+        public.verify(_strict(given), content)
+    except (ValueError, InvalidSignature):
+        return False
+    return True
+
+
+def _content(message_id: str, timestamp: int | str, body: bytes) -> bytes:
+    return f"{message_id}.{timestamp}.".encode() + body
+
+
+def _strict(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError("the part after the prefix is not standard base64 with padding") from None
+
+
+def _lenient(text: str) -> bytes:
+    """Some products hand out secrets without padding; their owners must be able to verify with them."""
+    return _strict(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))

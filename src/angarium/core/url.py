@@ -1,0 +1,183 @@
+"""Endpoint URLs: checked and brought to one form before they are stored.
+
+The form is the one of the WHATWG URL standard for what an endpoint needs (Svix's server stores the same):
+lower-case host in ASCII, default port dropped, at least `/` as path, dot segments resolved, everything
+else percent-encoded once. What that standard would silently repair (blanks, backslashes, several `@`)
+is refused, because two readers may understand it differently. A host that is an IPv4 address in disguise
+(`2130706433`, `0x7f.1`, `127.1`) becomes the address it means, and is judged as that.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+import idna
+
+from angarium.core.address import AddressPolicy
+
+MAX_URL: Final = 2048
+
+_SHAPE: Final = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
+_LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
+_DEFAULT_PORT: Final = {"http": 80, "https": 443}
+_PATH_SAFE: Final = "!$%&'()*+,-./:;=@[]_|~"
+_QUERY_SAFE: Final = "!$%&()*+,-./:;=?@[]\\^_`{|}~"
+_USER_SAFE: Final = "!$%&'()*+,-._~"
+
+
+def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
+    """The URL in its one form; raises ValueError in words. Names are judged after DNS, when sending."""
+    if not url:
+        raise ValueError("the URL is empty")
+    if len(url) > MAX_URL:
+        raise ValueError(f"the URL is longer than {MAX_URL} characters")
+    if any(not c.isprintable() or c.isspace() for c in url) or "\\" in url:
+        raise ValueError("the URL must not contain spaces, control characters or backslashes")
+    shape = _SHAPE.fullmatch(url)
+    if shape is None:
+        raise ValueError("the URL must start with https:// or http://")
+    scheme, authority, path, query, fragment = (part or "" for part in shape.groups())
+    scheme = scheme.lower()
+    if https_only and scheme != "https":
+        raise ValueError("the URL must start with https://")
+    user, at, place = authority.rpartition("@")
+    if "@" in user:
+        raise ValueError("the URL has more than one @ before its host")
+    host, port = _split_port(place)
+    name = _host(host)
+    _judge(name, policy)
+    number = _port(port)
+    shown_port = "" if number in (None, _DEFAULT_PORT[scheme]) else f":{number}"
+    login = f"{quote(user, safe=_USER_SAFE + ':')}@" if at and user else ""
+    result = (
+        f"{scheme}://{login}{name}{shown_port}{_path(path)}"
+        f"{quote(query, safe=_QUERY_SAFE)}{fragment and '#' + quote(fragment[1:], safe=_QUERY_SAFE)}"
+    )
+    if len(result) > MAX_URL:
+        raise ValueError(f"the URL is longer than {MAX_URL} characters")
+    return result
+
+
+def split_credentials(url: str) -> tuple[str, str | None]:
+    """The URL as it is requested and shown, and the `Authorization` value of a `user:password@` in it."""
+    shape = _SHAPE.fullmatch(url)
+    if shape is None or "@" not in shape[2]:
+        return url, None
+    user, _, place = shape[2].rpartition("@")
+    name, _, password = user.partition(":")
+    login = unquote_to_bytes(name) + b":" + unquote_to_bytes(password)
+    bare = url.replace(f"{user}@{place}", place, 1)
+    return bare, "Basic " + base64.b64encode(login).decode("ascii")
+
+
+def literal_address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host of digits means, as every resolver would read it; None for a name.
+
+    Raises ValueError for a host that looks like an address and is none.
+    """
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    if ":" in host:
+        if "%" in host:
+            raise ValueError("an IPv6 address in a URL must not have a zone")
+        try:
+            return IPv6Address(host)
+        except AddressValueError:
+            raise ValueError("the host is not a valid IPv6 address") from None
+    parts = host.removesuffix(".").split(".")
+    if not _NUMBER.fullmatch(parts[-1]):
+        return None
+    return _ipv4(parts)
+
+
+def _ipv4(parts: list[str]) -> IPv4Address:
+    """One to four decimal, octal or hexadecimal numbers; the last one fills the rest (inet_aton)."""
+    numbers = []
+    for part in parts:
+        if len(parts) > 4 or not _NUMBER.fullmatch(part) or len(part) > 32:
+            raise ValueError("the host looks like an IPv4 address, but is not a valid one")
+        try:
+            if part[:2] in ("0x", "0X"):
+                numbers.append(int(part[2:] or "0", 16))
+            else:
+                numbers.append(int(part, 8 if len(part) > 1 and part[0] == "0" else 10))
+        except ValueError:
+            raise ValueError("the host looks like an IPv4 address, but is not a valid one") from None
+    *front, last = numbers
+    if any(n > 255 for n in front) or last >= 256 ** (5 - len(numbers)):
+        raise ValueError("the host looks like an IPv4 address, but is not a valid one")
+    return IPv4Address(last + sum(n << (24 - 8 * i) for i, n in enumerate(front)))
+
+
+def _split_port(place: str) -> tuple[str, str]:
+    if place.startswith("["):
+        host, bracket, rest = place.partition("]")
+        if not bracket or (rest and not rest.startswith(":")):
+            raise ValueError("the brackets of the IPv6 address do not fit")
+        return host + bracket, rest[1:]
+    host, _, port = place.partition(":")
+    return host, port
+
+
+def _port(text: str) -> int | None:
+    if not text:
+        return None
+    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 65535 and len(text) <= 9):
+        raise ValueError("the port must be a number from 1 to 65535")
+    return int(text)
+
+
+def _host(host: str) -> str:
+    """The host in ASCII: a name without trailing dot, a dotted IPv4 address, or a bracketed IPv6 one."""
+    if not host:
+        raise ValueError("the URL has no host")
+    if host.startswith("["):
+        return f"[{literal_address(host)}]"
+    if not host.isascii():
+        try:
+            host = idna.encode(host, uts46=True, transitional=False).decode("ascii")
+        except UnicodeError:
+            raise ValueError("the host is not a valid international domain name") from None
+    # A trailing dot is right in DNS and wrong in certificates and most servers' Host header.
+    host = host.lower().removesuffix(".")
+    literal = literal_address(host)
+    if literal is not None:
+        return str(literal)
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
+        raise ValueError("the host is not a valid domain name")
+    return host
+
+
+def _judge(name: str, policy: AddressPolicy) -> None:
+    literal = literal_address(name)
+    if literal is not None:
+        refusal = policy.refusal(literal)
+    elif name == "localhost" or name.endswith(".localhost"):
+        # RFC 6761, 6.3: always the loopback, so there is no need to wait for DNS to say so.
+        refusal = policy.refusal("127.0.0.1") and policy.refusal("::1")
+    else:
+        refusal = None
+    if refusal is not None:
+        raise ValueError(refusal)
+
+
+def _path(path: str) -> str:
+    """Absolute, encoded, without dot segments (which a resolver of relative URLs would remove)."""
+    segments: list[str] = []
+    parts = quote(path or "/", safe=_PATH_SAFE)[1:].split("/")
+    for place, part in enumerate(parts):
+        dots = re.sub("%2e", ".", part, flags=re.IGNORECASE)
+        if dots == "..":
+            if segments:
+                segments.pop()
+        elif dots != ".":
+            segments.append(part)
+            continue
+        if place == len(parts) - 1:
+            segments.append("")
+    return "/" + "/".join(segments)
