@@ -1,0 +1,117 @@
+"""Attempts as people read them. They are written by `settle`, and never changed but to expunge an answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.nouns import Attempt, AttemptStatus, Message
+from angarium.store.message import Filter, Page
+from angarium.store.sql import queries
+
+EXPUNGED: Final = b"EXPUNGED"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFilter:
+    """What an attempt must be like to be listed; None: anything."""
+
+    status: AttemptStatus | None = None
+    status_code_class: int | None = None  # 0, 100, …, 500: the hundred that the code is in
+    endpoint_id: UUID | None = None  # of a message's attempts
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An attempt and its message without the payload; None when the message was pruned."""
+
+    attempt: Attempt
+    message: Message | None
+
+
+def _recorded(row: Any) -> Recorded:
+    attempt = Attempt(
+        id=row["id"],
+        app_id=row["app_id"],
+        message_id=row["message_id"],
+        endpoint_id=row["endpoint_id"],
+        manual=row["manual"],
+        status=AttemptStatus(row["status"]),
+        status_code=row["status_code"],
+        error_code=row["error_code"],
+        error=row["error"],
+        response=row["response"],
+        duration_ms=row["duration_ms"],
+        url=row["url"],
+        created_at=datetime_at(ids.created_at(row["id"])),
+    )
+    if row["event_type"] is None:
+        return Recorded(attempt, None)
+    message = Message(
+        id=attempt.message_id,
+        app_id=attempt.app_id,
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        payload=None,
+        channels=tuple(row["channels"] or ()),
+        tags=tuple(row["tags"] or ()),
+        expires_at=row["expires_at"],
+        created_at=datetime_at(ids.created_at(attempt.message_id)),
+    )
+    return Recorded(attempt, message)
+
+
+async def get(conn: Any, app_id: UUID, message_id: UUID, attempt_id: UUID) -> Recorded | None:
+    row = await queries.attempt_get(conn, app_id=app_id, message_id=message_id, id=attempt_id)
+    return None if row is None else _recorded(row)
+
+
+async def by_endpoint(
+    conn: Any,
+    app_id: UUID,
+    endpoint_id: UUID,
+    page: Page,
+    like: AttemptFilter,
+    wanted: Filter,
+    *,
+    with_response: bool,
+) -> list[Recorded]:
+    """The attempts at one endpoint in a stretch of ids, in the order of the walk."""
+    walk = queries.attempt_by_endpoint_up if page.upwards else queries.attempt_by_endpoint_down
+    rows = walk(
+        conn, app_id=app_id, endpoint_id=endpoint_id, low=page.low, high=page.high, limit=page.limit,
+        with_response=with_response, status=like.status, code_low=like.status_code_class,
+        channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
+    )  # fmt: skip
+    return [_recorded(row) async for row in rows]
+
+
+async def by_message(
+    conn: Any,
+    app_id: UUID,
+    message_id: UUID,
+    page: Page,
+    like: AttemptFilter,
+    wanted: Filter,
+    *,
+    with_response: bool,
+) -> list[Recorded]:
+    """The attempts for one message in a stretch of ids, in the order of the walk."""
+    walk = queries.attempt_by_message_up if page.upwards else queries.attempt_by_message_down
+    rows = walk(
+        conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit,
+        with_response=with_response, status=like.status, code_low=like.status_code_class,
+        endpoint_id=like.endpoint_id, channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
+    )  # fmt: skip
+    return [_recorded(row) async for row in rows]
+
+
+async def expunge(conn: Any, app_id: UUID, message_id: UUID, attempt_id: UUID) -> bool:
+    """Put EXPUNGED in place of the answer's body; False when there is no such attempt."""
+    found = await queries.attempt_expunge(
+        conn, app_id=app_id, message_id=message_id, id=attempt_id, mark=EXPUNGED
+    )
+    return found is not None

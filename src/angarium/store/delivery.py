@@ -1,0 +1,218 @@
+"""Deliveries as people ask about them and change them: what an endpoint or a message is owed, resend,
+recover, replay, cancel. Sending has its own verbs (`load`, `settle`).
+
+Lock order, so that no two transactions wait for each other: background task, endpoint, delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.core.nouns import Delivery, Message, State
+from angarium.core.patterns import covers
+from angarium.store.message import Filter, Page, message_of
+from angarium.store.sql import queries
+
+SHARDS: Final = 64
+SLICE: Final = 1000  # deliveries or messages looked at in one step of a background task
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What replaying needs to know of an endpoint."""
+
+    id: UUID
+    app_id: UUID
+    shard: int
+    fifo: bool
+    event_types: tuple[str, ...] | None
+    channels: tuple[str, ...] | None
+    disabled_at: datetime | None
+
+    def wants(self, event_type: str, channels: Iterable[str]) -> bool:
+        """Whether a message of this type and these channels would be owed to the endpoint today."""
+        if self.channels is not None and set(self.channels).isdisjoint(channels):
+            return False
+        return covers(self.event_types, event_type)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A message as one endpoint was owed it."""
+
+    delivery: Delivery
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Destination:
+    """An endpoint as one message was owed to it."""
+
+    id: UUID
+    uid: str | None
+    url: str
+    description: str
+    version: int
+    rate_limit: int | None
+    event_types: tuple[str, ...] | None
+    channels: tuple[str, ...] | None
+    disabled: bool
+    deleted: bool
+    created_at: datetime
+    updated_at: datetime
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one step did: how many deliveries it owes now, and where the next step begins (None: done)."""
+
+    marked: int
+    after: UUID | None
+
+
+def _count(status: str) -> int:
+    return int(status.rpartition(" ")[2])
+
+
+def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if values is None else tuple(values)
+
+
+def _target(row: Any) -> Target | None:
+    if row is None:
+        return None
+    return Target(
+        row["id"], row["app_id"], row["shard"], row["fifo"],
+        _tuple(row["event_types"]), _tuple(row["channels"]), row["disabled_at"],
+    )  # fmt: skip
+
+
+async def target(
+    conn: Any, app_id: UUID, *, endpoint_id: UUID | None = None, uid: str | None = None
+) -> Target | None:
+    """A living endpoint of the application, by its id or by the operator's own id."""
+    if endpoint_id is not None:
+        return _target(await queries.delivery_target_by_id(conn, app_id=app_id, id=endpoint_id))
+    return _target(await queries.delivery_target_by_uid(conn, app_id=app_id, uid=uid))
+
+
+async def hold_target(conn: Any, app_id: UUID, endpoint_id: UUID) -> Target | None:
+    """The same, held against being disabled or deleted until the transaction ends."""
+    return _target(await queries.delivery_target_hold(conn, app_id=app_id, id=endpoint_id))
+
+
+async def owed_by_endpoint(
+    conn: Any, app_id: UUID, endpoint_id: UUID, page: Page, wanted: Filter,
+    *, states: Sequence[State] | None, tried: bool | None, with_payload: bool,
+) -> list[Owed]:  # fmt: skip
+    """The messages an endpoint is or was owed; `tried` picks those with or without a failed attempt."""
+    walk = queries.delivery_attempted_up if page.upwards else queries.delivery_attempted_down
+    rows = walk(
+        conn, app_id=app_id, endpoint_id=endpoint_id, low=page.low, high=page.high, limit=page.limit,
+        states=states, tried=tried, with_payload=with_payload,
+        channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
+    )  # fmt: skip
+    return [
+        Owed(
+            _delivery(row, row["endpoint_id"], row["message_id"], app_id), message_of(row, row["message_id"])
+        )
+        async for row in rows
+    ]
+
+
+async def destinations(conn: Any, app_id: UUID, message_id: UUID, page: Page) -> list[Destination]:
+    """The endpoints a message is or was owed to, deleted ones too."""
+    walk = queries.delivery_destinations_up if page.upwards else queries.delivery_destinations_down
+    rows = walk(conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit)
+    return [
+        Destination(
+            row["id"], row["uid"], row["url"], row["description"], row["version"], row["rate_limit"],
+            _tuple(row["event_types"]), _tuple(row["channels"]), row["disabled_at"] is not None,
+            row["deleted_at"] is not None, row["created_at"], row["updated_at"],
+            _delivery(row, row["id"], message_id, app_id),
+        )
+        async for row in rows
+    ]  # fmt: skip
+
+
+def _delivery(row: Any, endpoint_id: UUID, message_id: UUID, app_id: UUID) -> Delivery:
+    return Delivery(
+        app_id, endpoint_id, message_id, State(row["state"]), row["failures"], row["due_at"], row["manual_at"]
+    )
+
+
+async def resend(conn: Any, target: Target, message_id: UUID, now: datetime) -> None:
+    """Owe one manual attempt now, whether or not the endpoint ever was owed the message."""
+    await queries.delivery_resend(
+        conn, app_id=target.app_id, endpoint_id=target.id, message_id=message_id, shard=target.shard,
+        fifo=target.fifo, state=State.EXHAUSTED, now=now,
+    )  # fmt: skip
+    await hint(conn, target)
+
+
+async def recover(conn: Any, target: Target, after: UUID, until: UUID, now: datetime) -> Slice:
+    """Owe one manual attempt to each lost delivery among the next SLICE with after < message id <= until."""
+    bounds = {"app_id": target.app_id, "endpoint_id": target.id, "after": after}
+    seen = [
+        row["message_id"]
+        async for row in queries.delivery_recover_scan(conn, **bounds, until=until, limit=SLICE)
+    ]
+    if not seen:
+        return Slice(0, None)
+    marked = _count(await queries.delivery_recover(conn, **bounds, until=seen[-1], now=now))
+    if marked:
+        await hint(conn, target)
+    return Slice(marked, seen[-1] if len(seen) == SLICE else None)
+
+
+async def replay(conn: Any, target: Target, after: UUID, until: UUID, now: datetime) -> Slice:
+    """Owe those of the next SLICE messages that the endpoint wants and never was owed."""
+    seen = [
+        row
+        async for row in queries.delivery_replay_scan(
+            conn, app_id=target.app_id, after=after, until=until, limit=SLICE
+        )
+    ]
+    if not seen:
+        return Slice(0, None)
+    wanted = [
+        row["id"] for row in seen if row["kept"] and target.wants(row["event_type"], row["channels"] or ())
+    ]
+    marked = _count(
+        await queries.delivery_replay(
+            conn, app_id=target.app_id, endpoint_id=target.id, shard=target.shard, fifo=target.fifo,
+            now=now, message_ids=wanted,
+        )
+    )  # fmt: skip
+    if marked:
+        await hint(conn, target)
+    return Slice(marked, seen[-1]["id"] if len(seen) == SLICE else None)
+
+
+async def cancel_pending(conn: Any, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int) -> int:
+    """Cancel at most `limit` of what the endpoint is owed, of messages before `before`; gives how many."""
+    return _count(
+        await queries.delivery_cancel_pending(
+            conn,
+            shard=endpoint_id.int % SHARDS,
+            app_id=app_id,
+            endpoint_id=endpoint_id,
+            before=before,
+            limit=limit,
+        )
+    )
+
+
+async def cancel_message(conn: Any, app_id: UUID, message_id: UUID) -> int:
+    """Cancel what is still owed of one message, whose payload is gone; gives how many."""
+    return _count(await queries.delivery_cancel_message(conn, app_id=app_id, message_id=message_id))
+
+
+async def hint(conn: Any, target: Target) -> None:
+    """Tell the owner of the endpoint's lane that there is work, when the transaction commits."""
+    await queries.delivery_hint(conn, hint=f"w:{target.app_id.hex}.{target.id.hex}")

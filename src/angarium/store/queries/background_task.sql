@@ -1,0 +1,37 @@
+-- name: background_task_create^
+-- a new task, to be picked up by the first process that has time
+insert into background_task (id, org_id, app_id, kind, status, arguments, data, created_at, updated_at)
+values (:id, :org_id, :app_id, :kind, 'running', :arguments, :data, :now, :now)
+returning *;
+
+-- name: background_task_get^
+-- one task of an organization, of the kinds that the caller may see
+select * from background_task where id = :id and org_id = :org_id and kind = any(:kinds::text[]);
+
+-- name: background_task_page_down
+-- newest first below a bound
+select * from background_task
+where org_id = :org_id and kind = any(:kinds::text[]) and id > :low and id < :high
+  and (:status::text is null or status = :status)
+order by id desc
+limit :limit;
+
+-- name: background_task_page_up
+-- oldest first above a bound
+select * from background_task
+where org_id = :org_id and kind = any(:kinds::text[]) and id > :low and id < :high
+  and (:status::text is null or status = :status)
+order by id
+limit :limit;
+
+-- name: background_task_claim^
+-- the task that has waited longest for its next step, held until the transaction ends
+select * from background_task
+where status = 'running'
+order by updated_at, id
+limit 1
+for update skip locked;
+
+-- name: background_task_advance!
+-- note how far a task has come
+update background_task set status = :status, cursor = :cursor, data = :data, updated_at = :now where id = :id;
