@@ -1,0 +1,171 @@
+"""Endpoints: find, list, create, update, delete, and what was made of them.
+
+Every change that matters to sending grows the revision and notifies the channel `angarium`, in the same
+transaction. Keys and headers are sealed here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from angarium.core import ids
+from angarium.core.errors import Conflict
+from angarium.core.keyring import NONCE_BYTES, Keyring
+from angarium.core.nouns import Endpoint
+from angarium.core.patterns import is_uid
+from angarium.store.sealed import open_headers, open_keys, seal_headers, seal_keys
+from angarium.store.sql import queries
+
+TAKEN = "An endpoint with that id or uid already exists"
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What became of an endpoint's work in some span of time."""
+
+    success: int
+    pending: int
+    sending: int
+    fail: int
+    canceled: int
+
+
+def endpoint_of(row: Any, keyring: Keyring) -> Endpoint:
+    """The endpoint of a full row."""
+    endpoint_id = row["id"]
+    return Endpoint(
+        id=endpoint_id,
+        app_id=row["app_id"],
+        org_id=row["org_id"],
+        uid=row["uid"],
+        url=row["url"],
+        description=row["description"],
+        version=row["version"],
+        rate_limit=row["rate_limit"],
+        event_types=_tuple(row["event_types"]),
+        channels=_tuple(row["channels"]),
+        metadata=row["metadata"],
+        headers=open_headers(keyring, endpoint_id, row["headers"]),
+        keys=open_keys(keyring, endpoint_id, row["keys"]),
+        fifo=row["fifo"],
+        shard=row["shard"],
+        disabled_at=row["disabled_at"],
+        disabled_reason=row["disabled_reason"],
+        revision=row["revision"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        deleted=row["deleted_at"] is not None,
+    )
+
+
+def _tuple(value: list[str] | None) -> tuple[str, ...] | None:
+    return None if value is None else tuple(value)
+
+
+def _values(endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]) -> dict[str, Any]:
+    return {
+        "app_id": endpoint.app_id,
+        "id": endpoint.id,
+        "uid": endpoint.uid,
+        "url": endpoint.url,
+        "description": endpoint.description,
+        "version": endpoint.version,
+        "rate_limit": endpoint.rate_limit,
+        "event_types": endpoint.event_types,
+        "channels": endpoint.channels,
+        "metadata": endpoint.metadata,
+        "headers": seal_headers(keyring, endpoint.id, endpoint.headers, entropy(NONCE_BYTES)),
+        "keys": seal_keys(keyring, endpoint.id, endpoint.keys, entropy(NONCE_BYTES)),
+        "fifo": endpoint.fifo,
+        "disabled_at": endpoint.disabled_at,
+        "disabled_reason": endpoint.disabled_reason,
+        "updated_at": endpoint.updated_at,
+    }
+
+
+async def find(
+    connection: Any, app_id: UUID, ref: str, keyring: Keyring, *, lock: bool = False
+) -> Endpoint | None:
+    """The living endpoint with this id or uid, or None; `ref` may be any text. `lock` it for a change."""
+    endpoint_id = ids.parse(ids.ENDPOINT, ref)
+    if endpoint_id is None and not is_uid(ref, ids.ENDPOINT):
+        return None
+    uid = ref if endpoint_id is None else None
+    query = queries.endpoint_lock if lock else queries.endpoint_find
+    row = await query(connection, app_id=app_id, id=endpoint_id, uid=uid)
+    return None if row is None else endpoint_of(row, keyring)
+
+
+async def create(
+    connection: Any, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
+) -> Endpoint:
+    """Raises Conflict when the uid is taken."""
+    row = await queries.endpoint_insert(
+        connection,
+        **_values(endpoint, keyring, entropy),
+        org_id=endpoint.org_id,
+        shard=endpoint.shard,
+        created_at=endpoint.created_at,
+    )
+    if row is None:
+        raise Conflict(TAKEN)
+    await queries.endpoint_notify(connection, id=endpoint.id)
+    return endpoint_of(row, keyring)
+
+
+async def update(
+    connection: Any, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
+) -> Endpoint | None:
+    """Store what can change. None when it is gone; raises Conflict when the uid is taken."""
+    try:
+        row = await queries.endpoint_update(connection, **_values(endpoint, keyring, entropy))
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict(TAKEN) from error
+    await queries.endpoint_notify(connection, id=endpoint.id)
+    return None if row is None else endpoint_of(row, keyring)
+
+
+async def delete(connection: Any, endpoint: Endpoint, now: datetime) -> None:
+    await queries.endpoint_delete(connection, app_id=endpoint.app_id, id=endpoint.id, now=now)
+    await queries.endpoint_notify(connection, id=endpoint.id)
+
+
+async def forgive(connection: Any, endpoint: Endpoint) -> None:
+    """Forget what the endpoint's health was."""
+    await queries.endpoint_forgive(connection, app_id=endpoint.app_id, id=endpoint.id)
+
+
+async def set_order(connection: Any, endpoint: Endpoint) -> None:
+    """Give the deliveries that are still owed the order of the endpoint."""
+    await queries.endpoint_set_order(
+        connection, app_id=endpoint.app_id, endpoint_id=endpoint.id, fifo=endpoint.fifo
+    )
+
+
+async def touch_all(connection: Any, app_id: UUID, *, only_inheriting: bool) -> None:
+    """Make senders read the endpoints of an application again; `only_inheriting`: its rate limit changed."""
+    rows = await queries.endpoint_touch_all(connection, app_id=app_id, only_inheriting=only_inheriting)
+    await queries.endpoint_notify_many(connection, ids=[row["id"] for row in rows])
+
+
+async def page(
+    connection: Any, app_id: UUID, cursor: UUID | None, keyring: Keyring, *, ascending: bool, limit: int
+) -> list[Endpoint]:
+    """Up to `limit` endpoints beyond the cursor, in the order asked for."""
+    query = queries.endpoint_list_up if ascending else queries.endpoint_list_down
+    rows = await query(connection, app_id=app_id, cursor=cursor, limit=limit)
+    return [endpoint_of(row, keyring) for row in rows]
+
+
+async def stats(connection: Any, endpoint: Endpoint, lowest: UUID, highest: UUID) -> Stats:
+    """Attempts and deliveries whose ids lie in the span."""
+    row = await queries.endpoint_stats(
+        connection, app_id=endpoint.app_id, id=endpoint.id, lowest=lowest, highest=highest
+    )
+    return Stats(row["success"], row["pending"], row["sending"], row["fail"], row["canceled"])

@@ -1,0 +1,101 @@
+-- name: endpoint_find^
+-- One living endpoint by its id or uid.
+select * from endpoint
+where app_id = :app_id and deleted_at is null and (id = :id or uid = :uid);
+
+-- name: endpoint_lock^
+-- The same, for a change: the second of two concurrent changes sees the first one's result.
+select * from endpoint
+where app_id = :app_id and deleted_at is null and (id = :id or uid = :uid)
+for update;
+
+-- name: endpoint_insert^
+-- A new endpoint; nothing when the uid is taken.
+insert into endpoint (
+    app_id, id, org_id, uid, url, description, version, rate_limit, event_types, channels, metadata,
+    headers, keys, fifo, shard, disabled_at, disabled_reason, created_at, updated_at
+)
+values (
+    :app_id, :id, :org_id, :uid, :url, :description, :version, :rate_limit, :event_types, :channels, :metadata,
+    :headers, :keys, :fifo, :shard, :disabled_at, :disabled_reason, :created_at, :updated_at
+)
+on conflict (app_id, uid) where deleted_at is null do nothing
+returning *;
+
+-- name: endpoint_update^
+-- Replace everything that can change, as a new revision.
+update endpoint
+set
+    uid = :uid, url = :url, description = :description, version = :version, rate_limit = :rate_limit,
+    event_types = :event_types, channels = :channels, metadata = :metadata, headers = :headers, keys = :keys,
+    fifo = :fifo, disabled_at = :disabled_at, disabled_reason = :disabled_reason, updated_at = :updated_at,
+    revision = revision + 1
+where app_id = :app_id and id = :id and deleted_at is null
+returning *;
+
+-- name: endpoint_delete!
+-- Mark an endpoint as deleted, as a new revision; its uid can be used again.
+update endpoint set deleted_at = :now, updated_at = :now, revision = revision + 1
+where app_id = :app_id and id = :id and deleted_at is null;
+
+-- name: endpoint_notify!
+-- Tell whoever sends for the endpoint that it has changed; arrives with the commit.
+select pg_notify('angarium', 'e:' || replace(cast(cast(:id as uuid) as text), '-', ''));
+
+-- name: endpoint_touch_all
+-- A new revision for the endpoints of an application, or only those that follow its rate limit.
+update endpoint set revision = revision + 1
+where app_id = :app_id and deleted_at is null and (not :only_inheriting or rate_limit is null)
+returning id;
+
+-- name: endpoint_notify_many!
+-- The same as endpoint_notify for several.
+select pg_notify('angarium', 'e:' || replace(cast(changed as text), '-', ''))
+from unnest(cast(:ids as uuid [])) as changed;
+
+-- name: endpoint_list_up
+-- A page in order of creation, from after the cursor.
+select * from endpoint
+where app_id = :app_id and deleted_at is null and (cast(:cursor as uuid) is null or id > :cursor)
+order by id limit :limit;
+
+-- name: endpoint_list_down
+-- A page in reverse order of creation, from before the cursor.
+select * from endpoint
+where app_id = :app_id and deleted_at is null and (cast(:cursor as uuid) is null or id < :cursor)
+order by id desc limit :limit;
+
+-- name: endpoint_forgive!
+-- Forget the endpoint's failures: it starts afresh.
+delete from endpoint_health where app_id = :app_id and endpoint_id = :id;
+
+-- name: endpoint_set_order!
+-- Switch what is owed to the endpoint to another order.
+update delivery set fifo = :fifo
+where app_id = :app_id and endpoint_id = :id and state = 1 and fifo <> :fifo;
+
+-- name: endpoint_stats^
+-- Attempts made in a span of ids by their result, and deliveries that still wait or were canceled.
+select
+    (
+        select count(*) from attempt
+        where app_id = :app_id and endpoint_id = :id and id between :lowest and :highest and status = 0
+    ) as success,
+    (
+        select count(*) from attempt
+        where app_id = :app_id and endpoint_id = :id and id between :lowest and :highest and status = 2
+    ) as fail,
+    (
+        select count(*) from delivery
+        where app_id = :app_id and endpoint_id = :id and message_id between :lowest and :highest
+            and state = 1 and failures = 0
+    ) as pending,
+    (
+        select count(*) from delivery
+        where app_id = :app_id and endpoint_id = :id and message_id between :lowest and :highest
+            and state = 1 and failures > 0
+    ) as sending,
+    (
+        select count(*) from delivery
+        where app_id = :app_id and endpoint_id = :id and message_id between :lowest and :highest and state = 4
+    ) as canceled;
