@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import base64
+import os
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from angarium import settings
+from angarium.core.errors import SettingsError
+
+SECRET = "x" * 32
+KEY = base64.b64encode(b"k" * 32).decode()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in os.environ:
+        if name.startswith("ANGARIUM_"):
+            monkeypatch.delenv(name)
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as caught:
+        settings.load()
+    return caught.value.detail
+
+
+def test_the_defaults_are_usable() -> None:
+    found = settings.load()
+    assert (found.host, found.port) == ("127.0.0.1", 8071)
+    assert found.retry_schedule == (5.0, 300.0, 1800.0, 7200.0, 18000.0, 36000.0, 36000.0)
+    assert found.request_timeout == 15.0
+    assert found.disable_after == 5 * 86400
+    assert found.allowed_subnets == ()
+    assert found.https_only
+
+
+def test_a_schedule_may_be_shorter_than_a_second_or_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGARIUM_RETRY_SCHEDULE", "200ms,1s")
+    assert settings.load().retry_schedule == (0.2, 1.0)
+    monkeypatch.setenv("ANGARIUM_RETRY_SCHEDULE", "")
+    assert settings.load().retry_schedule == ()
+
+
+def test_subnets_are_a_list_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGARIUM_ALLOWED_SUBNETS", "127.0.0.0/8, ::1/128")
+    assert settings.load().allowed_subnets == (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("RETRY_SCHEDULE", "5s,soon", "ANGARIUM_RETRY_SCHEDULE: 'soon' is not a duration"),
+        ("REQUEST_TIMEOUT", "2m", "ANGARIUM_REQUEST_TIMEOUT"),
+        ("LISTEN", "8080", "host:port"),
+        ("ALLOWED_SUBNETS", "10.0.0.0/40", "ANGARIUM_ALLOWED_SUBNETS"),
+        ("SECRET_KEY", "c2hvcnQ=", "ANGARIUM_SECRET_KEY"),
+        ("JWT_SECRET", "short", "32 bytes or more"),
+        ("JWT_ALGORITHM", "none", "ANGARIUM_JWT_ALGORITHM"),
+        ("DATABASE_URL", "mysql://x", "postgresql://"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
+) -> None:
+    monkeypatch.setenv(f"ANGARIUM_{name}", value)
+    assert words in refusal()
+
+
+def test_a_refusal_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGARIUM_SECRET_KEY", "hunter2hunter2")
+    monkeypatch.setenv("ANGARIUM_JWT_SECRET", "swordfish")
+    assert not {"hunter2", "swordfish"} & set(refusal().split())
+    assert "hunter2" not in refusal()
+
+
+def test_an_unknown_name_is_refused_with_a_suggestion(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANGARIUM_RETRY_SHEDULE", "5s")
+    assert refusal() == "ANGARIUM_RETRY_SHEDULE is not a setting; did you mean ANGARIUM_RETRY_SCHEDULE?"
+
+
+def test_a_secret_can_come_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "key").write_text(KEY + "\n")
+    monkeypatch.setenv("ANGARIUM_SECRET_KEY_FILE", str(tmp_path / "key"))
+    found = settings.load().secret_key
+    assert found is not None
+    assert found.get_secret_value() == KEY
+
+
+def test_a_secret_given_twice_or_a_missing_file_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("ANGARIUM_JWT_SECRET_FILE", str(tmp_path / "nothing"))
+    assert "cannot read" in refusal()
+    monkeypatch.setenv("ANGARIUM_JWT_SECRET", SECRET)
+    assert "both set" in refusal()
+
+
+def test_defaults_give_way_to_the_environment_and_the_environment_to_overrides(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ANGARIUM_CONCURRENCY", "7")
+    assert settings.load({"concurrency": 5}).concurrency == 7
+    assert settings.load({"concurrency": 5}, {"concurrency": 9}).concurrency == 9
+    assert settings.load({"https_only": False}).https_only is False
+
+
+def test_the_page_of_settings_is_current() -> None:
+    page = Path(__file__).parent.parent / "docs" / "settings.md"
+    assert settings.markdown() in page.read_text(), "make the table anew with `angarium settings --markdown`"
