@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     )
     secret_key: SecretStr | None = Field(
         None,
-        description="Encrypts endpoint secrets in the database: base64 keys of 32 bytes, separated by commas. "
+        description="Encrypts endpoint secrets in the database: base64 keys of 32 bytes, comma-separated. "
         "The first encrypts, all decrypt. Make one with `angarium key new`.",
     )
     retry_schedule: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_delays)] = Field(
