@@ -1,0 +1,67 @@
+"""The states of a delivery and what moves it between them; nothing else changes a state.
+
+    PENDING ──2xx──▶ DELIVERED          any state ──resend, 2xx──▶ DELIVERED
+    PENDING ──failure, schedule left──▶ PENDING (due later)
+    PENDING ──failure, schedule used up, or 410──▶ EXHAUSTED
+    PENDING ──endpoint disabled or deleted, payload gone──▶ CANCELED
+
+A manual attempt stands beside the schedule: its success delivers, its failure changes nothing, so a
+resend never costs an automatic retry. `store/settle.py` writes exactly these moves, guarded by the state
+and the count of failures that the attempt started from.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from angarium.core.nouns import State
+from angarium.core.outcome import Judgement, Verdict
+from angarium.core.schedule import Schedule
+
+
+class Move(Enum):
+    """What one attempt does to its delivery."""
+
+    DELIVER = auto()
+    RETRY = auto()
+    EXHAUST = auto()
+    CANCEL = auto()
+    KEEP = auto()  # a manual attempt failed
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """The move, and for RETRY the time (epoch seconds) at which the next attempt is due."""
+
+    move: Move
+    due: float | None = None
+
+
+DELIVERED = Next(Move.DELIVER)
+EXHAUSTED = Next(Move.EXHAUST)
+CANCELED = Next(Move.CANCEL)
+KEPT = Next(Move.KEEP)
+
+
+def advance(
+    *,
+    state: State,
+    manual: bool,
+    failures: int,
+    judgement: Judgement,
+    schedule: Schedule,
+    now: float,
+    chance: float,
+) -> Next:
+    """What follows from an attempt that ended `now`; `failures` counts the failed ones before it."""
+    if judgement.verdict is Verdict.DELIVERED:
+        return DELIVERED
+    if manual or state is not State.PENDING:
+        return KEPT
+    if judgement.verdict is Verdict.GONE:
+        return EXHAUSTED
+    delay = schedule.delay(failures + 1, chance)
+    if delay is None:
+        return EXHAUSTED
+    return Next(Move.RETRY, now + max(delay, judgement.pause or 0.0))

@@ -1,0 +1,220 @@
+"""Intake: messages are durable, with every delivery they owe, before the answer.
+
+Requests gather while one transaction is being written and go together in the next: no timer, so a lone
+request waits for nothing, and a crowd shares a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import AngariumError, BadRequest, Conflict, NotFound, Overloaded, StoreUnavailable
+from angarium.core.nouns import Message
+from angarium.store import accept as store
+from angarium.store.database import Database
+
+MAX_BATCH: Final = 1000
+MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
+_DAY: Final = 86400.0
+_HOUR: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A message to accept. `app` is an id or a uid; `endpoint_id` sends to that endpoint alone."""
+
+    org_id: str
+    app: str
+    event_type: str
+    payload: bytes
+    event_id: str | None = None
+    channels: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    retention: float = 90 * _DAY  # seconds for which the payload is kept
+    idempotency_key: bytes | None = None
+    endpoint_id: UUID | None = None
+    deliver_at: float | None = None  # epoch seconds of the first attempt; None: at once
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A stored message. `replayed`: the idempotency key was used before, and this is the first one's."""
+
+    message: Message
+    replayed: bool = False
+
+
+class _Pending:
+    """A draft on its way into a batch, with the future that its request waits on."""
+
+    __slots__ = ("done", "draft")
+
+    def __init__(self, draft: Draft, done: asyncio.Future[Accepted | AngariumError]) -> None:
+        self.draft = draft
+        self.done = done
+
+
+class Intake:
+    """Coalesces drafts into batches; `hand_over` gets the deliveries of each batch after its commit."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        hand_over: Callable[[Sequence[store.Owed]], None],
+        *,
+        capacity: int = 10_000,
+        capacity_bytes: int = 64 * 1024 * 1024,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._hand_over = hand_over
+        self._capacity = capacity
+        self._capacity_bytes = capacity_bytes
+        self._pending: deque[_Pending] = deque()
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._writer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._writer = asyncio.create_task(self._write(), name="intake")
+
+    async def stop(self) -> None:
+        """Write what is pending, then stop."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            self._wake.set()
+            await writer
+
+    async def accept(self, draft: Draft) -> Accepted:
+        """Store one message; returns after the commit.
+
+        Raises NotFound (application), Conflict (event id taken), Overloaded and StoreUnavailable.
+        """
+        result = await self._queue([draft])[0]
+        if isinstance(result, AngariumError):
+            raise result
+        return result
+
+    async def accept_many(self, drafts: Sequence[Draft]) -> list[Accepted | AngariumError]:
+        """Store up to MAX_BATCH messages in one commit; one result each, in order."""
+        if len(drafts) > MAX_BATCH:
+            raise BadRequest(f"A batch has at most {MAX_BATCH} messages.")
+        futures = self._queue(drafts)
+        return [await future for future in futures]
+
+    def _queue(self, drafts: Sequence[Draft]) -> list[asyncio.Future[Accepted | AngariumError]]:
+        if self._writer is None:
+            raise Overloaded("The server is shutting down.")
+        size = sum(len(draft.payload) for draft in drafts)
+        if len(self._pending) + len(drafts) > self._capacity or self._bytes + size > self._capacity_bytes:
+            raise Overloaded
+        loop = asyncio.get_running_loop()
+        futures = []
+        for draft in drafts:
+            done: asyncio.Future[Accepted | AngariumError] = loop.create_future()
+            futures.append(done)
+            self._pending.append(_Pending(draft, done))
+        self._bytes += size
+        self._wake.set()
+        return futures
+
+    async def _write(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                await self._write_batch(self._take())
+            if self._writer is None:
+                return
+
+    def _take(self) -> list[_Pending]:
+        batch: list[_Pending] = []
+        size = 0
+        while self._pending and len(batch) < MAX_BATCH and (not batch or size < MAX_BATCH_BYTES):
+            pending = self._pending.popleft()
+            size += len(pending.draft.payload)
+            batch.append(pending)
+        self._bytes -= size
+        return batch
+
+    async def _write_batch(self, batch: list[_Pending]) -> None:
+        try:
+            results = await self._store([pending.draft for pending in batch])
+        except asyncpg.DataError:
+            # One item that PostgreSQL cannot hold must not take the others with it.
+            if len(batch) > 1:
+                for pending in batch:
+                    await self._write_batch([pending])
+                return
+            results = [BadRequest("The message holds something that cannot be stored.")]
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            results = [StoreUnavailable() for _ in batch]
+        for pending, result in zip(batch, results, strict=True):
+            if not pending.done.done():
+                pending.done.set_result(result)
+
+    async def _store(self, drafts: list[Draft]) -> list[Accepted | AngariumError]:
+        now = self._clock.now()
+        noise = self._entropy(8 * len(drafts))
+        items = [
+            store.Item(
+                id=ids.new(now, noise[8 * i : 8 * i + 8]),
+                org_id=draft.org_id,
+                app=draft.app,
+                event_type=draft.event_type,
+                payload=draft.payload,
+                event_id=draft.event_id,
+                channels=draft.channels,
+                tags=draft.tags,
+                # whole hours, so that the index on it stays small
+                expires_at=datetime_at((now + draft.retention) // _HOUR * _HOUR + _HOUR),
+                key=draft.idempotency_key,
+                endpoint_id=draft.endpoint_id,
+                due_at=now if draft.deliver_at is None else draft.deliver_at,
+            )
+            for i, draft in enumerate(drafts)
+        ]
+        async with self._database.connection() as connection:
+            stored, owed = await store.accept(connection, items, datetime_at(now))
+            self._hand_over(owed)
+            repeated = [
+                item.key
+                for item, one in zip(items, stored, strict=True)
+                if item.key is not None and one.app_id is not None and not one.stored
+            ]
+            before = await store.accepted_before(connection, repeated) if repeated else {}
+        return [self._result(item, one, before) for item, one in zip(items, stored, strict=True)]
+
+    def _result(
+        self, item: store.Item, stored: store.Stored, before: dict[bytes, Message]
+    ) -> Accepted | AngariumError:
+        if stored.app_id is None:
+            return NotFound()
+        if not stored.stored:
+            first = before.get(item.key) if item.key is not None else None
+            return Accepted(first, replayed=True) if first is not None else Conflict()
+        return Accepted(
+            Message(
+                id=item.id,
+                app_id=stored.app_id,
+                event_id=item.event_id,
+                event_type=item.event_type,
+                payload=item.payload,
+                channels=item.channels,
+                tags=item.tags,
+                expires_at=item.expires_at,
+                created_at=datetime_at(ids.created_at(item.id)),
+            )
+        )

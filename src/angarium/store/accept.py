@@ -1,0 +1,106 @@
+"""Accept: messages and every delivery they owe, in one statement for many requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.core import ids, patterns
+from angarium.core.nouns import Message
+from angarium.store.sql import queries
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One message to store. `app` is the public id or the uid; `endpoint_id` forces one receiver."""
+
+    id: UUID
+    org_id: str
+    app: str
+    event_type: str
+    payload: bytes
+    event_id: str | None
+    channels: tuple[str, ...]
+    tags: tuple[str, ...]
+    expires_at: datetime
+    key: bytes | None
+    endpoint_id: UUID | None
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """A delivery just committed, with all that a lane needs to send it without asking the database."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    message_id: UUID
+    shard: int
+    fifo: bool
+    revision: int  # of the endpoint when the message was matched
+    due_at: float
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What became of one item: `app_id` None: no such application; not `stored`: a duplicate."""
+
+    app_id: UUID | None
+    stored: bool
+
+
+async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple[list[Stored], list[Owed]]:
+    """Store the items; answers are in their order. The caller hands over `Owed` after the commit."""
+    refs = [ids.parse(ids.APPLICATION, item.app) for item in items]
+    rows = await queries.accept(
+        connection,
+        ids=[item.id for item in items],
+        org_ids=[item.org_id for item in items],
+        app_ids=refs,
+        app_uids=[item.app if ref is None else None for item, ref in zip(items, refs, strict=True)],
+        event_types=[item.event_type for item in items],
+        patterns=[" ".join(patterns.covering(item.event_type)) for item in items],
+        payloads=[item.payload for item in items],
+        event_ids=[item.event_id for item in items],
+        channels=[" ".join(item.channels) if item.channels else None for item in items],
+        tags=[" ".join(item.tags) if item.tags else None for item in items],
+        expires=[item.expires_at for item in items],
+        keys=[item.key for item in items],
+        endpoint_ids=[item.endpoint_id for item in items],
+        due=[datetime_at(item.due_at) for item in items],
+        now=now,
+    )
+    outcomes: dict[UUID, Stored] = {}
+    owed: list[Owed] = []
+    by_id = {item.id: item for item in items}
+    for message_id, app_id, stored, endpoint_id, shard, fifo, revision in rows:
+        if message_id not in outcomes:
+            outcomes[message_id] = Stored(app_id, stored)
+        if endpoint_id is not None:
+            item = by_id[message_id]
+            owed.append(Owed(app_id, endpoint_id, item.id, shard, fifo, revision, item.due_at, item.payload))
+    return [outcomes[item.id] for item in items], owed
+
+
+async def accepted_before(connection: Any, keys: Sequence[bytes]) -> dict[bytes, Message]:
+    """The messages that these idempotency keys stand for, by key."""
+    rows = await queries.accepted_before(connection, keys=keys)
+    return {
+        row["key"]: Message(
+            id=row["id"],
+            app_id=row["app_id"],
+            event_id=row["event_id"],
+            event_type=row["event_type"],
+            payload=row["payload"],
+            channels=tuple(row["channels"] or ()),
+            tags=tuple(row["tags"] or ()),
+            expires_at=row["expires_at"],
+            created_at=datetime_at(ids.created_at(row["id"])),
+        )
+        for row in rows
+    }

@@ -1,0 +1,139 @@
+"""Load: what lanes owe, read from the table that is the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from angarium.core.nouns import State
+from angarium.store.sql import queries
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRef:
+    """A lane that owes something, and when next."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    due_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How many deliveries a lane has room for."""
+
+    endpoint_id: UUID
+    shard: int
+    fifo: bool
+    room: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A delivery that a lane owes. `manual_at` identifies the manual request that it would serve."""
+
+    endpoint_id: UUID
+    message_id: UUID
+    state: State
+    failures: int
+    due_at: float
+    manual_at: datetime | None
+    payload: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What sending to an endpoint needs; `headers` and `keys` are sealed."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    org_id: str
+    url: str
+    headers: bytes | None
+    keys: bytes
+    fifo: bool
+    shard: int
+    revision: int
+    rate_limit: int | None
+    active: bool
+    failing_since: float | None
+    failures: int
+
+
+async def lanes_of(connection: Any, shards: Sequence[int]) -> list[LaneRef]:
+    """The lanes of these shards that owe anything."""
+    rows = await queries.lanes_of(connection, shards=shards)
+    return [LaneRef(app_id, endpoint_id, due_at.timestamp()) for app_id, endpoint_id, due_at in rows]
+
+
+async def load(
+    connection: Any, wanted: Sequence[Wanted], now: datetime
+) -> tuple[list[Loaded], dict[UUID, float]]:
+    """The next deliveries of some lanes, and for free lanes when something is due after `now`."""
+    loaded: list[Loaded] = []
+    next_due: dict[UUID, float] = {}
+    free = [want for want in wanted if not want.fifo]
+    if free:
+        rows = await queries.load_free(
+            connection,
+            endpoint_ids=[want.endpoint_id for want in free],
+            shards=[want.shard for want in free],
+            rooms=[want.room for want in free],
+            now=now,
+        )
+        for row in rows:
+            if row["message_id"] is not None:
+                loaded.append(_loaded(row))
+            elif row["next_due"] is not None:
+                next_due[row["endpoint_id"]] = row["next_due"].timestamp()
+    fifo = [want for want in wanted if want.fifo]
+    if fifo:
+        rows = await queries.load_fifo(
+            connection,
+            endpoint_ids=[want.endpoint_id for want in fifo],
+            rooms=[want.room for want in fifo],
+        )
+        loaded.extend(map(_loaded, rows))
+    return loaded, next_due
+
+
+def _loaded(row: Any) -> Loaded:
+    return Loaded(
+        endpoint_id=row["endpoint_id"],
+        message_id=row["message_id"],
+        state=State(row["state"]),
+        failures=row["failures"],
+        due_at=row["due_at"].timestamp(),
+        manual_at=row["manual_at"],
+        payload=row["payload"],
+    )
+
+
+async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[Config]:
+    """The configuration of some lanes, given as (application id, endpoint id)."""
+    rows = await queries.lane_configs(
+        connection,
+        app_ids=[app_id for app_id, _ in lanes],
+        endpoint_ids=[endpoint_id for _, endpoint_id in lanes],
+    )
+    return [
+        Config(
+            app_id=row["app_id"],
+            endpoint_id=row["id"],
+            org_id=row["org_id"],
+            url=row["url"],
+            headers=row["headers"],
+            keys=row["keys"],
+            fifo=row["fifo"],
+            shard=row["shard"],
+            revision=row["revision"],
+            rate_limit=row["rate_limit"],
+            active=row["active"],
+            failing_since=row["failing_since"].timestamp() if row["failing_since"] else None,
+            failures=row["failures"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,87 @@
+-- name: accept
+-- Store a batch of messages with every delivery they owe: one statement, one commit.
+-- An item is left out when its application is unknown, its event id is taken, or its idempotency key was
+-- used before; the unique indexes decide between concurrent duplicates. Inserts are ordered by key so that
+-- two batches cannot wait for each other in a circle.
+with item as materialized (
+    select *
+    from unnest(
+        :ids::uuid[], :org_ids::text[], :app_ids::uuid[], :app_uids::text[], :event_types::text[],
+        :patterns::text[], :payloads::bytea[], :event_ids::text[], :channels::text[], :tags::text[],
+        :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[]
+    ) as item (
+        id, org_id, app_ref, app_uid, event_type,
+        patterns, payload, event_id, channels, tags,
+        expires_at, key, endpoint_id, due_at
+    )
+),
+owned as materialized (
+    select item.*, application.id as app_id
+    from item
+    cross join lateral (
+        select id from application a
+        where a.id = item.app_ref and a.org_id = item.org_id and a.deleted_at is null
+        union all
+        select id from application a
+        where a.uid = item.app_uid and a.org_id = item.org_id and a.deleted_at is null
+    ) as application
+),
+fresh as materialized (
+    select * from owned
+    where key is null or not exists (select from idempotency i where i.key = owned.key)
+),
+named as (
+    insert into event_id (app_id, event_id, message_id)
+    select app_id, event_id, id from fresh where event_id is not null order by app_id, event_id
+    on conflict do nothing
+    returning message_id
+),
+claimed as (
+    insert into idempotency (key, message_id, app_id, locked_until, expires_at)
+    select key, id, app_id, :now::timestamptz, :now::timestamptz + interval '12 hours'
+    from fresh
+    where key is not null and (event_id is null or id in (select message_id from named))
+    order by key
+    on conflict do nothing
+    returning message_id
+),
+accepted as materialized (
+    select * from fresh
+    where (event_id is null or id in (select message_id from named))
+      and (key is null or id in (select message_id from claimed))
+),
+stored as (
+    insert into message (app_id, id, event_id, event_type, payload, channels, tags, expires_at)
+    select app_id, id, event_id, event_type, payload,
+           string_to_array(channels, ' '), string_to_array(tags, ' '), expires_at
+    from accepted
+),
+match as materialized (
+    select accepted.app_id, accepted.id as message_id, accepted.due_at,
+           e.id as endpoint_id, e.shard, e.fifo, e.revision
+    from accepted
+    join endpoint e on e.app_id = accepted.app_id
+    where e.deleted_at is null
+      and e.disabled_at is null
+      and case when accepted.endpoint_id is null
+          then (e.event_types is null or e.event_types && string_to_array(accepted.patterns, ' '))
+           and (e.channels is null or e.channels && string_to_array(accepted.channels, ' '))
+          else e.id = accepted.endpoint_id end
+),
+owed as (
+    insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)
+    select app_id, endpoint_id, message_id, shard, fifo, due_at from match order by message_id
+)
+select item.id, owned.app_id, accepted.id is not null as stored,
+       match.endpoint_id, match.shard, match.fifo, match.revision
+from item
+left join owned on owned.id = item.id
+left join accepted on accepted.id = item.id
+left join match on match.message_id = item.id;
+
+-- name: accepted_before
+-- The messages behind idempotency keys that were used before.
+select i.key, m.app_id, m.id, m.event_id, m.event_type, m.payload, m.channels, m.tags, m.expires_at
+from idempotency i
+join message m on m.app_id = i.app_id and m.id = i.message_id
+where i.key = any(:keys::bytea[]);

@@ -1,0 +1,76 @@
+-- name: settle
+-- Record a batch of attempts and move their deliveries, in one statement. A move is guarded by the state
+-- and the count of failures that the attempt started from, so a late outcome never undoes a newer one; a
+-- success always delivers, for it is a fact.
+with outcome as materialized (
+    select *
+    from unnest(
+        :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[],
+        :moves::text[], :failures::smallint[], :due::timestamptz[], :manual_at::timestamptz[],
+        :statuses::smallint[], :status_codes::smallint[], :error_codes::text[], :errors::text[],
+        :responses::bytea[], :durations::integer[], :urls::text[]
+    ) as outcome (
+        id, app_id, endpoint_id, message_id,
+        move, failures, due_at, manual_at,
+        status, status_code, error_code, error,
+        response, duration_ms, url
+    )
+),
+recorded as (
+    insert into attempt (
+        app_id, message_id, id, endpoint_id, manual, status, status_code,
+        error_code, error, response, duration_ms, url
+    )
+    select app_id, message_id, id, endpoint_id, manual_at is not null, status, status_code,
+           error_code, error, response, duration_ms, url
+    from outcome
+    where status is not null
+),
+health as (
+    insert into endpoint_health (app_id, endpoint_id, failing_since, failures)
+    select * from unnest(:sick_apps::uuid[], :sick_endpoints::uuid[], :failing_since::timestamptz[], :sick_failures::integer[])
+    on conflict (app_id, endpoint_id) do update
+        set failing_since = excluded.failing_since, failures = excluded.failures
+)
+update delivery d
+set state = case
+        when outcome.move = 'deliver' then 0
+        when outcome.move = 'cancel' and d.state = 1 then 4
+        when outcome.move = 'exhaust' and d.state = 1 and d.failures = outcome.failures then 2
+        else d.state end,
+    failures = case
+        when outcome.move in ('retry', 'exhaust') and d.state = 1 and d.failures = outcome.failures
+        then d.failures + 1 else d.failures end,
+    -- a manual attempt asked for since this one began comes first; the schedule resumes after it
+    due_at = case
+        when nullif(d.manual_at, outcome.manual_at) is not null then d.manual_at
+        when outcome.move in ('deliver', 'cancel') then null
+        when outcome.move = 'keep' then case when d.state = 1 then d.resume_at end
+        when d.state = 1 and d.failures = outcome.failures then outcome.due_at
+        else d.due_at end,
+    resume_at = case
+        when nullif(d.manual_at, outcome.manual_at) is null then null
+        when outcome.move in ('deliver', 'cancel') then null
+        when outcome.move = 'keep' then d.resume_at
+        when d.state = 1 and d.failures = outcome.failures then outcome.due_at
+        else d.resume_at end,
+    manual_at = nullif(d.manual_at, outcome.manual_at)
+from outcome
+where d.app_id = outcome.app_id
+  and d.endpoint_id = outcome.endpoint_id
+  and d.message_id = outcome.message_id
+returning d.endpoint_id, d.message_id, d.state, d.due_at;
+
+-- name: disable_endpoint
+-- The endpoint gets nothing from now on; true for the one caller that changed it.
+with changed as (
+    update endpoint
+    set disabled_at = :now, disabled_reason = :reason, revision = revision + 1, updated_at = :now
+    where app_id = :app_id and id = :endpoint_id and disabled_at is null and deleted_at is null
+    returning id
+)
+select exists (select from changed) as changed;
+
+-- name: hint!
+-- Tell the owners of shards something: a hint, the table is the truth.
+select pg_notify('angarium', hint) from unnest(:hints::text[]) as hint;

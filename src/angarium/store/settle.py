@@ -1,0 +1,105 @@
+"""Settle: attempts recorded, deliveries moved and health noted, in one statement for many outcomes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.core.lifecycle import Move
+from angarium.core.nouns import DisabledReason
+from angarium.core.outcome import Answer
+from angarium.store.sql import queries
+
+_MOVES = {move: move.name.lower() for move in Move}
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The outcome of one attempt. `failures` and `manual_at` are what the delivery was loaded with;
+    `answer` is None when no attempt could be made (the payload is gone)."""
+
+    attempt_id: UUID
+    app_id: UUID
+    endpoint_id: UUID
+    message_id: UUID
+    move: Move
+    failures: int
+    due_at: float | None
+    manual_at: datetime | None
+    answer: Answer | None
+    succeeded: bool
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How an endpoint is: since when every attempt has failed (None: the last one succeeded), and how many."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    failing_since: float | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Where a delivery stands now; `due_at` None: nothing more is owed."""
+
+    endpoint_id: UUID
+    message_id: UUID
+    due_at: float | None
+
+
+async def settle(
+    connection: Any, settlements: Sequence[Settlement], health: Sequence[Health]
+) -> list[Settled]:
+    """Record and move a batch. No two settlements may be of the same delivery."""
+    answers = [settlement.answer for settlement in settlements]
+    rows = await queries.settle(
+        connection,
+        ids=[s.attempt_id for s in settlements],
+        app_ids=[s.app_id for s in settlements],
+        endpoint_ids=[s.endpoint_id for s in settlements],
+        message_ids=[s.message_id for s in settlements],
+        moves=[_MOVES[s.move] for s in settlements],
+        failures=[s.failures for s in settlements],
+        due=[None if s.due_at is None else datetime_at(s.due_at) for s in settlements],
+        manual_at=[s.manual_at for s in settlements],
+        statuses=[None if s.answer is None else (0 if s.succeeded else 2) for s in settlements],
+        status_codes=[a.status_code if a else 0 for a in answers],
+        error_codes=[a.error_code if a else None for a in answers],
+        errors=[a.error if a else None for a in answers],
+        responses=[a.response if a else None for a in answers],
+        durations=[a.duration_ms if a else 0 for a in answers],
+        urls=[s.url for s in settlements],
+        sick_apps=[h.app_id for h in health],
+        sick_endpoints=[h.endpoint_id for h in health],
+        failing_since=[None if h.failing_since is None else datetime_at(h.failing_since) for h in health],
+        sick_failures=[h.failures for h in health],
+    )
+    return [
+        Settled(endpoint_id, message_id, due_at.timestamp() if due_at else None)
+        for endpoint_id, message_id, _, due_at in rows
+    ]
+
+
+async def disable_endpoint(
+    connection: Any, app_id: UUID, endpoint_id: UUID, reason: DisabledReason, now: datetime
+) -> bool:
+    """Disable an endpoint that fails or is gone; whether it was this call that did it."""
+    return bool(
+        (
+            await queries.disable_endpoint(
+                connection, app_id=app_id, endpoint_id=endpoint_id, reason=reason, now=now
+            )
+        )[0]["changed"]
+    )
+
+
+async def hint(connection: Any, hints: Sequence[str]) -> None:
+    """Send hints to the dispatchers (see dispatch/hints)."""
+    await queries.hint(connection, hints=hints)
