@@ -32,6 +32,8 @@ STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.StoreUnavailable: 503,
 }
 
+INTERNAL: Final = {"code": "internal_error", "detail": "Something went wrong on our side."}
+
 
 def status_of(error: AngariumError) -> int:
     """The HTTP status of an error; 500 for what has no place in the table."""
@@ -45,6 +47,8 @@ def body_of(error: AngariumError) -> dict[str, Any]:
     if isinstance(error, errors.StoreUnavailable):
         # the detail of this one names hosts and databases
         return {"code": error.wire_code, "detail": errors.StoreUnavailable().detail}
+    if status_of(error) == 500:
+        return INTERNAL
     return {"code": error.wire_code, "detail": error.detail}
 
 
@@ -92,7 +96,7 @@ async def _http(_: Request, error: Exception) -> Response:
 
 
 async def _unexpected(_: Request, __: Exception) -> Response:
-    return JSONResponse({"code": "internal_error", "detail": "Something went wrong on our side."}, 500)
+    return JSONResponse(INTERNAL, 500)
 
 
 def install(app: FastAPI) -> None:

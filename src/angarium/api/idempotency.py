@@ -14,8 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.api.auth import caller_of, services_of
+from angarium.service.idempotency import Stored
 
-MAX_KEY: Final = 1024
 HEADER: Final = "idempotency-key"
 
 
@@ -37,16 +37,16 @@ async def once(request: Request, answer: Callable[[Request], Awaitable[Response]
         return await answer(request)
     await caller_of(request)  # a stranger must not fill the table
     idempotency = services_of(request).idempotency
-    stored = await idempotency.begin(key)
-    if stored is not None:
-        return Response(stored.body, stored.status, media_type="application/json" if stored.body else None)
+    hold = await idempotency.begin(key)
+    if isinstance(hold, Stored):
+        return Response(hold.body, hold.status, media_type="application/json" if hold.body else None)
     try:
         response = await answer(request)
     except BaseException:
-        await idempotency.abandon(key)
+        await idempotency.abandon(hold)
         raise
     if 200 <= response.status_code < 300:
-        await idempotency.finish(key, response.status_code, bytes(response.body))
+        await idempotency.finish(hold, response.status_code, bytes(response.body))
     else:
-        await idempotency.abandon(key)
+        await idempotency.abandon(hold)
     return response

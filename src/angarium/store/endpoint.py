@@ -150,8 +150,8 @@ async def set_order(connection: Any, endpoint: Endpoint) -> None:
 
 async def touch_all(connection: Any, app_id: UUID, *, only_inheriting: bool) -> None:
     """Make senders read the endpoints of an application again; `only_inheriting`: its rate limit changed."""
-    rows = await queries.endpoint_touch_all(connection, app_id=app_id, only_inheriting=only_inheriting)
-    await queries.endpoint_notify_many(connection, ids=[row["id"] for row in rows])
+    rows = queries.endpoint_touch_all(connection, app_id=app_id, only_inheriting=only_inheriting)
+    await queries.endpoint_notify_many(connection, ids=[row["id"] async for row in rows])
 
 
 async def page(
@@ -159,8 +159,8 @@ async def page(
 ) -> list[Endpoint]:
     """Up to `limit` endpoints beyond the cursor, in the order asked for."""
     query = queries.endpoint_list_up if ascending else queries.endpoint_list_down
-    rows = await query(connection, app_id=app_id, cursor=cursor, limit=limit)
-    return [endpoint_of(row, keyring) for row in rows]
+    rows = query(connection, app_id=app_id, cursor=cursor, limit=limit)
+    return [endpoint_of(row, keyring) async for row in rows]
 
 
 async def stats(connection: Any, endpoint: Endpoint, lowest: UUID, highest: UUID) -> Stats:

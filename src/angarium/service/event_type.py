@@ -1,0 +1,154 @@
+"""Event types: the names that an organization's messages may have, with their schemas."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jsonschema_rs
+
+from angarium.clock import Clock, datetime_at
+from angarium.core.errors import Invalid, NotFound
+from angarium.core.nouns import EventType
+from angarium.core.patterns import is_event_type
+from angarium.store import event_type as store
+from angarium.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class EventTypeDraft:
+    """What an operator says about an event type."""
+
+    description: str
+    schemas: dict[str, Any] | None = None
+    archived: bool = False
+    deprecated: bool = False
+    feature_flags: tuple[str, ...] = ()
+    group_name: str | None = None
+
+
+def check_schemas(schemas: Mapping[str, Any] | None) -> None:
+    """Raises Invalid unless each is a JSON Schema (draft 7 unless it says otherwise)."""
+    for version, schema in (schemas or {}).items():
+        if not isinstance(schema, dict | bool):
+            raise Invalid.field(f"schemas.{version}", "A JSON Schema is an object.")
+        meta = jsonschema_rs.meta
+        try:
+            meta.validate(schema if "$schema" in _keys(schema) else _as_draft_7(schema))
+        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+            said = str(error).partition("\n")[0][:300]
+            raise Invalid.field(f"schemas.{version}", f"This is not a valid JSON Schema: {said}") from error
+
+
+def _keys(schema: object) -> Collection[str]:
+    return schema.keys() if isinstance(schema, dict) else ()
+
+
+def _as_draft_7(schema: object) -> object:
+    return {**schema, "$schema": "http://json-schema.org/draft-07/schema#"} if isinstance(schema, dict) else schema
+
+
+class EventTypes:
+    """Find, list, create, change, archive and expunge event types."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def find(self, org_id: str, name: str) -> EventType:
+        """The event type, archived or not. Raises NotFound."""
+        async with self._database.connection() as connection:
+            found = await store.find(connection, org_id, name) if is_event_type(name) else None
+        if found is None:
+            raise NotFound()
+        return found
+
+    async def page(
+        self,
+        org_id: str,
+        cursor: str | None,
+        *,
+        ascending: bool,
+        limit: int,
+        include_archived: bool,
+        flags: Collection[str] | None,
+    ) -> list[EventType]:
+        """`flags`: those of the caller; None sees all."""
+        async with self._database.connection() as connection:
+            return await store.page(
+                connection,
+                org_id,
+                cursor,
+                ascending=ascending,
+                limit=limit,
+                include_archived=include_archived,
+                flags=flags,
+            )
+
+    async def create(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
+        """Make it, or bring an archived one back. Raises Invalid, or Conflict when the name is in use."""
+        check_schemas(draft.schemas)
+        async with self._database.connection() as connection:
+            return await store.create(connection, self._new(org_id, name, draft))
+
+    async def upsert(self, org_id: str, name: str, draft: EventTypeDraft) -> tuple[EventType, bool]:
+        """Replace it, or make it; and whether it was made now."""
+        if not is_event_type(name):
+            raise Invalid.field("event_type_name", "This cannot be the name of an event type.", where="path")
+        check_schemas(draft.schemas)
+        async with self._database.transaction() as connection:
+            new = self._new(org_id, name, draft)
+            stored = await store.update(connection, new)
+            if stored is not None:
+                return stored, False
+            return await store.create(connection, new), True
+
+    async def update(
+        self, org_id: str, name: str, change: Callable[[EventTypeDraft], EventTypeDraft]
+    ) -> EventType:
+        """Change what `change` changes. Raises NotFound or Invalid."""
+        async with self._database.transaction() as connection:
+            found = await store.find(connection, org_id, name) if is_event_type(name) else None
+            if found is None:
+                raise NotFound()
+            before = EventTypeDraft(
+                found.description,
+                found.schemas,
+                found.archived,
+                found.deprecated,
+                found.feature_flags,
+                found.group_name,
+            )
+            draft = change(before)
+            if draft.schemas != before.schemas:
+                check_schemas(draft.schemas)
+            stored = await store.update(connection, self._new(org_id, name, draft))
+            if stored is None:
+                raise NotFound()
+            return stored
+
+    async def archive(self, org_id: str, name: str) -> None:
+        """Endpoints can no longer choose it; its messages stay. Raises NotFound."""
+        await self.update(org_id, name, lambda draft: replace(draft, archived=True))
+
+    async def expunge(self, org_id: str, name: str) -> None:
+        """Remove it altogether. Raises NotFound."""
+        await self.find(org_id, name)
+        async with self._database.connection() as connection:
+            await store.expunge(connection, org_id, name)
+
+    def _new(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
+        now = datetime_at(self._clock.now())
+        return EventType(
+            org_id=org_id,
+            name=name,
+            description=draft.description,
+            schemas=draft.schemas,
+            archived=draft.archived,
+            deprecated=draft.deprecated,
+            feature_flags=draft.feature_flags,
+            group_name=draft.group_name,
+            created_at=now,
+            updated_at=now,
+        )

@@ -1,0 +1,95 @@
+"""Idempotency keys: the second request with a key waits for the first one's answer and gets the same.
+
+The key lives in the database, so it holds across servers. A server that dies while carrying a request
+out holds the key for `LOCK` seconds; then the next request with it is carried out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from angarium.clock import Clock, datetime_at
+from angarium.core.errors import Conflict
+from angarium.core.keyring import NONCE_BYTES, Keyring
+from angarium.store import idempotency as store
+from angarium.store.database import Database
+
+LOCK: Final = 30.0
+KEEP: Final = 12 * 3600.0
+WAIT: Final = 10.0
+_POLL: Final = 0.05
+_CONTEXT: Final = b"idempotency:"
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The answer that was given."""
+
+    status: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """The right, and the duty, to carry the request out and then `finish` or `abandon`."""
+
+    key: bytes
+    locked_until: datetime
+
+
+class Idempotency:
+    """Begin, finish or abandon a request under its key (32 bytes)."""
+
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._keyring = keyring
+
+    async def begin(self, key: bytes) -> Stored | Hold:
+        """Take the key, or get its answer. Raises Conflict when the first request takes too long."""
+        deadline = self._clock.now() + WAIT
+        pause = asyncio.Event()
+        while True:
+            at = self._clock.now()
+            locked_until = datetime_at(at + LOCK)
+            async with self._database.connection() as connection:
+                if await store.begin(
+                    connection,
+                    key,
+                    now=datetime_at(at),
+                    locked_until=locked_until,
+                    expires_at=datetime_at(at + KEEP),
+                ):
+                    return Hold(key, locked_until)
+                known = await store.find(connection, key)
+            if known is not None and known.status is not None:
+                body = b"" if known.body is None else self._keyring.open(known.body, _CONTEXT + key)
+                return Stored(known.status, body)
+            if at >= deadline:
+                raise Conflict("The first request with this idempotency key is still being carried out.")
+            await self._clock.wait(pause, at + _POLL)
+
+    async def finish(self, hold: Hold, status: int, body: bytes) -> None:
+        """Keep the answer for twelve hours."""
+        sealed = self._keyring.seal(body, self._entropy(NONCE_BYTES), _CONTEXT + hold.key)
+        async with self._database.connection() as connection:
+            await store.finish(
+                connection,
+                hold.key,
+                locked_until=hold.locked_until,
+                status=status,
+                body=sealed,
+                expires_at=datetime_at(self._clock.now() + KEEP),
+            )
+
+    async def abandon(self, hold: Hold) -> None:
+        """The request was not carried out: the next one with the key may be."""
+        async with self._database.connection() as connection:
+            await store.abandon(connection, hold.key, locked_until=hold.locked_until)

@@ -1,0 +1,93 @@
+"""Event types: find, list, create, update, expunge."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from angarium.core.errors import Conflict
+from angarium.core.nouns import EventType
+from angarium.store.sql import queries
+
+
+def _event_type(row: Any) -> EventType:
+    return EventType(
+        org_id=row["org_id"],
+        name=row["name"],
+        description=row["description"],
+        schemas=row["schemas"],
+        archived=row["archived"],
+        deprecated=row["deprecated"],
+        feature_flags=tuple(row["feature_flags"]),
+        group_name=row["group_name"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+    )
+
+
+def _values(event_type: EventType) -> dict[str, Any]:
+    return {
+        "org_id": event_type.org_id,
+        "name": event_type.name,
+        "description": event_type.description,
+        "schemas": event_type.schemas,
+        "archived": event_type.archived,
+        "deprecated": event_type.deprecated,
+        "feature_flags": event_type.feature_flags,
+        "group_name": event_type.group_name,
+        "updated_at": event_type.updated_at,
+    }
+
+
+async def find(connection: Any, org_id: str, name: str) -> EventType | None:
+    """The event type of this name, archived or not."""
+    row = await queries.event_type_find(connection, org_id=org_id, name=name)
+    return None if row is None else _event_type(row)
+
+
+async def create(connection: Any, event_type: EventType) -> EventType:
+    """Make it, or bring an archived one back. Raises Conflict when the name is in use."""
+    row = await queries.event_type_insert(
+        connection, **_values(event_type), created_at=event_type.created_at
+    )
+    if row is None:
+        raise Conflict("An event type with that name already exists.", code="event_type_exists")
+    return _event_type(row)
+
+
+async def update(connection: Any, event_type: EventType) -> EventType | None:
+    row = await queries.event_type_update(connection, **_values(event_type))
+    return None if row is None else _event_type(row)
+
+
+async def expunge(connection: Any, org_id: str, name: str) -> None:
+    await queries.event_type_expunge(connection, org_id=org_id, name=name)
+
+
+async def page(
+    connection: Any,
+    org_id: str,
+    cursor: str | None,
+    *,
+    ascending: bool,
+    limit: int,
+    include_archived: bool,
+    flags: Collection[str] | None,
+) -> list[EventType]:
+    """Up to `limit` event types beyond the cursor. `flags` None: whatever their flags."""
+    query = queries.event_type_list_up if ascending else queries.event_type_list_down
+    rows = query(
+        connection,
+        org_id=org_id,
+        cursor=cursor,
+        limit=limit,
+        include_archived=include_archived,
+        flags=None if flags is None else list(flags),
+    )
+    return [_event_type(row) async for row in rows]
+
+
+async def known(connection: Any, org_id: str, names: Collection[str]) -> set[str]:
+    """Those of the names that are event types in use."""
+    rows = queries.event_type_known(connection, org_id=org_id, names=list(names))
+    return {row["name"] async for row in rows}
