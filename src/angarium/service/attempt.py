@@ -1,0 +1,178 @@
+"""What became of messages: attempts, the messages of an endpoint, the endpoints of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.clock import Clock
+from angarium.core import ids
+from angarium.core.errors import NotFound
+from angarium.core.nouns import AttemptStatus, Delivery, State
+from angarium.service.message import Window
+from angarium.store import attempt as store
+from angarium.store import delivery, message
+from angarium.store.attempt import AttemptFilter, Recorded
+from angarium.store.database import Database
+from angarium.store.delivery import Destination, Owed, Target
+from angarium.store.message import Filter, Page
+
+
+class Status(IntEnum):
+    """How a delivery or an attempt looks to people."""
+
+    SUCCESS = 0
+    PENDING = 1  # not tried yet
+    FAIL = 2
+    SENDING = 3  # tried, and to be tried again
+    CANCELED = 4
+
+
+ATTEMPT_STATUSES: Final = {Status.SUCCESS: AttemptStatus.SUCCESS, Status.FAIL: AttemptStatus.FAIL}
+
+
+def status_of(delivery: Delivery, *, expanded: bool) -> Status:
+    """The status of a delivery. Clients that do not ask for `expanded` statuses know no canceled ones:
+    to them a canceled delivery is a failed one, for it was not delivered and can be recovered."""
+    match delivery.state:
+        case State.DELIVERED:
+            return Status.SUCCESS
+        case State.PENDING:
+            return Status.SENDING if delivery.failures else Status.PENDING
+        case State.CANCELED if expanded:
+            return Status.CANCELED
+        case _:
+            return Status.FAIL
+
+
+def _states(status: Status | None, *, expanded: bool) -> tuple[list[State] | None, bool | None]:
+    """The states that look like the status, and whether an attempt must have failed."""
+    match status:
+        case None:
+            return None, None
+        case Status.SUCCESS:
+            return [State.DELIVERED], None
+        case Status.PENDING:
+            return [State.PENDING], False
+        case Status.SENDING:
+            return [State.PENDING], True
+        case Status.CANCELED:
+            return [State.CANCELED], None
+        case Status.FAIL:
+            return [State.EXHAUSTED] if expanded else [State.EXHAUSTED, State.CANCELED], None
+
+
+async def target_of(conn: Any, app_id: UUID, ref: str) -> Target:
+    """The endpoint with this id or uid. Raises NotFound."""
+    endpoint_id = ids.parse(ids.ENDPOINT, ref)
+    found = await delivery.target(conn, app_id, endpoint_id=endpoint_id, uid=ref)
+    if found is None:
+        raise NotFound()
+    return found
+
+
+async def message_id_of(conn: Any, app_id: UUID, ref: str) -> UUID:
+    """The id of the existing message with this id or the operator's own. Raises NotFound."""
+    message_id = await message.find(conn, app_id, ref)
+    if message_id is None or await message.has_payload(conn, app_id, message_id) is None:
+        raise NotFound()
+    return message_id
+
+
+class Attempts:
+    """Look at attempts and deliveries."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def get(self, app_id: UUID, message_ref: str, attempt_ref: str) -> Recorded:
+        """Raises NotFound."""
+        async with self._database.connection() as conn:
+            message_id = await message_id_of(conn, app_id, message_ref)
+            attempt_id = ids.parse(ids.ATTEMPT, attempt_ref)
+            found = attempt_id and await store.get(conn, app_id, message_id, attempt_id)
+        if not found:
+            raise NotFound()
+        return found
+
+    async def expunge(self, app_id: UUID, message_ref: str, attempt_ref: str) -> None:
+        """Forget the body of the answer. Raises NotFound."""
+        async with self._database.connection() as conn:
+            message_id = await message_id_of(conn, app_id, message_ref)
+            attempt_id = ids.parse(ids.ATTEMPT, attempt_ref)
+            if attempt_id is None or not await store.expunge(conn, app_id, message_id, attempt_id):
+                raise NotFound()
+
+    async def by_endpoint(
+        self,
+        app_id: UUID,
+        endpoint_ref: str,
+        window: Window,
+        like: AttemptFilter,
+        wanted: Filter,
+        *,
+        content: bool,
+    ) -> Sequence[Recorded]:
+        """The attempts at an endpoint, in the direction of reading. Raises NotFound."""
+        page = window.page(self._clock.now())
+        async with self._database.connection() as conn:
+            target = await target_of(conn, app_id, endpoint_ref)
+            return await store.by_endpoint(conn, app_id, target.id, page, like, wanted, with_response=content)
+
+    async def by_message(
+        self,
+        app_id: UUID,
+        message_ref: str,
+        endpoint_ref: str | None,
+        window: Window,
+        like: AttemptFilter,
+        wanted: Filter,
+        *,
+        content: bool,
+    ) -> Sequence[Recorded]:
+        """The attempts for a message, at one endpoint or at all, deleted ones too. Raises NotFound."""
+        page = window.page(self._clock.now())
+        async with self._database.connection() as conn:
+            message_id = await message_id_of(conn, app_id, message_ref)
+            if endpoint_ref is not None:
+                # by its id an endpoint is found even when it is deleted: its attempts are history
+                endpoint_id = ids.parse(ids.ENDPOINT, endpoint_ref)
+                endpoint_id = endpoint_id or (await target_of(conn, app_id, endpoint_ref)).id
+                like = AttemptFilter(like.status, like.status_code_class, endpoint_id)
+            return await store.by_message(conn, app_id, message_id, page, like, wanted, with_response=content)
+
+    async def messages(
+        self,
+        app_id: UUID,
+        endpoint_ref: str,
+        window: Window,
+        wanted: Filter,
+        *,
+        status: Status | None,
+        expanded: bool,
+        content: bool,
+    ) -> Sequence[Owed]:
+        """The messages that an endpoint is or was owed, in the direction of reading. Raises NotFound."""
+        page = window.page(self._clock.now())
+        states, tried = _states(status, expanded=expanded)
+        async with self._database.connection() as conn:
+            target = await target_of(conn, app_id, endpoint_ref)
+            return await delivery.owed_by_endpoint(
+                conn, app_id, target.id, page, wanted, states=states, tried=tried, with_payload=content
+            )
+
+    async def destinations(
+        self, app_id: UUID, message_ref: str, cursor: UUID | None, *, backwards: bool, rows: int
+    ) -> Sequence[Destination]:
+        """The endpoints that a message is or was owed to, oldest first unless backwards. Raises NotFound."""
+        low, high = UUID(int=0), UUID(int=(1 << 128) - 1)
+        if cursor is not None:
+            low, high = (low, cursor) if backwards else (cursor, high)
+        async with self._database.connection() as conn:
+            message_id = await message_id_of(conn, app_id, message_ref)
+            return await delivery.destinations(
+                conn, app_id, message_id, Page(low, high, rows, upwards=not backwards)
+            )

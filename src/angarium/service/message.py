@@ -1,0 +1,81 @@
+"""Messages as people look at them: get, list, expunge. Sending one is `intake`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from angarium.clock import Clock
+from angarium.core import ids
+from angarium.core.errors import NotFound
+from angarium.core.nouns import Message
+from angarium.store import delivery
+from angarium.store import message as store
+from angarium.store.database import Database
+from angarium.store.message import Filter, Page
+
+RECENT: Final = 90 * 86400.0  # how far back a list goes unless told where to look
+AHEAD: Final = 3600.0  # other hosts' clocks may run ahead by this much
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What stretch of a list is wanted, in time (epoch seconds) and relative to an item already seen."""
+
+    rows: int
+    cursor: UUID | None = None
+    backwards: bool = False  # from the cursor towards newer items
+    before: float | None = None
+    after: float | None = None
+
+    def page(self, now: float) -> Page:
+        """The stretch of ids; times and cursor are themselves not in it."""
+        low = UUID(int=0)
+        high = ids.highest(now + AHEAD)
+        if self.after is not None:
+            low = ids.highest(self.after)
+        if self.before is not None:
+            high = min(high, ids.lowest(self.before))
+        if self.cursor is None:
+            if self.before is None and self.after is None:
+                low = ids.lowest(now - RECENT)
+        elif self.backwards:
+            low = max(low, self.cursor)
+        else:
+            high = min(high, self.cursor)
+        return Page(low, high, self.rows, upwards=self.backwards)
+
+
+class Messages:
+    """Look at messages, and forget their payloads."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def get(self, app_id: UUID, ref: str, *, with_payload: bool = True) -> Message:
+        """The message with this id or the operator's own. Raises NotFound."""
+        async with self._database.connection() as conn:
+            message_id = await store.find(conn, app_id, ref)
+            found = message_id and await store.get(conn, app_id, message_id, with_payload=with_payload)
+        if not found:
+            raise NotFound()
+        return found
+
+    async def page(
+        self, app_id: UUID, window: Window, wanted: Filter, *, with_payload: bool
+    ) -> Sequence[Message]:
+        """Messages in the direction of reading: newest first, or oldest first when the window is backwards."""
+        page = window.page(self._clock.now())
+        async with self._database.connection() as conn:
+            return await store.page(conn, app_id, page, wanted, with_payload=with_payload)
+
+    async def expunge(self, app_id: UUID, ref: str) -> None:
+        """Forget the payload at once, and cancel what could no longer be sent. Raises NotFound."""
+        async with self._database.transaction() as conn:
+            message_id = await store.find(conn, app_id, ref)
+            if message_id is None or not await store.expunge(conn, app_id, message_id):
+                raise NotFound()
+            await delivery.cancel_message(conn, app_id, message_id)

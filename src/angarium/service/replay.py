@@ -1,0 +1,85 @@
+"""Send again: one delivery at once, or many by a background task.
+
+`resend` owes one manual attempt, whatever became of the delivery before. `recover` owes one to each
+exhausted or canceled delivery of a window. `replay_missing` owes an endpoint the messages of a window
+that it wants today and never was owed, with the whole schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import BadRequest, Invalid, NotFound
+from angarium.service.attempt import message_id_of, target_of
+from angarium.store import background_task, delivery, message
+from angarium.store.background_task import BackgroundTask
+from angarium.store.database import Database
+from angarium.store.delivery import Target
+
+MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; some minutes for slow callers
+
+
+class Replay:
+    """Owe deliveries again."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+
+    async def resend(self, app_id: UUID, message_ref: str, endpoint_ref: str) -> None:
+        """Raises NotFound, or BadRequest when the payload is gone or the endpoint is disabled."""
+        async with self._database.transaction() as conn:
+            message_id = await message_id_of(conn, app_id, message_ref)
+            found = await target_of(conn, app_id, endpoint_ref)
+            target = _enabled(await delivery.hold_target(conn, app_id, found.id))
+            if not await message.has_payload(conn, app_id, message_id):
+                raise BadRequest(
+                    "The payload of this message is gone, so it cannot be sent.", code="missing_payload"
+                )
+            await delivery.resend(conn, target, message_id, datetime_at(self._clock.now()))
+
+    async def recover(
+        self, org_id: str, app_id: UUID, endpoint_ref: str, since: float, until: float | None
+    ) -> BackgroundTask:
+        """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
+        return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until)
+
+    async def replay_missing(
+        self, org_id: str, app_id: UUID, endpoint_ref: str, since: float, until: float | None
+    ) -> BackgroundTask:
+        """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
+        return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until)
+
+    async def _begin(
+        self, kind: str, org_id: str, app_id: UUID, endpoint_ref: str, since: float, until: float | None
+    ) -> BackgroundTask:
+        now = self._clock.now()
+        if since < now - MAX_AGE:
+            raise Invalid.field("since", "Cannot recover messages more than 14 days old.")
+        if until is not None and until <= since:
+            raise Invalid.field("until", "The end of the window must be after its beginning.")
+        # what is accepted from now on is not lost, so the window ends now at the latest
+        until = now if until is None else min(until, now)
+        async with self._database.transaction() as conn:
+            found = await target_of(conn, app_id, endpoint_ref)
+            target = _enabled(found)
+            # `after` is outside the window, `since` itself is in it
+            after = UUID(int=max(0, ids.lowest(since).int - 1))
+            arguments = background_task.window_arguments(target.id, after, ids.highest(until))
+            task_id = ids.new(now, self._entropy(8))
+            return await background_task.create(
+                conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)
+            )
+
+
+def _enabled(target: Target | None) -> Target:
+    if target is None:
+        raise NotFound()
+    if target.disabled_at is not None:
+        raise BadRequest("The endpoint is disabled; enable it first.", code="endpoint_disabled")
+    return target
