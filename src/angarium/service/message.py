@@ -67,7 +67,7 @@ class Messages:
     async def page(
         self, app_id: UUID, window: Window, wanted: Filter, *, with_payload: bool
     ) -> Sequence[Message]:
-        """Messages in the direction of reading: newest first, or oldest first when the window is backwards."""
+        """Newest first, or oldest first when the window is backwards."""
         page = window.page(self._clock.now())
         async with self._database.connection() as conn:
             return await store.page(conn, app_id, page, wanted, with_payload=with_payload)
