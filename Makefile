@@ -1,0 +1,62 @@
+# Everything a developer needs. `make demo` and `make serve` work on a fresh clone with Python 3.11+ and make.
+
+PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { command -v $$p; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements/dev.lock
+STAMP := $(VENV)/.installed
+CYCLES ?= 10
+UV ?= uv
+
+.PHONY: setup demo serve test lint check bench chaos lock clean
+
+setup: $(STAMP)
+
+# made anew only when a lock or the project's own description changes
+$(STAMP): $(LOCK) requirements/svix1.lock pyproject.toml tests/node/package-lock.json
+	@test -n "$(PYTHON)" || { echo "Angarium needs Python 3.11 or newer; install it, or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "$(VENV) holds a Python older than 3.11; run make clean" >&2; exit 1; }
+	@echo "installing into $(VENV) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/svix1 -r requirements/svix1.lock
+	@$(BIN)/python tests/node/npm.py ci --no-audit --no-fund --silent
+	@touch $@
+
+demo: setup
+	@$(BIN)/angarium demo
+
+serve: setup
+	@$(BIN)/angarium dev
+
+test: setup
+	$(BIN)/python -m pytest -q
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+check: lint test
+
+# load on the loopback interface; prints messages and deliveries a second and the latencies
+bench: setup
+	$(BIN)/python bench/throughput.py
+
+# the fault tests, many times over: kill -9, takeovers, an absent database
+chaos: setup
+	ANGARIUM_TEST_CYCLES=$(CYCLES) $(BIN)/python -m pytest -q --timeout 3600 tests/faults
+
+# needs uv (pip install uv); the locks name no index, and pip checks every hash
+lock:
+	$(UV) pip compile pyproject.toml --extra server --group dev --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o $(LOCK)
+	$(UV) pip compile requirements/svix1.in --no-deps --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/svix1.lock
+	$(BIN)/python tests/node/npm.py install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
+
+clean:
+	rm -rf $(VENV) tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
