@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import jsonschema_rs
+import msgspec
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import Invalid, NotFound
@@ -14,6 +15,11 @@ from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type
 from angarium.store import event_type as store
 from angarium.store.database import Database
+
+_DRAFTS: Final = frozenset(
+    [f"http://json-schema.org/draft-0{n}/schema" for n in (4, 6, 7)]
+    + [f"https://json-schema.org/draft/{d}/schema" for d in ("2019-09", "2020-12")]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +35,20 @@ class EventTypeDraft:
 
 
 def check_schemas(schemas: Mapping[str, Any] | None) -> None:
-    """Raises Invalid unless each is a JSON Schema (draft 7 unless it says otherwise)."""
+    """Raises Invalid unless each is a JSON Schema (draft 7 unless it names another)."""
     for version, schema in (schemas or {}).items():
-        if not isinstance(schema, dict | bool):
+        if not isinstance(schema, dict):
             raise Invalid.field(f"schemas.{version}", "A JSON Schema is an object.")
-        meta = jsonschema_rs.meta
+        named = schema.get("$schema")
+        if not isinstance(named, str) or named.rstrip("#") not in _DRAFTS:
+            # an unknown meta-schema would be fetched over the network
+            schema = {**schema, "$schema": "http://json-schema.org/draft-07/schema#"}
         try:
-            meta.validate(schema if "$schema" in _keys(schema) else _as_draft_7(schema))
-        except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError) as error:
+            jsonschema_rs.meta.validate(schema)
+            msgspec.json.encode(schema)  # numbers that the database's JSON could not take
+        except (ValueError, OverflowError, RecursionError, jsonschema_rs.ReferencingError) as error:
             said = str(error).partition("\n")[0][:300]
             raise Invalid.field(f"schemas.{version}", f"This is not a valid JSON Schema: {said}") from error
-
-
-def _keys(schema: object) -> Collection[str]:
-    return schema.keys() if isinstance(schema, dict) else ()
-
-
-def _as_draft_7(schema: object) -> object:
-    return {**schema, "$schema": "http://json-schema.org/draft-07/schema#"} if isinstance(schema, dict) else schema
 
 
 class EventTypes:

@@ -17,6 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 import jwt
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
@@ -70,8 +71,15 @@ class TokenKey:
     signing: str | None
 
     @classmethod
-    def shared(cls, secret: str, algorithm: str = "HS256") -> TokenKey:
-        return cls(algorithm, secret, secret)
+    def of(cls, secret: str, algorithm: str = "HS256") -> TokenKey:
+        """From the one secret of the settings: a text, or a private or public PEM key."""
+        if algorithm.startswith("HS"):
+            return cls(algorithm, secret, secret)
+        if "PRIVATE" not in secret.partition("\n")[0]:
+            return cls(algorithm, secret, None)
+        public = load_pem_private_key(secret.encode(), None).public_key()
+        pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
+        return cls(algorithm, pem, secret)
 
 
 class Tokens:

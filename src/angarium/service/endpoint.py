@@ -1,0 +1,305 @@
+"""Endpoints: where an application's messages go, and everything that may be changed about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.address import AddressPolicy
+from angarium.core.errors import BadRequest, Invalid, NotFound
+from angarium.core.keyring import Keyring
+from angarium.core.nouns import Application, DisabledReason, Endpoint, SigningKey
+from angarium.core.patterns import is_wildcard
+from angarium.core.url import check_url
+from angarium.service import endpoint_secret
+from angarium.service.endpoint_header import check_headers, merged
+from angarium.store import background_task, delivery, event_type
+from angarium.store import endpoint as store
+from angarium.store.database import Database
+from angarium.store.endpoint import Stats
+
+CANCEL_AT_ONCE: Final = 5000
+STATS_SPAN: Final = 28 * 86400.0
+_SLACK: Final = 300.0  # seconds that a caller's clock may differ
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDraft:
+    """What can be said about an endpoint, apart from its secret and headers."""
+
+    url: str
+    description: str = ""
+    uid: str | None = None
+    version: int = 1
+    rate_limit: int | None = None
+    event_types: tuple[str, ...] | None = None
+    channels: tuple[str, ...] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    disabled: bool = False
+    fifo: bool = False
+
+
+Change = Callable[[EndpointDraft], EndpointDraft]
+
+
+class Endpoints:
+    """Find, list, create, change and delete endpoints, their secrets and their headers."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        keyring: Keyring,
+        *,
+        policy: AddressPolicy,
+        https_only: bool,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._keyring = keyring
+        self._policy = policy
+        self._https_only = https_only
+
+    async def find(self, app_id: UUID, ref: str) -> Endpoint:
+        """The endpoint with this id or uid. Raises NotFound."""
+        async with self._database.connection() as connection:
+            return await self._find(connection, app_id, ref)
+
+    async def page(self, app_id: UUID, cursor: UUID | None, *, ascending: bool, limit: int) -> list[Endpoint]:
+        async with self._database.connection() as connection:
+            return await store.page(
+                connection, app_id, cursor, self._keyring, ascending=ascending, limit=limit
+            )
+
+    async def create(
+        self,
+        application: Application,
+        draft: EndpointDraft,
+        *,
+        secret: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Endpoint:
+        """Raises Invalid, or Conflict when the uid is taken."""
+        new = self._new(application, self._checked(draft), secret, dict(headers or {}))
+        async with self._database.transaction() as connection:
+            await _check_event_types(connection, application.org_id, draft.event_types)
+            return await store.create(connection, new, self._keyring, self._entropy)
+
+    async def upsert(
+        self, application: Application, ref: str, draft: EndpointDraft, *, headers: Mapping[str, str] | None
+    ) -> tuple[Endpoint, bool]:
+        """Replace the endpoint `ref` (its secret stays, its headers too unless given), or make a new one."""
+        draft = self._checked(draft)
+        if headers is not None:
+            check_headers(headers)
+        async with self._database.transaction() as connection:
+            await _check_event_types(connection, application.org_id, draft.event_types)
+            found = await store.find(connection, application.id, ref, self._keyring, lock=True)
+            if found is None:
+                new = self._new(application, draft, None, dict(headers or {}))
+                return await store.create(connection, new, self._keyring, self._entropy), True
+            if headers is not None:
+                found = replace(found, headers=dict(headers))
+            return await self._store(connection, found, draft), False
+
+    async def update(self, application: Application, ref: str, change: Change) -> Endpoint:
+        """Change what `change` changes. Raises NotFound, Invalid, or Conflict when the uid is taken."""
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, application.id, ref, lock=True)
+            before = _draft_of(found)
+            draft = change(before)
+            if draft.url != before.url:
+                draft = self._checked(draft)
+            if draft.event_types != before.event_types:
+                await _check_event_types(connection, application.org_id, draft.event_types)
+            return await self._store(connection, found, draft)
+
+    async def delete(self, app_id: UUID, ref: str) -> None:
+        """What it is still owed is canceled. Raises NotFound."""
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, app_id, ref, lock=True)
+            await store.delete(connection, found, self._now())
+            await self._cancel(connection, found)
+
+    async def rotate(self, app_id: UUID, ref: str, secret: str | None, grace: float) -> None:
+        """A new current secret, given or made; the old one signs too for `grace` seconds."""
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, app_id, ref, lock=True)
+            if secret is None:
+                new = endpoint_secret.made(self._entropy, like=found.keys[0])
+            else:
+                new = endpoint_secret.chosen(secret, field="key")
+            keys = endpoint_secret.rotated(found.keys, new, now=self._clock.now(), grace=grace)
+            await self._write(connection, replace(found, keys=keys))
+
+    async def set_headers(self, app_id: UUID, ref: str, headers: Mapping[str, str]) -> None:
+        """Replace all headers. Raises NotFound or Invalid."""
+        await self._change_headers(app_id, ref, lambda _: dict(headers))
+
+    async def patch_headers(
+        self, app_id: UUID, ref: str, changes: Mapping[str, str | None], removed: Iterable[str]
+    ) -> None:
+        """Set some headers, take away others. Raises NotFound or Invalid."""
+        check_headers({name: value for name, value in changes.items() if value is not None})
+        await self._change_headers(app_id, ref, lambda before: merged(before, changes, removed))
+
+    async def stats(self, app_id: UUID, ref: str, since: datetime | None, until: datetime | None) -> Stats:
+        """Raises NotFound, or BadRequest when the span is longer than 28 days or ends in the future."""
+        now = self._clock.now()
+        end = now if until is None else until.timestamp()
+        start = end - STATS_SPAN if since is None else since.timestamp()
+        if end > now + _SLACK or start > end or end - start > STATS_SPAN + _SLACK:
+            raise BadRequest(
+                "The range must end in the past and be at most 28 days long.", code="invalid_range"
+            )
+        async with self._database.connection() as connection:
+            found = await self._find(connection, app_id, ref)
+            return await store.stats(connection, found, ids.lowest(start), ids.highest(end))
+
+    async def _change_headers(
+        self, app_id: UUID, ref: str, change: Callable[[dict[str, str]], dict[str, str]]
+    ) -> None:
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, app_id, ref, lock=True)
+            headers = change(found.headers)
+            check_headers(headers)
+            await self._write(connection, replace(found, headers=headers))
+
+    async def _find(self, connection: Any, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
+        found = await store.find(connection, app_id, ref, self._keyring, lock=lock)
+        if found is None:
+            raise NotFound()
+        return found
+
+    async def _write(self, connection: Any, endpoint: Endpoint) -> Endpoint:
+        stored = await store.update(
+            connection, replace(endpoint, updated_at=self._now()), self._keyring, self._entropy
+        )
+        if stored is None:
+            raise NotFound()
+        return stored
+
+    async def _store(self, connection: Any, found: Endpoint, draft: EndpointDraft) -> Endpoint:
+        """Write the draft, and do what a switch of order or of `disabled` brings with it."""
+        was_disabled = found.disabled_at is not None
+        changed = replace(
+            found,
+            uid=draft.uid,
+            url=draft.url,
+            description=draft.description,
+            version=draft.version,
+            rate_limit=draft.rate_limit,
+            event_types=draft.event_types,
+            channels=draft.channels,
+            metadata=draft.metadata,
+            fifo=draft.fifo,
+        )
+        if draft.disabled != was_disabled:
+            changed = replace(
+                changed,
+                disabled_at=self._now() if draft.disabled else None,
+                disabled_reason=DisabledReason.MANUAL if draft.disabled else None,
+            )
+        stored = await self._write(connection, changed)
+        if draft.disabled and not was_disabled:
+            await self._cancel(connection, stored)
+        if was_disabled and not draft.disabled:
+            await store.forgive(connection, stored)
+        if found.fifo != stored.fifo:
+            await store.set_order(connection, stored)
+        return stored
+
+    async def _cancel(self, connection: Any, endpoint: Endpoint) -> None:
+        """Cancel what is owed now: a bounded part at once, the rest by a task that survives a restart."""
+        at = self._clock.now()
+        canceled = await delivery.cancel_pending(
+            connection, endpoint.app_id, endpoint.id, None, CANCEL_AT_ONCE
+        )
+        if canceled >= CANCEL_AT_ONCE:
+            await background_task.create(
+                connection,
+                ids.new(at, self._entropy(8)),
+                endpoint.org_id,
+                endpoint.app_id,
+                background_task.CANCEL,
+                background_task.cancel_arguments(endpoint.id, ids.highest(at)),
+                datetime_at(at),
+            )
+
+    def _now(self) -> datetime:
+        return datetime_at(self._clock.now())
+
+    def _checked(self, draft: EndpointDraft) -> EndpointDraft:
+        try:
+            url = check_url(draft.url, https_only=self._https_only, policy=self._policy)
+        except ValueError as error:
+            raise Invalid.field("url", str(error)) from error
+        return replace(draft, url=url)
+
+    def _new(
+        self, application: Application, draft: EndpointDraft, secret: str | None, headers: dict[str, str]
+    ) -> Endpoint:
+        check_headers(headers)
+        at = self._clock.now()
+        now = datetime_at(at)
+        endpoint_id = ids.new(at, self._entropy(8))
+        key: SigningKey
+        if secret is None:
+            key = endpoint_secret.made(self._entropy)
+        else:
+            key = endpoint_secret.chosen(secret, field="secret")
+        return Endpoint(
+            id=endpoint_id,
+            app_id=application.id,
+            org_id=application.org_id,
+            uid=draft.uid,
+            url=draft.url,
+            description=draft.description,
+            version=draft.version,
+            rate_limit=draft.rate_limit,
+            event_types=draft.event_types,
+            channels=draft.channels,
+            metadata=draft.metadata,
+            headers=headers,
+            keys=(key,),
+            fifo=draft.fifo,
+            shard=endpoint_id.int % delivery.SHARDS,
+            disabled_at=now if draft.disabled else None,
+            disabled_reason=DisabledReason.MANUAL if draft.disabled else None,
+            revision=1,
+            created_at=now,
+            updated_at=now,
+        )
+
+
+def _draft_of(endpoint: Endpoint) -> EndpointDraft:
+    return EndpointDraft(
+        url=endpoint.url,
+        description=endpoint.description,
+        uid=endpoint.uid,
+        version=endpoint.version,
+        rate_limit=endpoint.rate_limit,
+        event_types=endpoint.event_types,
+        channels=endpoint.channels,
+        metadata=endpoint.metadata,
+        disabled=endpoint.disabled_at is not None,
+        fifo=endpoint.fifo,
+    )
+
+
+async def _check_event_types(connection: Any, org_id: str, patterns: tuple[str, ...] | None) -> None:
+    """Raises Invalid unless every name is an event type in use; a wildcard need only be well-formed."""
+    names = [pattern for pattern in patterns or () if not is_wildcard(pattern)]
+    if not names:
+        return
+    known = await event_type.known(connection, org_id, names)
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise Invalid.field("eventTypes", f"These event types do not exist: {', '.join(missing[:10])}")
