@@ -159,7 +159,7 @@ def _judge(name: str, policy: AddressPolicy) -> None:
         refusal = policy.refusal(literal)
     elif name == "localhost" or name.endswith(".localhost"):
         # RFC 6761, 6.3: always the loopback, so there is no need to wait for DNS to say so.
-        refusal = policy.refusal("127.0.0.1") and policy.refusal("::1")
+        refusal = policy.refusal("::1") and policy.refusal("127.0.0.1")
     else:
         refusal = None
     if refusal is not None:

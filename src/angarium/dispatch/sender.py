@@ -1,0 +1,178 @@
+"""One HTTP POST: to a judged address, with a deadline over everything, and an Answer whatever happens.
+
+Redirects, cookies, proxies, `.netrc` and decompression are off. Once a status has arrived it decides: a
+body that is slow, endless or broken is cut off, and what came of it is kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import aiohttp
+from multidict import CIMultiDict
+from yarl import URL
+
+from angarium.core.address import AddressPolicy
+from angarium.core.outcome import Answer, explain_status, parse_retry_after
+from angarium.core.url import split_credentials
+from angarium.dispatch.connector import COURSE, Course, JudgedConnector
+from angarium.dispatch.failure import Failure, explain, explain_timeout
+from angarium.dispatch.resolver import Resolver, SystemResolver
+
+MAX_LINE: Final = 8190
+MAX_HEADER_COUNT: Final = 128
+_NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send. `timeout` is the total in seconds: DNS, connection, TLS, request, answer and body."""
+
+    url: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    timeout: float
+
+
+class Sender:
+    """Sends; remembers nothing but connections and names. At most `connections` requests at a time."""
+
+    def __init__(
+        self,
+        *,
+        policy: AddressPolicy,
+        response_limit: int,
+        connections: int,
+        resolver: Resolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy = policy
+        self._response_limit = response_limit
+        self._connections = connections
+        self._resolver = resolver
+        self._ssl_context = ssl_context
+        self._now = now
+        self._session: aiohttp.ClientSession | None = None
+
+    async def send(self, request: Request) -> Answer:
+        """POST once. Raises nothing but CancelledError; every failure is an Answer."""
+        started = time.perf_counter()
+        exchange = _Exchange()
+        failure: Failure | None = None
+        token = COURSE.set(exchange.course)
+        try:
+            async with asyncio.timeout(request.timeout) as deadline:
+                await self._attempt(request, exchange)
+        except Exception as exc:
+            if deadline.expired() and isinstance(exc, TimeoutError):
+                failure = explain_timeout(exchange.course.stage, request.timeout)
+            else:
+                failure = explain(exc, exchange.course.stage)
+        finally:
+            COURSE.reset(token)
+            response = exchange.response
+            if response is not None and not response.closed:
+                response.close()
+        duration_ms = round((time.perf_counter() - started) * 1000)
+        if response is None:
+            code, words = failure or ("internal", "The sender ended without an answer.")
+            return Answer(0, code, words, None, duration_ms)
+        return self._answered(response, bytes(exchange.body), duration_ms)
+
+    async def close(self) -> None:
+        """Close every connection. Requests still under way fail."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+        if self._resolver is not None:
+            await self._resolver.close()
+
+    async def _attempt(self, request: Request, exchange: _Exchange) -> None:
+        course = exchange.course
+        try:
+            await self._post(request, exchange)
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+            # A receiver may close an idle connection just as we write to it; that is no failure of the
+            # receiver, so such a request is made once more, on a new connection, as the same attempt. Only
+            # when not a byte came back: the receiver may still have read the request (then it gets it twice,
+            # which at-least-once allows), but it did not answer it.
+            stale = course.reused and course.protocol is not None and course.protocol.received == 0
+            if exchange.response is not None or not stale:
+                raise
+            exchange.course.fresh = True
+            await self._post(request, exchange)
+
+    async def _post(self, request: Request, exchange: _Exchange) -> None:
+        session = self._session or self._open()
+        url, authorization = _target(request.url)
+        headers = CIMultiDict(request.headers)
+        headers["accept"] = "*/*"
+        headers["accept-encoding"] = "identity"
+        if authorization is not None and "authorization" not in headers:
+            headers["authorization"] = authorization
+        response = await session.post(url, data=request.body, headers=headers, allow_redirects=False)
+        exchange.response = response
+        body, content, limit = exchange.body, response.content, self._response_limit
+        while len(body) <= limit and not content.at_eof():
+            # Into the exchange piece by piece: what came before a deadline or a reset is worth showing.
+            body += await content.readany()
+
+    def _answered(self, response: aiohttp.ClientResponse, body: bytes, duration_ms: int) -> Answer:
+        status = response.status
+        retry_after: float | None = None
+        location: str | None = None
+        if not 200 <= status <= 299:
+            if (value := response.headers.get("Retry-After")) is not None:
+                retry_after = parse_retry_after(value, self._now())
+            location = response.headers.get("Location")
+        code, words = explain_status(status, location)
+        return Answer(status, code, words, body[: self._response_limit], duration_ms, retry_after)
+
+    def _open(self) -> aiohttp.ClientSession:
+        # On first use, because aiohttp wants a running loop.
+        if self._resolver is None:
+            self._resolver = SystemResolver()
+        connector = JudgedConnector(
+            policy=self._policy,
+            resolver=self._resolver,
+            limit=self._connections,
+            answer_limit=self._response_limit,
+            ssl_context=self._ssl_context or ssl.create_default_context(),
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=_NO_LIMIT,
+            auto_decompress=False,
+            trust_env=False,
+            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADER_COUNT,
+        )
+        return self._session
+
+
+class _Exchange:
+    """What is known so far; kept apart from the exception that may end it."""
+
+    __slots__ = ("body", "course", "response")
+
+    def __init__(self) -> None:
+        self.course = Course()
+        self.response: aiohttp.ClientResponse | None = None
+        self.body = bytearray()
+
+
+@lru_cache(maxsize=8192)
+def _target(url: str) -> tuple[URL, str | None]:
+    """Parsed once for each endpoint, not for each request. Stored URLs are encoded already."""
+    bare, authorization = split_credentials(url)
+    return URL(bare, encoded=True), authorization
