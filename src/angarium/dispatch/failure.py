@@ -130,8 +130,8 @@ def _certificate(exc: Exception) -> Failure:
         )
     if code in _UNKNOWN_ISSUER:
         return "tls_untrusted", (
-            "The issuer of the server's certificate is not known. Use a public certificate authority, and let "
-            "the server send its intermediate certificates too."
+            "The issuer of the server's certificate is not known. Use a public certificate authority, and "
+            "let the server send its intermediate certificates too."
         )
     return "tls", f"The certificate of the server was not accepted ({plain(str(exc), 200)}). Replace it."
 
