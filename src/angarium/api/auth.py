@@ -7,7 +7,7 @@ organization may go, and 404 for every application but its own, so that it canno
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Path, Security
@@ -101,6 +101,8 @@ OrgCaller = Annotated[Caller, Depends(_organization)]
 ServicesOf = Annotated[Services, Depends(services_of)]
 AppRef = Annotated[str, Path(alias="app_id", description="Id or uid of the application.")]
 
+EndpointRef = Annotated[str, Path(alias="endpoint_id", description="Id or uid of the endpoint.")]
+
 
 async def _application(services: ServicesOf, caller: AnyCaller, app_id: AppRef) -> Application:
     return await application_of(services, caller, app_id)
@@ -115,14 +117,13 @@ AppOf = Annotated[Application, Depends(_application)]
 OrgAppOf = Annotated[Application, Depends(_application_of_organization)]
 
 
-class Requires:
-    """Dependency for `dependencies=[Depends(Requires(Capability.…))]`: the token must carry it."""
+def requires(capability: Capability) -> Any:
+    """For `dependencies=[requires(Capability.…)]`: the token must carry the capability."""
 
-    def __init__(self, capability: Capability) -> None:
-        self._capability = capability
+    async def check(caller: AnyCaller) -> None:
+        caller.require(capability)
 
-    async def __call__(self, caller: AnyCaller) -> None:
-        caller.require(self._capability)
+    return Depends(check)
 
 
 def application_id(application: Application) -> str:

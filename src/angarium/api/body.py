@@ -16,6 +16,7 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import Request
 from starlette.responses import Response
 
+from angarium.api.auth import caller_of
 from angarium.api.idempotency import once
 from angarium.core.errors import Fault, Invalid
 
@@ -24,7 +25,7 @@ class Wire(BaseModel):
     """A body: camelCase outside, unknown fields ignored."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", use_attribute_docstrings=True
+        alias_generator=to_camel, extra="ignore", use_attribute_docstrings=True
     )
 
     def given(self, field: str) -> bool:
@@ -89,6 +90,7 @@ class WireRoute(APIRoute):
 
         async def parsed(request: Request) -> Response:
             if reads_body:
+                await caller_of(request)  # a stranger's body is not worth reading
                 data = await request.body()
                 if data.strip():
                     request._json = parse_json(data)

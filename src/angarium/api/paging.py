@@ -3,18 +3,19 @@
 An iterator is the last id of the page before; with a leading `-` it is the first id of the page after,
 and pages backwards. The data of a page always comes in the order of the list.
 
-A route reads `paging = read(request, prefix)`, asks the store for `paging.rows` rows beyond
-`paging.cursor`, in the direction `paging.ascending(list_is_ascending)`, and answers `page(…)`.
+A route takes `paging: Annotated[Paging[UUID], paged(ids.MESSAGE)]`, asks the store for `paging.rows`
+rows beyond `paging.cursor`, in the direction `paging.ascending(list_is_ascending)`, and answers `page(…)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from enum import StrEnum
+from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from starlette.requests import Request
+from fastapi import Depends, Query
 
 from angarium.core import ids
 from angarium.core.errors import Invalid
@@ -44,44 +45,35 @@ class Paging(Generic[C]):
         return list_ascending != self.backwards
 
 
-def read_limit(request: Request) -> int:
-    """Raises Invalid unless the limit is 1 to 250."""
-    raw = request.query_params.get("limit")
-    if raw is None:
-        return DEFAULT_LIMIT
-    if not raw.isascii() or not raw.isdigit() or len(raw) > 9 or int(raw) < 1:
-        raise Invalid.field("limit", "limit must be a whole number of 1 or more.", where="query")
-    if int(raw) > MAX_LIMIT:
-        raise Invalid.field("limit", f"Given limit must not exceed {MAX_LIMIT}", where="query")
-    return int(raw)
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items a page has at most.")]
+Iterator = Annotated[str | None, Query(description="`iterator` or `prevIterator` of the page before.")]
 
 
-def read_with(request: Request, parse: Callable[[str], C | None]) -> Paging[C]:
-    """Limit and iterator, the latter parsed by `parse` (None: malformed). Raises Invalid."""
-    limit = read_limit(request)
-    raw = request.query_params.get("iterator")
-    if not raw:  # SDKs leave it out, hand-made clients send it empty for the first page
-        return Paging(limit, None, False)
-    backwards = raw.startswith("-")
-    cursor = parse(raw[1:] if backwards else raw)
-    if cursor is None:
-        raise Invalid.field("iterator", "The iterator is not one that this list gave out.", where="query")
-    return Paging(limit, cursor, backwards)
+def paged_by(parse: Callable[[str], C | None]) -> Any:
+    """A dependency that reads limit and iterator, the latter parsed by `parse` (None: malformed, 422)."""
+
+    async def read(limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None) -> Paging[C]:
+        if not iterator:  # SDKs leave it out, hand-made clients send it empty for the first page
+            return Paging(limit, None, False)
+        backwards = iterator.startswith("-")
+        cursor = parse(iterator[1:] if backwards else iterator)
+        if cursor is None:
+            raise Invalid.field("iterator", "The iterator is not one that this list gave out.", where="query")
+        return Paging(limit, cursor, backwards)
+
+    return Depends(read)
 
 
-def read(request: Request, prefix: str) -> Paging[UUID]:
-    """Limit and iterator of a list of ids with this prefix. Raises Invalid."""
-    return read_with(request, lambda raw: ids.parse(prefix, raw))
+def paged(prefix: str) -> Any:
+    """The same for a list of ids: `paging: Annotated[Paging[UUID], paged(ids.MESSAGE)]`."""
+    return paged_by(lambda raw: ids.parse(prefix, raw))
 
 
-def read_ascending(request: Request, *, default: bool) -> bool:
-    """The parameter `order`: whether the list is ascending. Raises Invalid."""
-    raw = request.query_params.get("order")
-    if raw is None:
-        return default
-    if raw not in ("ascending", "descending"):
-        raise Invalid.field("order", "order must be ascending or descending.", where="query")
-    return raw == "ascending"
+class Order(StrEnum):
+    """The order of a list."""
+
+    ASCENDING = "ascending"
+    DESCENDING = "descending"
 
 
 def page(rows: Sequence[T], paging: Paging[Any], id_of: Callable[[T], str], wire: Callable[[T], Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import NotFound
+from angarium.core.errors import Conflict, NotFound
 from angarium.core.nouns import Application
 from angarium.store import application as store
 from angarium.store import endpoint as endpoint_store
@@ -57,7 +57,12 @@ class Applications:
         async with self._database.transaction() as connection:
             if (found := await store.find(connection, org_id, ref)) is not None:
                 return found, False
-            return await store.create(connection, self._new(org_id, draft)), True
+            try:
+                return await store.create(connection, self._new(org_id, draft)), True
+            except Conflict:  # someone made it meanwhile
+                if (found := await store.find(connection, org_id, ref)) is None:
+                    raise
+                return found, False
 
     async def upsert(self, org_id: str, ref: str, draft: ApplicationDraft) -> tuple[Application, bool]:
         """Replace the application `ref`, or make a new one; and whether it was made now."""

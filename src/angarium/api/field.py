@@ -1,0 +1,103 @@
+"""Field types that several bodies share, with their rules, and how times look."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final
+
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict, StringConstraints
+
+from angarium.core import ids
+from angarium.core.patterns import is_channel, is_event_type, is_uid, is_wildcard
+
+MAX_RATE: Final = 65535
+MAX_METADATA: Final = 4096
+MAX_CHANNELS: Final = 10
+MAX_EVENT_TYPES: Final = 1000
+
+Flag = Annotated[bool, Strict()]
+Rate = Annotated[int, Strict(), Field(ge=1, le=MAX_RATE)]
+Moment = Annotated[datetime, AwareDatetime]
+
+
+def wire_time(at: datetime) -> str:
+    """RFC 3339 in UTC, to the microsecond."""
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _uid(prefix: str) -> AfterValidator:
+    def check(value: str) -> str:
+        if not is_uid(value, prefix):
+            raise ValueError(f"must be 1 to 256 of a-z A-Z 0-9 - _ . and must not start with {prefix}")
+        return value
+
+    return AfterValidator(check)
+
+
+ApplicationUid = Annotated[str, _uid(ids.APPLICATION)]
+EndpointUid = Annotated[str, _uid(ids.ENDPOINT)]
+
+
+def _name(value: str) -> str:
+    if any(c <= "\x08" for c in value):
+        raise ValueError("must not contain control characters")
+    return value
+
+
+Name = Annotated[str, StringConstraints(min_length=1), AfterValidator(_name)]
+
+
+def _metadata(value: dict[str, str]) -> dict[str, str]:
+    if len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()) > MAX_METADATA:
+        raise ValueError(f"must not be longer than {MAX_METADATA} bytes as JSON")
+    return value
+
+
+Metadata = Annotated[
+    dict[str, str], BeforeValidator(lambda value: {} if value is None else value), AfterValidator(_metadata)
+]
+
+
+def _event_type(value: str) -> str:
+    if not is_event_type(value):
+        raise ValueError("must be 1 to 256 of a-z A-Z 0-9 - _ .")
+    return value
+
+
+EventTypeName = Annotated[str, AfterValidator(_event_type)]
+
+
+def _pattern(value: str) -> str:
+    if not is_event_type(value) and not is_wildcard(value):
+        raise ValueError("must be the name of an event type, `prefix.*` or `*`")
+    return value
+
+
+def _channel(value: str) -> str:
+    if not is_channel(value):
+        raise ValueError("must be 1 to 128 of a-z A-Z 0-9 - _ . : +")
+    return value
+
+
+def _unique(value: Any) -> Any:
+    return list(dict.fromkeys(value)) if isinstance(value, list) and _all_text(value) else value
+
+
+def _all_text(value: list[Any]) -> bool:
+    return all(isinstance(item, str) for item in value)
+
+
+Patterns = Annotated[
+    list[Annotated[str, AfterValidator(_pattern)]],
+    BeforeValidator(_unique),
+    Field(max_length=MAX_EVENT_TYPES),
+]
+Channels = Annotated[
+    list[Annotated[str, AfterValidator(_channel)]], BeforeValidator(_unique), Field(max_length=MAX_CHANNELS)
+]
+
+
+def as_tuple(value: list[str] | None) -> tuple[str, ...] | None:
+    """None and an empty list both mean: no filter."""
+    return tuple(value) if value else None

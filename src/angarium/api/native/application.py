@@ -1,0 +1,153 @@
+"""`/app`: applications."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AliasChoices, Field
+from starlette.responses import JSONResponse, Response
+
+from angarium.api.auth import AppOf, AppRef, OrgCaller, ServicesOf
+from angarium.api.body import Wire, WireRoute
+from angarium.api.field import ApplicationUid, Metadata, Name, Rate, wire_time
+from angarium.api.paging import Order, Paging, page, paged
+from angarium.core import ids
+from angarium.core.nouns import Application
+from angarium.service.application import ApplicationDraft
+
+router = APIRouter(route_class=WireRoute, tags=["Application"])
+
+
+class ApplicationIn(Wire):
+    name: Name
+    """What people call it."""
+    uid: ApplicationUid | None = None
+    """The operator's own id, usable in place of ours."""
+    rate_limit: Rate | None = Field(None, validation_alias=AliasChoices("throttleRate", "rateLimit"))
+    """Deliveries a second to each endpoint that has no limit of its own. Also taken as `rateLimit`."""
+    metadata: Metadata = Field(default_factory=dict)
+
+    def draft(self) -> ApplicationDraft:
+        return ApplicationDraft(self.name, self.uid, self.rate_limit, self.metadata)
+
+
+class ApplicationPatch(Wire):
+    name: Name = ""
+    uid: ApplicationUid | None = None
+    rate_limit: Rate | None = Field(None, validation_alias=AliasChoices("throttleRate", "rateLimit"))
+    metadata: Metadata = Field(default_factory=dict)
+
+    def apply(self, draft: ApplicationDraft) -> ApplicationDraft:
+        """Change what was given; null empties what may be empty."""
+        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        return replace(draft, **changes)
+
+
+class ApplicationOut(Wire):
+    id: str
+    uid: str | None = None
+    name: str
+    rate_limit: int | None = None
+    throttle_rate: int | None = None
+    metadata: dict[str, str]
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListOfApplications(Wire):
+    data: list[ApplicationOut]
+    iterator: str | None
+    prev_iterator: str | None = None
+    done: bool
+
+
+def wire(application: Application) -> dict[str, Any]:
+    """The application as JSON; the uid is left out when there is none."""
+    uid = {} if application.uid is None else {"uid": application.uid}
+    return uid | {
+        "id": public_id(application),
+        "name": application.name,
+        "rateLimit": application.rate_limit,
+        "throttleRate": application.rate_limit,
+        "metadata": application.metadata,
+        "createdAt": wire_time(application.created_at),
+        "updatedAt": wire_time(application.updated_at),
+    }
+
+
+def public_id(application: Application) -> str:
+    return ids.text(ids.APPLICATION, application.id)
+
+
+@router.get("/app", operation_id="v1.application.list", response_model=ListOfApplications)
+async def list_applications(
+    caller: OrgCaller,
+    services: ServicesOf,
+    paging: Annotated[Paging[UUID], paged(ids.APPLICATION)],
+    order: Order = Order.ASCENDING,
+) -> Response:
+    """The organization's applications, in order of creation."""
+    ascending = order is Order.ASCENDING
+    rows = await services.application.page(
+        caller.org_id, paging.cursor, ascending=paging.ascending(ascending), limit=paging.rows
+    )
+    return JSONResponse(page(rows, paging, public_id, wire))
+
+
+@router.post(
+    "/app",
+    operation_id="v1.application.create",
+    status_code=201,
+    response_model=ApplicationOut,
+    responses={200: {"model": ApplicationOut, "description": "It existed and `get_if_exists` was given"}},
+)
+async def create_application(
+    caller: OrgCaller,
+    services: ServicesOf,
+    body: ApplicationIn,
+    get_if_exists: Annotated[bool, Query(description="Answer with the one that has the uid.")] = False,
+) -> Response:
+    """Make an application."""
+    if get_if_exists and body.uid is not None:
+        application, made = await services.application.ensure(caller.org_id, body.uid, body.draft())
+        return JSONResponse(wire(application), 201 if made else 200)
+    return JSONResponse(wire(await services.application.create(caller.org_id, body.draft())), 201)
+
+
+@router.get("/app/{app_id}", operation_id="v1.application.get", response_model=ApplicationOut)
+async def get_application(application: AppOf) -> Response:
+    """One application."""
+    return JSONResponse(wire(application))
+
+
+@router.put(
+    "/app/{app_id}",
+    operation_id="v1.application.upsert",
+    response_model=ApplicationOut,
+    responses={201: {"model": ApplicationOut, "description": "It was made"}},
+)
+async def upsert_application(
+    caller: OrgCaller, services: ServicesOf, app_id: AppRef, body: ApplicationIn
+) -> Response:
+    """Replace an application, or make a new one (with the body's uid, not the path's)."""
+    application, made = await services.application.upsert(caller.org_id, app_id, body.draft())
+    return JSONResponse(wire(application), 201 if made else 200)
+
+
+@router.patch("/app/{app_id}", operation_id="v1.application.patch", response_model=ApplicationOut)
+async def patch_application(
+    caller: OrgCaller, services: ServicesOf, app_id: AppRef, body: ApplicationPatch
+) -> Response:
+    """Change only the fields that are given."""
+    return JSONResponse(wire(await services.application.update(caller.org_id, app_id, body.apply)))
+
+
+@router.delete("/app/{app_id}", operation_id="v1.application.delete", status_code=204)
+async def delete_application(caller: OrgCaller, services: ServicesOf, app_id: AppRef) -> Response:
+    """Delete an application. Its endpoints get nothing more; its uid can be used again."""
+    await services.application.delete(caller.org_id, app_id)
+    return Response(status_code=204)

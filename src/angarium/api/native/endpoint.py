@@ -1,0 +1,235 @@
+"""`/app/{app_id}/endpoint`: endpoints and what belongs to one; secrets and headers have their own modules."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter
+from pydantic import AliasChoices, Field
+from starlette.responses import JSONResponse, Response
+
+from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
+from angarium.api.body import Wire, WireRoute
+from angarium.api.field import (
+    Channels,
+    EndpointUid,
+    Flag,
+    Metadata,
+    Patterns,
+    Rate,
+    as_tuple,
+    wire_time,
+)
+from angarium.api.native import endpoint_header, endpoint_secret, endpoint_work
+from angarium.api.paging import Order, Paging, page, paged
+from angarium.core import ids
+from angarium.core.nouns import Endpoint
+from angarium.service.endpoint import EndpointDraft
+from angarium.service.token import Capability
+
+router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
+MANAGE = requires(Capability.MANAGE_ENDPOINT)
+
+_RATE = AliasChoices("throttleRate", "rateLimit")
+_TYPES = AliasChoices("eventTypes", "filterTypes")
+Version = Annotated[int, Field(ge=1, le=65535, strict=True)]
+
+
+class EndpointUpsertIn(Wire):
+    url: str
+    """Where messages are sent, `https://…`."""
+    description: str = ""
+    uid: EndpointUid | None = None
+    """The operator's own id, usable in place of ours."""
+    rate_limit: Rate | None = Field(None, validation_alias=_RATE)
+    """Deliveries a second; null follows the application. Also taken as `rateLimit`."""
+    event_types: Annotated[Patterns, Field(min_length=1)] | None = Field(None, validation_alias=_TYPES)
+    """Names and wildcards (`order.*`, `*`); null is every type. Also taken as `filterTypes`."""
+    channels: Annotated[Channels, Field(min_length=1)] | None = None
+    """Only messages of one of these channels; null is every message."""
+    metadata: Metadata = Field(default_factory=dict)
+    disabled: Flag = False
+    fifo: Flag = False
+    """Deliver strictly one after the other, in order of acceptance."""
+    version: Version = 1
+    headers: dict[str, str] | None = None
+    """Sent with every request."""
+
+    def draft(self) -> EndpointDraft:
+        return EndpointDraft(
+            url=self.url,
+            description=self.description,
+            uid=self.uid,
+            version=self.version,
+            rate_limit=self.rate_limit,
+            event_types=as_tuple(self.event_types),
+            channels=as_tuple(self.channels),
+            metadata=self.metadata,
+            disabled=self.disabled,
+            fifo=self.fifo,
+        )
+
+
+class EndpointIn(EndpointUpsertIn):
+    secret: str | None = None
+    """`whsec_` and base64 of 24 to 75 bytes, or `whsk_` and base64 of an Ed25519 key; made when missing."""
+
+
+class EndpointPatch(Wire):
+    url: str = ""
+    description: str = ""
+    uid: EndpointUid | None = None
+    rate_limit: Rate | None = Field(None, validation_alias=_RATE)
+    event_types: Patterns | None = Field(None, validation_alias=_TYPES)
+    """Null or an empty list is every type."""
+    channels: Channels | None = None
+    metadata: Metadata = Field(default_factory=dict)
+    disabled: Flag = False
+    fifo: Flag = False
+    version: Version = 1
+
+    def apply(self, draft: EndpointDraft) -> EndpointDraft:
+        """Change what was given; null empties what may be empty."""
+        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        for name in ("event_types", "channels"):
+            if name in changes:
+                changes[name] = as_tuple(changes[name])
+        return replace(draft, **changes)
+
+
+class EndpointOut(Wire):
+    id: str
+    uid: str | None = None
+    url: str
+    description: str
+    version: int
+    rate_limit: int | None = None
+    throttle_rate: int | None = None
+    event_types: list[str] | None = None
+    filter_types: list[str] | None = None
+    channels: list[str] | None = None
+    metadata: dict[str, str]
+    disabled: bool
+    fifo: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListOfEndpoints(Wire):
+    data: list[EndpointOut]
+    iterator: str | None
+    prev_iterator: str | None = None
+    done: bool
+
+
+def wire(endpoint: Endpoint) -> dict[str, Any]:
+    """The endpoint as JSON; the uid is left out when there is none, secrets and headers always."""
+    types = None if endpoint.event_types is None else list(endpoint.event_types)
+    uid = {} if endpoint.uid is None else {"uid": endpoint.uid}
+    return uid | {
+        "id": public_id(endpoint),
+        "url": endpoint.url,
+        "description": endpoint.description,
+        "version": endpoint.version,
+        "rateLimit": endpoint.rate_limit,
+        "throttleRate": endpoint.rate_limit,
+        "eventTypes": types,
+        "filterTypes": types,
+        "channels": None if endpoint.channels is None else list(endpoint.channels),
+        "metadata": endpoint.metadata,
+        "disabled": endpoint.disabled_at is not None,
+        "fifo": endpoint.fifo,
+        "createdAt": wire_time(endpoint.created_at),
+        "updatedAt": wire_time(endpoint.updated_at),
+    }
+
+
+def public_id(endpoint: Endpoint) -> str:
+    return ids.text(ids.ENDPOINT, endpoint.id)
+
+
+@router.get("/app/{app_id}/endpoint", operation_id="v1.endpoint.list", response_model=ListOfEndpoints)
+async def list_endpoints(
+    application: AppOf,
+    services: ServicesOf,
+    paging: Annotated[Paging[UUID], paged(ids.ENDPOINT)],
+    order: Order = Order.DESCENDING,
+) -> Response:
+    """The application's endpoints, newest first unless ordered otherwise."""
+    ascending = paging.ascending(order is Order.ASCENDING)
+    rows = await services.endpoint.page(
+        application.id, paging.cursor, ascending=ascending, limit=paging.rows
+    )
+    return JSONResponse(page(rows, paging, public_id, wire))
+
+
+@router.post(
+    "/app/{app_id}/endpoint",
+    operation_id="v1.endpoint.create",
+    status_code=201,
+    response_model=EndpointOut,
+    dependencies=[MANAGE],
+)
+async def create_endpoint(application: AppOf, services: ServicesOf, body: EndpointIn) -> Response:
+    """Make an endpoint."""
+    endpoint = await services.endpoint.create(
+        application, body.draft(), secret=body.secret, headers=body.headers
+    )
+    return JSONResponse(wire(endpoint), 201)
+
+
+@router.get(
+    "/app/{app_id}/endpoint/{endpoint_id}", operation_id="v1.endpoint.get", response_model=EndpointOut
+)
+async def get_endpoint(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
+    """One endpoint."""
+    return JSONResponse(wire(await services.endpoint.find(application.id, endpoint_id)))
+
+
+@router.put(
+    "/app/{app_id}/endpoint/{endpoint_id}",
+    operation_id="v1.endpoint.upsert",
+    response_model=EndpointOut,
+    responses={201: {"model": EndpointOut, "description": "It was made"}},
+    dependencies=[MANAGE],
+)
+async def upsert_endpoint(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointUpsertIn
+) -> Response:
+    """Replace an endpoint (its secret stays), or make a new one (with the body's uid, not the path's)."""
+    endpoint, made = await services.endpoint.upsert(
+        application, endpoint_id, body.draft(), headers=body.headers
+    )
+    return JSONResponse(wire(endpoint), 201 if made else 200)
+
+
+@router.patch(
+    "/app/{app_id}/endpoint/{endpoint_id}",
+    operation_id="v1.endpoint.patch",
+    response_model=EndpointOut,
+    dependencies=[MANAGE],
+)
+async def patch_endpoint(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointPatch
+) -> Response:
+    """Change only the fields that are given."""
+    return JSONResponse(wire(await services.endpoint.update(application, endpoint_id, body.apply)))
+
+
+@router.delete(
+    "/app/{app_id}/endpoint/{endpoint_id}",
+    operation_id="v1.endpoint.delete",
+    status_code=204,
+    dependencies=[MANAGE],
+)
+async def delete_endpoint(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
+    """Delete an endpoint. What it is still owed is canceled; its uid can be used again."""
+    await services.endpoint.delete(application.id, endpoint_id)
+    return Response(status_code=204)
+
+
+for part in (endpoint_secret, endpoint_header, endpoint_work):
+    router.include_router(part.router)

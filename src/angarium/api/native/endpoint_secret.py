@@ -1,0 +1,56 @@
+"""`…/endpoint/{endpoint_id}/secret`: what an endpoint's requests are signed with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
+from angarium.api.body import Wire, WireRoute
+from angarium.core.signature import public_form
+from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE
+from angarium.service.token import Capability
+
+router = APIRouter(route_class=WireRoute)
+
+
+class EndpointSecretOut(Wire):
+    key: str
+    """A symmetric secret, or the public half of an Ed25519 key."""
+
+
+class EndpointSecretRotateIn(Wire):
+    key: str | None = None
+    """The new secret; made when missing."""
+    grace_period_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE, strict=True)] | None = None
+    """How long the old secret signs too; a day when missing."""
+
+
+@router.get(
+    "/app/{app_id}/endpoint/{endpoint_id}/secret",
+    operation_id="v1.endpoint.get-secret",
+    response_model=EndpointSecretOut,
+    dependencies=[requires(Capability.VIEW_SECRET)],
+)
+async def get_secret(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
+    """What a receiver verifies with."""
+    endpoint = await services.endpoint.find(application.id, endpoint_id)
+    return JSONResponse({"key": public_form(endpoint.keys[0].secret)}, headers={"cache-control": "no-store"})
+
+
+@router.post(
+    "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
+    operation_id="v1.endpoint.rotate-secret",
+    status_code=204,
+    dependencies=[requires(Capability.MANAGE_SECRET)],
+)
+async def rotate_secret(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointSecretRotateIn
+) -> Response:
+    """Sign with a new secret, and for a while with the old one too."""
+    grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
+    await services.endpoint.rotate(application.id, endpoint_id, body.key, grace)
+    return Response(status_code=204)

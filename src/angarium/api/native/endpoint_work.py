@@ -1,0 +1,142 @@
+"""What an endpoint did and shall do: statistics, an example, recovery."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, Field
+from starlette.responses import JSONResponse, Response
+
+from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf, requires
+from angarium.api.body import Wire, WireRoute
+from angarium.api.field import EventTypeName, wire_time
+from angarium.core import ids
+from angarium.core.errors import BadRequest, NotFound
+from angarium.service.intake import Draft
+from angarium.service.services import Services
+from angarium.service.token import Capability
+
+router = APIRouter(route_class=WireRoute)
+
+PING = "svix.ping"  # the name that SDKs and portals send
+
+
+class EndpointStatsOut(Wire):
+    success: int
+    pending: int
+    sending: int
+    fail: int
+    canceled: int
+
+
+class EventExampleIn(Wire):
+    event_type: EventTypeName
+    example_index: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 0
+
+
+class RecoverIn(Wire):
+    since: AwareDatetime
+    until: AwareDatetime | None = None
+
+
+class RecoverOut(Wire):
+    id: str
+    status: str
+    task: str
+    updated_at: datetime
+
+
+@router.get(
+    "/app/{app_id}/endpoint/{endpoint_id}/stats",
+    operation_id="v1.endpoint.get-stats",
+    response_model=EndpointStatsOut,
+)
+async def get_stats(
+    application: AppOf,
+    services: ServicesOf,
+    endpoint_id: EndpointRef,
+    since: Annotated[AwareDatetime | None, Query(description="28 days before `until` when missing.")] = None,
+    until: Annotated[AwareDatetime | None, Query(description="Now when missing.")] = None,
+) -> Response:
+    """How many attempts went well or failed, and what waits or was canceled, in at most 28 days."""
+    stats = await services.endpoint.stats(application.id, endpoint_id, since, until)
+    return JSONResponse(
+        {
+            "success": stats.success,
+            "pending": stats.pending,
+            "sending": stats.sending,
+            "fail": stats.fail,
+            "canceled": stats.canceled,
+        }
+    )
+
+
+@router.post(
+    "/app/{app_id}/endpoint/{endpoint_id}/send-example",
+    operation_id="v1.endpoint.send-example",
+    status_code=202,
+)
+async def send_example(
+    application: OrgAppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EventExampleIn
+) -> Response:
+    """Send the example of an event type's schema to this endpoint alone."""
+    from angarium.api.native.message import wire as wire_message
+
+    endpoint = await services.endpoint.find(application.id, endpoint_id)
+    payload = await _example(services, application.org_id, body)
+    draft = Draft(
+        org_id=application.org_id,
+        app=ids.text(ids.APPLICATION, application.id),
+        event_type=body.event_type,
+        payload=msgspec.json.encode(payload),
+        endpoint_id=endpoint.id,
+    )
+    accepted = await services.intake.accept(draft)
+    return JSONResponse(wire_message(accepted.message), 202)
+
+
+async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any:
+    if body.event_type == PING:
+        return {"success": True}
+    try:
+        event_type = await services.event_type.find(org_id, body.event_type)
+    except NotFound:
+        raise BadRequest(f"The event type {body.event_type} does not exist.", code="invalid_scheme") from None
+    schema = (event_type.schemas or {}).get("1")
+    examples = schema.get("examples") if isinstance(schema, dict) else None
+    if not isinstance(examples, list):
+        # OpenAPI's way of giving one
+        examples = [schema["example"]] if isinstance(schema, dict) and "example" in schema else []
+    if body.example_index >= len(examples) or not isinstance(examples[body.example_index], dict):
+        raise BadRequest(
+            f"Version 1 of the schema of {body.event_type} has no such example.", code="invalid_scheme"
+        )
+    return examples[body.example_index]
+
+
+@router.post(
+    "/app/{app_id}/endpoint/{endpoint_id}/recover",
+    operation_id="v1.endpoint.recover",
+    status_code=202,
+    response_model=RecoverOut,
+    dependencies=[requires(Capability.CREATE_ATTEMPTS)],
+)
+async def recover(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: RecoverIn
+) -> Response:
+    """Send again everything that failed since then, in the background."""
+    task = await services.replay.recover(
+        application.org_id, application.id, endpoint_id, body.since, body.until
+    )
+    return JSONResponse(
+        {
+            "id": ids.text(ids.TASK, task.id),
+            "status": str(task.status),
+            "task": task.kind,
+            "updatedAt": wire_time(task.updated_at),
+        },
+        202,
+    )

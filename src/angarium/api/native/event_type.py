@@ -1,0 +1,195 @@
+"""`/event-type`: event types."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query
+from pydantic import Field
+from starlette.responses import JSONResponse, Response
+
+from angarium.api.auth import AnyCaller, OrgCaller, ServicesOf
+from angarium.api.body import Wire, WireRoute
+from angarium.api.field import EventTypeName, Flag, wire_time
+from angarium.api.paging import Paging, page, paged_by
+from angarium.core.errors import NotFound
+from angarium.core.nouns import EventType
+from angarium.core.patterns import is_event_type
+from angarium.service.event_type import EventTypeDraft
+
+router = APIRouter(route_class=WireRoute, tags=["Event type"])
+
+NamePath = Annotated[str, Path(alias="event_type_name", description="Name of the event type.")]
+FeatureFlags = Annotated[list[EventTypeName], Field(max_length=100)]
+
+
+class _Flags(Wire):
+    feature_flags: FeatureFlags | None = None
+    """Application tokens see the event type only when they carry one of these."""
+    feature_flag: EventTypeName | None = None
+    """The older spelling, for one flag."""
+
+    def flags(self) -> tuple[str, ...]:
+        if self.feature_flags is not None:
+            return tuple(dict.fromkeys(self.feature_flags))
+        return () if self.feature_flag is None else (self.feature_flag,)
+
+
+class EventTypeUpsertIn(_Flags):
+    description: str
+    schemas: dict[str, Any] | None = None
+    """JSON Schemas of the payload by version, the first being `"1"`."""
+    archived: Flag = False
+    deprecated: Flag = False
+    group_name: EventTypeName | None = None
+
+    def draft(self) -> EventTypeDraft:
+        return EventTypeDraft(
+            self.description, self.schemas, self.archived, self.deprecated, self.flags(), self.group_name
+        )
+
+
+class EventTypeIn(EventTypeUpsertIn):
+    name: EventTypeName
+
+
+class EventTypePatch(_Flags):
+    description: str = ""
+    schemas: dict[str, Any] | None = None
+    archived: Flag = False
+    deprecated: Flag = False
+    group_name: EventTypeName | None = None
+
+    def apply(self, draft: EventTypeDraft) -> EventTypeDraft:
+        """Change what was given; null empties what may be empty."""
+        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        if self.model_fields_set & {"feature_flags", "feature_flag"}:
+            changes.pop("feature_flag", None)
+            changes["feature_flags"] = self.flags()
+        return replace(draft, **changes)
+
+
+class EventTypeOut(Wire):
+    name: str
+    description: str
+    schemas: dict[str, Any] | None = None
+    archived: bool
+    deprecated: bool
+    feature_flag: str | None = None
+    feature_flags: list[str] | None = None
+    group_name: str | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+class ListOfEventTypes(Wire):
+    data: list[EventTypeOut]
+    iterator: str | None
+    prev_iterator: str | None = None
+    done: bool
+
+
+def wire(event_type: EventType, *, with_content: bool = True) -> dict[str, Any]:
+    """The event type as JSON."""
+    flags = list(event_type.feature_flags)
+    body = {
+        "name": event_type.name,
+        "description": event_type.description,
+        "schemas": event_type.schemas if with_content else None,
+        "archived": event_type.archived,
+        "deprecated": event_type.deprecated,
+        "featureFlags": flags or None,
+        "groupName": event_type.group_name,
+        "createdAt": wire_time(event_type.created_at),
+        "updatedAt": wire_time(event_type.updated_at),
+    }
+    if flags:
+        body["featureFlag"] = flags[0]
+    return body
+
+
+# A leading - of an iterator means backwards, and a name may start with one: such a name gets a + in front.
+def _iterator(event_type: EventType) -> str:
+    return f"+{event_type.name}" if event_type.name.startswith("-") else event_type.name
+
+
+def _name(iterator: str) -> str | None:
+    name = iterator.removeprefix("+")
+    return name if is_event_type(name) else None
+
+
+@router.get("/event-type", operation_id="v1.event-type.list", response_model=ListOfEventTypes)
+async def list_event_types(
+    caller: AnyCaller,
+    services: ServicesOf,
+    paging: Annotated[Paging[str], paged_by(_name)],
+    include_archived: Annotated[bool, Query(description="Archived ones too.")] = False,
+    with_content: Annotated[bool, Query(description="With their schemas.")] = False,
+) -> Response:
+    """The organization's event types, by name."""
+    rows = await services.event_type.page(
+        caller.org_id,
+        paging.cursor,
+        ascending=paging.ascending(True),
+        limit=paging.rows,
+        include_archived=include_archived,
+        flags=None if caller.app_id is None else caller.feature_flags,
+    )
+    return JSONResponse(page(rows, paging, _iterator, lambda row: wire(row, with_content=with_content)))
+
+
+@router.post(
+    "/event-type", operation_id="v1.event-type.create", status_code=201, response_model=EventTypeOut
+)
+async def create_event_type(caller: OrgCaller, services: ServicesOf, body: EventTypeIn) -> Response:
+    """Make an event type, or bring an archived one back."""
+    return JSONResponse(wire(await services.event_type.create(caller.org_id, body.name, body.draft())), 201)
+
+
+@router.get("/event-type/{event_type_name}", operation_id="v1.event-type.get", response_model=EventTypeOut)
+async def get_event_type(caller: AnyCaller, services: ServicesOf, event_type_name: NamePath) -> Response:
+    """One event type, archived or not."""
+    found = await services.event_type.find(caller.org_id, event_type_name)
+    hidden = bool(found.feature_flags) and caller.feature_flags.isdisjoint(found.feature_flags)
+    if caller.app_id is not None and hidden:
+        raise NotFound()
+    return JSONResponse(wire(found))
+
+
+@router.put(
+    "/event-type/{event_type_name}",
+    operation_id="v1.event-type.upsert",
+    response_model=EventTypeOut,
+    responses={201: {"model": EventTypeOut, "description": "It was made"}},
+)
+async def upsert_event_type(
+    caller: OrgCaller, services: ServicesOf, event_type_name: NamePath, body: EventTypeUpsertIn
+) -> Response:
+    """Replace an event type, or make it."""
+    stored, made = await services.event_type.upsert(caller.org_id, event_type_name, body.draft())
+    return JSONResponse(wire(stored), 201 if made else 200)
+
+
+@router.patch(
+    "/event-type/{event_type_name}", operation_id="v1.event-type.patch", response_model=EventTypeOut
+)
+async def patch_event_type(
+    caller: OrgCaller, services: ServicesOf, event_type_name: NamePath, body: EventTypePatch
+) -> Response:
+    """Change only the fields that are given."""
+    return JSONResponse(wire(await services.event_type.update(caller.org_id, event_type_name, body.apply)))
+
+
+@router.delete("/event-type/{event_type_name}", operation_id="v1.event-type.delete", status_code=204)
+async def delete_event_type(
+    caller: OrgCaller,
+    services: ServicesOf,
+    event_type_name: NamePath,
+    expunge: Annotated[bool, Query(description="Remove it altogether instead of archiving it.")] = False,
+) -> Response:
+    """Archive an event type."""
+    verb = services.event_type.expunge if expunge else services.event_type.archive
+    await verb(caller.org_id, event_type_name)
+    return Response(status_code=204)

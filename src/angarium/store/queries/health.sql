@@ -1,0 +1,3 @@
+-- name: health_check$
+-- Whether the database answers.
+select true;
