@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from angarium.core.nouns import Delivery, Message, State
-from angarium.core.patterns import covers
+from angarium.core.patterns import covers, is_event_type
 from angarium.store.message import Filter, Page, message_of
 from angarium.store.sql import queries
 
@@ -98,6 +98,8 @@ async def target(
     """A living endpoint of the application, by its id or by the operator's own id."""
     if endpoint_id is not None:
         return _target(await queries.delivery_target_by_id(conn, app_id=app_id, id=endpoint_id))
+    if uid is None or not is_event_type(uid):  # the same characters; anything else names nothing
+        return None
     return _target(await queries.delivery_target_by_uid(conn, app_id=app_id, uid=uid))
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Message
+from angarium.core.patterns import is_event_type
 from angarium.store.sql import queries
 
 
@@ -51,6 +52,8 @@ async def find(conn: Any, app_id: UUID, ref: str) -> UUID | None:
     """The id that a reference stands for: our own id, or the operator's. Our own may not exist."""
     if (own := ids.parse(ids.MESSAGE, ref)) is not None:
         return own
+    if not is_event_type(ref):  # the same characters; anything else names nothing
+        return None
     found: UUID | None = await queries.message_by_event_id(conn, app_id=app_id, event_id=ref)
     return found
 

@@ -1,0 +1,190 @@
+"""The query parameters that lists of messages and attempts share, read strictly, and their descriptions.
+
+Read from the request rather than declared to FastAPI, because event types come in three spellings
+(`event_types=a,b`, `event_types[]=a`, `event_types[0]=a`) and faults must name the parameter alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from angarium.api.paging import Paging
+from angarium.core import patterns
+from angarium.core.errors import Invalid
+from angarium.service.attempt import Status
+from angarium.service.message import Window
+from angarium.store.message import Filter
+
+CODE_CLASSES: Final = (0, 100, 200, 300, 400, 500)
+MAX_EVENT_TYPES: Final = 250
+_EVENT_TYPES: Final = re.compile(r"event_types(\[\d*\])?")
+_OFFSET_SPACE: Final = re.compile(r" (\d\d:?\d\d)$")
+
+
+def read_window(request: Request, wanted: Paging[UUID]) -> tuple[Window, Paging[UUID]]:
+    """The stretch of a newest-first list, and the paging to answer it with. Raises Invalid."""
+    before, after = read_time(request, "before"), read_time(request, "after")
+    if after is not None and wanted.cursor is None:
+        wanted = replace(wanted, backwards=True)  # the page that follows the time directly
+    return Window(wanted.rows, wanted.cursor, wanted.backwards, before, after), wanted
+
+
+def read_filter(request: Request) -> Filter:
+    """What the message must have. Raises Invalid."""
+    return Filter(
+        _read_text(request, "channel", patterns.is_channel),
+        _read_text(request, "tag", patterns.is_tag),
+        _read_event_types(request),
+    )
+
+
+def read_flag(request: Request, name: str, *, default: bool) -> bool:
+    """`true` or `false`. Raises Invalid."""
+    raw = request.query_params.get(name)
+    if raw is None or raw == "":
+        return default
+    if raw not in ("true", "false"):
+        raise Invalid.field(name, f"{name} must be true or false.", where="query")
+    return raw == "true"
+
+
+def read_status(request: Request) -> Status | None:
+    """Raises Invalid."""
+    raw = _read_number(request, "status", tuple(Status))
+    return None if raw is None else Status(raw)
+
+
+def read_code_class(request: Request) -> int | None:
+    """Raises Invalid."""
+    return _read_number(request, "status_code_class", CODE_CLASSES)
+
+
+def read_time(request: Request, name: str) -> float | None:
+    """Epoch seconds of an RFC 3339 time. Raises Invalid."""
+    raw = request.query_params.get(name)
+    if raw is None or raw == "":
+        return None
+    try:
+        # an offset's plus sign that was not percent-encoded arrives as a space
+        at = datetime.fromisoformat(_OFFSET_SPACE.sub(r"+\1", raw))
+        return epoch(at)
+    except (ValueError, OverflowError) as error:
+        raise Invalid.field(
+            name, f"{name} must be a time such as 2026-01-31T12:00:00Z.", where="query"
+        ) from error
+
+
+def epoch(at: datetime) -> float:
+    """Epoch seconds of a time; without an offset it is taken as UTC."""
+    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _read_number(request: Request, name: str, allowed: tuple[int, ...]) -> int | None:
+    raw = request.query_params.get(name)
+    if raw is None or raw == "":
+        return None
+    if raw not in {str(int(number)) for number in allowed}:
+        words = ", ".join(str(int(number)) for number in allowed)
+        raise Invalid.field(name, f"{name} must be one of {words}.", where="query")
+    return int(raw)
+
+
+def _read_text(request: Request, name: str, is_valid: Callable[[str], bool]) -> str | None:
+    raw = request.query_params.get(name)
+    if raw is None or raw == "":
+        return None
+    if not is_valid(raw):
+        raise Invalid.field(name, f"This cannot be a {name}.", where="query")
+    return raw
+
+
+def _read_event_types(request: Request) -> tuple[str, ...] | None:
+    names = [
+        name
+        for key, value in request.query_params.multi_items()
+        if _EVENT_TYPES.fullmatch(key)
+        for name in value.split(",")
+        if name
+    ]
+    if not names:
+        return None
+    if len(names) > MAX_EVENT_TYPES:
+        raise Invalid.field("event_types", f"At most {MAX_EVENT_TYPES} event types.", where="query")
+    if not all(map(patterns.is_event_type, names)):
+        raise Invalid.field("event_types", "This cannot be the name of an event type.", where="query")
+    return tuple(dict.fromkeys(names))
+
+
+def json_response(body: Any, status: int = 200) -> Response:
+    """An answer whose body may hold `msgspec.Raw`, which goes out byte for byte."""
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+
+
+_NAME: Final = {"type": "string", "maxLength": 256, "pattern": r"^[a-zA-Z0-9\-_.]+$"}
+_TIME: Final = {"type": "string", "format": "date-time"}
+
+_PARAMETERS: Final[dict[str, dict[str, Any]]] = {
+    parameter["name"]: parameter
+    for parameter in (
+        _parameter(
+            "channel",
+            {"type": "string", "maxLength": 128, "pattern": r"^[a-zA-Z0-9\-_.:+]+$"},
+            "Only messages sent to this channel.",
+        ),
+        _parameter(
+            "tag",
+            {"type": "string", "maxLength": 128, "pattern": r"^[a-zA-Z0-9\-_./\\#]+$"},
+            "Only messages with this tag.",
+        ),
+        _parameter("before", _TIME, "Only items made before this time."),
+        _parameter(
+            "after", _TIME, "Only items made after this time; without an iterator, those that follow it."
+        ),
+        _parameter(
+            "with_content",
+            {"type": "boolean", "default": True},
+            "Whether payloads or responses are included.",
+        ),
+        _parameter(
+            "with_msg", {"type": "boolean", "default": False}, "Whether each attempt comes with its message."
+        ),
+        _parameter(
+            "expanded_statuses",
+            {"type": "boolean", "default": False},
+            "Whether canceled (4) is told apart; otherwise a canceled delivery looks failed (2).",
+        ),
+        _parameter("event_types", {"type": "array", "items": _NAME}, "Only messages of these event types."),
+        _parameter(
+            "status",
+            {"type": "integer", "enum": [int(status) for status in Status]},
+            "Only what succeeded (0), waits for its first attempt (1), failed (2), is being retried (3), "
+            "was canceled (4).",
+        ),
+        _parameter(
+            "status_code_class",
+            {"type": "integer", "enum": list(CODE_CLASSES)},
+            "Only answers with a status code of this hundred; 0: no answer.",
+        ),
+        _parameter(
+            "endpoint_id", {**_NAME, "minLength": 1}, "Only attempts at the endpoint with this id or uid."
+        ),
+    )
+}
+
+
+def described(*names: str) -> dict[str, Any]:
+    """The parameters as `openapi_extra` of a route."""
+    return {"parameters": [_PARAMETERS[name] for name in names]}

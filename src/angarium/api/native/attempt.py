@@ -1,0 +1,318 @@
+"""Attempts, the messages of an endpoint, and the endpoints of a message. Sending again is `replay`."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Path, Request, Response
+
+from angarium.api.auth import AppOf, OrgAppOf, ServicesOf
+from angarium.api.body import WireRoute
+from angarium.api.field import wire_time
+from angarium.api.listing import (
+    described,
+    json_response,
+    read_code_class,
+    read_filter,
+    read_flag,
+    read_status,
+    read_window,
+)
+from angarium.api.native import message_model as model
+from angarium.api.native import replay
+from angarium.api.native.message import MessageRef
+from angarium.api.native.message_out import HIDDEN, head_of, message_id, message_out
+from angarium.api.paging import Paging, page, paged
+from angarium.core import ids
+from angarium.core.nouns import Attempt, AttemptStatus
+from angarium.service.attempt import ATTEMPT_STATUSES, Status, status_of
+from angarium.service.services import Services
+from angarium.store.attempt import AttemptFilter, Recorded
+from angarium.store.delivery import Destination, Owed
+
+router = APIRouter(route_class=WireRoute, tags=["Message Attempt"])
+router.include_router(replay.router)
+
+EndpointRef = Annotated[str, Path(alias="endpoint_id", description="Id or uid of the endpoint.")]
+AttemptPaging = Annotated[Paging[UUID], paged(ids.ATTEMPT)]
+AttemptRef = Annotated[str, Path(alias="attempt_id", description="Id of the attempt.")]
+
+_FILTERS = (
+    "status",
+    "status_code_class",
+    "channel",
+    "tag",
+    "event_types",
+    "before",
+    "after",
+)
+_TEXT = {AttemptStatus.SUCCESS: "success", AttemptStatus.FAIL: "fail"}
+
+
+def attempt_id(recorded: Recorded) -> str:
+    return ids.text(ids.ATTEMPT, recorded.attempt.id)
+
+
+def attempt_out(recorded: Recorded, *, with_content: bool = True, with_msg: bool = False) -> dict[str, Any]:
+    """An attempt; `response` holds the answer's body, or in words why there is none."""
+    attempt = recorded.attempt
+    out: dict[str, Any] = {
+        "id": attempt_id(recorded),
+        "msgId": ids.text(ids.MESSAGE, attempt.message_id),
+        "endpointId": ids.text(ids.ENDPOINT, attempt.endpoint_id),
+        "url": attempt.url,
+        "response": _response(attempt) if with_content else "{}",
+        "responseStatusCode": attempt.status_code,
+        "responseDurationMs": attempt.duration_ms,
+        "status": int(attempt.status),
+        "statusText": _TEXT[attempt.status],
+        "triggerType": int(attempt.manual),
+        "timestamp": wire_time(attempt.created_at),
+    }
+    if attempt.error_code is not None:
+        out["errorCode"] = attempt.error_code
+        out["error"] = attempt.error
+    if with_msg and recorded.message is not None:
+        out["msg"] = {**head_of(recorded.message), "payload": HIDDEN}
+    return out
+
+
+def _response(attempt: Attempt) -> str:
+    data = attempt.response
+    if not data:
+        return (attempt.error or "") if attempt.status_code == 0 and data is None else ""
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data" and error.start > 0:
+            return data[: error.start].decode()  # the capture limit cut a character in two
+        return b64encode(data).decode()
+
+
+async def _by_message(
+    request: Request,
+    services: Services,
+    app_id: UUID,
+    msg_id: str,
+    endpoint_ref: str | None,
+    paging: Paging[UUID],
+) -> Response:
+    window, wanted = read_window(request, paging)
+    status = read_status(request)
+    content = read_flag(request, "with_content", default=True)
+    with_msg = read_flag(request, "with_msg", default=False)
+    read_flag(request, "expanded_statuses", default=False)  # attempts are never canceled
+    like, listed = AttemptFilter(None, read_code_class(request)), read_filter(request)
+    rows = await services.attempt.by_message(
+        app_id, msg_id, endpoint_ref, window, _with_status(like, status), listed, content=content
+    )
+    if _impossible(status):
+        rows = ()
+    return json_response(
+        page(rows, wanted, attempt_id, lambda row: attempt_out(row, with_content=content, with_msg=with_msg))
+    )
+
+
+def _impossible(status: Status | None) -> bool:
+    """An attempt is over when it is recorded: none is pending, being sent or canceled."""
+    return status is not None and status not in ATTEMPT_STATUSES
+
+
+def _with_status(like: AttemptFilter, status: Status | None) -> AttemptFilter:
+    known = None if status is None else ATTEMPT_STATUSES.get(status)
+    return AttemptFilter(known, like.status_code_class, like.endpoint_id)
+
+
+@router.get(
+    "/app/{app_id}/attempt/endpoint/{endpoint_id}",
+    operation_id="v1.message-attempt.list-by-endpoint",
+    response_model=model.Page[model.AttemptOut],
+    openapi_extra=described(*_FILTERS, "with_content", "with_msg", "expanded_statuses"),
+)
+async def list_by_endpoint(
+    request: Request,
+    services: ServicesOf,
+    application: AppOf,
+    endpoint_id: EndpointRef,
+    paging: AttemptPaging,
+) -> Response:
+    """The attempts at one endpoint, newest first; the last 90 days unless told where to look."""
+    window, wanted = read_window(request, paging)
+    status = read_status(request)
+    content = read_flag(request, "with_content", default=True)
+    with_msg = read_flag(request, "with_msg", default=False)
+    read_flag(request, "expanded_statuses", default=False)  # attempts are never canceled
+    like = _with_status(AttemptFilter(None, read_code_class(request)), status)
+    rows = await services.attempt.by_endpoint(
+        application.id, endpoint_id, window, like, read_filter(request), content=content
+    )
+    if _impossible(status):
+        rows = ()
+    return json_response(
+        page(rows, wanted, attempt_id, lambda row: attempt_out(row, with_content=content, with_msg=with_msg))
+    )
+
+
+@router.get(
+    "/app/{app_id}/attempt/msg/{msg_id}",
+    operation_id="v1.message-attempt.list-by-msg",
+    response_model=model.Page[model.AttemptOut],
+    openapi_extra=described(*_FILTERS, "endpoint_id", "with_content", "with_msg", "expanded_statuses"),
+)
+async def list_by_message(
+    request: Request,
+    services: ServicesOf,
+    application: AppOf,
+    msg_id: MessageRef,
+    paging: AttemptPaging,
+) -> Response:
+    """The attempts for one message, newest first; the last 90 days unless told where to look."""
+    endpoint_ref = request.query_params.get("endpoint_id") or None
+    return await _by_message(request, services, application.id, msg_id, endpoint_ref, paging)
+
+
+@router.get("/app/{app_id}/msg/{msg_id}/attempt", include_in_schema=False)
+async def list_by_message_before(
+    request: Request,
+    services: ServicesOf,
+    application: AppOf,
+    msg_id: MessageRef,
+    paging: AttemptPaging,
+) -> Response:
+    """The old place of `list_by_message`."""
+    return await list_by_message(request, services, application, msg_id, paging)
+
+
+@router.get("/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/attempt", include_in_schema=False)
+async def list_by_message_and_endpoint(
+    request: Request,
+    services: ServicesOf,
+    application: AppOf,
+    msg_id: MessageRef,
+    endpoint_id: EndpointRef,
+    paging: AttemptPaging,
+) -> Response:
+    """The old way to filter by endpoint."""
+    return await _by_message(request, services, application.id, msg_id, endpoint_id, paging)
+
+
+@router.get(
+    "/app/{app_id}/endpoint/{endpoint_id}/msg",
+    operation_id="v1.message-attempt.list-attempted-messages",
+    response_model=model.Page[model.EndpointMessageOut],
+    openapi_extra=described(
+        "status", "channel", "tag", "event_types", "before", "after", "with_content",
+        "expanded_statuses",
+    ),
+)  # fmt: skip
+async def list_attempted_messages(
+    request: Request,
+    services: ServicesOf,
+    application: AppOf,
+    endpoint_id: EndpointRef,
+    paging: Annotated[Paging[UUID], paged(ids.MESSAGE)],
+) -> Response:
+    """The messages that an endpoint is or was owed, newest first, and how each stands."""
+    window, wanted = read_window(request, paging)
+    status = read_status(request)
+    # who asks for canceled ones knows the status
+    expanded = read_flag(request, "expanded_statuses", default=False) or status is Status.CANCELED
+    content = read_flag(request, "with_content", default=True)
+    rows = await services.attempt.messages(
+        application.id,
+        endpoint_id,
+        window,
+        read_filter(request),
+        status=status,
+        expanded=expanded,
+        content=content,
+    )
+
+    def wire(owed: Owed) -> dict[str, Any]:
+        out = message_out(owed.message, with_content=content)
+        return out | _standing(status_of(owed.delivery, expanded=expanded), owed.delivery.due_at)
+
+    return json_response(page(rows, wanted, lambda owed: message_id(owed.message), wire))
+
+
+def _standing(status: Status, due_at: Any) -> dict[str, Any]:
+    out: dict[str, Any] = {"status": int(status), "statusText": status.name.lower()}
+    if due_at is not None:
+        out["nextAttempt"] = wire_time(due_at)
+    return out
+
+
+@router.get(
+    "/app/{app_id}/msg/{msg_id}/endpoint",
+    operation_id="v1.message-attempt.list-attempted-destinations",
+    response_model=model.Page[model.MessageEndpointOut],
+    openapi_extra=described("expanded_statuses"),
+)
+async def list_attempted_destinations(
+    request: Request,
+    services: ServicesOf,
+    application: AppOf,
+    msg_id: MessageRef,
+    paging: Annotated[Paging[UUID], paged(ids.ENDPOINT)],
+) -> Response:
+    """The endpoints that a message is or was owed to, deleted ones too, oldest endpoint first."""
+    expanded = read_flag(request, "expanded_statuses", default=False)
+    rows = await services.attempt.destinations(
+        application.id, msg_id, paging.cursor, backwards=paging.backwards, rows=paging.rows
+    )
+    return json_response(
+        page(
+            rows,
+            paging,
+            lambda row: ids.text(ids.ENDPOINT, row.id),
+            lambda row: _destination_out(row, expanded=expanded),
+        )
+    )
+
+
+def _destination_out(destination: Destination, *, expanded: bool) -> dict[str, Any]:
+    delivery = destination.delivery
+    return {
+        "id": ids.text(ids.ENDPOINT, destination.id),
+        "uid": destination.uid,
+        "url": destination.url,
+        "description": destination.description,
+        "version": destination.version,
+        "rateLimit": destination.rate_limit,
+        "throttleRate": destination.rate_limit,
+        "eventTypes": destination.event_types,
+        "filterTypes": destination.event_types,
+        "channels": destination.channels,
+        "disabled": destination.disabled,
+        "deleted": destination.deleted,
+        "createdAt": wire_time(destination.created_at),
+        "updatedAt": wire_time(destination.updated_at),
+        **_standing(status_of(delivery, expanded=expanded), delivery.due_at),
+    }
+
+
+@router.get(
+    "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",
+    operation_id="v1.message-attempt.get",
+    response_model=model.AttemptOut,
+)
+async def get_attempt(
+    services: ServicesOf, application: AppOf, msg_id: MessageRef, attempt_id: AttemptRef
+) -> Response:
+    """One attempt."""
+    return json_response(attempt_out(await services.attempt.get(application.id, msg_id, attempt_id)))
+
+
+@router.delete(
+    "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}/content",
+    operation_id="v1.message-attempt.expunge-content",
+    status_code=204,
+)
+async def expunge_attempt(
+    services: ServicesOf, application: OrgAppOf, msg_id: MessageRef, attempt_id: AttemptRef
+) -> Response:
+    """Forget the body of the receiver's answer for ever."""
+    await services.attempt.expunge(application.id, msg_id, attempt_id)
+    return Response(status_code=204)

@@ -1,0 +1,204 @@
+"""The body of message create: one pass of msgspec, and the rules of each field.
+
+The payload stays the caller's bytes: it is checked to be JSON, cut out of the body and never parsed.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from angarium.api.body import parse_json
+from angarium.api.listing import epoch
+from angarium.core import ids, patterns
+from angarium.core.errors import Fault, Invalid
+from angarium.service.intake import Draft
+
+MAX_CHANNELS: Final = 10
+MAX_TAGS: Final = 10
+MAX_RETENTION_DAYS: Final = 90
+DAY: Final = 86400.0
+HOUR: Final = 3600.0
+SOONEST: Final = 60.0  # seconds ahead of now that deliverAt may be
+LATEST: Final = DAY
+GRACE: Final = 10.0  # for the way to us and for clocks that differ
+
+T = TypeVar("T")
+
+_ABSENT: Final = msgspec.Raw()
+_PLACE: Final = re.compile(r"^(.*?) - at `\$(.*)`$", re.DOTALL)
+_STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
+_MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
+
+
+class MessageIn(msgspec.Struct, rename="camel", gc=False):
+    """What a caller says about a message; unknown fields are ignored."""
+
+    event_type: str
+    payload: msgspec.Raw = _ABSENT
+    data: msgspec.Raw = _ABSENT  # another name for payload
+    event_id: str | None = None
+    channels: list[str] | None = None
+    tags: list[str] | None = None
+    payload_retention_period: int | None = None
+    payload_retention_hours: int | None = None
+    transformations_params: dict[str, Any] | None = None
+    application: msgspec.Raw = _ABSENT
+    deliver_at: datetime | None = None
+
+    @property
+    def creates_application(self) -> bool:
+        """Whether the application is to be made when it is missing."""
+        return bytes(self.application) not in (b"", b"null")
+
+
+class BatchIn(msgspec.Struct, gc=False):
+    """Several messages, each read on its own so that one bad one does not spoil the others."""
+
+    messages: list[msgspec.Raw]
+
+
+_MESSAGE: Final[msgspec.json.Decoder[MessageIn]] = msgspec.json.Decoder(MessageIn)
+_BATCH: Final[msgspec.json.Decoder[BatchIn]] = msgspec.json.Decoder(BatchIn)
+
+
+def read_message(body: bytes) -> MessageIn:
+    """Raises Invalid."""
+    check_text(body)
+    return _decode(_MESSAGE, body)
+
+
+def read_item(item: msgspec.Raw, index: int) -> MessageIn:
+    """One message of a batch whose text was checked. Raises Invalid."""
+    return _decode(_MESSAGE, item, "messages", index)
+
+
+def read_batch(body: bytes) -> BatchIn:
+    """Raises Invalid."""
+    check_text(body)
+    return _decode(_BATCH, body)
+
+
+def check_text(body: bytes) -> None:
+    """Raises Invalid for text that is not UTF-8 or that PostgreSQL cannot hold."""
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise Invalid(Fault(("body",), "The body is not UTF-8.", "value_error.jsondecode")) from error
+    # only escapes can bring a NUL or half of a surrogate pair in; ordinary bodies have neither
+    if b"\\u" in body:
+        lowered = body.lower()
+        if b"\\u0000" in lowered or b"\\ud" in lowered:
+            parse_json(body)
+
+
+def _decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, *at: str | int) -> T:
+    try:
+        return decoder.decode(body)
+    except msgspec.ValidationError as error:
+        raise Invalid(_fault(str(error), at)) from error
+    except RecursionError as error:
+        raise Invalid(
+            Fault(("body", *at), "The body is nested too deeply.", "value_error.jsondecode")
+        ) from error
+    except ValueError as error:
+        raise Invalid(Fault(("body", *at), str(error), "value_error.jsondecode")) from error
+
+
+def _fault(words: str, at: tuple[str | int, ...]) -> Fault:
+    """msgspec says where in its message: "Expected `str`, got `int` - at `$.channels[0]`"."""
+    place: list[str | int] = []
+    if (found := _PLACE.match(words)) is not None:
+        words = found[1]
+        place = [
+            name or (int(index) if index.isdigit() else index) for name, index in _STEP.findall(found[2])
+        ]
+    if (missing := _MISSING.match(words)) is not None:
+        return Fault(("body", *at, *place, missing[1]), "field required", "value_error.missing")
+    return Fault(("body", *at, *place), words)
+
+
+def draft_of(
+    message: MessageIn, *at: str | int, org_id: str, app: str, now: float, key: bytes | None
+) -> Draft:
+    """The draft that the fields amount to. Raises Invalid with every fault at once."""
+    faults: list[Fault] = []
+
+    def refuse(field: str, msg: str) -> None:
+        faults.append(Fault(("body", *at, field), msg))
+
+    if not patterns.is_event_type(message.event_type):
+        refuse("eventType", "An event type is 1 to 256 characters of a-z, A-Z, 0-9, '-', '_' and '.'.")
+    if message.event_id is not None and not patterns.is_uid(message.event_id, ids.MESSAGE):
+        refuse(
+            "eventId",
+            "An eventId is 1 to 256 of a-z, A-Z, 0-9, '-', '_' and '.', and does not begin with msg_.",
+        )
+    payload = bytes(message.payload) or bytes(message.data)
+    if not payload:
+        faults.append(Fault(("body", *at, "payload"), "field required", "value_error.missing"))
+    elif payload[0] != 0x7B:
+        refuse("payload", "Payload must be an object.")
+    if (channels := message.channels) is not None:
+        if not 1 <= len(channels) <= MAX_CHANNELS:
+            refuse("channels", f"Between 1 and {MAX_CHANNELS} channels.")
+        elif not all(map(patterns.is_channel, channels)):
+            refuse("channels", "A channel is 1 to 128 characters of a-z, A-Z, 0-9 and '-_.:+'.")
+    if (tags := message.tags) is not None:
+        if len(tags) > MAX_TAGS:
+            refuse("tags", f"At most {MAX_TAGS} tags.")
+        elif not all(map(patterns.is_tag, tags)):
+            refuse("tags", "A tag is 1 to 128 characters of a-z, A-Z, 0-9 and '-_./\\#'.")
+    if message.transformations_params is not None and "rawPayload" in message.transformations_params:
+        raw = message.transformations_params["rawPayload"]
+        if isinstance(raw, str):
+            payload = raw.encode()
+        elif raw is not None:
+            refuse("transformationsParams", "rawPayload must be a string.")
+    retention = _retention(message, refuse)
+    deliver_at = _deliver_at(message, now, refuse)
+    if faults:
+        raise Invalid(*faults)
+    return Draft(
+        org_id=org_id,
+        app=app,
+        event_type=message.event_type,
+        payload=payload,
+        event_id=message.event_id,
+        channels=tuple(dict.fromkeys(channels)) if channels else (),
+        tags=tuple(dict.fromkeys(tags)) if tags else (),
+        retention=retention,
+        idempotency_key=key,
+        deliver_at=deliver_at,
+    )
+
+
+def _retention(message: MessageIn, refuse: Any) -> float:
+    days, hours = message.payload_retention_period, message.payload_retention_hours
+    if days is not None and hours is not None:
+        refuse("payloadRetentionHours", "Give payloadRetentionPeriod or payloadRetentionHours, not both.")
+    elif days is not None and not 1 <= days <= MAX_RETENTION_DAYS:
+        refuse("payloadRetentionPeriod", f"Payloads can be kept for 1 to {MAX_RETENTION_DAYS} days.")
+    elif hours is not None and not 1 <= hours <= MAX_RETENTION_DAYS * 24:
+        refuse("payloadRetentionHours", f"Payloads can be kept for 1 to {MAX_RETENTION_DAYS * 24} hours.")
+    elif hours is not None:
+        return hours * HOUR
+    elif days is not None:
+        return days * DAY
+    return MAX_RETENTION_DAYS * DAY
+
+
+def _deliver_at(message: MessageIn, now: float, refuse: Any) -> float | None:
+    if message.deliver_at is None:
+        return None
+    try:
+        at = epoch(message.deliver_at)
+    except OverflowError:
+        at = 0.0
+    if not now + SOONEST - GRACE <= at <= now + LATEST + GRACE:
+        refuse("deliverAt", "deliverAt must be at least one minute and at most 24 hours ahead.")
+    return at

@@ -1,0 +1,144 @@
+"""What the OpenAPI document says of messages, attempts and background tasks. Describes; does not parse."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+T = TypeVar("T")
+
+EventType = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[a-zA-Z0-9\-_.]+$")]
+Channel = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9\-_.:+]+$")]
+Tag = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[a-zA-Z0-9\-_./\\#]+$")]
+StatusNumber = Literal[0, 1, 2, 3, 4]
+StatusText = Literal["success", "pending", "fail", "sending", "canceled"]
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, use_attribute_docstrings=True)
+
+
+class MessageIn(Model):
+    event_type: EventType
+    payload: dict[str, Any]
+    """A JSON object; its very bytes are sent. `data` is accepted as another name."""
+    event_id: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[a-zA-Z0-9\-_.]+$")] | None = None
+    """Your own id, unique in the application."""
+    channels: Annotated[list[Channel], Field(min_length=1, max_length=10)] | None = None
+    tags: Annotated[list[Tag], Field(max_length=10)] | None = None
+    payload_retention_period: Annotated[int, Field(ge=1, le=90)] | None = 90
+    """Days for which the payload is kept."""
+    payload_retention_hours: Annotated[int, Field(ge=1, le=2160)] | None = None
+    """Hours for which the payload is kept, instead of days."""
+    transformations_params: dict[str, Any] | None = None
+    """`rawPayload`, a string, is sent verbatim in place of the payload."""
+    application: dict[str, Any] | None = None
+    """Creates the application when it is missing; its uid must be the one in the path."""
+    deliver_at: datetime | None = None
+    """When to make the first attempt: one minute to 24 hours ahead."""
+
+
+class BatchIn(Model):
+    messages: Annotated[list[MessageIn], Field(min_length=1, max_length=1000)]
+
+
+class MessageOut(Model):
+    id: str
+    event_type: str
+    payload: dict[str, Any]
+    timestamp: datetime
+    event_id: str | None = None
+    channels: list[str] | None = None
+    tags: list[str] | None = None
+    deliver_at: datetime | None = None
+
+
+class BatchResult(Model):
+    """`status` 202 comes with the fields of the message, any other with `code` and `detail`."""
+
+    status: int
+    code: str | None = None
+    detail: Any = None
+    id: str | None = None
+    event_type: str | None = None
+    payload: dict[str, Any] | None = None
+    timestamp: datetime | None = None
+    event_id: str | None = None
+    channels: list[str] | None = None
+    tags: list[str] | None = None
+    deliver_at: datetime | None = None
+
+
+class BatchOut(Model):
+    results: list[BatchResult]
+
+
+class AttemptOut(Model):
+    id: str
+    msg_id: str
+    endpoint_id: str
+    url: str
+    response: str
+    """The beginning of the answer's body (base64 when it is not text), or why there was no answer."""
+    response_status_code: int
+    """0: there was no HTTP answer."""
+    response_duration_ms: int
+    status: StatusNumber
+    status_text: StatusText
+    trigger_type: Literal[0, 1]
+    """0: scheduled, 1: manual."""
+    timestamp: datetime
+    error_code: str | None = None
+    """What kind of failure it was."""
+    error: str | None = None
+    """What happened, and what to do."""
+    msg: MessageOut | None = None
+
+
+class EndpointMessageOut(MessageOut):
+    status: StatusNumber
+    status_text: StatusText
+    next_attempt: datetime | None = None
+
+
+class MessageEndpointOut(Model):
+    id: str
+    url: str
+    description: str
+    status: StatusNumber
+    status_text: StatusText
+    next_attempt: datetime | None = None
+    uid: str | None = None
+    version: int
+    rate_limit: int | None = None
+    throttle_rate: int | None = None
+    event_types: list[str] | None = None
+    filter_types: list[str] | None = None
+    channels: list[str] | None = None
+    disabled: bool
+    deleted: bool
+    created_at: datetime
+    updated_at: datetime
+
+
+class WindowIn(Model):
+    since: datetime
+    until: datetime | None = None
+
+
+class TaskOut(Model):
+    id: str
+    status: Literal["running", "finished", "failed"]
+    task: str
+    updated_at: datetime
+    data: dict[str, Any]
+
+
+class Page(Model, Generic[T]):
+    data: list[T]
+    iterator: str | None
+    prev_iterator: str | None = None
+    done: bool
