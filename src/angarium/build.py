@@ -1,0 +1,140 @@
+"""The composition root: from settings to a running process. The only place that knows every part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+from angarium import __version__
+from angarium.clock import Clock, SystemClock
+from angarium.core.address import AddressPolicy
+from angarium.core.errors import SettingsError
+from angarium.core.keyring import Keyring
+from angarium.core.schedule import Schedule
+from angarium.service.token import TokenKey, Tokens
+from angarium.settings import Settings
+from angarium.store.database import Database
+
+if TYPE_CHECKING:
+    from angarium.store.accept import Owed
+
+USER_AGENT = f"Angarium-Webhooks/{__version__}"
+
+
+def keyring(settings: Settings) -> Keyring:
+    """The ring that seals and opens secrets. Raises SettingsError when there is no key."""
+    if settings.secret_key is None:
+        raise SettingsError("ANGARIUM_SECRET_KEY is not set; make one with `angarium key new`")
+    return Keyring.parse(settings.secret_key.get_secret_value())
+
+
+def token_key(settings: Settings) -> TokenKey:
+    """What signs and verifies tokens. Raises SettingsError when there is none, or the PEM is not usable."""
+    if settings.jwt_secret is None:
+        raise SettingsError("ANGARIUM_JWT_SECRET is not set")
+    try:
+        return TokenKey.of(settings.jwt_secret.get_secret_value(), settings.jwt_algorithm)
+    except (ValueError, TypeError) as error:
+        raise SettingsError(f"ANGARIUM_JWT_SECRET is not a usable PEM key: {error}") from error
+
+
+def tokens(settings: Settings, database: Database | None = None, clock: Clock | None = None) -> Tokens:
+    """Without a database tokens can be made and read, but not revoked."""
+    return Tokens(cast(Database, database), clock or SystemClock(), os.urandom, token_key(settings))
+
+
+@asynccontextmanager
+async def running(settings: Settings, database_url: str, *, role: str) -> AsyncIterator[Any]:
+    """Everything one process runs, started; yields the ASGI application (None for the role `dispatch`).
+
+    On leaving, what is in flight is finished and settled, then the pools are closed.
+    """
+    from angarium.dispatch.herald import Herald
+    from angarium.service.intake import Intake
+
+    clock = SystemClock()
+    ring, policy = keyring(settings), AddressPolicy(settings.allowed_subnets)
+    async with AsyncExitStack() as stack:
+        database = await Database.connect(database_url, size=settings.database_pool)
+        stack.push_async_callback(database.close)
+        if role == "api":
+            herald = Herald(database)
+            await herald.start()
+            stack.push_async_callback(herald.stop)
+            hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
+        else:
+            hand_over = await _dispatch(settings, stack, database, clock, ring, policy)
+        if role == "dispatch":
+            yield None
+            return
+        intake = Intake(database, clock, os.urandom, hand_over)
+        await intake.start()
+        stack.push_async_callback(intake.stop)
+        yield _app(settings, database, clock, ring, policy, intake)
+
+
+async def _dispatch(
+    settings: Settings,
+    stack: AsyncExitStack,
+    database: Database,
+    clock: Clock,
+    ring: Keyring,
+    addresses: AddressPolicy,
+) -> Callable[[Sequence[Owed]], None]:
+    """Start a dispatcher, to be stopped by the stack; returns what takes accepted deliveries."""
+    from angarium.dispatch.dispatcher import Dispatcher, Policy
+    from angarium.dispatch.sender import Sender
+
+    sender = Sender(
+        policy=addresses,
+        response_limit=settings.response_limit,
+        connections=settings.concurrency,
+        now=clock.now,
+    )
+    stack.push_async_callback(sender.close)
+    policy = Policy(
+        schedule=Schedule(settings.retry_schedule, settings.retry_jitter),
+        timeout=settings.request_timeout,
+        disable_after=settings.disable_after,
+        in_flight=settings.endpoint_concurrency,
+        in_flight_total=settings.concurrency,
+        user_agent=USER_AGENT,
+    )
+    dispatcher = Dispatcher(database, clock, os.urandom, sender, ring, policy)
+    await dispatcher.start()
+    stack.push_async_callback(dispatcher.stop)
+    return dispatcher.hand_over
+
+
+def _app(
+    settings: Settings, database: Database, clock: Clock, ring: Keyring, policy: AddressPolicy, intake: Any
+) -> Any:
+    from angarium.api.app import create_app
+    from angarium.service.application import Applications
+    from angarium.service.attempt import Attempts
+    from angarium.service.background_task import BackgroundTasks
+    from angarium.service.endpoint import Endpoints
+    from angarium.service.event_type import EventTypes
+    from angarium.service.idempotency import Idempotency
+    from angarium.service.message import Messages
+    from angarium.service.replay import Replay
+    from angarium.service.services import Services
+
+    entropy = os.urandom
+    services = Services(
+        clock=clock,
+        database=database,
+        token=tokens(settings, database, clock),
+        application=Applications(database, clock, entropy),
+        event_type=EventTypes(database, clock),
+        endpoint=Endpoints(database, clock, entropy, ring, policy=policy, https_only=settings.https_only),
+        idempotency=Idempotency(database, clock, entropy, ring),
+        intake=intake,
+        message=Messages(database, clock),
+        attempt=Attempts(database, clock),
+        replay=Replay(database, clock, entropy),
+        background_task=BackgroundTasks(database),
+    )
+    return create_app(services, body_limit=settings.body_limit, base_url=settings.public_url)

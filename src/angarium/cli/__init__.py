@@ -1,0 +1,1 @@
+"""The command `angarium`: one module per command group, `main` puts them together."""

@@ -1,0 +1,81 @@
+"""`angarium key`: the keys that encrypt endpoint secrets in the database, and their rotation.
+
+To rotate: put a new key in front of ANGARIUM_SECRET_KEY and restart; `angarium key rewrap`; once
+`angarium key check` says that nothing is under an old key, take the old key away.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from angarium.settings import Settings, load
+
+app = typer.Typer(
+    help="Make, check and rotate the keys that encrypt secrets in the database.", no_args_is_help=True
+)
+Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
+
+
+@app.command()
+def new() -> None:
+    """Print a new key for ANGARIUM_SECRET_KEY."""
+    from angarium.cli.dev import new_key
+
+    print(new_key(os.urandom(32)))
+
+
+@app.command()
+def check(data: Data = None) -> None:
+    """Count what is under the first key, under older ones, and under none that is given."""
+    _run(_settings(data), rewrap=False)
+
+
+@app.command()
+def rewrap(data: Data = None) -> None:
+    """Encrypt everything anew under the first key. Safe while the service is running."""
+    _run(_settings(data), rewrap=True)
+
+
+def _settings(data: Path | None) -> Settings:
+    from angarium.cli.dev import with_secrets
+
+    settings = load(overrides={"data_dir": data})
+    if (settings.data_dir.expanduser() / "secret-key").exists():
+        return with_secrets(settings)
+    return settings
+
+
+def _run(settings: Settings, *, rewrap: bool) -> None:
+    from angarium.cli import process
+
+    process.run(_rewrap(settings, rewrap))
+
+
+async def _rewrap(settings: Settings, rewrap: bool) -> None:
+    from angarium import build
+    from angarium.cli import process
+    from angarium.cli.serve import require_schema
+    from angarium.service.rewrap import Rewrap
+    from angarium.store.database import Database
+
+    ring = build.keyring(settings)
+    async with process.database(settings) as url:
+        await require_schema(url)
+        database = await Database.connect(url, size=2)
+        try:
+            work = Rewrap(database, os.urandom, ring)
+            count = await (work.rewrap() if rewrap else work.check())
+        finally:
+            await database.close()
+    print(f"under the first key: {count.current}")
+    print(f"under an older key:  {count.old}")
+    print(f"cannot be opened:    {count.unreadable}")
+    if count.rewrapped:
+        print(f"encrypted anew:      {count.rewrapped}")
+    if count.unreadable:
+        sys.exit(1)

@@ -1,0 +1,31 @@
+"""`angarium settings`: what is in force, and the table for the documentation."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from angarium import settings as module
+
+
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="The table of docs/settings.md.")] = False,
+) -> None:
+    """Show every setting and its value in force; secrets are not shown."""
+    if markdown:
+        print(module.markdown(), end="")
+        return
+    found = module.load()
+    table = Table("variable", "value", "meaning")
+    for name, field in module.Settings.model_fields.items():
+        table.add_row(module.PREFIX + name.upper(), _shown(getattr(found, name)), field.description)
+    Console().print(table)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{part:g}s" if isinstance(part, float) else str(part) for part in value)
+    return "" if value is None else str(value)

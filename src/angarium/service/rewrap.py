@@ -1,0 +1,92 @@
+"""Seal everything anew under the first key of the ring, or count what would have to be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from angarium.core.keyring import NONCE_BYTES, Keyring, SealError
+from angarium.service.idempotency import _CONTEXT as ANSWER
+from angarium.store import rewrap as store
+from angarium.store.database import Database
+from angarium.store.sealed import open_headers, open_keys, seal_headers, seal_keys
+
+
+@dataclass(slots=True)
+class Count:
+    """How many sealed values (an endpoint's keys and headers count as one) are under which key."""
+
+    current: int = 0
+    old: int = 0
+    unreadable: int = 0
+    rewrapped: int = 0
+
+
+class Rewrap:
+    """Walks over every sealed value in the database; may run while the service is running."""
+
+    def __init__(self, database: Database, entropy: Callable[[int], bytes], keyring: Keyring) -> None:
+        self._database = database
+        self._entropy = entropy
+        self._keyring = keyring
+
+    async def check(self) -> Count:
+        """Count, change nothing."""
+        return await self._walk(change=False)
+
+    async def rewrap(self) -> Count:
+        """Seal anew what is under an older key, and count what is found afterwards."""
+        changed = await self._walk(change=True)
+        found = await self._walk(change=False)
+        found.rewrapped = changed.old
+        return found
+
+    async def _walk(self, *, change: bool) -> Count:
+        count = Count()
+        endpoint: store.SealedEndpoint | None = None
+        while endpoints := await self._page(store.endpoints, endpoint):
+            for endpoint in endpoints:
+                await self._endpoint(endpoint, count, change)
+        answer: store.SealedAnswer | None = None
+        while answers := await self._page(store.answers, answer):
+            for answer in answers:
+                await self._answer(answer, count, change)
+        return count
+
+    async def _page(self, read: Callable[..., Any], after: Any) -> Any:
+        async with self._database.connection() as connection:
+            return await read(connection, after)
+
+    async def _endpoint(self, sealed: store.SealedEndpoint, count: Count, change: bool) -> None:
+        ring = self._keyring
+        try:
+            keys = open_keys(ring, sealed.id, sealed.keys)
+            headers = open_headers(ring, sealed.id, sealed.headers)
+        except SealError:
+            count.unreadable += 1
+            return
+        if ring.is_current(sealed.keys) and (sealed.headers is None or ring.is_current(sealed.headers)):
+            count.current += 1
+            return
+        count.old += 1
+        if change:
+            new_keys = seal_keys(ring, sealed.id, keys, self._entropy(NONCE_BYTES))
+            new_headers = seal_headers(ring, sealed.id, headers, self._entropy(NONCE_BYTES))
+            async with self._database.connection() as connection:
+                await store.replace_endpoint(connection, sealed, new_keys, new_headers)
+
+    async def _answer(self, sealed: store.SealedAnswer, count: Count, change: bool) -> None:
+        try:
+            body = self._keyring.open(sealed.body, ANSWER + sealed.key)
+        except SealError:
+            count.unreadable += 1
+            return
+        if self._keyring.is_current(sealed.body):
+            count.current += 1
+            return
+        count.old += 1
+        if change:
+            new = self._keyring.seal(body, self._entropy(NONCE_BYTES), ANSWER + sealed.key)
+            async with self._database.connection() as connection:
+                await store.replace_answer(connection, sealed, new)

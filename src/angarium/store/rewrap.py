@@ -1,0 +1,61 @@
+"""Everything sealed in the database, page by page, so that it can be sealed anew under another key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.store.sql import queries
+
+PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class SealedEndpoint:
+    app_id: UUID
+    id: UUID
+    keys: bytes = field(repr=False)
+    headers: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class SealedAnswer:
+    key: bytes
+    body: bytes = field(repr=False)
+
+
+async def endpoints(connection: Any, after: SealedEndpoint | None) -> Sequence[SealedEndpoint]:
+    """The next endpoints, at most PAGE."""
+    rows = queries.rewrap_endpoint_page(
+        connection,
+        app_id=after.app_id if after else UUID(int=0),
+        id=after.id if after else UUID(int=0),
+        limit=PAGE,
+    )
+    return [SealedEndpoint(**row) async for row in rows]
+
+
+async def replace_endpoint(connection: Any, old: SealedEndpoint, keys: bytes, headers: bytes | None) -> None:
+    """Does nothing when the endpoint was changed meanwhile."""
+    await queries.rewrap_endpoint(
+        connection,
+        app_id=old.app_id,
+        id=old.id,
+        keys=keys,
+        headers=headers,
+        old_keys=old.keys,
+        old_headers=old.headers,
+    )
+
+
+async def answers(connection: Any, after: SealedAnswer | None) -> Sequence[SealedAnswer]:
+    """The answers kept for the next idempotency keys, at most PAGE."""
+    rows = queries.rewrap_answer_page(connection, key=after.key if after else b"", limit=PAGE)
+    return [SealedAnswer(**row) async for row in rows]
+
+
+async def replace_answer(connection: Any, old: SealedAnswer, body: bytes) -> None:
+    """Does nothing when the answer was changed meanwhile."""
+    await queries.rewrap_answer(connection, key=old.key, body=body, old_body=old.body)
