@@ -87,7 +87,10 @@ class JudgedProtocol(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         self.received += len(data)
-        if self.idle:
+        if not data:
+            # aiohttp's own call, to go on with what it holds already.
+            super().data_received(data)
+        elif self.idle:
             self.abort()
         elif self.received > self._limit:
             error = AnswerTooLarge()
