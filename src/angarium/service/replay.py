@@ -8,6 +8,7 @@ that it wants today and never was owed, with the whole schedule.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -44,33 +45,48 @@ class Replay:
             await delivery.resend(conn, target, message_id, datetime_at(self._clock.now()))
 
     async def recover(
-        self, org_id: str, app_id: UUID, endpoint_ref: str, since: float, until: float | None
+        self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BackgroundTask:
         """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
-        return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until)
+        return await self._begin(
+            background_task.RECOVER,
+            org_id,
+            app_id,
+            endpoint_ref,
+            since.timestamp(),
+            until and until.timestamp(),
+        )
 
     async def replay_missing(
-        self, org_id: str, app_id: UUID, endpoint_ref: str, since: float, until: float | None
+        self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BackgroundTask:
         """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
-        return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until)
+        return await self._begin(
+            background_task.REPLAY,
+            org_id,
+            app_id,
+            endpoint_ref,
+            since.timestamp(),
+            until and until.timestamp(),
+        )
 
     async def _begin(
-        self, kind: str, org_id: str, app_id: UUID, endpoint_ref: str, since: float, until: float | None
+        self, kind: str, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BackgroundTask:
         now = self._clock.now()
-        if since < now - MAX_AGE:
+        start, end = since.timestamp(), now if until is None else until.timestamp()
+        if start < now - MAX_AGE:
             raise Invalid.field("since", "Cannot recover messages more than 14 days old.")
-        if until is not None and until <= since:
+        if until is not None and end <= start:
             raise Invalid.field("until", "The end of the window must be after its beginning.")
         # what is accepted from now on is not lost, so the window ends now at the latest
-        until = now if until is None else min(until, now)
+        end = min(end, now)
         async with self._database.transaction() as conn:
             found = await target_of(conn, app_id, endpoint_ref)
             target = _enabled(found)
             # `after` is outside the window, `since` itself is in it
-            after = UUID(int=max(0, ids.lowest(since).int - 1))
-            arguments = background_task.window_arguments(target.id, after, ids.highest(until))
+            after = UUID(int=max(0, ids.lowest(start).int - 1))
+            arguments = background_task.window_arguments(target.id, after, ids.highest(end))
             task_id = ids.new(now, self._entropy(8))
             return await background_task.create(
                 conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)

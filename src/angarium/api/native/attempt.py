@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Request, Response
 
-from angarium.api.auth import AppOf, OrgAppOf, ServicesOf
+from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf
 from angarium.api.body import WireRoute
 from angarium.api.field import wire_time
 from angarium.api.listing import (
@@ -28,14 +30,15 @@ from angarium.api.paging import Paging, page, paged
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
 from angarium.service.attempt import ATTEMPT_STATUSES, Status, status_of
+from angarium.service.message import Window
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.delivery import Destination, Owed
+from angarium.store.message import Filter
 
 router = APIRouter(route_class=WireRoute, tags=["Message Attempt"])
 router.include_router(replay.router)
 
-EndpointRef = Annotated[str, Path(alias="endpoint_id", description="Id or uid of the endpoint.")]
 AttemptPaging = Annotated[Paging[UUID], paged(ids.ATTEMPT)]
 AttemptRef = Annotated[str, Path(alias="attempt_id", description="Id of the attempt.")]
 
@@ -91,38 +94,48 @@ def _response(attempt: Attempt) -> str:
         return b64encode(data).decode()
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What a list of attempts is asked for."""
+
+    window: Window
+    paging: Paging[UUID]
+    like: AttemptFilter
+    filter: Filter
+    content: bool
+    message: bool
+    impossible: bool  # an attempt is over when it is recorded: none is pending, being sent or canceled
+
+    @classmethod
+    def read(cls, request: Request, paging: Paging[UUID]) -> _Wanted:
+        """Raises Invalid."""
+        window, paging = read_window(request, paging)
+        status = read_status(request)
+        read_flag(request, "expanded_statuses", default=False)  # attempts are never canceled
+        return cls(
+            window,
+            paging,
+            AttemptFilter(None if status is None else ATTEMPT_STATUSES.get(status), read_code_class(request)),
+            read_filter(request),
+            content=read_flag(request, "with_content", default=True),
+            message=read_flag(request, "with_msg", default=False),
+            impossible=status is not None and status not in ATTEMPT_STATUSES,
+        )
+
+    def answer(self, rows: Sequence[Recorded]) -> Response:
+        def wire(row: Recorded) -> dict[str, Any]:
+            return attempt_out(row, with_content=self.content, with_msg=self.message)
+
+        return json_response(page(() if self.impossible else rows, self.paging, attempt_id, wire))
+
+
 async def _by_message(
-    request: Request,
-    services: Services,
-    app_id: UUID,
-    msg_id: str,
-    endpoint_ref: str | None,
-    paging: Paging[UUID],
+    services: Services, app_id: UUID, msg_id: str, endpoint_ref: str | None, wanted: _Wanted
 ) -> Response:
-    window, wanted = read_window(request, paging)
-    status = read_status(request)
-    content = read_flag(request, "with_content", default=True)
-    with_msg = read_flag(request, "with_msg", default=False)
-    read_flag(request, "expanded_statuses", default=False)  # attempts are never canceled
-    like, listed = AttemptFilter(None, read_code_class(request)), read_filter(request)
     rows = await services.attempt.by_message(
-        app_id, msg_id, endpoint_ref, window, _with_status(like, status), listed, content=content
+        app_id, msg_id, endpoint_ref, wanted.window, wanted.like, wanted.filter, content=wanted.content
     )
-    if _impossible(status):
-        rows = ()
-    return json_response(
-        page(rows, wanted, attempt_id, lambda row: attempt_out(row, with_content=content, with_msg=with_msg))
-    )
-
-
-def _impossible(status: Status | None) -> bool:
-    """An attempt is over when it is recorded: none is pending, being sent or canceled."""
-    return status is not None and status not in ATTEMPT_STATUSES
-
-
-def _with_status(like: AttemptFilter, status: Status | None) -> AttemptFilter:
-    known = None if status is None else ATTEMPT_STATUSES.get(status)
-    return AttemptFilter(known, like.status_code_class, like.endpoint_id)
+    return wanted.answer(rows)
 
 
 @router.get(
@@ -139,20 +152,11 @@ async def list_by_endpoint(
     paging: AttemptPaging,
 ) -> Response:
     """The attempts at one endpoint, newest first; the last 90 days unless told where to look."""
-    window, wanted = read_window(request, paging)
-    status = read_status(request)
-    content = read_flag(request, "with_content", default=True)
-    with_msg = read_flag(request, "with_msg", default=False)
-    read_flag(request, "expanded_statuses", default=False)  # attempts are never canceled
-    like = _with_status(AttemptFilter(None, read_code_class(request)), status)
+    wanted = _Wanted.read(request, paging)
     rows = await services.attempt.by_endpoint(
-        application.id, endpoint_id, window, like, read_filter(request), content=content
+        application.id, endpoint_id, wanted.window, wanted.like, wanted.filter, content=wanted.content
     )
-    if _impossible(status):
-        rows = ()
-    return json_response(
-        page(rows, wanted, attempt_id, lambda row: attempt_out(row, with_content=content, with_msg=with_msg))
-    )
+    return wanted.answer(rows)
 
 
 @router.get(
@@ -170,7 +174,7 @@ async def list_by_message(
 ) -> Response:
     """The attempts for one message, newest first; the last 90 days unless told where to look."""
     endpoint_ref = request.query_params.get("endpoint_id") or None
-    return await _by_message(request, services, application.id, msg_id, endpoint_ref, paging)
+    return await _by_message(services, application.id, msg_id, endpoint_ref, _Wanted.read(request, paging))
 
 
 @router.get("/app/{app_id}/msg/{msg_id}/attempt", include_in_schema=False)
@@ -195,7 +199,7 @@ async def list_by_message_and_endpoint(
     paging: AttemptPaging,
 ) -> Response:
     """The old way to filter by endpoint."""
-    return await _by_message(request, services, application.id, msg_id, endpoint_id, paging)
+    return await _by_message(services, application.id, msg_id, endpoint_id, _Wanted.read(request, paging))
 
 
 @router.get(

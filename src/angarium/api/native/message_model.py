@@ -124,11 +124,6 @@ class MessageEndpointOut(Model):
     updated_at: datetime
 
 
-class WindowIn(Model):
-    since: datetime
-    until: datetime | None = None
-
-
 class TaskOut(Model):
     id: str
     status: Literal["running", "finished", "failed"]

@@ -1,28 +1,26 @@
-"""Sending again: resend, recover, replay-missing, and the background tasks that the latter two start."""
+"""Sending again: resend and replay-missing, and the background tasks that do it for many messages."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
+from pydantic import AwareDatetime
 
-from angarium.api.auth import AppOf, OrgCaller, ServicesOf, requires
+from angarium.api.auth import AppOf, EndpointRef, OrgCaller, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import wire_time
-from angarium.api.listing import epoch, json_response
+from angarium.api.listing import json_response
 from angarium.api.native import message_model as model
 from angarium.api.native.message import MessageRef
 from angarium.api.paging import Order, Paging, page, paged
 from angarium.core import ids
-from angarium.core.errors import Invalid
 from angarium.service.token import Capability
 from angarium.store.background_task import BackgroundTask, TaskStatus
 
 router = APIRouter(route_class=WireRoute)
 
-EndpointRef = Annotated[str, Path(alias="endpoint_id", description="Id or uid of the endpoint.")]
 TaskRef = Annotated[str, Path(alias="task_id", description="Id of the background task.")]
 _MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
 
@@ -30,16 +28,9 @@ _MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
 class WindowIn(Wire):
     """A stretch of time; it ends now unless `until` says earlier."""
 
-    since: datetime
+    since: AwareDatetime
     """Where it begins: at most 14 days ago."""
-    until: datetime | None = None
-
-    def bounds(self) -> tuple[float, float | None]:
-        """Epoch seconds. Raises Invalid."""
-        try:
-            return epoch(self.since), None if self.until is None else epoch(self.until)
-        except OverflowError as error:
-            raise Invalid.field("since", "The time is out of range.") from error
+    until: AwareDatetime | None = None
 
 
 def task_out(task: BackgroundTask) -> dict[str, Any]:
@@ -71,22 +62,6 @@ async def resend(
 
 
 @router.post(
-    "/app/{app_id}/endpoint/{endpoint_id}/recover",
-    operation_id="v1.endpoint.recover",
-    status_code=202,
-    response_model=model.TaskOut,
-    dependencies=_MAY_SEND,
-    tags=["Endpoint"],
-)
-async def recover(
-    services: ServicesOf, application: AppOf, endpoint_id: EndpointRef, body: WindowIn
-) -> Response:
-    """Make one attempt more for each message of the window that the endpoint lost: exhausted or canceled."""
-    task = await services.replay.recover(application.org_id, application.id, endpoint_id, *body.bounds())
-    return json_response(task_out(task), 202)
-
-
-@router.post(
     "/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
     operation_id="v1.endpoint.replay-missing",
     status_code=202,
@@ -99,7 +74,7 @@ async def replay_missing(
 ) -> Response:
     """Send the messages of the window that the endpoint wants today and never was owed."""
     task = await services.replay.replay_missing(
-        application.org_id, application.id, endpoint_id, *body.bounds()
+        application.org_id, application.id, endpoint_id, body.since, body.until
     )
     return json_response(task_out(task), 202)
 
