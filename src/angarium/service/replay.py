@@ -48,27 +48,13 @@ class Replay:
         self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BackgroundTask:
         """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
-        return await self._begin(
-            background_task.RECOVER,
-            org_id,
-            app_id,
-            endpoint_ref,
-            since.timestamp(),
-            until and until.timestamp(),
-        )
+        return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until)
 
     async def replay_missing(
         self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BackgroundTask:
         """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
-        return await self._begin(
-            background_task.REPLAY,
-            org_id,
-            app_id,
-            endpoint_ref,
-            since.timestamp(),
-            until and until.timestamp(),
-        )
+        return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until)
 
     async def _begin(
         self, kind: str, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
