@@ -45,7 +45,7 @@ def explain_timeout(stage: str, timeout: float) -> Failure:
     return "timeout", _STAGE[stage].format(timeout)
 
 
-def explain(exc: BaseException, stage: str) -> Failure:
+def explain(exc: BaseException) -> Failure:
     """Any exception of one request."""
     match exc:
         case AddressRefused():
@@ -60,7 +60,7 @@ def explain(exc: BaseException, stage: str) -> Failure:
             return _tls(exc.os_error)
         case aiohttp.ClientConnectorError():
             return _connect(exc.os_error)
-        case aiohttp.InvalidURL():
+        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
             return "bad_request", "The endpoint's URL cannot be requested. Set it again."
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
             return "reset", _RESET
@@ -72,7 +72,8 @@ def explain(exc: BaseException, stage: str) -> Failure:
             return _tls(exc)
         case OSError():
             return _connect(exc)
-        case ValueError() | TypeError() | UnicodeError() if stage == "dns":
+        case ValueError() | TypeError():
+            # A header that must not go out (control characters) shows only when it is written.
             return "bad_request", (
                 "The request cannot be sent as the endpoint is set up. Check its URL and its custom headers: "
                 f"{plain(str(exc), 200)}"

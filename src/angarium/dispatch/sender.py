@@ -7,6 +7,7 @@ body that is slow, endless or broken is cut off, and what came of it is kept.
 from __future__ import annotations
 
 import asyncio
+import io
 import ssl
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from angarium.dispatch.resolver import Resolver, SystemResolver
 
 MAX_LINE: Final = 8190
 MAX_HEADER_COUNT: Final = 128
+LARGE_BODY: Final = 512 * 1024
 _NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 
 
@@ -74,7 +76,7 @@ class Sender:
             if deadline.expired() and isinstance(exc, TimeoutError):
                 failure = explain_timeout(exchange.course.stage, request.timeout)
             else:
-                failure = explain(exc, exchange.course.stage)
+                failure = explain(exc)
         finally:
             COURSE.reset(token)
             response = exchange.response
@@ -117,7 +119,9 @@ class Sender:
         headers["accept-encoding"] = "identity"
         if authorization is not None and "authorization" not in headers:
             headers["authorization"] = authorization
-        response = await session.post(url, data=request.body, headers=headers, allow_redirects=False)
+        # aiohttp wants a large body as a file, to write it piece by piece.
+        data = request.body if len(request.body) <= LARGE_BODY else io.BytesIO(request.body)
+        response = await session.post(url, data=data, headers=headers, allow_redirects=False)
         exchange.response = response
         body, content, limit = exchange.body, response.content, self._response_limit
         while len(body) <= limit and not content.at_eof():

@@ -1,0 +1,704 @@
+"""The real Sender against a receiver that misbehaves, over real connections."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from angarium.core.address import AddressPolicy
+from angarium.core.outcome import Answer, Verdict, judge
+from angarium.dispatch.connector import HEADROOM
+from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
+from angarium.dispatch.sender import Request, Sender
+from tests.kit import receiver as kit
+from tests.kit.authority import Authority
+from tests.kit.receiver import Drip, Hangup, Raw, Receiver, Reply, Reset, Silence, redirect
+
+LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
+LIMIT = 1000
+
+
+def post(url: str, *, timeout: float = 5.0, body: bytes = b'{"n":1}') -> Request:
+    return Request(url, [("content-type", "application/json"), ("user-agent", "test")], body, timeout)
+
+
+@asynccontextmanager
+async def sending(policy: AddressPolicy = LOOPBACK, **settings: object) -> AsyncIterator[Sender]:
+    sender = Sender(policy=policy, response_limit=LIMIT, connections=20, **settings)  # type: ignore[arg-type]
+    try:
+        yield sender
+    finally:
+        await sender.close()
+
+
+@pytest.fixture
+async def sender() -> AsyncIterator[Sender]:
+    async with sending() as made:
+        yield made
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as made:
+        yield made
+
+
+class Names:
+    """A resolver that gives the prepared answers, the last one for ever."""
+
+    def __init__(self, *answers: Sequence[str] | Exception) -> None:
+        self.answers = list(answers)
+        self.asked: list[str] = []
+
+    async def addresses(self, host: str) -> Sequence[str]:
+        self.asked.append(host)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def close(self) -> None:
+        return
+
+
+def failed(answer: Answer, code: str) -> None:
+    assert answer.error_code == code, answer
+    assert answer.status_code == 0
+    assert answer.response is None
+    words = answer.error or ""
+    assert words.endswith(".")
+    assert len(words.split()) > 8, "says what happened and what to do"
+    assert judge(answer).verdict in (Verdict.RETRY, Verdict.REFUSED)
+
+
+# -- good answers
+
+
+@pytest.mark.parametrize("size", [0, 1, 300, 8000])
+async def test_a_message_arrives_byte_for_byte_with_its_headers(
+    sender: Sender, receiver: Receiver, size: int
+) -> None:
+    body = bytes(range(256)) * size
+    answer = await sender.send(
+        Request(
+            receiver.url + "?a=%2F&b=ü", [("x-one", "1"), ("content-type", "application/json")], body, 5.0
+        )
+    )
+    assert (answer.status_code, answer.error_code, answer.error, answer.response) == (200, None, None, b"ok")
+    (request,) = receiver.requests
+    assert request.method == "POST"
+    assert request.path.startswith("/hook?a=%2F&b=")
+    assert request.body == body
+    names = [name.lower() for name, _ in request.headers]
+    assert sorted(names) == sorted(
+        ["host", "x-one", "content-type", "accept", "accept-encoding", "content-length"]
+    )
+    assert request.header("accept-encoding") == "identity"
+    assert request.header("content-length") == str(len(body))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 206, 299])
+async def test_every_2xx_delivers(sender: Sender, receiver: Receiver, status: int) -> None:
+    receiver.default = Reply(status, b"")
+    answer = await sender.send(post(receiver.url))
+    assert answer.status_code == status
+    assert answer.error is None
+    assert judge(answer).verdict is Verdict.DELIVERED
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 408, 410, 418, 429, 499, 500, 503, 599, 777])
+async def test_every_other_status_fails_in_words(sender: Sender, receiver: Receiver, status: int) -> None:
+    receiver.default = Reply(status, b"why")
+    answer = await sender.send(post(receiver.url))
+    assert answer.status_code == status
+    assert answer.error_code == f"http_{status}"
+    assert str(status) in (answer.error or "")
+    assert answer.response == b"why"
+    assert judge(answer).verdict is (Verdict.GONE if status == 410 else Verdict.RETRY)
+
+
+async def test_credentials_in_the_url_become_basic_authorization(sender: Sender, receiver: Receiver) -> None:
+    url = receiver.url.replace("://", "://us%20er:p%40ss@")
+    assert (await sender.send(post(url))).status_code == 200
+    assert receiver.requests[0].header("authorization") == "Basic dXMgZXI6cEBzcw=="
+
+
+async def test_an_authorization_header_of_the_endpoint_wins_over_the_url(
+    sender: Sender, receiver: Receiver
+) -> None:
+    url = receiver.url.replace("://", "://user:pass@")
+    await sender.send(Request(url, [("Authorization", "Bearer x")], b"{}", 5.0))
+    assert [v for k, v in receiver.requests[0].headers if k.lower() == "authorization"] == ["Bearer x"]
+
+
+async def test_cookies_are_not_kept(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Reply(headers=[("set-cookie", "a=b; path=/")])
+    await sender.send(post(receiver.url))
+    await sender.send(post(receiver.url))
+    assert receiver.requests[1].header("cookie") is None
+
+
+async def test_proxies_of_the_environment_are_not_used(
+    sender: Sender, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    assert (await sender.send(post(receiver.url))).status_code == 200
+
+
+async def test_a_compressed_answer_is_kept_as_it_came(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Reply(200, b"not gzip at all", [("content-encoding", "gzip")])
+    answer = await sender.send(post(receiver.url))
+    assert (answer.status_code, answer.response) == (200, b"not gzip at all")
+
+
+# -- connections
+
+
+async def test_one_connection_is_used_again(sender: Sender, receiver: Receiver) -> None:
+    for _ in range(20):
+        assert (await sender.send(post(receiver.url))).status_code == 200
+    assert receiver.connections.total == 1
+
+
+async def test_a_connection_closed_while_idle_is_replaced_within_the_attempt(
+    sender: Sender, receiver: Receiver
+) -> None:
+    receiver.plan(Reply(), Hangup(), Reply(201))
+    await sender.send(post(receiver.url))
+    answer = await sender.send(post(receiver.url))
+    assert answer.status_code == 201
+    assert receiver.connections.total == 2
+
+
+async def test_a_receiver_that_always_hangs_up_is_asked_twice_at_most(
+    sender: Sender, receiver: Receiver
+) -> None:
+    receiver.plan(Reply())
+    receiver.default = Hangup()
+    await sender.send(post(receiver.url))
+    failed(await sender.send(post(receiver.url)), "reset")
+    assert receiver.count == 3
+    failed(await sender.send(post(receiver.url)), "reset")
+    assert receiver.count == 4, "a new connection is not tried again"
+
+
+async def test_a_receiver_that_closes_after_each_answer_without_saying_so_gets_everything(
+    sender: Sender, receiver: Receiver
+) -> None:
+    receiver.default = kit.AnswerThenHangup()
+    for _ in range(30):
+        assert (await sender.send(post(receiver.url))).status_code == 200
+
+
+async def test_an_answer_that_was_not_asked_for_is_not_taken_for_the_next_one(
+    sender: Sender, receiver: Receiver
+) -> None:
+    def and_one_more(_: object) -> kit.Behaviour:
+        return Raw(Reply(200).wire_form() + Reply(200, b"smuggled").wire_form(), close=False)
+
+    receiver.plan(and_one_more)
+    receiver.default = Reply(500, b"real")
+    assert (await sender.send(post(receiver.url))).response == b"ok"
+    answer = await sender.send(post(receiver.url))
+    assert (answer.status_code, answer.response) == (500, b"real")
+
+
+async def test_idle_connections_are_bounded(receiver: Receiver) -> None:
+    async with sending() as sender, asyncio.timeout(10):
+        receiver.default = Reply(delay=0.05)
+        answers = await asyncio.gather(*[sender.send(post(receiver.url)) for _ in range(60)])
+        assert {answer.status_code for answer in answers} == {200}
+        assert receiver.connections.most <= 20
+
+
+# -- redirects and Retry-After
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_a_failure_and_is_not_followed(
+    sender: Sender, receiver: Receiver, status: int
+) -> None:
+    receiver.default = redirect(receiver.url + "/next", status)
+    answer = await sender.send(post(receiver.url))
+    assert (answer.status_code, answer.error_code) == (status, "redirect")
+    assert receiver.url + "/next" in (answer.error or "")
+    assert receiver.count == 1
+    assert judge(answer).verdict is Verdict.RETRY
+
+
+@pytest.mark.parametrize(("value", "seconds"), [("120", 120.0), ("1.5", 1.5), ("0", 0.0), ("-3", 0.0)])
+async def test_retry_after_in_seconds(sender: Sender, receiver: Receiver, value: str, seconds: float) -> None:
+    receiver.default = Reply(503, headers=[("Retry-After", value)])
+    answer = await sender.send(post(receiver.url))
+    assert answer.retry_after == seconds
+    assert judge(answer).pause == seconds
+    assert judge(answer).overload
+
+
+async def test_retry_after_as_a_date(receiver: Receiver) -> None:
+    now = 1_750_000_000.0
+    date = format_datetime(datetime.fromtimestamp(now + 90, UTC), usegmt=True)
+    receiver.default = Reply(429, headers=[("retry-after", date)])
+    async with sending(now=lambda: now) as sender:
+        assert (await sender.send(post(receiver.url))).retry_after == 90.0
+
+
+@pytest.mark.parametrize(
+    "value", ["soon", "", "nan", "inf", "1e999", "x" * 500, "Mon, 99 Foo 2020 00:00:00 GMT"]
+)
+async def test_a_senseless_retry_after_is_ignored(sender: Sender, receiver: Receiver, value: str) -> None:
+    receiver.default = Reply(503, headers=[("retry-after", value)])
+    answer = await sender.send(post(receiver.url))
+    assert (answer.status_code, answer.retry_after) == (503, None)
+
+
+# -- misbehaviour
+
+
+async def test_no_answer_is_a_timeout_at_the_deadline(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Silence()
+    started = time.monotonic()
+    answer = await sender.send(post(receiver.url, timeout=0.3))
+    assert 0.28 < time.monotonic() - started < 1.5
+    failed(answer, "timeout")
+    assert answer.duration_ms >= 280
+    assert judge(answer).overload
+
+
+async def test_headers_that_drip_are_a_timeout(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Drip(interval=0.05, head=False)
+    failed(await sender.send(post(receiver.url, timeout=0.4)), "timeout")
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_dripping_body_is_cut_off_and_the_status_decides(
+    sender: Sender, receiver: Receiver, status: int
+) -> None:
+    receiver.default = Drip(status, interval=0.05)
+    started = time.monotonic()
+    answer = await sender.send(post(receiver.url, timeout=0.4))
+    assert time.monotonic() - started < 1.5
+    assert answer.status_code == status
+    assert answer.error_code == (None if status == 200 else "http_500")
+    assert set(answer.response or b"") == {ord(".")}
+    await _until(lambda: receiver.connections.open == 0)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+async def test_a_huge_body_is_cut_at_the_limit(sender: Sender, receiver: Receiver, status: int) -> None:
+    receiver.default = kit.endless_body(status)
+    started = time.monotonic()
+    answer = await sender.send(post(receiver.url))
+    assert time.monotonic() - started < 2
+    assert answer.status_code == status
+    assert answer.response == b"a" * LIMIT
+    await _until(lambda: receiver.connections.open == 0)
+
+
+async def test_a_body_of_exactly_the_limit_keeps_its_connection(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Reply(200, b"x" * LIMIT)
+    for _ in range(3):
+        assert (await sender.send(post(receiver.url))).response == b"x" * LIMIT
+    assert receiver.connections.total == 1
+
+
+@pytest.mark.parametrize(
+    "endless", [kit.endless_headers(), kit.endless_header_line()], ids=["lines", "one line"]
+)
+async def test_endless_headers_are_cut_off(sender: Sender, receiver: Receiver, endless: kit.Endless) -> None:
+    receiver.default = endless
+    started = time.monotonic()
+    failed(await sender.send(post(receiver.url)), "too_large")
+    assert time.monotonic() - started < 2
+    await _until(lambda: receiver.connections.open == 0)
+
+
+async def test_an_endless_chunk_extension_ends(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = kit.endless_chunk_extension()
+    answer = await sender.send(post(receiver.url))
+    assert answer.status_code == 200
+    await _until(lambda: receiver.connections.open == 0)
+
+
+@pytest.mark.parametrize("status", [100, 102, 103, 199])
+async def test_a_storm_of_1xx_ends(sender: Sender, receiver: Receiver, status: int) -> None:
+    receiver.default = kit.storm_of_1xx(status)
+    started = time.monotonic()
+    failed(await sender.send(post(receiver.url, timeout=20.0)), "too_large")
+    assert time.monotonic() - started < 5
+    await _until(lambda: receiver.connections.open == 0)
+
+
+async def test_a_few_1xx_before_the_answer_are_fine(sender: Sender, receiver: Receiver) -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+    receiver.default = Raw(early * 3 + Reply(202).wire_form(), close=False)
+    assert (await sender.send(post(receiver.url))).status_code == 202
+
+
+async def test_switching_protocols_is_a_failure(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Raw(
+        b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nhello", close=False
+    )
+    answer = await sender.send(post(receiver.url, timeout=1.0))
+    assert answer.status_code in (0, 101)
+    assert judge(answer).verdict is Verdict.RETRY
+
+
+@pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200"], ids=["before", "within the head"])
+async def test_a_reset_before_the_status(sender: Sender, receiver: Receiver, after: bytes) -> None:
+    receiver.default = Reset(after)
+    failed(await sender.send(post(receiver.url)), "reset")
+
+
+async def test_a_reset_within_the_body_leaves_the_status(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Reset(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart")
+    answer = await sender.send(post(receiver.url))
+    assert (answer.status_code, answer.error_code, answer.response) == (200, None, b"part")
+
+
+async def test_a_connection_closed_without_an_answer(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Hangup()
+    failed(await sender.send(post(receiver.url)), "reset")
+    assert receiver.count == 1
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"hello\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/9.9 200 OK\r\n\r\n",
+        b"HTTP/1.1 abc OK\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"\x00\x01\x02\x03" * 10,
+        b"\x15\x03\x01\x00\x02\x02\x0a",
+        b"220 smtp.example ESMTP\r\n",
+    ],
+)
+async def test_invalid_http_is_told_in_words(sender: Sender, receiver: Receiver, data: bytes) -> None:
+    receiver.default = Raw(data)
+    answer = await sender.send(post(receiver.url, timeout=1.0))
+    failed(answer, "protocol")
+    assert (answer.error or "").isprintable()
+
+
+async def test_a_bad_chunk_in_the_body_leaves_the_status(sender: Sender, receiver: Receiver) -> None:
+    receiver.default = Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\nabc")
+    answer = await sender.send(post(receiver.url, timeout=1.0))
+    assert answer.status_code in (0, 200)
+    assert answer.status_code == 200 or answer.error_code == "protocol"
+
+
+@pytest.mark.parametrize("value", ["grün".encode(), b"\xff\xfe", "日本".encode(), b"\xe9"])
+async def test_non_ascii_headers_and_bodies_do_no_harm(
+    sender: Sender, receiver: Receiver, value: bytes
+) -> None:
+    receiver.default = Raw(
+        b"HTTP/1.1 302 " + value + b"\r\nlocation: http://" + value + b"/\r\nset-cookie: " + value + b"=1\r\n"
+        b"retry-after: " + value + b"\r\ncontent-type: text/html; charset=" + value + b"\r\n"
+        b"content-length: 4\r\n\r\n\xff\x00\xfe\x80"
+    )
+    answer = await sender.send(post(receiver.url))
+    assert (answer.status_code, answer.error_code) == (302, "redirect")
+    assert answer.response == b"\xff\x00\xfe\x80"
+    assert (answer.error or "").encode("utf-8")
+    assert (answer.error or "").isprintable()
+
+
+async def test_a_body_that_is_never_read_ends_at_the_deadline(sender: Sender) -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    try:
+        url = f"http://127.0.0.1:{server.getsockname()[1]}/"
+        answer = await sender.send(post(url, body=b"x" * 20_000_000, timeout=0.5))
+        failed(answer, "timeout")
+    finally:
+        server.close()
+
+
+async def test_a_closed_port(sender: Sender, receiver: Receiver) -> None:
+    url = receiver.url
+    await receiver.stop()
+    answer = await sender.send(post(url))
+    failed(answer, "connect_refused")
+    assert judge(answer).overload
+
+
+@pytest.mark.parametrize(
+    "url", ["http://", "nonsense", "ftp://127.0.0.1/", "http://[::1/", "http://a b/", ""]
+)
+async def test_a_url_that_cannot_be_requested(sender: Sender, url: str) -> None:
+    answer = await sender.send(post(url))
+    assert answer.error_code in ("bad_request", "dns"), answer
+    assert answer.status_code == 0
+
+
+@pytest.mark.parametrize(
+    "header", [("x-a", "1\r\nx-b: 2"), ("x a", "1"), ("x-a", "1\x00"), ("", "1"), ("x\n", "1")]
+)
+async def test_a_header_cannot_smuggle_another_one(
+    sender: Sender, receiver: Receiver, header: tuple[str, str]
+) -> None:
+    answer = await sender.send(Request(receiver.url, [header], b"{}", 2.0))
+    if answer.status_code == 0:
+        assert answer.error_code == "bad_request", answer
+    for request in receiver.requests:
+        assert request.header("x-b") is None
+        assert request.body == b"{}"
+
+
+async def test_cancelling_passes_through_and_closes_the_connection(
+    sender: Sender, receiver: Receiver
+) -> None:
+    receiver.default = Silence()
+    task = asyncio.ensure_future(sender.send(post(receiver.url, timeout=30.0)))
+    await receiver.wait_for(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await _until(lambda: receiver.connections.open == 0)
+
+
+async def test_a_dead_receiver_does_not_slow_its_neighbour(sender: Sender, receiver: Receiver) -> None:
+    async with Receiver(Silence()) as dead:
+        waiting = [asyncio.ensure_future(sender.send(post(dead.url, timeout=3.0))) for _ in range(10)]
+        await dead.wait_for(10)
+        started = time.monotonic()
+        for _ in range(50):
+            assert (await sender.send(post(receiver.url))).status_code == 200
+        assert time.monotonic() - started < 2
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_memory_of_one_answer_is_bounded() -> None:
+    assert LIMIT + HEADROOM < 1_000_000
+
+
+# -- addresses
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "2130706433",
+        "0x7f000001",
+        "0x7f.1",
+        "0177.0.0.1",
+        "127.1",
+        "127.0.0.1.",
+        "0",
+        "[::1]",
+        "[::]",
+        "[::ffff:127.0.0.1]",
+        "[::ffff:7f00:1]",
+        "[::127.0.0.1]",
+        "[64:ff9b::7f00:1]",
+        "[2002:7f00:1::]",
+        "[fe80::1]",
+        "[fd00::1]",
+        "10.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1",
+        "100.100.100.200",
+    ],
+)
+async def test_a_literal_address_is_judged_in_every_form(receiver: Receiver, host: str) -> None:
+    async with sending(AddressPolicy()) as sender:
+        answer = await sender.send(post(f"http://{host}:{receiver.port}/", timeout=2.0))
+    failed(answer, "refused_address")
+    assert "ANGARIUM_ALLOWED_SUBNETS" in (answer.error or "")
+    assert receiver.connections.total == 0
+    assert judge(answer).verdict is Verdict.REFUSED
+
+
+async def test_a_name_that_leads_inside_is_refused(receiver: Receiver) -> None:
+    async with sending(AddressPolicy(), resolver=Names(["127.0.0.1", "::1"])) as sender:
+        answer = await sender.send(post(f"http://hooks.example:{receiver.port}/"))
+    failed(answer, "refused_address")
+    assert "hooks.example leads to 127.0.0.1" in (answer.error or "")
+    assert receiver.connections.total == 0
+
+
+async def test_localhost_through_the_system_resolver_is_refused(receiver: Receiver) -> None:
+    async with sending(AddressPolicy()) as sender:
+        failed(await sender.send(post(f"http://localhost:{receiver.port}/")), "refused_address")
+    assert receiver.connections.total == 0
+
+
+async def test_rebinding_from_an_allowed_to_a_forbidden_address_is_refused() -> None:
+    # 127.0.0.1 stands for the public address, 127.0.0.2 for the inner one.
+    policy = AddressPolicy([ip_network("127.0.0.1/32")])
+    names = Names(["127.0.0.1"], ["127.0.0.2"])
+    async with (
+        Receiver(Reply(close=True), host="0.0.0.0") as receiver,
+        sending(policy, resolver=names) as sender,
+    ):
+        url = f"http://rebind.example:{receiver.port}/"
+        assert (await sender.send(post(url))).status_code == 200
+        failed(await sender.send(post(url)), "refused_address")
+        assert receiver.connections.total == 1
+
+
+async def test_only_the_allowed_of_several_addresses_is_connected_to() -> None:
+    policy = AddressPolicy([ip_network("127.0.0.1/32")])
+    names = Names(["127.0.0.2", "127.0.0.1"])
+    async with Receiver(host="0.0.0.0") as receiver, sending(policy, resolver=names) as sender:
+        assert (await sender.send(post(f"http://two.example:{receiver.port}/"))).status_code == 200
+        assert receiver.requests[0].header("host") == f"two.example:{receiver.port}"
+
+
+async def test_ipv6_works() -> None:
+    async with Receiver(host="::1") as receiver, sending() as sender:
+        assert (await sender.send(post(receiver.url))).status_code == 200
+
+
+# -- names
+
+
+async def test_a_name_that_does_not_exist_is_told() -> None:
+    async with sending(
+        resolver=Names(NameFailure("The host name x does not exist in DNS. Check the URL now."))
+    ) as s:
+        failed(await s.send(post("http://x.example/")), "dns")
+
+
+async def test_a_name_without_addresses_is_told() -> None:
+    async with sending(resolver=Names([])) as sender:
+        failed(await sender.send(post("http://x.example/")), "dns")
+
+
+async def test_a_slow_name_server_ends_at_the_deadline_and_delays_nobody_else(receiver: Receiver) -> None:
+    release = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def lookup(host: str) -> list[str]:
+        if host.startswith("slow"):
+            asyncio.run_coroutine_threadsafe(release.wait(), loop).result(10)
+        return ["127.0.0.1"]
+
+    async with sending(resolver=SystemResolver(threads=4, lookup=lookup)) as sender:
+        url = f"http://slow.example:{receiver.port}/"
+        first = await asyncio.gather(*[sender.send(post(url, timeout=0.2)) for _ in range(30)])
+        for answer in first:
+            failed(answer, "timeout")
+            assert "resolved" in (answer.error or "")
+        assert (await sender.send(post(f"http://quick.example:{receiver.port}/"))).status_code == 200
+        release.set()
+        await asyncio.sleep(0)
+
+
+async def test_names_are_remembered_for_a_short_time_and_failures_shorter() -> None:
+    asked: list[str] = []
+    now = 0.0
+
+    def lookup(host: str) -> list[str]:
+        asked.append(host)
+        if host == "bad.example":
+            raise socket.gaierror(socket.EAI_NONAME, "no")
+        return ["192.0.2.1"]
+
+    names: Resolver = SystemResolver(lookup=lookup, clock=lambda: now)
+    try:
+        for _ in range(5):
+            assert await names.addresses("good.example") == ("192.0.2.1",)
+            with pytest.raises(NameFailure, match=r"bad\.example does not exist"):
+                await names.addresses("bad.example")
+        assert sorted(asked) == ["bad.example", "good.example"]
+        now = 10.0
+        await names.addresses("good.example")
+        with pytest.raises(NameFailure):
+            await names.addresses("bad.example")
+        assert sorted(asked) == ["bad.example", "bad.example", "good.example"]
+        now = 31.0
+        await names.addresses("good.example")
+        assert len(asked) == 4
+    finally:
+        await names.close()
+
+
+# -- TLS
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    directory: Path = tmp_path_factory.mktemp("tls")
+    return Authority(directory)
+
+
+async def test_https_with_a_good_certificate(authority: Authority) -> None:
+    async with Receiver(tls=authority.good()) as receiver, sending(ssl_context=authority.trust()) as sender:
+        for _ in range(3):
+            assert (await sender.send(post(receiver.url))).status_code == 200
+        assert receiver.connections.total == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "word"),
+    [
+        ("expired", "tls_expired", "expired"),
+        ("wrong_name", "tls_name", "another host name"),
+        ("self_signed", "tls_untrusted", "self-signed"),
+        ("unknown_issuer", "tls_untrusted", "issuer"),
+    ],
+)
+async def test_each_bad_certificate_is_told_apart(
+    authority: Authority, kind: str, code: str, word: str
+) -> None:
+    async with (
+        Receiver(tls=getattr(authority, kind)()) as receiver,
+        sending(ssl_context=authority.trust()) as sender,
+    ):
+        answer = await sender.send(post(receiver.url))
+        assert receiver.count == 0
+    assert answer.error_code == code, answer
+    assert word in (answer.error or "")
+
+
+async def test_https_to_a_port_without_tls(receiver: Receiver) -> None:
+    async with sending() as sender:
+        receiver.default = Raw(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        answer = await sender.send(post(receiver.url.replace("http://", "https://"), timeout=2.0))
+    assert answer.error_code in ("tls", "timeout", "reset"), answer
+
+
+async def test_https_to_a_server_that_answers_in_plain_text() -> None:
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    async with server, sending() as sender:
+        port = server.sockets[0].getsockname()[1]
+        answer = await sender.send(post(f"https://127.0.0.1:{port}/", timeout=2.0))
+    failed(answer, "tls")
+    assert "does not speak TLS" in (answer.error or "")
+
+
+async def test_http_to_a_tls_port(authority: Authority) -> None:
+    async with Receiver(tls=authority.good()) as receiver, sending() as sender:
+        answer = await sender.send(post(receiver.url.replace("https://", "http://"), timeout=2.0))
+    assert answer.error_code in ("reset", "protocol"), answer
+
+
+async def _until(true: object, timeout: float = 3.0) -> None:
+    assert callable(true)
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.01)
