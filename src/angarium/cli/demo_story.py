@@ -1,0 +1,200 @@
+"""The demo's story: start a real server, register real receivers, send, watch, sum up.
+
+Everything goes over HTTP to a server in a process of its own, as it would for anyone else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import aiohttp
+from rich.console import Console
+
+from angarium.cli.demo_receiver import Receiver
+from angarium.cli.demo_screen import Row, Screen
+from angarium.core.errors import AngariumError
+
+SCHEDULE: Final = "2s,4s"
+EVENT_TYPES: Final = {
+    "order.filled": {"order": "ord_1027", "symbol": "ACME", "quantity": 12, "price": "98.14"},
+    "transfer.completed": {"transfer": "tr_553", "amount": "1500.00", "currency": "EUR"},
+    "account.opened": {"account": "acc_88", "customer": "Ada"},
+}
+START_DEADLINE: Final = 60.0
+DELIVERY_DEADLINE: Final = 60.0
+STOP_DEADLINE: Final = 30.0
+STATES: Final = {0: "delivered", 1: "pending", 2: "exhausted", 3: "pending", 4: "canceled"}
+
+
+class DemoError(AngariumError):
+    """The demo could not be carried out."""
+
+
+async def tell(console: Console) -> bool:
+    """Returns whether every delivery arrived and verified."""
+    healthy, flaky = Receiver("healthy"), Receiver("flaky", failures=2)
+    with tempfile.TemporaryDirectory(prefix="angarium-demo-", ignore_cleanup_errors=True) as directory:
+        screen = Screen(console)
+        screen.say("starting Angarium on its own PostgreSQL …")
+        async with _server(directory) as ready, _receivers(healthy, flaky):
+            screen.say(f"ready at {ready['url']} (retry schedule: {SCHEDULE})")
+            headers = {"authorization": f"Bearer {ready['token']}"}
+            timeout = aiohttp.ClientTimeout(total=15)
+            async with aiohttp.ClientSession(ready["url"], headers=headers, timeout=timeout) as session:
+                with screen:
+                    story = _Story(_Client(session), screen, {r.name: r for r in (healthy, flaky)})
+                    await story.prepare()
+                    await story.send()
+                    await story.watch()
+        return _summary(console, story)
+
+
+@asynccontextmanager
+async def _receivers(*receivers: Receiver) -> AsyncIterator[None]:
+    try:
+        for receiver in receivers:
+            await receiver.start()
+        yield
+    finally:
+        for receiver in receivers:
+            await receiver.stop()
+
+
+@asynccontextmanager
+async def _server(directory: str) -> AsyncIterator[dict[str, Any]]:
+    """A development server as a process of its own; yields the line it prints once ready."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "angarium.cli.main", "dev", "--json", "--port", "0", "--data", directory),
+        env=_environment(),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    try:
+        assert process.stdout is not None
+        line = await asyncio.wait_for(process.stdout.readline(), START_DEADLINE)
+        if not line:
+            raise DemoError("the server did not start; see above")
+        yield json.loads(line)
+    finally:
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), STOP_DEADLINE)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+
+
+def _environment() -> dict[str, str]:
+    """Settings from outside would make another demo of it."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
+    return kept | {"ANGARIUM_RETRY_SCHEDULE": SCHEDULE, "ANGARIUM_RETRY_JITTER": "0"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Client:
+    """The API as anyone would use it."""
+
+    session: aiohttp.ClientSession
+
+    async def __call__(self, method: str, path: str, body: object = None) -> Any:
+        async with self.session.request(method, f"/api/v1{path}", json=body) as response:
+            if response.status >= 300:
+                raise DemoError(f"{method} {path} answered {response.status}: {await response.text()}")
+            return await response.json()
+
+
+class _Story:
+    """Prepare, send, watch."""
+
+    def __init__(self, api: _Client, screen: Screen, receivers: dict[str, Receiver]) -> None:
+        self._api = api
+        self._screen = screen
+        self._receivers = receivers
+        self._told: dict[str, int] = dict.fromkeys(receivers, 0)
+        self._endpoints: dict[str, str] = {}  # id -> name
+        self.rows: dict[tuple[str, str], Row] = {}  # message id, endpoint's name
+
+    async def prepare(self) -> None:
+        await self._api("POST", "/app", {"name": "Demo", "uid": "demo"})
+        for name in EVENT_TYPES:
+            await self._api("POST", "/event-type", {"name": name, "description": f"An example: {name}"})
+        for name, receiver in self._receivers.items():
+            endpoint = await self._api("POST", "/app/demo/endpoint", {"url": receiver.url, "uid": name})
+            receiver.secret = (await self._api("GET", f"/app/demo/endpoint/{name}/secret"))["key"]
+            self._endpoints[endpoint["id"]] = name
+            behaviour = "answers 500 twice, then 200" if receiver.failures else "answers 200"
+            self._screen.say(f"endpoint {name}: {receiver.url}, {behaviour}")
+
+    async def send(self) -> None:
+        for event_type, payload in EVENT_TYPES.items():
+            message = await self._api("POST", "/app/demo/msg", {"eventType": event_type, "payload": payload})
+            for name in self._receivers:
+                row = Row(event_type, message["id"], name)
+                self.rows[message["id"], name] = row
+                self._screen.add(row)
+            self._screen.say(f"sent {event_type}: accepted as {message['id']}")
+
+    async def watch(self) -> None:
+        """Until the server says that every delivery has ended."""
+        deadline = time.monotonic() + DELIVERY_DEADLINE
+        while time.monotonic() < deadline:
+            for message_id in {row.message_id for row in self.rows.values()}:
+                found = await self._api("GET", f"/app/demo/msg/{message_id}/endpoint")
+                self._take_arrivals()
+                for target in found["data"]:
+                    self._take_state(self.rows[message_id, self._endpoints[target["id"]]], target)
+            if all(row.state != "pending" for row in self.rows.values()):
+                return
+            await asyncio.sleep(0.1)
+
+    def _take_arrivals(self) -> None:
+        for name, receiver in self._receivers.items():
+            for arrival in receiver.arrivals[self._told[name] :]:
+                self._told[name] += 1
+                row = self.rows[arrival.message_id, name]
+                row.arrivals.append(arrival)
+                self._screen.tell(row, arrival)
+
+    def _take_state(self, row: Row, target: dict[str, Any]) -> None:
+        state, due = STATES[target["status"]], target.get("nextAttempt")
+        if due is not None and row.arrivals:
+            left = datetime.fromisoformat(due).timestamp() - time.time()
+            next_at = time.monotonic() + left
+            if row.next_at is None or abs(next_at - row.next_at) > 0.5:
+                row.next_at = next_at
+                self._screen.tell_retry(row)
+        if state != row.state:
+            row.state = state
+            self._screen.tell_end(row)
+
+
+def _summary(console: Console, story: _Story) -> bool:
+    rows = list(story.rows.values())
+    arrivals = [arrival for row in rows for arrival in row.arrivals]
+    verified = sum(arrival.verified for arrival in arrivals)
+    arrived = [row for row in rows if any(a.answer == 200 and a.verified for a in row.arrivals)]
+    delivered = [row for row in arrived if row.state == "delivered"]
+    good = len(delivered) == len(rows) and verified == len(arrivals)
+    console.print(
+        f"\n{len(EVENT_TYPES)} messages, {len(rows)} deliveries: {len(delivered)} delivered after "
+        f"{len(arrivals)} attempts; {verified} of {len(arrivals)} signatures verified.",
+        highlight=False,
+    )
+    for row in rows:
+        if row not in delivered:
+            console.print(f"[red]not delivered: {row.event_type} to {row.endpoint} is {row.state}[/red]")
+    console.print(
+        "[bold green]Everything arrived.[/bold green]" if good else "[bold red]The demo failed.[/bold red]"
+    )
+    return good
