@@ -27,12 +27,15 @@ ORGANIZATION: Final = "org_"
 
 
 def new(now: float, entropy: bytes) -> UUID:
-    """A UUIDv7 (RFC 9562, 5.7) for `now` (epoch seconds); `entropy` is 8 random bytes or more.
+    """A UUIDv7 (RFC 9562, 5.7) for `now` (epoch seconds); `entropy` is 8 random bytes or more."""
+    return at(int(now * 1_000_000), entropy)
 
-    The 12 bits after the milliseconds hold the fraction of the millisecond, so that ids made by one
-    process within the same millisecond still sort by time (RFC 9562, 6.2, method 3).
+
+def at(micros: int, entropy: bytes) -> UUID:
+    """The same for a time in epoch microseconds: ids made for different ones sort by time.
+
+    The 12 bits after the milliseconds hold the fraction of the millisecond (RFC 9562, 6.2, method 3).
     """
-    micros = int(now * 1_000_000)
     millis, rest = divmod(micros, 1000)
     tail = int.from_bytes(entropy[:8], "big") & ((1 << 62) - 1)
     return UUID(int=(millis << 80) | (0x7 << 76) | ((rest * 4096 // 1000) << 64) | (0b10 << 62) | tail)

@@ -90,10 +90,12 @@ class Lane:
         "_rate",
         "_sure",
         "_waiting",
+        "size",
     )
 
     def __init__(self, limits: Limits, owned_since: float) -> None:
         """`owned_since`: a former owner may have used the rate limit up to that time."""
+        self.size = 0  # bytes of the payloads waiting in memory
         self._limits = limits
         self._waiting: deque[Held] = deque()
         self._busy: set[UUID] = set()  # waiting, in flight, or answered and not yet settled
@@ -137,8 +139,7 @@ class Lane:
             return False
         if held.message_id in self._busy:
             return False
-        self._waiting.append(held)
-        self._busy.add(held.message_id)
+        self._take(held)
         return True
 
     def hint(self, due_at: float) -> None:
@@ -157,8 +158,7 @@ class Lane:
             if held.message_id in self._landed:
                 again = True
             elif held.message_id not in self._busy and not self._discard:
-                self._waiting.append(held)
-                self._busy.add(held.message_id)
+                self._take(held)
         self._behind = again or count >= asked
         if not self._hinted:
             self._next_due = NEVER
@@ -211,11 +211,16 @@ class Lane:
 
     # what comes out
 
-    def turn(self, now: float) -> Turn:
-        """What to do next. Send and Load are taken as done: the lane counts them from here on."""
+    def turn(self, now: float, window: int | None = None) -> Turn:
+        """What to do next. Send and Load are taken as done: the lane counts them from here on.
+
+        `window` may be narrower than the limit while memory is short.
+        """
+        window = self._limits.window if window is None else min(window, self._limits.window)
         free_at = self._free_at(now)
         if self._waiting and free_at <= now:
             held = self._waiting.popleft()
+            self.size -= len(held.payload or b"")
             self._in_flight += 1
             if self._rate is not None:
                 self._rate.note(now)
@@ -229,30 +234,22 @@ class Lane:
         ):
             self._loading = True
             self._hinted = False
-            return Load(self._limits.window - len(self._waiting) + len(self._busy))
+            return Load(window - len(self._waiting) + len(self._busy))
         until = min(free_at, NEVER if self._loading or self._blocked else self._next_due)
         return Wait(until) if now < until < NEVER else None
-
-    @property
-    def held(self) -> int:
-        """Deliveries waiting in memory."""
-        return len(self._waiting)
-
-    @property
-    def in_flight(self) -> int:
-        return self._in_flight
 
     @property
     def quiet(self) -> bool:
         """Nothing in hand, nothing under way."""
         return not self._busy and not self._loading
 
-    def idle(self, now: float) -> bool:
-        """Nothing is owed as far as the lane knows, and nothing it remembers still matters."""
+    def idle(self, now: float, horizon: float) -> bool:
+        """Nothing is due within `horizon` seconds as far as the lane knows, and nothing else it remembers
+        still matters."""
         return (
             self.quiet
             and not self._behind
-            and self._next_due == NEVER
+            and self._next_due > now + horizon
             and self._hold <= now
             and self._circuit.phase(now) is Phase.CLOSED
             and (self._rate is None or self._rate.free_at() <= now)
@@ -271,9 +268,15 @@ class Lane:
             free_at = max(free_at, self._rate.free_at())
         return free_at
 
+    def _take(self, held: Held) -> None:
+        self._waiting.append(held)
+        self._busy.add(held.message_id)
+        self.size += len(held.payload or b"")
+
     def _restart(self) -> None:
         """Leave what waits to the database, to be loaded again in the right order."""
         self._busy.difference_update(held.message_id for held in self._waiting)
         self._waiting.clear()
+        self.size = 0
         self._behind = True
         self._discard = self._loading

@@ -14,6 +14,7 @@ from typing import Final
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
@@ -21,6 +22,8 @@ from angarium.core.errors import AngariumError, BadRequest, Conflict, NotFound, 
 from angarium.core.nouns import Message
 from angarium.store import accept as store
 from angarium.store.database import Database
+
+log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
@@ -84,6 +87,7 @@ class Intake:
         self._capacity_bytes = capacity_bytes
         self._pending: deque[_Pending] = deque()
         self._bytes = 0
+        self._last_id = 0  # epoch microseconds
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
@@ -159,8 +163,12 @@ class Intake:
                     await self._write_batch([pending])
                 return
             results = [BadRequest("The message holds something that cannot be stored.")]
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
-            results = [StoreUnavailable() for _ in batch]
+        except StoreUnavailable as error:
+            results = [error] * len(batch)
+        except asyncpg.PostgresError:
+            # Also a deadlock between two batches with the same new keys: both clients try again.
+            log.exception("intake.failed", messages=len(batch))
+            results = [StoreUnavailable()] * len(batch)
         for pending, result in zip(batch, results, strict=True):
             if not pending.done.done():
                 pending.done.set_result(result)
@@ -168,9 +176,12 @@ class Intake:
     async def _store(self, drafts: list[Draft]) -> list[Accepted | AngariumError]:
         now = self._clock.now()
         noise = self._entropy(8 * len(drafts))
+        # ids grow in the order of arrival, also within a batch
+        first = max(int(now * 1_000_000), self._last_id + 1)
+        self._last_id = first + len(drafts)
         items = [
             store.Item(
-                id=ids.new(now, noise[8 * i : 8 * i + 8]),
+                id=ids.at(first + i, noise[8 * i : 8 * i + 8]),
                 org_id=draft.org_id,
                 app=draft.app,
                 event_type=draft.event_type,

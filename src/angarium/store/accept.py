@@ -57,7 +57,7 @@ class Stored:
 async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple[list[Stored], list[Owed]]:
     """Store the items; answers are in their order. The caller hands over `Owed` after the commit."""
     refs = [ids.parse(ids.APPLICATION, item.app) for item in items]
-    rows = await queries.accept(
+    rows = queries.accept(
         connection,
         ids=[item.id for item in items],
         org_ids=[item.org_id for item in items],
@@ -78,7 +78,7 @@ async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple
     outcomes: dict[UUID, Stored] = {}
     owed: list[Owed] = []
     by_id = {item.id: item for item in items}
-    for message_id, app_id, stored, endpoint_id, shard, fifo, revision in rows:
+    async for message_id, app_id, stored, endpoint_id, shard, fifo, revision in rows:
         if message_id not in outcomes:
             outcomes[message_id] = Stored(app_id, stored)
         if endpoint_id is not None:
@@ -89,7 +89,7 @@ async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple
 
 async def accepted_before(connection: Any, keys: Sequence[bytes]) -> dict[bytes, Message]:
     """The messages that these idempotency keys stand for, by key."""
-    rows = await queries.accepted_before(connection, keys=keys)
+    rows = queries.accepted_before(connection, keys=keys)
     return {
         row["key"]: Message(
             id=row["id"],
@@ -102,5 +102,5 @@ async def accepted_before(connection: Any, keys: Sequence[bytes]) -> dict[bytes,
             expires_at=row["expires_at"],
             created_at=datetime_at(ids.created_at(row["id"])),
         )
-        for row in rows
+        async for row in rows
     }

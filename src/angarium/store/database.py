@@ -4,14 +4,29 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 import msgspec
 
 from angarium.core.errors import StoreUnavailable
 
+ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
+STATEMENT_TIMEOUT: Final = 30.0  # seconds that one statement may take
 
+LOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, crashed, starting, canceled
+    asyncpg.InsufficientResourcesError,  # out of connections, memory or disk
+)
+"""What asyncpg raises when the database is not there for us."""
+
+
+async def _keep(connection: asyncpg.Connection) -> None:
+    """Nothing to reset: we leave no state on a pooled connection, and a round trip is saved."""
 
 
 async def _prepare(connection: asyncpg.Connection) -> None:
@@ -36,9 +51,15 @@ class Database:
         """Open a pool of at most `size` connections. Raises StoreUnavailable when nobody answers."""
         try:
             pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=size, init=_prepare, server_settings={"application_name": "angarium"}
+                url,
+                min_size=1,
+                max_size=size,
+                init=_prepare,
+                reset=_keep,
+                command_timeout=STATEMENT_TIMEOUT,
+                server_settings={"application_name": "angarium"},
             )
-        except (OSError, asyncpg.PostgresError) as error:
+        except (*LOST, asyncpg.PostgresError) as error:
             raise StoreUnavailable(f"cannot connect to the database: {error}") from error
         return cls(pool, url)
 
@@ -47,22 +68,30 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        """A connection for reads and single statements (each its own transaction)."""
-        async with self._pool.acquire() as connection:
-            yield connection
+        """A connection for reads and single statements (each its own transaction).
+
+        Raises StoreUnavailable when the database is not there, before or in between.
+        """
+        try:
+            async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
+                yield connection
+        except LOST as error:
+            raise StoreUnavailable from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
         """A connection inside a transaction, committed on leaving and rolled back on an error."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def dedicated(self, **server_settings: str) -> Any:
         """A connection outside the pool, for locks and listening; the caller closes it."""
         settings = {"application_name": "angarium", **server_settings}
         try:
-            connection = await asyncpg.connect(self.url, server_settings=settings)
-        except (OSError, asyncpg.PostgresError) as error:
+            connection = await asyncpg.connect(
+                self.url, server_settings=settings, timeout=ACQUIRE_TIMEOUT, command_timeout=STATEMENT_TIMEOUT
+            )
+        except (*LOST, asyncpg.PostgresError) as error:
             raise StoreUnavailable(f"cannot connect to the database: {error}") from error
         await _prepare(connection)
         return connection

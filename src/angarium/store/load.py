@@ -65,8 +65,8 @@ class Config:
 
 async def lanes_of(connection: Any, shards: Sequence[int]) -> list[LaneRef]:
     """The lanes of these shards that owe anything."""
-    rows = await queries.lanes_of(connection, shards=shards)
-    return [LaneRef(app_id, endpoint_id, due_at.timestamp()) for app_id, endpoint_id, due_at in rows]
+    rows = queries.lanes_of(connection, shards=shards)
+    return [LaneRef(app_id, endpoint_id, due_at.timestamp()) async for app_id, endpoint_id, due_at in rows]
 
 
 async def load(
@@ -77,26 +77,26 @@ async def load(
     next_due: dict[UUID, float] = {}
     free = [want for want in wanted if not want.fifo]
     if free:
-        rows = await queries.load_free(
+        rows = queries.load_free(
             connection,
             endpoint_ids=[want.endpoint_id for want in free],
             shards=[want.shard for want in free],
             rooms=[want.room for want in free],
             now=now,
         )
-        for row in rows:
+        async for row in rows:
             if row["message_id"] is not None:
                 loaded.append(_loaded(row))
             elif row["next_due"] is not None:
                 next_due[row["endpoint_id"]] = row["next_due"].timestamp()
     fifo = [want for want in wanted if want.fifo]
     if fifo:
-        rows = await queries.load_fifo(
+        rows = queries.load_fifo(
             connection,
             endpoint_ids=[want.endpoint_id for want in fifo],
             rooms=[want.room for want in fifo],
         )
-        loaded.extend(map(_loaded, rows))
+        loaded.extend([_loaded(row) async for row in rows])
     return loaded, next_due
 
 
@@ -114,7 +114,7 @@ def _loaded(row: Any) -> Loaded:
 
 async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[Config]:
     """The configuration of some lanes, given as (application id, endpoint id)."""
-    rows = await queries.lane_configs(
+    rows = queries.lane_configs(
         connection,
         app_ids=[app_id for app_id, _ in lanes],
         endpoint_ids=[endpoint_id for _, endpoint_id in lanes],
@@ -135,5 +135,5 @@ async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[C
             failing_since=row["failing_since"].timestamp() if row["failing_since"] else None,
             failures=row["failures"],
         )
-        for row in rows
+        async for row in rows
     ]

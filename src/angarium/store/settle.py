@@ -37,7 +37,7 @@ class Settlement:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How an endpoint is: since when every attempt has failed (None: the last one succeeded), and how many."""
+    """Since when every attempt of an endpoint has failed (None: the last succeeded), and how many."""
 
     app_id: UUID
     endpoint_id: UUID
@@ -59,7 +59,7 @@ async def settle(
 ) -> list[Settled]:
     """Record and move a batch. No two settlements may be of the same delivery."""
     answers = [settlement.answer for settlement in settlements]
-    rows = await queries.settle(
+    rows = queries.settle(
         connection,
         ids=[s.attempt_id for s in settlements],
         app_ids=[s.app_id for s in settlements],
@@ -83,7 +83,7 @@ async def settle(
     )
     return [
         Settled(endpoint_id, message_id, due_at.timestamp() if due_at else None)
-        for endpoint_id, message_id, _, due_at in rows
+        async for endpoint_id, message_id, _, due_at in rows
     ]
 
 
@@ -91,15 +91,12 @@ async def disable_endpoint(
     connection: Any, app_id: UUID, endpoint_id: UUID, reason: DisabledReason, now: datetime
 ) -> bool:
     """Disable an endpoint that fails or is gone; whether it was this call that did it."""
-    return bool(
-        (
-            await queries.disable_endpoint(
-                connection, app_id=app_id, endpoint_id=endpoint_id, reason=reason, now=now
-            )
-        )[0]["changed"]
+    changed: bool = await queries.disable_endpoint(
+        connection, app_id=app_id, endpoint_id=endpoint_id, reason=reason, now=now
     )
+    return changed
 
 
-async def hint(connection: Any, hints: Sequence[str]) -> None:
-    """Send hints to the dispatchers (see dispatch/hints)."""
-    await queries.hint(connection, hints=hints)
+async def hint(connection: Any, hints: Sequence[str], *, alone: bool = False) -> None:
+    """Send hints to the dispatchers (see dispatch/hint.py); `alone` outside any other transaction."""
+    await (queries.hint_alone if alone else queries.hint)(connection, hints=hints)

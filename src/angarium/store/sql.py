@@ -7,6 +7,4 @@ from typing import Any
 
 import aiosql
 
-queries: Any = aiosql.from_path(
-    Path(__file__).parent / "queries", "asyncpg", mandatory_parameters=False
-)
+queries: Any = aiosql.from_path(Path(__file__).parent / "queries", "asyncpg", mandatory_parameters=False)

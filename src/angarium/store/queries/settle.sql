@@ -61,7 +61,7 @@ where d.app_id = outcome.app_id
   and d.message_id = outcome.message_id
 returning d.endpoint_id, d.message_id, d.state, d.due_at;
 
--- name: disable_endpoint
+-- name: disable_endpoint$
 -- The endpoint gets nothing from now on; true for the one caller that changed it.
 with changed as (
     update endpoint
@@ -72,5 +72,10 @@ with changed as (
 select exists (select from changed) as changed;
 
 -- name: hint!
--- Tell the owners of shards something: a hint, the table is the truth.
+-- Tell the owners of shards something when the transaction commits: a hint, the table is the truth.
 select pg_notify('angarium', hint) from unnest(:hints::text[]) as hint;
+
+-- name: hint_alone!
+-- The same in a transaction of its own, which need not wait for the disk.
+with quick as materialized (select set_config('synchronous_commit', 'off', true))
+select pg_notify('angarium', hint) from quick cross join unnest(:hints::text[]) as hint;

@@ -1,0 +1,71 @@
+"""The herald tells other processes of new work in lanes that are not ours, many at a time.
+
+A hint that is lost costs a moment, never a delivery: owners look at the table by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from angarium.core.errors import StoreUnavailable
+from angarium.dispatch.hint import write
+from angarium.store import settle as store
+from angarium.store.accept import Owed
+from angarium.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+CAPACITY: Final = 5000  # lanes; more are told of as one
+
+
+class Herald:
+    """Collects lanes and sends hints; also stands in for a dispatcher in a process that has none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._lanes: dict[tuple[UUID, UUID], None] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="herald")
+
+    async def stop(self) -> None:
+        """Tell what is still to be told, then stop."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+            await self._tell()
+
+    def hand_over(self, owed: Sequence[Owed]) -> None:
+        """Deliveries were accepted, none of them for a lane of this process."""
+        self.tell((one.app_id, one.endpoint_id) for one in owed)
+
+    def tell(self, lanes: Iterable[tuple[UUID, UUID]]) -> None:
+        for lane in lanes:
+            if len(self._lanes) < CAPACITY:
+                self._lanes[lane] = None
+        if self._lanes:
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._tell()
+
+    async def _tell(self) -> None:
+        lanes, self._lanes = self._lanes, {}
+        if not lanes:
+            return
+        try:
+            async with self._database.connection() as connection:
+                await store.hint(connection, write(lanes), alone=True)
+        except (StoreUnavailable, asyncpg.PostgresError) as error:
+            log.warning("hint.lost", lanes=len(lanes), error=str(error))

@@ -1,0 +1,61 @@
+"""Hints between processes over NOTIFY: short texts that say where to look. The table is the truth.
+
+- `w:<application>.<endpoint>,…` lanes that have new work
+- `e:<endpoint>` an endpoint changed
+- `s:` there is work in more lanes than fit into a hint: look at all
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+MAX_BYTES: Final = 7900  # PostgreSQL takes fewer than 8000
+_LANES: Final = MAX_BYTES // 66
+MAX_HINTS: Final = 20
+EVERYTHING: Final = "s:"
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """These lanes, as (application id, endpoint id), have new work."""
+
+    lanes: tuple[tuple[UUID, UUID], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """The endpoint was edited, disabled, enabled or deleted."""
+
+    endpoint_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class LookEverywhere:
+    """More lanes have work than a hint can name."""
+
+
+Hint = Work | Changed | LookEverywhere
+
+
+def write(lanes: Iterable[tuple[UUID, UUID]]) -> list[str]:
+    """The hints for lanes with new work."""
+    named = [f"{app_id.hex}.{endpoint_id.hex}" for app_id, endpoint_id in lanes]
+    if len(named) > _LANES * MAX_HINTS:
+        return [EVERYTHING]
+    return ["w:" + ",".join(named[i : i + _LANES]) for i in range(0, len(named), _LANES)]
+
+
+def read(text: str) -> Hint:
+    """The hint of a notification; one that cannot be read means: look everywhere."""
+    try:
+        if text.startswith("w:"):
+            pairs = (pair.split(".") for pair in text[2:].split(","))
+            return Work(tuple((UUID(hex=app_id), UUID(hex=endpoint_id)) for app_id, endpoint_id in pairs))
+        if text.startswith("e:"):
+            return Changed(UUID(hex=text[2:]))
+    except ValueError:
+        pass
+    return LookEverywhere()

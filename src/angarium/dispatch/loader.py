@@ -1,0 +1,87 @@
+"""Load, coalesced: what many lanes want to know goes into one question to the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from angarium.clock import Clock, datetime_at
+from angarium.core.errors import StoreUnavailable
+from angarium.store import load as store
+from angarium.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+MAX_LANES: Final = 200
+MAX_ROWS: Final = 2000  # a question brings at most about this many payloads
+_PAUSE: Final = 0.5
+
+
+class Loader:
+    """Collects wishes and answers them in batches through the callbacks."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        configured: Callable[[list[tuple[UUID, UUID]], list[store.Config]], None],
+        loaded: Callable[[list[store.Wanted], list[store.Loaded], dict[UUID, float]], None],
+        failed: Callable[[list[store.Wanted]], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._configured = configured
+        self._loaded = loaded
+        self._failed = failed
+        self._configs: dict[UUID, UUID] = {}  # endpoint id -> application id
+        self._loads: dict[UUID, store.Wanted] = {}
+        self._wake = asyncio.Event()
+        self._retry = asyncio.Event()
+
+    def want_config(self, app_id: UUID, endpoint_id: UUID) -> None:
+        self._configs[endpoint_id] = app_id
+        self._wake.set()
+
+    def want(self, wanted: store.Wanted) -> None:
+        self._loads[wanted.endpoint_id] = wanted
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Answer until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._configs or self._loads:
+                lanes, loads = self._take()
+                try:
+                    async with self._database.connection() as connection:
+                        if lanes:
+                            self._configured(lanes, await store.configs(connection, lanes))
+                        if loads:
+                            now = datetime_at(self._clock.now())
+                            self._loaded(loads, *await store.load(connection, loads, now))
+                except (StoreUnavailable, asyncpg.PostgresError) as error:
+                    log.warning("load.failed", lanes=len(lanes) + len(loads), error=str(error))
+                    for app_id, endpoint_id in lanes:
+                        self._configs.setdefault(endpoint_id, app_id)
+                    await self._clock.wait(self._retry, self._clock.now() + _PAUSE)
+                    self._failed(loads)
+
+    def _take(self) -> tuple[list[tuple[UUID, UUID]], list[store.Wanted]]:
+        lanes = [(app_id, endpoint_id) for endpoint_id, app_id in self._configs.items()][:MAX_LANES]
+        for _, endpoint_id in lanes:
+            del self._configs[endpoint_id]
+        loads: list[store.Wanted] = []
+        rows = 0
+        for wanted in list(self._loads.values()):
+            if len(loads) >= MAX_LANES or (loads and rows + wanted.room > MAX_ROWS):
+                break
+            loads.append(self._loads.pop(wanted.endpoint_id))
+            rows += wanted.room
+        return lanes, loads

@@ -1,0 +1,60 @@
+"""The lookout reads, now and then and whenever asked, which lanes of our shards owe something and when."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Final
+
+import asyncpg
+import structlog
+
+from angarium.clock import Clock
+from angarium.core.errors import StoreUnavailable
+from angarium.store import load as store
+from angarium.store.database import Database
+from angarium.store.load import LaneRef
+
+log = structlog.get_logger(__name__)
+
+EVERY: Final = 15.0  # seconds
+
+
+class Lookout:
+    """Finds what a lost hint would have told."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        owned: Callable[[], Collection[int]],
+        seen: Callable[[list[LaneRef]], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._owned = owned
+        self._seen = seen
+        self._asked = asyncio.Event()
+
+    def look(self) -> None:
+        """Look soon."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await self._clock.wait(self._asked, self._clock.now() + EVERY)
+            self._asked.clear()
+            shards = list(self._owned())
+            if not shards:
+                continue
+            try:
+                async with self._database.connection() as connection:
+                    lanes = await store.lanes_of(connection, shards)
+            except (StoreUnavailable, asyncpg.PostgresError) as error:
+                log.warning("look.failed", error=str(error))
+                self._asked.set()
+                await asyncio.sleep(0.5)
+                continue
+            self._seen(lanes)

@@ -1,0 +1,133 @@
+"""Which shards this dispatcher owns, and the hints that reach it.
+
+One dedicated connection holds the advisory locks and listens. When it is lost, so are all shards, at
+once; another is opened and shares are taken anew. Dispatchers aim at equal shares: one that joins takes
+what is free, and one that has too many drains some and lets go of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Iterable
+from typing import Any, Final, Protocol
+
+import asyncpg
+import structlog
+
+from angarium.core.errors import StoreUnavailable
+from angarium.dispatch.hint import Hint, read
+from angarium.store import shard as store
+from angarium.store.database import LOST, Database
+
+log = structlog.get_logger(__name__)
+
+LOOK: Final = 1.0  # seconds between looks at who else is there
+_RECONNECT: Final = 0.5
+
+
+class Lanes(Protocol):
+    """What ownership tells the dispatcher."""
+
+    def gained(self, shards: Iterable[int]) -> None: ...
+
+    def lost(self, shards: Iterable[int]) -> None: ...
+
+    def drain(self, shards: Iterable[int]) -> Awaitable[None]: ...
+
+    def hinted(self, hint: Hint) -> None: ...
+
+
+class Ownership:
+    """Takes, balances and gives shards until stopped."""
+
+    def __init__(self, database: Database, lanes: Lanes, chance: random.Random) -> None:
+        self._database = database
+        self._lanes = lanes
+        self._chance = chance
+        self._owned: set[int] = set()
+        self._stop = asyncio.Event()
+        self._lost = asyncio.Event()
+        self.settled = asyncio.Event()  # a first share was taken
+
+    async def run(self) -> None:
+        """Until `stop`; a lost connection is replaced."""
+        while not self._stop.is_set():
+            try:
+                connection = await self._database.dedicated(**store.SESSION)
+            except StoreUnavailable as error:
+                log.warning("shards.unavailable", error=error.detail)
+                await self._pause(_RECONNECT)
+                continue
+            self._lost.clear()
+            connection.add_termination_listener(self._on_lost)
+            try:
+                await connection.add_listener(store.CHANNEL, self._on_hint)
+                await store.join(connection)
+                await self._hold(connection)
+            except (*LOST, asyncpg.PostgresError) as error:
+                log.warning("shards.lost", shards=len(self._owned), error=str(error))
+            finally:
+                self._give_up()
+                await self._close(connection)
+
+    def stop(self) -> None:
+        """Let go of everything; the caller has drained the lanes."""
+        self._stop.set()
+        self._lost.set()
+
+    async def _hold(self, connection: Any) -> None:
+        while not self._stop.is_set() and not self._lost.is_set():
+            members = max(1, await store.members(connection))
+            share = -(-store.SHARDS // members)
+            if len(self._owned) < share:
+                free = [shard for shard in range(store.SHARDS) if shard not in self._owned]
+                # in another order each, so that those who come together do not take turns at failing
+                self._chance.shuffle(free)
+                await self._take(connection, free, share - len(self._owned))
+            elif len(self._owned) > share:
+                await self._give(connection, sorted(self._owned)[share:])
+            self.settled.set()
+            await self._pause(LOOK)
+
+    async def _take(self, connection: Any, free: list[int], room: int) -> None:
+        while free and room > 0:
+            some, free = free[:room], free[room:]
+            taken = await store.take(connection, some)
+            if taken:
+                self._owned.update(taken)
+                room -= len(taken)
+                log.info("shards.taken", shards=len(taken), owned=len(self._owned))
+                self._lanes.gained(taken)
+
+    async def _give(self, connection: Any, shards: list[int]) -> None:
+        await self._lanes.drain(shards)
+        self._lanes.lost(shards)
+        self._owned.difference_update(shards)
+        await store.give(connection, shards)
+        log.info("shards.given", shards=len(shards), owned=len(self._owned))
+
+    def _give_up(self) -> None:
+        owned, self._owned = self._owned, set()
+        self._lanes.lost(owned)
+
+    def _on_lost(self, _: Any) -> None:
+        self._lost.set()
+        self._give_up()
+
+    def _on_hint(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+        self._lanes.hinted(read(payload))
+
+    async def _pause(self, seconds: float) -> None:
+        event = self._stop if self._lost.is_set() else self._lost
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            return
+
+    async def _close(self, connection: Any) -> None:
+        try:
+            await connection.close(timeout=2)
+        except LOST:
+            connection.terminate()

@@ -1,0 +1,153 @@
+"""Settle, coalesced: outcomes gather while one transaction is being written and go in the next.
+
+If the database is away, outcomes wait here, the lanes take no new work once `full`, and nothing is
+dropped: the same batch is tried until it is in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import StoreUnavailable
+from angarium.core.nouns import DisabledReason
+from angarium.dispatch.post import Post
+from angarium.store import background_task, delivery
+from angarium.store import settle as store
+from angarium.store.database import Database
+
+log = structlog.get_logger(__name__)
+
+MAX_BATCH: Final = 1000
+CAPACITY: Final = 5000
+CANCEL_AT_ONCE: Final = 5000  # deliveries canceled together with the disabling; the rest by a task
+_PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Disable:
+    """This endpoint gets nothing more, from the same transaction on."""
+
+    org_id: str
+    app_id: UUID
+    endpoint_id: UUID
+    reason: DisabledReason
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One attempt's settlement with what else follows from it, and the lane that waits for it."""
+
+    post: Post
+    settlement: store.Settlement
+    health: store.Health | None = None
+    disable: Disable | None = None
+
+
+class Settler:
+    """Writes outcomes; after a commit `settled` is called with the batch and what became of it, in order."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        settled: Callable[[list[Outcome], list[float | None]], None],
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._settled = settled
+        self._pending: deque[Outcome] = deque()
+        self._writing = 0
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._retry = asyncio.Event()
+
+    @property
+    def full(self) -> bool:
+        """Whether the lanes should take no new work."""
+        return len(self._pending) + self._writing >= CAPACITY
+
+    def put(self, outcome: Outcome) -> None:
+        """Take an outcome; it is settled as soon as the database takes it."""
+        self._pending.append(outcome)
+        self._empty.clear()
+        self._wake.set()
+
+    async def drained(self) -> None:
+        """Return when all outcomes are settled."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Write batches until cancelled."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._pending:
+                batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
+                self._writing = len(batch)
+                rows = {(row.endpoint_id, row.message_id): row.due_at for row in await self._write(batch)}
+                self._writing = 0
+                wanted = ((o.settlement.endpoint_id, o.settlement.message_id) for o in batch)
+                self._settled(batch, [rows.get(key) for key in wanted])
+            self._empty.set()
+
+    async def _write(self, batch: list[Outcome]) -> list[store.Settled]:
+        tries = 0
+        while True:
+            try:
+                return await self._write_once(batch)
+            except StoreUnavailable:
+                log.warning("settle.waiting", outcomes=len(batch))
+            except asyncpg.PostgresError:
+                log.exception("settle.failed", outcomes=len(batch))
+            pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
+            tries += 1
+            await self._clock.wait(self._retry, self._clock.now() + pause)
+
+    async def _write_once(self, batch: list[Outcome]) -> list[store.Settled]:
+        settlements = [outcome.settlement for outcome in batch]
+        # the last note on an endpoint is its health
+        health = {o.health.endpoint_id: o.health for o in batch if o.health is not None}
+        disables = {o.disable.endpoint_id: o.disable for o in batch if o.disable is not None}
+        if not disables:
+            async with self._database.connection() as connection:
+                return await store.settle(connection, settlements, list(health.values()))
+        async with self._database.transaction() as connection:
+            # endpoint before delivery: the order in which every transaction takes its locks
+            disabled = [one for one in disables.values() if await self._disable(connection, one)]
+            settled = await store.settle(connection, settlements, list(health.values()))
+            for one in disabled:
+                await self._cancel(connection, one)
+        return settled
+
+    async def _disable(self, connection: Any, one: Disable) -> bool:
+        now = datetime_at(self._clock.now())
+        return await store.disable_endpoint(connection, one.app_id, one.endpoint_id, one.reason, now)
+
+    async def _cancel(self, connection: Any, one: Disable) -> None:
+        now = self._clock.now()
+        count = await delivery.cancel_pending(connection, one.app_id, one.endpoint_id, None, CANCEL_AT_ONCE)
+        if count == CANCEL_AT_ONCE:
+            await background_task.create(
+                connection,
+                ids.new(now, self._entropy(8)),
+                one.org_id,
+                one.app_id,
+                background_task.CANCEL,
+                background_task.cancel_arguments(one.endpoint_id, ids.highest(now)),
+                datetime_at(now),
+            )
+        await store.hint(connection, [f"e:{one.endpoint_id.hex}"])
+        log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)

@@ -1,0 +1,62 @@
+"""Upkeep: background tasks are taken further, and what has had its time is forgotten.
+
+Any process could do it; the owner of the first shard does, so that one does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import asyncpg
+import structlog
+
+from angarium.clock import Clock, datetime_at
+from angarium.core.errors import StoreUnavailable
+from angarium.store import idempotency, message
+from angarium.store.database import Database
+from angarium.store.replay import run_due_tasks
+
+log = structlog.get_logger(__name__)
+
+EVERY: Final = 1.0  # seconds between looks for background tasks
+FORGET_EVERY: Final = 60.0
+SLICE: Final = 5000  # rows forgotten in one transaction
+
+
+class Upkeep:
+    """Runs while `leads` says that it is ours to do."""
+
+    def __init__(self, database: Database, clock: Clock, leads: Callable[[], bool]) -> None:
+        self._database = database
+        self._clock = clock
+        self._leads = leads
+        self._asked = asyncio.Event()
+        self._forget_at = 0.0
+
+    def look(self) -> None:
+        """There is a background task: do not wait for the next look."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._clock.wait(self._asked, self._clock.now() + EVERY)
+            self._asked.clear()
+            if not self._leads():
+                continue
+            try:
+                await run_due_tasks(self._database, self._clock)
+                if self._clock.now() >= self._forget_at:
+                    await self._forget()
+                    self._forget_at = self._clock.now() + FORGET_EVERY
+            except (StoreUnavailable, asyncpg.PostgresError) as error:
+                log.warning("upkeep.failed", error=str(error))
+
+    async def _forget(self) -> None:
+        now = datetime_at(self._clock.now())
+        async with self._database.connection() as connection:
+            while await message.forget_payloads(connection, now, SLICE) == SLICE:
+                pass
+            await idempotency.prune(connection, now, SLICE)

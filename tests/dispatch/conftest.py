@@ -1,0 +1,132 @@
+"""A dispatching world of its own for a test: real database, real intake, real dispatcher, real receivers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.clock import Clock, SystemClock, datetime_at
+from angarium.core import ids
+from angarium.core.address import AddressPolicy
+from angarium.core.keyring import Keyring
+from angarium.core.nouns import Application, Endpoint, SigningKey
+from angarium.core.schedule import Schedule
+from angarium.core.signature import new_secret
+from angarium.dispatch.dispatcher import Dispatcher, Policy
+from angarium.dispatch.sender import Sender
+from angarium.service.intake import Draft, Intake
+from angarium.store import application, endpoint
+from angarium.store.database import Database
+
+ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
+LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
+QUICK = Policy(schedule=Schedule((0.05, 0.05)), timeout=5.0)
+
+
+@dataclass
+class World:
+    """One process's worth of Angarium, without the API."""
+
+    database: Database
+    clock: Clock = field(default_factory=SystemClock)
+    keyring: Keyring = field(default_factory=lambda: Keyring([b"k" * 32]))
+
+    @asynccontextmanager
+    async def dispatching(self, policy: Policy = QUICK, **parts: Any) -> AsyncIterator[Dispatcher]:
+        """A dispatcher at work."""
+        sender = Sender(
+            policy=LOOPBACK, response_limit=16384, connections=policy.in_flight_total, now=self.clock.now
+        )
+        dispatcher = Dispatcher(self.database, self.clock, os.urandom, sender, self.keyring, policy, **parts)
+        await dispatcher.start()
+        try:
+            yield dispatcher
+        finally:
+            await dispatcher.stop()
+
+    @asynccontextmanager
+    async def intake(self, hand_over: Callable[[Any], None] | None = None) -> AsyncIterator[Intake]:
+        """Intake, handing over to a dispatcher or to nobody."""
+        intake = Intake(self.database, self.clock, os.urandom, hand_over or (lambda owed: None))
+        await intake.start()
+        try:
+            yield intake
+        finally:
+            await intake.stop()
+
+    async def application(self, **fields: Any) -> Application:
+        now = datetime_at(self.clock.now())
+        made = replace(Application(self.new_id(), ORG, None, "app", None, {}, now, now), **fields)
+        async with self.database.transaction() as connection:
+            await application.create(connection, made)
+        return made
+
+    async def endpoint(self, app: Application, url: str, **fields: Any) -> Endpoint:
+        now = datetime_at(self.clock.now())
+        endpoint_id = self.new_id()
+        made = replace(
+            Endpoint(
+                id=endpoint_id, app_id=app.id, org_id=app.org_id, uid=None, url=url, description="",
+                version=1,
+                rate_limit=None, event_types=None, channels=None, metadata={}, headers={},
+                keys=(SigningKey(new_secret(os.urandom(24))),), fifo=False, shard=endpoint_id.int % 64,
+                disabled_at=None, disabled_reason=None, revision=1, created_at=now, updated_at=now,
+            ),
+            **fields,
+        )  # fmt: skip
+        async with self.database.transaction() as connection:
+            await endpoint.create(connection, made, self.keyring, os.urandom)
+        return made
+
+    def draft(self, app: Application, payload: bytes = b'{"a":1}', **fields: Any) -> Draft:
+        return replace(
+            Draft(
+                org_id=app.org_id,
+                app=ids.text(ids.APPLICATION, app.id),
+                event_type="order.filled",
+                payload=payload,
+            ),
+            **fields,
+        )
+
+    def new_id(self) -> UUID:
+        return ids.new(self.clock.now(), os.urandom(8))
+
+    async def fetch(self, query: str, *values: Any) -> list[Any]:
+        async with self.database.connection() as connection:
+            return list(await connection.fetch(query, *values))
+
+    async def states(self) -> dict[int, int]:
+        """How many deliveries are in which state."""
+        rows = await self.fetch("select state, count(*) from delivery group by state")
+        return {row[0]: row[1] for row in rows}
+
+    async def until(self, condition: Callable[[], Any], timeout: float = 20.0) -> None:
+        """Wait until the (async) condition holds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            if await condition():
+                return
+            assert time.monotonic() < deadline, "it did not come to that in time"
+            await asyncio.sleep(0.02)
+
+    async def until_states(self, wanted: dict[int, int], timeout: float = 20.0) -> None:
+        """Wait until the deliveries are in these states."""
+        deadline = time.monotonic() + timeout
+        while (states := await self.states()) != wanted:
+            assert time.monotonic() < deadline, f"states are {states}, not {wanted}"
+            await asyncio.sleep(0.02)
+
+
+@pytest.fixture
+async def world(database: Database) -> World:
+    return World(database)

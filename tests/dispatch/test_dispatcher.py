@@ -1,0 +1,101 @@
+"""The dispatcher with a real database and real receivers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from angarium.core.schedule import Schedule
+from tests.dispatch.conftest import QUICK, World
+from tests.kit.receiver import Receiver, Reply
+
+DELIVERED, PENDING, EXHAUSTED, CANCELED = 0, 1, 2, 4
+
+
+async def test_a_message_is_delivered_once_to_each_matching_endpoint(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as orders, Receiver() as transfers, world.dispatching() as dispatcher:
+        await world.endpoint(app, orders.url, event_types=("order.*",))
+        await world.endpoint(app, transfers.url, event_types=("transfer.*",))
+        async with world.intake(dispatcher.hand_over) as intake:
+            accepted = await intake.accept(world.draft(app, b'{"n": 1}'))
+        await world.until_states({DELIVERED: 1})
+        (request,) = orders.requests
+        assert request.body == b'{"n": 1}'
+        assert request.header("webhook-id") == request.header("svix-id")
+        assert not transfers.requests
+        assert accepted.message.payload == b'{"n": 1}'
+
+
+async def test_a_failed_delivery_is_tried_on_schedule_and_then_given_up(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        receiver.default = Reply(500)
+        await world.endpoint(app, receiver.url)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept(world.draft(app))
+        await world.until_states({EXHAUSTED: 1})
+        assert len(receiver.requests) == 3
+        attempts = await world.fetch("select status, status_code from attempt order by id")
+        assert [tuple(row) for row in attempts] == [(2, 500)] * 3
+
+
+async def test_a_failed_delivery_arrives_when_the_receiver_is_well_again(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        receiver.plan(Reply(500), Reply(503))
+        await world.endpoint(app, receiver.url)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept(world.draft(app))
+        await world.until_states({DELIVERED: 1})
+        assert len({request.header("webhook-id") for request in receiver.requests}) == 1
+        assert len({request.body for request in receiver.requests}) == 1
+
+
+async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver:
+        await world.endpoint(app, receiver.url)
+        async with world.intake() as intake:
+            await intake.accept_many([world.draft(app) for _ in range(300)])
+        async with world.dispatching():
+            await world.until_states({DELIVERED: 300})
+        assert len(receiver.requests) == 300
+
+
+async def test_a_gone_endpoint_is_disabled_at_once_and_what_it_is_owed_is_canceled(world: World) -> None:
+    app = await world.application()
+    policy = replace(QUICK, schedule=Schedule((60.0,)), in_flight=1)
+    async with Receiver() as receiver, world.dispatching(policy) as dispatcher:
+        receiver.plan(Reply(410))
+        gone = await world.endpoint(app, receiver.url)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept_many([world.draft(app) for _ in range(10)])
+            await world.until_states({EXHAUSTED: 1, CANCELED: 9})
+            await intake.accept(world.draft(app))
+        (row,) = await world.fetch("select disabled_reason from endpoint where id = $1", gone.id)
+        assert row["disabled_reason"] == "gone"
+        assert await world.states() == {EXHAUSTED: 1, CANCELED: 9}
+        assert len(receiver.requests) == 1
+
+
+async def test_first_in_first_out_waits_for_the_head(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        receiver.plan(Reply(200), Reply(500), Reply(500), Reply(200))
+        await world.endpoint(app, receiver.url, fifo=True)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept_many([world.draft(app, b"%d" % n) for n in range(50)])
+        await world.until_states({DELIVERED: 50})
+        bodies = [int(request.body) for request in receiver.requests]
+        assert bodies == [0, 1, 1, 1, *range(2, 50)]
+
+
+async def test_the_rate_limit_holds(world: World) -> None:
+    app = await world.application(rate_limit=20)
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        await world.endpoint(app, receiver.url)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept_many([world.draft(app) for _ in range(50)])
+        await world.until_states({DELIVERED: 50})
+        times = [request.time for request in receiver.requests]
+        assert all(later - earlier > 0.9 for earlier, later in zip(times, times[20:], strict=False))
