@@ -108,7 +108,9 @@ async def _application(services: ServicesOf, caller: AnyCaller, app_id: AppRef) 
     return await application_of(services, caller, app_id)
 
 
-async def _application_of_organization(services: ServicesOf, caller: OrgCaller, app_id: AppRef) -> Application:
+async def _application_of_organization(
+    services: ServicesOf, caller: OrgCaller, app_id: AppRef
+) -> Application:
     return await application_of(services, caller, app_id)
 
 

@@ -24,9 +24,7 @@ from angarium.core.errors import Fault, Invalid
 class Wire(BaseModel):
     """A body: camelCase outside, unknown fields ignored."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, extra="ignore", use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", use_attribute_docstrings=True)
 
     def given(self, field: str) -> bool:
         """Whether the caller sent the field at all (null counts)."""
@@ -73,7 +71,9 @@ def refuse_unstorable(value: Any) -> None:
         elif isinstance(item, str) and not is_storable(item):
             # the place may hold the fault itself, which JSON could not carry back
             place = [part if isinstance(part, int) or is_storable(part) else "?" for part in loc]
-            _refuse("Text must not contain NUL characters or unpaired surrogates.", *place, kind="value_error")
+            _refuse(
+                "Text must not contain NUL characters or unpaired surrogates.", *place, kind="value_error"
+            )
 
 
 def is_storable(text: str) -> bool:

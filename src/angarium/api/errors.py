@@ -80,7 +80,9 @@ async def _validation(_: Request, error: Exception) -> Response:
 
 
 def _pydantic(error: Mapping[str, Any]) -> dict[str, Any]:
-    kind = {"missing": "value_error.missing", "json_invalid": "value_error.jsondecode"}.get(error["type"], "value_error")
+    kind = {"missing": "value_error.missing", "json_invalid": "value_error.jsondecode"}.get(
+        error["type"], "value_error"
+    )
     msg = str(error["msg"]).removeprefix("Value error, ")
     # the place of a union's branch is ours, not the caller's
     loc = [part if isinstance(part, int) else str(part) for part in error["loc"]]

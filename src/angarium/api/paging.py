@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, TypeVar
-from uuid import UUID
 
 from fastapi import Depends, Query
 
@@ -76,7 +75,9 @@ class Order(StrEnum):
     DESCENDING = "descending"
 
 
-def page(rows: Sequence[T], paging: Paging[Any], id_of: Callable[[T], str], wire: Callable[[T], Any]) -> dict[str, Any]:
+def page(
+    rows: Sequence[T], paging: Paging[Any], id_of: Callable[[T], str], wire: Callable[[T], Any]
+) -> dict[str, Any]:
     """The body of a list. `rows`: up to `paging.rows` rows in the direction of reading."""
     more = len(rows) > paging.limit
     kept = list(rows[: paging.limit])

@@ -72,7 +72,9 @@ class Applications:
                 return await store.create(connection, self._new(org_id, draft)), True
             return await self._replace(connection, found, draft), False
 
-    async def update(self, org_id: str, ref: str, change: Callable[[ApplicationDraft], ApplicationDraft]) -> Application:
+    async def update(
+        self, org_id: str, ref: str, change: Callable[[ApplicationDraft], ApplicationDraft]
+    ) -> Application:
         """Change what `change` changes. Raises NotFound, or Conflict when the uid is taken."""
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, ref)

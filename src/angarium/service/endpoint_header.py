@@ -24,10 +24,32 @@ SENSITIVE: Final = frozenset(
 )
 # set by us, by the connection, or by what stands between us and the receiver
 _FORBIDDEN: Final = frozenset(
-    """age cache-control clear-site-data connection content-encoding content-language content-length
-    content-location content-type expect expires host keep-alive pragma proxy-authenticate
-    proxy-authorization proxy-connection te trailer trailers transfer-encoding upgrade user-agent
-    warning""".split()
+    {
+        "age",
+        "cache-control",
+        "clear-site-data",
+        "connection",
+        "content-encoding",
+        "content-language",
+        "content-length",
+        "content-location",
+        "content-type",
+        "expect",
+        "expires",
+        "host",
+        "keep-alive",
+        "pragma",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "trailers",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "warning",
+    }
 )
 _FORBIDDEN_PREFIXES: Final = (
     "svix-",

@@ -35,7 +35,9 @@ def made(entropy: Callable[[int], bytes], *, like: SigningKey | None = None) -> 
     return SigningKey(PRIVATE + base64.b64encode(seed + public).decode("ascii"))
 
 
-def rotated(keys: Sequence[SigningKey], new: SigningKey, *, now: float, grace: float) -> tuple[SigningKey, ...]:
+def rotated(
+    keys: Sequence[SigningKey], new: SigningKey, *, now: float, grace: float
+) -> tuple[SigningKey, ...]:
     """The keys after a rotation, current first; the one it replaces signs for `grace` more seconds.
 
     Expired keys are forgotten. Raises BadRequest when too many old ones are still in use.

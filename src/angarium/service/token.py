@@ -120,7 +120,9 @@ class Tokens:
 
     def _sign(self, claims: dict[str, Any], lifetime: float) -> str:
         if self._key.signing is None:
-            raise BadRequest("This server can verify tokens but has no key to make them.", code="no_signing_key")
+            raise BadRequest(
+                "This server can verify tokens but has no key to make them.", code="no_signing_key"
+            )
         now = int(self._clock.now())
         claims |= {"iss": "angarium", "iat": now, "nbf": now, "exp": now + int(lifetime)}
         claims["jti"] = self._entropy(12).hex()  # two tokens of one second differ, so one can be logged out

@@ -47,9 +47,7 @@ async def find(connection: Any, org_id: str, name: str) -> EventType | None:
 
 async def create(connection: Any, event_type: EventType) -> EventType:
     """Make it, or bring an archived one back. Raises Conflict when the name is in use."""
-    row = await queries.event_type_insert(
-        connection, **_values(event_type), created_at=event_type.created_at
-    )
+    row = await queries.event_type_insert(connection, **_values(event_type), created_at=event_type.created_at)
     if row is None:
         raise Conflict("An event type with that name already exists.", code="event_type_exists")
     return _event_type(row)

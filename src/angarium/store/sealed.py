@@ -28,7 +28,9 @@ def open_keys(keyring: Keyring, endpoint_id: UUID, sealed: bytes) -> tuple[Signi
     return tuple(SigningKey(secret, expires_at) for secret, expires_at in _READ_KEYS.decode(plain))
 
 
-def seal_headers(keyring: Keyring, endpoint_id: UUID, headers: Mapping[str, str], nonce: bytes) -> bytes | None:
+def seal_headers(
+    keyring: Keyring, endpoint_id: UUID, headers: Mapping[str, str], nonce: bytes
+) -> bytes | None:
     """None when there are none."""
     if not headers:
         return None

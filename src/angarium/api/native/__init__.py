@@ -1,1 +1,1 @@
-"""The native API under `/api/v1`, one module per noun, wire-compatible with Svix's server and SDKs v1 and v2."""
+"""The native API under `/api/v1`, one module per noun, as Svix's server and SDKs v1 and v2 have it."""

@@ -160,9 +160,7 @@ async def list_endpoints(
 ) -> Response:
     """The application's endpoints, newest first unless ordered otherwise."""
     ascending = paging.ascending(order is Order.ASCENDING)
-    rows = await services.endpoint.page(
-        application.id, paging.cursor, ascending=ascending, limit=paging.rows
-    )
+    rows = await services.endpoint.page(application.id, paging.cursor, ascending=ascending, limit=paging.rows)
     return JSONResponse(page(rows, paging, public_id, wire))
 
 

@@ -1,8 +1,7 @@
-"""What an endpoint did and shall do: statistics, an example, recovery."""
+"""What an endpoint did and can be made to do: statistics, an example."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Any
 
 import msgspec
@@ -10,14 +9,15 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, Field
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf, requires
+from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf
 from angarium.api.body import Wire, WireRoute
-from angarium.api.field import EventTypeName, wire_time
+from angarium.api.field import EventTypeName
+from angarium.api.listing import json_response
+from angarium.api.native.message_out import message_out
 from angarium.core import ids
 from angarium.core.errors import BadRequest, NotFound
 from angarium.service.intake import Draft
 from angarium.service.services import Services
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
 
@@ -35,18 +35,6 @@ class EndpointStatsOut(Wire):
 class EventExampleIn(Wire):
     event_type: EventTypeName
     example_index: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 0
-
-
-class RecoverIn(Wire):
-    since: AwareDatetime
-    until: AwareDatetime | None = None
-
-
-class RecoverOut(Wire):
-    id: str
-    status: str
-    task: str
-    updated_at: datetime
 
 
 @router.get(
@@ -83,8 +71,6 @@ async def send_example(
     application: OrgAppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EventExampleIn
 ) -> Response:
     """Send the example of an event type's schema to this endpoint alone."""
-    from angarium.api.native.message import wire as wire_message
-
     endpoint = await services.endpoint.find(application.id, endpoint_id)
     payload = await _example(services, application.org_id, body)
     draft = Draft(
@@ -95,7 +81,7 @@ async def send_example(
         endpoint_id=endpoint.id,
     )
     accepted = await services.intake.accept(draft)
-    return JSONResponse(wire_message(accepted.message), 202)
+    return json_response(message_out(accepted.message, with_content=True), 202)
 
 
 async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any:
@@ -115,28 +101,3 @@ async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any
             f"Version 1 of the schema of {body.event_type} has no such example.", code="invalid_scheme"
         )
     return examples[body.example_index]
-
-
-@router.post(
-    "/app/{app_id}/endpoint/{endpoint_id}/recover",
-    operation_id="v1.endpoint.recover",
-    status_code=202,
-    response_model=RecoverOut,
-    dependencies=[requires(Capability.CREATE_ATTEMPTS)],
-)
-async def recover(
-    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: RecoverIn
-) -> Response:
-    """Send again everything that failed since then, in the background."""
-    task = await services.replay.recover(
-        application.org_id, application.id, endpoint_id, body.since, body.until
-    )
-    return JSONResponse(
-        {
-            "id": ids.text(ids.TASK, task.id),
-            "status": str(task.status),
-            "task": task.kind,
-            "updatedAt": wire_time(task.updated_at),
-        },
-        202,
-    )

@@ -140,9 +140,7 @@ async def list_event_types(
     return JSONResponse(page(rows, paging, _iterator, lambda row: wire(row, with_content=with_content)))
 
 
-@router.post(
-    "/event-type", operation_id="v1.event-type.create", status_code=201, response_model=EventTypeOut
-)
+@router.post("/event-type", operation_id="v1.event-type.create", status_code=201, response_model=EventTypeOut)
 async def create_event_type(caller: OrgCaller, services: ServicesOf, body: EventTypeIn) -> Response:
     """Make an event type, or bring an archived one back."""
     return JSONResponse(wire(await services.event_type.create(caller.org_id, body.name, body.draft())), 201)

@@ -1,0 +1,173 @@
+"""The API described: `openapi.json`, and `/docs` made of it on the server, without scripts or other hosts."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from functools import cache
+from html import escape
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from angarium.api.static import asset
+
+METHODS: Final = ("get", "post", "put", "patch", "delete")
+CSP: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+_ERROR: Final[dict[str, Any]] = {
+    "title": "Error",
+    "type": "object",
+    "required": ["code", "detail"],
+    "properties": {"code": {"type": "string"}, "detail": {"type": "string"}},
+}
+_ERRORS: Final = {
+    "400": "The request cannot be carried out as it stands",
+    "401": "The token is missing or not valid",
+    "403": "The token does not allow this",
+    "404": "There is no such thing, or it is not the token's to see",
+    "409": "It conflicts with what exists",
+    "413": "The body is too large",
+    "503": "More work than the server can take, or no database; try again after Retry-After",
+}
+
+
+def install(app: FastAPI, path: str) -> None:
+    """Serve the description at `path`, the page at `/docs`, and send `/` there."""
+
+    @cache
+    def text() -> str:
+        return json.dumps(described(app), ensure_ascii=False, separators=(",", ":"))
+
+    @cache
+    def page() -> str:
+        return "".join(_page(described(app), path))
+
+    async def openapi_json(_: Request) -> Response:
+        return Response(text(), media_type="application/json")
+
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(page(), headers={"content-security-policy": CSP})
+
+    async def style(_: Request) -> Response:
+        return asset("style.css", "text/css")
+
+    async def root(_: Request) -> Response:
+        return RedirectResponse("/docs", 307)
+
+    app.add_route(path, openapi_json, methods=["GET"])
+    app.add_route("/docs", docs, methods=["GET"])
+    app.add_route("/style.css", style, methods=["GET"])
+    app.add_route("/", root, methods=["GET"])
+
+
+def described(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document, with the errors that every operation can answer with."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        summary=app.summary,
+        routes=app.routes,
+        servers=app.servers or [{"url": "/"}],
+    )
+    document["components"]["schemas"]["Error"] = _ERROR
+    content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    for _, _, operation in _operations(document):
+        if "security" not in operation:
+            continue
+        for status, words in _ERRORS.items():
+            operation["responses"].setdefault(status, {"description": words, "content": content})
+    return document
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    for path, item in document["paths"].items():
+        for method in METHODS:
+            if method in item:
+                yield method, path, item[method]
+
+
+def _page(document: dict[str, Any], path: str) -> Iterator[str]:
+    title = escape(document["info"]["title"])
+    yield f"<!doctype html><html lang=en><meta charset=utf-8><title>{title} API</title>"
+    yield '<meta name=viewport content="width=device-width"><link rel=stylesheet href="/style.css">'
+    yield f"<main><h1>{title} API <small>{escape(document['info']['version'])}</small></h1>"
+    yield "<p>Every request carries <code>Authorization: Bearer …</code>. "
+    yield f'<a href="{path}">OpenAPI document</a>'
+    groups: dict[str, list[tuple[str, str, dict[str, Any]]]] = {}
+    for found in _operations(document):
+        groups.setdefault((found[2].get("tags") or ["Other"])[0], []).append(found)
+    for tag, operations in groups.items():
+        yield f"<h2>{escape(tag)}</h2>"
+        for method, place, operation in operations:
+            yield from _operation(document, method, place, operation)
+    yield "</main></html>"
+
+
+def _operation(document: dict[str, Any], method: str, place: str, operation: dict[str, Any]) -> Iterator[str]:
+    words = operation.get("description") or operation.get("summary", "")
+    yield f"<details><summary><b>{method.upper()}</b> <code>{escape(place)}</code> "
+    yield f"<span>{escape(words)}</span></summary>"
+    parameters = [
+        (p["name"], p["in"], p["schema"], p.get("required", False), p.get("description", ""))
+        for p in operation.get("parameters", [])
+    ]
+    yield from _table(document, "Parameters", parameters)
+    schema = _json_schema(document, operation.get("requestBody", {}))
+    yield from _table(document, "Body", _fields(schema, "body"))
+    for status, response in operation["responses"].items():
+        yield f"<p><b>{escape(status)}</b> {escape(response.get('description', ''))}</p>"
+        if status.startswith("2"):
+            schema = _json_schema(document, response)
+            yield from _table(document, "", _fields(schema, ""))
+    yield "</details>"
+
+
+def _fields(schema: dict[str, Any], where: str) -> list[tuple[str, str, Any, bool, str]]:
+    required = schema.get("required", ())
+    properties = schema.get("properties", {}).items()
+    return [(name, where, one, name in required, one.get("description", "")) for name, one in properties]
+
+
+def _table(
+    document: dict[str, Any], caption: str, fields: list[tuple[str, str, Any, bool, str]]
+) -> Iterator[str]:
+    if not fields:
+        return
+    yield f"<table><caption>{caption}</caption>" if caption else "<table>"
+    for name, where, schema, required, words in fields:
+        note = f"{where}, required" if required and where else where
+        kind = _kind(document, schema)
+        yield f"<tr><th><code>{escape(name)}</code><td>{escape(kind)}<td>{note}<td>{escape(words)}"
+    yield "</table>"
+
+
+def _json_schema(document: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    return _resolved(document, part.get("content", {}).get("application/json", {}).get("schema", {}))
+
+
+def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    name = schema.get("$ref", "").rpartition("/")[2]
+    found: dict[str, Any] = document["components"]["schemas"].get(name, schema)
+    return found
+
+
+def _kind(document: dict[str, Any], schema: dict[str, Any]) -> str:
+    """A type in a few words."""
+    if "$ref" in schema:
+        resolved = _resolved(document, schema)
+        return (
+            " | ".join(map(str, resolved["enum"]))
+            if "enum" in resolved
+            else schema["$ref"].rpartition("/")[2]
+        )
+    if "anyOf" in schema:
+        return " or ".join(_kind(document, one) for one in schema["anyOf"])
+    if schema.get("type") == "array":
+        return f"list of {_kind(document, schema.get('items', {}))}"
+    if isinstance(schema.get("additionalProperties"), dict):
+        return f"map to {_kind(document, schema['additionalProperties'])}"
+    return str(schema.get("format") or schema.get("type") or "anything")
