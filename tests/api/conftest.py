@@ -1,0 +1,175 @@
+"""The real application over a real database, driven over HTTP messages without a socket.
+
+`api` speaks for a fresh organization; `api.as_application(id)` for one application of it, and
+`new_organization()` for a stranger.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from angarium.api.app import create_app
+from angarium.clock import SystemClock
+from angarium.core.address import AddressPolicy
+from angarium.core.ids import ORGANIZATION, parse, text
+from angarium.core.ids import new as new_id
+from angarium.core.keyring import Keyring
+from angarium.service.application import Applications
+from angarium.service.attempt import Attempts
+from angarium.service.background_task import BackgroundTasks
+from angarium.service.endpoint import Endpoints
+from angarium.service.event_type import EventTypes
+from angarium.service.idempotency import Idempotency
+from angarium.service.intake import Intake
+from angarium.service.message import Messages
+from angarium.service.replay import Replay
+from angarium.service.services import Services
+from angarium.service.token import TokenKey, Tokens
+from angarium.store.accept import Owed
+from angarium.store.database import Database
+
+JWT_SECRET = "a secret for tests, of 32 bytes or more"
+
+
+class MovingClock(SystemClock):
+    """The host's time and how far a test has moved it ahead."""
+
+    ahead = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead
+
+
+@dataclass
+class Backend:
+    """What stands behind the API in a test. `owed` is what intake handed over."""
+
+    services: Services
+    app: FastAPI
+    clock: MovingClock
+    owed: list[Owed] = field(default_factory=list)
+
+
+class Api:
+    """A client with one token. Bodies are JSON; every call checks the status."""
+
+    def __init__(self, client: httpx.AsyncClient, services: Services, org_id: str, token: str) -> None:
+        self.client = client
+        self.services = services
+        self.org_id = org_id
+        self.token = token
+
+    def as_application(self, app_id: str, **claims: Any) -> Api:
+        """The same client with an application token."""
+        uuid = parse("app_", app_id)
+        assert uuid is not None
+        token = self.services.token.for_application(self.org_id, uuid, **claims)
+        return Api(self.client, self.services, self.org_id, token)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, status: int = 200, headers: Any = None, **query: Any
+    ) -> Any:
+        """Call below `/api/v1`; gives the JSON answer, or None for an empty one."""
+        answer = await self.client.request(
+            method,
+            f"/api/v1{path}",
+            json=body,
+            params=query,
+            headers={"authorization": f"Bearer {self.token}", **(headers or {})},
+        )
+        assert answer.status_code == status, f"{method} {path}: {answer.status_code} {answer.text}"
+        if not answer.content:
+            return None
+        assert answer.headers["content-type"] == "application/json"
+        return answer.json()
+
+    async def get(self, path: str, *, status: int = 200, **query: Any) -> Any:
+        return await self.call("GET", path, status=status, **query)
+
+    async def post(self, path: str, body: Any = None, *, status: int = 201, **more: Any) -> Any:
+        return await self.call("POST", path, body, status=status, **more)
+
+    async def put(self, path: str, body: Any, *, status: int = 200) -> Any:
+        return await self.call("PUT", path, body, status=status)
+
+    async def patch(self, path: str, body: Any, *, status: int = 200) -> Any:
+        return await self.call("PATCH", path, body, status=status)
+
+    async def delete(self, path: str, *, status: int = 204, **query: Any) -> None:
+        await self.call("DELETE", path, status=status, **query)
+
+    async def application(self, name: str = "An application", **more: Any) -> str:
+        """A new application; gives its id."""
+        made = await self.post("/app", {"name": name, **more})
+        return str(made["id"])
+
+    async def endpoint(self, app_id: str, url: str = "http://localhost:9/hook", **more: Any) -> str:
+        """A new endpoint; gives its id."""
+        made = await self.post(f"/app/{app_id}/endpoint", {"url": url, **more})
+        return str(made["id"])
+
+    async def event_type(self, name: str, **more: Any) -> None:
+        await self.post("/event-type", {"name": name, "description": "For a test.", **more})
+
+
+@pytest.fixture
+async def backend(database: Database) -> AsyncIterator[Backend]:
+    clock = MovingClock()
+    owed: list[Owed] = []
+
+    def hand_over(deliveries: Sequence[Owed]) -> None:
+        owed.extend(deliveries)
+
+    keyring = Keyring([b"k" * 32])
+    policy = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
+    intake = Intake(database, clock, os.urandom, hand_over)
+    services = Services(
+        clock=clock,
+        database=database,
+        token=Tokens(database, clock, os.urandom, TokenKey.of(JWT_SECRET)),
+        application=Applications(database, clock, os.urandom),
+        event_type=EventTypes(database, clock),
+        endpoint=Endpoints(database, clock, os.urandom, keyring, policy=policy, https_only=False),
+        idempotency=Idempotency(database, clock, os.urandom, keyring),
+        intake=intake,
+        message=Messages(database, clock),
+        attempt=Attempts(database, clock),
+        replay=Replay(database, clock, os.urandom),
+        background_task=BackgroundTasks(database),
+    )
+    await intake.start()
+    try:
+        yield Backend(services, create_app(services, base_url="https://hooks.example.com"), clock, owed)
+    finally:
+        await intake.stop()
+
+
+@pytest.fixture
+async def client(backend: Backend) -> AsyncIterator[httpx.AsyncClient]:
+    """Speaks to the application; an unexpected error is a 500, as outside."""
+    transport = httpx.ASGITransport(backend.app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://angarium.test") as client:
+        yield client
+
+
+@pytest.fixture
+def new_organization(backend: Backend, client: httpx.AsyncClient) -> Callable[[], Api]:
+    def make() -> Api:
+        org_id = text(ORGANIZATION, new_id(backend.clock.now(), os.urandom(8)))
+        token = backend.services.token.for_organization(org_id)
+        return Api(client, backend.services, org_id, token)
+
+    return make
+
+
+@pytest.fixture
+def api(new_organization: Callable[[], Api]) -> Api:
+    return new_organization()
