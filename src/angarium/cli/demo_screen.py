@@ -45,7 +45,7 @@ class Screen:
 
     def say(self, words: str) -> None:
         """One step of the story."""
-        self._console.print(f"[dim]{self._clock()}[/dim] {words}", highlight=False)
+        self._console.print(f"[dim]{self._clock()}[/dim] {words}", highlight=False, soft_wrap=True)
 
     def add(self, row: Row) -> None:
         self._rows.append(row)
@@ -72,10 +72,9 @@ class Screen:
         return f"{time.monotonic() - self._started:6.2f} s"
 
     def _picture(self) -> Group:
-        table = Table("message", "event type", "endpoint", "attempts", "signature", "state", expand=False)
+        table = Table("message", "endpoint", "attempts", "signature", "state", expand=False)
         for row in self._rows:
             table.add_row(
-                Text(row.message_id[:12] + "…", style="dim"),
                 row.event_type,
                 row.endpoint,
                 _answers(row),

@@ -190,6 +190,7 @@ def _summary(console: Console, story: _Story) -> bool:
         f"\n{len(EVENT_TYPES)} messages, {len(rows)} deliveries: {len(delivered)} delivered after "
         f"{len(arrivals)} attempts; {verified} of {len(arrivals)} signatures verified.",
         highlight=False,
+        soft_wrap=True,
     )
     for row in rows:
         if row not in delivered:
