@@ -1,0 +1,265 @@
+"""Lanes in virtual time against a model of the table, with random arrivals, faults, delays and lost hints.
+
+One run is one seed: a lane, a table of deliveries and a queue of events. Whatever happens, every delivery
+ends, none is in flight twice, no limit is exceeded, the order is kept and nothing starves.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from uuid import UUID
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
+from angarium.core.lifecycle import Move, advance
+from angarium.core.nouns import State
+from angarium.core.outcome import Judgement, Verdict
+from angarium.core.schedule import Schedule
+
+LOOK_EVERY = 15.0
+END = 200_000.0  # virtual seconds by which everything must have ended
+
+
+@dataclass(slots=True)
+class Row:
+    """A delivery in the model of the table."""
+
+    id: UUID
+    seq: int
+    due_at: float | None
+    state: State = State.PENDING
+    failures: int = 0
+
+
+class Simulation:
+    """The dispatcher around one lane, in virtual time."""
+
+    def __init__(
+        self, seed: int, limits: Limits, messages: int, *, trouble: float, table_trouble: float
+    ) -> None:
+        self.random = random.Random(seed)
+        self.limits = limits
+        self.trouble = trouble
+        self.table_trouble = table_trouble
+        self.now = 1000.0
+        self.lane = Lane(limits, owned_since=0.0)
+        self.rows: dict[UUID, Row] = {}
+        self.schedule = Schedule((1.0, 5.0, 60.0), 0.1)
+        self.events: list[tuple[float, int, Callable[[], None]]] = []
+        self.ticket = count()
+        self.flying: set[UUID] = set()
+        self.sent: deque[float] = deque()
+        self.sent_at_once = 0
+        self.ended: list[UUID] = []
+        self.attempts: dict[UUID, int] = {}
+        self.waiting_until = float("inf")
+        at = self.now
+        for seq in range(messages):
+            at += self.random.choice([0.0, 0.0, 0.001, 0.1, 2.0])
+            self.at(at, self.accept(seq))
+        self.at(self.now + LOOK_EVERY, self.look)
+
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (when, next(self.ticket), what))
+
+    def accept(self, seq: int) -> Callable[[], None]:
+        def accepted() -> None:
+            row = Row(UUID(int=seq + 1), seq, self.now)
+            self.rows[row.id] = row
+            if self.random.random() < 0.2:
+                return  # the hint was lost
+            if self.limits.fifo or self.random.random() < 0.3:
+                self.lane.hint(self.now)
+            else:
+                self.lane.arrive(self.held(row), self.now)
+
+        return accepted
+
+    def held(self, row: Row) -> Held:
+        assert row.due_at is not None
+        return Held(row.id, row.due_at, row.state, row.failures, None, b"x" * 10)
+
+    def look(self) -> None:
+        due = [row.due_at for row in self.rows.values() if row.due_at is not None]
+        if due:
+            self.lane.hint(min(due))
+        self.at(self.now + LOOK_EVERY, self.look)
+
+    def run(self) -> None:
+        while self.now < END and (self.unfinished() or self.events):
+            self.take_turns()
+            if not self.unfinished() and len(self.rows) and self.no_more_arrivals():
+                break
+            self.now, _, what = heapq.heappop(self.events)
+            what()
+        assert not self.unfinished(), "something was lost or starved"
+
+    def no_more_arrivals(self) -> bool:
+        return all(what in (self.look, self.wake) for _, _, what in self.events)
+
+    def unfinished(self) -> bool:
+        return any(row.due_at is not None for row in self.rows.values())
+
+    def wake(self) -> None:
+        self.waiting_until = float("inf")
+
+    def take_turns(self) -> None:
+        while True:
+            match self.lane.turn(self.now):
+                case Send(held):
+                    self.send(held)
+                case Load(count=asked):
+                    self.load(asked)
+                case Wait(until):
+                    assert until > self.now
+                    if until < self.waiting_until:
+                        self.waiting_until = until
+                        self.at(until, self.wake)
+                    return
+                case None:
+                    return
+
+    def send(self, held: Held) -> None:
+        row = self.rows[held.message_id]
+        assert held.message_id not in self.flying, "in flight twice"
+        assert row.due_at is not None, "sent although nothing is owed"
+        assert row.due_at <= self.now, "sent before it was due"
+        assert held.failures == row.failures, "sent from an outdated load"
+        self.flying.add(held.message_id)
+        assert len(self.flying) <= self.limits.in_flight
+        if self.limits.rate:
+            self.sent.append(self.now)
+            while self.sent[0] <= self.now - 1.0:
+                self.sent.popleft()
+            assert len(self.sent) <= self.limits.rate, "rate limit exceeded"
+        if self.limits.fifo:
+            ahead = [r for r in self.rows.values() if r.seq < row.seq and r.id not in self.ended]
+            assert not ahead, "overtaken"
+        self.attempts[row.id] = self.attempts.get(row.id, 0) + 1
+        self.at(self.now + self.random.choice([0.001, 0.01, 0.3, 15.0]), lambda: self.answer(held))
+
+    def answer(self, held: Held) -> None:
+        self.flying.discard(held.message_id)
+        failed = self.random.random() < self.trouble
+        overload = failed and self.random.random() < 0.7
+        pause = self.random.choice([None, 0.5, 3.0]) if overload else None
+        if failed and self.random.random() < 0.05:
+            self.lane.dropped(held.message_id, self.now, 5.0)
+            return
+        judgement = Judgement(Verdict.RETRY if failed else Verdict.DELIVERED, overload, pause)
+        following = advance(
+            state=held.state, manual=False, failures=held.failures, judgement=judgement,
+            schedule=self.schedule, now=self.now, chance=self.random.random(),
+        )  # fmt: skip
+        self.lane.answered(
+            held.message_id, delivered=not failed, overload=overload, pause=pause, now=self.now
+        )
+        if following.move is not Move.RETRY:
+            self.ended.append(held.message_id)
+        delay = self.random.choice([0.0, 0.002, 1.0 if self.random.random() < self.table_trouble else 0.0])
+        self.at(self.now + delay, lambda: self.settle(held.message_id, following.move, following.due))
+
+    def settle(self, message_id: UUID, move: Move, due: float | None) -> None:
+        row = self.rows[message_id]
+        row.due_at = due
+        if move is Move.RETRY:
+            row.failures += 1
+        else:
+            row.state = State.DELIVERED if move is Move.DELIVER else State.EXHAUSTED
+        # the commit and the news of it are apart: a load may read in between
+        self.at(
+            self.now + self.random.choice([0.0, 0.001]), lambda: self.lane.settled(message_id, row.due_at)
+        )
+
+    def load(self, asked: int) -> None:
+        delay = self.random.choice([0.0, 0.003, 0.5])
+        if self.random.random() < self.table_trouble:
+            self.at(self.now + delay, self.lane.load_failed)
+            return
+        owed = sorted(
+            (row for row in self.rows.values() if row.due_at is not None),
+            key=lambda row: row.seq if self.limits.fifo else (row.due_at or 0.0),
+        )
+        if self.limits.fifo:
+            rows, later = owed[:asked], None
+        else:
+            rows = [row for row in owed if (row.due_at or 0.0) <= self.now][:asked]
+            later = next((row.due_at for row in owed if (row.due_at or 0.0) > self.now), None)
+        snapshot = [self.held(row) for row in rows]
+        self.at(self.now + delay, lambda: self.lane.loaded(snapshot, later, asked))
+
+
+lane_limits = st.builds(
+    Limits,
+    in_flight=st.integers(1, 8),
+    window=st.integers(1, 12),
+    rate=st.none() | st.integers(1, 20),
+    fifo=st.booleans(),
+)
+
+
+@given(
+    seed=st.integers(0, 2**32),
+    limits=lane_limits,
+    messages=st.integers(1, 60),
+    trouble=st.sampled_from([0.0, 0.1, 0.5, 0.95]),
+    table_trouble=st.sampled_from([0.0, 0.3]),
+)
+@settings(max_examples=400, deadline=None)
+def test_nothing_is_lost_overtaken_or_starved(
+    seed: int, limits: Limits, messages: int, trouble: float, table_trouble: float
+) -> None:
+    simulation = Simulation(seed, limits, messages, trouble=trouble, table_trouble=table_trouble)
+    simulation.run()
+    assert len(simulation.rows) == messages
+    assert all(row.state is not State.PENDING for row in simulation.rows.values())
+    if trouble == 0.0:
+        assert set(simulation.attempts.values()) == {1}
+
+
+def test_memory_stays_within_the_window() -> None:
+    lane = Lane(Limits(in_flight=1, window=5), owned_since=0.0)
+    taken = [
+        lane.arrive(Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b"payload"), 1.0) for n in range(1000)
+    ]
+    assert taken.count(True) == 5
+    assert lane.size == 5 * len(b"payload")
+
+
+def test_a_dead_endpoint_is_probed_rather_than_hammered() -> None:
+    """A thousand deliveries that fail at once cost a probe now and then, not a thousand requests."""
+    now = 0.0
+    lane = Lane(Limits(in_flight=64, window=2000), owned_since=0.0)
+    for n in range(1000):
+        lane.arrive(Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b""), now)
+    sent = 0
+    while now < 60.0:
+        match lane.turn(now):
+            case Send(held):
+                sent += 1
+                lane.answered(held.message_id, delivered=False, overload=True, pause=None, now=now)
+            case Wait(until):
+                now = until
+            case _:
+                now += 1.0
+    assert 10 < sent < 30
+
+
+@pytest.mark.parametrize("pause", [3.0, 120.0])
+def test_a_receiver_that_asks_for_a_pause_gets_it(pause: float) -> None:
+    lane = Lane(Limits(in_flight=4, window=10), owned_since=0.0)
+    for n in range(3):
+        lane.arrive(Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b""), 0.0)
+    first = lane.turn(0.0)
+    assert isinstance(first, Send)
+    lane.answered(first.held.message_id, delivered=False, overload=True, pause=pause, now=0.0)
+    assert lane.turn(0.0) == Wait(pause)
+    assert isinstance(lane.turn(pause), Send)
