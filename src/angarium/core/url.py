@@ -80,9 +80,10 @@ def literal_address(host: str) -> IPv4Address | IPv6Address | None:
 
     Raises ValueError for a host that looks like an address and is none.
     """
-    if host.startswith("[") and host.endswith("]"):
+    bracketed = host.startswith("[") and host.endswith("]")
+    if bracketed:
         host = host[1:-1]
-    if ":" in host:
+    if bracketed or ":" in host:
         if "%" in host:
             raise ValueError("an IPv6 address in a URL must not have a zone")
         try:

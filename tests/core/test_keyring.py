@@ -1,0 +1,102 @@
+"""Sealing: what comes back, what does not, and what is said then."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angarium.core.errors import SettingsError
+from angarium.core.keyring import Keyring, SealError
+
+OLD, NEW = b"o" * 32, b"n" * 32
+NONCE = b"123456789012"
+
+
+@given(st.binary(), st.binary(min_size=12, max_size=12), st.binary(), st.binary(min_size=32, max_size=32))
+def test_what_is_sealed_opens_again(plain: bytes, nonce: bytes, context: bytes, key: bytes) -> None:
+    ring = Keyring([key])
+    sealed = ring.seal(plain, nonce, context)
+    assert ring.open(sealed, context) == plain
+    assert len(sealed) == 4 + 12 + len(plain) + 16
+
+
+@given(st.data())
+def test_a_changed_bit_does_not_open(data: st.DataObject) -> None:
+    ring = Keyring([NEW])
+    sealed = bytearray(ring.seal(b"whsec_secret", NONCE, b"ep_1"))
+    place = data.draw(st.integers(0, len(sealed) - 1))
+    sealed[place] ^= 1 << data.draw(st.integers(0, 7))
+    with pytest.raises(SealError):
+        ring.open(bytes(sealed), b"ep_1")
+
+
+def test_a_value_moved_to_another_row_does_not_open() -> None:
+    ring = Keyring([NEW])
+    with pytest.raises(SealError, match="moved from another row"):
+        ring.open(ring.seal(b"x", NONCE, b"ep_1"), b"ep_2")
+
+
+def test_rotation_opens_old_values_and_seals_new_ones() -> None:
+    sealed = Keyring([OLD]).seal(b"x", NONCE, b"c")
+    ring = Keyring([NEW, OLD])
+    assert ring.open(sealed, b"c") == b"x"
+    assert not ring.is_current(sealed)
+    assert ring.is_current(ring.seal(b"x", NONCE, b"c"))
+
+
+def test_a_missing_key_is_named_and_the_cure_too() -> None:
+    sealed = Keyring([OLD]).seal(b"x", NONCE, b"c")
+    with pytest.raises(SealError, match="ANGARIUM_SECRET_KEY") as caught:
+        Keyring([NEW]).open(sealed, b"c")
+    assert sealed[:4].hex() in str(caught.value)
+
+
+@pytest.mark.parametrize("sealed", [b"", b"abc", b"x" * 31])
+def test_a_cut_value_is_said_to_be_cut(sealed: bytes) -> None:
+    with pytest.raises(SealError, match="too short"):
+        Keyring([NEW]).open(sealed, b"")
+
+
+@given(st.binary(max_size=80), st.binary(max_size=20))
+def test_foreign_bytes_never_raise_anything_else(sealed: bytes, context: bytes) -> None:
+    with pytest.raises(SealError):
+        Keyring([NEW, OLD]).open(sealed, context)
+
+
+def test_keys_are_read_as_base64_or_hex() -> None:
+    text = f" {base64.b64encode(NEW).decode()} , {OLD.hex()},"
+    ring = Keyring.parse(text)
+    assert ring.open(Keyring([OLD]).seal(b"x", NONCE, b""), b"") == b"x"
+    assert ring.is_current(Keyring([NEW]).seal(b"x", NONCE, b""))
+    url_safe = base64.urlsafe_b64encode(b"\xff" * 32).decode().rstrip("=")
+    assert Keyring.parse(url_safe).is_current(Keyring([b"\xff" * 32]).seal(b"", NONCE, b""))
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "at least one"),
+        ("  ,", "at least one"),
+        ("zz!!", "number 1 is neither"),
+        ("AAAA", "holds 3 bytes"),
+        (f"{OLD.hex()},é", "number 2"),
+        ("g" * 64, "number 1"),
+    ],
+)
+def test_bad_keys_are_told_without_showing_them(text: str, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        Keyring.parse(text)
+
+
+def test_a_keyring_does_not_show_its_keys() -> None:
+    assert OLD.hex() not in repr(Keyring([OLD]))
+
+
+def test_wrong_sizes_are_refused() -> None:
+    with pytest.raises(SettingsError, match="32 bytes"):
+        Keyring([b"short"])
+    with pytest.raises(ValueError, match="12 bytes"):
+        Keyring([OLD]).seal(b"", b"short", b"")

@@ -1,0 +1,256 @@
+"""Endpoint URLs: the one form, and what is refused."""
+
+from __future__ import annotations
+
+from ipaddress import ip_network
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+from yarl import URL
+
+from angarium.core.address import AddressPolicy
+from angarium.core.url import MAX_URL, check_url, literal_address, split_credentials
+
+CLOSED = AddressPolicy()
+
+
+def check(url: str, *, https_only: bool = False, policy: AddressPolicy = CLOSED) -> str:
+    return check_url(url, https_only=https_only, policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("given_url", "stored"),
+    [
+        ("http://example.com", "http://example.com/"),
+        ("https://example.com/", "https://example.com/"),
+        ("HTTPS://EXAMPLE.com/Path?Q=A", "https://example.com/Path?Q=A"),
+        ("http://example.com:80/a", "http://example.com/a"),
+        ("https://example.com:443", "https://example.com/"),
+        ("https://example.com:80", "https://example.com:80/"),
+        ("https://example.com:0443/x", "https://example.com/x"),
+        ("http://example.com:/", "http://example.com/"),
+        ("http://example.com?x=1", "http://example.com/?x=1"),
+        ("http://example.com?", "http://example.com/?"),
+        ("http://example.com#part", "http://example.com/#part"),
+        ("http://example.com/a/./b/../c", "http://example.com/a/c"),
+        ("http://example.com/../../x", "http://example.com/x"),
+        ("http://example.com/a/..", "http://example.com/"),
+        ("http://example.com/a/%2E%2e/b", "http://example.com/b"),
+        ("http://example.com//a//", "http://example.com//a//"),
+        ("http://example.com/ä?ö=ü", "http://example.com/%C3%A4?%C3%B6=%C3%BC"),
+        ("http://example.com/a%20b%2Fc", "http://example.com/a%20b%2Fc"),
+        ("http://example.com/{id}?q={x}", "http://example.com/%7Bid%7D?q={x}"),
+        ("http://example.com/?q='\"<>", "http://example.com/?q=%27%22%3C%3E"),
+        ("http://example.com.", "http://example.com/"),
+        ("http://münchen.de/", "http://xn--mnchen-3ya.de/"),
+        ("http://EXAMPLE。com/", "http://example.com/"),
+        ("http://faß.de/", "http://xn--fa-hia.de/"),
+        ("http://sub_domain.example.com/", "http://sub_domain.example.com/"),
+        ("http://user:pass@example.com", "http://user:pass@example.com/"),
+        ("http://us%40er:pä@example.com", "http://us%40er:p%C3%A4@example.com/"),
+        ("http://@example.com/", "http://example.com/"),
+        ("http://8.8.8.8", "http://8.8.8.8/"),
+        ("http://134744072", "http://8.8.8.8/"),
+        ("http://0x8.0x8.0x808", "http://8.8.8.8/"),
+        ("http://010.8.8.8.", "http://8.8.8.8/"),
+        ("http://[2606:4700:0:0::1111]:8080/x", "http://[2606:4700::1111]:8080/x"),
+        ("http://intranet/", "http://intranet/"),
+    ],
+)
+def test_the_one_form(given_url: str, stored: str) -> None:
+    assert check(given_url) == stored
+    assert check(stored) == stored
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("", "empty"),
+        ("example.com", "start with"),
+        ("//example.com", "start with"),
+        ("ftp://example.com", "start with"),
+        ("file:///etc/passwd", "start with"),
+        ("javascript:alert(1)", "start with"),
+        ("http:example.com", "start with"),
+        ("http:/example.com", "start with"),
+        ("http://", "no host"),
+        ("http:///path", "no host"),
+        ("http://:80/", "no host"),
+        ("http://user@/", "no host"),
+        (" http://example.com", "spaces"),
+        ("http://example.com/a b", "spaces"),
+        ("http://exam\tple.com", "spaces"),
+        ("http://example.com/\r\nx: y", "spaces"),
+        ("http://example.com/\x00", "spaces"),
+        ("http://example.com/\x7f", "spaces"),
+        ("http://example.com/\u00a0", "spaces"),
+        ("http://example.com/\u202e", "spaces"),
+        ("http://example.com/\ud800", "spaces"),
+        ("http://good.example\\@evil.example/", "backslash"),
+        ("http://a@b@example.com/", "more than one @"),
+        ("http://example.com:0/", "port"),
+        ("http://example.com:65536/", "port"),
+        ("http://example.com:99999999999999/", "port"),
+        ("http://example.com:8o/", "port"),
+        ("http://example.com:-1/", "port"),
+        ("http://example.com:80:80/", "port"),
+        ("http://example.com:٨٠/", "port"),
+        ("http://ex%61mple.com/", "domain name"),
+        ("http://exa mple.com/", "spaces"),
+        ("http://a..b/", "domain name"),
+        ("http://.example.com/", "domain name"),
+        ("http://-a.example/", "domain name"),
+        ("http://" + "a" * 64 + ".example/", "domain name"),
+        ("http://" + "a." * 130 + "example/", "domain name"),
+        ("http://exa<mple.com/", "domain name"),
+        ("http://[::1/", "brackets"),
+        ("http://[::1]x/", "brackets"),
+        ("http://[1.2.3.4]/", "domain name|IPv6|IPv4"),
+        ("http://[fe80::1%25eth0]/", "zone"),
+        ("http://[gg::1]/", "IPv6"),
+        ("http://1.2.3.4.5/", "valid one"),
+        ("http://1.2.3.256/", "valid one"),
+        ("http://256.1.1.1/", "valid one"),
+        ("http://4294967296/", "valid one"),
+        ("http://09.1.1.1/", "valid one"),
+        ("http://example.1/", "valid one"),
+        ("http://1.2..4/", "valid one"),
+        ("http://\u2603\u2603\u0301\u0e33.example/", "domain name"),
+        ("http://example.com/" + "a" * MAX_URL, "longer"),
+        ("http://example.com/" + "ä" * 1000, "longer"),
+    ],
+)
+def test_what_is_refused_and_why(url: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check(url)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "127.1",
+        "2130706433",
+        "0x7f000001",
+        "0X7F.1",
+        "017700000001",
+        "0177.0.0.01",
+        "127.0.0.1.",
+        "0",
+        "0.0.0.0",
+        "10.0.0.1",
+        "167772161",
+        "0xa9fea9fe",
+        "169.254.169.254",
+        "192.168.0.1",
+        "172.16.1",
+        "[::1]",
+        "[::]",
+        "[::ffff:10.0.0.1]",
+        "[::ffff:a00:1]",
+        "[64:ff9b::a00:1]",
+        "[2002:a00:1::]",
+        "[2001:0:1::]",
+        "[fe80::5efe:10.0.0.1]",
+        "[2606:4700::5efe:a00:1]",
+        "[::10.0.0.1]",
+        "[fc00::1]",
+        "[ff02::1]",
+        "\uff11\uff12\uff17.0.0.1",
+        "127。0。0。1",
+        "①②⑦.0.0.1",
+        "localhost",
+        "LOCALHOST.",
+        "a.b.localhost",
+    ],
+)
+def test_forbidden_literals_are_refused_in_every_disguise(host: str) -> None:
+    for url in (f"http://{host}/", f"https://user:pass@{host}:8443/x"):
+        with pytest.raises(ValueError, match="ANGARIUM_ALLOWED_SUBNETS"):
+            check(url)
+
+
+def test_allowed_subnets_allow() -> None:
+    policy = AddressPolicy([ip_network("127.0.0.0/8")])
+    assert check("http://127.1:9000", policy=policy) == "http://127.0.0.1:9000/"
+    assert check("http://localhost:9000", policy=policy) == "http://localhost:9000/"
+    with pytest.raises(ValueError, match="not public"):
+        check("http://[::1]/", policy=policy)
+
+
+def test_https_only() -> None:
+    assert check("https://example.com", https_only=True) == "https://example.com/"
+    with pytest.raises(ValueError, match="https://"):
+        check("http://example.com", https_only=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "bare", "authorization"),
+    [
+        ("http://h/x@y", "http://h/x@y", None),
+        ("http://u:p@h:1/x?y#z", "http://h:1/x?y#z", "Basic dTpw"),
+        ("http://u@h/", "http://h/", "Basic dTo="),
+        ("http://u:a%3Ab%40@h/", "http://h/", "Basic dTphOmJA"),
+        ("http://u:p@h/u:p@h", "http://h/u:p@h", "Basic dTpw"),
+    ],
+)
+def test_credentials_are_split_off(url: str, bare: str, authorization: str | None) -> None:
+    assert split_credentials(url) == (bare, authorization)
+
+
+_hosts = st.one_of(
+    st.sampled_from(
+        [
+            "example.com",
+            "a.b",
+            "8.8.8.8",
+            "[2606:4700::1]",
+            "xn--mnchen-3ya.de",
+            "127.1",
+            "0x7f.1",
+            "localhost",
+        ]
+    ),
+    st.text(st.characters(), max_size=12),
+    st.text("0123456789abcdefxX.:[]%", max_size=14),
+)
+
+
+@given(
+    st.sampled_from(["http://", "https://", "HTTP://", "http:", ""]),
+    _hosts,
+    st.text(st.characters(), max_size=30),
+)
+@example("http://", "\u00ad", "/")
+def test_any_text_is_refused_in_words_or_becomes_a_stable_ascii_url(
+    scheme: str, host: str, rest: str
+) -> None:
+    try:
+        stored = check(scheme + host + rest)
+    except UnicodeError:
+        raise
+    except ValueError:
+        return
+    assert stored.isascii()
+    assert stored.isprintable()
+    assert " " not in stored
+    assert check(stored) == stored
+    # The HTTP client reads the same host out of it, and it is not a forbidden address.
+    bare, _ = split_credentials(stored)
+    parsed = URL(bare, encoded=True)
+    assert parsed.raw_host
+    literal = literal_address(parsed.raw_host)
+    assert literal is None or CLOSED.refusal(literal) is None
+
+
+@given(st.text("0123456789abcdefx.", min_size=1, max_size=16))
+def test_hosts_of_digits_mean_what_the_system_means(host: str) -> None:
+    import socket
+
+    try:
+        meant = socket.inet_ntoa(socket.inet_aton(host))
+    except OSError:
+        return
+    assume(not host.endswith("."))
+    assert str(literal_address(host)) == meant
