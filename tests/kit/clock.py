@@ -1,0 +1,39 @@
+"""A clock that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class ManualClock:
+    """Virtual time: stands still until `advance_to`; a wait ends at its time or with its event."""
+
+    def __init__(self, now: float = 1_800_000_000.0) -> None:
+        self._now = now
+        self._moved = asyncio.Condition()
+
+    def now(self) -> float:
+        return self._now
+
+    async def wait(self, event: asyncio.Event, until: float) -> None:
+        if event.is_set() or until <= self._now:
+            return
+        waiting = asyncio.create_task(event.wait())
+        moving = asyncio.create_task(self._reached(until))
+        try:
+            await asyncio.wait([waiting, moving], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (waiting, moving):
+                task.cancel()
+            await asyncio.gather(waiting, moving, return_exceptions=True)
+
+    async def advance_to(self, at: float) -> None:
+        """It is now `at`; whoever waited for it goes on."""
+        assert at >= self._now, "time does not run backwards"
+        async with self._moved:
+            self._now = at
+            self._moved.notify_all()
+
+    async def _reached(self, until: float) -> None:
+        async with self._moved:
+            await self._moved.wait_for(lambda: until <= self._now)
