@@ -144,7 +144,7 @@ async def forgive(connection: Any, endpoint: Endpoint) -> None:
 async def set_order(connection: Any, endpoint: Endpoint) -> None:
     """Give the deliveries that are still owed the order of the endpoint."""
     await queries.endpoint_set_order(
-        connection, app_id=endpoint.app_id, endpoint_id=endpoint.id, fifo=endpoint.fifo
+        connection, shard=endpoint.shard, app_id=endpoint.app_id, id=endpoint.id, fifo=endpoint.fifo
     )
 
 

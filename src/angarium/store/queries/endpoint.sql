@@ -72,7 +72,7 @@ delete from endpoint_health where app_id = :app_id and endpoint_id = :id;
 -- name: endpoint_set_order!
 -- Switch what is owed to the endpoint to another order.
 update delivery set fifo = :fifo
-where app_id = :app_id and endpoint_id = :id and state = 1 and fifo <> :fifo;
+where shard = :shard and app_id = :app_id and endpoint_id = :id and due_at is not null and fifo <> :fifo;
 
 -- name: endpoint_stats^
 -- Attempts made in a span of ids by their result, and deliveries that still wait or were canceled.

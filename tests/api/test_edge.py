@@ -1,0 +1,279 @@
+"""What holds for every route: errors, bodies, slashes, CORS, idempotency, documents, health."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from svix.api import (
+    ApplicationIn,
+    EndpointHeadersIn,
+    EndpointIn,
+    EndpointListOptions,
+    EndpointPatch,
+    EndpointSecretRotateIn,
+    EventTypeIn,
+    SvixAsync,
+    SvixOptions,
+)
+
+from tests.api.conftest import Api, Backend
+
+
+async def send(api: Api, method: str, path: str, content: bytes, **headers: str) -> httpx.Response:
+    every = {"authorization": f"Bearer {api.token}", **headers}
+    return await api.client.request(method, f"/api/v1{path}", content=content, headers=every)
+
+
+async def test_unknown_routes_answer_in_json(client: httpx.AsyncClient) -> None:
+    for path in ("/nothing", "/api/v1/nothing", "/api/v1/app/a/nothing", "//", "/api/v1"):
+        answer = await client.get(path)
+        assert answer.status_code == 404, path
+        assert answer.json()["code"] == "not_found"
+    answer = await client.delete("/api/v1/app")
+    assert answer.status_code == 405
+    assert answer.json() == {"code": "method_not_allowed", "detail": "Method Not Allowed"}
+
+
+async def test_one_trailing_slash_is_tolerated(api: Api) -> None:
+    app = await api.application(uid="slash")
+    assert (await api.get("/app/slash/"))["id"] == app
+    await api.post("/app/", {"name": "A"})
+    await api.get("/app/slash/endpoint/")
+    await api.get("/app/slash//", status=404)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{",
+        b"",
+        b"   ",
+        b'{"name": NaN}',
+        b'{"name": Infinity}',
+        b"\xff\xfe",
+        b'{"name": "\x01"}',
+        b'{"name": "a\\u0000b"}',
+        b'{"name": "\\ud800"}',
+        b'{"name": "\\uDC00\\uD800"}',
+        b'{"name": "a", "metadata": {"a\\u0000": "b"}}',
+        b'{"name": "a", "metadata": {"a": "\\u0000"}}',
+        b'{"name": "a", "x": ' + b"9" * 5000 + b"}",
+        b"[" * 100_000,
+        b'{"name": "a"} trailing',
+        b"name=a",
+    ],
+)
+async def test_a_body_that_is_not_usable_json_is_422(api: Api, content: bytes) -> None:
+    answer = await send(api, "POST", "/app", content)
+    assert answer.status_code == 422, answer.text
+    fault = answer.json()["detail"][0]
+    assert set(fault) == {"loc", "msg", "type"}
+    assert fault["loc"][0] == "body"
+
+
+async def test_a_backslash_before_u0000_is_no_nul(api: Api) -> None:
+    answer = await send(api, "POST", "/app", b'{"name": "a\\\\u0000b \\ud83d\\ude00"}')
+    assert answer.status_code == 201
+    assert answer.json()["name"] == "a\\u0000b \U0001f600"
+
+
+@pytest.mark.parametrize(
+    "content_type", ["text/plain", "application/x-www-form-urlencoded", "", "multipart/x"]
+)
+async def test_the_content_type_does_not_matter(api: Api, content_type: str) -> None:
+    answer = await send(api, "POST", "/app", b'{"name": "a"}', **{"content-type": content_type})
+    assert answer.status_code == 201
+
+
+async def test_a_strangers_body_is_not_read(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/api/v1/app", content=b"{")
+    assert answer.status_code == 401
+
+
+async def test_a_body_beyond_the_limit_is_413_declared_or_not(api: Api) -> None:
+    big = json.dumps({"name": "a", "x": "y" * (2 * 1024 * 1024)}).encode()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for start in range(0, len(big), 65536):
+            yield big[start : start + 65536]
+
+    for content in (big, chunks()):
+        answer = await api.client.post(
+            "/api/v1/app", content=content, headers={"authorization": f"Bearer {api.token}"}
+        )
+        assert answer.status_code == 413
+        assert answer.json()["code"] == "payload_too_large"
+    fits = json.dumps({"name": "a", "x": "y" * (2 * 1024 * 1024 - 100)}).encode()
+    assert (await send(api, "POST", "/app", fits)).status_code == 201
+
+
+async def test_any_origin_may_ask(api: Api) -> None:
+    preflight = await api.client.options(
+        "/api/v1/app",
+        headers={
+            "origin": "https://a.example",
+            "access-control-request-method": "POST",
+            "access-control-request-headers": "authorization,x-anything",
+        },
+    )
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == "*"
+    assert preflight.headers["access-control-allow-methods"] == "POST"
+    assert preflight.headers["access-control-allow-headers"] == "authorization,x-anything"
+    assert preflight.headers["access-control-max-age"] == "600"
+    for headers in ({"authorization": f"Bearer {api.token}"}, {}):
+        answer = await api.client.get("/api/v1/app", headers={"origin": "https://a.example", **headers})
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_the_same_key_gets_the_first_answer_whatever_the_body_says(
+    api: Api, new_organization: Callable[[], Api], backend: Backend
+) -> None:
+    key = {"idempotency-key": "k-1"}
+    first = await api.post("/app", {"name": "First"}, headers=key)
+    assert await api.post("/app", {"name": "Second"}, headers=key) == first
+    assert len((await api.get("/app"))["data"]) == 1
+    other = await api.post("/event-type", {"name": "e", "description": ""}, headers=key)
+    assert other["name"] == "e"
+    stranger = new_organization()
+    assert (await stranger.post("/app", {"name": "Theirs"}, headers=key))["name"] == "Theirs"
+    backend.clock.ahead += 12 * 3600 + 1
+    again = await api.post("/app", {"name": "Later"}, headers=key)
+    assert again["name"] == "Later"
+
+
+async def test_only_success_is_remembered(api: Api) -> None:
+    key = {"idempotency-key": "k-2"}
+    await api.post("/app", {"name": ""}, status=422, headers=key)
+    await api.post("/app", {"name": "A", "uid": "u"}, headers=key)
+    other = {"idempotency-key": "k-3"}
+    await api.post("/app", {"name": "A", "uid": "u"}, status=409, headers=other)
+    await api.delete("/app/u")
+    await api.post("/app", {"name": "A", "uid": "u"}, headers=other)
+    app = await api.application()
+    path = f"/app/{app}/endpoint/{await api.endpoint(app)}/secret"
+    for _ in range(3):
+        await api.post(f"{path}/rotate", {}, status=204, headers={"idempotency-key": "k-4"})
+
+
+async def test_of_many_at_once_with_one_key_one_is_carried_out(api: Api) -> None:
+    key = {"idempotency-key": "k-5"}
+    answers = await asyncio.gather(*[api.post("/app", {"name": f"n{i}"}, headers=key) for i in range(8)])
+    assert len({answer["id"] for answer in answers}) == 1
+    assert len((await api.get("/app"))["data"]) == 1
+
+
+async def test_a_kept_answer_is_sealed(api: Api, backend: Backend) -> None:
+    await api.post("/app", {"name": "Confidential"}, headers={"idempotency-key": "k-6"})
+    async with backend.services.database.connection() as connection:
+        kept = await connection.fetchval("select body from idempotency")
+    assert b"Confidential" not in kept
+
+
+async def test_a_key_without_a_token_is_not_kept(client: httpx.AsyncClient, backend: Backend) -> None:
+    answer = await client.post("/api/v1/app", content=b"{}", headers={"idempotency-key": "k-7"})
+    assert answer.status_code == 401
+    async with backend.services.database.connection() as connection:
+        assert await connection.fetchval("select count(*) from idempotency") == 0
+
+
+async def test_health_says_whether_the_database_answers(client: httpx.AsyncClient, backend: Backend) -> None:
+    answer = await client.get("/api/v1/health")
+    assert answer.status_code == 200
+    assert answer.json()["database"] == {"status": "ok"}
+    assert (await client.head("/api/v1/health")).status_code == 200
+    for path in ("/api/v1/health/ping", "/api/v1/health/ping/"):
+        for method in ("GET", "HEAD"):
+            answer = await client.request(method, path)
+            assert (answer.status_code, answer.content) == (204, b"")
+    await backend.services.database.close()
+    answer = await client.get("/api/v1/health")
+    assert answer.status_code == 503
+    assert answer.json()["database"] == {"status": "error"}
+
+
+async def test_without_a_database_the_answer_is_503_and_says_nothing_of_the_inside(
+    api: Api, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await backend.services.database.close()
+    answer = await api.client.get("/api/v1/app", headers={"authorization": f"Bearer {api.token}"})
+    assert answer.status_code == 503
+    assert answer.headers["retry-after"] == "1"
+    assert answer.json()["code"] == "store_unavailable"
+    assert "pool" not in answer.text
+
+
+async def test_a_bug_of_ours_is_a_500_that_says_nothing_of_the_inside(
+    api: Api, backend: Backend, database_url: str
+) -> None:
+    owner = await asyncpg.connect(database_url)
+    await owner.execute("alter table application rename to hidden")
+    await owner.close()
+    answer = await api.client.get("/api/v1/app", headers={"authorization": f"Bearer {api.token}"})
+    assert answer.status_code == 500
+    assert answer.json() == {"code": "internal_error", "detail": "Something went wrong on our side."}
+
+
+async def test_the_document_describes_every_operation(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/api/v1/openapi.json")
+    assert answer.headers["content-type"] == "application/json"
+    document = answer.json()
+    operations = [
+        operation["operationId"] for item in document["paths"].values() for operation in item.values()
+    ]
+    assert len(operations) == len(set(operations))
+    assert len(operations) >= 41
+    assert all(path.startswith("/api/v1/") for path in document["paths"])
+    assert {"throttleRate", "eventTypes", "headers"} <= set(
+        document["components"]["schemas"]["EndpointIn"]["properties"]
+    )
+
+
+async def test_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/")).headers["location"] == "/docs"
+    for path, marker in (("/docs", "/api/v1/app/{app_id}/endpoint"), ("/login", "/login/portal.js")):
+        page = await client.get(path)
+        assert page.status_code == 200
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert page.headers["content-security-policy"].startswith("default-src 'none'")
+        assert marker in page.text
+        assert "http://" not in page.text
+        assert "https://" not in page.text
+    assert "style" in (await client.get("/style.css")).headers["content-type"].replace("css", "style")
+    assert (await client.get("/login/portal.js")).status_code == 200
+
+
+async def test_svixs_sdk_manages_everything(backend: Backend, new_organization: Callable[[], Api]) -> None:
+    """Over real HTTP, because the SDK brings its own client."""
+    from tests.api.serving import serving
+
+    api = new_organization()
+    async with serving(backend.app) as url:
+        svix = SvixAsync(api.token, SvixOptions(server_url=url))
+        await _walk(svix)
+
+
+async def _walk(svix: Any) -> None:
+    app = await svix.application.create(ApplicationIn(name="SDK", uid="sdk", metadata={"a": "b"}))
+    assert (await svix.application.get("sdk")).id == app.id
+    await svix.event_type.create(EventTypeIn(name="user.created", description="", feature_flags=["f"]))
+    endpoint = await svix.endpoint.create(
+        "sdk", EndpointIn(url="http://localhost:9/", event_types=["user.created"], headers={"X-A": "1"})
+    )
+    assert endpoint.event_types == ["user.created"]
+    patched = await svix.endpoint.patch("sdk", endpoint.id, EndpointPatch(throttle_rate=3))
+    assert patched.throttle_rate == 3
+    await svix.endpoint.rotate_secret("sdk", endpoint.id, EndpointSecretRotateIn())
+    assert (await svix.endpoint.get_secret("sdk", endpoint.id)).key.startswith("whsec_")
+    await svix.endpoint.update_headers("sdk", endpoint.id, EndpointHeadersIn(headers={"X-B": "2"}))
+    assert (await svix.endpoint.get_headers("sdk", endpoint.id)).headers == {"X-B": "2"}
+    page = await svix.endpoint.list("sdk", EndpointListOptions(limit=1))
+    assert page.done
+    await svix.endpoint.delete("sdk", endpoint.id)
+    await svix.application.delete("sdk")
