@@ -9,6 +9,9 @@ STAMP := $(VENV)/.installed
 CYCLES ?= 10
 UV ?= uv
 
+# some machines forbid Python to keep its compiled files; then every start compiles everything
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup demo serve test lint check bench chaos lock clean
 
 setup: $(STAMP)

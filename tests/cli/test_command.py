@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import base64
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jwt
+import pytest
+
+from angarium import __version__
+
+SECRET = "s" * 48
+KEY = base64.b64encode(b"k" * 32).decode()
+SETTINGS = {"ANGARIUM_JWT_SECRET": SECRET, "ANGARIUM_SECRET_KEY": KEY}
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "angarium.cli.main", *arguments],
+        env=kept | variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def refusal(*arguments: str, **variables: str) -> str:
+    done = run(*arguments, **variables)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_version_is_printed() -> None:
+    assert run("version").stdout == f"{__version__}\n"
+
+
+def test_serve_refuses_to_start_without_its_secrets() -> None:
+    words = refusal("serve")
+    assert "ANGARIUM_JWT_SECRET is not set" in words
+    assert "ANGARIUM_SECRET_KEY is not set; make one with `angarium key new`" in words
+
+
+def test_an_unknown_setting_is_refused_with_a_suggestion() -> None:
+    words = refusal("serve", **SETTINGS, ANGARIUM_LOGFORMAT="json")
+    assert "ANGARIUM_LOGFORMAT is not a setting; did you mean ANGARIUM_LOG_FORMAT?" in words
+
+
+def test_serve_refuses_a_database_without_the_schema_and_says_what_to_run(empty_database_url: str) -> None:
+    words = refusal("serve", **SETTINGS, ANGARIUM_DATABASE_URL=empty_database_url)
+    assert "run `angarium migrate` first" in words
+
+
+def test_migrate_brings_a_database_up_and_a_second_time_has_nothing_to_do(empty_database_url: str) -> None:
+    assert run("migrate", ANGARIUM_DATABASE_URL=empty_database_url).stdout == "applied 0001_first\n"
+    assert run("migrate", ANGARIUM_DATABASE_URL=empty_database_url).stdout == "already at 0001_first\n"
+
+
+def test_a_database_that_does_not_answer_is_told_in_words() -> None:
+    url = "postgresql://nobody@127.0.0.1:1/nothing"
+    assert "cannot connect to the database" in refusal("migrate", ANGARIUM_DATABASE_URL=url)
+
+
+def test_a_token_for_an_organization_lasts_ten_years() -> None:
+    done = run("token", "--org", "org_abc", **SETTINGS)
+    claims = jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"])
+    assert claims["sub"] == "org_abc"
+    assert claims["exp"] - claims["iat"] == 10 * 365 * 86400
+
+
+def test_a_token_for_an_application_lasts_as_long_as_asked() -> None:
+    app = "app_0ERWOTe6y8k6RrPDkmof8rVuPlg"
+    done = run("token", "--org", "org_abc", "--app", app, "--expires", "30d", **SETTINGS)
+    claims = jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"])
+    assert (claims["sub"], claims["org"]) == (app, "org_abc")
+    assert claims["exp"] - claims["iat"] == 30 * 86400
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--org", "acme"), "--org: acme is not an organization's id"),
+        (("--org", "org_a", "--app", "app_short"), "--app: app_short is not an application's id"),
+        (("--org", "org_a", "--expires", "soon"), "--expires: 'soon' is not a duration"),
+    ],
+)
+def test_a_wrong_option_of_token_is_told(arguments: tuple[str, ...], words: str) -> None:
+    assert words in refusal("token", *arguments, **SETTINGS)
+
+
+def test_a_token_without_a_secret_or_a_data_directory_is_refused(tmp_path: Path) -> None:
+    assert "ANGARIUM_JWT_SECRET is not set" in refusal("token", "--data", str(tmp_path))
+
+
+def test_a_new_key_is_32_random_bytes() -> None:
+    one, other = run("key", "new").stdout.strip(), run("key", "new").stdout.strip()
+    assert one != other
+    assert len(base64.b64decode(one)) == 32
+
+
+def test_settings_shows_values_but_no_secrets() -> None:
+    done = run("settings", **SETTINGS, ANGARIUM_CONCURRENCY="77", COLUMNS="200")
+    assert "77" in done.stdout
+    assert SECRET not in done.stdout
+    assert KEY not in done.stdout
