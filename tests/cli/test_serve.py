@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import aiohttp.web
+import psutil
+
+KEY = base64.b64encode(b"k" * 32).decode()
+SECRET = "s" * 48
+DEADLINE = 60.0
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def environment(database_url: str, port: int) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
+    return kept | {
+        "ANGARIUM_DATABASE_URL": database_url,
+        "ANGARIUM_JWT_SECRET": SECRET,
+        "ANGARIUM_SECRET_KEY": KEY,
+        "ANGARIUM_LISTEN": f"127.0.0.1:{port}",
+        "ANGARIUM_HTTPS_ONLY": "false",
+        "ANGARIUM_ALLOWED_SUBNETS": "127.0.0.0/8",
+    }
+
+
+@asynccontextmanager
+async def serve(
+    database_url: str, *arguments: str, port: int | None = None
+) -> AsyncIterator[tuple[subprocess.Popen[bytes], str]]:
+    port = port or free_port()
+    process = subprocess.Popen(  # noqa: ASYNC220
+        [sys.executable, "-m", "angarium.cli.main", "serve", *arguments], env=environment(database_url, port)
+    )
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        await asyncio.to_thread(process.wait, DEADLINE)
+
+
+async def until(found: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + DEADLINE
+    while not found():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.05)
+
+
+async def healthy(url: str) -> None:
+    deadline = time.monotonic() + DEADLINE
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.get(f"{url}/api/v1/health/ping") as answer:
+                    assert answer.status == 204
+                    return
+            except aiohttp.ClientConnectionError:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.05)
+
+
+def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The children that serve; multiprocessing keeps one more to track resources."""
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def token() -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "angarium.cli.main", "token", "--org", "org_test"],
+        env=environment("postgresql://unused", 1),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+async def test_it_serves_and_stops_cleanly_on_sigterm(database_url: str) -> None:
+    async with serve(database_url) as (process, url):
+        await healthy(url)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, DEADLINE) == 0
+
+
+async def test_migrate_can_be_part_of_the_start(empty_database_url: str) -> None:
+    async with serve(empty_database_url, "--migrate") as (_, url):
+        await healthy(url)
+
+
+async def test_processes_share_one_socket_and_one_that_is_killed_is_replaced(database_url: str) -> None:
+    async with serve(database_url, "--processes", "2") as (process, url):
+        await healthy(url)
+        await until(lambda: len(workers(process)) == 2)
+        killed = workers(process)[0]
+        killed.kill()
+        await until(lambda: len(workers(process)) == 2 and killed not in workers(process))
+        await healthy(url)
+        left = workers(process)
+        process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(process.wait, DEADLINE) == 0
+        assert not [child for child in left if child.is_running()]
+
+
+async def test_workers_stop_when_their_parent_is_killed(database_url: str) -> None:
+    async with serve(database_url, "--processes", "2") as (process, url):
+        await healthy(url)
+        await until(lambda: len(workers(process)) == 2)
+        left = workers(process)
+        process.kill()
+        await until(lambda: all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in left))
+
+
+async def test_an_api_process_and_a_dispatch_process_deliver_together(database_url: str) -> None:
+    got: asyncio.Queue[Any] = asyncio.Queue()
+
+    async def receive(request: aiohttp.web.BaseRequest) -> aiohttp.web.Response:
+        await got.put(json.loads(await request.read()))
+        return aiohttp.web.Response()
+
+    receiver = aiohttp.web.ServerRunner(aiohttp.web.Server(receive))
+    await receiver.setup()
+    site = aiohttp.web.TCPSite(receiver, "127.0.0.1", 0)
+    await site.start()
+    target = "http://{}:{}/".format(*receiver.addresses[0][:2])
+    try:
+        async with (
+            serve(database_url, "--role", "api") as (_, url),
+            serve(database_url, "--role", "dispatch"),
+            aiohttp.ClientSession(url, headers={"authorization": f"Bearer {token()}"}) as session,
+        ):
+            await healthy(url)
+            await session.post("/api/v1/app", json={"name": "One", "uid": "one"})
+            await session.post("/api/v1/app/one/endpoint", json={"url": target})
+            sent = {"eventType": "a.b", "payload": {"n": 1}}
+            async with session.post("/api/v1/app/one/msg", json=sent) as answer:
+                assert answer.status == 202, await answer.text()
+            assert await asyncio.wait_for(got.get(), DEADLINE) == {"n": 1}
+    finally:
+        await receiver.cleanup()
