@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from angarium import build
+from angarium.core.errors import BadRequest, SettingsError
+from angarium.settings import load
+
+PRIVATE = Ed25519PrivateKey.generate()
+PRIVATE_PEM = PRIVATE.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+PUBLIC_PEM = (
+    PRIVATE.public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+
+
+def test_a_private_key_makes_tokens_that_its_public_key_verifies() -> None:
+    maker = build.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": PRIVATE_PEM}))
+    reader = build.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": PUBLIC_PEM}))
+    token = maker.for_organization("org_abc")
+    assert reader.verify(token).org_id == "org_abc"
+    assert maker.verify(maker.for_application("org_abc", UUID(int=1))).app_id == UUID(int=1)
+    with pytest.raises(BadRequest):
+        reader.for_organization("org_abc")
+
+
+@pytest.mark.parametrize("secret", ["-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----"])
+def test_a_pem_that_cannot_be_read_is_a_wrong_setting(secret: str) -> None:
+    with pytest.raises(SettingsError, match="ANGARIUM_JWT_SECRET is not a usable PEM key"):
+        build.tokens(load(overrides={"jwt_algorithm": "EdDSA", "jwt_secret": secret}))
+
+
+def test_without_a_secret_key_nothing_can_be_sealed() -> None:
+    with pytest.raises(SettingsError, match="angarium key new"):
+        build.keyring(load())
