@@ -484,6 +484,28 @@ async def test_a_dead_receiver_does_not_slow_its_neighbour(sender: Sender, recei
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
+async def test_waiting_for_a_free_connection_is_not_blamed_on_the_receiver(receiver: Receiver) -> None:
+    receiver.default = Silence()
+    async with sending() as sender:
+        busy = [asyncio.ensure_future(sender.send(post(receiver.url, timeout=30.0))) for _ in range(20)]
+        await receiver.wait_for(20)
+        answer = await sender.send(post(receiver.url, timeout=0.2))
+        failed(answer, "internal")
+        assert not judge(answer).overload
+        for task in busy:
+            task.cancel()
+        await asyncio.gather(*busy, return_exceptions=True)
+
+
+async def test_a_closed_sender_answers_too(receiver: Receiver) -> None:
+    async with sending() as sender:
+        await sender.send(post(receiver.url))
+    failed(await sender.send(post(receiver.url)), "internal")
+    async with sending() as unused:
+        pass
+    failed(await unused.send(post(receiver.url)), "internal")
+
+
 async def test_memory_of_one_answer_is_bounded() -> None:
     assert LIMIT + HEADROOM < 1_000_000
 

@@ -48,7 +48,7 @@ class AnswerTooLarge(Exception):
 class Course:
     """How far one request got; `send` reads it to say what went wrong."""
 
-    stage: str = "dns"
+    stage: str = "queue"
     protocol: JudgedProtocol | None = None
     reused: bool = False
     fresh: bool = False  # take no connection from the pool
@@ -155,6 +155,8 @@ class JudgedConnector(aiohttp.TCPConnector):
             protocol.rest()
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
+        course = COURSE.get()
+        course.stage = "dns"
         try:
             literal = literal_address(host)
         except ValueError as exc:
@@ -182,7 +184,7 @@ class JudgedConnector(aiohttp.TCPConnector):
             if refusal is None:
                 raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
             raise AddressRefused(refusal)
-        COURSE.get().stage = "connect"
+        course.stage = "connect"
         return allowed
 
     def _make_socket(self, info: Any) -> socket.socket:

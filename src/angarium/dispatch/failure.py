@@ -42,6 +42,11 @@ _STAGE: Final = {
 
 def explain_timeout(stage: str, timeout: float) -> Failure:
     """The total deadline passed before a status had arrived."""
+    if stage == "queue":
+        return "internal", (
+            f"The sender had no connection free within {timeout:g} s. This is not the receiver's fault; the "
+            "delivery is tried again."
+        )
     return "timeout", _STAGE[stage].format(timeout)
 
 

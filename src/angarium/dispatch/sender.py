@@ -62,6 +62,7 @@ class Sender:
         self._ssl_context = ssl_context
         self._now = now
         self._session: aiohttp.ClientSession | None = None
+        self._closed = False
 
     async def send(self, request: Request) -> Answer:
         """POST once. Raises nothing but CancelledError; every failure is an Answer."""
@@ -90,9 +91,9 @@ class Sender:
 
     async def close(self) -> None:
         """Close every connection. Requests still under way fail."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        self._closed = True
+        if self._session is not None:
+            await self._session.close()
         if self._resolver is not None:
             await self._resolver.close()
 
@@ -141,6 +142,8 @@ class Sender:
 
     def _open(self) -> aiohttp.ClientSession:
         # On first use, because aiohttp wants a running loop.
+        if self._closed:
+            raise RuntimeError("the sender is closed")
         if self._resolver is None:
             self._resolver = SystemResolver()
         connector = JudgedConnector(
