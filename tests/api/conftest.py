@@ -36,7 +36,7 @@ from angarium.service.token import TokenKey, Tokens
 from angarium.store.accept import Owed
 from angarium.store.database import Database
 
-JWT_SECRET = "a secret for tests, of 32 bytes or more"
+JWT_SECRET = "a secret for tests, of sixty-four bytes or more so that it fits all"
 
 
 class MovingClock(SystemClock):
@@ -75,7 +75,14 @@ class Api:
         return Api(self.client, self.services, self.org_id, token)
 
     async def call(
-        self, method: str, path: str, body: Any = None, *, status: int = 200, headers: Any = None, **query: Any
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        status: int = 200,
+        headers: Any = None,
+        **query: Any,
     ) -> Any:
         """Call below `/api/v1`; gives the JSON answer, or None for an empty one."""
         answer = await self.client.request(

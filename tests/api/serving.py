@@ -14,7 +14,7 @@ import uvicorn
 async def serving(app: Any) -> AsyncIterator[str]:
     """Serve on a free loopback port; gives the URL."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="warning", lifespan="off"))
-    server.install_signal_handlers = lambda: None  # type: ignore[method-assign,attr-defined]
+    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     running = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(10):

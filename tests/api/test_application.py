@@ -147,7 +147,7 @@ async def test_a_list_refuses_what_it_did_not_give_out(api: Api) -> None:
 
 
 async def test_fields_have_bounds(api: Api) -> None:
-    for body in (
+    wrong: list[Any] = [
         {},
         {"name": ""},
         {"name": None},
@@ -163,6 +163,7 @@ async def test_fields_have_bounds(api: Api) -> None:
         [],
         "name",
         None,
-    ):
+    ]
+    for body in wrong:
         assert (await api.post("/app", body, status=422))["detail"]
     await api.post("/app", {"name": "a", "metadata": None, "rateLimit": 65535})

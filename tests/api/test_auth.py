@@ -97,10 +97,9 @@ async def test_public_keys_verify_and_private_keys_sign(backend: Backend) -> Non
     assert tokens(public).verify(issued).org_id == "org_a"
     with pytest.raises(AngariumError, match="no key to make"):
         tokens(public).for_organization("org_a")
+    shared = token()
     with pytest.raises(NotAuthenticated):
-        # the public key must not pass for a shared secret
-        header, payload, _ = token().split(".")
-        tokens(public).verify(f"{header}.{payload}.{base64.urlsafe_b64encode(b'x' * 32).decode()}")
+        tokens(public).verify(shared)
 
 
 async def test_an_application_token_reaches_its_application_only(
@@ -115,7 +114,7 @@ async def test_an_application_token_reaches_its_application_only(
     await portal.patch(path, {"description": "x"})
     await portal.get(f"{path}/secret")
     await portal.get(f"{path}/stats")
-    await portal.post(f"{path}/secret/rotate", {}, status=204)
+    await portal.post(f"{path}/secret/rotate", {}, status=200)
     for method, place, body in (
         ("GET", "/app", None),
         ("POST", "/app", {"name": "x"}),
@@ -202,7 +201,7 @@ async def test_a_portal_link_allows_what_it_was_made_for(
         ("view", 200, "GET", path, None),
         ("view", 200, "GET", f"{path}/headers", None),
         ("secret", 200, "GET", f"{path}/secret", None),
-        ("rotate", 204, "POST", f"{path}/secret/rotate", {}),
+        ("rotate", 200 if "secret" in allowed else 204, "POST", f"{path}/secret/rotate", {}),
         ("change", 201, "POST", f"/app/{app}/endpoint", {"url": URL}),
         ("change", 200, "PUT", path, {"url": URL}),
         ("change", 200, "PATCH", path, {}),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -31,7 +32,7 @@ async def send(api: Api, method: str, path: str, content: bytes, **headers: str)
 
 
 async def test_unknown_routes_answer_in_json(client: httpx.AsyncClient) -> None:
-    for path in ("/nothing", "/api/v1/nothing", "/api/v1/app/a/nothing", "//", "/api/v1"):
+    for path in ("/nothing", "/api/v1/nothing", "/api/v1/app/a/nothing", "/api//v1/app", "/api/v1"):
         answer = await client.get(path)
         assert answer.status_code == 404, path
         assert answer.json()["code"] == "not_found"
@@ -159,7 +160,7 @@ async def test_only_success_is_remembered(api: Api) -> None:
     app = await api.application()
     path = f"/app/{app}/endpoint/{await api.endpoint(app)}/secret"
     for _ in range(3):
-        await api.post(f"{path}/rotate", {}, status=204, headers={"idempotency-key": "k-4"})
+        await api.post(f"{path}/rotate", {}, status=200, headers={"idempotency-key": "k-4"})
 
 
 async def test_of_many_at_once_with_one_key_one_is_carried_out(api: Api) -> None:
@@ -243,8 +244,8 @@ async def test_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> N
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert page.headers["content-security-policy"].startswith("default-src 'none'")
         assert marker in page.text
-        assert "http://" not in page.text
-        assert "https://" not in page.text
+        assert not re.search(r"(src|href)=.?(https?:)?//", page.text)
+        assert "url(" not in page.text
     assert "style" in (await client.get("/style.css")).headers["content-type"].replace("css", "style")
     assert (await client.get("/login/portal.js")).status_code == 200
 
@@ -271,7 +272,7 @@ async def _walk(svix: Any) -> None:
     assert patched.throttle_rate == 3
     await svix.endpoint.rotate_secret("sdk", endpoint.id, EndpointSecretRotateIn())
     assert (await svix.endpoint.get_secret("sdk", endpoint.id)).key.startswith("whsec_")
-    await svix.endpoint.update_headers("sdk", endpoint.id, EndpointHeadersIn(headers={"X-B": "2"}))
+    await svix.endpoint.set_headers("sdk", endpoint.id, EndpointHeadersIn(headers={"X-B": "2"}))
     assert (await svix.endpoint.get_headers("sdk", endpoint.id)).headers == {"X-B": "2"}
     page = await svix.endpoint.list("sdk", EndpointListOptions(limit=1))
     assert page.done

@@ -219,7 +219,7 @@ async def test_every_change_is_told_to_whoever_sends(api: Api, backend: Backend)
             api.patch(path, {"description": "d"}),
             api.put(path, {"url": URL}),
             api.put(f"{path}/headers", {"headers": {}}, status=204),
-            api.post(f"{path}/secret/rotate", {}, status=204),
+            api.post(f"{path}/secret/rotate", {}, status=200),
             api.patch(f"/app/{app}", {"rateLimit": 4}),
             api.delete(path),
         ):

@@ -110,14 +110,15 @@ async def test_a_list_is_by_name_and_walked_both_ways(api: Api) -> None:
 
 
 async def test_a_schema_must_be_a_json_schema(api: Api) -> None:
-    for schemas in (
+    wrong: list[Any] = [
         {"1": {"type": "no such type"}},
         {"1": {"minimum": "a"}},
         {"1": []},
         {"1": "text"},
         {"1": {"$schema": "http://127.0.0.1:9/mine", "type": 5}},
         [],
-    ):
+    ]
+    for schemas in wrong:
         refused = await api.post(
             "/event-type", {"name": "e", "description": "", "schemas": schemas}, status=422
         )

@@ -27,7 +27,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         path: str = scope["path"]
-        if len(path) > 1 and path.endswith("/"):
+        if path.endswith("/") and path.strip("/"):
             scope["path"] = path[:-1]
             scope["raw_path"] = scope.get("raw_path", b"").removesuffix(b"/")
         headers = dict(scope["headers"])

@@ -128,7 +128,7 @@ class Endpoints:
             await store.delete(connection, found, self._now())
             await self._cancel(connection, found)
 
-    async def rotate(self, app_id: UUID, ref: str, secret: str | None, grace: float) -> None:
+    async def rotate(self, app_id: UUID, ref: str, secret: str | None, grace: float) -> SigningKey:
         """A new current secret, given or made; the old one signs too for `grace` seconds."""
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref, lock=True)
@@ -138,6 +138,7 @@ class Endpoints:
                 new = endpoint_secret.chosen(secret, field="key")
             keys = endpoint_secret.rotated(found.keys, new, now=self._clock.now(), grace=grace)
             await self._write(connection, replace(found, keys=keys))
+        return new
 
     async def set_headers(self, app_id: UUID, ref: str, headers: Mapping[str, str]) -> None:
         """Replace all headers. Raises NotFound or Invalid."""

@@ -8,8 +8,9 @@ from fastapi import APIRouter
 from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
+from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
+from angarium.core.nouns import SigningKey
 from angarium.core.signature import public_form
 from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE
 from angarium.service.token import Capability
@@ -38,19 +39,34 @@ class EndpointSecretRotateIn(Wire):
 async def get_secret(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
     """What a receiver verifies with."""
     endpoint = await services.endpoint.find(application.id, endpoint_id)
-    return JSONResponse({"key": public_form(endpoint.keys[0].secret)}, headers={"cache-control": "no-store"})
+    return _shown(endpoint.keys[0])
 
 
 @router.post(
     "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
     operation_id="v1.endpoint.rotate-secret",
-    status_code=204,
+    response_model=EndpointSecretOut,
+    responses={204: {"description": "Rotated; the token may not see secrets"}},
     dependencies=[requires(Capability.MANAGE_SECRET)],
 )
 async def rotate_secret(
-    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointSecretRotateIn
+    application: AppOf,
+    services: ServicesOf,
+    caller: AnyCaller,
+    endpoint_id: EndpointRef,
+    body: EndpointSecretRotateIn,
 ) -> Response:
-    """Sign with a new secret, and for a while with the old one too."""
+    """Sign with a new secret, and for a while with the old one too.
+
+    Svix's documents say 204, but its Python SDK 2.9.1 reads the new secret from the answer and fails
+    without; older ones take any 2xx and ignore the body.
+    """
     grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
-    await services.endpoint.rotate(application.id, endpoint_id, body.key, grace)
-    return Response(status_code=204)
+    new = await services.endpoint.rotate(application.id, endpoint_id, body.key, grace)
+    if Capability.VIEW_SECRET not in caller.capabilities:
+        return Response(status_code=204)
+    return _shown(new)
+
+
+def _shown(key: SigningKey) -> Response:
+    return JSONResponse({"key": public_form(key.secret)}, headers={"cache-control": "no-store"})

@@ -1,4 +1,4 @@
-"""What an endpoint did and can be made to do: statistics, an example."""
+"""What an endpoint did and can be made to do: statistics, an example, recovery."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, Field
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf
+from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import EventTypeName
 from angarium.api.listing import json_response
+from angarium.api.native import message_model as model
 from angarium.api.native.message_out import message_out
+from angarium.api.native.replay import WindowIn, task_out
 from angarium.core import ids
 from angarium.core.errors import BadRequest, NotFound
 from angarium.service.intake import Draft
 from angarium.service.services import Services
+from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
 
@@ -101,3 +104,20 @@ async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any
             f"Version 1 of the schema of {body.event_type} has no such example.", code="invalid_scheme"
         )
     return examples[body.example_index]
+
+
+@router.post(
+    "/app/{app_id}/endpoint/{endpoint_id}/recover",
+    operation_id="v1.endpoint.recover",
+    status_code=202,
+    response_model=model.TaskOut,
+    dependencies=[requires(Capability.CREATE_ATTEMPTS)],
+)
+async def recover(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: WindowIn
+) -> Response:
+    """Send again everything of the window that was not delivered, in the background."""
+    task = await services.replay.recover(
+        application.org_id, application.id, endpoint_id, body.since, body.until
+    )
+    return json_response(task_out(task), 202)
