@@ -7,29 +7,36 @@ from __future__ import annotations
 
 import logging
 import sys
-from enum import StrEnum
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 import structlog
 
-
-class Event(StrEnum):
-    """Every event name there is; stable, so that alerts can be built on them."""
-
-    STARTED = "server.started"
-    STOPPING = "server.stopping"
-    STOPPED = "server.stopped"
-    PROCESS_STARTED = "process.started"
-    PROCESS_DIED = "process.died"
-    MIGRATED = "database.migrated"
-    DATABASE_AWAY = "database.away"
-    DATABASE_BACK = "database.back"
-    SHARDS_TAKEN = "shards.taken"
-    SHARDS_LOST = "shards.lost"
-    ATTEMPT = "attempt"
-    ENDPOINT_DISABLED = "endpoint.disabled"
-    REQUEST_FAILED = "request.failed"
-    PART_FAILED = "part.failed"
+EVENTS: Final = {
+    "delivery.attempted": "one attempt was made: where to, what came of it, how long it took",
+    "attempt.broken": "a fault of ours kept an attempt from being made; the lane rests and tries again",
+    "attempt.lost": "a fault of ours after an attempt was made; it will be made again",
+    "database.migrated": "the schema was brought to this release",
+    "endpoint.disabled": "an endpoint gets nothing more, and why",
+    "endpoint.sealed": "no key opens an endpoint's secrets; ANGARIUM_SECRET_KEY lacks its key",
+    "hint.lost": "another process could not be told of new work; it finds it by itself a little later",
+    "intake.failed": "messages could not be stored; their senders were told",
+    "load.failed": "deliveries could not be read; tried again",
+    "look.failed": "the round of all lanes could not be made; tried again",
+    "part.broken": "a part of the dispatcher ended by a fault of ours",
+    "process.died": "a worker process ended by itself; it is started again",
+    "process.started": "a worker process was started",
+    "server.started": "requests are answered from now on",
+    "server.stopped": "everything has been finished and closed",
+    "settle.failed": "outcomes could not be written by a fault of ours; tried again",
+    "settle.waiting": "outcomes wait for the database",
+    "shards.given": "shards were handed to another dispatcher",
+    "shards.lost": "the connection that holds the shards broke; nothing more is sent for them from here",
+    "shards.taken": "shards were taken over",
+    "shards.unavailable": "the database cannot be asked for shards; tried again",
+    "stop.unsettled": "the deadline of a stop came with outcomes not written; those attempts are made again",
+    "upkeep.failed": "upkeep could not be done; tried again",
+}
+"""Every event name there is and what it means; stable, so that alerts can be built on them."""
 
 
 def configure(log_format: Literal["console", "json"], level: str) -> None:

@@ -63,7 +63,7 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
     async with process.database(settings) as url:
         if migrate:
             applied = await schema.migrate(url)
-            telemetry.logger("serve").info(telemetry.Event.MIGRATED, applied=applied)
+            telemetry.logger("serve").info("database.migrated", applied=applied)
         else:
             await require_schema(url)
         listener = None if role is Role.DISPATCH else process.listen(settings)
@@ -72,7 +72,7 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
         else:
             _started(listener)
             await supervisor.supervise(settings, url, role.value, listener, processes, stop)
-    telemetry.logger("serve").info(telemetry.Event.STOPPED, pid=os.getpid())
+    telemetry.logger("serve").info("server.stopped", pid=os.getpid())
 
 
 async def require_schema(url: str) -> None:
@@ -93,4 +93,4 @@ def _started(listener: socket.socket | None) -> None:
     from angarium.cli import process
 
     url = None if listener is None else process.url_of(listener)
-    telemetry.logger("serve").info(telemetry.Event.STARTED, url=url, pid=os.getpid())
+    telemetry.logger("serve").info("server.started", url=url, pid=os.getpid())

@@ -52,7 +52,7 @@ async def _keep(
         )
         child.start()
         started = loop.time()
-        log.info(telemetry.Event.PROCESS_STARTED, pid=child.pid)
+        log.info("process.started", pid=child.pid)
         with _ended(child) as ended:
             await _first_of(ended, stop)
             if stop.is_set():
@@ -60,7 +60,7 @@ async def _keep(
                 return
         child.join()
         pause = FIRST_PAUSE if loop.time() - started > HEALTHY else min(pause * 2, LONGEST_PAUSE)
-        log.error(telemetry.Event.PROCESS_DIED, pid=child.pid, exit_code=child.exitcode, again_in=pause)
+        log.error("process.died", pid=child.pid, exit_code=child.exitcode, again_in=pause)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
 

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from angarium.telemetry import EVENTS
+
+SOURCE = Path(__file__).parent.parent / "src" / "angarium"
+LEVELS = {"debug", "info", "warning", "error", "exception"}
+
+
+def is_logger(node: ast.expr) -> bool:
+    """`log`, or `telemetry.logger(…)`."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        return node.func.attr == "logger"
+    return isinstance(node, ast.Name) and node.id == "log"
+
+
+def logged() -> Iterator[str]:
+    """The event name of every line that is logged anywhere."""
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr in LEVELS and is_logger(node.func.value):
+                first = node.args[0]
+                assert isinstance(first, ast.Constant), f"{path}:{node.lineno}: an event's name is a literal"
+                yield str(first.value)
+
+
+def test_every_event_that_is_logged_is_in_the_catalogue_and_the_other_way_round() -> None:
+    assert set(logged()) == set(EVENTS)
+
+
+def test_json_lines_go_to_standard_error_with_the_libraries_warnings_among_them() -> None:
+    program = """
+import logging
+from angarium import telemetry
+telemetry.configure("json", "info")
+telemetry.logger("test").info("server.started", url="http://x")
+logging.getLogger("library").warning("careful")
+logging.getLogger("library").info("chatter")
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert [line["event"] for line in lines] == ["server.started", "careful"]
+    assert lines[0]["url"] == "http://x"
+    assert lines[0]["level"] == "info"
+    assert done.stdout == ""
