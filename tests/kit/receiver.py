@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, cast
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +285,14 @@ class Receiver:
         """Stop listening and end every connection."""
         if self._server is not None:
             self._server.close()
-        for connection in list(self._alive):
+        alive = list(self._alive)
+        for connection in alive:
             connection.reset()
         for task in list(self._plays):
             task.cancel()
-        await asyncio.gather(*self._plays, return_exceptions=True)
+        await asyncio.gather(*self._plays, *(c.lost.wait() for c in alive), return_exceptions=True)
+        if self._server is not None:
+            await self._server.wait_closed()
         self._server = None
 
     def drop_idle(self) -> None:
@@ -345,8 +348,8 @@ class _Connection(asyncio.Protocol):
         self.drained.set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are none of asyncio's classes.
+        self._transport = cast("asyncio.Transport", transport)
         counts = self._receiver.connections
         counts.open += 1
         counts.total += 1
