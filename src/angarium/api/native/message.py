@@ -12,11 +12,9 @@ from angarium.api.body import WireRoute
 from angarium.api.listing import described, json_response, read_filter, read_flag, read_window
 from angarium.api.native import accept
 from angarium.api.native import message_model as model
-from angarium.api.native.message_out import message_id, message_out, wire
+from angarium.api.native.message_out import message_id, message_out
 from angarium.api.paging import Paging, page, paged
 from angarium.core import ids
-
-__all__ = ["MessageRef", "router", "wire"]
 
 router = APIRouter(route_class=WireRoute, tags=["Message"])
 router.include_router(accept.router)

@@ -40,11 +40,6 @@ def message_out(message: Message, *, with_content: bool) -> dict[str, Any]:
     return {**head_of(message), "payload": _payload(message) if with_content else HIDDEN}
 
 
-def wire(message: Message) -> dict[str, Any]:
-    """The same with the payload parsed, for routes where speed does not matter."""
-    return {**head_of(message), "payload": msgspec.json.decode(msgspec.json.encode(_payload(message)))}
-
-
 def _payload(message: Message) -> msgspec.Raw | dict[str, str]:
     if message.payload is None:
         return EXPIRED
