@@ -128,30 +128,82 @@ async def test_workers_stop_when_their_parent_is_killed(database_url: str) -> No
         await until(lambda: all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in left))
 
 
-async def test_an_api_process_and_a_dispatch_process_deliver_together(database_url: str) -> None:
+@asynccontextmanager
+async def receiver(hold: asyncio.Event | None = None) -> AsyncIterator[tuple[asyncio.Queue[Any], str]]:
+    """Queues what it gets; with `hold` it answers only once that is set."""
     got: asyncio.Queue[Any] = asyncio.Queue()
 
     async def receive(request: aiohttp.web.BaseRequest) -> aiohttp.web.Response:
         await got.put(json.loads(await request.read()))
+        if hold is not None:
+            await hold.wait()
         return aiohttp.web.Response()
 
-    receiver = aiohttp.web.ServerRunner(aiohttp.web.Server(receive))
-    await receiver.setup()
-    site = aiohttp.web.TCPSite(receiver, "127.0.0.1", 0)
-    await site.start()
-    target = "http://{}:{}/".format(*receiver.addresses[0][:2])
+    runner = aiohttp.web.ServerRunner(aiohttp.web.Server(receive))
+    await runner.setup()
     try:
+        await aiohttp.web.TCPSite(runner, "127.0.0.1", 0).start()
+        host, port = runner.addresses[0][:2]
+        yield got, f"http://{host}:{port}/"
+    finally:
+        await runner.cleanup()
+
+
+async def send(session: aiohttp.ClientSession, target: str) -> None:
+    """One message for one endpoint of a new application `one`."""
+    for path, body in (
+        ("app", {"name": "One", "uid": "one"}),
+        ("app/one/endpoint", {"url": target}),
+        ("app/one/msg", {"eventType": "a.b", "eventId": "m", "payload": {"n": 1}}),
+    ):
+        async with session.post(f"/api/v1/{path}", json=body) as answer:
+            assert answer.status in {201, 202}, await answer.text()
+
+
+async def test_an_api_process_and_a_dispatch_process_deliver_together(database_url: str) -> None:
+    async with (
+        receiver() as (got, target),
+        serve(database_url, "--role", "api") as (_, url),
+        serve(database_url, "--role", "dispatch"),
+        aiohttp.ClientSession(url, headers={"authorization": f"Bearer {token()}"}) as session,
+    ):
+        await healthy(url)
+        await send(session, target)
+        assert await asyncio.wait_for(got.get(), DEADLINE) == {"n": 1}
+
+
+async def test_a_stop_finishes_what_is_in_flight(database_url: str) -> None:
+    hold = asyncio.Event()
+    headers = {"authorization": f"Bearer {token()}"}
+    async with receiver(hold) as (got, target):
+        async with serve(database_url) as (process, url):
+            await healthy(url)
+            async with aiohttp.ClientSession(url, headers=headers) as session:
+                await send(session, target)
+            assert await asyncio.wait_for(got.get(), DEADLINE) == {"n": 1}
+            process.send_signal(signal.SIGTERM)
+            await refused(url)
+            assert process.poll() is None
+            hold.set()
+            assert await asyncio.to_thread(process.wait, DEADLINE) == 0
         async with (
-            serve(database_url, "--role", "api") as (_, url),
-            serve(database_url, "--role", "dispatch"),
-            aiohttp.ClientSession(url, headers={"authorization": f"Bearer {token()}"}) as session,
+            serve(database_url) as (_, url),
+            aiohttp.ClientSession(url, headers=headers) as session,
         ):
             await healthy(url)
-            await session.post("/api/v1/app", json={"name": "One", "uid": "one"})
-            await session.post("/api/v1/app/one/endpoint", json={"url": target})
-            sent = {"eventType": "a.b", "payload": {"n": 1}}
-            async with session.post("/api/v1/app/one/msg", json=sent) as answer:
-                assert answer.status == 202, await answer.text()
-            assert await asyncio.wait_for(got.get(), DEADLINE) == {"n": 1}
-    finally:
-        await receiver.cleanup()
+            async with session.get("/api/v1/app/one/msg/m/endpoint") as answer:
+                assert [one["status"] for one in (await answer.json())["data"]] == [0]
+        assert got.empty()
+
+
+async def refused(url: str) -> None:
+    """Until nobody listens any more."""
+    deadline = time.monotonic() + DEADLINE
+    async with aiohttp.ClientSession() as session:
+        while time.monotonic() < deadline:
+            try:
+                async with session.get(f"{url}/api/v1/health/ping"):
+                    await asyncio.sleep(0.05)
+            except aiohttp.ClientConnectionError:
+                return
+    raise AssertionError("still listening")
