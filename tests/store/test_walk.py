@@ -17,6 +17,7 @@ from angarium.store.attempt import AttemptFilter
 from angarium.store.database import Database
 from angarium.store.delivery import Target
 from angarium.store.message import Filter, Page
+from angarium.store.sql import queries
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 APP, OTHER = UUID(int=1), UUID(int=2)
@@ -115,7 +116,7 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "attempt.expunge": lambda c: attempt.expunge(c, APP, SOME_ID, SOME_ID),
     "delivery.target": lambda c: delivery.target(c, APP, uid="e3"),
     "delivery.resend": lambda c: delivery.resend(c, TARGET, SOME_ID, NOW),
-    "delivery.recover": lambda c: delivery.queries.delivery_recover(
+    "delivery.recover": lambda c: queries.delivery_recover(
         c, app_id=APP, endpoint_id=ENDPOINT, after=UUID(int=0), until=SOME_ID, now=NOW
     ),
     "delivery.recover_scan": lambda c: delivery.recover(c, TARGET, UUID(int=0), SOME_ID, NOW),
