@@ -1,4 +1,4 @@
-"""Sending again: resend, recover, replay-missing, and the background tasks that the latter two start."""
+"""Sending again: resend and replay-missing, and a look at background tasks. Recover is `endpoint_work`."""
 
 from __future__ import annotations
 
@@ -59,24 +59,6 @@ async def resend(
     """
     await services.replay.resend(application.id, msg_id, endpoint_id)
     return json_response({}, 202)
-
-
-@router.post(
-    "/app/{app_id}/endpoint/{endpoint_id}/recover",
-    operation_id="v1.endpoint.recover",
-    status_code=202,
-    response_model=model.TaskOut,
-    dependencies=_MAY_SEND,
-    tags=["Endpoint"],
-)
-async def recover(
-    services: ServicesOf, application: AppOf, endpoint_id: EndpointRef, body: WindowIn
-) -> Response:
-    """Make one attempt more for each message of the window that the endpoint lost: exhausted or canceled."""
-    task = await services.replay.recover(
-        application.org_id, application.id, endpoint_id, body.since, body.until
-    )
-    return json_response(task_out(task), 202)
 
 
 @router.post(
