@@ -165,8 +165,9 @@ class Intake:
             results = [BadRequest("The message holds something that cannot be stored.")]
         except StoreUnavailable as error:
             results = [error] * len(batch)
-        except asyncpg.PostgresError:
-            # Also a deadlock between two batches with the same new keys: both clients try again.
+        except Exception:
+            # Among them a deadlock between two batches with the same new keys: the clients try again. And
+            # whatever else it is, the requests get an answer and the writer goes on.
             log.exception("intake.failed", messages=len(batch))
             results = [StoreUnavailable()] * len(batch)
         for pending, result in zip(batch, results, strict=True):

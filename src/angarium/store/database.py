@@ -18,6 +18,7 @@ LOST: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that the server ended while it was idle
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, crashed, starting, canceled
     asyncpg.InsufficientResourcesError,  # out of connections, memory or disk
@@ -74,7 +75,11 @@ class Database:
         """
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
-                yield connection
+                try:
+                    yield connection
+                except LOST:
+                    connection.terminate()  # in an unknown state: the pool makes another
+                    raise
         except LOST as error:
             raise StoreUnavailable from error
 

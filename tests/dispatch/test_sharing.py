@@ -1,0 +1,155 @@
+"""Several dispatchers on one database: each lane has one owner, whatever comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from dataclasses import replace
+
+from angarium.core.errors import StoreUnavailable
+from angarium.dispatch.dispatcher import Dispatcher
+from angarium.store.database import Database
+from tests.dispatch.conftest import QUICK, World
+from tests.kit.receiver import Receiver, Reply
+
+DELIVERED = 0
+
+
+def owned(dispatcher: Dispatcher) -> set[int]:
+    return set(dispatcher._owned)
+
+
+async def test_two_dispatchers_share_all_shards_equally(world: World) -> None:
+    async with world.dispatching() as first:
+        assert len(owned(first)) == 64
+        async with world.dispatching() as second:
+
+            async def shared() -> bool:
+                return len(owned(first)) == len(owned(second)) == 32
+
+            await world.until(shared)
+            assert owned(first).isdisjoint(owned(second))
+
+        async def alone() -> bool:
+            return len(owned(first)) == 64
+
+        await world.until(alone)
+
+
+async def test_an_owner_whose_connection_dies_loses_its_shards_to_the_other(world: World) -> None:
+    async with world.dispatching() as first, world.dispatching() as second:
+
+        async def shared() -> bool:
+            return len(owned(first)) == len(owned(second)) == 32
+
+        await world.until(shared)
+        before = owned(first)
+        await world.fetch(
+            "select pg_terminate_backend(pid) from pg_stat_activity"
+            " where application_name = 'angarium-dispatcher' and datname = current_database()"
+            " and pid in (select pid from pg_locks where locktype = 'advisory' and objid = $1)",
+            min(before),
+        )
+
+        async def shared_again() -> bool:
+            return len(owned(first) | owned(second)) == 64 and owned(first).isdisjoint(owned(second))
+
+        await world.until(shared_again)
+
+
+async def test_messages_taken_in_anywhere_reach_the_lanes_owner(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as first, world.dispatching():
+        for _ in range(8):
+            await world.endpoint(app, receiver.url)
+
+        async def shared() -> bool:
+            return len(owned(first)) == 32
+
+        await world.until(shared)
+        async with world.intake(first.hand_over) as intake:
+            await intake.accept_many([world.draft(app, b"%d" % n) for n in range(25)])
+        # hints bring them at once; the look at the table would come much later
+        await world.until_states({DELIVERED: 200}, timeout=10)
+        assert Counter(Counter(r.body for r in receiver.requests).values()) == {8: 25}
+
+
+async def test_a_rate_limit_holds_in_total_while_lanes_change_hands(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as first:
+        await world.endpoint(app, receiver.url, rate_limit=30)
+        async with world.intake(first.hand_over) as intake:
+            await intake.accept_many([world.draft(app) for _ in range(120)])
+        async with world.dispatching(), world.dispatching():
+            await world.until_states({DELIVERED: 120}, timeout=30)
+        times = sorted(request.time for request in receiver.requests)
+        assert len(times) == 120
+        # measured at the receiver, where requests may bunch a little
+        assert all(later - earlier > 0.8 for earlier, later in zip(times, times[30:], strict=False))
+
+
+async def test_order_holds_while_lanes_change_hands(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as first:
+        receiver.default = Reply(200, delay=0.01)
+        for _ in range(4):
+            await world.endpoint(app, f"{receiver.url}", fifo=True)
+        async with world.intake(first.hand_over) as intake:
+            for n in range(10):
+                await intake.accept_many([world.draft(app, b"%d" % (10 * n + i)) for i in range(10)])
+        async with world.dispatching(), world.dispatching():
+            await world.until_states({DELIVERED: 400}, timeout=60)
+        by_secret: dict[str, list[int]] = {}
+        rows = await world.fetch(
+            "select a.endpoint_id, convert_from(m.payload, 'utf8')::int as n"
+            " from attempt a join message m on m.id = a.message_id order by a.id"
+        )
+        for row in rows:
+            by_secret.setdefault(str(row["endpoint_id"]), []).append(row["n"])
+        assert len(by_secret) == 4
+        for order in by_secret.values():
+            assert order == list(range(100))
+
+
+async def test_a_stop_finishes_what_is_in_flight_and_repeats_nothing(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver:
+        receiver.default = Reply(200, delay=0.2)
+        async with world.dispatching(replace(QUICK, in_flight=8)) as first:
+            await world.endpoint(app, receiver.url)
+            async with world.intake(first.hand_over) as intake:
+                await intake.accept_many([world.draft(app, b"%d" % n) for n in range(40)])
+            await receiver.wait_for(3)
+        async with world.dispatching():
+            await world.until_states({DELIVERED: 40})
+        assert Counter(r.body for r in receiver.requests).most_common(1)[0][1] == 1
+
+
+async def test_a_database_that_goes_away_costs_no_delivery(world: World, database_url: str) -> None:
+    """Every connection is cut again and again while messages flow."""
+    app = await world.application()
+    cutter = await Database.connect(database_url, size=1)
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        await world.endpoint(app, receiver.url)
+        accepted = 0
+        async with world.intake(dispatcher.hand_over) as intake:
+            for n in range(100):
+                with contextlib.suppress(StoreUnavailable):
+                    await intake.accept(world.draft(app, b"%d" % n))
+                    accepted += 1
+                if n % 20 == 10:
+                    async with cutter.connection() as connection:
+                        await connection.execute(
+                            "select pg_terminate_backend(pid) from pg_stat_activity"
+                            " where datname = current_database() and pid <> pg_backend_pid()"
+                        )
+                    await asyncio.sleep(0)
+
+            async def all_delivered() -> bool:
+                states = await world.states()
+                return set(states) == {DELIVERED} and states[DELIVERED] >= accepted
+
+            await world.until(all_delivered, timeout=30)
+        assert accepted >= 90
+    await cutter.close()
