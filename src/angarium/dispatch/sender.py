@@ -16,7 +16,8 @@ from functools import lru_cache
 from typing import Final
 
 import aiohttp
-from multidict import CIMultiDict
+from aiohttp.helpers import TimerNoop
+from multidict import CIMultiDict, istr
 from yarl import URL
 
 from angarium.core.address import AddressPolicy
@@ -30,6 +31,8 @@ MAX_LINE: Final = 8190
 MAX_HEADER_COUNT: Final = 128
 LARGE_BODY: Final = 512 * 1024
 _NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
+_NO_TIMER: Final = TimerNoop()
+_OURS: Final = frozenset(map(istr, ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Sender:
         course = exchange.course
         try:
             await self._post(request, exchange)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
+        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
             # A receiver may close an idle connection just as we write to it; that is no failure of the
             # receiver, so such a request is made once more, on a new connection, as the same attempt. Only
             # when not a byte came back: the receiver may still have read the request (then it gets it twice,
@@ -122,7 +125,41 @@ class Sender:
             headers["authorization"] = authorization
         # aiohttp wants a large body as a file, to write it piece by piece.
         data = request.body if len(request.body) <= LARGE_BODY else io.BytesIO(request.body)
-        response = await session.post(url, data=data, headers=headers, allow_redirects=False)
+        # ClientSession.post would do the same after a round of redirects, cookies, proxies, retries and
+        # tracing, all of which are off: a quarter of the CPU of a request (measured).
+        outgoing = aiohttp.ClientRequest(
+            "POST",
+            url,
+            headers=headers,
+            skip_auto_headers=_OURS,
+            data=data,
+            loop=asyncio.get_running_loop(),
+            response_class=aiohttp.ClientResponse,
+            session=session,
+            timer=_NO_TIMER,
+            traces=[],
+        )
+        connector = session.connector
+        assert connector is not None
+        connection = await connector.connect(outgoing, [], _NO_LIMIT)
+        try:
+            assert connection.protocol is not None
+            connection.protocol.set_response_params(
+                timer=_NO_TIMER,
+                auto_decompress=False,
+                max_line_size=MAX_LINE,
+                max_field_size=MAX_LINE,
+                max_headers=MAX_HEADER_COUNT,
+            )
+            response = await outgoing.send(connection)
+            try:
+                await response.start(connection)
+            except BaseException:
+                response.close()
+                raise
+        except BaseException:
+            connection.close()
+            raise
         exchange.response = response
         body, content, limit = exchange.body, response.content, self._response_limit
         while len(body) <= limit and not content.at_eof():
@@ -156,13 +193,7 @@ class Sender:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=_NO_LIMIT,
-            auto_decompress=False,
             trust_env=False,
-            skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent", "Content-Type"),
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
-            max_headers=MAX_HEADER_COUNT,
         )
         return self._session
 
@@ -182,4 +213,7 @@ class _Exchange:
 def _target(url: str) -> tuple[URL, str | None]:
     """Parsed once for each endpoint, not for each request. Stored URLs are encoded already."""
     bare, authorization = split_credentials(url)
-    return URL(bare, encoded=True), authorization
+    target = URL(bare, encoded=True)
+    if target.scheme not in ("http", "https") or not target.raw_host:
+        raise ValueError("the URL is no http or https URL")
+    return target, authorization
