@@ -98,7 +98,8 @@ async def _server(directory: str) -> AsyncIterator[dict[str, Any]]:
 def _environment() -> dict[str, str]:
     """Settings from outside would make another demo of it."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
-    return kept | {"ANGARIUM_RETRY_SCHEDULE": SCHEDULE, "ANGARIUM_RETRY_JITTER": "0"}
+    ours = {"RETRY_SCHEDULE": SCHEDULE, "RETRY_JITTER": "0", "LOG_LEVEL": "warning"}
+    return kept | {f"ANGARIUM_{name}": value for name, value in ours.items()}
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,6 @@ DEFAULTS: Final[dict[str, Any]] = {
     "https_only": False,
     "allowed_subnets": "127.0.0.0/8,::1/128",
     "log_format": "console",
-    "log_level": "warning",
 }
 
 

@@ -48,7 +48,10 @@ async def _keep(
     pause = FIRST_PAUSE
     while not stop.is_set():
         child = multiprocessing.get_context("spawn").Process(
-            target=child_main, args=arguments, name=f"angarium-{number}"
+            target=child_main,
+            args=arguments,
+            name=f"angarium-{number}",
+            daemon=True,  # should the parent fail, it ends them instead of waiting for them
         )
         child.start()
         started = loop.time()
