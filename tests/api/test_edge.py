@@ -257,7 +257,10 @@ async def test_svixs_sdk_manages_everything(backend: Backend, new_organization: 
     api = new_organization()
     async with serving(backend.app) as url:
         svix = SvixAsync(api.token, SvixOptions(server_url=url))
-        await _walk(svix)
+        try:
+            await _walk(svix)
+        finally:
+            await svix.application._httpx_client.aclose()  # the SDK offers no way to close it
 
 
 async def _walk(svix: Any) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from angarium.core.ids import parse
+from angarium.store.replay import run_due_tasks
 from tests.api.conftest import Api, Backend
 
 URL = "http://localhost:9/hook"
@@ -253,6 +254,23 @@ async def test_disabling_and_deleting_cancel_what_is_owed(api: Api, backend: Bac
     }
     stats = await api.get(f"/app/{app}/endpoint/{disabled}/stats")
     assert stats == {"success": 0, "pending": 0, "sending": 0, "fail": 0, "canceled": 1}
+
+
+async def test_deleting_an_application_cancels_what_its_endpoints_are_owed(
+    api: Api, backend: Backend
+) -> None:
+    app = await api.application(uid="gone")
+    for _ in range(3):
+        await api.endpoint(app)
+    await api.post(f"/app/{app}/msg", {"eventType": "e", "payload": {}}, status=202)
+    await api.delete(f"/app/{app}")
+    await run_due_tasks(backend.services.database, backend.clock)
+    async with backend.services.database.connection() as connection:
+        states = await connection.fetch("select state from delivery where due_at is null")
+    assert [row["state"] for row in states] == [4, 4, 4]
+    await api.get(f"/app/{app}/endpoint", status=404)
+    await api.post(f"/app/{app}/msg", {"eventType": "e", "payload": {}}, status=404)
+    await api.application(uid="gone")
 
 
 async def test_switching_the_order_switches_what_is_owed(api: Api, backend: Backend) -> None:

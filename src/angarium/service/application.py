@@ -11,6 +11,7 @@ from angarium.core import ids
 from angarium.core.errors import Conflict, NotFound
 from angarium.core.nouns import Application
 from angarium.store import application as store
+from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store
 from angarium.store.database import Database
 
@@ -84,14 +85,25 @@ class Applications:
             return await self._replace(connection, found, change(draft))
 
     async def delete(self, org_id: str, ref: str) -> None:
-        """Delete the application; its endpoints get nothing more. Raises NotFound."""
-        now = datetime_at(self._clock.now())
+        """Delete the application; what its endpoints are owed is canceled. Raises NotFound."""
+        at = self._clock.now()
+        now = datetime_at(at)
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, ref)
             if found is None:
                 raise NotFound()
             await store.delete(connection, found, now)
-            await endpoint_store.touch_all(connection, found.id, only_inheriting=False)
+            for endpoint_id in await endpoint_store.touch_all(connection, found.id, only_inheriting=False):
+                # a task each, because what is owed has no bound
+                await background_task.create(
+                    connection,
+                    ids.new(at, self._entropy(8)),
+                    org_id,
+                    found.id,
+                    background_task.CANCEL,
+                    background_task.cancel_arguments(endpoint_id, ids.highest(at)),
+                    now,
+                )
 
     def _new(self, org_id: str, draft: ApplicationDraft) -> Application:
         at = self._clock.now()

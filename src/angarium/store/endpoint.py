@@ -148,10 +148,15 @@ async def set_order(connection: Any, endpoint: Endpoint) -> None:
     )
 
 
-async def touch_all(connection: Any, app_id: UUID, *, only_inheriting: bool) -> None:
-    """Make senders read the endpoints of an application again; `only_inheriting`: its rate limit changed."""
+async def touch_all(connection: Any, app_id: UUID, *, only_inheriting: bool) -> list[UUID]:
+    """Make senders read the endpoints of an application again; `only_inheriting`: its rate limit changed.
+
+    Gives the ids of these endpoints.
+    """
     rows = queries.endpoint_touch_all(connection, app_id=app_id, only_inheriting=only_inheriting)
-    await queries.endpoint_notify_many(connection, ids=[row["id"] async for row in rows])
+    touched: list[UUID] = [row["id"] async for row in rows]
+    await queries.endpoint_notify_many(connection, ids=touched)
+    return touched
 
 
 async def page(
