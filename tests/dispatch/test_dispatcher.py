@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from angarium.core.schedule import Schedule
-from tests.dispatch.conftest import QUICK, World
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.world import QUICK, World
 
 DELIVERED, PENDING, EXHAUSTED, CANCELED = 0, 1, 2, 4
 

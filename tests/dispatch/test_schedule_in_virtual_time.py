@@ -9,9 +9,9 @@ import pytest
 
 from angarium.core.schedule import Schedule, parse_schedule
 from angarium.store.database import Database
-from tests.dispatch.conftest import QUICK, World
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.world import QUICK, World
 
 DELIVERED, EXHAUSTED, CANCELED = 0, 2, 4
 FULL = parse_schedule("5s,5m,30m,2h,5h,10h,10h")

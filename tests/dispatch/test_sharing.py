@@ -10,8 +10,8 @@ from dataclasses import replace
 from angarium.core.errors import StoreUnavailable
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.store.database import Database
-from tests.dispatch.conftest import QUICK, World
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.world import QUICK, World
 
 DELIVERED = 0
 

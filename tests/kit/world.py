@@ -12,8 +12,6 @@ from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
-import pytest
-
 from angarium.clock import Clock, SystemClock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
@@ -125,8 +123,3 @@ class World:
         while (states := await self.states()) != wanted:
             assert time.monotonic() < deadline, f"states are {states}, not {wanted}"
             await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-async def world(database: Database) -> World:
-    return World(database)

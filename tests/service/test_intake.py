@@ -1,0 +1,159 @@
+"""Intake: one commit for many, no duplicate, no loss, and nobody harmed by a neighbour in the batch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from angarium.core.errors import BadRequest, Conflict, NotFound, Overloaded, StoreUnavailable
+from angarium.service.intake import Accepted, Intake
+from angarium.store.accept import Owed
+from tests.kit.world import World
+
+KEY = b"k" * 32
+JOINED = "select m.payload, d.endpoint_id from message m join delivery d on d.message_id = m.id"
+
+
+def accepted(result: object) -> Accepted:
+    assert isinstance(result, Accepted)
+    return result
+
+
+async def test_the_answer_comes_after_the_commit_of_message_and_deliveries(world: World) -> None:
+    app = await world.application()
+    endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
+    handed: list[Owed] = []
+    async with world.intake(handed.extend) as intake:
+        message = (await intake.accept(world.draft(app, b'{"a": 1}'))).message
+        rows = await world.fetch(JOINED)
+    assert [tuple(row) for row in rows] == [(b'{"a": 1}', endpoint.id)]
+    (one,) = handed
+    assert (one.message_id, one.endpoint_id, one.payload) == (message.id, endpoint.id, b'{"a": 1}')
+
+
+async def test_concurrent_requests_share_commits(world: World) -> None:
+    app = await world.application()
+    batches: list[int] = []
+
+    def hand_over(owed: Sequence[Owed]) -> None:
+        batches.append(len(owed))
+
+    await world.endpoint(app, "http://127.0.0.1:9/")
+    async with world.intake(hand_over) as intake:
+        await asyncio.gather(*(intake.accept(world.draft(app)) for _ in range(300)))
+    assert sum(batches) == 300
+    assert len(batches) < 10
+
+
+async def test_ids_grow_in_the_order_of_arrival(world: World) -> None:
+    app = await world.application()
+    async with world.intake() as intake:
+        results = [accepted(r) for r in await intake.accept_many([world.draft(app) for _ in range(500)])]
+        results.append(await intake.accept(world.draft(app)))
+    made = [result.message.id for result in results]
+    assert made == sorted(made)
+
+
+async def test_an_event_id_is_taken_once(world: World) -> None:
+    app, other = await world.application(), await world.application()
+    async with world.intake() as intake:
+        results = await intake.accept_many([world.draft(app, event_id="e1"), world.draft(app, event_id="e1")])
+        assert [type(result) for result in results] == [Accepted, Conflict]
+        with pytest.raises(Conflict):
+            await intake.accept(world.draft(app, event_id="e1"))
+        await intake.accept(world.draft(other, event_id="e1"))
+    assert len(await world.fetch("select from message")) == 2
+
+
+async def test_a_repeated_idempotency_key_gives_the_first_message_again(world: World) -> None:
+    app = await world.application()
+    async with world.intake() as intake, world.intake() as elsewhere:
+        drafts = [world.draft(app, b'{"n": %d}' % n, idempotency_key=KEY) for n in range(2)]
+        both = await asyncio.gather(intake.accept(drafts[0]), elsewhere.accept(drafts[1]))
+        again = await intake.accept(world.draft(app, b'{"n": 3}', idempotency_key=KEY))
+    assert len({result.message.id for result in (*both, again)}) == 1
+    assert sorted(result.replayed for result in both) == [False, True]
+    assert again.replayed
+    assert len(await world.fetch("select from message")) == 1
+
+
+async def test_a_retry_of_a_request_with_event_id_and_key_is_a_replay_and_no_conflict(world: World) -> None:
+    app = await world.application()
+    draft = world.draft(app, event_id="e1", idempotency_key=KEY)
+    async with world.intake() as intake, world.intake() as elsewhere:
+        results = await asyncio.gather(intake.accept(draft), elsewhere.accept(draft), intake.accept(draft))
+    assert len({result.message.id for result in results}) == 1
+
+
+async def test_an_unknown_application_harms_nobody_else_in_the_batch(world: World) -> None:
+    app = await world.application()
+    async with world.intake() as intake:
+        stranger = world.draft(app, org_id="org_000000000000000000000000000")
+        nowhere = replace(world.draft(app), app="nowhere")
+        results = await intake.accept_many([world.draft(app), stranger, nowhere])
+    assert [type(result) for result in results] == [Accepted, NotFound, NotFound]
+
+
+async def test_an_item_the_database_cannot_hold_harms_nobody_else_in_the_batch(world: World) -> None:
+    app = await world.application()
+    async with world.intake() as intake:
+        results = await intake.accept_many(
+            [world.draft(app), world.draft(app, event_id="a\x00b"), world.draft(app)]
+        )
+    assert [type(result) for result in results] == [Accepted, BadRequest, Accepted]
+    assert len(await world.fetch("select from message")) == 2
+
+
+async def test_more_than_it_can_hold_is_refused_at_once(world: World) -> None:
+    app = await world.application()
+    async with world.intake() as intake:
+        intake._capacity = 10
+        results = await asyncio.gather(
+            *(intake.accept(world.draft(app)) for _ in range(50)), return_exceptions=True
+        )
+    stored = len(await world.fetch("select from message"))
+    assert sum(isinstance(result, Overloaded) for result in results) == 50 - stored
+    assert 0 < stored < 50
+
+
+async def test_without_a_database_nothing_is_promised(world: World) -> None:
+    app = await world.application()
+    async with world.intake() as intake:
+        await intake.accept(world.draft(app))
+        await world.database.close()
+        with pytest.raises(StoreUnavailable):
+            await intake.accept(world.draft(app))
+
+
+async def test_a_stopped_intake_writes_what_it_has_and_takes_no_more(world: World) -> None:
+    app = await world.application()
+    intake: Intake
+    async with world.intake() as intake:
+        waiting = [asyncio.create_task(intake.accept(world.draft(app))) for _ in range(20)]
+        await asyncio.sleep(0)
+    assert all(isinstance(result, Accepted) for result in await asyncio.gather(*waiting))
+    with pytest.raises(Overloaded):
+        await intake.accept(world.draft(app))
+
+
+async def test_wildcards_channels_and_disabled_endpoints_are_matched_in_the_same_statement(
+    world: World,
+) -> None:
+    app = await world.application()
+    url = "http://127.0.0.1:9/"
+    exact = await world.endpoint(app, url, event_types=("transfer.deposit.completed",))
+    domain = await world.endpoint(app, url, event_types=("transfer.*", "order.filled"))
+    everything = await world.endpoint(app, url, event_types=("*",))
+    await world.endpoint(app, url, event_types=("transfers.*", "transfer"))
+    vip = await world.endpoint(app, url, channels=("vip", "beta"))
+    await world.endpoint(app, url, disabled_at=app.created_at, disabled_reason="manual")
+    handed: list[Owed] = []
+    async with world.intake(handed.extend) as intake:
+        await intake.accept(world.draft(app, event_type="transfer.deposit.completed"))
+        assert {one.endpoint_id for one in handed} == {exact.id, domain.id, everything.id}
+        handed.clear()
+        await intake.accept(world.draft(app, event_type="order.filled", channels=("beta",)))
+        assert {one.endpoint_id for one in handed} == {domain.id, everything.id, vip.id}

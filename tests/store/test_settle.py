@@ -1,0 +1,170 @@
+"""What settling does to a delivery: every move, manual attempts beside the schedule, and late outcomes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.core import ids
+from angarium.core.lifecycle import Move
+from angarium.core.outcome import Answer
+from angarium.store import delivery
+from angarium.store.database import Database
+from angarium.store.settle import Health, Settled, Settlement, settle
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=5)
+DELIVERED, PENDING, EXHAUSTED, CANCELED = 0, 1, 2, 4
+FAILED = Answer(500, "http_500", "The receiver answered 500.", b"no", 12)
+ARRIVED = Answer(200, None, None, b"\x00\xff not text", 3)
+
+
+@dataclass
+class Case:
+    """One delivery in the table."""
+
+    database: Database
+    app_id: UUID
+    endpoint_id: UUID
+    message_id: UUID
+
+    async def row(self) -> Any:
+        async with self.database.connection() as connection:
+            return await connection.fetchrow("select * from delivery")
+
+    async def attempts(self) -> list[Any]:
+        async with self.database.connection() as connection:
+            return list(await connection.fetch("select * from attempt order by id"))
+
+    async def settle(
+        self, move: Move, *, failures: int = 0, due: datetime | None = None,
+        manual_at: datetime | None = None, answer: Answer | None = FAILED,
+    ) -> Settled:  # fmt: skip
+        settlement = Settlement(
+            attempt_id=ids.new(NOW.timestamp(), os.urandom(8)), app_id=self.app_id,
+            endpoint_id=self.endpoint_id, message_id=self.message_id, move=move, failures=failures,
+            due_at=due.timestamp() if due else None, manual_at=manual_at, answer=answer,
+            succeeded=move is Move.DELIVER, url="http://receiver/",
+        )  # fmt: skip
+        async with self.database.connection() as connection:
+            (settled,) = await settle(connection, [settlement], [])
+        return settled
+
+    async def resend(self, now: datetime) -> None:
+        target = delivery.Target(self.endpoint_id, self.app_id, 7, False, None, None, None)
+        async with self.database.transaction() as connection:
+            await delivery.resend(connection, target, self.message_id, now)
+
+
+@pytest.fixture
+async def case(database: Database) -> Case:
+    app_id, endpoint_id, message_id = (ids.new(NOW.timestamp(), os.urandom(8)) for _ in range(3))
+    async with database.connection() as connection:
+        await connection.execute(
+            "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)"
+            " values ($1, $2, $3, 7, false, $4)",
+            app_id, endpoint_id, message_id, NOW,
+        )  # fmt: skip
+    return Case(database, app_id, endpoint_id, message_id)
+
+
+async def test_a_success_delivers_and_nothing_more_is_owed(case: Case) -> None:
+    settled = await case.settle(Move.DELIVER, answer=ARRIVED)
+    row = await case.row()
+    assert (row["state"], row["due_at"], settled.due_at) == (DELIVERED, None, None)
+    (attempt,) = await case.attempts()
+    assert (attempt["status"], attempt["response"]) == (0, b"\x00\xff not text")
+
+
+async def test_a_failure_with_schedule_left_is_due_again(case: Case) -> None:
+    settled = await case.settle(Move.RETRY, due=LATER)
+    row = await case.row()
+    assert (row["state"], row["failures"], row["due_at"]) == (PENDING, 1, LATER)
+    assert settled.due_at == LATER.timestamp()
+
+
+async def test_the_last_failure_exhausts(case: Case) -> None:
+    await case.settle(Move.EXHAUST)
+    row = await case.row()
+    assert (row["state"], row["failures"], row["due_at"]) == (EXHAUSTED, 1, None)
+
+
+async def test_a_delivery_without_payload_is_canceled_without_an_attempt(case: Case) -> None:
+    await case.settle(Move.CANCEL, answer=None)
+    row = await case.row()
+    assert (row["state"], row["due_at"]) == (CANCELED, None)
+    assert await case.attempts() == []
+
+
+async def test_a_late_failure_does_not_undo_a_newer_state(case: Case) -> None:
+    await case.settle(Move.RETRY, due=LATER)
+    await case.settle(Move.RETRY, failures=0, due=LATER + timedelta(hours=1))
+    row = await case.row()
+    assert (row["failures"], row["due_at"]) == (1, LATER)
+    await case.settle(Move.EXHAUST, failures=0)
+    assert (await case.row())["state"] == PENDING
+    await case.settle(Move.DELIVER, failures=0, answer=ARRIVED)
+    await case.settle(Move.RETRY, failures=1, due=LATER)
+    row = await case.row()
+    assert (row["state"], row["due_at"]) == (DELIVERED, None)
+    assert len(await case.attempts()) == 5, "every attempt that was made is on record"
+
+
+async def test_a_failed_resend_leaves_the_automatic_retries_as_they_were(case: Case) -> None:
+    """Svix's server forgets the remaining retries after a manual resend."""
+    await case.settle(Move.RETRY, due=LATER)
+    asked = NOW + timedelta(minutes=1)
+    await case.resend(asked)
+    row = await case.row()
+    assert (row["due_at"], row["resume_at"], row["manual_at"]) == (asked, LATER, asked)
+    settled = await case.settle(Move.KEEP, failures=1, manual_at=asked)
+    row = await case.row()
+    assert (row["state"], row["failures"], row["due_at"]) == (PENDING, 1, LATER)
+    assert (row["resume_at"], row["manual_at"]) == (None, None)
+    assert settled.due_at == LATER.timestamp()
+    assert [attempt["manual"] for attempt in await case.attempts()] == [False, True]
+
+
+async def test_a_resend_while_an_attempt_is_in_flight_is_still_made(case: Case) -> None:
+    asked = NOW + timedelta(seconds=1)
+    await case.resend(asked)
+    await case.settle(Move.RETRY, due=LATER)  # the automatic attempt that was under way
+    row = await case.row()
+    assert (row["due_at"], row["resume_at"], row["manual_at"]) == (asked, LATER, asked)
+    await case.settle(Move.KEEP, failures=1, manual_at=asked)
+    assert (await case.row())["due_at"] == LATER
+
+
+async def test_a_second_resend_during_the_first_is_made_too(case: Case) -> None:
+    first, second = NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)
+    await case.settle(Move.DELIVER, answer=ARRIVED)
+    await case.resend(first)
+    await case.resend(second)
+    settled = await case.settle(Move.DELIVER, manual_at=first, answer=ARRIVED)
+    row = await case.row()
+    assert (row["state"], row["manual_at"], settled.due_at) == (DELIVERED, second, second.timestamp())
+
+
+async def test_a_resend_of_an_exhausted_delivery_may_deliver_it(case: Case) -> None:
+    await case.settle(Move.EXHAUST)
+    await case.resend(LATER)
+    await case.settle(Move.KEEP, failures=1, manual_at=LATER)
+    assert (await case.row())["state"] == EXHAUSTED
+    await case.resend(LATER)
+    await case.settle(Move.DELIVER, failures=1, manual_at=LATER, answer=ARRIVED)
+    row = await case.row()
+    assert (row["state"], row["due_at"], row["manual_at"]) == (DELIVERED, None, None)
+
+
+async def test_health_is_the_last_that_was_noted(case: Case) -> None:
+    async with case.database.connection() as connection:
+        sick = Health(case.app_id, case.endpoint_id, NOW.timestamp(), 3)
+        await settle(connection, [], [sick])
+        await settle(connection, [], [Health(case.app_id, case.endpoint_id, None, 0)])
+        row = await connection.fetchrow("select failing_since, failures from endpoint_health")
+    assert tuple(row) == (None, 0)
