@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from angarium import __version__
 from angarium.api import document, errors, portal_page
 from angarium.api.edge import Edge
-from angarium.api.native import application, attempt, auth, endpoint, event_type, health, message
+from angarium.api.native import accept, application, attempt, auth, endpoint, event_type, health, message
 from angarium.service.services import Services
 
 PREFIX = "/api/v1"
@@ -28,6 +28,7 @@ def create_app(services: Services, *, body_limit: int = BODY_LIMIT, base_url: st
     )
     app.state.services = services
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
+    app.router.routes.extend(accept.routes(PREFIX))  # first: nothing is asked as often
     for module in (message, attempt, application, endpoint, event_type, auth, health):
         app.include_router(module.router, prefix=PREFIX)
     document.install(app, f"{PREFIX}/openapi.json")

@@ -94,7 +94,10 @@ def _app_ref(request: Request) -> str:
 
 
 def _with_content(request: Request) -> bool:
-    return not request.scope["query_string"] or read_flag(request, "with_content", default=True)
+    query = request.scope["query_string"]
+    if query == b"with_content=false":  # what SDKs send, without the cost of parsing it
+        return False
+    return not query or read_flag(request, "with_content", default=True)
 
 
 def _item_key(key: bytes | None, index: int) -> bytes | None:
@@ -133,14 +136,15 @@ async def _ensure_application(services: Services, caller: Caller, app: str, mess
     await services.application.ensure(caller.org_id, app, body.draft())
 
 
+def routes(prefix: str) -> list[Route]:
+    """The routes that do the work, to come before all others of the application."""
+    return [
+        Route(prefix + PATH, create, methods=["POST"]),
+        Route(prefix + BATCH_PATH, create_batch, methods=["POST"]),
+    ]
+
+
 router = APIRouter()
-router.routes.append(Route(PATH, create, methods=["POST"]))
-router.routes.append(Route(BATCH_PATH, create_batch, methods=["POST"]))
-
-
-def _body(name: str) -> dict[str, Any]:
-    schema = {"$ref": f"#/components/schemas/{name}"}
-    return {"required": True, "content": {"application/json": {"schema": schema}}}
 
 
 @router.post(
