@@ -8,23 +8,15 @@ import stat
 import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import psutil
-import pytest
 
 START_DEADLINE = 60.0
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """Not pytest's own: it closes that to other users, and as root PostgreSQL runs as another."""
-    with tempfile.TemporaryDirectory(prefix="angarium-test-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 async def angarium(*arguments: str, **variables: str) -> Process:

@@ -4,8 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import asyncpg
@@ -27,13 +25,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-@pytest.fixture
-def directory() -> Iterator[Path]:
-    """Not pytest's own: it closes that to other users, and as root PostgreSQL runs as another."""
-    with tempfile.TemporaryDirectory(prefix="angarium-test-", ignore_cleanup_errors=True) as name:
-        yield Path(name)
 
 
 def runs(pid: int) -> bool:
