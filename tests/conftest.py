@@ -56,7 +56,7 @@ def _memory() -> str | None:
 
 @pytest.fixture
 def directory() -> Iterator[Path]:
-    """For a data directory. Not pytest's own: that is closed to others, and root's PostgreSQL runs as another."""
+    """For a data directory. pytest's own is closed to others, and root's PostgreSQL runs as another."""
     name = tempfile.mkdtemp(prefix="angarium-test-", dir=_memory())
     yield Path(name)
     shutil.rmtree(name, ignore_errors=True)
