@@ -35,8 +35,17 @@ def _uid(prefix: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-ApplicationUid = Annotated[str, _uid(ids.APPLICATION)]
-EndpointUid = Annotated[str, _uid(ids.ENDPOINT)]
+def _documented(pattern: str) -> Any:
+    """The rule as the document states it; the validators say it in words."""
+    return Field(json_schema_extra={"pattern": pattern})
+
+
+ApplicationUid = Annotated[
+    str, _uid(ids.APPLICATION), _documented(rf"^(?!{ids.APPLICATION})[a-zA-Z0-9\-_.]{{1,256}}$")
+]
+EndpointUid = Annotated[
+    str, _uid(ids.ENDPOINT), _documented(rf"^(?!{ids.ENDPOINT})[a-zA-Z0-9\-_.]{{1,256}}$")
+]
 
 
 def _name(value: str) -> str:
@@ -65,7 +74,7 @@ def _event_type(value: str) -> str:
     return value
 
 
-EventTypeName = Annotated[str, AfterValidator(_event_type)]
+EventTypeName = Annotated[str, AfterValidator(_event_type), _documented(r"^[a-zA-Z0-9\-_.]{1,256}$")]
 
 
 def _pattern(value: str) -> str:
@@ -89,12 +98,14 @@ def _all_text(value: list[Any]) -> bool:
 
 
 Patterns = Annotated[
-    list[Annotated[str, AfterValidator(_pattern)]],
+    list[Annotated[str, AfterValidator(_pattern), _documented(r"^(\*|[a-zA-Z0-9\-_.]{1,254}(\.\*)?)$")]],
     BeforeValidator(_unique),
     Field(max_length=MAX_EVENT_TYPES),
 ]
 Channels = Annotated[
-    list[Annotated[str, AfterValidator(_channel)]], BeforeValidator(_unique), Field(max_length=MAX_CHANNELS)
+    list[Annotated[str, AfterValidator(_channel), _documented(r"^[a-zA-Z0-9\-_.:+]{1,128}$")]],
+    BeforeValidator(_unique),
+    Field(max_length=MAX_CHANNELS),
 ]
 
 
