@@ -99,3 +99,15 @@ async def test_the_rate_limit_holds(world: World) -> None:
         await world.until_states({DELIVERED: 50})
         times = [request.time for request in receiver.requests]
         assert all(later - earlier > 0.9 for earlier, later in zip(times, times[20:], strict=False))
+
+
+async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        await world.endpoint(app, receiver.url.replace("http://", "http://user:secret@"))
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept(world.draft(app))
+        await world.until_states({DELIVERED: 1})
+        assert receiver.requests[0].header("authorization") == "Basic dXNlcjpzZWNyZXQ="
+        (row,) = await world.fetch("select url from attempt")
+        assert row["url"] == receiver.url

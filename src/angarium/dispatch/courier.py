@@ -95,7 +95,7 @@ class Courier:
                 manual_at=held.manual_at,
                 answer=answer,
                 succeeded=judgement.verdict is Verdict.DELIVERED,
-                url=target.url,
+                url=target.shown_url,
             ),
             judgement,
             self._clock.now(),

@@ -9,6 +9,7 @@ from angarium.core import ids
 from angarium.core.envelope import request_headers
 from angarium.core.keyring import Keyring
 from angarium.core.signature import Signer
+from angarium.core.url import split_credentials
 from angarium.store.load import Config
 from angarium.store.sealed import open_headers, open_keys
 
@@ -21,6 +22,7 @@ class Target:
     endpoint_id: UUID
     org_id: str
     url: str
+    shown_url: str  # without the credentials that the URL may carry
     revision: int
     rate_limit: int | None
     fifo: bool
@@ -50,6 +52,7 @@ def open_target(config: Config, keyring: Keyring) -> Target:
         endpoint_id=config.endpoint_id,
         org_id=config.org_id,
         url=config.url,
+        shown_url=split_credentials(config.url)[0],
         revision=config.revision,
         rate_limit=config.rate_limit,
         fifo=config.fifo,
