@@ -22,7 +22,6 @@ from angarium.core.schedule import parse_duration, parse_schedule
 
 PREFIX: Final = "ANGARIUM_"
 _FILE: Final = "_FILE"
-_NOT_OURS: Final = {"ANGARIUM_TEST_CYCLES"}  # read by the tests
 _SHORTEST_SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes, RFC 7518 section 3.2
 
 
@@ -247,7 +246,7 @@ def _refuse_unknown(environ: Iterable[str]) -> None:
     known |= {PREFIX + name.upper() + _FILE for name in secret_names()}
     problems = []
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known | _NOT_OURS:
+        if name.startswith(PREFIX) and name not in known:
             close = get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else "see `angarium settings` for all of them"
             problems.append(f"{name} is not a setting; {hint}")

@@ -1,8 +1,8 @@
 """Bring a database's schema to this release: Alembic keeps the order, plain SQL does the work.
 
 Rules for a migration: safe while the previous release is running (expand now, contract in a later release),
-and the previous release must run on the new schema. `migrations/NNNN_word.sql` is applied by
-`migrations/versions/NNNN_word.py`.
+and the previous release must run on the new schema. `migrations/versions/NNNN_word.py` says what it
+follows and hands out `migrations/NNNN_word.sql`; nothing needs Alembic's own environment.
 """
 
 from __future__ import annotations

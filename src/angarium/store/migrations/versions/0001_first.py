@@ -1,21 +1,13 @@
-"""The schema of the first release.
-
-`upgrade` is for Alembic's own command line; Angarium applies `sql()` through asyncpg.
-"""
+"""The schema of the first release."""
 
 from __future__ import annotations
 
 from pathlib import Path
-
-from alembic import op
 
 revision = "0001_first"
 down_revision = None
 
 
 def sql() -> str:
+    """Plain SQL, applied by `store/migrate.py` in one transaction."""
     return (Path(__file__).parent.parent / "0001_first.sql").read_text()
-
-
-def upgrade() -> None:
-    op.execute(sql())
