@@ -214,9 +214,21 @@ async def test_a_raw_payload_is_sent_as_it_is_and_shown_inside_an_object(world: 
 async def test_the_application_can_be_made_with_the_message(world: World) -> None:
     body: dict[str, Any] = {"eventType": "a", "payload": {}}
     assert (await world.org.post("/app/fresh/msg", json=body)).status_code == 404
-    for application in ({"name": "x"}, {"name": "x", "uid": "other"}):
+    wrong: list[Any] = [
+        {"name": "x"},
+        {"name": "x", "uid": "other"},
+        {"uid": "fresh"},
+        {},
+        {"name": 1},
+        [],
+        "x",
+    ]
+    for application in wrong:
         answer = await world.org.post("/app/fresh/msg", json={**body, "application": application})
         assert answer.status_code == 422
+        assert answer.json()["detail"][0]["loc"][:2] == ["body", "application"]
+        batch = {"messages": [{**body, "application": application}]}
+        assert (await world.org.post("/app/fresh/msg/batch", json=batch)).status_code == 404
     answer = await world.org.post(
         "/app/fresh/msg", json={**body, "application": {"name": "x", "uid": "fresh"}}
     )

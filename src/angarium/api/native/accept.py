@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import msgspec
 from fastapi import APIRouter, Response
+from pydantic import ValidationError
 from starlette.requests import Request
 from starlette.routing import Route
 
@@ -72,7 +73,7 @@ async def create_batch(request: Request) -> Response:
                 message, "messages", index, org_id=caller.org_id, app=app, now=now, key=_item_key(key, index)
             )
             if message.creates_application:
-                await _ensure_application(services, caller, app, message)
+                await _ensure_application(services, caller, app, message, "messages", index)
             read.append((index, message, draft))
         except Invalid as error:
             results[index] = _refusal(error)
@@ -121,18 +122,24 @@ def _refusal(error: AngariumError) -> dict[str, Any]:
     return {"status": errors.status_of(error), "code": error.wire_code, "detail": detail}
 
 
-async def _ensure_application(services: Services, caller: Caller, app: str, message: MessageIn) -> None:
-    """Make the application when it is missing; its uid must then be the one in the path."""
+async def _ensure_application(
+    services: Services, caller: Caller, app: str, message: MessageIn, *at: str | int
+) -> None:
+    """Make the application when it is missing; its uid must then be the one in the path. Raises Invalid."""
     try:
         await services.application.find(caller.org_id, app)
         return
     except NotFound:
         pass
-    body = ApplicationIn.model_validate(parse_json(bytes(message.application)))
+    place = ("body", *at, "application")
+    try:
+        body = ApplicationIn.model_validate(parse_json(bytes(message.application)))
+    except ValidationError as error:
+        raise Invalid(*(Fault((*place, *fault["loc"]), fault["msg"]) for fault in error.errors())) from error
     if body.uid != app:
         kind = "missing" if body.uid is None else "mismatch"
         words = "The uid of the application must be the one in the path."
-        raise Invalid(Fault(("body", "application", "uid"), words, f"application_uid_{kind}"))
+        raise Invalid(Fault((*place, "uid"), words, f"application_uid_{kind}"))
     await services.application.ensure(caller.org_id, app, body.draft())
 
 

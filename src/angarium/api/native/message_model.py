@@ -8,6 +8,8 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from angarium.api.native.application import ApplicationIn
+
 T = TypeVar("T")
 
 EventType = Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[a-zA-Z0-9\-_.]+$")]
@@ -35,7 +37,7 @@ class MessageIn(Model):
     """Hours for which the payload is kept, instead of days."""
     transformations_params: dict[str, Any] | None = None
     """`rawPayload`, a string, is sent verbatim in place of the payload."""
-    application: dict[str, Any] | None = None
+    application: ApplicationIn | None = None
     """Creates the application when it is missing; its uid must be the one in the path."""
     deliver_at: datetime | None = None
     """When to make the first attempt: one minute to 24 hours ahead."""
