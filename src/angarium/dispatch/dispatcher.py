@@ -79,7 +79,7 @@ class Dispatcher:
         *,
         chance: random.Random | None = None,
     ) -> None:
-        chance = chance or random.SystemRandom()
+        chance = chance or random.Random(entropy(16))
         self._clock = clock
         self._sender = sender
         self._keyring = keyring
