@@ -1,50 +1,20 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import os
 import signal
 import stat
-import sys
 import tempfile
-from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import psutil
 
-START_DEADLINE = 60.0
-
-
-async def angarium(*arguments: str, **variables: str) -> Process:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "angarium.cli.main", *arguments),
-        env=kept | variables,
-        stdout=PIPE,
-        stderr=PIPE,
-    )
-
-
-@asynccontextmanager
-async def dev(directory: Path, **variables: str) -> AsyncIterator[tuple[Process, dict[str, Any]]]:
-    process = await angarium("dev", "--json", "--port", "0", "--data", str(directory), **variables)
-    try:
-        assert process.stdout is not None
-        line = await asyncio.wait_for(process.stdout.readline(), START_DEADLINE)
-        assert line, (await process.communicate())[1].decode()
-        yield process, json.loads(line)
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await asyncio.wait_for(process.communicate(), 60)
+from tests.kit.server import angarium, dev
 
 
 async def test_it_prints_one_line_serves_and_stops_with_its_postgresql(directory: Path) -> None:
-    async with dev(directory) as (process, ready), aiohttp.ClientSession(ready["url"]) as session:
+    async with dev(directory) as server, aiohttp.ClientSession(server.url) as session:
+        process, ready = server.process, server.line
         assert set(ready) == {"url", "token", "organization", "pid"}
         assert ready["pid"] == process.pid
         assert ready["organization"].startswith("org_")
@@ -61,10 +31,11 @@ async def test_it_prints_one_line_serves_and_stops_with_its_postgresql(directory
 
 
 async def test_secrets_and_organization_are_kept_and_closed_to_others(directory: Path) -> None:
-    async with dev(directory) as (_, first):
-        pass
+    async with dev(directory) as server:
+        first = server.line
     kept = {name: (directory / name).read_text() for name in ("jwt-secret", "secret-key", "organization")}
-    async with dev(directory) as (_, second):
+    async with dev(directory) as server:
+        second = server.line
         assert second["organization"] == first["organization"]
         async with aiohttp.ClientSession(second["url"]) as session:
             headers = {"authorization": f"Bearer {first['token']}"}
@@ -76,37 +47,37 @@ async def test_secrets_and_organization_are_kept_and_closed_to_others(directory:
 
 
 async def test_a_second_one_on_the_directory_says_who_has_it(directory: Path) -> None:
-    async with dev(directory) as (first, _):
+    async with dev(directory) as first:
         second = await angarium("dev", "--json", "--port", "0", "--data", str(directory))
-        out, err = await asyncio.wait_for(second.communicate(), START_DEADLINE)
+        out, err = await asyncio.wait_for(second.communicate(), 60)
         assert second.returncode == 1
         assert out == b""
-        expected = f"another Angarium (pid {first.pid}) already uses the data directory {directory}"
+        expected = f"another Angarium (pid {first.process.pid}) already uses the data directory {directory}"
         assert expected in err.decode()
         assert "Traceback" not in err.decode()
 
 
 async def test_after_a_kill_the_next_start_goes_on_with_the_same_data(directory: Path) -> None:
-    async with dev(directory) as (process, ready):
-        async with aiohttp.ClientSession(ready["url"]) as session:
-            headers = {"authorization": f"Bearer {ready['token']}"}
+    async with dev(directory) as server:
+        async with aiohttp.ClientSession(server.url) as session:
+            headers = {"authorization": f"Bearer {server.token}"}
             async with session.post("/api/v1/app", json={"name": "One", "uid": "one"}, headers=headers):
                 pass
-        process.kill()
+        server.kill()
     async with (
-        dev(directory) as (_, again),
-        aiohttp.ClientSession(again["url"]) as session,
+        dev(directory) as again,
+        aiohttp.ClientSession(again.url) as session,
         session.get("/api/v1/app/one", headers=headers) as answer,
     ):
         assert answer.status == 200
 
 
 async def test_a_port_in_use_is_told_without_a_traceback(directory: Path) -> None:
-    async with dev(directory) as (_, ready):
-        port = ready["url"].rpartition(":")[2]
+    async with dev(directory) as first:
+        port = first.url.rpartition(":")[2]
         with tempfile.TemporaryDirectory(prefix="angarium-test-", ignore_cleanup_errors=True) as other:
             second = await angarium("dev", "--port", port, "--data", other)
-            _, err = await asyncio.wait_for(second.communicate(), START_DEADLINE)
+            _, err = await asyncio.wait_for(second.communicate(), 60)
     assert second.returncode == 1
     assert f"cannot listen at 127.0.0.1:{port}" in err.decode()
     assert "Traceback" not in err.decode()

@@ -1,0 +1,323 @@
+"""Real server processes that are killed, loads that go on meanwhile, and an account of what arrived.
+
+Each test prints one line, `fault, cycles, accepted, delivered, duplicates, lost`; `pytest -s` shows them.
+The short version is part of `make test`; ANGARIUM_TEST_CYCLES repeats the faults (`make chaos`).
+Only processes started here are ended, by their ids.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+import psutil
+
+from angarium.cli.token import make
+from angarium.settings import Settings
+from tests.kit.receiver import Received, Receiver
+
+CYCLES: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "1"))
+DEADLINE: Final = 60.0
+ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
+SECRET: Final = "s" * 48
+KEY: Final = base64.b64encode(b"k" * 32).decode()
+NOBODY: Final = (aiohttp.ClientError, OSError, TimeoutError)
+"""What a client sees when the server is gone in the middle."""
+
+
+@dataclass
+class Server:
+    """One started `angarium`; its log is in `log`."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    token: str
+    log: Path
+
+    async def kill(self) -> None:
+        """kill -9, and wait for the end."""
+        self.process.kill()
+        await asyncio.to_thread(self.process.wait, DEADLINE)
+
+    async def terminate(self) -> int:
+        """SIGTERM; gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.to_thread(self.process.wait, DEADLINE)
+
+    def resident(self) -> float:
+        """Resident memory in MB."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+        raise AssertionError("no VmRSS")
+
+    def workers(self) -> list[psutil.Process]:
+        """The children of `--processes N`."""
+        children = psutil.Process(self.process.pid).children()
+        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+@dataclass
+class Servers:
+    """Starts servers and ends those that are left."""
+
+    directory: Path
+    started: list[Server] = field(default_factory=list)
+
+    async def dev(self, **variables: str) -> Server:
+        """`angarium dev` on this directory, with its own PostgreSQL."""
+        process, log = self._start(["dev", "--json", "--port", "0", "--data", str(self.directory)], variables)
+        assert process.stdout is not None
+        line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), DEADLINE)
+        assert line, log.read_text()
+        ready = json.loads(line)
+        return self._add(Server(process, ready["url"], ready["token"], log))
+
+    async def serve(self, database_url: str, *arguments: str, **variables: str) -> Server:
+        """`angarium serve` on a database."""
+        port = _free_port()
+        process, log = self._start(
+            ["serve", *arguments],
+            {
+                "ANGARIUM_DATABASE_URL": database_url,
+                "ANGARIUM_JWT_SECRET": SECRET,
+                "ANGARIUM_SECRET_KEY": KEY,
+                "ANGARIUM_LISTEN": f"127.0.0.1:{port}",
+                "ANGARIUM_HTTPS_ONLY": "false",
+                "ANGARIUM_ALLOWED_SUBNETS": "127.0.0.0/8",
+                **variables,
+            },
+        )
+        token = make(Settings(jwt_secret=SECRET), ORG)  # type: ignore[arg-type]
+        server = self._add(Server(process, f"http://127.0.0.1:{port}", token, log))
+        await until(lambda: _answers(server), "the server answers")
+        return server
+
+    async def stop(self) -> None:
+        for server in self.started:
+            if server.process.poll() is None:
+                server.process.terminate()
+        for server in self.started:
+            try:
+                await asyncio.to_thread(server.process.wait, DEADLINE)
+            finally:
+                if server.process.poll() is None:
+                    server.process.kill()
+                if server.process.stdout is not None:
+                    server.process.stdout.close()
+
+    def _add(self, server: Server) -> Server:
+        self.started.append(server)
+        return server
+
+    def _start(self, arguments: list[str], variables: dict[str, str]) -> tuple[subprocess.Popen[bytes], Path]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
+        kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else every start compiles everything
+        log = self.directory / f"log-{len(self.started)}"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "angarium.cli.main", *arguments],
+                env=kept | {"ANGARIUM_LOG_LEVEL": "warning"} | variables,
+                stdout=subprocess.PIPE,
+                stderr=file,
+            )
+        return process, log
+
+
+@contextlib.asynccontextmanager
+async def servers(directory: Path) -> AsyncIterator[Servers]:
+    """Servers whose data and logs are in `directory`; the logs are shown when the test fails."""
+    all_of_them = Servers(directory)
+    try:
+        yield all_of_them
+    except BaseException:
+        for server in all_of_them.started:
+            tail = server.log.read_text(errors="replace")[-3000:]
+            print(f"--- log of {server.url}, pid {server.process.pid}:\n{tail}")  # noqa: T201
+        raise
+    finally:
+        await all_of_them.stop()
+
+
+@dataclass
+class Client:
+    """The API of whichever server is there at the moment."""
+
+    server: Server
+    session: aiohttp.ClientSession
+    accepted: set[str] = field(default_factory=set)
+    refused: Counter[str] = field(default_factory=Counter)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, server: Server | None = None
+    ) -> tuple[int, Any]:
+        server = server or self.server
+        async with self.session.request(
+            method,
+            f"{server.url}/api/v1{path}",
+            json=body,
+            headers={"authorization": f"Bearer {server.token}"},
+            timeout=aiohttp.ClientTimeout(total=DEADLINE),
+        ) as answer:
+            return answer.status, await answer.json()
+
+    async def app(self, uid: str, *endpoints: str | dict[str, Any]) -> list[str]:
+        """An application with endpoints, given as URLs or bodies; gives their ids."""
+        status, _ = await self.call("POST", "/app", {"name": uid, "uid": uid})
+        assert status == 201
+        found = []
+        for one in endpoints:
+            body = {"url": one} if isinstance(one, str) else one
+            status, answer = await self.call("POST", f"/app/{uid}/endpoint", body)
+            assert status == 201, answer
+            found.append(answer["id"])
+        return found
+
+    async def send(self, app: str, payload: Any, server: Server | None = None) -> str | None:
+        """One message; its id if it was accepted. What else became of it is counted in `refused`."""
+        body = {"eventType": "fault.made", "payload": payload}
+        try:
+            status, answer = await self.call("POST", f"/app/{app}/msg", body, server)
+        except NOBODY as error:
+            self.refused[type(error).__name__] += 1
+            return None
+        if status != 202:
+            self.refused[str(status)] += 1
+            return None
+        self.accepted.add(answer["id"])
+        found: str = answer["id"]
+        return found
+
+    async def send_many(self, app: str, payloads: Iterable[Any]) -> list[str]:
+        """Messages in batches of 1000, all of which are accepted."""
+        found: list[str] = []
+        everything = [{"eventType": "fault.made", "payload": one} for one in payloads]
+        for at in range(0, len(everything), 1000):
+            body = {"messages": everything[at : at + 1000]}
+            status, answer = await self.call("POST", f"/app/{app}/msg/batch", body)
+            assert status == 202, answer
+            assert all(one["status"] == 202 for one in answer["results"])
+            found += [one["id"] for one in answer["results"]]
+        self.accepted.update(found)
+        return found
+
+    async def load(self, app: str, count: int, *, clients: int = 16, over: list[Server] | None = None) -> int:
+        """Send until `count` more are accepted, through all servers of `over`, waiting while nobody answers;
+        gives how many requests that took."""
+        goal = len(self.accepted) + count
+        sent = 0
+
+        async def one(number: int) -> None:
+            nonlocal sent
+            deadline = time.monotonic() + DEADLINE
+            while len(self.accepted) + clients - 1 < goal or (number == 0 and len(self.accepted) < goal):
+                sent += 1
+                server = over[(number + sent) % len(over)] if over else None
+                if await self.send(app, {"n": sent}, server) is not None:
+                    deadline = time.monotonic() + DEADLINE
+                else:
+                    assert time.monotonic() < deadline, f"nothing is accepted any more: {self.refused}"
+                    await asyncio.sleep(0.05)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(clients):
+                group.create_task(one(number))
+        return sent
+
+
+@contextlib.asynccontextmanager
+async def client(server: Server) -> AsyncIterator[Client]:
+    connector = aiohttp.TCPConnector(limit=100)
+    async with aiohttp.ClientSession(connector=connector) as session:
+        yield Client(server, session)
+
+
+def message_id(request: Received) -> str:
+    found = request.header("webhook-id")
+    assert found is not None
+    return found
+
+
+@dataclass(frozen=True)
+class Account:
+    """What became of the accepted messages at some receivers."""
+
+    accepted: int
+    delivered: int
+    duplicates: int
+    lost: int
+
+
+def account(accepted: set[str], *receivers: Receiver) -> Account:
+    """Every receiver is owed every message. What was stored without an answer may arrive too: no fault."""
+    counts = [Counter(message_id(request) for request in receiver.requests) for receiver in receivers]
+    return Account(
+        accepted=len(accepted),
+        delivered=sum(len(accepted & count.keys()) for count in counts),
+        duplicates=sum(sum(count.values()) - len(count) for count in counts),
+        lost=sum(len(accepted - count.keys()) for count in counts),
+    )
+
+
+def report(fault: str, cycles: int, result: Account, **more: object) -> None:
+    """One line of the table."""
+    extra = "".join(f", {name.replace('_', ' ')} {value}" for name, value in more.items())
+    print(  # noqa: T201
+        f"\n[fault] {fault}: cycles {cycles}, accepted {result.accepted}, delivered {result.delivered}, "
+        f"duplicates {result.duplicates}, lost {result.lost}{extra}",
+        flush=True,
+    )
+
+
+async def until(condition: Callable[[], Any], what: str, timeout: float = DEADLINE) -> float:
+    """Wait until the condition, perhaps an async one, holds; gives the seconds that took."""
+    started = time.monotonic()
+    while True:
+        held = condition()
+        if asyncio.iscoroutine(held):
+            held = await held
+        if held:
+            return time.monotonic() - started
+        assert time.monotonic() - started < timeout, f"it did not come to this in time: {what}"
+        await asyncio.sleep(0.05)
+
+
+async def until_delivered(accepted: set[str], *receivers: Receiver, timeout: float = DEADLINE) -> float:
+    """Wait until every receiver has every accepted message, or until the deadline; gives the seconds."""
+    started = time.monotonic()
+    while account(accepted, *receivers).lost and time.monotonic() - started < timeout:
+        await asyncio.sleep(0.1)
+    return time.monotonic() - started
+
+
+async def _answers(server: Server) -> bool:
+    assert server.process.poll() is None, server.log.read_text()
+    try:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{server.url}/api/v1/health/ping") as answer,
+        ):
+            return answer.status == 204
+    except NOBODY:
+        return False
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

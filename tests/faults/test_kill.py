@@ -1,0 +1,58 @@
+"""kill -9 in the middle of a load: nothing that was accepted is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.faults.harness import CYCLES, DEADLINE, account, client, report, servers, until, until_delivered
+from tests.kit.receiver import Receiver, Reply
+
+MESSAGES = 2000
+UNSETTLED = 512
+"""What one kill may repeat: two endpoints of 64 in flight, and as many answered and not yet settled."""
+
+
+@pytest.mark.parametrize("with_database", [False, True], ids=["server", "server-and-database"])
+async def test_a_killed_server_loses_no_accepted_message(directory: Path, with_database: bool) -> None:
+    async with Receiver(Reply(delay=0.02)) as first, Receiver() as second, servers(directory) as started:
+        server = await started.dev()
+        async with client(server) as api:
+            await api.app("one", first.url, second.url)
+            for cycle in range(CYCLES):
+                goal = MESSAGES * (cycle + 1)
+                loading = asyncio.create_task(api.load("one", goal - len(api.accepted)))
+                half = goal - MESSAGES // 2
+                await until(lambda half=half: len(api.accepted) >= half, "half of the messages are accepted")
+                await server.kill()
+                if with_database:
+                    await _crash_postgres(directory)
+                server = api.server = await started.dev()
+                await asyncio.wait_for(loading, DEADLINE)
+            seconds = await until_delivered(api.accepted, first, second)
+            result = account(api.accepted, first, second)
+    name = "kill -9 of server and PostgreSQL" if with_database else "kill -9 of the server"
+    report(name, CYCLES, result, seconds_after_the_load=f"{seconds:.1f}")
+    assert result.accepted >= MESSAGES * CYCLES
+    assert result.lost == 0
+    assert result.duplicates <= UNSETTLED * CYCLES
+
+
+async def _crash_postgres(directory: Path) -> None:
+    """End it without a checkpoint and without a word to its clients."""
+    pid = int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
+    postgres = psutil.Process(pid)
+    os.kill(pid, signal.SIGQUIT)
+
+    def ended() -> bool:
+        try:
+            return postgres.status() == psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return True
+
+    await until(ended, "PostgreSQL has ended")

@@ -1,0 +1,58 @@
+"""Angarium as a process of its own, driven over its command line and its API, to be stopped or killed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+START_DEADLINE = 90.0
+STOP_DEADLINE = 90.0
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A development server that is ready."""
+
+    process: Process
+    url: str
+    token: str = field(repr=False)
+    line: dict[str, Any] = field(repr=False)  # what it printed once it was ready
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+
+
+async def angarium(*arguments: str, stderr: int | None = PIPE, **variables: str) -> Process:
+    """The command line, started; settings only from `variables`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "angarium.cli.main", *arguments),
+        env=kept | {"ANGARIUM_LOG_LEVEL": "warning"} | variables,
+        stdout=PIPE,
+        stderr=stderr,
+    )
+
+
+@asynccontextmanager
+async def dev(directory: Path, **variables: str) -> AsyncIterator[Server]:
+    """`angarium dev` on a data directory; stopped (if it still runs) on leaving."""
+    process = await angarium(
+        "dev", "--json", "--port", "0", "--data", str(directory), stderr=None, **variables
+    )
+    try:
+        assert process.stdout is not None
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), START_DEADLINE))
+        yield Server(process, line["url"], line["token"], line)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await asyncio.wait_for(process.wait(), STOP_DEADLINE)
