@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -32,6 +34,7 @@ class Case:
     app_id: UUID
     endpoint_id: UUID
     message_id: UUID
+    clock: Iterator[int] = field(default_factory=count)
 
     async def row(self) -> Any:
         async with self.database.connection() as connection:
@@ -41,19 +44,24 @@ class Case:
         async with self.database.connection() as connection:
             return list(await connection.fetch("select * from attempt order by id"))
 
-    async def settle(
+    def settlement(
         self, move: Move, *, failures: int = 0, due: datetime | None = None,
         manual_at: datetime | None = None, answer: Answer | None = FAILED,
-    ) -> Settled:  # fmt: skip
-        settlement = Settlement(
-            attempt_id=ids.new(NOW.timestamp(), os.urandom(8)), app_id=self.app_id,
+    ) -> Settlement:  # fmt: skip
+        return Settlement(
+            attempt_id=ids.new(NOW.timestamp() + next(self.clock), os.urandom(8)), app_id=self.app_id,
             endpoint_id=self.endpoint_id, message_id=self.message_id, move=move, failures=failures,
-            due_at=due.timestamp() if due else None, manual_at=manual_at, answer=answer,
-            succeeded=move is Move.DELIVER, url="http://receiver/",
+            due_at=due.timestamp() if due and move is Move.RETRY else None, manual_at=manual_at,
+            answer=answer, succeeded=move is Move.DELIVER, url="http://receiver/",
         )  # fmt: skip
+
+    async def write(self, settlement: Settlement) -> Settled:
         async with self.database.connection() as connection:
             (settled,) = await settle(connection, [settlement], [])
         return settled
+
+    async def settle(self, move: Move, **values: Any) -> Settled:
+        return await self.write(self.settlement(move, **values))
 
     async def resend(self, now: datetime) -> None:
         target = delivery.Target(self.endpoint_id, self.app_id, 7, False, None, None, None)
@@ -159,6 +167,22 @@ async def test_a_resend_of_an_exhausted_delivery_may_deliver_it(case: Case) -> N
     await case.settle(Move.DELIVER, failures=1, manual_at=LATER, answer=ARRIVED)
     row = await case.row()
     assert (row["state"], row["due_at"], row["manual_at"]) == (DELIVERED, None, None)
+
+
+@pytest.mark.parametrize("move", list(Move))
+async def test_settling_twice_is_settling_once(case: Case, move: Move) -> None:
+    """A commit whose confirmation was lost is written again."""
+    await case.settle(Move.RETRY, due=LATER)
+    manual_at = None
+    if move is Move.KEEP:
+        manual_at = NOW + timedelta(seconds=9)
+        await case.resend(manual_at)
+    settlement = case.settlement(move, failures=1, due=LATER + timedelta(hours=1), manual_at=manual_at)
+    first = await case.write(settlement)
+    row = await case.row()
+    assert await case.write(settlement) == first
+    assert await case.row() == row
+    assert len(await case.attempts()) == 2
 
 
 async def test_health_is_the_last_that_was_noted(case: Case) -> None:

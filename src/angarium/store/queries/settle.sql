@@ -1,7 +1,8 @@
 -- name: settle
 -- Record a batch of attempts and move their deliveries, in one statement. A move is guarded by the state
 -- and the count of failures that the attempt started from, so a late outcome never undoes a newer one; a
--- success always delivers, for it is a fact.
+-- success always delivers, for it is a fact. A batch whose commit was not confirmed is settled again: the
+-- second time changes nothing.
 with outcome as materialized (
     select *
     from unnest(
@@ -25,6 +26,7 @@ recorded as (
            error_code, error, response, duration_ms, url
     from outcome
     where status is not null
+    on conflict do nothing
 ),
 health as (
     insert into endpoint_health (app_id, endpoint_id, failing_since, failures)
@@ -45,6 +47,7 @@ set state = case
     due_at = case
         when nullif(d.manual_at, outcome.manual_at) is not null then d.manual_at
         when outcome.move in ('deliver', 'cancel') then null
+        when outcome.move = 'keep' and d.manual_at is null then d.due_at
         when outcome.move = 'keep' then case when d.state = 1 then d.resume_at end
         when d.state = 1 and d.failures = outcome.failures then outcome.due_at
         else d.due_at end,
