@@ -51,7 +51,7 @@ bench: setup
 
 # the fault tests, many times over: kill -9, takeovers, an absent database
 chaos: setup
-	CYCLES=$(CYCLES) $(BIN)/python -m pytest -q --timeout 3600 tests/faults
+	ANGARIUM_TEST_CYCLES=$(CYCLES) $(BIN)/python -m pytest -q --timeout 3600 tests/faults
 
 # needs uv (pip install uv); the locks name no index, and pip checks every hash
 lock:
