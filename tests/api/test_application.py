@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -167,3 +168,20 @@ async def test_fields_have_bounds(api: Api) -> None:
     for body in wrong:
         assert (await api.post("/app", body, status=422))["detail"]
     await api.post("/app", {"name": "a", "metadata": None, "rateLimit": 65535})
+
+
+async def test_of_two_changes_at_once_none_is_lost(api: Api) -> None:
+    app = await api.application()
+    await api.event_type("e")
+    await asyncio.gather(
+        api.patch(f"/app/{app}", {"name": "N"}),
+        api.patch(f"/app/{app}", {"uid": "u"}),
+        api.patch(f"/app/{app}", {"rateLimit": 3}),
+        api.patch("/event-type/e", {"description": "D"}),
+        api.patch("/event-type/e", {"groupName": "g"}),
+        api.patch("/event-type/e", {"deprecated": True}),
+    )
+    after = await api.get("/app/u")
+    assert (after["name"], after["rateLimit"]) == ("N", 3)
+    event_type = await api.get("/event-type/e")
+    assert (event_type["description"], event_type["groupName"], event_type["deprecated"]) == ("D", "g", True)

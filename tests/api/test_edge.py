@@ -200,7 +200,7 @@ async def test_health_says_whether_the_database_answers(client: httpx.AsyncClien
 
 
 async def test_without_a_database_the_answer_is_503_and_says_nothing_of_the_inside(
-    api: Api, backend: Backend, monkeypatch: pytest.MonkeyPatch
+    api: Api, backend: Backend
 ) -> None:
     await backend.services.database.close()
     answer = await api.client.get("/api/v1/app", headers={"authorization": f"Bearer {api.token}"})

@@ -84,6 +84,10 @@ async def application_of(services: Services, caller: Caller, ref: str) -> Applic
 _bearer = HTTPBearer(auto_error=False, description="An organization or application token.")
 
 
+async def _token(request: Request, _: object = Security(_bearer)) -> Caller:
+    return await caller_of(request)
+
+
 async def _any(request: Request, _: object = Security(_bearer)) -> Caller:
     caller = await caller_of(request)
     caller.require(Capability.VIEW)
@@ -96,6 +100,8 @@ async def _organization(request: Request, _: object = Security(_bearer)) -> Call
     return caller
 
 
+# whoever has a token / may look at things / is an organization
+TokenCaller = Annotated[Caller, Depends(_token)]
 AnyCaller = Annotated[Caller, Depends(_any)]
 OrgCaller = Annotated[Caller, Depends(_organization)]
 ServicesOf = Annotated[Services, Depends(services_of)]

@@ -68,7 +68,7 @@ class Applications:
     async def upsert(self, org_id: str, ref: str, draft: ApplicationDraft) -> tuple[Application, bool]:
         """Replace the application `ref`, or make a new one; and whether it was made now."""
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, ref)
+            found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
                 return await store.create(connection, self._new(org_id, draft)), True
             return await self._replace(connection, found, draft), False
@@ -78,7 +78,7 @@ class Applications:
     ) -> Application:
         """Change what `change` changes. Raises NotFound, or Conflict when the uid is taken."""
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, ref)
+            found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
                 raise NotFound()
             draft = ApplicationDraft(found.name, found.uid, found.rate_limit, found.metadata)
@@ -89,7 +89,7 @@ class Applications:
         at = self._clock.now()
         now = datetime_at(at)
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, ref)
+            found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
                 raise NotFound()
             await store.delete(connection, found, now)

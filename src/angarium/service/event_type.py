@@ -111,7 +111,7 @@ class EventTypes:
     ) -> EventType:
         """Change what `change` changes. Raises NotFound or Invalid."""
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, name) if is_event_type(name) else None
+            found = await store.find(connection, org_id, name, lock=True) if is_event_type(name) else None
             if found is None:
                 raise NotFound()
             before = EventTypeDraft(

@@ -30,13 +30,14 @@ def _application(row: Any) -> Application:
     )
 
 
-async def find(connection: Any, org_id: str, ref: str) -> Application | None:
-    """The living application with this id or uid, or None; `ref` may be any text."""
+async def find(connection: Any, org_id: str, ref: str, *, lock: bool = False) -> Application | None:
+    """The living application with this id or uid, or None; `ref` may be any text. `lock` it for a change."""
     app_id = ids.parse(ids.APPLICATION, ref)
     if app_id is None and not is_uid(ref, ids.APPLICATION):
         return None
     uid = ref if app_id is None else None
-    row = await queries.application_find(connection, org_id=org_id, id=app_id, uid=uid)
+    query = queries.application_lock if lock else queries.application_find
+    row = await query(connection, org_id=org_id, id=app_id, uid=uid)
     return None if row is None else _application(row)
 
 

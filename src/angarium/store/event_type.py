@@ -39,9 +39,10 @@ def _values(event_type: EventType) -> dict[str, Any]:
     }
 
 
-async def find(connection: Any, org_id: str, name: str) -> EventType | None:
-    """The event type of this name, archived or not."""
-    row = await queries.event_type_find(connection, org_id=org_id, name=name)
+async def find(connection: Any, org_id: str, name: str, *, lock: bool = False) -> EventType | None:
+    """The event type of this name, archived or not. `lock` it for a change."""
+    query = queries.event_type_lock if lock else queries.event_type_find
+    row = await query(connection, org_id=org_id, name=name)
     return None if row is None else _event_type(row)
 
 

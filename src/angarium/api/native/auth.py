@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.auth import AppRef, OrgCaller, ServicesOf, caller_of
+from angarium.api.auth import AppRef, OrgCaller, ServicesOf, TokenCaller
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import EventTypeName, Flag
 from angarium.api.native.application import ApplicationIn, public_id
@@ -113,8 +113,7 @@ def _access(request: Request, application: Application, token: str) -> Response:
 
 
 @router.post("/auth/logout", operation_id="v1.authentication.logout", status_code=204)
-async def logout(request: Request, services: ServicesOf) -> Response:
+async def logout(caller: TokenCaller, services: ServicesOf) -> Response:
     """Make an application token useless from now on, on every server. Other tokens cannot be logged out."""
-    caller = await caller_of(request)
     await services.token.revoke(caller.claims)
     return Response(status_code=204)

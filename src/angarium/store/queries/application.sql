@@ -3,6 +3,12 @@
 select * from application
 where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid);
 
+-- name: application_lock^
+-- The same, for a change: the second of two concurrent changes sees the first one's result.
+select * from application
+where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid)
+for update;
+
 -- name: application_insert^
 -- A new application; nothing when the uid is taken.
 insert into application (id, org_id, uid, name, rate_limit, metadata, created_at, updated_at)

@@ -2,6 +2,10 @@
 -- One event type by name, archived ones too.
 select * from event_type where org_id = :org_id and name = :name;
 
+-- name: event_type_lock^
+-- The same, for a change: the second of two concurrent changes sees the first one's result.
+select * from event_type where org_id = :org_id and name = :name for update;
+
 -- name: event_type_insert^
 -- A new event type, or an archived one brought back; nothing when the name is in use.
 insert into event_type (
