@@ -53,10 +53,9 @@ class Counter(asyncio.Protocol):
                 return
             body = self._buffer[head + 4 : head + 4 + length]
             self._buffer = self._buffer[head + 4 + length :]
-            if body.startswith(b"GET"):
-                continue
             if lower.startswith(b"get"):
-                report = json.dumps(self._delays).encode()
+                full = lower.startswith(b"get /delays")
+                report = json.dumps(self._delays if full else len(self._delays)).encode()
                 self._transport.write(
                     b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(report), report)
                 )
@@ -170,7 +169,8 @@ def angarium() -> Iterator[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as data:
         server = subprocess.Popen(
             [sys.executable, "-m", "angarium.cli.main", "dev", "--json", "--port", "0", "--data", data],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={**os.environ, "ANGARIUM_LOG_LEVEL": "warning"},
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env={**os.environ, "ANGARIUM_LOG_LEVEL": "warning"},
         )  # fmt: skip
         assert server.stdout is not None
         try:
@@ -190,16 +190,16 @@ def call(url: str, token: str, path: str, body: Any = None) -> Any:
         return json.loads(response.read())
 
 
-def delays(port: int) -> list[float]:
-    with urlopen(f"http://127.0.0.1:{port}/", timeout=30) as response:
-        return list(json.loads(response.read()))
+def ask(port: int, path: str) -> Any:
+    with urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as response:
+        return json.loads(response.read())
 
 
 def wait_for(port: int, count: int, timeout: float = 120.0) -> None:
     end = time.monotonic() + timeout
-    while len(delays(port)) < count:
+    while (arrived := ask(port, "/count")) < count:
         if time.monotonic() > end:
-            raise SystemExit(f"only {len(delays(port))} of {count} messages arrived")
+            raise SystemExit(f"only {arrived} of {count} messages arrived")
         time.sleep(0.1)
 
 
@@ -222,7 +222,7 @@ def measure(
     started = time.monotonic()
     accepted = uvloop.run(load(url, path, token, case, seconds))
     wait_for(port, accepted)
-    return accepted / (time.monotonic() - started), delays(port)
+    return accepted / (time.monotonic() - started), ask(port, "/delays")
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from angarium.store.accept import Owed
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
+ENGINE_CONNECTIONS = 6  # intake, settler, loader, lookout, upkeep and herald: one at a time each
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -57,19 +58,23 @@ async def running(settings: Settings, database_url: str, *, role: str) -> AsyncI
     clock = SystemClock()
     ring, policy = keyring(settings), AddressPolicy(settings.allowed_subnets)
     async with AsyncExitStack() as stack:
-        database = await Database.connect(database_url, size=settings.database_pool)
-        stack.push_async_callback(database.close)
+        # accepting and delivering have connections of their own, so that no crowd of readers holds them up
+        engine = await Database.connect(database_url, size=ENGINE_CONNECTIONS)
+        stack.push_async_callback(engine.close)
+        clock.anchor(await engine.time())
         if role == "api":
-            herald = Herald(database)
+            herald = Herald(engine)
             await herald.start()
             stack.push_async_callback(herald.stop)
             hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
         else:
-            hand_over = await _dispatch(settings, stack, database, clock, ring, policy)
+            hand_over = await _dispatch(settings, stack, engine, clock, ring, policy)
         if role == "dispatch":
             yield None
             return
-        intake = Intake(database, clock, os.urandom, hand_over)
+        database = await Database.connect(database_url, size=settings.database_pool)
+        stack.push_async_callback(database.close)
+        intake = Intake(engine, clock, os.urandom, hand_over)
         await intake.start()
         stack.push_async_callback(intake.stop)
         yield _app(settings, database, clock, ring, policy, intake)

@@ -27,13 +27,18 @@ def datetime_at(at: float) -> datetime:
 
 
 class SystemClock:
-    """The host's time, anchored once and carried on by the monotonic clock.
+    """A time anchored once and carried on by the monotonic clock.
 
     A host whose wall clock jumps (NTP, an operator, a paused machine) neither rushes nor delays a schedule.
+    Processes that share a database are anchored to its time, so that hosts need not agree on theirs.
     """
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
+
+    def anchor(self, now: float) -> None:
+        """It is now `now`, epoch seconds. To be called before anything else asks for the time."""
+        self._offset = now - time.monotonic()
 
     def now(self) -> float:
         return time.monotonic() + self._offset

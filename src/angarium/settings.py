@@ -125,7 +125,8 @@ class Settings(BaseSettings):
         10,
         ge=4,
         le=1000,
-        description="Database connections per process; a dispatcher keeps two more of its own.",
+        description="Database connections per process for API requests; accepting and delivering have seven "
+        "more of their own.",
     )
     log_format: Literal["console", "json"] = Field(
         "json", description="Console is the default of `angarium dev`."
@@ -254,9 +255,18 @@ def _refuse_unknown(environ: Iterable[str]) -> None:
         raise SettingsError("\n".join(problems))
 
 
+_PAGE: Final = """\
+# Settings
+
+Angarium is configured by environment variables alone. They are checked at start; a name that is not listed
+here is refused. `angarium settings` shows what is in force. This page is the output of
+`angarium settings --markdown`, and a test holds it to that.
+"""
+
+
 def markdown() -> str:
-    """The table in `docs/settings.md`."""
-    lines = ["| variable | default | meaning |", "|---|---|---|"]
+    """The page `docs/settings.md`."""
+    lines = [_PAGE, "| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         default = str(field.default).lower() if isinstance(field.default, bool) else field.default
         shown = "" if default is None else f"`{default}`" if default != "" else "empty"

@@ -79,7 +79,7 @@ class Dispatcher:
         *,
         chance: random.Random | None = None,
     ) -> None:
-        chance = chance or random.Random(entropy(16))
+        chance = chance or random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
         self._clock = clock
         self._sender = sender
         self._keyring = keyring

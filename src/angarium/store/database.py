@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -10,6 +11,7 @@ import asyncpg
 import msgspec
 
 from angarium.core.errors import StoreUnavailable
+from angarium.store.sql import queries
 
 ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
 STATEMENT_TIMEOUT: Final = 30.0  # seconds that one statement may take
@@ -66,6 +68,13 @@ class Database:
 
     async def close(self) -> None:
         await self._pool.close()
+
+    async def time(self) -> float:
+        """The database's time, epoch seconds, within half a round trip."""
+        async with self.connection() as connection:
+            started = time.monotonic()
+            answer: float = await queries.database_time(connection)
+            return answer + (time.monotonic() - started) / 2
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
