@@ -12,7 +12,7 @@ from angarium import settings as module
 
 
 def settings(
-    markdown: Annotated[bool, typer.Option("--markdown", help="The table of docs/settings.md.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="The page docs/settings.md.")] = False,
 ) -> None:
     """Show every setting and its value in force; secrets are not shown."""
     if markdown:
