@@ -235,7 +235,8 @@ class Lane:
             self._loading = True
             self._hinted = False
             return Load(window - len(self._waiting) + len(self._busy))
-        until = min(free_at, NEVER if self._loading or self._blocked else self._next_due)
+        # what is due already is loaded when there is room again, so it must not hide the time of the next send
+        until = free_at if wanted or self._loading or self._blocked else min(free_at, self._next_due)
         return Wait(until) if now < until < NEVER else None
 
     @property

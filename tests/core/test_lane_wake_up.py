@@ -1,0 +1,42 @@
+"""A lane that was silent for a while although it owed something: bugs, each with its test."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from angarium.core.lane import Held, Lane, Limits, Send, Wait
+from angarium.core.nouns import State
+
+NOW = 1_800_000_000.0
+
+
+def held(number: int, due_at: float = NOW) -> Held:
+    return Held(UUID(int=number), due_at, State.PENDING, 0, None, b"{}")
+
+
+def test_a_rate_limited_lane_with_more_due_than_it_holds_says_when_it_may_send_again() -> None:
+    """It said nothing while what waited filled more than half of the window, and slept until the next look
+    at the table."""
+    lane = Lane(Limits(in_flight=64, window=128, rate=50), NOW - 10)
+    for number in range(300):
+        lane.arrive(held(number), NOW)
+    sent = []
+    while isinstance(turn := lane.turn(NOW), Send):
+        sent.append(turn.held.message_id)
+        lane.answered(turn.held.message_id, delivered=True, overload=False, pause=None, now=NOW)
+        lane.settled(turn.held.message_id, None)
+    assert len(sent) == 50
+    assert turn == Wait(NOW + 1)
+    assert isinstance(lane.turn(NOW + 1), Send)
+
+
+def test_a_lane_that_was_asked_to_pause_goes_on_although_more_is_due() -> None:
+    lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
+    for number in range(10):
+        lane.arrive(held(number), NOW)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Send)
+    lane.answered(turn.held.message_id, delivered=False, overload=True, pause=30, now=NOW)
+    lane.settled(turn.held.message_id, NOW + 60)
+    assert lane.turn(NOW) == Wait(NOW + 30)
+    assert isinstance(lane.turn(NOW + 30), Send)
