@@ -125,6 +125,9 @@ class Simulation:
                         self.at(until, self.wake)
                     return
                 case None:
+                    lane = self.lane
+                    busy = lane._in_flight or lane._blocked or lane._loading
+                    assert busy or not lane._waiting, "asleep with work in hand"
                     return
 
     def send(self, held: Held) -> None:
@@ -137,7 +140,7 @@ class Simulation:
         assert len(self.flying) <= self.limits.in_flight
         if self.limits.rate:
             self.sent.append(self.now)
-            while self.sent[0] <= self.now - 1.0:
+            while self.sent[0] + 1.0 <= self.now:
                 self.sent.popleft()
             assert len(self.sent) <= self.limits.rate, "rate limit exceeded"
         if self.limits.fifo:
