@@ -9,6 +9,7 @@ kill it would leave PostgreSQL running, and it fails between users.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import os
 import signal
@@ -131,6 +132,7 @@ class EmbeddedPostgres:
         """Stop PostgreSQL (open transactions are rolled back) and free the directory."""
         try:
             await asyncio.to_thread(_stop, self.pid)
+            await asyncio.to_thread(_remove_socket_directory, self._server)
         finally:
             self._lock.release()
 
@@ -229,6 +231,14 @@ def _stop(pid: int) -> None:
                 time.sleep(0.01)
     except psutil.NoSuchProcess:
         return
+
+
+def _remove_socket_directory(server: Any) -> None:
+    """The one made elsewhere because the path of the data directory is too long for a socket."""
+    directory = server.get_postmaster_info().socket_dir
+    if directory is not None and directory != server.pgdata:
+        with contextlib.suppress(OSError):
+            directory.rmdir()
 
 
 async def _create_database(url: str) -> None:
