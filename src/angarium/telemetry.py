@@ -48,9 +48,13 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
     ]
     renderer: Any = structlog.processors.JSONRenderer()
     if log_format == "console":
-        renderer = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
+        renderer = structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     else:
-        shared.append(structlog.processors.dict_tracebacks)
+        # without the values of variables, among which are payloads and secrets
+        traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared.append(structlog.processors.ExceptionRenderer(traceback))
     threshold = getattr(logging, level.upper())
     structlog.configure(
         processors=[*shared, renderer],

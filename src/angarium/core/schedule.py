@@ -17,7 +17,9 @@ def parse_duration(text: str) -> float:
     """Seconds of a duration such as `200ms`, `5s`, `1h30m` or `5d`. Raises ValueError in words."""
     text = text.strip()
     if _DURATION.fullmatch(text) is None:
-        raise ValueError(f"{text!r} is not a duration; write a number and ms, s, m, h or d, such as 30s or 1h30m")
+        raise ValueError(
+            f"{text!r} is not a duration; write a number and ms, s, m, h or d, such as 30s or 1h30m"
+        )
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 

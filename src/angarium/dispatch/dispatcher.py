@@ -26,7 +26,7 @@ from angarium.core.outcome import Verdict
 from angarium.core.schedule import Schedule
 from angarium.dispatch.courier import Courier, Result
 from angarium.dispatch.herald import Herald
-from angarium.dispatch.hint import Changed, Hint, LookEverywhere, Work
+from angarium.dispatch.hint import Changed, Hint, LookEverywhere, Task, Work
 from angarium.dispatch.loader import Loader
 from angarium.dispatch.lookout import Lookout
 from angarium.dispatch.ownership import Ownership
@@ -170,6 +170,8 @@ class Dispatcher:
                 if post is not None:
                     post.stale = True
                     self._news(post, now)
+            case Task():
+                self._upkeep.look()
             case LookEverywhere():
                 self._lookout.look()
 

@@ -2,6 +2,7 @@
 
 - `w:<application>.<endpoint>,…` lanes that have new work
 - `e:<endpoint>` an endpoint changed
+- `t:` there is a background task
 - `s:` there is work in more lanes than fit into a hint: look at all
 """
 
@@ -16,6 +17,7 @@ MAX_BYTES: Final = 7900  # PostgreSQL takes fewer than 8000
 _LANES: Final = MAX_BYTES // 66
 MAX_HINTS: Final = 20
 EVERYTHING: Final = "s:"
+TASK: Final = "t:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,16 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """There is a background task to go on with."""
+
+
+@dataclass(frozen=True, slots=True)
 class LookEverywhere:
     """More lanes have work than a hint can name."""
 
 
-Hint = Work | Changed | LookEverywhere
+Hint = Work | Changed | Task | LookEverywhere
 
 
 def write(lanes: Iterable[tuple[UUID, UUID]]) -> list[str]:
@@ -56,6 +63,8 @@ def read(text: str) -> Hint:
             return Work(tuple((UUID(hex=app_id), UUID(hex=endpoint_id)) for app_id, endpoint_id in pairs))
         if text.startswith("e:"):
             return Changed(UUID(hex=text[2:]))
+        if text == TASK:
+            return Task()
     except ValueError:
         pass
     return LookEverywhere()

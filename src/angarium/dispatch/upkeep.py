@@ -20,7 +20,8 @@ from angarium.store.replay import run_due_tasks
 
 log = structlog.get_logger(__name__)
 
-EVERY: Final = 1.0  # seconds between looks for background tasks
+EVERY: Final = 10.0  # seconds between looks for background tasks nobody told of
+STEPS: Final = 20  # of background tasks, before anything else gets its turn
 FORGET_EVERY: Final = 60.0
 SLICE: Final = 5000  # rows forgotten in one transaction
 
@@ -47,7 +48,8 @@ class Upkeep:
             if not self._leads():
                 continue
             try:
-                await run_due_tasks(self._database, self._clock)
+                if await run_due_tasks(self._database, self._clock, steps=STEPS) == STEPS:
+                    self._asked.set()
                 if self._clock.now() >= self._forget_at:
                     await self._forget()
                     self._forget_at = self._clock.now() + FORGET_EVERY

@@ -56,14 +56,18 @@ class Accepted:
     replayed: bool = False
 
 
-class _Pending:
-    """A draft on its way into a batch, with the future that its request waits on."""
+Result = Accepted | AngariumError
 
-    __slots__ = ("done", "draft")
 
-    def __init__(self, draft: Draft, done: asyncio.Future[Accepted | AngariumError]) -> None:
-        self.draft = draft
+class _Group:
+    """The drafts of one request, stored together, and the future that it waits on."""
+
+    __slots__ = ("done", "drafts", "size")
+
+    def __init__(self, drafts: Sequence[Draft], done: asyncio.Future[list[Result]]) -> None:
+        self.drafts = drafts
         self.done = done
+        self.size = sum(len(draft.payload) for draft in drafts)
 
 
 class Intake:
@@ -85,7 +89,8 @@ class Intake:
         self._hand_over = hand_over
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
-        self._pending: deque[_Pending] = deque()
+        self._pending: deque[_Group] = deque()
+        self._count = 0
         self._bytes = 0
         self._last_id = 0  # epoch microseconds
         self._wake = asyncio.Event()
@@ -106,33 +111,28 @@ class Intake:
 
         Raises NotFound (application), Conflict (event id taken), Overloaded and StoreUnavailable.
         """
-        result = await self._queue([draft])[0]
+        (result,) = await self._queue([draft])
         if isinstance(result, AngariumError):
             raise result
         return result
 
-    async def accept_many(self, drafts: Sequence[Draft]) -> list[Accepted | AngariumError]:
+    async def accept_many(self, drafts: Sequence[Draft]) -> list[Result]:
         """Store up to MAX_BATCH messages in one commit; one result each, in order."""
         if len(drafts) > MAX_BATCH:
             raise BadRequest(f"A batch has at most {MAX_BATCH} messages.")
-        futures = self._queue(drafts)
-        return [await future for future in futures]
+        return await self._queue(drafts)
 
-    def _queue(self, drafts: Sequence[Draft]) -> list[asyncio.Future[Accepted | AngariumError]]:
+    def _queue(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Result]]:
         if self._writer is None:
             raise Overloaded("The server is shutting down.")
-        size = sum(len(draft.payload) for draft in drafts)
-        if len(self._pending) + len(drafts) > self._capacity or self._bytes + size > self._capacity_bytes:
+        group = _Group(drafts, asyncio.get_running_loop().create_future())
+        if self._count + len(drafts) > self._capacity or self._bytes + group.size > self._capacity_bytes:
             raise Overloaded
-        loop = asyncio.get_running_loop()
-        futures = []
-        for draft in drafts:
-            done: asyncio.Future[Accepted | AngariumError] = loop.create_future()
-            futures.append(done)
-            self._pending.append(_Pending(draft, done))
-        self._bytes += size
+        self._pending.append(group)
+        self._count += len(drafts)
+        self._bytes += group.size
         self._wake.set()
-        return futures
+        return group.done
 
     async def _write(self) -> None:
         while True:
@@ -143,38 +143,42 @@ class Intake:
             if self._writer is None:
                 return
 
-    def _take(self) -> list[_Pending]:
-        batch: list[_Pending] = []
-        size = 0
-        while self._pending and len(batch) < MAX_BATCH and (not batch or size < MAX_BATCH_BYTES):
-            pending = self._pending.popleft()
-            size += len(pending.draft.payload)
-            batch.append(pending)
+    def _take(self) -> list[_Group]:
+        """Whole groups, so that a batch is one commit."""
+        batch: list[_Group] = []
+        count = size = 0
+        while self._pending and count < MAX_BATCH and size < MAX_BATCH_BYTES:
+            group = self._pending.popleft()
+            count += len(group.drafts)
+            size += group.size
+            batch.append(group)
+        self._count -= count
         self._bytes -= size
         return batch
 
-    async def _write_batch(self, batch: list[_Pending]) -> None:
+    async def _write_batch(self, batch: list[_Group]) -> None:
+        results = iter(await self._results([draft for group in batch for draft in group.drafts]))
+        for group in batch:
+            answers = [next(results) for _ in group.drafts]
+            if not group.done.done():
+                group.done.set_result(answers)
+
+    async def _results(self, drafts: list[Draft]) -> list[Result]:
         try:
-            results = await self._store([pending.draft for pending in batch])
+            return await self._store(drafts)
         except asyncpg.DataError:
             # One item that PostgreSQL cannot hold must not take the others with it.
-            if len(batch) > 1:
-                for pending in batch:
-                    await self._write_batch([pending])
-                return
-            results = [BadRequest("The message holds something that cannot be stored.")]
+            if len(drafts) == 1:
+                return [BadRequest("The message holds something that cannot be stored.")]
+            return [result for draft in drafts for result in await self._results([draft])]
         except StoreUnavailable as error:
-            results = [error] * len(batch)
+            return [error] * len(drafts)
         except Exception:
-            # Among them a deadlock between two batches with the same new keys: the clients try again. And
-            # whatever else it is, the requests get an answer and the writer goes on.
-            log.exception("intake.failed", messages=len(batch))
-            results = [StoreUnavailable()] * len(batch)
-        for pending, result in zip(batch, results, strict=True):
-            if not pending.done.done():
-                pending.done.set_result(result)
+            # Whatever it is, the requests get an answer and the writer goes on.
+            log.exception("intake.failed", messages=len(drafts))
+            return [StoreUnavailable()] * len(drafts)
 
-    async def _store(self, drafts: list[Draft]) -> list[Accepted | AngariumError]:
+    async def _store(self, drafts: list[Draft]) -> list[Result]:
         now = self._clock.now()
         noise = self._entropy(8 * len(drafts))
         # ids grow in the order of arrival, also within a batch
@@ -209,9 +213,7 @@ class Intake:
             before = await store.accepted_before(connection, repeated) if repeated else {}
         return [self._result(item, one, before) for item, one in zip(items, stored, strict=True)]
 
-    def _result(
-        self, item: store.Item, stored: store.Stored, before: dict[bytes, Message]
-    ) -> Accepted | AngariumError:
+    def _result(self, item: store.Item, stored: store.Stored, before: dict[bytes, Message]) -> Result:
         if stored.app_id is None:
             return NotFound()
         if not stored.stored:

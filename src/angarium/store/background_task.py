@@ -67,7 +67,8 @@ async def create(
     arguments: dict[str, Any],
     now: datetime,
 ) -> BackgroundTask:
-    """Store a task; whoever calls `replay.step` next goes on with it."""
+    """Store a task and tell upkeep of it; whoever calls `replay.step` next goes on with it."""
+    await queries.background_task_hint(conn)
     data = {"messagesSent": 0} if kind in PUBLIC else {}
     return _task(
         await queries.background_task_create(

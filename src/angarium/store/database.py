@@ -80,7 +80,7 @@ class Database:
     async def connection(self) -> AsyncIterator[Any]:
         """A connection for reads and single statements (each its own transaction).
 
-        Raises StoreUnavailable when the database is not there, before or in between.
+        Raises StoreUnavailable when the database is not there, before or in between, and after a deadlock.
         """
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
@@ -91,6 +91,8 @@ class Database:
                     raise
         except LOST as error:
             raise StoreUnavailable from error
+        except asyncpg.TransactionRollbackError as error:
+            raise StoreUnavailable("Two changes got in each other's way; try again.") from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:

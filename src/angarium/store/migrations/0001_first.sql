@@ -161,6 +161,9 @@ create table background_task (
     updated_at timestamptz not null
 );
 
+-- the list of an organization's tasks
+create index background_task_list on background_task (org_id, id);
+
 -- tasks to go on with
 create index background_task_running on background_task (id) where status = 'running';
 

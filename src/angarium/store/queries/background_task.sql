@@ -4,6 +4,10 @@ insert into background_task (id, org_id, app_id, kind, status, arguments, data, 
 values (:id, :org_id, :app_id, :kind, 'running', :arguments, :data, :now, :now)
 returning *;
 
+-- name: background_task_hint!
+-- there will be a task when the transaction commits
+select pg_notify('angarium', 't:');
+
 -- name: background_task_get^
 -- one task of an organization, of the kinds that the caller may see
 select * from background_task where id = :id and org_id = :org_id and kind = any(:kinds::text[]);
