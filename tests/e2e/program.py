@@ -317,7 +317,12 @@ def walk(client: Any, another: Callable[[str], Any], given: dict[str, str]) -> d
     # the ends of things
     assert refused(404, client.message.get, name, "no-such-message").code
     assert refused(422, client.message.create, name, models.MessageIn(event_type="a b", payload={})).detail
-    refused(409, client.message.create, name, models.MessageIn(event_type=paid, event_id=sent[1].event_id, payload={}))
+    refused(
+        409,
+        client.message.create,
+        name,
+        models.MessageIn(event_type=paid, event_id=sent[1].event_id, payload={}),
+    )
     assert refused(401, another("nonsense").application.list).code == "authentication_failed"
     client.endpoint.delete(name, "failing")
     refused(404, client.endpoint.get, name, failing.id)

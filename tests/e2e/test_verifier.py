@@ -108,9 +108,7 @@ async def test_an_ed25519_signature_beside_the_symmetric_one_is_passed_over_by_t
     shown = (await api.get(f"/app/{app}/endpoint/{endpoint}/secret")).json()["key"]
     assert shown == public_form(private)
     request = await delivered(api, hooks, app, PAYLOADS[0])
-    signatures = dict(
-        part.split(",") for part in (request.header("webhook-signature") or "").split(" ")
-    )
+    signatures = dict(part.split(",") for part in (request.header("webhook-signature") or "").split(" "))
     assert list(signatures) == ["v1a", "v1"]
     for judge, verdicts in (await judged([Case.of(request, secret())])).items():
         assert verdicts == [True], judge
