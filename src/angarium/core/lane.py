@@ -235,7 +235,7 @@ class Lane:
             self._loading = True
             self._hinted = False
             return Load(window - len(self._waiting) + len(self._busy))
-        # what is due already is loaded when there is room again, so it must not hide the time of the next send
+        # what is due already is loaded when there is room: it must not hide the time of the next send
         until = free_at if wanted or self._loading or self._blocked else min(free_at, self._next_due)
         return Wait(until) if now < until < NEVER else None
 
