@@ -27,8 +27,7 @@ async def test_a_killed_server_loses_no_accepted_message(directory: Path, with_d
             for cycle in range(CYCLES):
                 goal = MESSAGES * (cycle + 1)
                 loading = asyncio.create_task(api.load("one", goal - len(api.accepted)))
-                half = goal - MESSAGES // 2
-                await until(lambda half=half: len(api.accepted) >= half, "half of the messages are accepted")
+                await api.until_accepted(goal - MESSAGES // 2)
                 await server.kill()
                 if with_database:
                     await _crash_postgres(directory)
@@ -51,7 +50,7 @@ async def _crash_postgres(directory: Path) -> None:
 
     def ended() -> bool:
         try:
-            return postgres.status() == psutil.STATUS_ZOMBIE
+            return bool(postgres.status() == psutil.STATUS_ZOMBIE)
         except psutil.NoSuchProcess:
             return True
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections import defaultdict
 from pathlib import Path
+from uuid import UUID
 
 import asyncpg
 
+from angarium.core import ids
 from tests.faults.harness import (
     CYCLES,
     DEADLINE,
-    Client,
     account,
     client,
     report,
     servers,
     until,
+    until_delivered,
 )
 from tests.kit.receiver import Receiver, Reply
 
@@ -49,38 +52,22 @@ async def test_the_lanes_of_a_killed_process_are_taken_over(directory: Path, dat
         left = await started.serve(database_url)
         async with client(left) as api:
             # every endpoint gets every message, so each arrives as often as there are endpoints
-            paths = [f"http://127.0.0.1:{receiver.port}/e{n}" for n in range(16)]
-            await api.app("one", *paths)
+            paths = [f"/e{n}" for n in range(16)]
+            await api.app("one", *(f"http://127.0.0.1:{receiver.port}{path}" for path in paths))
             for _ in range(CYCLES):
                 doomed = await started.serve(database_url)
                 await shared_by(database_url, 2)
                 loading = asyncio.create_task(api.load("one", 150, clients=8, over=[left, doomed]))
-                before = len(api.accepted)
-                await until(lambda before=before: len(api.accepted) > before + 50, "messages are accepted")
+                await api.until_accepted(len(api.accepted) + 50)
                 await doomed.kill()
                 await asyncio.wait_for(loading, DEADLINE)
                 last = await api.send("one", {"last": True})
                 assert last is not None
-                worst = max(worst, await until(lambda: _everywhere(api, receiver, 16), "all is delivered"))
-            seen = defaultdict(set)
-            for request in receiver.requests:
-                seen[request.header("webhook-id")].add(request.path)
-            lost = sum(16 - len(seen[one]) for one in api.accepted)
-            result = account(api.accepted, receiver)
-    repeated = len(receiver.requests) - sum(len(paths) for paths in seen.values())
-    report(
-        "one of two processes killed", CYCLES, result,
-        **{"per endpoint lost": lost, "repeated": repeated, "worst takeover, seconds": f"{worst:.1f}"},
-    )  # fmt: skip
-    assert lost == 0
+                worst = max(worst, await until_delivered(api.accepted, receiver, paths=paths))
+    result = account(api.accepted, receiver, paths=paths)
+    report("one of two processes killed", CYCLES, result, worst_takeover_in_seconds=f"{worst:.1f}")
+    assert result.lost == 0
     assert worst < TAKEOVER
-
-
-def _everywhere(api: Client, receiver: Receiver, endpoints: int) -> bool:
-    seen = defaultdict(set)
-    for request in receiver.requests:
-        seen[request.header("webhook-id")].add(request.path)
-    return all(len(seen[one]) == endpoints for one in api.accepted)
 
 
 async def test_order_holds_over_two_processes_and_a_kill(directory: Path, database_url: str) -> None:
@@ -105,10 +92,10 @@ async def test_order_holds_over_two_processes_and_a_kill(directory: Path, databa
                     if accepted is not None:
                         sent[accepted] = len(sent)
                 await doomed.kill()
-                await until(lambda: _everywhere(api, receiver, len(paths)), "all is delivered", 100)
-            result = account(api.accepted, receiver)
-    repeated = len(receiver.requests) - len({(r.path, r.header("webhook-id")) for r in receiver.requests})
-    report("order, one of two processes killed", CYCLES, result, repeated=repeated)
+                await until_delivered(api.accepted, receiver, paths=paths)
+    result = account(api.accepted, receiver, paths=paths)
+    report("order, one of two processes killed", CYCLES, result)
+    assert result.lost == 0
     for path in paths:
         first_seen = list(dict.fromkeys(r.header("webhook-id") for r in receiver.requests if r.path == path))
         order = [sent[one] for one in first_seen if one in sent]
@@ -135,15 +122,37 @@ async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, dat
                 await asyncio.sleep(0.5)  # both send for a while
                 await first.kill()
                 first = api.server
-                seconds = await until(lambda: _everywhere(api, receiver, len(paths)), "all is delivered", 100)
-            result = account(api.accepted, receiver)
-    most = 0
-    for path in paths:
-        times = sorted(request.time for request in receiver.requests if request.path == path)
-        most = max(most, *(sum(1 for t in times[i : i + 2 * limit] if t < at + 1) for i, at in enumerate(times)))
+                seconds = await until_delivered(api.accepted, receiver, paths=paths)
+    result = account(api.accepted, receiver, paths=paths)
+    assert result.lost == 0
+    arrived = [most_in(3, [r.time for r in receiver.requests if r.path == path]) for path in paths]
+    sent = [most_in(1, times) for times in (await begun(database_url)).values()]
     report(
         "rate limit of 50/s, one joins, one is killed", CYCLES, result,
-        most_in_a_second=most, seconds_after_the_kill=f"{seconds:.1f}",
+        most_sent_in_a_second=max(sent), most_arrived_in_three_seconds=max(arrived),
+        seconds_after_the_kill=f"{seconds:.1f}",
     )  # fmt: skip
-    # counted at the receiver, where a busy machine makes requests bunch a little
-    assert most <= limit * 1.3
+    # Sends come in bunches of a second's worth, of which a busy machine delays one and not the next. Two
+    # limits instead of one would make 100 and 300.
+    assert max(sent) <= 1.5 * limit
+    assert max(arrived) <= 4 * limit
+    assert seconds < 30
+
+
+def most_in(seconds: float, times: list[float]) -> int:
+    times = sorted(times)
+    return max(bisect_left(times, at + seconds) - index for index, at in enumerate(times))
+
+
+async def begun(database_url: str) -> dict[UUID, list[float]]:
+    """When the attempts at each endpoint began, by the senders' clocks. (Those of a killed process that
+    were not yet recorded are missing.)"""
+    connection = await asyncpg.connect(database_url)
+    try:
+        rows = await connection.fetch("select endpoint_id, id from attempt")
+    finally:
+        await connection.close()
+    found: dict[UUID, list[float]] = defaultdict(list)
+    for row in rows:
+        found[row["endpoint_id"]].append(ids.created_at(row["id"]))
+    return found

@@ -1,0 +1,61 @@
+"""SIGTERM and a killed worker under load, with `serve --processes 2`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from tests.faults.harness import CYCLES, DEADLINE, account, client, report, servers, until, until_delivered
+from tests.kit.receiver import Receiver, Reply
+
+
+async def test_a_stop_under_load_finishes_what_it_began_and_repeats_nothing(
+    directory: Path, database_url: str
+) -> None:
+    async with Receiver(Reply(delay=0.3)) as receiver, servers(directory) as started:
+        server = await started.serve(database_url, "--processes", "2")
+        async with client(server) as api:
+            await api.app("one", receiver.url)
+            for _ in range(CYCLES):
+                goal = len(api.accepted) + 400
+                loading = asyncio.create_task(api.load("one", 400, clients=8))
+                await api.until_accepted(goal - 200)
+                assert await server.terminate() == 0
+                # whatever was begun is finished: nothing more comes from a server that is gone
+                finished = receiver.count
+                server = api.server = await started.serve(database_url, "--processes", "2")
+                assert finished > 0
+                await asyncio.wait_for(loading, DEADLINE)
+            seconds = await until_delivered(api.accepted, receiver)
+            result = account(api.accepted, receiver)
+            refused = dict(api.refused)
+    report(
+        "SIGTERM under load, two workers", CYCLES, result,
+        refused=refused, seconds_after_the_load=f"{seconds:.1f}",
+    )  # fmt: skip
+    assert result.lost == 0
+    assert result.duplicates == 0
+
+
+async def test_a_killed_worker_is_replaced_and_nothing_is_lost(directory: Path, database_url: str) -> None:
+    async with Receiver(Reply(delay=0.01)) as receiver, servers(directory) as started:
+        server = await started.serve(database_url, "--processes", "2")
+        async with client(server) as api:
+            await api.app("one", receiver.url)
+            for _ in range(CYCLES):
+                await until(lambda: len(server.workers()) == 2, "both workers are there")
+                loading = asyncio.create_task(api.load("one", 400, clients=8))
+                await api.until_accepted(len(api.accepted) + 150)
+                killed = server.workers()[0]
+                killed.kill()
+                await until(
+                    lambda killed=killed: len(server.workers()) == 2 and killed not in server.workers(),  # type: ignore[misc]
+                    "the killed worker is replaced",
+                )
+                await asyncio.wait_for(loading, DEADLINE)
+            seconds = await until_delivered(api.accepted, receiver)
+            result = account(api.accepted, receiver)
+        assert await server.terminate() == 0
+    report("one of two workers killed", CYCLES, result, seconds_after_the_load=f"{seconds:.1f}")
+    assert result.lost == 0
+    assert result.duplicates <= 128 * CYCLES
