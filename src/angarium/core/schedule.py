@@ -37,12 +37,13 @@ def parse_schedule(text: str) -> tuple[float, ...]:
 class Schedule:
     """The delays (seconds) after the first, second, … failed attempt; one attempt more than delays.
 
-    `jitter` is the largest fraction added to a delay, so that many deliveries that failed together do not
-    return together. It never shortens a delay: no attempt comes earlier than documented.
+    A delay grows by a random fraction between `least` and `jitter`, so that many deliveries that failed
+    together do not return together. With a `least` of 0 no attempt comes earlier than documented.
     """
 
     delays: tuple[float, ...]
     jitter: float = 0.0
+    least: float = 0.0
 
     def delay(self, failures: int, chance: float) -> float | None:
         """Seconds from the `failures`-th failed attempt to the next; None: that was the last.
@@ -51,4 +52,4 @@ class Schedule:
         """
         if not 1 <= failures <= len(self.delays):
             return None
-        return self.delays[failures - 1] * (1 + self.jitter * chance)
+        return self.delays[failures - 1] * (1 + self.least + (self.jitter - self.least) * chance)
