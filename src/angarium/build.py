@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, cast
 
-from angarium import __version__
+import msgspec
+
+from angarium import __version__, profiles
 from angarium.clock import Clock, SystemClock
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import SettingsError
 from angarium.core.keyring import Keyring
-from angarium.core.schedule import Schedule
+from angarium.core.product import STANDARD, Product, product_of
 from angarium.service.token import TokenKey, Tokens
 from angarium.settings import Settings
 from angarium.store.database import Database
@@ -46,6 +48,30 @@ def tokens(settings: Settings, database: Database | None = None, clock: Clock | 
     return Tokens(cast(Database, database), clock or SystemClock(), os.urandom, token_key(settings))
 
 
+def products_of(settings: Settings) -> dict[str, Product]:
+    """The products that this process serves. The settings say how the standard one delivers.
+
+    Raises SettingsError when a profile is missing or wrong.
+    """
+    loaded = profiles.load_all(settings.profiles)
+    standard = loaded[STANDARD]
+    retries = ",".join(f"{delay * 1000:g}ms" for delay in settings.retry_schedule)
+    loaded[STANDARD] = msgspec.structs.replace(
+        standard,
+        delivery=msgspec.structs.replace(
+            standard.delivery,
+            retries=retries,
+            jitter=(0.0, settings.retry_jitter),
+            timeout=f"{settings.request_timeout * 1000:g}ms",
+            max_body=settings.body_limit,
+        ),
+        disable=msgspec.structs.replace(
+            standard.disable, all_failing_for=f"{settings.disable_after * 1000:g}ms"
+        ),
+    )
+    return {name: product_of(profile, USER_AGENT) for name, profile in loaded.items()}
+
+
 @asynccontextmanager
 async def running(settings: Settings, database_url: str, *, role: str) -> AsyncIterator[Any]:
     """Everything one process runs, started; yields the ASGI application (None for the role `dispatch`).
@@ -54,9 +80,11 @@ async def running(settings: Settings, database_url: str, *, role: str) -> AsyncI
     """
     from angarium.dispatch.herald import Herald
     from angarium.service.intake import Intake
+    from angarium.service.product import Products
 
     clock = SystemClock()
     ring, policy = keyring(settings), AddressPolicy(settings.allowed_subnets)
+    products = products_of(settings)
     async with AsyncExitStack() as stack:
         # accepting and delivering have connections of their own, so that no crowd of readers holds them up
         engine = await Database.connect(database_url, size=ENGINE_CONNECTIONS)
@@ -68,16 +96,17 @@ async def running(settings: Settings, database_url: str, *, role: str) -> AsyncI
             stack.push_async_callback(herald.stop)
             hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
         else:
-            hand_over = await _dispatch(settings, stack, engine, clock, ring, policy)
+            hand_over = await _dispatch(settings, stack, engine, clock, ring, policy, products)
         if role == "dispatch":
             yield None
             return
         database = await Database.connect(database_url, size=settings.database_pool)
         stack.push_async_callback(database.close)
-        intake = Intake(engine, clock, os.urandom, hand_over)
+        product = Products(database, clock, products)
+        intake = Intake(engine, clock, os.urandom, hand_over, product)
         await intake.start()
         stack.push_async_callback(intake.stop)
-        yield _app(settings, database, clock, ring, policy, intake)
+        yield _app(settings, database, clock, ring, policy, intake, product)
 
 
 async def _dispatch(
@@ -87,6 +116,7 @@ async def _dispatch(
     clock: Clock,
     ring: Keyring,
     addresses: AddressPolicy,
+    products: Mapping[str, Product],
 ) -> Callable[[Sequence[Owed]], None]:
     """Start a dispatcher, to be stopped by the stack; returns what takes accepted deliveries."""
     from angarium.dispatch.dispatcher import Dispatcher, Policy
@@ -99,24 +129,24 @@ async def _dispatch(
         now=clock.now,
     )
     stack.push_async_callback(sender.close)
-    policy = Policy(
-        schedule=Schedule(settings.retry_schedule, settings.retry_jitter),
-        timeout=settings.request_timeout,
-        disable_after=settings.disable_after,
-        in_flight=settings.endpoint_concurrency,
-        in_flight_total=settings.concurrency,
-        user_agent=USER_AGENT,
-    )
-    dispatcher = Dispatcher(database, clock, os.urandom, sender, ring, policy)
+    policy = Policy(in_flight=settings.endpoint_concurrency, in_flight_total=settings.concurrency)
+    dispatcher = Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
     await dispatcher.start()
     stack.push_async_callback(dispatcher.stop)
     return dispatcher.hand_over
 
 
 def _app(
-    settings: Settings, database: Database, clock: Clock, ring: Keyring, policy: AddressPolicy, intake: Any
+    settings: Settings,
+    database: Database,
+    clock: Clock,
+    ring: Keyring,
+    policy: AddressPolicy,
+    intake: Any,
+    product: Any,
 ) -> Any:
     from angarium.api.app import create_app
+    from angarium.service.access import Access
     from angarium.service.application import Applications
     from angarium.service.attempt import Attempts
     from angarium.service.background_task import BackgroundTasks
@@ -132,6 +162,8 @@ def _app(
         clock=clock,
         database=database,
         token=tokens(settings, database, clock),
+        access=Access(database, clock, entropy),
+        product=product,
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),
         endpoint=Endpoints(database, clock, entropy, ring, policy=policy, https_only=settings.https_only),

@@ -33,6 +33,12 @@ def _delays(value: object) -> object:
     return parse_schedule(value) if isinstance(value, str) else value
 
 
+def _names(value: object) -> object:
+    return (
+        tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+    )
+
+
 def _networks(value: object) -> object:
     if not isinstance(value, str):
         return value
@@ -83,6 +89,11 @@ class Settings(BaseSettings):
         None,
         description="Encrypts endpoint secrets in the database: base64 keys of 32 bytes, comma-separated. "
         "The first encrypts, all decrypt. Make one with `angarium key new`.",
+    )
+    profiles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+        _written(""),
+        description="Products to serve beside the standard one: profiles that ship with Angarium, by name, "
+        "or paths of profile files, separated by commas.",
     )
     retry_schedule: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_delays)] = Field(
         _written("5s,5m,30m,2h,5h,10h,10h"),

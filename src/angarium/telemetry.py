@@ -27,6 +27,7 @@ EVENTS: Final = {
     "process.started": "a worker process was started",
     "server.started": "requests are answered from now on",
     "server.stopped": "everything has been finished and closed",
+    "profile.unknown": "an organization has a profile that this process was not given; its lanes wait",
     "settle.failed": "outcomes could not be written by a fault of ours; tried again",
     "settle.waiting": "outcomes wait for the database",
     "shards.given": "shards were handed to another dispatcher",

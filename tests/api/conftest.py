@@ -22,6 +22,9 @@ from angarium.core.address import AddressPolicy
 from angarium.core.ids import ORGANIZATION, parse, text
 from angarium.core.ids import new as new_id
 from angarium.core.keyring import Keyring
+from angarium.core.product import product_of
+from angarium.profiles import load_all
+from angarium.service.access import Access
 from angarium.service.application import Applications
 from angarium.service.attempt import Attempts
 from angarium.service.background_task import BackgroundTasks
@@ -30,6 +33,7 @@ from angarium.service.event_type import EventTypes
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.message import Messages
+from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.service.services import Services
 from angarium.service.token import TokenKey, Tokens
@@ -137,11 +141,16 @@ async def backend(database: Database) -> AsyncIterator[Backend]:
 
     keyring = Keyring([b"k" * 32])
     policy = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
-    intake = Intake(database, clock, os.urandom, hand_over)
+    products = Products(
+        database, clock, {name: product_of(one, "test") for name, one in load_all([]).items()}
+    )
+    intake = Intake(database, clock, os.urandom, hand_over, products)
     services = Services(
         clock=clock,
         database=database,
         token=Tokens(database, clock, os.urandom, TokenKey.of(JWT_SECRET)),
+        access=Access(database, clock, os.urandom),
+        product=products,
         application=Applications(database, clock, os.urandom),
         event_type=EventTypes(database, clock),
         endpoint=Endpoints(database, clock, os.urandom, keyring, policy=policy, https_only=False),

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from angarium.core.schedule import Schedule
+from angarium.dispatch.dispatcher import Policy
 from tests.kit.receiver import Receiver, Reply
-from tests.kit.world import QUICK, World
+from tests.kit.world import World, product
 
 DELIVERED, PENDING, EXHAUSTED, CANCELED = 0, 1, 2, 4
 
@@ -64,8 +62,7 @@ async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(worl
 
 async def test_a_gone_endpoint_is_disabled_at_once_and_what_it_is_owed_is_canceled(world: World) -> None:
     app = await world.application()
-    policy = replace(QUICK, schedule=Schedule((60.0,)), in_flight=1)
-    async with Receiver() as receiver, world.dispatching(policy) as dispatcher:
+    async with Receiver() as receiver, world.dispatching(product("60s"), Policy(in_flight=1)) as dispatcher:
         receiver.plan(Reply(410))
         gone = await world.endpoint(app, receiver.url)
         async with world.intake(dispatcher.hand_over) as intake:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 
 import pytest
 
-from angarium.core.schedule import Schedule, parse_schedule
+from angarium.core.schedule import parse_schedule
 from angarium.store.database import Database
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver, Reply
-from tests.kit.world import QUICK, World
+from tests.kit.world import World, product
 
 DELIVERED, EXHAUSTED, CANCELED = 0, 2, 4
-FULL = parse_schedule("5s,5m,30m,2h,5h,10h,10h")
+FULL = "5s,5m,30m,2h,5h,10h,10h"
 
 
 class Story:
@@ -55,8 +54,7 @@ class Story:
 async def test_eight_attempts_in_27_hours_35_minutes_and_5_seconds(database: Database) -> None:
     story = Story(database)
     app = await story.world.application()
-    policy = replace(QUICK, schedule=Schedule(FULL))
-    async with Receiver() as receiver, story.world.dispatching(policy) as dispatcher:
+    async with Receiver() as receiver, story.world.dispatching(product(FULL)) as dispatcher:
         receiver.default = Reply(500)
         await story.world.endpoint(app, receiver.url)
         async with story.world.intake(dispatcher.hand_over) as intake:
@@ -64,7 +62,7 @@ async def test_eight_attempts_in_27_hours_35_minutes_and_5_seconds(database: Dat
             while await story.to_next_attempt(receiver):
                 pass
         gaps = [round(b - a, 3) for a, b in zip(story.times, story.times[1:], strict=False)]
-        assert gaps == list(FULL)
+        assert gaps == list(parse_schedule(FULL))
         assert round(story.times[-1] - story.times[0], 3) == 27 * 3600 + 35 * 60 + 5
         assert len(receiver.requests) == 8
         assert await story.world.states() == {EXHAUSTED: 1}
@@ -77,8 +75,7 @@ async def test_a_success_on_the_fourth_attempt_comes_35_minutes_and_5_seconds_af
 ) -> None:
     story = Story(database)
     app = await story.world.application()
-    policy = replace(QUICK, schedule=Schedule(FULL))
-    async with Receiver() as receiver, story.world.dispatching(policy) as dispatcher:
+    async with Receiver() as receiver, story.world.dispatching(product(FULL)) as dispatcher:
         receiver.plan(Reply(500), Reply(404), Reply(302))
         await story.world.endpoint(app, receiver.url)
         async with story.world.intake(dispatcher.hand_over) as intake:
@@ -92,8 +89,7 @@ async def test_a_success_on_the_fourth_attempt_comes_35_minutes_and_5_seconds_af
 async def test_retry_after_postpones_the_next_attempt(database: Database) -> None:
     story = Story(database)
     app = await story.world.application()
-    policy = replace(QUICK, schedule=Schedule(FULL))
-    async with Receiver() as receiver, story.world.dispatching(policy) as dispatcher:
+    async with Receiver() as receiver, story.world.dispatching(product(FULL)) as dispatcher:
         receiver.plan(Reply(503, headers=[("retry-after", "90")]))
         await story.world.endpoint(app, receiver.url)
         async with story.world.intake(dispatcher.hand_over) as intake:
@@ -109,8 +105,7 @@ async def test_an_endpoint_is_disabled_after_five_days_of_nothing_but_failures(
 ) -> None:
     story = Story(database)
     app = await story.world.application()
-    policy = replace(QUICK, schedule=Schedule((1.0,)))
-    async with Receiver() as receiver, story.world.dispatching(policy) as dispatcher:
+    async with Receiver() as receiver, story.world.dispatching(product("1s")) as dispatcher:
         receiver.default = Reply(500)
         endpoint = await story.world.endpoint(app, receiver.url)
         async with story.world.intake(dispatcher.hand_over) as intake:
@@ -128,8 +123,7 @@ async def test_an_endpoint_is_disabled_after_five_days_of_nothing_but_failures(
 async def test_a_success_forgives_the_failures_before_it(database: Database) -> None:
     story = Story(database)
     app = await story.world.application()
-    policy = replace(QUICK, schedule=Schedule((1.0,)))
-    async with Receiver() as receiver, story.world.dispatching(policy) as dispatcher:
+    async with Receiver() as receiver, story.world.dispatching(product("1s")) as dispatcher:
         receiver.plan(Reply(500), Reply(500), Reply(200))
         receiver.default = Reply(500)
         endpoint = await story.world.endpoint(app, receiver.url)

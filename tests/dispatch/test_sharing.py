@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from dataclasses import replace
 
 from angarium.core.errors import StoreUnavailable
-from angarium.dispatch.dispatcher import Dispatcher
+from angarium.dispatch.dispatcher import Dispatcher, Policy
 from angarium.store.database import Database
 from tests.kit.receiver import Receiver, Reply
-from tests.kit.world import QUICK, World
+from tests.kit.world import World
 
 DELIVERED = 0
 
@@ -116,7 +115,7 @@ async def test_a_stop_finishes_what_is_in_flight_and_repeats_nothing(world: Worl
     app = await world.application()
     async with Receiver() as receiver:
         receiver.default = Reply(200, delay=0.2)
-        async with world.dispatching(replace(QUICK, in_flight=8)) as first:
+        async with world.dispatching(policy=Policy(in_flight=8)) as first:
             await world.endpoint(app, receiver.url)
             async with world.intake(first.hand_over) as intake:
                 await intake.accept_many([world.draft(app, b"%d" % n) for n in range(40)])

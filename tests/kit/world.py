@@ -12,22 +12,33 @@ from ipaddress import ip_network
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
+from angarium import profiles
 from angarium.clock import Clock, SystemClock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint, SigningKey
-from angarium.core.schedule import Schedule
+from angarium.core.product import STANDARD, Product, product_of
+from angarium.core.profile import Delivery
 from angarium.core.signature import new_secret
 from angarium.dispatch.dispatcher import Dispatcher, Policy
 from angarium.dispatch.sender import Sender
 from angarium.service.intake import Draft, Intake
+from angarium.service.product import Products
 from angarium.store import application, endpoint
 from angarium.store.database import Database
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
-QUICK = Policy(schedule=Schedule((0.05, 0.05)), timeout=5.0)
+
+
+def product(retries: str = "50ms,50ms", timeout: str = "5s", **fields: Any) -> Product:
+    """The standard product with another schedule and whatever else of its profile."""
+    delivery = Delivery(retries=retries, jitter=(0.0, 0.0), timeout=timeout)
+    standard = msgspec.structs.replace(profiles.load(STANDARD), delivery=delivery, **fields)
+    return product_of(standard, "Angarium-Webhooks/test")
 
 
 @dataclass
@@ -37,14 +48,21 @@ class World:
     database: Database
     clock: Clock = field(default_factory=SystemClock)
     keyring: Keyring = field(default_factory=lambda: Keyring([b"k" * 32]))
+    products: dict[str, Product] = field(default_factory=dict)  # beside the standard one
 
     @asynccontextmanager
-    async def dispatching(self, policy: Policy = QUICK, **parts: Any) -> AsyncIterator[Dispatcher]:
+    async def dispatching(
+        self, standard: Product | None = None, policy: Policy | None = None, **parts: Any
+    ) -> AsyncIterator[Dispatcher]:
         """A dispatcher at work."""
+        policy = policy or Policy(longest=10.0)
         sender = Sender(
             policy=LOOPBACK, response_limit=16384, connections=policy.in_flight_total, now=self.clock.now
         )
-        dispatcher = Dispatcher(self.database, self.clock, os.urandom, sender, self.keyring, policy, **parts)
+        products = {STANDARD: standard or product()} | {name: self.products[name] for name in self.products}
+        dispatcher = Dispatcher(
+            self.database, self.clock, os.urandom, sender, self.keyring, products, policy, **parts
+        )
         await dispatcher.start()
         try:
             yield dispatcher
@@ -54,7 +72,8 @@ class World:
     @asynccontextmanager
     async def intake(self, hand_over: Callable[[Any], None] | None = None) -> AsyncIterator[Intake]:
         """Intake, handing over to a dispatcher or to nobody."""
-        intake = Intake(self.database, self.clock, os.urandom, hand_over or (lambda owed: None))
+        known = Products(self.database, self.clock, {STANDARD: product()} | self.products)
+        intake = Intake(self.database, self.clock, os.urandom, hand_over or (lambda owed: None), known)
         await intake.start()
         try:
             yield intake

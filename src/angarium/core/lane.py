@@ -40,6 +40,8 @@ class Held:
     failures: int
     manual_at: datetime | None
     payload: bytes | None
+    event_type: str = ""
+    attempts: int = 0  # made before
 
 
 @dataclass(frozen=True, slots=True)

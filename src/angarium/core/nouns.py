@@ -63,11 +63,13 @@ class EventType:
 class SigningKey:
     """One secret of an endpoint, in its text form (`whsec_…` or `whsk_…`).
 
-    `expires_at` (epoch seconds) is None for the current key; an old key signs until it expires.
+    `expires_at` (epoch seconds) is None for the current key; an old key signs until it expires. A key with
+    an `active_at` to come signs already, but only beside another, never alone in its place.
     """
 
     secret: str = field(repr=False)
     expires_at: float | None = None
+    active_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,7 @@ class Attempt:
     app_id: UUID
     message_id: UUID
     endpoint_id: UUID
+    number: int  # of all attempts of the delivery, from 1
     manual: bool
     status: AttemptStatus
     status_code: int  # 0: no HTTP answer
@@ -132,5 +135,6 @@ class Attempt:
     error: str | None  # the same in words for a human
     response: bytes | None  # first bytes of the answer's body
     duration_ms: int
+    next_at: datetime | None  # when the next attempt was due, as this one ended
     url: str
     created_at: datetime

@@ -63,6 +63,11 @@ def public_form(secret: str) -> str:
     return secret
 
 
+def secret_bytes(secret: str) -> bytes:
+    """The key that the base64 after a secret's prefix stands for."""
+    return _strict(secret.partition("_")[2])
+
+
 class Signer:
     """Signs with one secret; the key is decoded once, because `sign` is on the hot path."""
 

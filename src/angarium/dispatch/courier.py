@@ -11,7 +11,6 @@ from angarium.core import ids
 from angarium.core.lane import Held
 from angarium.core.lifecycle import CANCELED, Next, advance
 from angarium.core.outcome import Answer, Judgement, Verdict, judge
-from angarium.core.schedule import Schedule
 from angarium.dispatch.sender import Request, Sender
 from angarium.dispatch.target import Target
 from angarium.store.settle import Settlement
@@ -36,17 +35,11 @@ class Courier:
         sender: Sender,
         clock: Clock,
         entropy: Callable[[int], bytes],
-        schedule: Schedule,
-        timeout: float,
-        user_agent: str,
         chance: random.Random,
     ) -> None:
         self._sender = sender
         self._clock = clock
         self._entropy = entropy
-        self._schedule = schedule
-        self._timeout = timeout
-        self._user_agent = user_agent
         self._chance = chance
 
     async def attempt(self, target: Target, held: Held) -> Result:
@@ -57,9 +50,9 @@ class Courier:
         answer = await self._sender.send(
             Request(
                 url=target.url,
-                headers=target.headers_for(held.message_id, held.payload, started, self._user_agent),
+                headers=target.headers_for(held.message_id, held.event_type, held.payload, started),
                 body=held.payload,
-                timeout=self._timeout,
+                timeout=target.product.timeout,
             )
         )
         judgement = judge(answer)
@@ -68,7 +61,7 @@ class Courier:
             manual=held.manual_at is not None,
             failures=held.failures,
             judgement=judgement,
-            schedule=self._schedule,
+            schedule=target.product.schedule,
             now=self._clock.now(),
             chance=self._chance.random(),
         )
@@ -91,6 +84,7 @@ class Courier:
                 message_id=held.message_id,
                 move=following.move,
                 failures=held.failures,
+                number=0 if answer is None else held.attempts + 1,
                 due_at=following.due,
                 manual_at=held.manual_at,
                 answer=answer,

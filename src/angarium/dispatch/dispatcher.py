@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -21,9 +21,10 @@ from angarium.core import ids
 from angarium.core.keyring import Keyring, SealError
 from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move
-from angarium.core.nouns import DisabledReason, State
+from angarium.core.nouns import State
 from angarium.core.outcome import Verdict
-from angarium.core.schedule import Schedule
+from angarium.core.product import STANDARD, Product
+from angarium.dispatch.alert import FAILING, Alert
 from angarium.dispatch.courier import Courier, Result
 from angarium.dispatch.herald import Herald
 from angarium.dispatch.hint import Changed, Hint, LookEverywhere, Task, Work
@@ -53,16 +54,13 @@ FOREVER: Final = 3600.0  # the longest sleep
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """How deliveries are made."""
+    """How much is done at once."""
 
-    schedule: Schedule
-    timeout: float = 15.0  # seconds for one attempt, all in all
-    disable_after: float | None = 432_000.0  # seconds of nothing but failures; None: never
     in_flight: int = 64  # requests at once to one endpoint
     in_flight_total: int = 2000
     window: int = 128  # deliveries of one lane in memory
     held_bytes: int = 128 * 1024 * 1024  # payloads in memory, of all lanes
-    user_agent: str = "Angarium-Webhooks"
+    longest: float = 60.0  # seconds that an attempt can take, for a stop to wait
 
 
 class Dispatcher:
@@ -75,6 +73,7 @@ class Dispatcher:
         entropy: Callable[[int], bytes],
         sender: Sender,
         keyring: Keyring,
+        products: Mapping[str, Product],
         policy: Policy,
         *,
         chance: random.Random | None = None,
@@ -83,6 +82,7 @@ class Dispatcher:
         self._clock = clock
         self._sender = sender
         self._keyring = keyring
+        self._products = products
         self._policy = policy
         self._posts: dict[UUID, Post] = {}
         self._owned: dict[int, float] = {}  # shard -> since when
@@ -95,11 +95,9 @@ class Dispatcher:
         self._drained = asyncio.Event()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
-        self._courier = Courier(
-            sender, clock, entropy, policy.schedule, policy.timeout, policy.user_agent, chance
-        )
+        self._courier = Courier(sender, clock, entropy, chance)
         self._herald = Herald(database)
-        self._settler = Settler(database, clock, entropy, self._settled)
+        self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
         self._loader = Loader(
             database, clock, configured=self._configured, loaded=self._loaded, failed=self._not_loaded
         )
@@ -121,9 +119,9 @@ class Dispatcher:
         """Send nothing more, wait for what is in flight, settle it, and let go of the shards."""
         self._stopping = True
         if self._attempts:
-            await asyncio.wait(self._attempts, timeout=self._policy.timeout + 5)
+            await asyncio.wait(self._attempts, timeout=self._policy.longest + 5)
         try:
-            async with asyncio.timeout(self._policy.timeout + 5):
+            async with asyncio.timeout(self._policy.longest + 5):
                 await self._settler.drained()
         except TimeoutError:
             log.error("stop.unsettled", deliveries=self._unsettled.total())
@@ -152,7 +150,9 @@ class Dispatcher:
             if one.fifo or (self._held_bytes > self._policy.held_bytes and one.due_at <= now):
                 post.lane.hint(one.due_at)
             else:
-                post.lane.arrive(Held(one.message_id, one.due_at, State.PENDING, 0, None, one.payload), now)
+                post.lane.arrive(
+                    Held(one.message_id, one.due_at, State.PENDING, 0, None, one.payload, one.event_type), now
+                )
             self._mark(post)
         if foreign:
             self._herald.tell(foreign)
@@ -192,7 +192,7 @@ class Dispatcher:
     async def drain(self, shards: Iterable[int]) -> None:
         """Start nothing more for these, and wait until all that was started is settled."""
         self._draining.update(shards)
-        deadline = self._clock.now() + self._policy.timeout + 10
+        deadline = self._clock.now() + self._policy.longest + 10
         while any(self._unsettled[shard] for shard in self._draining) and self._clock.now() < deadline:
             self._drained.clear()
             await self._clock.wait(self._drained, min(deadline, self._clock.now() + 0.5))
@@ -281,24 +281,30 @@ class Dispatcher:
             health = post.note(
                 delivered=delivered, scheduled=scheduled, state=held.state, now=result.ended_at
             )
-        disable = self._disabling(post, result)
+        disable, alert = self._consequences(post, held, result)
         post.halted = post.halted or disable is not None
-        self._settler.put(Outcome(post, result.settlement, health, disable))
+        self._settler.put(Outcome(post, result.settlement, health, disable, alert))
         _log_attempt(post, held, result)
         self._mark(post)
 
-    def _disabling(self, post: Post, result: Result) -> Disable | None:
-        """Whether the endpoint gets nothing more: it is gone, or a delivery was given up after days of
-        nothing but failures."""
-        assert post.target is not None
-        reason: DisabledReason | None = None
-        after = self._policy.disable_after
-        if result.judgement.verdict is Verdict.GONE:
-            reason = DisabledReason.GONE
-        elif result.settlement.move is Move.EXHAUST and after is not None:
-            since = result.ended_at if post.failing_since is None else post.failing_since
-            reason = DisabledReason.FAILING if result.ended_at - since >= after else None
-        return None if reason is None else Disable(post.target.org_id, post.app_id, post.endpoint_id, reason)
+    def _consequences(self, post: Post, held: Held, result: Result) -> tuple[Disable | None, Alert | None]:
+        """Whether the endpoint gets nothing more, or its operator is to be warned that this is near."""
+        target = post.target
+        assert target is not None
+        rule = target.product.disable
+        reason = rule.reason(
+            verdict=result.judgement.verdict,
+            move=result.settlement.move,
+            failures=post.failures,
+            failing_since=post.failing_since,
+            now=result.ended_at,
+        )
+        if reason is not None:
+            return Disable(target.org_id, post.app_id, post.endpoint_id, reason, post.failing_since), None
+        if held.manual_at is None and not result.settlement.succeeded and post.failures in rule.warnings:
+            facts = {"failures": post.failures, "fraction": rule.warnings[post.failures]}
+            return None, Alert(FAILING, target.org_id, post.app_id, post.endpoint_id, facts)
+        return None, None
 
     # what the database says
 
@@ -325,7 +331,13 @@ class Dispatcher:
                 self._forget(post)
                 continue
             try:
-                target = open_target(config, self._keyring)
+                product = self._products[config.profile or STANDARD]
+            except KeyError:
+                log.error("profile.unknown", profile=config.profile, organization=config.org_id)
+                self._forget(post)
+                continue
+            try:
+                target = open_target(config, product, self._keyring)
             except SealError as error:
                 log.error("endpoint.sealed", endpoint=ids.text(ids.ENDPOINT, endpoint_id), error=error.detail)
                 self._forget(post)
@@ -337,7 +349,16 @@ class Dispatcher:
         by_lane: dict[UUID, list[Held]] = {want.endpoint_id: [] for want in wanted}
         for row in rows:
             by_lane[row.endpoint_id].append(
-                Held(row.message_id, row.due_at, row.state, row.failures, row.manual_at, row.payload)
+                Held(
+                    row.message_id,
+                    row.due_at,
+                    row.state,
+                    row.failures,
+                    row.manual_at,
+                    row.payload,
+                    row.event_type,
+                    row.attempts,
+                )
             )
         for want in wanted:
             post = self._posts.get(want.endpoint_id)

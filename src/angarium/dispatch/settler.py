@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -20,9 +20,11 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import DisabledReason
+from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.dispatch.post import Post
-from angarium.store import background_task, delivery
+from angarium.store import accept, background_task, delivery
 from angarium.store import settle as store
+from angarium.store.accept import Owed
 from angarium.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -41,6 +43,7 @@ class Disable:
     app_id: UUID
     endpoint_id: UUID
     reason: DisabledReason
+    failing_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +54,7 @@ class Outcome:
     settlement: store.Settlement
     health: store.Health | None = None
     disable: Disable | None = None
+    alert: Alert | None = None
 
 
 class Settler:
@@ -62,11 +66,13 @@ class Settler:
         clock: Clock,
         entropy: Callable[[int], bytes],
         settled: Callable[[list[Outcome], list[float | None]], None],
+        hand_over: Callable[[Sequence[Owed]], None],
     ) -> None:
         self._database = database
         self._clock = clock
         self._entropy = entropy
         self._settled = settled
+        self._hand_over = hand_over
         self._pending: deque[Outcome] = deque()
         self._writing = 0
         self._wake = asyncio.Event()
@@ -121,7 +127,8 @@ class Settler:
         # the last note on an endpoint is its health
         health = {o.health.endpoint_id: o.health for o in batch if o.health is not None}
         disables = {o.disable.endpoint_id: o.disable for o in batch if o.disable is not None}
-        if not disables:
+        alerts = [o.alert for o in batch if o.alert is not None]
+        if not disables and not alerts:
             async with self._database.connection() as connection:
                 return await store.settle(connection, settlements, list(health.values()))
         async with self._database.transaction() as connection:
@@ -130,6 +137,11 @@ class Settler:
             settled = await store.settle(connection, settlements, list(health.values()))
             for one in disabled:
                 await self._cancel(connection, one)
+                alerts.append(_disabled_alert(one))
+            now = self._clock.now()
+            messages = items(alerts, now, self._entropy)
+            _, owed = await accept.accept(connection, messages, datetime_at(now)) if messages else ([], [])
+        self._hand_over(owed)
         return settled
 
     async def _disable(self, connection: Any, one: Disable) -> bool:
@@ -151,3 +163,10 @@ class Settler:
             )
         await store.hint(connection, [f"e:{one.endpoint_id.hex}"])
         log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)
+
+
+def _disabled_alert(one: Disable) -> Alert:
+    facts: dict[str, Any] = {"trigger": "automatic", "reason": one.reason.value}
+    if one.failing_since is not None:
+        facts["failSince"] = datetime_at(one.failing_since).isoformat().replace("+00:00", "Z")
+    return Alert(DISABLED, one.org_id, one.app_id, one.endpoint_id, facts)

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from angarium.core import ids
-from angarium.core.envelope import request_headers
 from angarium.core.keyring import Keyring
-from angarium.core.signature import Signer
+from angarium.core.product import Product
+from angarium.core.recipe import Key
 from angarium.core.url import split_credentials
 from angarium.store.load import Config
 from angarium.store.sealed import open_headers, open_keys
@@ -16,11 +15,12 @@ from angarium.store.sealed import open_headers, open_keys
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`signers` are pairs of a signer and the time (epoch seconds) until which it signs, current first."""
+    """An endpoint, as its product's rules apply to it. `keys` are its signing keys, current first."""
 
     app_id: UUID
     endpoint_id: UUID
     org_id: str
+    product: Product
     url: str
     shown_url: str  # without the credentials that the URL may carry
     revision: int
@@ -28,29 +28,29 @@ class Target:
     fifo: bool
     active: bool
     headers: dict[str, str] = field(repr=False)
-    signers: tuple[tuple[Signer, float], ...] = field(repr=False)
+    keys: tuple[Key, ...] = field(repr=False)
 
     def headers_for(
-        self, message_id: UUID, body: bytes, now: float, user_agent: str
+        self, message_id: UUID, event_type: str, body: bytes, now: float
     ) -> list[tuple[str, str]]:
-        """All headers of an attempt made now: fresh timestamp and signatures, the same id for ever."""
-        return request_headers(
-            message_id=ids.text(ids.MESSAGE, message_id),
-            timestamp=int(now),
+        """All headers of an attempt made now."""
+        return self.product.recipe.headers(
+            message_id=message_id,
+            event_type=event_type,
             body=body,
-            signers=[signer for signer, until in self.signers if now < until],
+            keys=self.keys,
             custom=self.headers,
-            user_agent=user_agent,
+            now=now,
         )
 
 
-def open_target(config: Config, keyring: Keyring) -> Target:
+def open_target(config: Config, product: Product, keyring: Keyring) -> Target:
     """Open what is sealed. Raises SealError when no key of the ring fits."""
-    keys = open_keys(keyring, config.endpoint_id, config.keys)
     return Target(
         app_id=config.app_id,
         endpoint_id=config.endpoint_id,
         org_id=config.org_id,
+        product=product,
         url=config.url,
         shown_url=split_credentials(config.url)[0],
         revision=config.revision,
@@ -58,7 +58,5 @@ def open_target(config: Config, keyring: Keyring) -> Target:
         fifo=config.fifo,
         active=config.active,
         headers=open_headers(keyring, config.endpoint_id, config.headers),
-        signers=tuple(
-            (Signer(key.secret), float("inf") if key.expires_at is None else key.expires_at) for key in keys
-        ),
+        keys=product.recipe.keys(open_keys(keyring, config.endpoint_id, config.keys)),
     )

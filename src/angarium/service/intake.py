@@ -18,8 +18,18 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import AngariumError, BadRequest, Conflict, NotFound, Overloaded, StoreUnavailable
+from angarium.core.errors import (
+    AngariumError,
+    BadRequest,
+    Conflict,
+    NotFound,
+    Overloaded,
+    StoreUnavailable,
+    TooLarge,
+)
 from angarium.core.nouns import Message
+from angarium.core.product import Product
+from angarium.service.product import Products
 from angarium.store import accept as store
 from angarium.store.database import Database
 
@@ -46,6 +56,8 @@ class Draft:
     idempotency_key: bytes | None = None
     endpoint_id: UUID | None = None
     deliver_at: float | None = None  # epoch seconds of the first attempt; None: at once
+    occurred_at: float | None = None  # epoch seconds of the event; None: now
+    verbatim: bool = False  # the payload is the body, whatever the product's envelope
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +76,10 @@ class _Group:
 
     __slots__ = ("done", "drafts", "size")
 
-    def __init__(self, drafts: Sequence[Draft], done: asyncio.Future[list[Result]]) -> None:
+    def __init__(self, drafts: Sequence[tuple[Draft, Product]], done: asyncio.Future[list[Result]]) -> None:
         self.drafts = drafts
         self.done = done
-        self.size = sum(len(draft.payload) for draft in drafts)
+        self.size = sum(len(draft.payload) for draft, _ in drafts)
 
 
 class Intake:
@@ -79,6 +91,7 @@ class Intake:
         clock: Clock,
         entropy: Callable[[int], bytes],
         hand_over: Callable[[Sequence[store.Owed]], None],
+        products: Products,
         *,
         capacity: int = 10_000,
         capacity_bytes: int = 64 * 1024 * 1024,
@@ -87,6 +100,7 @@ class Intake:
         self._clock = clock
         self._entropy = entropy
         self._hand_over = hand_over
+        self._products = products
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._pending: deque[_Group] = deque()
@@ -109,9 +123,10 @@ class Intake:
     async def accept(self, draft: Draft) -> Accepted:
         """Store one message; returns after the commit.
 
-        Raises NotFound (application), Conflict (event id taken), Overloaded and StoreUnavailable.
+        Raises NotFound (application), Conflict (event id taken), TooLarge, Overloaded and StoreUnavailable.
         """
-        (result,) = await self._queue([draft])
+        product = self._products.known(draft.org_id) or await self._products.of(draft.org_id)
+        (result,) = await self._queue([(draft, product)])
         if isinstance(result, AngariumError):
             raise result
         return result
@@ -120,9 +135,9 @@ class Intake:
         """Store up to MAX_BATCH messages in one commit; one result each, in order."""
         if len(drafts) > MAX_BATCH:
             raise BadRequest(f"A batch has at most {MAX_BATCH} messages.")
-        return await self._queue(drafts)
+        return await self._queue([(draft, await self._products.of(draft.org_id)) for draft in drafts])
 
-    def _queue(self, drafts: Sequence[Draft]) -> asyncio.Future[list[Result]]:
+    def _queue(self, drafts: Sequence[tuple[Draft, Product]]) -> asyncio.Future[list[Result]]:
         if self._writer is None:
             raise Overloaded("The server is shutting down.")
         group = _Group(drafts, asyncio.get_running_loop().create_future())
@@ -163,7 +178,7 @@ class Intake:
             if not group.done.done():
                 group.done.set_result(answers)
 
-    async def _results(self, drafts: list[Draft]) -> list[Result]:
+    async def _results(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
         try:
             return await self._store(drafts)
         except asyncpg.DataError:
@@ -178,30 +193,19 @@ class Intake:
             log.exception("intake.failed", messages=len(drafts))
             return [StoreUnavailable()] * len(drafts)
 
-    async def _store(self, drafts: list[Draft]) -> list[Result]:
+    async def _store(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
         now = self._clock.now()
         noise = self._entropy(8 * len(drafts))
         # ids grow in the order of arrival, also within a batch
         first = max(int(now * 1_000_000), self._last_id + 1)
         self._last_id = first + len(drafts)
-        items = [
-            store.Item(
-                id=ids.at(first + i, noise[8 * i : 8 * i + 8]),
-                org_id=draft.org_id,
-                app=draft.app,
-                event_type=draft.event_type,
-                payload=draft.payload,
-                event_id=draft.event_id,
-                channels=draft.channels,
-                tags=draft.tags,
-                # whole hours, so that the index on it stays small
-                expires_at=datetime_at((now + draft.retention) // _HOUR * _HOUR + _HOUR),
-                key=draft.idempotency_key,
-                endpoint_id=draft.endpoint_id,
-                due_at=now if draft.deliver_at is None else draft.deliver_at,
-            )
-            for i, draft in enumerate(drafts)
+        made = [
+            self._item(draft, product, ids.at(first + i, noise[8 * i : 8 * i + 8]), now)
+            for i, (draft, product) in enumerate(drafts)
         ]
+        items = [item for item in made if isinstance(item, store.Item)]
+        if not items:
+            return [item for item in made if isinstance(item, AngariumError)]
         async with self._database.connection() as connection:
             stored, owed = await store.accept(connection, items, datetime_at(now))
             self._hand_over(owed)
@@ -211,7 +215,36 @@ class Intake:
                 if item.key is not None and one.app_id is not None and not one.stored
             ]
             before = await store.accepted_before(connection, repeated) if repeated else {}
-        return [self._result(item, one, before) for item, one in zip(items, stored, strict=True)]
+        outcomes = iter(stored)
+        return [
+            self._result(item, next(outcomes), before) if isinstance(item, store.Item) else item
+            for item in made
+        ]
+
+    def _item(
+        self, draft: Draft, product: Product, message_id: UUID, now: float
+    ) -> store.Item | AngariumError:
+        body = draft.payload
+        if not draft.verbatim:
+            at = now if draft.occurred_at is None else draft.occurred_at
+            body = product.recipe.body(message_id, draft.event_type, at, body)
+        if len(body) > product.max_body:
+            return TooLarge(f"The message is {len(body)} bytes; {product.max_body} are allowed.")
+        return store.Item(
+            id=message_id,
+            org_id=draft.org_id,
+            app=draft.app,
+            event_type=draft.event_type,
+            payload=body,
+            event_id=draft.event_id,
+            channels=draft.channels,
+            tags=draft.tags,
+            # whole hours, so that the index on it stays small
+            expires_at=datetime_at((now + draft.retention) // _HOUR * _HOUR + _HOUR),
+            key=draft.idempotency_key,
+            endpoint_id=draft.endpoint_id,
+            due_at=now if draft.deliver_at is None else draft.deliver_at,
+        )
 
     def _result(self, item: store.Item, stored: store.Stored, before: dict[bytes, Message]) -> Result:
         if stored.app_id is None:

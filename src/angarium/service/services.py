@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from angarium.clock import Clock
 
 if TYPE_CHECKING:
+    from angarium.service.access import Access
     from angarium.service.application import Applications
     from angarium.service.attempt import Attempts
     from angarium.service.background_task import BackgroundTasks
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from angarium.service.idempotency import Idempotency
     from angarium.service.intake import Intake
     from angarium.service.message import Messages
+    from angarium.service.product import Products
     from angarium.service.replay import Replay
     from angarium.service.token import Tokens
     from angarium.store.database import Database
@@ -28,6 +30,8 @@ class Services:
     clock: Clock
     database: Database
     token: Tokens
+    access: Access
+    product: Products
     application: Applications
     event_type: EventTypes
     endpoint: Endpoints

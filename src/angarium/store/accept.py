@@ -43,6 +43,7 @@ class Owed:
     fifo: bool
     revision: int  # of the endpoint when the message was matched
     due_at: float
+    event_type: str
     payload: bytes
 
 
@@ -83,7 +84,19 @@ async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple
             outcomes[message_id] = Stored(app_id, stored)
         if endpoint_id is not None:
             item = by_id[message_id]
-            owed.append(Owed(app_id, endpoint_id, item.id, shard, fifo, revision, item.due_at, item.payload))
+            owed.append(
+                Owed(
+                    app_id,
+                    endpoint_id,
+                    item.id,
+                    shard,
+                    fifo,
+                    revision,
+                    item.due_at,
+                    item.event_type,
+                    item.payload,
+                )
+            )
     return [outcomes[item.id] for item in items], owed
 
 

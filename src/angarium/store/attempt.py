@@ -38,6 +38,7 @@ def _recorded(row: Any) -> Recorded:
         app_id=row["app_id"],
         message_id=row["message_id"],
         endpoint_id=row["endpoint_id"],
+        number=row["number"],
         manual=row["manual"],
         status=AttemptStatus(row["status"]),
         status_code=row["status_code"],
@@ -45,6 +46,7 @@ def _recorded(row: Any) -> Recorded:
         error=row["error"],
         response=row["response"],
         duration_ms=row["duration_ms"],
+        next_at=row["next_at"],
         url=row["url"],
         created_at=datetime_at(ids.created_at(row["id"])),
     )

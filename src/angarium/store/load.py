@@ -39,8 +39,10 @@ class Loaded:
     message_id: UUID
     state: State
     failures: int
+    attempts: int
     due_at: float
     manual_at: datetime | None
+    event_type: str
     payload: bytes | None
 
 
@@ -51,6 +53,7 @@ class Config:
     app_id: UUID
     endpoint_id: UUID
     org_id: str
+    profile: str | None  # None: the standard one
     url: str
     headers: bytes | None
     keys: bytes
@@ -106,8 +109,10 @@ def _loaded(row: Any) -> Loaded:
         message_id=row["message_id"],
         state=State(row["state"]),
         failures=row["failures"],
+        attempts=row["attempts"],
         due_at=row["due_at"].timestamp(),
         manual_at=row["manual_at"],
+        event_type=row["event_type"] or "",
         payload=row["payload"],
     )
 
@@ -124,6 +129,7 @@ async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[C
             app_id=row["app_id"],
             endpoint_id=row["id"],
             org_id=row["org_id"],
+            profile=row["profile"],
             url=row["url"],
             headers=row["headers"],
             keys=row["keys"],

@@ -13,19 +13,19 @@ from angarium.core.nouns import SigningKey
 
 _KEYS: Final = b"endpoint.keys:"
 _HEADERS: Final = b"endpoint.headers:"
-_READ_KEYS: Final = msgspec.json.Decoder(list[tuple[str, float | None]])
+_READ_KEYS: Final = msgspec.json.Decoder(list[tuple[str, float | None, float | None]])
 _READ_HEADERS: Final = msgspec.json.Decoder(dict[str, str])
 
 
 def seal_keys(keyring: Keyring, endpoint_id: UUID, keys: Sequence[SigningKey], nonce: bytes) -> bytes:
-    plain = msgspec.json.encode([(key.secret, key.expires_at) for key in keys])
+    plain = msgspec.json.encode([(key.secret, key.expires_at, key.active_at) for key in keys])
     return keyring.seal(plain, nonce, _KEYS + endpoint_id.bytes)
 
 
 def open_keys(keyring: Keyring, endpoint_id: UUID, sealed: bytes) -> tuple[SigningKey, ...]:
     """The keys, current first; expired ones may be among them."""
     plain = keyring.open(sealed, _KEYS + endpoint_id.bytes)
-    return tuple(SigningKey(secret, expires_at) for secret, expires_at in _READ_KEYS.decode(plain))
+    return tuple(SigningKey(*key) for key in _READ_KEYS.decode(plain))
 
 
 def seal_headers(

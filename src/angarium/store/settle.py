@@ -28,6 +28,7 @@ class Settlement:
     message_id: UUID
     move: Move
     failures: int
+    number: int  # of this attempt, from 1; 0 when none was made
     due_at: float | None
     manual_at: datetime | None
     answer: Answer | None
@@ -67,6 +68,7 @@ async def settle(
         message_ids=[s.message_id for s in settlements],
         moves=[_MOVES[s.move] for s in settlements],
         failures=[s.failures for s in settlements],
+        numbers=[s.number for s in settlements],
         due=[None if s.due_at is None else datetime_at(s.due_at) for s in settlements],
         manual_at=[s.manual_at for s in settlements],
         statuses=[None if s.answer is None else (0 if s.succeeded else 2) for s in settlements],

@@ -153,10 +153,12 @@ def draft_of(
             refuse("tags", f"At most {MAX_TAGS} tags.")
         elif not all(map(patterns.is_tag, tags)):
             refuse("tags", "A tag is 1 to 128 characters of a-z, A-Z, 0-9 and '-_./\\#'.")
+    verbatim = False
     if message.transformations_params is not None and "rawPayload" in message.transformations_params:
         raw = message.transformations_params["rawPayload"]
         if isinstance(raw, str):
             payload = raw.encode()
+            verbatim = True
         elif raw is not None:
             refuse("transformationsParams", "rawPayload must be a string.")
     retention = _retention(message, refuse)
@@ -174,6 +176,7 @@ def draft_of(
         retention=retention,
         idempotency_key=key,
         deliver_at=deliver_at,
+        verbatim=verbatim,
     )
 
 

@@ -1,6 +1,33 @@
 -- The whole schema of the first release. Each index says what it is for.
 -- Times come from the caller, never from now(): tests run in virtual time, and one clock decides.
 
+-- an organization that is a product of its own: one without a row has the standard profile
+create table organization (
+    id text primary key,
+    profile text not null,
+    created_at timestamptz not null
+);
+
+-- keys of a product's own API; tokens of the native API need no row
+create table api_key (
+    id uuid primary key,
+    org_id text not null,
+    app_id uuid,
+    scope text not null,
+    name text not null,
+    lookup bytea not null,
+    secret bytea,
+    created_at timestamptz not null,
+    last_used_at timestamptz,
+    revoked_at timestamptz
+);
+
+-- finds the key that was shown, by the hash of its public part
+create unique index api_key_lookup on api_key (lookup);
+
+-- the keys of an organization
+create index api_key_list on api_key (org_id, id);
+
 create table application (
     id uuid primary key,
     org_id text not null,
@@ -104,6 +131,7 @@ create table delivery (
     fifo boolean not null,
     state smallint not null default 1,
     failures smallint not null default 0,
+    attempts smallint not null default 0,
     due_at timestamptz,
     resume_at timestamptz,
     manual_at timestamptz,
@@ -121,6 +149,7 @@ create table attempt (
     message_id uuid not null,
     id uuid not null,
     endpoint_id uuid not null,
+    number smallint not null,
     manual boolean not null,
     status smallint not null,
     status_code smallint not null,
@@ -128,6 +157,7 @@ create table attempt (
     error text,
     response bytea,
     duration_ms integer not null,
+    next_at timestamptz,
     url text not null,
     primary key (app_id, message_id, id)
 );

@@ -27,7 +27,7 @@ select app_id, endpoint_id, due_at from lane;
 -- name: load_free
 -- The deliveries of free lanes that are due, earliest first, at most `room` for each lane; and for each
 -- lane one row more with its next due time after now.
-select lane.endpoint_id, d.message_id, d.state, d.failures, d.due_at, d.manual_at, m.payload, null::timestamptz as next_due
+select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload, null::timestamptz as next_due
 from unnest(:endpoint_ids::uuid[], :shards::smallint[], :rooms::integer[]) as lane (endpoint_id, shard, room)
 cross join lateral (
     select * from delivery
@@ -37,7 +37,7 @@ cross join lateral (
 ) as d
 left join message m on m.app_id = d.app_id and m.id = d.message_id
 union all
-select lane.endpoint_id, null, null, null, null, null, null, (
+select lane.endpoint_id, null, null, null, null, null, null, null, null, (
     select delivery.due_at from delivery
     where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id and delivery.due_at > :now
     order by delivery.due_at
@@ -47,7 +47,7 @@ from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as lane (endpoint_id, sh
 
 -- name: load_fifo
 -- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides.
-select lane.endpoint_id, d.message_id, d.state, d.failures, d.due_at, d.manual_at, m.payload
+select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload
 from unnest(:endpoint_ids::uuid[], :rooms::integer[]) as lane (endpoint_id, room)
 cross join lateral (
     select * from delivery
@@ -59,11 +59,12 @@ left join message m on m.app_id = d.app_id and m.id = d.message_id;
 
 -- name: lane_configs
 -- All that sending to these endpoints needs to know.
-select e.app_id, e.id, e.org_id, e.url, e.headers, e.keys, e.fifo, e.shard, e.revision,
+select e.app_id, e.id, e.org_id, o.profile, e.url, e.headers, e.keys, e.fifo, e.shard, e.revision,
        coalesce(e.rate_limit, a.rate_limit) as rate_limit,
        e.deleted_at is null and a.deleted_at is null and e.disabled_at is null as active,
        h.failing_since, coalesce(h.failures, 0) as failures
 from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as wanted (app_id, endpoint_id)
 join endpoint e on e.app_id = wanted.app_id and e.id = wanted.endpoint_id
 join application a on a.id = e.app_id
+left join organization o on o.id = e.org_id
 left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id;

@@ -7,23 +7,23 @@ with outcome as materialized (
     select *
     from unnest(
         :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[],
-        :moves::text[], :failures::smallint[], :due::timestamptz[], :manual_at::timestamptz[],
+        :moves::text[], :failures::smallint[], :numbers::smallint[], :due::timestamptz[], :manual_at::timestamptz[],
         :statuses::smallint[], :status_codes::smallint[], :error_codes::text[], :errors::text[],
         :responses::bytea[], :durations::integer[], :urls::text[]
     ) as outcome (
         id, app_id, endpoint_id, message_id,
-        move, failures, due_at, manual_at,
+        move, failures, number, due_at, manual_at,
         status, status_code, error_code, error,
         response, duration_ms, url
     )
 ),
 recorded as (
     insert into attempt (
-        app_id, message_id, id, endpoint_id, manual, status, status_code,
-        error_code, error, response, duration_ms, url
+        app_id, message_id, id, endpoint_id, number, manual, status, status_code,
+        error_code, error, response, duration_ms, next_at, url
     )
-    select app_id, message_id, id, endpoint_id, manual_at is not null, status, status_code,
-           error_code, error, response, duration_ms, url
+    select app_id, message_id, id, endpoint_id, number, manual_at is not null, status, status_code,
+           error_code, error, response, duration_ms, due_at, url
     from outcome
     where status is not null
     on conflict do nothing
@@ -43,6 +43,7 @@ set state = case
     failures = case
         when outcome.move in ('retry', 'exhaust') and d.state = 1 and d.failures = outcome.failures
         then d.failures + 1 else d.failures end,
+    attempts = greatest(d.attempts, outcome.number),
     -- a manual attempt asked for since this one began comes first; the schedule resumes after it
     due_at = case
         when nullif(d.manual_at, outcome.manual_at) is not null then d.manual_at

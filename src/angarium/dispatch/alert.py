@@ -1,0 +1,65 @@
+"""Alerts: what an operator should know, sent as messages like any other.
+
+They go to the application whose uid is the organization's id, in the organization for operations. An
+operator who wants them makes that application and gives it an endpoint; without it, nobody is told. They
+are stored in the transaction that causes them, so none is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.store.accept import Item
+
+OPERATIONS: Final = "org_operations"
+DISABLED: Final = "endpoint.disabled"
+FAILING: Final = "endpoint.failing"
+_KEPT: Final = 90 * 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Something about an endpoint. `facts` go into the message beside the ids."""
+
+    kind: str
+    org_id: str
+    app_id: UUID
+    endpoint_id: UUID
+    facts: dict[str, Any]
+
+
+def items(alerts: Sequence[Alert], now: float, entropy: Callable[[int], bytes]) -> list[Item]:
+    """The messages that tell of them."""
+    return [
+        Item(
+            id=ids.new(now, entropy(8)),
+            org_id=OPERATIONS,
+            app=alert.org_id,
+            event_type=alert.kind,
+            payload=msgspec.json.encode(
+                {
+                    "type": alert.kind,
+                    "data": {
+                        "appId": ids.text(ids.APPLICATION, alert.app_id),
+                        "endpointId": ids.text(ids.ENDPOINT, alert.endpoint_id),
+                        **alert.facts,
+                    },
+                }
+            ),
+            event_id=None,
+            channels=(),
+            tags=(),
+            expires_at=datetime_at((now + _KEPT) // 3600 * 3600),
+            key=None,
+            endpoint_id=None,
+            due_at=now,
+        )
+        for alert in alerts
+    ]

@@ -1,0 +1,90 @@
+"""Access: API keys of products' own APIs, made, verified and revoked.
+
+A key is random enough that a plain hash protects it; comparisons are constant in time. A key belongs to an
+organization, and to one application of it unless it is the operator's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import NotAuthenticated
+from angarium.store import api_key as store
+from angarium.store.api_key import ApiKey
+from angarium.store.database import Database
+
+NOTE_USE_EVERY: Final = 60.0  # seconds between notes of a key's use
+_KEY_BYTES: Final = 24
+_MOST_NOTED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A new key, shown once. `secret` is empty where the key stands alone (a bearer token)."""
+
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+
+
+class Access:
+    """Makes and verifies API keys."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._noted: dict[UUID, float] = {}
+
+    def draw(self, prefix: str, *, with_secret: bool) -> Shown:
+        """A new key that nothing knows yet."""
+        secret = self._entropy(_KEY_BYTES).hex() if with_secret else ""
+        return Shown(prefix + self._entropy(_KEY_BYTES).hex(), secret)
+
+    async def register(
+        self, shown: Shown, *, org_id: str, app_id: UUID | None, scope: str, name: str
+    ) -> None:
+        """Let the key in. The same one again changes nothing."""
+        now = self._clock.now()
+        key = ApiKey(
+            ids.new(now, self._entropy(8)), org_id, app_id, scope, name,
+            _hash(shown.secret) if shown.secret else None, datetime_at(now), None, None,
+        )  # fmt: skip
+        async with self._database.transaction() as connection:
+            await store.create(connection, key, _hash(shown.key))
+
+    async def verify(self, key: str, secret: str = "") -> ApiKey:
+        """The key behind what was shown. Raises NotAuthenticated."""
+        async with self._database.connection() as connection:
+            found = await store.find(connection, _hash(key))
+            expected = b"" if found is None or found.secret is None else found.secret
+            given = _hash(secret) if secret else b""
+            if not hmac.compare_digest(expected, given) or found is None:
+                raise NotAuthenticated()
+            now = self._clock.now()
+            if now >= self._noted.get(found.id, 0.0):
+                if len(self._noted) >= _MOST_NOTED:
+                    self._noted.clear()
+                self._noted[found.id] = now + NOTE_USE_EVERY
+                await store.used(connection, found.id, datetime_at(now))
+        return found
+
+    async def keys(self, org_id: str) -> list[ApiKey]:
+        """The organization's keys; what they were is not known any more."""
+        async with self._database.connection() as connection:
+            return await store.page(connection, org_id)
+
+    async def revoke(self, org_id: str, key_id: UUID) -> None:
+        """Refuse a key from now on."""
+        async with self._database.transaction() as connection:
+            await store.revoke(connection, org_id, key_id, datetime_at(self._clock.now()))
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()

@@ -1,0 +1,70 @@
+"""Products: which one an organization is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from angarium.clock import Clock, datetime_at
+from angarium.core.errors import NotFound
+from angarium.core.product import STANDARD, Product
+from angarium.store import organization
+from angarium.store.database import Database
+
+UNSURE: Final = 5.0  # seconds for which an organization without a row is taken to have none
+MAX_KNOWN: Final = 10_000
+
+
+class Products:
+    """The products that this server has, by name, and the organizations that have them.
+
+    An organization's profile never changes, so it is looked up once; that it has none may change.
+    """
+
+    def __init__(self, database: Database, clock: Clock, products: Mapping[str, Product]) -> None:
+        self._database = database
+        self._clock = clock
+        self._products = products
+        self._known: dict[str, Product] = {}
+        self._none_until: dict[str, float] = {}
+
+    @property
+    def all(self) -> Mapping[str, Product]:
+        return self._products
+
+    def named(self, name: str) -> Product:
+        """Raises NotFound for a profile that this server was not given."""
+        product = self._products.get(name)
+        if product is None:
+            raise NotFound(f"This server has no profile {name}.")
+        return product
+
+    def known(self, org_id: str) -> Product | None:
+        """The organization's product when it is known without a look at the database."""
+        product = self._known.get(org_id)
+        if product is None and self._none_until.get(org_id, 0.0) > self._clock.now():
+            return self._products[STANDARD]
+        return product
+
+    async def of(self, org_id: str) -> Product:
+        """The organization's product."""
+        if (product := self.known(org_id)) is not None:
+            return product
+        async with self._database.connection() as connection:
+            name = await organization.profile_of(connection, org_id)
+        if len(self._known) + len(self._none_until) > MAX_KNOWN:
+            self._known.clear()
+            self._none_until.clear()
+        if name is None:
+            self._none_until[org_id] = self._clock.now() + UNSURE
+            return self._products[STANDARD]
+        product = self._known[org_id] = self.named(name)
+        return product
+
+    async def install(self, org_id: str, name: str) -> Product:
+        """Make the organization one of this product; it keeps the one it has."""
+        self.named(name)
+        async with self._database.transaction() as connection:
+            await organization.create(connection, org_id, name, datetime_at(self._clock.now()))
+        self._none_until.pop(org_id, None)
+        return await self.of(org_id)

@@ -1,0 +1,19 @@
+"""Organizations that are products of their own; one without a row has the standard profile."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from angarium.store.sql import queries
+
+
+async def profile_of(connection: Any, org_id: str) -> str | None:
+    """The name of the organization's profile; None: the standard one."""
+    name: str | None = await queries.organization_profile(connection, id=org_id)
+    return name
+
+
+async def create(connection: Any, org_id: str, profile: str, now: datetime) -> None:
+    """Give an organization a profile, for good. Nothing happens when it has one."""
+    await queries.organization_create(connection, id=org_id, profile=profile, now=now)

@@ -1,0 +1,23 @@
+-- name: api_key_create!
+-- A new key; the same one again changes nothing.
+insert into api_key (id, org_id, app_id, scope, name, lookup, secret, created_at)
+values (:id, :org_id, :app_id, :scope, :name, :lookup, :secret, :now)
+on conflict (lookup) do nothing;
+
+-- name: api_key_find^
+-- A living key by the hash of its public part, unless its application is gone.
+select k.* from api_key k
+left join application a on a.id = k.app_id
+where k.lookup = :lookup and k.revoked_at is null and a.deleted_at is null;
+
+-- name: api_key_list
+-- The keys of an organization.
+select * from api_key where org_id = :org_id order by id;
+
+-- name: api_key_used!
+-- When it was last used.
+update api_key set last_used_at = :now where id = :id;
+
+-- name: api_key_revoke!
+-- Refused from now on.
+update api_key set revoked_at = :now where id = :id and org_id = :org_id and revoked_at is null;
