@@ -41,7 +41,7 @@ BACKLOG = 20_000
 PER_ENDPOINT = 16
 HEALTHY = 10
 RATE = 15  # messages a second, each to every healthy endpoint
-PHASE = 3.0  # seconds
+PHASE = 2.0  # seconds
 
 
 class Latency:
@@ -205,7 +205,7 @@ async def test_a_silent_endpoint_holds_nobody_up_while_lanes_change_hands(
     directory: Path, database_url: str
 ) -> None:
     """A process that joins gets shards that are drained first; that must not wait for the slowest attempt
-    of any of them."""
+    of any of them. (It took 14 seconds.)"""
     times: dict[str, list[float]] = {}
 
     def answer(request: Received) -> Reply:
@@ -225,7 +225,7 @@ async def test_a_silent_endpoint_holds_nobody_up_while_lanes_change_hands(
                 await Client(server, api.session).send("other", {"sent": 0})
             await until(lambda: silent.connections.open >= 6, "the silent endpoints are tried")
             joining = asyncio.create_task(started.serve(database_url, **variables))
-            end = time.monotonic() + 12
+            end = time.monotonic() + 8
             while time.monotonic() < end:
                 await api.send("healthy", {"sent": time.monotonic()})
                 await asyncio.sleep(0.1)
@@ -239,4 +239,4 @@ async def test_a_silent_endpoint_holds_nobody_up_while_lanes_change_hands(
         slowest_of_each_healthy_endpoint=" ".join(f"{slowest[path]:.1f}" for path in paths),
     )  # fmt: skip
     assert result.lost == 0
-    assert max(slowest.values()) < 8
+    assert max(slowest.values()) < 5
