@@ -84,8 +84,8 @@ class World:
         attempt_id = ids.new(self.services.clock.now() if at is None else at, os.urandom(8))
         async with self.database.connection() as conn:
             await conn.execute(
-                "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status, status_code,"
-                " error_code, error, response, duration_ms, url)"
+                "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status,"
+                " status_code, error_code, error, response, duration_ms, url)"
                 " values ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, 12, 'http://127.0.0.1:9/hook')",
                 uuid_of(app), uuid_of(message), attempt_id, uuid_of(endpoint), manual,
                 0 if 200 <= code < 300 else 2, code, error and "refused", error, body,

@@ -62,10 +62,10 @@ def test_every_method_of_the_client_gets_an_answer_it_can_read(client: Svix) -> 
         try:
             method(*given)
             outcomes[name] = 200
-        except (HttpError, HTTPValidationError) as error:
-            outcomes[name] = error.status_code
-            assert error.detail, name
-            assert isinstance(error, HTTPValidationError) or error.code, name
+        except HTTPValidationError as error:
+            outcomes[name] = error.status_code if error.detail else 0
+        except HttpError as error:
+            outcomes[name] = error.status_code if error.code and error.detail else 0
     assert len(outcomes) > 120
     assert set(outcomes.values()) <= {200, 400, 403, 404, 405, 422}, outcomes
     assert 404 in outcomes.values()

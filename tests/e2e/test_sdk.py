@@ -56,7 +56,7 @@ async def test_a_program_uses_every_operation(program: str, server: Server, hook
 
     # every message reached each of its three receivers, as often as its answers asked for
     for message in said["messages"]:
-        counts = {path: 0 for path in (main, f"/fail/{fresh}", f"/heal/{fresh}")}
+        counts = dict.fromkeys((main, f"/fail/{fresh}", f"/heal/{fresh}"), 0)
         for request in hooks.of(message):
             counts[request.path] += 1
         again = message == said["messages"][1]

@@ -17,7 +17,7 @@ from tests.kit.receiver import Received
 
 PAYLOADS = [
     '{"horse": "🐎", "é": "Grüße", "lines": "a\u2028b\u2029c"}',
-    r'{"horse": "\ud83d\udc0e", "é": "\u00e9\u2028", "tab": "\u0009", "slash": "\/"}',
+    r'{"horse": "\ud83d\udc0e", "é": "\u00e9\u2028", "nul": "\u0000", "slash": "\/"}',
     '{ "big" : 123456789012345678901234567890 ,"n":-0,  "float": 1.0000000000000000000001e+2, "e": 1E5 }',
     '{\r\n\t"a" :\n [ 1 ,2 , { } , [ ] ]   }',
     '{"twice": 1, "twice": 2, "": null}',

@@ -87,7 +87,7 @@ def _main(library: str) -> None:
     real = inner.datetime
 
     def verdict(case: dict[str, Any]) -> bool:
-        class Then(real):  # type: ignore[misc]
+        class Then(real):  # type: ignore[misc, valid-type]
             @classmethod
             def now(cls, tz: Any = None) -> Any:
                 return real.fromtimestamp(case["now"], tz)
@@ -101,7 +101,7 @@ def _main(library: str) -> None:
 
     verdicts = [verdict(case) for case in json.load(sys.stdin)]
     version = getattr(importlib.import_module(library), "__version__", "")
-    print(json.dumps({"version": version, "verdicts": verdicts}))
+    sys.stdout.write(json.dumps({"version": version, "verdicts": verdicts}))
 
 
 if __name__ == "__main__":

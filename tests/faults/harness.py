@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import asyncpg
 import psutil
 
 from angarium.cli.token import make
@@ -67,8 +68,12 @@ class Server:
 
     def workers(self) -> list[psutil.Process]:
         """The children of `--processes N`."""
-        children = psutil.Process(self.process.pid).children()
-        return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+        found = []
+        for child in psutil.Process(self.process.pid).children():
+            with contextlib.suppress(psutil.Error):  # it may be ending just now
+                if "spawn_main" in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
 
 @dataclass
@@ -203,11 +208,11 @@ class Client:
         return found
 
     async def send_many(self, app: str, payloads: Iterable[Any]) -> list[str]:
-        """Messages in batches of 1000, all of which are accepted."""
+        """Messages in batches, all of which are accepted."""
         found: list[str] = []
         everything = [{"eventType": "fault.made", "payload": one} for one in payloads]
-        for at in range(0, len(everything), 1000):
-            body = {"messages": everything[at : at + 1000]}
+        for at in range(0, len(everything), 500):
+            body = {"messages": everything[at : at + 500]}
             status, answer = await self.call("POST", f"/app/{app}/msg/batch", body)
             assert status == 202, answer
             assert all(one["status"] == 202 for one in answer["results"])
@@ -304,6 +309,26 @@ async def until(condition: Callable[[], object], what: str, timeout: float = DEA
             return time.monotonic() - started
         assert time.monotonic() - started < timeout, f"it did not come to this in time: {what}"
         await asyncio.sleep(0.05)
+
+
+async def shared_by(database_url: str, count: int) -> None:
+    """Wait until `count` dispatchers own all shards in equal shares."""
+    connection = await asyncpg.connect(database_url)
+    try:
+
+        async def equal() -> bool:
+            rows = await connection.fetch(
+                "select count(*) as owned from pg_locks where locktype = 'advisory' and classid = 1097755489"
+                " and objid < 64 and granted"
+                " and database = (select oid from pg_database where datname = current_database())"
+                " group by pid"
+            )
+            owned = sorted(row["owned"] for row in rows)
+            return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
+
+        await until(equal, f"{count} dispatchers share the shards")
+    finally:
+        await connection.close()
 
 
 async def until_delivered(

@@ -38,10 +38,9 @@ async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
         async with client(server) as api:
             (endpoint,) = await api.app("one", receiver.url)
             since = (datetime.now(UTC) - timedelta(minutes=5)).isoformat()
-            sent: dict[str, int] = {}
             kills = 0
-            for n, one in enumerate(await api.send_many("one", [{"n": n} for n in range(MESSAGES)])):
-                sent[one] = n
+            accepted = await api.send_many("one", [{"n": n} for n in range(MESSAGES)])
+            sent = {one: n for n, one in enumerate(accepted)}
             await receiver.wait_for(MESSAGES, timeout=60)
 
             async def all_settled() -> bool:

@@ -18,32 +18,12 @@ from tests.faults.harness import (
     client,
     report,
     servers,
-    until,
+    shared_by,
     until_delivered,
 )
 from tests.kit.receiver import Receiver, Reply
 
 TAKEOVER = 20.0  # seconds; a second or two when the machine is idle
-
-
-async def shared_by(database_url: str, count: int) -> None:
-    """Wait until `count` dispatchers own all shards in equal shares."""
-    connection = await asyncpg.connect(database_url)
-    try:
-
-        async def equal() -> bool:
-            rows = await connection.fetch(
-                "select count(*) as owned from pg_locks where locktype = 'advisory' and classid = 1097755489"
-                " and objid < 64 and granted"
-                " and database = (select oid from pg_database where datname = current_database())"
-                " group by pid"
-            )
-            owned = sorted(row["owned"] for row in rows)
-            return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
-
-        await until(equal, f"{count} dispatchers share the shards")
-    finally:
-        await connection.close()
 
 
 async def test_the_lanes_of_a_killed_process_are_taken_over(directory: Path, database_url: str) -> None:

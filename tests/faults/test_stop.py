@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 
-from tests.faults.harness import CYCLES, DEADLINE, account, client, report, servers, until, until_delivered
+from tests.faults.harness import (
+    CYCLES,
+    DEADLINE,
+    account,
+    client,
+    report,
+    servers,
+    shared_by,
+    until,
+    until_delivered,
+)
 from tests.kit.receiver import Receiver, Reply
 
 
@@ -17,14 +28,13 @@ async def test_a_stop_under_load_finishes_what_it_began_and_repeats_nothing(
         async with client(server) as api:
             await api.app("one", receiver.url)
             for _ in range(CYCLES):
+                await shared_by(database_url, 2)
                 goal = len(api.accepted) + 400
                 loading = asyncio.create_task(api.load("one", 400, clients=8))
                 await api.until_accepted(goal - 200)
                 assert await server.terminate() == 0
-                # whatever was begun is finished: nothing more comes from a server that is gone
-                finished = receiver.count
+                assert receiver.count > 0, "nothing was in flight"
                 server = api.server = await started.serve(database_url, "--processes", "2")
-                assert finished > 0
                 await asyncio.wait_for(loading, DEADLINE)
             seconds = await until_delivered(api.accepted, receiver)
             result = account(api.accepted, receiver)
@@ -43,7 +53,7 @@ async def test_a_killed_worker_is_replaced_and_nothing_is_lost(directory: Path, 
         async with client(server) as api:
             await api.app("one", receiver.url)
             for _ in range(CYCLES):
-                await until(lambda: len(server.workers()) == 2, "both workers are there")
+                await shared_by(database_url, 2)
                 loading = asyncio.create_task(api.load("one", 400, clients=8))
                 await api.until_accepted(len(api.accepted) + 150)
                 killed = server.workers()[0]
@@ -59,3 +69,29 @@ async def test_a_killed_worker_is_replaced_and_nothing_is_lost(directory: Path, 
     report("one of two workers killed", CYCLES, result, seconds_after_the_load=f"{seconds:.1f}")
     assert result.lost == 0
     assert result.duplicates <= 128 * CYCLES
+
+
+async def test_whoever_comes_during_a_stop_is_refused_at_once(directory: Path, database_url: str) -> None:
+    """The parent kept listening until the last worker had stopped, and answered nobody."""
+    async with Receiver(Reply(delay=4)) as receiver, servers(directory) as started:
+        server = await started.serve(database_url, "--processes", "2")
+        await shared_by(database_url, 2)
+        async with client(server) as api:
+            await api.app("one", receiver.url)
+            assert await api.send("one", {"n": 1}) is not None
+            await receiver.wait_for(1, timeout=20)
+        began = time.monotonic()
+        stopping = asyncio.create_task(server.terminate())
+
+        async def refused() -> bool:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+            except ConnectionRefusedError:
+                return True
+            writer.close()
+            return False
+
+        await until(refused, "connections are refused")
+        assert not stopping.done()
+        assert await stopping == 0
+        assert time.monotonic() - began > 2, "the attempt in flight was waited for"

@@ -132,6 +132,7 @@ async def test_a_stopped_intake_writes_what_it_has_and_takes_no_more(world: Worl
     app = await world.application()
     intake: Intake
     async with world.intake() as intake:
+        await intake.accept(world.draft(app))
         waiting = [asyncio.create_task(intake.accept(world.draft(app))) for _ in range(20)]
         await asyncio.sleep(0)
     assert all(isinstance(result, Accepted) for result in await asyncio.gather(*waiting))

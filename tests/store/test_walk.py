@@ -44,9 +44,12 @@ select case when n <= 20000 then APP else OTHER end,
        case n % 4 when 3 then 4 else n % 4 end, case n % 4 when 1 then NOW end
 from generate_series(1, 25000) n;
 
-insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status, status_code, duration_ms, url)
+insert into attempt (
+    app_id, message_id, id, endpoint_id, number, manual, status, status_code, duration_ms, url
+)
 select case when n <= 20000 then APP else OTHER end, ID,
-       ID, ('00000000-0000-7000-8000-' || lpad((n % 20 + 1)::text, 12, '0'))::uuid, 1, false, n % 2, 200, 1, 'u'
+       ID, ('00000000-0000-7000-8000-' || lpad((n % 20 + 1)::text, 12, '0'))::uuid,
+       1, false, n % 2, 200, 1, 'u'
 from generate_series(1, 25000) n;
 
 insert into background_task (id, org_id, app_id, kind, status, arguments, created_at, updated_at)

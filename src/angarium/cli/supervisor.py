@@ -38,6 +38,9 @@ async def supervise(
     async with asyncio.TaskGroup() as group:
         for number in range(count):
             group.create_task(_keep(number, (settings, database_url, role, listener), stop))
+        await stop.wait()
+        if listener is not None:
+            listener.close()  # the last that keeps it open: clients are refused, instead of never answered
 
 
 async def _keep(

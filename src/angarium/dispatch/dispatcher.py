@@ -189,13 +189,25 @@ class Dispatcher:
         for post in [post for post in self._posts.values() if post.shard in gone]:
             self._forget(post)
 
-    async def drain(self, shards: Iterable[int]) -> None:
-        """Start nothing more for these, and wait until all that was started is settled."""
-        self._draining.update(shards)
-        deadline = self._clock.now() + self._policy.longest + 10
-        while any(self._unsettled[shard] for shard in self._draining) and self._clock.now() < deadline:
+    async def drain(self, count: int, patience: float) -> list[int]:
+        """Up to `count` shards with nothing under way, to be given away at once.
+
+        If there are none, nothing more is started for those with the least under way until they are drained
+        or `patience` seconds are over; then those that are not go on.
+        """
+        chosen = sorted(self._owned, key=lambda shard: (self._unsettled[shard], shard))[:count]
+        if any(not self._unsettled[shard] for shard in chosen):
+            return [shard for shard in chosen if not self._unsettled[shard]]
+        self._draining.update(chosen)
+        deadline = self._clock.now() + min(patience, self._policy.longest + 10)
+        while any(self._unsettled[s] for s in chosen if s in self._owned) and self._clock.now() < deadline:
             self._drained.clear()
             await self._clock.wait(self._drained, min(deadline, self._clock.now() + 0.5))
+        self._draining.difference_update(chosen)
+        for post in self._posts.values():
+            if post.shard in chosen:
+                self._mark(post)
+        return [shard for shard in chosen if shard in self._owned and not self._unsettled[shard]]
 
     # the rounds
 

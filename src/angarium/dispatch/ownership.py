@@ -2,14 +2,15 @@
 
 One dedicated connection holds the advisory locks and listens. When it is lost, so are all shards, at
 once; another is opened and shares are taken anew. Dispatchers aim at equal shares: one that joins takes
-what is free, and one that has too many drains some and lets go of them.
+what is free, and one that has too many lets go of some: of those with nothing under way at once, of
+others once they are drained, with more and more patience, so that a slow endpoint holds nobody up.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
 import asyncpg
@@ -24,6 +25,7 @@ log = structlog.get_logger(__name__)
 
 LOOK: Final = 1.0  # seconds between looks at who else is there
 _RECONNECT: Final = 0.5
+_PATIENCE: Final = 1.0  # seconds that shards are drained at first; twice as long each further time
 
 
 class Lanes(Protocol):
@@ -33,7 +35,7 @@ class Lanes(Protocol):
 
     def lost(self, shards: Iterable[int]) -> None: ...
 
-    def drain(self, shards: Iterable[int]) -> Awaitable[None]: ...
+    def drain(self, count: int, patience: float) -> Awaitable[Sequence[int]]: ...
 
     def hinted(self, hint: Hint) -> None: ...
 
@@ -77,6 +79,7 @@ class Ownership:
         self._lost.set()
 
     async def _hold(self, connection: Any) -> None:
+        patience = _PATIENCE
         while not self._stop.is_set() and not self._lost.is_set():
             members = max(1, await store.members(connection))
             share = -(-store.SHARDS // members)
@@ -86,7 +89,11 @@ class Ownership:
                 self._chance.shuffle(free)
                 await self._take(connection, free, share - len(self._owned))
             elif len(self._owned) > share:
-                await self._give(connection, sorted(self._owned)[share:])
+                if await self._give(connection, len(self._owned) - share, patience):
+                    continue
+                patience *= 2
+            if len(self._owned) <= share:
+                patience = _PATIENCE
             self.settled.set()
             await self._pause(LOOK)
 
@@ -100,12 +107,15 @@ class Ownership:
                 log.info("shards.taken", shards=len(taken), owned=len(self._owned))
                 self._lanes.gained(taken)
 
-    async def _give(self, connection: Any, shards: list[int]) -> None:
-        await self._lanes.drain(shards)
+    async def _give(self, connection: Any, count: int, patience: float) -> bool:
+        """Let go of up to `count` shards; whether there was one that could be let go of."""
+        shards = await self._lanes.drain(count, patience)
         self._lanes.lost(shards)
         self._owned.difference_update(shards)
-        await store.give(connection, shards)
-        log.info("shards.given", shards=len(shards), owned=len(self._owned))
+        if shards:
+            await store.give(connection, shards)
+            log.info("shards.given", shards=len(shards), owned=len(self._owned))
+        return bool(shards)
 
     def _give_up(self) -> None:
         owned, self._owned = self._owned, set()

@@ -1,0 +1,191 @@
+"""Whatever fits, or nearly fits, the OpenAPI document: no answer is a 5xx, and each is as documented.
+
+Every operation gets valid and invalid input, mostly about things that exist, once with an organization's
+token and once with an application's. FUZZ_EXAMPLES raises the number of examples for each.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import requests
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import seed as seeded
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.core.result import Ok
+from schemathesis.generation import GenerationMode
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from tests.e2e.conftest import Server
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "10"))
+REAL, STRANGER = 7, 9  # of ten examples 7 are about things that exist, 2 about others, 1 has a made-up token
+SEED = 20260000
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+    response_headers_conformance,
+]
+# made-up addresses get no messages: what changes endpoints has an application of its own
+ENDPOINT_CHANGES = {"v1.endpoint.create", "v1.endpoint.upsert", "v1.endpoint.patch"}
+
+
+@dataclass
+class Run:
+    """One pass over all operations with one kind of token."""
+
+    server: Server
+    client: httpx.Client
+    as_application: bool
+    answers: dict[str, Counter[int]] = field(default_factory=dict)
+    faults: dict[tuple[str, str], str] = field(default_factory=dict)
+
+    def make(self, path: str, body: dict[str, Any]) -> str:
+        answer = self.client.post(path, json=body)
+        assert answer.is_success, answer.text
+        made: dict[str, str] = answer.json()
+        return made.get("id") or made["name"]
+
+    def token_of(self, app: str) -> str:
+        answer = self.client.post(f"/auth/app-portal-access/{app}", json={})
+        return str(answer.json()["token"])
+
+    def world(self) -> dict[str, str]:
+        """Things that exist, by the names of the document's path parameters, and a token for them."""
+        app = self.make("/app", {"name": "Fuzzed"})
+        endpoint = self.make(f"/app/{app}/endpoint", {"url": "http://127.0.0.1:9/", "channels": ["a"]})
+        kind = f"fuzz.{app}"
+        schema = {"1": {"type": "object", "examples": [{"n": 1}]}}
+        self.make("/event-type", {"name": kind, "description": "Fuzzed", "schemas": schema})
+        body = {"eventType": kind, "payload": {"n": 1}, "channels": ["a"]}
+        message = self.make(f"/app/{app}/msg", body)
+        hour = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
+        task = self.make(f"/app/{app}/endpoint/{endpoint}/recover", {"since": hour})
+        attempt = ""
+        while not attempt:  # bounded by the timeout of the test
+            listed = self.client.get(f"/app/{app}/attempt/msg/{message}").json()["data"]
+            attempt = listed[0]["id"] if listed else ""
+        return {
+            "app_id": app,
+            "endpoint_id": endpoint,
+            "event_type_name": kind,
+            "msg_id": message,
+            "task_id": task,
+            "attempt_id": attempt,
+            "token": self.token_of(app) if self.as_application else self.server.token,
+        }
+
+    def operation(self, operation: Any, session: requests.Session) -> None:
+        name = operation.definition.raw["operationId"]
+        counts = self.answers.setdefault(name, Counter())
+        used_up = operation.method.upper() == "DELETE" or name == "v1.authentication.logout"
+        world = self.world() if used_up or name in ENDPOINT_CHANGES else self.shared
+        last = 0
+
+        def example(case: Any, luck: int) -> None:
+            nonlocal world, last
+            if luck < STRANGER:
+                case.headers.pop("Authorization", None)
+            if luck < REAL:
+                if used_up and last < 300:
+                    world = self.world()
+                about(case, world)
+            headers = {"Authorization": f"Bearer {world['token']}"}
+            answer = case.call(base_url=self.server.url, session=session, headers=headers)
+            last = answer.status_code
+            counts[answer.status_code] += 1
+            try:
+                case.validate_response(answer, checks=CHECKS)
+            except BaseExceptionGroup as group:
+                for fault in group.exceptions:
+                    words = f"{fault}\n{answer.text[:500]}\n{case.as_curl_command()}"
+                    self.faults.setdefault((name, type(fault).__name__), words)
+
+        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+            try:
+                strategy = operation.as_strategy(generation_mode=mode)
+                run = given(case=strategy, luck=st.integers(0, 9))(example)
+                bounded = settings(
+                    max_examples=EXAMPLES,
+                    database=None,
+                    deadline=None,
+                    phases=[Phase.generate],
+                    suppress_health_check=list(HealthCheck),
+                )
+                seeded(SEED)(bounded(run))()
+            except Exception as error:
+                if type(error).__name__ not in ("Unsatisfiable", "SkipTest"):
+                    raise
+
+    def all(self) -> None:
+        self.shared = self.world()
+        url = f"{self.server.url}/api/v1/openapi.json"
+        schema = schemathesis.openapi.from_url(url)
+        with requests.Session() as session:
+            for result in schema.get_all_operations():
+                assert isinstance(result, Ok)
+                self.operation(result.ok(), session)
+
+
+def about(case: Any, world: dict[str, str]) -> None:
+    """Make the example be about things that exist, as far as it is of the right shape."""
+    if case.path_parameters:
+        case.path_parameters = {name: world[name] for name in case.path_parameters if name in world}
+    if isinstance(case.body, dict):
+        body = dict(case.body)
+        # words that are checked against more than the document can say
+        for name, value in {
+            "url": "http://127.0.0.1:9/fuzzed",
+            "eventType": world["event_type_name"],
+        }.items():
+            if isinstance(body.get(name), str):
+                body[name] = value
+        for name in ("eventTypes", "filterTypes"):
+            if isinstance(body.get(name), list) and body[name]:
+                body[name] = [world["event_type_name"]]
+        for name in ("secret", "key", "deliverAt", "since"):
+            if isinstance(body.get(name), str):
+                body.pop(name)
+        if isinstance(case.body.get("since"), str):
+            body["since"] = datetime.now(UTC).isoformat()
+        case.body = body
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("token", ["organization", "application"])
+def test_no_input_makes_the_server_fail_or_answer_otherwise_than_documented(
+    token: str, server: Server, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headers = {"authorization": f"Bearer {server.token}"}
+    with httpx.Client(base_url=f"{server.url}/api/v1", headers=headers) as client:
+        run = Run(server, client, as_application=token == "application")
+        run.all()
+    assert len(run.answers) >= 41
+    total = sum((counts for counts in run.answers.values()), Counter[int]())
+    good = [name for name, counts in run.answers.items() if any(200 <= code < 300 for code in counts)]
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\nfuzzed with an {token} token: {total.total()} requests, "
+            f"answers {dict(sorted(total.items()))}; "
+            f"{len(good)} of {len(run.answers)} operations answered 2xx\n"
+        )
+    allowed = 45 if token == "organization" else 28
+    assert len(good) >= allowed, f"never 2xx: {sorted(set(run.answers) - set(good))}"
+    assert not run.faults, "\n\n".join(f"{key}: {words}" for key, words in run.faults.items())
+    assert not any(code >= 500 for code in total)
