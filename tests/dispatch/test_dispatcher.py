@@ -95,7 +95,8 @@ async def test_the_rate_limit_holds(world: World) -> None:
             await intake.accept_many([world.draft(app) for _ in range(50)])
         await world.until_states({DELIVERED: 50})
         times = [request.time for request in receiver.requests]
-        assert all(later - earlier > 0.9 for earlier, later in zip(times, times[20:], strict=False))
+        # the simulation of lanes proves it exact; here the machine may bunch what was sent a second apart
+        assert all(later - earlier > 0.5 for earlier, later in zip(times, times[20:], strict=False))
 
 
 async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World) -> None:

@@ -85,7 +85,7 @@ async def test_a_rate_limit_holds_in_total_while_lanes_change_hands(world: World
         times = sorted(request.time for request in receiver.requests)
         assert len(times) == 120
         # measured at the receiver, where requests may bunch a little
-        assert all(later - earlier > 0.8 for earlier, later in zip(times, times[30:], strict=False))
+        assert all(later - earlier > 0.5 for earlier, later in zip(times, times[30:], strict=False))
 
 
 async def test_order_holds_while_lanes_change_hands(world: World) -> None:

@@ -1,6 +1,6 @@
 -- name: attempt_get^
 -- one attempt for a message, with its message
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.manual, a.status, a.status_code, a.error_code, a.error,
+select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        a.response, a.duration_ms, a.url, m.event_id, m.event_type, m.channels, m.tags, m.expires_at
 from attempt a
 left join message m on m.app_id = a.app_id and m.id = a.message_id
@@ -14,7 +14,7 @@ returning id;
 
 -- name: attempt_by_endpoint_down
 -- newest first below a bound: a walk down attempt_endpoint; `offset 0` keeps the message a lookup per row
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.manual, a.status, a.status_code, a.error_code, a.error,
+select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        case when :with_response then a.response end as response, a.duration_ms, a.url,
        m.event_id, m.event_type, m.channels, m.tags, m.expires_at
 from attempt a
@@ -33,7 +33,7 @@ limit :limit;
 
 -- name: attempt_by_endpoint_up
 -- oldest first above a bound: a walk up attempt_endpoint
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.manual, a.status, a.status_code, a.error_code, a.error,
+select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        case when :with_response then a.response end as response, a.duration_ms, a.url,
        m.event_id, m.event_type, m.channels, m.tags, m.expires_at
 from attempt a
@@ -52,7 +52,7 @@ limit :limit;
 
 -- name: attempt_by_message_down
 -- newest first below a bound: a walk down the primary key
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.manual, a.status, a.status_code, a.error_code, a.error,
+select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        case when :with_response then a.response end as response, a.duration_ms, a.url,
        m.event_id, m.event_type, m.channels, m.tags, m.expires_at
 from attempt a
@@ -72,7 +72,7 @@ limit :limit;
 
 -- name: attempt_by_message_up
 -- oldest first above a bound: a walk up the primary key
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.manual, a.status, a.status_code, a.error_code, a.error,
+select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        case when :with_response then a.response end as response, a.duration_ms, a.url,
        m.event_id, m.event_type, m.channels, m.tags, m.expires_at
 from attempt a
