@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import json
+from collections.abc import Iterator
 from typing import Any
 
+import aiohttp
 import httpx
+from yarl import URL
 
 from tests.e2e.conftest import Server, made
 
@@ -78,29 +82,30 @@ async def test_hostile_text_in_every_place_is_refused(
 ) -> None:
     document = (await api.get("/openapi.json")).json()
     known = await world(api, fresh) | {"attempt_id": "atmpt_none", "task_id": "qtask_none"}
-    faults: list[str] = []
+    headers = {"authorization": f"Bearer {server.token}"}
+    async with aiohttp.ClientSession(headers=headers) as session:  # faster than httpx, which counts here
+        for method, path, body in questions(document, known):
+            url = URL(f"{server.url}{path}", encoded=True)
+            async with session.request(method.upper(), url, data=body) as answer:
+                text = await answer.text()
+            asked = f"{method} {path[:300]} {str(body)[:300]}: {answer.status} {text[:300]}"
+            assert answer.status < 500, asked
+            if text:
+                assert answer.content_type == "application/json", asked
+                json.loads(text)
+    assert (await api.get("/health")).status_code == 200
 
-    async def ask(method: str, path: str, **more: Any) -> None:
-        answer = await api.request(method.upper(), f"{server.url}{path}", **more)
-        readable = not answer.content or answer.headers["content-type"] == "application/json"
-        if answer.status_code >= 500 or not readable:
-            faults.append(
-                f"{method} {path[:300]} {str(more)[:300]}: {answer.status_code} {answer.text[:300]}"
-            )
-        if answer.content and readable:
-            answer.json()
 
+def questions(document: Any, known: dict[str, str]) -> Iterator[tuple[str, str, bytes | None]]:
+    """Every word in every path and query parameter, every body in every operation that takes one."""
     for path, item in document["paths"].items():
         for method, operation in item.items():
             if method == "delete":  # what it deletes would be missing for the others
                 continue
-            names = [one["name"] for one in operation.get("parameters", []) if one["in"] == "path"]
-            queries = [one["name"] for one in operation.get("parameters", []) if one["in"] == "query"]
-            for name, word in itertools.product(names, WORDS):
-                await ask(method, path.format(**known | {name: word}))
-            for name, word in itertools.product(queries, WORDS):
-                await ask(method, f"{path.format(**known)}?{name}={word}")
+            for one, word in itertools.product(operation.get("parameters", []), WORDS):
+                if one["in"] == "path":
+                    yield method, path.format(**known | {one["name"]: word}), None
+                elif one["in"] == "query":
+                    yield method, f"{path.format(**known)}?{one['name']}={word}", None
             for body in BODIES if "requestBody" in operation else ():
-                await ask(method, path.format(**known), content=body)
-    assert not faults, "\n".join(faults)
-    assert (await api.get("/health")).status_code == 200
+                yield method, path.format(**known), body

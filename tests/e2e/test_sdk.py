@@ -79,5 +79,6 @@ async def test_a_program_uses_every_operation(program: str, server: Server, hook
         Case.of(after, first),
         Case.of(after, second),
     ]
-    for judge, verdicts in (await judged(cases)).items():
+    two = ("standardwebhooks for Python", "svix for Node")
+    for judge, verdicts in (await judged(cases, names=two)).items():
         assert verdicts == [True, False, True, True], judge
