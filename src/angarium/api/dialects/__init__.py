@@ -1,0 +1,33 @@
+"""Dialects: the management APIs of products, each a module that makes a router for a product.
+
+Which products are served, where and how is in their profiles; a dialect is a shape. Routes of the sandbox
+make messages as the real product would, and are never there in production.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Final
+
+from fastapi import APIRouter, FastAPI
+
+from angarium.core.product import Product
+from angarium.service.services import Services
+
+_SHAPES: Final = ("bluum", "bluma", "bloom")
+
+
+def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
+    """Serve every product that has a dialect of its own at its base paths."""
+    for product in services.product.all.values():
+        management = product.profile.management
+        if management.dialect not in _SHAPES:
+            continue
+        router: Callable[[Product], APIRouter] = import_module(f"{__name__}.{management.dialect}").router
+        for base_path in management.base_paths:
+            app.include_router(router(product), prefix=base_path)
+            if sandbox and product.profile.scenarios:
+                from angarium.api import sandbox as scenarios
+
+                app.include_router(scenarios.router(product), prefix=base_path)

@@ -1,0 +1,34 @@
+"""API keys on the wire: `Bearer key`, or `Basic` of `key:secret`, as the product's profile says."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from starlette.requests import Request
+
+from angarium.api.auth import services_of
+from angarium.core.errors import NotAuthenticated
+from angarium.core.product import Product
+from angarium.store.api_key import ApiKey
+
+
+async def key_of(request: Request, product: Product) -> ApiKey:
+    """The key that the request shows. Raises NotAuthenticated, also for another product's key."""
+    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    given = given.strip()
+    if scheme.lower() != product.profile.management.scheme or not given:
+        raise NotAuthenticated()
+    key, secret = given, ""
+    if scheme.lower() == "basic":
+        try:
+            key, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise NotAuthenticated() from None
+        if not secret:
+            raise NotAuthenticated()
+    services = services_of(request)
+    found = await services.access.verify(key, secret)
+    if await services.product.of(found.org_id) is not product:
+        raise NotAuthenticated()
+    return found
