@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from angarium import build
 from angarium.core.errors import BadRequest, SettingsError
+from angarium.core.product import STANDARD
 from angarium.settings import load
 
 PRIVATE = Ed25519PrivateKey.generate()
@@ -40,3 +41,12 @@ def test_a_pem_that_cannot_be_read_is_a_wrong_setting(secret: str) -> None:
 def test_without_a_secret_key_nothing_can_be_sealed() -> None:
     with pytest.raises(SettingsError, match="angarium key new"):
         build.keyring(load())
+
+
+@pytest.mark.parametrize("days", ["432000s", "120h", "12345678s", "36h0.5s"])
+def test_long_durations_reach_the_standard_product_as_they_were_set(days: str) -> None:
+    settings = load(overrides={"disable_after": days, "retry_schedule": f"200ms,1234.567s,{30 * 86400}s"})
+    standard = build.products_of(settings)[STANDARD]
+    assert standard.disable.failing_for == settings.disable_after
+    assert standard.schedule.delays == (0.2, 1234.567, 30 * 86400.0)
+    assert standard.timeout == settings.request_timeout

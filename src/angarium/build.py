@@ -55,19 +55,17 @@ def products_of(settings: Settings) -> dict[str, Product]:
     """
     loaded = profiles.load_all(settings.profiles)
     standard = loaded[STANDARD]
-    retries = ",".join(f"{delay * 1000:g}ms" for delay in settings.retry_schedule)
+    retries = ",".join(f"{delay:.3f}s" for delay in settings.retry_schedule)
     loaded[STANDARD] = msgspec.structs.replace(
         standard,
         delivery=msgspec.structs.replace(
             standard.delivery,
             retries=retries,
             jitter=(0.0, settings.retry_jitter),
-            timeout=f"{settings.request_timeout * 1000:g}ms",
+            timeout=f"{settings.request_timeout:.3f}s",
             max_body=settings.body_limit,
         ),
-        disable=msgspec.structs.replace(
-            standard.disable, all_failing_for=f"{settings.disable_after * 1000:g}ms"
-        ),
+        disable=msgspec.structs.replace(standard.disable, all_failing_for=f"{settings.disable_after:.3f}s"),
     )
     return {name: product_of(profile, USER_AGENT) for name, profile in loaded.items()}
 
