@@ -77,7 +77,7 @@ def test_custom_headers_come_last_and_cannot_replace_ours() -> None:
 
 @pytest.mark.parametrize("name", [*sorted(FORBIDDEN_HEADERS), "Svix-Id", "X-Amz-Date", "x-google-a"])
 def test_forbidden_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="cannot be set"):
+    with pytest.raises(ValueError, match="cannot be chosen"):
         check_header(name, "x")
 
 
@@ -89,10 +89,10 @@ def test_invalid_names_are_refused(name: str) -> None:
 
 @pytest.mark.parametrize("value", ["a\nb", "a\r\nx: y", "\x00", " a", "a ", "\x7f", "x" * 4097])
 def test_invalid_values_are_refused(value: str) -> None:
-    with pytest.raises(ValueError, match="value of X-A"):
+    with pytest.raises(ValueError, match="A header value"):
         check_header("X-A", value)
 
 
 def test_ordinary_headers_are_fine() -> None:
-    for name, value in (("Authorization", "Bearer x"), ("X-Api-Key", "k\tv"), ("x-a", ""), ("x-b", "grün")):
+    for name, value in (("Authorization", "Bearer x"), ("X-Api-Key", "k\tv"), ("x-a", "")):
         check_header(name, value)

@@ -45,6 +45,9 @@ class Recipe:
         self._families = tuple(scheme.family for scheme in profile.signing if scheme.family is not None)
         self._own = tuple(scheme for scheme in profile.signing if scheme.header is not None)
         self._headers = tuple(profile.delivery.headers.items())
+        self._taken = {
+            name.lower() for name in (*profile.delivery.headers, *(s.header or "" for s in self._own))
+        }
         self._user_agent = profile.delivery.user_agent or user_agent
 
     def message_id(self, message_id: UUID) -> str:
@@ -98,6 +101,7 @@ class Recipe:
         if self._own or self._headers:
             # one signature only: that of the key in force
             alone = next((key for key in living if key.active_at <= now), living[0])
+            headers = [header for header in headers if header[0].lower() not in self._taken]
             headers += [
                 (scheme.header or "", sign(public, timestamp, body))
                 for scheme, sign in zip(self._own, alone.own, strict=True)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Final
 
+from angarium.core.envelope import check_header
 from angarium.core.errors import Fault, Invalid
 
 MAX_HEADERS: Final = 64
-MAX_VALUE: Final = 4096
-MAX_NAME: Final = 256
 
 SENSITIVE: Final = frozenset(
     {
@@ -22,49 +20,6 @@ SENSITIVE: Final = frozenset(
         "x-auth-token",
     }
 )
-# set by us, by the connection, or by what stands between us and the receiver
-_FORBIDDEN: Final = frozenset(
-    {
-        "age",
-        "cache-control",
-        "clear-site-data",
-        "connection",
-        "content-encoding",
-        "content-language",
-        "content-length",
-        "content-location",
-        "content-type",
-        "expect",
-        "expires",
-        "host",
-        "keep-alive",
-        "pragma",
-        "proxy-authenticate",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "trailers",
-        "transfer-encoding",
-        "upgrade",
-        "user-agent",
-        "warning",
-    }
-)
-_FORBIDDEN_PREFIXES: Final = (
-    "svix-",
-    "webhook-",
-    "x-amz-",
-    "x-amzn-",
-    "x-azure-",
-    "x-fd-",
-    "x-gfe",
-    "x-goog-",
-    "x-google",
-    "x-svix-",
-)
-_NAME: Final = re.compile(r"[A-Za-z0-9!#$%&'*+\-.^_`|~]+")  # RFC 9110, 5.6.2
-_VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -83,15 +38,10 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 
 def _refusal(name: str, value: str) -> str | None:
-    lowered = name.lower()
-    if len(name) > MAX_NAME or _NAME.fullmatch(name) is None:
-        return "This is not a valid header name."
-    if lowered in _FORBIDDEN or lowered.startswith(_FORBIDDEN_PREFIXES):
-        return "This header is set by the server and cannot be chosen."
-    if len(value) > MAX_VALUE:
-        return f"A header value has at most {MAX_VALUE} characters."
-    if _VALUE.fullmatch(value) is None:
-        return "A header value is printable ASCII, without blanks at its ends."
+    try:
+        check_header(name, value)
+    except ValueError as error:
+        return str(error)
     return None
 
 
