@@ -1,0 +1,103 @@
+"""What the documents say is done, exactly as they say it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+
+import pytest
+
+from tests.kit.receiver import Receiver
+from tests.kit.server import dev
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+ASK = "print(angarium.endpoint.get_secret(app.id, angarium.endpoint.list(app.id).data[0].id).key)"
+PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def example(page: str, number: int = 0) -> str:
+    """A Python example of a page."""
+    return str(PYTHON.findall((ROOT / page).read_text())[number])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    reached = {ROOT / "README.md"}
+    pending = list(reached)
+    while pending:
+        page = pending.pop()
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            found = (page.parent / target).resolve()
+            pages = [found] if found.suffix == ".md" else list(found.glob("*.md")) if found.is_dir() else []
+            for one in pages:
+                if one in PAGES and one not in reached:
+                    reached.add(one)
+                    pending.append(one)
+    assert set(PAGES) == reached
+
+
+async def test_a_first_message_is_delivered_and_verified_as_the_readme_and_the_receiving_page_say(
+    directory: Path,
+) -> None:
+    async with dev(directory) as server, Receiver() as watcher:
+        first = example("README.md").replace("http://127.0.0.1:9000/webhooks", watcher.url)
+        names = f"TOKEN, URL = {server.token!r}, {server.url!r}\n"
+        ended = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", names + first + ASK, stdout=asyncio.subprocess.PIPE
+        )
+        printed, _ = await ended.communicate()
+        (request,) = await watcher.wait_for(1)
+
+        flask: dict[str, Any] = {"__name__": "__main__"}
+        exec(example("docs/receiving.md").replace("whsec_…", printed.decode().strip()), flask)
+        with serving(flask["app"]) as port:
+            answers = [await post(port, request, body) for body in (request.body, request.body + b" ")]
+        assert answers == [204, 401]
+
+
+class serving:  # noqa: N801
+    """A WSGI application on a port of its own."""
+
+    def __init__(self, app: Any) -> None:
+        class Quiet(WSGIRequestHandler):
+            def log_message(self, *_: Any) -> None:
+                """Nothing."""
+
+        self._server = make_server("127.0.0.1", 0, app, handler_class=Quiet)
+        self._thread = threading.Thread(target=self._server.serve_forever)
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        return self._server.server_port
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+async def post(port: int, request: Any, body: bytes) -> int:
+    """The status of the answer to the same request with this body."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    kept = [(k, v) for k, v in request.headers if k.lower() not in ("content-length", "host", "connection")]
+    lines = [
+        f"POST /webhooks HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(body)}\r\nconnection: close"
+    ]
+    lines += [f"{name}: {value}" for name, value in kept]
+    writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
+    answer = await reader.readline()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split()[1])
