@@ -39,7 +39,9 @@ class Management(_Part, frozen=True):
     scheme: Literal["bearer", "basic"] = "bearer"
     """How a key is shown: `Bearer key`, or `Basic` of `key:secret`."""
     key_prefix: str = ""
-    """What an API key of this product begins with."""
+    """What an API key of this product begins with; `{mode}` stands for `live`, or `test` in a sandbox."""
+    scopes: tuple[str, ...] = ()
+    """What keys are made for. The first one's manage endpoints; the product's routes refuse the others'."""
     types_field: str = "eventTypes"
     """The field of an endpoint that lists its event types."""
     wildcards: bool = True
@@ -103,7 +105,7 @@ class Disable(_Part, frozen=True):
 
     consecutive_attempts: int | None = None
     all_failing_for: str | None = "5d"
-    """Checked when a delivery is given up."""
+    """Checked when a delivery is given up; `never` counts no days."""
     on_gone: bool = True
     """At once, when the receiver answers 410."""
     warn_at: tuple[float, ...] = ()
@@ -111,7 +113,7 @@ class Disable(_Part, frozen=True):
 
     @property
     def failing_seconds(self) -> float | None:
-        return None if self.all_failing_for is None else parse_duration(self.all_failing_for)
+        return None if self.all_failing_for in (None, "never") else parse_duration(self.all_failing_for)
 
     def warnings(self) -> dict[int, float]:
         """The number of consecutive failures -> the fraction that it is."""
@@ -165,13 +167,22 @@ class Step(_Part, frozen=True):
 
     type: str
     after: str = "0s"
+    """How long after the call the event happens."""
     when: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Only if these values are so; a list means any of them."""
+    """Only if these values are so: equal, one of a list, or as the comparisons of a table say, of
+    `below`, `above`, `least`, `most` and `not` (see core/scenario.py)."""
     data: dict[str, Any] = msgspec.field(default_factory=dict)
+
+    @property
+    def after_seconds(self) -> float:
+        return parse_duration(self.after)
 
 
 class Counter(_Part, frozen=True):
-    """A number kept for each application, such as credits: every call takes some."""
+    """A number kept for each application, such as credits: every call takes some, down to nothing.
+
+    Its value is known by its name, and what it was before the call by that and `_before`.
+    """
 
     name: str
     start: int

@@ -17,3 +17,10 @@ async def profile_of(connection: Any, org_id: str) -> str | None:
 async def create(connection: Any, org_id: str, profile: str, now: datetime) -> None:
     """Give an organization a profile, for good. Nothing happens when it has one."""
     await queries.organization_create(connection, id=org_id, profile=profile, now=now)
+
+
+async def write_catalogue(
+    connection: Any, profile: str, org_id: str | None, types: list[dict[str, Any]], now: datetime
+) -> None:
+    """Give every organization of the profile (or only one) these event types; others of theirs stay."""
+    await queries.organization_catalogue(connection, profile=profile, id=org_id, types=types, now=now)

@@ -5,3 +5,18 @@ select profile from organization where id = :id;
 -- name: organization_create!
 -- An organization has one profile for good: lanes and bodies depend on it.
 insert into organization (id, profile, created_at) values (:id, :profile, :now) on conflict do nothing;
+
+-- name: organization_catalogue!
+-- The profile's event types for the organizations that have it (or one of them); archived ones stay so.
+insert into event_type (org_id, name, description, schemas, group_name, created_at, updated_at)
+select o.id, e.name, e.description, e.schemas, e.group_name, :now, :now
+from organization o
+cross join jsonb_to_recordset(cast(:types as jsonb))
+    as e (name text, description text, schemas jsonb, group_name text)
+where o.profile = :profile and (cast(:id as text) is null or o.id = cast(:id as text))
+on conflict (org_id, name) do update
+set
+    description = excluded.description, schemas = excluded.schemas, group_name = excluded.group_name,
+    updated_at = excluded.updated_at
+where (event_type.description, event_type.schemas, event_type.group_name)
+    is distinct from (excluded.description, excluded.schemas, excluded.group_name);

@@ -1,0 +1,94 @@
+"""Provision: what an organization of a product needs before its first call.
+
+Its profile, the profile's catalogue of event types, an application, and keys of the product's own API.
+All of it may be done again: what is there stays, and event types that the profile gained are added.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from angarium.clock import Clock, datetime_at
+from angarium.core.nouns import Application
+from angarium.core.product import Product
+from angarium.core.profile import EventTypeRule
+from angarium.service.access import Access, Shown
+from angarium.service.application import ApplicationDraft, Applications
+from angarium.service.event_type import check_schemas
+from angarium.service.product import Products
+from angarium.store import organization
+from angarium.store.database import Database
+
+SCHEMA_VERSION: Final = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key of the product's own API, to be let in."""
+
+    scope: str
+    shown: Shown
+
+
+class Provision:
+    """Makes organizations of products ready, and keeps their catalogues up to date."""
+
+    def __init__(
+        self, database: Database, clock: Clock, products: Products, applications: Applications, access: Access
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._products = products
+        self._applications = applications
+        self._access = access
+
+    def draw_keys(self, product: Product, *, sandbox: bool) -> list[NewKey]:
+        """One new key for each scope of the product; nothing knows them yet."""
+        management = product.profile.management
+        prefix = management.key_prefix.replace("{mode}", "test" if sandbox else "live")
+        paired = management.scheme == "basic"
+        return [NewKey(scope, self._access.draw(prefix, with_secret=paired)) for scope in management.scopes]
+
+    async def install(
+        self, org_id: str, profile: str, *, application: ApplicationDraft, keys: list[NewKey]
+    ) -> Application:
+        """Make the organization one of this product, with an application that the keys are for.
+
+        Raises NotFound for a profile that this server was not given.
+        """
+        product = await self._products.install(org_id, profile)
+        await self._write_catalogue(product, org_id)
+        made, _ = await self._applications.ensure(org_id, application.uid or application.name, application)
+        for key in keys:
+            await self._access.register(
+                key.shown, org_id=org_id, app_id=made.id, scope=key.scope, name=f"{made.name}, {key.scope}"
+            )
+        return made
+
+    async def refresh(self) -> None:
+        """Bring the catalogues of all organizations to what the profiles say. Called at each start."""
+        for product in self._products.all.values():
+            await self._write_catalogue(product, None)
+
+    async def _write_catalogue(self, product: Product, org_id: str | None) -> None:
+        types = [_row(event) for event in product.profile.events]
+        if types:
+            now = datetime_at(self._clock.now())
+            async with self._database.transaction() as connection:
+                await organization.write_catalogue(connection, product.name, org_id, types, now)
+
+
+def _row(event: EventTypeRule) -> dict[str, Any]:
+    schema = event.schema
+    if event.example is not None:
+        schema = {**(schema or {"type": "object"})}
+        schema.setdefault("examples", [event.example])
+    schemas = None if schema is None else {SCHEMA_VERSION: schema}
+    check_schemas(schemas)
+    return {
+        "name": event.name,
+        "description": event.description,
+        "schemas": schemas,
+        "group_name": event.group,
+    }
