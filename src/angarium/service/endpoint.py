@@ -128,17 +128,31 @@ class Endpoints:
             await store.delete(connection, found, self._now())
             await self._cancel(connection, found)
 
-    async def rotate(self, app_id: UUID, ref: str, secret: str | None, grace: float) -> SigningKey:
-        """A new current secret, given or made; the old one signs too for `grace` seconds."""
+    async def rotate(
+        self, app_id: UUID, ref: str, secret: str | None, grace: float, *, two_phase: bool = False
+    ) -> SigningKey:
+        """A new secret, given or made; the old one signs too for `grace` seconds.
+
+        `two_phase`: where there is room for one signature only, the old one stays in force until then, or
+        until the new one is activated.
+        """
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref, lock=True)
+            now = self._clock.now()
             if secret is None:
-                new = endpoint_secret.made(self._entropy, like=found.keys[0])
+                new = endpoint_secret.made(self._entropy, like=endpoint_secret.in_force(found.keys, now))
             else:
                 new = endpoint_secret.chosen(secret, field="key")
-            keys = endpoint_secret.rotated(found.keys, new, now=self._clock.now(), grace=grace)
+            keys = endpoint_secret.rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
             await self._write(connection, replace(found, keys=keys))
-        return new
+        return keys[0]
+
+    async def activate(self, app_id: UUID, ref: str) -> Endpoint:
+        """Put the pending secret in force now. Raises NotFound, or BadRequest when none is pending."""
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, app_id, ref, lock=True)
+            keys = endpoint_secret.activated(found.keys, self._clock.now())
+            return await self._write(connection, replace(found, keys=keys))
 
     async def set_headers(self, app_id: UUID, ref: str, headers: Mapping[str, str]) -> None:
         """Replace all headers. Raises NotFound or Invalid."""

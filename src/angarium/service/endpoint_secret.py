@@ -35,20 +35,47 @@ def made(entropy: Callable[[int], bytes], *, like: SigningKey | None = None) -> 
     return SigningKey(PRIVATE + base64.b64encode(seed + public).decode("ascii"))
 
 
-def rotated(
-    keys: Sequence[SigningKey], new: SigningKey, *, now: float, grace: float
-) -> tuple[SigningKey, ...]:
-    """The keys after a rotation, current first; the one it replaces signs for `grace` more seconds.
+def in_force(keys: Sequence[SigningKey], now: float) -> SigningKey:
+    """The key that signs where there is room for one signature only. One that is pending is not yet it."""
+    living = [key for key in keys if key.expires_at is None or key.expires_at > now]
+    return next((key for key in living if (key.active_at or 0.0) <= now), keys[0])
 
-    Expired keys are forgotten. Raises BadRequest when too many old ones are still in use.
+
+def pending(keys: Sequence[SigningKey], now: float) -> SigningKey | None:
+    """The key that is to replace the one in force, if there is one."""
+    return next((key for key in keys if key.active_at is not None and key.active_at > now), None)
+
+
+def rotated(
+    keys: Sequence[SigningKey], new: SigningKey, *, now: float, grace: float, two_phase: bool = False
+) -> tuple[SigningKey, ...]:
+    """The keys after a rotation, new first; the one it replaces signs for `grace` more seconds.
+
+    `two_phase`: until then the new one is pending, and the old one in force. Expired keys are forgotten,
+    and a pending one that never came into force too. Raises BadRequest when too many old ones are in use.
     """
-    current, *old = keys
-    in_use = [key for key in old if key.expires_at is not None and key.expires_at > now]
+    current = in_force(keys, now)
+    in_use = [
+        key for key in keys if key is not current and key.expires_at is not None and key.expires_at > now
+    ]
     if grace > 0:
         in_use.insert(0, SigningKey(current.secret, now + grace))
+        if two_phase:
+            new = SigningKey(new.secret, None, now + grace)
     if len(in_use) > MAX_OLD:
         raise BadRequest(
             f"An endpoint has at most {MAX_OLD} old secrets that still sign; wait until one expires.",
             code="limit_reached",
         )
     return (new, *in_use)
+
+
+def activated(keys: Sequence[SigningKey], now: float) -> tuple[SigningKey, ...]:
+    """The keys once the pending one is in force; the others sign beside it as long as they would have.
+
+    Raises BadRequest when none is pending.
+    """
+    new = pending(keys, now)
+    if new is None:
+        raise BadRequest("No new secret is waiting to be activated.", code="no_pending_secret")
+    return (SigningKey(new.secret, new.expires_at), *(key for key in keys if key is not new))

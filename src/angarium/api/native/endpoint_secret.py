@@ -12,7 +12,7 @@ from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, require
 from angarium.api.body import Wire, WireRoute
 from angarium.core.nouns import SigningKey
 from angarium.core.signature import public_form
-from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE
+from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force
 from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
@@ -37,9 +37,9 @@ class EndpointSecretRotateIn(Wire):
     dependencies=[requires(Capability.VIEW_SECRET)],
 )
 async def get_secret(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
-    """What a receiver verifies with."""
+    """What a receiver verifies with; of two secrets, the one in force."""
     endpoint = await services.endpoint.find(application.id, endpoint_id)
-    return _shown(endpoint.keys[0])
+    return _shown(in_force(endpoint.keys, services.clock.now()))
 
 
 @router.post(
@@ -62,7 +62,14 @@ async def rotate_secret(
     without; older ones take any 2xx and ignore the body.
     """
     grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
-    new = await services.endpoint.rotate(application.id, endpoint_id, body.key, grace)
+    product = await services.product.of(application.org_id)
+    new = await services.endpoint.rotate(
+        application.id,
+        endpoint_id,
+        body.key,
+        grace,
+        two_phase=product.profile.secrets.rotation == "two_phase",
+    )
     if Capability.VIEW_SECRET not in caller.capabilities:
         return Response(status_code=204)
     return _shown(new)
