@@ -20,6 +20,8 @@ from angarium.settings import Settings
 from angarium.store.database import Database
 
 if TYPE_CHECKING:
+    from angarium.service.product import Products
+    from angarium.service.provision import Provision
     from angarium.store.accept import Owed
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
@@ -71,10 +73,13 @@ def products_of(settings: Settings) -> dict[str, Product]:
 
 
 @asynccontextmanager
-async def running(settings: Settings, database_url: str, *, role: str) -> AsyncIterator[Any]:
+async def running(
+    settings: Settings, database_url: str, *, role: str, sandbox: bool = False
+) -> AsyncIterator[Any]:
     """Everything one process runs, started; yields the ASGI application (None for the role `dispatch`).
 
-    On leaving, what is in flight is finished and settled, then the pools are closed.
+    `sandbox` serves the scenarios of profiles too. On leaving, what is in flight is finished and settled,
+    then the pools are closed.
     """
     from angarium.dispatch.herald import Herald
     from angarium.service.intake import Intake
@@ -104,7 +109,31 @@ async def running(settings: Settings, database_url: str, *, role: str) -> AsyncI
         intake = Intake(engine, clock, os.urandom, hand_over, product)
         await intake.start()
         stack.push_async_callback(intake.stop)
-        yield _app(settings, database, clock, ring, policy, intake, product)
+        await _provision(database, clock, product).refresh()
+        yield _app(settings, database, clock, ring, policy, intake, product, sandbox)
+
+
+@asynccontextmanager
+async def provisioning(settings: Settings, database_url: str) -> AsyncIterator[Provision]:
+    """What makes organizations of products ready, over connections of its own."""
+    from angarium.service.product import Products
+
+    clock = SystemClock()
+    database = await Database.connect(database_url, size=2)
+    try:
+        clock.anchor(await database.time())
+        yield _provision(database, clock, Products(database, clock, products_of(settings)))
+    finally:
+        await database.close()
+
+
+def _provision(database: Database, clock: Clock, product: Products) -> Provision:
+    from angarium.service.access import Access
+    from angarium.service.application import Applications
+    from angarium.service.provision import Provision
+
+    applications = Applications(database, clock, os.urandom)
+    return Provision(database, clock, product, applications, Access(database, clock, os.urandom))
 
 
 async def _dispatch(
@@ -141,7 +170,8 @@ def _app(
     ring: Keyring,
     policy: AddressPolicy,
     intake: Any,
-    product: Any,
+    product: Products,
+    sandbox: bool,
 ) -> Any:
     from angarium.api.app import create_app
     from angarium.service.access import Access
@@ -172,4 +202,4 @@ def _app(
         replay=Replay(database, clock, entropy),
         background_task=BackgroundTasks(database),
     )
-    return create_app(services, body_limit=settings.body_limit, base_url=settings.public_url)
+    return create_app(services, body_limit=settings.body_limit, base_url=settings.public_url, sandbox=sandbox)

@@ -1,11 +1,11 @@
-"""The application that answers HTTP: the native API, its documents, and the edge around them."""
+"""The application that answers HTTP: the native API, products' own, their documents, and the edge around."""
 
 from __future__ import annotations
 
 from fastapi import FastAPI
 
 from angarium import __version__
-from angarium.api import document, errors, portal_page
+from angarium.api import dialects, document, errors, portal_page
 from angarium.api.edge import Edge
 from angarium.api.native import accept, application, attempt, auth, endpoint, event_type, health, message
 from angarium.service.services import Services
@@ -14,8 +14,13 @@ PREFIX = "/api/v1"
 BODY_LIMIT = 2 * 1024 * 1024
 
 
-def create_app(services: Services, *, body_limit: int = BODY_LIMIT, base_url: str | None = None) -> FastAPI:
-    """The ASGI application. `base_url`: how clients reach this server; None takes it from the request."""
+def create_app(
+    services: Services, *, body_limit: int = BODY_LIMIT, base_url: str | None = None, sandbox: bool = False
+) -> FastAPI:
+    """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
+
+    `sandbox` also serves the scenarios of products, which make messages as the real product would.
+    """
     app = FastAPI(
         title="Angarium",
         summary="A webhook sending service: signed, retried, fair to every endpoint.",
@@ -31,6 +36,7 @@ def create_app(services: Services, *, body_limit: int = BODY_LIMIT, base_url: st
     app.router.routes.extend(accept.routes(PREFIX))  # first: nothing is asked as often
     for module in (message, attempt, application, endpoint, event_type, auth, health):
         app.include_router(module.router, prefix=PREFIX)
+    dialects.install(app, services, sandbox=sandbox)
     document.install(app, f"{PREFIX}/openapi.json")
     portal_page.install(app)
     errors.install(app)

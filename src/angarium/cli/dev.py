@@ -6,10 +6,9 @@ import base64
 import json
 import os
 import secrets
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -18,6 +17,10 @@ from angarium.core import ids
 from angarium.core.errors import SettingsError
 from angarium.settings import Settings, load
 
+if TYPE_CHECKING:
+    from angarium.cli.product import Ready
+
+SHIPPED: Final = ("bluum", "bluma", "bloom")
 DEFAULTS: Final[dict[str, Any]] = {
     "https_only": False,
     "allowed_subnets": "127.0.0.0/8,::1/128",
@@ -29,15 +32,27 @@ def dev(
     data: Annotated[Path | None, typer.Option(help="Data directory; the default is .angarium.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line once ready.")] = False,
+    profile: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Product to serve, by name or file; repeat for more. Default: bluum, bluma, bloom."
+        ),
+    ] = None,
 ) -> None:
     """Run a development server on its own PostgreSQL; http and loopback endpoints are allowed."""
-    settings = with_secrets(load(DEFAULTS, {"data_dir": data}))
+    settings = with_secrets(
+        load(DEFAULTS | {"profiles": ",".join(SHIPPED)}, {"data_dir": data, "profiles": _wanted(profile)})
+    )
     if port is not None:
         settings = settings.model_copy(update={"listen": f"127.0.0.1:{port}"})
     telemetry.configure(settings.log_format, settings.log_level)
     from angarium.cli import process
 
     process.run(_dev(settings, as_json))
+
+
+def _wanted(profiles: list[str] | None) -> str | None:
+    return ",".join(profiles) if profiles else None
 
 
 def with_secrets(settings: Settings) -> Settings:
@@ -55,10 +70,11 @@ def with_secrets(settings: Settings) -> Settings:
 
 def organization(settings: Settings) -> str:
     """The data directory's own organization."""
-    return kept(settings.data_dir.expanduser() / "organization", _new_organization)
+    return kept(settings.data_dir.expanduser() / "organization", new_organization)
 
 
-def _new_organization() -> str:
+def new_organization() -> str:
+    """The id of an organization that nobody has yet."""
     return ids.ORGANIZATION + "".join(secrets.choice(ids.ALPHABET) for _ in range(ids.DIGITS))
 
 
@@ -90,7 +106,8 @@ def kept(path: Path, make: Callable[[], str]) -> str:
 
 
 async def _dev(settings: Settings, as_json: bool) -> None:
-    from angarium.cli import process
+    from angarium import build
+    from angarium.cli import process, product
     from angarium.store.migrate import migrate
 
     stop = process.stop_signal()
@@ -99,21 +116,33 @@ async def _dev(settings: Settings, as_json: bool) -> None:
         if stop.is_set():
             return
         listener = process.listen(settings)
-        await process.work(
-            settings, url, "all", listener, stop, lambda: _announce(settings, listener, as_json)
-        )
+        async with build.provisioning(settings, url) as provision:
+            products = await product.ready(settings, provision, build.products_of(settings))
+
+        def announce() -> None:
+            _announce(settings, process.url_of(listener), products, as_json)
+
+        await process.work(settings, url, "all", listener, stop, announce, sandbox=True)
 
 
-def _announce(settings: Settings, listener: socket.socket, as_json: bool) -> None:
-    from angarium.cli import process
+def _announce(settings: Settings, url: str, products: Mapping[str, Ready], as_json: bool) -> None:
     from angarium.cli.token import make
 
-    url, org = process.url_of(listener), organization(settings)
+    org = organization(settings)
     token = make(settings, org)
+    lines = {name: one.line(url, make(settings, one.org_id)) for name, one in products.items()}
     if as_json:
+        operators = {
+            name: {"organization": one.org_id, "application": one.app_id, "token": make(settings, one.org_id)}
+            for name, one in products.items()
+        }
         line = {"url": url, "token": token, "organization": org, "pid": os.getpid()}
-        print(json.dumps(line), flush=True)
+        print(json.dumps(line | {"profiles": lines, "operators": operators}), flush=True)
         return
+    shown = "\n".join(
+        f"  {name:<8} " + "\n           ".join(f"{key}: {value}" for key, value in line.items()) + "\n"
+        for name, line in lines.items()
+    )
     print(
         f"""
 Angarium is ready.
@@ -131,6 +160,9 @@ Make an application:
     -H 'content-type: application/json' \\
     -d '{{"name": "My first application", "uid": "first"}}'
 
+Products, each with keys of its own:
+
+{shown}
 Ctrl-C stops it; everything is kept in {settings.data_dir}.
 """,
         flush=True,

@@ -88,9 +88,11 @@ async def work(
     listener: socket.socket | None,
     stop: asyncio.Event,
     ready: Callable[[], None],
+    *,
+    sandbox: bool = False,
 ) -> None:
     """Do the work of one process until `stop`; `ready` is called once requests are answered."""
-    async with build.running(settings, database_url, role=role) as app:
+    async with build.running(settings, database_url, role=role, sandbox=sandbox) as app:
         if listener is None:
             ready()
             await stop.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -22,12 +23,16 @@ def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
     """Serve every product that has a dialect of its own at its base paths."""
     for product in services.product.all.values():
         management = product.profile.management
-        if management.dialect not in _SHAPES:
+        if management.dialect not in _SHAPES or find_spec(f"{__name__}.{management.dialect}") is None:
             continue
-        router: Callable[[Product], APIRouter] = import_module(f"{__name__}.{management.dialect}").router
+        routers = [_router(f"{__name__}.{management.dialect}", product)]
+        if sandbox and product.profile.scenarios and find_spec("angarium.api.sandbox") is not None:
+            routers.append(_router("angarium.api.sandbox", product))
         for base_path in management.base_paths:
-            app.include_router(router(product), prefix=base_path)
-            if sandbox and product.profile.scenarios:
-                from angarium.api import sandbox as scenarios
+            for router in routers:
+                app.include_router(router, prefix=base_path)
 
-                app.include_router(scenarios.router(product), prefix=base_path)
+
+def _router(module: str, product: Product) -> APIRouter:
+    make: Callable[[Product], APIRouter] = import_module(module).router
+    return make(product)

@@ -1,0 +1,110 @@
+"""The products of `angarium dev`: an organization each, an application, and keys that stay the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from angarium.cli.dev import kept, new_organization
+from angarium.core import ids
+from angarium.core.product import STANDARD, Product
+from angarium.settings import Settings
+
+if TYPE_CHECKING:
+    from angarium.service.provision import NewKey, Provision
+
+APPLICATION: Final = "sandbox"  # the name and uid of the application that the keys are for
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A product that can be called. `shown` is what its customer is given, without URLs."""
+
+    product: Product
+    org_id: str
+    app_id: str
+    shown: dict[str, str] = field(repr=False)
+
+    def line(self, url: str, token: str) -> dict[str, str]:
+        """What the JSON line says about it."""
+        match self.product.profile.management.dialect:
+            case "native":
+                return {
+                    "base_url": url,
+                    "organization": self.org_id,
+                    "application": self.app_id,
+                    "token": token,
+                }
+            case "bloom":
+                return {"graphql_url": f"{url}{self.product.profile.management.base_paths[0]}", **self.shown}
+            case _:
+                return {"base_url": url, **self.shown}
+
+
+async def ready(
+    settings: Settings, provision: Provision, products: Mapping[str, Product]
+) -> dict[str, Ready]:
+    """Make every product's organization ready; again and again, always the same."""
+    directory = settings.data_dir.expanduser()
+    found = {}
+    for name, product in products.items():
+        if name != STANDARD:
+            found[name] = await _ready(directory, provision, product)
+    return found
+
+
+async def _ready(directory: Path, provision: Provision, product: Product) -> Ready:
+    from angarium.service.application import ApplicationDraft
+
+    scopes = product.profile.management.scopes
+    path = directory / f"product-{product.name}"
+    known = _read(path, provision, product)
+    if any(scope not in known["keys"] for scope in scopes):  # the profile has gained one
+        drawn = _draw(provision, product)
+        known["keys"] = drawn["keys"] | known["keys"]
+        path.unlink()
+        kept(path, lambda: json.dumps(known))
+    keys = [new for scope in scopes if (new := _key(scope, known["keys"][scope]))]
+    application = ApplicationDraft(APPLICATION, APPLICATION)
+    made = await provision.install(known["organization"], product.name, application=application, keys=keys)
+    app_id = ids.text(ids.APPLICATION, made.id)
+    return Ready(product, known["organization"], app_id, shown(product, keys))
+
+
+def _read(path: Path, provision: Provision, product: Product) -> dict[str, Any]:
+    known: dict[str, Any] = json.loads(kept(path, lambda: json.dumps(_draw(provision, product))))
+    return known
+
+
+def _draw(provision: Provision, product: Product) -> dict[str, Any]:
+    keys = provision.draw_keys(product, sandbox=True)
+    return {
+        "organization": new_organization(),
+        "keys": {new.scope: [new.shown.key, new.shown.secret] for new in keys},
+    }
+
+
+def _key(scope: str, pair: list[str]) -> NewKey:
+    from angarium.service.access import Shown
+    from angarium.service.provision import NewKey
+
+    return NewKey(scope, Shown(*pair))
+
+
+def shown(product: Product, keys: list[NewKey]) -> dict[str, str]:
+    """Keys under the names that a product's customers know: `api_key` for the first scope, then by scope."""
+    management = product.profile.management
+    named: dict[str, str] = {}
+    for place, new in enumerate(keys):
+        stem = new.scope.rpartition(":")[0] or new.scope
+        if management.dialect == "bloom":
+            named[f"{stem}_token"] = new.shown.key
+            continue
+        stem = stem if place else "api"
+        named[f"{stem}_key"] = new.shown.key
+        if new.shown.secret:
+            named[f"{stem}_secret"] = new.shown.secret
+    return named
