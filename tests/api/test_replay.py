@@ -219,6 +219,18 @@ async def test_replay_missing_owes_what_the_endpoint_wants_and_never_was_owed(wo
     assert await world.delivery(app, narrow, d) is None
 
 
+async def test_an_example_for_one_endpoint_is_not_replayed_to_another(world: World) -> None:
+    app = await world.application()
+    shown, other = await world.endpoint(app), await world.endpoint(app)
+    path = f"/app/{app}/endpoint/{shown}/send-example"
+    example = (await world.org.post(path, json={"eventType": "svix.ping"})).json()["id"]
+    task = await begin(world, app, other, "replay-missing")
+    await world.run_tasks()
+    assert (await task_of(world, task))["data"] == {"messagesSent": 0}
+    assert await world.delivery(app, shown, example) is not None
+    assert await world.delivery(app, other, example) is None
+
+
 @pytest.mark.parametrize("what", ["recover", "replay-missing"])
 async def test_the_window_begins_at_most_fourteen_days_ago(world: World, what: str) -> None:
     app = await world.application()

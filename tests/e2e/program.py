@@ -306,7 +306,21 @@ def walk(client: Any, another: Callable[[str], Any], given: dict[str, str]) -> d
     body = models.EndpointUpdate if V1 else models.EndpointUpsertIn
     replaced = put(name, "main", body(url=f"{receiver}/ok/{name}", uid="main"))
     assert (replaced.id, replaced.metadata, getattr(replaced, types)) == (main.id, {}, None)
-    assert put(name, "new-one", body(url=f"{receiver}/ok/{name}", uid="new-one")).uid == "new-one"
+    new = put(name, "new-one", body(url=f"{receiver}/ok/{name}/new", uid="new-one"))
+    assert new.uid == "new-one"
+    missing = client.endpoint.replay_missing(name, "new-one", models.ReplayIn(since=hour))
+    until(
+        "the end of the replay",
+        lambda: client.background_task.get(missing.id).status == models.BackgroundTaskStatus.FINISHED,
+    )
+    tasks = {one.id: one for one in client.background_task.list().data}
+    assert (tasks[task.id].task, tasks[missing.id].task) == ("endpoint.recover", "endpoint.replay")
+    assert tasks[missing.id].data == {"messagesSent": 7}, tasks[missing.id]
+    options = api.MessageAttemptListByEndpointOptions(limit=100, status=models.MessageStatus.SUCCESS)
+    until(
+        "the replayed messages",
+        lambda: len(client.message_attempt.list_by_endpoint(name, "new-one", options).data) >= 7,
+    )
 
     # a customer's own token
     portal = client.authentication.app_portal_access(name, models.AppPortalAccessIn(expiry=3600))

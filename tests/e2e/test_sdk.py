@@ -58,7 +58,8 @@ async def test_a_program_uses_every_operation(program: str, server: Server, hook
     for message in said["messages"]:
         counts = dict.fromkeys((main, f"/fail/{fresh}", f"/heal/{fresh}"), 0)
         for request in hooks.of(message):
-            counts[request.path] += 1
+            if request.path in counts:
+                counts[request.path] += 1
         again = message == said["messages"][1]
         assert counts == {main: 1 + again, f"/fail/{fresh}": 4, f"/heal/{fresh}": 3}
 
@@ -69,6 +70,11 @@ async def test_a_program_uses_every_operation(program: str, server: Server, hook
     assert headers == {"x-given": None, "x-put": "1", "x-patched": "2", "authorization": "Bearer x"}
     assert [one.path for one in hooks.of(said["example"])] == [f"/heal/{fresh}"] * 3
     assert json.loads(hooks.of(said["example"])[0].body) == {"n": 7}
+
+    # what an endpoint missed, but for the message whose payload was forgotten (Node's program does not ask)
+    missed = {one.header("webhook-id") for one in hooks.requests if one.path == f"{main}/new"}
+    if "Python" in program:
+        assert missed == {*said["messages"][1:], said["rotated"]}
 
     # one signature before the rotation, one for each of the two secrets after it
     assert len((before.header("webhook-signature") or "").split(" ")) == 1

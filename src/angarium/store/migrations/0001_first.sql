@@ -66,6 +66,7 @@ create table endpoint (
     org_id text not null,
     uid text,
     url text not null,
+    name text,
     description text not null default '',
     version integer not null default 1,
     rate_limit integer,
@@ -106,6 +107,8 @@ create table message (
     payload bytea,
     channels text[],
     tags text[],
+    -- the one endpoint that an example was for; no other is ever owed it
+    endpoint_id uuid,
     expires_at timestamptz not null,
     primary key (app_id, id)
 );
@@ -205,3 +208,11 @@ create table revoked_token (
 
 -- finds tokens to forget
 create index revoked_token_expiry on revoked_token (expires_at);
+
+-- numbers that sandbox scenarios keep for an application, such as credits
+create table sandbox_counter (
+    app_id uuid not null,
+    name text not null,
+    value bigint not null,
+    primary key (app_id, name)
+);

@@ -51,9 +51,9 @@ accepted as materialized (
       and (key is null or id in (select message_id from claimed))
 ),
 stored as (
-    insert into message (app_id, id, event_id, event_type, payload, channels, tags, expires_at)
+    insert into message (app_id, id, event_id, event_type, payload, channels, tags, endpoint_id, expires_at)
     select app_id, id, event_id, event_type, payload,
-           string_to_array(channels, ' '), string_to_array(tags, ' '), expires_at
+           string_to_array(channels, ' '), string_to_array(tags, ' '), endpoint_id, expires_at
     from accepted
 ),
 match as materialized (

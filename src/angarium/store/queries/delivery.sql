@@ -114,8 +114,9 @@ from lost
 where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id = lost.message_id;
 
 -- name: delivery_replay_scan
--- the next slice of an application's messages, and what decides whether an endpoint wants them
-select id, event_type, channels, payload is not null as kept from message
+-- the next slice of an application's messages, and what decides whether an endpoint wants them; examples,
+-- which were for one endpoint alone, are not kept for others
+select id, event_type, channels, payload is not null and endpoint_id is null as kept from message
 where app_id = :app_id and id > :after and id <= :until
 order by id
 limit :limit;
