@@ -156,7 +156,11 @@ async def _dispatch(
         now=clock.now,
     )
     stack.push_async_callback(sender.close)
-    policy = Policy(in_flight=settings.endpoint_concurrency, in_flight_total=settings.concurrency)
+    policy = Policy(
+        in_flight=settings.endpoint_concurrency,
+        in_flight_total=settings.concurrency,
+        longest=max(product.timeout for product in products.values()),
+    )
     dispatcher = Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
     await dispatcher.start()
     stack.push_async_callback(dispatcher.stop)

@@ -287,14 +287,16 @@ class Dispatcher:
             pause=judgement.pause,
             now=result.ended_at,
         )
-        health = None
-        if result.settlement.answer is not None:
+        health = disable = alert = None
+        # what a lane that is not ours any more saw says nothing about the endpoint as it is now: it may
+        # have another owner, or have been disabled and enabled again meanwhile
+        if result.settlement.answer is not None and not post.closed:
             scheduled = held.manual_at is None
             health = post.note(
                 delivered=delivered, scheduled=scheduled, state=held.state, now=result.ended_at
             )
-        disable, alert = self._consequences(post, held, result)
-        post.halted = post.halted or disable is not None
+            disable, alert = self._consequences(post, held, result)
+            post.halted = post.halted or disable is not None
         self._settler.put(Outcome(post, result.settlement, health, disable, alert))
         _log_attempt(post, held, result)
         self._mark(post)
