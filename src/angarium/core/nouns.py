@@ -95,6 +95,7 @@ class Endpoint:
     created_at: datetime
     updated_at: datetime
     deleted: bool = False
+    name: str | None = None  # for people, where a product's API has one
 
 
 @dataclass(frozen=True, slots=True)

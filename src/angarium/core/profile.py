@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from angarium.core import patterns
+from angarium.core import scenario as scenario_rules
 from angarium.core.schedule import Schedule, parse_duration, parse_schedule
 
 PARTS: Final = ("{id}", "{type}", "{time}", "{data}")
@@ -113,7 +114,8 @@ class Disable(_Part, frozen=True):
 
     @property
     def failing_seconds(self) -> float | None:
-        return None if self.all_failing_for in (None, "never") else parse_duration(self.all_failing_for)
+        text = self.all_failing_for
+        return None if text is None or text == "never" else parse_duration(text)
 
     def warnings(self) -> dict[int, float]:
         """The number of consecutive failures -> the fraction that it is."""
@@ -200,8 +202,12 @@ class Scenario(_Part, frozen=True):
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
     """Values that the caller may leave out of the body."""
     required: tuple[str, ...] = ()
+    """Fields that the body must have."""
+    choices: dict[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
+    """What a field of the body may be."""
     make: dict[str, str] = msgspec.field(default_factory=dict)
-    """Values made anew for each call, e.g. `id = "ord_{random16}"`."""
+    """Texts made anew for each call, in order, e.g. `id = "ord_{random16}"`; also of `{uuid}`, `{now}` and
+    the values so far."""
     counter: Counter | None = None
     response: dict[str, Any] = msgspec.field(default_factory=dict)
     steps: tuple[Step, ...] = ()
@@ -268,10 +274,15 @@ class Profile(_Part, frozen=True):
             names.add(event.name)
         for index, scenario in enumerate(self.scenarios):
             for place, step in enumerate(scenario.steps):
+                where = ("scenarios", index, "steps", place)
                 if step.type not in names:
-                    raise ProfileError(
-                        ("scenarios", index, "steps", place, "type"), f"{step.type!r} is no event"
-                    )
+                    raise ProfileError((*where, "type"), f"{step.type!r} is no event")
+                if (wrong := scenario_rules.unknown_comparison(step.when)) is not None:
+                    raise ProfileError((*where, "when"), wrong)
+                try:
+                    step.after_seconds  # noqa: B018 (parses)
+                except ValueError as error:
+                    raise ProfileError((*where, "after"), str(error)) from error
 
 
 def read(data: dict[str, Any]) -> Profile:

@@ -42,6 +42,8 @@ class EndpointDraft:
     metadata: dict[str, str] = field(default_factory=dict)
     disabled: bool = False
     fifo: bool = False
+    name: str | None = None
+    """For people, where a product's API has one; None leaves the name that there is."""
 
 
 Change = Callable[[EndpointDraft], EndpointDraft]
@@ -215,6 +217,7 @@ class Endpoints:
             channels=draft.channels,
             metadata=draft.metadata,
             fifo=draft.fifo,
+            name=found.name if draft.name is None else draft.name,
         )
         if draft.disabled != was_disabled:
             changed = replace(
@@ -291,6 +294,7 @@ class Endpoints:
             revision=1,
             created_at=now,
             updated_at=now,
+            name=draft.name,
         )
 
 
@@ -306,6 +310,7 @@ def _draft_of(endpoint: Endpoint) -> EndpointDraft:
         metadata=endpoint.metadata,
         disabled=endpoint.disabled_at is not None,
         fifo=endpoint.fifo,
+        name=endpoint.name,
     )
 
 

@@ -61,6 +61,7 @@ def endpoint_of(row: Any, keyring: Keyring) -> Endpoint:
         created_at=row["created_at"],
         updated_at=row["updated_at"],
         deleted=row["deleted_at"] is not None,
+        name=row["name"],
     )
 
 
@@ -74,6 +75,7 @@ def _values(endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes
         "id": endpoint.id,
         "uid": endpoint.uid,
         "url": endpoint.url,
+        "name": endpoint.name,
         "description": endpoint.description,
         "version": endpoint.version,
         "rate_limit": endpoint.rate_limit,

@@ -12,12 +12,12 @@ for update;
 -- name: endpoint_insert^
 -- A new endpoint; nothing when the uid is taken.
 insert into endpoint (
-    app_id, id, org_id, uid, url, description, version, rate_limit, event_types, channels, metadata,
+    app_id, id, org_id, uid, url, name, description, version, rate_limit, event_types, channels, metadata,
     headers, keys, fifo, shard, disabled_at, disabled_reason, created_at, updated_at
 )
 values (
-    :app_id, :id, :org_id, :uid, :url, :description, :version, :rate_limit, :event_types, :channels, :metadata,
-    :headers, :keys, :fifo, :shard, :disabled_at, :disabled_reason, :created_at, :updated_at
+    :app_id, :id, :org_id, :uid, :url, :name, :description, :version, :rate_limit, :event_types, :channels,
+    :metadata, :headers, :keys, :fifo, :shard, :disabled_at, :disabled_reason, :created_at, :updated_at
 )
 on conflict (app_id, uid) where deleted_at is null do nothing
 returning *;
@@ -26,7 +26,7 @@ returning *;
 -- Replace everything that can change, as a new revision.
 update endpoint
 set
-    uid = :uid, url = :url, description = :description, version = :version, rate_limit = :rate_limit,
+    uid = :uid, url = :url, name = :name, description = :description, version = :version, rate_limit = :rate_limit,
     event_types = :event_types, channels = :channels, metadata = :metadata, headers = :headers, keys = :keys,
     fifo = :fifo, disabled_at = :disabled_at, disabled_reason = :disabled_reason, updated_at = :updated_at,
     revision = revision + 1

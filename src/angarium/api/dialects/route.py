@@ -1,0 +1,57 @@
+"""The route class of a dialect: whatever goes wrong is answered in the product's own form.
+
+Nothing of the inside is told: what was not raised on purpose is logged, and answered as `Unexpected`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from angarium.api.body import parse_json
+from angarium.core.errors import AngariumError, Fault, Invalid, StoreUnavailable
+
+log = structlog.get_logger(__name__)
+
+
+class Unexpected(AngariumError):
+    """Something went wrong on our side."""
+
+    code = "internal_error"
+
+
+def answering(answer: Callable[[AngariumError], Response]) -> type[APIRoute]:
+    """A route class whose errors look as `answer` makes them."""
+
+    class Route(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            inner = super().get_route_handler()
+
+            async def handler(request: Request) -> Response:
+                try:
+                    return await inner(request)
+                except StoreUnavailable:
+                    return answer(StoreUnavailable())  # the detail names hosts and databases
+                except AngariumError as error:
+                    return answer(error)
+                except Exception:
+                    log.exception("api.failed", method=request.method, path=request.url.path)
+                    return answer(Unexpected())
+
+            return handler
+
+    return Route
+
+
+async def json_object(request: Request) -> dict[str, Any]:
+    """The body, a JSON object whatever Content-Type says; an empty body is an empty one. Raises Invalid."""
+    data = await request.body()
+    value = parse_json(data) if data.strip() else {}
+    if not isinstance(value, dict):
+        raise Invalid(Fault(("body",), "The body must be a JSON object."))
+    return value
