@@ -65,7 +65,8 @@ def server() -> Iterator[Server]:
     try:
         line = process.stdout.readline()
         assert line, log.read_text()
-        yield Server(**json.loads(line), log=log)
+        said = json.loads(line)
+        yield Server(**{name: said[name] for name in ("url", "token", "organization", "pid")}, log=log)
         assert process.poll() is None, f"the server ended by itself: {log.read_text()[-5000:]}"
     finally:
         process.terminate()
