@@ -15,7 +15,7 @@ from tests.kit.server import angarium, dev
 async def test_it_prints_one_line_serves_and_stops_with_its_postgresql(directory: Path) -> None:
     async with dev(directory) as server, aiohttp.ClientSession(server.url) as session:
         process, ready = server.process, server.line
-        assert set(ready) == {"url", "token", "organization", "pid"}
+        assert set(ready) == {"url", "token", "organization", "pid", "profiles", "operators"}
         assert ready["pid"] == process.pid
         assert ready["organization"].startswith("org_")
         assert len(ready["organization"]) == 31
