@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final
 from uuid import UUID
@@ -10,7 +12,7 @@ from uuid import UUID
 from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.errors import NotFound
-from angarium.core.nouns import AttemptStatus, Delivery, State
+from angarium.core.nouns import Attempt, AttemptStatus, Delivery, State
 from angarium.service.message import Window
 from angarium.store import attempt as store
 from angarium.store import delivery, message
@@ -81,6 +83,15 @@ async def message_id_of(conn: Any, app_id: UUID, ref: str) -> UUID:
     return message_id
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An attempt as a line of a log. `retry_at`: when the attempt after it is owed, if it is the last."""
+
+    attempt: Attempt
+    event_type: str
+    retry_at: datetime | None
+
+
 class Attempts:
     """Look at attempts and deliveries."""
 
@@ -121,6 +132,28 @@ class Attempts:
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
             return await store.by_endpoint(conn, app_id, target.id, page, like, wanted, with_response=content)
+
+    async def log(
+        self, app_id: UUID, endpoint_ref: str, window: Window, like: AttemptFilter
+    ) -> Sequence[Logged]:
+        """The attempts at an endpoint with what is still to come, in the direction of reading.
+
+        Raises NotFound.
+        """
+        page = window.page(self._clock.now())
+        async with self._database.connection() as conn:
+            target = await target_of(conn, app_id, endpoint_ref)
+            found = await store.by_endpoint(
+                conn, app_id, target.id, page, like, Filter(), with_response=False
+            )
+            owed = await delivery.retries(conn, app_id, target.id, {one.attempt.message_id for one in found})
+        lines = []
+        for one in found:
+            number, retry_at = owed.get(one.attempt.message_id, (0, None))
+            last = one.attempt.number == number
+            event_type = "" if one.message is None else one.message.event_type
+            lines.append(Logged(one.attempt, event_type, retry_at if last else None))
+        return lines
 
     async def by_message(
         self,

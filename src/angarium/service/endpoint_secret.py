@@ -58,16 +58,17 @@ def rotated(
     in_use = [
         key for key in keys if key is not current and key.expires_at is not None and key.expires_at > now
     ]
+    starts = now
     if grace > 0:
         in_use.insert(0, SigningKey(current.secret, now + grace))
         if two_phase:
-            new = SigningKey(new.secret, None, now + grace)
+            starts = now + grace
     if len(in_use) > MAX_OLD:
         raise BadRequest(
             f"An endpoint has at most {MAX_OLD} old secrets that still sign; wait until one expires.",
             code="limit_reached",
         )
-    return (new, *in_use)
+    return (SigningKey(new.secret, None, starts), *in_use)
 
 
 def activated(keys: Sequence[SigningKey], now: float) -> tuple[SigningKey, ...]:
@@ -78,4 +79,4 @@ def activated(keys: Sequence[SigningKey], now: float) -> tuple[SigningKey, ...]:
     new = pending(keys, now)
     if new is None:
         raise BadRequest("No new secret is waiting to be activated.", code="no_pending_secret")
-    return (SigningKey(new.secret, new.expires_at), *(key for key in keys if key is not new))
+    return (SigningKey(new.secret, None, now), *(key for key in keys if key is not new))

@@ -218,3 +218,17 @@ async def cancel_message(conn: Any, app_id: UUID, message_id: UUID) -> int:
 async def hint(conn: Any, target: Target) -> None:
     """Tell the owner of the endpoint's lane that there is work, when the transaction commits."""
     await queries.delivery_hint(conn, hint=f"w:{target.app_id.hex}.{target.id.hex}")
+
+
+async def retries(
+    conn: Any, app_id: UUID, endpoint_id: UUID, message_ids: Iterable[UUID]
+) -> dict[UUID, tuple[int, datetime]]:
+    """Of those messages that the endpoint is still owed: the attempts made, and when the next is due."""
+    rows = queries.delivery_retries(
+        conn, app_id=app_id, endpoint_id=endpoint_id, message_ids=list(message_ids)
+    )
+    return {
+        row["message_id"]: (row["attempts"], row["retry_at"])
+        async for row in rows
+        if row["retry_at"] is not None
+    }

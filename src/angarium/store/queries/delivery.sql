@@ -164,3 +164,9 @@ where d.app_id = :app_id and d.endpoint_id = owed.id and d.message_id = :message
 -- name: delivery_hint$
 -- tell the owners of lanes that there is work, when the transaction commits
 select pg_notify('angarium', :hint);
+
+-- name: delivery_retries
+-- when the next scheduled attempt of some messages at one endpoint is owed, and how many were made
+select message_id, attempts, case when manual_at is null then due_at else resume_at end as retry_at
+from delivery
+where app_id = :app_id and endpoint_id = :endpoint_id and message_id = any(:message_ids::uuid[]) and state = 1;
