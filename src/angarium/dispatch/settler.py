@@ -22,7 +22,7 @@ from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import DisabledReason
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.dispatch.post import Post
-from angarium.store import accept, background_task, delivery
+from angarium.store import accept, background_task
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
@@ -31,7 +31,6 @@ log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
 CAPACITY: Final = 5000
-CANCEL_AT_ONCE: Final = 5000  # deliveries canceled together with the disabling; the rest by a task
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -150,17 +149,8 @@ class Settler:
 
     async def _cancel(self, connection: Any, one: Disable) -> None:
         now = self._clock.now()
-        count = await delivery.cancel_pending(connection, one.app_id, one.endpoint_id, None, CANCEL_AT_ONCE)
-        if count == CANCEL_AT_ONCE:
-            await background_task.create(
-                connection,
-                ids.new(now, self._entropy(8)),
-                one.org_id,
-                one.app_id,
-                background_task.CANCEL,
-                background_task.cancel_arguments(one.endpoint_id, ids.highest(now)),
-                datetime_at(now),
-            )
+        task_id = ids.new(now, self._entropy(8))
+        await background_task.cancel_owed(connection, task_id, one.org_id, one.app_id, one.endpoint_id, now)
         await store.hint(connection, [f"e:{one.endpoint_id.hex}"])
         log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)
 

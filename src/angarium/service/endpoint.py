@@ -23,7 +23,6 @@ from angarium.store import endpoint as store
 from angarium.store.database import Database
 from angarium.store.endpoint import Stats
 
-CANCEL_AT_ONCE: Final = 5000
 STATS_SPAN: Final = 28 * 86400.0
 _SLACK: Final = 300.0  # seconds that a caller's clock may differ
 
@@ -235,21 +234,11 @@ class Endpoints:
         return stored
 
     async def _cancel(self, connection: Any, endpoint: Endpoint) -> None:
-        """Cancel what is owed now: a bounded part at once, the rest by a task that survives a restart."""
         at = self._clock.now()
-        canceled = await delivery.cancel_pending(
-            connection, endpoint.app_id, endpoint.id, None, CANCEL_AT_ONCE
+        task_id = ids.new(at, self._entropy(8))
+        await background_task.cancel_owed(
+            connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at
         )
-        if canceled >= CANCEL_AT_ONCE:
-            await background_task.create(
-                connection,
-                ids.new(at, self._entropy(8)),
-                endpoint.org_id,
-                endpoint.app_id,
-                background_task.CANCEL,
-                background_task.cancel_arguments(endpoint.id, ids.highest(at)),
-                datetime_at(at),
-            )
 
     def _now(self) -> datetime:
         return datetime_at(self._clock.now())

@@ -12,6 +12,9 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.store import delivery
 from angarium.store.message import Page
 from angarium.store.sql import queries
 
@@ -19,6 +22,7 @@ RECOVER: Final = "endpoint.recover"
 REPLAY: Final = "endpoint.replay"
 CANCEL: Final = "endpoint.cancel"  # ours: clients' SDKs do not know it, so it is not listed
 PUBLIC: Final = (RECOVER, REPLAY)
+CANCEL_AT_ONCE: Final = 5000  # deliveries canceled in the transaction that wants it
 
 
 class TaskStatus(StrEnum):
@@ -110,3 +114,13 @@ async def advance(
 ) -> None:
     """Note how far a task has come."""
     await queries.background_task_advance(conn, id=task_id, status=status, cursor=cursor, data=data, now=now)
+
+
+async def cancel_owed(
+    conn: Any, task_id: UUID, org_id: str, app_id: UUID, endpoint_id: UUID, now: float
+) -> None:
+    """Cancel all that an endpoint is owed now: a bounded part at once, the rest by a task."""
+    if await delivery.cancel_pending(conn, app_id, endpoint_id, None, CANCEL_AT_ONCE) < CANCEL_AT_ONCE:
+        return
+    arguments = cancel_arguments(endpoint_id, ids.highest(now))
+    await create(conn, task_id, org_id, app_id, CANCEL, arguments, datetime_at(now))
