@@ -15,8 +15,9 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import services_of
-from angarium.api.dialects.bluma_wire import BlumaRoute, delivery, iso, read_object, webhook
+from angarium.api.dialects.bluma_wire import Route, delivery, iso, webhook
 from angarium.api.dialects.key import key_of
+from angarium.api.dialects.route import json_object
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import BadRequest, Invalid, NotAllowed, NotFound
@@ -39,7 +40,7 @@ _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 def router(product: Product) -> APIRouter:
     """The routes of a product of this shape."""
     routes = _Routes(product)
-    made = APIRouter(route_class=BlumaRoute, include_in_schema=False)
+    made = APIRouter(route_class=Route, include_in_schema=False)
     one = "/webhooks/{webhook_id}"
     for method, path, endpoint in (
         ("POST", "/webhooks", routes.create),
@@ -65,7 +66,7 @@ class _Routes:
 
     async def create(self, request: Request) -> Response:
         services, application = await self._caller(request)
-        body = await read_object(request)
+        body = await json_object(request)
         draft = await self._draft(services, application, EndpointDraft(url=""), body, new=True)
         made = await services.endpoint.create(application, draft)
         shown = webhook(self._product, made, services.clock.now())
@@ -89,7 +90,7 @@ class _Routes:
 
     async def update(self, request: Request) -> Response:
         services, application = await self._caller(request)
-        ref, body = self._ref(request), await read_object(request)
+        ref, body = self._ref(request), await json_object(request)
         if not body:
             raise BadRequest("Nothing to change: send url, events, description or is_active.")
         found = await services.endpoint.find(application.id, ref)
@@ -123,7 +124,7 @@ class _Routes:
         """A new secret. The header that has room for one signature keeps the old one until the new one is
         activated or the overlap ends, unless the caller wants it replaced at once."""
         services, application = await self._caller(request)
-        ref, body = self._ref(request), await read_object(request)
+        ref, body = self._ref(request), await json_object(request)
         immediate = body.get("immediate", False)
         if not isinstance(immediate, bool):
             raise Invalid.field("immediate", "This must be true or false.")

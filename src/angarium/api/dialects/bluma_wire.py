@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-import structlog
-from fastapi.routing import APIRoute
-from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.body import parse_json
-from angarium.api.errors import status_of
+from angarium.api.dialects.route import answering
 from angarium.clock import datetime_at
 from angarium.core import errors, ids
 from angarium.core.errors import AngariumError, Invalid
@@ -21,8 +17,6 @@ from angarium.core.nouns import Endpoint
 from angarium.core.product import Product
 from angarium.service.attempt import Logged
 from angarium.service.endpoint_secret import in_force, pending
-
-log = structlog.get_logger(__name__)
 
 TIMEOUT: Final = "Connection timeout"  # the document's words for it, which receivers' owners search for
 
@@ -42,7 +36,6 @@ _INTERNAL: Final = (500, "internal_error", "Internal Server Error")
 _WORDS: Final[Mapping[type[AngariumError], str]] = {
     errors.NotAuthenticated: "A valid API key is needed: Authorization: Bearer YOUR_API_KEY.",
     errors.NotAllowed: "This API key may not manage webhooks; it needs the scope webhooks:manage.",
-    errors.StoreUnavailable: "The service cannot answer now. Try again shortly.",
 }
 _FIELDS: Final = {"eventTypes": "events"}  # our names of fields -> the product's
 
@@ -52,8 +45,6 @@ def refusal(error: AngariumError) -> Response:
     kinds = type(error).__mro__
     status, kind, title = next((_FORMS[one] for one in kinds if one in _FORMS), _INTERNAL)
     detail = next((_WORDS[one] for one in kinds if one in _WORDS), error.detail)
-    if status == 500:
-        detail = "Something went wrong on our side."
     body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
     headers: dict[str, str] = {}
     if isinstance(error, Invalid):
@@ -75,33 +66,7 @@ def _place(loc: tuple[str | int, ...]) -> str:
     return ".".join([_FIELDS.get(parts[0], parts[0]), *parts[1:]]) if parts else "body"
 
 
-class BlumaRoute(APIRoute):
-    """Every error leaves in the product's form."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            try:
-                return await inner(request)
-            except AngariumError as error:
-                if status_of(error) == 500:
-                    log.exception("request.failed")
-                return refusal(error)
-            except Exception:
-                log.exception("request.failed")
-                return refusal(AngariumError())
-
-        return handler
-
-
-async def read_object(request: Request) -> dict[str, Any]:
-    """The body's object, whatever Content-Type says; an empty body is an empty object. Raises Invalid."""
-    data = await request.body()
-    value = parse_json(data) if data.strip() else {}
-    if not isinstance(value, dict):
-        raise Invalid.field("body", "The body must be a JSON object.")
-    return value
+Route = answering(refusal)
 
 
 def webhook(product: Product, endpoint: Endpoint, now: float) -> dict[str, Any]:
