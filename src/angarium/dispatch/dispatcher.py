@@ -7,6 +7,7 @@ settler, and tells the lanes what came of it. All state belongs to one event loo
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -445,6 +446,8 @@ async def _watched(run: Callable[[], Coroutine[None, None, None]]) -> None:
 
 
 def _log_attempt(post: Post, held: Held, result: Result) -> None:
+    if not log.is_enabled_for(logging.INFO):
+        return
     answer = result.settlement.answer
     log.info(
         "delivery.attempted",
