@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from angarium import __version__
-from angarium.cli import demo, dev, key, migrate, serve, setting, token
+from angarium.cli import dead_letter, demo, dev, key, migrate, serve, setting, token
 from angarium.core.errors import AngariumError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command()(demo.demo)
 app.command()(migrate.migrate)
 app.command()(token.token)
 app.add_typer(key.app, name="key")
+app.add_typer(dead_letter.app, name="deadletter")
 app.command()(setting.settings)
 
 

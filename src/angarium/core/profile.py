@@ -274,15 +274,15 @@ class Profile(_Part, frozen=True):
             names.add(event.name)
         for index, scenario in enumerate(self.scenarios):
             for place, step in enumerate(scenario.steps):
-                where = ("scenarios", index, "steps", place)
+                at = ("scenarios", index, "steps", place)
                 if step.type not in names:
-                    raise ProfileError((*where, "type"), f"{step.type!r} is no event")
+                    raise ProfileError((*at, "type"), f"{step.type!r} is no event")
                 if (wrong := scenario_rules.unknown_comparison(step.when)) is not None:
-                    raise ProfileError((*where, "when"), wrong)
+                    raise ProfileError((*at, "when"), wrong)
                 try:
                     step.after_seconds  # noqa: B018 (parses)
                 except ValueError as error:
-                    raise ProfileError((*where, "after"), str(error)) from error
+                    raise ProfileError((*at, "after"), str(error)) from error
 
 
 def read(data: dict[str, Any]) -> Profile:

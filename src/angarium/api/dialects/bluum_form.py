@@ -1,0 +1,259 @@
+"""Bluum's wire forms: errors with its catalogue of codes, bodies read field by field, resources and lists."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from typing import Any, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from angarium.api.body import parse_json
+from angarium.api.field import MAX_EVENT_TYPES, wire_time
+from angarium.core import errors, ids
+from angarium.core.errors import AngariumError, Fault, Invalid
+from angarium.core.nouns import Endpoint, State
+from angarium.core.patterns import EVERYTHING, is_wildcard
+from angarium.store.attempt import Recorded
+from angarium.store.delivery import Owed
+
+TYPES: Final = "eventTypeNames"
+TYPES_AGAIN: Final = "event_type_names"  # how answers repeat it; taken too, so that what was read can be sent
+MAX_TEXT: Final = 1024
+DEFAULT_LIMIT: Final = 50
+MAX_LIMIT: Final = 200
+MAX_OFFSET: Final = 10_000
+
+# error -> status, type, code
+_TABLE: Final[Mapping[type[AngariumError], tuple[int, str, str]]] = {
+    errors.BadRequest: (400, "invalid_request_error", "BLUM-400-001"),
+    errors.Invalid: (400, "invalid_request_error", "BLUM-400-003"),
+    errors.TooLarge: (400, "invalid_request_error", "BLUM-400-008"),
+    errors.NotAuthenticated: (401, "authentication_error", "BLUM-401-003"),
+    errors.NotAllowed: (403, "permission_error", "BLUM-403-001"),
+    errors.NotFound: (404, "not_found_error", "BLUM-404-001"),
+    errors.Conflict: (409, "conflict_error", "BLUM-409-001"),
+    errors.Overloaded: (503, "api_error", "BLUM-503-001"),
+    errors.StoreUnavailable: (503, "api_error", "BLUM-503-001"),
+}
+_INTERNAL: Final = (500, "api_error", "BLUM-500-001")
+_KINDS: Final = {
+    "value_error.missing": "BLUM-400-002",
+    "value_error.enum": "BLUM-400-004",
+    "value_error.jsondecode": "BLUM-400-001",
+}
+_OURS: Final = {"eventTypes": TYPES}  # names of fields as the rest of Angarium calls them
+
+
+def error_answer(error: AngariumError) -> Response:
+    """`{"error": {"type", "code", "message", "param"?}}` with the status of the error."""
+    status, kind, code = next((_TABLE[one] for one in type(error).__mro__ if one in _TABLE), _INTERNAL)
+    said: dict[str, Any] = {"type": kind, "code": code, "message": error.detail}
+    if error.wire_code.startswith("BLUM-"):
+        said["code"] = error.wire_code
+    if isinstance(error, Invalid):
+        fault = error.faults[0]
+        said |= {"code": _KINDS.get(fault.type, code), "message": "; ".join(one.msg for one in error.faults)}
+        names = [part for part in fault.loc[1:] if isinstance(part, str)]
+        if names and fault.type != "value_error.jsondecode":
+            said["param"] = _OURS.get(names[0], names[0])
+    headers = {}
+    if status == 401:
+        headers["www-authenticate"] = 'Basic realm="Bluum", charset="UTF-8"'
+    if status == 503:
+        after = error.retry_after if isinstance(error, errors.Overloaded) else 1.0
+        headers["retry-after"] = str(max(1, math.ceil(after)))
+    return JSONResponse({"error": said}, status, headers)
+
+
+def missing(name: str, words: str) -> Invalid:
+    return Invalid(Fault(("body", name), words, "value_error.missing"))
+
+
+def text_of(body: Mapping[str, Any], name: str) -> str | None:
+    """A text of the body; None when it is missing or null. Raises Invalid."""
+    value = body.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise Invalid.field(name, f"{name} must be a text of at most {MAX_TEXT} characters.")
+    return value
+
+
+def types_of(body: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...] | None:
+    """The event types of the body; None when it has none. Raises Invalid with the names that there are."""
+    if "events" in body:
+        raise Invalid.field("events", f"The field is {TYPES}, not events.")
+    value = body.get(TYPES, body.get(TYPES_AGAIN))
+    if value is None:
+        return None
+    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+        raise Invalid.field(TYPES, f"{TYPES} must be a list of at least one event type or wildcard.")
+    if len(value) > MAX_EVENT_TYPES:
+        raise Invalid.field(TYPES, f"{TYPES} has at most {MAX_EVENT_TYPES} entries.")
+    wrong = [one for one in value if not _exists(one, known)]
+    if wrong:
+        raise Invalid(Fault(("body", TYPES), _no_such(wrong[0], known), "value_error.enum"))
+    return tuple(dict.fromkeys(value))
+
+
+def _exists(pattern: str, known: Collection[str]) -> bool:
+    """Whether it is the name of an event type, or a wildcard of a domain that has some."""
+    if pattern in known or pattern == EVERYTHING:
+        return True
+    return is_wildcard(pattern) and any(name.startswith(pattern[:-1]) for name in known)
+
+
+def _no_such(pattern: str, known: Collection[str]) -> str:
+    wildcards = {f"{name.rpartition('.')[0]}.*" for name in known if "." in name}
+    domains = {f"{name.partition('.')[0]}.*" for name in known if "." in name}
+    close = get_close_matches(pattern, [*known, *wildcards, *domains], 1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return (
+        f"{json.dumps(pattern)[:100]} is not an event type or wildcard.{hint} Valid are "
+        f"{', '.join(known)}; and the wildcards {', '.join(sorted(domains | wildcards))} and *."
+    )
+
+
+def status_of(body: Mapping[str, Any]) -> bool | None:
+    """Whether the endpoint is to be disabled; None when the body does not say. Raises Invalid."""
+    value = body.get("status")
+    if value is None:
+        return None
+    if value not in ("active", "disabled"):
+        raise Invalid(Fault(("body", "status"), "status must be active or disabled.", "value_error.enum"))
+    return bool(value == "disabled")
+
+
+def moment_of(body: Mapping[str, Any], name: str) -> datetime | None:
+    """A time of the body, ISO 8601 with an offset. Raises Invalid."""
+    value = body.get(name)
+    if value is None:
+        return None
+    try:
+        at = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        at = None
+    if at is None or at.tzinfo is None:
+        raise Invalid.field(name, f"{name} must be a time such as 2025-06-15T14:30:15Z.")
+    return at
+
+
+def number_of(request: Request, name: str, default: int, least: int, most: int) -> int:
+    """A whole number of the query. Raises Invalid."""
+    raw = request.query_params.get(name) or str(default)
+    if not raw.isascii() or not raw.isdigit() or len(raw) > 9 or not least <= int(raw) <= most:
+        raise Invalid.field(name, f"{name} must be a whole number from {least} to {most}.", where="query")
+    return int(raw)
+
+
+def host_of(url: str) -> str:
+    """The default name of an endpoint."""
+    try:
+        return urlsplit(url).hostname or url
+    except ValueError:
+        return url
+
+
+def endpoint_form(prefix: str, endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as Bluum shows a webhook, without its secret."""
+    types = list(endpoint.event_types or [EVERYTHING])
+    form: dict[str, Any] = {
+        "id": ids.text(prefix, endpoint.id),
+        "object": "webhook",
+        "name": endpoint.name or host_of(endpoint.url),
+        "url": endpoint.url,
+        "description": endpoint.description,
+        TYPES: types,
+        TYPES_AGAIN: types,
+        "status": "active" if endpoint.disabled_at is None else "disabled",
+        "created_at": wire_time(endpoint.created_at),
+        "updated_at": wire_time(endpoint.updated_at),
+    }
+    if endpoint.disabled_at is not None:
+        form |= {
+            "disabled_at": wire_time(endpoint.disabled_at),
+            "disabled_reason": endpoint.disabled_reason,
+        }
+    return form
+
+
+def dead_letter_form(prefix: str, endpoint_id: str, owed: Owed) -> dict[str, Any]:
+    """A message that was given up for an endpoint, or canceled when it was disabled."""
+    delivery, message = owed.delivery, owed.message
+    status = "dead" if delivery.state is State.EXHAUSTED else "canceled"
+    return {
+        "id": ids.text(prefix, message.id),
+        "object": "dead_letter",
+        "webhook_id": endpoint_id,
+        "event": message.event_type,
+        "status": status if delivery.manual_at is None else "replaying",
+        "failed_attempts": delivery.failures,
+        "created_at": wire_time(message.created_at),
+        "payload": _raw(message.payload),
+    }
+
+
+def _raw(payload: bytes | None) -> Any:
+    """What was sent, as it was; None when it is gone."""
+    if payload is None:
+        return None
+    try:
+        parse_json(payload)
+    except Invalid:  # sent verbatim, and no JSON
+        return payload.decode("utf-8", "replace")
+    return msgspec.Raw(payload)
+
+
+def attempt_form(prefix: str, message_prefix: str, endpoint_id: str, recorded: Recorded) -> dict[str, Any]:
+    """One request that was made, with what went wrong in words."""
+    attempt, message = recorded.attempt, recorded.message
+    return {
+        "id": ids.text(prefix, attempt.id),
+        "object": "attempt",
+        "webhook_id": endpoint_id,
+        "event_id": ids.text(message_prefix, attempt.message_id),
+        "event": None if message is None else message.event_type,
+        "attempt_number": attempt.number,
+        "status": "succeeded" if attempt.error_code is None else "failed",
+        "status_code": attempt.status_code or None,
+        "error_code": attempt.error_code,
+        "error_message": attempt.error,
+        "duration_ms": attempt.duration_ms,
+        "next_retry_at": None if attempt.next_at is None else wire_time(attempt.next_at),
+        "created_at": wire_time(attempt.created_at),
+    }
+
+
+def list_form(request: Request, items: Sequence[Any], *, has_more: bool) -> dict[str, Any]:
+    return {"object": "list", "url": request.url.path, "has_more": has_more, "data": list(items)}
+
+
+def answer(body: Mapping[str, Any], status: int = 200) -> Response:
+    """A JSON answer; payloads in it go out as they are."""
+    return Response(msgspec.json.encode(body), status, media_type="application/json")
+
+
+def event_ids(prefix: str, body: Mapping[str, Any], most: int) -> list[UUID] | None:
+    """The events that the body names; None when it names none. Raises Invalid."""
+    value = body.get("event_ids")
+    if value is None:
+        return None
+    if not isinstance(value, list) or not 0 < len(value) <= most:
+        raise Invalid.field("event_ids", f"event_ids must be a list of 1 to {most} ids.")
+    return list(dict.fromkeys(_parsed(prefix, value)))
+
+
+def _parsed(prefix: str, values: Iterable[Any]) -> Iterable[UUID]:
+    for value in values:
+        parsed = ids.parse(prefix, value) if isinstance(value, str) else None
+        if parsed is None:
+            raise Invalid.field("event_ids", f"{json.dumps(value)[:100]} is not the id of an event.")
+        yield parsed

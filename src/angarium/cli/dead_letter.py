@@ -1,0 +1,180 @@
+"""`angarium deadletter`: what was given up after all its retries, looked at and sent again.
+
+The same over the API: `POST /api/v1/app/{app}/endpoint/{endpoint}/recover` with the organization's token.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
+
+import typer
+
+from angarium.core import ids
+from angarium.core.errors import SettingsError
+from angarium.core.schedule import parse_duration
+from angarium.settings import Settings, load
+
+if TYPE_CHECKING:
+    from angarium.service.dead_letter import DeadLetters
+    from angarium.store.dead_letter import DeadLetter, Loss
+
+app = typer.Typer(help="List and replay what was given up or canceled.", no_args_is_help=True)
+
+Org = Annotated[str | None, typer.Option(help="Organization, org_…; default: the data directory's.")]
+App = Annotated[str | None, typer.Option("--app", help="Only this application, by id or uid.")]
+Endpoint = Annotated[str | None, typer.Option(help="Only this endpoint, by id.")]
+Since = Annotated[str, typer.Option(help="From when on: 36h, 7d, or a time such as 2026-11-20T08:00:00Z.")]
+Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@app.command("list")
+def list_(
+    org: Org = None,
+    application: App = None,
+    endpoint: Endpoint = None,
+    since: Since = "14d",
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 100,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """List dead letters, newest first."""
+    settings = load(overrides={"data_dir": data})
+
+    async def work(service: DeadLetters) -> None:
+        found = await service.page(
+            _org(settings, org), application, _endpoint(endpoint), _since(since), limit
+        )
+        _print([_letter(one) for one in found], as_json, "no dead letters")
+
+    _run(settings, work)
+
+
+@app.command()
+def replay(
+    org: Org = None,
+    application: App = None,
+    endpoint: Endpoint = None,
+    since: Since = "14d",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    as_json: Json = False,
+    data: Data = None,
+) -> None:
+    """Send dead letters again, the same ids and bytes. The running service does the work, or the next one."""
+    settings = load(overrides={"data_dir": data})
+
+    async def work(service: DeadLetters) -> None:
+        org_id, start = _org(settings, org), _since(since)
+        losses = await service.losses(org_id, application, _endpoint(endpoint), start)
+        if not dry_run:
+            await service.replay(org_id, losses, start)
+        _print([_loss(one, dry_run) for one in losses], as_json, "nothing to replay")
+
+    _run(settings, work)
+
+
+def _letter(one: DeadLetter) -> dict[str, Any]:
+    return {
+        "message": ids.text(ids.MESSAGE, one.message_id),
+        "event_type": one.event_type,
+        "status": "dead" if one.state == 2 else "canceled",
+        "failed_attempts": one.failures,
+        "app": ids.text(ids.APPLICATION, one.app_id),
+        "endpoint": ids.text(ids.ENDPOINT, one.endpoint_id),
+        "url": one.url,
+    }
+
+
+def _loss(one: Loss, dry_run: bool) -> dict[str, Any]:
+    result = "disabled, skipped" if one.disabled else "would be replayed" if dry_run else "replaying"
+    return {
+        "endpoint": ids.text(ids.ENDPOINT, one.endpoint_id),
+        "app": ids.text(ids.APPLICATION, one.app_id),
+        "messages": one.number,
+        "result": result,
+        "url": one.url,
+    }
+
+
+def _print(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
+    if as_json:
+        for row in rows:
+            print(json.dumps(row))
+        return
+    if not rows:
+        print(nothing)
+        return
+    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
+    for row in ({name: name for name in widths}, *rows):
+        print("  ".join(str(row[name]).ljust(width) for name, width in widths.items()).rstrip())
+
+
+def _org(settings: Settings, org: str | None) -> str:
+    if org is not None:
+        return org
+    path = settings.data_dir.expanduser() / "organization"
+    if not path.exists():
+        raise SettingsError(
+            f"--org is missing, and {settings.data_dir} is no data directory of `angarium dev`"
+        )
+    return path.read_text().strip()
+
+
+def _endpoint(ref: str | None) -> UUID | None:
+    """An endpoint's id, whatever its product's prefix."""
+    if ref is None:
+        return None
+    found = ids.parse(ref[: ref.rfind("_") + 1], ref)
+    if found is None:
+        raise SettingsError(f"--endpoint: {ref} is not an endpoint's id")
+    return found
+
+
+def _since(text: str) -> float:
+    """Epoch seconds of a time, or of a span ago."""
+    try:
+        return time.time() - parse_duration(text)
+    except ValueError as error:
+        try:
+            at = datetime.fromisoformat(text)
+        except ValueError:
+            raise SettingsError(f"--since: {error}, or a time such as 2026-11-20T08:00:00Z") from error
+        return at.astimezone().timestamp()
+
+
+def _run(settings: Settings, work: Callable[[DeadLetters], Any]) -> None:
+    from angarium.cli import process
+
+    async def main() -> None:
+        async with _service(settings) as service:
+            await work(service)
+
+    process.run(main())
+
+
+@asynccontextmanager
+async def _service(settings: Settings) -> AsyncIterator[DeadLetters]:
+    from angarium.cli import process
+    from angarium.cli.serve import require_schema
+    from angarium.clock import SystemClock
+    from angarium.service.dead_letter import DeadLetters
+    from angarium.service.replay import Replay
+    from angarium.store.database import Database
+
+    async with process.database(settings) as url:
+        await require_schema(url)
+        database = await Database.connect(url, size=2)
+        clock = SystemClock()
+        try:
+            clock.anchor(await database.time())
+            yield DeadLetters(database, clock, Replay(database, clock, os.urandom))
+        finally:
+            await database.close()

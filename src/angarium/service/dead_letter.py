@@ -1,0 +1,61 @@
+"""Dead letters as an operator sees them: over a whole organization, listed and replayed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import NotFound
+from angarium.service.replay import Replay
+from angarium.store import application
+from angarium.store import dead_letter as store
+from angarium.store.database import Database
+from angarium.store.dead_letter import DeadLetter, Loss, Where
+
+
+class DeadLetters:
+    """List and replay what was given up."""
+
+    def __init__(self, database: Database, clock: Clock, replay: Replay) -> None:
+        self._database = database
+        self._clock = clock
+        self._replay = replay
+
+    async def page(
+        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float, limit: int
+    ) -> Sequence[DeadLetter]:
+        """Newest first; `since` in epoch seconds. Raises NotFound for an application that is not there."""
+        async with self._database.connection() as connection:
+            where = await self._where(connection, org_id, app, endpoint_id, since)
+            return await store.page(connection, where, limit)
+
+    async def losses(
+        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
+    ) -> Sequence[Loss]:
+        """What `replay` would do: how much each endpoint lost. Raises NotFound."""
+        async with self._database.connection() as connection:
+            where = await self._where(connection, org_id, app, endpoint_id, since)
+            return await store.losses(connection, where)
+
+    async def replay(self, org_id: str, losses: Sequence[Loss], since: float) -> None:
+        """Send it all again, in the background; endpoints that are disabled are left out.
+
+        Raises Invalid when `since` is too long ago.
+        """
+        for loss in losses:
+            if not loss.disabled:
+                endpoint = ids.text(ids.ENDPOINT, loss.endpoint_id)
+                await self._replay.recover(org_id, loss.app_id, endpoint, datetime_at(since), None)
+
+    async def _where(
+        self, connection: object, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
+    ) -> Where:
+        app_id = None
+        if app is not None:
+            found = await application.find(connection, org_id, app)
+            if found is None:
+                raise NotFound(f"There is no application {app} in {org_id}.")
+            app_id = found.id
+        return Where(org_id, app_id, endpoint_id, ids.lowest(since))

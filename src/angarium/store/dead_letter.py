@@ -1,0 +1,71 @@
+"""Dead letters: what was given up, or canceled when its endpoint was disabled, and can still be sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from angarium.core.nouns import State
+from angarium.store.sql import queries
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message that one endpoint did not get."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    url: str
+    message_id: UUID
+    event_type: str
+    state: State
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """How much one endpoint did not get."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    url: str
+    disabled: bool
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What to look at: an organization, an application or endpoint of it, from a message id on."""
+
+    org_id: str
+    app_id: UUID | None
+    endpoint_id: UUID | None
+    lowest: UUID
+
+
+async def page(connection: Any, where: Where, limit: int) -> list[DeadLetter]:
+    """At most `limit`, newest first."""
+    rows = queries.dead_letter_list(connection, **_bound(where), limit=limit)
+    return [
+        DeadLetter(
+            row["app_id"], row["endpoint_id"], row["url"], row["message_id"], row["event_type"],
+            State(row["state"]), row["failures"],
+        )
+        async for row in rows
+    ]  # fmt: skip
+
+
+async def losses(connection: Any, where: Where) -> list[Loss]:
+    """The endpoints that lost something."""
+    rows = queries.dead_letter_endpoint(connection, **_bound(where))
+    return [Loss(row["app_id"], row["id"], row["url"], row["disabled"], row["number"]) async for row in rows]
+
+
+def _bound(where: Where) -> dict[str, Any]:
+    return {
+        "org_id": where.org_id,
+        "app_id": where.app_id,
+        "endpoint_id": where.endpoint_id,
+        "lowest": where.lowest,
+    }

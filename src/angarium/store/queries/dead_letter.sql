@@ -1,0 +1,37 @@
+-- name: dead_letter_endpoint
+-- The living endpoints that lost something since, and how much of it a replay would send: one walk along
+-- the primary key of delivery for each endpoint.
+select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
+from application a
+join endpoint e on e.app_id = a.id and e.deleted_at is null
+cross join lateral (
+    select count(*) as number
+    from delivery d
+    join message m on m.app_id = d.app_id and m.id = d.message_id and m.payload is not null
+    where d.app_id = e.app_id and d.endpoint_id = e.id and d.message_id >= :lowest
+        and d.state in (2, 4) and d.manual_at is null
+) as lost
+where a.org_id = :org_id and a.deleted_at is null and lost.number > 0
+    and (cast(:app_id as uuid) is null or a.id = :app_id)
+    and (cast(:endpoint_id as uuid) is null or e.id = :endpoint_id)
+order by e.app_id, e.id;
+
+-- name: dead_letter_list
+-- What was lost since, newest first for each endpoint, at most `limit` of each.
+select e.app_id, e.id as endpoint_id, e.url, lost.message_id, lost.event_type, lost.state, lost.failures
+from application a
+join endpoint e on e.app_id = a.id and e.deleted_at is null
+cross join lateral (
+    select d.message_id, m.event_type, d.state, d.failures
+    from delivery d
+    join message m on m.app_id = d.app_id and m.id = d.message_id and m.payload is not null
+    where d.app_id = e.app_id and d.endpoint_id = e.id and d.message_id >= :lowest
+        and d.state in (2, 4) and d.manual_at is null
+    order by d.message_id desc
+    limit :limit
+) as lost
+where a.org_id = :org_id and a.deleted_at is null
+    and (cast(:app_id as uuid) is null or a.id = :app_id)
+    and (cast(:endpoint_id as uuid) is null or e.id = :endpoint_id)
+order by lost.message_id desc
+limit :limit;
