@@ -20,6 +20,7 @@ from angarium.settings import Settings
 from angarium.store.database import Database
 
 if TYPE_CHECKING:
+    from angarium.dispatch.dispatcher import Dispatcher
     from angarium.service.product import Products
     from angarium.service.provision import Provision
     from angarium.store.accept import Owed
@@ -99,18 +100,26 @@ async def running(
             stack.push_async_callback(herald.stop)
             hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
         else:
-            hand_over = await _dispatch(settings, stack, engine, clock, ring, policy, products)
+            dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products)
+            hand_over = dispatcher.hand_over
         if role == "dispatch":
+            await dispatcher.start()
+            stack.push_async_callback(dispatcher.stop)
             yield None
             return
         database = await Database.connect(database_url, size=settings.database_pool)
         stack.push_async_callback(database.close)
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, product)
+        await _provision(database, clock, product).refresh()
+        app = _app(settings, database, clock, ring, policy, intake, product, sandbox)
+        # only now: making the application takes a second, in which lanes that were taken over would rest
+        if role != "api":
+            await dispatcher.start()
+            stack.push_async_callback(dispatcher.stop)
         await intake.start()
         stack.push_async_callback(intake.stop)
-        await _provision(database, clock, product).refresh()
-        yield _app(settings, database, clock, ring, policy, intake, product, sandbox)
+        yield app
 
 
 @asynccontextmanager
@@ -136,7 +145,7 @@ def _provision(database: Database, clock: Clock, product: Products) -> Provision
     return Provision(database, clock, product, applications, Access(database, clock, os.urandom))
 
 
-async def _dispatch(
+def _dispatcher(
     settings: Settings,
     stack: AsyncExitStack,
     database: Database,
@@ -144,8 +153,8 @@ async def _dispatch(
     ring: Keyring,
     addresses: AddressPolicy,
     products: Mapping[str, Product],
-) -> Callable[[Sequence[Owed]], None]:
-    """Start a dispatcher, to be stopped by the stack; returns what takes accepted deliveries."""
+) -> Dispatcher:
+    """A dispatcher that is not started yet; its sender is closed by the stack."""
     from angarium.dispatch.dispatcher import Dispatcher, Policy
     from angarium.dispatch.sender import Sender
 
@@ -161,10 +170,7 @@ async def _dispatch(
         in_flight_total=settings.concurrency,
         longest=max(product.timeout for product in products.values()),
     )
-    dispatcher = Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
-    await dispatcher.start()
-    stack.push_async_callback(dispatcher.stop)
-    return dispatcher.hand_over
+    return Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
 
 
 def _app(
@@ -186,15 +192,18 @@ def _app(
     from angarium.service.event_type import EventTypes
     from angarium.service.idempotency import Idempotency
     from angarium.service.message import Messages
+    from angarium.service.portal_link import PortalLinks
     from angarium.service.replay import Replay
     from angarium.service.services import Services
 
     entropy = os.urandom
+    token = tokens(settings, database, clock)
     services = Services(
         clock=clock,
         database=database,
-        token=tokens(settings, database, clock),
+        token=token,
         access=Access(database, clock, entropy),
+        portal_link=PortalLinks(token),
         product=product,
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),

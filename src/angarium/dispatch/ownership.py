@@ -24,6 +24,7 @@ from angarium.store.database import LOST, Database
 log = structlog.get_logger(__name__)
 
 LOOK: Final = 1.0  # seconds between looks at who else is there
+HASTE: Final = 50  # looks, ten times as often, after somebody came or went: shards are about to be given
 _RECONNECT: Final = 0.5
 _PATIENCE: Final = 1.0  # seconds that shards are drained at first; twice as long each further time
 
@@ -79,9 +80,11 @@ class Ownership:
         self._lost.set()
 
     async def _hold(self, connection: Any) -> None:
-        patience = _PATIENCE
+        patience, haste, before = _PATIENCE, 0, 0
         while not self._stop.is_set() and not self._lost.is_set():
             members = max(1, await store.members(connection))
+            if members != before:
+                before, haste = members, HASTE
             share = -(-store.SHARDS // members)
             if len(self._owned) < share:
                 free = [shard for shard in range(store.SHARDS) if shard not in self._owned]
@@ -95,7 +98,10 @@ class Ownership:
             if len(self._owned) <= share:
                 patience = _PATIENCE
             self.settled.set()
-            await self._pause(LOOK)
+            hasty = haste > 0 and len(self._owned) < share
+            haste -= hasty
+            # a shard that nobody owns delivers nothing, so it should not lie about
+            await self._pause(LOOK / 10 if hasty else LOOK)
 
     async def _take(self, connection: Any, free: list[int], room: int) -> None:
         while free and room > 0:
