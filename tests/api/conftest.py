@@ -33,6 +33,7 @@ from angarium.service.event_type import EventTypes
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.message import Messages
+from angarium.service.portal_link import PortalLinks
 from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.service.services import Services
@@ -145,11 +146,13 @@ async def backend(database: Database) -> AsyncIterator[Backend]:
         database, clock, {name: product_of(one, "test") for name, one in load_all([]).items()}
     )
     intake = Intake(database, clock, os.urandom, hand_over, products)
+    token = Tokens(database, clock, os.urandom, TokenKey.of(JWT_SECRET))
     services = Services(
         clock=clock,
         database=database,
-        token=Tokens(database, clock, os.urandom, TokenKey.of(JWT_SECRET)),
+        token=token,
         access=Access(database, clock, os.urandom),
+        portal_link=PortalLinks(token),
         product=products,
         application=Applications(database, clock, os.urandom),
         event_type=EventTypes(database, clock),

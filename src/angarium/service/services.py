@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from angarium.service.idempotency import Idempotency
     from angarium.service.intake import Intake
     from angarium.service.message import Messages
+    from angarium.service.portal_link import PortalLinks
     from angarium.service.product import Products
     from angarium.service.replay import Replay
     from angarium.service.token import Tokens
@@ -31,6 +32,7 @@ class Services:
     database: Database
     token: Tokens
     access: Access
+    portal_link: PortalLinks
     product: Products
     application: Applications
     event_type: EventTypes

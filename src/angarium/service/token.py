@@ -1,14 +1,16 @@
 """Tokens: JWTs that stand for an organization, or for one application of it (the portal).
 
-A token needs no row in the database: any correctly signed `org_…` is a tenant. The exception is a
-logout, which a JWT cannot express: the hash of a token that was logged out is kept until it would have
-expired. Only application tokens can be logged out, so only they cost a look-up.
+A token needs no row in the database: any correctly signed `org_…` is a tenant. The exceptions are what a
+JWT cannot express: the hash of a token that was logged out is kept until it would have expired, and so is
+the time up to which an application's tokens were ended all at once. Only application tokens can be ended,
+so only they cost a look-up. A session is a short token made from the one in a portal link; it ends with it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,7 +31,10 @@ from angarium.store.database import Database
 LEEWAY: Final = 60.0  # seconds that the clocks of issuer and server may differ
 ORGANIZATION_LIFETIME: Final = 10 * 365 * 86400.0
 APPLICATION_LIFETIME: Final = 604800.0
+SESSION_LIFETIME: Final = 12 * 3600.0
 _CACHE: Final = 1024
+_LATEST: Final = 2.0**37  # the latest time that a database can hold with ease
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Capability(StrEnum):
@@ -55,8 +60,10 @@ class Claims:
     feature_flags: frozenset[str]
     capabilities: frozenset[Capability]
     session_id: str | None
+    issued_at: float
     expires_at: float
     digest: bytes  # of the token itself
+    link: bytes | None = None  # a session's: the digest of the link that it was made from
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +125,34 @@ class Tokens:
             claims["session_id"] = session_id
         return self._sign(claims, lifetime)
 
+    def for_session(self, link: Claims) -> str:
+        """A browser's session made from a portal link: may do what the link may, and ends when it ends.
+
+        Raises NotAuthenticated for what is not a link's token.
+        """
+        now = self._clock.now()
+        if link.app_id is None or link.link is not None:
+            raise NotAuthenticated()
+        claims: dict[str, Any] = {
+            "sub": ids.text(ids.APPLICATION, link.app_id),
+            "org": link.org_id,
+            "feature_flags": sorted(link.feature_flags),
+            "capabilities": sorted(link.capabilities),
+            "link": link.digest.hex(),
+        }
+        if link.session_id is not None:
+            claims["session_id"] = link.session_id
+        return self._sign(claims, min(SESSION_LIFETIME, max(0.0, link.expires_at - now)))
+
     def _sign(self, claims: dict[str, Any], lifetime: float) -> str:
         if self._key.signing is None:
             raise BadRequest(
                 "This server can verify tokens but has no key to make them.", code="no_signing_key"
             )
-        now = int(self._clock.now())
-        claims |= {"iss": "angarium", "iat": now, "nbf": now, "exp": now + int(lifetime)}
+        now = self._clock.now()
+        second = int(now)
+        claims |= {"iss": "angarium", "iat": second, "nbf": second, "exp": second + int(lifetime)}
+        claims["ms"] = int(now * 1000) % 1000  # so that ending all tokens spares those made right after it
         claims["jti"] = self._entropy(12).hex()  # two tokens of one second differ, so one can be logged out
         return jwt.encode(claims, self._key.signing, algorithm=self._key.algorithm)
 
@@ -168,11 +196,19 @@ class Tokens:
         return _claims(payload, expires_at, hashlib.sha256(token.encode()).digest())
 
     async def check_live(self, claims: Claims) -> None:
-        """Raises NotAuthenticated when the token was logged out."""
+        """Raises NotAuthenticated when the token, or the link behind a session, was ended."""
         if claims.app_id is None:
             return
+        digests = [claims.digest] if claims.link is None else [claims.digest, claims.link]
         async with self._database.connection() as connection:
-            if await revoked_token.exists(connection, claims.digest):
+            if await revoked_token.is_ended(
+                connection,
+                digests,
+                claims.app_id,
+                claims.session_id,
+                datetime_at(claims.issued_at),
+                datetime_at(self._clock.now()),
+            ):
                 raise NotAuthenticated()
 
     async def revoke(self, claims: Claims) -> None:
@@ -183,6 +219,18 @@ class Tokens:
         until = min(claims.expires_at, now + ORGANIZATION_LIFETIME) + LEEWAY
         async with self._database.connection() as connection:
             await revoked_token.create(connection, claims.digest, datetime_at(until), datetime_at(now))
+
+    async def end_all(self, app_id: UUID, *, session_ids: Sequence[str] | None, delay: float = 0.0) -> None:
+        """End every token that the application has by now, links and sessions too, or those of some sessions.
+
+        They are refused after `delay` seconds; those made from now on are not concerned.
+        """
+        now = self._clock.now()
+        async with self._database.transaction() as connection:
+            for session_id in [None] if session_ids is None else dict.fromkeys(session_ids):
+                await revoked_token.end_all(
+                    connection, app_id, session_id, datetime_at(now), datetime_at(now + delay)
+                )
 
 
 def _number(value: object, default: float) -> float:
@@ -204,20 +252,22 @@ def _is_organization(value: object) -> bool:
 def _claims(payload: dict[str, Any], expires_at: float, digest: bytes) -> Claims:
     subject = payload.get("sub")
     if isinstance(subject, str) and _is_organization(subject):
-        return Claims(subject, None, frozenset(), EVERYTHING, None, expires_at, digest)
+        return Claims(subject, None, frozenset(), EVERYTHING, None, 0.0, expires_at, digest)
     app_id = ids.parse(ids.APPLICATION, subject) if isinstance(subject, str) else None
     org_id = payload.get("org")
     if app_id is None or not isinstance(org_id, str) or not _is_organization(org_id):
         raise BadRequest("The token names neither an organization nor an application.", code="bad_token")
     named = payload.get("capabilities")
     granted = _strings(named)
-    session = payload.get("session_id")
+    session, link = payload.get("session_id"), payload.get("link")
     return Claims(
         org_id,
         app_id,
         _strings(payload.get("feature_flags")),
         EVERYTHING if named is None else frozenset(c for c in Capability if c in granted),
         session if isinstance(session, str) else None,
+        max(0.0, min(_LATEST, _number(payload.get("iat"), 0.0) + _number(payload.get("ms"), 0.0) / 1000)),
         expires_at,
         digest,
+        bytes.fromhex(link) if isinstance(link, str) and _DIGEST.fullmatch(link) else None,
     )

@@ -1,9 +1,10 @@
-"""Tokens that were logged out, by hash, until they expire."""
+"""Tokens that were logged out, by hash, until they expire; and times up to which all of them were ended."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from angarium.store.sql import queries
 
@@ -12,5 +13,31 @@ async def create(connection: Any, digest: bytes, expires_at: datetime, now: date
     await queries.revoked_token_create(connection, digest=digest, expires_at=expires_at, now=now)
 
 
-async def exists(connection: Any, digest: bytes) -> bool:
-    return bool(await queries.revoked_token_exists(connection, digest=digest))
+async def is_ended(
+    connection: Any,
+    digests: list[bytes],
+    app_id: UUID,
+    session_id: str | None,
+    issued_at: datetime,
+    now: datetime,
+) -> bool:
+    """Whether one of the tokens was logged out, or all of its application or session were ended."""
+    return bool(
+        await queries.revoked_token_is_ended(
+            connection,
+            digests=digests,
+            app_id=app_id,
+            session_id=session_id or "",
+            issued_at=issued_at,
+            now=now,
+        )
+    )
+
+
+async def end_all(
+    connection: Any, app_id: UUID, session_id: str | None, issued_until: datetime, ends_at: datetime
+) -> None:
+    """End the tokens issued so far; `session_id` None: of every session."""
+    await queries.revoked_token_end_all(
+        connection, app_id=app_id, session_id=session_id or "", issued_until=issued_until, ends_at=ends_at
+    )

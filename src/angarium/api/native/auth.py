@@ -1,27 +1,29 @@
-"""`/auth`: links into the portal, and logging out of it."""
+"""`/auth`: links into the portal, and ending them."""
 
 from __future__ import annotations
 
-import base64
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.auth import AppRef, OrgCaller, ServicesOf, TokenCaller
+from angarium.api import portal_page
+from angarium.api.auth import AppRef, OrgAppOf, OrgCaller, ServicesOf, TokenCaller
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import EventTypeName, Flag
-from angarium.api.native.application import ApplicationIn, public_id
+from angarium.api.native.application import ApplicationIn
 from angarium.core import ids
 from angarium.core.errors import Invalid
 from angarium.core.nouns import Application
+from angarium.service.portal_link import PortalLink
 from angarium.service.services import Services
 from angarium.service.token import APPLICATION_LIFETIME, Capability
 
 router = APIRouter(route_class=WireRoute, tags=["Authentication"])
+
+SessionId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9@_-]{1,64}$")]
 
 
 class AppPortalAccessIn(Wire):
@@ -34,7 +36,7 @@ class AppPortalAccessIn(Wire):
     """The older way of allowing nothing but looking."""
     expiry: Annotated[int, Field(ge=3600, le=604800, strict=True)] | None = None
     """Seconds until the link expires; a week when missing."""
-    session_id: Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9@_-]{1,64}$")] | None = None
+    session_id: SessionId | None = None
 
     def granted(self) -> list[Capability] | None:
         if self.read_only:
@@ -61,7 +63,7 @@ async def app_portal_access(
 ) -> Response:
     """A link into the portal for one application, and the token that is in it."""
     application = await _application(services, caller.org_id, app_id, body.application)
-    token = services.token.for_application(
+    link = services.portal_link.make(
         caller.org_id,
         application.id,
         feature_flags=body.feature_flags,
@@ -69,7 +71,7 @@ async def app_portal_access(
         session_id=body.session_id,
         lifetime=APPLICATION_LIFETIME if body.expiry is None else body.expiry,
     )
-    return _access(request, application, token)
+    return _access(request, link)
 
 
 @router.post(
@@ -83,7 +85,7 @@ async def dashboard_access(
 ) -> Response:
     """The older form of app-portal-access; needs no body."""
     application = await services.application.find(caller.org_id, app_id)
-    return _access(request, application, services.token.for_application(caller.org_id, application.id))
+    return _access(request, services.portal_link.make(caller.org_id, application.id))
 
 
 async def _application(
@@ -102,14 +104,27 @@ async def _application(
     return (await services.application.ensure(org_id, ref, wanted.draft()))[0]
 
 
-def _access(request: Request, application: Application, token: str) -> Response:
-    base_url: str = request.app.state.base_url or str(request.base_url).rstrip("/")
-    key: dict[str, Any] = {"appId": public_id(application), "token": token}
-    # after the # so that it reaches no server and no log
-    packed = base64.urlsafe_b64encode(msgspec.json.encode(key)).decode().rstrip("=")
+def _access(request: Request, link: PortalLink) -> Response:
     return JSONResponse(
-        {"url": f"{base_url}/login#key={packed}", "token": token}, headers={"cache-control": "no-store"}
+        {"url": portal_page.url_of(request, link), "token": link.token}, headers={"cache-control": "no-store"}
     )
+
+
+class ExpireAllIn(Wire):
+    expiry: Annotated[int, Field(ge=0, le=604800, strict=True)] | None = None
+    """Seconds until the tokens are refused; at once when missing."""
+    session_ids: Annotated[list[SessionId], Field(max_length=100)] | None = None
+    """Only tokens made with one of these session ids; all of the application's when missing."""
+
+
+@router.post("/auth/app/{app_id}/expire-all", operation_id="v1.authentication.expire-all", status_code=204)
+async def expire_all(application: OrgAppOf, services: ServicesOf, body: ExpireAllIn) -> Response:
+    """End every token, portal link and session that the application has by now, on every server.
+
+    Those made afterwards are not concerned.
+    """
+    await services.token.end_all(application.id, session_ids=body.session_ids, delay=float(body.expiry or 0))
+    return Response(status_code=204)
 
 
 @router.post("/auth/logout", operation_id="v1.authentication.logout", status_code=204)

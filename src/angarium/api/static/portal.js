@@ -1,5 +1,6 @@
-// The page behind an app-portal link: an application's endpoints and their latest attempts, read from
-// the API with the token of the link. The token is in the fragment, so no server's log ever has it.
+// The first page of the portal: an application's endpoints and their latest attempts, read from the API.
+// The key of the link is in the fragment, so no server's log ever has it; it is exchanged for a cookie that
+// this script cannot read, and then taken out of the address.
 "use strict";
 
 const place = (id) => document.getElementById(id);
@@ -12,24 +13,28 @@ function element(name, text, kind) {
   return made;
 }
 
-function readKey() {
-  const packed = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (packed) {
-    const bytes = atob(packed.replaceAll("-", "+").replaceAll("_", "/"));
-    sessionStorage.setItem("key", bytes);
-    history.replaceState(null, "", location.pathname); // keep the token out of the history
-  }
-  return JSON.parse(sessionStorage.getItem("key") ?? "null");
-}
-
-async function call(key, path, method = "GET") {
-  const headers = { authorization: `Bearer ${key.token}` };
-  const answer = await fetch(`/api/v1${path}`, { method, headers });
+async function call(path, method = "GET", body = undefined) {
+  const headers = { "x-angarium-portal": "1", "content-type": "application/json" };
+  const answer = await fetch(path, { method, headers, body: body && JSON.stringify(body), credentials: "same-origin" });
   if (!answer.ok) {
     const ended = answer.status === 401;
     throw new Error(ended ? "This link has expired. Ask for a new one." : `The server answered ${answer.status}.`);
   }
   return answer.status === 204 ? null : answer.json();
+}
+
+async function enter() {
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (!key) return call("/login/session");
+  history.replaceState(null, "", location.pathname + location.search); // keep the key out of the history
+  return call("/login/session", "POST", { key });
+}
+
+function paint() {
+  const query = new URLSearchParams(location.search);
+  const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+  const colour = query.get(dark ? "primaryColorDark" : "primaryColorLight");
+  if (/^[0-9a-f]{6}$/i.test(colour ?? "")) document.documentElement.style.setProperty("--accent", `#${colour}`);
 }
 
 function row(cells) {
@@ -38,8 +43,9 @@ function row(cells) {
   return made;
 }
 
-async function show(key, app, endpoint) {
+async function show(app, endpoint, wanted) {
   const box = element("details");
+  box.id = endpoint.id;
   const head = element("summary");
   head.append(element("code", endpoint.url));
   head.append(element("span", endpoint.disabled ? "disabled" : endpoint.description));
@@ -47,7 +53,7 @@ async function show(key, app, endpoint) {
   const types = endpoint.eventTypes ? endpoint.eventTypes.join(", ") : "every event type";
   box.append(element("p", `Receives ${types}.`));
   place("endpoints").append(box);
-  const attempts = await call(key, `/app/${app}/attempt/endpoint/${endpoint.id}?limit=20&with_content=false`);
+  const attempts = await call(`/api/v1/app/${app}/attempt/endpoint/${endpoint.id}?limit=20&with_content=false`);
   const table = element("table");
   for (const attempt of attempts.data) {
     const good = attempt.status === 0;
@@ -61,29 +67,31 @@ async function show(key, app, endpoint) {
     ]));
   }
   box.append(attempts.data.length ? table : element("p", "Nothing has been sent here yet."));
+  if (wanted) { box.open = true; box.scrollIntoView(); }
 }
 
 async function main() {
-  const key = readKey();
-  if (!key) return say("Open this page through a portal link.");
-  const app = encodeURIComponent(key.appId);
+  paint();
+  const session = await enter();
+  const app = encodeURIComponent(session.application.id);
   place("logout").hidden = false;
   place("logout").addEventListener("click", async () => {
-    await call(key, "/auth/logout", "POST").catch(() => null);
-    sessionStorage.removeItem("key");
+    await call("/login/session", "DELETE").catch(() => null);
     place("endpoints").replaceChildren();
     place("logout").hidden = true;
     say("You are logged out.");
   });
-  place("name").textContent = (await call(key, `/app/${app}`)).name;
+  place("name").textContent = session.application.name;
+  // a link may lead to one endpoint: ?next=/endpoints/ep_…
+  const next = /^\/endpoints\/(\w+)$/.exec(new URLSearchParams(location.search).get("next") ?? "");
   let page = { done: false };
   let after = "";
   let any = false;
   say("");
   while (!page.done) {
-    page = await call(key, `/app/${app}/endpoint?limit=50${after}`);
+    page = await call(`/api/v1/app/${app}/endpoint?limit=50${after}`);
     after = `&iterator=${page.iterator}`;
-    for (const endpoint of page.data) { any = true; await show(key, app, endpoint); }
+    for (const endpoint of page.data) { any = true; await show(app, endpoint, next?.[1] === endpoint.id); }
   }
   if (!any) say("This application has no endpoints yet.");
 }

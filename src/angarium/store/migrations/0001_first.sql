@@ -216,3 +216,13 @@ create table sandbox_counter (
     value bigint not null,
     primary key (app_id, name)
 );
+
+-- application tokens ended all at once: those issued up to a time are refused from another on; an empty
+-- session stands for all of them
+create table token_cutoff (
+    app_id uuid not null,
+    session_id text not null,
+    issued_until timestamptz not null,
+    ends_at timestamptz not null,
+    primary key (app_id, session_id, issued_until)
+);

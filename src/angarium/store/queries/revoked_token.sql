@@ -3,6 +3,23 @@
 with forgotten as (delete from revoked_token where expires_at < :now)
 insert into revoked_token (digest, expires_at) values (:digest, :expires_at) on conflict do nothing;
 
--- name: revoked_token_exists$
--- Whether a token was logged out.
-select exists (select from revoked_token where digest = :digest);
+-- name: revoked_token_is_ended$
+-- Whether one of the tokens was logged out, or a cutoff of its application or session has come to pass.
+select exists (select from revoked_token where digest = any(cast(:digests as bytea [])))
+    or exists (
+        select from token_cutoff
+        where app_id = :app_id and session_id in ('', :session_id)
+            and issued_until >= :issued_at and ends_at <= :now
+    );
+
+-- name: revoked_token_end_all!
+-- A cutoff; those that it covers are forgotten.
+with covered as (
+    delete from token_cutoff
+    where app_id = :app_id and session_id = :session_id
+        and issued_until < :issued_until and ends_at >= :ends_at
+)
+insert into token_cutoff (app_id, session_id, issued_until, ends_at)
+values (:app_id, :session_id, :issued_until, :ends_at)
+on conflict (app_id, session_id, issued_until) do update
+set ends_at = least(token_cutoff.ends_at, excluded.ends_at);

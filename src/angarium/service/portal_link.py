@@ -1,0 +1,84 @@
+"""Portal links: a customer's way in, without an account.
+
+The key of a link stands in the fragment of its URL, which browsers send to nobody. It names the application
+and carries a token for it, good for as long as the link is; a browser exchanges it for a session. A link may
+be opened any number of times until it expires or is ended.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import msgspec
+
+from angarium.core import ids
+from angarium.core.errors import BadRequest, NotAuthenticated
+from angarium.service.token import APPLICATION_LIFETIME, Capability, Claims, Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class PortalLink:
+    """A new link: its key, and the token inside."""
+
+    key: str = field(repr=False)
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What a browser keeps after it opened a link."""
+
+    token: str = field(repr=False)
+    claims: Claims
+
+
+class _Key(msgspec.Struct, frozen=True):
+    appId: str  # noqa: N815 (the name in links of Svix's kind)
+    token: str
+
+
+class PortalLinks:
+    """Makes links, and opens them."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self._tokens = tokens
+
+    def make(
+        self,
+        org_id: str,
+        app_id: UUID,
+        *,
+        feature_flags: Sequence[str] = (),
+        capabilities: Sequence[Capability] | None = None,
+        session_id: str | None = None,
+        lifetime: float = APPLICATION_LIFETIME,
+    ) -> PortalLink:
+        """A link into one application; `capabilities` None allows everything."""
+        token = self._tokens.for_application(
+            org_id,
+            app_id,
+            feature_flags=feature_flags,
+            capabilities=capabilities,
+            session_id=session_id,
+            lifetime=lifetime,
+        )
+        key = msgspec.json.encode(_Key(ids.text(ids.APPLICATION, app_id), token))
+        return PortalLink(base64.urlsafe_b64encode(key).decode().rstrip("="), token)
+
+    async def open(self, key: str) -> Session:
+        """A session for whoever shows the key of a link. Raises NotAuthenticated."""
+        try:
+            packed = base64.b64decode(key + "=" * (-len(key) % 4), altchars=b"-_", validate=True)
+            shown = msgspec.json.decode(packed, type=_Key)
+            link = self._tokens.verify(shown.token)
+        except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, ValueError, BadRequest):
+            raise NotAuthenticated() from None
+        if link.app_id is None or ids.text(ids.APPLICATION, link.app_id) != shown.appId:
+            raise NotAuthenticated()
+        await self._tokens.check_live(link)
+        token = self._tokens.for_session(link)
+        return Session(token, self._tokens.verify(token))
