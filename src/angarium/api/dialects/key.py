@@ -1,4 +1,7 @@
-"""API keys on the wire: `Bearer key`, or `Basic` of `key:secret`, as the product's profile says."""
+"""API keys on the wire: `Bearer key`, or `Basic` of `key:secret`, as the product's profile says.
+
+A key that has a secret is shown as `Bearer key:secret` where keys are bearers.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ async def key_of(request: Request, product: Product) -> ApiKey:
     given = given.strip()
     if scheme.lower() != product.profile.management.scheme or not given:
         raise NotAuthenticated()
-    key, secret = given, ""
+    key, _, secret = given.partition(":")
     if scheme.lower() == "basic":
         try:
             key, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
