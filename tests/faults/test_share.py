@@ -106,16 +106,18 @@ async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, dat
                 seconds = await until_delivered(api.accepted, receiver, paths=paths)
     result = account(api.accepted, receiver, paths=paths)
     assert result.lost == 0
+    begun_at = await begun(database_url)
+    sent = [most_in(3, times) for times in begun_at.values()]
     arrived = [most_in(3, [r.time for r in receiver.requests if r.path == path]) for path in paths]
-    sent = [most_in(1, times) for times in (await begun(database_url)).values()]
     report(
         "rate limit of 50/s, one joins, one is killed", CYCLES, result,
-        most_sent_in_a_second=max(sent), most_arrived_in_three_seconds=max(arrived),
+        most_sent_in_one_second=max(most_in(1, times) for times in begun_at.values()),
+        most_sent_in_three=max(sent), most_arrived_in_three=max(arrived),
         seconds_after_the_kill=f"{seconds:.1f}",
     )  # fmt: skip
-    # Sends come in bunches of a second's worth, of which a busy machine delays one and not the next. Two
-    # limits instead of one would make 100 and 300.
-    assert max(sent) <= 1.5 * limit
+    # Sends come in bunches of a second's worth, of which a busy machine delays one and not the next: so a
+    # bunch more is allowed. Two limits instead of one would make 300.
+    assert max(sent) <= 4 * limit
     assert max(arrived) <= 4 * limit
     assert seconds < 30
 
