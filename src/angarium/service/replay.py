@@ -21,6 +21,7 @@ from angarium.store.background_task import BackgroundTask
 from angarium.store.database import Database
 from angarium.store.delivery import Target
 
+MAX_COUNT: Final = 1_000_000  # what a count of lost deliveries goes up to
 MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; some minutes for slow callers
 
 
@@ -50,6 +51,15 @@ class Replay:
         """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
         return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until)
 
+    async def count_lost(
+        self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
+    ) -> int:
+        """How many messages `recover` would send again now, at most MAX_COUNT. Raises as it does."""
+        after, last = self._window(since, until)
+        async with self._database.connection() as conn:
+            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+            return await delivery.count_lost(conn, target, after, last, MAX_COUNT)
+
     async def replay_missing(
         self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BackgroundTask:
@@ -59,24 +69,26 @@ class Replay:
     async def _begin(
         self, kind: str, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BackgroundTask:
+        after, last = self._window(since, until)
+        now = self._clock.now()
+        async with self._database.transaction() as conn:
+            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+            arguments = background_task.window_arguments(target.id, after, last)
+            task_id = ids.new(now, self._entropy(8))
+            return await background_task.create(
+                conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)
+            )
+
+    def _window(self, since: datetime, until: datetime | None) -> tuple[UUID, UUID]:
+        """The ids of a window: after the first, up to the second. Raises Invalid."""
         now = self._clock.now()
         start, end = since.timestamp(), now if until is None else until.timestamp()
         if start < now - MAX_AGE:
             raise Invalid.field("since", "Cannot recover messages more than 14 days old.")
         if until is not None and end <= start:
             raise Invalid.field("until", "The end of the window must be after its beginning.")
-        # what is accepted from now on is not lost, so the window ends now at the latest
-        end = min(end, now)
-        async with self._database.transaction() as conn:
-            found = await target_of(conn, app_id, endpoint_ref)
-            target = _enabled(found)
-            # `after` is outside the window, `since` itself is in it
-            after = UUID(int=max(0, ids.lowest(start).int - 1))
-            arguments = background_task.window_arguments(target.id, after, ids.highest(end))
-            task_id = ids.new(now, self._entropy(8))
-            return await background_task.create(
-                conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)
-            )
+        # `since` itself is inside; what is accepted from now on is not lost, so it ends now at the latest
+        return UUID(int=max(0, ids.lowest(start).int - 1)), ids.highest(min(end, now))
 
 
 def _enabled(target: Target | None) -> Target:

@@ -172,6 +172,15 @@ async def recover(conn: Any, target: Target, after: UUID, until: UUID, now: date
     return Slice(marked, seen[-1] if len(seen) == SLICE else None)
 
 
+async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, limit: int) -> int:
+    """How many deliveries with after < message id <= until `recover` would owe again, at most `limit`."""
+    return int(
+        await queries.delivery_count_lost(
+            conn, app_id=target.app_id, endpoint_id=target.id, after=after, until=until, limit=limit
+        )
+    )
+
+
 async def replay(conn: Any, target: Target, after: UUID, until: UUID, now: datetime) -> Slice:
     """Owe those of the next SLICE messages that the endpoint wants and never was owed."""
     seen = [

@@ -35,6 +35,11 @@ class EndpointStatsOut(Wire):
     canceled: int
 
 
+class LostOut(Wire):
+    messages: int
+    """How many messages would be sent again; counted up to 1,000,000."""
+
+
 class EventExampleIn(Wire):
     event_type: EventTypeName
     example_index: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 0
@@ -104,6 +109,23 @@ async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any
             f"Version 1 of the schema of {body.event_type} has no such example.", code="invalid_scheme"
         )
     return examples[body.example_index]
+
+
+@router.get(
+    "/app/{app_id}/endpoint/{endpoint_id}/recover",
+    operation_id="v1.endpoint.recover-count",
+    response_model=LostOut,
+)
+async def count_lost(
+    application: AppOf,
+    services: ServicesOf,
+    endpoint_id: EndpointRef,
+    since: Annotated[AwareDatetime, Query(description="Where the window begins: at most 14 days ago.")],
+    until: Annotated[AwareDatetime | None, Query(description="Now when missing.")] = None,
+) -> Response:
+    """A dry run of recover: how many messages it would send again. Sends nothing."""
+    count = await services.replay.count_lost(application.id, endpoint_id, since, until)
+    return JSONResponse({"messages": count})
 
 
 @router.post(

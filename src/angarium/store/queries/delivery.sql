@@ -113,6 +113,19 @@ update delivery d set manual_at = :now, due_at = :now, resume_at = null
 from lost
 where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id = lost.message_id;
 
+-- name: delivery_count_lost$
+-- how many deliveries a recover of the window would owe again, up to a limit
+select count(*) from (
+    select from delivery d
+    join lateral (
+        select from message where app_id = d.app_id and id = d.message_id and payload is not null offset 0
+    ) m on true
+    where d.app_id = :app_id and d.endpoint_id = :endpoint_id
+      and d.message_id > :after and d.message_id <= :until
+      and d.state in (2, 4) and d.manual_at is null
+    limit :limit
+) lost;
+
 -- name: delivery_replay_scan
 -- the next slice of an application's messages, and what decides whether an endpoint wants them; examples,
 -- which were for one endpoint alone, are not kept for others

@@ -1,0 +1,338 @@
+"""Bloom's way in: the catalogue, the GraphQL query, the link and the session behind it (L1 to L5, L19)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import Any
+
+import httpx
+import pytest
+from graphql import get_introspection_query
+
+from angarium import profiles
+from angarium.store.database import Database
+from tests.kit.receiver import Receiver
+from tests.kit.stand import Stand, product, standing
+
+DAY = 86400.0
+PORTAL = {"x-angarium-portal": "1"}
+QUERY = "query DashboardURL {\n  webhookDashboardUrl\n}"
+CATALOGUE = {
+    "connection.closed": "A connection has been closed.",
+    "connection.created": "A connection has been created.",
+    "connection.refresh_required": "A connection needs to be re-authenticated.",
+    "tradeline.closed_by_user": "A tradeline has been closed by the user.",
+    "tradeline.closed_inactivity": "A tradeline has been closed due to inactivity.",
+    "tradeline.created": "A tradeline has been created.",
+    "tradeline.opened": "A tradeline has been opened.",
+    "tradeline.transactions_added": "New transactions have been added to a tradeline.",
+    "user.closed": "A user has been closed.",
+    "user.created": "A user has been created.",
+    "user.synced": "A user has been synced.",
+    "user.updated": "A user has been updated.",
+}
+
+
+async def ask(
+    stand: Stand,
+    query: Any = QUERY,
+    *,
+    scope: str | None = "organization",
+    path: str = "/graphql",
+    **more: Any,
+) -> httpx.Response:
+    headers = {} if scope is None else {"authorization": f"Bearer {stand.keys[scope]}"}
+    return await stand.client.post(path, json={"query": query, **more}, headers=headers)
+
+
+async def link(stand: Stand) -> str:
+    answer = await ask(stand)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["data"]["webhookDashboardUrl"])
+
+
+async def enter(stand: Stand, url: str, **headers: str) -> httpx.Response:
+    """Do what the page does with the key in the fragment."""
+    key = url.partition("#key=")[2]
+    return await stand.client.post("/login/session", json={"key": key}, headers=PORTAL | headers)
+
+
+def codes(answer: httpx.Response) -> list[str]:
+    return [error["extensions"]["code"] for error in answer.json()["errors"]]
+
+
+async def test_l1_the_catalogue_has_the_twelve_types_with_their_descriptions(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        listed = await stand.native("GET", "//event-type", limit=50)
+        assert {one["name"]: one["description"] for one in listed["data"]} == CATALOGUE
+        for event in profiles.load("bloom").events:
+            assert event.example, f"{event.name} has no example"
+            assert event.group == event.name.partition(".")[0]
+
+
+async def test_l1_a_type_added_to_the_profile_is_there_after_the_next_start(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        await stand.native("PATCH", "//event-type/user.synced", {"archived": True})
+        await stand.native("POST", "//event-type", {"name": "our.own", "description": "The operator's."})
+        async with stand.world.database.transaction() as connection:
+            await connection.execute("delete from event_type where name = 'user.updated'")
+            await connection.execute("update event_type set description = 'old' where name = 'user.closed'")
+        await stand.provision.refresh()
+        listed = await stand.native("GET", "//event-type", limit=50, include_archived="true")
+        found = {one["name"]: one for one in listed["data"]}
+        assert set(found) == {*CATALOGUE, "our.own"}
+        assert found["user.closed"]["description"] == "A user has been closed."
+        assert found["user.synced"]["archived"] is True
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/v2/gql"])
+async def test_l2_l3_l19_the_query_gives_a_url_of_the_documented_shape(database: Database, path: str) -> None:
+    async with standing(database, product("bloom")) as stand:
+        answer = await ask(stand, path=path)
+        assert answer.status_code == 200
+        url = answer.json()["data"]["webhookDashboardUrl"]
+        assert re.fullmatch(
+            r"http://angarium\.test/login\?primaryColorLight=1481e6&primaryColorDark=1481e6#key=.+", url
+        )
+        key = url.partition("#key=")[2]
+        packed = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))
+        assert packed["appId"] == stand.app_id
+
+
+async def test_l2_only_organization_scope_may_ask(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        answer = await ask(stand, scope="user")
+        assert answer.status_code == 200
+        assert answer.json()["data"] is None
+        assert codes(answer) == ["FORBIDDEN"]
+        assert answer.json()["errors"][0]["path"] == ["webhookDashboardUrl"]
+
+
+async def test_l19_without_a_good_token_it_is_401(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        good = stand.keys["organization"]
+        operator = stand.services.token.for_organization("org_23rb8YdGqMT0qIzpgGwdXfHirSt")
+        shapes = ("Bearer", "Bearer nonsense", f"Bearer {good}x", f"Basic {good}", f"Bearer {good}:x")
+        for shown in (None, *shapes, f"Bearer {operator}"):
+            headers = {} if shown is None else {"authorization": shown}
+            answer = await stand.client.post("/graphql", json={"query": QUERY}, headers=headers)
+            assert answer.status_code == 401, shown
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert codes(answer) == ["UNAUTHENTICATED"]
+
+
+async def test_l19_a_key_may_be_an_id_and_a_secret_with_a_colon_between(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        shown = stand.services.access.draw("client_", with_secret=True)
+        application = await stand.services.application.find("org_23rb8YdGqMT0qIzpgGwdXfHirSt", stand.app_id)
+        await stand.services.access.register(
+            shown, org_id=application.org_id, app_id=application.id, scope="organization", name="pair"
+        )
+        for secret, status in ((shown.secret, 200), ("wrong", 401), ("", 401)):
+            headers = {"authorization": f"Bearer {shown.key}:{secret}"}
+            answer = await stand.client.post("/graphql", json={"query": QUERY}, headers=headers)
+            assert answer.status_code == status
+        headers = {"authorization": f"Bearer {shown.key}"}
+        assert (
+            await stand.client.post("/graphql", json={"query": QUERY}, headers=headers)
+        ).status_code == 401
+
+
+async def test_the_schema_can_be_introspected(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        answer = (await ask(stand, get_introspection_query())).json()
+        assert "errors" not in answer, answer
+        (query,) = [one for one in answer["data"]["__schema"]["types"] if one["name"] == "Query"]
+        assert [field["name"] for field in query["fields"]] == ["webhookDashboardUrl"]
+
+
+async def test_odd_queries_are_refused_in_words_and_tell_nothing_of_the_inside(database: Database) -> None:
+    many = " ".join(f"a{n}: webhookDashboardUrl" for n in range(6))
+    queries = {
+        "{": "GRAPHQL_PARSE_FAILED",
+        "{ webhookDashboardURL }": "GRAPHQL_VALIDATION_FAILED",
+        f"{{ {many} }}": "GRAPHQL_VALIDATION_FAILED",
+        "{ " + "__typename " * 1100 + "}": "GRAPHQL_PARSE_FAILED",
+        "{ ...A } fragment A on Query { ...B }": "GRAPHQL_VALIDATION_FAILED",
+        "{ ...A } fragment A on Query { ...A }": "GRAPHQL_VALIDATION_FAILED",
+        "{ a " * 19 + "{ b }" + "}" * 19: "GRAPHQL_VALIDATION_FAILED",
+        "query A($x: Int!) { webhookDashboardUrl }": "GRAPHQL_VALIDATION_FAILED",
+    }
+    async with standing(database, product("bloom")) as stand:
+        for query, code in queries.items():
+            answer = await ask(stand, query)
+            assert answer.status_code == 200, (query[:60], answer.text)
+            assert codes(answer)[0] == code, (query[:60], answer.text)
+            assert "Traceback" not in answer.text
+            assert "strawberry" not in answer.text
+        for query in (
+            "",
+            "{ a " * 21 + "}" * 21,
+            "mutation { x }",
+            "subscription { x }",
+            "fragment A on Query { __typename }",
+        ):
+            answer = await ask(stand, query)
+            assert answer.status_code in (200, 400), query
+            assert len(codes(answer)) == 1, query
+        headers = {"authorization": f"Bearer {stand.keys['organization']}"}
+        for body in (b"", b"[]", b"{", b'{"query": 1}', b'{"query": "{x}", "variables": [1]}', b"x" * 20_000,
+                     b'{"query": "{x}", "operationName": 1}'):  # fmt: skip
+            answer = await stand.client.post("/graphql", content=body, headers=headers)
+            assert answer.status_code == 400, body[:40]
+            assert codes(answer) == ["BAD_REQUEST"]
+        await stand.world.database.close()  # something breaks inside
+        answer = await ask(stand)
+        assert answer.status_code in (401, 503)
+        assert "postgres" not in answer.text.lower()
+
+
+async def test_l3_l4_the_key_opens_a_session_until_the_seventh_day_and_may_be_used_again(
+    database: Database,
+) -> None:
+    async with standing(database, product("bloom")) as stand:
+        url, start = await link(stand), stand.clock.now()
+        assert (await enter(stand, url)).status_code == 200
+        await stand.clock.advance_to(start + 6.99 * DAY)
+        answer = await enter(stand, url)
+        assert answer.status_code == 200
+        assert answer.json()["application"] == {"id": stand.app_id, "name": "Customer"}
+        page = await stand.client.get(f"/api/v1/app/{stand.app_id}/endpoint", headers=PORTAL)
+        assert page.status_code == 200
+        await stand.clock.advance_to(start + 7.01 * DAY)
+        refused = await enter(stand, url)
+        assert refused.status_code == 401
+        assert "set-cookie" not in refused.headers
+        page = await stand.client.get(f"/api/v1/app/{stand.app_id}/endpoint", headers=PORTAL)
+        assert page.status_code == 401, "the session outlived its link"
+
+
+async def test_l4_a_link_can_be_ended_and_its_sessions_with_it(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        one, other = await link(stand), await link(stand)
+        packed = one.partition("#key=")[2]
+        token = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4)))["token"]
+        await enter(stand, one)
+        ended = await stand.client.post("/api/v1/auth/logout", headers={"authorization": f"Bearer {token}"})
+        assert ended.status_code == 204
+        assert (await stand.client.get("/login/session", headers=PORTAL)).status_code == 401
+        assert (await enter(stand, one)).status_code == 401
+        assert (await enter(stand, other)).status_code == 200
+        await stand.native("POST", f"//auth/app/{stand.app_id}/expire-all", {})
+        assert (await stand.client.get("/login/session", headers=PORTAL)).status_code == 401
+        assert (await enter(stand, other)).status_code == 401
+        await stand.clock.advance_to(stand.clock.now() + 0.002)
+        assert (await enter(stand, await link(stand))).status_code == 200
+
+
+async def test_logging_out_ends_the_session_and_not_the_link(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        url = await link(stand)
+        cookie = (await enter(stand, url)).headers["set-cookie"].partition(";")[0]
+        assert (await stand.client.get("/login/session", headers=PORTAL)).status_code == 200
+        answer = await stand.client.delete("/login/session", headers=PORTAL)
+        assert answer.status_code == 204
+        assert "Max-Age=0" in answer.headers["set-cookie"]
+        kept = {**PORTAL, "cookie": cookie}
+        assert (await stand.client.get("/login/session", headers=kept)).status_code == 401
+        assert (await enter(stand, url)).status_code == 200
+
+
+async def test_the_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        url = await link(stand)
+        answer = await enter(stand, url)
+        cookie = answer.headers["set-cookie"]
+        assert all(part in cookie for part in ("HttpOnly", "SameSite=strict", "Path=/"))
+        assert "Secure" not in cookie
+        assert answer.headers["cache-control"] == "no-store"
+        path = f"/api/v1/app/{stand.app_id}"
+        assert (await stand.client.get(path, headers=PORTAL)).status_code == 200
+        foreign: list[dict[str, str]] = [
+            {},
+            PORTAL | {"origin": "https://evil.example"},
+            PORTAL | {"sec-fetch-site": "cross-site"},
+            PORTAL | {"sec-fetch-site": "same-site"},
+        ]
+        for headers in foreign:
+            assert (await stand.client.get(path, headers=headers)).status_code == 403, headers
+            key = {"key": url.partition("#key=")[2]}
+            begun = await stand.client.post("/login/session", json=key, headers=headers)
+            assert begun.status_code == 403, headers
+        # and the token inside is good for nothing else
+        token = cookie.partition("=")[2].partition(";")[0]
+        stand.client.cookies.clear()
+        stolen = await stand.client.get(path, headers={"authorization": f"Bearer {token}"})
+        assert stolen.status_code == 401
+        link_token = json.loads(base64.urlsafe_b64decode(key["key"] + "=="))["token"]
+        name = cookie.partition("=")[0]
+        swapped = await stand.client.get(path, headers=PORTAL | {"cookie": f"{name}={link_token}"})
+        assert swapped.status_code == 401
+
+
+async def test_over_https_the_cookie_is_secure_and_bound_to_the_host(database: Database) -> None:
+    async with standing(database, product("bloom"), base_url="https://hooks.example.com") as stand:
+        url = await link(stand)
+        assert url.startswith("https://hooks.example.com/login?primaryColorLight=1481e6&")
+        cookie = (await enter(stand, url, origin="https://hooks.example.com")).headers["set-cookie"]
+        assert cookie.startswith("__Host-")
+        assert "Secure" in cookie
+
+
+async def test_nonsense_instead_of_a_key_is_refused(database: Database) -> None:
+    async with standing(database, product("bloom")) as stand:
+        operator = stand.services.token.for_organization("org_23rb8YdGqMT0qIzpgGwdXfHirSt")
+        keys: list[Any] = [
+            "",
+            "x",
+            "é",
+            "e30",
+            "\ud83d".encode("utf-16", "surrogatepass").hex(),
+            "a" * 100_000,
+        ]
+        for app_id in (stand.app_id, "app_x"):
+            packed = json.dumps({"appId": app_id, "token": operator}).encode()
+            keys.append(base64.urlsafe_b64encode(packed).decode().rstrip("="))
+        for key in keys:
+            answer = await stand.client.post("/login/session", json={"key": key}, headers=PORTAL)
+            assert answer.status_code == 401, key
+        for body in (b"", b"[]", b'{"key": 1}', b"{}"):
+            answer = await stand.client.post("/login/session", content=body, headers=PORTAL)
+            assert answer.status_code == 422, body
+
+
+async def test_l5_the_page_behind_the_link_is_strict_and_loads_nothing_from_elsewhere(
+    database: Database,
+) -> None:
+    async with standing(database, product("bloom")) as stand:
+        url = await link(stand)
+        page = await stand.client.get(url.replace("#key", "&next=/endpoints/ep_1#key"))
+        assert page.status_code == 200
+        policy = page.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert page.headers["referrer-policy"] == "no-referrer"
+        assert page.headers["x-content-type-options"] == "nosniff"
+        loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+        assert loaded == ["/style.css", "/login/portal.js"]
+        for place in loaded:
+            assert (await stand.client.get(place)).status_code == 200
+
+
+async def test_l5_an_endpoint_with_chosen_types_gets_those_and_one_without_gets_all(
+    database: Database,
+) -> None:
+    """L5 and L19: the selection; the session may make endpoints, the pages for it come later."""
+    async with Receiver() as receiver, standing(database, product("bloom")) as stand:
+        await enter(stand, await link(stand))
+        place = f"/api/v1/app/{stand.app_id}/endpoint"
+        for path, types in (("/some", ["user.created", "tradeline.opened"]), ("/all", None)):
+            body = {"url": receiver.url + path, "eventTypes": types}
+            made = await stand.client.post(place, json=body, headers=PORTAL)
+            assert made.status_code == 201, made.text
+        for event_type in ("user.created", "user.closed"):
+            await stand.send(event_type)
+        got = await receiver.wait_for(3)
+        assert sorted(request.path.rpartition("/")[2] for request in got) == ["all", "all", "some"]

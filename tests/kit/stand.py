@@ -1,0 +1,179 @@
+"""A product at work in one process: API, dispatcher and database, in real or virtual time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import msgspec
+
+from angarium import profiles
+from angarium.api.app import create_app
+from angarium.core import ids
+from angarium.core.product import STANDARD, Product, product_of
+from angarium.core.profile import Profile
+from angarium.service.access import Access
+from angarium.service.application import ApplicationDraft, Applications
+from angarium.service.attempt import Attempts
+from angarium.service.background_task import BackgroundTasks
+from angarium.service.endpoint import Endpoints
+from angarium.service.event_type import EventTypes
+from angarium.service.idempotency import Idempotency
+from angarium.service.intake import Intake
+from angarium.service.message import Messages
+from angarium.service.portal_link import PortalLinks
+from angarium.service.product import Products
+from angarium.service.provision import Provision
+from angarium.service.replay import Replay
+from angarium.service.services import Services
+from angarium.service.token import TokenKey, Tokens
+from angarium.store.database import Database
+from angarium.store.replay import run_due_tasks
+from tests.kit.clock import ManualClock
+from tests.kit.receiver import Receiver
+from tests.kit.world import LOOPBACK, World
+from tests.kit.world import product as standard_product
+
+ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirSt"
+URL = "http://angarium.test"
+
+
+def product(profile: Profile | str, **delivery: Any) -> Product:
+    """A product from a profile or the name of one, with other values of `delivery`."""
+    found = profiles.load(profile) if isinstance(profile, str) else profile
+    changed = msgspec.structs.replace(found.delivery, **delivery)
+    return product_of(msgspec.structs.replace(found, delivery=changed), "Angarium-Webhooks/test")
+
+
+@dataclass
+class Stand:
+    """A product's organization with one application, and its operator."""
+
+    world: World
+    services: Services
+    provision: Provision
+    product: Product
+    client: httpx.AsyncClient
+    app_id: str
+    keys: Mapping[str, str] = field(repr=False)  # scope -> key, with `:secret` if it has one
+
+    @property
+    def clock(self) -> ManualClock:
+        assert isinstance(self.world.clock, ManualClock)
+        return self.world.clock
+
+    async def native(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+        """Call the native API as the operator, below the application unless the path begins with `//`."""
+        place = path[1:] if path.startswith("//") else f"/app/{self.app_id}{path}"
+        token = self.services.token.for_organization(ORG)
+        answer = await self.client.request(
+            method,
+            f"/api/v1{place}",
+            json=body,
+            params=query,
+            headers={"authorization": f"Bearer {token}"},
+        )
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    async def endpoint(self, url: str, **more: Any) -> str:
+        return str((await self.native("POST", "/endpoint", {"url": url, **more}))["id"])
+
+    async def send(self, event_type: str, payload: Any = None, **more: Any) -> dict[str, Any]:
+        """A message; gives what the API says of it."""
+        body = {"eventType": event_type, "payload": {"n": 1} if payload is None else payload, **more}
+        made: dict[str, Any] = await self.native("POST", "/msg", body)
+        return made
+
+    async def attempts(self) -> int:
+        (row,) = await self.world.fetch("select count(*) from attempt")
+        return int(row[0])
+
+    async def until_attempts(self, count: int) -> None:
+        """Wait until as many are recorded."""
+
+        async def recorded() -> bool:
+            return await self.attempts() >= count
+
+        await self.world.until(recorded)
+
+    async def run_tasks(self) -> None:
+        """Take every step that background tasks wait for."""
+        while await run_due_tasks(self.world.database, self.world.clock):
+            pass
+
+    async def to_next_attempt(self, receiver: Receiver) -> float | None:
+        """Go to the next attempt in virtual time and see it made; its time, or None when none is owed."""
+        (row,) = await self.world.fetch(
+            "select min(due_at) as due_at, (select count(*) from attempt) as attempts from delivery"
+        )
+        made = int(row["attempts"])
+        if row["due_at"] is None:
+            return None
+        due = row["due_at"].timestamp()
+        if due > self.clock.now():
+            await self.clock.advance_to(due - 0.001)
+            assert await self.attempts() == made, "an attempt came early"
+            await self.clock.advance_to(due)
+        await receiver.wait_for(made + 1)
+        await self.until_attempts(made + 1)
+        return self.clock.now()
+
+    async def schedule(self, receiver: Receiver) -> list[float]:
+        """Go through time until nothing is owed any more; gives the times of the attempts."""
+        times = []
+        while (at := await self.to_next_attempt(receiver)) is not None:
+            times.append(at)
+        return times
+
+
+@asynccontextmanager
+async def standing(database: Database, made: Product, **options: Any) -> AsyncIterator[Stand]:
+    """A product at work; virtual time unless `clock` is given. Other options are `create_app`'s."""
+    world = World(database, clock=options.pop("clock", None) or ManualClock(), products={made.name: made})
+    clock = world.clock
+    known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
+    async with world.dispatching() as dispatcher:
+        intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
+        services = _services(world, known, intake)
+        app = create_app(services, **options)
+        provision = Provision(database, clock, known, services.application, services.access)
+        drawn = provision.draw_keys(made, sandbox=True)
+        application = await provision.install(
+            ORG, made.name, application=ApplicationDraft("Customer", "customer"), keys=drawn
+        )
+        keys = {new.scope: new.shown.key + (new.shown.secret and f":{new.shown.secret}") for new in drawn}
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        await intake.start()
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+                app_id = ids.text(ids.APPLICATION, application.id)
+                yield Stand(world, services, provision, made, client, app_id, keys)
+        finally:
+            await intake.stop()
+
+
+def _services(world: World, products: Products, intake: Intake) -> Services:
+    database, clock, keyring = world.database, world.clock, world.keyring
+    token = Tokens(database, clock, os.urandom, TokenKey.of("a secret for tests " * 5))
+    return Services(
+        clock=clock,
+        database=database,
+        token=token,
+        access=Access(database, clock, os.urandom),
+        portal_link=PortalLinks(token),
+        product=products,
+        application=Applications(database, clock, os.urandom),
+        event_type=EventTypes(database, clock),
+        endpoint=Endpoints(database, clock, os.urandom, keyring, policy=LOOPBACK, https_only=False),
+        idempotency=Idempotency(database, clock, os.urandom, keyring),
+        intake=intake,
+        message=Messages(database, clock),
+        attempt=Attempts(database, clock),
+        replay=Replay(database, clock, os.urandom),
+        background_task=BackgroundTasks(database),
+    )
