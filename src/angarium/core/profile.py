@@ -35,6 +35,7 @@ class Management(_Part, frozen=True):
     """The API that the product's customers manage their endpoints with."""
 
     dialect: Literal["native", "bluum", "bluma", "bloom"] = "native"
+    """The shape of the API; `native` is Svix's, which operators use for every product."""
     base_paths: tuple[str, ...] = ()
     """Where the dialect's routes begin, e.g. `/v1` and the empty text."""
     scheme: Literal["bearer", "basic"] = "bearer"
@@ -46,21 +47,28 @@ class Management(_Part, frozen=True):
     types_field: str = "eventTypes"
     """The field of an endpoint that lists its event types."""
     wildcards: bool = True
+    """Whether an endpoint may subscribe to patterns such as `order.*`."""
     lenient_content_type: bool = True
+    """Whether JSON is taken whatever Content-Type says."""
     create_status: int = 201
+    """The status of the answer to a new endpoint."""
     warning: str | None = None
     """A sentence in the answer that shows a secret."""
     no_response_status: int | None = None
     """The status shown in the delivery log when nothing answered; None shows none."""
     order: Literal["ascending", "descending"] = "descending"
+    """The order of the delivery log unless the caller asks for another; descending is newest first."""
 
 
 class Ids(_Part, frozen=True):
     """What public ids begin with."""
 
     message: str = "msg_"
+    """The message, whose id receivers see."""
     endpoint: str = "ep_"
+    """The endpoint."""
     attempt: str = "atmpt_"
+    """The attempt."""
 
 
 class Scheme(_Part, frozen=True):
@@ -71,25 +79,34 @@ class Scheme(_Part, frozen=True):
     """
 
     family: str | None = None
+    """`webhook` or `svix`: the headers `…-id`, `…-timestamp` and `…-signature`."""
     header: str | None = None
+    """The name of a header of its own."""
     algorithm: Literal["hmac-sha1", "hmac-sha256", "hmac-sha512"] = "hmac-sha256"
+    """The digest."""
     signed: str = "{body}"
+    """What is signed: `{body}`, and `{id}` and `{timestamp}` if wanted."""
     key: Literal["base64", "text"] = "base64"
     """The HMAC key: what the base64 after the secret's prefix stands for, or the whole secret as UTF-8."""
     encoding: Literal["hex", "base64"] = "hex"
+    """How the digest is written."""
     format: str = "{signature}"
+    """The header's value: `{signature}`, and `{timestamp}` if wanted, with what stands around them."""
 
 
 class Delivery(_Part, frozen=True):
     """How attempts are made."""
 
     retries: str = "5s,5m,30m,2h,5h,10h,10h"
+    """The delays between attempts, each counted from the failure before it."""
     jitter: tuple[float, float] = (0.0, 0.2)
     """The least and the greatest fraction added to a delay, at random."""
     timeout: str = "15s"
+    """How long an attempt may take, from connecting to the last byte of the answer; at most 60s."""
     max_body: int = 2 * 1024 * 1024
     """Bytes of a request to an endpoint; a larger message is refused when it is sent to us."""
     user_agent: str | None = None
+    """The User-Agent of requests; Angarium's own when missing."""
     headers: dict[str, str] = msgspec.field(default_factory=dict)
     """More headers of each request; `{id}` and `{type}` stand for the message's."""
 
@@ -105,8 +122,9 @@ class Disable(_Part, frozen=True):
     """When an endpoint is disabled by itself. Any success begins anew; tests and resends never count."""
 
     consecutive_attempts: int | None = None
+    """After so many failed attempts in a row."""
     all_failing_for: str | None = "5d"
-    """Checked when a delivery is given up; `never` counts no days."""
+    """After so long with nothing but failures, seen when a delivery is given up; `never` counts no days."""
     on_gone: bool = True
     """At once, when the receiver answers 410."""
     warn_at: tuple[float, ...] = ()
@@ -129,10 +147,12 @@ class Secrets(_Part, frozen=True):
     """How signing secrets are made, shown and replaced."""
 
     display: Literal["once", "reveal"] = "reveal"
+    """`once`: only in the answer that made it; `reveal`: at any time."""
     rotation: Literal["overlap", "two_phase"] = "overlap"
     """`two_phase`: a new secret signs beside the old one, where a header has room for both, and replaces
     it where there is room for one only when it is activated or the overlap ends."""
     overlap: str = "24h"
+    """How long a replaced secret goes on signing."""
 
     @property
     def overlap_seconds(self) -> float:
@@ -143,6 +163,7 @@ class Portal(_Part, frozen=True):
     """The way in for the product's customers."""
 
     link_lifetime: str = "24h"
+    """How long a link into the portal is good for."""
     theme: dict[str, str] = msgspec.field(default_factory=dict)
     """Query parameters of the link, e.g. `primaryColorLight`."""
 
@@ -155,11 +176,15 @@ class EventTypeRule(_Part, frozen=True):
     """One entry of the catalogue."""
 
     name: str
+    """Such as `order.filled`."""
     description: str
+    """What happened, in a sentence."""
     group: str | None = None
+    """Under which heading it is listed."""
     ours: bool = False
     """Not in the product's own document; we added it."""
     schema: dict[str, Any] | None = None
+    """A JSON Schema of the message's data."""
     example: dict[str, Any] | None = None
     """An example of the message's data."""
 
@@ -168,12 +193,14 @@ class Step(_Part, frozen=True):
     """One message of a scenario. Texts may hold `{names}` of the scenario's values."""
 
     type: str
+    """One of the events."""
     after: str = "0s"
     """How long after the call the event happens."""
     when: dict[str, Any] = msgspec.field(default_factory=dict)
     """Only if these values are so: equal, one of a list, or as the comparisons of a table say, of
     `below`, `above`, `least`, `most` and `not` (see core/scenario.py)."""
     data: dict[str, Any] = msgspec.field(default_factory=dict)
+    """The message's payload."""
 
     @property
     def after_seconds(self) -> float:
@@ -187,18 +214,24 @@ class Counter(_Part, frozen=True):
     """
 
     name: str
+    """What it counts."""
     start: int
+    """Its value before the first call."""
     take: int
+    """How much a call takes."""
 
 
 class Scenario(_Part, frozen=True):
     """A sandbox route that makes messages as the real product would. Never served in production."""
 
     name: str
+    """What it plays."""
     path: str
     """Below the base path, with `{names}` for its variable parts."""
     method: Literal["POST"] = "POST"
+    """The HTTP method."""
     status: int = 201
+    """The status of the answer."""
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
     """Values that the caller may leave out of the body."""
     required: tuple[str, ...] = ()
@@ -209,28 +242,43 @@ class Scenario(_Part, frozen=True):
     """Texts made anew for each call, in order, e.g. `id = "ord_{random16}"`; also of `{uuid}`, `{now}` and
     the values so far."""
     counter: Counter | None = None
+    """A number that calls use up."""
     response: dict[str, Any] = msgspec.field(default_factory=dict)
+    """The body of the answer."""
     steps: tuple[Step, ...] = ()
+    """The messages that follow."""
 
 
 class Profile(_Part, frozen=True):
     """One product."""
 
     name: str
+    """What the product is called in settings and commands."""
     title: str
+    """What its customers call it."""
     summary: str = ""
+    """What its events are about, in a sentence."""
     management: Management = Management()
+    """The API of the product's customers."""
     ids: Ids = Ids()
+    """What ids begin with."""
     envelope: dict[str, str] = msgspec.field(default_factory=dict)
     """The body: keys in their order, each one of `{id}`, `{type}`, `{time}`, `{data}`. Empty: the payload is
     the body."""
     signing: tuple[Scheme, ...] = (Scheme(family="webhook"), Scheme(family="svix"))
+    """How requests are signed, in one way or several at once."""
     delivery: Delivery = Delivery()
+    """Attempts."""
     disable: Disable = Disable()
+    """When endpoints are disabled."""
     secrets: Secrets = Secrets()
+    """Signing secrets."""
     portal: Portal = Portal()
+    """Links into the portal."""
     events: tuple[EventTypeRule, ...] = ()
+    """The catalogue of event types."""
     scenarios: tuple[Scenario, ...] = ()
+    """Routes of the sandbox."""
 
     def check(self) -> None:
         """Raise ProfileError for what the types do not say."""
