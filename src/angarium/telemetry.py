@@ -29,6 +29,7 @@ EVENTS: Final = {
     "server.stopped": "everything has been finished and closed",
     "profile.unknown": "an organization has a profile that this process was not given; its lanes wait",
     "settle.failed": "outcomes could not be written by a fault of ours; tried again",
+    "settle.refused": "an outcome cannot be written; its delivery is attempted again",
     "settle.waiting": "outcomes wait for the database",
     "shards.given": "shards were handed to another dispatcher",
     "shards.lost": "the connection that holds the shards broke; nothing more is sent for them from here",

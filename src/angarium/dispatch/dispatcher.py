@@ -190,6 +190,10 @@ class Dispatcher:
         for post in [post for post in self._posts.values() if post.shard in gone]:
             self._forget(post)
 
+    def busy(self, shard: int) -> bool:
+        """Whether something of the shard is in flight or not yet settled."""
+        return self._unsettled[shard] > 0
+
     async def drain(self, count: int, patience: float) -> list[int]:
         """Up to `count` shards with nothing under way, to be given away at once.
 

@@ -31,6 +31,7 @@ class Herald:
         self._database = database
         self._lanes: dict[tuple[UUID, UUID], None] = {}
         self._wake = asyncio.Event()
+        self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -39,9 +40,9 @@ class Herald:
     async def stop(self) -> None:
         """Tell what is still to be told, then stop."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-            await self._tell()
+            self._stopping = True
+            self._wake.set()
+            await self._task
 
     def hand_over(self, owed: Sequence[Owed]) -> None:
         """Deliveries were accepted, none of them for a lane of this process."""
@@ -55,7 +56,7 @@ class Herald:
             self._wake.set()
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             await self._wake.wait()
             self._wake.clear()
             await self._tell()

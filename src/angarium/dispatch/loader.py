@@ -66,8 +66,12 @@ class Loader:
                         if loads:
                             now = datetime_at(self._clock.now())
                             self._loaded(loads, *await store.load(connection, loads, now))
-                except (StoreUnavailable, asyncpg.PostgresError) as error:
-                    log.warning("load.failed", lanes=len(lanes) + len(loads), error=str(error))
+                except Exception as error:
+                    # whatever it is, the lanes must be told, or they wait for ever
+                    fault = not isinstance(error, StoreUnavailable | asyncpg.PostgresError)
+                    log.warning(
+                        "load.failed", lanes=len(lanes) + len(loads), error=str(error), exc_info=fault
+                    )
                     for app_id, endpoint_id in lanes:
                         self._configs.setdefault(endpoint_id, app_id)
                     await self._clock.wait(self._retry, self._clock.now() + _PAUSE)

@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 LOOK: Final = 1.0  # seconds between looks at who else is there
 HASTE: Final = 50  # looks, ten times as often, after somebody came or went: shards are about to be given
 _RECONNECT: Final = 0.5
+_GRACE: Final = 2.0  # seconds for outcomes in hand to be settled before their shards are taken again
 _PATIENCE: Final = 1.0  # seconds that shards are drained at first; twice as long each further time
 
 
@@ -37,6 +38,8 @@ class Lanes(Protocol):
     def lost(self, shards: Iterable[int]) -> None: ...
 
     def drain(self, count: int, patience: float) -> Awaitable[Sequence[int]]: ...
+
+    def busy(self, shard: int) -> bool: ...
 
     def hinted(self, hint: Hint) -> None: ...
 
@@ -81,6 +84,8 @@ class Ownership:
 
     async def _hold(self, connection: Any) -> None:
         patience, haste, before = _PATIENCE, 0, 0
+        loop = asyncio.get_running_loop()
+        grace_ends = loop.time() + _GRACE
         while not self._stop.is_set() and not self._lost.is_set():
             members = max(1, await store.members(connection))
             if members != before:
@@ -88,6 +93,9 @@ class Ownership:
             share = -(-store.SHARDS // members)
             if len(self._owned) < share:
                 free = [shard for shard in range(store.SHARDS) if shard not in self._owned]
+                if loop.time() < grace_ends:
+                    # after a lost connection: what is in flight or being settled would be sent again
+                    free = [shard for shard in free if not self._lanes.busy(shard)]
                 # in another order each, so that those who come together do not take turns at failing
                 self._chance.shuffle(free)
                 await self._take(connection, free, share - len(self._owned))

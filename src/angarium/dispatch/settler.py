@@ -31,6 +31,7 @@ log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
 CAPACITY: Final = 5000
+TRIES: Final = 3  # of a batch that the database refuses, before its outcomes are written one by one
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
@@ -117,9 +118,19 @@ class Settler:
                 log.warning("settle.waiting", outcomes=len(batch))
             except asyncpg.PostgresError:
                 log.exception("settle.failed", outcomes=len(batch))
+                if tries >= TRIES:
+                    return await self._write_apart(batch)
             pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
             tries += 1
             await self._clock.wait(self._retry, self._clock.now() + pause)
+
+    async def _write_apart(self, batch: list[Outcome]) -> list[store.Settled]:
+        """One that the database refuses for good must not hold up the others: it is left as it was in the
+        table, and will be attempted again."""
+        if len(batch) > 1:
+            return [row for outcome in batch for row in await self._write([outcome])]
+        log.error("settle.refused", message=ids.text(ids.MESSAGE, batch[0].settlement.message_id))
+        return []
 
     async def _write_once(self, batch: list[Outcome]) -> list[store.Settled]:
         settlements = [outcome.settlement for outcome in batch]
