@@ -13,6 +13,7 @@ import structlog
 
 EVENTS: Final = {
     "delivery.attempted": "one attempt was made: where to, what came of it, how long it took",
+    "api.failed": "a request failed by a fault of ours; its caller was told no more than that",
     "attempt.broken": "a fault of ours kept an attempt from being made; the lane rests and tries again",
     "attempt.lost": "a fault of ours after an attempt was made; it will be made again",
     "database.migrated": "the schema was brought to this release",
