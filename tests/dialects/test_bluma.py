@@ -66,15 +66,13 @@ async def test_v4_a_secret_is_shown_once_only(stand: Stand, customer: Customer) 
     assert secret.removeprefix("whsec_") not in str(answers)
 
 
-@pytest.mark.parametrize(
-    "kind", [None, "application/x-www-form-urlencoded", "text/plain", "application/json"]
-)
-async def test_v6_a_body_is_json_whatever_the_content_type_says(customer: Customer, kind: str | None) -> None:
-    headers = customer.headers | ({} if kind is None else {"content-type": kind})
+async def test_v6_a_body_is_json_whatever_the_content_type_says(customer: Customer) -> None:
     body = b'{"url": "http://127.0.0.1:9/", "events": ["video.completed"]}'
-    answer = await customer.client.post("/api/v1/webhooks", content=body, headers=headers)
-    assert answer.status_code == 201, answer.text
-    assert list(answer.json()) == SEVEN
+    for kind in (None, "application/x-www-form-urlencoded", "text/plain", "application/json"):
+        headers = customer.headers | ({} if kind is None else {"content-type": kind})
+        answer = await customer.client.post("/api/v1/webhooks", content=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        assert list(answer.json()) == SEVEN
 
 
 async def test_v7_a_webhook_deleted_and_made_again_has_another_id_and_secret(customer: Customer) -> None:
@@ -119,19 +117,23 @@ async def test_any_part_of_a_webhook_can_be_changed(customer: Customer) -> None:
     await customer.call("PATCH", one, {}, status=400)
 
 
-@pytest.mark.parametrize(
-    "authorization", [None, "Bearer nonsense", "Basic YTpi", "Bearer ", "Bearer bluma_test_0"]
-)
-async def test_v26_without_a_valid_key_everything_is_401(stand: Stand, authorization: str | None) -> None:
+async def test_v26_without_a_valid_key_everything_is_401(stand: Stand) -> None:
     await stand.customer()
-    headers = {} if authorization is None else {"authorization": authorization}
-    for method, path in (("GET", ""), ("POST", ""), ("GET", "/webhook_x"), ("DELETE", "/webhook_x/nothing")):
-        answer = await stand.client.request(method, f"/api/v1/webhooks{path}", headers=headers)
-        assert answer.status_code == 401
-        assert answer.headers["www-authenticate"] == "Bearer"
-        error = answer.json()["error"]
-        assert (error["type"], error["status"]) == ("authentication_error", 401)
-        assert {"type", "title", "status", "detail"} <= set(error)
+    shown: list[dict[str, str]] = [
+        {"authorization": text}
+        for text in ("Bearer nonsense", "Basic YTpi", "Bearer ", "Bearer bluma_test_0", "é")
+    ]
+    calls = (("GET", ""), ("POST", ""), ("GET", "/webhook_x"), ("DELETE", "/webhook_x/nothing"))
+    for headers in [{}, *shown]:
+        for method, path in calls:
+            answer = await stand.client.request(
+                method, f"/api/v1/webhooks{path}", headers={k: v.encode() for k, v in headers.items()}
+            )
+            assert answer.status_code == 401
+            assert answer.headers["www-authenticate"] == "Bearer"
+            error = answer.json()["error"]
+            assert (error["type"], error["status"]) == ("authentication_error", 401)
+            assert {"type", "title", "status", "detail"} <= set(error)
 
 
 async def test_v26_keys_look_as_documented_and_a_wrong_scope_is_403(stand: Stand) -> None:
@@ -164,39 +166,37 @@ async def test_an_outsider_sees_nothing_of_another_customers_webhook(
     assert (await customer.call("GET", one))["is_active"] is True
 
 
-@pytest.mark.parametrize(
-    ("body", "field", "words"),
-    [
-        ({"url": URL}, "events", "at least one"),
-        ({"url": URL, "events": []}, "events", "at least one"),
-        ({"url": URL, "events": "video.completed"}, "events", "at least one"),
-        ({"url": URL, "events": [1]}, "events", "at least one"),
-        ({"url": URL, "events": ["video.complete"]}, "events", "'video.complete'"),
-        ({"url": URL, "events": ["video.*"]}, "events", "'video.*'"),
-        ({"url": URL, "eventTypes": ["video.completed"]}, "events", "events, not eventTypes"),
-        ({"events": ["video.completed"]}, "url", "needed"),
-        ({"url": 7, "events": ["video.completed"]}, "url", "text"),
-        ({"url": "ftp://example.com", "events": ["video.completed"]}, "url", "http"),
-        ({"url": URL, "events": ["video.completed"], "description": 7}, "description", "text"),
-    ],
+WRONG: tuple[tuple[dict[str, Any], str, str], ...] = (
+    ({"url": URL}, "events", "at least one"),
+    ({"url": URL, "events": []}, "events", "at least one"),
+    ({"url": URL, "events": "video.completed"}, "events", "at least one"),
+    ({"url": URL, "events": [1]}, "events", "at least one"),
+    ({"url": URL, "events": ["video.complete"]}, "events", "'video.complete'"),
+    ({"url": URL, "events": ["video.*"]}, "events", "'video.*'"),
+    ({"url": URL, "eventTypes": ["video.completed"]}, "events", "events, not eventTypes"),
+    ({"events": ["video.completed"]}, "url", "needed"),
+    ({"url": 7, "events": ["video.completed"]}, "url", "text"),
+    ({"url": "ftp://example.com", "events": ["video.completed"]}, "url", "http"),
+    ({"url": URL, "events": ["video.completed"], "description": 7}, "description", "text"),
 )
-async def test_v27_what_is_wrong_with_a_registration_is_said(
-    customer: Customer, body: dict[str, Any], field: str, words: str
-) -> None:
-    error = (await customer.call("POST", "/webhooks", body, status=400))["error"]
-    assert (error["type"], error["status"]) == ("invalid_request", 400)
-    (fault,) = error["validation_errors"]
-    assert fault["field"] == field
-    assert words in fault["message"]
-    if field == "events":
-        assert all(name in fault["message"] for name in EVENTS), "the valid ones are named"
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"7", b'{"url": ...}', b"\xff", b'{"url": "\\u0000"}'])
-async def test_a_body_that_is_no_json_object_is_400(customer: Customer, body: bytes) -> None:
-    answer = await customer.client.post("/api/v1/webhooks", content=body, headers=customer.headers)
-    assert answer.status_code == 400, answer.text
-    assert answer.json()["error"]["type"] == "invalid_request"
+async def test_v27_what_is_wrong_with_a_registration_is_said(customer: Customer) -> None:
+    for body, field, words in WRONG:
+        error = (await customer.call("POST", "/webhooks", body, status=400))["error"]
+        assert (error["type"], error["status"]) == ("invalid_request", 400)
+        (fault,) = error["validation_errors"]
+        assert fault["field"] == field
+        assert words in fault["message"]
+        if field == "events":
+            assert all(name in fault["message"] for name in EVENTS), "the valid ones are named"
+
+
+async def test_a_body_that_is_no_json_object_is_400(customer: Customer) -> None:
+    for body in (b"{", b"[]", b"7", b'{"url": ...}', b"\xff", b'{"url": "\\u0000"}'):
+        answer = await customer.client.post("/api/v1/webhooks", content=body, headers=customer.headers)
+        assert answer.status_code == 400, answer.text
+        assert answer.json()["error"]["type"] == "invalid_request"
 
 
 async def test_v27_a_type_that_is_added_later_can_be_subscribed_and_reaches_nobody_else(
