@@ -6,11 +6,13 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
+from angarium import profiles
 from angarium.api.app import create_app
 from angarium.store.database import Database
-from tests.dialects.bluum import Stand, Tenant, standing
+from tests.dialects.bluum import Stand, Tenant, bluum, standing
 
 URL = "http://127.0.0.1:9/webhooks/bluum"
 CREATE = {"name": "Production webhook", "url": URL, "eventTypeNames": ["order.*", "transfer.*"]}
@@ -77,8 +79,6 @@ async def test_b1_b10_b11_the_documented_event_types_are_listed_with_their_descr
 
 
 def test_b10_every_event_type_has_a_group_and_an_example_and_only_one_is_ours() -> None:
-    from angarium import profiles
-
     events = profiles.load("bluum").events
     assert [event.name for event in events if event.ours] == ["kyc.verification.rejected"]
     assert all(event.group == event.name.split(".")[0] and event.example for event in events)
@@ -331,6 +331,24 @@ async def test_ids_that_are_none_are_not_found(tenant: Tenant) -> None:
     made = await tenant.webhook(URL)
     for wrong in ("x", "wh_", "ep_" + made["id"][3:], made["id"] + "0", "wh_" + "0" * 27, "%00"):
         await tenant.call("GET", f"/webhooks/{wrong}", status=404)
+    for method, path in (("PUT", "/webhooks"), ("POST", "/webhooks/x"), ("GET", "/webhooks/x/y/z")):
+        error = (await tenant.call(method, path, status=404))["error"]
+        assert error["code"] == "BLUM-404-002"
+
+
+async def test_the_field_of_event_types_and_wildcards_are_the_profiles_affair(database: Database) -> None:
+    profile = profiles.load("bluum")
+    management = msgspec.structs.replace(profile.management, types_field="topics", wildcards=False)
+    product = bluum(msgspec.structs.replace(profile, management=management))
+    async with standing(database, product=product) as stand:
+        tenant, _ = await stand.tenant()
+        body = {"url": URL, "topics": ["order.filled"]}
+        made = await tenant.call("POST", "/webhooks", body, status=201)
+        assert made["topics"] == ["order.filled"]
+        error = await refused(tenant, "POST", "/webhooks", {"url": URL, "topics": ["order.*"]})
+        assert error["param"] == "topics"
+        error = await refused(tenant, "POST", "/webhooks", {"url": URL, "events": ["order.filled"]})
+        assert "topics" in error["message"]
 
 
 async def test_b24_trouble_on_our_side_says_nothing_about_the_inside(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -37,6 +38,7 @@ from angarium.store.message import Filter
 MAX_TYPES: Final = 1000
 MAX_REPLAYED: Final = 100
 REPLAY_DAYS: Final = 14
+_METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 Route = answering(form.error_answer)
 
@@ -60,6 +62,8 @@ def router(product: Product) -> APIRouter:
         ("POST", "/{webhook_id}/dead-letters/{event_id}/replay", webhooks.replay_one),
     ):
         made.add_api_route(path, call, methods=[method], response_model=None)
+    for path in ("", "/{rest:path}"):
+        made.add_api_route(path, webhooks.nothing, methods=list(_METHODS), response_model=None)
     return made
 
 
@@ -69,6 +73,7 @@ class _Webhooks:
     def __init__(self, product: Product) -> None:
         self._product = product
         self._ids = product.profile.ids
+        self._management = product.profile.management
 
     async def event_types(self, request: Request) -> Response:
         services, application = await self._caller(request)
@@ -90,12 +95,13 @@ class _Webhooks:
         services, application = await self._caller(request)
         body = await json_object(request)
         known = [one.name for one in await self._types(services, application)]
-        types = form.types_of(body, known)
+        types = self._types_of(body, known)
         url = form.text_of(body, "url")
         if not url:
             raise form.missing("url", "url is required: where events are sent, https://…")
         if types is None:
-            raise form.missing(form.TYPES, f"{form.TYPES} is required: a list of event types or wildcards.")
+            field = self._management.types_field
+            raise form.missing(field, f"{field} is required: a list of event types or wildcards.")
         draft = EndpointDraft(
             url=url,
             name=form.text_of(body, "name") or form.host_of(url),
@@ -105,7 +111,7 @@ class _Webhooks:
         )
         made = await services.endpoint.create(application, draft)
         shown = self._form(made) | {"secret": made.keys[0].secret}
-        return form.answer(shown, self._product.profile.management.create_status)
+        return form.answer(shown, self._management.create_status)
 
     async def page(self, request: Request) -> Response:
         services, application = await self._caller(request)
@@ -125,7 +131,7 @@ class _Webhooks:
         ref = self._endpoint(request)
         body = await json_object(request)
         known = [one.name for one in await self._types(services, application)]
-        types, disabled = form.types_of(body, known), form.status_of(body)
+        types, disabled = self._types_of(body, known), form.status_of(body)
         changes: dict[str, Any] = {} if types is None else {"event_types": types}
         if disabled is not None:
             changes["disabled"] = disabled
@@ -211,6 +217,10 @@ class _Webhooks:
         await services.replay.resend(application.id, ids.text(ids.MESSAGE, event), self._endpoint(request))
         return form.answer({"object": "replay", "status": "queued", "count": 1}, 202)
 
+    async def nothing(self, request: Request) -> Response:
+        await self._caller(request)
+        raise NotFound(f"There is no {request.method} at this path.", code="BLUM-404-002")
+
     async def _caller(self, request: Request) -> tuple[Services, Application]:
         """Whose key it is. Raises NotAuthenticated, or NotAllowed when it may not manage webhooks."""
         if not request.headers.get("authorization"):
@@ -227,7 +237,7 @@ class _Webhooks:
                     code="BLUM-401-002",
                 ) from None
             raise NotAuthenticated("Invalid API key or secret.", code="BLUM-401-003") from None
-        scopes = self._product.profile.management.scopes
+        scopes = self._management.scopes
         if scopes and key.scope != scopes[0]:
             raise NotAllowed(
                 f"Webhooks are managed with {scopes[0]}-level keys; this one is {key.scope}-scoped."
@@ -252,8 +262,12 @@ class _Webhooks:
             raise NotFound("There is no such webhook.")
         return ids.text(ids.ENDPOINT, found)
 
+    def _types_of(self, body: Mapping[str, Any], known: Sequence[str]) -> tuple[str, ...] | None:
+        management = self._management
+        return form.types_of(body, management.types_field, known, wildcards=management.wildcards)
+
     def _form(self, endpoint: Endpoint) -> dict[str, Any]:
-        return form.endpoint_form(self._ids.endpoint, endpoint)
+        return form.endpoint_form(self._ids.endpoint, self._management.types_field, endpoint)
 
     def _limit(self, request: Request) -> int:
         return form.number_of(request, "limit", form.DEFAULT_LIMIT, 1, form.MAX_LIMIT)

@@ -20,12 +20,13 @@ from angarium.api.field import MAX_EVENT_TYPES, wire_time
 from angarium.core import errors, ids
 from angarium.core.errors import AngariumError, Fault, Invalid
 from angarium.core.nouns import Endpoint, State
-from angarium.core.patterns import EVERYTHING, is_wildcard
+from angarium.core.patterns import EVERYTHING, covering
 from angarium.store.attempt import Recorded
 from angarium.store.delivery import Owed
 
-TYPES: Final = "eventTypeNames"
-TYPES_AGAIN: Final = "event_type_names"  # how answers repeat it; taken too, so that what was read can be sent
+TYPES_AGAIN: Final = (
+    "event_type_names"  # answers repeat the types so; taken too, so that they can be sent back
+)
 MAX_TEXT: Final = 1024
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
@@ -49,7 +50,6 @@ _KINDS: Final = {
     "value_error.enum": "BLUM-400-004",
     "value_error.jsondecode": "BLUM-400-001",
 }
-_OURS: Final = {"eventTypes": TYPES}  # names of fields as the rest of Angarium calls them
 
 
 def error_answer(error: AngariumError) -> Response:
@@ -63,10 +63,10 @@ def error_answer(error: AngariumError) -> Response:
         said |= {"code": _KINDS.get(fault.type, code), "message": "; ".join(one.msg for one in error.faults)}
         names = [part for part in fault.loc[1:] if isinstance(part, str)]
         if names and fault.type != "value_error.jsondecode":
-            said["param"] = _OURS.get(names[0], names[0])
+            said["param"] = names[0]
     headers = {}
     if status == 401:
-        headers["www-authenticate"] = 'Basic realm="Bluum", charset="UTF-8"'
+        headers["www-authenticate"] = 'Basic realm="API", charset="UTF-8"'
     if status == 503:
         after = error.retry_after if isinstance(error, errors.Overloaded) else 1.0
         headers["retry-after"] = str(max(1, math.ceil(after)))
@@ -87,39 +87,37 @@ def text_of(body: Mapping[str, Any], name: str) -> str | None:
     return value
 
 
-def types_of(body: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...] | None:
-    """The event types of the body; None when it has none. Raises Invalid with the names that there are."""
-    if "events" in body:
-        raise Invalid.field("events", f"The field is {TYPES}, not events.")
-    value = body.get(TYPES, body.get(TYPES_AGAIN))
+def types_of(
+    body: Mapping[str, Any], field: str, known: Collection[str], *, wildcards: bool
+) -> tuple[str, ...] | None:
+    """The event types in a field of the body; None when it has none.
+
+    Raises Invalid with the names that there are, or with the name of the field where it has another's.
+    """
+    if "events" in body and field != "events":
+        raise Invalid.field("events", f"The field is {field}, not events.")
+    value = body.get(field, body.get(TYPES_AGAIN))
     if value is None:
         return None
     if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
-        raise Invalid.field(TYPES, f"{TYPES} must be a list of at least one event type or wildcard.")
+        raise Invalid.field(field, f"{field} must be a list of at least one event type or wildcard.")
     if len(value) > MAX_EVENT_TYPES:
-        raise Invalid.field(TYPES, f"{TYPES} has at most {MAX_EVENT_TYPES} entries.")
-    wrong = [one for one in value if not _exists(one, known)]
-    if wrong:
-        raise Invalid(Fault(("body", TYPES), _no_such(wrong[0], known), "value_error.enum"))
+        raise Invalid.field(field, f"{field} has at most {MAX_EVENT_TYPES} entries.")
+    patterns = _wildcards(known) if wildcards else []
+    valid = {*known, *patterns}
+    wrong = next((one for one in value if one not in valid), None)
+    if wrong is not None:
+        close = get_close_matches(wrong[:256], [*known, *patterns], 1)
+        hint = f" Did you mean {close[0]}?" if close else ""
+        more = f"; and the wildcards {', '.join(patterns)}" if patterns else ""
+        words = f"{json.dumps(wrong)[:100]} is not an event type.{hint} Valid are {', '.join(known)}{more}."
+        raise Invalid(Fault(("body", field), words, "value_error.enum"))
     return tuple(dict.fromkeys(value))
 
 
-def _exists(pattern: str, known: Collection[str]) -> bool:
-    """Whether it is the name of an event type, or a wildcard of a domain that has some."""
-    if pattern in known or pattern == EVERYTHING:
-        return True
-    return is_wildcard(pattern) and any(name.startswith(pattern[:-1]) for name in known)
-
-
-def _no_such(pattern: str, known: Collection[str]) -> str:
-    wildcards = {f"{name.rpartition('.')[0]}.*" for name in known if "." in name}
-    domains = {f"{name.partition('.')[0]}.*" for name in known if "." in name}
-    close = get_close_matches(pattern, [*known, *wildcards, *domains], 1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    return (
-        f"{json.dumps(pattern)[:100]} is not an event type or wildcard.{hint} Valid are "
-        f"{', '.join(known)}; and the wildcards {', '.join(sorted(domains | wildcards))} and *."
-    )
+def _wildcards(known: Iterable[str]) -> list[str]:
+    """Those that cover an event type that there is: one of a domain that has none is a slip of the pen."""
+    return list(dict.fromkeys(one for name in known for one in reversed(covering(name)[1:])))
 
 
 def status_of(body: Mapping[str, Any]) -> bool | None:
@@ -162,8 +160,8 @@ def host_of(url: str) -> str:
         return url
 
 
-def endpoint_form(prefix: str, endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint as Bluum shows a webhook, without its secret."""
+def endpoint_form(prefix: str, field: str, endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint as Bluum shows a webhook, without its secret; `field` has its event types."""
     types = list(endpoint.event_types or [EVERYTHING])
     form: dict[str, Any] = {
         "id": ids.text(prefix, endpoint.id),
@@ -171,7 +169,7 @@ def endpoint_form(prefix: str, endpoint: Endpoint) -> dict[str, Any]:
         "name": endpoint.name or host_of(endpoint.url),
         "url": endpoint.url,
         "description": endpoint.description,
-        TYPES: types,
+        field: types,
         TYPES_AGAIN: types,
         "status": "active" if endpoint.disabled_at is None else "disabled",
         "created_at": wire_time(endpoint.created_at),
