@@ -155,7 +155,8 @@ def _dispatcher(
     products: Mapping[str, Product],
 ) -> Dispatcher:
     """A dispatcher that is not started yet; its sender is closed by the stack."""
-    from angarium.dispatch.dispatcher import Dispatcher, Policy
+    from angarium.dispatch.dispatcher import Dispatcher
+    from angarium.dispatch.posts import Policy
     from angarium.dispatch.sender import Sender
 
     sender = Sender(

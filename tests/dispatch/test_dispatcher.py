@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from angarium.dispatch.dispatcher import Policy
+from angarium.dispatch.posts import Policy
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World, product
 

@@ -7,7 +7,8 @@ import contextlib
 from collections import Counter
 
 from angarium.core.errors import StoreUnavailable
-from angarium.dispatch.dispatcher import Dispatcher, Policy
+from angarium.dispatch.dispatcher import Dispatcher
+from angarium.dispatch.posts import Policy
 from angarium.store.database import Database
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World
@@ -16,7 +17,7 @@ DELIVERED = 0
 
 
 def owned(dispatcher: Dispatcher) -> set[int]:
-    return set(dispatcher._owned)
+    return set(dispatcher.owned)
 
 
 async def test_two_dispatchers_share_all_shards_equally(world: World) -> None:

@@ -23,7 +23,8 @@ from angarium.core.nouns import Application, Endpoint, SigningKey
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Delivery
 from angarium.core.signature import new_secret
-from angarium.dispatch.dispatcher import Dispatcher, Policy
+from angarium.dispatch.dispatcher import Dispatcher
+from angarium.dispatch.posts import Policy
 from angarium.dispatch.sender import Sender
 from angarium.service.intake import Draft, Intake
 from angarium.service.product import Products

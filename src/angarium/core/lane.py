@@ -242,6 +242,11 @@ class Lane:
         return Wait(until) if now < until < NEVER else None
 
     @property
+    def loading(self) -> bool:
+        """A load was asked for and has not come."""
+        return self._loading
+
+    @property
     def quiet(self) -> bool:
         """Nothing in hand, nothing under way."""
         return not self._busy and not self._loading

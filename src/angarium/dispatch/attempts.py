@@ -1,0 +1,151 @@
+"""Attempts under way, from the moment a lane says send until the outcome is settled."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from typing import Final
+
+import structlog
+
+from angarium.clock import Clock
+from angarium.core import ids
+from angarium.core.lane import Held
+from angarium.core.lifecycle import Move
+from angarium.core.outcome import Verdict
+from angarium.dispatch.alert import FAILING, Alert
+from angarium.dispatch.courier import Courier, Result
+from angarium.dispatch.post import Post
+from angarium.dispatch.posts import Posts
+from angarium.dispatch.settler import Disable, Outcome, Settler
+
+log = structlog.get_logger(__name__)
+
+BROKEN_PAUSE: Final = 5.0  # seconds that a lane rests after a fault of ours
+
+
+class Attempts:
+    """Starts attempts, tells the lane what came of each, and hands the outcome on to be settled."""
+
+    def __init__(self, posts: Posts, courier: Courier, settler: Settler, clock: Clock) -> None:
+        self._posts = posts
+        self._courier = courier
+        self._settler = settler
+        self._clock = clock
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.unsettled: Counter[int] = Counter()  # shard -> deliveries in flight or not yet settled
+        self.drained = asyncio.Event()  # some were settled
+
+    def __len__(self) -> int:
+        """How many are in flight."""
+        return len(self._tasks)
+
+    def start(self, post: Post, held: Held, now: float) -> None:
+        """Make an attempt."""
+        post.used_at = now
+        self.unsettled[post.shard] += 1
+        task = asyncio.create_task(self._attempt(post, held))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    async def ended(self, timeout: float) -> None:
+        """Return when none is in flight any more; what still is after the timeout is broken off."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=timeout)
+            for task in late:
+                task.cancel()
+            if late:
+                await asyncio.wait(late)
+
+    def settled(self, batch: list[Outcome], due: list[float | None]) -> None:
+        """Outcomes are committed; `due`: when each delivery's next attempt is due, if it has one."""
+        for outcome, due_at in zip(batch, due, strict=True):
+            post = outcome.post
+            self.unsettled[post.shard] -= 1
+            post.lane.settled(outcome.settlement.message_id, due_at)
+            if outcome.disable is not None:
+                post.halted = False
+                post.stale = True
+            self._posts.mark(post)
+        self.drained.set()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._posts.wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("attempt.lost", exc_info=error)
+
+    async def _attempt(self, post: Post, held: Held) -> None:
+        assert post.target is not None
+        try:
+            result = await self._courier.attempt(post.target, held)
+        except Exception:
+            # A fault of ours must cost neither the delivery nor the dispatcher: the table still has it.
+            log.exception("attempt.broken", message=ids.text(ids.MESSAGE, held.message_id))
+            self.unsettled[post.shard] -= 1
+            post.lane.dropped(held.message_id, self._clock.now(), BROKEN_PAUSE)
+            self._posts.mark(post)
+            return
+        self._answered(post, held, result)
+
+    def _answered(self, post: Post, held: Held, result: Result) -> None:
+        judgement = result.judgement
+        delivered = judgement.verdict is Verdict.DELIVERED
+        post.lane.answered(
+            held.message_id,
+            delivered=delivered or result.settlement.move is Move.CANCEL,
+            overload=judgement.overload,
+            pause=judgement.pause,
+            now=result.ended_at,
+        )
+        health = disable = alert = None
+        # what a lane that is not ours any more saw says nothing about the endpoint as it is now: it may
+        # have another owner, or have been disabled and enabled again meanwhile
+        if result.settlement.answer is not None and not post.closed:
+            scheduled = held.manual_at is None
+            health = post.note(
+                delivered=delivered, scheduled=scheduled, state=held.state, now=result.ended_at
+            )
+            disable, alert = _consequences(post, held, result)
+            post.halted = post.halted or disable is not None
+        self._settler.put(Outcome(post, result.settlement, health, disable, alert))
+        _log(post, held, result)
+        self._posts.mark(post)
+
+
+def _consequences(post: Post, held: Held, result: Result) -> tuple[Disable | None, Alert | None]:
+    """Whether the endpoint gets nothing more, or its operator is to be warned that this is near."""
+    target = post.target
+    assert target is not None
+    rule = target.product.disable
+    reason = rule.reason(
+        verdict=result.judgement.verdict,
+        move=result.settlement.move,
+        failures=post.failures,
+        failing_since=post.failing_since,
+        now=result.ended_at,
+    )
+    if reason is not None:
+        return Disable(target.org_id, post.app_id, post.endpoint_id, reason, post.failing_since), None
+    if held.manual_at is None and not result.settlement.succeeded and post.failures in rule.warnings:
+        facts = {"failures": post.failures, "fraction": rule.warnings[post.failures]}
+        return None, Alert(FAILING, target.org_id, post.app_id, post.endpoint_id, facts)
+    return None, None
+
+
+def _log(post: Post, held: Held, result: Result) -> None:
+    if not log.is_enabled_for(logging.INFO):
+        return
+    answer = result.settlement.answer
+    log.info(
+        "delivery.attempted",
+        message=ids.text(ids.MESSAGE, held.message_id),
+        endpoint=ids.text(ids.ENDPOINT, post.endpoint_id),
+        attempt=result.settlement.number,
+        manual=held.manual_at is not None,
+        move=result.settlement.move.name.lower(),
+        status=answer.status_code if answer else None,
+        error=answer.error_code if answer else None,
+        duration_ms=answer.duration_ms if answer else None,
+    )
