@@ -199,4 +199,5 @@ def _services(world: World, products: Products, intake: Intake, https_only: bool
         "background_task": BackgroundTasks(database),
     }
     # the rest is not Bluma's
-    return Services(**{field.name: given.get(field.name) for field in fields(Services)})
+    every: Any = {field.name: given.get(field.name) for field in fields(Services)}
+    return Services(**every)

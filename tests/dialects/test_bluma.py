@@ -90,7 +90,7 @@ async def test_v7_a_webhook_deleted_and_made_again_has_another_id_and_secret(cus
 async def test_v5_webhooks_are_listed_page_by_page_newest_first(customer: Customer) -> None:
     made = [(await customer.webhook(f"{URL}/{n}"))["id"] for n in range(5)]
     seen: list[str] = []
-    cursor: dict[str, str] = {}
+    cursor: dict[str, Any] = {}
     while True:
         page = await customer.call("GET", "/webhooks", limit=2, **cursor)
         seen += [one["id"] for one in page["webhooks"]]
@@ -127,7 +127,9 @@ async def test_v26_without_a_valid_key_everything_is_401(stand: Stand) -> None:
     for headers in [{}, *shown]:
         for method, path in calls:
             answer = await stand.client.request(
-                method, f"/api/v1/webhooks{path}", headers={k: v.encode() for k, v in headers.items()}
+                method,
+                f"/api/v1/webhooks{path}",
+                headers={k.encode(): v.encode() for k, v in headers.items()},
             )
             assert answer.status_code == 401
             assert answer.headers["www-authenticate"] == "Bearer"

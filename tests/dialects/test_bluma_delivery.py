@@ -23,7 +23,7 @@ from tests.kit.clock import ManualClock
 from tests.kit.receiver import Received, Receiver, Reply, Silence, redirect
 
 ROW = ["id", "event_id", "event_type", "attempt_number", "status_code", "duration_ms", "error_message"]
-EXACT = {"jitter": (0.0, 0.0)}
+EXACT: dict[str, Any] = {"jitter": (0.0, 0.0)}
 
 
 def check(request: Received, secret: str) -> None:
@@ -155,7 +155,7 @@ async def test_c16_the_log_is_newest_first_or_oldest_first_and_goes_on_where_it_
         log = f"/webhooks/{made['id']}/deliveries"
         for order, expected in (("desc", sent[::-1]), ("asc", sent)):
             seen: list[str] = []
-            more: dict[str, str] = {}
+            more: dict[str, Any] = {}
             while True:
                 page = await customer.call("GET", log, limit=2, order=order, **more)
                 assert list(page) == ["deliveries", "next_cursor", "has_more"]
