@@ -15,16 +15,20 @@ import msgspec
 from angarium import profiles
 from angarium.api.app import create_app
 from angarium.clock import Clock, SystemClock
+from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
 from angarium.service.application import ApplicationDraft
-from angarium.service.intake import Intake
+from angarium.service.intake import Draft, Intake
 from angarium.service.product import Products
 from angarium.service.provision import Provision
+from angarium.service.services import Services
 from angarium.store.database import Database
 from angarium.store.replay import run_due_tasks
-from tests.dialects import bluma
+from tests.kit.clock import ManualClock
+from tests.kit.receiver import Receiver
+from tests.kit.stand import services_of
 from tests.kit.world import World
 from tests.kit.world import product as standard_product
 
@@ -103,8 +107,16 @@ class Tenant:
 
 
 @dataclass
-class Stand(bluma.Stand):
+class Stand:
     """Everything behind it."""
+
+    world: World
+    services: Services
+    client: httpx.AsyncClient
+    provision: Provision
+    product: Product
+    org_id: str = ORG
+    seen: int = 0  # attempts gone through in virtual time
 
     async def tenant(self, name: str = "first") -> tuple[Tenant, Tenant]:
         """A customer's two keys: the tenant's own, and an investor's."""
@@ -118,8 +130,41 @@ class Stand(bluma.Stand):
 
     async def send(self, tenant: Tenant, event_type: str = "order.filled", data: Any = None) -> str:
         """Send a message as the operator; gives the id that receivers see."""
-        customer = bluma.Customer(self.client, tenant.key, tenant.application)
-        return await self.emit(customer, event_type, FILLED if data is None else data)
+        data = FILLED if data is None else data
+        payload = data if isinstance(data, bytes) else msgspec.json.encode(data)
+        app = ids.text(ids.APPLICATION, tenant.application.id)
+        accepted = await self.services.intake.accept(Draft(self.org_id, app, event_type, payload))
+        return self.product.recipe.message_id(accepted.message.id)
+
+    async def attempts(self) -> int:
+        (row,) = await self.world.fetch("select count(*) from attempt")
+        return int(row[0])
+
+    async def until_attempts(self, count: int) -> None:
+        async def recorded() -> bool:
+            return await self.attempts() >= count
+
+        await self.world.until(recorded)
+
+    async def to_next_attempt(self, receiver: Receiver) -> float | None:
+        """Go to the next attempt in virtual time and see it made; its time, or None when none is owed."""
+        clock = self.world.clock
+        assert isinstance(clock, ManualClock)
+        (row,) = await self.world.fetch(
+            "select min(due_at) as due_at, (select count(*) from attempt) as attempts from delivery"
+        )
+        if row["attempts"] == self.seen:
+            if row["due_at"] is None:
+                return None
+            due = row["due_at"].timestamp()
+            if due > clock.now():
+                await clock.advance_to(due - 0.001)
+                assert await self.attempts() == self.seen, "an attempt came early"
+                await clock.advance_to(due)
+            await receiver.wait_for(self.seen + 1)
+            await self.until_attempts(self.seen + 1)
+        self.seen += 1
+        return clock.now()
 
     async def run_tasks(self) -> None:
         while await run_due_tasks(self.world.database, self.world.clock):
@@ -141,13 +186,13 @@ async def standing(
     known = Products(database, world.clock, {STANDARD: standard_product("1s"), "bluum": product})
     async with world.dispatching() as dispatcher:
         intake = Intake(database, world.clock, os.urandom, dispatcher.hand_over, known)
-        services = bluma._services(world, known, intake, https_only)
+        services = services_of(world, known, intake, https_only=https_only)
         app = create_app(services, sandbox=sandbox)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         provision = Provision(database, world.clock, known, services.application, services.access)
         await intake.start()
         try:
             async with httpx.AsyncClient(transport=transport, base_url="http://angarium.test") as client:
-                yield Stand(world, services, client, provision, product, ORG)
+                yield Stand(world, services, client, provision, product)
         finally:
             await intake.stop()

@@ -15,6 +15,7 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from angarium import profiles
 from angarium.core.errors import TooLarge
+from angarium.core.signature import Signer
 from angarium.store.database import Database
 from tests.dialects.bluum import ACCOUNT, FILLED, Stand, bluum, standing
 from tests.kit.clock import ManualClock
@@ -53,6 +54,7 @@ def event_of(request: Received) -> dict[str, Any]:
 
 
 async def test_b14_b20_b21_the_golden_request_of_bluum_on_the_wire(stand: Stand, receiver: Receiver) -> None:
+    """Also G1, G6 and G16: one POST, signed over its very bytes, and `application/json`."""
     tenant, _ = await stand.tenant()
     made = await tenant.webhook(receiver.url.replace("/hook", "/webhooks/bluum"), "order.*")
     event_id = await stand.send(tenant)
@@ -154,6 +156,27 @@ async def test_b13_transfer_wildcard_gets_all_six_and_types_added_later_but_no_o
     await stand.world.until_states({0: 7})  # and nothing else was owed
 
 
+async def test_b13_a_wildcard_is_of_whole_words_and_any_depth(stand: Stand, receiver: Receiver) -> None:
+    tenant, _ = await stand.tenant()
+    await tenant.webhook(receiver.url, "order.*", "transfer.deposit.*")
+    for name in (
+        "order",
+        "orders.x",
+        "order.filled",
+        "order.a.b.c",
+        "transfer.withdrawal.failed",
+        "transfer",
+    ):
+        await stand.send(tenant, name)
+    last = await stand.send(tenant, "transfer.deposit.failed")
+    requests = await receiver.wait_for(3)
+    assert {event_of(one)["event"] for one in requests} == {
+        "order.filled", "order.a.b.c", "transfer.deposit.failed",
+    }  # fmt: skip
+    assert last in {one.header("webhook-id") for one in requests}
+    await stand.world.until_states({0: 3})
+
+
 async def test_c1_documents_and_verifications_are_different_events(stand: Stand) -> None:
     async with Receiver() as documents, Receiver() as verifications:
         tenant, _ = await stand.tenant()
@@ -240,6 +263,7 @@ async def test_g11_every_attempt_is_listed_with_words_and_the_next_time(
 async def test_b18_b19_c6_six_attempts_in_10_hours_36_minutes_then_dead_and_replayed(
     database: Database, receiver: Receiver
 ) -> None:
+    """Also G4, G5, G6 and G18: delays from the failure before; one id; every request signed anew."""
     receiver.default = Reply(500)
     async with standing(database, clock=ManualClock()) as stand:
         tenant, _ = await stand.tenant()
@@ -279,6 +303,10 @@ async def test_b18_b19_c6_six_attempts_in_10_hours_36_minutes_then_dead_and_repl
         assert {request.header("webhook-id") for request in requests} == {event_id}
         assert len({request.body for request in requests}) == 1, "the same bytes"
         assert len({request.header("webhook-timestamp") for request in requests}) == 6, "fresh timestamps"
+        signer = Signer(made["secret"])
+        for request in requests:
+            at = int(request.header("webhook-timestamp") or 0)
+            assert request.header("webhook-signature") == signer.sign(event_id, at, request.body)
 
 
 async def test_c6_one_dead_letter_or_some_can_be_replayed_and_a_failed_replay_leaves_it_dead(

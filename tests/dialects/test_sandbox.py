@@ -12,10 +12,11 @@ import pytest
 
 from angarium import profiles
 from angarium.core.profile import Counter, Scenario, Step
+from angarium.core.signature import Signer
 from angarium.store.database import Database
 from tests.dialects.bluum import ACCOUNT, Stand, Tenant, bluum, standing
 from tests.kit.clock import ManualClock
-from tests.kit.receiver import Receiver
+from tests.kit.receiver import Receiver, Reply
 
 
 @pytest.fixture
@@ -133,6 +134,23 @@ async def test_what_is_missing_or_not_possible_is_said_in_the_products_own_form(
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "authentication_error"
     assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+async def test_g9_what_the_sandbox_sends_is_signed_and_tried_again_as_in_production(
+    stand: Stand, receiver: Receiver
+) -> None:
+    tenant, _ = await stand.tenant()
+    made = await tenant.webhook(receiver.url, "order.*")
+    receiver.plan(Reply(500))
+    start = stand.world.clock.now()
+    await tenant.order(symbol="REJECT")
+    first, second = await play(stand, receiver)
+    assert first == second
+    assert 54 <= stand.world.clock.now() - start <= 66.1
+    signer = Signer(made["secret"])
+    for request in receiver.requests:
+        at = int(request.header("webhook-timestamp") or 0)
+        assert request.header("webhook-signature") == signer.sign(first["id"], at, request.body)
 
 
 async def test_investors_may_trade(stand: Stand, receiver: Receiver) -> None:

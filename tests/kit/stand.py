@@ -139,7 +139,7 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
     async with world.dispatching() as dispatcher:
         intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
-        services = _services(world, known, intake)
+        services = services_of(world, known, intake)
         app = create_app(services, **options)
         provision = Provision(database, clock, known, services.application, services.access)
         drawn = provision.draw_keys(made, sandbox=True)
@@ -157,7 +157,8 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
             await intake.stop()
 
 
-def _services(world: World, products: Products, intake: Intake) -> Services:
+def services_of(world: World, products: Products, intake: Intake, *, https_only: bool = False) -> Services:
+    """All use cases over a world's database and clock."""
     database, clock, keyring = world.database, world.clock, world.keyring
     token = Tokens(database, clock, os.urandom, TokenKey.of("a secret for tests " * 5))
     return Services(
@@ -169,7 +170,7 @@ def _services(world: World, products: Products, intake: Intake) -> Services:
         product=products,
         application=Applications(database, clock, os.urandom),
         event_type=EventTypes(database, clock),
-        endpoint=Endpoints(database, clock, os.urandom, keyring, policy=LOOPBACK, https_only=False),
+        endpoint=Endpoints(database, clock, os.urandom, keyring, policy=LOOPBACK, https_only=https_only),
         idempotency=Idempotency(database, clock, os.urandom, keyring),
         intake=intake,
         message=Messages(database, clock),
