@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
@@ -18,24 +18,16 @@ from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
-from angarium.service.access import Access
-from angarium.service.application import ApplicationDraft, Applications
-from angarium.service.attempt import Attempts
-from angarium.service.background_task import BackgroundTasks
-from angarium.service.endpoint import Endpoints
-from angarium.service.event_type import EventTypes
-from angarium.service.idempotency import Idempotency
+from angarium.service.application import ApplicationDraft
 from angarium.service.intake import Draft, Intake
-from angarium.service.message import Messages
 from angarium.service.product import Products
 from angarium.service.provision import Provision
-from angarium.service.replay import Replay
 from angarium.service.services import Services
-from angarium.service.token import TokenKey, Tokens
 from angarium.store.database import Database
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver
-from tests.kit.world import LOOPBACK, World
+from tests.kit.stand import services_of
+from tests.kit.world import World
 from tests.kit.world import product as standard_product
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirBl"
@@ -168,7 +160,7 @@ async def standing(
     known = Products(database, world.clock, {STANDARD: standard_product("1s"), "bluma": product})
     async with world.dispatching() as dispatcher:
         intake = Intake(database, world.clock, os.urandom, dispatcher.hand_over, known)
-        services = _services(world, known, intake, https_only)
+        services = services_of(world, known, intake, https_only=https_only)
         app = create_app(services, sandbox=sandbox)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         provision = Provision(database, world.clock, known, services.application, services.access)
@@ -178,26 +170,3 @@ async def standing(
                 yield Stand(world, services, client, provision, product)
         finally:
             await intake.stop()
-
-
-def _services(world: World, products: Products, intake: Intake, https_only: bool) -> Services:
-    database, clock, keyring = world.database, world.clock, world.keyring
-    given: dict[str, Any] = {
-        "clock": clock,
-        "database": database,
-        "token": Tokens(database, clock, os.urandom, TokenKey.of("a secret for tests " * 5)),
-        "access": Access(database, clock, os.urandom),
-        "product": products,
-        "application": Applications(database, clock, os.urandom),
-        "event_type": EventTypes(database, clock),
-        "endpoint": Endpoints(database, clock, os.urandom, keyring, policy=LOOPBACK, https_only=https_only),
-        "idempotency": Idempotency(database, clock, os.urandom, keyring),
-        "intake": intake,
-        "message": Messages(database, clock),
-        "attempt": Attempts(database, clock),
-        "replay": Replay(database, clock, os.urandom),
-        "background_task": BackgroundTasks(database),
-    }
-    # the rest is not Bluma's
-    every: Any = {field.name: given.get(field.name) for field in fields(Services)}
-    return Services(**every)
