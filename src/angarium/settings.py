@@ -116,6 +116,14 @@ class Settings(BaseSettings):
         description="Subnets of private addresses that endpoints may be in, separated by commas. "
         "`angarium dev` allows `127.0.0.0/8,::1/128`.",
     )
+    egress_addresses: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)
+    ] = Field(
+        _written(""),
+        description="The public addresses that requests to endpoints come from, separated by commas; "
+        "published at `/.well-known/webhook-sources.json` for customers' firewalls. Saying them does not "
+        "make them so: that is the network's affair.",
+    )
     https_only: bool = Field(True, description="Refuse endpoints with `http://`. Off in `angarium dev`.")
     disable_after: Seconds = Field(
         _written("120h"),

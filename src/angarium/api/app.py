@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import FastAPI
 
 from angarium import __version__
-from angarium.api import dialects, document, errors, portal_page
+from angarium.api import dialects, document, errors, portal_page, public_page
 from angarium.api.edge import Edge
 from angarium.api.native import accept, application, attempt, auth, endpoint, event_type, health, message
 from angarium.service.services import Services
@@ -15,11 +17,17 @@ BODY_LIMIT = 2 * 1024 * 1024
 
 
 def create_app(
-    services: Services, *, body_limit: int = BODY_LIMIT, base_url: str | None = None, sandbox: bool = False
+    services: Services,
+    *,
+    body_limit: int = BODY_LIMIT,
+    base_url: str | None = None,
+    sandbox: bool = False,
+    egress: Sequence[str] = (),
 ) -> FastAPI:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
     `sandbox` also serves the scenarios of products, which make messages as the real product would.
+    `egress`: the addresses that requests to endpoints come from.
     """
     app = FastAPI(
         title="Angarium",
@@ -39,6 +47,7 @@ def create_app(
     dialects.install(app, services, sandbox=sandbox)
     document.install(app, f"{PREFIX}/openapi.json")
     portal_page.install(app)
+    public_page.install(app, egress)
     errors.install(app)
     app.add_middleware(Edge, body_limit=body_limit)
     return app

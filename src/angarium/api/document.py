@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from angarium.api.static import asset
+from angarium.profiles.page import webhooks
+from angarium.service.services import Services
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
 CSP: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -65,7 +67,8 @@ def install(app: FastAPI, path: str) -> None:
 
 
 def described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the errors that every operation can answer with."""
+    """The OpenAPI document, with the errors that every operation can answer with, and products' webhooks."""
+    services: Services = app.state.services
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -74,6 +77,8 @@ def described(app: FastAPI) -> dict[str, Any]:
         servers=app.servers or [{"url": "/"}],
     )
     document["components"]["schemas"]["Error"] = _ERROR
+    for product in services.product.all.values():
+        document.setdefault("webhooks", {}).update(webhooks(product))
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
     for _, _, operation in _operations(document):
         if "security" not in operation:

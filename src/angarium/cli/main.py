@@ -9,7 +9,7 @@ from typing import NoReturn
 import typer
 
 from angarium import __version__
-from angarium.cli import dead_letter, demo, dev, key, migrate, serve, setting, token
+from angarium.cli import api_key, dead_letter, demo, dev, key, migrate, profile, serve, setting, token
 from angarium.core.errors import AngariumError
 
 app = typer.Typer(
@@ -26,6 +26,8 @@ app.command()(migrate.migrate)
 app.command()(token.token)
 app.add_typer(key.app, name="key")
 app.add_typer(dead_letter.app, name="deadletter")
+app.add_typer(profile.app, name="profile")
+app.add_typer(api_key.app, name="apikey")
 app.command()(setting.settings)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angarium.clock import Clock, datetime_at
+from angarium.core.errors import BadRequest, Conflict
 from angarium.core.nouns import Application
 from angarium.core.product import Product
 from angarium.core.profile import EventTypeRule
@@ -41,27 +42,54 @@ class Provision:
         self._clock = clock
         self._products = products
         self._applications = applications
-        self._access = access
+        self.access = access
+
+    def product(self, name: str) -> Product:
+        """The product of this name. Raises NotFound."""
+        return self._products.named(name)
 
     def draw_keys(self, product: Product, *, sandbox: bool) -> list[NewKey]:
         """One new key for each scope of the product; nothing knows them yet."""
+        return [
+            NewKey(scope, self._draw(product, sandbox=sandbox)) for scope in product.profile.management.scopes
+        ]
+
+    def _draw(self, product: Product, *, sandbox: bool, pair: bool = False) -> Shown:
         management = product.profile.management
         prefix = management.key_prefix.replace("{mode}", "test" if sandbox else "live")
-        paired = management.scheme == "basic"
-        return [NewKey(scope, self._access.draw(prefix, with_secret=paired)) for scope in management.scopes]
+        return self.access.draw(prefix, with_secret=pair or management.scheme == "basic")
+
+    async def add_key(
+        self, org_id: str, app_ref: str, *, scope: str | None, pair: bool = False, sandbox: bool = False
+    ) -> Shown:
+        """One more key. Raises NotFound, or BadRequest for a scope that the product does not have."""
+        product = await self._products.of(org_id)
+        application = await self._applications.find(org_id, app_ref)
+        scopes = product.profile.management.scopes
+        scope = scope or next(iter(scopes), "")
+        if scope not in scopes:
+            known = f"there are {', '.join(scopes)}" if scopes else "it has none"
+            raise BadRequest(f"{product.name} has no scope {scope!r}; {known}.")
+        shown = self._draw(product, sandbox=sandbox, pair=pair)
+        await self.access.register(
+            shown, org_id=org_id, app_id=application.id, scope=scope, name=f"{application.name}, {scope}"
+        )
+        return shown
 
     async def install(
         self, org_id: str, profile: str, *, application: ApplicationDraft, keys: list[NewKey]
     ) -> Application:
         """Make the organization one of this product, with an application that the keys are for.
 
-        Raises NotFound for a profile that this server was not given.
+        Raises NotFound for a profile that this server was not given, and Conflict when it has another.
         """
         product = await self._products.install(org_id, profile)
+        if product.name != profile:
+            raise Conflict(f"The organization is one of {product.name} already, for good.")
         await self._write_catalogue(product, org_id)
         made, _ = await self._applications.ensure(org_id, application.uid or application.name, application)
         for key in keys:
-            await self._access.register(
+            await self.access.register(
                 key.shown, org_id=org_id, app_id=made.id, scope=key.scope, name=f"{made.name}, {key.scope}"
             )
         return made

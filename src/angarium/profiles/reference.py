@@ -1,0 +1,96 @@
+"""The page `docs/profiles.md`: every key of a profile file, from the docstrings of core/profile.py."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Iterator
+from typing import Any, Final, get_args, get_origin
+
+import msgspec
+
+from angarium.core.profile import Profile
+
+_PAGE: Final = """\
+# Profile files
+
+A product is a file: `angarium profile check FILE` says whether it is right and where not, `ANGARIUM_PROFILES`
+names the files and shipped profiles that a server serves, `angarium profile install` gives an organization
+its profile. An organization keeps its profile for good. This page is the output of
+`angarium profile docs --keys`, and a test holds it to that.
+
+Durations are written as `90s`, `5m`, `2h` or `5d`. Unknown keys are refused. A product with
+`management.dialect = "native"` needs no code: see `tests/dialects/fourth.toml` for one in full.
+"""
+
+
+def reference() -> str:
+    """The page in Markdown."""
+    return "\n".join([_PAGE, *_section("", Profile)]) + "\n"
+
+
+def undescribed() -> list[str]:
+    """Keys without a description."""
+    return [line for line in _section("", Profile) if line.startswith("| `") and line.endswith("|  |")]
+
+
+def _section(path: str, kind: type[msgspec.Struct]) -> Iterator[str]:
+    title = f"`[{path}]`" if path and "[" not in path else f"`{path}`" if path else "The file"
+    docs = _docs(kind)
+    yield f"## {title}\n\n{inspect.getdoc(kind)}\n"
+    yield "| key | kind | default | meaning |\n|---|---|---|---|"
+    inner: list[tuple[str, type[msgspec.Struct]]] = []
+    for field in msgspec.structs.fields(kind):
+        words = " ".join(docs.get(field.name, "").split())
+        struct, many = _struct(field.type)
+        if struct is not None:
+            place = f"{path}.{field.name}" if path else field.name
+            place = place.strip("[]")
+            inner.append((f"[[{place}]]" if many else place, struct))
+        shown = "tables" if many else "table" if struct else _kind(field.type)
+        yield f"| `{field.name}` | {shown} | {'' if struct else _default(field)} | {words} |"
+    yield ""
+    for place, struct in inner:
+        yield from _section(place, struct)
+
+
+def _docs(kind: type[msgspec.Struct]) -> dict[str, str]:
+    """The text after each attribute."""
+    (definition,) = ast.parse(inspect.getsource(kind)).body
+    assert isinstance(definition, ast.ClassDef)
+    found, last = {}, ""
+    for statement in definition.body:
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            last = statement.target.id
+        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant) and last:
+            found[last] = str(statement.value.value)
+    return found
+
+
+def _struct(kind: Any) -> tuple[type[msgspec.Struct] | None, bool]:
+    """The table behind a type, and whether there may be several."""
+    for one in (kind, *get_args(kind)):
+        if isinstance(one, type) and issubclass(one, msgspec.Struct):
+            return one, get_origin(kind) is tuple
+    return None, False
+
+
+def _kind(kind: Any) -> str:
+    origin, inner = get_origin(kind), get_args(kind)
+    if origin is not None and str(origin).endswith("Literal"):
+        return " or ".join(f"`{one}`" for one in inner)
+    if origin is tuple:
+        return "list" if Ellipsis in inner else f"list of {len(inner)}"
+    if origin is dict:
+        return "table"
+    names = {str: "text", int: "number", float: "number", bool: "`true` or `false`"}
+    return " or ".join(names[one] for one in (inner or (kind,)) if one in names)
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    value = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()
+    if value is None or value in ((), {}, ""):
+        return ""
+    return f"`{msgspec.json.encode(value).decode()}`"

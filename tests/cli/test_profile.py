@@ -1,0 +1,181 @@
+"""Profiles and API keys over the command line, and `angarium dev` serving products side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import re
+import stat
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.cli.test_command import SETTINGS, refusal, run
+from tests.kit.receiver import Receiver
+from tests.kit.server import angarium
+
+FOURTH = str(Path(__file__).parents[1] / "dialects" / "fourth.toml")
+ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirPr"
+PORTAL = {"x-angarium-portal": "1"}
+LINES = {
+    "bluum": {"base_url", "api_key", "api_secret", "investor_key", "investor_secret"},
+    "bluma": {"base_url", "api_key"},
+    "bloom": {"graphql_url", "organization_token", "user_token"},
+}
+
+
+def test_check_says_what_is_right_and_what_is_wrong_and_where(tmp_path: Path) -> None:
+    assert "Parcel (parcel), 2 event types, is right" in run("profile", "check", FOURTH).stdout
+    broken = tmp_path / "broken.toml"
+    broken.write_text(Path(FOURTH).read_text().replace("retries", "retrys"))
+    words = refusal("profile", "check", str(broken))
+    line = broken.read_text().splitlines().index('retrys = "7s,70s,700s"') + 1
+    assert f"{broken}:{line}: delivery.retrys: 'retrys' is not a key here; did you mean retries?" in words
+    assert "there is no file" in refusal("profile", "check", str(tmp_path / "none.toml"))
+
+
+def test_show_and_list_and_docs() -> None:
+    assert 'header = "X-Parcel-Proof"' in run("profile", "show", FOURTH).stdout
+    listed = run("profile", "list").stdout
+    assert [line.split()[0] for line in listed.splitlines()] == ["bloom", "bluma", "bluum", "standard"]
+    assert "did you mean bloom?" in refusal("profile", "show", "blom")
+    assert run("profile", "docs", "bloom").stdout.startswith("# Bloom webhooks")
+    assert "name a profile" in refusal("profile", "docs")
+
+
+def test_a_profile_is_installed_and_its_keys_listed_and_revoked(database_url: str) -> None:
+    settings = SETTINGS | {"ANGARIUM_DATABASE_URL": database_url}
+
+    def command(*arguments: str) -> str:
+        done = run(*arguments, **settings)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    made = json.loads(command("profile", "install", "bloom", "--org", ORG, "--name", "acme", "--json"))
+    assert made["profile"] == "bloom"
+    assert made["organization_token"].startswith("bloom_live_")
+    words = command("profile", "install", "bloom", "--org", ORG, "--name", "other")
+    assert "Save the keys now" in words
+    assert "once ANGARIUM_PROFILES names it: bloom" in words
+    settings["ANGARIUM_PROFILES"] = "bloom"
+    pair = command("apikey", "new", "--org", ORG, "--app", "acme", "--pair")
+    assert ":" in pair
+    listed = [json.loads(line) for line in command("apikey", "list", "--org", ORG, "--json").splitlines()]
+    assert [one["scope"] for one in listed] == ["organization", "user"] * 2 + ["organization"]
+    everything = command("apikey", "list", "--org", ORG)
+    assert made["organization_token"] not in everything
+    assert "is revoked" in command("apikey", "revoke", listed[0]["id"], "--org", ORG)
+    listed = [json.loads(line) for line in command("apikey", "list", "--org", ORG, "--json").splitlines()]
+    assert [one["revoked"] is not None for one in listed] == [True, False, False, False, False]
+    assert "has no key key_x" in refusal("apikey", "revoke", "key_x", "--org", ORG, **settings)
+    assert "is one of bloom already" in refusal("profile", "install", "bluma", "--org", ORG, **settings)
+    wrong = ("apikey", "new", "--org", ORG, "--app", "acme", "--scope", "x")
+    assert "has no scope 'x'; there are organization, user" in refusal(*wrong, **settings)
+
+
+async def dev(directory: Path, log: Path, *arguments: str, **variables: str) -> Any:
+    """A development server; gives the process and the line it printed."""
+    with log.open("wb") as errors:
+        process = await angarium(
+            *("dev", "--json", "--port", "0", "--data", str(directory), *arguments),
+            stderr=errors.fileno(),
+            **variables,
+        )
+    assert process.stdout is not None
+    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), 90))
+
+
+async def stop(process: asyncio.subprocess.Process) -> None:
+    process.terminate()
+    await asyncio.wait_for(process.wait(), 90)
+
+
+async def test_dev_serves_three_products_side_by_side_and_never_logs_a_portal_key(
+    directory: Path, tmp_path: Path
+) -> None:
+    """L3 and acceptance 13 over the command line, with everything that the server logs."""
+    log = tmp_path / "log"
+    variables = {"ANGARIUM_LOG_LEVEL": "debug", "ANGARIUM_LOG_FORMAT": "json"}
+    process, line = await dev(directory, log, **variables)
+    try:
+        products = line["profiles"]
+        assert {name: set(one) for name, one in products.items()} == LINES
+        for name in LINES:
+            kept = directory / f"product-{name}"
+            assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+        token = products["bloom"]["organization_token"]
+        jar = aiohttp.CookieJar(unsafe=True)
+        async with Receiver() as receiver, aiohttp.ClientSession(cookie_jar=jar) as session:
+            auth = {"authorization": f"Bearer {token}"}
+            query = {"query": "query DashboardURL { webhookDashboardUrl }"}
+            for place in (products["bloom"]["graphql_url"], f"{line['url']}/v2/gql"):
+                async with session.post(place, json=query, headers=auth) as answer:
+                    url = (await answer.json())["data"]["webhookDashboardUrl"]
+            assert re.search(r"/login\?primaryColorLight=1481e6&primaryColorDark=1481e6#key=.+", url)
+            user = {"authorization": f"Bearer {products['bloom']['user_token']}"}
+            async with session.post(place, json=query, headers=user) as answer:
+                assert (await answer.json())["errors"][0]["extensions"]["code"] == "FORBIDDEN"
+            async with session.get(url) as answer:  # a browser sends everything but the fragment
+                assert answer.status == 200
+            key = url.partition("#key=")[2]
+            begin = f"{line['url']}/login/session"
+            async with session.post(begin, json={"key": key}, headers=PORTAL) as answer:
+                assert answer.status == 200
+            async with session.post(begin, json={"key": key + "x"}, headers=PORTAL) as answer:
+                assert answer.status == 401
+            async with session.post(begin, data=f'{{"key": "{key}"', headers=PORTAL) as answer:
+                assert answer.status == 422
+            app = line["operators"]["bloom"]["application"]
+            place, body = f"{line['url']}/api/v1/app/{app}", {"url": receiver.url}
+            async with session.post(f"{place}/endpoint", json=body, headers=PORTAL) as answer:
+                assert answer.status == 201
+            operator = {"authorization": f"Bearer {line['operators']['bloom']['token']}"}
+            message = {"eventType": "user.created", "payload": {"user_id": "u"}}
+            async with session.post(f"{place}/msg", json=message, headers=operator) as answer:
+                assert answer.status == 202
+            (request,) = await receiver.wait_for(1, 20)
+            assert request.header("svix-id")
+            basic = base64.b64encode(
+                f"{products['bluum']['api_key']}:{products['bluum']['api_secret']}".encode()
+            ).decode()
+            for path, shown in (
+                ("/v1/webhooks", f"Basic {basic}"),
+                ("/webhooks", f"Basic {basic}"),
+                ("/api/v1/webhooks", f"Bearer {products['bluma']['api_key']}"),
+            ):
+                async with session.get(line["url"] + path, headers={"authorization": shown}) as answer:
+                    assert answer.status == 200, path
+            async with session.delete(begin, headers=PORTAL) as answer:
+                assert answer.status == 204
+    finally:
+        await stop(process)
+    logged = log.read_text()
+    assert "delivery.attempted" in logged, "the log is not what the server logs"
+    inside = json.loads(base64.urlsafe_b64decode(key + "=" * (-len(key) % 4)))["token"]
+    for secret in (key, inside, inside.rpartition(".")[2], token):
+        assert secret not in logged
+
+
+async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_path: Path) -> None:
+    process, first = await dev(directory, tmp_path / "log", "--profile", "bluma", "--profile", FOURTH)
+    try:
+        assert set(first["profiles"]) == {"bluma", "parcel"}
+        assert set(first["profiles"]["parcel"]) == {"base_url", "organization", "application", "token"}
+    finally:
+        await stop(process)
+    process, second = await dev(directory, tmp_path / "log")
+    try:
+        assert set(second["profiles"]) == set(LINES)
+        assert second["profiles"]["bluma"]["api_key"] == first["profiles"]["bluma"]["api_key"]
+        assert second["operators"]["bluma"]["application"] == first["operators"]["bluma"]["application"]
+    finally:
+        await stop(process)
+
+
+@pytest.mark.parametrize("name", ["blum", "none.toml"])
+def test_dev_refuses_a_profile_that_is_not_there(directory: Path, name: str) -> None:
+    words = refusal("dev", "--profile", name, "--data", str(directory))
+    assert f"there is no profile '{name}'" in words
