@@ -180,7 +180,7 @@ class _Webhooks:
         return form.answer(form.list_form(request, items, has_more=len(found) > limit))
 
     async def dead_letters(self, request: Request) -> Response:
-        """What was given up or canceled: exactly what a replay of everything would send."""
+        """What was given up or canceled, newest first."""
         services, application = await self._caller(request)
         ref, limit = self._endpoint(request), self._limit(request)
         found = await services.attempt.messages(
