@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from angarium.api.app import create_app
 from angarium.clock import SystemClock
@@ -58,7 +58,7 @@ class Backend:
     """What stands behind the API in a test. `owed` is what intake handed over."""
 
     services: Services
-    app: FastAPI
+    app: ASGIApp
     clock: MovingClock
     owed: list[Owed] = field(default_factory=list)
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from angarium import __version__
 from angarium.api import dialects, document, errors, portal_page, public_page
 from angarium.api.edge import Edge
 from angarium.api.native import accept, application, attempt, auth, endpoint, event_type, health, message
+from angarium.api.shortcut import Shortcut
 from angarium.service.services import Services
 
 PREFIX = "/api/v1"
@@ -23,7 +25,7 @@ def create_app(
     base_url: str | None = None,
     sandbox: bool = False,
     egress: Sequence[str] = (),
-) -> FastAPI:
+) -> ASGIApp:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
     `sandbox` also serves the scenarios of products, which make messages as the real product would.
@@ -41,7 +43,6 @@ def create_app(
     )
     app.state.services = services
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
-    app.router.routes.extend(accept.routes(PREFIX))  # first: nothing is asked as often
     for module in (message, attempt, application, endpoint, event_type, auth, health):
         app.include_router(module.router, prefix=PREFIX)
     dialects.install(app, services, sandbox=sandbox)
@@ -49,5 +50,4 @@ def create_app(
     portal_page.install(app)
     public_page.install(app, egress)
     errors.install(app)
-    app.add_middleware(Edge, body_limit=body_limit)
-    return app
+    return Edge(Shortcut(app, f"{PREFIX}/app/", accept.HANDLERS), body_limit)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Final
 
 from fastapi import APIRouter, FastAPI
@@ -23,10 +22,10 @@ def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
     """Serve every product that has a dialect of its own at its base paths."""
     for product in services.product.all.values():
         management = product.profile.management
-        if management.dialect not in _SHAPES or find_spec(f"{__name__}.{management.dialect}") is None:
+        if management.dialect not in _SHAPES:
             continue
         routers = [_router(f"{__name__}.{management.dialect}", product)]
-        if sandbox and product.profile.scenarios and find_spec("angarium.api.sandbox") is not None:
+        if sandbox and product.profile.scenarios:
             routers.append(_router("angarium.api.sandbox", product))
         for base_path in management.base_paths:
             for router in routers:

@@ -6,7 +6,6 @@ be introspected. Errors have a code and words of ours, never anything from the i
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +23,7 @@ from angarium.api import portal_page
 from angarium.api.auth import services_of
 from angarium.api.body import parse_json
 from angarium.api.dialects.key import key_of
+from angarium.api.dialects.route import Unexpected, answering, log
 from angarium.core.errors import (
     AngariumError,
     BadRequest,
@@ -48,8 +48,8 @@ _CODES: Final[dict[type[AngariumError], str]] = {
     NotFound: "NOT_FOUND",
     Overloaded: "UNAVAILABLE",
     StoreUnavailable: "UNAVAILABLE",
+    Unexpected: "INTERNAL_SERVER_ERROR",
 }
-_log: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +89,7 @@ class _Schema(strawberry.Schema):
     ) -> None:
         for error in errors:
             if error.original_error is not None and not isinstance(error.original_error, AngariumError):
-                _log.error("a GraphQL query failed", exc_info=error.original_error)
+                log.error("api.failed", path="graphql", exc_info=error.original_error)
 
 
 _SCHEMA: Final = _Schema(
@@ -103,14 +103,11 @@ _SCHEMA: Final = _Schema(
 
 def router(product: Product) -> APIRouter:
     """The query at the base path itself."""
-    routes = APIRouter()
+    routes = APIRouter(route_class=answering(_refused))
 
     async def query(request: Request) -> Response:
-        try:
-            key = await key_of(request, product)
-            asked = await _asked(request)
-        except AngariumError as error:
-            return _refused(error)
+        key = await key_of(request, product)
+        asked = await _asked(request)
         try:
             result = await _SCHEMA.execute(
                 asked["query"],
@@ -119,7 +116,7 @@ def router(product: Product) -> APIRouter:
                 context_value=_Context(request, product, key),
             )
         except (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError, RecursionError):
-            return _refused(BadRequest("This is no query that the schema knows."))
+            raise BadRequest("This is no query that the schema knows.") from None
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
             answer["errors"] = [_in_words(error) for error in result.errors]
@@ -158,7 +155,7 @@ def _depth(query: str) -> int:
 def _refused(error: AngariumError) -> Response:
     """What did not become a query."""
     code = _code(error) or "BAD_REQUEST"
-    status = {"UNAUTHENTICATED": 401, "UNAVAILABLE": 503}.get(code, 400)
+    status = {"UNAUTHENTICATED": 401, "UNAVAILABLE": 503, "INTERNAL_SERVER_ERROR": 500}.get(code, 400)
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}.get(status, {})
     words = "; ".join(fault.msg for fault in error.faults) if isinstance(error, Invalid) else _words(error)
     return JSONResponse({"errors": [{"message": words, "extensions": {"code": code}}]}, status, headers)
@@ -169,7 +166,7 @@ def _in_words(error: GraphQLError) -> dict[str, Any]:
     if isinstance(cause, AngariumError):
         words, code = _words(cause), _code(cause) or "BAD_REQUEST"
     elif cause is not None:
-        words, code = "Something went wrong on our side.", "INTERNAL_SERVER_ERROR"
+        words, code = Unexpected().detail, "INTERNAL_SERVER_ERROR"
     else:
         words = error.message
         code = (
