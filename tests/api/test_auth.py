@@ -229,3 +229,41 @@ async def test_a_logged_out_token_is_useless_and_others_are_not(api: Api, backen
     await three.post("/auth/logout", status=204)
     async with backend.services.database.connection() as connection:
         assert await connection.fetchval("select count(*) from revoked_token") == 1
+
+
+async def test_all_tokens_of_an_application_are_ended_at_once(api: Api, backend: Backend) -> None:
+    app, other = await api.application(), await api.application()
+    old, neighbour = api.as_application(app), api.as_application(other)
+    access = await api.post(f"/auth/app-portal-access/{app}", {}, status=200)
+    linked = Api(api.client, api.services, api.org_id, access["token"])
+    backend.clock.ahead += 0.01
+    await api.post(f"/auth/app/{app}/expire-all", {}, status=204)
+    backend.clock.ahead += 0.01
+    new = api.as_application(app)
+    for ended in (old, linked):
+        await ended.get(f"/app/{app}", status=401)
+    await new.get(f"/app/{app}")
+    await neighbour.get(f"/app/{other}")
+    await api.get(f"/app/{app}")
+    await new.post(f"/auth/app/{app}/expire-all", {}, status=403)
+    await api.post("/auth/app/nobody/expire-all", {}, status=404)
+    for wrong in ({"expiry": -1}, {"expiry": 604801}, {"sessionIds": ["a b"]}, {"sessionIds": "a"}):
+        await api.post(f"/auth/app/{app}/expire-all", wrong, status=422)
+
+
+async def test_tokens_of_some_sessions_are_ended_after_a_while(api: Api, backend: Backend) -> None:
+    app = await api.application()
+    one, two, none = (api.as_application(app, session_id=name) for name in ("one", "two", None))
+    backend.clock.ahead += 0.01
+    await api.post(f"/auth/app/{app}/expire-all", {"expiry": 60, "sessionIds": ["one"]}, status=204)
+    await one.get(f"/app/{app}")
+    backend.clock.ahead += 61
+    await one.get(f"/app/{app}", status=401)
+    await two.get(f"/app/{app}")
+    await none.get(f"/app/{app}")
+    # a later one does not put off an earlier one, and takes its place once it covers it
+    await api.post(f"/auth/app/{app}/expire-all", {"expiry": 3600, "sessionIds": ["one"]}, status=204)
+    await one.get(f"/app/{app}", status=401)
+    await api.post(f"/auth/app/{app}/expire-all", {}, status=204)
+    for ended in (one, two, none):
+        await ended.get(f"/app/{app}", status=401)
