@@ -9,7 +9,7 @@ import pytest
 
 from angarium import profiles
 from angarium.core.profile import ProfileError, read
-from angarium.core.scenario import fill, holds, make
+from angarium.core.scenario import fill, holds, make, words
 
 VALUES: dict[str, Any] = {
     "qty": 7,
@@ -93,3 +93,11 @@ def test_a_profile_with_a_step_that_cannot_be_is_refused(step: dict[str, Any], w
         read(data)
     assert words in refused.value.words
     assert refused.value.where[:4] == ("scenarios", 0, "steps", 1)
+
+
+def test_conditions_in_words() -> None:
+    when = {"symbol": {"not": ["REJECT", "CANCEL"]}, "credits": {"below": 10, "above": 0}, "mode": "x"}
+    assert words(when) == (
+        "`symbol` is not `REJECT` or `CANCEL` and `credits` is below `10` and `credits` is above `0`"
+        " and `mode` is `x`"
+    )

@@ -24,6 +24,13 @@ COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "most": operator.le,
     "not": lambda value, wanted: not _equals(value, wanted),
 }
+_WORDS: Final = {
+    "below": "is below",
+    "above": "is above",
+    "least": "is at least",
+    "most": "is at most",
+    "not": "is not",
+}
 
 
 def fill(template: Any, values: Mapping[str, Any]) -> Any:
@@ -61,6 +68,23 @@ def unknown_comparison(when: Mapping[str, Any]) -> str | None:
                 if word not in COMPARISONS:
                     return f"{name}: {word!r} is no comparison; there are {', '.join(COMPARISONS)}"
     return None
+
+
+def words(when: Mapping[str, Any]) -> str:
+    """The conditions as people would say them, for a page about the product."""
+    return " and ".join(
+        part
+        for name, wanted in when.items()
+        for part in (
+            [f"`{name}` {_WORDS[word]} {_named(limit)}" for word, limit in wanted.items()]
+            if isinstance(wanted, dict)
+            else [f"`{name}` is {_named(wanted)}"]
+        )
+    )
+
+
+def _named(value: Any) -> str:
+    return " or ".join(f"`{one}`" for one in value) if isinstance(value, list | tuple) else f"`{value}`"
 
 
 def _holds(wanted: Any, value: Any) -> bool:

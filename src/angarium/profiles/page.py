@@ -15,6 +15,7 @@ from angarium.core import ids
 from angarium.core.nouns import SigningKey
 from angarium.core.product import Product
 from angarium.core.profile import Profile, Scheme
+from angarium.core.scenario import words as conditions
 
 SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (of the page's example)
 AT: Final = 1_767_225_600.0  # the time of the example, 2026-01-01
@@ -222,9 +223,20 @@ def _sandbox(profile: Profile) -> Iterator[str]:
     for scenario in profile.scenarios:
         path = re.sub(r"\{(\w+)\}", lambda found: f"${found[1].upper()}", scenario.path)
         fields = ", ".join(f"`{name}`" for name in scenario.required)
-        events = ", ".join(f"`{name}`" for name in dict.fromkeys(step.type for step in scenario.steps))
         base = profile.management.base_paths[0] if profile.management.base_paths else ""
-        yield f"- `{scenario.method} {base}{path}` with {fields or 'any body'}: {events}"
+        more = ", ".join(f"`{name}` (else `{value}`)" for name, value in scenario.defaults.items())
+        yield f"- `{scenario.method} {base}{path}` with {fields or 'any body'}" + (
+            f", and if you like {more}" if more else ""
+        )
+        if (counter := scenario.counter) is not None:
+            yield (
+                f"  - each call takes {counter.take} of `{counter.name}`, {counter.start} at first;"
+                f" `{counter.name}_before` is what there was before the call"
+            )
+        for step in scenario.steps:
+            after = f" after {_span(step.after_seconds)}" if step.after_seconds else ""
+            when = f" when {conditions(step.when)}" if step.when else ""
+            yield f"  - `{step.type}`{after}{when}"
     yield ""
 
 
