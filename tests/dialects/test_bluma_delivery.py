@@ -319,6 +319,22 @@ async def test_c12_resends_by_hand_never_count(database: Database) -> None:
         assert health["failures"] == 1
 
 
+async def test_c12_a_test_never_counts_though_it_is_retried(database: Database) -> None:
+    clock = ManualClock()
+    async with standing(database, clock=clock, product=bluma(**EXACT)) as stand, Receiver() as receiver:
+        receiver.default = Reply(500)
+        customer = await stand.customer()
+        made = await customer.webhook(receiver.url)
+        endpoint = ids.parse("webhook_", made["id"])
+        for _ in range(3):
+            await stand.emit(customer, endpoint_id=endpoint)
+            for _ in range(5):
+                assert await stand.to_next_attempt(receiver) is not None
+        assert len(await customer.deliveries(made["id"])) == 15
+        assert (await customer.call("GET", f"/webhooks/{made['id']}"))["is_active"] is True
+        assert await stand.world.fetch("select failures from endpoint_health where failures > 0") == []
+
+
 async def test_g12_deleting_a_webhook_stops_what_is_pending(database: Database) -> None:
     clock = ManualClock()
     async with standing(database, clock=clock, product=bluma(**EXACT)) as stand, Receiver() as receiver:

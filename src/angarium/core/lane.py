@@ -42,6 +42,7 @@ class Held:
     payload: bytes | None
     event_type: str = ""
     attempts: int = 0  # made before
+    test: bool = False  # sent to try the endpoint: says nothing of its health
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ class Attempts:
         # what a lane that is not ours any more saw says nothing about the endpoint as it is now: it may
         # have another owner, or have been disabled and enabled again meanwhile
         if result.settlement.answer is not None and not post.closed:
-            scheduled = held.manual_at is None
+            scheduled = held.manual_at is None and not held.test
             health = post.note(
                 delivered=delivered, scheduled=scheduled, state=held.state, now=result.ended_at
             )
@@ -128,7 +128,8 @@ def _consequences(post: Post, held: Held, result: Result) -> tuple[Disable | Non
     )
     if reason is not None:
         return Disable(target.org_id, post.app_id, post.endpoint_id, reason, post.failing_since), None
-    if held.manual_at is None and not result.settlement.succeeded and post.failures in rule.warnings:
+    counted = held.manual_at is None and not held.test and not result.settlement.succeeded
+    if counted and post.failures in rule.warnings:
         facts = {"failures": post.failures, "fraction": rule.warnings[post.failures]}
         return None, Alert(FAILING, target.org_id, post.app_id, post.endpoint_id, facts)
     return None, None

@@ -127,9 +127,17 @@ class Dispatcher:
             if one.fifo or (self._posts.short and one.due_at <= now):
                 post.lane.hint(one.due_at)
             else:
-                post.lane.arrive(
-                    Held(one.message_id, one.due_at, State.PENDING, 0, None, one.payload, one.event_type), now
+                held = Held(
+                    one.message_id,
+                    one.due_at,
+                    State.PENDING,
+                    0,
+                    None,
+                    one.payload,
+                    one.event_type,
+                    test=one.test,
                 )
+                post.lane.arrive(held, now)
             self._posts.mark(post)
         if foreign:
             self._herald.tell(foreign)
@@ -276,6 +284,7 @@ class Dispatcher:
                     row.payload,
                     row.event_type,
                     row.attempts,
+                    row.test,
                 )
             )
         for want in wanted:

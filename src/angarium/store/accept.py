@@ -45,6 +45,7 @@ class Owed:
     due_at: float
     event_type: str
     payload: bytes
+    test: bool = False  # sent to this endpoint alone, to try it
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple
                     item.due_at,
                     item.event_type,
                     item.payload,
+                    item.endpoint_id is not None,
                 )
             )
     return [outcomes[item.id] for item in items], owed

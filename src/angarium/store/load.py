@@ -44,6 +44,7 @@ class Loaded:
     manual_at: datetime | None
     event_type: str
     payload: bytes | None
+    test: bool  # sent to this endpoint alone, to try it
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +115,7 @@ def _loaded(row: Any) -> Loaded:
         manual_at=row["manual_at"],
         event_type=row["event_type"] or "",
         payload=row["payload"],
+        test=row["test"],
     )
 
 
