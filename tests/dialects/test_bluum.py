@@ -307,6 +307,46 @@ async def test_b7_a_wrong_key_is_refused(stand: Stand, tenant: Tenant) -> None:
         assert answer.json()["error"]["code"] == "BLUM-401-002", header
 
 
+async def test_b7_a_revoked_key_and_another_products_key_are_refused(stand: Stand, tenant: Tenant) -> None:
+    access = stand.services.access
+    shown = access.draw("bluum_test_", with_secret=True)
+    application = tenant.application
+    await access.register(shown, org_id="org_standard", app_id=application.id, scope="tenant", name="x")
+    stranger = Tenant(stand.client, shown.key, shown.secret, application)
+    assert (await stranger.call("GET", "/webhooks", status=401))["error"]["code"] == "BLUM-401-003"
+    await tenant.call("GET", "/webhooks")
+    for key in await access.keys(stand.org_id):
+        await access.revoke(stand.org_id, key.id)
+    await tenant.call("GET", "/webhooks", status=401)
+
+
+HOSTILE: list[Any] = [
+    b"null", b"[[[[", b"{}{}", b'{"url":1e999}', b"\xef\xbb\xbf{}", b"[" * 100_000,
+    b'"' + b"x" * 100_000 + b'"', b'{"url":"\\ud800"}', {"event_ids": ["\u0661"]},
+    {"url": {}, "eventTypeNames": {}}, {"url": [], "eventTypeNames": [[]]}, {"eventTypeNames": ["*"] * 1001},
+    {"url": "http://" + "x" * 5000, "eventTypeNames": ["*"]}, {"url": "\x00", "eventTypeNames": ["\x00"]},
+    {"status": {}, "name": [], "description": 1}, {"since": "9999-12-31T23:59:59-23:59"},
+    {"since": "0001-01-01T00:00:00+23:59"}, {"since": 5, "until": {}}, {"event_ids": {"a": 1}},
+    {"event_ids": ["evt_" + "z" * 27]}, {"symbol": {"a": []}, "qty": -1, "type": None},
+    {"account_id": [], "amount": {"x": "{y}"}, "currency": None, "simulate": []},
+]  # fmt: skip
+
+
+async def test_hostile_bodies_are_refused_or_taken_and_never_an_accident(tenant: Tenant) -> None:
+    made = await tenant.webhook(URL)
+    sandbox = [("POST", "/trading/accounts/a/orders"), ("POST", "/transfers/deposits")]
+    for method, path in (*(one for one in ROUTES if one[0] in ("POST", "PATCH")), *sandbox):
+        for body in HOSTILE:
+            content = body if isinstance(body, bytes) else msgspec.json.encode(body)
+            answer = await tenant.client.request(
+                method,
+                f"/v1{path.format(id=made['id'])}",
+                content=content,
+                headers={"authorization": f"Basic {tenant.auth}"},
+            )
+            assert answer.status_code < 500, (method, path, content[:80], answer.text)
+
+
 async def test_b8_an_investors_key_is_refused_on_every_route(stand: Stand) -> None:
     tenant, investor = await stand.tenant()
     made = await tenant.webhook(URL)

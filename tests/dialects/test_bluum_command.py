@@ -14,10 +14,12 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from asyncio.subprocess import PIPE
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from standardwebhooks.webhooks import Webhook
 
@@ -25,6 +27,7 @@ from angarium.core import ids
 from angarium.service.intake import Draft
 from angarium.store.database import Database
 from angarium.store.replay import run_due_tasks
+from tests.cli.test_serve import free_port, healthy
 from tests.dialects.bluum import bluum, standing
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.server import angarium
@@ -198,6 +201,56 @@ async def test_acceptance_5_b22_the_documents_order_gives_accepted_and_then_fill
     for request in requests:
         assert request.path == "/webhooks/bluum"
         Webhook(made["secret"]).verify(request.body.decode(), dict(request.headers))
+
+
+# ------------------------------------------------------------------------------------------- in production
+
+
+async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(database_url: str) -> None:
+    variables = {
+        "ANGARIUM_DATABASE_URL": database_url,
+        "ANGARIUM_JWT_SECRET": "s" * 48,
+        "ANGARIUM_SECRET_KEY": base64.b64encode(b"k" * 32).decode(),
+        "ANGARIUM_LISTEN": f"127.0.0.1:{free_port()}",
+        "ANGARIUM_PROFILES": "bluum",
+    }
+    arguments = ("profile", "install", "bluum", "--org", "org_production", "--json")
+    process = await angarium(*arguments, stderr=PIPE, **variables)
+    out, err = await asyncio.wait_for(process.communicate(), 60)
+    assert process.returncode == 0, err.decode()
+    line = json.loads(out)
+    assert line["api_key"].startswith("bluum_live_")
+    server = await angarium("serve", stderr=None, **variables)
+    try:
+        url = f"http://{variables['ANGARIUM_LISTEN']}"
+        await healthy(url)
+        auth = httpx.BasicAuth(line["api_key"], line["api_secret"])
+        async with httpx.AsyncClient(base_url=url, auth=auth) as client:
+            assert len((await client.get("/v1/webhooks/event-types")).json()["data"]) == 17
+            for wrong in (
+                "http://your-app.com/webhooks/bluum",
+                "https://127.0.0.1/x",
+                "https://localhost/x",
+                "https://169.254.169.254/latest",
+                "https://[::ffff:10.0.0.1]/x",
+            ):
+                body = {"url": wrong, "eventTypeNames": ["order.*"]}
+                answer = await client.post("/webhooks", json=body)
+                assert answer.status_code == 400, wrong
+                assert answer.json()["error"]["param"] == "url"
+            body = {"url": "https://your-app.com/webhooks/bluum", "eventTypeNames": ["order.*"]}
+            assert (await client.post("/webhooks", json=body)).status_code == 201
+            for path in (
+                f"/trading/accounts/{ACCOUNT}/orders",
+                "/transfers/deposits",
+                "/transfers/withdrawals",
+            ):
+                for prefix in ("", "/v1"):
+                    assert (await client.post(prefix + path, json={})).status_code == 404
+    finally:
+        server.terminate()
+        await asyncio.wait_for(server.communicate(), 60)
+    assert server.returncode == 0
 
 
 # ----------------------------------------------------------------------- dead letters over the command line

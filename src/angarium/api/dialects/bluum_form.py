@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -137,11 +137,11 @@ def moment_of(body: Mapping[str, Any], name: str) -> datetime | None:
         return None
     try:
         at = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Invalid.field(name, f"{name} must be a time such as 2025-06-15T14:30:15Z.")
-    return at
+        if at.tzinfo is not None:
+            return at.astimezone(UTC)  # which the first and the last day may not have
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise Invalid.field(name, f"{name} must be a time such as 2025-06-15T14:30:15Z.")
 
 
 def number_of(request: Request, name: str, default: int, least: int, most: int) -> int:
