@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from angarium.core import ids
 from angarium.store.database import Database
 from tests.dialects.bluma import Customer, Stand, standing
 
@@ -64,6 +65,16 @@ async def test_v4_a_secret_is_shown_once_only(stand: Stand, customer: Customer) 
     assert "secret" not in answers[0]
     assert secret not in str(answers)
     assert secret.removeprefix("whsec_") not in str(answers)
+    # not for a customer's token of the native API either, which is what the portal has
+    application = customer.application
+    token = stand.services.token.for_application(stand.org_id, application.id)
+    endpoint = ids.parse("webhook_", made["id"])
+    assert endpoint is not None
+    app_id = ids.text(ids.APPLICATION, application.id)
+    path = f"/api/v1/app/{app_id}/endpoint/{ids.text(ids.ENDPOINT, endpoint)}/secret"
+    answer = await stand.client.get(path, headers={"authorization": f"Bearer {token}"})
+    assert answer.status_code == 403
+    assert secret not in answer.text
 
 
 async def test_v6_a_body_is_json_whatever_the_content_type_says(customer: Customer) -> None:
@@ -115,6 +126,7 @@ async def test_any_part_of_a_webhook_can_be_changed(customer: Customer) -> None:
     back = await customer.call("PATCH", one, {"is_active": True, "description": "ours"})
     assert (back["is_active"], back["description"], back["url"]) == (True, "ours", "http://127.0.0.1:9/other")
     await customer.call("PATCH", one, {}, status=400)
+    await customer.call("PATCH", one, {"event": ["credits.low"]}, status=400)
 
 
 async def test_v26_without_a_valid_key_everything_is_401(stand: Stand) -> None:
@@ -140,6 +152,8 @@ async def test_v26_without_a_valid_key_everything_is_401(stand: Stand) -> None:
 
 async def test_v26_keys_look_as_documented_and_a_wrong_scope_is_403(stand: Stand) -> None:
     assert (await stand.customer()).key.startswith("bluma_test_")
+    (live,) = stand.provision.draw_keys(stand.product, sandbox=False)
+    assert live.shown.key.startswith("bluma_live_")
     reader = await stand.customer("reader", scope="videos:create")
     refused = await reader.call("GET", "/webhooks", status=403)
     assert refused["error"]["type"] == "permission_denied"

@@ -394,7 +394,9 @@ async def test_g17_a_message_of_100_kib_goes_out_and_a_byte_more_is_refused_with
         assert "102400 are allowed" in answer.text
 
 
-async def test_v23_v17_a_video_in_the_sandbox_gives_its_events_and_takes_credits(database: Database) -> None:
+async def test_v23_v17_g9_a_video_in_the_sandbox_gives_its_events_and_takes_credits(
+    database: Database,
+) -> None:
     async with standing(database) as stand, Receiver() as receiver:
         customer = await stand.customer()
         made = await customer.webhook(

@@ -34,6 +34,7 @@ MAX_DESCRIPTION: Final = 1000
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 250
 _MISTAKEN: Final = ("eventTypes", "event_types", "eventTypeNames", "filterTypes")
+_CHANGEABLE: Final = frozenset(["url", "events", "description", "is_active"])
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
 
@@ -91,7 +92,7 @@ class _Routes:
     async def update(self, request: Request) -> Response:
         services, application = await self._caller(request)
         ref, body = self._ref(request), await json_object(request)
-        if not body:
+        if not body.keys() & _CHANGEABLE:
             raise BadRequest("Nothing to change: send url, events, description or is_active.")
         found = await services.endpoint.find(application.id, ref)
         blank = EndpointDraft(found.url, event_types=found.event_types)

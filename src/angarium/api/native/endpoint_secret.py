@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
+from angarium.core.errors import NotAllowed
 from angarium.core.nouns import SigningKey
 from angarium.core.signature import public_form
 from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force
@@ -36,8 +37,16 @@ class EndpointSecretRotateIn(Wire):
     response_model=EndpointSecretOut,
     dependencies=[requires(Capability.VIEW_SECRET)],
 )
-async def get_secret(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
-    """What a receiver verifies with; of two secrets, the one in force."""
+async def get_secret(
+    application: AppOf, services: ServicesOf, caller: AnyCaller, endpoint_id: EndpointRef
+) -> Response:
+    """What a receiver verifies with; of two secrets, the one in force.
+
+    Where the product shows a secret once only, its customers do not see it again here either.
+    """
+    product = await services.product.of(application.org_id)
+    if caller.app_id is not None and product.profile.secrets.display == "once":
+        raise NotAllowed("A secret is shown once only, when it is made. Rotate it to get another.")
     endpoint = await services.endpoint.find(application.id, endpoint_id)
     return _shown(in_force(endpoint.keys, services.clock.now()))
 
