@@ -64,6 +64,14 @@ def test_what_is_wrong_in_a_file_is_told_with_the_line(tmp_path: Path, text: str
     assert words in wrong(tmp_path, text)
 
 
+def test_two_profiles_of_one_name_are_refused(tmp_path: Path) -> None:
+    copy = tmp_path / "copy.toml"
+    copy.write_text(written(profiles.load("bloom")))
+    assert set(profiles.load_all([str(copy)])) == {STANDARD, "bloom"}
+    with pytest.raises(SettingsError, match="two profiles are called bloom"):
+        profiles.load_all(["bloom", str(copy)])
+
+
 @pytest.mark.parametrize("name", [*PRODUCTS, STANDARD, str(FOURTH)])
 def test_a_profile_written_as_toml_reads_back_the_same(name: str) -> None:
     profile = profiles.load(name)

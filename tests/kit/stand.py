@@ -133,13 +133,17 @@ class Stand:
 
 @asynccontextmanager
 async def standing(database: Database, made: Product, **options: Any) -> AsyncIterator[Stand]:
-    """A product at work; virtual time unless `clock` is given. Other options are `create_app`'s."""
+    """A product at work; virtual time unless `clock` is given, http unless `https_only`.
+
+    Other options are `create_app`'s.
+    """
+    https_only = options.pop("https_only", False)
     world = World(database, clock=options.pop("clock", None) or ManualClock(), products={made.name: made})
     clock = world.clock
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
     async with world.dispatching() as dispatcher:
         intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
-        services = services_of(world, known, intake)
+        services = services_of(world, known, intake, https_only=https_only)
         app = create_app(services, **options)
         provision = Provision(database, clock, known, services.application, services.access)
         drawn = provision.draw_keys(made, sandbox=True)

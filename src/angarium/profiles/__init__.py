@@ -44,8 +44,14 @@ def load(name: str) -> Profile:
 
 
 def load_all(wanted: Iterable[str]) -> dict[str, Profile]:
-    """Profiles by their names; the standard one is always among them."""
-    return {profile.name: profile for profile in map(load, dict.fromkeys([STANDARD, *wanted]))}
+    """Profiles by their names; the standard one is always among them. Raises SettingsError."""
+    found: dict[str, Profile] = {}
+    for place in dict.fromkeys([STANDARD, *wanted]):
+        profile = load(place)
+        if profile.name in found:
+            raise SettingsError(f"two profiles are called {profile.name}; the second is {place}")
+        found[profile.name] = profile
+    return found
 
 
 def read(path: Path) -> Profile:

@@ -12,6 +12,7 @@ from typing import Final
 
 from fastapi import APIRouter, FastAPI
 
+from angarium.core.errors import SettingsError
 from angarium.core.product import Product
 from angarium.service.services import Services
 
@@ -19,7 +20,11 @@ _SHAPES: Final = ("bluum", "bluma", "bloom")
 
 
 def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
-    """Serve every product that has a dialect of its own at its base paths."""
+    """Serve every product that has a dialect of its own at its base paths.
+
+    Raises SettingsError when two of a kind want the same place: only one could be reached.
+    """
+    taken: dict[tuple[str, str], str] = {}
     for product in services.product.all.values():
         management = product.profile.management
         if management.dialect not in _SHAPES:
@@ -28,6 +33,9 @@ def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
         if sandbox and product.profile.scenarios:
             routers.append(_router("angarium.api.sandbox", product))
         for base_path in management.base_paths:
+            other = taken.setdefault((management.dialect, base_path), product.name)
+            if other != product.name:
+                raise SettingsError(f"{other} and {product.name} are both served at {base_path or '/'}")
             for router in routers:
                 app.include_router(router, prefix=base_path)
 

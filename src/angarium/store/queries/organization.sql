@@ -14,6 +14,7 @@ from organization o
 cross join jsonb_to_recordset(cast(:types as jsonb))
     as e (name text, description text, schemas jsonb, group_name text)
 where o.profile = :profile and (cast(:id as text) is null or o.id = cast(:id as text))
+order by o.id, e.name  -- processes that start at once wait for each other, never in a ring
 on conflict (org_id, name) do update
 set
     description = excluded.description, schemas = excluded.schemas, group_name = excluded.group_name,
