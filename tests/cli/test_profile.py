@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from tests.cli.test_command import SETTINGS, refusal, run
+from tests.cli.test_serve import KEY, SECRET, healthy, serve
 from tests.kit.receiver import Receiver
 from tests.kit.server import angarium
 
@@ -173,6 +174,24 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
         assert second["operators"]["bluma"]["application"] == first["operators"]["bluma"]["application"]
     finally:
         await stop(process)
+
+
+async def test_a_server_in_production_serves_installed_products_and_no_sandbox(database_url: str) -> None:
+    given = {"ANGARIUM_DATABASE_URL": database_url, "ANGARIUM_JWT_SECRET": SECRET, "ANGARIUM_SECRET_KEY": KEY}
+    arguments = ("profile", "install", "bluma", "--org", ORG, "--json")
+    done = await asyncio.to_thread(run, *arguments, **given, ANGARIUM_PROFILES="bluma")
+    made = json.loads(done.stdout)
+    assert made["api_key"].startswith("bluma_live_")
+    headers = {"authorization": f"Bearer {made['api_key']}"}
+    served = serve(database_url, ANGARIUM_PROFILES="bluum,bluma,bloom")
+    async with served as (_, url), aiohttp.ClientSession(headers=headers) as session:
+        await healthy(url)
+        async with session.get(f"{url}/api/v1/webhooks") as answer:
+            assert answer.status == 200
+        async with session.post(f"{url}/api/v1/videos", json={"template_id": "meme"}) as answer:
+            assert answer.status == 404
+        async with session.get(f"{url}/.well-known/webhook-sources.json") as answer:
+            assert answer.status == 404
 
 
 @pytest.mark.parametrize("name", ["blum", "none.toml"])

@@ -42,11 +42,12 @@ def environment(database_url: str, port: int) -> dict[str, str]:
 
 @asynccontextmanager
 async def serve(
-    database_url: str, *arguments: str, port: int | None = None
+    database_url: str, *arguments: str, port: int | None = None, **variables: str
 ) -> AsyncIterator[tuple[subprocess.Popen[bytes], str]]:
     port = port or free_port()
     process = subprocess.Popen(  # noqa: ASYNC220
-        [sys.executable, "-m", "angarium.cli.main", "serve", *arguments], env=environment(database_url, port)
+        [sys.executable, "-m", "angarium.cli.main", "serve", *arguments],
+        env=environment(database_url, port) | variables,
     )
     try:
         yield process, f"http://127.0.0.1:{port}"
