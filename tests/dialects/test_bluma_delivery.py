@@ -19,6 +19,7 @@ from angarium.service.application import ApplicationDraft
 from angarium.service.endpoint import EndpointDraft
 from angarium.store.database import Database
 from tests.dialects.bluma import COMPLETED, ORG, Customer, Stand, bluma, standing
+from tests.e2e.verifier import Case, judged
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Received, Receiver, Reply, Silence, redirect
 
@@ -99,7 +100,7 @@ async def test_v10_v18_an_answer_after_five_seconds_is_a_connection_timeout(data
         assert (await customer.deliveries(late["id"]))[0]["status_code"] == 200, "4.7 seconds are in time"
 
 
-async def test_v19_four_retries_at_3_s_5_min_30_min_and_1_h(database: Database) -> None:
+async def test_v19_g4_g5_four_retries_at_3_s_5_min_30_min_and_1_h(database: Database) -> None:
     clock = ManualClock()
     async with standing(database, clock=clock, product=bluma(**EXACT)) as stand, Receiver() as receiver:
         receiver.default = Reply(500)
@@ -288,6 +289,37 @@ async def test_v20_v11_g12_g13_ten_failed_attempts_in_a_row_disable_and_the_oper
         assert (await customer.call("GET", f"/webhooks/{fresh['id']}"))["is_active"] is True
 
 
+async def test_c13_what_a_disabled_webhook_missed_can_be_recovered(database: Database) -> None:
+    async with standing(database, product=bluma(retries="1h")) as stand, Receiver() as receiver:
+        receiver.default = Reply(500)
+        customer = await stand.customer()
+        made = await customer.webhook(receiver.url)
+        one = f"/webhooks/{made['id']}"
+        sent = [await stand.emit(customer) for _ in range(10)]
+
+        async def disabled() -> bool:
+            return not (await customer.call("GET", one))["is_active"]
+
+        await stand.world.until(disabled)
+        receiver.default = Reply(200)
+        since = {"since": made["created_at"]}
+        await customer.call("POST", f"{one}/recover", since, status=400)
+        await customer.call("POST", f"{one}/enable")
+        for wrong in (
+            {},
+            {"since": "yesterday"},
+            {"since": 7},
+            {"since": "2020-01-01T00:00:00Z"},
+            {"since": "9999-12-31T23:59:59-10:00"},
+        ):
+            await customer.call("POST", f"{one}/recover", wrong, status=400)
+        await customer.call("POST", f"{one}/recover", since, status=202)
+        await receiver.wait_for(20, timeout=15)
+        again = [request.header("webhook-id") for request in receiver.requests[10:]]
+        assert sorted(str(one) for one in again) == sorted(sent)
+        await stand.world.until_states({0: 10})
+
+
 async def test_v20_a_success_begins_anew(database: Database) -> None:
     clock = ManualClock()
     async with standing(database, clock=clock, product=bluma(**EXACT)) as stand, Receiver() as receiver:
@@ -358,7 +390,7 @@ BODIES: dict[str, bytes] = {
 }
 
 
-async def test_g6_the_bytes_of_the_payload_are_sent_as_they_came(database: Database) -> None:
+async def test_g6_g15_the_bytes_of_the_payload_are_sent_as_they_came(database: Database) -> None:
     async with standing(database) as stand, Receiver() as receiver:
         customer = await stand.customer()
         made = await customer.webhook(receiver.url)
@@ -367,6 +399,11 @@ async def test_g6_the_bytes_of_the_payload_are_sent_as_they_came(database: Datab
             request = (await receiver.wait_for(count))[-1]
             assert request.body.endswith(b'"data":' + body + b"}")
             check(request, made["secret"])
+        cases = [Case.of(request, made["secret"]) for request in receiver.requests]
+        cases += [Case.of(request, made["secret"], flip=40) for request in receiver.requests]
+        said = await judged(cases, names=["standardwebhooks for Python", "standardwebhooks for Node"])
+        expected = [True] * len(BODIES) + [False] * len(BODIES)
+        assert set(map(tuple, said.values())) == {tuple(expected)}, "acceptance 12 and 15"
 
 
 async def test_g17_a_message_of_100_kib_goes_out_and_a_byte_more_is_refused_with_413(

@@ -7,6 +7,7 @@ whatever Content-Type says. A secret is shown by the call that made it and never
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -51,6 +52,7 @@ def router(product: Product) -> APIRouter:
         ("DELETE", one, routes.delete),
         ("GET", f"{one}/deliveries", routes.deliveries),
         ("POST", f"{one}/enable", routes.enable),
+        ("POST", f"{one}/recover", routes.recover),
         ("POST", f"{one}/regenerate-secret", routes.regenerate),
         ("POST", f"{one}/activate-secret", routes.activate),
     ):
@@ -120,6 +122,19 @@ class _Routes:
         return await self._changed(
             services, application, self._ref(request), lambda before: replace(before, disabled=False)
         )
+
+    async def recover(self, request: Request) -> Response:
+        """Send again what was given up or canceled since a time: what a disabled webhook missed."""
+        services, application = await self._caller(request)
+        ref, body = self._ref(request), await json_object(request)
+        try:
+            given = datetime.fromisoformat(body["since"])
+            since = (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise Invalid.field("since", "A time is needed, such as 2025-11-03T10:30:00Z.") from None
+        await services.replay.recover(application.org_id, application.id, ref, since, None)
+        shown = {"id": request.path_params["webhook_id"], "status": "recovering", "since": iso(since)}
+        return JSONResponse(shown, 202)
 
     async def regenerate(self, request: Request) -> Response:
         """A new secret. The header that has room for one signature keeps the old one until the new one is
