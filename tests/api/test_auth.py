@@ -13,10 +13,12 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from svix.api import ApplicationTokenExpireIn, SvixAsync, SvixOptions
 
 from angarium.core.errors import AngariumError, NotAuthenticated
 from angarium.service.token import TokenKey, Tokens
 from tests.api.conftest import JWT_SECRET, Api, Backend
+from tests.api.serving import serving
 
 URL = "http://localhost:9/hook"
 
@@ -267,3 +269,17 @@ async def test_tokens_of_some_sessions_are_ended_after_a_while(api: Api, backend
     await api.post(f"/auth/app/{app}/expire-all", {}, status=204)
     for ended in (one, two, none):
         await ended.get(f"/app/{app}", status=401)
+
+
+async def test_svixs_client_ends_all_tokens(api: Api, backend: Backend) -> None:
+    app = await api.application()
+    one, other = (api.as_application(app, session_id=name) for name in ("one", "other"))
+    async with serving(backend.app) as url:
+        client = SvixAsync(api.token, SvixOptions(server_url=url))
+        try:
+            body = ApplicationTokenExpireIn(session_ids=["one"])
+            await client.authentication.expire_all(app, body)
+        finally:
+            await client.application._httpx_client.aclose()  # the client offers no way to close it
+    await one.get(f"/app/{app}", status=401)
+    await other.get(f"/app/{app}")

@@ -165,13 +165,26 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
     try:
         assert set(first["profiles"]) == {"bluma", "parcel"}
         assert set(first["profiles"]["parcel"]) == {"base_url", "organization", "application", "token"}
+        operator = first["operators"]["bluma"]
+        headers = {"authorization": f"Bearer {operator['token']}"}
+        async with aiohttp.ClientSession(headers=headers) as session:
+            place = f"{first['url']}/api/v1/app/{operator['application']}"
+            async with session.delete(place) as answer:  # the next start makes a new one, and keys go on
+                assert answer.status == 204
     finally:
         await stop(process)
     process, second = await dev(directory, tmp_path / "log")
     try:
         assert set(second["profiles"]) == set(LINES)
         assert second["profiles"]["bluma"]["api_key"] == first["profiles"]["bluma"]["api_key"]
-        assert second["operators"]["bluma"]["application"] == first["operators"]["bluma"]["application"]
+        assert second["operators"]["bluma"]["organization"] == operator["organization"]
+        assert second["operators"]["bluma"]["application"] != operator["application"]
+        headers = {"authorization": f"Bearer {second['profiles']['bluma']['api_key']}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.get(f"{second['url']}/api/v1/webhooks") as answer,
+        ):
+            assert answer.status == 200
     finally:
         await stop(process)
 

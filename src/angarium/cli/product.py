@@ -67,7 +67,7 @@ async def _ready(directory: Path, provision: Provision, product: Product) -> Rea
         known["keys"] = drawn["keys"] | known["keys"]
         path.unlink()
         kept(path, lambda: json.dumps(known))
-    keys = [new for scope in scopes if (new := _key(scope, known["keys"][scope]))]
+    keys = [_key(scope, known["keys"][scope]) for scope in scopes]
     application = ApplicationDraft(APPLICATION, APPLICATION)
     made = await provision.install(known["organization"], product.name, application=application, keys=keys)
     app_id = ids.text(ids.APPLICATION, made.id)

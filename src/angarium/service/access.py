@@ -50,7 +50,7 @@ class Access:
     async def register(
         self, shown: Shown, *, org_id: str, app_id: UUID | None, scope: str, name: str
     ) -> None:
-        """Let the key in. The same one again changes nothing."""
+        """Let the key in. The same one again changes nothing but its application."""
         now = self._clock.now()
         key = ApiKey(
             ids.new(now, self._entropy(8)), org_id, app_id, scope, name,

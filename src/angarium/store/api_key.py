@@ -33,7 +33,7 @@ def _key(row: Any) -> ApiKey:
 
 
 async def create(connection: Any, key: ApiKey, lookup: bytes) -> None:
-    """Store a key; one that is there already stays as it is."""
+    """Store a key; one that is there already stays as it is, but for its application."""
     await queries.api_key_create(
         connection,
         id=key.id,

@@ -1,8 +1,9 @@
 -- name: api_key_create!
--- A new key; the same one again changes nothing.
+-- A new key; the same one again at most moves to an application that took the place of a deleted one.
 insert into api_key (id, org_id, app_id, scope, name, lookup, secret, created_at)
 values (:id, :org_id, :app_id, :scope, :name, :lookup, :secret, :now)
-on conflict (lookup) do nothing;
+on conflict (lookup) do update set app_id = excluded.app_id
+where api_key.org_id = excluded.org_id and api_key.app_id is distinct from excluded.app_id;
 
 -- name: api_key_find^
 -- A living key by the hash of its public part, unless its application is gone.
