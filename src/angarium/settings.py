@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None,
-        description="How clients reach this server, e.g. `https://hooks.example.com`; the OpenAPI document "
-        "names it.",
+        description="How clients reach this server, e.g. `https://hooks.example.com`; portal links "
+        "lead there, with https their cookies never travel in the clear, and the OpenAPI document names it.",
     )
     database_url: SecretStr | None = Field(
         None,
