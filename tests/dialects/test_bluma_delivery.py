@@ -328,7 +328,7 @@ async def test_c13_what_a_disabled_webhook_missed_can_be_recovered(database: Dat
 async def test_v20_a_success_begins_anew(database: Database) -> None:
     clock = ManualClock()
     async with standing(database, clock=clock, product=bluma(**EXACT)) as stand, Receiver() as receiver:
-        receiver.plan(*[Reply(500)] * 9, Reply(204, b""), *[Reply(500)] * 9, Reply(200))
+        receiver.plan(*[Reply(500)] * 9, Reply(204), *[Reply(500)] * 9, Reply(200))
         customer = await stand.customer()
         made = await customer.webhook(receiver.url)
         await fail(stand, customer, receiver, 20)

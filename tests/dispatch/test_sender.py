@@ -115,6 +115,16 @@ async def test_every_2xx_delivers(sender: Sender, receiver: Receiver, status: in
     assert judge(answer).verdict is Verdict.DELIVERED
 
 
+async def test_a_204_with_a_body_that_it_must_not_have_delivers_too(
+    sender: Sender, receiver: Receiver
+) -> None:
+    receiver.default = Reply(204, b'{"received":true}')
+    for _ in range(3):
+        answer = await sender.send(post(receiver.url))
+        assert (answer.status_code, answer.error_code, answer.response) == (204, None, b"")
+    assert receiver.connections.total == 3, "none is used again"
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 410, 418, 429, 499, 500, 503, 599, 777])
 async def test_every_other_status_fails_in_words(sender: Sender, receiver: Receiver, status: int) -> None:
     receiver.default = Reply(status, b"why")

@@ -101,7 +101,18 @@ class JudgedProtocol(ResponseHandler):
             if transport is not None:
                 transport.abort()
         else:
+            if self.received == len(data) and data[9:12] == b"204":
+                data = self._without_body(data)
             super().data_received(data)
+
+    def _without_body(self, data: bytes) -> bytes:
+        """Some frameworks send a body with 204, which has none: the parser would take it for another answer
+        and refuse both. It is dropped, and the connection with it."""
+        end = data.find(b"\r\n\r\n") + 4
+        if 4 <= end < len(data):
+            self._should_close = True
+            return data[:end]
+        return data
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self.wake()
