@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from angarium.core.profile import Disable
 from angarium.dispatch.posts import Policy
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World, product
@@ -109,3 +110,14 @@ async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World)
         assert receiver.requests[0].header("authorization") == "Basic dXNlcjpzZWNyZXQ="
         (row,) = await world.fetch("select url from attempt")
         assert row["url"] == receiver.url
+
+
+async def test_a_product_may_take_410_for_a_failure_like_others(world: World) -> None:
+    app = await world.application()
+    patient = product("50ms", disable=Disable(on_gone=False))
+    async with Receiver() as receiver, world.dispatching(patient) as dispatcher:
+        receiver.plan(Reply(410))
+        await world.endpoint(app, receiver.url)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept(world.draft(app))
+        await world.until_states({DELIVERED: 1})

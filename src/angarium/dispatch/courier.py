@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from angarium.clock import Clock
 from angarium.core import ids
@@ -56,6 +56,10 @@ class Courier:
             )
         )
         judgement = judge(answer)
+        if judgement.verdict is Verdict.GONE and not target.product.disable.on_gone:
+            judgement = replace(
+                judgement, verdict=Verdict.RETRY
+            )  # to this product 410 is a failure like others
         following = advance(
             state=held.state,
             manual=held.manual_at is not None,
