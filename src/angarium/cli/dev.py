@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
 from angarium import telemetry
-from angarium.core import ids
-from angarium.core.errors import SettingsError
+from angarium.cli.kept import organization, with_secrets
 from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -53,56 +50,6 @@ def dev(
 
 def _wanted(profiles: list[str] | None) -> str | None:
     return ",".join(profiles) if profiles else None
-
-
-def with_secrets(settings: Settings) -> Settings:
-    """The settings with the data directory's own secrets where none are given."""
-    directory = settings.data_dir.expanduser()
-    values: dict[str, Any] = settings.model_dump()
-    if settings.jwt_secret is None:
-        if not settings.jwt_algorithm.startswith("HS"):
-            raise SettingsError(f"ANGARIUM_JWT_SECRET is not set; {settings.jwt_algorithm} needs a PEM key")
-        values["jwt_secret"] = kept(directory / "jwt-secret", lambda: secrets.token_urlsafe(48))
-    if settings.secret_key is None:
-        values["secret_key"] = kept(directory / "secret-key", lambda: new_key(os.urandom(32)))
-    return Settings(**values)
-
-
-def organization(settings: Settings) -> str:
-    """The data directory's own organization."""
-    return kept(settings.data_dir.expanduser() / "organization", new_organization)
-
-
-def new_organization() -> str:
-    """The id of an organization that nobody has yet."""
-    return ids.ORGANIZATION + "".join(secrets.choice(ids.ALPHABET) for _ in range(ids.DIGITS))
-
-
-def new_key(entropy: bytes) -> str:
-    """A secret key in the form of the setting, from 32 random bytes."""
-    return base64.b64encode(entropy).decode()
-
-
-def kept(path: Path, make: Callable[[], str]) -> str:
-    """What the file holds; made first when it is not there, readable by its owner alone.
-
-    Written aside and linked into place, so of two that make it at once both read the same.
-    """
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{path.name}.{os.getpid()}")
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(make() + "\n")
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o600)
-    return path.read_text().strip()
 
 
 async def _dev(settings: Settings, as_json: bool) -> None:

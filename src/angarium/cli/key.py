@@ -24,7 +24,7 @@ Data = Annotated[Path | None, typer.Option(help="Data directory, used without a 
 @app.command()
 def new() -> None:
     """Print a new key for ANGARIUM_SECRET_KEY."""
-    from angarium.cli.dev import new_key
+    from angarium.cli.kept import new_key
 
     print(new_key(os.urandom(32)))
 
@@ -42,7 +42,7 @@ def rewrap(data: Data = None) -> None:
 
 
 def _settings(data: Path | None) -> Settings:
-    from angarium.cli.dev import with_secrets
+    from angarium.cli.kept import with_secrets
 
     settings = load(overrides={"data_dir": data})
     if (settings.data_dir.expanduser() / "secret-key").exists():

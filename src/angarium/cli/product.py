@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from angarium.cli.dev import kept, new_organization
+from angarium.cli.kept import kept, new_organization
 from angarium.core import ids
 from angarium.core.product import STANDARD, Product
 from angarium.settings import Settings

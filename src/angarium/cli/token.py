@@ -37,7 +37,7 @@ def token(
 
 def _of_directory(settings: Settings, org: str | None) -> tuple[Settings, str]:
     """What is missing comes from a data directory that `angarium dev` has used."""
-    from angarium.cli.dev import organization, with_secrets
+    from angarium.cli.kept import organization, with_secrets
 
     if not (settings.data_dir.expanduser() / "organization").exists():
         missing = f"{PREFIX}JWT_SECRET is not set" if settings.jwt_secret is None else "--org is missing"
