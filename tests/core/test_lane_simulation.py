@@ -11,6 +11,7 @@ import random
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID
 
@@ -37,18 +38,29 @@ class Row:
     due_at: float | None
     state: State = State.PENDING
     failures: int = 0
+    manual_at: datetime | None = None
+    resume_at: float | None = None
 
 
 class Simulation:
     """The dispatcher around one lane, in virtual time."""
 
     def __init__(
-        self, seed: int, limits: Limits, messages: int, *, trouble: float, table_trouble: float
+        self,
+        seed: int,
+        limits: Limits,
+        messages: int,
+        *,
+        trouble: float,
+        table_trouble: float,
+        resends: int,
+        looks: bool,
     ) -> None:
         self.random = random.Random(seed)
         self.limits = limits
         self.trouble = trouble
         self.table_trouble = table_trouble
+        self.looks = looks
         self.now = 1000.0
         self.lane = Lane(limits, owned_since=0.0)
         self.rows: dict[UUID, Row] = {}
@@ -65,7 +77,10 @@ class Simulation:
         for seq in range(messages):
             at += self.random.choice([0.0, 0.0, 0.001, 0.1, 2.0])
             self.at(at, self.accept(seq))
-        self.at(self.now + LOOK_EVERY, self.look)
+        for number in range(resends):
+            self.at(at + self.random.random() * 3.0, self.resend(number))
+        if looks:
+            self.at(self.now + LOOK_EVERY, self.look)
 
     def at(self, when: float, what: Callable[[], None]) -> None:
         heapq.heappush(self.events, (when, next(self.ticket), what))
@@ -74,7 +89,7 @@ class Simulation:
         def accepted() -> None:
             row = Row(UUID(int=seq + 1), seq, self.now)
             self.rows[row.id] = row
-            if self.random.random() < 0.2:
+            if self.looks and self.random.random() < 0.2:
                 return  # the hint was lost
             if self.limits.fifo or self.random.random() < 0.3:
                 self.lane.hint(self.now)
@@ -83,9 +98,24 @@ class Simulation:
 
         return accepted
 
+    def resend(self, number: int) -> Callable[[], None]:
+        """Somebody asks for a manual attempt, as store/delivery.resend does."""
+
+        def asked() -> None:
+            row = self.random.choice(list(self.rows.values()))
+            if row.state is State.PENDING and row.manual_at is None:
+                row.resume_at = row.due_at
+            row.manual_at = datetime.fromtimestamp(number, UTC)
+            row.due_at = self.now
+            if not self.looks or self.random.random() < 0.8:
+                at = self.now
+                self.at(at + self.random.choice([0.0, 0.001]), lambda: self.lane.hint(at))
+
+        return asked
+
     def held(self, row: Row) -> Held:
         assert row.due_at is not None
-        return Held(row.id, row.due_at, row.state, row.failures, None, b"x" * 10)
+        return Held(row.id, row.due_at, row.state, row.failures, row.manual_at, b"x" * 10)
 
     def look(self) -> None:
         due = [row.due_at for row in self.rows.values() if row.due_at is not None]
@@ -98,6 +128,7 @@ class Simulation:
             self.take_turns()
             if not self.unfinished() and len(self.rows) and self.no_more_arrivals():
                 break
+            assert self.events, "asleep for ever"
             self.now, _, what = heapq.heappop(self.events)
             what()
         assert not self.unfinished(), "something was lost or starved"
@@ -159,28 +190,38 @@ class Simulation:
             return
         judgement = Judgement(Verdict.RETRY if failed else Verdict.DELIVERED, overload, pause)
         following = advance(
-            state=held.state, manual=False, failures=held.failures, judgement=judgement,
+            state=held.state, manual=held.manual_at is not None, failures=held.failures, judgement=judgement,
             schedule=self.schedule, now=self.now, chance=self.random.random(),
         )  # fmt: skip
         self.lane.answered(
             held.message_id, delivered=not failed, overload=overload, pause=pause, now=self.now
         )
-        if following.move is not Move.RETRY:
+        if following.move not in (Move.RETRY, Move.KEEP):
             self.ended.append(held.message_id)
         delay = self.random.choice([0.0, 0.002, 1.0 if self.random.random() < self.table_trouble else 0.0])
-        self.at(self.now + delay, lambda: self.settle(held.message_id, following.move, following.due))
+        self.at(self.now + delay, lambda: self.settle(held, following.move, following.due))
 
-    def settle(self, message_id: UUID, move: Move, due: float | None) -> None:
-        row = self.rows[message_id]
-        row.due_at = due
-        if move is Move.RETRY:
-            row.failures += 1
-        else:
-            row.state = State.DELIVERED if move is Move.DELIVER else State.EXHAUSTED
+    def settle(self, held: Held, move: Move, due: float | None) -> None:
+        """What store/queries/settle.sql does."""
+        row = self.rows[held.message_id]
+        newer = row.manual_at if row.manual_at != held.manual_at else None
+        pending = row.state is State.PENDING
+        match move:
+            case Move.DELIVER:
+                row.state, row.due_at, row.resume_at = State.DELIVERED, row.due_at if newer else None, None
+            case Move.KEEP if newer is None:
+                row.due_at, row.resume_at = row.resume_at if pending else None, None
+            case Move.RETRY if pending:
+                row.failures += 1
+                row.due_at, row.resume_at = (row.due_at, due) if newer else (due, None)
+            case Move.EXHAUST if pending:
+                row.failures += 1
+                row.state = State.EXHAUSTED
+                row.due_at, row.resume_at = row.due_at if newer else None, None
+        row.manual_at = newer
         # the commit and the news of it are apart: a load may read in between
-        self.at(
-            self.now + self.random.choice([0.0, 0.001]), lambda: self.lane.settled(message_id, row.due_at)
-        )
+        owed = row.due_at
+        self.at(self.now + self.random.choice([0.0, 0.001]), lambda: self.lane.settled(held.message_id, owed))
 
     def load(self, asked: int) -> None:
         delay = self.random.choice([0.0, 0.003, 0.5])
@@ -215,16 +256,28 @@ lane_limits = st.builds(
     messages=st.integers(1, 60),
     trouble=st.sampled_from([0.0, 0.1, 0.5, 0.95]),
     table_trouble=st.sampled_from([0.0, 0.3]),
+    resends=st.sampled_from([0, 0, 3, 20]),
+    looks=st.booleans(),
 )
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=1000, deadline=None)
 def test_nothing_is_lost_overtaken_or_starved(
-    seed: int, limits: Limits, messages: int, trouble: float, table_trouble: float
+    seed: int,
+    limits: Limits,
+    messages: int,
+    trouble: float,
+    table_trouble: float,
+    resends: int,
+    looks: bool,
 ) -> None:
-    simulation = Simulation(seed, limits, messages, trouble=trouble, table_trouble=table_trouble)
+    """Without looks at the table no hint is lost, and then none may be needed."""
+    simulation = Simulation(
+        seed, limits, messages, trouble=trouble, table_trouble=table_trouble, resends=resends, looks=looks
+    )
     simulation.run()
     assert len(simulation.rows) == messages
     assert all(row.state is not State.PENDING for row in simulation.rows.values())
-    if trouble == 0.0:
+    assert all(row.manual_at is None for row in simulation.rows.values())
+    if trouble == 0.0 and not resends:
         assert set(simulation.attempts.values()) == {1}
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
-from angarium.core.lane import Held, Lane, Limits, Send, Wait
+from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0
@@ -44,3 +46,23 @@ def test_a_lane_that_was_asked_to_pause_goes_on_although_more_is_due() -> None:
     lane.settled(turn.held.message_id, NOW + 60)
     assert lane.turn(NOW) == Wait(NOW + 30)
     assert isinstance(lane.turn(NOW + 30), Send)
+
+
+def test_a_resend_that_comes_while_its_delivery_is_being_settled_is_made() -> None:
+    """The outcome was committed, but the lane did not know yet: the load brought the delivery, the lane took
+    it for the one in hand, and slept until the next look at the table."""
+    lane = Lane(Limits(in_flight=4, window=8), NOW - 10)
+    first = held(1)
+    lane.arrive(first, NOW)
+    assert lane.turn(NOW) == Send(first)
+    lane.answered(first.message_id, delivered=True, overload=False, pause=None, now=NOW)
+    again = replace(first, state=State.DELIVERED, manual_at=datetime(2026, 11, 21, tzinfo=UTC))
+    lane.hint(NOW)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    lane.loaded([again], None, turn.count)
+    lane.settled(first.message_id, None)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    lane.loaded([again], None, turn.count)
+    assert lane.turn(NOW) == Send(again)

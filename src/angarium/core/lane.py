@@ -78,6 +78,7 @@ class Lane:
 
     __slots__ = (
         "_allowance",
+        "_asked_again",
         "_behind",
         "_blocked",
         "_busy",
@@ -101,7 +102,9 @@ class Lane:
         self.size = 0  # bytes of the payloads waiting in memory
         self._limits = limits
         self._waiting: deque[Held] = deque()
-        self._busy: set[UUID] = set()  # waiting, in flight, or answered and not yet settled
+        # waiting, in flight, or answered and not yet settled; with the manual request that each serves
+        self._busy: dict[UUID, datetime | None] = {}
+        self._asked_again: set[UUID] = set()  # busy ones for which the table has a newer manual request
         self._in_flight = 0
         self._behind = False
         self._next_due = NEVER
@@ -160,8 +163,11 @@ class Lane:
             count += 1
             if held.message_id in self._landed:
                 again = True
-            elif held.message_id not in self._busy and not self._discard:
-                self._take(held)
+            elif held.message_id not in self._busy:
+                if not self._discard:
+                    self._take(held)
+            elif held.manual_at != self._busy[held.message_id]:
+                self._asked_again.add(held.message_id)
         self._behind = again or count >= asked
         if not self._hinted:
             self._next_due = NEVER
@@ -196,9 +202,12 @@ class Lane:
 
     def settled(self, message_id: UUID, due_at: float | None) -> None:
         """An outcome is committed; `due_at`: when the delivery's next attempt is due, if it has one."""
-        self._busy.discard(message_id)
+        self._busy.pop(message_id, None)
         if self._loading:
             self._landed.add(message_id)
+        if message_id in self._asked_again:
+            self._asked_again.discard(message_id)
+            self._behind = True
         if self._blocked == message_id:
             self._blocked = None
             self._restart()
@@ -208,7 +217,8 @@ class Lane:
     def dropped(self, message_id: UUID, now: float, pause: float) -> None:
         """An attempt broke off without an outcome (our fault): the table still has the delivery."""
         self._in_flight -= 1
-        self._busy.discard(message_id)
+        self._busy.pop(message_id, None)
+        self._asked_again.discard(message_id)
         self._hold = max(self._hold, now + pause)
         self._restart()
 
@@ -279,12 +289,13 @@ class Lane:
 
     def _take(self, held: Held) -> None:
         self._waiting.append(held)
-        self._busy.add(held.message_id)
+        self._busy[held.message_id] = held.manual_at
         self.size += len(held.payload or b"")
 
     def _restart(self) -> None:
         """Leave what waits to the database, to be loaded again in the right order."""
-        self._busy.difference_update(held.message_id for held in self._waiting)
+        for held in self._waiting:
+            self._busy.pop(held.message_id, None)
         self._waiting.clear()
         self.size = 0
         self._behind = True
