@@ -34,8 +34,10 @@ demo: setup
 serve: setup
 	@$(BIN)/angarium dev
 
+# faults by themselves: they count, measure and kill, and print what they saw
 test: setup
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/faults
+	$(BIN)/python -m pytest -q -s tests/faults
 
 lint: setup
 	$(BIN)/ruff check .
