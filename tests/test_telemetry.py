@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from angarium.telemetry import EVENTS
 
 SOURCE = Path(__file__).parent.parent / "src" / "angarium"
@@ -51,3 +53,24 @@ logging.getLogger("library").info("chatter")
     assert lines[0]["url"] == "http://x"
     assert lines[0]["level"] == "info"
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_a_traceback_shows_no_values_of_variables(log_format: str) -> None:
+    """They hold payloads, secrets and tokens."""
+    script = f"""
+import logging
+from angarium import telemetry
+telemetry.configure({log_format!r}, "info")
+def fail(value):
+    held = value + "-in-a-variable"
+    raise RuntimeError("it broke")
+for log in (telemetry.logger("test").exception, logging.getLogger("uvicorn.error").exception):
+    try:
+        fail("secr" + "et")
+    except RuntimeError:
+        log("part.broken")
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert ended.stderr.count("it broke") >= 2
+    assert "secret-in-a-variable" not in ended.stderr
