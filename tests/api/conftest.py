@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
 from typing import Any
 
 import httpx
@@ -18,28 +17,17 @@ from starlette.types import ASGIApp
 
 from angarium.api.app import create_app
 from angarium.clock import SystemClock
-from angarium.core.address import AddressPolicy
 from angarium.core.ids import ORGANIZATION, parse, text
 from angarium.core.ids import new as new_id
-from angarium.core.keyring import Keyring
 from angarium.core.product import product_of
 from angarium.profiles import load_all
-from angarium.service.access import Access
-from angarium.service.application import Applications
-from angarium.service.attempt import Attempts
-from angarium.service.background_task import BackgroundTasks
-from angarium.service.endpoint import Endpoints
-from angarium.service.event_type import EventTypes
-from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
-from angarium.service.message import Messages
-from angarium.service.portal_link import PortalLinks
 from angarium.service.product import Products
-from angarium.service.replay import Replay
 from angarium.service.services import Services
-from angarium.service.token import TokenKey, Tokens
 from angarium.store.accept import Owed
 from angarium.store.database import Database
+from tests.kit.stand import services_of
+from tests.kit.world import World
 
 JWT_SECRET = "a secret for tests, of sixty-four bytes or more so that it fits all"
 
@@ -140,30 +128,11 @@ async def backend(database: Database) -> AsyncIterator[Backend]:
     def hand_over(deliveries: Sequence[Owed]) -> None:
         owed.extend(deliveries)
 
-    keyring = Keyring([b"k" * 32])
-    policy = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
     products = Products(
         database, clock, {name: product_of(one, "test") for name, one in load_all([]).items()}
     )
     intake = Intake(database, clock, os.urandom, hand_over, products)
-    token = Tokens(database, clock, os.urandom, TokenKey.of(JWT_SECRET))
-    services = Services(
-        clock=clock,
-        database=database,
-        token=token,
-        access=Access(database, clock, os.urandom),
-        portal_link=PortalLinks(token),
-        product=products,
-        application=Applications(database, clock, os.urandom),
-        event_type=EventTypes(database, clock),
-        endpoint=Endpoints(database, clock, os.urandom, keyring, policy=policy, https_only=False),
-        idempotency=Idempotency(database, clock, os.urandom, keyring),
-        intake=intake,
-        message=Messages(database, clock),
-        attempt=Attempts(database, clock),
-        replay=Replay(database, clock, os.urandom),
-        background_task=BackgroundTasks(database),
-    )
+    services = services_of(World(database, clock=clock), products, intake, secret=JWT_SECRET)
     await intake.start()
     try:
         yield Backend(services, create_app(services, base_url="https://hooks.example.com"), clock, owed)

@@ -41,6 +41,8 @@ from tests.kit.world import product as standard_product
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirSt"
 URL = "http://angarium.test"
 
+SECRET = "a secret for tests " * 5
+
 
 def product(profile: Profile | str, **delivery: Any) -> Product:
     """A product from a profile or the name of one, with other values of `delivery`."""
@@ -161,10 +163,17 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
             await intake.stop()
 
 
-def services_of(world: World, products: Products, intake: Intake, *, https_only: bool = False) -> Services:
+def services_of(
+    world: World,
+    products: Products,
+    intake: Intake,
+    *,
+    https_only: bool = False,
+    secret: str = SECRET,
+) -> Services:
     """All use cases over a world's database and clock."""
     database, clock, keyring = world.database, world.clock, world.keyring
-    token = Tokens(database, clock, os.urandom, TokenKey.of("a secret for tests " * 5))
+    token = Tokens(database, clock, os.urandom, TokenKey.of(secret))
     return Services(
         clock=clock,
         database=database,

@@ -98,6 +98,6 @@ class SettingsError(AngariumError):
 
 
 class StoreUnavailable(AngariumError):
-    """The database does not answer; nothing was stored."""
+    """The database does not answer. Try again, with the same idempotency key if there was one."""
 
     code = "store_unavailable"

@@ -2,7 +2,7 @@
 
     PENDING ──2xx──▶ DELIVERED          any state ──resend, 2xx──▶ DELIVERED
     PENDING ──failure, schedule left──▶ PENDING (due later)
-    PENDING ──failure, schedule used up, or 410──▶ EXHAUSTED
+    PENDING ──failure, schedule used up, or 410 where that disables──▶ EXHAUSTED
     PENDING ──endpoint disabled or deleted, payload gone──▶ CANCELED
 
 A manual attempt stands beside the schedule: its success delivers, its failure changes nothing, so a

@@ -23,7 +23,6 @@ from angarium.core.product import STANDARD, Product
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.courier import Courier
 from angarium.dispatch.herald import Herald
-from angarium.dispatch.hint import Changed, Hint, LookEverywhere, Task, Work
 from angarium.dispatch.loader import Loader
 from angarium.dispatch.lookout import Lookout
 from angarium.dispatch.ownership import Ownership
@@ -35,6 +34,7 @@ from angarium.dispatch.target import open_target
 from angarium.dispatch.upkeep import Upkeep
 from angarium.store.accept import Owed
 from angarium.store.database import Database
+from angarium.store.hint import Changed, Hint, LookEverywhere, Task, Work
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
 
 log = structlog.get_logger(__name__)

@@ -14,10 +14,10 @@ import asyncpg
 import structlog
 
 from angarium.core.errors import StoreUnavailable
-from angarium.dispatch.hint import write
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
+from angarium.store.hint import write
 
 log = structlog.get_logger(__name__)
 

@@ -17,9 +17,9 @@ import asyncpg
 import structlog
 
 from angarium.core.errors import StoreUnavailable
-from angarium.dispatch.hint import Hint, read
 from angarium.store import shard as store
 from angarium.store.database import LOST, Database
+from angarium.store.hint import Hint, read
 
 log = structlog.get_logger(__name__)
 

@@ -12,7 +12,7 @@ from angarium.clock import Clock
 from angarium.core.lane import Lane, Limits
 from angarium.dispatch.post import Post
 from angarium.dispatch.rounds import Rounds
-from angarium.store.shard import SHARDS
+from angarium.store.shard import shard_of
 
 IDLE: Final = 60.0  # seconds until an idle lane is forgotten
 HORIZON: Final = 60.0  # seconds ahead for which lanes are kept in memory; later ones are found in time
@@ -50,13 +50,13 @@ class Posts:
 
     def ours(self, endpoint_id: UUID) -> bool:
         """Whether the endpoint's lane is in a shard of ours."""
-        return endpoint_id.int % SHARDS in self.owned
+        return shard_of(endpoint_id) in self.owned
 
     def open(self, app_id: UUID, endpoint_id: UUID) -> Post:
         """The post of an endpoint of ours."""
         post = self._posts.get(endpoint_id)
         if post is None:
-            shard = endpoint_id.int % SHARDS
+            shard = shard_of(endpoint_id)
             lane = Lane(self.limits(None, fifo=False), self.owned[shard])
             post = self._posts[endpoint_id] = Post(app_id, endpoint_id, shard, lane)
             post.used_at = self._clock.now()

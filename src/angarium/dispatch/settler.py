@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from angarium.clock import Clock, datetime_at
@@ -26,6 +25,7 @@ from angarium.store import accept, background_task
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
+from angarium.store.hint import changed
 
 log = structlog.get_logger(__name__)
 
@@ -116,7 +116,8 @@ class Settler:
                 return await self._write_once(batch)
             except StoreUnavailable:
                 log.warning("settle.waiting", outcomes=len(batch))
-            except asyncpg.PostgresError:
+            except Exception:
+                # Whatever it is: an outcome that is dropped here would leave its lane waiting for ever.
                 log.exception("settle.failed", outcomes=len(batch))
                 if tries >= TRIES:
                     return await self._write_apart(batch)
@@ -162,7 +163,7 @@ class Settler:
         now = self._clock.now()
         task_id = ids.new(now, self._entropy(8))
         await background_task.cancel_owed(connection, task_id, one.org_id, one.app_id, one.endpoint_id, now)
-        await store.hint(connection, [f"e:{one.endpoint_id.hex}"])
+        await store.hint(connection, [changed(one.endpoint_id)])
         log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)
 
 

@@ -18,10 +18,11 @@ from angarium.core.patterns import is_wildcard
 from angarium.core.url import check_url
 from angarium.service import endpoint_secret
 from angarium.service.endpoint_header import check_headers, merged
-from angarium.store import background_task, delivery, event_type
+from angarium.store import background_task, event_type
 from angarium.store import endpoint as store
 from angarium.store.database import Database
 from angarium.store.endpoint import Stats
+from angarium.store.shard import shard_of
 
 STATS_SPAN: Final = 28 * 86400.0
 _SLACK: Final = 300.0  # seconds that a caller's clock may differ
@@ -277,7 +278,7 @@ class Endpoints:
             headers=headers,
             keys=(key,),
             fifo=draft.fifo,
-            shard=endpoint_id.int % delivery.SHARDS,
+            shard=shard_of(endpoint_id),
             disabled_at=now if draft.disabled else None,
             disabled_reason=DisabledReason.MANUAL if draft.disabled else None,
             revision=1,

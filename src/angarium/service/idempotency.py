@@ -22,7 +22,7 @@ LOCK: Final = 30.0
 KEEP: Final = 12 * 3600.0
 WAIT: Final = 10.0
 _POLL: Final = 0.05
-_CONTEXT: Final = b"idempotency:"
+ANSWER: Final = b"idempotency:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class Idempotency:
                     return Hold(key, locked_until)
                 known = await store.find(connection, key)
             if known is not None and known.status is not None:
-                body = b"" if known.body is None else self._keyring.open(known.body, _CONTEXT + key)
+                body = b"" if known.body is None else self._keyring.open(known.body, ANSWER + key)
                 return Stored(known.status, body)
             if at >= deadline:
                 raise Conflict("The first request with this idempotency key is still being carried out.")
@@ -78,7 +78,7 @@ class Idempotency:
 
     async def finish(self, hold: Hold, status: int, body: bytes) -> None:
         """Keep the answer for twelve hours."""
-        sealed = self._keyring.seal(body, self._entropy(NONCE_BYTES), _CONTEXT + hold.key)
+        sealed = self._keyring.seal(body, self._entropy(NONCE_BYTES), ANSWER + hold.key)
         async with self._database.connection() as connection:
             await store.finish(
                 connection,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from angarium.core.keyring import NONCE_BYTES, Keyring, SealError
-from angarium.service.idempotency import _CONTEXT as ANSWER
+from angarium.service.idempotency import ANSWER
 from angarium.store import rewrap as store
 from angarium.store.database import Database
 from angarium.store.sealed import open_headers, open_keys, seal_headers, seal_keys

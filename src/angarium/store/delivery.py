@@ -14,10 +14,11 @@ from uuid import UUID
 
 from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
+from angarium.store.hint import write
 from angarium.store.message import Filter, Page, message_of
+from angarium.store.shard import shard_of
 from angarium.store.sql import queries
 
-SHARDS: Final = 64
 SLICE: Final = 1000  # deliveries or messages looked at in one step of a background task
 
 
@@ -210,7 +211,7 @@ async def cancel_pending(conn: Any, app_id: UUID, endpoint_id: UUID, before: UUI
     return _count(
         await queries.delivery_cancel_pending(
             conn,
-            shard=endpoint_id.int % SHARDS,
+            shard=shard_of(endpoint_id),
             app_id=app_id,
             endpoint_id=endpoint_id,
             before=before,
@@ -226,7 +227,7 @@ async def cancel_message(conn: Any, app_id: UUID, message_id: UUID) -> int:
 
 async def hint(conn: Any, target: Target) -> None:
     """Tell the owner of the endpoint's lane that there is work, when the transaction commits."""
-    await queries.delivery_hint(conn, hint=f"w:{target.app_id.hex}.{target.id.hex}")
+    await queries.delivery_hint(conn, hint=write([(target.app_id, target.id)])[0])
 
 
 async def retries(

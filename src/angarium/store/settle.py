@@ -100,5 +100,5 @@ async def disable_endpoint(
 
 
 async def hint(connection: Any, hints: Sequence[str], *, alone: bool = False) -> None:
-    """Send hints to the dispatchers (see dispatch/hint.py); `alone` outside any other transaction."""
+    """Send hints to the dispatchers (see store/hint.py); `alone` outside any other transaction."""
     await (queries.hint_alone if alone else queries.hint)(connection, hints=hints)

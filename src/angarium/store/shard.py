@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
+from uuid import UUID
 
 from angarium.store.sql import queries
 
@@ -19,6 +20,11 @@ SESSION: Final = {
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
 }
+
+
+def shard_of(endpoint_id: UUID) -> int:
+    """The shard of an endpoint's lane: ids end in random bits."""
+    return endpoint_id.int % SHARDS
 
 
 async def join(connection: Any) -> None:

@@ -47,6 +47,11 @@ class LookEverywhere:
 Hint = Work | Changed | Task | LookEverywhere
 
 
+def changed(endpoint_id: UUID) -> str:
+    """The hint for an endpoint that changed."""
+    return f"e:{endpoint_id.hex}"
+
+
 def write(lanes: Iterable[tuple[UUID, UUID]]) -> list[str]:
     """The hints for lanes with new work."""
     named = [f"{app_id.hex}.{endpoint_id.hex}" for app_id, endpoint_id in lanes]
