@@ -12,7 +12,7 @@ UV ?= uv
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve test lint check bench chaos lock clean
+.PHONY: setup demo serve chromium test lint check bench chaos lock clean
 
 setup: $(STAMP)
 
@@ -34,8 +34,12 @@ demo: setup
 serve: setup
 	@$(BIN)/angarium dev
 
+# the browser of the browser tests: one that is there, or Debian's package
+chromium: setup
+	@$(BIN)/python -m tests.kit.chromium > /dev/null
+
 # faults by themselves: they count, measure and kill, and print what they saw
-test: setup
+test: setup chromium
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/faults
 	$(BIN)/python -m pytest -q -s tests/faults
 
