@@ -22,6 +22,15 @@ def test_only_2xx_delivers_and_only_410_is_gone(status: int) -> None:
         assert verdict is (Verdict.GONE if status == 410 else Verdict.RETRY)
 
 
+@pytest.mark.parametrize(
+    ("control", "verdict"),
+    [("disable", Verdict.GONE), ("abort-message", Verdict.ABORTED), ("nonsense", Verdict.RETRY)],
+)
+def test_a_failing_receiver_may_say_more_in_a_header(control: str, verdict: Verdict) -> None:
+    assert judge(Answer(500, None, None, None, 1, control=control)).verdict is verdict
+    assert judge(Answer(200, None, None, None, 1, control=control)).verdict is Verdict.DELIVERED
+
+
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
 def test_a_receiver_in_trouble_slows_its_lane(status: int) -> None:
     assert judge(answer(status)).overload

@@ -112,6 +112,27 @@ async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World)
         assert row["url"] == receiver.url
 
 
+async def test_a_receiver_may_give_up_one_message_and_keep_its_endpoint(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching(product("60s")) as dispatcher:
+        cookie = ("set-cookie", "session=secret")
+        receiver.plan(Reply(400, headers=[("webhook-delivery", "abort-message"), cookie]))
+        await world.endpoint(app, receiver.url, headers={"X-Key": "secret"})
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept(world.draft(app))
+            await world.until_states({EXHAUSTED: 1})
+            await intake.accept(world.draft(app))
+            await world.until_states({EXHAUSTED: 1, DELIVERED: 1})
+    sent = receiver.requests[0]
+    assert sent.header("x-key") == "secret"
+    (row, _) = await world.fetch("select exchange from attempt order by id")
+    shown = row["exchange"].decode()
+    assert sent.header("webhook-signature") in shown
+    assert '["set-cookie","(hidden)"]' in shown
+    assert '["X-Key","(hidden)"]' in shown
+    assert "secret" not in shown
+
+
 async def test_a_product_may_take_410_for_a_failure_like_others(world: World) -> None:
     app = await world.application()
     patient = product("50ms", disable=Disable(on_gone=False))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
@@ -197,3 +198,22 @@ async def test_health_is_the_last_that_was_noted(case: Case) -> None:
         await settle(connection, [], [Health(case.app_id, case.endpoint_id, None, 0)])
         row = await connection.fetchrow("select failing_since, failures from endpoint_health")
     assert tuple(row) == (None, 0)
+
+
+async def test_a_delivery_shows_its_last_attempt_and_a_late_outcome_does_not_hide_it(case: Case) -> None:
+    assert (await case.row())["status_code"] is None
+    late = case.settlement(Move.RETRY, due=LATER, answer=Answer(0, "timeout", "No answer.", None, 5))
+    await case.settle(Move.RETRY, due=LATER)
+    row = await case.row()
+    assert (row["status_code"], row["error_code"]) == (500, "http_500")
+    await case.settle(Move.DELIVER, failures=1, answer=ARRIVED)
+    await case.write(late)
+    row = await case.row()
+    assert (row["state"], row["status_code"], row["error_code"]) == (DELIVERED, 200, None)
+
+
+async def test_the_headers_of_an_attempt_are_kept(case: Case) -> None:
+    answer = replace(ARRIVED, headers=(("Server", "caf\u00e9"),))
+    await case.write(replace(case.settlement(Move.DELIVER, answer=answer), sent=(("webhook-id", "msg_1"),)))
+    (made,) = await case.attempts()
+    assert json.loads(made["exchange"]) == [[["webhook-id", "msg_1"]], [["Server", "caf\u00e9"]]]

@@ -2,7 +2,7 @@
 
     PENDING ──2xx──▶ DELIVERED          any state ──resend, 2xx──▶ DELIVERED
     PENDING ──failure, schedule left──▶ PENDING (due later)
-    PENDING ──failure, schedule used up, or 410 where that disables──▶ EXHAUSTED
+    PENDING ──failure, schedule used up, or the receiver wants no more of it──▶ EXHAUSTED
     PENDING ──endpoint disabled or deleted, payload gone──▶ CANCELED
 
 A manual attempt stands beside the schedule: its success delivers, its failure changes nothing, so a
@@ -59,7 +59,7 @@ def advance(
         return DELIVERED
     if manual or state is not State.PENDING:
         return KEPT
-    if judgement.verdict is Verdict.GONE:
+    if judgement.verdict in (Verdict.GONE, Verdict.ABORTED):
         return EXHAUSTED
     delay = schedule.delay(failures + 1, chance)
     if delay is None:

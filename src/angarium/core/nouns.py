@@ -120,6 +120,16 @@ class Delivery:
     failures: int  # failed scheduled attempts: the index into the schedule
     due_at: datetime | None  # when the next attempt is owed
     manual_at: datetime | None  # a manual attempt was asked for at this time and is still owed
+    status_code: int | None = None  # of the last attempt; 0: no HTTP answer, None: not tried yet
+    error_code: str | None = None  # of the last attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The headers of one attempt. Values of the endpoint's own headers, and cookies, are masked."""
+
+    sent: tuple[tuple[str, str], ...]
+    received: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,3 +149,4 @@ class Attempt:
     next_at: datetime | None  # when the next attempt was due, as this one ended
     url: str
     created_at: datetime
+    exchange: Exchange | None = None  # None: recorded before these were kept, or not asked for

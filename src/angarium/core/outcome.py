@@ -19,6 +19,8 @@ MAX_PAUSE: Final = 3600.0
 """Seconds that a Retry-After may hold a lane; a receiver's typing error must not stop it for a year."""
 
 MAX_WORDS: Final = 1000
+MASK: Final = "(hidden)"
+"""Stands in the log for the value of a header that may be a credential."""
 
 
 class Verdict(Enum):
@@ -26,7 +28,8 @@ class Verdict(Enum):
 
     DELIVERED = "delivered"
     RETRY = "retry"
-    GONE = "gone"  # 410: the receiver wants no more; the endpoint is disabled
+    GONE = "gone"  # the receiver wants no more; the endpoint is disabled
+    ABORTED = "aborted"  # the receiver never wants this message; it is not tried again
     REFUSED = (
         "refused"  # nothing was sent, because of our own rules; DNS or settings may change, so retried too
     )
@@ -42,6 +45,8 @@ class Answer:
     response: bytes | None
     duration_ms: int
     retry_after: float | None = None  # seconds from now
+    headers: tuple[tuple[str, str], ...] = ()  # as received, within bounds; cookies are masked
+    control: str | None = None  # the receiver's `webhook-delivery` header
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +71,23 @@ _OVERLOAD_CODE: Final = frozenset(
         "reset",
     }
 )
+_CONTROLS: Final = {"disable": Verdict.GONE, "abort-message": Verdict.ABORTED}
 _REFUSED: Final = frozenset({"refused_address", "bad_request"})
 _DELIVERED: Final = Judgement(Verdict.DELIVERED, overload=False, pause=None)
 
 
 def judge(answer: Answer) -> Judgement:
-    """Only 2xx delivers; a redirect is a failure; 410 ends the endpoint; the rest is tried again."""
+    """Only 2xx delivers; a redirect is a failure; 410 ends the endpoint; the rest is tried again.
+
+    With a failure a receiver may say more in the header `webhook-delivery` (Svix's name): `disable` is 410
+    in other words, `abort-message` gives up this message alone.
+    """
     status = answer.status_code
     if 200 <= status <= 299:
         return _DELIVERED
     if status:
         pause = None if answer.retry_after is None else min(max(answer.retry_after, 0.0), MAX_PAUSE)
-        verdict = Verdict.GONE if status == 410 else Verdict.RETRY
+        verdict = Verdict.GONE if status == 410 else _CONTROLS.get(answer.control or "", Verdict.RETRY)
         return Judgement(verdict, overload=status in _OVERLOAD_STATUS, pause=pause)
     verdict = Verdict.REFUSED if answer.error_code in _REFUSED else Verdict.RETRY
     return Judgement(verdict, overload=answer.error_code in _OVERLOAD_CODE, pause=None)

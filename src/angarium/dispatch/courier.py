@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from angarium.clock import Clock
@@ -46,11 +46,12 @@ class Courier:
         """One attempt of one delivery. A payload that is gone cancels the delivery."""
         started = self._clock.now()
         if held.payload is None:
-            return self._result(target, held, started, None, NOTHING_TO_SEND, CANCELED)
+            return self._result(target, held, started, None, NOTHING_TO_SEND, CANCELED, ())
+        headers = target.headers_for(held.message_id, held.event_type, held.payload, started)
         answer = await self._sender.send(
             Request(
                 url=target.url,
-                headers=target.headers_for(held.message_id, held.event_type, held.payload, started),
+                headers=headers,
                 body=held.payload,
                 timeout=target.product.timeout,
             )
@@ -69,7 +70,8 @@ class Courier:
             now=self._clock.now(),
             chance=self._chance.random(),
         )
-        return self._result(target, held, started, answer, judgement, following)
+        sent = target.shown(headers)
+        return self._result(target, held, started, answer, judgement, following, sent)
 
     def _result(
         self,
@@ -79,6 +81,7 @@ class Courier:
         answer: Answer | None,
         judgement: Judgement,
         following: Next,
+        sent: Sequence[tuple[str, str]],
     ) -> Result:
         return Result(
             Settlement(
@@ -94,6 +97,7 @@ class Courier:
                 answer=answer,
                 succeeded=judgement.verdict is Verdict.DELIVERED,
                 url=target.shown_url,
+                sent=sent,
             ),
             judgement,
             self._clock.now(),

@@ -10,7 +10,7 @@ import asyncio
 import io
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -21,7 +21,7 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from angarium.core.address import AddressPolicy
-from angarium.core.outcome import Answer, explain_status, parse_retry_after
+from angarium.core.outcome import MASK, Answer, explain_status, parse_retry_after
 from angarium.core.url import split_credentials
 from angarium.dispatch.connector import COURSE, Course, JudgedConnector
 from angarium.dispatch.failure import Failure, explain, explain_timeout
@@ -29,6 +29,9 @@ from angarium.dispatch.resolver import Resolver, SystemResolver
 
 MAX_LINE: Final = 8190
 MAX_HEADER_COUNT: Final = 128
+SHOWN_HEADERS: Final = 32
+SHOWN_NAME: Final = 100
+SHOWN_VALUE: Final = 256
 LARGE_BODY: Final = 512 * 1024
 _NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
 _NO_TIMER: Final = TimerNoop()
@@ -170,12 +173,16 @@ class Sender:
         status = response.status
         retry_after: float | None = None
         location: str | None = None
+        control: str | None = None
         if not 200 <= status <= 299:
             if (value := response.headers.get("Retry-After")) is not None:
                 retry_after = parse_retry_after(value, self._now())
             location = response.headers.get("Location")
+            control = response.headers.get("webhook-delivery", "").strip().lower() or None
         code, words = explain_status(status, location)
-        return Answer(status, code, words, body[: self._response_limit], duration_ms, retry_after)
+        kept = body[: self._response_limit]
+        headers = _shown(response.raw_headers)
+        return Answer(status, code, words, kept, duration_ms, retry_after, headers, control)
 
     def _open(self) -> aiohttp.ClientSession:
         # On first use, because aiohttp wants a running loop.
@@ -196,6 +203,16 @@ class Sender:
             trust_env=False,
         )
         return self._session
+
+
+def _shown(raw: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
+    """The answer's headers as the log keeps them: not too many, not too long, and no cookies."""
+    shown = []
+    for name, value in raw[:SHOWN_HEADERS]:
+        text = value[:SHOWN_VALUE].decode("utf-8", "replace")
+        words = name[:SHOWN_NAME].decode("ascii", "replace")
+        shown.append((words, MASK if words.lower() == "set-cookie" else text))
+    return tuple(shown)
 
 
 class _Exchange:

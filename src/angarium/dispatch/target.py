@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from angarium.core.keyring import Keyring
+from angarium.core.outcome import MASK
 from angarium.core.product import Product
 from angarium.core.recipe import Key
 from angarium.core.url import split_credentials
@@ -42,6 +44,13 @@ class Target:
             custom=self.headers,
             now=now,
         )
+
+    def shown(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Headers as a log may show them: the endpoint's own may be credentials, so their values are not."""
+        if not self.headers:
+            return list(headers)
+        own = {name.lower() for name in self.headers}
+        return [(name, MASK if name.lower() in own else value) for name, value in headers]
 
 
 def open_target(config: Config, product: Product, keyring: Keyring) -> Target:

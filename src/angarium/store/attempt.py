@@ -6,12 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
+
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.nouns import Attempt, AttemptStatus, Message
+from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
 from angarium.store.message import Filter, Page
 from angarium.store.sql import queries
 
+_Headers = tuple[tuple[str, str], ...]
+_exchange: Final = msgspec.json.Decoder(tuple[_Headers, _Headers])
 EXPUNGED: Final = b"EXPUNGED"
 
 
@@ -49,6 +53,7 @@ def _recorded(row: Any) -> Recorded:
         next_at=row["next_at"],
         url=row["url"],
         created_at=datetime_at(ids.created_at(row["id"])),
+        exchange=Exchange(*_exchange.decode(exchange)) if (exchange := row.get("exchange")) else None,
     )
     if row["event_type"] is None:
         return Recorded(attempt, None)

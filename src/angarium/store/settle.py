@@ -8,12 +8,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from angarium.clock import datetime_at
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import Answer
 from angarium.store.sql import queries
 
+_exchange = msgspec.json.Encoder().encode
 _MOVES = {move: move.name.lower() for move in Move}
 
 
@@ -34,6 +37,7 @@ class Settlement:
     answer: Answer | None
     succeeded: bool
     url: str
+    sent: Sequence[tuple[str, str]] = ()  # the headers, with what may be a credential masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,7 @@ async def settle(
         responses=[a.response if a else None for a in answers],
         durations=[a.duration_ms if a else 0 for a in answers],
         urls=[s.url for s in settlements],
+        exchanges=[None if s.answer is None else _exchange((s.sent, s.answer.headers)) for s in settlements],
         sick_apps=[h.app_id for h in health],
         sick_endpoints=[h.endpoint_id for h in health],
         failing_since=[None if h.failing_since is None else datetime_at(h.failing_since) for h in health],

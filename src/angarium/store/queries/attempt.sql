@@ -1,7 +1,7 @@
 -- name: attempt_get^
 -- one attempt for a message, with its message
 select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
-       a.response, a.duration_ms, a.url, m.event_id, m.event_type, m.channels, m.tags, m.expires_at
+       a.response, a.duration_ms, a.url, a.exchange, m.event_id, m.event_type, m.channels, m.tags, m.expires_at
 from attempt a
 left join message m on m.app_id = a.app_id and m.id = a.message_id
 where a.app_id = :app_id and a.message_id = :message_id and a.id = :id;

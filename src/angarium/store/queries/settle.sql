@@ -9,21 +9,21 @@ with outcome as materialized (
         :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[],
         :moves::text[], :failures::smallint[], :numbers::smallint[], :due::timestamptz[], :manual_at::timestamptz[],
         :statuses::smallint[], :status_codes::smallint[], :error_codes::text[], :errors::text[],
-        :responses::bytea[], :durations::integer[], :urls::text[]
+        :responses::bytea[], :durations::integer[], :urls::text[], :exchanges::bytea[]
     ) as outcome (
         id, app_id, endpoint_id, message_id,
         move, failures, number, due_at, manual_at,
         status, status_code, error_code, error,
-        response, duration_ms, url
+        response, duration_ms, url, exchange
     )
 ),
 recorded as (
     insert into attempt (
         app_id, message_id, id, endpoint_id, number, manual, status, status_code,
-        error_code, error, response, duration_ms, next_at, url
+        error_code, error, response, duration_ms, next_at, url, exchange
     )
     select app_id, message_id, id, endpoint_id, number, manual_at is not null, status, status_code,
-           error_code, error, response, duration_ms, due_at, url
+           error_code, error, response, duration_ms, due_at, url, exchange
     from outcome
     where status is not null
     on conflict do nothing
@@ -44,6 +44,8 @@ set state = case
         when outcome.move in ('retry', 'exhaust') and d.state = 1 and d.failures = outcome.failures
         then d.failures + 1 else d.failures end,
     attempts = greatest(d.attempts, outcome.number),
+    status_code = case when outcome.number >= greatest(d.attempts, 1) then outcome.status_code else d.status_code end,
+    error_code = case when outcome.number >= greatest(d.attempts, 1) then outcome.error_code else d.error_code end,
     -- a manual attempt asked for since this one began comes first; the schedule resumes after it
     due_at = case
         when nullif(d.manual_at, outcome.manual_at) is not null then d.manual_at
