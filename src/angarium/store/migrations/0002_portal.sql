@@ -4,15 +4,17 @@
 -- that a log can be filtered without reading attempts
 alter table delivery add column status_code smallint, add column error_code text;
 
--- deliveries in trouble, by time over all endpoints; what is delivered at the first attempt is never in it
-create index delivery_trouble on delivery (app_id, message_id)
-    where state in (2, 4) or (state = 1 and failures > 0);
+-- deliveries that are lost, being retried, or whose last attempt failed, newest first over all endpoints;
+-- what is delivered at the first attempt is never in it
+create index delivery_trouble on delivery (app_id, message_id, endpoint_id)
+    where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
 
 -- JSON: [headers sent, headers received], each a list of pairs; values that may be credentials are masked
 alter table attempt add column exchange bytea;
 
 -- attempts counted by endpoint and hour, for charts; `latency` counts them by duration (core/tally.py).
--- Added up in memory and written every few seconds, so a crash may lose the last ones; the log never does
+-- Endpoint 0 stands for the whole application. Added up in memory and written every few seconds, so a crash
+-- may lose the last ones; the log never does. `failed_at` and `error_code`: the last failure of the hour
 create table attempt_hour (
     app_id uuid not null,
     endpoint_id uuid not null,
@@ -20,11 +22,26 @@ create table attempt_hour (
     delivered integer not null,
     failed integer not null,
     latency integer[] not null,
+    failed_at timestamptz,
+    error_code text,
     primary key (app_id, endpoint_id, hour)
 );
 
 -- finds hours to forget
 create index attempt_hour_expiry on attempt_hour (hour);
+
+-- when the next step of a task may be taken, where a pace is set; null: as soon as somebody has time
+alter table background_task add column due_at timestamptz;
+
+-- the tasks of an application
+create index background_task_application on background_task (app_id, id);
+
+-- disabled endpoints of an organization, for its operator
+create index endpoint_disabled on endpoint (org_id, disabled_at)
+    where disabled_at is not null and deleted_at is null;
+
+-- endpoints that fail now, the longest first
+create index endpoint_health_failing on endpoint_health (failing_since) where failing_since is not null;
 
 -- a throw-away receiver for an application's trials, and how it answers
 create table play_inbox (
