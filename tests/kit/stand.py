@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import msgspec
+from starlette.types import ASGIApp
 
 from angarium import profiles
 from angarium.api.app import create_app
@@ -62,6 +63,7 @@ class Stand:
     client: httpx.AsyncClient
     app_id: str
     keys: Mapping[str, str] = field(repr=False)  # scope -> key, with `:secret` if it has one
+    app: ASGIApp = field(repr=False)
 
     @property
     def clock(self) -> ManualClock:
@@ -158,7 +160,7 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
         try:
             async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
                 app_id = ids.text(ids.APPLICATION, application.id)
-                yield Stand(world, services, provision, made, client, app_id, keys)
+                yield Stand(world, services, provision, made, client, app_id, keys, app)
         finally:
             await intake.stop()
 
