@@ -1,7 +1,7 @@
-"""Real server processes that are killed, loads that go on meanwhile, and an account of what arrived.
+"""Real server processes that are killed, and loads that go on meanwhile.
 
-Each test prints one line, `fault, cycles, accepted, delivered, duplicates, lost`; `pytest -s` shows them.
-The short version is part of `make test`; ANGARIUM_TEST_CYCLES repeats the faults (`make chaos`).
+The short version of every fault is part of `make test`; ANGARIUM_TEST_CYCLES makes it long (`make chaos`):
+so many faults in one run of the storm, and the other tests repeated in proportion.
 Only processes started here are ended, by their ids.
 """
 
@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -29,13 +30,17 @@ import psutil
 
 from angarium.cli.token import make
 from angarium.settings import Settings
-from tests.kit.receiver import Received, Receiver
+from tests.faults.account import account
+from tests.kit.receiver import Receiver
 
-CYCLES: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "1"))
+PLANNED: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "0"))
+LONG: Final = PLANNED > 0
+CYCLES: Final = max(1, PLANNED // 20)
 DEADLINE: Final = 60.0
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 SECRET: Final = "s" * 48
 KEY: Final = base64.b64encode(b"k" * 32).decode()
+ANGARIUM: Final = (sys.executable, "-m", "angarium.cli.main")
 NOBODY: Final = (aiohttp.ClientError, OSError, TimeoutError)
 """What a client sees when the server is gone in the middle."""
 
@@ -93,8 +98,21 @@ class Servers:
         return self._add(Server(process, ready["url"], ready["token"], log))
 
     async def serve(self, database_url: str, *arguments: str, **variables: str) -> Server:
-        """`angarium serve` on a database."""
-        port = _free_port()
+        """`angarium serve` on a database; returns when it answers."""
+        server = self.launch(database_url, *arguments, port=None, program=ANGARIUM, **variables)
+        await until(lambda: _answers(server), "the server answers")
+        return server
+
+    def launch(
+        self,
+        database_url: str,
+        *arguments: str,
+        port: int | None = None,
+        program: Sequence[str] = ANGARIUM,
+        **variables: str,
+    ) -> Server:
+        """The same, without waiting; a process that only dispatches never answers."""
+        port = port or free_port()
         process, log = self._start(
             ["serve", *arguments],
             {
@@ -106,11 +124,10 @@ class Servers:
                 "ANGARIUM_ALLOWED_SUBNETS": "127.0.0.0/8",
                 **variables,
             },
+            program,
         )
         token = make(Settings.model_validate({"jwt_secret": SECRET}), ORG)
-        server = self._add(Server(process, f"http://127.0.0.1:{port}", token, log))
-        await until(lambda: _answers(server), "the server answers")
-        return server
+        return self._add(Server(process, f"http://127.0.0.1:{port}", token, log))
 
     async def stop(self) -> None:
         for server in self.started:
@@ -129,13 +146,15 @@ class Servers:
         self.started.append(server)
         return server
 
-    def _start(self, arguments: list[str], variables: dict[str, str]) -> tuple[subprocess.Popen[bytes], Path]:
+    def _start(
+        self, arguments: list[str], variables: dict[str, str], program: Sequence[str] = ANGARIUM
+    ) -> tuple[subprocess.Popen[bytes], Path]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
         kept.pop("PYTHONDONTWRITEBYTECODE", None)  # else every start compiles everything
         log = self.directory / f"log-{len(self.started)}"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "angarium.cli.main", *arguments],
+                [*program, *arguments],
                 env=kept | {"ANGARIUM_LOG_LEVEL": "warning"} | variables,
                 stdout=subprocess.PIPE,
                 stderr=file,
@@ -256,48 +275,6 @@ async def client(server: Server) -> AsyncIterator[Client]:
         yield Client(server, session)
 
 
-def message_id(request: Received) -> str:
-    found = request.header("webhook-id")
-    assert found is not None
-    return found
-
-
-@dataclass(frozen=True)
-class Account:
-    """Deliveries: each accepted message is owed to each endpoint. `delivered` and `lost` count deliveries."""
-
-    accepted: int
-    delivered: int
-    duplicates: int
-    lost: int
-
-
-def account(accepted: set[str], *receivers: Receiver, paths: Sequence[str] = ("/hook",)) -> Account:
-    """Every path of every receiver is an endpoint. What was stored without an answer may arrive too."""
-    counts: dict[tuple[int, str], Counter[str]] = {
-        (n, path): Counter() for n in range(len(receivers)) for path in paths
-    }
-    for n, receiver in enumerate(receivers):
-        for request in receiver.requests:
-            counts[n, request.path][message_id(request)] += 1
-    return Account(
-        accepted=len(accepted),
-        delivered=sum(len(accepted & count.keys()) for count in counts.values()),
-        duplicates=sum(count.total() - len(count) for count in counts.values()),
-        lost=sum(len(accepted - count.keys()) for count in counts.values()),
-    )
-
-
-def report(fault: str, cycles: int, result: Account, **more: object) -> None:
-    """One line of the table."""
-    extra = "".join(f", {name.replace('_', ' ')} {value}" for name, value in more.items())
-    print(  # noqa: T201
-        f"\n[fault] {fault}: cycles {cycles}, accepted {result.accepted}, delivered {result.delivered}, "
-        f"duplicates {result.duplicates}, lost {result.lost}{extra}",
-        flush=True,
-    )
-
-
 async def until(condition: Callable[[], object], what: str, timeout: float = DEADLINE) -> float:
     """Wait until the condition, perhaps an async one, holds; gives the seconds that took."""
     started = time.monotonic()
@@ -359,9 +336,7 @@ async def _answers(server: Server) -> bool:
         return False
 
 
-def _free_port() -> int:
-    import socket
-
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

@@ -11,17 +11,8 @@ import psutil
 
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
-from tests.faults.harness import (
-    CYCLES,
-    DEADLINE,
-    Server,
-    account,
-    client,
-    report,
-    servers,
-    until,
-    until_delivered,
-)
+from tests.faults.account import account, report
+from tests.faults.harness import CYCLES, DEADLINE, Server, client, servers, until, until_delivered
 from tests.kit.receiver import Receiver, Reply
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.harness import CYCLES, DEADLINE, account, client, report, servers, until, until_delivered
+from tests.faults.account import account, report
+from tests.faults.harness import CYCLES, DEADLINE, client, servers, until, until_delivered
 from tests.kit.receiver import Receiver, Reply
 
 MESSAGES = 2000

@@ -13,17 +13,8 @@ import asyncpg
 import msgspec
 
 from angarium.store.embedded import EmbeddedPostgres
-from tests.faults.harness import (
-    CYCLES,
-    Client,
-    account,
-    client,
-    report,
-    servers,
-    shared_by,
-    until,
-    until_delivered,
-)
+from tests.faults.account import account, report
+from tests.faults.harness import CYCLES, Client, client, servers, shared_by, until, until_delivered
 from tests.kit.receiver import (
     Behaviour,
     Drip,

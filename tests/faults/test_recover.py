@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from tests.faults.harness import CYCLES, Account, Client, client, message_id, report, servers, until
+from tests.faults.account import Account, message_id, report
+from tests.faults.harness import CYCLES, Client, client, servers, until
 from tests.kit.receiver import Received, Receiver, Reply
 
 MESSAGES = 4000

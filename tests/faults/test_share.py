@@ -11,16 +11,8 @@ from uuid import UUID
 import asyncpg
 
 from angarium.core import ids
-from tests.faults.harness import (
-    CYCLES,
-    DEADLINE,
-    account,
-    client,
-    report,
-    servers,
-    shared_by,
-    until_delivered,
-)
+from tests.faults.account import account, report
+from tests.faults.harness import CYCLES, DEADLINE, client, servers, shared_by, until_delivered
 from tests.kit.receiver import Receiver, Reply
 
 TAKEOVER = 20.0  # seconds; a second or two when the machine is idle

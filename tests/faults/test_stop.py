@@ -5,18 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from tests.faults.harness import (
-    CYCLES,
-    DEADLINE,
-    Server,
-    account,
-    client,
-    report,
-    servers,
-    shared_by,
-    until,
-    until_delivered,
-)
+from tests.faults.account import account, report
+from tests.faults.harness import CYCLES, DEADLINE, Server, client, servers, shared_by, until, until_delivered
 from tests.kit.receiver import Receiver, Reply
 
 

@@ -1,0 +1,287 @@
+"""The faults of the storm. Each strikes, holds for a while, and is mended when its context is left.
+
+While it holds, or right after it struck, the account asks what is in flight. `repeats` says whether what
+was in flight may arrive twice; with the others nothing may.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import shutil
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.faults.cluster import Cluster
+from tests.faults.harness import Server, until
+
+LONGER_THAN_ANY_TIMEOUT: Final = 18.0
+"""Seconds: a request to an endpoint has 2 here, a look at the owned shards 5, and a silent owner of shards
+loses them after 15."""
+HOUR: Final = 3600.0
+
+Strike = Callable[[Cluster, random.Random], AbstractAsyncContextManager[None]]
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    strike: Strike
+    where: str  # process, database or host
+    repeats: bool  # what was in flight may arrive twice
+
+
+FAULTS: Final[dict[str, Fault]] = {}
+
+
+def fault(name: str, where: str, *, repeats: bool) -> Callable[[Callable[..., AsyncIterator[None]]], None]:
+    def named(function: Callable[..., AsyncIterator[None]]) -> None:
+        FAULTS[name] = Fault(name, contextlib.asynccontextmanager(function), where, repeats)
+
+    return named
+
+
+# processes
+
+
+@fault("kill -9 of an API process", "process", repeats=False)
+async def kill_api(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    place = chance.randrange(2)
+    await cluster.apis[place].kill()
+    yield
+    cluster.start_api(place)
+
+
+@fault("kill -9 of a dispatcher", "process", repeats=True)
+async def kill_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    place = chance.randrange(2)
+    await cluster.dispatchers[place].kill()
+    yield
+    cluster.start_dispatcher(place)
+
+
+@fault("kill -9 of all processes at once", "process", repeats=True)
+async def kill_all(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await _kill_all(cluster)
+    yield
+    cluster.start_all()
+
+
+@fault("kill -9 of all, and PostgreSQL stopped at once", "process", repeats=True)
+async def kill_everything(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await _kill_all(cluster)
+    yield
+    await cluster.stop_postgres(signal.SIGQUIT)
+    await cluster.start_postgres()
+    cluster.start_all()
+
+
+@fault("SIGTERM of a dispatcher", "process", repeats=False)
+async def stop_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    place = chance.randrange(2)
+    assert await cluster.dispatchers[place].terminate() == 0
+    yield
+    cluster.start_dispatcher(place)
+
+
+ROLLING: Final = "SIGTERM of each process in turn, a rolling restart"
+
+
+@fault(ROLLING, "process", repeats=False)
+async def rolling_restart(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    """No request may fail: see Cluster._send for what the client does."""
+    for place in range(2):
+        assert await cluster.apis[place].terminate() == 0
+        cluster.start_api(place)
+        await cluster.ready()
+        assert await cluster.dispatchers[place].terminate() == 0
+        cluster.start_dispatcher(place)
+        await cluster.ready()
+    yield
+
+
+async def _kill_all(cluster: Cluster) -> None:
+    everyone: list[Server] = [*cluster.apis, *cluster.dispatchers]
+    for server in everyone:
+        server.process.kill()
+    for server in everyone:
+        await server.kill()
+
+
+# the database
+
+
+@fault("PostgreSQL stopped at once and started again", "database", repeats=True)
+async def crash_postgres(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await cluster.stop_postgres(signal.SIGQUIT)
+    await asyncio.sleep(chance.uniform(0.0, 1.0))
+    yield
+    await cluster.start_postgres()
+
+
+@fault("PostgreSQL restarted in order", "database", repeats=True)
+async def restart_postgres(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await cluster.stop_postgres(signal.SIGINT)
+    yield
+    await cluster.start_postgres()
+
+
+@fault("all connections to PostgreSQL cut", "database", repeats=True)
+async def cut_connections(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await cluster.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'angarium%'"
+    )
+    yield
+
+
+@fault("every statement times out", "database", repeats=True)
+async def statement_timeouts(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await cluster.execute("alter system set statement_timeout = '1ms'", "select pg_reload_conf()")
+    await asyncio.sleep(1.5)
+    yield
+    await cluster.execute(
+        "set statement_timeout = 0", "alter system reset statement_timeout", "select pg_reload_conf()"
+    )
+
+
+@fault("the tables locked by somebody", "database", repeats=False)
+async def locked_tables(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await cluster.execute(
+        "begin; lock table delivery, message in access exclusive mode; select pg_sleep(2); commit"
+    )
+    yield
+
+
+@fault("a slow disk: every commit takes 100 ms more", "database", repeats=False)
+async def slow_disk(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await cluster.execute(
+        "alter system set commit_delay = 100000",
+        "alter system set commit_siblings = 0",
+        "select pg_reload_conf()",
+    )
+    await asyncio.sleep(2)
+    yield
+    await cluster.execute(
+        "alter system reset commit_delay", "alter system reset commit_siblings", "select pg_reload_conf()"
+    )
+
+
+@fault("PostgreSQL stands still for 3 s", "database", repeats=False)
+async def frozen_postgres(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    cluster.signal_postgres(signal.SIGSTOP)
+    try:
+        await asyncio.sleep(3)
+    finally:
+        cluster.signal_postgres(signal.SIGCONT)
+    yield
+
+
+# hosts
+
+
+@fault("a dispatcher paused for longer than any timeout", "host", repeats=True)
+async def paused_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    paused = cluster.dispatchers[0].process
+    paused.send_signal(signal.SIGSTOP)
+    try:
+        yield
+        await asyncio.sleep(LONGER_THAN_ANY_TIMEOUT)
+    finally:
+        paused.send_signal(signal.SIGCONT)
+
+
+@fault("a partition between one dispatcher and PostgreSQL", "host", repeats=True)
+async def partition(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    cluster.proxy.part()
+    try:
+        await asyncio.sleep(LONGER_THAN_ANY_TIMEOUT)
+        yield
+    finally:
+        cluster.proxy.mend()
+
+
+@fault("the hosts' clocks jump by an hour, on and back", "host", repeats=False)
+async def clock_jumps(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    """Also for processes that start while the clock is wrong."""
+    for ahead in (HOUR, -HOUR):
+        cluster.lead_astray(clock=ahead)
+        assert await cluster.dispatchers[0].terminate() == 0
+        cluster.start_dispatcher(0)
+        await cluster.until_accepted(20)
+        await cluster.ready()
+    yield
+    cluster.lead_astray()
+
+
+@fault("DNS dead, with nothing remembered", "host", repeats=False)
+async def dead_dns(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await _with_dns(cluster, "dead")
+    yield
+    cluster.lead_astray()
+
+
+@fault("DNS slower than the request timeout, with nothing remembered", "host", repeats=False)
+async def slow_dns(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    await _with_dns(cluster, "slow")
+    yield
+    cluster.lead_astray()
+
+
+async def _with_dns(cluster: Cluster, how: str) -> None:
+    """Dispatchers that have just started remember no name."""
+    cluster.lead_astray(dns=how)
+    for place in range(2):
+        assert await cluster.dispatchers[place].terminate() == 0
+        cluster.start_dispatcher(place)
+    await cluster.until_accepted(50)
+    await cluster.ready()
+
+
+DISK_FULL: Final = "the disk of PostgreSQL is full"
+
+
+@fault(DISK_FULL, "host", repeats=True)
+async def full_disk(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    """The data directory is on a disk of its own (`small_disk`), which a ballast fills."""
+    ballast = cluster.postgres.directory / "ballast"
+    refused = cluster.refused["503"]
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while file.write(bytes(1 << 20)):
+            pass
+    try:
+        # what is there already is filled first
+        await until(lambda: cluster.refused["503"] > refused, "the disk is full")
+        await asyncio.sleep(1)
+        yield
+    finally:
+        ballast.unlink()
+        if not psutil.pid_exists(cluster.postgres.pid):
+            await cluster.start_postgres()
+
+
+@contextlib.contextmanager
+def small_disk(directory: Path) -> Iterator[bool]:
+    """Mounts a small disk of memory at `directory`; False where that is not permitted."""
+    directory.mkdir()
+    mounted = (
+        shutil.which("mount") is not None
+        and subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=512m,mode=755", "angarium-faults", directory],
+            capture_output=True,
+            check=False,
+        ).returncode
+        == 0
+    )
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", directory], check=True)

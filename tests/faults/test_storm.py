@@ -1,0 +1,109 @@
+"""A cluster under load, and one fault after another: nothing is lost, repeated, overtaken or wrongly marked.
+
+The short version has every fault once, in three clusters beside each other; the long one is a single run
+of ANGARIUM_TEST_CYCLES faults drawn from ANGARIUM_TEST_SEED.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from angarium.core import ids
+from tests.faults.account import Account, report
+from tests.faults.cluster import Cluster, Cycle, cluster
+from tests.faults.customers import Tally
+from tests.faults.fault import DISK_FULL, FAULTS, ROLLING, Fault, small_disk
+from tests.faults.harness import LONG, PLANNED
+from tests.faults.plan import Step, plan
+
+SEED = int(os.environ.get("ANGARIUM_TEST_SEED", "5"))
+AFTER = 40  # messages accepted after a fault is mended, before the cycle ends
+
+
+@pytest.mark.timeout(600 + 40 * PLANNED)
+@pytest.mark.parametrize("where", ["everywhere"] if LONG else ["process", "database", "host"])
+async def test_whatever_fails_nothing_accepted_is_lost_repeated_or_wrongly_marked(
+    directory: Path, where: str
+) -> None:
+    possible = [name for name, one in FAULTS.items() if where in (one.where, "everywhere")]
+    with small_disk(directory / "disk") as mounted:
+        if not mounted and DISK_FULL in possible:
+            possible.remove(DISK_FULL)  # no right to mount: the run's table lacks that line
+        steps = plan(SEED, PLANNED or len(possible), possible)
+        cycles: dict[str, list[Cycle]] = {name: [] for name in possible}
+        slowest: Counter[str] = Counter()
+        async with cluster(directory, directory / "disk" / "own") as storm:
+            for step in steps:
+                cycle, seconds = await strike(storm, step)
+                cycles[step.fault].append(cycle)
+                slowest[step.fault] = max(slowest[step.fault], round(seconds))
+                judge(FAULTS[step.fault], cycle)
+            refused = dict(storm.refused)
+    for name, found in cycles.items():
+        if found:
+            line(name, found, slowest[name])
+    print(f"answers to requests while something was broken: {refused}")  # noqa: T201
+
+
+async def strike(storm: Cluster, step: Step) -> tuple[Cycle, float]:
+    """One cycle: load, fault, mend, load, and the account once nothing is owed any more."""
+    chance = random.Random(f"{step}")
+    await asyncio.sleep(0.05)  # processes agree on the time to a few milliseconds
+    since = ids.lowest(time.time())
+    tally = storm.customers.tally = Tally()
+    cycle = Cycle(tally)
+    free, fifo, refused = set(storm.free), len(storm.fifo), sum(storm.refused.values())
+    async with storm.load():
+        await storm.until_accepted(step.after)
+        await asyncio.sleep(step.delay)
+        recorded = tally.requests - await storm.in_flight(since)
+        async with FAULTS[step.fault].strike(storm, chance):
+            cycle.in_flight = tally.requests - recorded
+        await storm.ready()
+        await storm.until_accepted(AFTER)
+    seconds = await storm.drained()
+    accepted, ordered = storm.free - free, storm.fifo[fifo:]
+    cycle.accepted = len(accepted) + len(ordered)
+    cycle.owed = 3 * len(accepted) + len(ordered)
+    cycle.failed = sum(storm.refused.values()) - refused
+    cycle.lost = storm.missing(accepted, set(ordered))
+    cycle.mismarked = await storm.mismarked(since)
+    cycle.overtaken = storm.customers.overtaken(ordered)
+    return cycle, seconds
+
+
+def judge(fault: Fault, cycle: Cycle) -> None:
+    said = f"{fault.name}: {cycle}"
+    assert cycle.lost == 0, said
+    assert cycle.mismarked == 0, said
+    assert cycle.overtaken == 0, said
+    assert cycle.tally.altered == 0, said
+    assert cycle.tally.untimely == 0, said
+    assert cycle.tally.duplicates <= (cycle.in_flight if fault.repeats else 0), said
+    if fault.name == ROLLING:
+        assert cycle.failed == 0, said
+
+
+def line(name: str, cycles: list[Cycle], slowest: int) -> None:
+    owed = sum(cycle.owed for cycle in cycles)
+    lost = sum(cycle.lost for cycle in cycles)
+    result = Account(
+        accepted=sum(cycle.accepted for cycle in cycles),
+        delivered=owed - lost,
+        duplicates=sum(cycle.tally.duplicates for cycle in cycles),
+        lost=lost,
+    )
+    report(
+        name, len(cycles), result,
+        in_flight=sum(cycle.in_flight for cycle in cycles),
+        overtaken=sum(cycle.overtaken for cycle in cycles),
+        wrongly_marked=sum(cycle.mismarked for cycle in cycles),
+        all_delivered_after=f"{slowest} s at most",
+    )  # fmt: skip
