@@ -185,6 +185,7 @@ def _app(
     sandbox: bool,
 ) -> Any:
     from angarium.api.app import create_app
+    from angarium.portal import app as portal
     from angarium.service.access import Access
     from angarium.service.application import Applications
     from angarium.service.attempt import Attempts
@@ -192,6 +193,7 @@ def _app(
     from angarium.service.endpoint import Endpoints
     from angarium.service.event_type import EventTypes
     from angarium.service.idempotency import Idempotency
+    from angarium.service.log import Log
     from angarium.service.message import Messages
     from angarium.service.portal_link import PortalLinks
     from angarium.service.replay import Replay
@@ -213,7 +215,16 @@ def _app(
         intake=intake,
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
+        log=Log(database, product),
         replay=Replay(database, clock, entropy),
         background_task=BackgroundTasks(database),
     )
-    return create_app(services, body_limit=settings.body_limit, base_url=settings.public_url, sandbox=sandbox)
+    return create_app(
+        services,
+        body_limit=settings.body_limit,
+        base_url=settings.public_url,
+        sandbox=sandbox,
+        egress=[str(network) for network in settings.egress_addresses],
+        pages=portal.routes(),
+        frame_ancestors=settings.frame_ancestors,
+    )

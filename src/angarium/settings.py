@@ -7,6 +7,7 @@ file named by `ANGARIUM_<NAME>_FILE`. A name that is not a setting is refused, w
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
@@ -124,6 +125,11 @@ class Settings(BaseSettings):
         "published at `/.well-known/webhook-sources.json` for customers' firewalls. Saying them does not "
         "make them so: that is the network's affair.",
     )
+    frame_ancestors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
+        _written(""),
+        description="Origins whose pages may show the portal in a frame, e.g. `https://app.example.com`, "
+        "separated by commas. Empty: none may.",
+    )
     https_only: bool = Field(True, description="Refuse endpoints with `http://`. Off in `angarium dev`.")
     disable_after: Seconds = Field(
         _written("120h"),
@@ -171,6 +177,14 @@ class Settings(BaseSettings):
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError("write host:port, such as 0.0.0.0:8071 or [::]:8071")
+        return value
+
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not re.fullmatch(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?", origin):
+                raise ValueError(f"{origin!r} is no origin; write https://app.example.com")
         return value
 
     @field_validator("jwt_secret", "secret_key", "database_url", "public_url", mode="before")

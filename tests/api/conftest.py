@@ -20,6 +20,7 @@ from angarium.clock import SystemClock
 from angarium.core.ids import ORGANIZATION, parse, text
 from angarium.core.ids import new as new_id
 from angarium.core.product import product_of
+from angarium.portal import app as portal
 from angarium.profiles import load_all
 from angarium.service.intake import Intake
 from angarium.service.product import Products
@@ -135,7 +136,12 @@ async def backend(database: Database) -> AsyncIterator[Backend]:
     services = services_of(World(database, clock=clock), products, intake, secret=JWT_SECRET)
     await intake.start()
     try:
-        yield Backend(services, create_app(services, base_url="https://hooks.example.com"), clock, owed)
+        yield Backend(
+            services,
+            create_app(services, base_url="https://hooks.example.com", pages=portal.routes()),
+            clock,
+            owed,
+        )
     finally:
         await intake.stop()
 

@@ -283,25 +283,3 @@ async def test_svixs_client_ends_all_tokens(api: Api, backend: Backend) -> None:
             await client.application._httpx_client.aclose()  # the client offers no way to close it
     await one.get(f"/app/{app}", status=401)
     await other.get(f"/app/{app}")
-
-
-async def test_a_session_may_do_what_its_link_may_and_no_more(api: Api) -> None:
-    app, other = await api.application(), await api.application()
-    access = await api.post(f"/auth/app-portal-access/{app}", {"readOnly": True, "expiry": 3600}, status=200)
-    own = {"x-angarium-portal": "1"}
-    key = access["url"].partition("#key=")[2]
-    begun = await api.client.post("/login/session", json={"key": key}, headers=own)
-    assert begun.status_code == 200
-    assert begun.json()["capabilities"] == ["ViewBase"]
-    assert "Max-Age=3" in begun.headers["set-cookie"], "no longer than the link"
-    own["cookie"] = begun.headers["set-cookie"].partition(";")[0]
-    for method, place, status in (
-        ("GET", f"/app/{app}/endpoint", 200),
-        ("GET", f"/app/{other}", 404),
-        ("POST", f"/app/{app}/endpoint", 403),
-        ("GET", "/app", 403),
-        ("POST", f"/auth/app-portal-access/{app}", 403),
-    ):
-        body = {"url": URL} if method == "POST" else None
-        answer = await api.client.request(method, f"/api/v1{place}", json=body, headers=own)
-        assert answer.status_code == status, (method, place, answer.text)

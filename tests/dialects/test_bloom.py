@@ -17,7 +17,6 @@ from tests.kit.receiver import Receiver
 from tests.kit.stand import Stand, product, standing
 
 DAY = 86400.0
-PORTAL = {"x-angarium-portal": "1"}
 QUERY = "query DashboardURL {\n  webhookDashboardUrl\n}"
 CATALOGUE = {
     "connection.closed": "A connection has been closed.",
@@ -56,7 +55,12 @@ async def link(stand: Stand) -> str:
 async def enter(stand: Stand, url: str, **headers: str) -> httpx.Response:
     """Do what the page does with the key in the fragment."""
     key = url.partition("#key=")[2]
-    return await stand.client.post("/login/session", json={"key": key}, headers=PORTAL | headers)
+    return await stand.client.post("/login/session", json={"key": key}, headers=headers)
+
+
+async def look(stand: Stand, **headers: str) -> int:
+    """The status of the portal's first page."""
+    return (await stand.client.get(f"/portal/{stand.app_id}", headers=headers)).status_code
 
 
 def codes(answer: httpx.Response) -> list[str]:
@@ -198,15 +202,13 @@ async def test_l3_l4_the_key_opens_a_session_until_the_seventh_day_and_may_be_us
         await stand.clock.advance_to(start + 6.99 * DAY)
         answer = await enter(stand, url)
         assert answer.status_code == 200
-        assert answer.json()["application"] == {"id": stand.app_id, "name": "Customer"}
-        page = await stand.client.get(f"/api/v1/app/{stand.app_id}/endpoint", headers=PORTAL)
-        assert page.status_code == 200
+        assert answer.json() == {"location": f"/portal/{stand.app_id}"}
+        assert await look(stand) == 200
         await stand.clock.advance_to(start + 7.01 * DAY)
         refused = await enter(stand, url)
         assert refused.status_code == 401
         assert "set-cookie" not in refused.headers
-        page = await stand.client.get(f"/api/v1/app/{stand.app_id}/endpoint", headers=PORTAL)
-        assert page.status_code == 401, "the session outlived its link"
+        assert await look(stand) == 401, "the session outlived its link"
 
 
 async def test_l4_a_link_can_be_ended_and_its_sessions_with_it(database: Database) -> None:
@@ -217,11 +219,11 @@ async def test_l4_a_link_can_be_ended_and_its_sessions_with_it(database: Databas
         await enter(stand, one)
         ended = await stand.client.post("/api/v1/auth/logout", headers={"authorization": f"Bearer {token}"})
         assert ended.status_code == 204
-        assert (await stand.client.get("/login/session", headers=PORTAL)).status_code == 401
+        assert await look(stand) == 401
         assert (await enter(stand, one)).status_code == 401
         assert (await enter(stand, other)).status_code == 200
         await stand.native("POST", f"//auth/app/{stand.app_id}/expire-all", {})
-        assert (await stand.client.get("/login/session", headers=PORTAL)).status_code == 401
+        assert await look(stand) == 401
         assert (await enter(stand, other)).status_code == 401
         await stand.clock.advance_to(stand.clock.now() + 0.002)
         assert (await enter(stand, await link(stand))).status_code == 200
@@ -231,12 +233,13 @@ async def test_logging_out_ends_the_session_and_not_the_link(database: Database)
     async with standing(database, product("bloom")) as stand:
         url = await link(stand)
         cookie = (await enter(stand, url)).headers["set-cookie"].partition(";")[0]
-        assert (await stand.client.get("/login/session", headers=PORTAL)).status_code == 200
-        answer = await stand.client.delete("/login/session", headers=PORTAL)
-        assert answer.status_code == 204
+        assert await look(stand) == 200
+        page = (await stand.client.get(f"/portal/{stand.app_id}")).text
+        mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page)[0]
+        answer = await stand.client.post(f"/portal/{stand.app_id}/logout", data={"mark": mark})
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login?over=1")
         assert "Max-Age=0" in answer.headers["set-cookie"]
-        kept = {**PORTAL, "cookie": cookie}
-        assert (await stand.client.get("/login/session", headers=kept)).status_code == 401
+        assert await look(stand, cookie=cookie) == 401
         assert (await enter(stand, url)).status_code == 200
 
 
@@ -245,31 +248,35 @@ async def test_the_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(d
         url = await link(stand)
         answer = await enter(stand, url)
         cookie = answer.headers["set-cookie"]
-        assert all(part in cookie for part in ("HttpOnly", "SameSite=strict", "Path=/"))
+        assert all(part in cookie for part in ("HttpOnly", "SameSite=Lax", "Path=/"))
         assert "Secure" not in cookie
         assert answer.headers["cache-control"] == "no-store"
-        path = f"/api/v1/app/{stand.app_id}"
-        assert (await stand.client.get(path, headers=PORTAL)).status_code == 200
+        path = f"/portal/{stand.app_id}"
+        page = await stand.client.get(path)
+        assert page.status_code == 200
+        mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page.text)[0]
+        key = {"key": url.partition("#key=")[2]}
         foreign: list[dict[str, str]] = [
-            {},
-            PORTAL | {"origin": "https://evil.example"},
-            PORTAL | {"sec-fetch-site": "cross-site"},
-            PORTAL | {"sec-fetch-site": "same-site"},
+            {"origin": "https://evil.example"},
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
         ]
         for headers in foreign:
-            assert (await stand.client.get(path, headers=headers)).status_code == 403, headers
-            key = {"key": url.partition("#key=")[2]}
+            posted = await stand.client.post(f"{path}/logout", data={"mark": mark}, headers=headers)
+            assert posted.status_code == 403, headers
             begun = await stand.client.post("/login/session", json=key, headers=headers)
             assert begun.status_code == 403, headers
+        assert (await stand.client.post(f"{path}/logout", data={"mark": "0" * 32})).status_code == 403
         # and the token inside is good for nothing else
         token = cookie.partition("=")[2].partition(";")[0]
         stand.client.cookies.clear()
-        stolen = await stand.client.get(path, headers={"authorization": f"Bearer {token}"})
+        api = f"/api/v1/app/{stand.app_id}"
+        stolen = await stand.client.get(api, headers={"authorization": f"Bearer {token}"})
         assert stolen.status_code == 401
+        assert (await stand.client.get(api, headers={"cookie": cookie})).status_code == 401
         link_token = json.loads(base64.urlsafe_b64decode(key["key"] + "=="))["token"]
         name = cookie.partition("=")[0]
-        swapped = await stand.client.get(path, headers=PORTAL | {"cookie": f"{name}={link_token}"})
-        assert swapped.status_code == 401
+        assert await look(stand, cookie=f"{name}={link_token}") == 401
 
 
 async def test_over_https_the_cookie_is_secure_and_bound_to_the_host(database: Database) -> None:
@@ -296,11 +303,11 @@ async def test_nonsense_instead_of_a_key_is_refused(database: Database) -> None:
             packed = json.dumps({"appId": app_id, "token": operator}).encode()
             keys.append(base64.urlsafe_b64encode(packed).decode().rstrip("="))
         for key in keys:
-            answer = await stand.client.post("/login/session", json={"key": key}, headers=PORTAL)
+            answer = await stand.client.post("/login/session", json={"key": key})
             assert answer.status_code == 401, key
         for body in (b"", b"[]", b'{"key": 1}', b"{}"):
-            answer = await stand.client.post("/login/session", content=body, headers=PORTAL)
-            assert answer.status_code == 422, body
+            answer = await stand.client.post("/login/session", content=body)
+            assert answer.status_code == 401, body
 
 
 async def test_l5_the_page_behind_the_link_is_strict_and_loads_nothing_from_elsewhere(
@@ -313,25 +320,24 @@ async def test_l5_the_page_behind_the_link_is_strict_and_loads_nothing_from_else
         policy = page.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
-        assert page.headers["referrer-policy"] == "no-referrer"
+        assert page.headers["referrer-policy"] == "same-origin"
         assert page.headers["x-content-type-options"] == "nosniff"
         loaded = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-        assert loaded == ["/style.css", "/login/portal.js"]
+        assert loaded
         for place in loaded:
+            assert place.startswith(("/portal/", "#")), place
+            if place.startswith("#"):
+                continue
             assert (await stand.client.get(place)).status_code == 200
 
 
 async def test_l5_an_endpoint_with_chosen_types_gets_those_and_one_without_gets_all(
     database: Database,
 ) -> None:
-    """L5 and L19: the selection; the session may make endpoints, the pages for it come later."""
+    """L5 and L19: the selection; its pages are tested with the portal."""
     async with Receiver() as receiver, standing(database, product("bloom")) as stand:
-        await enter(stand, await link(stand))
-        place = f"/api/v1/app/{stand.app_id}/endpoint"
         for path, types in (("/some", ["user.created", "tradeline.opened"]), ("/all", None)):
-            body = {"url": receiver.url + path, "eventTypes": types}
-            made = await stand.client.post(place, json=body, headers=PORTAL)
-            assert made.status_code == 201, made.text
+            await stand.endpoint(receiver.url + path, eventTypes=types)
         for event_type in ("user.created", "user.closed"):
             await stand.send(event_type)
         got = await receiver.wait_for(3)

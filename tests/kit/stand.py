@@ -17,6 +17,7 @@ from angarium.api.app import create_app
 from angarium.core import ids
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
+from angarium.portal import app as portal
 from angarium.service.access import Access
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.attempt import Attempts
@@ -25,6 +26,7 @@ from angarium.service.endpoint import Endpoints
 from angarium.service.event_type import EventTypes
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
+from angarium.service.log import Log
 from angarium.service.message import Messages
 from angarium.service.portal_link import PortalLinks
 from angarium.service.product import Products
@@ -148,7 +150,7 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
     async with world.dispatching() as dispatcher:
         intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
         services = services_of(world, known, intake, https_only=https_only)
-        app = create_app(services, **options)
+        app = create_app(services, pages=portal.routes(), **options)
         provision = Provision(database, clock, known, services.application, services.access)
         drawn = provision.draw_keys(made, sandbox=True)
         application = await provision.install(
@@ -190,6 +192,7 @@ def services_of(
         intake=intake,
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
+        log=Log(database, product),
         replay=Replay(database, clock, os.urandom),
         background_task=BackgroundTasks(database),
     )

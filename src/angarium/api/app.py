@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp
 
 from angarium import __version__
-from angarium.api import dialects, document, errors, portal_page, public_page
+from angarium.api import dialects, document, errors, public_page
 from angarium.api.edge import Edge
 from angarium.api.native import accept, application, attempt, auth, endpoint, event_type, health, message
 from angarium.api.shortcut import Shortcut
@@ -25,11 +26,14 @@ def create_app(
     base_url: str | None = None,
     sandbox: bool = False,
     egress: Sequence[str] = (),
+    pages: Sequence[BaseRoute] = (),
+    frame_ancestors: Sequence[str] = (),
 ) -> ASGIApp:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
     `sandbox` also serves the scenarios of products, which make messages as the real product would.
     `egress`: the addresses that requests to endpoints come from.
+    `pages`: routes of the portal; `frame_ancestors`: the origins whose pages may show them in a frame.
     """
     app = FastAPI(
         title="Angarium",
@@ -43,11 +47,12 @@ def create_app(
     )
     app.state.services = services
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
+    app.state.frame_ancestors = tuple(frame_ancestors)
     for module in (message, attempt, application, endpoint, event_type, auth, health):
         app.include_router(module.router, prefix=PREFIX)
     dialects.install(app, services, sandbox=sandbox)
     document.install(app, f"{PREFIX}/openapi.json")
-    portal_page.install(app)
     public_page.install(app, egress)
+    app.router.routes.extend(pages)
     errors.install(app)
     return Edge(Shortcut(app, f"{PREFIX}/app/", accept.HANDLERS), body_limit)

@@ -1,4 +1,4 @@
-"""Who is calling: bearer tokens and portal sessions as FastAPI dependencies, and `caller_of` for others.
+"""Who is calling: bearer tokens as FastAPI dependencies, and `caller_of` for others.
 
 An organization token may do everything in its organization. An application token gets 403 where only an
 organization may go, and 404 for every application but its own, so that it cannot tell which exist.
@@ -14,7 +14,6 @@ from fastapi import Depends, Path, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
-from angarium.api import session
 from angarium.core import ids
 from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
@@ -44,6 +43,12 @@ class Caller:
             raise NotAllowed()
 
 
+def base_url(request: Request) -> str:
+    """How clients reach this server."""
+    configured: str | None = request.app.state.base_url
+    return configured or str(request.base_url).rstrip("/")
+
+
 def services_of(request: Request) -> Services:
     """The use cases behind this server."""
     services: Services = request.app.state.services
@@ -59,18 +64,13 @@ async def caller_of(request: Request) -> Caller:
     if isinstance(known, Caller):
         return known
     tokens = services_of(request).token
-    if "authorization" in request.headers:
-        scheme, _, token = request.headers["authorization"].partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token:
-            raise NotAuthenticated()
-        claims = tokens.verify(token)
-        if claims.link is not None:
-            raise NotAuthenticated()  # a session is good for the browser that has it, and nowhere else
-    else:
-        claims = tokens.verify(session.token_of(request))
-        if claims.link is None:
-            raise NotAuthenticated()
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        raise NotAuthenticated()
+    claims = tokens.verify(token)
+    if claims.link is not None:
+        raise NotAuthenticated()  # a session is good for the browser that has it, and nowhere else
     if claims.app_id is not None:
         await tokens.check_live(claims)
     caller = Caller(

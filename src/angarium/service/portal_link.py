@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlencode
 from uuid import UUID
 
 import msgspec
@@ -26,6 +27,11 @@ class PortalLink:
 
     key: str = field(repr=False)
     token: str = field(repr=False)
+
+    def url(self, base: str, theme: Mapping[str, str] | None = None) -> str:
+        """Where it leads: how it looks in the query, the key in the fragment, where it reaches no log."""
+        query = f"?{urlencode(theme)}" if theme else ""
+        return f"{base}/login{query}#key={self.key}"
 
 
 @dataclass(frozen=True, slots=True)

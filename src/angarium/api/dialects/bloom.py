@@ -19,8 +19,7 @@ from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types import ExecutionContext
 
-from angarium.api import portal_page
-from angarium.api.auth import services_of
+from angarium.api.auth import base_url, services_of
 from angarium.api.body import parse_json
 from angarium.api.dialects.key import key_of
 from angarium.api.dialects.route import Unexpected, answering, log
@@ -67,7 +66,7 @@ async def _dashboard_url(info: strawberry.Info[_Context, None]) -> str:
     link = services_of(context.request).portal_link.make(
         key.org_id, key.app_id, lifetime=profile.portal.lifetime_seconds
     )
-    return portal_page.url_of(context.request, link, profile.portal.theme)
+    return link.url(base_url(context.request), profile.portal.theme)
 
 
 @strawberry.type

@@ -9,8 +9,7 @@ from pydantic import Field, StringConstraints
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from angarium.api import portal_page
-from angarium.api.auth import AppRef, OrgAppOf, OrgCaller, ServicesOf, TokenCaller
+from angarium.api.auth import AppRef, OrgAppOf, OrgCaller, ServicesOf, TokenCaller, base_url
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import EventTypeName, Flag
 from angarium.api.native.application import ApplicationIn
@@ -106,7 +105,7 @@ async def _application(
 
 def _access(request: Request, link: PortalLink) -> Response:
     return JSONResponse(
-        {"url": portal_page.url_of(request, link), "token": link.token}, headers={"cache-control": "no-store"}
+        {"url": link.url(base_url(request)), "token": link.token}, headers={"cache-control": "no-store"}
     )
 
 

@@ -1,0 +1,96 @@
+"""The way in: `/login`, where links lead, exchanges the key in the fragment for a session.
+
+The key never reaches a log: fragments are not sent, and the page posts it once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.errors import AngariumError, NotAllowed, NotAuthenticated
+from angarium.portal import error_page, render, session
+from angarium.portal.form import Form
+from angarium.portal.route import action, route
+from angarium.portal.theme import MAX_QUERY, Theme
+from angarium.portal.visit import THEME, Visit, services_of
+from angarium.service.token import Capability
+
+MAX_BODY: Final = 16 * 1024
+_NEXT: Final = re.compile(r"(/[A-Za-z0-9_.-]+)*/?(\?[A-Za-z0-9_.*=&%+:,-]*)?")
+
+
+class _Shown(msgspec.Struct, frozen=True):
+    """What the page posts."""
+
+    key: str
+    query: str = ""
+    framed: bool = False
+
+
+async def show(request: Request) -> Response:
+    """The page that takes the key."""
+    return render.page(request, "login.html", Theme.of(dict(request.query_params)))
+
+
+async def begin(request: Request) -> Response:
+    """Exchange the key of a link for a session; says where to go."""
+    try:
+        session.check_origin(request)
+        body = await request.body()
+        if len(body) > MAX_BODY:
+            raise NotAuthenticated()
+        shown = msgspec.json.decode(body, type=_Shown)
+        services = services_of(request)
+        made = await services.portal_link.open(shown.key)
+    except msgspec.DecodeError:
+        return _refused(NotAuthenticated())
+    except AngariumError as error:
+        return _refused(error)
+    assert made.claims.app_id is not None
+    owner = ids.text(ids.APPLICATION, made.claims.app_id)
+    query = dict(parse_qsl(shown.query[:MAX_QUERY].removeprefix("?")))
+    answer = JSONResponse({"location": f"/portal/{owner}{destination(query)}"}, headers=render.UNKEPT)
+    if shown.framed and request.app.state.frame_ancestors:
+        request.scope["framed"] = True
+    session.keep(request, answer, owner, made, services.clock.now())
+    session.remember(request, answer, THEME, Theme.of(query).written())
+    return answer
+
+
+def destination(query: Mapping[str, str]) -> str:
+    """Where below the portal a link leads: its `next`, if that is a path and nothing else."""
+    wanted = query.get("next", "")
+    return wanted if _NEXT.fullmatch(wanted) and ".." not in wanted else ""
+
+
+async def end(visit: Visit, _: Form) -> Response:
+    """Log out: the session is refused from now on, on every server. The link stays good."""
+    await visit.services.token.revoke(visit.claims)
+    answer = visit.go("/login?over=1")
+    session.forget(visit.request, answer, ids.text(ids.APPLICATION, visit.app_id))
+    return answer
+
+
+def _refused(error: AngariumError) -> Response:
+    status = 403 if isinstance(error, NotAllowed) else 401 if isinstance(error, NotAuthenticated) else 503
+    words: dict[str, Any] = {"detail": error_page.words_of(error)}
+    if status == 401:
+        words["detail"] = "This link is not valid any longer. Ask whoever gave it to you for a new one."
+    return JSONResponse(words, status, headers=render.UNKEPT)
+
+
+def routes() -> list[Route]:
+    return [
+        route("/login", show, "GET"),
+        route("/login/session", begin, "POST"),
+        action("/logout", end, Capability.VIEW),
+    ]

@@ -1,0 +1,93 @@
+"""The cookie of a session, and what keeps other sites from using it.
+
+Each application has a cookie of its own, so that one browser may have several customers' portals open. No
+script can read it. A page of another origin can make a browser send it, but knows neither the mark that our
+forms carry, which is made from the cookie, nor can it hide where it comes from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from angarium.core.errors import NotAllowed, NotAuthenticated
+from angarium.service.portal_link import Session
+
+_NAME: Final = "angarium-"
+_SECURE_NAME: Final = "__Host-angarium-"  # browsers accept it over https from this host alone
+
+
+def base_url(request: Request) -> str:
+    """How browsers reach this server."""
+    configured: str | None = request.app.state.base_url
+    return configured or str(request.base_url).rstrip("/")
+
+
+def token_of(request: Request, owner: str) -> str:
+    """The session that the request has for an owner: an application's id, or `operator`.
+
+    Raises NotAuthenticated.
+    """
+    token = request.cookies.get(_name(request, owner))
+    if not token:
+        raise NotAuthenticated()
+    return token
+
+
+def mark_of(token: str) -> str:
+    """What a form must carry beside the cookie."""
+    return hmac.new(token.encode(), b"form", hashlib.sha256).hexdigest()[:32]
+
+
+def check_mark(expected: str, shown: str) -> None:
+    """Raises NotAllowed unless a form was made for this session."""
+    if not hmac.compare_digest(expected.encode(), shown.encode()):
+        raise NotAllowed("This form belongs to another session; load the page again.")
+
+
+def check_origin(request: Request) -> None:
+    """Raises NotAllowed when a browser says that another site's page makes the request."""
+    site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+    own = {urlsplit(base_url(request)).netloc, request.headers.get("host", "")}
+    foreign = site is None and origin is not None and urlsplit(origin).netloc not in own
+    if foreign or site not in (None, "same-origin", "none"):
+        raise NotAllowed()
+
+
+def keep(request: Request, response: Response, owner: str, session: Session, now: float) -> None:
+    """Have the browser keep the session until it ends."""
+    max_age = max(0, int(session.claims.expires_at - now))
+    _set(request, response, _name(request, owner), session.token, max_age)
+
+
+def forget(request: Request, response: Response, owner: str) -> None:
+    """Have the browser forget the session."""
+    _set(request, response, _name(request, owner), "", 0)
+
+
+def remember(request: Request, response: Response, name: str, value: str) -> None:
+    """Have the browser keep how pages look, until it is closed."""
+    _set(request, response, name, value, None)
+
+
+def _set(request: Request, response: Response, name: str, value: str, max_age: int | None) -> None:
+    # A frame on another site gets its cookies back only with SameSite=None, which needs Secure, and
+    # Partitioned keeps them to that site. The mark and the origin guard the forms either way.
+    framed = request.headers.get("sec-fetch-dest") == "iframe" or "framed" in request.scope
+    secure = framed or base_url(request).startswith("https:")
+    parts = [f"{name}={value}", "Path=/", "HttpOnly"]
+    if max_age is not None:
+        parts.append(f"Max-Age={max_age}")
+    parts += ["SameSite=None", "Partitioned"] if framed else ["SameSite=Lax"]
+    if secure:
+        parts.append("Secure")
+    response.headers.append("set-cookie", "; ".join(parts))
+
+
+def _name(request: Request, owner: str) -> str:
+    return (_SECURE_NAME if base_url(request).startswith("https:") else _NAME) + owner

@@ -1,0 +1,32 @@
+// <angarium-portal url="https://…/login#key=…"></angarium-portal>: the portal in a page of yours, as high as
+// its content. The server must allow your page's origin (ANGARIUM_FRAME_ANCESTORS).
+"use strict";
+
+class AngariumPortal extends HTMLElement {
+  static observedAttributes = ["url"];
+  #frame = null;
+  #origin = "";
+  #hear = (event) => {
+    if (event.source !== this.#frame?.contentWindow || event.origin !== this.#origin) return;
+    const { type, height } = event.data ?? {};
+    if (type === "angarium-portal" && Number.isFinite(height)) this.#frame.style.height = `${Math.min(height, 20000)}px`;
+  };
+
+  connectedCallback() { window.addEventListener("message", this.#hear); this.#show(); }
+  disconnectedCallback() { window.removeEventListener("message", this.#hear); this.replaceChildren(); this.#frame = null; }
+  attributeChangedCallback() { if (this.isConnected) this.#show(); }
+
+  #show() {
+    const url = this.getAttribute("url");
+    if (!url) { this.replaceChildren(); this.#frame = null; return; }
+    this.#origin = new URL(url, location.href).origin;
+    const frame = document.createElement("iframe");
+    frame.title = this.getAttribute("label") ?? "Webhooks";
+    frame.allow = "clipboard-write";
+    frame.style.cssText = "display:block;width:100%;border:0;min-height:20rem";
+    frame.src = url;
+    this.#frame = frame;
+    this.replaceChildren(frame);
+  }
+}
+customElements.define("angarium-portal", AngariumPortal);

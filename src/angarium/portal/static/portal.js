@@ -1,0 +1,121 @@
+// What pages do beyond HTML: local times, copying, live updates, and telling a frame's owner the height.
+"use strict";
+
+const each = (root, selector, act) => {
+  if (root.matches?.(selector)) act(root);
+  root.querySelectorAll(selector).forEach(act);
+};
+
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const units = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
+
+function relative(seconds) {
+  const length = Math.abs(seconds);
+  for (const [unit, size] of units) {
+    if (length >= size) {
+      const count = Math.floor(length / size);
+      const said = `${count} ${unit}${count === 1 ? "" : "s"}`;
+      return seconds > 0 ? `in ${said}` : `${said} ago`;
+    }
+  }
+  if (length < 10) return seconds > 1 ? `in ${Math.floor(length)} seconds` : "now";
+  return seconds > 0 ? `in ${Math.floor(length)} seconds` : `${Math.floor(length)} seconds ago`;
+}
+
+// the server's clock decides: a wrong one here must not make a countdown wrong
+const ahead = Number(document.documentElement.dataset.now) - Date.now();
+
+function showTime(element) {
+  const at = new Date(element.dateTime);
+  const utc = element.dateTime.replace("T", " ").replace("Z", " UTC");
+  if (element.hasAttribute("data-relative")) {
+    element.title = `${local.format(at)} (${utc})`;
+    element.textContent = relative((at - Date.now() - ahead) / 1000);
+  } else {
+    element.title = utc;
+    element.textContent = local.format(at);
+  }
+}
+
+function prepare(root) {
+  each(root, "time[datetime]", showTime);
+  each(root, "[data-copy]", (button) => { button.hidden = false; });
+  each(root, "[data-needs-scripts]", (element) => { element.hidden = false; });
+  each(root, "[data-live]", listen);
+}
+
+// <div data-live="/path"> hears of news by server-sent events and raises the htmx event `news` on itself;
+// when they cannot be had it raises it every few seconds instead
+function listen(element) {
+  if (element.listening) return;
+  element.listening = true;
+  const news = () => window.htmx.trigger(element, "news");
+  let failures = 0;
+  let polling = null;
+  const source = new EventSource(element.dataset.live);
+  const stop = () => { source.close(); clearInterval(polling); };
+  source.onmessage = () => { failures = 0; if (!element.isConnected) stop(); else if (!element.paused) news(); };
+  source.onerror = () => {
+    failures += 1;
+    if (!element.isConnected) return stop();
+    if (failures < 3 || polling) return;
+    source.close();
+    polling = setInterval(() => { if (!element.isConnected) stop(); else if (!element.paused) news(); }, 5000);
+  };
+}
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (button) {
+    await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+    const words = button.textContent;
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = words; }, 1500);
+  }
+  const pause = event.target.closest("[data-pause]");
+  if (pause) {
+    const live = document.getElementById(pause.dataset.pause);
+    live.paused = !live.paused;
+    pause.setAttribute("aria-pressed", String(live.paused));
+    pause.textContent = live.paused ? "Go on" : "Pause";
+    if (!live.paused) window.htmx.trigger(live, "news");
+  }
+});
+// a select or a box with data-submits sends its form at once; without scripts there is a button
+document.addEventListener("change", (event) => {
+  if (event.target.closest("[data-submits]")) event.target.form.requestSubmit();
+});
+
+async function login(door) {
+  const words = door.querySelector("[data-login-words]");
+  if (!words) return;
+  const key = new URLSearchParams(location.hash.slice(1)).get("key");
+  if (!key) { words.textContent = "This link is not complete: the key at its end is missing."; return; }
+  const body = JSON.stringify({ key, query: location.search, framed: window.top !== window.self });
+  try {
+    const answer = await fetch("/login/session", { method: "POST", headers: { "content-type": "application/json" }, body });
+    const said = await answer.json();
+    if (answer.ok) location.replace(said.location);
+    else words.textContent = said.detail;
+  } catch {
+    words.textContent = "The server cannot be reached. Try again in a moment.";
+  }
+}
+
+function tellHeight() {
+  if (window.parent === window) return;
+  const tell = () => {
+    const height = Math.ceil(document.documentElement.getBoundingClientRect().height);
+    window.parent.postMessage({ type: "angarium-portal", height }, "*"); // a height is no secret
+  };
+  new ResizeObserver(tell).observe(document.documentElement);
+  tell();
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  prepare(document.body);
+  each(document.body, "[data-login]", login);
+  setInterval(() => each(document.body, "time[data-relative]", showTime), 1000);
+  tellHeight();
+});
+document.addEventListener("htmx:afterSettle", (event) => prepare(event.target));

@@ -1,0 +1,99 @@
+"""How times, sizes and states are said in pages; the filters of every template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import Any, Final
+
+import msgspec
+from markupsafe import Markup
+
+from angarium.clock import datetime_at
+
+_UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
+
+
+def moment(at: datetime | float) -> Markup:
+    """A time as an element: UTC without scripts, made local by portal.js."""
+    when = at if isinstance(at, datetime) else datetime_at(at)
+    when = when.astimezone(UTC)
+    machine = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return Markup('<time datetime="{}">{}</time>').format(machine, f"{when:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def ago(at: datetime | float, now: float) -> Markup:
+    """How long ago, or in how long, with the exact time for whoever points at it."""
+    when = at if isinstance(at, datetime) else datetime_at(at)
+    when = when.astimezone(UTC)
+    machine = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    said = relative(when.timestamp() - now)
+    return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(
+        machine, f"{when:%Y-%m-%d %H:%M:%S} UTC", said
+    )
+
+
+def relative(seconds: float) -> str:
+    """`5 minutes ago`, `in 2 hours`, `now`."""
+    length = abs(seconds)
+    for size, unit in _UNITS:
+        if length >= size:
+            count = int(length // size)
+            said = f"{count} {unit}{'' if count == 1 else 's'}"
+            return f"in {said}" if seconds > 0 else f"{said} ago"
+    if length < 10:
+        return "now"
+    return f"in {int(length)} seconds" if seconds > 0 else f"{int(length)} seconds ago"
+
+
+def duration(milliseconds: float) -> str:
+    """`87 ms`, `1.2 s`."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def number(value: float) -> str:
+    """With thin groups of digits: 12,345."""
+    return f"{value:,.0f}"
+
+
+def size(count: int) -> str:
+    """`812 B`, `1.4 kB`."""
+    return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB"
+
+
+def status_words(code: int | None) -> str:
+    """`404 Not Found`; `no answer` for 0."""
+    if not code:
+        return "no answer"
+    try:
+        return f"{code} {HTTPStatus(code).phrase}"
+    except ValueError:
+        return str(code)
+
+
+def pretty(payload: bytes | None) -> str:
+    """JSON with line breaks; what is no JSON as it is."""
+    if payload is None:
+        return ""
+    try:
+        return msgspec.json.format(payload, indent=2).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return plain(payload)
+
+
+def plain(payload: bytes | None) -> str:
+    """Bytes as text; what is no UTF-8 is shown as such."""
+    return "" if payload is None else payload.decode("utf-8", "backslashreplace")
+
+
+FILTERS: Final[dict[str, Callable[..., Any]]] = {
+    "moment": moment,
+    "ago": ago,
+    "duration": duration,
+    "number": number,
+    "size": size,
+    "status_words": status_words,
+    "pretty": pretty,
+    "plain": plain,
+}

@@ -1,0 +1,44 @@
+"""What every page has in common."""
+
+from __future__ import annotations
+
+from angarium.service.token import Capability
+from tests.kit.stand import Stand
+from tests.portal.visitor import Visitor, link, visiting
+
+
+async def test_a_page_loads_nothing_from_elsewhere_and_holds_no_script_or_style(visitor: Visitor) -> None:
+    answer = await visitor.client.get(visitor.base)
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    assert answer.headers["cache-control"] == "no-store"
+    assert "style=" not in answer.text
+    assert "<script>" not in answer.text
+
+
+async def test_a_link_leads_where_its_next_says_and_never_out_of_the_portal(stand: Stand) -> None:
+    async with visiting(stand) as visitor:
+        for wanted, place in (
+            ("/messages?status=failed", "/messages?status=failed"),
+            ("//evil.example", ""),
+            ("https://evil.example", ""),
+            ("/../admin", ""),
+            ("/x\\y", ""),
+        ):
+            url = link(stand).replace(
+                "/login#", f"/login?next={wanted.replace('?', '%3F').replace('=', '%3D')}#"
+            )
+            answer = await visitor.enter(url)
+            assert answer.json()["location"] == f"{visitor.base}{place}", wanted
+
+
+async def test_a_form_without_the_mark_of_its_session_does_nothing(stand: Stand) -> None:
+    async with visiting(stand) as one, visiting(stand, capabilities=[Capability.VIEW]) as other:
+        stolen = one.mark
+        answer = await other.client.post(f"{other.base}/logout", data={"mark": stolen})
+        assert answer.status_code == 403
+        await other.get()
+        await one.post("/logout")
+        await one.get(status=401)
