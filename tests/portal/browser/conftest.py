@@ -55,7 +55,8 @@ def product_name() -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def site(database_url: str, product_name: str) -> AsyncIterator[Served]:
-    async with served(database_url, product_name) as site:
+    """It tries once more after a tenth of a second, then no more."""
+    async with served(database_url, product_name, retries="100ms", jitter=(0.0, 0.0)) as site:
         yield site
 
 

@@ -34,22 +34,20 @@ class Served:
     async def sign_in(self, context: BrowserContext, **body: Any) -> None:
         """Give a context the session that a link is good for, without opening the link."""
         key = (await self.link(**body)).partition("#key=")[2]
-        answer = await context.request.post(
-            f"{self.url}/login/session", data={"key": key}, headers={"x-angarium-portal": "1"}
-        )
+        answer = await context.request.post(f"{self.url}/login/session", data={"key": key})
         assert answer.ok, await answer.text()
 
 
 @asynccontextmanager
 async def served(
-    database_url: str, name: str, clock: Clock | None = None, **options: Any
+    database_url: str, name: str, clock: Clock | None = None, **delivery: Any
 ) -> AsyncIterator[Served]:
-    """The product of that name, with quick retries; real time unless a clock is given."""
+    """The product of that name; real time unless a clock is given. `delivery` changes its profile."""
     database = await Database.connect(database_url)
     try:
-        made = product(name)
+        made = product(name, **delivery)
         async with (
-            standing(database, made, clock=clock or SystemClock(), **options) as stand,
+            standing(database, made, clock=clock or SystemClock()) as stand,
             serving(stand.app) as url,
         ):
             yield Served(stand, url)

@@ -15,10 +15,10 @@ HARMLESS = ("about:", "blob:", "data:")  # reach no network
 
 
 class Watch:
-    """Looks at everything that the pages of a test do; `origin` is our server's."""
+    """Looks at everything that the pages of a test do; only `origins` may be asked."""
 
-    def __init__(self, origin: str) -> None:
-        self._origin = origin
+    def __init__(self, *origins: str) -> None:
+        self._origins = tuple(f"{origin}/" for origin in origins)
         self._seen: list[str] = []
         self._expected: list[re.Pattern[str]] = []
         self._more = asyncio.Event()
@@ -56,5 +56,5 @@ class Watch:
         self._note(f"uncaught: {error.error}")
 
     def _requested(self, request: Request) -> None:
-        if not request.url.startswith((f"{self._origin}/", *HARMLESS)):
+        if not request.url.startswith((*self._origins, *HARMLESS)):
             self._note(f"a request to another origin: {request.method} {request.url}")
