@@ -1,0 +1,29 @@
+"""`python -m angarium.receiver module:receiver` works on that receiver's inbox until it is told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import signal
+import threading
+
+from angarium.receiver.place import located
+from angarium.receiver.worker import POLL, Worker
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m angarium.receiver", description="Work on an inbox.")
+    parser.add_argument("receiver", help="where the Receiver is, as module:name")
+    parser.add_argument(
+        "--poll", type=float, default=POLL, help="seconds between looks (default: %(default)s)"
+    )
+    given = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    Worker(located(given.receiver), poll=given.poll).run(stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""Secrets: one or several, and what key each of them stands for. No message ever shows one."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+from angarium.receiver.errors import BadSecret, MissingLibrary
+
+Secrets = str | bytes | Iterable[str | bytes]
+Decoding = Literal["text", "base64", "hex"]
+
+SYMMETRIC = "whsec_"
+PRIVATE = "whsk_"
+PUBLIC = "whpk_"
+_MOST = 100
+
+
+def each(secrets: object) -> list[str | bytes]:
+    """The secrets as a list; BadSecret unless there is at least one and all are text or bytes."""
+    if isinstance(secrets, str | bytes):
+        given: list[Any] = [secrets]
+    else:
+        try:
+            given = list(secrets)  # type: ignore[call-overload]
+        except Exception as error:  # somebody else's object: it may raise anything
+            raise BadSecret("the secrets are neither text nor a list of texts") from error
+    if not 0 < len(given) <= _MOST:
+        raise BadSecret(f"between 1 and {_MOST} secrets are needed, not {len(given)}")
+    for secret in given:
+        if not isinstance(secret, str | bytes) or not secret.strip():
+            raise BadSecret("a secret is empty, or not text")
+    return given
+
+
+def key(secret: str | bytes, decoding: Decoding = "text", prefix: str = "") -> bytes:
+    """The key of an HMAC. Secrets given as bytes are keys already."""
+    if isinstance(secret, bytes):
+        return secret
+    text = secret.removeprefix(prefix)
+    try:
+        if decoding == "base64":
+            decoded = from_base64(text)
+        elif decoding == "hex":
+            decoded = bytes.fromhex(text)
+        else:
+            decoded = text.encode("utf-8")
+    except ValueError as error:
+        raise BadSecret(f"a secret is not {decoding}") from error
+    if not decoded:
+        raise BadSecret("a secret has nothing behind its prefix")
+    return decoded
+
+
+def from_base64(text: str) -> bytes:
+    """Standard base64, with or without its padding; ValueError for anything else."""
+    bare = text.strip().rstrip("=")
+    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+
+
+def ed25519_check(secret: str) -> Callable[[bytes, bytes], bool]:
+    """`fits(signature, content)` for a `whpk_` or `whsk_` secret."""
+    half = slice(32, 64) if secret.startswith(PRIVATE) else slice(0, 64)
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    except ImportError as error:
+        raise MissingLibrary("Ed25519 keys need cryptography: pip install cryptography") from error
+    try:
+        public = Ed25519PublicKey.from_public_bytes(from_base64(secret.partition("_")[2])[half])
+    except ValueError as error:
+        raise BadSecret("a secret is not an Ed25519 key in base64") from error
+
+    def fits(signature: bytes, content: bytes) -> bool:
+        try:
+            public.verify(signature, content)
+        except InvalidSignature:
+            return False
+        return True
+
+    return fits
+
+
+def ed25519_sign(secret: str, content: bytes) -> bytes:
+    """A signature with a `whsk_` secret."""
+    try:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    except ImportError as error:
+        raise MissingLibrary("Ed25519 keys need cryptography: pip install cryptography") from error
+    try:
+        private = Ed25519PrivateKey.from_private_bytes(from_base64(secret.removeprefix(PRIVATE))[:32])
+    except ValueError as error:
+        raise BadSecret("a secret is not an Ed25519 key in base64") from error
+    return private.sign(content)

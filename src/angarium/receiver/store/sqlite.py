@@ -1,0 +1,32 @@
+"""A store in a SQLite file: for several processes on one machine. It makes its tables itself."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+from angarium.receiver.store.dbapi import DbApiStore
+
+WAIT = 10.0
+"""Seconds to wait for another writer."""
+
+
+def connector(path: str | Path) -> Callable[[], sqlite3.Connection]:
+    """Opens the file; readers do not wait for writers, and a commit is on the disk."""
+    if str(path) in ("", ":memory:"):
+        raise ValueError("a file is needed: what is in memory is gone with its connection")
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=WAIT)
+        connection.execute("pragma journal_mode = wal")
+        connection.execute("pragma synchronous = full")
+        return connection
+
+    return connect
+
+
+class SqliteStore(DbApiStore):
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(sqlite3, connector(path))
+        self.create()

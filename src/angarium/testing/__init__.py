@@ -1,0 +1,32 @@
+"""For tests of code that sends or receives webhooks: `sign`, golden `vectors`, and a WebhookInbox.
+
+With pytest, the fixture `webhook_inbox` is there without an import.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from angarium.testing.inbox import Message, WebhookInbox
+    from angarium.testing.signing import sign
+    from angarium.testing.vector import Vector, vectors
+
+_HOMES = {
+    "Message": "inbox",
+    "Vector": "vector",
+    "WebhookInbox": "inbox",
+    "sign": "signing",
+    "vectors": "vector",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # imported when asked for, because pytest loads the plugin, and so this package, in every run
+    if name in _HOMES:
+        return getattr(import_module(f"angarium.testing.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+__all__ = ["Message", "Vector", "WebhookInbox", "sign", "vectors"]
