@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from angarium.service.event_type import EventTypes
     from angarium.service.idempotency import Idempotency
     from angarium.service.intake import Intake
+    from angarium.service.log import Log
     from angarium.service.message import Messages
     from angarium.service.portal_link import PortalLinks
+    from angarium.service.probe import Probe
     from angarium.service.product import Products
     from angarium.service.replay import Replay
     from angarium.service.token import Tokens
@@ -37,9 +39,11 @@ class Services:
     application: Applications
     event_type: EventTypes
     endpoint: Endpoints
+    probe: Probe
     idempotency: Idempotency
     intake: Intake
     message: Messages
     attempt: Attempts
+    log: Log
     replay: Replay
     background_task: BackgroundTasks

@@ -36,8 +36,8 @@ class Recorded:
     message: Message | None
 
 
-def _recorded(row: Any) -> Recorded:
-    attempt = Attempt(
+def _attempt(row: Any) -> Attempt:
+    return Attempt(
         id=row["id"],
         app_id=row["app_id"],
         message_id=row["message_id"],
@@ -55,6 +55,10 @@ def _recorded(row: Any) -> Recorded:
         created_at=datetime_at(ids.created_at(row["id"])),
         exchange=Exchange(*_exchange.decode(exchange)) if (exchange := row.get("exchange")) else None,
     )
+
+
+def _recorded(row: Any) -> Recorded:
+    attempt = _attempt(row)
     if row["event_type"] is None:
         return Recorded(attempt, None)
     message = Message(
@@ -114,6 +118,12 @@ async def by_message(
         endpoint_id=like.endpoint_id, channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
     )  # fmt: skip
     return [_recorded(row) async for row in rows]
+
+
+async def whole(conn: Any, app_id: UUID, message_id: UUID, limit: int) -> list[Attempt]:
+    """The newest attempts for a message with all that was recorded of them."""
+    rows = queries.attempt_whole(conn, app_id=app_id, message_id=message_id, limit=limit)
+    return [_attempt(row) async for row in rows]
 
 
 async def expunge(conn: Any, app_id: UUID, message_id: UUID, attempt_id: UUID) -> bool:

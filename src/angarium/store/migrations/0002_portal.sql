@@ -9,6 +9,10 @@ alter table delivery add column status_code smallint, add column error_code text
 create index delivery_trouble on delivery (app_id, message_id, endpoint_id)
     where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
 
+-- the same of one endpoint, beside whatever trouble others have
+create index delivery_endpoint_trouble on delivery (app_id, endpoint_id, message_id)
+    where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
+
 -- JSON: [headers sent, headers received], each a list of pairs; values that may be credentials are masked
 alter table attempt add column exchange bytea;
 

@@ -6,6 +6,13 @@ from attempt a
 left join message m on m.app_id = a.app_id and m.id = a.message_id
 where a.app_id = :app_id and a.message_id = :message_id and a.id = :id;
 
+-- name: attempt_whole
+-- the newest attempts for one message with all that was recorded: a walk down the primary key
+select * from attempt
+where app_id = :app_id and message_id = :message_id
+order by id desc
+limit :limit;
+
 -- name: attempt_expunge$
 -- put a mark in place of the answer's body; gives the id when the attempt exists
 update attempt set response = :mark

@@ -1,0 +1,215 @@
+"""The log of an application: what became of every message at every endpoint, filtered, page by page.
+
+A page looks at a bounded number of deliveries. Where a filter finds little, it answers with what it found,
+the time back to which it looked, and the place to go on from: a rare thing costs several pages, never a
+slow one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.errors import NotFound
+from angarium.core.log_filter import LogFilter, LogKey
+from angarium.core.nouns import Attempt, Message, State
+from angarium.service.product import Products
+from angarium.store import attempt
+from angarium.store import log as store
+from angarium.store import message as message_store
+from angarium.store.database import Database
+from angarium.store.log import HIGHEST, LOWEST, LogEndpoint, LogRow, Search, Stretch
+
+STRETCHES: Final = (1_000, 9_000)  # deliveries looked at for one page: mostly the first will do
+MAX_DELIVERIES: Final = 1_000  # of a message, shown with it
+MAX_ATTEMPTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A delivery and its endpoint."""
+
+    row: LogRow
+    endpoint: LogEndpoint
+
+    @property
+    def key(self) -> LogKey:
+        return self.row.key
+
+    @property
+    def created_at(self) -> datetime:
+        """When the message was accepted."""
+        return datetime_at(ids.created_at(self.row.message_id))
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Lines, newest first; `older` and `newer` are cursors to go on with, None where the log ends.
+
+    `searched_to`: there may be more beyond this time; the page stopped looking, as it had looked at enough.
+    """
+
+    lines: tuple[LogLine, ...] = ()
+    older: LogKey | None = None
+    newer: LogKey | None = None
+    searched_to: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDelivery:
+    """What one endpoint is or was owed of a message.
+
+    `remaining`: the delays (seconds) of the schedule that would follow if the next attempt fails.
+    """
+
+    line: LogLine
+    remaining: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageDetail:
+    """A message with its payload, what each endpoint is owed, and the newest attempts."""
+
+    message: Message
+    deliveries: tuple[MessageDelivery, ...]
+    attempts: tuple[Attempt, ...]
+    more_attempts: bool
+
+
+class Log:
+    """Look through an application's deliveries."""
+
+    def __init__(self, database: Database, product: Products) -> None:
+        self._database = database
+        self._product = product
+
+    async def endpoints(self, app_id: UUID) -> tuple[LogEndpoint, ...]:
+        """All endpoints that lines may name: the living ones first, each in order of creation."""
+        async with self._database.connection() as conn:
+            found = await store.endpoints(conn, app_id)
+        return tuple(sorted(found, key=lambda one: one.deleted))
+
+    async def page(
+        self,
+        app_id: UUID,
+        wanted: LogFilter,
+        cursor: LogKey | None = None,
+        *,
+        backwards: bool = False,
+        limit: int = 50,
+    ) -> LogPage:
+        """The lines before the cursor, or backwards those after it. Raises Invalid for a wrong filter."""
+        wanted.check()
+        async with self._database.connection() as conn:
+            found = await searched(conn, app_id, wanted)
+            if found is None:
+                return LogPage()
+            search, stretch, known = found
+            if cursor is not None and backwards:
+                stretch = Stretch(max(stretch.low, cursor), stretch.high)
+            elif cursor is not None:
+                stretch = Stretch(stretch.low, min(stretch.high, cursor))
+            rows, rest = await _look(conn, search, stretch, limit, upwards=backwards)
+        lines = tuple(LogLine(row, known[row.endpoint_id]) for row in rows)
+        return _page(lines, rest, cursor, full=len(lines) == limit, backwards=backwards)
+
+    async def message(self, org_id: str, app_id: UUID, ref: str) -> MessageDetail:
+        """The message with this id or the operator's own, and all that became of it. Raises NotFound."""
+        product = await self._product.of(org_id)
+        async with self._database.connection() as conn:
+            message_id = await message_store.find(conn, app_id, ref)
+            message = message_id and await message_store.get(conn, app_id, message_id)
+            if not message:
+                raise NotFound()
+            known = {one.id: one for one in await store.endpoints(conn, app_id)}
+            rows = []
+            if known:
+                search = Search(app_id, list(known), LogFilter())
+                rows = await store.page(conn, search, _of_message(message.id), MAX_DELIVERIES, upwards=True)
+            attempts = await attempt.whole(conn, app_id, message.id, MAX_ATTEMPTS + 1)
+        delays = product.schedule.delays
+        return MessageDetail(
+            message,
+            tuple(
+                MessageDelivery(
+                    LogLine(row, known[row.endpoint_id]),
+                    delays[row.failures :] if row.state is State.PENDING else (),
+                )
+                for row in rows
+            ),
+            tuple(attempts[:MAX_ATTEMPTS]),
+            more_attempts=len(attempts) > MAX_ATTEMPTS,
+        )
+
+
+async def searched(
+    conn: Any, app_id: UUID, wanted: LogFilter
+) -> tuple[Search, Stretch, Mapping[UUID, LogEndpoint]] | None:
+    """What to look for, in what part of the log, and the endpoints there are; None: nothing can match."""
+    known = {one.id: one for one in await store.endpoints(conn, app_id)}
+    endpoint_ids: Sequence[UUID] = list(known)
+    if wanted.endpoint_id is not None:
+        endpoint_ids = [wanted.endpoint_id] if wanted.endpoint_id in known else []
+    if not endpoint_ids:
+        return None
+    low = LOWEST if wanted.since is None else ids.lowest(wanted.since.timestamp())
+    high = HIGHEST if wanted.until is None else ids.highest(wanted.until.timestamp())
+    stretch = Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
+    if wanted.message is not None:
+        message_id = await message_store.find(conn, app_id, wanted.message)
+        if message_id is None:
+            return None
+        one = _of_message(message_id)
+        stretch = Stretch(max(stretch.low, one.low), min(stretch.high, one.high))
+    return Search(app_id, endpoint_ids, wanted), stretch, known
+
+
+async def _look(
+    conn: Any, search: Search, stretch: Stretch, limit: int, *, upwards: bool
+) -> tuple[list[LogRow], Stretch | None]:
+    """The first matches in the order of the walk, and what is left of the log beyond them."""
+    rows: list[LogRow] = []
+    for deliveries in STRETCHES:
+        end = None
+        if not search.unfiltered:
+            end = await store.end(conn, search, stretch, search.rows(deliveries), upwards=upwards)
+        part = stretch if end is None else stretch.until(end, upwards=upwards)
+        rows += await store.page(conn, search, part, limit + 1 - len(rows), upwards=upwards)
+        if len(rows) > limit:
+            last = rows[limit - 1].key
+            return rows[:limit], stretch.after(last, upwards=upwards)
+        if end is None:
+            return rows, None
+        stretch = stretch.beyond(end, upwards=upwards)
+    return rows, stretch
+
+
+def _page(
+    lines: tuple[LogLine, ...],
+    rest: Stretch | None,
+    cursor: LogKey | None,
+    *,
+    full: bool,
+    backwards: bool,
+) -> LogPage:
+    onward = None if rest is None else rest.low if backwards else rest.high
+    searched_to = None
+    if onward is not None and not full:
+        searched_to = datetime_at(ids.created_at(onward.message_id))
+    if backwards:
+        lines = lines[::-1]
+        back = lines[-1].key if lines else cursor and store.just_above(cursor)
+        return LogPage(lines, back, onward, searched_to)
+    back = None
+    if cursor is not None:
+        back = lines[0].key if lines else store.just_below(cursor)
+    return LogPage(lines, onward, back, searched_to)
+
+
+def _of_message(message_id: UUID) -> Stretch:
+    return Stretch(LogKey(message_id, LOWEST), LogKey(message_id, HIGHEST))

@@ -1,0 +1,213 @@
+"""The log of an application: its deliveries over all endpoints, by message and then by endpoint.
+
+There are several ways along it, and a filter decides for the cheapest: along the messages or the deliveries
+of one endpoint, or where nothing else can match along the deliveries in trouble. Each goes a stretch at a
+time: `end` says how far a stretch of so many rows reaches, and `page`, `count` and whoever else looks
+at a stretch stays within it, so that no filter on any database takes long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.core.log_filter import LogFilter, LogKey, LogStatus, log_status
+from angarium.core.nouns import State
+from angarium.core.patterns import EVERYTHING, is_wildcard
+from angarium.store.sql import queries
+
+LOWEST: Final = UUID(int=0)
+HIGHEST: Final = UUID(int=(1 << 128) - 1)
+_RETRYING: Final = 3  # what log.sql calls PENDING with a failed attempt
+_STATUS: Final = {
+    LogStatus.DELIVERED: State.DELIVERED.value,
+    LogStatus.WAITING: State.PENDING.value,
+    LogStatus.RETRYING: _RETRYING,
+    LogStatus.FAILED: State.EXHAUSTED.value,
+    LogStatus.CANCELED: State.CANCELED.value,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class LogEndpoint:
+    """An endpoint as a log names it."""
+
+    id: UUID
+    url: str
+    name: str | None
+    description: str
+    disabled: bool
+    deleted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """A delivery with what a log shows of its message."""
+
+    message_id: UUID
+    event_id: str | None
+    event_type: str
+    tags: tuple[str, ...]
+    channels: tuple[str, ...]
+    kept: bool  # the payload is still there
+    endpoint_id: UUID
+    state: State
+    failures: int
+    attempts: int
+    status_code: int | None  # of the last attempt; 0: no HTTP answer, None: not tried yet
+    error_code: str | None
+    due_at: datetime | None
+    resume_at: datetime | None  # when the schedule goes on after a manual attempt that is owed
+    manual_at: datetime | None
+
+    @property
+    def key(self) -> LogKey:
+        return LogKey(self.message_id, self.endpoint_id)
+
+    @property
+    def status(self) -> LogStatus:
+        return log_status(self.state, self.failures)
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Part of a log, `low` and `high` themselves not in it."""
+
+    low: LogKey
+    high: LogKey
+
+    def until(self, end: LogKey, *, upwards: bool) -> Stretch:
+        """The part before the end of a walk."""
+        return replace(self, high=end) if upwards else replace(self, low=end)
+
+    def after(self, key: LogKey, *, upwards: bool) -> Stretch:
+        """The part beyond a key, the key itself not in it."""
+        return replace(self, low=key) if upwards else replace(self, high=key)
+
+    def beyond(self, end: LogKey, *, upwards: bool) -> Stretch:
+        """The part from the end of a walk on, the end itself in it."""
+        return replace(self, low=just_below(end)) if upwards else replace(self, high=just_above(end))
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What to look for in which application. `sendable`: only what could be sent again now."""
+
+    app_id: UUID
+    endpoint_ids: Sequence[UUID]  # in all of which to look
+    wanted: LogFilter
+    sendable: bool = False
+
+    @property
+    def walk(self) -> str:
+        """Along what to look."""
+        if self.wanted.endpoint_id is None:
+            return "trouble" if self.wanted.troubled else "message"
+        return "endpoint_trouble" if self.wanted.troubled else "endpoint"
+
+    @property
+    def unfiltered(self) -> bool:
+        """Whether every row of the walk is wanted, so that no bound is needed. (Messages are not rows: of
+        many, nothing may be owed to anyone.)"""
+        wanted = self.wanted
+        place = LogFilter(
+            endpoint_id=wanted.endpoint_id, message=wanted.message, since=wanted.since, until=wanted.until
+        )
+        return self.walk == "endpoint" and wanted == place and not self.sendable
+
+    def rows(self, deliveries: int) -> int:
+        """How many rows of the walk come to about so many deliveries looked at."""
+        return max(1, deliveries // len(self.endpoint_ids)) if self.walk == "message" else deliveries
+
+    def parameters(self) -> dict[str, Any]:
+        wanted = self.wanted
+        wildcard = wanted.event_type is not None and is_wildcard(wanted.event_type)
+        exact = None if wildcard else wanted.event_type
+        prefix = wanted.event_type[:-1] if wildcard and wanted.event_type != EVERYTHING else None  # type: ignore[index]
+        return {
+            "app_id": self.app_id,
+            "endpoint_id": wanted.endpoint_id,
+            "endpoint_ids": self.endpoint_ids,
+            "statuses": sorted(_STATUS[status] for status in wanted.statuses) or None,
+            "http_low": None if wanted.http_class is None else wanted.http_class * 100,
+            "error_kind": wanted.error_kind,
+            "event_type": exact,
+            "event_prefix": prefix,
+            "tag": wanted.tag,
+            "channel": wanted.channel,
+            "sendable": self.sendable,
+        }
+
+
+def just_below(key: LogKey) -> LogKey:
+    return LogKey(key.message_id, UUID(int=max(0, key.endpoint_id.int - 1)))
+
+
+def just_above(key: LogKey) -> LogKey:
+    return LogKey(key.message_id, UUID(int=min(HIGHEST.int, key.endpoint_id.int + 1)))
+
+
+async def endpoints(conn: Any, app_id: UUID) -> list[LogEndpoint]:
+    """The endpoints of an application, deleted ones too."""
+    return [
+        LogEndpoint(row["id"], row["url"], row["name"], row["description"], row["disabled"], row["deleted"])
+        async for row in queries.log_endpoints(conn, app_id=app_id)
+    ]
+
+
+async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards: bool) -> LogKey | None:
+    """The first key that a walk over so many rows of the stretch does not reach; None: it reaches all."""
+    place = {"app_id": search.app_id, "rows": rows, **_bounds(stretch)}
+    way = "up" if upwards else "down"
+    if search.walk == "trouble":
+        row = await getattr(queries, f"log_trouble_end_{way}")(conn, **place)
+        return None if row is None else LogKey(row["message_id"], row["endpoint_id"])
+    query = getattr(queries, f"log_{search.walk}_end_{way}")
+    found = await query(conn, endpoint_id=search.wanted.endpoint_id, **place)
+    # of the message itself nothing was looked at, so the end lies on the near side of all its deliveries
+    return None if found is None else LogKey(found, LOWEST if upwards else HIGHEST)
+
+
+async def page(conn: Any, search: Search, stretch: Stretch, limit: int, *, upwards: bool) -> list[LogRow]:
+    """The first matches of a stretch, in the order of the walk."""
+    query = getattr(queries, f"log_{search.walk}_{'up' if upwards else 'down'}")
+    rows = query(conn, **search.parameters(), **_bounds(stretch), limit=limit)
+    return [_row(row) async for row in rows]
+
+
+async def count(conn: Any, search: Search, stretch: Stretch) -> int:
+    """How many deliveries of a stretch match."""
+    query = getattr(queries, f"log_{search.walk}_count")
+    return int(await query(conn, **search.parameters(), **_bounds(stretch)))
+
+
+def _bounds(stretch: Stretch) -> dict[str, UUID]:
+    return {
+        "low_message": stretch.low.message_id,
+        "low_endpoint": stretch.low.endpoint_id,
+        "high_message": stretch.high.message_id,
+        "high_endpoint": stretch.high.endpoint_id,
+    }
+
+
+def _row(row: Any) -> LogRow:
+    return LogRow(
+        message_id=row["message_id"],
+        event_id=row["event_id"],
+        event_type=row["event_type"],
+        tags=tuple(row["tags"] or ()),
+        channels=tuple(row["channels"] or ()),
+        kept=row["kept"],
+        endpoint_id=row["endpoint_id"],
+        state=State(row["state"]),
+        failures=row["failures"],
+        attempts=row["attempts"],
+        status_code=row["status_code"],
+        error_code=row["error_code"],
+        due_at=row["due_at"],
+        resume_at=row["resume_at"],
+        manual_at=row["manual_at"],
+    )

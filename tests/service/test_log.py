@@ -1,0 +1,326 @@
+"""The log of an application: what each filter finds, pages both ways, and where a page stops looking."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.errors import Invalid, NotFound
+from angarium.core.log_filter import LogFilter, LogKey, LogStatus
+from angarium.core.nouns import Application, State
+from angarium.core.product import STANDARD
+from angarium.service import log as service
+from angarium.service.log import Log, LogPage
+from angarium.service.product import Products
+from tests.kit.world import World, product
+
+START = 1_799_990_000.0
+FAILED = frozenset({LogStatus.FAILED})
+
+
+@dataclass
+class Book:
+    """An application's log, written row by row."""
+
+    world: World
+    log: Log
+    app: Application
+    seconds: Iterator[int] = field(default_factory=count)
+
+    async def endpoint(self, app: Application | None = None, **fields: Any) -> UUID:
+        return (await self.world.endpoint(app or self.app, "http://127.0.0.1:9/", **fields)).id
+
+    async def message(self, *, app: Application | None = None, **fields: Any) -> UUID:
+        """A message a second later than the one before."""
+        values = {"event_id": None, "event_type": "order.filled", "payload": b"{}", "tags": None} | fields
+        message_id = ids.new(START + next(self.seconds), os.urandom(8))
+        app_id = (app or self.app).id
+        await self.world.fetch(
+            "insert into message (app_id, id, event_id, event_type, payload, channels, tags, expires_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8)",
+            app_id, message_id, values["event_id"], values["event_type"], values["payload"],
+            values.get("channels"), values["tags"], datetime_at(START + 1e6),
+        )  # fmt: skip
+        if values["event_id"] is not None:
+            await self.world.fetch(
+                "insert into event_id values ($1, $2, $3)", app_id, values["event_id"], message_id
+            )
+        return message_id
+
+    async def owe(self, message_id: UUID, endpoint_id: UUID, **fields: Any) -> LogKey:
+        """A delivery, delivered at once unless told otherwise."""
+        row = {"state": State.DELIVERED, "failures": 0, "status_code": 200, "error_code": None} | fields
+        app_id = row.pop("app_id", self.app.id)
+        await self.world.fetch(
+            "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, state, failures, attempts,"
+            " status_code, error_code, due_at, manual_at)"
+            " values ($1, $2, $3, 1, false, $4, $5, 1, $6, $7, $8, $9)",
+            app_id, endpoint_id, message_id, row["state"], row["failures"], row["status_code"],
+            row["error_code"], row.get("due_at"), row.get("manual_at"),
+        )  # fmt: skip
+        return LogKey(message_id, endpoint_id)
+
+    async def find(self, **wanted: Any) -> list[LogKey]:
+        return keys(await self.log.page(self.app.id, LogFilter(**wanted)))
+
+
+def keys(page: LogPage) -> list[LogKey]:
+    return [line.key for line in page.lines]
+
+
+@pytest.fixture
+async def book(world: World) -> Book:
+    products = Products(world.database, world.clock, {STANDARD: product("5s,5m,30m")})
+    return Book(world, Log(world.database, products), await world.application())
+
+
+async def test_a_line_names_message_endpoint_and_the_last_result(book: Book) -> None:
+    endpoint = await book.endpoint(name="Shop", description="Orders")
+    message = await book.message(event_id="order-7", tags=["t1"], channels=["c1"])
+    due = datetime_at(START + 99)
+    key = await book.owe(
+        message, endpoint, state=State.PENDING, failures=2, status_code=0, error_code="timeout", due_at=due
+    )
+    (line,) = (await book.log.page(book.app.id, LogFilter())).lines
+    row = line.row
+    assert (line.key, row.event_id, row.event_type, row.tags, row.channels) == (
+        key, "order-7", "order.filled", ("t1",), ("c1",),
+    )  # fmt: skip
+    assert (row.status, row.attempts, row.status_code, row.error_code) == (
+        LogStatus.RETRYING,
+        1,
+        0,
+        "timeout",
+    )
+    assert (row.due_at, row.manual_at, row.kept) == (due, None, True)
+    assert (line.endpoint.name, line.endpoint.description) == ("Shop", "Orders")
+    assert line.created_at.timestamp() == START
+
+
+async def test_newest_first_over_all_endpoints_deleted_ones_too(book: Book) -> None:
+    first, second = await book.endpoint(), await book.endpoint()
+    messages = [await book.message() for _ in range(3)]
+    written = [await book.owe(message, endpoint) for message in messages for endpoint in (first, second)]
+    await book.world.fetch("update endpoint set deleted_at = $2 where id = $1", first, datetime_at(START))
+    assert await book.find() == sorted(written, reverse=True)
+    listed = await book.log.endpoints(book.app.id)
+    assert [(one.id, one.deleted) for one in listed] == [(second, False), (first, True)]
+
+
+async def test_every_filter_finds_what_it_names_and_nothing_else(book: Book) -> None:
+    here, there = await book.endpoint(), await book.endpoint()
+    delivered = await book.owe(await book.message(event_type="order.filled", tags=["a", "b"]), here)
+    waiting = await book.owe(
+        await book.message(event_type="order.line.added", channels=["c"]), there,
+        state=State.PENDING, status_code=None,
+    )  # fmt: skip
+    retrying = await book.owe(
+        await book.message(event_type="orders.x"), here,
+        state=State.PENDING, failures=1, status_code=0, error_code="tls_expired",
+    )  # fmt: skip
+    failed = await book.owe(
+        await book.message(event_type="user.created"), there,
+        state=State.EXHAUSTED, failures=3, status_code=404, error_code="http_404",
+    )  # fmt: skip
+    canceled = await book.owe(
+        await book.message(event_id="mine"), here, state=State.CANCELED, status_code=None
+    )
+    resent = await book.owe(await book.message(), there, status_code=503, error_code="http_503")
+    S = LogStatus  # noqa: N806
+    for status, found in (
+        (S.DELIVERED, [resent, delivered]), (S.WAITING, [waiting]), (S.RETRYING, [retrying]),
+        (S.FAILED, [failed]), (S.CANCELED, [canceled]),
+    ):  # fmt: skip
+        assert await book.find(statuses=frozenset({status})) == found, status
+    assert await book.find(statuses=frozenset({S.FAILED, S.DELIVERED})) == [resent, failed, delivered]
+    assert await book.find(statuses=frozenset({S.FAILED, S.CANCELED})) == [canceled, failed]
+    assert await book.find(event_type="order.filled") == [resent, canceled, delivered]
+    assert await book.find(event_type="order.*") == [resent, canceled, waiting, delivered]
+    assert len(await book.find(event_type="*")) == 6
+    assert await book.find(endpoint_id=here) == [canceled, retrying, delivered]
+    assert await book.find(endpoint_id=here, statuses=frozenset({S.CANCELED})) == [canceled]
+    assert await book.find(endpoint_id=there, statuses=frozenset({S.CANCELED})) == []
+    assert await book.find(http_class=2) == [delivered]
+    assert await book.find(http_class=4) == [failed]
+    assert await book.find(http_class=5) == [resent]
+    assert await book.find(http_class=0) == [retrying]
+    assert await book.find(error_kind="http") == [resent, failed]
+    assert await book.find(error_kind="http_404") == [failed]
+    assert await book.find(error_kind="tls") == [retrying]
+    assert await book.find(error_kind="tl") == []
+    assert await book.find(message="mine") == [canceled]
+    assert await book.find(message=ids.text(ids.MESSAGE, failed.message_id)) == [failed]
+    assert await book.find(message="nobody's") == []
+    assert await book.find(tag="b") == [delivered]
+    assert await book.find(channel="c") == [waiting]
+    since = datetime_at(ids.created_at(retrying.message_id))
+    until = datetime_at(ids.created_at(canceled.message_id))
+    assert await book.find(since=since) == [resent, canceled, failed, retrying]
+    assert await book.find(since=since, until=until) == [canceled, failed, retrying]
+
+
+async def test_pages_go_both_ways_and_meet(book: Book) -> None:
+    endpoints = [await book.endpoint() for _ in range(3)]
+    written = sorted(
+        [
+            await book.owe(message, one, state=State.EXHAUSTED, error_code="timeout")
+            for message in [await book.message() for _ in range(7)]
+            for one in endpoints
+        ],
+        reverse=True,
+    )
+    for wanted in (LogFilter(), LogFilter(statuses=FAILED), LogFilter(endpoint_id=endpoints[1])):
+        expected = [key for key in written if wanted.endpoint_id in (None, key.endpoint_id)]
+        page = await book.log.page(book.app.id, wanted, limit=4)
+        assert page.newer is None
+        pages = [keys(page)]
+        while page.older is not None:
+            page = await book.log.page(book.app.id, wanted, page.older, limit=4)
+            pages.append(keys(page))
+        assert [key for one in pages for key in one] == expected
+        back = [pages[-1]]
+        while page.newer is not None:
+            page = await book.log.page(book.app.id, wanted, page.newer, backwards=True, limit=4)
+            back.insert(0, keys(page))
+        assert [key for one in back for key in one] == expected
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_a_rare_thing_costs_several_pages_and_none_is_left_out(
+    book: Book, backwards: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "STRETCHES", (2, 4))
+    endpoint, other = await book.endpoint(), await book.endpoint()
+    rare = []
+    for n in range(40):
+        message = await book.message(tags=["rare"] if n % 17 == 3 else None)
+        key = await book.owe(message, endpoint, state=State.EXHAUSTED, error_code="timeout")
+        await book.owe(message, other, state=State.EXHAUSTED, error_code="dns")
+        rare += [key] if n % 17 == 3 else []
+    for wanted in (
+        LogFilter(tag="rare", error_kind="timeout"),
+        LogFilter(tag="rare", endpoint_id=endpoint),
+        LogFilter(tag="rare", endpoint_id=endpoint, statuses=FAILED),
+        LogFilter(tag="rare", endpoint_id=endpoint, statuses=FAILED | {LogStatus.DELIVERED}),
+    ):
+        cursor = LogKey(UUID(int=0), UUID(int=0)) if backwards else None
+        found, pages, bounds = [], 0, []
+        while True:
+            page = await book.log.page(book.app.id, wanted, cursor, backwards=backwards, limit=5)
+            found += keys(page)[::-1] if backwards else keys(page)
+            pages += 1
+            bounds += [page.searched_to] if page.searched_to else []
+            onward = page.newer if backwards else page.older
+            if onward is None:
+                break
+            assert page.searched_to is not None
+            assert onward != cursor
+            cursor = onward
+        assert found == sorted(rare, reverse=not backwards), wanted
+        assert pages >= 5, "each looks at six at most"
+        assert bounds == sorted(bounds, reverse=not backwards)
+
+
+async def test_messages_that_nobody_wanted_cost_pages_too(
+    book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "STRETCHES", (2, 4))
+    endpoint = await book.endpoint()
+    key = await book.owe(await book.message(), endpoint)
+    for _ in range(20):
+        await book.message()
+    page = await book.log.page(book.app.id, LogFilter())
+    assert (page.lines, page.searched_to) == ((), datetime_at(START + 14))
+    while not page.lines:
+        assert page.older is not None
+        page = await book.log.page(book.app.id, LogFilter(), page.older)
+    assert keys(page) == [key]
+
+
+async def test_the_log_of_another_application_is_another(book: Book) -> None:
+    endpoint = await book.endpoint()
+    other = await book.world.application(name="other")
+    its = await book.endpoint(other)
+    message = await book.message(app=other, event_id="theirs")
+    await book.owe(message, its, app_id=other.id, state=State.EXHAUSTED, error_code="timeout")
+    reference = ids.text(ids.MESSAGE, message)
+    await book.owe(await book.message(), endpoint)
+    assert len(await book.find()) == 1
+    for wanted in ({"endpoint_id": its}, {"message": "theirs"}, {"message": reference}, {"statuses": FAILED}):
+        assert await book.find(**wanted) == [], wanted
+    for ref in (reference, "theirs", "nothing", "mess age"):
+        with pytest.raises(NotFound):
+            await book.log.message(book.app.org_id, book.app.id, ref)
+
+
+async def test_a_message_shows_payload_every_endpoint_and_every_attempt(book: Book) -> None:
+    first, second = await book.endpoint(), await book.endpoint()
+    message = await book.message(payload=b'{"n":1}')
+    await book.owe(message, first)
+    await book.owe(message, second, state=State.PENDING, failures=1, due_at=datetime_at(START + 300))
+    await book.world.fetch("update endpoint set deleted_at = $2 where id = $1", first, datetime_at(START))
+    exchange = b'[[["content-type","application/json"]],[["server","x"]]]'
+    made = []
+    for n, endpoint in enumerate((first, second, second)):
+        made.append(ids.new(START + n, os.urandom(8)))
+        await book.world.fetch(
+            "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status, status_code,"
+            " response, duration_ms, url, exchange)"
+            " values ($1, $2, $3, $4, 1, false, 0, 200, $5, 7, 'u', $6)",
+            book.app.id, message, made[n], endpoint, b"ok", exchange if n else None,
+        )  # fmt: skip
+    detail = await book.log.message(book.app.org_id, book.app.id, ids.text(ids.MESSAGE, message))
+    assert detail.message.payload == b'{"n":1}'
+    lines = [
+        (one.line.key.endpoint_id, one.line.endpoint.deleted, one.remaining) for one in detail.deliveries
+    ]
+    assert lines == [(first, True, ()), (second, False, (300.0, 1800.0))]
+    assert [attempt.id for attempt in detail.attempts] == made[::-1]
+    assert detail.attempts[0].exchange is not None
+    assert detail.attempts[0].exchange.sent == (("content-type", "application/json"),)
+    assert (detail.attempts[2].exchange, detail.more_attempts) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("field_", "wanted"),
+    [
+        ("event_type", {"event_type": "ord*"}),
+        ("http_class", {"http_class": 6}),
+        ("error_kind", {"error_kind": "x' or 1=1"}),
+        ("tag", {"tag": "a b"}),
+        ("channel", {"channel": ""}),
+        ("until", {"since": datetime_at(START), "until": datetime_at(START - 1)}),
+    ],
+)
+async def test_a_filter_that_can_match_nothing_is_named(
+    book: Book, field_: str, wanted: dict[str, Any]
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        await book.log.page(book.app.id, LogFilter(**wanted))
+    assert [fault.loc for fault in refused.value.faults] == [("query", field_)]
+
+
+def test_a_filter_and_a_key_survive_as_text() -> None:
+    key = LogKey(ids.new(START, os.urandom(8)), ids.new(START, os.urandom(8)))
+    assert LogKey.parse(key.text()) == key
+    for text in ("", ".", "msg_x.ep_y", key.text() + "x", key.text().replace(".", "")):
+        with pytest.raises(Invalid):
+            LogKey.parse(text)
+    full = LogFilter(
+        statuses=FAILED, event_type="a.*", endpoint_id=key.endpoint_id, http_class=0, error_kind="tls",
+        message="m", tag="t", channel="c", since=datetime_at(START), until=datetime_at(START + 1),
+    )  # fmt: skip
+    assert LogFilter.of(full.document()) == full
+    assert LogFilter.of(LogFilter().document()) == LogFilter()
+    with pytest.raises(ValueError, match="nonsense"):
+        LogFilter.of({"statuses": ["nonsense"]})
+    assert isinstance(LogFilter.of(full.document()).since, datetime)
