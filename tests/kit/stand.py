@@ -192,7 +192,7 @@ def services_of(
         intake=intake,
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
-        log=Log(database, product),
+        log=Log(database, products),
         replay=Replay(database, clock, os.urandom),
         background_task=BackgroundTasks(database),
     )
