@@ -21,6 +21,7 @@ from angarium.store.database import Database
 
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
+    from angarium.dispatch.scout import Scout
     from angarium.service.product import Products
     from angarium.service.provision import Provision
     from angarium.store.accept import Owed
@@ -112,7 +113,9 @@ async def running(
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, product)
         await _provision(database, clock, product).refresh()
-        app = _app(settings, database, clock, ring, policy, intake, product, sandbox)
+        scout = _scout(settings, policy, clock)
+        stack.push_async_callback(scout.close)
+        app = _app(settings, database, clock, ring, policy, intake, product, scout, sandbox)
         # only now: making the application takes a second, in which lanes that were taken over would rest
         if role != "api":
             await dispatcher.start()
@@ -174,6 +177,13 @@ def _dispatcher(
     return Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
 
 
+def _scout(settings: Settings, addresses: AddressPolicy, clock: Clock) -> Scout:
+    """Tries URLs for those who add endpoints."""
+    from angarium.dispatch.scout import Scout
+
+    return Scout(policy=addresses, response_limit=settings.response_limit, now=clock.now)
+
+
 def _app(
     settings: Settings,
     database: Database,
@@ -182,6 +192,7 @@ def _app(
     policy: AddressPolicy,
     intake: Any,
     product: Products,
+    scout: Scout,
     sandbox: bool,
 ) -> Any:
     from angarium.api.app import create_app
@@ -196,6 +207,7 @@ def _app(
     from angarium.service.log import Log
     from angarium.service.message import Messages
     from angarium.service.portal_link import PortalLinks
+    from angarium.service.probe import Probe
     from angarium.service.replay import Replay
     from angarium.service.services import Services
 
@@ -211,6 +223,7 @@ def _app(
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),
         endpoint=Endpoints(database, clock, entropy, ring, policy=policy, https_only=settings.https_only),
+        probe=Probe(clock, entropy, scout, policy=policy, https_only=settings.https_only),
         idempotency=Idempotency(database, clock, entropy, ring),
         intake=intake,
         message=Messages(database, clock),

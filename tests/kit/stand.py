@@ -17,6 +17,7 @@ from angarium.api.app import create_app
 from angarium.core import ids
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
+from angarium.dispatch.scout import Scout
 from angarium.portal import app as portal
 from angarium.service.access import Access
 from angarium.service.application import ApplicationDraft, Applications
@@ -29,6 +30,7 @@ from angarium.service.intake import Intake
 from angarium.service.log import Log
 from angarium.service.message import Messages
 from angarium.service.portal_link import PortalLinks
+from angarium.service.probe import Probe
 from angarium.service.product import Products
 from angarium.service.provision import Provision
 from angarium.service.replay import Replay
@@ -149,7 +151,8 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
     async with world.dispatching() as dispatcher:
         intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
-        services = services_of(world, known, intake, https_only=https_only)
+        scout = scouting(world)
+        services = services_of(world, known, intake, https_only=https_only, scout=scout)
         app = create_app(services, pages=portal.routes(), **options)
         provision = Provision(database, clock, known, services.application, services.access)
         drawn = provision.draw_keys(made, sandbox=True)
@@ -165,6 +168,12 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
                 yield Stand(world, services, provision, made, client, app_id, keys, app)
         finally:
             await intake.stop()
+            await scout.close()
+
+
+def scouting(world: World) -> Scout:
+    """Tries URLs on loopback; to be closed if it was used."""
+    return Scout(policy=LOOPBACK, response_limit=16384, now=world.clock.now)
 
 
 def services_of(
@@ -174,6 +183,7 @@ def services_of(
     *,
     https_only: bool = False,
     secret: str = SECRET,
+    scout: Scout | None = None,
 ) -> Services:
     """All use cases over a world's database and clock."""
     database, clock, keyring = world.database, world.clock, world.keyring
@@ -188,6 +198,7 @@ def services_of(
         application=Applications(database, clock, os.urandom),
         event_type=EventTypes(database, clock),
         endpoint=Endpoints(database, clock, os.urandom, keyring, policy=LOOPBACK, https_only=https_only),
+        probe=Probe(clock, os.urandom, scout or scouting(world), policy=LOOPBACK, https_only=https_only),
         idempotency=Idempotency(database, clock, os.urandom, keyring),
         intake=intake,
         message=Messages(database, clock),

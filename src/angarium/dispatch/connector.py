@@ -44,6 +44,29 @@ class AnswerTooLarge(Exception):
     """The receiver sent more than is read."""
 
 
+async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -> list[str]:
+    """The addresses of a host that may be connected to. Raises NameFailure, or AddressRefused if there are
+    others only."""
+    try:
+        literal = literal_address(host)
+    except ValueError as exc:
+        raise NameFailure(f"{host} is no address: {exc}.") from None
+    found = [str(literal)] if literal is not None else await names.addresses(host)
+    allowed: list[str] = []
+    refusal: str | None = None
+    for address in found:
+        words = policy.refusal(ip_address(address))
+        if words is None:
+            allowed.append(address)
+        else:
+            refusal = refusal or (words if literal is not None else f"{host} leads to {address}. {words}")
+    if not allowed:
+        if refusal is None:
+            raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
+        raise AddressRefused(refusal)
+    return allowed
+
+
 @dataclass(slots=True)
 class Course:
     """How far one request got; `send` reads it to say what went wrong."""
@@ -168,33 +191,17 @@ class JudgedConnector(aiohttp.TCPConnector):
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[ResolveResult]:
         course = COURSE.get()
         course.stage = "dns"
-        try:
-            literal = literal_address(host)
-        except ValueError as exc:
-            raise NameFailure(f"{host} is no address: {exc}.") from None
-        found = [str(literal)] if literal is not None else await self._names.addresses(host)
-        allowed: list[ResolveResult] = []
-        refusal: str | None = None
-        for address in found:
-            ip = ip_address(address)
-            if (words := self._policy.refusal(ip)) is not None:
-                refusal = refusal or (words if literal is not None else f"{host} leads to {ip}. {words}")
-                continue
-            family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
-            allowed.append(
-                {
-                    "hostname": host,
-                    "host": address,
-                    "port": port,
-                    "family": family,
-                    "proto": socket.IPPROTO_TCP,
-                    "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-                }
-            )
-        if not allowed:
-            if refusal is None:
-                raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
-            raise AddressRefused(refusal)
+        allowed: list[ResolveResult] = [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET if ip_address(address).version == 4 else socket.AF_INET6,
+                "proto": socket.IPPROTO_TCP,
+                "flags": socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
+            }
+            for address in await allowed_addresses(host, self._names, self._policy)
+        ]
         course.stage = "connect"
         return allowed
 

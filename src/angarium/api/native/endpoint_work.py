@@ -18,6 +18,7 @@ from angarium.api.native.message_out import message_out
 from angarium.api.native.replay import WindowIn, task_out
 from angarium.core import ids
 from angarium.core.errors import BadRequest, NotFound
+from angarium.service.example import examples_of
 from angarium.service.intake import Draft
 from angarium.service.services import Services
 from angarium.service.token import Capability
@@ -99,11 +100,7 @@ async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any
         event_type = await services.event_type.find(org_id, body.event_type)
     except NotFound:
         raise BadRequest(f"The event type {body.event_type} does not exist.", code="invalid_scheme") from None
-    schema = (event_type.schemas or {}).get("1")
-    examples = schema.get("examples") if isinstance(schema, dict) else None
-    if not isinstance(examples, list):
-        # OpenAPI's way of giving one
-        examples = [schema["example"]] if isinstance(schema, dict) and "example" in schema else []
+    examples = examples_of(event_type)
     if body.example_index >= len(examples) or not isinstance(examples[body.example_index], dict):
         raise BadRequest(
             f"Version 1 of the schema of {body.event_type} has no such example.", code="invalid_scheme"

@@ -1,0 +1,172 @@
+"""Probe: what a URL is worth, asked before an endpoint has it.
+
+A check looks at the text and at DNS and sends nothing. A trial is one request as the product makes it, signed
+with the endpoint's keys, or with a secret made for it and shown to no one. Nothing of either is recorded.
+Both are limited for each application, because they make this server do something at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from angarium.clock import Clock
+from angarium.core import ids
+from angarium.core.address import AddressPolicy
+from angarium.core.errors import BadRequest, Invalid
+from angarium.core.nouns import Endpoint
+from angarium.core.outcome import Answer
+from angarium.core.product import Product
+from angarium.core.url import check_url
+from angarium.service import endpoint_secret
+
+TRIALS: Final = 10  # a minute and application, in each process
+CHECKS: Final = 60
+MINUTE: Final = 60.0
+PATIENCE: Final = 3.0  # seconds for DNS, while somebody types
+MAX_KNOWN: Final = 10_000
+
+
+class Outside(Protocol):
+    """What a probe needs of the network; the rules for addresses are on its side."""
+
+    async def trouble(self, host: str, timeout: float) -> tuple[str, str] | None:
+        """Why nothing could be sent to a host, as a code and words; None when something could."""
+
+    async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float) -> Answer:
+        """POST once; every failure is an Answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class UrlCheck:
+    """`fault`: it cannot be an endpoint's. `warning`: it can, but as things are nothing would arrive."""
+
+    fault: str | None = None
+    warning: str | None = None
+    encrypted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One request that was made. `known`: it was signed with keys that the receiver can have."""
+
+    event_type: str
+    answer: Answer
+    known: bool
+
+    @property
+    def delivered(self) -> bool:
+        return 200 <= self.answer.status_code <= 299
+
+    @property
+    def refused_signature(self) -> bool:
+        """Whether the receiver did what it must with a signature that it cannot verify yet."""
+        return not self.known and self.answer.status_code == 401
+
+
+class Pace:
+    """At most `limit` times in `seconds` for each key."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit = limit
+        self._seconds = seconds
+        self._times: dict[UUID, deque[float]] = {}
+
+    def take(self, key: UUID, now: float) -> float:
+        """0 when it may be done now; otherwise the seconds to wait."""
+        times = self._times.pop(key, None) or deque()
+        while times and times[0] <= now - self._seconds:
+            times.popleft()
+        wait = times[0] + self._seconds - now if len(times) >= self._limit else 0.0
+        if not wait:
+            times.append(now)
+        while len(self._times) >= MAX_KNOWN:
+            self._times.pop(next(iter(self._times)))  # the one that was used longest ago
+        self._times[key] = times
+        return wait
+
+
+class Probe:
+    """Checks and trials."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        outside: Outside,
+        *,
+        policy: AddressPolicy,
+        https_only: bool,
+    ) -> None:
+        self._clock = clock
+        self._entropy = entropy
+        self._outside = outside
+        self._policy = policy
+        self._https_only = https_only
+        self._trials = Pace(TRIALS, MINUTE)
+        self._checks = Pace(CHECKS, MINUTE)
+
+    async def check(self, app_id: UUID, url: str) -> UrlCheck:
+        """What the text says, and unless many were asked for lately, what DNS says."""
+        try:
+            url = self._checked(url)
+        except ValueError as error:
+            return UrlCheck(fault=str(error))
+        parts = urlsplit(url)
+        warning = None
+        if self._checks.take(app_id, self._clock.now()) == 0:
+            trouble = await self._outside.trouble(_host(url), PATIENCE)
+            warning = None if trouble is None else trouble[1]
+        return UrlCheck(warning=warning, encrypted=parts.scheme == "https")
+
+    async def attempt(
+        self,
+        product: Product,
+        app_id: UUID,
+        url: str,
+        event_type: str,
+        payload: bytes,
+        endpoint: Endpoint | None = None,
+    ) -> Trial:
+        """Make one request. Raises Invalid for the URL, or BadRequest when it is too soon or too large."""
+        try:
+            url = self._checked(url)
+        except ValueError as error:
+            raise Invalid.field("url", str(error)) from error
+        now = self._clock.now()
+        wait = self._trials.take(app_id, now)
+        if wait:
+            raise BadRequest(
+                f"At most {TRIALS} requests a minute can be tried. Try again in {int(wait) + 1} seconds.",
+                code="too_many_trials",
+            )
+        message_id = ids.new(now, self._entropy(8))
+        recipe = product.recipe
+        body = recipe.body(message_id, event_type, now, payload)
+        if len(body) > product.max_body:
+            raise BadRequest(
+                f"The example is larger than {product.max_body:,} bytes.", code="payload_too_large"
+            )
+        headers = recipe.headers(
+            message_id=message_id,
+            event_type=event_type,
+            body=body,
+            keys=recipe.keys((endpoint_secret.made(self._entropy),) if endpoint is None else endpoint.keys),
+            custom={} if endpoint is None else endpoint.headers,
+            now=now,
+        )
+        answer = await self._outside.post(url, headers, body, product.timeout)
+        return Trial(event_type, answer, known=endpoint is not None)
+
+    def _checked(self, url: str) -> str:
+        return check_url(url, https_only=self._https_only, policy=self._policy)
+
+
+def _host(url: str) -> str:
+    """The host of a URL that was checked; an IPv6 address keeps its brackets."""
+    place = urlsplit(url).netloc.rpartition("@")[2]
+    return place.partition("]")[0] + "]" if place.startswith("[") else place.partition(":")[0]
