@@ -65,14 +65,14 @@ def directory() -> Iterator[Path]:
 @pytest.fixture
 async def empty_database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A database without a schema."""
-    async with _clone(postgres, "template1") as url:
+    async with cloned(postgres, "template1") as url:
         yield url
 
 
 @pytest.fixture
 async def database_url(postgres: EmbeddedPostgres) -> AsyncIterator[str]:
     """A migrated, empty database of the test's own, dropped afterwards."""
-    async with _clone(postgres, TEMPLATE) as url:
+    async with cloned(postgres, TEMPLATE) as url:
         yield url
 
 
@@ -90,7 +90,9 @@ async def world(database: Database) -> World:
     return World(database)
 
 
-class _clone:  # noqa: N801
+class cloned:  # noqa: N801
+    """A clone of a database as long as the context lasts; gives its URL."""
+
     def __init__(self, postgres: EmbeddedPostgres, template: str) -> None:
         self._postgres = postgres
         self._template = template
