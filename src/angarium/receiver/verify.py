@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from angarium.receiver import event, secret
-from angarium.receiver.errors import BadFormat, BodyNotBytes, Misuse, TooLarge
+from angarium.receiver.errors import BadFormat, BodyNotBytes, Misuse, TooLarge, VerificationError
 from angarium.receiver.event import Event
 from angarium.receiver.headers import Given, Headers
 from angarium.receiver.scheme import Scheme, find
@@ -32,13 +32,18 @@ def verify(
     `tolerance` is in seconds (infinity to accept any time; default: the scheme's, which is five minutes)
     and `clock` gives epoch seconds. Raises VerificationError, and nothing else.
     """
-    chosen = find(scheme)
-    now, allowed = _limits(clock, chosen.tolerance if tolerance is None else tolerance)
-    raw = _bytes(body)
-    if len(raw) > _number("max_body", max_body):
-        raise TooLarge(f"the body has {len(raw)} bytes; this receiver takes {max_body}")
-    proof = chosen.check(raw, Headers(headers), secret.each(secrets), now=now, tolerance=allowed)
-    return event.read(raw, chosen.shape, proof)
+    try:
+        chosen = find(scheme)
+        now, allowed = _limits(clock, chosen.tolerance if tolerance is None else tolerance)
+        raw = _bytes(body)
+        if len(raw) > _number("max_body", max_body):
+            raise TooLarge(f"the body has {len(raw)} bytes; this receiver takes {max_body}")
+        proof = chosen.check(raw, Headers(headers), secret.each(secrets), now=now, tolerance=allowed)
+        return event.read(raw, chosen.shape, proof)
+    except VerificationError:
+        raise
+    except Exception as error:  # arguments may be objects that raise whatever is asked of them
+        raise Misuse("an argument is not what verify takes") from error
 
 
 def _bytes(body: object) -> bytes:
