@@ -1,0 +1,182 @@
+"""The filter of the message log as it stands in a URL: read, shown in a form, said in words, written again.
+
+Times of a URL are UTC; a page with scripts shows them as local ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.errors import Invalid
+from angarium.core.log_filter import LogFilter, LogStatus
+from angarium.core.patterns import is_event_type
+from angarium.portal.failure import kind_words
+
+STATUSES: Final = {
+    LogStatus.DELIVERED: ("good", "Delivered"),
+    LogStatus.WAITING: ("wait", "Waiting"),
+    LogStatus.RETRYING: ("warn", "Retrying"),
+    LogStatus.FAILED: ("bad", "Failed"),
+    LogStatus.CANCELED: ("none", "Canceled"),
+}
+"""How each status is shown: kind of badge, and words."""
+
+PRESETS: Final = {
+    "1h": ("Last hour", timedelta(hours=1)),
+    "5h": ("Last 5 hours", timedelta(hours=5)),
+    "1d": ("Last day", timedelta(days=1)),
+    "7d": ("Last week", timedelta(days=7)),
+    "30d": ("Last month", timedelta(days=30)),
+}
+CLASSES: Final = {
+    "0": "No answer",
+    "2": "2xx Success",
+    "3": "3xx Redirect",
+    "4": "4xx Refused",
+    "5": "5xx Receiver failed",
+    "1": "1xx Not final",
+}
+_FIELDS: Final = ("type", "endpoint", "http", "error", "id", "tag", "channel", "within", "since", "until")
+_NAMES: Final = {
+    "event_type": "type",
+    "endpoint_id": "endpoint",
+    "http_class": "http",
+    "error_kind": "error",
+    "message": "id",
+}
+"""Fields of the filter that a URL calls otherwise."""
+MAX_TEXT: Final = 256
+_VALUES: Final = frozenset(status.value for status in LogStatus)
+T = TypeVar("T")
+
+
+class Query(Protocol):
+    """The query of a URL, or the fields of a form."""
+
+    def text(self, name: str) -> str: ...
+    def all(self, name: str) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked for: the fields as they came, what they mean, and what is wrong with which."""
+
+    statuses: tuple[str, ...]
+    values: Mapping[str, str]
+    wanted: LogFilter
+    faults: Mapping[str, str]
+
+    def __getitem__(self, name: str) -> str:
+        """A field as it came; empty when it is missing."""
+        return self.values.get(name, "")
+
+    @property
+    def query(self) -> dict[str, Any]:
+        """For the URL of a page that asks for the same."""
+        return {"status": list(self.statuses), **self.values}
+
+    @property
+    def narrow(self) -> bool:
+        """Whether anything is left out."""
+        return not self.wanted.empty
+
+    def fixed(self, now: float) -> Asked:
+        """The same in times that stay what they are, up to now."""
+        until = min(self.wanted.until or datetime_at(now), datetime_at(now))
+        times = {"since": "" if self.wanted.since is None else _iso(self.wanted.since), "until": _iso(until)}
+        values = {
+            name: value for name, value in {**self.values, **times}.items() if value and name != "within"
+        }
+        return replace(self, values=values, wanted=replace(self.wanted, until=until))
+
+
+def read(query: Query, now: float, message_prefix: str, endpoint_id: Callable[[str], UUID | None]) -> Asked:
+    """What a URL asks for. `endpoint_id`: the endpoint that a public id names."""
+    values = {name: text for name in _FIELDS if (text := query.text(name)[:MAX_TEXT])}
+    statuses = tuple(dict.fromkeys(query.all("status")))[: len(LogStatus)]
+    faults: dict[str, str] = {}
+
+    def understood(name: str, parse: Callable[[str], T | None], words: str) -> T | None:
+        if name not in values:
+            return None
+        found = parse(values[name])
+        if found is None:
+            faults[name] = words
+        return found
+
+    known = [LogStatus(status) for status in statuses if status in _VALUES]
+    if len(known) < len(statuses):
+        faults["status"] = "There is no such status."
+    since = understood("since", _time, "Write a time such as 2027-01-31T18:00.")
+    within = understood("within", PRESETS.get, "Choose one of the times.")
+    if since is None and within is not None:
+        since = datetime_at(now) - within[1]
+    wanted = LogFilter(
+        statuses=frozenset(known),
+        event_type=values.get("type"),
+        endpoint_id=understood("endpoint", endpoint_id, "There is no such endpoint."),
+        http_class=understood("http", _class, "Choose one of the classes."),
+        error_kind=values.get("error"),
+        message=understood("id", lambda text: _message_ref(text, message_prefix), "This cannot be an id."),
+        tag=values.get("tag"),
+        channel=values.get("channel"),
+        since=since,
+        until=understood("until", _time, "Write a time such as 2027-01-31T18:00."),
+    )
+    try:
+        wanted.check()
+    except Invalid as error:
+        for fault in error.faults:
+            name = str(fault.loc[-1])
+            faults.setdefault(_NAMES.get(name, name), fault.msg)
+    return Asked(statuses, values, wanted, faults)
+
+
+def said(asked: Asked, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str, Any]]:
+    """What the filter asks for, each thing with its name; `endpoints`: their names. Times as datetimes."""
+    wanted = asked.wanted
+    endpoint = "" if wanted.endpoint_id is None else endpoints.get(wanted.endpoint_id, "")
+    lines: list[tuple[str, Any]] = [
+        ("Status", " or ".join(STATUSES[status][1] for status in STATUSES if status in wanted.statuses)),
+        ("Event type", wanted.event_type),
+        ("Endpoint", endpoint),
+        ("Answer", CLASSES.get(str(wanted.http_class))),
+        ("Why it failed", wanted.error_kind and kind_words(wanted.error_kind)),
+        ("Id", wanted.message),
+        ("Tag", wanted.tag),
+        ("Channel", wanted.channel),
+        ("Accepted since", wanted.since),
+        ("Accepted until", wanted.until),
+    ]
+    return [(name, value) for name, value in lines if value]
+
+
+def _time(text: str) -> datetime | None:
+    """A time in UTC unless it says otherwise."""
+    try:
+        found = datetime.fromisoformat(text)
+        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def _class(text: str) -> int | None:
+    return int(text) if text in CLASSES else None
+
+
+def _message_ref(text: str, prefix: str) -> str | None:
+    """A message's id as the service knows it, whatever a product calls it; or an operator's own."""
+    own = ids.parse(prefix, text)
+    if own is not None:
+        return ids.text(ids.MESSAGE, own)
+    return text if is_event_type(text) else None
+
+
+def _iso(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
