@@ -33,10 +33,13 @@ EVENTS: Final = {
     "settle.refused": "an outcome cannot be written; its delivery is attempted again",
     "settle.waiting": "outcomes wait for the database",
     "shards.given": "shards were handed to another dispatcher",
+    "shards.ousted": "other dispatchers were silent for too long; their shards are free for those that are not",
     "shards.lost": "the connection that holds the shards broke; nothing more is sent for them from here",
     "shards.taken": "shards were taken over",
     "shards.unavailable": "the database cannot be asked for shards; tried again",
     "stop.unsettled": "the deadline of a stop came with outcomes not written; those attempts are made again",
+    "tally.refused": "counts for charts could not be written; they are left out",
+    "tally.waiting": "counts for charts wait for the database",
     "upkeep.failed": "upkeep could not be done; tried again",
 }
 """Every event name there is and what it means; stable, so that alerts can be built on them."""

@@ -49,8 +49,8 @@ SETTINGS: Final = {
     "ANGARIUM_RETRY_SCHEDULE": "300ms,500ms,1s,1s,2s,2s,4s,4s,8s,8s,15s",
 }
 HOST: Final = (sys.executable, "-P", str(Path(__file__).with_name("host.py")))
-CLIENTS: Final = 8
-PACE: Final = 0.04  # seconds between the requests of one client
+CLIENTS: Final = 6
+PACE: Final = 0.06  # seconds between the requests of one client
 
 
 @dataclass

@@ -28,7 +28,8 @@ class Tally:
     """What came in during one cycle."""
 
     requests: int = 0  # at healthy endpoints
-    duplicates: int = 0  # of them, answered 2xx before
+    repeated: list[tuple[str, float]] = field(default_factory=list)
+    """Of them, those that had been answered 2xx: the path, and how many seconds before."""
     altered: int = 0  # of them, with other bytes than before
     untimely: int = 0  # of them, with a timestamp that is not now
 
@@ -37,8 +38,8 @@ class Tally:
 class Customers:
     """The answering function of one receiver for all endpoints."""
 
-    delivered: dict[str, dict[str, None]] = field(default_factory=lambda: {path: {} for path in HEALTHY})
-    """Path -> ids in the order in which they were first answered 2xx."""
+    delivered: dict[str, dict[str, float]] = field(default_factory=lambda: {path: {} for path in HEALTHY})
+    """Path -> ids in the order in which they were first answered 2xx, with the time of that."""
     tally: Tally = field(default_factory=Tally)
     _bodies: dict[str, bytes] = field(default_factory=dict)
     _failed: set[str] = field(default_factory=set)
@@ -56,8 +57,9 @@ class Customers:
             self._failed.add(message)
             return Reply(500, delay=0.01)
         if message in delivered:
-            tally.duplicates += 1
-        delivered[message] = None
+            tally.repeated.append((request.path, round(request.time - delivered[message], 3)))
+        else:
+            delivered[message] = request.time
         return OK
 
     def missing(self, accepted: set[str], paths: Sequence[str]) -> int:

@@ -288,7 +288,7 @@ async def until(condition: Callable[[], object], what: str, timeout: float = DEA
         await asyncio.sleep(0.05)
 
 
-async def shared_by(database_url: str, count: int) -> None:
+async def shared_by(database_url: str, count: int, timeout: float = DEADLINE) -> None:
     """Wait until `count` dispatchers own all shards in equal shares."""
     connection = await asyncpg.connect(database_url)
     try:
@@ -303,7 +303,7 @@ async def shared_by(database_url: str, count: int) -> None:
             owned = sorted(row["owned"] for row in rows)
             return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
 
-        await until(equal, f"{count} dispatchers share the shards")
+        await until(equal, f"{count} dispatchers share the shards", timeout)
     finally:
         await connection.close()
 

@@ -24,6 +24,7 @@ from tests.faults.harness import LONG, PLANNED
 from tests.faults.plan import Step, plan
 
 SEED = int(os.environ.get("ANGARIUM_TEST_SEED", "5"))
+ONLY = [name for name in os.environ.get("ANGARIUM_TEST_FAULTS", "").split(";") if name]
 AFTER = 40  # messages accepted after a fault is mended, before the cycle ends
 
 
@@ -36,6 +37,7 @@ async def test_whatever_fails_nothing_accepted_is_lost_repeated_or_wrongly_marke
     with small_disk(directory / "disk") as mounted:
         if not mounted and DISK_FULL in possible:
             possible.remove(DISK_FULL)  # no right to mount: the run's table lacks that line
+        possible = ONLY or possible
         steps = plan(SEED, PLANNED or len(possible), possible)
         cycles: dict[str, list[Cycle]] = {name: [] for name in possible}
         slowest: Counter[str] = Counter()
@@ -65,6 +67,7 @@ async def strike(storm: Cluster, step: Step) -> tuple[Cycle, float]:
         await asyncio.sleep(step.delay)
         recorded = tally.requests - await storm.in_flight(since)
         async with FAULTS[step.fault].strike(storm, chance):
+            await asyncio.sleep(0.2)  # what was sent has been seen, and whoever lives has noticed
             cycle.in_flight = tally.requests - recorded
         await storm.ready()
         await storm.until_accepted(AFTER)
@@ -86,7 +89,7 @@ def judge(fault: Fault, cycle: Cycle) -> None:
     assert cycle.overtaken == 0, said
     assert cycle.tally.altered == 0, said
     assert cycle.tally.untimely == 0, said
-    assert cycle.tally.duplicates <= (cycle.in_flight if fault.repeats else 0), said
+    assert len(cycle.tally.repeated) <= (cycle.in_flight if fault.repeats else 0), said
     if fault.name == ROLLING:
         assert cycle.failed == 0, said
 
@@ -97,7 +100,7 @@ def line(name: str, cycles: list[Cycle], slowest: int) -> None:
     result = Account(
         accepted=sum(cycle.accepted for cycle in cycles),
         delivered=owed - lost,
-        duplicates=sum(cycle.tally.duplicates for cycle in cycles),
+        duplicates=sum(len(cycle.tally.repeated) for cycle in cycles),
         lost=lost,
     )
     report(

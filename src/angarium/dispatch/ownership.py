@@ -1,7 +1,8 @@
 """Which shards this dispatcher owns, and the hints that reach it.
 
-One dedicated connection holds the advisory locks and listens. When it is lost, so are all shards, at
-once; another is opened and shares are taken anew. Dispatchers aim at equal shares: one that joins takes
+One dedicated connection holds the advisory locks and listens. When it is lost, or does not answer in time,
+so are all shards, at once; another is opened and shares are taken anew. Something is asked over it every
+second, for an owner that is silent, because it hangs or cannot be reached, is ousted by the others. Dispatchers aim at equal shares: one that joins takes
 what is free, and one that has too many lets go of some: of those with nothing under way at once, of
 others once they are drained, with more and more patience, so that a slow endpoint holds nobody up.
 """
@@ -60,7 +61,7 @@ class Ownership:
         """Until `stop`; a lost connection is replaced."""
         while not self._stop.is_set():
             try:
-                connection = await self._database.dedicated(**store.SESSION)
+                connection = await self._database.dedicated(store.TIMEOUT, **store.SESSION)
             except StoreUnavailable as error:
                 log.warning("shards.unavailable", error=error.detail)
                 await self._pause(_RECONNECT)
@@ -87,6 +88,8 @@ class Ownership:
         loop = asyncio.get_running_loop()
         grace_ends = loop.time() + _GRACE
         while not self._stop.is_set() and not self._lost.is_set():
+            if ousted := await store.oust(connection):
+                log.warning("shards.ousted", owners=ousted)
             members = max(1, await store.members(connection))
             if members != before:
                 before, haste = members, HASTE
@@ -123,13 +126,23 @@ class Ownership:
 
     async def _give(self, connection: Any, count: int, patience: float) -> bool:
         """Let go of up to `count` shards; whether there was one that could be let go of."""
-        shards = await self._lanes.drain(count, patience)
+        shards = await self._drained(connection, count, patience)
         self._lanes.lost(shards)
         self._owned.difference_update(shards)
         if shards:
             await store.give(connection, shards)
             log.info("shards.given", shards=len(shards), owned=len(self._owned))
         return bool(shards)
+
+    async def _drained(self, connection: Any, count: int, patience: float) -> Sequence[int]:
+        """Drain shards; that takes a while, in which the session must not be silent."""
+        draining = asyncio.ensure_future(self._lanes.drain(count, patience))
+        try:
+            while not (await asyncio.wait([draining], timeout=LOOK))[0]:
+                await store.members(connection)
+        finally:
+            draining.cancel()
+        return draining.result()
 
     def _give_up(self) -> None:
         owned, self._owned = self._owned, set()

@@ -16,6 +16,18 @@ from angarium.store.sql import queries
 ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
 STATEMENT_TIMEOUT: Final = 30.0  # seconds that one statement may take
 
+GONE: Final = {
+    # A host that vanished must keep neither shards nor locks: it is asked after a moment of silence, and
+    # what it does not acknowledge, which would hold the questions back, counts as silence too.
+    "tcp_keepalives_idle": "4",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+    # Nor must a process that hangs in the middle of a transaction.
+    "idle_in_transaction_session_timeout": "60s",
+}
+"""What PostgreSQL is told to do about clients that are gone."""
+
 LOST: Final = (
     OSError,
     TimeoutError,
@@ -60,7 +72,7 @@ class Database:
                 init=_prepare,
                 reset=_keep,
                 command_timeout=STATEMENT_TIMEOUT,
-                server_settings={"application_name": "angarium"},
+                server_settings={"application_name": "angarium"} | GONE,
             )
         except (*LOST, asyncpg.PostgresError) as error:
             raise StoreUnavailable(f"cannot connect to the database: {error}") from error
@@ -100,12 +112,15 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def dedicated(self, **server_settings: str) -> Any:
-        """A connection outside the pool, for locks and listening; the caller closes it."""
+    async def dedicated(self, timeout: float = STATEMENT_TIMEOUT, **server_settings: str) -> Any:
+        """A connection outside the pool, for locks and listening; the caller closes it.
+
+        `timeout`: seconds that one statement may take.
+        """
         settings = {"application_name": "angarium", **server_settings}
         try:
             connection = await asyncpg.connect(
-                self.url, server_settings=settings, timeout=ACQUIRE_TIMEOUT, command_timeout=STATEMENT_TIMEOUT
+                self.url, server_settings=settings, timeout=ACQUIRE_TIMEOUT, command_timeout=timeout
             )
         except (*LOST, asyncpg.PostgresError) as error:
             raise StoreUnavailable(f"cannot connect to the database: {error}") from error

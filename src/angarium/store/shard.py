@@ -9,17 +9,15 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
+from angarium.store.database import GONE
 from angarium.store.sql import queries
 
 SHARDS: Final = 64
+PULLED: Final = SHARDS  # of endpoints whose deliveries are fetched (store/listener.py); no dispatcher owns it
 CHANNEL: Final = "angarium"
-SESSION: Final = {
-    "application_name": "angarium-dispatcher",
-    # A host that vanished must not keep its shards: the server asks after five seconds of silence.
-    "tcp_keepalives_idle": "5",
-    "tcp_keepalives_interval": "2",
-    "tcp_keepalives_count": "3",
-}
+SILENCE: Final = 10.0  # seconds after which an owner is ousted; it asks something every second
+TIMEOUT: Final = 5.0  # seconds that it waits for an answer, and then stops by itself: well before that
+SESSION: Final = {"application_name": "angarium-dispatcher"} | GONE
 
 
 def shard_of(endpoint_id: UUID) -> int:
@@ -35,6 +33,16 @@ async def join(connection: Any) -> None:
 async def members(connection: Any) -> int:
     """How many dispatchers there are."""
     count: int = await queries.shard_members(connection)
+    return count
+
+
+async def oust(connection: Any) -> int:
+    """End the sessions of other owners that have been silent for too long; how many there were.
+
+    They are paused, they hang, or nothing reaches them. Their host may still answer for them, and what
+    PostgreSQL could not send them may hold up its own time limits, so those do not suffice.
+    """
+    count: int = await queries.shard_oust(connection, silence=SILENCE)
     return count
 
 

@@ -10,6 +10,19 @@ where locktype = 'advisory' and classid = 1097755489 and objid = 4294967295 and 
   and mode = 'ShareLock' and granted
   and database = (select oid from pg_database where datname = current_database());
 
+-- name: shard_oust$
+-- End the sessions of dispatchers that have said nothing for so many seconds, by the clock that notes it.
+select count(pg_terminate_backend(a.pid))::integer
+from pg_stat_activity a
+where a.datname = current_database()
+  and a.pid <> pg_backend_pid()
+  and extract(epoch from clock_timestamp() - a.state_change) > :silence::float8
+  and a.pid in (
+    select pid from pg_locks
+    where locktype = 'advisory' and classid = 1097755489 and objid = 4294967295 and objsubid = 2
+      and mode = 'ShareLock' and granted and database = a.datid
+  );
+
 -- name: shard_take
 -- Own those of the shards that nobody owns.
 select shard, pg_try_advisory_lock(1097755489, shard) as taken from unnest(:shards::integer[]) as shard;
