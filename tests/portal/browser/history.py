@@ -1,0 +1,116 @@
+"""A day in the life of a customer, in virtual time: what the tests of pages and the pictures show.
+
+Four endpoints: one that works, one that was broken for some hours in the middle, one that refuses what it
+is sent, and one that is gone and was disabled for it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tests.kit.clock import ManualClock
+from tests.kit.receiver import Receiver, Reply
+from tests.kit.stand import Stand
+from tests.portal.browser.served import Served, served
+
+SPAN: Final = 22 * 3600.0
+WORKING, BROKEN, REFUSING, GONE = "orders", "warehouse", "accounting", "old-shop"
+JSON: Final = [("content-type", "application/json")]
+GOOD: Final = Reply(200, b'{"received": true}', JSON)
+BAD: Final = Reply(500, b"<h1>Internal Server Error</h1>", [("content-type", "text/html")])
+ANSWERS: Final = {
+    WORKING: GOOD,
+    BROKEN: GOOD,
+    REFUSING: Reply(401, b'{"error": "signature does not match"}', JSON),
+    GONE: Reply(410, b""),
+}
+OWN_TYPES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
+    "invoice.paid": ("An invoice was paid", {"invoice": "in_4821", "amount": "89.00", "currency": "EUR"}),
+    "order.canceled": ("An order was canceled", {"order": "or_1204", "reason": "out of stock"}),
+    "order.placed": ("An order was placed", {"order": "or_1207", "total": "129.90", "items": 3}),
+    "order.shipped": ("An order left the house", {"order": "or_1198", "carrier": "DHL", "parcels": 1}),
+}
+
+
+@dataclass(frozen=True)
+class History:
+    """What there is to see, by the ids of the native API."""
+
+    site: Served
+    receivers: Mapping[str, Receiver]
+    endpoints: Mapping[str, str]
+    messages: tuple[str, ...]  # oldest first
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What a path may name."""
+        return {
+            "working": self.endpoints[WORKING],
+            "failing": self.endpoints[REFUSING],
+            "message": self.messages[-1],
+        }
+
+
+@asynccontextmanager
+async def history(database_url: str, product: str, messages: int) -> AsyncIterator[History]:
+    """That day, with so many messages, until about now; then time stands still."""
+    clock = ManualClock(time.time() - SPAN)
+    async with AsyncExitStack() as stack:
+        site = await stack.enter_async_context(served(database_url, product, clock))
+        receivers = {
+            name: await stack.enter_async_context(Receiver(default=answer, path=f"/{name}"))
+            for name, answer in ANSWERS.items()
+        }
+        yield await _lived(site, clock, receivers, messages)
+
+
+async def _lived(
+    site: Served, clock: ManualClock, receivers: Mapping[str, Receiver], messages: int
+) -> History:
+    stand = site.stand
+    examples = await _catalogue(stand)
+    endpoints = {
+        name: await stand.endpoint(receiver.url, description=f"Our {name.replace('-', ' ')}")
+        for name, receiver in receivers.items()
+    }
+    sent = []
+    for number in range(messages):
+        broken = messages * 0.3 < number < messages * 0.6
+        receivers[BROKEN].default = BAD if broken else GOOD
+        event_type, example = examples[number % len(examples)]
+        sent.append(str((await stand.send(event_type, example))["id"]))
+        await _rested(stand)
+        await clock.advance_to(clock.now() + SPAN / messages)
+        await _rested(stand)
+    return History(site, receivers, endpoints, tuple(sent))
+
+
+async def _catalogue(stand: Stand) -> list[tuple[str, Mapping[str, Any]]]:
+    """The product's event types with examples; the standard product is given some."""
+    events = stand.product.profile.events
+    if events:
+        return [(event.name, event.example or {}) for event in events]
+    for name, (description, example) in OWN_TYPES.items():
+        fields = {
+            key: {"type": "integer" if isinstance(one, int) else "string"} for key, one in example.items()
+        }
+        schema = {"type": "object", "properties": fields, "required": list(example), "examples": [example]}
+        body = {"name": name, "description": description, "schemas": {"1": schema}}
+        await stand.native("POST", "//event-type", body)
+    return [(name, example) for name, (_, example) in OWN_TYPES.items()]
+
+
+async def _rested(stand: Stand) -> None:
+    """Until nothing is owed at this time any more."""
+
+    async def nothing_due() -> bool:
+        (row,) = await stand.world.fetch(
+            "select count(*) from delivery where due_at <= to_timestamp($1)", stand.clock.now()
+        )
+        return int(row[0]) == 0
+
+    await stand.world.until(nothing_due)

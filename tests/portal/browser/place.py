@@ -1,0 +1,30 @@
+"""Every page of the portal, by name, as data: what the tests go through and what pictures are taken of."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from playwright.async_api import Page
+
+from tests.portal.browser.history import History
+
+Prepare = Callable[[Page], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A page: its path below the application's portal, with names of what the history knows in braces.
+
+    `prepare` is done in the page before it is looked at, such as opening what is folded.
+    """
+
+    name: str
+    path: str
+    prepare: Prepare | None = None
+
+    def url(self, history: History) -> str:
+        return f"{history.site.url}/portal/{history.site.app_id}{self.path.format(**history.names)}"
+
+
+PLACES = (Place("overview", ""),)

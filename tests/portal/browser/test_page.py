@@ -1,0 +1,98 @@
+"""What holds for every page, whatever is on it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page
+
+from angarium.store.embedded import EmbeddedPostgres
+from tests.conftest import TEMPLATE, cloned
+from tests.portal.browser.axe import violations
+from tests.portal.browser.conftest import DEADLINE, DESKTOP, PHONE
+from tests.portal.browser.history import History, history
+from tests.portal.browser.place import PLACES, Place
+from tests.portal.browser.watch import Watch
+
+MESSAGES = 12
+TOO_WIDE = """() => {
+    const width = document.documentElement.clientWidth;
+    if (document.documentElement.scrollWidth <= width) return [];
+    return [...document.querySelectorAll("body *")]
+        .filter((one) => one.getBoundingClientRect().right > width)
+        .map((one) => one.outerHTML.slice(0, 120));
+}"""
+MOVING = """() => [...document.querySelectorAll("*")].filter((one) => {
+    const style = getComputedStyle(one);
+    const seconds = `${style.animationDuration}, ${style.transitionDuration}`.split(",").map(parseFloat);
+    return Math.max(...seconds) > 0.01;
+}).map((one) => one.outerHTML.slice(0, 120))"""
+# what there is to read, but for times, which scripts make local
+READ = """() => [...document.querySelectorAll("h1, h2, h3, th, td, dt, dd, main a, main label")]
+    .filter((one) => !one.closest("[data-needs-scripts]") && !one.querySelector("time, button"))
+    .map((one) => one.textContent.trim())"""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A customer who looks at a day that was, with scripts and without."""
+
+    day: History
+    page: Page
+    plain: Page
+    watch: Watch
+
+    async def see(self, place: Place, page: Page) -> None:
+        answer = await page.goto(place.url(self.day))
+        assert answer is not None
+        assert answer.status == 200
+        if place.prepare is not None:
+            await place.prepare(page)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session", params=["standard", "bluma"])
+async def reader(
+    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, browser: Browser
+) -> AsyncIterator[Reader]:
+    async with cloned(postgres, TEMPLATE) as url, history(url, request.param, MESSAGES) as day:
+        watch = Watch(day.site.url)
+        page, plain = [await _opened(browser, day, watch, scripts) for scripts in (True, False)]
+        yield Reader(day, page, plain, watch)
+        await page.context.close()
+        await plain.context.close()
+
+
+async def _opened(browser: Browser, day: History, watch: Watch, scripts: bool) -> Page:
+    context = await browser.new_context(viewport=DESKTOP, java_script_enabled=scripts)
+    context.set_default_timeout(DEADLINE)
+    watch.follow(context)
+    await day.site.sign_in(context)
+    return await context.new_page()
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+async def test_axe_finds_nothing_it_fits_a_phone_and_keeps_still(reader: Reader, place: Place) -> None:
+    page = reader.page
+    await page.set_viewport_size(DESKTOP)
+    await page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    await reader.see(place, page)
+    assert await violations(page) == [], "in light"
+    await page.emulate_media(color_scheme="dark", reduced_motion="reduce")
+    assert await violations(page) == [], "in dark"
+    assert await page.evaluate(MOVING) == []
+    await page.set_viewport_size(PHONE)
+    assert await page.evaluate(TOO_WIDE) == []
+    assert await violations(page) == [], "on a phone"
+    assert reader.watch.trouble == []
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
+async def test_it_reads_without_scripts(reader: Reader, place: Place) -> None:
+    await reader.see(place, reader.page)
+    await reader.plain.goto(place.url(reader.day))
+    assert await reader.plain.evaluate(READ) == await reader.page.evaluate(READ)
+    assert await reader.plain.locator("[data-needs-scripts]:visible").count() == 0
+    assert reader.watch.trouble == []
