@@ -206,6 +206,7 @@ def _app(
     from angarium.service.idempotency import Idempotency
     from angarium.service.log import Log
     from angarium.service.message import Messages
+    from angarium.service.overview import Overview
     from angarium.service.portal_link import PortalLinks
     from angarium.service.probe import Probe
     from angarium.service.replay import Replay
@@ -229,6 +230,7 @@ def _app(
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
         log=Log(database, product),
+        overview=Overview(database, clock),
         replay=Replay(database, clock, entropy),
         background_task=BackgroundTasks(database),
     )

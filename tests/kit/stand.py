@@ -29,6 +29,7 @@ from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.log import Log
 from angarium.service.message import Messages
+from angarium.service.overview import Overview
 from angarium.service.portal_link import PortalLinks
 from angarium.service.probe import Probe
 from angarium.service.product import Products
@@ -204,6 +205,7 @@ def services_of(
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
         log=Log(database, products),
+        overview=Overview(database, clock),
         replay=Replay(database, clock, os.urandom),
         background_task=BackgroundTasks(database),
     )

@@ -21,6 +21,7 @@ from angarium.core.lane import Held, Load, Send, Wait
 from angarium.core.nouns import State
 from angarium.core.product import STANDARD, Product
 from angarium.dispatch.attempts import Attempts
+from angarium.dispatch.bookkeeper import Bookkeeper
 from angarium.dispatch.courier import Courier
 from angarium.dispatch.herald import Herald
 from angarium.dispatch.loader import Loader
@@ -77,6 +78,7 @@ class Dispatcher:
         self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=self._seen)
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads)
+        self._bookkeeper = Bookkeeper(database, clock)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -88,7 +90,14 @@ class Dispatcher:
     async def start(self) -> None:
         """Begin to take shards and to deliver; returns when a first share was taken."""
         await self._herald.start()
-        parts = (self._settler, self._loader, self._lookout, self._upkeep, self._ownership)
+        parts = (
+            self._settler,
+            self._loader,
+            self._lookout,
+            self._upkeep,
+            self._bookkeeper,
+            self._ownership,
+        )
         for run in (self._go_round, *(part.run for part in parts)):
             self._tasks.append(asyncio.create_task(_watched(run), name=run.__qualname__))
         await self._ownership.settled.wait()
@@ -107,6 +116,7 @@ class Dispatcher:
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+        await self._bookkeeper.write()
         await self._herald.stop()
         await self._sender.close()
 
@@ -244,6 +254,7 @@ class Dispatcher:
 
     def _settled(self, batch: list[Outcome], due: list[float | None]) -> None:
         self._attempts.settled(batch, due)
+        self._bookkeeper.note(outcome.settlement for outcome in batch)
 
     def _configured(self, lanes: list[tuple[UUID, UUID]], configs: list[Config]) -> None:
         now = self._clock.now()

@@ -14,7 +14,7 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
-from angarium.store import idempotency, message
+from angarium.store import idempotency, listener, message, tally
 from angarium.store.database import Database
 from angarium.store.replay import run_due_tasks
 
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 EVERY: Final = 10.0  # seconds between looks for background tasks nobody told of
 STEPS: Final = 20  # of background tasks, before anything else gets its turn
 FORGET_EVERY: Final = 60.0
+TALLY_KEPT: Final = 90 * 86400.0  # seconds for which counts of attempts are kept
+LISTENERS: Final = 20  # given up in one transaction
 SLICE: Final = 5000  # rows forgotten in one transaction
 
 
@@ -57,8 +59,12 @@ class Upkeep:
                 log.warning("upkeep.failed", error=str(error))
 
     async def _forget(self) -> None:
-        now = datetime_at(self._clock.now())
+        at = self._clock.now()
+        now = datetime_at(at)
         async with self._database.connection() as connection:
             while await message.forget_payloads(connection, now, SLICE) == SLICE:
                 pass
             await idempotency.prune(connection, now, SLICE)
+        async with self._database.transaction() as connection:
+            await listener.give_up(connection, self._clock.now(), LISTENERS)
+            await tally.forget(connection, datetime_at(at - TALLY_KEPT), SLICE)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from angarium.service.intake import Intake
     from angarium.service.log import Log
     from angarium.service.message import Messages
+    from angarium.service.overview import Overview
     from angarium.service.portal_link import PortalLinks
     from angarium.service.probe import Probe
     from angarium.service.product import Products
@@ -45,5 +46,6 @@ class Services:
     message: Messages
     attempt: Attempts
     log: Log
+    overview: Overview
     replay: Replay
     background_task: BackgroundTasks

@@ -1,0 +1,68 @@
+"""The bookkeeper counts settled attempts and writes the counts every few seconds, beside settling.
+
+A crash may lose the counts of the last seconds; a write that was not confirmed may count twice. They are
+for charts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Final
+
+import asyncpg
+import structlog
+
+from angarium.clock import Clock
+from angarium.core import ids
+from angarium.core.errors import StoreUnavailable
+from angarium.core.tally import HourCount, Tally
+from angarium.store import tally as store
+from angarium.store.database import Database
+from angarium.store.settle import Settlement
+
+log = structlog.get_logger(__name__)
+
+EVERY: Final = 5.0  # seconds
+SLICE: Final = 1000  # counts written in one statement
+
+
+class Bookkeeper:
+    """Counts what the dispatcher has settled."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._tally = Tally()
+        self._unwritten: list[HourCount] = []
+        self._never = asyncio.Event()
+
+    def note(self, settlements: Iterable[Settlement]) -> None:
+        """Count these attempts."""
+        for one in settlements:
+            if one.answer is not None:
+                duration = one.answer.duration_ms
+                ended_at = ids.created_at(one.attempt_id) + duration / 1000
+                error_code = None if one.succeeded else one.answer.error_code or "internal"
+                self._tally.note(one.app_id, one.endpoint_id, ended_at, duration, error_code)
+
+    async def run(self) -> None:
+        """Write until cancelled."""
+        while True:
+            await self._clock.wait(self._never, self._clock.now() + EVERY)
+            await self.write()
+
+    async def write(self) -> None:
+        """Write what was counted; what the database does not take is kept for the next time."""
+        if not self._unwritten:  # else the database was away: nothing is taken out before it is back
+            self._unwritten = self._tally.take()
+        try:
+            while self._unwritten:
+                async with self._database.connection() as connection:
+                    await store.add(connection, self._unwritten[:SLICE])
+                del self._unwritten[:SLICE]
+        except StoreUnavailable:
+            log.warning("tally.waiting", counts=len(self._unwritten))
+        except asyncpg.PostgresError as error:
+            log.warning("tally.refused", counts=len(self._unwritten[:SLICE]), error=str(error))
+            del self._unwritten[:SLICE]
