@@ -33,7 +33,7 @@ EVENTS: Final = {
     "settle.refused": "an outcome cannot be written; its delivery is attempted again",
     "settle.waiting": "outcomes wait for the database",
     "shards.given": "shards were handed to another dispatcher",
-    "shards.ousted": "other dispatchers were silent for too long; their shards are free for those that are not",
+    "shards.ousted": "dispatchers that had been silent for too long lost their shards to the others",
     "shards.lost": "the connection that holds the shards broke; nothing more is sent for them from here",
     "shards.taken": "shards were taken over",
     "shards.unavailable": "the database cannot be asked for shards; tried again",

@@ -1,0 +1,58 @@
+"""An owner of shards that is neither dead nor well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from angarium.store import shard
+from angarium.store.database import Database
+from tests.faults.proxy import Proxy
+from tests.kit.receiver import Receiver
+from tests.kit.world import World
+
+
+async def test_an_owner_that_hangs_loses_its_lanes_to_the_others(
+    world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its host answers for it, so PostgreSQL keeps its session for good. (It kept its shards as long.)"""
+    monkeypatch.setattr(shard, "SILENCE", 1.5)
+    hanging = await asyncpg.connect(database_url, server_settings=shard.SESSION)
+    await shard.join(hanging)
+    assert len(await shard.take(hanging, range(shard.SHARDS))) == shard.SHARDS
+    async with Receiver() as receiver, world.dispatching() as dispatcher, world.intake() as intake:
+        app = await world.application()
+        await world.endpoint(app, receiver.url)
+        await intake.accept(world.draft(app))
+        await receiver.wait_for(1, timeout=20)
+        assert len(dispatcher.owned) == shard.SHARDS
+    assert hanging.is_closed()
+
+
+async def test_an_owner_that_reaches_the_database_no_more_stops_by_itself(
+    directory: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the others may take its lanes. (It waited for 30 seconds, and sent what it held meanwhile.)"""
+    monkeypatch.setattr(shard, "TIMEOUT", 0.5)
+    async with Proxy(directory, database_url) as proxy:
+        parted = await Database.connect(proxy.url)
+        try:
+            async with World(parted).dispatching() as dispatcher:
+                world = World(parted)
+                assert len(dispatcher.owned) == shard.SHARDS
+                proxy.part()
+
+                async def has_stopped() -> bool:
+                    return not dispatcher.owned
+
+                await world.until(has_stopped)
+                proxy.mend()
+
+                async def has_all_again() -> bool:
+                    return len(dispatcher.owned) == shard.SHARDS
+
+                await world.until(has_all_again)
+        finally:
+            await parted.close()
