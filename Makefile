@@ -12,7 +12,7 @@ UV ?= uv
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium test lint check bench chaos lock clean
+.PHONY: setup demo serve chromium test screenshots lint check bench chaos lock clean
 
 setup: $(STAMP)
 
@@ -42,6 +42,10 @@ chromium: setup
 test: setup chromium
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/faults
 	$(BIN)/python -m pytest -q -s tests/faults
+
+# every page of the portal as pictures in .screenshots
+screenshots: setup chromium
+	$(BIN)/python -m tests.portal.screenshots
 
 lint: setup
 	$(BIN)/ruff check .
