@@ -15,8 +15,10 @@ from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
 from angarium.core import ids
+from angarium.core.audit import ActorKind
 from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
+from angarium.service import audit
 from angarium.service.services import Services
 from angarium.service.token import Capability, Claims
 
@@ -71,8 +73,11 @@ async def caller_of(request: Request) -> Caller:
     claims = tokens.verify(token)
     if claims.link is not None:
         raise NotAuthenticated()  # a session is good for the browser that has it, and nowhere else
-    if claims.app_id is not None:
+    if claims.app_id is None:
+        audit.acting(ActorKind.ORGANIZATION_TOKEN, claims.name)
+    else:
         await tokens.check_live(claims)
+        audit.acting(ActorKind.APPLICATION_TOKEN, claims.name)
     caller = Caller(
         claims.org_id, claims.app_id, claims.feature_flags, claims.capabilities, claims.session_id, claims
     )

@@ -1,4 +1,4 @@
-"""What every request passes first: one trailing slash, CORS, and the limit of the body.
+"""What every request passes first: whence it comes, one trailing slash, CORS, and the limit of the body.
 
 Plain ASGI and one class, because the intake route pays for every layer.
 """
@@ -10,6 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from angarium.core.errors import TooLarge
+from angarium.service import audit
 
 _ORIGIN = b"origin"
 _EXPOSED: list[tuple[bytes, bytes]] = [(b"access-control-allow-origin", b"*"), (b"vary", b"origin")]
@@ -26,6 +27,8 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        client = scope.get("client")
+        audit.arrived(client[0] if client else None)
         path: str = scope["path"]
         if path.endswith("/") and path.strip("/"):
             scope["path"] = path[:-1]

@@ -10,11 +10,11 @@ import typer
 
 from angarium.core import ids
 from angarium.core.errors import SettingsError
+from angarium.service.access import PREFIX, name_of
 from angarium.settings import Settings, load
 from angarium.store.api_key import ApiKey
 
 app = typer.Typer(help="List, make and revoke API keys of products.", no_args_is_help=True)
-PREFIX = "key_"  # of a key's id, which is no secret
 Org = Annotated[str, typer.Option(help="Organization, org_….")]
 Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -69,7 +69,7 @@ async def _list(settings: Settings, org: str, as_json: bool) -> None:
 def _line(key: ApiKey) -> dict[str, Any]:
     used, gone = key.last_used_at, key.revoked_at
     return {
-        "id": ids.text(PREFIX, key.id),
+        "id": name_of(key.id),
         "application": None if key.app_id is None else ids.text(ids.APPLICATION, key.app_id),
         "scope": key.scope,
         "name": key.name,

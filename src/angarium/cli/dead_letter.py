@@ -169,6 +169,7 @@ async def _service(settings: Settings) -> AsyncIterator[DeadLetters]:
     from angarium.service.replay import Replay
     from angarium.store.database import Database
 
+    process.sign()
     async with process.database(settings) as url:
         await require_schema(url)
         database = await Database.connect(url, size=2)

@@ -63,6 +63,7 @@ async def _dev(settings: Settings, as_json: bool) -> None:
         if stop.is_set():
             return
         listener = process.listen(settings)
+        process.sign()
         async with build.provisioning(settings, url) as provision:
             products = await product.ready(settings, provision, build.products_of(settings))
 

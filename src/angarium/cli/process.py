@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import getpass
 import signal
 import socket
 import sys
@@ -17,7 +18,9 @@ from typing import Any, Final
 import uvicorn
 
 from angarium import build
+from angarium.core.audit import ActorKind
 from angarium.core.errors import SettingsError
+from angarium.service import audit
 from angarium.settings import PREFIX, Settings
 from angarium.store.embedded import EmbeddedPostgres
 
@@ -34,6 +37,15 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         runner.run(main)
+
+
+def sign() -> None:
+    """What this command changes is in the audit log under the name of who runs it on this host."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):  # a user id without a name
+        name = ""
+    audit.acting(ActorKind.COMMAND_LINE, name)
 
 
 def stop_signal(*signals: signal.Signals) -> asyncio.Event:
@@ -92,7 +104,10 @@ async def work(
     sandbox: bool = False,
 ) -> None:
     """Do the work of one process until `stop`; `ready` is called once requests are answered."""
-    async with build.running(settings, database_url, role=role, sandbox=sandbox) as app:
+    listening = None if listener is None else url_of(listener)
+    async with build.running(
+        settings, database_url, role=role, sandbox=sandbox, listening=listening, stopping=stop
+    ) as app:
         if listener is None:
             ready()
             await stop.wait()

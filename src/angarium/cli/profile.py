@@ -127,6 +127,7 @@ async def provisioning(settings: Settings) -> AsyncIterator[Provision]:
     from angarium.cli import process
     from angarium.cli.serve import require_schema
 
+    process.sign()
     async with process.database(settings) as url:
         await require_schema(url)
         async with build.provisioning(settings, url) as provision:

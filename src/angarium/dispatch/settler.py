@@ -17,11 +17,12 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import SYSTEM, Deed
 from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import DisabledReason
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.dispatch.post import Post
-from angarium.store import accept, background_task
+from angarium.store import accept, audit, background_task
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
@@ -148,6 +149,7 @@ class Settler:
             settled = await store.settle(connection, settlements, list(health.values()))
             for one in disabled:
                 await self._cancel(connection, one)
+                await self._record(connection, one)
                 alerts.append(_disabled_alert(one))
             now = self._clock.now()
             messages = items(alerts, now, self._entropy)
@@ -165,6 +167,12 @@ class Settler:
         await background_task.cancel_owed(connection, task_id, one.org_id, one.app_id, one.endpoint_id, now)
         await store.hint(connection, [changed(one.endpoint_id)])
         log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)
+
+    async def _record(self, connection: Any, one: Disable) -> None:
+        target = ids.text(ids.ENDPOINT, one.endpoint_id)
+        after = {"disabled": True, "reason": one.reason.value}
+        deed = Deed(one.org_id, one.app_id, "endpoint.disabled", target, {"disabled": False}, after)
+        await audit.record(connection, ids.new(self._clock.now(), self._entropy(8)), SYSTEM, deed)
 
 
 def _disabled_alert(one: Disable) -> Alert:

@@ -11,11 +11,13 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from angarium.core import ids
+from angarium.core.audit import ActorKind
 from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
 from angarium.core.product import Product
 from angarium.portal import render, session
 from angarium.portal.theme import Theme
+from angarium.service import audit
 from angarium.service.services import Services
 from angarium.service.token import Capability, Claims
 
@@ -108,6 +110,9 @@ async def visit_of(request: Request) -> Visit:
     if claims.link is None or claims.app_id != app_id:
         raise NotAuthenticated()
     await services.token.check_live(claims)
+    audit.acting(
+        ActorKind.OPERATOR_SESSION if claims.operator else ActorKind.PORTAL_SESSION, claims.link.hex()[:8]
+    )
     return Visit(
         request=request,
         services=services,

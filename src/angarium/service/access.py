@@ -15,11 +15,15 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import Deed
 from angarium.core.errors import NotAuthenticated
+from angarium.service import audit
 from angarium.store import api_key as store
+from angarium.store import revoked_token
 from angarium.store.api_key import ApiKey
 from angarium.store.database import Database
 
+PREFIX: Final = "key_"  # of a key's id, which is no secret
 NOTE_USE_EVERY: Final = 60.0  # seconds between notes of a key's use
 _KEY_BYTES: Final = 24
 _MOST_NOTED: Final = 10_000
@@ -57,7 +61,10 @@ class Access:
             _hash(shown.secret) if shown.secret else None, datetime_at(now), None, None,
         )  # fmt: skip
         async with self._database.transaction() as connection:
-            await store.create(connection, key, _hash(shown.key))
+            if await store.create(connection, key, _hash(shown.key)):
+                said = {"scope": scope, "name": name}
+                deed = Deed(org_id, app_id, "api_key.made", name_of(key.id), None, said)
+                await audit.record(connection, now, self._entropy, deed)
 
     async def verify(self, key: str, secret: str = "") -> ApiKey:
         """The key behind what was shown. Raises NotAuthenticated."""
@@ -81,9 +88,23 @@ class Access:
             return await store.page(connection, org_id)
 
     async def revoke(self, org_id: str, key_id: UUID) -> None:
-        """Refuse a key from now on."""
+        """Refuse a key from now on, and the portal links and sessions that were made with it."""
+        now = self._clock.now()
         async with self._database.transaction() as connection:
-            await store.revoke(connection, org_id, key_id, datetime_at(self._clock.now()))
+            revoked = await store.revoke(connection, org_id, key_id, datetime_at(now))
+            if revoked is None:
+                return
+            if revoked.app_id is not None:
+                at = datetime_at(now)
+                await revoked_token.end_all(connection, revoked.app_id, name_of(key_id), at, at)
+            said = {"scope": revoked.scope, "name": revoked.name}
+            deed = Deed(org_id, revoked.app_id, "api_key.revoked", name_of(key_id), said)
+            await audit.record(connection, now, self._entropy, deed)
+
+
+def name_of(key_id: UUID) -> str:
+    """The public id of a key; also the session id of the links that it makes, so that they end with it."""
+    return ids.text(PREFIX, key_id)
 
 
 def _hash(text: str) -> bytes:

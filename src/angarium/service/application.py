@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import Deed, application_view, difference
 from angarium.core.errors import Conflict, NotFound
 from angarium.core.nouns import Application
+from angarium.service import audit
 from angarium.store import application as store
 from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store
@@ -50,8 +53,8 @@ class Applications:
 
     async def create(self, org_id: str, draft: ApplicationDraft) -> Application:
         """Raises Conflict when the uid is taken."""
-        async with self._database.connection() as connection:
-            return await store.create(connection, self._new(org_id, draft))
+        async with self._database.transaction() as connection:
+            return await self._create(connection, org_id, draft)
 
     async def ensure(self, org_id: str, ref: str, draft: ApplicationDraft) -> tuple[Application, bool]:
         """The application `ref`, made from the draft when there is none; and whether it was made now."""
@@ -59,7 +62,7 @@ class Applications:
             if (found := await store.find(connection, org_id, ref)) is not None:
                 return found, False
             try:
-                return await store.create(connection, self._new(org_id, draft)), True
+                return await self._create(connection, org_id, draft), True
             except Conflict:  # someone made it meanwhile
                 if (found := await store.find(connection, org_id, ref)) is None:
                     raise
@@ -70,7 +73,7 @@ class Applications:
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
-                return await store.create(connection, self._new(org_id, draft)), True
+                return await self._create(connection, org_id, draft), True
             return await self._replace(connection, found, draft), False
 
     async def update(
@@ -93,6 +96,7 @@ class Applications:
             if found is None:
                 raise NotFound()
             await store.delete(connection, found, now)
+            await self._record(connection, found, "application.deleted", before=application_view(found))
             for endpoint_id in await endpoint_store.touch_all(connection, found.id, only_inheriting=False):
                 # a task each, because what is owed has no bound
                 await background_task.create(
@@ -104,6 +108,23 @@ class Applications:
                     background_task.cancel_arguments(endpoint_id, ids.highest(at)),
                     now,
                 )
+
+    async def _create(self, connection: Any, org_id: str, draft: ApplicationDraft) -> Application:
+        made = await store.create(connection, self._new(org_id, draft))
+        await self._record(connection, made, "application.created", after=application_view(made))
+        return made
+
+    async def _record(
+        self,
+        connection: Any,
+        application: Application,
+        action: str,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
+    ) -> None:
+        target = ids.text(ids.APPLICATION, application.id)
+        deed = Deed(application.org_id, application.id, action, target, before, after)
+        await audit.record(connection, self._clock.now(), self._entropy, deed)
 
     def _new(self, org_id: str, draft: ApplicationDraft) -> Application:
         at = self._clock.now()
@@ -119,7 +140,7 @@ class Applications:
             updated_at=now,
         )
 
-    async def _replace(self, connection: object, found: Application, draft: ApplicationDraft) -> Application:
+    async def _replace(self, connection: Any, found: Application, draft: ApplicationDraft) -> Application:
         changed = replace(
             found,
             uid=draft.uid,
@@ -131,6 +152,8 @@ class Applications:
         stored = await store.update(connection, changed)
         if stored is None:
             raise NotFound()
+        if (changes := difference(application_view(found), application_view(stored))) is not None:
+            await self._record(connection, stored, "application.updated", *changes)
         if stored.rate_limit != found.rate_limit:
             # lanes without a limit of their own follow the application's
             await endpoint_store.touch_all(connection, found.id, only_inheriting=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -11,8 +12,10 @@ from uuid import UUID
 
 from angarium.clock import Clock
 from angarium.core import ids
+from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
 from angarium.core.nouns import Attempt, AttemptStatus, Delivery, State
+from angarium.service import audit
 from angarium.service.message import Window
 from angarium.store import attempt as store
 from angarium.store import delivery, message
@@ -95,9 +98,12 @@ class Logged:
 class Attempts:
     """Look at attempts and deliveries."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._entropy = entropy
 
     async def get(self, app_id: UUID, message_ref: str, attempt_ref: str) -> Recorded:
         """Raises NotFound."""
@@ -111,11 +117,13 @@ class Attempts:
 
     async def expunge(self, app_id: UUID, message_ref: str, attempt_ref: str) -> None:
         """Forget the body of the answer. Raises NotFound."""
-        async with self._database.connection() as conn:
+        async with self._database.transaction() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
             attempt_id = ids.parse(ids.ATTEMPT, attempt_ref)
             if attempt_id is None or not await store.expunge(conn, app_id, message_id, attempt_id):
                 raise NotFound()
+            deed = Deed(None, app_id, "attempt.expunged", ids.text(ids.ATTEMPT, attempt_id))
+            await audit.record(conn, self._clock.now(), self._entropy, deed)
 
     async def by_endpoint(
         self,

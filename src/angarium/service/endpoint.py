@@ -11,18 +11,19 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
+from angarium.core.audit import Deed, difference, endpoint_view
 from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, DisabledReason, Endpoint, SigningKey
 from angarium.core.patterns import is_wildcard
 from angarium.core.url import check_url
-from angarium.service import endpoint_secret
+from angarium.service import audit, endpoint_secret
 from angarium.service.endpoint_header import check_headers, merged
 from angarium.store import background_task, event_type
 from angarium.store import endpoint as store
 from angarium.store.database import Database
 from angarium.store.endpoint import Stats
-from angarium.store.shard import shard_of
+from angarium.store.shard import PULLED, shard_of
 
 STATS_SPAN: Final = 28 * 86400.0
 _SLACK: Final = 300.0  # seconds that a caller's clock may differ
@@ -47,6 +48,7 @@ class EndpointDraft:
 
 
 Change = Callable[[EndpointDraft], EndpointDraft]
+HeaderChange = Callable[[dict[str, str]], dict[str, str]]
 
 
 class Endpoints:
@@ -87,12 +89,19 @@ class Endpoints:
         *,
         secret: str | None = None,
         headers: Mapping[str, str] | None = None,
+        pulled: bool = False,
     ) -> Endpoint:
-        """Raises Invalid, or Conflict when the uid is taken."""
-        new = self._new(application, self._checked(draft), secret, dict(headers or {}))
+        """`pulled`: its deliveries are fetched (see service/listener.py), so its URL is not looked at.
+
+        Raises Invalid, or Conflict when the uid is taken.
+        """
+        checked = draft if pulled else self._checked(draft)
+        new = self._new(application, checked, secret, dict(headers or {}))
+        if pulled:
+            new = replace(new, shard=PULLED)
         async with self._database.transaction() as connection:
             await _check_event_types(connection, application.org_id, draft.event_types)
-            return await store.create(connection, new, self._keyring, self._entropy)
+            return await self._create(connection, new)
 
     async def upsert(
         self, application: Application, ref: str, draft: EndpointDraft, *, headers: Mapping[str, str] | None
@@ -106,28 +115,37 @@ class Endpoints:
             found = await store.find(connection, application.id, ref, self._keyring, lock=True)
             if found is None:
                 new = self._new(application, draft, None, dict(headers or {}))
-                return await store.create(connection, new, self._keyring, self._entropy), True
-            if headers is not None:
-                found = replace(found, headers=dict(headers))
-            return await self._store(connection, found, draft), False
+                return await self._create(connection, new), True
+            return await self._store(connection, found, draft, headers=headers), False
 
-    async def update(self, application: Application, ref: str, change: Change) -> Endpoint:
-        """Change what `change` changes. Raises NotFound, Invalid, or Conflict when the uid is taken."""
+    async def update(
+        self, application: Application, ref: str, change: Change, *, headers: HeaderChange | None = None
+    ) -> Endpoint:
+        """Change what `change` changes, and the headers too if they are to be.
+
+        Raises NotFound, Invalid, or Conflict when the uid is taken.
+        """
         async with self._database.transaction() as connection:
             found = await self._find(connection, application.id, ref, lock=True)
             before = _draft_of(found)
             draft = change(before)
+            if found.shard == PULLED and (draft.url, draft.fifo) != (before.url, before.fifo):
+                raise Invalid.field("url", "This is a listener: it fetches its messages and has no address.")
             if draft.url != before.url:
                 draft = self._checked(draft)
             if draft.event_types != before.event_types:
                 await _check_event_types(connection, application.org_id, draft.event_types)
-            return await self._store(connection, found, draft)
+            wanted = None if headers is None else headers(found.headers)
+            if wanted is not None:
+                check_headers(wanted)
+            return await self._store(connection, found, draft, headers=wanted)
 
     async def delete(self, app_id: UUID, ref: str) -> None:
         """What it is still owed is canceled. Raises NotFound."""
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref, lock=True)
             await store.delete(connection, found, self._now())
+            await self._record(connection, found, "endpoint.deleted", before=endpoint_view(found))
             await self._cancel(connection, found)
 
     async def rotate(
@@ -146,7 +164,7 @@ class Endpoints:
             else:
                 new = endpoint_secret.chosen(secret, field="key")
             keys = endpoint_secret.rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
-            await self._write(connection, replace(found, keys=keys))
+            await self._write(connection, found, replace(found, keys=keys), "endpoint.secret.rotated")
         return keys[0]
 
     async def activate(self, app_id: UUID, ref: str) -> Endpoint:
@@ -154,7 +172,9 @@ class Endpoints:
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref, lock=True)
             keys = endpoint_secret.activated(found.keys, self._clock.now())
-            return await self._write(connection, replace(found, keys=keys))
+            return await self._write(
+                connection, found, replace(found, keys=keys), "endpoint.secret.activated"
+            )
 
     async def set_headers(self, app_id: UUID, ref: str, headers: Mapping[str, str]) -> None:
         """Replace all headers. Raises NotFound or Invalid."""
@@ -180,14 +200,12 @@ class Endpoints:
             found = await self._find(connection, app_id, ref)
             return await store.stats(connection, found, ids.lowest(start), ids.highest(end))
 
-    async def _change_headers(
-        self, app_id: UUID, ref: str, change: Callable[[dict[str, str]], dict[str, str]]
-    ) -> None:
+    async def _change_headers(self, app_id: UUID, ref: str, change: HeaderChange) -> None:
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref, lock=True)
             headers = change(found.headers)
             check_headers(headers)
-            await self._write(connection, replace(found, headers=headers))
+            await self._write(connection, found, replace(found, headers=headers), "endpoint.headers.changed")
 
     async def _find(self, connection: Any, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
         found = await store.find(connection, app_id, ref, self._keyring, lock=lock)
@@ -195,15 +213,48 @@ class Endpoints:
             raise NotFound()
         return found
 
-    async def _write(self, connection: Any, endpoint: Endpoint) -> Endpoint:
+    async def _create(self, connection: Any, new: Endpoint) -> Endpoint:
+        made = await store.create(connection, new, self._keyring, self._entropy)
+        await self._record(connection, made, "endpoint.created", after=endpoint_view(made))
+        return made
+
+    async def _write(self, connection: Any, found: Endpoint, changed: Endpoint, action: str) -> Endpoint:
         stored = await store.update(
-            connection, replace(endpoint, updated_at=self._now()), self._keyring, self._entropy
+            connection, replace(changed, updated_at=self._now()), self._keyring, self._entropy
         )
         if stored is None:
             raise NotFound()
+        before, after = endpoint_view(found), endpoint_view(stored)
+        if anew := [name for name, value in stored.headers.items() if found.headers.get(name) != value]:
+            after["headersSet"] = sorted(anew)  # their values may be secrets
+        if found.keys != stored.keys and before["secrets"] == after["secrets"]:
+            after["secretInForce"] = after["secrets"][0]
+        if (changes := difference(before, after)) is not None:
+            if changes[1].keys() == {"disabled"}:
+                action = "endpoint.disabled" if stored.disabled_at is not None else "endpoint.enabled"
+            await self._record(connection, stored, action, *changes)
         return stored
 
-    async def _store(self, connection: Any, found: Endpoint, draft: EndpointDraft) -> Endpoint:
+    async def _record(
+        self,
+        connection: Any,
+        endpoint: Endpoint,
+        action: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        target = ids.text(ids.ENDPOINT, endpoint.id)
+        deed = Deed(endpoint.org_id, endpoint.app_id, action, target, before, after)
+        await audit.record(connection, self._clock.now(), self._entropy, deed)
+
+    async def _store(
+        self,
+        connection: Any,
+        found: Endpoint,
+        draft: EndpointDraft,
+        *,
+        headers: Mapping[str, str] | None = None,
+    ) -> Endpoint:
         """Write the draft, and do what a switch of order or of `disabled` brings with it."""
         was_disabled = found.disabled_at is not None
         changed = replace(
@@ -218,6 +269,7 @@ class Endpoints:
             metadata=draft.metadata,
             fifo=draft.fifo,
             name=found.name if draft.name is None else draft.name,
+            headers=found.headers if headers is None else dict(headers),
         )
         if draft.disabled != was_disabled:
             changed = replace(
@@ -225,7 +277,7 @@ class Endpoints:
                 disabled_at=self._now() if draft.disabled else None,
                 disabled_reason=DisabledReason.MANUAL if draft.disabled else None,
             )
-        stored = await self._write(connection, changed)
+        stored = await self._write(connection, found, changed, "endpoint.updated")
         if draft.disabled and not was_disabled:
             await self._cancel(connection, stored)
         if was_disabled and not draft.disabled:

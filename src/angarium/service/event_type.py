@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -10,9 +11,11 @@ import jsonschema_rs
 import msgspec
 
 from angarium.clock import Clock, datetime_at
+from angarium.core.audit import Deed, difference, event_type_view
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type
+from angarium.service import audit
 from angarium.store import event_type as store
 from angarium.store.database import Database
 
@@ -54,9 +57,12 @@ def check_schemas(schemas: Mapping[str, Any] | None) -> None:
 class EventTypes:
     """Find, list, create, change, archive and expunge event types."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._entropy = entropy
 
     async def find(self, org_id: str, name: str) -> EventType:
         """The event type, archived or not. Raises NotFound."""
@@ -91,8 +97,8 @@ class EventTypes:
     async def create(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
         """Make it, or bring an archived one back. Raises Invalid, or Conflict when the name is in use."""
         check_schemas(draft.schemas)
-        async with self._database.connection() as connection:
-            return await store.create(connection, self._new(org_id, name, draft))
+        async with self._database.transaction() as connection:
+            return await self._create(connection, self._new(org_id, name, draft))
 
     async def upsert(self, org_id: str, name: str, draft: EventTypeDraft) -> tuple[EventType, bool]:
         """Replace it, or make it; and whether it was made now."""
@@ -101,10 +107,12 @@ class EventTypes:
         check_schemas(draft.schemas)
         async with self._database.transaction() as connection:
             new = self._new(org_id, name, draft)
+            found = await store.find(connection, org_id, name, lock=True)
             stored = await store.update(connection, new)
             if stored is not None:
+                await self._record_change(connection, found, stored)
                 return stored, False
-            return await store.create(connection, new), True
+            return await self._create(connection, new), True
 
     async def update(
         self, org_id: str, name: str, change: Callable[[EventTypeDraft], EventTypeDraft]
@@ -128,6 +136,7 @@ class EventTypes:
             stored = await store.update(connection, self._new(org_id, name, draft))
             if stored is None:
                 raise NotFound()
+            await self._record_change(connection, found, stored)
             return stored
 
     async def archive(self, org_id: str, name: str) -> None:
@@ -136,9 +145,33 @@ class EventTypes:
 
     async def expunge(self, org_id: str, name: str) -> None:
         """Remove it altogether. Raises NotFound."""
-        await self.find(org_id, name)
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
+            found = await store.find(connection, org_id, name, lock=True) if is_event_type(name) else None
+            if found is None:
+                raise NotFound()
             await store.expunge(connection, org_id, name)
+            await self._record(connection, found, "event_type.expunged", before=event_type_view(found))
+
+    async def _create(self, connection: Any, new: EventType) -> EventType:
+        made = await store.create(connection, new)
+        await self._record(connection, made, "event_type.created", after=event_type_view(made))
+        return made
+
+    async def _record_change(self, connection: Any, found: EventType | None, stored: EventType) -> None:
+        before = {} if found is None else event_type_view(found)
+        if (changes := difference(before, event_type_view(stored))) is not None:
+            await self._record(connection, stored, "event_type.updated", *changes)
+
+    async def _record(
+        self,
+        connection: Any,
+        event_type: EventType,
+        action: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        deed = Deed(event_type.org_id, None, action, event_type.name, before, after)
+        await audit.record(connection, self._clock.now(), self._entropy, deed)
 
     def _new(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
         now = datetime_at(self._clock.now())

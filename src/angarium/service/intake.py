@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -18,6 +18,7 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import Actor, Deed
 from angarium.core.errors import (
     AngariumError,
     BadRequest,
@@ -29,8 +30,10 @@ from angarium.core.errors import (
 )
 from angarium.core.nouns import Message
 from angarium.core.product import Product
+from angarium.service.audit import current
 from angarium.service.product import Products
 from angarium.store import accept as store
+from angarium.store import audit
 from angarium.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -58,6 +61,7 @@ class Draft:
     deliver_at: float | None = None  # epoch seconds of the first attempt; None: at once
     occurred_at: float | None = None  # epoch seconds of the event; None: now
     verbatim: bool = False  # the payload is the body, whatever the product's envelope
+    actor: Actor | None = None  # who sends it to one endpoint alone, a test that the audit log tells of
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ class Intake:
         Raises NotFound (application), Conflict (event id taken), TooLarge, Overloaded and StoreUnavailable.
         """
         product = self._products.known(draft.org_id) or await self._products.of(draft.org_id)
-        (result,) = await self._queue([(draft, product)])
+        (result,) = await self._queue([(_signed(draft), product)])
         if isinstance(result, AngariumError):
             raise result
         return result
@@ -135,7 +139,9 @@ class Intake:
         """Store up to MAX_BATCH messages in one commit; one result each, in order."""
         if len(drafts) > MAX_BATCH:
             raise BadRequest(f"A batch has at most {MAX_BATCH} messages.")
-        return await self._queue([(draft, await self._products.of(draft.org_id)) for draft in drafts])
+        return await self._queue(
+            [(_signed(draft), await self._products.of(draft.org_id)) for draft in drafts]
+        )
 
     def _queue(self, drafts: Sequence[tuple[Draft, Product]]) -> asyncio.Future[list[Result]]:
         if self._writer is None:
@@ -206,20 +212,39 @@ class Intake:
         items = [item for item in made if isinstance(item, store.Item)]
         if not items:
             return [item for item in made if isinstance(item, AngariumError)]
-        async with self._database.connection() as connection:
+        tests = any(item.actor is not None for item in items)
+        # a batch is one statement, so only tests, which are recorded beside it, need a transaction
+        held = self._database.transaction() if tests else self._database.connection()
+        async with held as connection:
             stored, owed = await store.accept(connection, items, datetime_at(now))
-            self._hand_over(owed)
+            if tests:
+                await self._record(connection, items, stored, now)
+            else:
+                self._hand_over(owed)
             repeated = [
                 item.key
                 for item, one in zip(items, stored, strict=True)
                 if item.key is not None and one.app_id is not None and not one.stored
             ]
             before = await store.accepted_before(connection, repeated) if repeated else {}
+        if tests:
+            self._hand_over(owed)
         outcomes = iter(stored)
         return [
             self._result(item, next(outcomes), before) if isinstance(item, store.Item) else item
             for item in made
         ]
+
+    async def _record(
+        self, connection: Any, items: Sequence[store.Item], stored: Sequence[store.Stored], now: float
+    ) -> None:
+        for item, one in zip(items, stored, strict=True):
+            if item.actor is None or item.endpoint_id is None or not one.stored:
+                continue
+            said = {"message": ids.text(ids.MESSAGE, item.id), "eventType": item.event_type}
+            target = ids.text(ids.ENDPOINT, item.endpoint_id)
+            deed = Deed(item.org_id, one.app_id, "endpoint.test.sent", target, None, said)
+            await audit.record(connection, ids.new(now, self._entropy(8)), item.actor, deed)
 
     def _item(
         self, draft: Draft, product: Product, message_id: UUID, now: float
@@ -244,6 +269,7 @@ class Intake:
             key=draft.idempotency_key,
             endpoint_id=draft.endpoint_id,
             due_at=now if draft.deliver_at is None else draft.deliver_at,
+            actor=draft.actor,
         )
 
     def _result(self, item: store.Item, stored: store.Stored, before: dict[bytes, Message]) -> Result:
@@ -265,3 +291,8 @@ class Intake:
                 created_at=datetime_at(ids.created_at(item.id)),
             )
         )
+
+
+def _signed(draft: Draft) -> Draft:
+    """A test is signed by who sends it, while that is known: it is written in another task."""
+    return draft if draft.endpoint_id is None else replace(draft, actor=current())

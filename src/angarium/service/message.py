@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock
 from angarium.core import ids
+from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
 from angarium.core.nouns import Message
+from angarium.service import audit
 from angarium.store import delivery
 from angarium.store import message as store
 from angarium.store.database import Database
@@ -51,9 +54,12 @@ class Window:
 class Messages:
     """Look at messages, and forget their payloads."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
+    ) -> None:
         self._database = database
         self._clock = clock
+        self._entropy = entropy
 
     async def get(self, app_id: UUID, ref: str, *, with_payload: bool = True) -> Message:
         """The message with this id or the operator's own. Raises NotFound."""
@@ -79,3 +85,5 @@ class Messages:
             if message_id is None or not await store.expunge(conn, app_id, message_id):
                 raise NotFound()
             await delivery.cancel_message(conn, app_id, message_id)
+            deed = Deed(None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))
+            await audit.record(conn, self._clock.now(), self._entropy, deed)

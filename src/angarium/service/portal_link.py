@@ -17,7 +17,9 @@ from uuid import UUID
 import msgspec
 
 from angarium.core import ids
+from angarium.core.audit import ActorKind, Deed
 from angarium.core.errors import BadRequest, NotAuthenticated
+from angarium.service import audit
 from angarium.service.token import APPLICATION_LIFETIME, Capability, Claims, Tokens
 
 
@@ -75,6 +77,35 @@ class PortalLinks:
         key = msgspec.json.encode(_Key(ids.text(ids.APPLICATION, app_id), token))
         return PortalLink(base64.urlsafe_b64encode(key).decode().rstrip("="), token)
 
+    async def give(
+        self,
+        org_id: str,
+        app_id: UUID,
+        *,
+        feature_flags: Sequence[str] = (),
+        capabilities: Sequence[Capability] | None = None,
+        session_id: str | None = None,
+        lifetime: float = APPLICATION_LIFETIME,
+    ) -> PortalLink:
+        """The same for somebody who asked for it: it is in the audit log before they have it."""
+        link = self.make(
+            org_id,
+            app_id,
+            feature_flags=feature_flags,
+            capabilities=capabilities,
+            session_id=session_id,
+            lifetime=lifetime,
+        )
+        said = {
+            "capabilities": None if capabilities is None else [str(one) for one in capabilities],
+            "featureFlags": list(feature_flags),
+            "sessionId": session_id,
+            "lifetimeSeconds": lifetime,
+        }
+        name = self._tokens.verify(link.token).name
+        await self._tokens.record(Deed(org_id, app_id, "portal_link.made", name, None, said))
+        return link
+
     async def open(self, key: str) -> Session:
         """A session for whoever shows the key of a link. Raises NotAuthenticated."""
         try:
@@ -87,4 +118,12 @@ class PortalLinks:
             raise NotAuthenticated()
         await self._tokens.check_live(link)
         token = self._tokens.for_session(link)
+        audit.acting(ActorKind.PORTAL_SESSION, link.name)
+        await self._tokens.record(Deed(link.org_id, link.app_id, "session.begun", link.name))
+        return Session(token, self._tokens.verify(token))
+
+    async def look(self, operator: Claims, app_id: UUID) -> Session:
+        """A session for an operator who looks at a customer's portal, and may do nothing in it."""
+        token = self._tokens.for_look(operator, app_id)
+        await self._tokens.record(Deed(operator.org_id, app_id, "portal.looked_at", None))
         return Session(token, self._tokens.verify(token))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from angarium.clock import Clock, datetime_at
+from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
 from angarium.core.product import STANDARD, Product
+from angarium.service import audit
 from angarium.store import organization
 from angarium.store.database import Database
 
@@ -21,10 +24,17 @@ class Products:
     An organization's profile never changes, so it is looked up once; that it has none may change.
     """
 
-    def __init__(self, database: Database, clock: Clock, products: Mapping[str, Product]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        products: Mapping[str, Product],
+        entropy: Callable[[int], bytes] = os.urandom,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._products = products
+        self._entropy = entropy
         self._known: dict[str, Product] = {}
         self._none_until: dict[str, float] = {}
 
@@ -65,6 +75,9 @@ class Products:
         """Make the organization one of this product; it keeps the one it has."""
         self.named(name)
         async with self._database.transaction() as connection:
-            await organization.create(connection, org_id, name, datetime_at(self._clock.now()))
+            now = self._clock.now()
+            if await organization.create(connection, org_id, name, datetime_at(now)):
+                deed = Deed(org_id, None, "organization.profile_given", name)
+                await audit.record(connection, now, self._entropy, deed)
         self._none_until.pop(org_id, None)
         return await self.of(org_id)

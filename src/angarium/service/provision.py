@@ -6,14 +6,18 @@ All of it may be done again: what is there stays, and event types that the profi
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 from angarium.clock import Clock, datetime_at
+from angarium.core.audit import Deed
 from angarium.core.errors import BadRequest, Conflict
 from angarium.core.nouns import Application
 from angarium.core.product import Product
 from angarium.core.profile import EventTypeRule
+from angarium.service import audit
 from angarium.service.access import Access, Shown
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.event_type import check_schemas
@@ -36,13 +40,20 @@ class Provision:
     """Makes organizations of products ready, and keeps their catalogues up to date."""
 
     def __init__(
-        self, database: Database, clock: Clock, products: Products, applications: Applications, access: Access
+        self,
+        database: Database,
+        clock: Clock,
+        products: Products,
+        applications: Applications,
+        access: Access,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._database = database
         self._clock = clock
         self._products = products
         self._applications = applications
         self.access = access
+        self._entropy = entropy
 
     def product(self, name: str) -> Product:
         """The product of this name. Raises NotFound."""
@@ -104,7 +115,11 @@ class Provision:
         if types:
             now = datetime_at(self._clock.now())
             async with self._database.transaction() as connection:
-                await organization.write_catalogue(connection, product.name, org_id, types, now)
+                written = await organization.write_catalogue(connection, product.name, org_id, types, now)
+                for owner, names in written.items():
+                    said = {"eventTypes": sorted(names)}
+                    deed = Deed(owner, None, "event_type.catalogue_written", product.name, None, said)
+                    await audit.record(connection, now.timestamp(), self._entropy, deed)
 
 
 def _row(event: EventTypeRule) -> dict[str, Any]:

@@ -14,7 +14,9 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import Deed
 from angarium.core.errors import BadRequest, Invalid, NotFound
+from angarium.service import audit
 from angarium.service.attempt import message_id_of, target_of
 from angarium.store import background_task, delivery, message
 from angarium.store.background_task import BackgroundTask
@@ -23,6 +25,10 @@ from angarium.store.delivery import Target
 
 MAX_COUNT: Final = 1_000_000  # what a count of lost deliveries goes up to
 MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; some minutes for slow callers
+_BEGUN: Final = {
+    background_task.RECOVER: "endpoint.recover.begun",
+    background_task.REPLAY: "endpoint.replay.begun",
+}
 
 
 class Replay:
@@ -43,7 +49,11 @@ class Replay:
                 raise BadRequest(
                     "The payload of this message is gone, so it cannot be sent.", code="missing_payload"
                 )
-            await delivery.resend(conn, target, message_id, datetime_at(self._clock.now()))
+            now = self._clock.now()
+            await delivery.resend(conn, target, message_id, datetime_at(now))
+            after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
+            deed = Deed(None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), None, after)
+            await audit.record(conn, now, self._entropy, deed)
 
     async def recover(
         self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
@@ -75,6 +85,14 @@ class Replay:
             target = _enabled(await target_of(conn, app_id, endpoint_ref))
             arguments = background_task.window_arguments(target.id, after, last)
             task_id = ids.new(now, self._entropy(8))
+            window = {
+                "since": since.isoformat(),
+                "until": datetime_at(min(now, ids.created_at(last))).isoformat(),
+            }
+            said = {"task": ids.text(ids.TASK, task_id), **window}
+            action = _BEGUN[kind]
+            deed = Deed(org_id, app_id, action, ids.text(ids.ENDPOINT, target.id), None, said)
+            await audit.record(conn, now, self._entropy, deed)
             return await background_task.create(
                 conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)
             )

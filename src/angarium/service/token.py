@@ -3,7 +3,8 @@
 A token needs no row in the database: any correctly signed `org_…` is a tenant. The exceptions are what a
 JWT cannot express: the hash of a token that was logged out is kept until it would have expired, and so is
 the time up to which an application's tokens were ended all at once. Only application tokens can be ended,
-so only they cost a look-up. A session is a short token made from the one in a portal link; it ends with it.
+so only they cost a look-up. A session is a short token made from another, the one in a portal link or an
+organization's; a look-up finds out whether it was logged out, or the link was ended.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import Deed
 from angarium.core.errors import BadRequest, NotAllowed, NotAuthenticated
 from angarium.core.patterns import is_event_type
+from angarium.service import audit
 from angarium.store import revoked_token
 from angarium.store.database import Database
 
@@ -32,8 +35,10 @@ LEEWAY: Final = 60.0  # seconds that the clocks of issuer and server may differ
 ORGANIZATION_LIFETIME: Final = 10 * 365 * 86400.0
 APPLICATION_LIFETIME: Final = 604800.0
 SESSION_LIFETIME: Final = 12 * 3600.0
+LOOK_LIFETIME: Final = 3600.0
 _CACHE: Final = 1024
 _LATEST: Final = 2.0**37  # the latest time that a database can hold with ease
+_NO_APPLICATION: Final = UUID(int=0)
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
@@ -63,7 +68,13 @@ class Claims:
     issued_at: float
     expires_at: float
     digest: bytes  # of the token itself
-    link: bytes | None = None  # a session's: the digest of the link that it was made from
+    link: bytes | None = None  # a session's: the digest of the token that it was made from
+    operator: bool = False  # the session of an operator who looks at a customer's portal
+
+    @property
+    def name(self) -> str:
+        """Tells tokens apart in the audit log."""
+        return self.digest.hex()[:8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +141,6 @@ class Tokens:
 
         Raises NotAuthenticated for what is not a link's token.
         """
-        now = self._clock.now()
         if link.app_id is None or link.link is not None:
             raise NotAuthenticated()
         claims: dict[str, Any] = {
@@ -142,7 +152,33 @@ class Tokens:
         }
         if link.session_id is not None:
             claims["session_id"] = link.session_id
-        return self._sign(claims, min(SESSION_LIFETIME, max(0.0, link.expires_at - now)))
+        return self._sign(claims, self._at_most(SESSION_LIFETIME, link))
+
+    def for_operator(self, token: Claims) -> str:
+        """A browser's session made from an organization token, for the operator's own pages.
+
+        Raises NotAuthenticated for what is not an organization's token.
+        """
+        if token.app_id is not None or token.link is not None:
+            raise NotAuthenticated()
+        claims = {"sub": token.org_id, "link": token.digest.hex()}
+        return self._sign(claims, self._at_most(SESSION_LIFETIME, token))
+
+    def for_look(self, operator: Claims, app_id: UUID) -> str:
+        """An operator's session in a customer's portal: it may look, and ends with the operator's own."""
+        if operator.app_id is not None or operator.link is None:
+            raise NotAuthenticated()
+        claims: dict[str, Any] = {
+            "sub": ids.text(ids.APPLICATION, app_id),
+            "org": operator.org_id,
+            "capabilities": [Capability.VIEW.value],
+            "link": operator.digest.hex(),
+            "operator": True,
+        }
+        return self._sign(claims, self._at_most(LOOK_LIFETIME, operator))
+
+    def _at_most(self, lifetime: float, origin: Claims) -> float:
+        return min(lifetime, max(0.0, origin.expires_at - self._clock.now()))
 
     def _sign(self, claims: dict[str, Any], lifetime: float) -> str:
         if self._key.signing is None:
@@ -197,14 +233,14 @@ class Tokens:
 
     async def check_live(self, claims: Claims) -> None:
         """Raises NotAuthenticated when the token, or the link behind a session, was ended."""
-        if claims.app_id is None:
+        if claims.app_id is None and claims.link is None:
             return
         digests = [claims.digest] if claims.link is None else [claims.digest, claims.link]
         async with self._database.connection() as connection:
             if await revoked_token.is_ended(
                 connection,
                 digests,
-                claims.app_id,
+                claims.app_id or _NO_APPLICATION,
                 claims.session_id,
                 datetime_at(claims.issued_at),
                 datetime_at(self._clock.now()),
@@ -213,12 +249,15 @@ class Tokens:
 
     async def revoke(self, claims: Claims) -> None:
         """Log the token out, on every server at once. Raises NotAllowed for an organization token."""
-        if claims.app_id is None:
+        if claims.app_id is None and claims.link is None:
             raise NotAllowed("Only an application token can be logged out.")
         now = self._clock.now()
         until = min(claims.expires_at, now + ORGANIZATION_LIFETIME) + LEEWAY
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await revoked_token.create(connection, claims.digest, datetime_at(until), datetime_at(now))
+            action = "token.ended" if claims.link is None else "session.ended"
+            deed = Deed(claims.org_id, claims.app_id, action, claims.name)
+            await audit.record(connection, now, self._entropy, deed)
 
     async def end_all(self, app_id: UUID, *, session_ids: Sequence[str] | None, delay: float = 0.0) -> None:
         """End every token that the application has by now, links and sessions too, or those of some sessions.
@@ -231,6 +270,14 @@ class Tokens:
                 await revoked_token.end_all(
                     connection, app_id, session_id, datetime_at(now), datetime_at(now + delay)
                 )
+            said = {"sessions": None if session_ids is None else list(session_ids), "afterSeconds": delay}
+            deed = Deed(None, app_id, "token.all_ended", ids.text(ids.APPLICATION, app_id), None, said)
+            await audit.record(connection, now, self._entropy, deed)
+
+    async def record(self, deed: Deed) -> None:
+        """Write down that a token was made: it is given away once this is committed."""
+        async with self._database.transaction() as connection:
+            await audit.record(connection, self._clock.now(), self._entropy, deed)
 
 
 def _number(value: object, default: float) -> float:
@@ -251,15 +298,17 @@ def _is_organization(value: object) -> bool:
 
 def _claims(payload: dict[str, Any], expires_at: float, digest: bytes) -> Claims:
     subject = payload.get("sub")
+    shown = payload.get("link")
+    link = bytes.fromhex(shown) if isinstance(shown, str) and _DIGEST.fullmatch(shown) else None
     if isinstance(subject, str) and _is_organization(subject):
-        return Claims(subject, None, frozenset(), EVERYTHING, None, 0.0, expires_at, digest)
+        return Claims(subject, None, frozenset(), EVERYTHING, None, 0.0, expires_at, digest, link)
     app_id = ids.parse(ids.APPLICATION, subject) if isinstance(subject, str) else None
     org_id = payload.get("org")
     if app_id is None or not isinstance(org_id, str) or not _is_organization(org_id):
         raise BadRequest("The token names neither an organization nor an application.", code="bad_token")
     named = payload.get("capabilities")
     granted = _strings(named)
-    session, link = payload.get("session_id"), payload.get("link")
+    session = payload.get("session_id")
     return Claims(
         org_id,
         app_id,
@@ -269,5 +318,6 @@ def _claims(payload: dict[str, Any], expires_at: float, digest: bytes) -> Claims
         max(0.0, min(_LATEST, _number(payload.get("iat"), 0.0) + _number(payload.get("ms"), 0.0) / 1000)),
         expires_at,
         digest,
-        bytes.fromhex(link) if isinstance(link, str) and _DIGEST.fullmatch(link) else None,
+        link,
+        operator=payload.get("operator") is True,
     )

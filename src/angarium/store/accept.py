@@ -10,6 +10,7 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids, patterns
+from angarium.core.audit import Actor
 from angarium.core.nouns import Message
 from angarium.store.sql import queries
 
@@ -30,6 +31,7 @@ class Item:
     key: bytes | None
     endpoint_id: UUID | None
     due_at: float
+    actor: Actor | None = None  # who tests the one receiver
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,9 +32,9 @@ def _key(row: Any) -> ApiKey:
     )  # fmt: skip
 
 
-async def create(connection: Any, key: ApiKey, lookup: bytes) -> None:
-    """Store a key; one that is there already stays as it is, but for its application."""
-    await queries.api_key_create(
+async def create(connection: Any, key: ApiKey, lookup: bytes) -> bool:
+    """Store a key; one that is there already stays as it is, but for its application. Whether it changed."""
+    row = await queries.api_key_create(
         connection,
         id=key.id,
         org_id=key.org_id,
@@ -45,6 +45,7 @@ async def create(connection: Any, key: ApiKey, lookup: bytes) -> None:
         secret=key.secret,
         now=key.created_at,
     )
+    return row is not None
 
 
 async def find(connection: Any, lookup: bytes) -> ApiKey | None:
@@ -63,6 +64,7 @@ async def used(connection: Any, key_id: UUID, now: datetime) -> None:
     await queries.api_key_used(connection, id=key_id, now=now)
 
 
-async def revoke(connection: Any, org_id: str, key_id: UUID, now: datetime) -> None:
-    """Refuse the key from now on."""
-    await queries.api_key_revoke(connection, org_id=org_id, id=key_id, now=now)
+async def revoke(connection: Any, org_id: str, key_id: UUID, now: datetime) -> ApiKey | None:
+    """Refuse the key from now on; gives it unless it was refused already."""
+    row = await queries.api_key_revoke(connection, org_id=org_id, id=key_id, now=now)
+    return None if row is None else _key(row)

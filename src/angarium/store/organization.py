@@ -14,13 +14,20 @@ async def profile_of(connection: Any, org_id: str) -> str | None:
     return name
 
 
-async def create(connection: Any, org_id: str, profile: str, now: datetime) -> None:
-    """Give an organization a profile, for good. Nothing happens when it has one."""
-    await queries.organization_create(connection, id=org_id, profile=profile, now=now)
+async def create(connection: Any, org_id: str, profile: str, now: datetime) -> bool:
+    """Give an organization a profile, for good; False when it has one, and nothing happens."""
+    return await queries.organization_create(connection, id=org_id, profile=profile, now=now) is not None
 
 
 async def write_catalogue(
     connection: Any, profile: str, org_id: str | None, types: list[dict[str, Any]], now: datetime
-) -> None:
-    """Give every organization of the profile (or only one) these event types; others of theirs stay."""
-    await queries.organization_catalogue(connection, profile=profile, id=org_id, types=types, now=now)
+) -> dict[str, list[str]]:
+    """Give every organization of the profile (or only one) these event types; others of theirs stay.
+
+    Gives the event types that are new or changed, by organization.
+    """
+    rows = queries.organization_catalogue(connection, profile=profile, id=org_id, types=types, now=now)
+    written: dict[str, list[str]] = {}
+    async for row in rows:
+        written.setdefault(row["org_id"], []).append(row["name"])
+    return written

@@ -34,6 +34,7 @@ from angarium.core.errors import (
     StoreUnavailable,
 )
 from angarium.core.product import Product
+from angarium.service.access import name_of
 from angarium.store.api_key import ApiKey
 
 BODY_LIMIT: Final = 16 * 1024  # bytes of a request
@@ -63,8 +64,11 @@ async def _dashboard_url(info: strawberry.Info[_Context, None]) -> str:
     key, profile = context.key, context.product.profile
     if key.scope not in profile.management.scopes[:1] or key.app_id is None:
         raise NotAllowed("This needs Organization Scope authentication.")
-    link = services_of(context.request).portal_link.make(
-        key.org_id, key.app_id, lifetime=profile.portal.lifetime_seconds
+    link = await services_of(context.request).portal_link.give(
+        key.org_id,
+        key.app_id,
+        session_id=name_of(key.id),  # the link ends when the key is revoked
+        lifetime=profile.portal.lifetime_seconds,
     )
     return link.url(base_url(context.request), profile.portal.theme)
 

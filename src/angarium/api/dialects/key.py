@@ -11,8 +11,11 @@ import binascii
 from starlette.requests import Request
 
 from angarium.api.auth import services_of
+from angarium.core.audit import ActorKind
 from angarium.core.errors import NotAuthenticated
 from angarium.core.product import Product
+from angarium.service import audit
+from angarium.service.access import name_of
 from angarium.store.api_key import ApiKey
 
 
@@ -34,4 +37,5 @@ async def key_of(request: Request, product: Product) -> ApiKey:
     found = await services.access.verify(key, secret)
     if await services.product.of(found.org_id) is not product:
         raise NotAuthenticated()
+    audit.acting(ActorKind.API_KEY, name_of(found.id))
     return found

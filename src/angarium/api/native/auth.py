@@ -62,7 +62,7 @@ async def app_portal_access(
 ) -> Response:
     """A link into the portal for one application, and the token that is in it."""
     application = await _application(services, caller.org_id, app_id, body.application)
-    link = services.portal_link.make(
+    link = await services.portal_link.give(
         caller.org_id,
         application.id,
         feature_flags=body.feature_flags,
@@ -84,7 +84,7 @@ async def dashboard_access(
 ) -> Response:
     """The older form of app-portal-access; needs no body."""
     application = await services.application.find(caller.org_id, app_id)
-    return _access(request, services.portal_link.make(caller.org_id, application.id))
+    return _access(request, await services.portal_link.give(caller.org_id, application.id))
 
 
 async def _application(

@@ -1,9 +1,10 @@
--- name: api_key_create!
+-- name: api_key_create^
 -- A new key; the same one again at most moves to an application that took the place of a deleted one.
 insert into api_key (id, org_id, app_id, scope, name, lookup, secret, created_at)
 values (:id, :org_id, :app_id, :scope, :name, :lookup, :secret, :now)
 on conflict (lookup) do update set app_id = excluded.app_id
-where api_key.org_id = excluded.org_id and api_key.app_id is distinct from excluded.app_id;
+where api_key.org_id = excluded.org_id and api_key.app_id is distinct from excluded.app_id
+returning id;
 
 -- name: api_key_find^
 -- A living key by the hash of its public part, unless its application is gone.
@@ -19,6 +20,7 @@ select * from api_key where org_id = :org_id order by id;
 -- When it was last used.
 update api_key set last_used_at = :now where id = :id;
 
--- name: api_key_revoke!
+-- name: api_key_revoke^
 -- Refused from now on.
-update api_key set revoked_at = :now where id = :id and org_id = :org_id and revoked_at is null;
+update api_key set revoked_at = :now where id = :id and org_id = :org_id and revoked_at is null
+returning *;

@@ -2,11 +2,12 @@
 -- The profile of an organization that has a row.
 select profile from organization where id = :id;
 
--- name: organization_create!
+-- name: organization_create$
 -- An organization has one profile for good: lanes and bodies depend on it.
-insert into organization (id, profile, created_at) values (:id, :profile, :now) on conflict do nothing;
+insert into organization (id, profile, created_at) values (:id, :profile, :now) on conflict do nothing
+returning id;
 
--- name: organization_catalogue!
+-- name: organization_catalogue
 -- The profile's event types for the organizations that have it (or one of them); archived ones stay so.
 insert into event_type (org_id, name, description, schemas, group_name, created_at, updated_at)
 select o.id, e.name, e.description, e.schemas, e.group_name, :now, :now
@@ -20,4 +21,5 @@ set
     description = excluded.description, schemas = excluded.schemas, group_name = excluded.group_name,
     updated_at = excluded.updated_at
 where (event_type.description, event_type.schemas, event_type.group_name)
-    is distinct from (excluded.description, excluded.schemas, excluded.group_name);
+    is distinct from (excluded.description, excluded.schemas, excluded.group_name)
+returning org_id, name;

@@ -1,0 +1,135 @@
+"""What the audit log says: who did what. Secrets are never in it, only what tells one from another.
+
+An action is `noun.verb` (`endpoint.updated`), so that all of a noun can be asked for.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from angarium.core.nouns import Application, Endpoint, EventType
+
+
+class ActorKind(StrEnum):
+    """By what right somebody acts."""
+
+    ORGANIZATION_TOKEN = "organization-token"  # noqa: S105 (the name of a kind)
+    APPLICATION_TOKEN = "application-token"  # noqa: S105
+    PORTAL_SESSION = "portal-session"
+    API_KEY = "api-key"
+    OPERATOR_SESSION = "operator-session"
+    COMMAND_LINE = "command-line"
+    SYSTEM = "system"  # nobody: the server by its own rules
+    STRANGER = "stranger"  # a request that has shown nothing yet
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Who acts. `name` tells two of a kind apart: a key's id, or the first digits of a token's digest."""
+
+    kind: ActorKind
+    name: str = ""
+    address: str | None = None
+
+    @property
+    def text(self) -> str:
+        return f"{self.kind}:{self.name}" if self.name else self.kind.value
+
+    @classmethod
+    def of(cls, text: str, address: str | None) -> Actor:
+        """From what `text` made."""
+        kind, _, name = text.partition(":")
+        return cls(ActorKind(kind), name, address)
+
+    def became(self, kind: ActorKind, name: str = "") -> Actor:
+        """The same from the same address, once it is known who it is."""
+        return replace(self, kind=kind, name=name)
+
+
+SYSTEM = Actor(ActorKind.SYSTEM)
+
+
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What was done. `target` is a public id or a name; `before` and `after` hold what differs.
+
+    `org_id` None: that of the application.
+    """
+
+    org_id: str | None
+    app_id: UUID | None
+    action: str
+    target: str | None = None
+    before: Mapping[str, Any] | None = None
+    after: Mapping[str, Any] | None = None
+
+
+def difference(
+    before: Mapping[str, Any], after: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """What differs between two views of a thing; None: nothing."""
+    names = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
+    if not names:
+        return None
+    return (
+        {name: before[name] for name in sorted(names) if name in before},
+        {name: after[name] for name in sorted(names) if name in after},
+    )
+
+
+def fingerprint(secret: str) -> str:
+    """Tells one secret from another, and not what it is."""
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def application_view(application: Application) -> dict[str, Any]:
+    return {
+        "name": application.name,
+        "uid": application.uid,
+        "rateLimit": application.rate_limit,
+        "metadata": application.metadata,
+    }
+
+
+def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
+    """An endpoint without its secrets: fingerprints of keys, names of headers."""
+    return {
+        "url": _url(endpoint.url),
+        "uid": endpoint.uid,
+        "name": endpoint.name,
+        "description": endpoint.description,
+        "version": endpoint.version,
+        "rateLimit": endpoint.rate_limit,
+        "eventTypes": None if endpoint.event_types is None else list(endpoint.event_types),
+        "channels": None if endpoint.channels is None else list(endpoint.channels),
+        "metadata": endpoint.metadata,
+        "fifo": endpoint.fifo,
+        "disabled": endpoint.disabled_at is not None,
+        "headers": sorted(endpoint.headers),
+        "secrets": [fingerprint(key.secret) for key in endpoint.keys],
+    }
+
+
+def event_type_view(event_type: EventType) -> dict[str, Any]:
+    """An event type; its schemas by fingerprint, for they may be long."""
+    schemas = event_type.schemas
+    return {
+        "description": event_type.description,
+        "archived": event_type.archived,
+        "deprecated": event_type.deprecated,
+        "featureFlags": list(event_type.feature_flags),
+        "groupName": event_type.group_name,
+        "schemas": None if schemas is None else fingerprint(repr(schemas)),
+    }
+
+
+def _url(url: str) -> str:
+    """A URL whose query, which often holds a key, is told apart only."""
+    query = urlsplit(url).query
+    return url.partition("?")[0] + (f"?#{fingerprint(query)}" if query else "")

@@ -1,0 +1,85 @@
+"""The audit log: every change is recorded in the transaction that makes it, with who made it.
+
+Who acts is known at the edge (a token, a key, a session, the command line) and needed far inside, so it
+travels beside the call: the edge says `acting`, the change says `record`. What nobody asked for is done by
+the system. Messages sent are not in it: they have a log of their own, and there are too many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from angarium.core import ids
+from angarium.core.audit import SYSTEM, Actor, ActorKind, Deed
+from angarium.core.errors import Invalid
+from angarium.core.patterns import is_event_type
+from angarium.store import application
+from angarium.store import audit as store
+from angarium.store.audit import Record
+from angarium.store.database import Database
+from angarium.store.message import Page
+
+PREFIX = "audit_"  # of a record's id
+_actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
+
+
+def current() -> Actor:
+    """Who acts now."""
+    return _actor.get()
+
+
+def arrived(address: str | None) -> None:
+    """A request came in; nobody knows yet whose it is."""
+    _actor.set(Actor(ActorKind.STRANGER, address=address))
+
+
+def acting(kind: ActorKind, name: str = "") -> None:
+    """From here on this is who acts, in this request or command."""
+    _actor.set(_actor.get().became(kind, name))
+
+
+async def record(connection: Any, at: float, entropy: Callable[[int], bytes], deed: Deed) -> None:
+    """Write down what the transaction does, and who has it done; `at` in epoch seconds."""
+    await store.record(connection, ids.new(at, entropy(8)), _actor.get(), deed)
+
+
+class Audit:
+    """Look at what was done."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(
+        self,
+        org_id: str,
+        cursor: UUID | None,
+        *,
+        app: str | UUID | None = None,
+        action: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        upwards: bool = False,
+        limit: int = 50,
+    ) -> Sequence[Record]:
+        """Newest first, or upwards from the cursor. `app`: an id as in the database, or a reference, also of
+        one that was deleted. Raises Invalid for an action that cannot be one."""
+        if action is not None and not is_event_type(action):
+            raise Invalid.field("action", "An action is a word such as endpoint.updated.", where="query")
+        low = UUID(int=0) if since is None else ids.lowest(since.timestamp())
+        high = UUID(int=(1 << 128) - 1) if until is None else ids.lowest(until.timestamp())
+        if cursor is not None:
+            low, high = (max(low, cursor), high) if upwards else (low, min(high, cursor))
+        async with self._database.connection() as connection:
+            app_id = app if isinstance(app, UUID) else ids.parse(ids.APPLICATION, app or "")
+            if isinstance(app, str) and app_id is None:
+                found = await application.find(connection, org_id, app)
+                if found is None:
+                    return []
+                app_id = found.id
+            return await store.page(
+                connection, org_id, app_id, Page(low, high, limit, upwards=upwards), action=action
+            )
