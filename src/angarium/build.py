@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -13,6 +14,7 @@ from angarium import __version__, profiles
 from angarium.clock import Clock, SystemClock
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import SettingsError
+from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.service.token import TokenKey, Tokens
@@ -76,19 +78,26 @@ def products_of(settings: Settings) -> dict[str, Product]:
 
 @asynccontextmanager
 async def running(
-    settings: Settings, database_url: str, *, role: str, sandbox: bool = False
+    settings: Settings,
+    database_url: str,
+    *,
+    role: str,
+    sandbox: bool = False,
+    listening: str | None = None,
+    stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[Any]:
     """Everything one process runs, started; yields the ASGI application (None for the role `dispatch`).
 
-    `sandbox` serves the scenarios of profiles too. On leaving, what is in flight is finished and settled,
-    then the pools are closed.
+    `sandbox` serves the scenarios of profiles too. `listening`: the URL of the socket that is served. On leaving, what is in flight is finished and settled,
+    then the pools are closed. `stopping` is set a little before, so that no request goes on for minutes.
     """
     from angarium.dispatch.herald import Herald
     from angarium.service.intake import Intake
     from angarium.service.product import Products
 
     clock = SystemClock()
-    ring, policy = keyring(settings), AddressPolicy(settings.allowed_subnets)
+    ring, inboxes = keyring(settings), _inbox_urls(settings, role, listening)
+    policy = AddressPolicy(settings.allowed_subnets, trusts=None if inboxes is None else inboxes.includes)
     products = products_of(settings)
     async with AsyncExitStack() as stack:
         # accepting and delivering have connections of their own, so that no crowd of readers holds them up
@@ -115,7 +124,9 @@ async def running(
         await _provision(database, clock, product).refresh()
         scout = _scout(settings, policy, clock)
         stack.push_async_callback(scout.close)
-        app = _app(settings, database, clock, ring, policy, intake, product, scout, sandbox)
+        app = _app(
+            settings, database, clock, ring, policy, intake, product, scout, inboxes, sandbox, stopping
+        )
         # only now: making the application takes a second, in which lanes that were taken over would rest
         if role != "api":
             await dispatcher.start()
@@ -177,6 +188,13 @@ def _dispatcher(
     return Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
 
 
+def _inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrls | None:
+    """Where Play's inboxes are. Without a public URL only a process that also delivers can tell: others may
+    be on other hosts."""
+    base = settings.public_url or (listening if role == "all" else None)
+    return None if base is None else InboxUrls(base)
+
+
 def _scout(settings: Settings, addresses: AddressPolicy, clock: Clock) -> Scout:
     """Tries URLs for those who add endpoints."""
     from angarium.dispatch.scout import Scout
@@ -193,7 +211,9 @@ def _app(
     intake: Any,
     product: Products,
     scout: Scout,
+    inboxes: InboxUrls | None,
     sandbox: bool,
+    stopping: asyncio.Event | None,
 ) -> Any:
     from angarium.api.app import create_app
     from angarium.portal import app as portal
@@ -204,9 +224,11 @@ def _app(
     from angarium.service.endpoint import Endpoints
     from angarium.service.event_type import EventTypes
     from angarium.service.idempotency import Idempotency
+    from angarium.service.listener import Listeners
     from angarium.service.log import Log
     from angarium.service.message import Messages
     from angarium.service.overview import Overview
+    from angarium.service.play import Play
     from angarium.service.portal_link import PortalLinks
     from angarium.service.probe import Probe
     from angarium.service.replay import Replay
@@ -214,6 +236,8 @@ def _app(
 
     entropy = os.urandom
     token = tokens(settings, database, clock)
+    endpoint = Endpoints(database, clock, entropy, ring, policy=policy, https_only=settings.https_only)
+    replay = Replay(database, clock, entropy)
     services = Services(
         clock=clock,
         database=database,
@@ -223,15 +247,17 @@ def _app(
         product=product,
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),
-        endpoint=Endpoints(database, clock, entropy, ring, policy=policy, https_only=settings.https_only),
+        endpoint=endpoint,
         probe=Probe(clock, entropy, scout, policy=policy, https_only=settings.https_only),
         idempotency=Idempotency(database, clock, entropy, ring),
         intake=intake,
+        listener=Listeners(database, clock, entropy, endpoint, replay, product),
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
         log=Log(database, product),
         overview=Overview(database, clock),
-        replay=Replay(database, clock, entropy),
+        play=Play(database, clock, entropy, ring, product, inboxes),
+        replay=replay,
         background_task=BackgroundTasks(database),
     )
     return create_app(
@@ -242,4 +268,5 @@ def _app(
         egress=[str(network) for network in settings.egress_addresses],
         pages=portal.routes(),
         frame_ancestors=settings.frame_ancestors,
+        stopping=stopping,
     )

@@ -15,6 +15,7 @@ from starlette.types import ASGIApp
 from angarium import profiles
 from angarium.api.app import create_app
 from angarium.core import ids
+from angarium.core.inbox import InboxUrls
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
 from angarium.dispatch.scout import Scout
@@ -28,8 +29,10 @@ from angarium.service.event_type import EventTypes
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.log import Log
+from angarium.service.listener import Listeners
 from angarium.service.message import Messages
 from angarium.service.overview import Overview
+from angarium.service.play import Play
 from angarium.service.portal_link import PortalLinks
 from angarium.service.probe import Probe
 from angarium.service.product import Products
@@ -144,16 +147,22 @@ class Stand:
 async def standing(database: Database, made: Product, **options: Any) -> AsyncIterator[Stand]:
     """A product at work; virtual time unless `clock` is given, http unless `https_only`.
 
-    Other options are `create_app`'s.
+    `play`: where Play's inboxes are said to be. Other options are `create_app`'s.
     """
     https_only = options.pop("https_only", False)
-    world = World(database, clock=options.pop("clock", None) or ManualClock(), products={made.name: made})
+    play = options.pop("play", URL)
+    world = World(
+        database,
+        clock=options.pop("clock", None) or ManualClock(),
+        products={made.name: made},
+        addresses=options.pop("addresses", LOOPBACK),
+    )
     clock = world.clock
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
     async with world.dispatching() as dispatcher:
         intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
         scout = scouting(world)
-        services = services_of(world, known, intake, https_only=https_only, scout=scout)
+        services = services_of(world, known, intake, https_only=https_only, scout=scout, play=play)
         app = create_app(services, pages=portal.routes(), **options)
         provision = Provision(database, clock, known, services.application, services.access)
         drawn = provision.draw_keys(made, sandbox=True)
@@ -174,7 +183,7 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
 
 def scouting(world: World) -> Scout:
     """Tries URLs on loopback; to be closed if it was used."""
-    return Scout(policy=LOOPBACK, response_limit=16384, now=world.clock.now)
+    return Scout(policy=world.addresses, response_limit=16384, now=world.clock.now)
 
 
 def services_of(
@@ -185,10 +194,13 @@ def services_of(
     https_only: bool = False,
     secret: str = SECRET,
     scout: Scout | None = None,
+    play: str = URL,
 ) -> Services:
     """All use cases over a world's database and clock."""
     database, clock, keyring = world.database, world.clock, world.keyring
     token = Tokens(database, clock, os.urandom, TokenKey.of(secret))
+    endpoint = Endpoints(database, clock, os.urandom, keyring, policy=world.addresses, https_only=https_only)
+    replay = Replay(database, clock, os.urandom)
     return Services(
         clock=clock,
         database=database,
@@ -198,14 +210,18 @@ def services_of(
         product=products,
         application=Applications(database, clock, os.urandom),
         event_type=EventTypes(database, clock),
-        endpoint=Endpoints(database, clock, os.urandom, keyring, policy=LOOPBACK, https_only=https_only),
-        probe=Probe(clock, os.urandom, scout or scouting(world), policy=LOOPBACK, https_only=https_only),
+        endpoint=endpoint,
+        probe=Probe(
+            clock, os.urandom, scout or scouting(world), policy=world.addresses, https_only=https_only
+        ),
         idempotency=Idempotency(database, clock, os.urandom, keyring),
         intake=intake,
+        listener=Listeners(database, clock, os.urandom, endpoint, replay, products),
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
         log=Log(database, products),
         overview=Overview(database, clock),
-        replay=Replay(database, clock, os.urandom),
+        play=Play(database, clock, os.urandom, keyring, products, InboxUrls(play)),
+        replay=replay,
         background_task=BackgroundTasks(database),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 from fastapi import FastAPI
@@ -11,7 +12,17 @@ from starlette.types import ASGIApp
 from angarium import __version__
 from angarium.api import dialects, document, errors, public_page
 from angarium.api.edge import Edge
-from angarium.api.native import accept, application, attempt, auth, endpoint, event_type, health, message
+from angarium.api.native import (
+    accept,
+    application,
+    attempt,
+    auth,
+    endpoint,
+    event_type,
+    health,
+    listener,
+    message,
+)
 from angarium.api.shortcut import Shortcut
 from angarium.service.services import Services
 
@@ -28,12 +39,14 @@ def create_app(
     egress: Sequence[str] = (),
     pages: Sequence[BaseRoute] = (),
     frame_ancestors: Sequence[str] = (),
+    stopping: asyncio.Event | None = None,
 ) -> ASGIApp:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
     `sandbox` also serves the scenarios of products, which make messages as the real product would.
     `egress`: the addresses that requests to endpoints come from.
     `pages`: routes of the portal; `frame_ancestors`: the origins whose pages may show them in a frame.
+    `stopping` is set when the server is told to stop; whatever would go on answering for minutes ends then.
     """
     app = FastAPI(
         title="Angarium",
@@ -48,7 +61,8 @@ def create_app(
     app.state.services = services
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
     app.state.frame_ancestors = tuple(frame_ancestors)
-    for module in (message, attempt, application, endpoint, event_type, auth, health):
+    app.state.stopping = stopping or asyncio.Event()
+    for module in (message, attempt, application, endpoint, event_type, listener, auth, health):
         app.include_router(module.router, prefix=PREFIX)
     dialects.install(app, services, sandbox=sandbox)
     document.install(app, f"{PREFIX}/openapi.json")

@@ -31,6 +31,7 @@ class DisabledReason(StrEnum):
     MANUAL = "manual"
     FAILING = "failing"
     GONE = "gone"
+    UNHEARD = "unheard"  # a listener that nobody runs
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ from angarium.store.accept import Owed
 from angarium.store.database import Database
 from angarium.store.hint import Changed, Hint, LookEverywhere, Task, Work
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
+from angarium.store.shard import PULLED
 
 log = structlog.get_logger(__name__)
 
@@ -127,6 +128,8 @@ class Dispatcher:
         now = self._clock.now()
         foreign: list[tuple[UUID, UUID]] = []
         for one in owed:
+            if one.shard == PULLED:
+                continue  # its listener asks for it
             if one.shard not in self._posts.owned:
                 foreign.append((one.app_id, one.endpoint_id))
                 continue

@@ -14,7 +14,7 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
-from angarium.store import idempotency, listener, message, tally
+from angarium.store import idempotency, listener, message, play, tally
 from angarium.store.database import Database
 from angarium.store.replay import run_due_tasks
 
@@ -64,6 +64,7 @@ class Upkeep:
         async with self._database.connection() as connection:
             while await message.forget_payloads(connection, now, SLICE) == SLICE:
                 pass
+            await play.forget(connection, self._clock.now(), SLICE)
             await idempotency.prune(connection, now, SLICE)
         async with self._database.transaction() as connection:
             await listener.give_up(connection, self._clock.now(), LISTENERS)

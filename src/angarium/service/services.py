@@ -16,9 +16,11 @@ if TYPE_CHECKING:
     from angarium.service.event_type import EventTypes
     from angarium.service.idempotency import Idempotency
     from angarium.service.intake import Intake
+    from angarium.service.listener import Listeners
     from angarium.service.log import Log
     from angarium.service.message import Messages
     from angarium.service.overview import Overview
+    from angarium.service.play import Play
     from angarium.service.portal_link import PortalLinks
     from angarium.service.probe import Probe
     from angarium.service.product import Products
@@ -43,9 +45,11 @@ class Services:
     probe: Probe
     idempotency: Idempotency
     intake: Intake
+    listener: Listeners
     message: Messages
     attempt: Attempts
     log: Log
     overview: Overview
+    play: Play
     replay: Replay
     background_task: BackgroundTasks

@@ -16,7 +16,6 @@ from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
 from angarium.store.hint import write
 from angarium.store.message import Filter, Page, message_of
-from angarium.store.shard import shard_of
 from angarium.store.sql import queries
 
 SLICE: Final = 1000  # deliveries or messages looked at in one step of a background task
@@ -211,7 +210,6 @@ async def cancel_pending(conn: Any, app_id: UUID, endpoint_id: UUID, before: UUI
     return _count(
         await queries.delivery_cancel_pending(
             conn,
-            shard=shard_of(endpoint_id),
             app_id=app_id,
             endpoint_id=endpoint_id,
             before=before,

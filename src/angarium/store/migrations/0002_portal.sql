@@ -64,16 +64,22 @@ create index play_inbox_list on play_inbox (app_id, id);
 -- finds inboxes to forget
 create index play_inbox_expiry on play_inbox (expires_at);
 
--- what came in; the oldest go when an inbox is full
+-- what came in; the oldest go when an inbox is full. `verified` null: there was no secret to verify with
 create table play_request (
     inbox_id uuid not null references play_inbox (id) on delete cascade,
     id uuid not null,
+    method text not null,
     headers jsonb not null,
     body bytea not null,
+    size integer not null,
     status_code smallint not null,
     verified boolean,
+    finding text not null,
     primary key (inbox_id, id)
 );
+
+-- finds requests to forget
+create index play_request_expiry on play_request (id);
 
 -- who did what, when and from where; written in the transaction of the deed, and never changed
 create table audit (

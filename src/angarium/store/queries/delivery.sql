@@ -147,7 +147,8 @@ on conflict (app_id, endpoint_id, message_id) do nothing;
 -- Locks in order of message id, so that two cancellations cannot wait for each other
 with owed as (
     select message_id from delivery
-    where shard = :shard and app_id = :app_id and endpoint_id = :endpoint_id and due_at is not null
+    where shard = (select e.shard from endpoint e where e.app_id = :app_id and e.id = :endpoint_id)
+      and app_id = :app_id and endpoint_id = :endpoint_id and due_at is not null
       and (:before::uuid is null or message_id < :before)
     order by message_id
     limit :limit

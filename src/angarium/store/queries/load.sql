@@ -59,10 +59,10 @@ cross join lateral (
 left join message m on m.app_id = d.app_id and m.id = d.message_id;
 
 -- name: lane_configs
--- All that sending to these endpoints needs to know.
+-- All that sending to these endpoints needs to know. Those of shard 64 are fetched, not sent to.
 select e.app_id, e.id, e.org_id, o.profile, e.url, e.headers, e.keys, e.fifo, e.shard, e.revision,
        coalesce(e.rate_limit, a.rate_limit) as rate_limit,
-       e.deleted_at is null and a.deleted_at is null and e.disabled_at is null as active,
+       e.deleted_at is null and a.deleted_at is null and e.disabled_at is null and e.shard < 64 as active,
        h.failing_since, coalesce(h.failures, 0) as failures
 from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as wanted (app_id, endpoint_id)
 join endpoint e on e.app_id = wanted.app_id and e.id = wanted.endpoint_id

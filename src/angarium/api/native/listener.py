@@ -1,0 +1,154 @@
+"""`/app/{app_id}/listener`: what `angarium listen` speaks. Ours alone: Svix's API has no such thing.
+
+Open a listener by its name, fetch what it is owed (the request waits until there is something), and say
+what the receiver on the developer's machine answered.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from pydantic import Field, StringConstraints
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
+from angarium.api.body import Wire, WireRoute
+from angarium.api.field import Channels, Patterns, as_tuple
+from angarium.core import ids
+from angarium.core.errors import Invalid
+from angarium.core.signature import public_form
+from angarium.service.listener import LONGEST_WAIT, MAX_FETCH, Parcel, Report
+from angarium.service.token import Capability
+
+router = APIRouter(route_class=WireRoute, tags=["Listener"])
+
+MAX_ANSWER = 16 * 1024
+Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+Header = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=2, max_length=2)]
+
+
+class ListenerIn(Wire):
+    name: Name
+    """Of whoever listens, such as the machine: the same name is the same listener with the same secret."""
+    event_types: Annotated[Patterns, Field(min_length=1)] | None = None
+    """Names and wildcards; null is every type."""
+    channels: Annotated[Channels, Field(min_length=1)] | None = None
+
+
+class ListenerOut(Wire):
+    id: str
+    secret: str | None = None
+    """What its messages are signed with, for a token that may see secrets."""
+
+
+class ParcelOut(Wire):
+    receipt: str
+    """To be sent back with the answer."""
+    message_id: str
+    event_type: str
+    attempt: int
+    """Of all attempts of this delivery, from 1."""
+    headers: list[list[str]]
+    body: str
+    """The exact bytes, in base64."""
+
+
+class ParcelsOut(Wire):
+    data: list[ParcelOut]
+
+
+class AnswerIn(Wire):
+    receipt: Annotated[str, Field(max_length=1000)]
+    status_code: Annotated[int, Field(ge=0, le=999, strict=True)]
+    """0 when nothing answered."""
+    duration_ms: Annotated[int, Field(ge=0, le=3_600_000, strict=True)] = 0
+    headers: Annotated[list[Header], Field(max_length=32)] = Field(default_factory=list)
+    body: Annotated[str, Field(max_length=MAX_ANSWER * 2)] = ""
+    """The beginning of the answer's body, in base64."""
+    error: Annotated[str, Field(max_length=1000)] | None = None
+    """Why nothing answered."""
+
+    def report(self) -> Report:
+        try:
+            body = base64.b64decode(self.body, validate=True)
+        except (binascii.Error, ValueError):
+            raise Invalid.field("body", "The answer's body must be base64.") from None
+        headers = tuple((name, value) for name, value in self.headers)
+        return Report(
+            self.receipt, self.status_code, self.duration_ms, headers, body[:MAX_ANSWER], self.error
+        )
+
+
+class AnswersIn(Wire):
+    data: Annotated[list[AnswerIn], Field(min_length=1, max_length=MAX_FETCH)]
+
+
+@router.post(
+    "/app/{app_id}/listener",
+    operation_id="v1.listener.open",
+    response_model=ListenerOut,
+    dependencies=[requires(Capability.MANAGE_ENDPOINT)],
+)
+async def open_listener(
+    application: AppOf, caller: AnyCaller, services: ServicesOf, body: ListenerIn
+) -> Response:
+    """The listener of this name, made when there is none, with an endpoint of its own."""
+    found = await services.listener.open(
+        application, body.name, as_tuple(body.event_types), as_tuple(body.channels)
+    )
+    shown: dict[str, Any] = {"id": ids.text(ids.ENDPOINT, found.id), "secret": None}
+    if Capability.VIEW_SECRET in caller.capabilities:
+        shown["secret"] = public_form(found.keys[0].secret)
+    return JSONResponse(shown, headers={"cache-control": "no-store"})
+
+
+@router.get(
+    "/app/{app_id}/listener/{endpoint_id}/fetch",
+    operation_id="v1.listener.fetch",
+    response_model=ParcelsOut,
+    dependencies=[requires(Capability.MANAGE_ENDPOINT)],
+)
+async def fetch(
+    request: Request,
+    application: AppOf,
+    services: ServicesOf,
+    endpoint_id: EndpointRef,
+    limit: Annotated[int, Query(ge=1, le=MAX_FETCH)] = 20,
+    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0,
+) -> Response:
+    """What the listener is owed. It has a minute for each; then it is owed again."""
+    parcels = await services.listener.fetch(
+        application.id, endpoint_id, limit=limit, wait=wait, left=request.is_disconnected
+    )
+    return JSONResponse(
+        {"data": [_shown(parcel) for parcel in parcels]}, headers={"cache-control": "no-store"}
+    )
+
+
+@router.post(
+    "/app/{app_id}/listener/{endpoint_id}/answer",
+    operation_id="v1.listener.answer",
+    status_code=204,
+    dependencies=[requires(Capability.MANAGE_ENDPOINT)],
+)
+async def answer(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: AnswersIn
+) -> Response:
+    """Record what the receiver answered; failures are tried again on the schedule."""
+    await services.listener.answer(application.id, endpoint_id, [one.report() for one in body.data])
+    return Response(status_code=204)
+
+
+def _shown(parcel: Parcel) -> dict[str, Any]:
+    return {
+        "receipt": parcel.receipt,
+        "messageId": ids.text(ids.MESSAGE, parcel.message_id),
+        "eventType": parcel.event_type,
+        "attempt": parcel.number,
+        "headers": [list(pair) for pair in parcel.headers],
+        "body": base64.b64encode(parcel.body).decode(),
+    }

@@ -1,0 +1,290 @@
+"""Listeners: a developer's machine fetches what an endpoint is owed, and says what its own code answered.
+
+To everything else a listener is an endpoint like others: messages are matched to it, attempts and answers
+stand in its log, failures are tried again on the schedule, it can be recovered and resent to. Its deliveries
+wait in the database until they are fetched, so nothing is lost while nobody listens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+import msgspec
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound
+from angarium.core.lifecycle import CANCELED, advance
+from angarium.core.nouns import Application, Endpoint, State
+from angarium.core.outcome import MAX_WORDS, Answer, Verdict, explain_status, judge, plain
+from angarium.core.product import Product
+from angarium.service.endpoint import EndpointDraft, Endpoints
+from angarium.service.product import Products
+from angarium.service.replay import Replay
+from angarium.store import listener as store
+from angarium.store import settle
+from angarium.store.database import Database
+from angarium.store.listener import Fetched
+from angarium.store.settle import Settlement
+from angarium.store.shard import PULLED
+
+LEASE: Final = 60.0  # seconds that a listener has for what it fetched
+LONGEST_WAIT: Final = 30.0
+LOOK: Final = 0.5  # seconds between looks while somebody waits
+MAX_FETCH: Final = 100
+MAX_WAITING: Final = 200  # listeners at once in one process; each looks at the database now and then
+RECOVERED: Final = 14 * 86400.0  # how far back a listener that was away too long is caught up
+URL: Final = "https://listener.invalid/"  # RFC 6761: a name that never leads anywhere
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True):
+    """What an answer must say of the delivery that it is for; opaque outside."""
+
+    message_id: UUID
+    state: int
+    failures: int
+    number: int
+    manual_at: float | None
+    started_at: float
+
+    def text(self) -> str:
+        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+
+    @classmethod
+    def read(cls, text: str) -> Receipt:
+        """Raises Invalid."""
+        try:
+            packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            found = msgspec.json.decode(packed, type=cls)
+            State(found.state)
+        except (binascii.Error, ValueError):  # msgspec's errors are ValueErrors
+            raise Invalid.field("receipt", "This is not a receipt that came with a delivery.") from None
+        if not (0 <= found.failures < 2**15 and 1 <= found.number < 2**15 and 0 <= found.started_at < 2**35):
+            raise Invalid.field("receipt", "This is not a receipt that came with a delivery.")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """One delivery as it would have been sent: the same headers and bytes."""
+
+    receipt: str
+    message_id: UUID
+    event_type: str
+    number: int
+    headers: list[tuple[str, str]] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What the listener's own receiver did. `status_code` 0: it gave no HTTP answer, for the reason given."""
+
+    receipt: str
+    status_code: int
+    duration_ms: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    error: str | None = None
+
+
+class Listeners:
+    """Opens listeners, hands out what they are owed, and records what came of it."""
+
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        endpoints: Endpoints,
+        replay: Replay,
+        products: Products,
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._endpoints = endpoints
+        self._replay = replay
+        self._products = products
+        self._waiting = 0
+        self._chance = random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
+
+    async def open(
+        self,
+        application: Application,
+        name: str,
+        event_types: tuple[str, ...] | None,
+        channels: tuple[str, ...] | None,
+    ) -> Endpoint:
+        """The listener of this name, made or found; one that was given up is caught up. Raises Invalid."""
+        uid = f"listener.{name}"
+        draft = EndpointDraft(
+            url=URL + name,
+            description=f"Listener {name}",
+            uid=uid,
+            event_types=event_types,
+            channels=channels,
+        )
+        try:
+            found = await self._endpoints.create(application, draft, pulled=True)
+        except Conflict:
+            before = await self._pulled(application.id, uid)
+            found = await self._endpoints.update(
+                application,
+                uid,
+                lambda known: replace(known, event_types=event_types, channels=channels, disabled=False),
+            )
+            if before.disabled_at is not None:
+                since = max(before.disabled_at.timestamp() - RECOVERED, self._clock.now() - RECOVERED)
+                await self._replay.recover(application.org_id, application.id, uid, datetime_at(since), None)
+        async with self._database.connection() as connection:
+            await store.heard(connection, application.id, found.id, datetime_at(self._clock.now()))
+        return found
+
+    async def fetch(
+        self, app_id: UUID, ref: str, *, limit: int, wait: float, left: Callable[[], Awaitable[bool]]
+    ) -> list[Parcel]:
+        """What the listener is owed, at most `limit`, after up to `wait` seconds if there is nothing yet.
+
+        Nothing is handed out once the caller has `left`. Raises NotFound, or BadRequest when the listener
+        is disabled or too many listen.
+        """
+        endpoint = await self._pulled(app_id, ref)
+        if endpoint.disabled_at is not None:
+            raise BadRequest("This listener is disabled; open it again.", code="listener_disabled")
+        if self._waiting >= MAX_WAITING:
+            raise BadRequest("Too many listeners are waiting on this server.", code="too_many_listeners")
+        product = await self._products.of(endpoint.org_id)
+        deadline = self._clock.now() + min(wait, LONGEST_WAIT)
+        async with self._database.connection() as connection:
+            await store.heard(connection, app_id, endpoint.id, datetime_at(self._clock.now()))
+        self._waiting += 1
+        try:
+            while not await left():
+                now = self._clock.now()
+                async with self._database.connection() as connection:
+                    fetched = await store.fetch(
+                        connection, app_id, endpoint.id, datetime_at(now), datetime_at(now + LEASE), limit
+                    )
+                gone = [one for one in fetched if one.payload is None]
+                if gone:
+                    await self._settle([_gone(endpoint, one, now, self._entropy) for one in gone])
+                parcels = [
+                    self._parcel(endpoint, product, one, now) for one in fetched if one.payload is not None
+                ]
+                if parcels or now >= deadline:
+                    return parcels
+                await self._clock.wait(asyncio.Event(), min(deadline, now + LOOK))
+            return []
+        finally:
+            self._waiting -= 1
+
+    async def answer(self, app_id: UUID, ref: str, reports: Sequence[Report]) -> None:
+        """Record attempts. A report that is late or came before changes no newer state. Raises Invalid."""
+        endpoint = await self._pulled(app_id, ref)
+        product = await self._products.of(endpoint.org_id)
+        settlements = {}
+        for report in reports:
+            settlement = self._settlement(endpoint, product, report)
+            settlements[settlement.message_id] = settlement
+        await self._settle(list(settlements.values()))
+
+    async def _settle(self, settlements: list[Settlement]) -> None:
+        async with self._database.connection() as connection:
+            await settle.settle(connection, settlements, [])
+
+    async def _pulled(self, app_id: UUID, ref: str) -> Endpoint:
+        found = await self._endpoints.find(app_id, ref)
+        if found.shard != PULLED:
+            raise NotFound()
+        return found
+
+    def _parcel(self, endpoint: Endpoint, product: Product, one: Fetched, now: float) -> Parcel:
+        assert one.payload is not None
+        manual_at = None if one.manual_at is None else one.manual_at.timestamp()
+        receipt = Receipt(one.message_id, one.state, one.failures, one.attempts + 1, manual_at, now)
+        return Parcel(
+            receipt=receipt.text(),
+            message_id=one.message_id,
+            event_type=one.event_type,
+            number=one.attempts + 1,
+            headers=product.recipe.headers(
+                message_id=one.message_id,
+                event_type=one.event_type,
+                body=one.payload,
+                keys=product.recipe.keys(endpoint.keys),
+                custom=endpoint.headers,
+                now=now,
+            ),
+            body=one.payload,
+        )
+
+    def _settlement(self, endpoint: Endpoint, product: Product, report: Report) -> Settlement:
+        receipt = Receipt.read(report.receipt)
+        now = self._clock.now()
+        if report.status_code:
+            code, words = explain_status(report.status_code, None)
+        else:
+            code, words = (
+                "local",
+                plain(report.error or "Nothing answered on the listener's machine.")[:MAX_WORDS],
+            )
+        answer = Answer(
+            report.status_code, code, words, report.body, report.duration_ms, headers=report.headers
+        )
+        judgement = judge(answer)
+        if judgement.verdict is Verdict.GONE:
+            judgement = replace(judgement, verdict=Verdict.RETRY)  # a listener is closed by whoever runs it
+        following = advance(
+            state=State(receipt.state),
+            manual=receipt.manual_at is not None,
+            failures=receipt.failures,
+            judgement=judgement,
+            schedule=product.schedule,
+            now=now,
+            chance=self._chance.random(),
+        )
+        return Settlement(
+            # of the attempt's own time and content, so that a report that comes twice is recorded once
+            attempt_id=ids.new(receipt.started_at, receipt.message_id.bytes[-8:]),
+            app_id=endpoint.app_id,
+            endpoint_id=endpoint.id,
+            message_id=receipt.message_id,
+            move=following.move,
+            failures=receipt.failures,
+            number=receipt.number,
+            due_at=following.due,
+            manual_at=_moment(receipt.manual_at),
+            answer=answer,
+            succeeded=judgement.verdict is Verdict.DELIVERED,
+            url=endpoint.url,
+        )
+
+
+def _moment(at: float | None) -> datetime | None:
+    return None if at is None else datetime_at(at)
+
+
+def _gone(endpoint: Endpoint, one: Fetched, now: float, entropy: Callable[[int], bytes]) -> Settlement:
+    return Settlement(
+        attempt_id=ids.new(now, entropy(8)),
+        app_id=endpoint.app_id,
+        endpoint_id=endpoint.id,
+        message_id=one.message_id,
+        move=CANCELED.move,
+        failures=one.failures,
+        number=0,
+        due_at=None,
+        manual_at=one.manual_at,
+        answer=None,
+        succeeded=False,
+        url=endpoint.url,
+    )

@@ -1,0 +1,34 @@
+-- name: listener_heard!
+-- note that somebody listens
+insert into listener (app_id, endpoint_id, heard_at) values (:app_id, :endpoint_id, :now)
+on conflict (app_id, endpoint_id) do update set heard_at = excluded.heard_at;
+
+-- name: listener_fetch
+-- lease the next deliveries of a pulled endpoint, earliest first: they are owed again when the lease ends
+with due as (
+    select app_id, endpoint_id, message_id from delivery
+    where shard = 64 and app_id = :app_id and endpoint_id = :endpoint_id and due_at <= :now
+    order by due_at
+    limit :limit
+    for update skip locked
+),
+leased as (
+    update delivery d set due_at = :lease_until
+    from due
+    where d.app_id = due.app_id and d.endpoint_id = due.endpoint_id and d.message_id = due.message_id
+    returning d.app_id, d.message_id, d.state, d.failures, d.attempts, d.manual_at
+)
+select leased.message_id, leased.state, leased.failures, leased.attempts, leased.manual_at,
+       m.event_type, m.payload
+from leased
+left join message m on m.app_id = leased.app_id and m.id = leased.message_id
+order by leased.message_id;
+
+-- name: listener_silent
+-- enabled listeners that nobody has run since a time
+select l.app_id, l.endpoint_id, e.org_id
+from listener l
+join endpoint e on e.app_id = l.app_id and e.id = l.endpoint_id
+where l.heard_at < :since and e.disabled_at is null and e.deleted_at is null
+order by l.heard_at
+limit :limit;
