@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any, Final
+from uuid import UUID
 
 import msgspec
 from markupsafe import Markup
 
 from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.url import split_credentials
 
 _UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
@@ -87,13 +90,78 @@ def plain(payload: bytes | None) -> str:
     return "" if payload is None else payload.decode("utf-8", "backslashreplace")
 
 
+def born(some_id: UUID) -> float:
+    """When the id was made, epoch seconds."""
+    return ids.created_at(some_id)
+
+
+def share(rate: float | None) -> str:
+    """`0 %`, `2.5 %`; a dash where there is nothing to count."""
+    if rate is None:
+        return "\u2013"
+    percent = rate * 100
+    return f"{percent:.1f} %" if 0 < percent < 10 and percent != int(percent) else f"{percent:.0f} %"
+
+
+def span(seconds: float) -> str:
+    """A length of time in its largest unit: `24 hours`, `1 minute`."""
+    for size, unit in ((86400 * 2, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
+        if seconds >= size:
+            count = round(seconds / (86400 if unit == "day" else size))
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return "no time"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+
+
+def shown_url(url: str) -> str:
+    """Without the login that a URL may carry."""
+    return split_credentials(url)[0]
+
+
+def chosen_types(patterns: Sequence[str] | None) -> str:
+    """`all events`, `order.* and 2 more`."""
+    if patterns is None:
+        return "all events"
+    first, *rest = patterns or ("none",)
+    return f"{first} and {len(rest)} more" if len(rest) > 1 else ", ".join((first, *rest))
+
+
+def disabled_words(reason: str | None) -> str:
+    """Why an endpoint is disabled, in short."""
+    return {"manual": "by hand", "gone": "it answered 410 Gone"}.get(reason or "", "it kept failing")
+
+
+def disabled_sentence(reason: str | None) -> str:
+    """Why an endpoint is disabled."""
+    return _DISABLED.get(reason or "", _DISABLED["failing"])
+
+
+_DISABLED: Final = {
+    "manual": "Somebody did that by hand.",
+    "gone": "Your receiver answered 410 Gone, or asked for it, which says that it wants no more.",
+    "failing": "It failed for too long without a single success, so we stopped. Mend the receiver first: "
+    "the attempts below say what was wrong.",
+}
+
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "moment": moment,
     "ago": ago,
+    "born": born,
     "duration": duration,
     "number": number,
     "size": size,
     "status_words": status_words,
     "pretty": pretty,
     "plain": plain,
+    "share": share,
+    "span": span,
+    "sentence": sentence,
+    "shown_url": shown_url,
+    "chosen_types": chosen_types,
+    "disabled_words": disabled_words,
+    "disabled_sentence": disabled_sentence,
 }

@@ -100,6 +100,14 @@ async def by_endpoint(
     return [_recorded(row) async for row in rows]
 
 
+async def reach(conn: Any, app_id: UUID, endpoint_id: UUID, high: UUID, rows: int) -> UUID | None:
+    """The newest attempt below `high` that a look at so many does not reach; None: it reaches all."""
+    found: UUID | None = await queries.attempt_reach(
+        conn, app_id=app_id, endpoint_id=endpoint_id, high=high, rows=rows
+    )
+    return found
+
+
 async def by_message(
     conn: Any,
     app_id: UUID,

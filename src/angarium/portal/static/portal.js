@@ -86,6 +86,27 @@ document.addEventListener("change", (event) => {
   if (event.target.closest("[data-submits]")) event.target.form.requestSubmit();
 });
 
+// whatever is chosen within data-chooses="id" chooses that button too
+document.addEventListener("change", (event) => {
+  const within = event.target.closest("[data-chooses]");
+  if (within) document.getElementById(within.dataset.chooses).checked = true;
+});
+// a search field with data-filters="id" hides there what does not hold its words
+document.addEventListener("input", (event) => {
+  const field = event.target.closest("[data-filters]");
+  if (!field) return;
+  const wanted = field.value.trim().toLowerCase();
+  const list = document.getElementById(field.dataset.filters);
+  list.querySelectorAll("[data-filter-text]").forEach((one) => {
+    one.hidden = !one.dataset.filterText.toLowerCase().includes(wanted);
+  });
+  list.querySelectorAll("[data-filter-group]").forEach((group) => {
+    const found = group.querySelector("[data-filter-text]:not([hidden])");
+    group.hidden = !found;
+    if (wanted && found) group.open = true;
+  });
+});
+
 async function login(door) {
   const words = door.querySelector("[data-login-words]");
   if (!words) return;

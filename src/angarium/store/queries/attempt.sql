@@ -96,3 +96,10 @@ where a.app_id = :app_id and a.message_id = :message_id and a.id > :low and a.id
   and (:event_types::text[] is null or m.event_type = any(:event_types))
 order by a.id
 limit :limit;
+
+-- name: attempt_reach$
+-- the first attempt at an endpoint that a walk over so many of its newest does not reach: attempt_endpoint alone
+select id from attempt
+where app_id = :app_id and endpoint_id = :endpoint_id and id < :high
+order by id desc
+offset :rows limit 1;

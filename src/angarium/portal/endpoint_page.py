@@ -1,0 +1,116 @@
+"""An endpoint: how it fares, what was sent to it, and turning it on and off."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.nouns import AttemptStatus, Endpoint
+from angarium.core.tally import Span
+from angarium.core.url import split_credentials
+from angarium.portal import chart
+from angarium.portal.form import Form
+from angarium.portal.route import action, page
+from angarium.portal.visit import Visit
+from angarium.service.token import Capability
+
+ROWS: Final = 50
+DAY: Final = 86400.0
+FILTERS: Final = {"failed": AttemptStatus.FAIL, "delivered": AttemptStatus.SUCCESS}
+
+
+def native_ref(visit: Visit) -> str:
+    """The endpoint of the path, as services know it. Raises NotFound."""
+    return ids.text(ids.ENDPOINT, visit.endpoint_id())
+
+
+async def found(visit: Visit) -> Endpoint:
+    """The endpoint of the path. Raises NotFound."""
+    return await visit.services.endpoint.find(visit.app_id, native_ref(visit))
+
+
+async def render(
+    visit: Visit, template: str, endpoint: Endpoint, tab: str, *, status: int = 200, **values: Any
+) -> Response:
+    """A page of an endpoint, with the head that all of them have."""
+    health = (await visit.services.overview.health(visit.app_id, [endpoint.id]))[endpoint.id]
+    return visit.render(
+        template,
+        status=status,
+        section="endpoints",
+        heading=f"{split_credentials(endpoint.url)[0]}",
+        endpoint=endpoint,
+        ref=visit.endpoint_ref(endpoint.id),
+        health=health,
+        tab=tab,
+        **values,
+    )
+
+
+async def show(visit: Visit) -> Response:
+    """The attempts, newest first; `status` is failed or delivered."""
+    endpoint = await found(visit)
+    query = visit.request.query_params
+    status = query.get("status", "")
+    before = ids.parse(ids.ATTEMPT, query.get("before", ""))
+    log = visit.services.endpoint_log
+    part = await log.page(visit.app_id, endpoint.id, before, FILTERS.get(status), ROWS)
+    reasons = [] if before else await log.reasons(visit.app_id, endpoint.id, visit.now - DAY)
+    series = await visit.services.overview.series(visit.app_id, Span.DAY, endpoint.id)
+    drawn = chart.bars(
+        chart.Frame(
+            "attempts",
+            "Attempts in the last 24 hours",
+            f"{series.total.delivered} delivered, {series.total.failed} failed.",
+            ("24 hours ago", "now"),
+        ),
+        [point.delivered for point in series.points],
+        [point.failed for point in series.points],
+    )
+    ref = visit.endpoint_ref(endpoint.id)
+    older = part.older and ids.text(ids.ATTEMPT, part.older)
+    return await render(
+        visit,
+        "endpoint.html",
+        endpoint,
+        "attempts",
+        part=part,
+        wanted=status if status in FILTERS else "",
+        first=before is None,
+        reasons=reasons,
+        series=series,
+        chart=drawn,
+        older=visit.path("endpoints", ref, status=status, before=older) if older else None,
+        newest=None if before is None else visit.path("endpoints", ref, status=status),
+    )
+
+
+async def enable(visit: Visit, _: Form) -> Response:
+    """Send to it again; what was canceled stays so until it is recovered."""
+    await visit.services.endpoint.update(
+        visit.application, native_ref(visit), lambda draft: replace(draft, disabled=False)
+    )
+    ref = visit.endpoint_ref(visit.endpoint_id())
+    if visit.may(Capability.CREATE_ATTEMPTS):
+        return visit.go(visit.path("endpoints", ref, "recover", said="enabled"))
+    return visit.go(visit.path("endpoints", ref, said="enabled"))
+
+
+async def disable(visit: Visit, _: Form) -> Response:
+    """Send nothing more to it; what it is owed is canceled."""
+    await visit.services.endpoint.update(
+        visit.application, native_ref(visit), lambda draft: replace(draft, disabled=True)
+    )
+    return visit.go(visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), said="disabled"))
+
+
+def routes() -> list[Route]:
+    return [
+        page("/endpoints/{endpoint}", show),
+        action("/endpoints/{endpoint}/enable", enable, Capability.MANAGE_ENDPOINT),
+        action("/endpoints/{endpoint}/disable", disable, Capability.MANAGE_ENDPOINT),
+    ]

@@ -1,0 +1,179 @@
+"""Which events an endpoint gets, as a tree of boxes: groups, in them event types, and whole domains at once.
+
+A group is what the catalogue says, or the part of a name before its first dot. Where a product knows
+wildcards and all types of a group share that part, the group can be chosen as a whole, with what it will hold
+in future. Patterns that fit no box stand in a field of text, so that nothing an endpoint has is ever lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from angarium.core.errors import NotFound
+from angarium.core.nouns import EventType
+from angarium.core.patterns import covers, is_event_type, is_wildcard
+from angarium.core.profile import Profile
+from angarium.portal.visit import Visit
+
+MAX_SHOWN: Final = 2000  # event types of a catalogue that a page holds
+MAX_CHOSEN: Final = 1000
+_PAGE: Final = 250
+# dialects whose answers can say "every type" without a wildcard
+_SAY_EVERYTHING: Final = frozenset({"native", "bloom"})
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One event type. `covered`: it comes with its group."""
+
+    type: EventType
+    chosen: bool
+    covered: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A group; `whole` is the wildcard that stands for it, where there is one."""
+
+    title: str
+    whole: str | None
+    chosen: bool
+    leaves: tuple[Leaf, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What the form shows."""
+
+    branches: tuple[Branch, ...]
+    everything: bool
+    more: str  # patterns without a box, one a line
+    offers_everything: bool
+    wildcards: bool
+    matches: int
+    total: int
+
+
+async def visible(visit: Visit, *, archived: bool = False) -> list[EventType]:
+    """The event types that this visitor may know of, by name."""
+    found: list[EventType] = []
+    while len(found) < MAX_SHOWN:
+        page = await visit.services.event_type.page(
+            visit.claims.org_id,
+            found[-1].name if found else None,
+            ascending=True,
+            limit=_PAGE,
+            include_archived=archived,
+            flags=visit.claims.feature_flags,
+        )
+        found += page
+        if len(page) < _PAGE:
+            break
+    return found
+
+
+def groups(types: Iterable[EventType]) -> dict[str, list[EventType]]:
+    """Event types under their headings, both in order."""
+    found: dict[str, list[EventType]] = {}
+    for one in types:
+        found.setdefault(one.group_name or _domain(one.name), []).append(one)
+    return dict(sorted(found.items()))
+
+
+def choice(types: Sequence[EventType], patterns: Collection[str] | None, profile: Profile) -> Choice:
+    """The tree with these patterns chosen; None: every type."""
+    chosen = set(patterns or ())
+    wildcards = profile.management.wildcards
+    branches = []
+    for title, members in groups(types).items():
+        whole = _whole(members) if wildcards else None
+        as_whole = whole is not None and whole in chosen
+        leaves = tuple(Leaf(one, one.name in chosen, as_whole) for one in members)
+        branches.append(Branch(title, whole, as_whole, leaves))
+    boxes = {leaf.type.name for branch in branches for leaf in branch.leaves}
+    boxes |= {branch.whole for branch in branches if branch.whole}
+    return Choice(
+        tuple(branches),
+        everything=patterns is None,
+        more="\n".join(pattern for pattern in patterns or () if pattern not in boxes),
+        offers_everything=wildcards or profile.management.dialect in _SAY_EVERYTHING,
+        wildcards=wildcards,
+        matches=len(matching(types, patterns)),
+        total=len(types),
+    )
+
+
+def matching(types: Iterable[EventType], patterns: Collection[str] | None) -> list[EventType]:
+    """Those that an endpoint with the patterns gets."""
+    return [one for one in types if covers(patterns, one.name)]
+
+
+def read(every: str, boxes: Sequence[str], more: str) -> tuple[str, ...] | None:
+    """What a form chose: None for every type; what a chosen wildcard covers is not named twice."""
+    if every == "all":
+        return None
+    named = list(dict.fromkeys([*boxes, *more.replace(",", " ").split()]))
+    wild = [pattern for pattern in named if is_wildcard(pattern)]
+    return tuple(name for name in named if is_wildcard(name) or not covers(wild, name))
+
+
+async def fault_of(
+    visit: Visit,
+    types: Iterable[EventType],
+    patterns: tuple[str, ...] | None,
+    before: tuple[str, ...] | None,
+) -> str | None:
+    """What is wrong with a choice, in words; an endpoint may keep what it has."""
+    if patterns is None:
+        return None
+    if not patterns:
+        return "Choose at least one event type."
+    if len(patterns) > MAX_CHOSEN:
+        return f"Choose at most {MAX_CHOSEN} event types, or whole groups."
+    wrong = [one for one in patterns if not is_event_type(one) and not is_wildcard(one)]
+    if wrong:
+        return f"This is no event type: {wrong[0][:100]}"
+    if not visit.product.profile.management.wildcards and any(map(is_wildcard, patterns)):
+        return "Choose event types by their full names."
+    known = {one.name for one in types} | set(before or ())
+    missing = [one for one in patterns if not is_wildcard(one) and one not in known]
+    if missing:
+        return f"There is no event type {missing[0]}."
+    unmatched = [one for one in patterns if is_wildcard(one) and one not in known]
+    unmatched = [one for one in unmatched if not matching(types, [one])]
+    return f"No event type begins with {unmatched[0].removesuffix('*')}" if unmatched else None
+
+
+async def hidden(visit: Visit, types: Iterable[EventType], patterns: Iterable[str]) -> tuple[str, ...]:
+    """Those of the patterns that exist and that this visitor may not know of: they stay as they are."""
+    known = {one.name for one in types}
+    found = []
+    for name in patterns:
+        if name in known or is_wildcard(name):
+            continue
+        try:
+            one = await visit.services.event_type.find(visit.claims.org_id, name)
+        except NotFound:
+            continue
+        if not may_see(visit, one):
+            found.append(name)
+    return tuple(found)
+
+
+def may_see(visit: Visit, one: EventType) -> bool:
+    """Whether the link's feature flags allow this event type."""
+    return not one.feature_flags or not visit.claims.feature_flags.isdisjoint(one.feature_flags)
+
+
+def _domain(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _whole(members: Sequence[EventType]) -> str | None:
+    """The wildcard that covers exactly such types; none for a group of one name without a dot."""
+    domains = {_domain(one.name) for one in members}
+    wildcard = f"{next(iter(domains))}.*"
+    fits = len(domains) == 1 and all(covers([wildcard], one.name) for one in members)
+    return wildcard if fits and is_wildcard(wildcard) else None

@@ -1,0 +1,116 @@
+"""The attempts at one endpoint, newest first, and why those of late failed.
+
+Where few attempts match, a page looks at a bounded number of them and says how far back it looked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.nouns import Attempt, AttemptStatus
+from angarium.service.attempt import Logged
+from angarium.service.message import AHEAD
+from angarium.store import attempt as store
+from angarium.store import delivery
+from angarium.store.attempt import AttemptFilter, Recorded
+from angarium.store.database import Database
+from angarium.store.message import Filter, Page
+
+LOOKED: Final = 20_000  # attempts that one page looks at
+FAILURES: Final = 200  # that reasons are made of
+_LOWEST: Final = UUID(int=0)
+
+
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Attempts, newest first. `older`: where to go on; `searched_to`: it stopped there, with too few."""
+
+    lines: tuple[Logged, ...]
+    older: UUID | None
+    searched_to: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A kind of failure: how often of late, and its newest attempt, with the words for it."""
+
+    count: int
+    latest: Attempt
+    event_type: str
+
+
+class EndpointLog:
+    """Look at what was sent to one endpoint."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def page(
+        self,
+        app_id: UUID,
+        endpoint_id: UUID,
+        before: UUID | None,
+        status: AttemptStatus | None,
+        rows: int,
+    ) -> LogPart:
+        """Up to `rows` attempts before one."""
+        async with self._database.connection() as conn:
+            high = before or ids.highest(self._clock.now() + AHEAD)
+            end = None
+            if status is not None:
+                end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
+            found = await self._look(
+                conn, app_id, endpoint_id, Page(end or _LOWEST, high, rows + 1), AttemptFilter(status)
+            )
+            shown = found[:rows]
+            owed = await delivery.retries(
+                conn, app_id, endpoint_id, {one.attempt.message_id for one in shown}
+            )
+        lines = tuple(_line(one, owed) for one in shown)
+        if len(found) > rows:
+            return LogPart(lines, shown[-1].attempt.id, None)
+        if end is None:
+            return LogPart(lines, None, None)
+        return LogPart(lines, UUID(int=end.int + 1), datetime_at(ids.created_at(end)))
+
+    async def reasons(self, app_id: UUID, endpoint_id: UUID, since: float) -> list[Reason]:
+        """Why attempts failed, the most frequent reason first; of the newest failures only."""
+        async with self._database.connection() as conn:
+            high = ids.highest(self._clock.now() + AHEAD)
+            end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
+            low = max(end or _LOWEST, ids.lowest(since))
+            found = await self._look(
+                conn, app_id, endpoint_id, Page(low, high, FAILURES), AttemptFilter(AttemptStatus.FAIL)
+            )
+        return grouped(found)
+
+    async def _look(
+        self, conn: Any, app_id: UUID, endpoint_id: UUID, page: Page, like: AttemptFilter
+    ) -> list[Recorded]:
+        return await store.by_endpoint(conn, app_id, endpoint_id, page, like, Filter(), with_response=False)
+
+
+def grouped(found: Iterable[Recorded]) -> list[Reason]:
+    """Failures, newest first, by their kind."""
+    kinds: dict[str | None, list[Recorded]] = {}
+    for one in found:
+        kinds.setdefault(one.attempt.error_code, []).append(one)
+    reasons = [Reason(len(kind), kind[0].attempt, _type(kind[0])) for kind in kinds.values()]
+    return sorted(reasons, key=lambda reason: reason.count, reverse=True)
+
+
+def _line(one: Recorded, owed: Mapping[UUID, tuple[int, datetime]]) -> Logged:
+    number, retry_at = owed.get(one.attempt.message_id, (0, None))
+    last = one.attempt.number == number
+    return Logged(one.attempt, _type(one), retry_at if last else None)
+
+
+def _type(one: Recorded) -> str:
+    return "" if one.message is None else one.message.event_type
