@@ -18,6 +18,7 @@ from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_v
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from angarium.core.errors import SettingsError
+from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.schedule import parse_duration, parse_schedule
 
@@ -68,7 +69,8 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         description="How clients reach this server, e.g. `https://hooks.example.com`; portal links "
-        "lead there, with https their cookies never travel in the clear, and the OpenAPI document names it.",
+        "and Play's inboxes lead there, with https cookies never travel in the clear, and the OpenAPI document "
+        "names it.",
     )
     database_url: SecretStr | None = Field(
         None,
@@ -129,6 +131,14 @@ class Settings(BaseSettings):
         _written(""),
         description="Origins whose pages may show the portal in a frame, e.g. `https://app.example.com`, "
         "separated by commas. Empty: none may.",
+    )
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)
+    ] = Field(
+        _written(""),
+        description="Addresses of the proxies in front, e.g. `10.0.0.0/8`, separated by commas. Their "
+        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed, nobody else's; without it the audit log and "
+        "the slowing of guesses know the proxy's address only.",
     )
     https_only: bool = Field(True, description="Refuse endpoints with `http://`. Off in `angarium dev`.")
     disable_after: Seconds = Field(
@@ -191,6 +201,13 @@ class Settings(BaseSettings):
     @classmethod
     def _empty_is_missing(cls, value: object) -> object:
         return None if value == "" else value
+
+    @field_validator("public_url")
+    @classmethod
+    def _is_base(cls, value: str | None) -> str | None:
+        if value is not None:
+            InboxUrls(value)
+        return value
 
     @field_validator("database_url")
     @classmethod

@@ -7,7 +7,7 @@ NAT64, ISATAP) are judged as the address they lead to; 6to4 and Teredo are refus
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
@@ -67,9 +67,12 @@ _ISATAP: Final = frozenset(
 
 
 class AddressPolicy:
-    """The rule, with the operator's allowed subnets."""
+    """The rule, with the operator's allowed subnets, and `trusts`: URLs of our own, wherever they lead."""
 
-    def __init__(self, allowed: Sequence[Network] = ()) -> None:
+    def __init__(
+        self, allowed: Sequence[Network] = (), *, trusts: Callable[[str], bool] | None = None
+    ) -> None:
+        self.trusts = trusts or (lambda url: False)
         self._v4 = tuple(net for net in allowed if isinstance(net, IPv4Network))
         self._v6 = tuple(net for net in allowed if isinstance(net, IPv6Network))
 

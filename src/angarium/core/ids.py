@@ -23,6 +23,7 @@ ENDPOINT: Final = "ep_"
 MESSAGE: Final = "msg_"
 ATTEMPT: Final = "atmpt_"
 TASK: Final = "qtask_"
+INBOX: Final = "play_"
 ORGANIZATION: Final = "org_"
 
 

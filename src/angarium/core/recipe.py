@@ -31,7 +31,7 @@ class Key:
 
     def __init__(self, key: SigningKey, schemes: Sequence[Scheme]) -> None:
         self.signer = Signer(key.secret)
-        self.own = tuple(_own_signer(key.secret, scheme) for scheme in schemes)
+        self.own = tuple(own_signer(key.secret, scheme) for scheme in schemes)
         self.expires_at = float("inf") if key.expires_at is None else key.expires_at
         self.active_at = 0.0 if key.active_at is None else key.active_at
 
@@ -113,7 +113,8 @@ class Recipe:
         return headers
 
 
-def _own_signer(secret: str, scheme: Scheme) -> Callable[[str, int, bytes], str]:
+def own_signer(secret: str, scheme: Scheme) -> Callable[[str, int, bytes], str]:
+    """`sign(message_id, timestamp, body)` gives the value of the scheme's header."""
     key = secret.encode() if scheme.key == "text" else secret_bytes(secret)
     digest = _DIGESTS[scheme.algorithm]
     before, _, after = scheme.signed.partition("{body}")

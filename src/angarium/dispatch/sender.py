@@ -21,6 +21,7 @@ from multidict import CIMultiDict, istr
 from yarl import URL
 
 from angarium.core.address import AddressPolicy
+from angarium.core.inbox import ANYWHERE
 from angarium.core.outcome import MASK, Answer, explain_status, parse_retry_after
 from angarium.core.url import split_credentials
 from angarium.dispatch.connector import COURSE, Course, JudgedConnector
@@ -68,6 +69,8 @@ class Sender:
         self._ssl_context = ssl_context
         self._now = now
         self._session: aiohttp.ClientSession | None = None
+        # a pool apart: a connection that was not judged must never carry another request
+        self._trusted: aiohttp.ClientSession | None = None
         self._closed = False
 
     async def send(self, request: Request) -> Answer:
@@ -98,8 +101,9 @@ class Sender:
     async def close(self) -> None:
         """Close every connection. Requests still under way fail."""
         self._closed = True
-        if self._session is not None:
-            await self._session.close()
+        for session in (self._session, self._trusted):
+            if session is not None:
+                await session.close()
         if self._resolver is not None:
             await self._resolver.close()
 
@@ -119,7 +123,7 @@ class Sender:
             await self._post(request, exchange)
 
     async def _post(self, request: Request, exchange: _Exchange) -> None:
-        session = self._session or self._open()
+        session = self._session_for(request.url)
         url, authorization = _target(request.url)
         headers = CIMultiDict(request.headers)
         headers["accept"] = "*/*"
@@ -184,25 +188,31 @@ class Sender:
         headers = _shown(response.raw_headers)
         return Answer(status, code, words, kept, duration_ms, retry_after, headers, control)
 
-    def _open(self) -> aiohttp.ClientSession:
-        # On first use, because aiohttp wants a running loop.
+    def _session_for(self, url: str) -> aiohttp.ClientSession:
+        # Opened on first use, because aiohttp wants a running loop.
+        if self._policy.trusts(url):
+            self._trusted = self._trusted or self._open(ANYWHERE)
+            return self._trusted
+        self._session = self._session or self._open(self._policy)
+        return self._session
+
+    def _open(self, policy: AddressPolicy) -> aiohttp.ClientSession:
         if self._closed:
             raise RuntimeError("the sender is closed")
         if self._resolver is None:
             self._resolver = SystemResolver()
         connector = JudgedConnector(
-            policy=self._policy,
+            policy=policy,
             resolver=self._resolver,
             limit=self._connections,
             answer_limit=self._response_limit,
             ssl_context=self._ssl_context or ssl.create_default_context(),
         )
-        self._session = aiohttp.ClientSession(
+        return aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
         )
-        return self._session
 
 
 def _shown(raw: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:

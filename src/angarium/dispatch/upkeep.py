@@ -14,7 +14,7 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
-from angarium.store import idempotency, listener, message, play, tally
+from angarium.store import background_task, idempotency, listener, message, play, tally
 from angarium.store.database import Database
 from angarium.store.replay import run_due_tasks
 
@@ -37,6 +37,7 @@ class Upkeep:
         self._leads = leads
         self._asked = asyncio.Event()
         self._forget_at = 0.0
+        self._look_at = clock.now() + EVERY
 
     def look(self) -> None:
         """There is a background task: do not wait for the next look."""
@@ -45,18 +46,28 @@ class Upkeep:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self._clock.wait(self._asked, self._clock.now() + EVERY)
+            await self._clock.wait(self._asked, self._look_at)
+            self._look_at = self._clock.now() + EVERY
             self._asked.clear()
             if not self._leads():
                 continue
             try:
                 if await run_due_tasks(self._database, self._clock, steps=STEPS) == STEPS:
                     self._asked.set()
+                await self._heed_pace()
                 if self._clock.now() >= self._forget_at:
                     await self._forget()
                     self._forget_at = self._clock.now() + FORGET_EVERY
             except (StoreUnavailable, asyncpg.PostgresError) as error:
                 log.warning("upkeep.failed", error=str(error))
+
+    async def _heed_pace(self) -> None:
+        """Look again when a task that keeps a pace may go on."""
+        async with self._database.connection() as connection:
+            due_at = await background_task.next_due(connection)
+        if due_at is not None:
+            # not at once again: another process may be at it
+            self._look_at = min(self._look_at, max(due_at.timestamp(), self._clock.now() + 0.1))
 
     async def _forget(self) -> None:
         at = self._clock.now()
@@ -66,6 +77,6 @@ class Upkeep:
                 pass
             await play.forget(connection, self._clock.now(), SLICE)
             await idempotency.prune(connection, now, SLICE)
+            await tally.forget(connection, datetime_at(at - TALLY_KEPT), SLICE)
         async with self._database.transaction() as connection:
             await listener.give_up(connection, self._clock.now(), LISTENERS)
-            await tally.forget(connection, datetime_at(at - TALLY_KEPT), SLICE)

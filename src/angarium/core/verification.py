@@ -1,0 +1,52 @@
+"""Whether a request is signed as its product signs: every scheme of the profile, one after the other."""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+
+from angarium.core.profile import Profile, Scheme
+from angarium.core.recipe import own_signer
+from angarium.core.signature import SignatureError, verify
+
+
+def verify_request(
+    profile: Profile, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, *, now: float
+) -> None:
+    """Raises SignatureError, in words, unless each scheme's signature was made with one of the secrets.
+
+    `secrets` are those that an endpoint signs with; `headers` may have any case.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    for scheme in profile.signing:
+        if scheme.family is not None:
+            of_family = {k: v for k, v in lowered.items() if k.startswith(f"{scheme.family}-")}
+            if not of_family:
+                raise SignatureError(f"the header {scheme.family}-signature is missing")
+            verify(body, of_family, secrets, now=now)
+        else:
+            _verify_own(scheme, secrets, lowered, _message_id(profile, lowered), body)
+
+
+def _verify_own(
+    scheme: Scheme, secrets: Sequence[str], headers: Mapping[str, str], message_id: str, body: bytes
+) -> None:
+    name = scheme.header or ""
+    given = headers.get(name.lower())
+    if given is None:
+        raise SignatureError(f"the header {name} is missing")
+    shape = re.escape(scheme.format).replace(r"\{timestamp\}", r"(?P<timestamp>[0-9]{1,15})", 1)
+    found = re.fullmatch(shape.replace(r"\{signature\}", "[!-~]+"), given)
+    if found is None:
+        raise SignatureError(f"the header {name} does not look like {scheme.format}")
+    timestamp = int(found.groupdict().get("timestamp", "0"))
+    made = [own_signer(secret, scheme)(message_id, timestamp, body) for secret in secrets]
+    if not any(hmac.compare_digest(one.encode(), given.encode()) for one in made):
+        raise SignatureError("no signature fits")
+
+
+def _message_id(profile: Profile, headers: Mapping[str, str]) -> str:
+    named = [name for name, value in profile.delivery.headers.items() if value == "{id}"]
+    families = [f"{scheme.family}-id" for scheme in profile.signing if scheme.family is not None]
+    return next((headers[name.lower()] for name in (*named, *families) if name.lower() in headers), "")

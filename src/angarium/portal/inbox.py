@@ -1,0 +1,98 @@
+"""Where Play's inboxes take requests: public, for any method, and never a page for a browser to render."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.errors import AngariumError, NotFound, Overloaded, StoreUnavailable, TooLarge
+from angarium.core.inbox import NO_ANSWER, PATH, Answer
+from angarium.portal.visit import services_of
+from angarium.service import play
+
+METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+MAX_WAITING: Final = 500  # requests that this process lets wait at the same time
+LONGEST_SILENCE: Final = 65.0  # seconds; longer than any product's timeout
+_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_STATUS: Final[dict[type[AngariumError], int]] = {
+    NotFound: 404,
+    TooLarge: 413,
+    Overloaded: 429,
+    StoreUnavailable: 503,
+}
+
+
+class Waiting:
+    """How many requests wait for their answer."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def answer(self, request: Request, answer: Answer) -> Response:
+        """The answer, when its time has come."""
+        if answer.delay or answer.status_code == NO_ANSWER:
+            if self.count >= MAX_WAITING:
+                return _said(503, "Too many requests are waiting here.")
+            self.count += 1
+            try:
+                silent = answer.status_code == NO_ANSWER
+                await _until_gone(request, LONGEST_SILENCE if silent else answer.delay)
+            finally:
+                self.count -= 1
+        return _answer(answer.status_code)
+
+
+async def _until_gone(request: Request, seconds: float) -> None:
+    """Wait, but not for longer than the other side does. The body must have been read."""
+    try:
+        async with asyncio.timeout(seconds):
+            while (await request.receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        return
+
+
+def _answer(status: int) -> Response:
+    if status in (204, 304):
+        return Response(None, status, headers=_HEADERS)
+    more = {}
+    if status in (301, 302, 307):
+        more = {"location": "/"}
+    if status in (429, 503):
+        more = {"retry-after": "5"}
+    if status == NO_ANSWER:
+        status = 504
+    return JSONResponse({"received": 200 <= status <= 299}, status, headers=_HEADERS | more)
+
+
+def _said(status: int, words: str) -> Response:
+    more = {"retry-after": "1"} if status in (429, 503) else {}
+    return JSONResponse({"detail": words}, status, headers=_HEADERS | more)
+
+
+def routes() -> list[Route]:
+    waiting = Waiting()
+
+    async def take(request: Request) -> Response:
+        """Take a request for an inbox."""
+        try:
+            inbox_id = ids.parse(ids.INBOX, request.path_params["inbox"])
+            if inbox_id is None:
+                raise NotFound("There is no such inbox.")
+            came = play.Request(request.method, _headers(request), await request.body())
+            answer = await services_of(request).play.receive(inbox_id, came)
+        except AngariumError as error:
+            return _said(_STATUS.get(type(error), 500), error.detail)
+        return await waiting.answer(request, answer)
+
+    return [Route(f"{PATH}{{inbox}}", take, methods=METHODS)]
+
+
+def _headers(request: Request) -> list[tuple[str, str]]:
+    raw: list[Any] = request.headers.raw
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]

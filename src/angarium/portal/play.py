@@ -1,0 +1,196 @@
+"""Play: pages to make a throw-away inbox, see what it gets, and say how it answers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.errors import Conflict, Invalid, NotFound
+from angarium.core.inbox import NO_ANSWER, Answer, Arrival, Inbox
+from angarium.portal.form import Form
+from angarium.portal.route import action, page
+from angarium.portal.visit import Visit
+from angarium.service.play import MAX_INBOXES, STATUSES, longest_delay
+from angarium.service.token import Capability
+
+MANAGE: Final = Capability.MANAGE_ENDPOINT
+STATUS_HINTS: Final = {
+    200: "received",
+    302: "a redirect, which is not followed",
+    401: "as with a wrong secret",
+    404: "as with a wrong path",
+    410: "the endpoint will be disabled",
+    413: "as with a body that is too large",
+    429: "deliveries slow down",
+    500: "as with a bug in your code",
+    503: "deliveries slow down",
+}
+
+
+async def show(visit: Visit) -> Response:
+    """The inboxes of the application."""
+    return await _list(visit)
+
+
+async def create(visit: Visit, form: Form) -> Response:
+    """A new inbox; with the field `then=endpoint` on to a new endpoint with its URL."""
+    try:
+        made = await visit.services.play.create(visit.application)
+    except Conflict as error:
+        return await _list(visit, fault=error.detail, status=409)
+    if form.text("then") == "endpoint":
+        return visit.go(visit.path("endpoints", "new", url=visit.services.play.url_of(made.id)))
+    return visit.go(visit.path("play", _ref(made.id), said="inbox"))
+
+
+async def inbox(visit: Visit) -> Response:
+    """One inbox and what came in; with `HX-Request` only the latter."""
+    found = await _inbox_of(visit)
+    if visit.request.headers.get("hx-request") == "true":
+        return visit.render("play_requests.html", **await _requests(visit, found))
+    return await _inbox(visit, found)
+
+
+async def set_answer(visit: Visit, form: Form) -> Response:
+    """Say how an inbox answers."""
+    found = await _inbox_of(visit)
+    entered = {name: form.text(name) for name in ("status", "delay", "failures")}
+    try:
+        answer = Answer(
+            int(_number(entered["status"], "status", "Choose one of the statuses in the list.")),
+            _number(entered["delay"] or "0", "delay", "Write a number of seconds, such as 2.5."),
+            int(_number(entered["failures"] or "0", "failures", "Write a whole number from 0 to 100.")),
+        )
+        await visit.services.play.set_answer(visit.product, visit.app_id, found.id, answer)
+    except Invalid as error:
+        faults = {str(fault.loc[-1]): fault.msg for fault in error.faults}
+        return await _inbox(visit, found, entered=entered, faults=faults, status=422)
+    return visit.go(visit.path("play", _ref(found.id), said="saved"))
+
+
+async def clear(visit: Visit, _: Form) -> Response:
+    """Forget what came in."""
+    found = await _inbox_of(visit)
+    await visit.services.play.clear(visit.app_id, found.id)
+    return visit.go(visit.path("play", _ref(found.id), said="cleared"))
+
+
+async def delete(visit: Visit, _: Form) -> Response:
+    """Forget the inbox."""
+    found = await _inbox_of(visit)
+    await visit.services.play.delete(visit.app_id, found.id)
+    return visit.go(visit.path("play", said="inbox-deleted"))
+
+
+async def _list(visit: Visit, *, fault: str | None = None, status: int = 200) -> Response:
+    service = visit.services.play
+    inboxes = await service.inboxes(visit.app_id) if service.available else []
+    return visit.render(
+        "play.html",
+        section="play",
+        heading="Play",
+        status=status,
+        available=service.available,
+        fault=fault,
+        inboxes=[
+            (_ref(one.id), service.url_of(one.id), one, last and ids.created_at(last))
+            for one, last in inboxes
+        ],
+        full=len(inboxes) >= MAX_INBOXES,
+        manage=visit.may(MANAGE),
+    )
+
+
+async def _inbox(
+    visit: Visit,
+    found: Inbox,
+    *,
+    entered: dict[str, str] | None = None,
+    faults: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    service, answer = visit.services.play, found.answer
+    endpoints = await service.endpoints(found)
+    return visit.render(
+        "play_inbox.html",
+        section="play",
+        heading="Play inbox",
+        status=status,
+        inbox=found,
+        url=service.url_of(found.id),
+        endpoints=[(visit.endpoint_ref(one.id), one.name or one.description or one.url) for one in endpoints],
+        entered=entered
+        or {
+            "status": str(answer.status_code),
+            "delay": f"{answer.delay:g}",
+            "failures": str(answer.failure_percent),
+        },
+        faults=faults or {},
+        statuses=[(str(one), one, STATUS_HINTS.get(one)) for one in STATUSES],
+        no_answer=NO_ANSWER,
+        timeout=visit.product.timeout,
+        longest_delay=longest_delay(visit.product),
+        manage=visit.may(MANAGE),
+        **await _requests(visit, found),
+    )
+
+
+async def _requests(visit: Visit, found: Inbox) -> dict[str, Any]:
+    """What the list of requests shows, and the one that is looked at: the one asked for, or the newest."""
+    query = visit.request.query_params
+    arrivals = await visit.services.play.arrivals(found)
+    asked = query.get("request")
+    wanted = _parsed(asked) if asked else arrivals[0].id if arrivals else None
+    shown: Arrival | None = None
+    if wanted is not None:
+        shown = await visit.services.play.arrival(found, wanted)
+    return {
+        "ref": _ref(found.id),
+        "arrivals": [(_ref(one.id), ids.created_at(one.id), one) for one in arrivals],
+        "asked": asked if shown is not None else None,
+        "shown": shown,
+        "shown_ref": shown and _ref(shown.id),
+        "shown_at": shown and ids.created_at(shown.id),
+        "raw": query.get("as") == "raw",
+    }
+
+
+async def _inbox_of(visit: Visit) -> Inbox:
+    inbox_id = _parsed(visit.request.path_params["inbox"])
+    if inbox_id is None:
+        raise NotFound()
+    return await visit.services.play.find(visit.app_id, inbox_id)
+
+
+def _number(text: str, field: str, words: str) -> float:
+    """Raises Invalid for what is no number."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise Invalid.field(field, words) from None
+    if value != value or abs(value) > 1e6 or (field != "delay" and value != int(value)):
+        raise Invalid.field(field, words)
+    return value
+
+
+def _ref(some_id: UUID) -> str:
+    return ids.text(ids.INBOX, some_id)
+
+
+def _parsed(ref: str) -> UUID | None:
+    return ids.parse(ids.INBOX, ref)
+
+
+def routes() -> list[Route]:
+    return [
+        page("/play", show),
+        action("/play", create, MANAGE),
+        page("/play/{inbox}", inbox),
+        action("/play/{inbox}", set_answer, MANAGE),
+        action("/play/{inbox}/clear", clear, MANAGE),
+        action("/play/{inbox}/delete", delete, MANAGE),
+    ]

@@ -1,0 +1,134 @@
+"""Play inboxes and what came into them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.core.inbox import Answer, Arrival, Inbox, oldest_kept
+from angarium.core.keyring import Keyring
+from angarium.core.nouns import Endpoint
+from angarium.store.endpoint import endpoint_of
+from angarium.store.sql import queries
+
+
+def _inbox(row: Any) -> Inbox:
+    answer = Answer(row["status_code"], row["delay_ms"] / 1000, row["failure_percent"])
+    return Inbox(row["id"], row["org_id"], row["app_id"], answer, row["expires_at"])
+
+
+def _arrival(row: Any) -> Arrival:
+    headers = [(name, value) for name, value in row["headers"]]
+    return Arrival(
+        row["id"], row["method"], headers, row["body"], row["size"], row["status_code"], row["verified"],
+        row["finding"],
+    )  # fmt: skip
+
+
+async def count(connection: Any, org_id: str, app_id: UUID, now: datetime) -> int:
+    """How many inboxes an application has; until the end of the transaction nobody else makes one."""
+    await queries.play_inbox_hold(connection, org_id=org_id, app_id=app_id)
+    found: int = await queries.play_inbox_count(connection, app_id=app_id, now=now)
+    return found
+
+
+async def create(connection: Any, inbox: Inbox) -> None:
+    await queries.play_inbox_insert(
+        connection, id=inbox.id, org_id=inbox.org_id, app_id=inbox.app_id, expires_at=inbox.expires_at
+    )
+
+
+async def inboxes(connection: Any, app_id: UUID, now: datetime) -> list[tuple[Inbox, UUID | None]]:
+    """The inboxes of an application, newest first, each with the id of the last request in it."""
+    rows = queries.play_inbox_list(connection, app_id=app_id, now=now)
+    return [(_inbox(row), row["last_id"]) async for row in rows]
+
+
+async def find(connection: Any, app_id: UUID, inbox_id: UUID, now: datetime) -> Inbox | None:
+    row = await queries.play_inbox_find(connection, app_id=app_id, id=inbox_id, now=now)
+    return None if row is None else _inbox(row)
+
+
+async def take(connection: Any, inbox_id: UUID, now: datetime) -> Inbox | None:
+    """The inbox with this id, whoever asks, held until the end of the transaction."""
+    row = await queries.play_inbox_take(connection, id=inbox_id, now=now)
+    return None if row is None else _inbox(row)
+
+
+async def set_answer(
+    connection: Any, app_id: UUID, inbox_id: UUID, answer: Answer, expires_at: datetime
+) -> bool:
+    """Whether there is such an inbox."""
+    row = await queries.play_inbox_answer(
+        connection,
+        app_id=app_id,
+        id=inbox_id,
+        status_code=answer.status_code,
+        delay_ms=round(answer.delay * 1000),
+        failure_percent=answer.failure_percent,
+        expires_at=expires_at,
+    )
+    return row is not None
+
+
+async def extend(connection: Any, inbox_id: UUID, expires_at: datetime) -> None:
+    await queries.play_inbox_extend(connection, id=inbox_id, expires_at=expires_at)
+
+
+async def delete(connection: Any, app_id: UUID, inbox_id: UUID) -> None:
+    await queries.play_inbox_delete(connection, app_id=app_id, id=inbox_id)
+
+
+async def endpoints(
+    connection: Any, app_id: UUID, url: str, keyring: Keyring, *, limit: int
+) -> list[Endpoint]:
+    """The endpoints of an application with exactly this URL."""
+    rows = queries.play_endpoints(connection, app_id=app_id, url=url, limit=limit)
+    return [endpoint_of(row, keyring) async for row in rows]
+
+
+async def put(connection: Any, inbox_id: UUID, arrival: Arrival, *, kept: int) -> None:
+    """Store a request; only the newest `kept` stay. The inbox must have been taken."""
+    await queries.play_request_insert(
+        connection,
+        inbox_id=inbox_id,
+        id=arrival.id,
+        method=arrival.method,
+        headers=arrival.headers,
+        body=arrival.body,
+        size=arrival.size,
+        status_code=arrival.status_code,
+        verified=arrival.verified,
+        finding=arrival.finding,
+    )
+    await queries.play_request_trim(connection, inbox_id=inbox_id, kept=kept)
+
+
+async def arrivals(connection: Any, inbox_id: UUID, after: UUID) -> list[Arrival]:
+    """The requests after an id, newest first, without headers and bodies."""
+    rows = queries.play_request_list(connection, inbox_id=inbox_id, after=after)
+    return [_arrival(row) async for row in rows]
+
+
+async def arrival(connection: Any, inbox_id: UUID, arrival_id: UUID) -> Arrival | None:
+    """One request, whole."""
+    row = await queries.play_request_get(connection, inbox_id=inbox_id, id=arrival_id)
+    return None if row is None else _arrival(row)
+
+
+async def last(connection: Any, inbox_id: UUID) -> UUID | None:
+    """The newest request."""
+    found: UUID | None = await queries.play_request_last(connection, inbox_id=inbox_id)
+    return found
+
+
+async def clear(connection: Any, app_id: UUID, inbox_id: UUID) -> None:
+    await queries.play_request_clear(connection, app_id=app_id, id=inbox_id)
+
+
+async def forget(connection: Any, now: float, limit: int) -> None:
+    """Forget inboxes and requests whose time is over, at most `limit` of each."""
+    await queries.play_forget_inboxes(connection, now=datetime_at(now), limit=limit)
+    await queries.play_forget_requests(connection, before=oldest_kept(now), limit=limit)
