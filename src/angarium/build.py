@@ -220,9 +220,12 @@ def _app(
     from angarium.service.access import Access
     from angarium.service.application import Applications
     from angarium.service.attempt import Attempts
+    from angarium.service.audit import Audit
     from angarium.service.background_task import BackgroundTasks
     from angarium.service.endpoint import Endpoints
+    from angarium.service.endpoint_log import EndpointLog
     from angarium.service.event_type import EventTypes
+    from angarium.service.guard import Guard
     from angarium.service.idempotency import Idempotency
     from angarium.service.listener import Listeners
     from angarium.service.log import Log
@@ -243,11 +246,14 @@ def _app(
         database=database,
         token=token,
         access=Access(database, clock, entropy),
+        guard=Guard(clock),
+        audit=Audit(database),
         portal_link=PortalLinks(token),
         product=product,
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),
         endpoint=endpoint,
+        endpoint_log=EndpointLog(database, clock),
         probe=Probe(clock, entropy, scout, policy=policy, https_only=settings.https_only),
         idempotency=Idempotency(database, clock, entropy, ring),
         intake=intake,
@@ -258,7 +264,7 @@ def _app(
         overview=Overview(database, clock),
         play=Play(database, clock, entropy, ring, product, inboxes),
         replay=replay,
-        background_task=BackgroundTasks(database),
+        background_task=BackgroundTasks(database, clock, entropy),
     )
     return create_app(
         services,

@@ -23,9 +23,12 @@ from angarium.portal import app as portal
 from angarium.service.access import Access
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.attempt import Attempts
+from angarium.service.audit import Audit
 from angarium.service.background_task import BackgroundTasks
 from angarium.service.endpoint import Endpoints
+from angarium.service.endpoint_log import EndpointLog
 from angarium.service.event_type import EventTypes
+from angarium.service.guard import Guard
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.log import Log
@@ -206,11 +209,14 @@ def services_of(
         database=database,
         token=token,
         access=Access(database, clock, os.urandom),
+        guard=Guard(clock),
+        audit=Audit(database),
         portal_link=PortalLinks(token),
         product=products,
         application=Applications(database, clock, os.urandom),
         event_type=EventTypes(database, clock),
         endpoint=endpoint,
+        endpoint_log=EndpointLog(database, clock),
         probe=Probe(
             clock, os.urandom, scout or scouting(world), policy=world.addresses, https_only=https_only
         ),
@@ -223,5 +229,5 @@ def services_of(
         overview=Overview(database, clock),
         play=Play(database, clock, os.urandom, keyring, products, InboxUrls(play)),
         replay=replay,
-        background_task=BackgroundTasks(database),
+        background_task=BackgroundTasks(database, clock, os.urandom),
     )

@@ -65,18 +65,19 @@ async def caller_of(request: Request) -> Caller:
     known = request.scope.get("angarium.caller")
     if isinstance(known, Caller):
         return known
-    tokens = services_of(request).token
+    services = services_of(request)
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated()
-    claims = tokens.verify(token)
+    with services.guard.watching():
+        claims = services.token.verify(token)
     if claims.link is not None:
         raise NotAuthenticated()  # a session is good for the browser that has it, and nowhere else
     if claims.app_id is None:
         audit.acting(ActorKind.ORGANIZATION_TOKEN, claims.name)
     else:
-        await tokens.check_live(claims)
+        await services.token.check_live(claims)
         audit.acting(ActorKind.APPLICATION_TOKEN, claims.name)
     caller = Caller(
         claims.org_id, claims.app_id, claims.feature_flags, claims.capabilities, claims.session_id, claims

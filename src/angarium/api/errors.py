@@ -28,6 +28,7 @@ STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.Conflict: 409,
     errors.TooLarge: 413,
     errors.Invalid: 422,
+    errors.Throttled: 429,
     errors.Overloaded: 503,
     errors.StoreUnavailable: 503,
 }
@@ -60,7 +61,7 @@ def answer(error: AngariumError) -> Response:
     """The whole answer to an error; for routes that answer several errors at once too."""
     status = status_of(error)
     headers: dict[str, str] = {}
-    if isinstance(error, errors.Overloaded):
+    if isinstance(error, errors.Overloaded | errors.Throttled):
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     elif status == 503:
         headers["retry-after"] = "1"

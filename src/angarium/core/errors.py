@@ -51,6 +51,22 @@ class Conflict(AngariumError):
     code = "conflict"
 
 
+class Expired(NotAuthenticated):
+    """Invalid token"""
+
+    # what was valid once: answered as any other, but it is no guess
+
+
+class Throttled(AngariumError):
+    """Too many failed attempts; wait a little."""
+
+    code = "rate_limit"
+
+    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
 class TooLarge(AngariumError):
     """The request body is too large."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -22,6 +24,7 @@ _PAGES: dict[type[AngariumError], tuple[int, str, str | None]] = {
     errors.TooLarge: (413, "This is too large", None),
     errors.Invalid: (422, "Something is not right", None),
     errors.BadRequest: (400, "This cannot be done", None),
+    errors.Throttled: (429, "Too many attempts", "Too much did not fit. Wait a minute and try again."),
     errors.Overloaded: (503, "Too much is going on", "Try again in a moment."),
     errors.StoreUnavailable: (503, "The database does not answer", "Try again in a moment."),
 }
@@ -42,9 +45,20 @@ def of(request: Request, error: AngariumError) -> Response:
     page = render.page(
         request, "error.html", theme_of(request), status=status, title=title, words=words_of(error)
     )
-    if status == 503:
-        page.headers["retry-after"] = "2"
+    page.headers.update(again(error))
     return page
+
+
+def status_of(error: AngariumError) -> int:
+    """The HTTP status of an error."""
+    return _entry(error)[0]
+
+
+def again(error: AngariumError) -> dict[str, str]:
+    """The header that says when to try again, if that is worth it."""
+    if isinstance(error, errors.Throttled):
+        return {"retry-after": str(math.ceil(error.retry_after))}
+    return {"retry-after": "2"} if status_of(error) == 503 else {}
 
 
 def _entry(error: AngariumError) -> tuple[int, str, str | None]:

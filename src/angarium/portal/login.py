@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from angarium.core import ids
-from angarium.core.errors import AngariumError, NotAllowed, NotAuthenticated
+from angarium.core.errors import AngariumError, NotAuthenticated
 from angarium.portal import error_page, render, session
 from angarium.portal.form import Form
 from angarium.portal.route import action, route
@@ -50,7 +50,8 @@ async def begin(request: Request) -> Response:
             raise NotAuthenticated()
         shown = msgspec.json.decode(body, type=_Shown)
         services = services_of(request)
-        made = await services.portal_link.open(shown.key)
+        with services.guard.watching():
+            made = await services.portal_link.open(shown.key)
     except msgspec.DecodeError:
         return _refused(NotAuthenticated())
     except AngariumError as error:
@@ -81,11 +82,11 @@ async def end(visit: Visit, _: Form) -> Response:
 
 
 def _refused(error: AngariumError) -> Response:
-    status = 403 if isinstance(error, NotAllowed) else 401 if isinstance(error, NotAuthenticated) else 503
+    status = error_page.status_of(error)
     words: dict[str, Any] = {"detail": error_page.words_of(error)}
     if status == 401:
         words["detail"] = "This link is not valid any longer. Ask whoever gave it to you for a new one."
-    return JSONResponse(words, status, headers=render.UNKEPT)
+    return JSONResponse(words, status, headers=render.UNKEPT | error_page.again(error))
 
 
 def routes() -> list[Route]:

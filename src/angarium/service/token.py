@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import Deed
-from angarium.core.errors import BadRequest, NotAllowed, NotAuthenticated
+from angarium.core.errors import BadRequest, Expired, NotAllowed, NotAuthenticated
 from angarium.core.patterns import is_event_type
 from angarium.service import audit
 from angarium.store import revoked_token
@@ -201,7 +201,7 @@ class Tokens:
         known = self._verified.get(token)
         if known is not None:
             if now > known.expires_at + LEEWAY:
-                raise NotAuthenticated()
+                raise Expired()
             return known
         claims = self._parse(token, now)
         self._verified[token] = claims
@@ -228,7 +228,7 @@ class Tokens:
             raise NotAuthenticated() from error
         expires_at = _number(payload.get("exp"), float("inf"))
         if now > expires_at + LEEWAY or now < _number(payload.get("nbf"), 0.0) - LEEWAY:
-            raise NotAuthenticated()
+            raise Expired()
         return _claims(payload, expires_at, hashlib.sha256(token.encode()).digest())
 
     async def check_live(self, claims: Claims) -> None:
@@ -245,7 +245,7 @@ class Tokens:
                 datetime_at(claims.issued_at),
                 datetime_at(self._clock.now()),
             ):
-                raise NotAuthenticated()
+                raise Expired()
 
     async def revoke(self, claims: Claims) -> None:
         """Log the token out, on every server at once. Raises NotAllowed for an organization token."""

@@ -6,6 +6,7 @@ be introspected. Errors have a code and words of ours, never anything from the i
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from angarium.core.errors import (
     NotFound,
     Overloaded,
     StoreUnavailable,
+    Throttled,
 )
 from angarium.core.product import Product
 from angarium.service.access import name_of
@@ -46,9 +48,16 @@ _CODES: Final[dict[type[AngariumError], str]] = {
     NotAuthenticated: "UNAUTHENTICATED",
     NotAllowed: "FORBIDDEN",
     NotFound: "NOT_FOUND",
+    Throttled: "RATE_LIMITED",
     Overloaded: "UNAVAILABLE",
     StoreUnavailable: "UNAVAILABLE",
     Unexpected: "INTERNAL_SERVER_ERROR",
+}
+_STATUSES: Final = {
+    "UNAUTHENTICATED": 401,
+    "RATE_LIMITED": 429,
+    "UNAVAILABLE": 503,
+    "INTERNAL_SERVER_ERROR": 500,
 }
 
 
@@ -158,8 +167,10 @@ def _depth(query: str) -> int:
 def _refused(error: AngariumError) -> Response:
     """What did not become a query."""
     code = _code(error) or "BAD_REQUEST"
-    status = {"UNAUTHENTICATED": 401, "UNAVAILABLE": 503, "INTERNAL_SERVER_ERROR": 500}.get(code, 400)
+    status = _STATUSES.get(code, 400)
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}.get(status, {})
+    if isinstance(error, Throttled):
+        headers = {"retry-after": str(math.ceil(error.retry_after))}
     words = "; ".join(fault.msg for fault in error.faults) if isinstance(error, Invalid) else _words(error)
     return JSONResponse({"errors": [{"message": words, "extensions": {"code": code}}]}, status, headers)
 

@@ -41,6 +41,7 @@ _TABLE: Final[Mapping[type[AngariumError], tuple[int, str, str]]] = {
     errors.NotAllowed: (403, "permission_error", "BLUM-403-001"),
     errors.NotFound: (404, "not_found_error", "BLUM-404-001"),
     errors.Conflict: (409, "conflict_error", "BLUM-409-001"),
+    errors.Throttled: (429, "rate_limit_error", "BLUM-429-001"),
     errors.Overloaded: (503, "api_error", "BLUM-503-001"),
     errors.StoreUnavailable: (503, "api_error", "BLUM-503-001"),
 }
@@ -67,8 +68,8 @@ def error_answer(error: AngariumError) -> Response:
     headers = {}
     if status == 401:
         headers["www-authenticate"] = 'Basic realm="API", charset="UTF-8"'
-    if status == 503:
-        after = error.retry_after if isinstance(error, errors.Overloaded) else 1.0
+    if status in (429, 503):
+        after = error.retry_after if isinstance(error, errors.Overloaded | errors.Throttled) else 1.0
         headers["retry-after"] = str(max(1, math.ceil(after)))
     return JSONResponse({"error": said}, status, headers)
 

@@ -25,17 +25,23 @@ async def key_of(request: Request, product: Product) -> ApiKey:
     given = given.strip()
     if scheme.lower() != product.profile.management.scheme or not given:
         raise NotAuthenticated()
+    services = services_of(request)
+    with services.guard.watching():
+        key, secret = _parts(scheme.lower(), given)
+        found = await services.access.verify(key, secret)
+        if await services.product.of(found.org_id) is not product:
+            raise NotAuthenticated()
+    audit.acting(ActorKind.API_KEY, name_of(found.id))
+    return found
+
+
+def _parts(scheme: str, given: str) -> tuple[str, str]:
     key, _, secret = given.partition(":")
-    if scheme.lower() == "basic":
+    if scheme == "basic":
         try:
             key, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
             raise NotAuthenticated() from None
         if not secret:
             raise NotAuthenticated()
-    services = services_of(request)
-    found = await services.access.verify(key, secret)
-    if await services.product.of(found.org_id) is not product:
-        raise NotAuthenticated()
-    audit.acting(ActorKind.API_KEY, name_of(found.id))
-    return found
+    return key, secret

@@ -1,0 +1,69 @@
+"""The guard at the door: guesses at keys, tokens and links are slowed down by the address they come from.
+
+Failures are counted in a bucket for each address that empties by itself; once it is full, a further failure
+is answered "too many" until it has emptied a little. What opens the door is let in whatever its neighbours
+behind one address do, so that nobody can lock others out; keys of ours are too long to be guessed anyway.
+As many addresses are remembered as fit, and an IPv6 network counts as one: nothing that somebody sends makes
+this grow.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+from angarium.clock import Clock
+from angarium.core.errors import Expired, NotAuthenticated, Throttled
+from angarium.service import audit
+
+FAILURES: Final = 30  # that an address has at once
+EVERY: Final = 2.0  # seconds in which one of them is forgiven
+MOST_KNOWN: Final = 10_000
+_NETWORK: Final = 64  # bits of an IPv6 address that its owner was given at the least
+
+
+class Guard:
+    """Counts failures by address, in this process."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._empty_at: OrderedDict[str, float] = OrderedDict()  # address -> when its bucket is empty
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """While somebody shows what may open the door: Throttled is raised when they failed too often.
+
+        What has expired was no guess.
+        """
+        try:
+            yield
+        except Expired:
+            raise
+        except NotAuthenticated:
+            self._failed()
+            raise
+
+    def _failed(self) -> None:
+        now, origin = self._clock.now(), _origin(audit.current().address)
+        empty_at = max(now, self._empty_at.get(origin, now)) + EVERY
+        if (beyond := empty_at - now - FAILURES * EVERY) > 0:
+            raise Throttled(retry_after=beyond)
+        self._empty_at[origin] = empty_at
+        self._empty_at.move_to_end(origin)
+        if len(self._empty_at) > MOST_KNOWN:
+            self._empty_at.popitem(last=False)
+
+
+def _origin(address: str | None) -> str:
+    try:
+        found = ip_address(address or "")
+    except ValueError:
+        return ""
+    if isinstance(found, IPv6Address):
+        if found.ipv4_mapped is not None:
+            return str(found.ipv4_mapped)
+        return str(int(found) >> (128 - _NETWORK))
+    return str(found)
