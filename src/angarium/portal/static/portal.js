@@ -42,27 +42,61 @@ function prepare(root) {
   each(root, "[data-copy]", (button) => { button.hidden = false; });
   each(root, "[data-needs-scripts]", (element) => { element.hidden = false; });
   each(root, "[data-live]", listen);
+  each(root, "[data-local]", showLocal);
+  each(root, "[data-zone]", (element) => { element.textContent = "(your time)"; });
 }
 
-// <div data-live="/path"> hears of news by server-sent events and raises the htmx event `news` on itself;
-// when they cannot be had it raises it every few seconds instead
+// <div data-live="/path"> hears of news by server-sent events and raises the htmx event `news` on itself; when
+// they cannot be had it raises it every few seconds instead. A hidden page does not listen: a browser has few
+// connections for one server.
 function listen(element) {
-  if (element.listening) return;
-  element.listening = true;
-  const news = () => window.htmx.trigger(element, "news");
-  let failures = 0;
+  if (element.hush) return;
+  let source = null;
   let polling = null;
-  const source = new EventSource(element.dataset.live);
-  const stop = () => { source.close(); clearInterval(polling); };
-  source.onmessage = () => { failures = 0; if (!element.isConnected) stop(); else if (!element.paused) news(); };
-  source.onerror = () => {
-    failures += 1;
-    if (!element.isConnected) return stop();
-    if (failures < 3 || polling) return;
-    source.close();
-    polling = setInterval(() => { if (!element.isConnected) stop(); else if (!element.paused) news(); }, 5000);
+  const news = () => { if (!element.paused) window.htmx.trigger(element, "news"); };
+  const end = () => { source?.close(); clearInterval(polling); };
+  const begin = () => {
+    let failures = 0;
+    source = new EventSource(element.dataset.live);
+    source.onopen = () => { failures = 0; };
+    source.onmessage = news;
+    source.onerror = () => {
+      failures += 1;
+      if (source.readyState !== EventSource.CLOSED && failures < 3) return;
+      end();
+      polling = setInterval(news, 5000);
+    };
   };
+  const turn = () => { end(); if (!document.hidden) begin(); };
+  element.hush = () => { end(); document.removeEventListener("visibilitychange", turn); };
+  document.addEventListener("visibilitychange", turn);
+  if (!document.hidden) begin();
 }
+document.addEventListener("htmx:beforeCleanupElement", (event) => event.target.hush?.());
+
+// lines that came with news are marked for a moment
+let known = null;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  const live = event.detail.elt?.closest?.("[data-live]");
+  known = live ? new Set([...live.querySelectorAll("[data-line]")].map((line) => line.id)) : null;
+});
+document.addEventListener("htmx:afterSettle", (event) => {
+  if (known) each(event.target, "[data-line]", (line) => { if (!known.has(line.id)) line.classList.add("fresh"); });
+});
+// a session that is over says so on a whole page
+document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
+
+// <input type="datetime-local" data-local>: a time that is UTC in URLs and forms, and local for whoever types
+function showLocal(input) {
+  if (input.local) return;
+  input.local = true;
+  if (!input.value) return;
+  const at = new Date(`${input.value}Z`);
+  input.value = new Date(at - at.getTimezoneOffset() * 60000).toISOString().slice(0, 16);
+}
+document.addEventListener("formdata", (event) => each(event.target, "[data-local]", (input) => {
+  if (input.value) event.formData.set(input.name, new Date(input.value).toISOString().slice(0, 16));
+}));
 
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy]");
