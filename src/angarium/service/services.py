@@ -11,9 +11,12 @@ if TYPE_CHECKING:
     from angarium.service.access import Access
     from angarium.service.application import Applications
     from angarium.service.attempt import Attempts
+    from angarium.service.audit import Audit
     from angarium.service.background_task import BackgroundTasks
     from angarium.service.endpoint import Endpoints
+    from angarium.service.endpoint_log import EndpointLog
     from angarium.service.event_type import EventTypes
+    from angarium.service.guard import Guard
     from angarium.service.idempotency import Idempotency
     from angarium.service.intake import Intake
     from angarium.service.listener import Listeners
@@ -37,11 +40,14 @@ class Services:
     database: Database
     token: Tokens
     access: Access
+    guard: Guard
+    audit: Audit
     portal_link: PortalLinks
     product: Products
     application: Applications
     event_type: EventTypes
     endpoint: Endpoints
+    endpoint_log: EndpointLog
     probe: Probe
     idempotency: Idempotency
     intake: Intake
