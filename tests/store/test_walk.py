@@ -127,7 +127,10 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "delivery.cancel_pending": lambda c: delivery.cancel_pending(c, APP, ENDPOINT, SOME_ID, 1000),
     "delivery.cancel_message": lambda c: delivery.cancel_message(c, APP, SOME_ID),
     "background_task.get": lambda c: background_task.get(c, "org_1", SOME_ID),
-    "background_task.claim": lambda c: background_task.claim(c),
+    "background_task.claim": lambda c: background_task.claim(c, NOW),
+    "background_task.next_due": lambda c: background_task.next_due(c),
+    "background_task.of_application": lambda c: background_task.of_application(c, OTHER, 20),
+    "background_task.cancel": lambda c: background_task.cancel(c, APP, SOME_ID, NOW),
 }
 for way, page in (("down", DOWN), ("up", UP)):
     for some, wanted in (("", EVERY), ("filtered ", SOME)):

@@ -1,12 +1,15 @@
-"""Background tasks as people look at them."""
+"""Background tasks as people look at them and cancel them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
+from angarium.service import audit
 from angarium.store import background_task as store
 from angarium.store.background_task import BackgroundTask
 from angarium.store.database import Database
@@ -14,10 +17,12 @@ from angarium.store.message import Page
 
 
 class BackgroundTasks:
-    """Look at background tasks."""
+    """Look at background tasks, and cancel them."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
         self._database = database
+        self._clock = clock
+        self._entropy = entropy
 
     async def get(self, org_id: str, ref: str) -> BackgroundTask:
         """Raises NotFound."""
@@ -27,6 +32,32 @@ class BackgroundTasks:
         if not found:
             raise NotFound()
         return found
+
+    async def of_application(self, app_id: UUID, limit: int = 20) -> Sequence[BackgroundTask]:
+        """The newest tasks of an application, those of the portal among them."""
+        async with self._database.connection() as conn:
+            return await store.of_application(conn, app_id, limit)
+
+    async def one(self, app_id: UUID, ref: str) -> BackgroundTask:
+        """One task of an application. Raises NotFound."""
+        task_id = ids.parse(ids.TASK, ref)
+        async with self._database.connection() as conn:
+            found = task_id and await store.find(conn, app_id, task_id)
+        if not found:
+            raise NotFound()
+        return found
+
+    async def cancel(self, app_id: UUID, ref: str) -> BackgroundTask:
+        """Take no further step; what is done stays, and a task that is over too. Raises NotFound."""
+        before = await self.one(app_id, ref)
+        now = self._clock.now()
+        async with self._database.transaction() as conn:
+            canceled = await store.cancel(conn, app_id, before.id, datetime_at(now))
+            if canceled is not None:
+                target = ids.text(ids.TASK, canceled.id)
+                deed = Deed(canceled.org_id, app_id, "task.canceled", target, None, canceled.data)
+                await audit.record(conn, now, self._entropy, deed)
+        return canceled or await self.one(app_id, ref)
 
     async def page(
         self,

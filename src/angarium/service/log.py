@@ -7,7 +7,6 @@ slow one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -23,7 +22,7 @@ from angarium.store import attempt
 from angarium.store import log as store
 from angarium.store import message as message_store
 from angarium.store.database import Database
-from angarium.store.log import HIGHEST, LOWEST, LogEndpoint, LogRow, Search, Stretch
+from angarium.store.log import LogEndpoint, LogRow, Search, Stretch
 
 STRETCHES: Final = (1_000, 9_000)  # deliveries looked at for one page: mostly the first will do
 MAX_DELIVERIES: Final = 1_000  # of a message, shown with it
@@ -106,7 +105,7 @@ class Log:
         """The lines before the cursor, or backwards those after it. Raises Invalid for a wrong filter."""
         wanted.check()
         async with self._database.connection() as conn:
-            found = await searched(conn, app_id, wanted)
+            found = await store.look_for(conn, app_id, wanted)
             if found is None:
                 return LogPage()
             search, stretch, known = found
@@ -130,7 +129,9 @@ class Log:
             rows = []
             if known:
                 search = Search(app_id, list(known), LogFilter())
-                rows = await store.page(conn, search, _of_message(message.id), MAX_DELIVERIES, upwards=True)
+                rows = await store.page(
+                    conn, search, store.of_message(message.id), MAX_DELIVERIES, upwards=True
+                )
             attempts = await attempt.whole(conn, app_id, message.id, MAX_ATTEMPTS + 1)
         delays = product.schedule.delays
         return MessageDetail(
@@ -145,28 +146,6 @@ class Log:
             tuple(attempts[:MAX_ATTEMPTS]),
             more_attempts=len(attempts) > MAX_ATTEMPTS,
         )
-
-
-async def searched(
-    conn: Any, app_id: UUID, wanted: LogFilter
-) -> tuple[Search, Stretch, Mapping[UUID, LogEndpoint]] | None:
-    """What to look for, in what part of the log, and the endpoints there are; None: nothing can match."""
-    known = {one.id: one for one in await store.endpoints(conn, app_id)}
-    endpoint_ids: Sequence[UUID] = list(known)
-    if wanted.endpoint_id is not None:
-        endpoint_ids = [wanted.endpoint_id] if wanted.endpoint_id in known else []
-    if not endpoint_ids:
-        return None
-    low = LOWEST if wanted.since is None else ids.lowest(wanted.since.timestamp())
-    high = HIGHEST if wanted.until is None else ids.highest(wanted.until.timestamp())
-    stretch = Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
-    if wanted.message is not None:
-        message_id = await message_store.find(conn, app_id, wanted.message)
-        if message_id is None:
-            return None
-        one = _of_message(message_id)
-        stretch = Stretch(max(stretch.low, one.low), min(stretch.high, one.high))
-    return Search(app_id, endpoint_ids, wanted), stretch, known
 
 
 async def _look(
@@ -209,7 +188,3 @@ def _page(
     if cursor is not None:
         back = lines[0].key if lines else store.just_below(cursor)
     return LogPage(lines, onward, back, searched_to)
-
-
-def _of_message(message_id: UUID) -> Stretch:
-    return Stretch(LogKey(message_id, LOWEST), LogKey(message_id, HIGHEST))

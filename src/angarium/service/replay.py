@@ -2,33 +2,55 @@
 
 `resend` owes one manual attempt, whatever became of the delivery before. `recover` owes one to each
 exhausted or canceled delivery of a window. `replay_missing` owes an endpoint the messages of a window
-that it wants today and never was owed, with the whole schedule.
+that it wants today and never was owed, with the whole schedule. `resend_matching` owes one manual attempt
+to each delivery that a filter of the log matches.
+
+Work in the background survives a restart, tells how far it is, can be canceled, and may keep a pace. What
+it would do can be counted before, in a bounded time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import Deed
 from angarium.core.errors import BadRequest, Invalid, NotFound
+from angarium.core.log_filter import LogFilter
 from angarium.service import audit
 from angarium.service.attempt import message_id_of, target_of
-from angarium.store import background_task, delivery, message
+from angarium.store import background_task, delivery, log, message, missing
 from angarium.store.background_task import BackgroundTask
 from angarium.store.database import Database
 from angarium.store.delivery import Target
+from angarium.store.log import Stretch
 
-MAX_COUNT: Final = 1_000_000  # what a count of lost deliveries goes up to
+MAX_LOST: Final = 1_000_000  # what a count of lost deliveries goes up to
+MAX_COUNT: Final = 100_000  # what any other count goes up to
+LOOKED_AT: Final = 5_000  # deliveries or messages that a count goes over between looks at the clock
+PATIENCE: Final = 0.15  # seconds after which a count looks no further
+PACE: Final = 20.0  # deliveries a second of what matches a filter, unless said otherwise
+MAX_PACE: Final = 1000.0
 MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; some minutes for slow callers
 _BEGUN: Final = {
     background_task.RECOVER: "endpoint.recover.begun",
     background_task.REPLAY: "endpoint.replay.begun",
 }
+
+_Place = TypeVar("_Place")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many; not `exact`: there are more."""
+
+    number: int
+    exact: bool
 
 
 class Replay:
@@ -56,34 +78,148 @@ class Replay:
             await audit.record(conn, now, self._entropy, deed)
 
     async def recover(
-        self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
+        self,
+        org_id: str,
+        app_id: UUID,
+        endpoint_ref: str,
+        since: datetime,
+        until: datetime | None,
+        *,
+        pace: float | None = None,
     ) -> BackgroundTask:
-        """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
-        return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until)
+        """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window.
+
+        `pace`: at most so many deliveries a second.
+        """
+        return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until, pace)
+
+    async def recover_since_message(
+        self, org_id: str, app_id: UUID, endpoint_ref: str, message_ref: str, *, pace: float | None = None
+    ) -> BackgroundTask:
+        """Recover what the endpoint lost since this message. Raises as `recover` does."""
+        since = await self.since_message(app_id, message_ref)
+        return await self.recover(org_id, app_id, endpoint_ref, since, None, pace=pace)
+
+    async def since_message(self, app_id: UUID, message_ref: str) -> datetime:
+        """When the message came: where a window begins that has it inside. Raises NotFound."""
+        async with self._database.connection() as conn:
+            return datetime_at(ids.created_at(await message_id_of(conn, app_id, message_ref)))
 
     async def count_lost(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> int:
-        """How many messages `recover` would send again now, at most MAX_COUNT. Raises as it does."""
+        """How many messages `recover` would send again now, at most MAX_LOST. Raises as it does."""
         after, last = self._window(since, until)
         async with self._database.connection() as conn:
             target = _enabled(await target_of(conn, app_id, endpoint_ref))
-            return await delivery.count_lost(conn, target, after, last, MAX_COUNT)
+            return await delivery.count_lost(conn, target, after, last, MAX_LOST)
 
     async def replay_missing(
-        self, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
+        self,
+        org_id: str,
+        app_id: UUID,
+        endpoint_ref: str,
+        since: datetime,
+        until: datetime | None,
+        *,
+        pace: float | None = None,
     ) -> BackgroundTask:
         """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
-        return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until)
+        return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until, pace)
+
+    async def count_missing(
+        self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
+    ) -> Count:
+        """How many messages `replay_missing` would send now. Raises as it does."""
+        after, last = self._window(since, until)
+
+        async with self._database.connection() as conn:
+            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+
+            async def stretch(after: UUID) -> tuple[int, UUID | None]:
+                end = await missing.end(conn, app_id, after, last, LOOKED_AT)
+                return await missing.count(conn, target, after, end or last), end
+
+            return await self._count(stretch, after)
+
+    async def resend_matching(
+        self,
+        org_id: str,
+        app_id: UUID,
+        wanted: LogFilter,
+        *,
+        pace: float = PACE,
+        expected: Count | None = None,
+    ) -> BackgroundTask:
+        """Send again what matches, of the messages there are now, oldest first. Raises Invalid.
+
+        What cannot be sent is passed over: to endpoints that are disabled or deleted, without its payload,
+        or owed a manual attempt already.
+        """
+        wanted.check()
+        _check_pace(pace)
+        now = self._clock.now()
+        task_id = ids.new(now, self._entropy(8))
+        said = {"task": ids.text(ids.TASK, task_id), "filter": wanted.document()}
+        async with self._database.transaction() as conn:
+            deed = Deed(org_id, app_id, "delivery.resend.begun", None, None, said)
+            await audit.record(conn, now, self._entropy, deed)
+            return await background_task.create(
+                conn,
+                task_id,
+                org_id,
+                app_id,
+                background_task.RESEND,
+                background_task.resend_arguments(wanted, ids.highest(now), pace),
+                datetime_at(now),
+                expected=expected.number if expected is not None and expected.exact else None,
+            )
+
+    async def count_matching(self, app_id: UUID, wanted: LogFilter) -> Count:
+        """How many deliveries `resend_matching` would send again now. Raises Invalid for a wrong filter."""
+        wanted.check()
+        async with self._database.connection() as conn:
+            found = await log.look_for(conn, app_id, wanted, sendable=True)
+            if found is None:
+                return Count(0, exact=True)
+            search, whole, _ = found
+
+            async def stretch(left: Stretch) -> tuple[int, Stretch | None]:
+                end = await log.end(conn, search, left, search.rows(LOOKED_AT), upwards=False)
+                if end is None:
+                    return await log.count(conn, search, left), None
+                number = await log.count(conn, search, left.until(end, upwards=False))
+                return number, left.beyond(end, upwards=False)
+
+            return await self._count(stretch, whole)
+
+    async def _count(
+        self, stretch: Callable[[_Place], Awaitable[tuple[int, _Place | None]]], place: _Place
+    ) -> Count:
+        """Count stretch by stretch, as long as there is patience."""
+        deadline = self._clock.now() + PATIENCE
+        number, left = await stretch(place)
+        while left is not None and number <= MAX_COUNT and self._clock.now() < deadline:
+            more, left = await stretch(left)
+            number += more
+        return Count(min(number, MAX_COUNT), exact=left is None and number <= MAX_COUNT)
 
     async def _begin(
-        self, kind: str, org_id: str, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
+        self,
+        kind: str,
+        org_id: str,
+        app_id: UUID,
+        endpoint_ref: str,
+        since: datetime,
+        until: datetime | None,
+        pace: float | None,
     ) -> BackgroundTask:
         after, last = self._window(since, until)
+        _check_pace(pace)
         now = self._clock.now()
         async with self._database.transaction() as conn:
             target = _enabled(await target_of(conn, app_id, endpoint_ref))
-            arguments = background_task.window_arguments(target.id, after, last)
+            arguments = background_task.window_arguments(target.id, after, last, pace)
             task_id = ids.new(now, self._entropy(8))
             window = {
                 "since": since.isoformat(),
@@ -107,6 +243,12 @@ class Replay:
             raise Invalid.field("until", "The end of the window must be after its beginning.")
         # `since` itself is inside; what is accepted from now on is not lost, so it ends now at the latest
         return UUID(int=max(0, ids.lowest(start).int - 1)), ids.highest(min(end, now))
+
+
+def _check_pace(pace: float | None) -> None:
+    """Raises Invalid."""
+    if pace is not None and not 0 < pace <= MAX_PACE:
+        raise Invalid.field("pace", f"Give a number of deliveries a second, up to {MAX_PACE:g}.")
 
 
 def _enabled(target: Target | None) -> Target:

@@ -1,7 +1,8 @@
 """Work that outlives its request: a row says what is to be done, a cursor how far it has come.
 
 A task is a series of steps, each one transaction that does a bounded amount and moves the cursor, so
-that a process may die at any point and another goes on (`replay.step` has the steps).
+that a process may die at any point and another goes on (`replay.step` has the steps). A task may keep a
+pace: then its next step is due only a while after the last. Canceling one keeps what it has done.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.log_filter import LogFilter
 from angarium.store import delivery
 from angarium.store.message import Page
 from angarium.store.sql import queries
@@ -21,7 +23,9 @@ from angarium.store.sql import queries
 RECOVER: Final = "endpoint.recover"
 REPLAY: Final = "endpoint.replay"
 CANCEL: Final = "endpoint.cancel"  # ours: clients' SDKs do not know it, so it is not listed
+RESEND: Final = "delivery.resend"  # the same, of the portal
 PUBLIC: Final = (RECOVER, REPLAY)
+SHOWN: Final = (*PUBLIC, RESEND)
 CANCEL_AT_ONCE: Final = 5000  # deliveries canceled in the transaction that wants it
 
 
@@ -29,6 +33,7 @@ class TaskStatus(StrEnum):
     RUNNING = "running"
     FINISHED = "finished"
     FAILED = "failed"
+    CANCELED = "canceled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +49,30 @@ class BackgroundTask:
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def progress(self) -> float | None:
+        """The part that is done, 0 to 1; None when nobody counted before."""
+        expected = self.data.get("expected")
+        if self.status is TaskStatus.FINISHED:
+            return 1.0
+        return None if not expected else min(1.0, self.data.get("messagesSent", 0) / expected)
+
 
 def cancel_arguments(endpoint_id: UUID, before: UUID) -> dict[str, Any]:
     """Arguments of a CANCEL task: go on cancelling what the endpoint is owed of messages before `before`."""
     return {"endpoint": str(endpoint_id), "before": str(before)}
 
 
-def window_arguments(endpoint_id: UUID, after: UUID, until: UUID) -> dict[str, Any]:
-    """Arguments of a RECOVER or REPLAY task: messages with after < id <= until."""
-    return {"endpoint": str(endpoint_id), "after": str(after), "until": str(until)}
+def window_arguments(
+    endpoint_id: UUID, after: UUID, until: UUID, pace: float | None = None
+) -> dict[str, Any]:
+    """Arguments of a RECOVER or REPLAY task: messages with after < id <= until, so many a second."""
+    return {"endpoint": str(endpoint_id), "after": str(after), "until": str(until), "pace": pace}
+
+
+def resend_arguments(wanted: LogFilter, until: UUID, pace: float) -> dict[str, Any]:
+    """Arguments of a RESEND task: what matches of messages with id <= until, so many a second."""
+    return {"filter": wanted.document(), "until": str(until), "pace": pace}
 
 
 def _task(row: Any) -> BackgroundTask:
@@ -70,10 +90,17 @@ async def create(
     kind: str,
     arguments: dict[str, Any],
     now: datetime,
+    *,
+    expected: int | None = None,
 ) -> BackgroundTask:
-    """Store a task and tell upkeep of it; whoever calls `replay.step` next goes on with it."""
+    """Store a task and tell upkeep of it; whoever calls `replay.step` next goes on with it.
+
+    `expected`: how many deliveries it will owe, where somebody counted.
+    """
     await queries.background_task_hint(conn)
-    data = {"messagesSent": 0} if kind in PUBLIC else {}
+    data = {"messagesSent": 0} if kind in SHOWN else {}
+    if expected is not None:
+        data["expected"] = expected
     return _task(
         await queries.background_task_create(
             conn, id=task_id, org_id=org_id, app_id=app_id, kind=kind, arguments=arguments, data=data, now=now
@@ -91,17 +118,43 @@ async def page(
 ) -> list[BackgroundTask]:
     """The tasks of an organization that clients may see, in the order of the walk."""
     kinds = PUBLIC if kind is None else tuple(k for k in PUBLIC if k == kind)
+    # clients know no canceled tasks: to them one has failed
+    statuses = [TaskStatus.FAILED, TaskStatus.CANCELED] if status == TaskStatus.FAILED else [status]
     walk = queries.background_task_page_up if page.upwards else queries.background_task_page_down
     rows = walk(
-        conn, org_id=org_id, kinds=kinds, status=status, low=page.low, high=page.high, limit=page.limit
-    )
+        conn, org_id=org_id, kinds=kinds, statuses=None if status is None else statuses,
+        low=page.low, high=page.high, limit=page.limit,
+    )  # fmt: skip
     return [_task(row) async for row in rows]
 
 
-async def claim(conn: Any) -> BackgroundTask | None:
-    """The running task that has waited longest, held until the transaction ends."""
-    row = await queries.background_task_claim(conn)
+async def of_application(conn: Any, app_id: UUID, limit: int) -> list[BackgroundTask]:
+    """The newest tasks of an application that its people may see."""
+    rows = queries.background_task_of_application(conn, app_id=app_id, kinds=SHOWN, limit=limit)
+    return [_task(row) async for row in rows]
+
+
+async def find(conn: Any, app_id: UUID, task_id: UUID) -> BackgroundTask | None:
+    row = await queries.background_task_find(conn, id=task_id, app_id=app_id, kinds=SHOWN)
     return None if row is None else _task(row)
+
+
+async def cancel(conn: Any, app_id: UUID, task_id: UUID, now: datetime) -> BackgroundTask | None:
+    """Take no further step of a task; None when there is none that is under way."""
+    row = await queries.background_task_cancel(conn, id=task_id, app_id=app_id, kinds=SHOWN, now=now)
+    return None if row is None else _task(row)
+
+
+async def claim(conn: Any, now: datetime) -> BackgroundTask | None:
+    """The task that has waited longest for a step that is due, held until the transaction ends."""
+    row = await queries.background_task_claim(conn, now=now)
+    return None if row is None else _task(row)
+
+
+async def next_due(conn: Any) -> datetime | None:
+    """When the next step of a task that keeps a pace is due."""
+    found: datetime | None = await queries.background_task_next_due(conn)
+    return found
 
 
 async def advance(
@@ -111,9 +164,12 @@ async def advance(
     cursor: dict[str, Any] | None,
     data: dict[str, Any],
     now: datetime,
+    due_at: datetime | None = None,
 ) -> None:
-    """Note how far a task has come."""
-    await queries.background_task_advance(conn, id=task_id, status=status, cursor=cursor, data=data, now=now)
+    """Note how far a task has come, and when its next step is due if not at once."""
+    await queries.background_task_advance(
+        conn, id=task_id, status=status, cursor=cursor, data=data, now=now, due_at=due_at
+    )
 
 
 async def cancel_owed(

@@ -157,19 +157,21 @@ async def resend(conn: Any, target: Target, message_id: UUID, now: datetime) -> 
     await hint(conn, target)
 
 
-async def recover(conn: Any, target: Target, after: UUID, until: UUID, now: datetime) -> Slice:
-    """Owe one manual attempt to each lost delivery among the next SLICE with after < message id <= until."""
+async def recover(
+    conn: Any, target: Target, after: UUID, until: UUID, now: datetime, limit: int = SLICE
+) -> Slice:
+    """Owe one manual attempt to each of the next `limit` lost deliveries with after < message id <= until."""
     bounds = {"app_id": target.app_id, "endpoint_id": target.id, "after": after}
     seen = [
         row["message_id"]
-        async for row in queries.delivery_recover_scan(conn, **bounds, until=until, limit=SLICE)
+        async for row in queries.delivery_recover_scan(conn, **bounds, until=until, limit=limit)
     ]
     if not seen:
         return Slice(0, None)
     marked = _count(await queries.delivery_recover(conn, **bounds, until=seen[-1], now=now))
     if marked:
         await hint(conn, target)
-    return Slice(marked, seen[-1] if len(seen) == SLICE else None)
+    return Slice(marked, seen[-1] if len(seen) == limit else None)
 
 
 async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, limit: int) -> int:
@@ -181,12 +183,14 @@ async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, limit:
     )
 
 
-async def replay(conn: Any, target: Target, after: UUID, until: UUID, now: datetime) -> Slice:
-    """Owe those of the next SLICE messages that the endpoint wants and never was owed."""
+async def replay(
+    conn: Any, target: Target, after: UUID, until: UUID, now: datetime, limit: int = SLICE
+) -> Slice:
+    """Owe those of the next `limit` messages that the endpoint wants and never was owed."""
     seen = [
         row
         async for row in queries.delivery_replay_scan(
-            conn, app_id=target.app_id, after=after, until=until, limit=SLICE
+            conn, app_id=target.app_id, after=after, until=until, limit=limit
         )
     ]
     if not seen:
@@ -202,7 +206,7 @@ async def replay(conn: Any, target: Target, after: UUID, until: UUID, now: datet
     )  # fmt: skip
     if marked:
         await hint(conn, target)
-    return Slice(marked, seen[-1]["id"] if len(seen) == SLICE else None)
+    return Slice(marked, seen[-1]["id"] if len(seen) == limit else None)
 
 
 async def cancel_pending(conn: Any, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int) -> int:

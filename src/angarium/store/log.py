@@ -8,15 +8,17 @@ at a stretch stays within it, so that no filter on any database takes long.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from angarium.core import ids
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus, log_status
 from angarium.core.nouns import State
 from angarium.core.patterns import EVERYTHING, is_wildcard
+from angarium.store import message
 from angarium.store.sql import queries
 
 LOWEST: Final = UUID(int=0)
@@ -142,6 +144,11 @@ class Search:
         }
 
 
+def of_message(message_id: UUID) -> Stretch:
+    """The deliveries of one message."""
+    return Stretch(LogKey(message_id, LOWEST), LogKey(message_id, HIGHEST))
+
+
 def just_below(key: LogKey) -> LogKey:
     return LogKey(key.message_id, UUID(int=max(0, key.endpoint_id.int - 1)))
 
@@ -156,6 +163,30 @@ async def endpoints(conn: Any, app_id: UUID) -> list[LogEndpoint]:
         LogEndpoint(row["id"], row["url"], row["name"], row["description"], row["disabled"], row["deleted"])
         async for row in queries.log_endpoints(conn, app_id=app_id)
     ]
+
+
+async def look_for(
+    conn: Any, app_id: UUID, wanted: LogFilter, *, sendable: bool = False
+) -> tuple[Search, Stretch, Mapping[UUID, LogEndpoint]] | None:
+    """What to look for, in which part of the log, and the endpoints there are; None: nothing can match."""
+    known = {
+        one.id: one
+        for one in await endpoints(conn, app_id)
+        if not sendable or not (one.disabled or one.deleted)
+    }
+    endpoint_ids = [one for one in known if wanted.endpoint_id in (None, one)]
+    if not endpoint_ids:
+        return None
+    low = LOWEST if wanted.since is None else ids.lowest(wanted.since.timestamp())
+    high = HIGHEST if wanted.until is None else ids.highest(wanted.until.timestamp())
+    stretch = Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
+    if wanted.message is not None:
+        message_id = await message.find(conn, app_id, wanted.message)
+        if message_id is None:
+            return None
+        one = of_message(message_id)
+        stretch = Stretch(max(stretch.low, one.low), min(stretch.high, one.high))
+    return Search(app_id, endpoint_ids, wanted, sendable), stretch, known
 
 
 async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards: bool) -> LogKey | None:

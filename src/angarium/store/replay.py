@@ -1,22 +1,36 @@
-"""The steps of background tasks: recover, replay, cancel.
+"""The steps of background tasks: recover, replay, resend, cancel.
 
 Any process may take any step; `run_due_tasks` is called by upkeep. A step is one transaction: it holds
-the task, then the endpoint, does a bounded slice of the work and notes how far it came, or nothing.
+the task, then the endpoints, does a bounded slice of the work and notes how far it came, or nothing. A
+task that keeps a pace rests after a step for as long as what it owed takes at that pace.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
 
 from angarium.clock import Clock, datetime_at
-from angarium.store import background_task, delivery
+from angarium.core.errors import Invalid
+from angarium.store import background_task, delivery, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
 
 MAX_FAILURES: Final = 10  # steps of one task that may fail in a row (a deadlock, a bug) before it is given up
+BREATH: Final = 2.0  # seconds of work at its pace that a task takes in one step
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a step brought its task. `rest`: seconds before the next."""
+
+    status: TaskStatus
+    cursor: dict[str, Any] | None
+    data: dict[str, Any]
+    rest: float = 0.0
 
 
 async def run_due_tasks(database: Database, clock: Clock, *, steps: int = 20) -> int:
@@ -30,48 +44,80 @@ async def run_due_tasks(database: Database, clock: Clock, *, steps: int = 20) ->
 async def step(database: Database, now: float) -> bool:
     """Take one step of the task that has waited longest; False when none waits."""
     async with database.transaction() as conn:
-        task = await background_task.claim(conn)
+        task = await background_task.claim(conn, datetime_at(now))
         if task is None:
             return False
         try:
             async with conn.transaction():
-                status, cursor, data = await _work(conn, task, now)
-        except (asyncpg.PostgresError, KeyError, ValueError) as error:
-            # a broken task must not stop those behind it: it goes to the end of the queue, and is given up
-            failures = (task.cursor or {}).get("failures", 0) + 1
-            cursor = {**(task.cursor or {}), "failures": failures}
-            status = TaskStatus.FAILED if failures >= MAX_FAILURES else TaskStatus.RUNNING
-            data = (
-                {**task.data, "error": f"{type(error).__name__}: {error}"}
-                if failures >= MAX_FAILURES
-                else task.data
-            )
-        await background_task.advance(conn, task.id, status, cursor, data, datetime_at(now))
+                done = await _work(conn, task, now)
+        except (asyncpg.PostgresError, KeyError, ValueError, Invalid) as error:
+            done = _failed(task, error)
+        due_at = datetime_at(now + done.rest) if done.rest else None
+        await background_task.advance(
+            conn, task.id, done.status, done.cursor, done.data, datetime_at(now), due_at
+        )
         return True
 
 
-async def _work(
-    conn: Any, task: BackgroundTask, now: float
-) -> tuple[TaskStatus, dict[str, Any] | None, dict[str, Any]]:
+def _failed(task: BackgroundTask, error: Exception) -> Progress:
+    """A broken task must not stop those behind it: it goes to the end of the queue, and is given up."""
+    failures = (task.cursor or {}).get("failures", 0) + 1
+    cursor = {**(task.cursor or {}), "failures": failures}
+    if failures < MAX_FAILURES:
+        return Progress(TaskStatus.RUNNING, cursor, task.data)
+    why = f"{type(error).__name__}: {error}"
+    return Progress(TaskStatus.FAILED, cursor, {**task.data, "error": why})
+
+
+async def _work(conn: Any, task: BackgroundTask, now: float) -> Progress:
     if task.app_id is None:
         raise ValueError("the task names no application")
+    if task.kind == background_task.RESEND:
+        return await _resend(conn, task, task.app_id, now)
     endpoint_id = UUID(task.arguments["endpoint"])
     if task.kind == background_task.CANCEL:
         before = UUID(task.arguments["before"])
         count = await delivery.cancel_pending(conn, task.app_id, endpoint_id, before, delivery.SLICE)
-        return _status(count < delivery.SLICE), None, task.data
+        return Progress(_status(count < delivery.SLICE), None, task.data)
     if task.kind not in background_task.PUBLIC:
         raise ValueError(f"unknown kind of task {task.kind}")
     target = await delivery.hold_target(conn, task.app_id, endpoint_id)
     if target is None or target.disabled_at is not None:
         why = "The endpoint was deleted." if target is None else "The endpoint is disabled."
-        return TaskStatus.FAILED, task.cursor, {**task.data, "error": why}
+        return Progress(TaskStatus.FAILED, task.cursor, {**task.data, "error": why})
     verb = delivery.recover if task.kind == background_task.RECOVER else delivery.replay
     after = UUID((task.cursor or task.arguments).get("after", task.arguments["after"]))
-    done = await verb(conn, target, after, UUID(task.arguments["until"]), datetime_at(now))
-    sent = task.data.get("messagesSent", 0) + done.marked
+    until = UUID(task.arguments["until"])
+    done = await verb(conn, target, after, until, datetime_at(now), _room(task, delivery.SLICE))
     cursor = {"after": str(done.after)} if done.after is not None else task.cursor
-    return _status(done.after is None), cursor, {**task.data, "messagesSent": sent}
+    return _progress(task, done.marked, cursor, finished=done.after is None)
+
+
+async def _resend(conn: Any, task: BackgroundTask, app_id: UUID, now: float) -> Progress:
+    done = await resend.resend(
+        conn,
+        app_id,
+        resend.Order.of(task.arguments, task.cursor),
+        datetime_at(now),
+        _room(task, resend.SLICE),
+    )
+    cursor = task.cursor if done.after is None else {"after": done.after.text()}
+    return _progress(task, done.marked, cursor, finished=done.after is None)
+
+
+def _progress(
+    task: BackgroundTask, marked: int, cursor: dict[str, Any] | None, *, finished: bool
+) -> Progress:
+    data = {**task.data, "messagesSent": task.data.get("messagesSent", 0) + marked}
+    pace = task.arguments.get("pace")
+    rest = marked / pace if pace and not finished else 0.0
+    return Progress(_status(finished), cursor, data, rest)
+
+
+def _room(task: BackgroundTask, most: int) -> int:
+    """How many deliveries one step may owe."""
+    pace = task.arguments.get("pace")
+    return min(most, max(1, int(pace * BREATH))) if pace else most
 
 
 def _status(finished: bool) -> TaskStatus:

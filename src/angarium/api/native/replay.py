@@ -34,9 +34,11 @@ class WindowIn(Wire):
 
 
 def task_out(task: BackgroundTask) -> dict[str, Any]:
+    """Clients' SDKs know no canceled tasks: to them one has failed."""
+    status = TaskStatus.FAILED if task.status is TaskStatus.CANCELED else task.status
     return {
         "id": ids.text(ids.TASK, task.id),
-        "status": task.status,
+        "status": status,
         "task": task.kind,
         "updatedAt": wire_time(task.updated_at),
         "data": task.data,

@@ -16,7 +16,7 @@ select * from background_task where id = :id and org_id = :org_id and kind = any
 -- newest first below a bound
 select * from background_task
 where org_id = :org_id and kind = any(:kinds::text[]) and id > :low and id < :high
-  and (:status::text is null or status = :status)
+  and (:statuses::text[] is null or status = any(:statuses))
 order by id desc
 limit :limit;
 
@@ -24,18 +24,41 @@ limit :limit;
 -- oldest first above a bound
 select * from background_task
 where org_id = :org_id and kind = any(:kinds::text[]) and id > :low and id < :high
-  and (:status::text is null or status = :status)
+  and (:statuses::text[] is null or status = any(:statuses))
 order by id
 limit :limit;
 
--- name: background_task_claim^
--- the task that has waited longest for its next step, held until the transaction ends
+-- name: background_task_of_application
+-- the newest tasks of an application, of the kinds that the caller may see
 select * from background_task
-where status = 'running'
+where app_id = :app_id and kind = any(:kinds::text[])
+order by id desc
+limit :limit;
+
+-- name: background_task_find^
+-- one task of an application, of the kinds that the caller may see
+select * from background_task where id = :id and app_id = :app_id and kind = any(:kinds::text[]);
+
+-- name: background_task_cancel^
+-- take no further step of a task that is under way; waits for the step that is being taken
+update background_task set status = 'canceled', updated_at = :now
+where id = :id and app_id = :app_id and kind = any(:kinds::text[]) and status = 'running'
+returning *;
+
+-- name: background_task_claim^
+-- the task that has waited longest for its next step, if its pace allows one, held until the transaction ends
+select * from background_task
+where status = 'running' and (due_at is null or due_at <= :now)
 order by updated_at, id
 limit 1
 for update skip locked;
 
+-- name: background_task_next_due$
+-- when the next step of a task that keeps a pace may be taken; null: none waits for that
+select min(due_at) from background_task where status = 'running';
+
 -- name: background_task_advance!
--- note how far a task has come
-update background_task set status = :status, cursor = :cursor, data = :data, updated_at = :now where id = :id;
+-- note how far a task has come, and when it may go on
+update background_task
+set status = :status, cursor = :cursor, data = :data, updated_at = :now, due_at = :due_at
+where id = :id;

@@ -89,9 +89,10 @@ set resume_at = case when d.state = 1 and d.manual_at is null then d.due_at else
     due_at = :now, manual_at = :now;
 
 -- name: delivery_recover_scan
--- the next slice of an endpoint's deliveries, in order of message id
+-- the next slice of an endpoint's lost deliveries, in order of message id
 select message_id from delivery
 where app_id = :app_id and endpoint_id = :endpoint_id and message_id > :after and message_id <= :until
+  and state in (2, 4)
 order by message_id
 limit :limit;
 

@@ -1,0 +1,37 @@
+"""Missing: messages that an endpoint wants today and never was owed, counted stretch by stretch. Owing them
+is `delivery.replay`."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from angarium.core.patterns import EVERYTHING, is_wildcard
+from angarium.store.delivery import Target
+from angarium.store.sql import queries
+
+
+async def end(conn: Any, app_id: UUID, after: UUID, until: UUID, rows: int) -> UUID | None:
+    """The message after which a stretch of so many messages from `after` on ends; None: `until`."""
+    found: UUID | None = await queries.missing_end(
+        conn, app_id=app_id, after=after, until=until, rows=rows - 1
+    )
+    return found
+
+
+async def count(conn: Any, target: Target, after: UUID, until: UUID) -> int:
+    """How many messages with after < id <= until are missing."""
+    names, prefixes = _patterns(target.event_types)
+    found: int = await queries.missing_count(
+        conn, app_id=target.app_id, endpoint_id=target.id, after=after, until=until, names=names,
+        prefixes=prefixes, channels=target.channels,
+    )  # fmt: skip
+    return found
+
+
+def _patterns(event_types: tuple[str, ...] | None) -> tuple[list[str] | None, list[str]]:
+    """The exact names, and what the names begin with that wildcards cover; None: every name."""
+    if event_types is None or EVERYTHING in event_types:
+        return None, []
+    names = [one for one in event_types if not is_wildcard(one)]
+    return names, [one[:-1] for one in event_types if is_wildcard(one)]

@@ -1,0 +1,19 @@
+-- name: missing_end$
+-- the message up to which a stretch of so many messages reaches; null: to the end
+select id from message
+where app_id = :app_id and id > :after and id <= :until
+order by id
+offset :rows limit 1;
+
+-- name: missing_count$
+-- how many messages of a stretch an endpoint wants today and never was owed
+select count(*) from (
+    select id from message
+    where app_id = :app_id and id > :after and id <= :until and payload is not null and endpoint_id is null
+      and (:names::text[] is null or event_type = any(:names) or event_type ^@ any(:prefixes::text[]))
+      and (:channels::text[] is null or channels && :channels)
+    offset 0
+) m
+where not exists (
+    select from delivery where app_id = :app_id and endpoint_id = :endpoint_id and message_id = m.id
+);

@@ -1,0 +1,91 @@
+"""Resend: owe one manual attempt to each delivery of a log that matches a filter, slice by slice.
+
+It goes up the log, oldest first, over the messages there were when it was asked for. A delivery is judged
+as it is when the walk comes by. What cannot be sent is passed over: endpoints that are disabled or
+deleted, payloads that are gone, deliveries that are owed a manual attempt already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.core.log_filter import LogFilter, LogKey
+from angarium.store import delivery, log
+from angarium.store.hint import write
+from angarium.store.log import HIGHEST
+from angarium.store.sql import queries
+
+SLICE: Final = 500  # deliveries owed in one step
+LOOKED_AT: Final = 2000  # deliveries that one step goes over
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What to resend: matches of messages up to `until`, from beyond `after` on."""
+
+    wanted: LogFilter
+    until: UUID
+    after: LogKey | None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any], cursor: Mapping[str, Any] | None) -> Order:
+        """From what a background task keeps. Raises KeyError or ValueError."""
+        after = (cursor or {}).get("after")
+        return cls(
+            LogFilter.of(arguments["filter"]),
+            UUID(arguments["until"]),
+            None if after is None else LogKey.parse(after),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What one step did: how many deliveries it owes now, and beyond what to go on (None: done)."""
+
+    marked: int
+    after: LogKey | None
+
+
+async def resend(conn: Any, app_id: UUID, order: Order, now: datetime, limit: int) -> Slice:
+    """Owe one attempt to each of the next matches, at most `limit`; in a transaction."""
+    found = await log.look_for(conn, app_id, order.wanted, sendable=True)
+    if found is None:
+        return Slice(0, None)
+    search, stretch, _ = found
+    stretch = log.Stretch(
+        stretch.low if order.after is None else max(stretch.low, order.after),
+        min(stretch.high, LogKey(order.until, HIGHEST)),
+    )
+    end = await log.end(conn, search, stretch, search.rows(LOOKED_AT), upwards=True)
+    part = stretch if end is None else stretch.until(end, upwards=True)
+    keys = [row.key for row in await log.page(conn, search, part, limit, upwards=True)]
+    marked = await _owe(conn, app_id, keys, now)
+    if len(keys) == limit:
+        return Slice(marked, keys[-1])
+    return Slice(marked, None if end is None else stretch.beyond(end, upwards=True).low)
+
+
+async def _owe(conn: Any, app_id: UUID, keys: list[LogKey], now: datetime) -> int:
+    """Owe one attempt each, unless the endpoint was disabled or deleted just now; gives how many."""
+    held: set[UUID] = set()
+    for endpoint_id in sorted({key.endpoint_id for key in keys}):
+        target = await delivery.hold_target(conn, app_id, endpoint_id)
+        if target is not None and target.disabled_at is None:
+            held.add(endpoint_id)
+    owed = [key for key in keys if key.endpoint_id in held]
+    if not owed:
+        return 0
+    status: str = await queries.resend_many(
+        conn,
+        app_id=app_id,
+        endpoint_ids=[key.endpoint_id for key in owed],
+        message_ids=[key.message_id for key in owed],
+        now=now,
+    )
+    for hint in write((app_id, endpoint_id) for endpoint_id in sorted(held)):
+        await queries.delivery_hint(conn, hint=hint)
+    return int(status.rpartition(" ")[2])
