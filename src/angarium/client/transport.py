@@ -1,0 +1,131 @@
+"""HTTP as the client needs it: kept connections, deadlines, and trying again when that is safe."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import ssl
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from angarium import __version__
+from angarium.client.error import ClientError, Refused, Unreachable
+
+MAX_ANSWER: Final = 64 * 1024 * 1024
+LONGEST_PAUSE: Final = 30.0  # seconds between two tries, whatever the server asks for
+_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+
+
+@dataclass
+class Transport:
+    """One server. Threads may share it: each takes an idle connection, or opens one."""
+
+    url: str
+    token: str = field(repr=False)
+    timeout: float = 30.0  # seconds for one try
+    tries: int = 5
+    pause: Callable[[float], None] = time.sleep
+    _idle: list[http.client.HTTPConnection] = field(default_factory=list, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ClientError(f"{self.url!r} is no URL of a server; write https://hooks.example.com")
+        self._host, self._secure, self._base = parts.netloc, parts.scheme == "https", parts.path.rstrip("/")
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """The JSON answer, or None for an empty one. Raises Refused or Unreachable.
+
+        Tried again on lost connections and on 429 and 5xx: callers give whatever changes something an
+        idempotency key.
+        """
+        for number in range(1, self.tries + 1):
+            try:
+                status, answered, raw = self._once(method, path, body, headers or {}, timeout)
+            except (OSError, http.client.HTTPException) as error:
+                if number == self.tries:
+                    raise Unreachable(
+                        f"{self.url} does not answer: {error or type(error).__name__}"
+                    ) from error
+                self.pause(_backoff(number))
+                continue
+            if status in _AGAIN and number < self.tries:
+                self.pause(_asked(answered.get("retry-after")) or _backoff(number))
+                continue
+            if not 200 <= status <= 299:
+                raise Refused(status, _json(raw))
+            return _json(raw)
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+    def _once(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float | None
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        with self._lock:
+            connection = self._idle.pop() if self._idle else self._open()
+        connection.timeout = timeout or self.timeout
+        if connection.sock is not None:
+            connection.sock.settimeout(connection.timeout)
+        sent = {
+            "authorization": f"Bearer {self.token}",
+            "user-agent": f"angarium-client/{__version__}",
+            **({} if body is None else {"content-type": "application/json"}),
+            **headers,
+        }
+        try:
+            connection.request(method, self._base + path, body, sent)
+            with connection.getresponse() as response:
+                raw = response.read(MAX_ANSWER + 1)
+                if len(raw) > MAX_ANSWER:
+                    raise http.client.HTTPException("the answer is too large")
+                lowered = {name.lower(): value for name, value in response.getheaders()}
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            self._idle.append(connection)
+        return response.status, lowered, raw
+
+    def _open(self) -> http.client.HTTPConnection:
+        if self._secure:
+            return http.client.HTTPSConnection(self._host, context=ssl.create_default_context())
+        return http.client.HTTPConnection(self._host)
+
+
+def _backoff(number: int) -> float:
+    """Doubling, with jitter, so that many clients do not come back at once."""
+    return min(LONGEST_PAUSE, 0.2 * 2.0**number) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _asked(retry_after: str | None) -> float | None:
+    if retry_after is None or not retry_after.isdecimal() or len(retry_after) > 6:
+        return None
+    return min(LONGEST_PAUSE, float(retry_after))
+
+
+def _json(raw: bytes) -> Any:
+    if not raw:
+        return None
+    try:
+        return json.loads(raw)
+    except ValueError:
+        return None

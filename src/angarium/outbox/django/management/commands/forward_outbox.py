@@ -1,0 +1,32 @@
+"""`manage.py forward_outbox`: send what the outbox holds, with ANGARIUM_URL and ANGARIUM_TOKEN."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from angarium.client import Angarium
+from angarium.outbox.django.models import DjangoOutbox
+from angarium.outbox.forward import Forwarder
+
+
+class Command(BaseCommand):
+    help = "Forward the messages of the outbox until stopped."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--once", action="store_true", help="Stop when the outbox is empty.")
+        parser.add_argument("--database", default="default", help="Which of the configured databases.")
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        forwarder = Forwarder(DjangoOutbox(options["database"]), Angarium())
+        if options["once"]:
+            while forwarder.step():
+                pass
+            return
+        stop = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        forwarder.run(stop)

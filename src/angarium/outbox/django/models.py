@@ -1,0 +1,72 @@
+"""The table, and the outbox over it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from django.db import connections, models, transaction
+
+from angarium.outbox.forward import Row
+
+
+class OutboxMessage(models.Model):
+    """A message that is not forwarded yet, or was refused."""
+
+    position = models.BigAutoField(primary_key=True)
+    id = models.CharField(max_length=64, unique=True)
+    application = models.CharField(max_length=256)
+    event_type = models.CharField(max_length=256)
+    payload = models.BinaryField()
+    channels = models.JSONField(default=list)
+    tags = models.JSONField(default=list)
+    claimed_until = models.FloatField(default=0.0, db_index=True)
+    refused = models.BooleanField(default=False)
+    error = models.TextField(null=True, blank=True)
+
+    class Meta:
+        app_label = "angarium_outbox"
+
+    def __str__(self) -> str:
+        return f"{self.event_type} for {self.application}"
+
+
+class DjangoOutbox:
+    """The rows of one of Django's databases."""
+
+    def __init__(self, using: str = "default") -> None:
+        self._using = using
+
+    def claim(self, limit: int, seconds: float) -> list[Row]:
+        now = time.time()
+        with transaction.atomic(using=self._using):
+            free = OutboxMessage.objects.using(self._using).filter(claimed_until__lt=now, refused=False)
+            if connections[self._using].features.has_select_for_update_skip_locked:
+                free = free.select_for_update(skip_locked=True)
+            found = list(free.order_by("position")[:limit])
+            taken = OutboxMessage.objects.using(self._using).filter(
+                pk__in=[one.pk for one in found], claimed_until__lt=now
+            )
+            if taken.update(claimed_until=now + seconds) != len(found):
+                transaction.set_rollback(True, using=self._using)  # another took some of them in between
+                return []
+        return [
+            Row(
+                one.id,
+                one.application,
+                one.event_type,
+                bytes(one.payload),
+                tuple(one.channels),
+                tuple(one.tags),
+            )
+            for one in found
+        ]
+
+    def remove(self, ids: Sequence[str]) -> None:
+        OutboxMessage.objects.using(self._using).filter(id__in=ids).delete()
+
+    def release(self, ids: Sequence[str]) -> None:
+        OutboxMessage.objects.using(self._using).filter(id__in=ids).update(claimed_until=0.0)
+
+    def refuse(self, id: str, words: str) -> None:  # noqa: A002
+        OutboxMessage.objects.using(self._using).filter(id=id).update(refused=True, error=words)

@@ -1,0 +1,130 @@
+"""The outbox as a table of SQLAlchemy (2.0), in any database that it speaks to.
+
+outbox = OutboxTable(Base.metadata)
+with Session(engine) as session, session.begin():
+    session.add(order)
+    session.execute(outbox.insert("customer-1", "order.filled", {"id": order.id}))
+
+Forwarder(outbox.on(engine), Angarium()).run(stop)
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    Insert,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    select,
+    update,
+)
+
+from angarium.outbox.forward import Row, row
+
+
+class OutboxTable:
+    """The table in your metadata, so that your migrations make it."""
+
+    def __init__(self, metadata: MetaData, name: str = "angarium_outbox") -> None:
+        self.table = Table(
+            name,
+            metadata,
+            Column("position", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+            Column("id", String(64), nullable=False, unique=True),
+            Column("application", String(256), nullable=False),
+            Column("event_type", String(256), nullable=False),
+            Column("payload", LargeBinary, nullable=False),
+            Column("channels", Text, nullable=False),
+            Column("tags", Text, nullable=False),
+            Column("claimed_until", Float, nullable=False, index=True),
+            Column("refused", Boolean, nullable=False),
+            Column("error", Text),
+        )
+
+    def insert(
+        self,
+        application: str,
+        event_type: str,
+        payload: Any,
+        *,
+        channels: Sequence[str] = (),
+        tags: Sequence[str] = (),
+    ) -> Insert:
+        """The statement to execute in the business transaction. Raises ValueError for what is no JSON."""
+        made = row(application, event_type, payload, channels, tags)
+        return insert(self.table).values(
+            id=made.id,
+            application=made.application,
+            event_type=made.event_type,
+            payload=made.payload,
+            channels=json.dumps(made.channels),
+            tags=json.dumps(made.tags),
+            claimed_until=0.0,
+            refused=False,
+        )
+
+    def on(self, engine: Engine) -> SqlAlchemyOutbox:
+        """For a forwarder."""
+        return SqlAlchemyOutbox(engine, self.table)
+
+
+class SqlAlchemyOutbox:
+    """The rows of one database."""
+
+    def __init__(self, engine: Engine, table: Table) -> None:
+        self._engine = engine
+        self._table = table
+
+    def claim(self, limit: int, seconds: float) -> list[Row]:
+        table, now = self._table, time.time()
+        with self._engine.begin() as connection:
+            free = (
+                select(table)
+                .where(table.c.claimed_until < now, table.c.refused.is_(False))
+                .order_by(table.c.position)
+                .limit(limit)
+                .with_for_update(skip_locked=True)  # where there is no such thing, writers wait in turn
+            )
+            found = connection.execute(free).all()
+            ids = [one.id for one in found]
+            taken = update(table).where(table.c.id.in_(ids), table.c.claimed_until < now)
+            if ids and connection.execute(taken.values(claimed_until=now + seconds)).rowcount != len(ids):
+                connection.rollback()  # another took some of them between the two statements
+                return []
+        return [
+            Row(one.id, one.application, one.event_type, one.payload, _tuple(one.channels), _tuple(one.tags))
+            for one in found
+        ]
+
+    def remove(self, ids: Sequence[str]) -> None:
+        with self._engine.begin() as connection:
+            connection.execute(delete(self._table).where(self._table.c.id.in_(ids)))
+
+    def release(self, ids: Sequence[str]) -> None:
+        with self._engine.begin() as connection:
+            free = update(self._table).where(self._table.c.id.in_(ids))
+            connection.execute(free.values(claimed_until=0.0))
+
+    def refuse(self, id: str, words: str) -> None:  # noqa: A002
+        with self._engine.begin() as connection:
+            aside = update(self._table).where(self._table.c.id == id)
+            connection.execute(aside.values(refused=True, error=words))
+
+
+def _tuple(text: str) -> tuple[str, ...]:
+    return tuple(json.loads(text))

@@ -1,0 +1,43 @@
+"""A server behind a real socket, an application, and a client with its organization's token."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+
+from angarium.client import Angarium
+from tests.api.conftest import Api, Backend, api, backend, client, new_organization
+from tests.api.serving import serving
+
+__all__ = ["api", "backend", "client", "new_organization"]
+
+
+@dataclass
+class Served:
+    """Where the server is, and what it has of one application."""
+
+    url: str
+    api: Api
+    app: str
+    client: Angarium
+
+    async def messages(self) -> list[str | None]:
+        """The event ids of everything it accepted."""
+        found, iterator = [], None
+        while True:
+            query = {"limit": 250} | ({} if iterator is None else {"iterator": iterator})
+            page = await self.api.get(f"/app/{self.app}/msg", **query)
+            found += [one.get("eventId") for one in page["data"]]
+            iterator = page["iterator"]
+            if page["done"]:
+                return found
+
+
+@pytest.fixture
+async def served(api: Api, backend: Backend) -> AsyncIterator[Served]:
+    app = await api.application(uid="customer-1")
+    async with serving(backend.app) as url:
+        with Angarium(url, api.token) as sender:
+            yield Served(url, api, app, sender)

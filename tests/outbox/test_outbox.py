@@ -1,0 +1,163 @@
+"""Every row that committed becomes one message, and none that did not: also over kill -9."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import MetaData, create_engine, func, select, update
+from sqlalchemy.pool import NullPool
+
+from angarium.client import Angarium, Unreachable
+from angarium.outbox import Forwarder
+from angarium.outbox.sqlalchemy import OutboxTable
+from tests.outbox.conftest import Served
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+class Table:
+    """The outbox of a business with a database, by SQLAlchemy."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.engine = create_engine(url, poolclass=NullPool)
+        metadata = MetaData()
+        self.outbox = OutboxTable(metadata)
+        metadata.create_all(self.engine)
+
+    def add(self, count: int, application: str = "customer-1") -> None:
+        for number in range(count):
+            with self.engine.begin() as connection:
+                connection.execute(self.outbox.insert(application, "order.filled", {"n": number}, tags=["t"]))
+
+    def rows(self, column: str = "id") -> list[Any]:
+        with self.engine.begin() as connection:
+            return list(connection.scalars(select(self.outbox.table.c[column])))
+
+    def expire_claims(self) -> None:
+        """As if the time of a claim had passed."""
+        with self.engine.begin() as connection:
+            connection.execute(update(self.outbox.table).values(claimed_until=0.0))
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Table:
+    return Table(f"sqlite:///{tmp_path / 'business.db'}")
+
+
+def forward(client: Angarium, outbox: Any) -> None:
+    forwarder = Forwarder(outbox, client)
+    while forwarder.step():
+        pass
+
+
+async def run_killed(kind: str, database: str, served: Served, kill_after: int) -> int:
+    values = [kind, database, served.url, served.api.token, str(kill_after)]
+    command = [sys.executable, "-m", "tests.outbox.forwarding", *values]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=REPOSITORY, timeout=60, check=False)
+    return done.returncode
+
+
+async def test_what_committed_is_sent_once_and_what_did_not_is_not(served: Served, table: Table) -> None:
+    table.add(3)
+    with table.engine.connect() as connection:
+        connection.execute(table.outbox.insert("customer-1", "order.filled", {"n": 9}))
+        connection.rollback()
+    ids = set(table.rows())
+    await asyncio.to_thread(forward, served.client, table.outbox.on(table.engine))
+    assert set(await served.messages()) == ids
+    assert len(ids) == 3
+    assert table.rows() == []
+
+
+@pytest.mark.parametrize("kill_after", [1, 7])
+async def test_a_forwarder_killed_between_sending_and_noting_sends_nothing_twice(
+    served: Served, table: Table, kill_after: int
+) -> None:
+    table.add(12)
+    ids = set(table.rows())
+    assert await run_killed("sqlalchemy", table.url, served, kill_after) == -9
+    assert len(await served.messages()) == kill_after
+    assert len(table.rows()) == 12 - kill_after + 1, "the last one was sent and not noted"
+    table.expire_claims()
+    await asyncio.to_thread(forward, served.client, table.outbox.on(table.engine))
+    sent = await served.messages()
+    assert sorted(map(str, sent)) == sorted(ids)
+    assert table.rows() == []
+
+
+async def test_djangos_outbox_is_forwarded_exactly_once_over_a_kill(served: Served, tmp_path: Path) -> None:
+    path = str(tmp_path / "django.db")
+    fill = (
+        "import sys; from tests.outbox.django_site import configure; configure(sys.argv[1])\n"
+        "from django.core.management import call_command; from django.db import transaction\n"
+        "call_command('makemigrations', '--check', verbosity=0)\n"
+        "call_command('migrate', verbosity=0)\n"
+        "from angarium.outbox import django as outbox\n"
+        "with transaction.atomic():\n"
+        "    for n in range(5): outbox.add('customer-1', 'order.filled', {'n': n}, tags=['t'])\n"
+        "try:\n"
+        "    with transaction.atomic():\n"
+        "        outbox.add('customer-1', 'order.filled', {}); raise KeyError\n"
+        "except KeyError: pass\n"
+    )
+    command = [sys.executable, "-c", fill, path]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=REPOSITORY, timeout=60, check=False)
+    assert done.returncode == 0
+    assert await run_killed("django", path, served, 3) == -9
+    with sqlite3.connect(path) as connection:  # as if the time of the claim had passed
+        connection.execute("update angarium_outbox_outboxmessage set claimed_until = 0")
+    connection.close()
+    assert await run_killed("django", path, served, 0) == 0
+    sent = await served.messages()
+    assert len(sent) == len(set(sent)) == 5
+
+
+async def test_two_forwarders_on_one_postgresql_share_the_work(
+    served: Served, empty_database_url: str
+) -> None:
+    shared = Table(empty_database_url.replace("postgresql://", "postgresql+psycopg://", 1))
+    shared.add(40)
+    ids = set(shared.rows())
+    both = [asyncio.to_thread(forward, served.client, shared.outbox.on(shared.engine)) for _ in range(2)]
+    await asyncio.gather(*both)
+    await asyncio.to_thread(forward, served.client, shared.outbox.on(shared.engine))
+    sent = await served.messages()
+    assert sorted(map(str, sent)) == sorted(ids)
+
+
+async def test_a_message_that_is_refused_for_good_is_kept_aside_with_the_reason(
+    served: Served, table: Table
+) -> None:
+    table.add(1, application="nobody")
+    table.add(1)
+    await asyncio.to_thread(forward, served.client, table.outbox.on(table.engine))
+    assert len(await served.messages()) == 1
+    (error,) = table.rows("error")
+    assert "404" in error
+
+
+async def test_a_server_that_is_away_costs_nothing(
+    table: Table, unused_tcp_port_factory: Callable[[], int]
+) -> None:
+    table.add(2)
+    client = Angarium(f"http://127.0.0.1:{unused_tcp_port_factory()}", "token", tries=1)
+    with pytest.raises(Unreachable):
+        await asyncio.to_thread(forward, client, table.outbox.on(table.engine))
+    assert len(table.rows()) == 2
+    assert table.rows("claimed_until") == [0.0, 0.0], "they are free again at once"
+
+
+def test_what_is_no_json_fails_in_the_business_transaction(table: Table) -> None:
+    for payload in (b"{", object(), float("nan")):
+        with pytest.raises((ValueError, TypeError)):
+            table.outbox.insert("customer-1", "order.filled", payload)
+    with table.engine.begin() as connection:
+        assert connection.scalar(select(func.count()).select_from(table.outbox.table)) == 0
