@@ -5,6 +5,7 @@ The codes are those of core/outcome.py; a kind is a code or the family that seve
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from angarium.portal.words import status_words
@@ -63,3 +64,10 @@ def answered(status_code: int | None, code: str | None) -> str:
 def kind_words(kind: str) -> str:
     """A kind as a filter names it; one that it does not offer by its short words."""
     return KINDS.get(kind) or short(kind)
+
+
+FILTERS: Final[dict[str, Callable[..., str]]] = {
+    "failure": short,
+    "answered": answered,
+    "kind_words": kind_words,
+}

@@ -18,6 +18,11 @@ class Form:
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._pairs = pairs
 
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All fields as they came."""
+        return list(self._pairs)
+
     def text(self, name: str) -> str:
         """The last value of a field, without white space around it."""
         return next((value.strip() for key, value in reversed(self._pairs) if key == name), "")

@@ -138,9 +138,8 @@ def read(query: Query, now: float, message_prefix: str, endpoint_id: Callable[[s
     return Asked(statuses, values, wanted, faults)
 
 
-def said(asked: Asked, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str, Any]]:
+def said(wanted: LogFilter, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str, Any]]:
     """What the filter asks for, each thing with its name; `endpoints`: their names. Times as datetimes."""
-    wanted = asked.wanted
     endpoint = "" if wanted.endpoint_id is None else endpoints.get(wanted.endpoint_id, "")
     lines: list[tuple[str, Any]] = [
         ("Status", " or ".join(STATUSES[status][1] for status in STATUSES if status in wanted.statuses)),

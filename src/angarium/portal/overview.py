@@ -1,16 +1,114 @@
-"""The first page: how an application's webhooks are doing."""
+"""The first page: how an application's webhooks are doing, what needs attention, and how to begin."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
 
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.core.log_filter import LogFilter, LogStatus
+from angarium.core.nouns import DisabledReason
+from angarium.portal import activity, message_filter
+from angarium.portal.failure import short
+from angarium.portal.message_list import endpoint_name
 from angarium.portal.route import page
 from angarium.portal.visit import Visit
+from angarium.portal.words import share
+from angarium.store.log import LogEndpoint
+from angarium.store.tally import EndpointHealth
+
+MAX_JUDGED: Final = 500  # endpoints looked at, the newest first
+MAX_SHOWN: Final = 8
+FAILURES: Final = 5  # messages
+_OFTEN: Final = 0.1  # an error rate that is worth a word
+_LOST: Final = LogFilter(statuses=frozenset({LogStatus.FAILED, LogStatus.RETRYING}))
+
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """An endpoint that needs attention: which badge, why, and what to do about it."""
+
+    endpoint: LogEndpoint
+    name: str
+    badge: tuple[str, str]
+    reason: str
+    remedy: str
+    since: float | None  # epoch seconds
 
 
 async def show(visit: Visit) -> Response:
-    return visit.render("overview.html", section="", heading="Overview")
+    """The page."""
+    services, span = visit.services, activity.span_of(visit.request.query_params.get("span"))
+    endpoints = [one for one in await services.log.endpoints(visit.app_id) if not one.deleted]
+    any_message = (await services.log.page(visit.app_id, LogFilter(), limit=1)).lines
+    failures = await services.log.page(visit.app_id, _LOST, limit=FAILURES) if any_message else None
+    judged = endpoints[-MAX_JUDGED:]
+    health = await services.overview.health(visit.app_id, [one.id for one in judged])
+    concerns = concerned(judged, health)
+    series = await services.overview.series(visit.app_id, span)
+    return visit.render(
+        "overview.html",
+        section="",
+        heading="Overview",
+        endpoints=endpoints,
+        begun=bool(any_message),
+        concerns=concerns[:MAX_SHOWN],
+        more=len(concerns) - MAX_SHOWN,
+        failures=() if failures is None else failures.lines,
+        drawings=activity.drawings(series, span),
+        series=series,
+        span=span,
+        choices=[(visit.path(span=one.value), words, one is span) for one, words in activity.SPANS.items()],
+        statuses=message_filter.STATUSES,
+    )
+
+
+def concerned(endpoints: Sequence[LogEndpoint], health: Mapping[UUID, EndpointHealth]) -> list[Concern]:
+    """The endpoints that need attention, the worst first."""
+    found = [(_concern(one, health[one.id]), health[one.id].failed) for one in endpoints]
+    rank = {"bad": 0, "warn": 1}
+    known = [(concern, failed) for concern, failed in found if concern is not None]
+    known.sort(key=lambda one: (rank[one[0].badge[0]], -one[1]))
+    return [concern for concern, _ in known]
+
+
+def _concern(endpoint: LogEndpoint, health: EndpointHealth) -> Concern | None:
+    last = short(health.last_error_code)
+    name = endpoint_name(endpoint)
+    if health.disabled_at is not None:
+        if health.disabled_reason == DisabledReason.MANUAL:
+            return None  # somebody wanted that
+        gone = health.disabled_reason == DisabledReason.GONE
+        return Concern(
+            endpoint,
+            name,
+            ("bad", "Disabled"),
+            "The receiver said that it wants nothing more." if gone else "Nothing but failures for too long.",
+            "Enable it again if that is wrong, and recover what it missed."
+            if gone
+            else "Mend the receiver, enable the endpoint, and recover what it missed.",
+            health.disabled_at.timestamp(),
+        )
+    if health.failing_since is not None and health.failures > 1:
+        reason = f"{health.failures:,} failures in a row" + (f", the last one: {last}." if last else ".")
+        return Concern(
+            endpoint,
+            name,
+            ("bad", "Failing"),
+            reason,
+            "See why, and mend it.",
+            health.failing_since.timestamp(),
+        )
+    if health.error_rate is not None and health.error_rate >= _OFTEN and health.failed > 1:
+        reason = f"{share(health.error_rate)} of the attempts of a day failed" + (
+            f", the last one: {last}." if last else "."
+        )
+        return Concern(endpoint, name, ("warn", "Often fails"), reason, "See what fails.", None)
+    return None
 
 
 def routes() -> list[Route]:

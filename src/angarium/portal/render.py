@@ -13,7 +13,7 @@ import jinja2
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from angarium.portal import static, words
+from angarium.portal import failure, static, words
 from angarium.portal.theme import Theme
 
 UNKEPT: Final = {"cache-control": "no-store"}
@@ -28,7 +28,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= words.FILTERS
+    environment.filters |= words.FILTERS | failure.FILTERS
     environment.globals |= {"static": static.path_of, "stylesheet": static.theme_path}
     return environment
 

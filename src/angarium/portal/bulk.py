@@ -1,0 +1,84 @@
+"""Send again all that matches a filter of the message log: counted and confirmed first, then at a pace.
+
+What is confirmed is what is sent: the count fixes the times of the filter, so that nothing that fails while
+somebody reads it is sent unasked.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core.errors import Invalid
+from angarium.portal import message_filter, task_page
+from angarium.portal.form import Form
+from angarium.portal.message_filter import Asked
+from angarium.portal.message_list import asked_of
+from angarium.portal.route import action, page
+from angarium.portal.visit import Visit
+from angarium.portal.words import shown_url
+from angarium.service.token import Capability
+
+PACES: Final = {
+    5: "Gently: 5 a second",
+    20: "20 a second",
+    100: "Quickly: 100 a second",
+    500: "As fast as can be: 500 a second",
+}
+PACE: Final = 20  # unless another is chosen
+
+
+async def confirm(visit: Visit) -> Response:
+    """How many it would be, and what to choose before it begins."""
+    asked = asked_of(visit, visit.request.query_params.multi_items()).fixed(visit.now)
+    return await _confirm(visit, asked)
+
+
+async def start(visit: Visit, form: Form) -> Response:
+    """Begin; where it can be watched is the page that follows."""
+    asked = asked_of(visit, form.pairs)
+    chosen = form.text("pace")
+    pace = int(chosen) if chosen.isdecimal() and int(chosen) in PACES else None
+    if pace is None:
+        return await _confirm(visit, asked, fault="Choose one of these.")
+    if asked.faults:
+        return await _confirm(visit, asked)
+    replay = visit.services.replay
+    expected = await replay.count_matching(visit.app_id, asked.wanted)
+    task = await replay.resend_matching(
+        visit.application.org_id, visit.app_id, asked.wanted, pace=pace, expected=expected
+    )
+    return visit.go(task_page.path_of(visit, task.id, said="started"))
+
+
+async def _confirm(visit: Visit, asked: Asked, fault: str | None = None) -> Response:
+    endpoints = {one.id: shown_url(one.url) for one in await visit.services.log.endpoints(visit.app_id)}
+    faults, count = dict(asked.faults), None
+    if not faults:
+        try:
+            count = await visit.services.replay.count_matching(visit.app_id, asked.wanted)
+        except Invalid as error:
+            faults = {str(one.loc[-1]): one.msg for one in error.faults}
+    return visit.render(
+        "message_resend.html",
+        status=422 if faults or fault else 200,
+        section="messages",
+        heading="Send again",
+        asked=asked,
+        said=message_filter.said(asked.wanted, endpoints),
+        faults=faults,
+        fault=fault,
+        count=count,
+        paces=PACES,
+        pace=PACE,
+        lasts=None if count is None else {pace: count.number / pace for pace in PACES},
+    )
+
+
+def routes() -> list[Route]:
+    return [
+        page("/messages/resend", confirm, Capability.CREATE_ATTEMPTS),
+        action("/messages/resend", start, Capability.CREATE_ATTEMPTS),
+    ]

@@ -1,0 +1,169 @@
+"""The message log: what became of every message at every endpoint, filtered, and live while one looks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.errors import Invalid, NotFound
+from angarium.core.log_filter import LogKey
+from angarium.core.nouns import Message
+from angarium.portal import live, message_filter, task_page
+from angarium.portal.failure import KINDS, kind_words
+from angarium.portal.form import Form
+from angarium.portal.message_filter import Asked
+from angarium.portal.route import page
+from angarium.portal.visit import Visit
+from angarium.portal.words import shown_url
+from angarium.service.log import LogPage
+from angarium.store.log import LogEndpoint
+
+ROWS: Final = 50
+MAX_SUGGESTED: Final = 250  # event types that the filter's field proposes
+_MORE: Final = ("id", "http", "tag", "channel", "since", "until")  # fields that are folded away while empty
+
+
+async def show(visit: Visit) -> Response:
+    """The page, or for htmx its list alone."""
+    asked = asked_of(visit, visit.request.query_params.multi_items())
+    endpoints = await visit.services.log.endpoints(visit.app_id)
+    found, faults = LogPage(), dict(asked.faults)
+    if not faults:
+        try:
+            found = await _page(visit, asked)
+        except Invalid:
+            faults["page"] = "There is no such page of the log. Begin again at the newest."
+    first = not any(name in visit.request.query_params for name in ("before", "after"))
+    values: dict[str, Any] = {
+        "asked": asked,
+        "faults": faults,
+        "found": found,
+        "first": first,
+        "unowed": await _unowed(visit, asked, found) if first and not faults else None,
+        "newer": _onward(visit, asked, after=found.newer),
+        "older": _onward(visit, asked, before=found.older),
+        "live": None,
+        "statuses": message_filter.STATUSES,
+    }
+    if first and not faults and asked.wanted.until is None:
+        values["live"] = visit.path("messages", "live", **asked.query, seen=mark_of(found))
+    if partial(visit):
+        rows = visit.render("message_rows.html", **values)
+        if visit.request.headers.get("hx-trigger") == "filters":
+            rows.headers["hx-push-url"] = visit.path("messages", **asked.query)
+        return rows
+    return visit.render(
+        "message_list.html",
+        status=422 if faults else 200,
+        section="messages",
+        heading="Messages",
+        endpoints=[(visit.endpoint_ref(one.id), endpoint_name(one), one.deleted) for one in endpoints],
+        types=await event_types(visit),
+        running=await task_page.running(visit),
+        kinds=_kinds(asked),
+        classes=message_filter.CLASSES,
+        time_choices=[(name, words) for name, (words, _) in message_filter.PRESETS.items()],
+        more=any(asked[name] for name in _MORE),
+        **values,
+    )
+
+
+async def watch(visit: Visit) -> Response:
+    """News of the newest page of what the filter asks for."""
+    asked = asked_of(visit, visit.request.query_params.multi_items())
+    if asked.faults:
+        raise NotFound()
+
+    async def look() -> str:
+        again = asked_of(visit, visit.request.query_params.multi_items(), visit.services.clock.now())
+        return mark_of(await visit.services.log.page(visit.app_id, again.wanted, limit=ROWS))
+
+    return live.Stream(visit, look)
+
+
+def asked_of(visit: Visit, pairs: Iterable[tuple[str, str]], now: float | None = None) -> Asked:
+    """The filter in a query or a form."""
+    profile = visit.product.profile
+
+    def endpoint_id(text: str) -> UUID | None:
+        return ids.parse(profile.ids.endpoint, text) or ids.parse(ids.ENDPOINT, text)
+
+    now = visit.now if now is None else now
+    return message_filter.read(Form(list(pairs)), now, profile.ids.message, endpoint_id)
+
+
+def mark_of(found: LogPage) -> str:
+    """A text that changes with what a page of the log shows."""
+    return live.mark(
+        *(
+            (line.key, row.state, row.attempts, row.due_at, row.manual_at, line.endpoint.url)
+            for line in found.lines
+            for row in (line.row,)
+        )
+    )
+
+
+def partial(visit: Visit) -> bool:
+    """Whether htmx asks for a part, and not for a whole page to go back to."""
+    headers = visit.request.headers
+    return "hx-request" in headers and "hx-history-restore-request" not in headers
+
+
+def endpoint_name(endpoint: LogEndpoint) -> str:
+    """What people call an endpoint."""
+    return endpoint.name or endpoint.description or shown_url(endpoint.url)
+
+
+async def event_types(visit: Visit) -> list[str]:
+    """Names that this visitor may know of, for a filter's field."""
+    found = await visit.services.event_type.page(
+        visit.application.org_id,
+        None,
+        ascending=True,
+        limit=MAX_SUGGESTED,
+        include_archived=True,
+        flags=visit.claims.feature_flags,
+    )
+    return [one.name for one in found]
+
+
+def _kinds(asked: Asked) -> list[tuple[str, str]]:
+    """The kinds of failure to choose from, and the one that a URL asks for."""
+    kinds = dict(KINDS)
+    if asked["error"]:
+        kinds.setdefault(asked["error"], kind_words(asked["error"]))
+    return list(kinds.items())
+
+
+async def _page(visit: Visit, asked: Asked) -> LogPage:
+    query = visit.request.query_params
+    after, before = query.get("after"), query.get("before")
+    place = after or before
+    cursor = None if place is None else LogKey.parse(place)
+    return await visit.services.log.page(
+        visit.app_id, asked.wanted, cursor, backwards=bool(after), limit=ROWS
+    )
+
+
+async def _unowed(visit: Visit, asked: Asked, found: LogPage) -> Message | None:
+    """The message that was asked for by its id, when it is in no log because it was owed to nobody."""
+    if found.lines or not asked.wanted.message:
+        return None
+    try:
+        return await visit.services.message.get(visit.app_id, asked.wanted.message, with_payload=False)
+    except NotFound:
+        return None
+
+
+def _onward(visit: Visit, asked: Asked, **place: LogKey | None) -> str | None:
+    ((name, key),) = place.items()
+    return None if key is None else visit.path("messages", **asked.query, **{name: key.text()})
+
+
+def routes() -> list[Route]:
+    return [page("/messages", show), page("/messages/live", watch)]

@@ -1,0 +1,136 @@
+"""One message: its payload, what each endpoint is owed of it, and every attempt with what was answered."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.errors import BadRequest
+from angarium.core.nouns import Message
+from angarium.portal import error_page, live, message_filter
+from angarium.portal.form import Form
+from angarium.portal.render import UNKEPT
+from angarium.portal.route import action, page
+from angarium.portal.visit import Visit
+from angarium.portal.words import plain, pretty
+from angarium.service.log import MessageDelivery
+from angarium.service.token import Capability
+
+SHOWN: Final = 64 * 1024  # bytes of a payload; all of it can be downloaded
+WHOLE_ATTEMPTS: Final = 20  # shown with headers and answer; of those before only what came of them
+
+
+async def show(visit: Visit) -> Response:
+    """The page."""
+    return await _show(visit)
+
+
+async def payload(visit: Visit) -> Response:
+    """The exact bytes, as a file and nothing that a browser would open."""
+    message = await visit.services.message.get(visit.app_id, _ref(visit))
+    if message.payload is None:
+        raise BadRequest("The payload of this message is gone.")
+    name = f"{visit.message_ref(message.id)}.json"
+    return Response(
+        message.payload,
+        media_type="application/octet-stream",
+        headers=UNKEPT
+        | {
+            "content-disposition": f'attachment; filename="{name}"',
+            "content-security-policy": "default-src 'none'; sandbox",
+            "x-content-type-options": "nosniff",
+        },
+    )
+
+
+async def watch(visit: Visit) -> Response:
+    """News of what became of it."""
+    app_id, org_id, ref = visit.app_id, visit.application.org_id, _ref(visit)
+
+    async def look() -> str:
+        detail = await visit.services.log.message(org_id, app_id, ref)
+        return _mark(detail.deliveries)
+
+    return live.Stream(visit, look)
+
+
+async def resend(visit: Visit, form: Form) -> Response:
+    """Send it to one endpoint again, whatever became of it there."""
+    try:
+        await visit.services.replay.resend(visit.app_id, _ref(visit), _native_endpoint(visit, form))
+    except BadRequest as error:
+        return await _show(visit, status=400, refused=error_page.words_of(error))
+    return visit.go(visit.path("messages", visit.message_ref(visit.message_id()), said="resent"))
+
+
+async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> Response:
+    detail = await visit.services.log.message(visit.application.org_id, visit.app_id, _ref(visit))
+    message, deliveries = detail.message, detail.deliveries
+    ref = visit.message_ref(message.id)
+    pending = any(one.line.row.due_at or one.line.row.manual_at for one in deliveries)
+    names = {one.line.endpoint.id: one.line.endpoint for one in deliveries}
+    return visit.render(
+        "message.html",
+        status=status,
+        section="messages",
+        heading=message.event_type,
+        message=message,
+        ref=ref,
+        refused=refused,
+        deliveries=deliveries,
+        since={one.line.endpoint.id: _failed_since(visit, message, one) for one in deliveries},
+        attempts=detail.attempts,
+        more_attempts=detail.more_attempts,
+        endpoints=names,
+        whole=WHOLE_ATTEMPTS,
+        statuses=message_filter.STATUSES,
+        live=visit.path("messages", ref, "live", seen=_mark(deliveries)) if pending else None,
+        **_payload(message),
+    )
+
+
+def _payload(message: Message) -> dict[str, Any]:
+    """The payload as far as it is shown: as text, and with line breaks where it is all there."""
+    content = message.payload or b""
+    cut = len(content) > SHOWN
+    # a cut may go through a character; what is left of it is no loss
+    text = content[:SHOWN].decode("utf-8", "ignore") if cut else plain(content)
+    return {"raw": text, "pretty": None if cut else pretty(content), "size": len(content), "cut": cut}
+
+
+def _failed_since(visit: Visit, message: Message, delivery: MessageDelivery) -> str:
+    """Where one sends again all that one endpoint missed since this message."""
+    since = message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    endpoint = visit.endpoint_ref(delivery.line.endpoint.id)
+    return visit.path("messages", "resend", endpoint=endpoint, status=["failed", "canceled"], since=since)
+
+
+def _mark(deliveries: tuple[MessageDelivery, ...]) -> str:
+    return live.mark(
+        *(
+            (row.endpoint_id, row.state, row.attempts, row.due_at, row.manual_at)
+            for row in (one.line.row for one in deliveries)
+        )
+    )
+
+
+def _ref(visit: Visit) -> str:
+    return ids.text(ids.MESSAGE, visit.message_id())
+
+
+def _native_endpoint(visit: Visit, form: Form) -> str:
+    """The endpoint that a form names, by the id that services know."""
+    own = ids.parse(visit.product.profile.ids.endpoint, form.text("endpoint"))
+    return form.text("endpoint") if own is None else ids.text(ids.ENDPOINT, own)
+
+
+def routes() -> list[Route]:
+    return [
+        page("/messages/{message}", show),
+        page("/messages/{message}/payload", payload),
+        page("/messages/{message}/live", watch),
+        action("/messages/{message}/resend", resend, Capability.CREATE_ATTEMPTS),
+    ]

@@ -1,0 +1,85 @@
+"""A background task: what it does, how far it has come, and how to stop it. It lives on without this page."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.log_filter import LogFilter
+from angarium.portal import message_filter
+from angarium.portal.form import Form
+from angarium.portal.route import action, page
+from angarium.portal.visit import Visit
+from angarium.portal.words import shown_url
+from angarium.service.token import Capability
+from angarium.store.background_task import BackgroundTask, TaskStatus
+
+_DOING: Final = {
+    "endpoint.recover": "Recovering what failed",
+    "endpoint.replay": "Sending what was never sent",
+    "delivery.resend": "Sending messages again",
+}
+_STATUS: Final = {
+    "running": ("wait", "Running"),
+    "finished": ("good", "Done"),
+    "failed": ("bad", "Failed"),
+    "canceled": ("none", "Stopped"),
+}
+
+
+def path_of(visit: Visit, task_id: UUID, **query: str) -> str:
+    """Where a task is seen."""
+    return visit.path("tasks", ids.text(ids.TASK, task_id), **query)
+
+
+async def running(visit: Visit) -> list[tuple[str, str, BackgroundTask]]:
+    """The tasks that are under way: where each is seen, what it does, and itself."""
+    tasks = await visit.services.background_task.of_application(visit.app_id)
+    return [
+        (path_of(visit, task.id), doing(task), task) for task in tasks if task.status is TaskStatus.RUNNING
+    ]
+
+
+def doing(task: BackgroundTask) -> str:
+    """What a task does, in words."""
+    return _DOING.get(task.kind, "Working")
+
+
+async def show(visit: Visit) -> Response:
+    """The page, or for htmx how far it has come."""
+    task = await visit.services.background_task.one(visit.app_id, visit.request.path_params["task"])
+    kind, words = _STATUS[task.status.value]
+    values: dict[str, Any] = {"task": task, "kind": kind, "words": words, "path": path_of(visit, task.id)}
+    if "hx-request" in visit.request.headers:
+        return visit.render("task_progress.html", **values)
+    return visit.render(
+        "task.html", section="messages", heading=doing(task), about=await _about(visit, task), **values
+    )
+
+
+async def cancel(visit: Visit, _: Form) -> Response:
+    """Stop it; what was sent stays sent."""
+    task = await visit.services.background_task.cancel(visit.app_id, visit.request.path_params["task"])
+    said = {"said": "stopped"} if task.status is TaskStatus.CANCELED else {}
+    return visit.go(path_of(visit, task.id, **said))
+
+
+async def _about(visit: Visit, task: BackgroundTask) -> list[tuple[str, object]]:
+    """What it is about, each thing with its name."""
+    known = {one.id: shown_url(one.url) for one in await visit.services.log.endpoints(visit.app_id)}
+    wanted = task.arguments.get("filter")
+    if wanted is not None:
+        return list(message_filter.said(LogFilter.of(wanted), known))
+    endpoint = task.arguments.get("endpoint")
+    return [("Endpoint", known.get(UUID(endpoint), ""))] if endpoint else []
+
+
+def routes() -> list[Route]:
+    return [
+        page("/tasks/{task}", show),
+        action("/tasks/{task}/cancel", cancel, Capability.CREATE_ATTEMPTS),
+    ]
