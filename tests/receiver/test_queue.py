@@ -1,0 +1,237 @@
+"""Each task queue, with its real library and workers: handed over once, tried again, handled once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from angarium.receiver import Answer, Event, Queue, Receiver
+from angarium.receiver.inbox import Item
+from angarium.testing import sign
+from tests.receiver import place
+from tests.receiver.test_store import until
+
+BODY = b'{"type":"order.filled","data":{"id":"ord_1"}}'
+HEADERS = sign(BODY, place.SECRET, id="msg_1")
+OTHER = sign(BODY, place.SECRET, id="msg_2")
+
+
+class Shop:
+    """A receiver whose handler fails the first time."""
+
+    def __init__(self, queue: Queue) -> None:
+        self.ran: list[Event[Any]] = []
+        self.receiver = Receiver("standard", place.SECRET, queue=queue)
+        self.receiver.on("order.*")(self.handle)
+
+    def handle(self, event: Event[Any]) -> None:
+        self.ran.append(event)
+        if len(self.ran) == 1:
+            raise RuntimeError("the database is away")
+
+    def post(self, headers: dict[str, str] = HEADERS) -> Answer:
+        return self.receiver.handle(BODY, headers)
+
+    async def apost(self) -> Answer:
+        return await self.receiver.ahandle(BODY, HEADERS)
+
+    def check(self) -> None:
+        """It was tried again, with all that the handler needs."""
+        assert [event.id for event in self.ran] == ["msg_1", "msg_1"]
+        event = self.ran[1]
+        assert (event.type, event.raw, event.data) == ("order.filled", BODY, {"id": "ord_1"})
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning"
+)
+def test_celery() -> None:
+    from celery import Celery
+    from celery.contrib.testing.worker import start_worker
+
+    from angarium.receiver.queue.celery import CeleryQueue
+
+    app = Celery("shop", broker="memory://", set_as_current=False)
+    app.conf.broker_transport_options = {"polling_interval": 0.01}
+    shop = Shop(CeleryQueue(app, retry_backoff=False, retry_kwargs={"max_retries": 3, "countdown": 0}))
+    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
+        assert [shop.post().status for _ in range(2)] == [202, 200]
+        until(lambda: len(shop.ran) == 2, 20)
+    shop.check()
+
+
+class Nowhere(Queue):
+    """For a receiver that only processes."""
+
+    def bind(self, receiver: Receiver) -> None: ...
+
+    def put(self, item: Item) -> None:
+        raise AssertionError
+
+
+RQ_WORKS = Shop(Nowhere())
+RQ_RECEIVER = RQ_WORKS.receiver
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_rq(valkey: str) -> None:
+    import redis
+    from rq import Queue as RedisQueue
+    from rq import Retry, SimpleWorker
+
+    from angarium.receiver.queue.rq import RqQueue
+
+    with closing(redis.Redis.from_url(valkey)) as connection:
+        connection.flushall()
+        jobs = RedisQueue(connection=connection)
+        where = "tests.receiver.test_queue:RQ_RECEIVER"
+        front = Receiver("standard", place.SECRET, queue=RqQueue(jobs, where, retry=Retry(max=2)))
+        RQ_WORKS.ran.clear()
+        assert [front.handle(BODY, HEADERS).status for _ in range(2)] == [202, 200]
+        SimpleWorker([jobs], connection=connection).work(burst=True)
+    RQ_WORKS.check()
+
+
+def test_rq_waits_longer_and_longer_by_itself(valkey: str) -> None:
+    import redis
+    from rq import Queue as RedisQueue
+
+    from angarium.receiver.queue.rq import RqQueue
+
+    with closing(redis.Redis.from_url(valkey)) as connection:
+        connection.flushall()
+        jobs = RedisQueue(connection=connection)
+        front = Receiver("standard", place.SECRET, queue=RqQueue(jobs, "shop:receiver"))
+        assert front.handle(BODY, HEADERS).status == 202
+        assert jobs.jobs[0].retry_intervals == [5, 60, 300, 1800, 7200, 21600]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_arq(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from arq import Worker, create_pool
+    from arq.connections import RedisSettings
+
+    from angarium.receiver.queue import arq as module
+
+    monkeypatch.setattr(module, "SCHEDULE", (0.01,))
+    pool = await create_pool(RedisSettings.from_dsn(valkey))
+    try:
+        await pool.flushall()
+        queue = module.ArqQueue(lambda: pool)
+        shop = Shop(queue)
+        assert [(await shop.apost()).status for _ in range(2)] == [202, 200]
+        worker = Worker([queue.function], redis_pool=pool, burst=True, poll_delay=0.01, handle_signals=False)
+        await worker.main()
+        shop.check()
+        assert shop.post(OTHER).status == 503  # only in an event loop
+    finally:
+        await pool.aclose()
+
+
+def test_dramatiq() -> None:
+    from dramatiq import Worker
+    from dramatiq.brokers.stub import StubBroker
+
+    from angarium.receiver.queue.dramatiq import DramatiqQueue
+
+    broker = StubBroker()
+    shop = Shop(DramatiqQueue(broker, min_backoff=1))
+    worker = Worker(broker, worker_timeout=50, worker_threads=1)
+    worker.start()
+    try:
+        assert [shop.post().status for _ in range(2)] == [202, 200]
+        until(lambda: len(shop.ran) == 2, 20)
+        broker.join("default", timeout=20_000)
+    finally:
+        worker.stop()
+        broker.close()
+    shop.check()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+async def test_taskiq() -> None:
+    from taskiq import InMemoryBroker, SimpleRetryMiddleware
+
+    from angarium.receiver.queue.taskiq import TaskiqQueue
+
+    broker = InMemoryBroker().with_middlewares(SimpleRetryMiddleware())
+    shop = Shop(TaskiqQueue(broker))
+    await broker.startup()
+    try:
+        assert [(await shop.apost()).status for _ in range(2)] == [202, 200]
+        async with asyncio.timeout(20):
+            while len(shop.ran) < 2:
+                await broker.wait_all()
+                await asyncio.sleep(0.01)
+            await broker.wait_all()
+    finally:
+        await broker.shutdown()
+    shop.check()
+    assert shop.post(OTHER).status == 503  # only in an event loop
+
+
+def test_huey(directory: Path) -> None:
+    from huey import SqliteHuey
+
+    from angarium.receiver.queue.huey import HueyQueue
+
+    huey = SqliteHuey("shop", filename=str(directory / "huey.db"))
+    shop = Shop(HueyQueue(huey, retry_delay=0))
+    consumer = huey.create_consumer(
+        workers=1, periodic=False, initial_delay=0.01, max_delay=0.05, scheduler_interval=1
+    )
+    consumer.start()
+    try:
+        assert [shop.post().status for _ in range(2)] == [202, 200]
+        until(lambda: len(shop.ran) == 2, 20)
+    finally:
+        consumer.stop(graceful=True)
+        huey.storage.close()
+    shop.check()
+
+
+async def test_procrastinate(empty_database_url: str) -> None:
+    from procrastinate import App, PsycopgConnector, RetryStrategy
+
+    from angarium.receiver.queue.procrastinate import ProcrastinateQueue
+
+    app = App(connector=PsycopgConnector(conninfo=empty_database_url))
+    async with app.open_async():
+        await app.schema_manager.apply_schema_async()
+        shop = Shop(ProcrastinateQueue(app, retry=RetryStrategy(max_attempts=3, wait=0)))
+        assert [(await shop.apost()).status for _ in range(2)] == [202, 200]
+        await app.run_worker_async(wait=False, install_signal_handlers=False)
+        await app.run_worker_async(wait=False, install_signal_handlers=False)
+    shop.check()
+
+
+class Broken(Nowhere):
+    def put(self, item: Item) -> None:
+        raise ConnectionError("the broker is down")
+
+
+def test_a_queue_that_is_down_is_503_and_the_next_attempt_is_taken() -> None:
+    taken: list[Item] = []
+    queue = Broken()
+    receiver = Receiver("standard", place.SECRET, queue=queue)
+    answer = receiver.handle(BODY, HEADERS)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    queue.put = taken.append  # type: ignore[method-assign, assignment]
+    assert receiver.handle(BODY, HEADERS).status == 202
+    assert json.loads(json.dumps(taken[0]))["id"] == "msg_1"
+
+
+def test_an_item_that_a_broker_delivers_twice_is_handled_once() -> None:
+    works = Shop(Nowhere())
+    works.ran.append(works.receiver.load(ITEM))  # so that it does not fail
+    for _ in range(3):
+        works.receiver.process(ITEM)
+    assert len(works.ran) == 2
+
+
+ITEM: Item = Receiver("standard", place.SECRET).verify(BODY, HEADERS).dump()
