@@ -1,7 +1,7 @@
 """A real Chromium: one for each test process, a fresh profile and a watched page for each test.
 
-These tests run in one event loop for the session, because the browser lives in it; their database, server
-and receivers are their own.
+These tests run in one event loop for the session, because the browser lives in it. Servers are shared, but
+each test is a customer of its own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
+from angarium.store.embedded import EmbeddedPostgres
+from tests.conftest import TEMPLATE, cloned
 from tests.kit import chromium
 from tests.portal.browser.served import Served, served
 from tests.portal.browser.watch import Watch
@@ -29,6 +31,7 @@ NO_OTHER_HOST = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLU
 NO_LIMITS: dict[str, Any] = {}  # a link that may do everything
 
 OpenPage = Callable[..., Awaitable[Page]]
+Start = Callable[[str], Awaitable[Served]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -47,6 +50,22 @@ async def browser() -> AsyncIterator[Browser]:
         await browser.close()
 
 
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def start(postgres: EmbeddedPostgres) -> AsyncIterator[Start]:
+    """Starts the server of a product, once for all tests. It tries once more after a tenth of a second."""
+    running: dict[str, Served] = {}
+    async with AsyncExitStack() as stack:
+
+        async def start(product: str) -> Served:
+            if product not in running:
+                url = await stack.enter_async_context(cloned(postgres, TEMPLATE))
+                server = served(url, product, retries="100ms", jitter=(0.0, 0.0))
+                running[product] = await stack.enter_async_context(server)
+            return running[product]
+
+        yield start
+
+
 @pytest.fixture
 def product_name() -> str:
     """Which product `site` serves; parametrize it for others."""
@@ -54,10 +73,9 @@ def product_name() -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def site(database_url: str, product_name: str) -> AsyncIterator[Served]:
-    """It tries once more after a tenth of a second, then no more."""
-    async with served(database_url, product_name, retries="100ms", jitter=(0.0, 0.0)) as site:
-        yield site
+async def site(start: Start, product_name: str) -> Served:
+    """The product's server, for an application that nobody else has."""
+    return await (await start(product_name)).customer()
 
 
 @pytest_asyncio.fixture(loop_scope="session")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 from playwright.async_api import BrowserContext
@@ -26,6 +27,11 @@ class Served:
     def app_id(self) -> str:
         return self.stand.app_id
 
+    async def customer(self) -> Served:
+        """The same product for another, new application."""
+        made = await self.stand.native("POST", "//app", {"name": "Customer"})
+        return Served(replace(self.stand, app_id=made["id"]), self.url)
+
     async def link(self, **body: Any) -> str:
         """A portal link of the application; `body` as in Svix's call."""
         answer = await self.stand.native("POST", f"//auth/app-portal-access/{self.app_id}", body)
@@ -40,16 +46,27 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    database_url: str, name: str, clock: Clock | None = None, **delivery: Any
+    database_url: str,
+    name: str,
+    clock: Clock | None = None,
+    *,
+    frame_ancestors: Sequence[str] = (),
+    **delivery: Any,
 ) -> AsyncIterator[Served]:
     """The product of that name; real time unless a clock is given. `delivery` changes its profile."""
-    database = await Database.connect(database_url)
-    try:
-        made = product(name, **delivery)
-        async with (
-            standing(database, made, clock=clock or SystemClock()) as stand,
-            serving(stand.app) as url,
-        ):
-            yield Served(stand, url)
-    finally:
-        await database.close()
+    async with AsyncExitStack() as stack:
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        database = await Database.connect(database_url)
+        stack.push_async_callback(database.close)
+        stand = await stack.enter_async_context(
+            standing(
+                database,
+                product(name, **delivery),
+                clock=clock or SystemClock(),
+                play=url,
+                frame_ancestors=frame_ancestors,
+            )
+        )
+        await stack.enter_async_context(serving(stand.app, listener))
+        yield Served(stand, url)

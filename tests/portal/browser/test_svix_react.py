@@ -26,7 +26,7 @@ from tests.api.serving import serving
 from tests.kit.receiver import Receiver, Reply
 from tests.node.npm import BIN
 from tests.portal.browser.conftest import DEADLINE
-from tests.portal.browser.served import Served
+from tests.portal.browser.served import Served, served
 from tests.portal.browser.watch import Watch
 
 NODE = Path(__file__).parents[2] / "node"
@@ -77,6 +77,13 @@ class Shop:
             await self.click(section, "Reload")
             await expect(self.section(section).get_by_text("loading")).to_have_count(0)
         return await items.all_inner_texts()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(database_url: str) -> AsyncIterator[Served]:
+    """A server of its own, for the event types are."""
+    async with served(database_url, "standard", retries="100ms", jitter=(0.0, 0.0)) as site:
+        yield site
 
 
 @pytest_asyncio.fixture(loop_scope="session")
