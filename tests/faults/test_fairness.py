@@ -1,0 +1,242 @@
+"""Trouble stays where it is: sick endpoints, a loud tenant and an enormous backlog beside healthy ones.
+
+The short versions are small and their bounds generous, because other tests run beside them; the long ones
+have the sizes and bounds that `docs/reliability.md` speaks of.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from angarium.core import ids
+from angarium.core.nouns import Application
+from angarium.store.database import Database
+from tests.faults.account import Account, report
+from tests.faults.harness import LONG, Client, client, free_port, servers, until
+from tests.faults.latency import Latency, Spread, spread, steady
+from tests.kit.receiver import Behaviour, Received, Receiver, Reply, Silence
+from tests.kit.world import World
+
+ENDPOINTS = 10_000 if LONG else 300
+APPS = 100 if LONG else 10  # so many endpoints get each message: ENDPOINTS / APPS
+RATE = 4.0 if LONG else 5.0  # messages a second
+PHASE = 30.0 if LONG else 4.0  # seconds
+BACKLOG = 1_000_000 if LONG else 100_000
+LIMIT = 1.2 if LONG else 3.0
+SLACK = 0.05 if LONG else 0.5  # seconds
+"""How much longer the healthy may wait beside the sick: LIMIT times as long, and that."""
+VARIABLES = {"ANGARIUM_REQUEST_TIMEOUT": "5s", "ANGARIUM_RETRY_SCHEDULE": "5s,5m"}
+
+
+def fair(beside: Spread, alone: Spread) -> None:
+    assert beside.p99 <= LIMIT * alone.p99 + SLACK, f"{beside}, alone {alone}"
+
+
+class Sickness(Latency):
+    """Endpoints whose path begins so do so; the others are well."""
+
+    def __call__(self, request: Received) -> Behaviour:  # type: ignore[override]
+        if request.path.startswith("/hangs"):
+            return Silence()
+        if request.path.startswith("/slow"):
+            return Reply(delay=2.0)
+        return super().__call__(request)
+
+
+async def endpoints(database: Database, apps: list[Application], urls: list[str]) -> None:
+    """One endpoint for each URL, dealt out to the applications."""
+    world = World(database)
+    gate = asyncio.Semaphore(8)
+
+    async def make(app: Application, url: str) -> None:
+        async with gate:
+            await world.endpoint(app, url)
+
+    async with asyncio.TaskGroup() as group:
+        for n, url in enumerate(urls):
+            group.create_task(make(apps[n % len(apps)], url))
+
+
+@pytest.mark.timeout(600 if LONG else 120)
+async def test_one_percent_each_of_hanging_refusing_and_slow_endpoints_delays_no_other(
+    directory: Path, database_url: str, database: Database
+) -> None:
+    sickness = Sickness()
+    sick = max(1, ENDPOINTS // 100)
+    async with Receiver(sickness, keep=False) as receiver, servers(directory) as started:
+        host, nobody = f"http://127.0.0.1:{receiver.port}", f"http://127.0.0.1:{free_port()}"
+        apps = [await World(database).application(uid=f"app{n}") for n in range(APPS)]
+        await endpoints(database, apps, [f"{host}/e{n}" for n in range(ENDPOINTS - 3 * sick)])
+        server = await started.serve(database_url, **VARIABLES)
+        async with client(server) as api:
+            names = [app.uid or "" for app in apps]
+            await api.send_many(names[0], [{"sent": time.monotonic()}] * 5)
+            await steady(api, names, PHASE / 4, RATE)  # lanes are opened, connections made
+            alone = await measured(api, names, sickness)
+            kinds = (f"{host}/hangs", f"{host}/slow", f"{nobody}/refused")
+            await endpoints(database, apps, [f"{kind}{n}" for n in range(sick) for kind in kinds])
+            await steady(api, names, PHASE / 4, RATE)
+            beside = await measured(api, names, sickness)
+            lost = await undelivered(database, f"{host}/e")
+            accepted = len(api.accepted)
+    report(
+        f"{ENDPOINTS} endpoints, 1 % hang, 1 % refuse, 1 % are slow", 1,
+        Account(accepted, len(sickness.times), 0, lost),
+        delay_of_the_healthy=beside, without_the_sick=alone, ratio=beside.over(alone),
+    )  # fmt: skip
+    assert lost == 0
+    fair(beside, alone)
+
+
+async def measured(api: Client, apps: list[str], latency: Latency) -> Spread:
+    """The delays of the healthy in one phase."""
+    latency.take()
+    sent = await steady(api, apps, PHASE, RATE)
+    owed = sent * (ENDPOINTS - 3 * max(1, ENDPOINTS // 100)) // APPS
+    await until(lambda: len(latency.times) >= owed * 0.98, "the healthy have theirs")
+    return spread(latency.times)
+
+
+async def undelivered(database: Database, prefix: str) -> int:
+    """Deliveries that endpoints with such URLs are still owed, once nothing more comes."""
+
+    async def owed() -> int:
+        async with database.connection() as connection:
+            count: int = await connection.fetchval(
+                "select count(*) from delivery d"
+                " join endpoint e on e.app_id = d.app_id and e.id = d.endpoint_id"
+                " where d.state <> 0 and starts_with(e.url, $1)",
+                prefix,
+            )
+        return count
+
+    async def none() -> bool:
+        return await owed() == 0
+
+    with contextlib.suppress(AssertionError):
+        await until(none, "the healthy are owed nothing", 20)
+    return await owed()
+
+
+async def test_a_tenant_that_sends_a_hundred_times_more_delays_no_other(
+    directory: Path, database_url: str
+) -> None:
+    quiet, loud = Latency(), Receiver(Reply(delay=0.02), keep=False)
+    rate, seconds = 5.0, 20.0 if LONG else 4.0
+    async with Receiver(quiet, keep=False) as receiver, loud, servers(directory) as started:
+        server = await started.serve(database_url, **VARIABLES)
+        async with client(server) as api:
+            names = [f"quiet{n}" for n in range(5)]
+            for name in names:
+                await api.app(name, receiver.url)
+            await api.app("loud", loud.url)
+            noise = Client(server, api.session)
+            await steady(api, names, 1.0, 5 * rate)
+            quiet.take()
+            sent = await steady(api, names, seconds, 5 * rate)
+            await until(lambda: len(quiet.times) >= sent, "the quiet have theirs")
+            alone = spread(quiet.take())
+
+            async def shout() -> None:
+                """A hundred times as many as each of the others."""
+                for _ in range(int(seconds)):
+                    started_at = time.monotonic()
+                    await noise.send_many("loud", [{"sent": 0.0}] * int(100 * rate))
+                    await asyncio.sleep(max(0.0, started_at + 1 - time.monotonic()))
+
+            shouting = asyncio.create_task(shout())
+            sent = await steady(api, names, seconds, 5 * rate)
+            await until(lambda: len(quiet.times) >= sent, "the quiet have theirs")
+            beside = spread(quiet.take())
+            await shouting
+            await until(lambda: loud.count >= len(noise.accepted), "the loud one has all of its own")
+    accepted = len(noise.accepted) + len(api.accepted)
+    report(
+        "a tenant that sends 100 times more", 1, Account(accepted, accepted, 0, 0),
+        delay_of_the_others=beside, without_it=alone, ratio=beside.over(alone),
+    )  # fmt: skip
+    fair(beside, alone)
+
+
+@pytest.mark.timeout(600 if LONG else 120)
+async def test_an_enormous_backlog_of_a_dead_endpoint_delays_neither_others_nor_a_start(
+    directory: Path, database_url: str, database: Database
+) -> None:
+    """Killed in the middle, as for want of memory, it starts again as quickly."""
+    latency = Latency()
+    async with (
+        Receiver(latency, keep=False) as receiver,
+        Receiver(Silence(), keep=False) as silent,
+        servers(directory) as started,
+    ):
+        world = World(database)
+        app = await world.application(uid="well")
+        await world.endpoint(app, receiver.url)
+        other = await world.application(uid="dead")
+        dead = await world.endpoint(other, silent.url)
+        await backlog(database_url, other.id, dead.id, dead.shard)
+        starts: list[float] = []
+        most = 0.0
+        for _ in range(2):
+            before = time.monotonic()
+            server = await started.serve(database_url, **VARIABLES)
+            async with client(server) as api:
+                seen = len(latency.times)
+                await api.send("well", {"sent": time.monotonic()})
+                await until(lambda seen=seen: len(latency.times) > seen, "the first is delivered")  # type: ignore[misc]
+                starts.append(time.monotonic() - before)
+                connections = silent.connections.total
+                await until(lambda c=connections: silent.connections.total > c, "the dead one is tried")  # type: ignore[misc]
+                latency.take()
+                sent = await steady(api, ["well"], PHASE, 20.0)
+                await until(lambda sent=sent: len(latency.times) >= sent, "the healthy have theirs")  # type: ignore[misc]
+                most = max(most, server.resident())
+            await server.kill()
+    beside = spread(latency.times)
+    report(
+        f"kill -9 beside a backlog of {BACKLOG} for one dead endpoint", 2,
+        Account(sent, len(latency.times), 0, 0),
+        first_delivery_after_the_start=", ".join(f"{one:.1f} s" for one in starts),
+        memory=f"{most:.0f} MB at most", delay_of_the_healthy=beside,
+        connections_to_the_dead_one=f"{silent.connections.most} at most",
+    )  # fmt: skip
+    assert max(starts) < 10
+    assert most < 500
+    assert beside.p99 < 0.5
+
+
+async def backlog(url: str, app_id: UUID, endpoint_id: UUID, shard: int) -> None:
+    """Messages that one endpoint is owed, all due."""
+    first = ids.lowest(time.time() - 3600).int >> 80
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(
+            "create temporary table made as select (lpad(to_hex($1::bigint + n / 1000), 12, '0') || '7'"
+            " || lpad(to_hex(n % 4096), 3, '0') || '8' || substr(md5(n::text), 1, 15))::uuid as id"
+            " from generate_series(1, $2::integer) as n",
+            first,
+            BACKLOG,
+        )
+        await connection.execute(
+            "insert into message (app_id, id, event_type, payload, expires_at)"
+            " select $1, id, 'fault.made', convert_to(repeat('x', 200), 'utf8'), now() + interval '90 days'"
+            " from made",
+            app_id,
+        )
+        await connection.execute(
+            "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)"
+            " select $1, $2, id, $3, false, now() - interval '1 hour' from made",
+            app_id,
+            endpoint_id,
+            shard,
+        )
+        await connection.execute("analyze message, delivery")
+    finally:
+        await connection.close()
