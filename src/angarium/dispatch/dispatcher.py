@@ -176,6 +176,7 @@ class Dispatcher:
     def gained(self, shards: Iterable[int]) -> None:
         now = self._clock.now()
         self._posts.owned.update(dict.fromkeys(shards, now))
+        self._posts.wake.set()
         self._lookout.look()
 
     def lost(self, shards: Iterable[int]) -> None:
@@ -229,6 +230,7 @@ class Dispatcher:
     def _room(self) -> bool:
         return (
             not self._stopping
+            and self._ownership.sure
             and len(self._attempts) < self._policy.in_flight_total
             and not self._settler.full
         )

@@ -2,8 +2,9 @@
 
 One dedicated connection holds the advisory locks and listens. When it is lost, or does not answer in time,
 so are all shards, at once; another is opened and shares are taken anew. Something is asked over it every
-second, for an owner that is silent, because it hangs or cannot be reached, is ousted by the others. Dispatchers aim at equal shares: one that joins takes
-what is free, and one that has too many lets go of some: of those with nothing under way at once, of
+second, for an owner that is silent, because it hangs or cannot be reached, is ousted by the others; one
+that was paused sends nothing until it has asked again. Dispatchers aim at equal shares: one that joins
+takes what is free, and one that has too many lets go of some: of those with nothing under way at once, of
 others once they are drained, with more and more patience, so that a slow endpoint holds nobody up.
 """
 
@@ -55,7 +56,13 @@ class Ownership:
         self._owned: set[int] = set()
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
+        self._heard_at = -store.SILENCE  # loop time at which what was last answered was asked
         self.settled = asyncio.Event()  # a first share was taken
+
+    @property
+    def sure(self) -> bool:
+        """Whether what we own cannot be another's by now. Not after a pause, until the next look."""
+        return asyncio.get_running_loop().time() - self._heard_at < store.SILENCE
 
     async def run(self) -> None:
         """Until `stop`; a lost connection is replaced."""
@@ -88,9 +95,7 @@ class Ownership:
         loop = asyncio.get_running_loop()
         grace_ends = loop.time() + _GRACE
         while not self._stop.is_set() and not self._lost.is_set():
-            if ousted := await store.oust(connection):
-                log.warning("shards.ousted", owners=ousted)
-            members = max(1, await store.members(connection))
+            members = await self._look(connection)
             if members != before:
                 before, haste = members, HASTE
             share = -(-store.SHARDS // members)
@@ -113,6 +118,17 @@ class Ownership:
             haste -= hasty
             # a shard that nobody owns delivers nothing, so it should not lie about
             await self._pause(LOOK / 10 if hasty else LOOK)
+
+    async def _look(self, connection: Any) -> int:
+        """Be heard of, and oust who is not; how many dispatchers there are."""
+        asked_at = asyncio.get_running_loop().time()
+        if ousted := await store.oust(connection):
+            log.warning("shards.ousted", owners=ousted)
+        members = await store.members(connection)
+        was_sure, self._heard_at = self.sure, asked_at
+        if not was_sure:
+            self._lanes.gained(())
+        return max(1, members)
 
     async def _take(self, connection: Any, free: list[int], room: int) -> None:
         while free and room > 0:
@@ -139,7 +155,7 @@ class Ownership:
         draining = asyncio.ensure_future(self._lanes.drain(count, patience))
         try:
             while not (await asyncio.wait([draining], timeout=LOOK))[0]:
-                await store.members(connection)
+                await self._look(connection)
         finally:
             draining.cancel()
         return draining.result()
