@@ -21,7 +21,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from angarium.core.errors import NotAuthenticated, StoreUnavailable
+from angarium.core.errors import NotAuthenticated, NotFound, StoreUnavailable
 from angarium.portal.visit import Visit
 
 PACE: Final = 1.5  # seconds between two looks
@@ -121,7 +121,7 @@ class Stream(Response):
                     checked = began
                     await visit.services.token.check_live(visit.claims)
                 found = await self._look()
-            except NotAuthenticated:
+            except (NotAuthenticated, NotFound):
                 break
             except StoreUnavailable:
                 found = seen  # there will be another look

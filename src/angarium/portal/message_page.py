@@ -20,6 +20,7 @@ from angarium.service.log import MessageDelivery
 from angarium.service.token import Capability
 
 SHOWN: Final = 64 * 1024  # bytes of a payload; all of it can be downloaded
+MAX_BROKEN: Final = 4 * SHOWN  # characters with line breaks; what is nested deep would become far longer
 WHOLE_ATTEMPTS: Final = 20  # shown with headers and answer; of those before only what came of them
 
 
@@ -54,6 +55,7 @@ async def watch(visit: Visit) -> Response:
         detail = await visit.services.log.message(org_id, app_id, ref)
         return _mark(detail.deliveries)
 
+    await look()  # whoever asks for what is not there is told so
     return live.Stream(visit, look)
 
 
@@ -98,7 +100,10 @@ def _payload(message: Message) -> dict[str, Any]:
     cut = len(content) > SHOWN
     # a cut may go through a character; what is left of it is no loss
     text = content[:SHOWN].decode("utf-8", "ignore") if cut else plain(content)
-    return {"raw": text, "pretty": None if cut else pretty(content), "size": len(content), "cut": cut}
+    broken = None if cut else pretty(content)
+    if broken is not None and len(broken) > MAX_BROKEN:
+        broken = None
+    return {"raw": text, "pretty": broken, "size": len(content), "cut": cut}
 
 
 def _failed_since(visit: Visit, message: Message, delivery: MessageDelivery) -> str:

@@ -81,7 +81,7 @@ def pretty(payload: bytes | None) -> str:
         return ""
     try:
         return msgspec.json.format(payload, indent=2).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deep
         return plain(payload)
 
 
