@@ -26,6 +26,7 @@ EVENTS: Final = {
     "part.broken": "a part of the dispatcher ended by a fault of ours",
     "process.died": "a worker process ended by itself; it is started again",
     "process.started": "a worker process was started",
+    "sender.failed": "a request could not be made by a fault of ours; tried again",
     "server.started": "requests are answered from now on",
     "server.stopped": "everything has been finished and closed",
     "profile.unknown": "an organization has a profile that this process was not given; its lanes wait",

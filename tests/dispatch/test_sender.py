@@ -719,7 +719,7 @@ async def test_https_to_a_server_that_answers_in_plain_text() -> None:
         port = server.sockets[0].getsockname()[1]
         answer = await sender.send(post(f"https://127.0.0.1:{port}/", timeout=2.0))
     failed(answer, "tls")
-    assert "does not speak TLS" in (answer.error or "")
+    assert "does not speak https" in (answer.error or "")
 
 
 async def test_http_to_a_tls_port(authority: Authority) -> None:

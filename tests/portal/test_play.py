@@ -66,7 +66,7 @@ async def test_an_inbox_is_made_and_shows_what_comes(visitor: Visitor) -> None:
     assert "x-hello" in page
     assert "there" in page
     assert "&#34;n&#34;: 1" in page, "pretty"
-    assert "{&#34;n&#34;:1}" in await visitor.get(place, **{"as": "raw"})
+    assert "{&#34;n&#34;:1}" in await visitor.get(f"{place}?as=raw")
     assert url in await visitor.get("/play")
 
 

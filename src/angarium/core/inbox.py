@@ -54,7 +54,7 @@ def oldest_kept(now: float) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an inbox answers: a status (or NO_ANSWER), after a delay in seconds, and how often with 500 instead."""
+    """How an inbox answers: a status (or NO_ANSWER), after how many seconds, and how often 500 instead."""
 
     status_code: int = 200
     delay: float = 0.0

@@ -15,6 +15,8 @@ from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Final
 
+from angarium.core.explanation import step_of
+
 MAX_PAUSE: Final = 3600.0
 """Seconds that a Retry-After may hold a lane; a receiver's typing error must not stop it for a year."""
 
@@ -94,36 +96,38 @@ def judge(answer: Answer) -> Judgement:
 
 
 _STATUS_WORDS: Final = {
-    400: "It could not make sense of the request. Compare the body with what your code expects; do not "
-    "parse it before the signature is verified.",
-    401: "It asks for a login, or did not accept the signature. Check the signing secret, verify the "
-    "raw body, and take the path out of any login of your site.",
-    403: "It forbids the request. Check firewall, CSRF protection and bot protection in front of the path.",
-    404: "Nothing is at this path. Check the URL of the endpoint and whether the route is deployed.",
-    405: "The path does not take POST. Check the URL and the methods that the route allows.",
-    406: "It does not offer a content type that was asked for; a webhook needs no content in the answer.",
-    408: "It gave up waiting for the request. If this repeats, check the proxy in front of the receiver.",
-    409: "It reports a conflict. If the message was handled before, answer 200: a repeat is not an error.",
-    410: "The receiver wants nothing more, so the endpoint was disabled. Enable it again if that is wrong.",
-    411: "It did not see a length; every request carries Content-Length, so check the proxy in front.",
-    413: "The body is larger than it takes. Raise the body limit of the server or of the proxy in front.",
-    415: "It does not take application/json. Let the route accept that content type.",
-    421: "The request reached a server that does not serve this host name. Check the host and its routing.",
-    422: "It understood the request but not its content. Answer 200 and log what your code cannot handle.",
-    425: "It does not want to risk a replayed request. Nothing is sent early here; check the proxy in front.",
-    429: "It receives more than it wants. Deliveries slow down; set a rate limit to keep below it.",
-    500: "The receiver's code failed. Its own log at the time of this attempt shows why.",
-    501: "It does not support the request. Check that the URL leads to your application.",
-    502: "A proxy could not reach the receiver's application. Check that it runs; deliveries slow down.",
-    503: "The receiver is not available now. Deliveries slow down until it answers again.",
-    504: "A proxy waited too long for the receiver's application. Answer first and do the work afterwards.",
-    508: "The receiver's proxy found a loop. Check its routing.",
-    511: "A network in between asks for a login. Check the network of the receiver.",
+    400: "it could not make sense of the request",
+    401: "it asks for a login, or did not accept the signature",
+    403: "it forbids the request",
+    404: "there is nothing at this path",
+    405: "the path does not take POST",
+    406: "it has nothing in a content type that was asked for",
+    408: "it gave up waiting for the request",
+    409: "it reports a conflict",
+    410: "it wants nothing more, so the endpoint was disabled",
+    411: "it did not see how long the request is",
+    413: "the body is larger than it takes",
+    414: "the URL is longer than it takes",
+    415: "it does not take application/json",
+    418: "it is a teapot",
+    421: "the request reached a server that does not serve this host",
+    422: "it understood the request, but not its content",
+    425: "it does not want to risk a replayed request",
+    429: "it gets more than it wants, so deliveries slow down",
+    431: "the headers are larger than it takes",
+    500: "the receiver's code failed",
+    501: "it does not support the request",
+    502: "a proxy could not reach the receiver's application, so deliveries slow down",
+    503: "it is not available now, so deliveries slow down until it is",
+    504: "a proxy waited too long for the receiver's application, so deliveries slow down",
+    507: "it has no space left",
+    508: "its proxy found a loop",
+    511: "a network in between asks for a login",
 }
 _CLASS_WORDS: Final = {
-    1: "This is not a final answer. Answer with 200.",
-    4: "The receiver refused the request. Check the URL and the code behind it.",
-    5: "The receiver failed. Its own log at the time of this attempt shows why.",
+    1: "this is not a final answer",
+    4: "it refused the request",
+    5: "it failed",
 }
 
 
@@ -133,13 +137,10 @@ def explain_status(status: int, location: str | None = None) -> tuple[str | None
         return None, None
     if 300 <= status <= 399:
         target = f" to {plain(location, 300)}" if location else ""
-        return (
-            "redirect",
-            f"The receiver answered {status}, a redirect{target}. Redirects are not followed: set the "
-            "endpoint's URL to the final address.",
-        )
-    words = _STATUS_WORDS.get(status) or _CLASS_WORDS.get(status // 100) or "This is no known HTTP status."
-    return f"http_{status}", f"The receiver answered {status}. {words}"
+        return "redirect", f"The receiver answered {status}, a redirect{target}. {step_of('redirect')}"
+    code = f"http_{status}"
+    words = _STATUS_WORDS.get(status) or _CLASS_WORDS.get(status // 100, "this is no known HTTP status")
+    return code, f"The receiver answered {status}: {words}. {step_of(code)}"
 
 
 def plain(text: str, limit: int = MAX_WORDS) -> str:

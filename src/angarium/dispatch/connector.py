@@ -59,7 +59,9 @@ async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -
         if words is None:
             allowed.append(address)
         else:
-            refusal = refusal or (words if literal is not None else f"{host} leads to {address}. {words}")
+            refusal = refusal or (
+                words if literal is not None else f"The host {host} leads to {address}. {words}"
+            )
     if not allowed:
         if refusal is None:
             raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
@@ -71,10 +73,15 @@ async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -
 class Course:
     """How far one request got; `send` reads it to say what went wrong."""
 
-    stage: str = "queue"
+    stage: str = "queue"  # then: dns, connect, tls, answer
     protocol: JudgedProtocol | None = None
     reused: bool = False
     fresh: bool = False  # take no connection from the pool
+
+    def how_far(self) -> str:
+        """The stage; `head` when the answer has begun."""
+        begun = self.stage == "answer" and self.protocol is not None and self.protocol.received > 0
+        return "head" if begun else self.stage
 
 
 COURSE: ContextVar[Course] = ContextVar("course")
@@ -165,7 +172,8 @@ class JudgedConnector(aiohttp.TCPConnector):
         self._names = resolver
         self._most_idle = limit
         self.idle = 0
-        self._factory = lambda: JudgedProtocol(self._loop, self, answer_limit + HEADROOM)  # type: ignore[assignment]
+        self._answer_limit = answer_limit
+        self._factory = self._make_protocol  # type: ignore[assignment]
 
     async def connect(
         self, req: ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
@@ -205,8 +213,14 @@ class JudgedConnector(aiohttp.TCPConnector):
         course.stage = "connect"
         return allowed
 
+    def _make_protocol(self) -> JudgedProtocol:
+        # called between the connection and the handshake of TLS, if there is one
+        COURSE.get().stage = "tls"
+        return JudgedProtocol(self._loop, self, self._answer_limit + HEADROOM)
+
     def _make_socket(self, info: Any) -> socket.socket:
         """The last fence: the very address that is connected to."""
+        COURSE.get().stage = "connect"
         family, kind, proto, _, address = info
         refusal = self._policy.refusal(ip_address(address[0]))
         if refusal is not None:

@@ -7,13 +7,20 @@ import ssl
 from typing import Final
 
 import aiohttp
+import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 
+from angarium.core.explanation import step_of
 from angarium.core.outcome import plain
 from angarium.dispatch.connector import AddressRefused, AnswerTooLarge
 from angarium.dispatch.resolver import NameFailure
 
+log = structlog.get_logger(__name__)
+
 Failure = tuple[str, str]
+
+_NO_HTTP: Final = "The receiver's answer is not valid HTTP."
+_CUT_OFF: Final = "The receiver's answer was cut off: its headers are too large, or do not end."
 
 # X509_V_ERR_* of OpenSSL, as SSLCertVerificationError.verify_code gives them.
 _EXPIRED: Final = 10
@@ -22,32 +29,63 @@ _SELF_SIGNED: Final = frozenset({18, 19})
 _UNKNOWN_ISSUER: Final = frozenset({2, 20, 21})
 _WRONG_NAME: Final = frozenset({62, 64})
 
-_RESET: Final = (
-    "The receiver closed the connection before it answered. Look for a crash, a restart or a limit in its "
-    "log at the time of this attempt."
+# ERR_GET_REASON of OpenSSL, as SSLError.reason gives them.
+_NO_TLS: Final = frozenset(
+    {
+        "WRONG_VERSION_NUMBER",
+        "RECORD_LAYER_FAILURE",
+        "HTTP_REQUEST",
+        "UNKNOWN_PROTOCOL",
+        "PACKET_LENGTH_TOO_LONG",
+    }
 )
-_PROTOCOL: Final = (
-    "The receiver's answer is not valid HTTP. Check that the port in the URL belongs to an HTTP server"
+_NOTHING_COMMON: Final = frozenset(
+    {
+        "UNSUPPORTED_PROTOCOL",
+        "SSLV3_ALERT_HANDSHAKE_FAILURE",
+        "TLSV1_ALERT_PROTOCOL_VERSION",
+        "DH_KEY_TOO_SMALL",
+    }
 )
-_TOO_LARGE: Final = (
-    "The receiver's answer was cut off: its headers are too large or do not end. Answer with a short 200."
+_WANTS_CERTIFICATE: Final = frozenset(
+    {"TLSV13_ALERT_CERTIFICATE_REQUIRED", "SSLV3_ALERT_BAD_CERTIFICATE", "TLSV1_ALERT_UNKNOWN_CA"}
 )
-_STAGE: Final = {
-    "dns": "The host name was not resolved within {0:g} s. Check the domain's name servers.",
-    "connect": "No connection came about within {0:g} s. Check that the server runs and that its firewall "
-    "lets us in.",
-    "answer": "No answer came within {0:g} s. Answer first with 200 and do the work afterwards.",
+_UNKNOWN_HOST: Final = frozenset({"TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_INTERNAL_ERROR"})
+
+_NO_ROUTE: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
+
+_TIMEOUT: Final = {
+    "dns": (
+        "The host name was not resolved within {0:g} seconds.",
+        "Check the name servers of the domain.",
+    ),
+    "connect": (
+        "No connection came about within {0:g} seconds.",
+        "Check that the server runs and that its firewall lets us in.",
+    ),
+    "tls": (
+        "The server took the connection, but agreed on no encryption within {0:g} seconds.",
+        "Check that the port speaks https, and that the server is not overloaded.",
+    ),
+    "answer": ("No answer came within {0:g} seconds.", step_of("timeout")),
+    "head": (
+        "The answer began, but its headers were not complete within {0:g} seconds.",
+        "Send the status and all headers at once, and do the work afterwards.",
+    ),
 }
 
 
 def explain_timeout(stage: str, timeout: float) -> Failure:
     """The total deadline passed before a status had arrived."""
     if stage == "queue":
-        return "internal", (
-            f"The sender had no connection free within {timeout:g} s. This is not the receiver's fault; the "
-            "delivery is tried again."
-        )
-    return "timeout", _STAGE[stage].format(timeout)
+        return _failure("internal", f"No connection of ours was free within {timeout:g} seconds.")
+    happened, step = _TIMEOUT[stage]
+    return _failure("timeout", happened.format(timeout), step)
+
+
+def _failure(code: str, happened: str, step: str | None = None) -> Failure:
+    return code, f"{happened} {step or step_of(code)}"
 
 
 def explain(exc: BaseException) -> Failure:
@@ -58,7 +96,7 @@ def explain(exc: BaseException) -> Failure:
         case NameFailure():
             return "dns", str(exc)
         case AnswerTooLarge():
-            return "too_large", _TOO_LARGE
+            return _failure("too_large", _CUT_OFF)
         case aiohttp.ClientConnectorCertificateError():
             return _certificate(exc.certificate_error)
         case aiohttp.ClientConnectorSSLError():
@@ -66,86 +104,101 @@ def explain(exc: BaseException) -> Failure:
         case aiohttp.ClientConnectorError():
             return _connect(exc.os_error)
         case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return "bad_request", "The endpoint's URL cannot be requested. Set it again."
+            return _failure("bad_request", "The endpoint's URL cannot be requested.")
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
-            return "reset", _RESET
+            return _failure("reset", "The receiver closed the connection before it answered.")
         case aiohttp.ClientResponseError() | HttpProcessingError():
             return _protocol(exc)
         case aiohttp.ClientPayloadError():
-            return "protocol", f"{_PROTOCOL}."
+            return _failure("protocol", _NO_HTTP)
         case ssl.SSLError():
             return _tls(exc)
         case OSError():
             return _connect(exc)
         case ValueError() | TypeError():
             # A header that must not go out (control characters) shows only when it is written.
-            return "bad_request", (
-                "The request cannot be sent as the endpoint is set up. Check its URL and its custom headers: "
-                f"{plain(str(exc), 200)}"
-            )
+            return _failure("bad_request", "The request cannot be sent as the endpoint is set up.")
         case _:
-            return "internal", (
-                f"The sender failed ({type(exc).__name__}: {plain(str(exc), 200)}). This is not the "
-                "receiver's fault; the delivery is tried again."
-            )
+            log.error("sender.failed", error=f"{type(exc).__name__}: {plain(str(exc), 200)}")
+            return _failure("internal", "The request was not made because of a fault of ours.")
 
 
 def _protocol(exc: aiohttp.ClientResponseError | HttpProcessingError) -> Failure:
     cause = exc.__cause__ if isinstance(exc, aiohttp.ClientResponseError) else exc
-    detail = plain(str(getattr(cause, "message", "")).split("\n")[0], 120).strip(" :")
+    detail = str(getattr(cause, "message", "")).lstrip()
     if detail.startswith(("Got more than", "Too many")):
-        return "too_large", _TOO_LARGE
-    return "protocol", f"{_PROTOCOL} ({detail})." if detail else f"{_PROTOCOL}."
+        return _failure("too_large", _CUT_OFF)
+    return _failure("protocol", _NO_HTTP)
 
 
 def _connect(exc: OSError) -> Failure:
     if exc.errno == errno.ECONNREFUSED or isinstance(exc, ConnectionRefusedError):
-        return "connect_refused", (
-            "Nothing listens at the host and port of the URL. Check that the server runs and that the port "
-            "is right."
-        )
+        return _failure("connect_refused", "Nothing listens at the host and port of the URL.")
     if isinstance(exc, ConnectionError):
-        return "reset", (
-            "The connection was closed while it was made. Check the firewall, and that an https URL leads to "
-            "a port that speaks TLS."
+        return _failure(
+            "reset",
+            "The connection was closed while it was made.",
+            "Check the firewall, and that the server offers TLS 1.2 or 1.3 if the URL begins with https.",
         )
-    name = errno.errorcode.get(exc.errno or 0, type(exc).__name__)
-    return "connect_failed", (
-        f"No connection to the server ({name}). Check that its address is right and can be reached from "
-        "the internet."
-    )
+    if exc.errno in _NO_ROUTE:
+        return _failure("connect_failed", "No way through the network leads to the server.")
+    if exc.errno in _OURS:
+        log.error("sender.failed", error=errno.errorcode.get(exc.errno or 0, "OSError"))
+        return _failure("internal", "The connection was not made because of a fault of ours.")
+    return _failure("connect_failed", "No connection to the server came about.")
 
 
 def _certificate(exc: Exception) -> Failure:
     code = getattr(exc, "verify_code", 0)
     if code == _EXPIRED:
-        return "tls_expired", "The certificate of the server has expired. Renew it."
+        return _failure("tls_expired", "The certificate of the server has expired.")
     if code == _NOT_YET_VALID:
-        return (
+        return _failure(
             "tls_expired",
-            "The certificate of the server is not valid yet. Check its dates, and the server's clock.",
+            "The certificate of the server is not valid yet.",
+            "Check its dates, and the clock of the server that made it.",
         )
     if code in _WRONG_NAME:
-        return "tls_name", (
-            "The certificate of the server is for another host name. Get one for the host in the URL, or "
-            "correct the URL."
-        )
+        return _failure("tls_name", "The certificate of the server is for another host name.")
     if code in _SELF_SIGNED:
-        return "tls_untrusted", (
-            "The certificate of the server is self-signed. Use one from a public certificate authority."
+        return _failure(
+            "tls_untrusted",
+            "The certificate of the server is self-signed.",
+            "Use one of a public certificate authority; Let's Encrypt gives them for free.",
         )
     if code in _UNKNOWN_ISSUER:
-        return "tls_untrusted", (
-            "The issuer of the server's certificate is not known. Use a public certificate authority, and "
-            "let the server send its intermediate certificates too."
-        )
-    return "tls", f"The certificate of the server was not accepted ({plain(str(exc), 200)}). Replace it."
+        return _failure("tls_untrusted", "The issuer of the server's certificate is not known.")
+    reason = plain(str(getattr(exc, "verify_message", "")), 120)
+    because = f" ({reason})" if reason else ""
+    return _failure("tls", f"The certificate of the server was not accepted{because}.", "Replace it.")
 
 
 def _tls(exc: OSError) -> Failure:
     if isinstance(exc, ssl.SSLCertVerificationError):
         return _certificate(exc)
-    reason = plain(str(getattr(exc, "reason", None) or exc), 120)
-    if reason in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"):
-        return "tls", "The port does not speak TLS. Use http:// in the URL, or the port of the https server."
-    return "tls", f"No TLS connection ({reason}). Offer TLS 1.2 or 1.3 with a common cipher suite."
+    reason = str(getattr(exc, "reason", None) or "")
+    if reason in _NO_TLS:
+        return _failure(
+            "tls",
+            "The port in the URL does not speak https.",
+            "Use the port of the https server, or http:// in the URL where that is allowed.",
+        )
+    if reason in _NOTHING_COMMON:
+        return _failure(
+            "tls",
+            "The server and we have no version of TLS, or no cipher, in common.",
+            "Offer TLS 1.2 or 1.3 with a cipher of today.",
+        )
+    if reason in _WANTS_CERTIFICATE:
+        return _failure(
+            "tls",
+            "The server asks for a certificate of ours, and we have none.",
+            "Take that demand off this path; signatures prove who sends.",
+        )
+    if reason in _UNKNOWN_HOST:
+        return _failure(
+            "tls",
+            "The server has no certificate for the host in the URL.",
+            "Check the host in the URL, and set up https for it.",
+        )
+    return _failure("tls", "The server broke off while the encryption was agreed on.")

@@ -84,7 +84,7 @@ class Sender:
                 await self._attempt(request, exchange)
         except Exception as exc:
             if deadline.expired() and isinstance(exc, TimeoutError):
-                failure = explain_timeout(exchange.course.stage, request.timeout)
+                failure = explain_timeout(exchange.course.how_far(), request.timeout)
             else:
                 failure = explain(exc)
         finally:

@@ -1,0 +1,405 @@
+"""What a failed attempt says to a developer: what happened and what to do, without our insides.
+
+How each failure comes about is tested in test_sender.py; here it is the words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from angarium.core.address import AddressPolicy
+from angarium.core.explanation import step_of, title_of
+from angarium.core.outcome import Answer, explain_status
+from angarium.dispatch.failure import explain, explain_timeout
+from angarium.dispatch.resolver import SystemResolver
+from angarium.dispatch.sender import Request, Sender
+from tests.kit import receiver as kit
+from tests.kit.authority import Authority
+from tests.kit.receiver import Hangup, Raw, Receiver, Reply, Reset, Silence, redirect
+from tests.kit.world import LOOPBACK
+
+CODES = (
+    "dns", "refused_address", "connect_refused", "connect_failed", "tls_name", "tls_expired", "tls_untrusted",
+    "tls", "timeout", "reset", "protocol", "too_large", "redirect", "bad_request", "internal",
+)  # fmt: skip
+OURS = re.compile(
+    r"Error|Exception|errno|\bE[A-Z]{4,}\b|aiohttp|[Pp]ython|OpenSSL|_ssl|SSL:|socket|None|Traceback|object|[{}]"
+)
+TODO = re.compile(
+    r"\b(Check|Use|Get|Renew|Answer|Look|Set|Raise|Let|Compare|Offer|Replace|Take|Send|Bring|Shorten|Free|Ask)\b"
+    r"|You need do nothing|shows why|If |can allow"
+)
+
+
+def well_said(words: str | None) -> str:
+    assert words is not None
+    sentences = re.split(r"(?<=[.]) (?=[A-Z])", words)
+    assert 2 <= len(sentences) <= 3, words
+    assert len(words) < 420, words
+    assert words.isprintable()
+    assert words[0].isupper()
+    assert words.endswith(".")
+    assert not OURS.search(words), words
+    assert TODO.search(words), f"says what to do: {words}"
+    return words
+
+
+async def said(url: str, *, timeout: float = 5.0, **parts: object) -> Answer:
+    """The answer of the real sender, whose words are well said."""
+    sender = Sender(
+        **({"policy": LOOPBACK, "response_limit": 1000, "connections": 2} | parts)  # type: ignore[arg-type]
+    )
+    try:
+        answer = await sender.send(Request(url, [("content-type", "application/json")], b"{}", timeout))
+    finally:
+        await sender.close()
+    well_said(answer.error)
+    return answer
+
+
+def holds(answer: Answer, code: str, *words: str) -> None:
+    assert answer.error_code == code, answer
+    for word in words:
+        assert word in (answer.error or ""), answer.error
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    async with Receiver() as made:
+        yield made
+
+
+# -- no connection
+
+
+async def test_dns() -> None:
+    def fails(error: int) -> Callable[[str], list[str]]:
+        def lookup(host: str) -> list[str]:
+            raise socket.gaierror(error, "Name or service not known")
+
+        return lookup
+
+    url = "http://hooks.example.com/in"
+    answer = await said(url, resolver=SystemResolver(lookup=fails(socket.EAI_NONAME)))
+    holds(answer, "dns", "The host name hooks.example.com does not exist in DNS", "Check the URL")
+    answer = await said(url, resolver=SystemResolver(lookup=fails(socket.EAI_AGAIN)))
+    holds(
+        answer,
+        "dns",
+        "did not answer for hooks.example.com",
+        "check the domain's name servers",
+    )
+    answer = await said(url, resolver=SystemResolver(lookup=lambda host: []))
+    holds(answer, "dns", "hooks.example.com has no address", "Check the domain's records")
+
+
+async def test_a_refused_address() -> None:
+    answer = await said("http://127.0.0.1:1/", policy=AddressPolicy())
+    holds(
+        answer,
+        "refused_address",
+        "127.0.0.1 is not public",
+        "public addresses only",
+        "ANGARIUM_ALLOWED_SUBNETS",
+    )
+    answer = await said(
+        "http://hooks.example.com/",
+        policy=AddressPolicy(),
+        resolver=SystemResolver(lookup=lambda _: ["10.1.2.3"]),
+    )
+    holds(answer, "refused_address", "hooks.example.com leads to 10.1.2.3", "private network")
+
+
+async def test_a_refused_connection(receiver: Receiver) -> None:
+    url = receiver.url
+    await receiver.stop()
+    holds(await said(url), "connect_refused", "Nothing listens", "Check that your server runs")
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "words"),
+    [
+        (errno.EHOSTUNREACH, "connect_failed", "No way through the network leads to the server"),
+        (errno.ENETUNREACH, "connect_failed", "No way through the network"),
+        (errno.ETIMEDOUT, "connect_failed", "No connection to the server came about"),
+        (errno.EMFILE, "internal", "a fault of ours"),
+    ],
+)
+def test_a_connection_that_the_network_does_not_allow(number: int, code: str, words: str) -> None:
+    """Such networks cannot be had in a test, so the error of the system is put in by hand."""
+    found, told = explain(aiohttp.ClientConnectorError(None, OSError(number, "x")))  # type: ignore[arg-type]
+    assert found == code
+    assert words in well_said(told)
+
+
+# -- encryption
+
+
+@pytest.mark.parametrize(
+    ("kind", "code", "words"),
+    [
+        ("expired", "tls_expired", ("has expired", "Renew the certificate")),
+        ("wrong_name", "tls_name", ("for another host name", "Get a certificate for the host in the URL")),
+        ("self_signed", "tls_untrusted", ("self-signed", "public certificate authority")),
+        ("unknown_issuer", "tls_untrusted", ("issuer", "is not known", "intermediate certificates")),
+    ],
+)
+async def test_a_certificate(tmp_path: Path, kind: str, code: str, words: tuple[str, ...]) -> None:
+    authority = Authority(tmp_path)
+    async with Receiver(tls=getattr(authority, kind)()) as receiver:
+        holds(await said(receiver.url, ssl_context=authority.trust()), code, *words)
+
+
+async def test_a_port_that_answers_tls_with_plain_http() -> None:
+    async with speaking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+        answer = await said(f"https://127.0.0.1:{port}/")
+        holds(answer, "tls", "does not speak https", "Use the port of the https server")
+
+
+async def test_nothing_in_common(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    served, ours = authority.good(), authority.trust()
+    served.maximum_version = ssl.TLSVersion.TLSv1_2
+    ours.minimum_version = ssl.TLSVersion.TLSv1_3
+    async with Receiver(tls=served) as receiver:
+        answer = await said(receiver.url, ssl_context=ours)
+    assert answer.error_code in ("tls", "reset"), "as the server ends the connection"
+    assert "TLS 1.2 or 1.3" in (answer.error or "")
+    async with speaking(b"\x15\x03\x03\x00\x02\x02\x46") as port:  # the alert protocol_version
+        answer = await said(f"https://127.0.0.1:{port}/")
+        holds(answer, "tls", "no version of TLS, or no cipher, in common", "Offer TLS 1.2 or 1.3")
+
+
+async def test_a_server_that_breaks_off_the_handshake() -> None:
+    async with speaking(b"\x15\x03\x03\x00\x02\x02\x28") as port:  # the alert handshake_failure
+        holds(await said(f"https://127.0.0.1:{port}/"), "tls", "Offer TLS 1.2")
+    async with speaking(b"\x15\x03\x03\x00\x02\x02\x70") as port:  # the alert unrecognized_name
+        holds(
+            await said(f"https://127.0.0.1:{port}/"), "tls", "no certificate for the host", "Check the host"
+        )
+
+
+@pytest.mark.parametrize("reason", ["SOME_NEW_REASON", None])
+def test_another_failure_of_tls(reason: str | None) -> None:
+    error = ssl.SSLError(1, f"[SSL: {reason}] some new reason (_ssl.c:1000)")
+    code, words = explain(error)
+    assert code == "tls"
+    assert "broke off while the encryption was agreed on" in well_said(words)
+
+
+def test_another_failure_of_a_certificate() -> None:
+    error = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] (_ssl.c:1000)")
+    error.verify_code, error.verify_message = 23, "certificate revoked"
+    code, words = explain(error)
+    assert code == "tls"
+    assert "not accepted (certificate revoked)" in well_said(words)
+
+
+# -- time
+
+
+async def test_dns_that_does_not_answer() -> None:
+    class Slow:
+        async def addresses(self, host: str) -> list[str]:
+            await asyncio.Event().wait()
+            return []
+
+        async def close(self) -> None:
+            return
+
+    answer = await said("http://hooks.example.com/", timeout=0.3, resolver=Slow())
+    holds(answer, "timeout", "was not resolved within 0.3 seconds", "Check the name servers")
+
+
+async def test_a_connection_that_does_not_come_about() -> None:
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
+        address = server.getsockname()
+        # its queue is full, so the next one is left waiting
+        waiting = [socket.socket() for _ in range(3)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(address)
+        try:
+            answer = await said(f"http://127.0.0.1:{address[1]}/", timeout=1.0)
+        finally:
+            for one in waiting:
+                one.close()
+    holds(answer, "timeout", "No connection came about within 1 seconds", "firewall lets us in")
+
+
+async def test_a_handshake_that_does_not_end(receiver: Receiver) -> None:
+    async with speaking(b"") as port:
+        answer = await said(f"https://127.0.0.1:{port}/", timeout=1.0)
+    holds(answer, "timeout", "agreed on no encryption within 1 seconds", "Check that the port speaks https")
+
+
+async def test_an_answer_that_does_not_come(receiver: Receiver) -> None:
+    receiver.default = Silence()
+    answer = await said(receiver.url, timeout=0.5)
+    holds(answer, "timeout", "No answer came within 0.5 seconds", "Answer with 200 first")
+
+
+async def test_an_answer_that_does_not_get_on(receiver: Receiver) -> None:
+    receiver.default = kit.Drip(interval=0.05, head=False)
+    answer = await said(receiver.url, timeout=1.0)
+    holds(answer, "timeout", "The answer began", "within 1 seconds", "Send the status and all headers")
+
+
+def test_waiting_for_our_own_connections_is_our_fault() -> None:
+    code, words = explain_timeout("queue", 15.0)
+    assert code == "internal"
+    assert "ours" in well_said(words)
+
+
+# -- the answer
+
+
+@pytest.mark.parametrize(
+    "behaviour", [Hangup(), Reset(), Reset(b"HTTP/1.1 200")], ids=["end", "reset", "half"]
+)
+async def test_a_connection_that_breaks(receiver: Receiver, behaviour: kit.Behaviour) -> None:
+    receiver.default = behaviour
+    holds(await said(receiver.url), "reset", "closed the connection before it answered", "Look for a crash")
+
+
+@pytest.mark.parametrize(
+    "data", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", b"\x00\x01\x02" * 9]
+)
+async def test_an_answer_that_is_no_http(receiver: Receiver, data: bytes) -> None:
+    receiver.default = Raw(data)
+    answer = await said(receiver.url)
+    holds(answer, "protocol", "not valid HTTP", "Check that the port in the URL belongs to an HTTP server")
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [Reply(headers=[("x-long", "a" * 10_000)]), Reply(headers=[("x-a", "1")] * 200), kit.endless_headers()],
+    ids=["long", "many", "endless"],
+)
+async def test_headers_that_are_too_large(receiver: Receiver, behaviour: kit.Behaviour) -> None:
+    receiver.default = behaviour
+    holds(
+        await said(receiver.url),
+        "too_large",
+        "headers are too large, or do not end",
+        "a short 200",
+    )
+
+
+async def test_a_redirect_names_where_to(receiver: Receiver) -> None:
+    receiver.default = redirect("https://www.example.com/hook/", 301)
+    answer = await said(receiver.url)
+    holds(answer, "redirect", "answered 301", "to https://www.example.com/hook/", "Set the endpoint's URL")
+    receiver.default = Reply(302)
+    holds(await said(receiver.url), "redirect", "answered 302, a redirect. Set")
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (400, "Do not parse it before the signature is verified"),
+        (401, "has this endpoint's secret and verifies the raw body"),
+        (403, "firewall, CSRF protection and bot protection"),
+        (404, "Check the path in the URL"),
+        (405, "take POST"),
+        (408, "proxy"),
+        (409, "a repeat is not an error"),
+        (410, "the endpoint was disabled. If you still want messages, enable the endpoint again"),
+        (413, "Raise the body limit"),
+        (415, "accept application/json"),
+        (422, "Answer 200, and log"),
+        (429, "deliveries slow down. Set a rate limit"),
+        (499, "Check the URL and the code behind it"),
+        (500, "own log at the time of this attempt"),
+        (501, "leads to your application"),
+        (502, "runs behind its proxy"),
+        (503, "deliveries slow down until it is"),
+        (504, "do the work afterwards"),
+        (599, "own log at the time of this attempt"),
+        (777, "no known HTTP status"),
+    ],
+)
+async def test_a_status(receiver: Receiver, status: int, words: str) -> None:
+    receiver.default = Reply(status)
+    holds(await said(receiver.url), f"http_{status}", f"answered {status}: ", words)
+
+
+def test_any_status_is_well_said() -> None:
+    for status in (*range(100, 200), *range(300, 600), 777, 999):
+        code, words = explain_status(status)
+        well_said(words)
+        assert code
+        assert title_of(code)
+
+
+# -- our own settings
+
+
+async def test_a_header_that_cannot_be_sent(receiver: Receiver) -> None:
+    sender = Sender(policy=LOOPBACK, response_limit=1000, connections=2)
+    try:
+        answer = await sender.send(Request(receiver.url, [("x-a", "1\r\nx-b: 2")], b"{}", 5.0))
+    finally:
+        await sender.close()
+    holds(answer, "bad_request", "cannot be sent as the endpoint is set up", "Set the endpoint's URL")
+    well_said(answer.error)
+
+
+async def test_a_fault_of_ours_says_so_and_nothing_of_our_insides() -> None:
+    code, words = explain(KeyError("'NoneType' object has no attribute 'send' (secret=abc)"))
+    assert code == "internal"
+    assert "fault of ours" in well_said(words)
+    assert "secret" not in words
+
+
+# -- titles and steps
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_kind_has_a_title_and_a_step(code: str) -> None:
+    assert title_of(code)
+    assert len(title_of(code)) <= 32
+    assert code == "internal" or title_of(code) != title_of("internal")
+    assert not OURS.search(title_of(code))
+    assert TODO.search(step_of(code))
+    assert step_of(code).endswith(".")
+
+
+def test_titles() -> None:
+    assert title_of("tls_expired") == "Certificate expired"
+    assert title_of("http_404") == "404 Not Found"
+    assert title_of("http_499") == "Status 499"
+    assert title_of("something new") == title_of("internal")
+    assert "raw body" in step_of("http_401")
+
+
+@asynccontextmanager
+async def speaking(data: bytes) -> AsyncIterator[int]:
+    """A port that says these bytes to whatever comes, and then waits."""
+    done = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(data)
+        await writer.drain()
+        if not data:
+            await done.wait()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        done.set()
+        server.close()
+        await server.wait_closed()
