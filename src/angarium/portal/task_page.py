@@ -23,6 +23,8 @@ _DOING: Final = {
     "endpoint.replay": "Sending what was never sent",
     "delivery.resend": "Sending messages again",
 }
+_FAULTS: Final = ("The endpoint was deleted.", "The endpoint is disabled.")
+"""Why a task may fail, as customers may know it; everything else is ours."""
 _STATUS: Final = {
     "running": ("wait", "Running"),
     "finished": ("good", "Done"),
@@ -53,7 +55,13 @@ async def show(visit: Visit) -> Response:
     """The page, or for htmx how far it has come."""
     task = await visit.services.background_task.one(visit.app_id, visit.request.path_params["task"])
     kind, words = _STATUS[task.status.value]
-    values: dict[str, Any] = {"task": task, "kind": kind, "words": words, "path": path_of(visit, task.id)}
+    values: dict[str, Any] = {
+        "task": task,
+        "kind": kind,
+        "words": words,
+        "error": _error(task),
+        "path": path_of(visit, task.id),
+    }
     if "hx-request" in visit.request.headers:
         return visit.render("task_progress.html", **values)
     return visit.render(
@@ -66,6 +74,16 @@ async def cancel(visit: Visit, _: Form) -> Response:
     task = await visit.services.background_task.cancel(visit.app_id, visit.request.path_params["task"])
     said = {"said": "stopped"} if task.status is TaskStatus.CANCELED else {}
     return visit.go(path_of(visit, task.id, **said))
+
+
+def _error(task: BackgroundTask) -> str | None:
+    """Why it failed."""
+    if task.status is not TaskStatus.FAILED:
+        return None
+    said = task.data.get("error")
+    return (
+        said if said in _FAULTS else "Something went wrong on our side, so it was given up. Begin it again."
+    )
 
 
 async def _about(visit: Visit, task: BackgroundTask) -> list[tuple[str, object]]:
