@@ -129,4 +129,4 @@ async def test_a_flood_of_large_bodies_is_refused_before_memory_grows(
     )  # fmt: skip
     assert flood.answers[202] > 0
     assert min(flood.retry_after) >= 1
-    assert grown < 500
+    assert grown < 250

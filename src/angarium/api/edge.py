@@ -5,15 +5,19 @@ Plain ASGI and one class, because the intake route pays for every layer.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from angarium.core.errors import TooLarge
+from angarium.core.errors import Overloaded, TooLarge
 from angarium.service import audit
 
 _ORIGIN = b"origin"
 _EXPOSED: list[tuple[bytes, bytes]] = [(b"access-control-allow-origin", b"*"), (b"vary", b"origin")]
+
+
+HELD: Final = 64 * 1024 * 1024
+"""Bytes of bodies that may be in memory at once, of all requests that are not answered yet."""
 
 
 class Edge:
@@ -22,6 +26,7 @@ class Edge:
     def __init__(self, app: ASGIApp, body_limit: int) -> None:
         self._app = app
         self._body_limit = body_limit
+        self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -39,28 +44,45 @@ class Edge:
                 await _preflight(headers, send)
                 return
             send = _with_cors(send)
-        if scope["method"] not in ("GET", "HEAD"):
-            receive = self._limited(headers, receive)
-        await self._app(scope, receive, send)
+        if scope["method"] in ("GET", "HEAD"):
+            await self._app(scope, receive, send)
+            return
+        body = _Body(self, headers, receive, self._body_limit)
+        try:
+            await self._app(scope, body.receive, send)
+        finally:
+            self._held -= body.held
 
-    def _limited(self, headers: dict[bytes, bytes], receive: Receive) -> Receive:
-        """Counts what really arrives; Content-Length only makes the refusal earlier."""
-        limit = self._body_limit
+    def hold(self, size: int) -> None:
+        """Count bytes of a body. Raises Overloaded when there are too many."""
+        if self._held + size > HELD:
+            raise Overloaded
+        self._held += size
+
+
+class _Body:
+    """One request's body: counts what really arrives; Content-Length only makes the refusal earlier."""
+
+    __slots__ = ("_edge", "_limit", "_receive", "_too_large", "held")
+
+    def __init__(self, edge: Edge, headers: dict[bytes, bytes], receive: Receive, limit: int) -> None:
+        self._edge = edge
+        self._receive = receive
+        self._limit = limit
         declared = headers.get(b"content-length", b"")
-        seen = int(declared) if declared.isdigit() and len(declared) < 19 and int(declared) > limit else 0
+        self._too_large = declared.isdigit() and len(declared) < 19 and int(declared) > limit
+        self.held = 0
 
-        async def limited() -> Message:
-            nonlocal seen
-            if seen > limit:
-                raise TooLarge(f"The request body is larger than {limit} bytes.")
-            message = await receive()
-            if message["type"] == "http.request":
-                seen += len(message.get("body", b""))
-                if seen > limit:
-                    raise TooLarge(f"The request body is larger than {limit} bytes.")
-            return message
-
-        return limited
+    async def receive(self) -> Message:
+        if not self._too_large:
+            message = await self._receive()
+            size = len(message.get("body", b"")) if message["type"] == "http.request" else 0
+            self._too_large = self.held + size > self._limit
+        if self._too_large:
+            raise TooLarge(f"The request body is larger than {self._limit} bytes.")
+        self._edge.hold(size)
+        self.held += size
+        return message
 
 
 async def _preflight(headers: dict[bytes, bytes], send: Send) -> None:
