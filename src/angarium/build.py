@@ -230,6 +230,7 @@ def _app(
     from angarium.service.listener import Listeners
     from angarium.service.log import Log
     from angarium.service.message import Messages
+    from angarium.service.operator import Operator
     from angarium.service.overview import Overview
     from angarium.service.play import Play
     from angarium.service.portal_link import PortalLinks
@@ -264,6 +265,7 @@ def _app(
         overview=Overview(database, clock),
         play=Play(database, clock, entropy, ring, product, inboxes),
         replay=replay,
+        operator=Operator(database, clock, replay),
         background_task=BackgroundTasks(database, clock, entropy),
     )
     return create_app(

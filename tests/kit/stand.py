@@ -34,6 +34,7 @@ from angarium.service.intake import Intake
 from angarium.service.log import Log
 from angarium.service.listener import Listeners
 from angarium.service.message import Messages
+from angarium.service.operator import Operator
 from angarium.service.overview import Overview
 from angarium.service.play import Play
 from angarium.service.portal_link import PortalLinks
@@ -229,5 +230,6 @@ def services_of(
         overview=Overview(database, clock),
         play=Play(database, clock, os.urandom, keyring, products, InboxUrls(play)),
         replay=replay,
+        operator=Operator(database, clock, replay),
         background_task=BackgroundTasks(database, clock, os.urandom),
     )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from angarium.service.listener import Listeners
     from angarium.service.log import Log
     from angarium.service.message import Messages
+    from angarium.service.operator import Operator
     from angarium.service.overview import Overview
     from angarium.service.play import Play
     from angarium.service.portal_link import PortalLinks
@@ -58,4 +59,5 @@ class Services:
     overview: Overview
     play: Play
     replay: Replay
+    operator: Operator
     background_task: BackgroundTasks

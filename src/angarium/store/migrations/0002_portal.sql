@@ -41,11 +41,12 @@ alter table background_task add column due_at timestamptz;
 create index background_task_application on background_task (app_id, id);
 
 -- disabled endpoints of an organization, for its operator
-create index endpoint_disabled on endpoint (org_id, disabled_at)
+create index endpoint_disabled on endpoint (org_id, disabled_at, id)
     where disabled_at is not null and deleted_at is null;
 
 -- endpoints that fail now, the longest first
-create index endpoint_health_failing on endpoint_health (failing_since) where failing_since is not null;
+create index endpoint_health_failing on endpoint_health (failing_since, endpoint_id)
+    where failing_since is not null;
 
 -- a throw-away receiver for an application's trials, and how it answers
 create table play_inbox (

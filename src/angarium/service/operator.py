@@ -1,0 +1,247 @@
+"""The operator's view over all applications of an organization: which endpoints are in trouble, how each
+application stands, what was lost, and where a message is.
+
+A look goes through a bounded number of applications; where there are more, it gives the place to go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.errors import Invalid
+from angarium.core.nouns import Application, Message
+from angarium.service.replay import Replay
+from angarium.store import application as application_store
+from angarium.store import message as message_store
+from angarium.store import operator as store
+from angarium.store.database import Database
+from angarium.store.dead_letter import Loss
+from angarium.store.operator import OperatorEndpoint, Standing
+
+APPLICATIONS: Final = 500  # that one page goes through
+SEARCHED: Final = 20_000  # applications gone through for one message
+MOST: Final = 1000  # what trouble and losses are counted up to
+MAX_FOUND: Final = 20  # messages with the same event id
+RECENT: Final = 14 * 86400.0  # seconds for which trouble and losses count
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
+_LOWEST: Final = UUID(int=0)
+_HIGHEST: Final = UUID(int=(1 << 128) - 1)
+
+
+_Item = TypeVar("_Item")
+
+
+class Health(StrEnum):
+    """What endpoints are listed apart."""
+
+    FAILING = "failing"  # the longest first
+    DISABLED = "disabled"  # the last first
+    HEALTHY = "healthy"  # those of the newest applications first
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPage:
+    """Endpoints; `older` is the cursor to go on with, None at the end."""
+
+    endpoints: tuple[OperatorEndpoint, ...]
+    older: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationStanding:
+    """An application and how it stands."""
+
+    application: Application
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationLoss:
+    """What an endpoint of an application lost; `number` goes up to MOST."""
+
+    application: Application
+    loss: Loss
+
+
+@dataclass(frozen=True, slots=True)
+class LossPage:
+    """Losses; `older` is the cursor to go on with, None at the end."""
+
+    losses: tuple[ApplicationLoss, ...]
+    older: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMessage:
+    """A message, without its payload, and whose it is."""
+
+    application: Application
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMessages:
+    """What a search found; not `complete`: there are more applications than it goes through."""
+
+    found: tuple[FoundMessage, ...]
+    complete: bool
+
+
+class Operator:
+    """Look over an organization."""
+
+    def __init__(self, database: Database, clock: Clock, replay: Replay) -> None:
+        self._database = database
+        self._clock = clock
+        self._replay = replay
+
+    async def endpoints(
+        self, org_id: str, health: Health, cursor: str | None = None, *, limit: int = 50
+    ) -> EndpointPage:
+        """The endpoints of that health. Raises Invalid for a cursor that is none."""
+        async with self._database.connection() as conn:
+            if health is Health.HEALTHY:
+                return await self._healthy(conn, org_id, cursor, limit)
+            if health is Health.FAILING:
+                beyond = _moment(cursor, (_EPOCH, _LOWEST))
+                found = await store.failing(conn, org_id, beyond, limit + 1)
+            else:
+                beyond = _moment(cursor, (_EVER, _HIGHEST))
+                found = await store.disabled(conn, org_id, beyond, limit + 1)
+        older = None
+        if len(found) > limit:
+            last = found[limit - 1]
+            at = last.failing_since if health is Health.FAILING else last.disabled_at
+            assert at is not None
+            older = f"{(at - _EPOCH) // timedelta(microseconds=1)}.{ids.text(ids.ENDPOINT, last.id)}"
+        return EndpointPage(tuple(found[:limit]), older)
+
+    async def _healthy(self, conn: Any, org_id: str, cursor: str | None, limit: int) -> EndpointPage:
+        beyond = _place(cursor)
+        applications = await _applications(conn, org_id, beyond)
+        found = await store.healthy(conn, applications, beyond, limit + 1)
+        older = _onward(found, limit, applications, lambda one: (one.app_id, one.id))
+        return EndpointPage(tuple(found[:limit]), older)
+
+    async def applications(
+        self, org_id: str, cursor: UUID | None = None, *, backwards: bool = False, limit: int = 50
+    ) -> list[ApplicationStanding]:
+        """Applications before the cursor, newest first, or backwards those after it, oldest first."""
+        async with self._database.connection() as conn:
+            found = await application_store.page(conn, org_id, cursor, ascending=backwards, limit=limit)
+            lowest = ids.lowest(self._clock.now() - RECENT)
+            standing = await store.standing(conn, [one.id for one in found], lowest, MOST)
+        return [ApplicationStanding(one, standing[one.id]) for one in found]
+
+    async def search(self, org_id: str, text: str, *, limit: int = 50) -> list[ApplicationStanding]:
+        """Applications with this id or uid, or with this in their name, newest first."""
+        async with self._database.connection() as conn:
+            one = await application_store.find(conn, org_id, text)
+            found = [one] if one else await application_store.search(conn, org_id, text, limit)
+            lowest = ids.lowest(self._clock.now() - RECENT)
+            standing = await store.standing(conn, [one.id for one in found], lowest, MOST)
+        return [ApplicationStanding(one, standing[one.id]) for one in found]
+
+    async def losses(self, org_id: str, cursor: str | None = None, *, limit: int = 50) -> LossPage:
+        """What endpoints lost in the last 14 days and could be sent again. Raises Invalid for the cursor."""
+        beyond = _place(cursor)
+        lowest = ids.lowest(self._clock.now() - RECENT)
+        async with self._database.connection() as conn:
+            applications = await _applications(conn, org_id, beyond)
+            app_ids = [one.id for one in applications]
+            found = await store.losses(conn, app_ids, beyond, lowest, MOST, limit + 1)
+        known = {one.id: one for one in applications}
+        older = _onward(found, limit, applications, lambda one: (one.app_id, one.endpoint_id))
+        return LossPage(tuple(ApplicationLoss(known[one.app_id], one) for one in found[:limit]), older)
+
+    async def recover(self, org_id: str, losses: Sequence[Loss], *, pace: float | None = None) -> int:
+        """Send all of these again, in the background; disabled endpoints are left out. Gives how many tasks.
+
+        Raises NotFound when an endpoint is gone, and BadRequest when one was disabled meanwhile.
+        """
+        since = datetime_at(self._clock.now() - RECENT)
+        wanted = [one for one in losses if not one.disabled]
+        for one in wanted:
+            endpoint = ids.text(ids.ENDPOINT, one.endpoint_id)
+            await self._replay.recover(org_id, one.app_id, endpoint, since, None, pace=pace)
+        return len(wanted)
+
+    async def find_message(self, org_id: str, ref: str) -> FoundMessages:
+        """The message with this id, or those with this event id, in whatever application."""
+        found: list[FoundMessage] = []
+        cursor: UUID | None = None
+        async with self._database.connection() as conn:
+            for _ in range(SEARCHED // APPLICATIONS):
+                applications = await application_store.page(
+                    conn, org_id, cursor, ascending=False, limit=APPLICATIONS
+                )
+                known = {one.id: one for one in applications}
+                for app_id, message_id in await store.messages(
+                    conn, list(known), ref, MAX_FOUND - len(found)
+                ):
+                    message = await message_store.get(conn, app_id, message_id, with_payload=False)
+                    if message is not None:
+                        found.append(FoundMessage(known[app_id], message))
+                if len(applications) < APPLICATIONS:
+                    return FoundMessages(tuple(found), complete=True)
+                if len(found) >= MAX_FOUND:
+                    break
+                cursor = applications[-1].id
+        return FoundMessages(tuple(found), complete=False)
+
+
+async def _applications(conn: Any, org_id: str, beyond: tuple[UUID, UUID]) -> list[Application]:
+    """The applications that a page goes through, newest first; the one it stopped in is the first."""
+    above = None if beyond[0] == _HIGHEST else UUID(int=beyond[0].int + 1)
+    return await application_store.page(conn, org_id, above, ascending=False, limit=APPLICATIONS)
+
+
+def _onward(
+    found: Sequence[_Item],
+    limit: int,
+    applications: Sequence[Application],
+    key: Callable[[_Item], tuple[UUID, UUID]],
+) -> str | None:
+    """The place to go on: after the last that is shown, or after the last application gone through."""
+    if len(found) > limit:
+        app_id, endpoint_id = key(found[limit - 1])
+    elif len(applications) == APPLICATIONS:
+        app_id, endpoint_id = applications[-1].id, _LOWEST
+    else:
+        return None
+    return f"{ids.text(ids.APPLICATION, app_id)}.{ids.text(ids.ENDPOINT, endpoint_id)}"
+
+
+def _place(cursor: str | None) -> tuple[UUID, UUID]:
+    """The application and endpoint of a cursor. Raises Invalid."""
+    if cursor is None:
+        return _HIGHEST, _HIGHEST
+    application, _, endpoint = cursor.partition(".")
+    app_id, endpoint_id = ids.parse(ids.APPLICATION, application), ids.parse(ids.ENDPOINT, endpoint)
+    if app_id is None or endpoint_id is None:
+        raise _no_cursor()
+    return app_id, endpoint_id
+
+
+def _moment(cursor: str | None, start: tuple[datetime, UUID]) -> tuple[datetime, UUID]:
+    """The time and endpoint of a cursor. Raises Invalid."""
+    if cursor is None:
+        return start
+    micros, _, endpoint = cursor.partition(".")
+    endpoint_id = ids.parse(ids.ENDPOINT, endpoint)
+    if endpoint_id is None or not micros.isdecimal() or len(micros) > 17:
+        raise _no_cursor()
+    return _EPOCH + timedelta(microseconds=int(micros)), endpoint_id
+
+
+def _no_cursor() -> Invalid:
+    return Invalid.field("cursor", "This is no place in the list.", where="query")

@@ -1,0 +1,118 @@
+"""What an operator looks at over the applications of an organization.
+
+The large tables are kept by application, so a look goes through applications, a bounded number at a time;
+only failing and disabled endpoints have indexes of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from angarium.core import ids
+from angarium.core.nouns import Application
+from angarium.core.patterns import is_event_type
+from angarium.store.dead_letter import Loss
+from angarium.store.sql import queries
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorEndpoint:
+    """An endpoint with its application, as an operator sees it."""
+
+    app_id: UUID
+    app_name: str
+    app_uid: str | None
+    id: UUID
+    url: str
+    name: str | None
+    failing_since: datetime | None
+    failures: int  # in a row
+    disabled_at: datetime | None
+    disabled_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an application stands."""
+
+    endpoints: int
+    disabled: int
+    failing: int
+    trouble: int  # deliveries lost or being retried, up to the number asked for
+
+
+async def failing(
+    conn: Any, org_id: str, beyond: tuple[datetime, UUID], limit: int
+) -> list[OperatorEndpoint]:
+    """Endpoints that fail now, the longest first, beyond a time and an endpoint."""
+    rows = queries.operator_failing(conn, org_id=org_id, at=beyond[0], endpoint_id=beyond[1], limit=limit)
+    return await _endpoints(rows)
+
+
+async def disabled(
+    conn: Any, org_id: str, beyond: tuple[datetime, UUID], limit: int
+) -> list[OperatorEndpoint]:
+    """Disabled endpoints, the last first, beyond a time and an endpoint."""
+    rows = queries.operator_disabled(conn, org_id=org_id, at=beyond[0], endpoint_id=beyond[1], limit=limit)
+    return await _endpoints(rows)
+
+
+async def healthy(
+    conn: Any, applications: Sequence[Application], beyond: tuple[UUID, UUID], limit: int
+) -> list[OperatorEndpoint]:
+    """The healthy endpoints of these applications, in their order, beyond an application and endpoint."""
+    rows = queries.operator_healthy(
+        conn, app_ids=[one.id for one in applications], app_id=beyond[0], endpoint_id=beyond[1], limit=limit
+    )
+    return await _endpoints(rows, {one.id: one for one in applications})
+
+
+async def _endpoints(
+    rows: AsyncIterator[Any], known: dict[UUID, Application] | None = None
+) -> list[OperatorEndpoint]:
+    found = []
+    async for row in rows:
+        application = known[row["app_id"]] if known else None
+        found.append(
+            OperatorEndpoint(
+                row["app_id"], application.name if application else row["app_name"],
+                application.uid if application else row["app_uid"], row["id"], row["url"], row["name"],
+                row["failing_since"], row["failures"], row["disabled_at"], row["disabled_reason"],
+            )
+        )  # fmt: skip
+    return found
+
+
+async def standing(conn: Any, app_ids: Sequence[UUID], lowest: UUID, most: int) -> dict[UUID, Standing]:
+    """How these applications stand; deliveries in trouble are counted from a message on, up to `most`."""
+    rows = queries.operator_standing(conn, app_ids=app_ids, lowest=lowest, most=most)
+    return {
+        row["id"]: Standing(row["endpoints"], row["disabled"], row["failing"], row["trouble"])
+        async for row in rows
+    }
+
+
+async def losses(
+    conn: Any, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, most: int, limit: int
+) -> list[Loss]:
+    """What endpoints of these applications lost from a message on, each counted up to `most`."""
+    rows = queries.operator_losses(
+        conn, app_ids=app_ids, app_id=beyond[0], endpoint_id=beyond[1], lowest=lowest, most=most, limit=limit
+    )
+    return [Loss(row["app_id"], row["id"], row["url"], row["disabled"], row["number"]) async for row in rows]
+
+
+async def messages(conn: Any, app_ids: Sequence[UUID], ref: str, limit: int) -> list[tuple[UUID, UUID]]:
+    """Application and message ids of what a reference, our id or the operator's, stands for in these."""
+    own = ids.parse(ids.MESSAGE, ref)
+    if own is not None:
+        rows = queries.operator_message_by_id(conn, app_ids=app_ids, id=own)
+    elif is_event_type(ref):  # the same characters; anything else names nothing
+        rows = queries.operator_message_by_event_id(conn, app_ids=app_ids, event_id=ref, limit=limit)
+    else:
+        return []
+    return [(row["app_id"], row["id"]) async for row in rows]
