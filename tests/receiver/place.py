@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SHARED = ["sqlite", "psycopg", "sqlalchemy-sqlite", "sqlalchemy-psycopg", "redis", "django"]
 """Kinds that several processes can share."""
+ENOUGH = ["sqlite", "psycopg", "sqlalchemy-psycopg", "redis", "django"]
+"""Kinds that differ in what happens between processes."""
 INBOXES = ["sqlite", "psycopg", "sqlalchemy-sqlite"]
 
 

@@ -122,6 +122,12 @@ def test_our_own_mistakes_are_500_and_say_nothing_to_the_sender(caplog: pytest.L
     assert "raw body" in caplog.text
 
 
+def test_handle_answers_whatever_it_is_given() -> None:
+    receiver = Receiver("standard", SECRET)
+    for body, headers in ((None, None), (BODY, 5), ("\ud800", {}), (BODY, [("webhook-id",)]), (b"", b"")):
+        assert receiver.handle(body, headers).status in (400, 401, 500)  # type: ignore[arg-type]
+
+
 def test_secrets_may_be_asked_for_at_each_request() -> None:
     secrets: list[str] = []
     receiver = Receiver("standard", lambda: secrets)

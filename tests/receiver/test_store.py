@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from angarium.receiver import Claim, Key, Receiver, Store
+from angarium.receiver import Claim, Key, Receiver, SqliteStore, Store
 from angarium.testing import sign
 from tests.receiver import place
 
 ROOT = Path(__file__).parents[2]
 every = pytest.mark.parametrize("stored", ["memory", *place.SHARED], indirect=True)
-shared = pytest.mark.parametrize("stored", place.SHARED, indirect=True)
+shared = pytest.mark.parametrize("stored", place.ENOUGH, indirect=True)
 KEY = Key("shop", "msg_1")
 
 
@@ -174,6 +175,25 @@ def test_an_event_whose_process_was_killed_in_the_handler_is_handled_again_after
     assert (ran, (tmp_path / "ran").read_text()) == (["msg_1"], "msg_1\n")
 
 
+def test_processes_may_make_the_same_file_at_once(tmp_path: Path) -> None:
+    start, failed = threading.Barrier(4), []
+
+    def make(number: int) -> None:
+        start.wait()
+        try:
+            SqliteStore(tmp_path / f"{number}.db")
+        except sqlite3.Error as error:
+            failed.append(error)
+
+    for number in range(25):
+        threads = [threading.Thread(target=make, args=[number]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert not failed
+
+
 @pytest.mark.parametrize("stored", ["sqlite", "django"], indirect=True)
 def test_what_was_remembered_for_long_enough_is_deleted(store: Store, stored: str) -> None:
     now = time.time()
@@ -200,8 +220,6 @@ def rows(stored: str) -> tuple[int, ...]:
 
 
 def test_a_store_in_the_memory_of_a_connection_is_refused() -> None:
-    from angarium.receiver import SqliteStore
-
     with pytest.raises(ValueError, match="file"):
         SqliteStore(":memory:")
 

@@ -52,7 +52,8 @@ def _msgspec(data: Any, wanted: Any) -> Any:
     try:
         return msgspec.convert(data, wanted)
     except msgspec.ValidationError as error:
-        raise BadPayload(f"data does not fit {wanted.__name__}: {error}") from None
+        place = str(error).rpartition("`$")[2].rstrip("`")  # what is before it may hold the value
+        raise BadPayload(f"data{place} does not fit {wanted.__name__}") from None
 
 
 def _value(value: Any, wanted: Any, place: str) -> Any:

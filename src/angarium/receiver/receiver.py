@@ -43,6 +43,8 @@ LEASE = 60.0
 TTL = 7 * 24 * 3600.0
 """Seconds that an event is remembered: longer than senders go on trying."""
 RETRY_AFTER = 5.0
+MAX_SOURCE = 90
+"""Characters, of the hundred that the tables have."""
 
 H = TypeVar("H", bound=Handler)
 
@@ -74,6 +76,8 @@ class Receiver:
             raise ValueError("an inbox needs neither a store nor a queue")
         self.scheme = find(scheme)
         self.source = source or self.scheme.name
+        if len(self.source) > MAX_SOURCE:
+            raise ValueError(f"a source has at most {MAX_SOURCE} characters")
         self.max_body = max_body
         self.lease = lease
         self.ttl = ttl

@@ -1,4 +1,4 @@
-"""A store in Redis or Valkey, with the client `redis` (or `valkey`, which is made alike).
+"""A store in Redis or Valkey, with the client `redis`.
 
 Leases and memories end by Redis's clock. Redis may forget early if it evicts keys or loses its memory; an
 event can then be handled again.
