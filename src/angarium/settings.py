@@ -24,6 +24,7 @@ from angarium.core.schedule import parse_duration, parse_schedule
 
 PREFIX: Final = "ANGARIUM_"
 _FILE: Final = "_FILE"
+_CLIENTS: Final = frozenset({"ANGARIUM_URL", "ANGARIUM_TOKEN", "ANGARIUM_APP"})  # not the service's
 _SHORTEST_SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes, RFC 7518 section 3.2
 
 
@@ -297,7 +298,7 @@ def _refuse_unknown(environ: Iterable[str]) -> None:
     known |= {PREFIX + name.upper() + _FILE for name in secret_names()}
     problems = []
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in known | _CLIENTS:
             close = get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else "see `angarium settings` for all of them"
             problems.append(f"{name} is not a setting; {hint}")

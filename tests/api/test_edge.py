@@ -238,7 +238,7 @@ async def test_the_document_describes_every_operation(client: httpx.AsyncClient)
 
 async def test_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> None:
     assert (await client.get("/")).headers["location"] == "/docs"
-    for path, marker in (("/docs", "/api/v1/app/{app_id}/endpoint"), ("/login", "/login/portal.js")):
+    for path, marker in (("/docs", "/api/v1/app/{app_id}/endpoint"), ("/login", "data-login")):
         page = await client.get(path)
         assert page.status_code == 200
         assert page.headers["content-type"] == "text/html; charset=utf-8"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from angarium.core.errors import Overloaded, TooLarge
@@ -50,6 +51,8 @@ class Edge:
         body = _Body(self, headers, receive, self._body_limit)
         try:
             await self._app(scope, body.receive, send)
+        except ClientDisconnect:
+            return  # whoever hung up in the middle of a request waits for no answer
         finally:
             self._held -= body.held
 

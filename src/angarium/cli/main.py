@@ -1,34 +1,52 @@
-"""The command line's entry. Commands are imported when they run, so that `--help` answers at once."""
+"""The command line: commands of the service, and commands that call one from anywhere.
+
+The first need the extra `server`; without it only the others are there. Commands import what they use when
+they run, so that `--help` answers at once.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 from typing import NoReturn
 
 import typer
 
 from angarium import __version__
-from angarium.cli import api_key, dead_letter, demo, dev, key, migrate, profile, serve, setting, token
+from angarium.cli import listen, remote
+from angarium.client import ClientError
 from angarium.core.errors import AngariumError
 
 app = typer.Typer(
     name="angarium",
     help="A webhook sending service: signed, retried, fair to every endpoint, on one PostgreSQL.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command()(serve.serve)
-app.command()(dev.dev)
-app.command()(demo.demo)
-app.command()(migrate.migrate)
-app.command()(token.token)
-app.add_typer(key.app, name="key")
-app.add_typer(dead_letter.app, name="deadletter")
-app.add_typer(profile.app, name="profile")
-app.add_typer(api_key.app, name="apikey")
-app.command()(setting.settings)
+_CALLS = "Call a server (ANGARIUM_URL, ANGARIUM_TOKEN)"
+_SERVES = "Run the service"
+app.command(rich_help_panel=_CALLS)(listen.listen)
+
+if find_spec("pydantic_settings") is not None:
+    from angarium.cli import api_key, dead_letter, demo, dev, key, migrate, profile, serve, setting, token
+
+    for command in (
+        serve.serve,
+        dev.dev,
+        demo.demo,
+        migrate.migrate,
+        token.token,
+        setting.settings,
+    ):
+        app.command(rich_help_panel=_SERVES)(command)
+    for name, group in (
+        ("key", key.app),
+        ("deadletter", dead_letter.app),
+        ("profile", profile.app),
+        ("apikey", api_key.app),
+    ):
+        app.add_typer(group, name=name, rich_help_panel=_SERVES)
 
 
 @app.command()
@@ -41,6 +59,8 @@ def main() -> NoReturn:
     """Run a command. What goes wrong on purpose is told in words, without a traceback."""
     try:
         app()
+    except ClientError as error:
+        remote.fail(error)
     except AngariumError as error:
         print(f"angarium: {error.detail}", file=sys.stderr)
         sys.exit(1)

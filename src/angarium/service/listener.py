@@ -36,7 +36,7 @@ from angarium.store.listener import Fetched
 from angarium.store.settle import Settlement
 from angarium.store.shard import PULLED
 
-LEASE: Final = 60.0  # seconds that a listener has for what it fetched
+LEASE: Final = (5.0, 60.0, 300.0)  # seconds that a listener has for what it fetched: least, usual, most
 LONGEST_WAIT: Final = 30.0
 LOOK: Final = 0.5  # seconds between looks while somebody waits
 MAX_FETCH: Final = 100
@@ -150,12 +150,19 @@ class Listeners:
         return found
 
     async def fetch(
-        self, app_id: UUID, ref: str, *, limit: int, wait: float, left: Callable[[], Awaitable[bool]]
+        self,
+        app_id: UUID,
+        ref: str,
+        *,
+        limit: int,
+        wait: float,
+        lease: float,
+        left: Callable[[], Awaitable[bool]],
     ) -> list[Parcel]:
         """What the listener is owed, at most `limit`, after up to `wait` seconds if there is nothing yet.
 
-        Nothing is handed out once the caller has `left`. Raises NotFound, or BadRequest when the listener
-        is disabled or too many listen.
+        What is not answered within `lease` seconds is owed again. Nothing is handed out once the caller
+        has `left`. Raises NotFound, or BadRequest when the listener is disabled or too many listen.
         """
         endpoint = await self._pulled(app_id, ref)
         if endpoint.disabled_at is not None:
@@ -172,7 +179,7 @@ class Listeners:
                 now = self._clock.now()
                 async with self._database.connection() as connection:
                     fetched = await store.fetch(
-                        connection, app_id, endpoint.id, datetime_at(now), datetime_at(now + LEASE), limit
+                        connection, app_id, endpoint.id, datetime_at(now), datetime_at(now + lease), limit
                     )
                 gone = [one for one in fetched if one.payload is None]
                 if gone:

@@ -21,7 +21,7 @@ from angarium.api.field import Channels, Patterns, as_tuple
 from angarium.core import ids
 from angarium.core.errors import Invalid
 from angarium.core.signature import public_form
-from angarium.service.listener import LONGEST_WAIT, MAX_FETCH, Parcel, Report
+from angarium.service.listener import LEASE, LONGEST_WAIT, MAX_FETCH, Parcel, Report
 from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute, tags=["Listener"])
@@ -119,10 +119,11 @@ async def fetch(
     endpoint_id: EndpointRef,
     limit: Annotated[int, Query(ge=1, le=MAX_FETCH)] = 20,
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0,
+    lease: Annotated[float, Query(ge=LEASE[0], le=LEASE[2])] = LEASE[1],
 ) -> Response:
-    """What the listener is owed. It has a minute for each; then it is owed again."""
+    """What the listener is owed. What it does not answer within `lease` seconds is owed again."""
     parcels = await services.listener.fetch(
-        application.id, endpoint_id, limit=limit, wait=wait, left=request.is_disconnected
+        application.id, endpoint_id, limit=limit, wait=wait, lease=lease, left=request.is_disconnected
     )
     return JSONResponse(
         {"data": [_shown(parcel) for parcel in parcels]}, headers={"cache-control": "no-store"}

@@ -1,0 +1,23 @@
+"""`angarium`, the command line; also `python -m angarium`."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run a command, or say what must be installed for it."""
+    try:
+        from angarium.cli.main import main as run
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print('angarium: the command line needs: pip install "angarium[cli]"', file=sys.stderr)
+        print('          (and the service itself: pip install "angarium[server]")', file=sys.stderr)
+        sys.exit(1)
+    run()
+
+
+if __name__ == "__main__":
+    main()
