@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.explanation import title_of
 from angarium.core.url import split_credentials
 
 _UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
@@ -158,6 +159,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "pretty": pretty,
     "plain": plain,
     "share": share,
+    "title_of": title_of,
     "span": span,
     "sentence": sentence,
     "shown_url": shown_url,

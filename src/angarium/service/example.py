@@ -1,8 +1,10 @@
-"""Examples of an event type's payload: those of version 1 of its schema."""
+"""Examples of an event type's payload, and whether a payload is like its schema (version 1 of it)."""
 
 from __future__ import annotations
 
 from typing import Any, Final
+
+import jsonschema_rs
 
 from angarium.core.nouns import EventType
 
@@ -27,3 +29,24 @@ def examples_of(event_type: EventType) -> list[Any]:
 def example_of(event_type: EventType) -> dict[str, Any] | None:
     """The first example that is an object."""
     return next((one for one in examples_of(event_type) if isinstance(one, dict)), None)
+
+
+def misfit(event_type: EventType, payload: Any) -> str | None:
+    """Where a payload departs from the schema, in words; None when it fits, or when nobody can tell."""
+    schema = schema_of(event_type)
+    if schema is None:
+        return None
+    try:
+        validator = jsonschema_rs.validator_for(schema, retriever=_offline)
+        error = next(iter(validator.iter_errors(payload)), None)
+    except (ValueError, jsonschema_rs.ReferencingError):  # ValidationError is a ValueError
+        return None
+    if error is None:
+        return None
+    place = ".".join(map(str, error.instance_path))
+    return f"{place}: {error.message[:300]}" if place else error.message[:300]
+
+
+def _offline(uri: str) -> Any:
+    """Schemas elsewhere are not fetched."""
+    raise ValueError(uri)

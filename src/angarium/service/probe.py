@@ -26,6 +26,7 @@ from angarium.service import endpoint_secret
 
 TRIALS: Final = 10  # a minute and application, in each process
 CHECKS: Final = 60
+TESTS: Final = 60
 MINUTE: Final = 60.0
 PATIENCE: Final = 3.0  # seconds for DNS, while somebody types
 MAX_KNOWN: Final = 10_000
@@ -109,6 +110,7 @@ class Probe:
         self._https_only = https_only
         self._trials = Pace(TRIALS, MINUTE)
         self._checks = Pace(CHECKS, MINUTE)
+        self._tests = Pace(TESTS, MINUTE)
 
     async def check(self, app_id: UUID, url: str) -> UrlCheck:
         """What the text says, and unless many were asked for lately, what DNS says."""
@@ -161,6 +163,15 @@ class Probe:
         )
         answer = await self._outside.post(url, headers, body, product.timeout)
         return Trial(event_type, answer, known=endpoint is not None)
+
+    def admit_test(self, app_id: UUID) -> None:
+        """Raises BadRequest when many test messages were sent lately."""
+        wait = self._tests.take(app_id, self._clock.now())
+        if wait:
+            raise BadRequest(
+                f"At most {TESTS} tests a minute. Try again in {int(wait) + 1} seconds.",
+                code="too_many_tests",
+            )
 
     def _checked(self, url: str) -> str:
         return check_url(url, https_only=self._https_only, policy=self._policy)

@@ -1,0 +1,106 @@
+"""Sending again what an endpoint lost: counted first, then started, and watched on the page of the task.
+
+Two things can be missing: what failed or was canceled, and what was accepted while the endpoint was not there
+or did not ask for it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.clock import datetime_at
+from angarium.core.errors import BadRequest, Invalid
+from angarium.core.nouns import Endpoint
+from angarium.portal import task_page
+from angarium.portal.endpoint_page import found, native_ref, render
+from angarium.portal.form import Form
+from angarium.portal.route import action, page
+from angarium.portal.visit import Visit
+from angarium.service.token import Capability
+
+HOUR: Final = 3600.0
+PRESETS: Final = {"1h": HOUR, "24h": 24 * HOUR, "7d": 7 * 24 * HOUR, "14d": 14 * 24 * HOUR}
+
+
+async def show(visit: Visit) -> Response:
+    """The counts for a window: `since` is a preset, or `custom` with a time in `from`."""
+    endpoint = await found(visit)
+    query = visit.request.query_params
+    chosen = query.get("since", "24h")
+    given = query.get("from", "")
+    return await _shown(visit, endpoint, chosen, given)
+
+
+async def recover(visit: Visit, posted: Form) -> Response:
+    """Send again what failed or was canceled."""
+    return await _begin(visit, posted, visit.services.replay.recover)
+
+
+async def replay_missing(visit: Visit, posted: Form) -> Response:
+    """Send what was never sent here."""
+    return await _begin(visit, posted, visit.services.replay.replay_missing)
+
+
+async def _begin(visit: Visit, posted: Form, start: Any) -> Response:
+    endpoint = await found(visit)
+    given = posted.text("moment")
+    try:
+        since = _moment(given)
+        task = await start(visit.application.org_id, visit.app_id, native_ref(visit), since, None)
+    except (Invalid, BadRequest):
+        return await _shown(visit, endpoint, "custom", given, status=422)
+    return visit.go(task_page.path_of(visit, task.id, said="started"))
+
+
+async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, status: int = 200) -> Response:
+    lost = missing = None
+    since: datetime | None = None
+    fault: str | None = None
+    try:
+        if chosen in PRESETS:
+            since = datetime_at(visit.now - PRESETS[chosen])
+        elif given:
+            since = _moment(given)
+        if since is not None and endpoint.disabled_at is None:
+            ref = native_ref(visit)
+            lost = await visit.services.replay.count_lost(visit.app_id, ref, since, None)
+            missing = await visit.services.replay.count_missing(visit.app_id, ref, since, None)
+    except Invalid as error:
+        fault, status = error.faults[0].msg, 422
+    return await render(
+        visit,
+        "endpoint_recover.html",
+        endpoint,
+        "recover",
+        status=status,
+        presets=PRESETS,
+        chosen=chosen if chosen in PRESETS else "custom",
+        given=given[:16],
+        since=since,
+        moment=None if since is None else since.astimezone(UTC).isoformat(),
+        lost=lost,
+        missing=missing,
+        fault=fault,
+    )
+
+
+def _moment(text: str) -> datetime:
+    """A time as browsers and this page write it; without a zone it is UTC. Raises Invalid."""
+    try:
+        given = datetime.fromisoformat(text)
+        return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise Invalid.field("from", "Give a time, such as 2026-01-31T15:00.") from None
+
+
+def routes() -> list[Route]:
+    path = "/endpoints/{endpoint}/recover"
+    return [
+        page(path, show, Capability.CREATE_ATTEMPTS),
+        action(path, recover, Capability.CREATE_ATTEMPTS),
+        action("/endpoints/{endpoint}/replay-missing", replay_missing, Capability.CREATE_ATTEMPTS),
+    ]

@@ -1,0 +1,97 @@
+"""The secret of an endpoint: shown as the product's rule has it, replaced with an overlap, put in force."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core.errors import NotAllowed
+from angarium.core.nouns import Endpoint, SigningKey
+from angarium.core.signature import PRIVATE, public_form
+from angarium.portal.endpoint_page import found, native_ref, render
+from angarium.portal.form import Form
+from angarium.portal.route import action, page
+from angarium.portal.visit import Visit
+from angarium.service.endpoint_secret import in_force, pending
+from angarium.service.token import Capability
+
+OVERLAP: Final = "overlap"
+
+
+async def show(visit: Visit) -> Response:
+    """What can be done with it; never the secret itself."""
+    return await _shown(visit, await found(visit))
+
+
+async def reveal(visit: Visit, _: Form) -> Response:
+    """Show the secret in force, and one that waits to be."""
+    if visit.product.profile.secrets.display == "once":
+        raise NotAllowed("A secret is shown once only, when it is made. Replace it to get another.")
+    endpoint = await found(visit)
+    now = visit.now
+    waiting = pending(endpoint.keys, now)
+    return await _shown(visit, endpoint, current=in_force(endpoint.keys, now), new=waiting)
+
+
+async def rotate(visit: Visit, posted: Form) -> Response:
+    """Replace it: at once, or with the old one still good for a while."""
+    rule = visit.product.profile.secrets
+    key = await visit.services.endpoint.rotate(
+        visit.app_id,
+        native_ref(visit),
+        None,
+        0.0 if posted.text("grace") == "none" else rule.overlap_seconds,
+        two_phase=rule.rotation == "two_phase",
+    )
+    if not visit.may(Capability.VIEW_SECRET):
+        ref = visit.endpoint_ref(visit.endpoint_id())
+        return visit.go(visit.path("endpoints", ref, "secret", said="rotated"))
+    return await _shown(visit, await found(visit), new=key, made=True)
+
+
+async def activate(visit: Visit, _: Form) -> Response:
+    """Put the new secret in force now."""
+    await visit.services.endpoint.activate(visit.app_id, native_ref(visit))
+    ref = visit.endpoint_ref(visit.endpoint_id())
+    return visit.go(visit.path("endpoints", ref, "secret", said="activated"))
+
+
+async def _shown(
+    visit: Visit,
+    endpoint: Endpoint,
+    *,
+    current: SigningKey | None = None,
+    new: SigningKey | None = None,
+    made: bool = False,
+) -> Response:
+    now = visit.now
+    rule = visit.product.profile.secrets
+    waiting = pending(endpoint.keys, now)
+    force = in_force(endpoint.keys, now)
+    old = [key for key in endpoint.keys if key.expires_at is not None and key.expires_at > now]
+    return await render(
+        visit,
+        "endpoint_secret.html",
+        endpoint,
+        "secret",
+        rule=rule,
+        current=current and public_form(current.secret),
+        new=new and public_form(new.secret),
+        made=made,
+        waiting=waiting,
+        old=[key for key in old if key is not force] if waiting else old,
+        until=old[0].expires_at if old else None,
+        asymmetric=force.secret.startswith(PRIVATE),
+    )
+
+
+def routes() -> list[Route]:
+    path = "/endpoints/{endpoint}/secret"
+    return [
+        page(path, show),
+        action(path, reveal, Capability.VIEW_SECRET),
+        action(f"{path}/rotate", rotate, Capability.MANAGE_SECRET),
+        action(f"{path}/activate", activate, Capability.MANAGE_SECRET),
+    ]

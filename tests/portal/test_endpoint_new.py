@@ -1,0 +1,274 @@
+"""Adding an endpoint: its URL is checked and tried first, its events are chosen, its secret is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from html import escape
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from angarium.core.outcome import explain_status
+from angarium.service.token import Capability
+from tests.kit.receiver import Receiver, Reply
+from tests.kit.stand import ORG, Stand
+from tests.portal.visitor import Visitor, visiting
+
+EVERY = {"every": "all"}
+
+
+async def catalogue(stand: Stand) -> None:
+    """Three event types of two domains, one with an example."""
+    for name in ("order.filled", "order.canceled", "transfer.done"):
+        example = {"id": "ord_1"} if name == "order.filled" else None
+        schema = {"1": {"type": "object", "examples": [example]}} if example else None
+        await stand.native(
+            "POST", "//event-type", {"name": name, "description": f"About {name}.", "schemas": schema}
+        )
+
+
+async def endpoints(stand: Stand) -> list[dict[str, Any]]:
+    return list((await stand.native("GET", "/endpoint"))["data"])
+
+
+async def test_a_saved_form_makes_the_endpoint_it_describes(stand: Stand, visitor: Visitor) -> None:
+    await catalogue(stand)
+    page = await visitor.follow(
+        "/endpoints",
+        {
+            "url": "http://127.0.0.1:9/hook",
+            "description": "For the books",
+            "every": "some",
+            "types": "order.filled",
+        },
+    )
+    assert "The endpoint was added" in page
+    assert "For the books" in page
+
+
+async def test_a_pattern_that_no_event_type_has_is_refused(stand: Stand, visitor: Visitor) -> None:
+    await catalogue(stand)
+    form = {"url": "http://127.0.0.1:9/hook", "every": "some", "more": "acount.*"}
+    page = (await visitor.post("/endpoints", form, status=422)).text
+    assert "No event type begins with acount." in page
+    assert not await endpoints(stand)
+
+
+async def test_what_was_chosen_is_what_the_endpoint_has(stand: Stand, visitor: Visitor) -> None:
+    await catalogue(stand)
+    await visitor.post(
+        "/endpoints",
+        {
+            "url": "http://127.0.0.1:9/hook",
+            "every": "some",
+            "types": ["order.*", "order.filled", "transfer.done"],
+            "rate": "5",
+            "fifo": "1",
+            "channels": "eu, us",
+            "header-name-0": "X-Team",
+            "header-value-0": "books",
+        },
+    )
+    (made,) = await endpoints(stand)
+    assert made["filterTypes"] == ["order.*", "transfer.done"]  # what a wildcard covers is not named twice
+    assert made["rateLimit"] == 5
+    assert made["fifo"] is True
+    assert made["channels"] == ["eu", "us"]
+    headers = await stand.native("GET", f"/endpoint/{made['id']}/headers")
+    assert headers["headers"] == {"X-Team": "books"}
+
+
+FAULTS: list[tuple[dict[str, str], str]] = [
+    ({"url": "", **EVERY}, "The URL is empty"),
+    ({"url": "ftp://example.com", **EVERY}, "must start with https:// or http://"),
+    ({"url": "http://10.0.0.1/", **EVERY}, "is not public"),
+    ({"url": "http://127.0.0.1:9/", "every": "some"}, "Choose at least one event type"),
+    (
+        {"url": "http://127.0.0.1:9/", "every": "some", "types": "no.such"},
+        "There is no event type no.such",
+    ),
+    ({"url": "http://127.0.0.1:9/", "rate": "0", **EVERY}, "A whole number from 1"),
+    ({"url": "http://127.0.0.1:9/", "rate": "²", **EVERY}, "A whole number from 1"),
+    ({"url": "http://127.0.0.1:9/", "channels": "a b$", **EVERY}, "A channel is of letters"),
+    (
+        {"url": "http://127.0.0.1:9/", "header-name-0": "Host", "header-value-0": "x", **EVERY},
+        "Host: This header is set by the server",
+    ),
+    (
+        {"url": "http://127.0.0.1:9/", "header-name-0": "", "header-value-0": "x", **EVERY},
+        "Each header needs a name",
+    ),
+    ({"url": "http://127.0.0.1:9/", "description": "x" * 1001, **EVERY}, "At most 1000 characters"),
+]
+
+
+async def test_a_fault_is_said_at_its_field_and_nothing_that_was_entered_is_lost(
+    stand: Stand, visitor: Visitor
+) -> None:
+    for form, words in FAULTS:
+        page = (await visitor.post("/endpoints", {"channels": "kept", **form}, status=422)).text
+        assert words in page
+        assert 'class="fault"' in page
+        assert form.get("channels", "kept") in page
+    assert not await endpoints(stand)
+
+
+async def test_the_tree_offers_whole_domains_where_the_product_knows_wildcards(
+    stand: Stand, visitor: Visitor
+) -> None:
+    await catalogue(stand)
+    page = await visitor.get("/endpoints/new")
+    assert 'value="order.*"' in page
+    assert 'value="transfer.done"' in page
+    assert "Matches <strong>3</strong> of 3 event types" in page
+
+
+@pytest.mark.parametrize("stand", ["bluma"], indirect=True)
+async def test_a_product_without_wildcards_offers_none_and_takes_none(stand: Stand, visitor: Visitor) -> None:
+    page = await visitor.get("/endpoints/new")
+    assert ".*" not in page
+    assert 'value="video.completed"' in page
+    for form in ({"every": "some", "more": "video.*"}, {"every": "some", "types": "*"}):
+        answer = await visitor.post("/endpoints", {"url": "http://127.0.0.1:9/", **form}, status=422)
+        assert "full names" in answer.text
+
+
+async def test_how_many_types_match_is_told_while_choosing(stand: Stand, visitor: Visitor) -> None:
+    await catalogue(stand)
+    for query, count in (
+        ({"every": "all"}, 3),
+        ({"every": "some"}, 0),
+        ({"every": "some", "types": ["order.*", "transfer.done"]}, 3),
+        ({"every": "some", "more": "transfer.*"}, 1),
+    ):
+        assert f"<strong>{count}</strong> of 3" in await visitor.get("/endpoints/matches", **query)
+
+
+async def test_event_types_behind_a_flag_are_neither_offered_nor_taken_without_it(stand: Stand) -> None:
+    await catalogue(stand)
+    await stand.native(
+        "POST", "//event-type", {"name": "beta.thing", "description": "Soon.", "featureFlags": ["beta"]}
+    )
+    async with visiting(stand) as visitor:
+        assert "beta.thing" not in await visitor.get("/endpoints/new")
+        assert "beta.thing" not in await visitor.get("/event-types")
+        await visitor.get("/event-types/beta.thing", status=404)
+        form = {"url": "http://127.0.0.1:9/", "every": "some", "types": "beta.thing"}
+        assert "There is no event type" in (await visitor.post("/endpoints", form, status=422)).text
+
+
+URLS = [
+    ("htp://example.com", "must start with https:// or http://"),
+    ("http://127.0.0.1:9/hook", "Not encrypted"),
+    ("https://127.0.0.1/hook", "Good"),
+    ("https://10.1.2.3/hook", "is not public"),
+    ("https://no-such-host.invalid/hook", "no-such-host.invalid"),
+]
+
+
+async def test_the_url_is_checked_while_it_is_typed(visitor: Visitor) -> None:
+    for url, words in URLS:
+        part = await visitor.get("/endpoints/check", url=url)
+        assert words in part
+        assert "<html" not in part
+
+
+async def test_a_trial_sends_one_signed_example_and_saves_nothing(stand: Stand, visitor: Visitor) -> None:
+    await catalogue(stand)
+    async with Receiver() as receiver:
+        answer = await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY}, status=200)
+        (request,) = receiver.requests
+    assert "It works" in answer.text
+    assert 'value="' + receiver.url in answer.text  # the form is still filled in
+    assert json.loads(request.body) == {"id": "ord_1"}
+    assert request.header("webhook-signature")
+    assert not await endpoints(stand)
+    assert await stand.attempts() == 0
+
+
+async def test_a_trial_is_told_in_the_words_of_a_failed_attempt(stand: Stand, visitor: Visitor) -> None:
+    await catalogue(stand)
+    async with Receiver(default=Reply(404)) as receiver:
+        answer = await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY}, status=200)
+        assert "It does not work yet" in answer.text
+        assert escape(explain_status(404)[1] or "") in answer.text
+        receiver.default = Reply(401)
+        answer = await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY}, status=200)
+        assert "refusing this request is right" in answer.text
+    answer = await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY}, status=200)
+    assert "no answer" in answer.text
+    answer = await visitor.post("/endpoints/try", {"url": "http://10.0.0.1/", **EVERY}, status=200)
+    assert "is not public" in answer.text
+
+
+async def test_only_ten_trials_a_minute_are_made_for_one_application(stand: Stand, visitor: Visitor) -> None:
+    await catalogue(stand)
+    async with Receiver() as receiver:
+        for _ in range(10):
+            await visitor.post("/endpoints/try", {"url": receiver.url}, status=200)
+        answer = await visitor.post("/endpoints/try", {"url": receiver.url}, status=200)
+        assert "At most 10 requests a minute" in answer.text
+        assert receiver.count == 10
+        await stand.clock.advance_to(stand.clock.now() + 61)
+        await visitor.post("/endpoints/try", {"url": receiver.url}, status=200)
+        assert receiver.count == 11
+
+
+async def test_a_trial_of_an_endpoints_new_url_is_signed_with_its_secret(
+    stand: Stand, visitor: Visitor
+) -> None:
+    await catalogue(stand)
+    endpoint = await stand.endpoint("http://127.0.0.1:9/", secret="whsec_" + "A" * 32)
+    async with Receiver() as receiver:
+        form = {"url": receiver.url, "endpoint": endpoint, **EVERY}
+        answer = await visitor.post("/endpoints/try", form, status=200)
+        assert "It works" in answer.text
+        await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY}, status=200)
+        known, unknown = receiver.requests
+    verifier = Webhook("whsec_" + "A" * 32)
+    assert verifier.sign(
+        known.header("webhook-id") or "", _time(known.header("webhook-timestamp")), known.body.decode()
+    ) == known.header("webhook-signature")
+    with pytest.raises(WebhookVerificationError):
+        verifier.verify(unknown.body, dict(unknown.headers))
+
+
+def _time(stamp: str | None) -> datetime:
+    return datetime.fromtimestamp(int(stamp or "0"), UTC)
+
+
+async def test_who_may_not_change_endpoints_cannot_have_a_url_tried(stand: Stand) -> None:
+    async with Receiver() as receiver:
+        for capabilities in (
+            [Capability.VIEW],
+            [Capability.VIEW, Capability.CREATE_ATTEMPTS],
+            [Capability.VIEW, Capability.MANAGE_ENDPOINT],
+        ):
+            async with visiting(stand, capabilities=capabilities) as visitor:
+                await visitor.post("/endpoints/try", {"url": receiver.url}, status=403)
+        assert receiver.count == 0
+
+
+@pytest.mark.parametrize("stand", ["bluma", "bluum"], indirect=True)
+async def test_a_secret_that_is_shown_once_is_shown_when_the_endpoint_is_made(
+    stand: Stand, visitor: Visitor
+) -> None:
+    name = stand.product.profile.events[0].name
+    form = {"url": "http://127.0.0.1:9/", "every": "some", "types": name}
+    answer = await visitor.post("/endpoints", form, status=200)
+    shown = re.search(r"whsec_[A-Za-z0-9+/]{32}", answer.text)
+    assert shown
+    application = await stand.services.application.find(ORG, stand.app_id)
+    (made,) = await stand.services.endpoint.page(application.id, None, ascending=True, limit=10)
+    assert made.keys[0].secret == shown[0]
+    ref = stand.product.profile.ids.endpoint
+    page = await visitor.get(f"/endpoints/{ref}{answer.text.split(ref, 1)[1][:27]}/secret")
+    assert "whsec_" not in page
+
+
+async def test_a_secret_that_can_be_revealed_is_not_shown_at_once(stand: Stand, visitor: Visitor) -> None:
+    page = await visitor.follow("/endpoints", {"url": "http://127.0.0.1:9/", **EVERY})
+    assert "whsec_" not in page
