@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 from angarium.core.nouns import Application, Endpoint, EventType
+from angarium.core.url import split_credentials
 
 
 class ActorKind(StrEnum):
@@ -130,6 +130,8 @@ def event_type_view(event_type: EventType) -> dict[str, Any]:
 
 
 def _url(url: str) -> str:
-    """A URL whose query, which often holds a key, is told apart only."""
-    query = urlsplit(url).query
-    return url.partition("?")[0] + (f"?#{fingerprint(query)}" if query else "")
+    """A URL whose login and query, which often hold a key, are told apart only."""
+    bare, login = split_credentials(url)
+    place, _, query = bare.partition("?")
+    hidden = (login or "") + query
+    return place + (f"?#{fingerprint(hidden)}" if hidden else "")

@@ -76,7 +76,7 @@ def destination(query: Mapping[str, str]) -> str:
 async def end(visit: Visit, _: Form) -> Response:
     """Log out: the session is refused from now on, on every server. The link stays good."""
     await visit.services.token.revoke(visit.claims)
-    answer = visit.go("/login?over=1")
+    answer = visit.go("/admin" if visit.claims.operator else "/login?over=1")
     session.forget(visit.request, answer, ids.text(ids.APPLICATION, visit.app_id))
     return answer
 

@@ -122,6 +122,20 @@ class PortalLinks:
         await self._tokens.record(Deed(link.org_id, link.app_id, "session.begun", link.name))
         return Session(token, self._tokens.verify(token))
 
+    async def operate(self, token: str) -> Session:
+        """A session on the operator's pages for whoever shows an organization's token.
+
+        Raises NotAuthenticated.
+        """
+        try:
+            shown = self._tokens.verify(token)
+        except BadRequest:
+            raise NotAuthenticated() from None
+        made = self._tokens.for_operator(shown)
+        audit.acting(ActorKind.OPERATOR_SESSION, shown.name)
+        await self._tokens.record(Deed(shown.org_id, None, "session.begun", shown.name))
+        return Session(made, self._tokens.verify(made))
+
     async def look(self, operator: Claims, app_id: UUID) -> Session:
         """A session for an operator who looks at a customer's portal, and may do nothing in it."""
         token = self._tokens.for_look(operator, app_id)

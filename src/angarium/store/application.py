@@ -88,3 +88,9 @@ async def page(
     query = queries.application_list_up if ascending else queries.application_list_down
     rows = query(connection, org_id=org_id, cursor=cursor, limit=limit)
     return [_application(row) async for row in rows]
+
+
+async def search(connection: Any, org_id: str, text: str, limit: int) -> list[Application]:
+    """Up to `limit` applications that have the text in their name or uid, newest first."""
+    rows = queries.application_search(connection, org_id=org_id, text=text, limit=limit)
+    return [_application(row) async for row in rows]

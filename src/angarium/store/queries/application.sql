@@ -39,3 +39,10 @@ order by id limit :limit;
 select * from application
 where org_id = :org_id and deleted_at is null and (cast(:cursor as uuid) is null or id < :cursor)
 order by id desc limit :limit;
+
+-- name: application_search
+-- Living applications of an organization with a text in their name or uid; looks at all of them.
+select * from application
+where org_id = :org_id and deleted_at is null
+    and (position(lower(:text) in lower(name)) > 0 or position(lower(:text) in lower(uid)) > 0)
+order by id desc limit :limit;

@@ -1,0 +1,88 @@
+"""Activity: who changed what in this application, when and from where."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import UUID
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.product import Product
+from angarium.portal import deed_words
+from angarium.portal.route import page
+from angarium.portal.visit import Visit
+from angarium.service.audit import PREFIX, Audit
+from angarium.store.audit import Record
+
+ROWS: Final = 50
+
+
+async def show(visit: Visit) -> Response:
+    noun = noun_of(visit.request, deed_words.NOUNS)
+    found, newer, older = await records(
+        visit.services.audit, visit.application.org_id, visit.request, noun, visit.app_id
+    )
+    name = naming(visit.product)
+    return visit.render(
+        "audit.html",
+        section="audit",
+        heading="Activity",
+        nouns=deed_words.NOUNS,
+        noun=noun,
+        lines=[deed_words.for_customer(one, visit.product.profile.title, name) for one in found],
+        newer=newer and visit.path("audit", what=noun, after=newer),
+        older=older and visit.path("audit", what=noun, before=older),
+    )
+
+
+def noun_of(request: Request, nouns: dict[str, str]) -> str:
+    """The kind of thing that the query asks for; empty: all."""
+    asked = request.query_params.get("what", "")
+    return asked if asked in nouns else ""
+
+
+async def records(
+    audit: Audit, org_id: str, request: Request, noun: str, app: str | UUID | None
+) -> tuple[Sequence[Record], str | None, str | None]:
+    """A page of records, and the cursors to newer and older ones."""
+    after, before = (ids.parse(PREFIX, request.query_params.get(name, "")) for name in ("after", "before"))
+    backwards = after is not None
+    found = list(
+        await audit.page(
+            org_id, after or before, app=app, action=noun or None, upwards=backwards, limit=ROWS + 1
+        )
+    )
+    more = len(found) > ROWS
+    found = found[:ROWS]
+    if backwards:
+        found.reverse()
+    if not found:
+        return [], None, None
+    newer = ids.text(PREFIX, found[0].id) if (more if backwards else before is not None) else None
+    older = ids.text(PREFIX, found[-1].id) if backwards or more else None
+    return found, newer, older
+
+
+def naming(product: Product) -> Callable[[str], str]:
+    """Turns our ids into those that this product's customers know."""
+    known = {
+        ids.ENDPOINT: product.profile.ids.endpoint,
+        ids.MESSAGE: product.profile.ids.message,
+        ids.ATTEMPT: product.profile.ids.attempt,
+    }
+
+    def name(text: str) -> str:
+        for ours, theirs in known.items():
+            if (found := ids.parse(ours, text)) is not None:
+                return ids.text(theirs, found)
+        return text
+
+    return name
+
+
+def routes() -> list[Route]:
+    return [page("/audit", show)]

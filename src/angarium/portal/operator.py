@@ -1,0 +1,164 @@
+"""The operator's own pages below `/admin`: who is there, and how they come and go.
+
+An organization's token is pasted into a form, never put into a URL, and exchanged for a session in a cookie
+of its own. A token cannot be ended by itself (any that is correctly signed is good), so neither can what was
+made of it but by leaving; a session is over after twelve hours at the latest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+
+from angarium.core import ids
+from angarium.core.audit import ActorKind
+from angarium.core.errors import NotAuthenticated
+from angarium.core.product import Product
+from angarium.portal import render, session
+from angarium.portal.form import Form, read_form
+from angarium.portal.login import destination
+from angarium.portal.route import guarded, route
+from angarium.portal.theme import Theme
+from angarium.portal.visit import services_of
+from angarium.service import audit
+from angarium.service.services import Services
+from angarium.service.token import Claims
+
+OWNER: Final = "operator"
+ROOT: Final = "/admin"
+_PLAIN: Final = Theme()
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorVisit:
+    """What an operator's page may use."""
+
+    request: Request
+    services: Services
+    product: Product
+    claims: Claims
+    mark: str = field(repr=False)
+    now: float
+
+    @property
+    def org_id(self) -> str:
+        return self.claims.org_id
+
+    def path(self, *parts: str, **query: object) -> str:
+        """The path of a page of the operator's; query values that are None or empty are left out."""
+        below = "".join(f"/{quote(part, safe='')}" for part in parts)
+        named = {name: value for name, value in query.items() if value not in (None, "", [], ())}
+        return f"{ROOT}{below}" + (f"?{urlencode(named, doseq=True)}" if named else "")
+
+    def asked(self, name: str) -> str:
+        """A value of the query, without what no database can hold."""
+        return self.request.query_params.get(name, "").replace("\x00", "").strip()
+
+    def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
+        return render.page(self.request, template, _PLAIN, status=status, visit=self, **values)
+
+    def go(self, path: str) -> Response:
+        return RedirectResponse(path, 303, headers=render.UNKEPT)
+
+
+Page = Callable[[OperatorVisit], Awaitable[Response]]
+Action = Callable[[OperatorVisit, Form], Awaitable[Response]]
+
+
+def operator_page(path: str, handler: Page) -> Route:
+    """A page below `/admin`; whoever has no session sees the form to begin one."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            visit = await _visit_of(request)
+        except NotAuthenticated:
+            return _door(request, 401)
+        return await handler(visit)
+
+    return route(f"{ROOT}{path}", answer, "GET")
+
+
+def operator_action(path: str, handler: Action) -> Route:
+    """Something that a form of an operator's page does."""
+
+    async def answer(request: Request) -> Response:
+        visit = await _visit_of(request)
+        return await handler(visit, await guarded(request, visit.mark))
+
+    return route(f"{ROOT}{path}", answer, "POST")
+
+
+async def _visit_of(request: Request) -> OperatorVisit:
+    """Who is there. Raises NotAuthenticated without a living session of an operator."""
+    services = services_of(request)
+    token = session.token_of(request, OWNER)
+    claims = services.token.verify(token)
+    if claims.link is None or claims.app_id is not None:
+        raise NotAuthenticated()
+    await services.token.check_live(claims)
+    audit.acting(ActorKind.OPERATOR_SESSION, claims.link.hex()[:8])
+    return OperatorVisit(
+        request=request,
+        services=services,
+        product=await services.product.of(claims.org_id),
+        claims=claims,
+        mark=session.mark_of(token),
+        now=services.clock.now(),
+    )
+
+
+def _door(request: Request, status: int = 200, fault: str | None = None) -> Response:
+    return render.page(request, "admin_login.html", _PLAIN, status=status, fault=fault)
+
+
+async def begin(request: Request) -> Response:
+    """Exchange the token of the form for a session."""
+    session.check_origin(request)
+    form = await read_form(request)
+    services = services_of(request)
+    try:
+        with services.guard.watching():
+            made = await services.portal_link.operate(form.text("token"))
+    except NotAuthenticated:
+        return _door(request, 401, "This is no token of an organization that is in force.")
+    answer = RedirectResponse(ROOT, 303, headers=render.UNKEPT)
+    session.keep(request, answer, OWNER, made, services.clock.now())
+    return answer
+
+
+async def end(visit: OperatorVisit, _: Form) -> Response:
+    """Leave: the session is refused from now on, and so are looks into portals that came of it."""
+    await visit.services.token.revoke(visit.claims)
+    answer = _door(visit.request)
+    session.forget(visit.request, answer, OWNER)
+    return answer
+
+
+async def look(visit: OperatorVisit, form: Form) -> Response:
+    """Into a customer's portal, to see what they see and change nothing."""
+    application = await visit.services.application.find(visit.org_id, form.text("application"))
+    made = await visit.services.portal_link.look(visit.claims, application.id)
+    owner = ids.text(ids.APPLICATION, application.id)
+    answer = visit.go(f"/portal/{owner}{destination({'next': form.text('next')})}")
+    session.keep(visit.request, answer, owner, made, visit.now)
+    return answer
+
+
+async def door(request: Request) -> Response:
+    """The form to begin with, also for whoever is there already."""
+    return _door(request)
+
+
+def routes() -> list[Route]:
+    return [
+        route(f"{ROOT}/login", door, "GET"),
+        route(f"{ROOT}/login", begin, "POST"),
+        operator_action("/logout", end),
+        operator_action("/look", look),
+    ]
