@@ -37,14 +37,17 @@ class Fault:
     strike: Strike
     where: str  # process, database or host
     repeats: bool  # what was in flight may arrive twice
+    short: bool  # also part of the short version
 
 
 FAULTS: Final[dict[str, Fault]] = {}
 
 
-def fault(name: str, where: str, *, repeats: bool) -> Callable[[Callable[..., AsyncIterator[None]]], None]:
+def fault(
+    name: str, where: str, *, repeats: bool, short: bool = True
+) -> Callable[[Callable[..., AsyncIterator[None]]], None]:
     def named(function: Callable[..., AsyncIterator[None]]) -> None:
-        FAULTS[name] = Fault(name, contextlib.asynccontextmanager(function), where, repeats)
+        FAULTS[name] = Fault(name, contextlib.asynccontextmanager(function), where, repeats, short)
 
     return named
 
@@ -62,13 +65,15 @@ async def kill_api(cluster: Cluster, chance: random.Random) -> AsyncIterator[Non
 
 @fault("kill -9 of a dispatcher", "process", repeats=True)
 async def kill_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
+    """The other one takes its lanes over."""
     place = chance.randrange(2)
     await cluster.dispatchers[place].kill()
     yield
+    await shared_by(cluster.url, 1, TAKEOVER)
     cluster.start_dispatcher(place)
 
 
-@fault("kill -9 of all processes at once", "process", repeats=True)
+@fault("kill -9 of all processes at once", "process", repeats=True, short=False)
 async def kill_all(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
     await _kill_all(cluster)
     yield

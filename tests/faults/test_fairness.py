@@ -64,7 +64,7 @@ async def endpoints(database: Database, apps: list[Application], urls: list[str]
             group.create_task(make(apps[n % len(apps)], url))
 
 
-@pytest.mark.timeout(600 if LONG else 120)
+@pytest.mark.timeout(900 if LONG else 300)
 async def test_one_percent_each_of_hanging_refusing_and_slow_endpoints_delays_no_other(
     directory: Path, database_url: str, database: Database
 ) -> None:
@@ -129,7 +129,7 @@ async def test_a_tenant_that_sends_a_hundred_times_more_delays_no_other(
     directory: Path, database_url: str
 ) -> None:
     quiet, loud = Latency(), Receiver(Reply(delay=0.02), keep=False)
-    rate, seconds = 5.0, 20.0 if LONG else 4.0
+    rate, seconds = 4.0, 30.0 if LONG else 4.0  # messages a second from each of the quiet
     async with Receiver(quiet, keep=False) as receiver, loud, servers(directory) as started:
         server = await started.serve(database_url, **VARIABLES)
         async with client(server) as api:
@@ -145,11 +145,12 @@ async def test_a_tenant_that_sends_a_hundred_times_more_delays_no_other(
             alone = spread(quiet.take())
 
             async def shout() -> None:
-                """A hundred times as many as each of the others."""
-                for _ in range(int(seconds)):
-                    started_at = time.monotonic()
-                    await noise.send_many("loud", [{"sent": 0.0}] * int(100 * rate))
-                    await asyncio.sleep(max(0.0, started_at + 1 - time.monotonic()))
+                """A hundred times as many as each of the others, ten times a second."""
+                at = time.monotonic()
+                for _ in range(int(10 * seconds)):
+                    await asyncio.sleep(max(0.0, at - time.monotonic()))
+                    await noise.send_many("loud", [{"sent": 0.0}] * int(10 * rate))
+                    at += 0.1
 
             shouting = asyncio.create_task(shout())
             sent = await steady(api, names, seconds, 5 * rate)
@@ -165,7 +166,7 @@ async def test_a_tenant_that_sends_a_hundred_times_more_delays_no_other(
     fair(beside, alone)
 
 
-@pytest.mark.timeout(600 if LONG else 120)
+@pytest.mark.timeout(900 if LONG else 300)
 async def test_an_enormous_backlog_of_a_dead_endpoint_delays_neither_others_nor_a_start(
     directory: Path, database_url: str, database: Database
 ) -> None:
@@ -181,6 +182,14 @@ async def test_an_enormous_backlog_of_a_dead_endpoint_delays_neither_others_nor_
         await world.endpoint(app, receiver.url)
         other = await world.application(uid="dead")
         dead = await world.endpoint(other, silent.url)
+        server = await started.serve(database_url, **VARIABLES)
+        async with client(server) as api:
+            await steady(api, ["well"], 1.0, 20.0)
+            latency.take()
+            sent = await steady(api, ["well"], PHASE, 20.0)
+            await until(lambda: len(latency.times) >= sent, "the healthy have theirs")
+            alone = spread(latency.take())
+        await server.kill()
         await backlog(database_url, other.id, dead.id, dead.shard)
         starts: list[float] = []
         most = 0.0
@@ -204,12 +213,13 @@ async def test_an_enormous_backlog_of_a_dead_endpoint_delays_neither_others_nor_
         f"kill -9 beside a backlog of {BACKLOG} for one dead endpoint", 2,
         Account(sent, len(latency.times), 0, 0),
         first_delivery_after_the_start=", ".join(f"{one:.1f} s" for one in starts),
-        memory=f"{most:.0f} MB at most", delay_of_the_healthy=beside,
+        memory=f"{most:.0f} MB at most",
+        delay_of_the_healthy=beside, without_the_backlog=alone, ratio=beside.over(alone),
         connections_to_the_dead_one=f"{silent.connections.most} at most",
     )  # fmt: skip
     assert max(starts) < 10
     assert most < 500
-    assert beside.p99 < 0.5
+    fair(beside, alone)
 
 
 async def backlog(url: str, app_id: UUID, endpoint_id: UUID, shard: int) -> None:

@@ -12,7 +12,7 @@ from tests.faults.account import Account, message_id, report
 from tests.faults.harness import CYCLES, Client, client, servers, until
 from tests.kit.receiver import Received, Receiver, Reply
 
-MESSAGES = 4000
+MESSAGES = 1600
 UNSETTLED = 512
 
 
