@@ -1,24 +1,30 @@
 """A day in the life of a customer, in virtual time: what the tests of pages and the pictures show.
 
-Four endpoints: one that works, one that was broken for some hours in the middle, one that refuses what it
-is sent, and one that is gone and was disabled for it.
+Five endpoints: one that works, one that was broken for some hours in the middle, one that refuses what it is
+sent, one that is gone and was disabled for it, and a Play inbox.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from angarium.clock import datetime_at
+from angarium.core.circuit import LONGEST
+from angarium.core.ids import INBOX, text
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver, Reply
-from tests.kit.stand import Stand
+from tests.kit.stand import ORG, Stand
 from tests.portal.browser.served import Served, served
 
 SPAN: Final = 22 * 3600.0
-WORKING, BROKEN, REFUSING, GONE = "orders", "warehouse", "accounting", "old-shop"
+PATIENCE: Final = 1.0  # seconds without progress after which virtual time goes on
+DEADLINE: Final = 30.0
+WORKING, BROKEN, REFUSING, GONE, PLAY = "orders", "warehouse", "accounting", "old-shop", "play"
 JSON: Final = [("content-type", "application/json")]
 GOOD: Final = Reply(200, b'{"received": true}', JSON)
 BAD: Final = Reply(500, b"<h1>Internal Server Error</h1>", [("content-type", "text/html")])
@@ -41,9 +47,11 @@ class History:
     """What there is to see, by the ids of the native API."""
 
     site: Served
-    receivers: Mapping[str, Receiver]
     endpoints: Mapping[str, str]
+    event_type: str
     messages: tuple[str, ...]  # oldest first
+    inbox: str
+    task: str
 
     @property
     def names(self) -> dict[str, str]:
@@ -51,7 +59,11 @@ class History:
         return {
             "working": self.endpoints[WORKING],
             "failing": self.endpoints[REFUSING],
+            "disabled": self.endpoints[GONE],
+            "event_type": self.event_type,
             "message": self.messages[-1],
+            "inbox": self.inbox,
+            "task": self.task,
         }
 
 
@@ -73,11 +85,14 @@ async def _lived(
 ) -> History:
     stand = site.stand
     examples = await _catalogue(stand)
+    play = stand.services.play
+    inbox = await play.create(await stand.services.application.find(ORG, stand.app_id))
+    urls = {name: receiver.url for name, receiver in receivers.items()} | {PLAY: play.url_of(inbox.id)}
     endpoints = {
-        name: await stand.endpoint(receiver.url, description=f"Our {name.replace('-', ' ')}")
-        for name, receiver in receivers.items()
+        name: await stand.endpoint(url, description=f"Our {name.replace('-', ' ')}")
+        for name, url in urls.items()
     }
-    sent = []
+    begun, sent = clock.now(), []
     for number in range(messages):
         broken = messages * 0.3 < number < messages * 0.6
         receivers[BROKEN].default = BAD if broken else GOOD
@@ -86,7 +101,13 @@ async def _lived(
         await _rested(stand)
         await clock.advance_to(clock.now() + SPAN / messages)
         await _rested(stand)
-    return History(site, receivers, endpoints, tuple(sent))
+    since = datetime_at(begun).isoformat()
+    # some products disabled it
+    await stand.native("PATCH", f"/endpoint/{endpoints[BROKEN]}", {"disabled": False})
+    task = await stand.native("POST", f"/endpoint/{endpoints[BROKEN]}/recover", {"since": since})
+    await stand.run_tasks()
+    await _rested(stand)
+    return History(site, endpoints, examples[0][0], tuple(sent), text(INBOX, inbox.id), task["id"])
 
 
 async def _catalogue(stand: Stand) -> list[tuple[str, Mapping[str, Any]]]:
@@ -105,12 +126,19 @@ async def _catalogue(stand: Stand) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 async def _rested(stand: Stand) -> None:
-    """Until nothing is owed at this time any more."""
+    """Until nothing is owed at this time any more. A lane that pauses after many failures is let go on."""
+    patience = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + DEADLINE
+    while await _due(stand):
+        assert time.monotonic() < deadline, "deliveries are due, and not made"
+        if time.monotonic() > patience:
+            await stand.clock.advance_to(stand.clock.now() + LONGEST)
+            patience = time.monotonic() + PATIENCE
+        await asyncio.sleep(0.01)
 
-    async def nothing_due() -> bool:
-        (row,) = await stand.world.fetch(
-            "select count(*) from delivery where due_at <= to_timestamp($1)", stand.clock.now()
-        )
-        return int(row[0]) == 0
 
-    await stand.world.until(nothing_due)
+async def _due(stand: Stand) -> int:
+    (row,) = await stand.world.fetch(
+        "select count(*) from delivery where due_at <= to_timestamp($1)", stand.clock.now()
+    )
+    return int(row[0])

@@ -22,9 +22,31 @@ class Place:
     name: str
     path: str
     prepare: Prepare | None = None
+    status: int = 200
 
     def url(self, history: History) -> str:
         return f"{history.site.url}/portal/{history.site.app_id}{self.path.format(**history.names)}"
 
 
-PLACES = (Place("overview", ""),)
+PLACES = (
+    Place("overview", ""),
+    Place("endpoints", "/endpoints"),
+    Place("endpoint", "/endpoints/{failing}"),
+    Place("endpoint-disabled", "/endpoints/{disabled}"),
+    Place("endpoint-new", "/endpoints/new"),
+    Place("endpoint-settings", "/endpoints/{working}/settings"),
+    Place("endpoint-secret", "/endpoints/{working}/secret"),
+    Place("endpoint-test", "/endpoints/{working}/test"),
+    Place("endpoint-recover", "/endpoints/{failing}/recover"),
+    Place("endpoint-code", "/endpoints/{working}/code"),
+    Place("messages", "/messages"),
+    Place("messages-failed", "/messages?status=failed"),
+    Place("messages-wrong-filter", "/messages?since=yesterday", status=422),
+    Place("messages-resend", "/messages/resend?status=failed"),
+    Place("message", "/messages/{message}"),
+    Place("task", "/tasks/{task}"),
+    Place("event-types", "/event-types"),
+    Place("event-type", "/event-types/{event_type}"),
+    Place("play", "/play"),
+    Place("play-inbox", "/play/{inbox}"),
+)

@@ -39,6 +39,11 @@ class Watch:
                 self._more.clear()
                 await self._more.wait()
 
+    def forget(self) -> None:
+        """Begin anew, for the next test."""
+        self._seen.clear()
+        self._expected.clear()
+
     @property
     def trouble(self) -> list[str]:
         return [one for one in self._seen if not any(wanted.search(one) for wanted in self._expected)]
