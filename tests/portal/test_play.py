@@ -225,6 +225,24 @@ async def test_it_answers_late(visitor: Visitor) -> None:
     assert asyncio.get_running_loop().time() - started >= 0.3
 
 
+async def test_a_server_that_stops_lets_nobody_wait(visitor: Visitor) -> None:
+    place = await new_inbox(visitor)
+    url = address(await visitor.get(place))
+    await say(visitor, place, delay="14")
+    app: Any = visitor.stand.app
+    while not hasattr(app, "state"):
+        app = next(part for part in vars(app).values() if callable(part))
+    async with serving(visitor.stand.app) as base, httpx.AsyncClient() as client:
+        waiting = asyncio.create_task(client.post(base + urlsplit(url).path, timeout=12))
+        await visitor.stand.world.until(lambda: _came(visitor, place))
+        app.state.stopping.set()
+        assert (await waiting).status_code == 200
+
+
+async def _came(visitor: Visitor, place: str) -> bool:
+    return "Nothing has come in yet" not in await visitor.get(place)
+
+
 @pytest.mark.parametrize(
     ("form", "words"),
     [

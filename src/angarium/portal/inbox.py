@@ -41,20 +41,27 @@ class Waiting:
             self.count += 1
             try:
                 silent = answer.status_code == NO_ANSWER
-                await _until_gone(request, LONGEST_SILENCE if silent else answer.delay)
+                await _wait(request, LONGEST_SILENCE if silent else answer.delay)
             finally:
                 self.count -= 1
         return _answer(answer.status_code)
 
 
-async def _until_gone(request: Request, seconds: float) -> None:
-    """Wait, but not for longer than the other side does. The body must have been read."""
+async def _wait(request: Request, seconds: float) -> None:
+    """Wait, but not for longer than the other side does, nor than this server runs."""
+
+    async def gone() -> None:
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+
+    stopping: asyncio.Event = request.app.state.stopping
+    ends = [asyncio.create_task(gone()), asyncio.create_task(stopping.wait())]
     try:
-        async with asyncio.timeout(seconds):
-            while (await request.receive())["type"] != "http.disconnect":
-                pass
-    except TimeoutError:
-        return
+        await asyncio.wait(ends, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)
 
 
 def _answer(status: int) -> Response:

@@ -52,7 +52,7 @@ async def begin(request: Request) -> Response:
         services = services_of(request)
         with services.guard.watching():
             made = await services.portal_link.open(shown.key)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return _refused(NotAuthenticated())
     except AngariumError as error:
         return _refused(error)

@@ -11,6 +11,7 @@ from starlette.routing import Route
 from angarium.core import ids
 from angarium.core.errors import Conflict, Invalid, NotFound
 from angarium.core.inbox import NO_ANSWER, Answer, Arrival, Inbox
+from angarium.portal import live
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
@@ -53,6 +54,16 @@ async def inbox(visit: Visit) -> Response:
     if visit.request.headers.get("hx-request") == "true":
         return visit.render("play_requests.html", **await _requests(visit, found))
     return await _inbox(visit, found)
+
+
+async def watch(visit: Visit) -> Response:
+    """News of an inbox: something came in, or all was forgotten."""
+    found = await _inbox_of(visit)
+
+    async def look() -> str:
+        return live.mark(await visit.services.play.last(found))
+
+    return live.Stream(visit, look)
 
 
 async def set_answer(visit: Visit, form: Form) -> Response:
@@ -150,6 +161,7 @@ async def _requests(visit: Visit, found: Inbox) -> dict[str, Any]:
         shown = await visit.services.play.arrival(found, wanted)
     return {
         "ref": _ref(found.id),
+        "seen": live.mark(arrivals[0].id if arrivals else None),
         "arrivals": [(_ref(one.id), ids.created_at(one.id), one) for one in arrivals],
         "asked": asked if shown is not None else None,
         "shown": shown,
@@ -190,6 +202,7 @@ def routes() -> list[Route]:
         page("/play", show),
         action("/play", create, MANAGE),
         page("/play/{inbox}", inbox),
+        page("/play/{inbox}/live", watch),
         action("/play/{inbox}", set_answer, MANAGE),
         action("/play/{inbox}/clear", clear, MANAGE),
         action("/play/{inbox}/delete", delete, MANAGE),

@@ -7,7 +7,7 @@ text on it, can be read (WCAG 2.2, 1.4.3: a contrast of 4.5).
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -15,8 +15,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 MAX_QUERY: Final = 2000
 _HEX: Final = re.compile(r"#?([0-9a-fA-F]{6})")
 _FONT: Final = re.compile(r"[A-Za-z0-9 _-]{1,60}")
-_LIGHT_SURFACE: Final = (255, 255, 255)
-_DARK_SURFACE: Final = (22, 25, 31)
+# of the grounds in portal.css those that are hardest to read upon
+_LIGHT_GROUNDS: Final = ((0xE8, 0xEF, 0xFC), (0xFD, 0xEB, 0xEC), (0xE3, 0xF5, 0xEC), (0xF0, 0xF2, 0xF5))
+_DARK_GROUNDS: Final = ((0x1D, 0x21, 0x29), (0x15, 0x23, 0x3F), (0x10, 0x29, 0x1F), (0x2E, 0x24, 0x10))
 _CONTRAST: Final = 4.6  # a little above what is asked for, because of rounding
 
 Colour = tuple[int, int, int]
@@ -71,13 +72,13 @@ class Theme:
         if self.light or self.dark:
             light = _rgb(self.light or self.dark or "")
             dark = _rgb(self.dark or self.light or "")
-            rules.append(_accent(":root", light, _LIGHT_SURFACE))
+            rules.append(_accent(":root", light, _LIGHT_GROUNDS))
             rules.append(
                 "@media (prefers-color-scheme: dark) {"
-                + _accent(":root:not([data-mode=light])", dark, _DARK_SURFACE)
+                + _accent(":root:not([data-mode=light])", dark, _DARK_GROUNDS)
                 + "}"
             )
-            rules.append(_accent(":root[data-mode=dark]", dark, _DARK_SURFACE))
+            rules.append(_accent(":root[data-mode=dark]", dark, _DARK_GROUNDS))
         if self.font:
             rules.append(f':root {{ --font: "{self.font}", system-ui, sans-serif; }}')
         return "\n".join(rules)
@@ -89,19 +90,19 @@ class Theme:
         return f"{parts.scheme}://{parts.netloc}" if self.icon else ""
 
 
-def _accent(selector: str, wanted: Colour, surface: Colour) -> str:
-    text = readable(wanted, surface)
+def _accent(selector: str, wanted: Colour, grounds: Sequence[Colour]) -> str:
+    text = readable(wanted, grounds)
     on = (255, 255, 255) if contrast(text, (255, 255, 255)) >= contrast(text, (0, 0, 0)) else (0, 0, 0)
     return f"{selector} {{ --accent: #{_hex(text)}; --on-accent: #{_hex(on)}; }}"
 
 
-def readable(wanted: Colour, surface: Colour) -> Colour:
-    """The colour nearest to the wanted one that can be read on the surface, and read upon."""
-    target = 0 if contrast((0, 0, 0), surface) > contrast((255, 255, 255), surface) else 255
+def readable(wanted: Colour, grounds: Sequence[Colour]) -> Colour:
+    """The colour nearest to the wanted one that can be read on all of the grounds, and read upon."""
+    target = 0 if contrast((0, 0, 0), grounds[0]) > contrast((255, 255, 255), grounds[0]) else 255
     for step in range(21):
         mixed = [round(part + (target - part) * step / 20) for part in wanted]
         found: Colour = (mixed[0], mixed[1], mixed[2])
-        if contrast(found, surface) >= _CONTRAST:
+        if all(contrast(found, ground) >= _CONTRAST for ground in grounds):
             return found
     return (target, target, target)
 
