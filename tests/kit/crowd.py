@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from angarium.core import ids
+from angarium.core.tally import CLASSES, WHOLE
 
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 NOW: Final = 1_800_000_000.0
@@ -89,9 +89,21 @@ select app_id, endpoint_id, $1, count(*) from delivery where error_code = 'conne
 """
 _HOUR: Final = """
 insert into attempt_hour (app_id, endpoint_id, hour, delivered, failed, latency, failed_at, error_code)
-select e.app_id, e.id, hour, 1000, e.uid::bytea <> 'e0'::bytea and 10 or 0, $3::integer[], hour, 'timeout'
-from (select app_id, id, uid from endpoint where app_id = $1) e,
-     generate_series($2::timestamptz - interval '27 days 23 hours', $2, interval '1 hour') hour;
+select app_id, e.id, hour, 1000, e.failed, $4::integer[], case when e.failed > 0 then hour end, 'timeout'
+from (
+    select app_id, id, case when uid = 'e0' then 0 else 10 end as failed from endpoint
+    union all select id, $1::uuid, 20 from application
+) e, generate_series($2::timestamptz - interval '671 hours', $2, interval '1 hour') hour
+where app_id = $3 or hour > $2 - interval '30 hours';
+"""
+_TASK: Final = f"""
+insert into background_task (
+    id, org_id, app_id, kind, status, arguments, created_at, updated_at
+)
+select (lpad(to_hex(n), 12, '0') || '7000' || '9' || lpad(to_hex(n), 15, '0'))::uuid, '{ORG}',
+       ('{_SMALL}' || lpad((n % 100)::text, 12, '0'))::uuid, 'delivery.resend',
+       case when n % 1000 = 0 then 'running' else 'finished' end, '{{}}', $1, $1
+from generate_series(1, 10000) n;
 """
 
 
@@ -125,12 +137,10 @@ async def fill(connection: Any, *, messages: int, applications: int, each: int) 
     await connection.execute(_DELIVERY, messages * 9 // 10, now)
     await connection.execute(_ATTEMPT)
     await connection.execute(_HEALTH, now)
+    await connection.execute(_HOUR, WHOLE, now, application_id(0), [30] * CLASSES)
+    await connection.execute(_TASK, now)
     await connection.execute("analyze")
     middle = messages // 2
     at = start + middle * span // messages
     message_id = UUID(int=(at << 80) | (0x7 << 76) | (0x8 << 60) | middle)
     return Crowd(application_id(0), (endpoint_id(0), endpoint_id(1), endpoint_id(2)), message_id)
-
-
-def id_at(at: float) -> UUID:
-    return ids.lowest(at)

@@ -1,6 +1,7 @@
 -- The log of an application: its deliveries by (message, endpoint). Four walks along an index, each both
 -- ways, and for each walk the first key that it does not reach after so many rows: a page looks no further
 -- than that, so its cost has a bound whatever is filtered for. Keys are exclusive at both ends.
+-- `offset 0` keeps a lookup a lookup, and `is true` keeps a condition out of the choice of an index.
 
 -- name: log_endpoints
 -- the endpoints of an application, deleted ones too, as a log names them
@@ -176,7 +177,7 @@ join lateral (
       and (not :sendable or payload is not null)
     offset 0
 ) m on true
-where d.app_id = :app_id and d.endpoint_id = any(:endpoint_ids::uuid[])
+where d.app_id = :app_id and (d.endpoint_id = any(:endpoint_ids::uuid[])) is true
   and d.message_id >= :low_message and d.message_id <= :high_message
   and (d.message_id, d.endpoint_id) > (:low_message, :low_endpoint)
   and (d.message_id, d.endpoint_id) < (:high_message, :high_endpoint)
@@ -285,7 +286,7 @@ join lateral (
       and (not :sendable or payload is not null)
     offset 0
 ) m on true
-where d.app_id = :app_id and d.endpoint_id = any(:endpoint_ids::uuid[])
+where d.app_id = :app_id and (d.endpoint_id = any(:endpoint_ids::uuid[])) is true
   and d.message_id >= :low_message and d.message_id <= :high_message
   and (d.message_id, d.endpoint_id) > (:low_message, :low_endpoint)
   and (d.message_id, d.endpoint_id) < (:high_message, :high_endpoint)
@@ -384,7 +385,7 @@ join lateral (
       and (not :sendable or payload is not null)
     offset 0
 ) m on true
-where d.app_id = :app_id and d.endpoint_id = any(:endpoint_ids::uuid[])
+where d.app_id = :app_id and (d.endpoint_id = any(:endpoint_ids::uuid[])) is true
   and d.message_id >= :low_message and d.message_id <= :high_message
   and (d.message_id, d.endpoint_id) > (:low_message, :low_endpoint)
   and (d.message_id, d.endpoint_id) < (:high_message, :high_endpoint)

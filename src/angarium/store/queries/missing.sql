@@ -6,7 +6,7 @@ order by id
 offset :rows limit 1;
 
 -- name: missing_count$
--- how many messages of a stretch an endpoint wants today and never was owed
+-- how many messages of a stretch an endpoint wants today and never was owed; `offset 0` keeps that a lookup
 select count(*) from (
     select id from message
     where app_id = :app_id and id > :after and id <= :until and payload is not null and endpoint_id is null
@@ -15,5 +15,5 @@ select count(*) from (
     offset 0
 ) m
 where not exists (
-    select from delivery where app_id = :app_id and endpoint_id = :endpoint_id and message_id = m.id
+    select from delivery where app_id = :app_id and endpoint_id = :endpoint_id and message_id = m.id offset 0
 );

@@ -1,0 +1,270 @@
+"""What the portal and the operator's pages ask of a large database: each statement goes along an index, and
+looks at a bounded number of rows whatever is filtered for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+from uuid import UUID
+
+import asyncpg
+import pytest
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.log_filter import LogFilter, LogStatus
+from angarium.core.product import STANDARD
+from angarium.core.tally import Span
+from angarium.service import log as log_service
+from angarium.service import replay as replay_service
+from angarium.service.background_task import BackgroundTasks
+from angarium.service.log import Log
+from angarium.service.operator import Health, Operator
+from angarium.service.overview import Overview
+from angarium.service.product import Products
+from angarium.service.replay import Replay
+from angarium.store import background_task, resend, tally
+from angarium.store.database import Database
+from angarium.store.embedded import EmbeddedPostgres
+from tests.conftest import TEMPLATE
+from tests.kit import crowd
+from tests.kit.clock import ManualClock
+from tests.kit.crowd import NOW, ORG, Crowd, endpoint_id
+from tests.kit.world import product
+
+MESSAGES: Final = 30_000  # of the large application, each owed to three endpoints
+LARGE: Final = ("message", "delivery", "attempt", "event_id", "attempt_hour", "background_task", "audit")
+STRETCHES: Final = (100, 900)  # in place of the real ones, so that a bound shows in a database of this size
+BOUND: Final = 5 * sum(STRETCHES)  # the walk, its end, and a lookup or two for each
+NAME: Final = "crowded"
+
+
+@pytest.fixture(scope="module")
+def crowded(postgres: EmbeddedPostgres) -> Iterator[tuple[str, Crowd]]:
+    """A database with a crowd in it, which the tests here only look at."""
+
+    async def made() -> Crowd:
+        await _as_owner(postgres, f"create database {NAME} template {TEMPLATE} strategy file_copy")
+        connection = await asyncpg.connect(postgres.url(NAME))
+        try:
+            return await crowd.fill(connection, messages=MESSAGES, applications=100, each=20)
+        finally:
+            await connection.close()
+
+    crowd_made = asyncio.run(made())
+    yield postgres.url(NAME), crowd_made
+    asyncio.run(_as_owner(postgres, f"drop database {NAME} with (force)"))
+
+
+async def _as_owner(postgres: EmbeddedPostgres, statement: str) -> None:
+    owner = await asyncpg.connect(postgres.url("postgres"))
+    try:
+        await owner.execute(statement)
+    finally:
+        await owner.close()
+
+
+@dataclass
+class Watched:
+    """A database whose statements are explained before they are run."""
+
+    database: Database
+    rows: int = 0  # of large tables, looked at since `rows` was reset
+    faults: list[str] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        async with self.database.connection() as connection:
+            yield _Explained(connection, self)
+
+    transaction = connection
+
+    def see(self, sql: str, plan: dict[str, Any]) -> None:
+        """Count what a plan looked at."""
+        table = plan.get("Relation Name")
+        if table in LARGE:
+            loops = plan.get("Actual Loops", 0)
+            removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
+            self.rows += int((plan.get("Actual Rows", 0) + removed) * loops)
+            if plan["Node Type"] == "Seq Scan":
+                self.faults.append(f"Seq Scan on {table}:\n{sql}")
+        for below in plan.get("Plans", ()):
+            self.see(sql, below)
+
+
+class _Explained:
+    def __init__(self, connection: Any, watched: Watched) -> None:
+        self._connection = connection
+        self._watched = watched
+
+    async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:
+        analyze = "" if "update " in sql else "analyze, "
+        for options, values in ((f"{analyze}format json", args), ("generic_plan, format json", args)):
+            text = await self._connection.fetchval(f"explain ({options}) {sql}", *values)
+            self._watched.see(sql, json.loads(text)[0]["Plan"])
+
+    async def fetch(self, sql: str, *args: Any) -> Any:
+        await self._explain(sql, args)
+        return await self._connection.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        await self._explain(sql, args)
+        return await self._connection.fetchrow(sql, *args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        await self._explain(sql, args)
+        return await self._connection.fetchval(sql, *args)
+
+    async def execute(self, sql: str, *args: Any) -> Any:
+        await self._explain(sql, args)
+        return "UPDATE 0"
+
+
+@dataclass
+class Place:
+    """The crowd and all that looks at it, watched."""
+
+    watched: Watched
+    crowd: Crowd
+    clock: ManualClock
+
+    def __post_init__(self) -> None:
+        database = cast(Database, self.watched)
+        products = Products(self.watched.database, self.clock, {STANDARD: product()})
+        self.log = Log(database, products)
+        self.overview = Overview(database, self.clock)
+        self.replay = Replay(database, self.clock, os.urandom)
+        self.operator = Operator(database, self.clock, self.replay)
+        self.tasks = BackgroundTasks(database, self.clock, os.urandom)
+        self.app_id = self.crowd.app_id
+
+
+@pytest.fixture
+async def place(crowded: tuple[str, Crowd], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+    monkeypatch.setattr(log_service, "STRETCHES", STRETCHES)
+    monkeypatch.setattr(replay_service, "LOOKED_AT", sum(STRETCHES))
+    monkeypatch.setattr(replay_service, "PATIENCE", 0.0)
+    monkeypatch.setattr(resend, "LOOKED_AT", sum(STRETCHES))
+    database = await Database.connect(crowded[0])
+    yield Place(Watched(database), crowded[1], ManualClock(NOW + 1))
+    await database.close()
+
+
+def _status(*statuses: LogStatus) -> frozenset[LogStatus]:
+    return frozenset(statuses)
+
+
+S = LogStatus
+HERE: Final = endpoint_id(0)
+FILTERS: Final = {
+    "none": LogFilter(),
+    "endpoint": LogFilter(endpoint_id=HERE),
+    "delivered": LogFilter(statuses=_status(S.DELIVERED)),
+    "waiting, none": LogFilter(statuses=_status(S.WAITING)),
+    "failed": LogFilter(statuses=_status(S.FAILED)),
+    "canceled, none": LogFilter(statuses=_status(S.CANCELED)),
+    "type": LogFilter(event_type="order.type3"),
+    "type, rare": LogFilter(event_type="rare.*"),
+    "type, none": LogFilter(event_type="nothing"),
+    "tag, none": LogFilter(tag="nothing"),
+    "channel, none": LogFilter(channel="nothing"),
+    "endpoint, type, none": LogFilter(endpoint_id=HERE, event_type="nothing"),
+    "endpoint, waiting, none": LogFilter(endpoint_id=HERE, statuses=_status(S.WAITING)),
+    "endpoint, failed": LogFilter(endpoint_id=HERE, statuses=_status(S.FAILED)),
+    "endpoint, failed, tag, none": LogFilter(
+        endpoint_id=endpoint_id(2), statuses=_status(S.FAILED), tag="nothing"
+    ),
+    "failed, tag, none": LogFilter(statuses=_status(S.FAILED), tag="nothing"),
+    "2xx": LogFilter(http_class=2),
+    "4xx, none": LogFilter(http_class=4),
+    "error, rare": LogFilter(error_kind="tls"),
+    "error, none": LogFilter(error_kind="dns"),
+    "event id": LogFilter(message="event-17"),
+    "times": LogFilter(since=datetime_at(NOW - 500_000), until=datetime_at(NOW - 400_000)),
+    "tag, times": LogFilter(tag="nothing", until=datetime_at(NOW - 400_000)),
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+async def test_a_page_of_the_log_looks_at_a_bounded_number_of_rows(place: Place, name: str) -> None:
+    wanted = FILTERS[name]
+    page = await place.log.page(place.app_id, wanted)
+    assert 0 < place.watched.rows <= BOUND
+    for cursor, backwards in ((page.older, False), (page.older, True)):
+        if cursor is not None:
+            place.watched.rows = 0
+            await place.log.page(place.app_id, wanted, cursor, backwards=backwards)
+            assert place.watched.rows <= BOUND
+    assert not place.watched.faults
+
+
+@pytest.mark.parametrize("name", FILTERS)
+async def test_counting_and_resending_go_a_stretch_at_a_time(place: Place, name: str) -> None:
+    await place.replay.count_matching(place.app_id, FILTERS[name])
+    assert place.watched.rows <= BOUND
+    place.watched.rows = 0
+    order = resend.Order(FILTERS[name], ids.highest(NOW), None)
+    async with place.watched.connection() as connection:
+        await resend.resend(connection, place.app_id, order, datetime_at(NOW), 100)
+    assert place.watched.rows <= BOUND
+    assert not place.watched.faults
+
+
+def _message(place: Place) -> str:
+    return ids.text(ids.MESSAGE, place.crowd.message_id)
+
+
+ENDPOINT: Final = ids.text(ids.ENDPOINT, HERE)
+RECENT: Final = datetime_at(NOW - 12 * 86400)
+LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
+    "a message": (20, lambda p: p.log.message(ORG, p.app_id, _message(p))),
+    "a message by event id": (20, lambda p: p.log.message(ORG, p.app_id, "event-99")),
+    "a chart of a day": (24, lambda p: p.overview.series(p.app_id, Span.DAY)),
+    "a chart of four weeks": (672, lambda p: p.overview.series(p.app_id, Span.MONTH, HERE)),
+    "health": (3 * 24 + 672 + 10, lambda p: p.overview.health(p.app_id, p.crowd.endpoints)),
+    "tasks": (100, lambda p: p.tasks.of_application(p.app_id)),
+    "what is missing": (BOUND, lambda p: p.replay.count_missing(p.app_id, ENDPOINT, RECENT, None)),
+    "the operator's applications": (20_000, lambda p: p.operator.applications(ORG)),
+    "failing endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.FAILING)),
+    "disabled endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.DISABLED)),
+    "healthy endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.HEALTHY)),
+    "losses": (20_000, lambda p: p.operator.losses(ORG)),
+    "a message of the organization": (2, lambda p: p.operator.find_message(ORG, _message(p))),
+    "an event of the organization": (4, lambda p: p.operator.find_message(ORG, "event-99")),
+    "a message of nobody": (0, lambda p: p.operator.find_message(ORG, ids.text(ids.MESSAGE, UUID(int=7)))),
+}
+
+
+@pytest.mark.parametrize("name", LOOKS)
+async def test_every_other_look_is_bounded_too(place: Place, name: str) -> None:
+    bound, look = LOOKS[name]
+    await look(place)
+    assert place.watched.rows <= bound
+    assert not place.watched.faults
+
+
+async def test_upkeep_goes_along_indexes(place: Place) -> None:
+    async with place.watched.connection() as connection:
+        await background_task.claim(connection, datetime_at(NOW))
+        await background_task.next_due(connection)
+        await tally.forget(connection, datetime_at(NOW - 90 * 86400), 100)
+    assert place.watched.rows <= 20, "the running tasks, twice"
+    assert not place.watched.faults
+
+
+async def test_a_page_without_a_bound_would_be_noticed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_service, "STRETCHES", (1_000_000,))
+    await place.log.page(place.app_id, FILTERS["tag, none"])
+    assert place.watched.rows > BOUND
+
+
+async def test_a_scan_of_a_large_table_would_be_noticed(place: Place) -> None:
+    async with place.watched.connection() as connection:
+        await connection.fetch("select count(*) from message where event_type = 'order.type3'")
+    assert place.watched.rows >= MESSAGES
+    assert place.watched.faults
