@@ -225,10 +225,9 @@ def test_a_store_in_the_memory_of_a_connection_is_refused() -> None:
 
 
 def test_an_asynchronous_engine_is_refused() -> None:
-    from sqlalchemy.ext.asyncio import create_async_engine
+    from sqlalchemy import create_engine
 
     from angarium.receiver.store.sqlalchemy import SqlAlchemyStore
 
-    engine = create_async_engine("postgresql+asyncpg://")
     with pytest.raises(TypeError, match="synchronous"):
-        SqlAlchemyStore(engine.sync_engine)
+        SqlAlchemyStore(create_engine("postgresql+asyncpg://"))
