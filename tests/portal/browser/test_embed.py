@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
@@ -26,13 +29,13 @@ async def shop() -> AsyncIterator[tuple[str, dict[str, str]]]:
     """A page of another site (`localhost`, for our server is `127.0.0.1`); shows what is put into it."""
     content: dict[str, str] = {}
 
-    async def html(_: Request) -> Response:
+    async def show(_: Request) -> Response:
         return Response(
             "<!doctype html><link rel=icon href=data:,><title>Shop</title>" + content["html"],
             media_type="text/html",
         )
 
-    async with serving(Starlette(routes=[Route("/", html)])) as url:
+    async with serving(Starlette(routes=[Route("/", show)])) as url:
         yield url.replace("127.0.0.1", "localhost"), content
 
 
@@ -65,6 +68,52 @@ async def test_it_works_in_a_frame_of_a_page_that_may_show_it(
             assert not inner, "the frame scrolls, so it is not as high as its content"
         assert watch.trouble == []
         await context.close()
+
+
+async def test_forms_and_live_pages_work_in_a_frame_and_leaving_does_too(
+    browser: Browser, database_url: str
+) -> None:
+    async with (
+        shop() as (origin, content),
+        served(database_url, "standard", frame_ancestors=[origin]) as site,
+    ):
+        link = await site.link()
+        look = "hideNavigation=false&noGutters=true&darkMode=true&fontFamily=Georgia"
+        url = html.escape(link.replace("/login#", f"/login?next=%2Fplay&{look}#"))
+        content["html"] = (
+            f'<script src="{site.url}{EMBED}"></script><angarium-portal url="{url}"></angarium-portal>'
+        )
+        context = await browser.new_context()
+        context.set_default_timeout(DEADLINE)
+        watch = Watch(origin, site.url)
+        watch.follow(context)
+        page = await context.new_page()
+        await page.goto(origin)
+        frame = page.frame_locator("iframe")
+        await frame.get_by_role("button", name="Make an inbox").click()
+        await expect(frame.get_by_role("status").first).to_have_text("The inbox is ready.")
+        assert await frame.locator("html").get_attribute("data-mode") == "dark"
+        assert "Georgia" in await frame.locator("body").evaluate("one => getComputedStyle(one).fontFamily")
+        assert await frame.locator("main").evaluate("one => getComputedStyle(one).paddingTop") == "0px"
+
+        inbox = await frame.locator("#inbox-url").inner_text()
+        empty = await height(page)
+        async with httpx.AsyncClient() as client:
+            answer = await client.post(inbox, content=json.dumps([f"line {n}" for n in range(200)]))
+            assert answer.status_code == 200
+        await expect(frame.get_by_role("cell", name="POST")).to_be_visible()  # without anybody's doing
+        await expect(frame.locator("#request pre")).to_contain_text('"line 199"')
+        await page.wait_for_function(f"document.querySelector('iframe').clientHeight > {empty + 100}")
+
+        await frame.get_by_role("button", name="Leave").click()
+        await expect(frame.get_by_role("heading", level=1)).to_have_text("You have left")
+        assert watch.trouble == []
+        await context.close()
+
+
+async def height(page: Page) -> int:
+    found: int = await page.locator("iframe").evaluate("one => one.clientHeight")
+    return found
 
 
 async def test_a_page_that_may_not_show_it_gets_an_empty_frame(browser: Browser, database_url: str) -> None:
