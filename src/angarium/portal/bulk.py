@@ -18,7 +18,7 @@ from angarium.portal.message_filter import Asked
 from angarium.portal.message_list import asked_of
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
-from angarium.portal.words import shown_url
+from angarium.portal.words import endpoint_name
 from angarium.service.token import Capability
 
 PACES: Final = {
@@ -54,7 +54,7 @@ async def start(visit: Visit, form: Form) -> Response:
 
 
 async def _confirm(visit: Visit, asked: Asked, fault: str | None = None) -> Response:
-    endpoints = {one.id: shown_url(one.url) for one in await visit.services.log.endpoints(visit.app_id)}
+    endpoints = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
     faults, count = dict(asked.faults), None
     if not faults:
         try:

@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 WIDTH: Final = 320
 HEIGHT: Final = 140
-LEFT: Final = 40.0  # room for the numbers of the axis
+LEFT: Final = 48.0  # room for the numbers of the axis
 RIGHT: Final = WIDTH - 4.0
 TOP: Final = 12.0
 BOTTOM: Final = HEIGHT - 20.0

@@ -19,9 +19,8 @@ from angarium.portal.form import Form
 from angarium.portal.message_filter import Asked
 from angarium.portal.route import page
 from angarium.portal.visit import Visit
-from angarium.portal.words import shown_url
+from angarium.portal.words import endpoint_name
 from angarium.service.log import LogPage
-from angarium.store.log import LogEndpoint
 
 ROWS: Final = 50
 MAX_SUGGESTED: Final = 250  # event types that the filter's field proposes
@@ -112,11 +111,6 @@ def partial(visit: Visit) -> bool:
     """Whether htmx asks for a part, and not for a whole page to go back to."""
     headers = visit.request.headers
     return "hx-request" in headers and "hx-history-restore-request" not in headers
-
-
-def endpoint_name(endpoint: LogEndpoint) -> str:
-    """What people call an endpoint."""
-    return endpoint.name or endpoint.description or shown_url(endpoint.url)
 
 
 async def event_types(visit: Visit) -> list[str]:

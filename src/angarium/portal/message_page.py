@@ -21,6 +21,7 @@ from angarium.service.token import Capability
 
 SHOWN: Final = 64 * 1024  # bytes of a payload; all of it can be downloaded
 MAX_BROKEN: Final = 4 * SHOWN  # characters with line breaks; what is nested deep would become far longer
+MAX_DELIVERIES: Final = 100  # the others are in the log
 WHOLE_ATTEMPTS: Final = 20  # shown with headers and answer; of those before only what came of them
 
 
@@ -70,10 +71,10 @@ async def resend(visit: Visit, form: Form) -> Response:
 
 async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> Response:
     detail = await visit.services.log.message(visit.application.org_id, visit.app_id, _ref(visit))
-    message, deliveries = detail.message, detail.deliveries
+    message, deliveries = detail.message, detail.deliveries[:MAX_DELIVERIES]
     ref = visit.message_ref(message.id)
     pending = any(one.line.row.due_at or one.line.row.manual_at for one in deliveries)
-    names = {one.line.endpoint.id: one.line.endpoint for one in deliveries}
+    names = {one.line.endpoint.id: one.line.endpoint for one in detail.deliveries}
     return visit.render(
         "message.html",
         status=status,
@@ -83,13 +84,14 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
         ref=ref,
         refused=refused,
         deliveries=deliveries,
+        more_deliveries=len(detail.deliveries) - len(deliveries),
         since={one.line.endpoint.id: _failed_since(visit, message, one) for one in deliveries},
         attempts=detail.attempts,
         more_attempts=detail.more_attempts,
         endpoints=names,
         whole=WHOLE_ATTEMPTS,
         statuses=message_filter.STATUSES,
-        live=visit.path("messages", ref, "live", seen=_mark(deliveries)) if pending else None,
+        live=visit.path("messages", ref, "live", seen=_mark(detail.deliveries)) if pending else None,
         **_payload(message),
     )
 

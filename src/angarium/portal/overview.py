@@ -14,10 +14,9 @@ from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.nouns import DisabledReason
 from angarium.portal import activity, message_filter
 from angarium.portal.failure import short
-from angarium.portal.message_list import endpoint_name
 from angarium.portal.route import page
 from angarium.portal.visit import Visit
-from angarium.portal.words import share
+from angarium.portal.words import endpoint_name, share
 from angarium.store.log import LogEndpoint
 from angarium.store.tally import EndpointHealth
 

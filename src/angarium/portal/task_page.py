@@ -14,7 +14,7 @@ from angarium.portal import message_filter
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
-from angarium.portal.words import shown_url
+from angarium.portal.words import endpoint_name
 from angarium.service.token import Capability
 from angarium.store.background_task import BackgroundTask, TaskStatus
 
@@ -61,6 +61,7 @@ async def show(visit: Visit) -> Response:
         "words": words,
         "error": _error(task),
         "path": path_of(visit, task.id),
+        "results": _results(visit, task),
     }
     if "hx-request" in visit.request.headers:
         return visit.render("task_progress.html", **values)
@@ -86,9 +87,16 @@ def _error(task: BackgroundTask) -> str | None:
     )
 
 
+def _results(visit: Visit, task: BackgroundTask) -> str:
+    """Where one sees what became of what it sent."""
+    endpoint = task.arguments.get("endpoint")
+    ref = visit.endpoint_ref(UUID(endpoint)) if endpoint else None
+    return visit.path("messages", endpoint=ref)
+
+
 async def _about(visit: Visit, task: BackgroundTask) -> list[tuple[str, object]]:
     """What it is about, each thing with its name."""
-    known = {one.id: shown_url(one.url) for one in await visit.services.log.endpoints(visit.app_id)}
+    known = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
     wanted = task.arguments.get("filter")
     if wanted is not None:
         return list(message_filter.said(LogFilter.of(wanted), known))

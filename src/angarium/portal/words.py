@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import msgspec
@@ -118,6 +118,22 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
+class Named(Protocol):
+    """An endpoint, as far as its name goes."""
+
+    @property
+    def url(self) -> str: ...
+    @property
+    def name(self) -> str | None: ...
+    @property
+    def description(self) -> str: ...
+
+
+def endpoint_name(endpoint: Named) -> str:
+    """What people call an endpoint."""
+    return endpoint.name or endpoint.description or shown_url(endpoint.url)
+
+
 def shown_url(url: str) -> str:
     """Without the login that a URL may carry."""
     return split_credentials(url)[0]
@@ -163,6 +179,7 @@ FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "span": span,
     "sentence": sentence,
     "shown_url": shown_url,
+    "endpoint_name": endpoint_name,
     "chosen_types": chosen_types,
     "disabled_words": disabled_words,
     "disabled_sentence": disabled_sentence,

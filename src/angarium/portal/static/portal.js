@@ -74,14 +74,18 @@ function listen(element) {
 }
 document.addEventListener("htmx:beforeCleanupElement", (event) => event.target.hush?.());
 
-// lines that came with news are marked for a moment
+// lines that came with news are marked for a moment, and what was opened stays open
 let known = null;
+let folded = new Map();
 document.addEventListener("htmx:beforeSwap", (event) => {
   const live = event.detail.elt?.closest?.("[data-live]");
   known = live ? new Set([...live.querySelectorAll("[data-line]")].map((line) => line.id)) : null;
+  folded = new Map(live ? [...live.querySelectorAll("details[id]")].map((one) => [one.id, one.open]) : []);
 });
 document.addEventListener("htmx:afterSettle", (event) => {
-  if (known) each(event.target, "[data-line]", (line) => { if (!known.has(line.id)) line.classList.add("fresh"); });
+  if (!known) return;
+  each(event.target, "[data-line]", (line) => { if (!known.has(line.id)) line.classList.add("fresh"); });
+  each(event.target, "details[id]", (one) => { if (folded.has(one.id)) one.open = folded.get(one.id); });
 });
 // a session that is over says so on a whole page
 document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
