@@ -1,0 +1,206 @@
+"""`/app/{app_id}/log`: every delivery of an application, filtered, and all that match sent again.
+
+Ours alone: Svix's API lists messages and attempts, and resends one by one.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query
+from pydantic import AwareDatetime, Field
+from starlette.responses import Response
+
+from angarium.api.auth import AppOf, ServicesOf, requires
+from angarium.api.body import Wire, WireRoute
+from angarium.api.field import wire_time
+from angarium.api.listing import json_response
+from angarium.api.native import message_model as model
+from angarium.api.native.replay import task_out
+from angarium.api.paging import Limit
+from angarium.core import ids
+from angarium.core.errors import Invalid
+from angarium.core.log_filter import LogFilter, LogKey, LogStatus
+from angarium.service.log import LogLine
+from angarium.service.token import Capability
+
+router = APIRouter(route_class=WireRoute, tags=["Log"])
+_MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
+
+
+class FilterIn(Wire):
+    """What a delivery must be like; what is missing may be anything."""
+
+    status: list[LogStatus] = Field(default_factory=list)
+    event_type: str | None = None
+    """A name, or a wildcard such as `order.*`."""
+    endpoint: str | None = None
+    """Id of the endpoint."""
+    http_class: Annotated[int, Field(ge=0, le=5, strict=True)] | None = None
+    """The hundred of the last answer's status; 0: nothing answered."""
+    error: str | None = None
+    """Kind of the last failure, such as `timeout`, or a family: `tls`, `http`, `connect`."""
+    message: str | None = None
+    """Id of a message, or the operator's own."""
+    tag: str | None = None
+    channel: str | None = None
+    since: AwareDatetime | None = None
+    until: AwareDatetime | None = None
+
+    def wanted(self) -> LogFilter:
+        """Raises Invalid."""
+        return _filter(self.status, self.endpoint, **self.model_dump(exclude={"status", "endpoint"}))
+
+
+class ResendIn(Wire):
+    filter: FilterIn = Field(default_factory=FilterIn)
+    pace: Annotated[int, Field(ge=1, le=1000, strict=True)] = 20
+    """Deliveries a second."""
+    dry_run: bool = False
+    """Only count."""
+
+
+class LineOut(Wire):
+    message_id: str
+    event_id: str | None
+    event_type: str
+    endpoint_id: str
+    url: str
+    status: LogStatus
+    attempts: int
+    response_status_code: int | None
+    """Of the last attempt; 0: nothing answered; null: none was made yet."""
+    error_code: str | None
+    next_attempt: datetime | None
+    timestamp: datetime
+    """When the message was accepted."""
+
+
+class LogOut(Wire):
+    data: list[LineOut]
+    iterator: str | None
+    """Where to go on, to older ones; null at the end."""
+    searched_to: datetime | None
+    """The search stopped here, having looked at enough; `iterator` goes on from there."""
+    done: bool
+
+
+class CountOut(Wire):
+    messages: int
+    exact: bool
+    """False: there are more."""
+
+
+def _asked(
+    status: Annotated[list[LogStatus] | None, Query()] = None,
+    event_type: str | None = None,
+    endpoint: str | None = None,
+    http_class: Annotated[int | None, Query(ge=0, le=5)] = None,
+    error: str | None = None,
+    message: str | None = None,
+    tag: str | None = None,
+    channel: str | None = None,
+    since: AwareDatetime | None = None,
+    until: AwareDatetime | None = None,
+) -> LogFilter:
+    return _filter(
+        status or [],
+        endpoint,
+        event_type=event_type,
+        http_class=http_class,
+        error=error,
+        message=message,
+        tag=tag,
+        channel=channel,
+        since=since,
+        until=until,
+    )
+
+
+def _filter(status: list[LogStatus], endpoint: str | None, *, error: str | None, **more: Any) -> LogFilter:
+    endpoint_id = None if endpoint is None else ids.parse(ids.ENDPOINT, endpoint)
+    if endpoint is not None and endpoint_id is None:
+        raise Invalid.field("endpoint", "This is no id of an endpoint.")
+    return LogFilter(statuses=frozenset(status), endpoint_id=endpoint_id, error_kind=error, **more)
+
+
+@router.get("/app/{app_id}/log", operation_id="v1.log.list", response_model=LogOut)
+async def list_log(
+    application: AppOf,
+    services: ServicesOf,
+    wanted: Annotated[LogFilter, Depends(_asked)],
+    limit: Limit = 50,
+    iterator: str | None = None,
+) -> Response:
+    """The deliveries that match, newest message first. A page looks at a bounded number of them."""
+    cursor = LogKey.parse(iterator) if iterator else None
+    page = await services.log.page(application.id, wanted, cursor, limit=limit)
+    return json_response(
+        {
+            "data": [_line(line) for line in page.lines],
+            "iterator": None if page.older is None else page.older.text(),
+            "searchedTo": None if page.searched_to is None else wire_time(page.searched_to),
+            "done": page.older is None,
+        }
+    )
+
+
+@router.post(
+    "/app/{app_id}/log/resend",
+    operation_id="v1.log.resend",
+    response_model=CountOut | model.TaskOut,
+    dependencies=_MAY_SEND,
+)
+async def resend(application: AppOf, services: ServicesOf, body: ResendIn) -> Response:
+    """Send again all deliveries that match, at a pace, in the background; or only count them."""
+    wanted = body.filter.wanted()
+    count = await services.replay.count_matching(application.id, wanted)
+    if body.dry_run:
+        return json_response({"messages": count.number, "exact": count.exact})
+    task = await services.replay.resend_matching(
+        application.org_id, application.id, wanted, pace=body.pace, expected=count
+    )
+    return json_response(task_out(task), 202)
+
+
+@router.get(
+    "/app/{app_id}/task/{task_id}",
+    operation_id="v1.log.get-task",
+    response_model=model.TaskOut,
+)
+async def get_task(
+    application: AppOf, services: ServicesOf, task_id: Annotated[str, Path(description="Id of the task.")]
+) -> Response:
+    """How far a background task of this application has come."""
+    return json_response(task_out(await services.background_task.one(application.id, task_id)))
+
+
+@router.post(
+    "/app/{app_id}/task/{task_id}/cancel",
+    operation_id="v1.log.cancel-task",
+    response_model=model.TaskOut,
+    dependencies=_MAY_SEND,
+)
+async def cancel_task(
+    application: AppOf, services: ServicesOf, task_id: Annotated[str, Path(description="Id of the task.")]
+) -> Response:
+    """Take no further step; what was sent stays sent."""
+    return json_response(task_out(await services.background_task.cancel(application.id, task_id)))
+
+
+def _line(line: LogLine) -> dict[str, Any]:
+    row = line.row
+    return {
+        "messageId": ids.text(ids.MESSAGE, row.message_id),
+        "eventId": row.event_id,
+        "eventType": row.event_type,
+        "endpointId": ids.text(ids.ENDPOINT, row.endpoint_id),
+        "url": line.endpoint.url,
+        "status": row.status,
+        "attempts": row.attempts,
+        "responseStatusCode": row.status_code,
+        "errorCode": row.error_code,
+        "nextAttempt": None if row.due_at is None else wire_time(row.due_at),
+        "timestamp": wire_time(line.created_at),
+    }
