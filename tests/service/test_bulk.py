@@ -351,6 +351,7 @@ async def test_all_that_failed_since_a_message_is_recovered_that_message_too(
     references = ids.text(ids.ENDPOINT, here), ids.text(ids.MESSAGE, lost[1].message_id)
     since = await replay.since_message(book.app.id, references[1])
     assert await replay.count_lost(book.app.id, references[0], since, None) == 2
+    assert await replay.count_recoverable(book.app.id, references[0], since, None) == Count(2, exact=True)
     await replay.recover_since_message(book.app.org_id, book.app.id, *references)
     await run(book)
     assert await owed(book) == lost[1:]

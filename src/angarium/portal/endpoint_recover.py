@@ -67,7 +67,7 @@ async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, s
             since = _moment(given)
         if since is not None and endpoint.disabled_at is None:
             ref = native_ref(visit)
-            lost = await visit.services.replay.count_lost(visit.app_id, ref, since, None)
+            lost = await visit.services.replay.count_recoverable(visit.app_id, ref, since, None)
             missing = await visit.services.replay.count_missing(visit.app_id, ref, since, None)
     except Invalid as error:
         fault, status = error.faults[0].msg, 422

@@ -21,7 +21,7 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import Deed
 from angarium.core.errors import BadRequest, Invalid, NotFound
-from angarium.core.log_filter import LogFilter
+from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.service import audit
 from angarium.service.attempt import message_id_of, target_of
 from angarium.store import background_task, delivery, log, message, missing
@@ -33,7 +33,7 @@ from angarium.store.log import Stretch
 MAX_LOST: Final = 1_000_000  # what a count of lost deliveries goes up to
 MAX_COUNT: Final = 100_000  # what any other count goes up to
 LOOKED_AT: Final = 5_000  # deliveries or messages that a count goes over between looks at the clock
-PATIENCE: Final = 0.15  # seconds after which a count looks no further
+PATIENCE: Final = 0.1  # seconds after which a count looks no further
 PACE: Final = 20.0  # deliveries a second of what matches a filter, unless said otherwise
 MAX_PACE: Final = 1000.0
 MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; some minutes for slow callers
@@ -113,6 +113,17 @@ class Replay:
         async with self._database.connection() as conn:
             target = _enabled(await target_of(conn, app_id, endpoint_ref))
             return await delivery.count_lost(conn, target, after, last, MAX_LOST)
+
+    async def count_recoverable(
+        self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
+    ) -> Count:
+        """The same in a bounded time. Raises as `recover` does."""
+        self._window(since, until)
+        async with self._database.connection() as conn:
+            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+        lost = frozenset({LogStatus.FAILED, LogStatus.CANCELED})
+        wanted = LogFilter(statuses=lost, endpoint_id=target.id, since=since, until=until)
+        return await self.count_matching(app_id, wanted)
 
     async def replay_missing(
         self,
