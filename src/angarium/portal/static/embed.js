@@ -12,19 +12,30 @@ class AngariumPortal extends HTMLElement {
     if (type === "angarium-portal" && Number.isFinite(height)) this.#frame.style.height = `${Math.min(height, 20000)}px`;
   };
 
-  connectedCallback() { window.addEventListener("message", this.#hear); this.#show(); }
-  disconnectedCallback() { window.removeEventListener("message", this.#hear); this.replaceChildren(); this.#frame = null; }
-  attributeChangedCallback() { if (this.isConnected) this.#show(); }
+  #shown = false;
+
+  connectedCallback() { window.addEventListener("message", this.#hear); this.#shown = true; this.#show(); }
+  disconnectedCallback() {
+    window.removeEventListener("message", this.#hear);
+    this.#shown = false;
+    this.#empty();
+  }
+  // an element that was there before this script hears of its attributes first
+  attributeChangedCallback() { if (this.#shown) this.#show(); }
+
+  #empty() { this.replaceChildren(); this.#frame = null; }
 
   #show() {
-    const url = this.getAttribute("url");
-    if (!url) { this.replaceChildren(); this.#frame = null; return; }
-    this.#origin = new URL(url, location.href).origin;
+    const asked = this.getAttribute("url");
+    if (!asked) return this.#empty();
+    const url = new URL(asked, location.href);
+    if (!/^https?:$/.test(url.protocol)) return this.#empty();
+    this.#origin = url.origin;
     const frame = document.createElement("iframe");
     frame.title = this.getAttribute("label") ?? "Webhooks";
     frame.allow = "clipboard-write";
     frame.style.cssText = "display:block;width:100%;border:0;min-height:20rem";
-    frame.src = url;
+    frame.src = url.href;
     this.#frame = frame;
     this.replaceChildren(frame);
   }
