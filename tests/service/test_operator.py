@@ -20,6 +20,7 @@ from angarium.service.log import Log
 from angarium.service.operator import Health, Operator
 from angarium.service.product import Products
 from angarium.service.replay import Replay
+from angarium.store.dead_letter import Loss
 from angarium.store.replay import run_due_tasks
 from tests.kit.clock import ManualClock
 from tests.kit.world import ORG, World, product
@@ -161,7 +162,8 @@ async def test_what_was_lost_is_listed_by_endpoint_and_can_be_sent_again(
                 expected.insert(0, (one, min(n, 3)))
     outside = await application(world, 50, OTHER_ORG)
     book = book_of(world, outside)
-    await book.owe(await book.message(), await endpoint(world, outside, 1), **LOST)
+    theirs = await endpoint(world, outside, 1)
+    await book.owe(await book.message(), theirs, **LOST)
     for limit in (1, 3, 50):
         found = await all_pages(
             lambda cursor, n=limit: operator.losses(ORG, cursor, limit=n),  # type: ignore[misc]
@@ -170,7 +172,8 @@ async def test_what_was_lost_is_listed_by_endpoint_and_can_be_sent_again(
         assert [(one.loss.endpoint_id, one.loss.number) for one in found] == expected
     assert [one.loss.disabled for one in found] == [True] + [False] * 7
     assert {one.application.id for one in found} == {one.loss.app_id for one in found}
-    assert await operator.recover(ORG, [one.loss for one in found]) == 7
+    foreign = Loss(outside.id, theirs, "", disabled=False, number=1)
+    assert await operator.recover(ORG, [*(one.loss for one in found), foreign]) == 7
     while await run_due_tasks(world.database, world.clock):
         pass
     (row,) = await world.fetch("select count(*) from delivery where manual_at is not null")

@@ -6,6 +6,7 @@ A look goes through a bounded number of applications; where there are more, it g
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import Invalid
+from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.core.nouns import Application, Message
 from angarium.service.replay import Replay
 from angarium.store import application as application_store
@@ -164,16 +165,21 @@ class Operator:
         return LossPage(tuple(ApplicationLoss(known[one.app_id], one) for one in found[:limit]), older)
 
     async def recover(self, org_id: str, losses: Sequence[Loss], *, pace: float | None = None) -> int:
-        """Send all of these again, in the background; disabled endpoints are left out. Gives how many tasks.
+        """Send all of these again, in the background; gives how many tasks that are.
 
-        Raises NotFound when an endpoint is gone, and BadRequest when one was disabled meanwhile.
+        Endpoints that are disabled, gone or another organization's are left out.
         """
         since = datetime_at(self._clock.now() - RECENT)
-        wanted = [one for one in losses if not one.disabled]
-        for one in wanted:
+        begun = 0
+        for one in losses:
+            async with self._database.connection() as conn:
+                if not await application_store.find(conn, org_id, ids.text(ids.APPLICATION, one.app_id)):
+                    continue
             endpoint = ids.text(ids.ENDPOINT, one.endpoint_id)
-            await self._replay.recover(org_id, one.app_id, endpoint, since, None, pace=pace)
-        return len(wanted)
+            with contextlib.suppress(NotFound, BadRequest):
+                await self._replay.recover(org_id, one.app_id, endpoint, since, None, pace=pace)
+                begun += 1
+        return begun
 
     async def find_message(self, org_id: str, ref: str) -> FoundMessages:
         """The message with this id, or those with this event id, in whatever application."""
