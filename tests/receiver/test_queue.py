@@ -14,6 +14,7 @@ from angarium.receiver import Answer, Event, Queue, Receiver
 from angarium.receiver.inbox import Item
 from angarium.testing import sign
 from tests.receiver import place
+from tests.receiver.queue import Nowhere
 from tests.receiver.test_store import until
 
 BODY = b'{"type":"order.filled","data":{"id":"ord_1"}}'
@@ -63,15 +64,6 @@ def test_celery() -> None:
         assert [shop.post().status for _ in range(2)] == [202, 200]
         until(lambda: len(shop.ran) == 2, 20)
     shop.check()
-
-
-class Nowhere(Queue):
-    """For a receiver that only processes."""
-
-    def bind(self, receiver: Receiver) -> None: ...
-
-    def put(self, item: Item) -> None:
-        raise AssertionError
 
 
 RQ_WORKS = Shop(Nowhere())

@@ -259,6 +259,40 @@ async def test_a_canceled_handler_gives_its_claim_back() -> None:
     assert said(await receiver.ahandle(BODY, headers)) == "handled"
 
 
+async def test_a_blocking_handler_that_nobody_waits_for_keeps_its_claim_until_the_lease_ends() -> None:
+    now, ran, inside, leave = Now(), list[Any](), threading.Event(), threading.Event()
+    receiver = Receiver("standard", SECRET, clock=now)
+
+    @receiver.default
+    def handler(event: Event[Any]) -> None:
+        ran.append(event.id)
+        inside.set()
+        assert leave.wait(20)
+
+    headers = sign(BODY, SECRET, timestamp=int(now()))
+    task = asyncio.create_task(receiver.ahandle(BODY, headers))
+    assert await asyncio.to_thread(inside.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await receiver.ahandle(BODY, headers)).status == 503
+    leave.set()
+    now.time += 61
+    assert (await receiver.ahandle(BODY, headers)).status == 200
+    assert len(ran) == 2
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1])
+def test_a_time_that_is_none_cannot_be_waited_for(seconds: float) -> None:
+    receiver = Receiver("standard", SECRET)
+
+    @receiver.default
+    def handler(event: Event[Any]) -> None:
+        raise RetryLater(seconds)
+
+    assert post(receiver).status == 500
+
+
 def test_an_async_handler_runs_without_a_loop_too() -> None:
     ran: list[Any] = []
     receiver = Receiver("standard", SECRET)

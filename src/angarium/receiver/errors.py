@@ -7,6 +7,7 @@ mistakes on our side, so that the sender tries again once they are mended.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar
 
 
@@ -94,6 +95,8 @@ class RetryLater(Exception):
     """Raised by a handler: not now. The sender is asked to come back after so many seconds."""
 
     def __init__(self, seconds: float = 60) -> None:
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"{seconds} is not a time to wait")
         super().__init__(f"again in {seconds:g} s")
         self.seconds = seconds
 

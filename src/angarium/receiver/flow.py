@@ -19,6 +19,8 @@ class Step:
 
     block: Callable[[], Any]
     wait: Callable[[], Awaitable[Any]]
+    threaded: bool = False
+    """`wait` uses a thread, which goes on with the work when the waiting is canceled."""
 
 
 Flow = Generator[Step, Any, T]

@@ -12,14 +12,16 @@ How an event is worked on:
 - **queue**: handed to a task queue, answered 202; a worker of the queue runs the handler.
 
 Inline and in a queue's worker, a claim in the store keeps an event from being handled twice: it has a lease,
-ends as done, and is released if the handler fails. An inbox does the same with its rows.
+ends as done, and is released if the handler fails. An inbox does the same with its rows; the store is then
+for `is_stale` only.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any, TypeVar
 from uuid import uuid4
 
@@ -28,7 +30,7 @@ from angarium.receiver import secret
 from angarium.receiver.answer import Answer, answer, refusal
 from angarium.receiver.errors import BadPayload, BadSecret, LeaseHeld, RetryLater, VerificationError
 from angarium.receiver.event import Event
-from angarium.receiver.flow import Flow, arun, run, step
+from angarium.receiver.flow import Flow, Step, arun, run, step
 from angarium.receiver.headers import Given
 from angarium.receiver.inbox import Inbox, Item
 from angarium.receiver.queue.base import Queue
@@ -72,8 +74,8 @@ class Receiver:
         retry_after: float = RETRY_AFTER,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        if inbox is not None and (queue is not None or store is not None):
-            raise ValueError("an inbox needs neither a store nor a queue")
+        if inbox is not None and queue is not None:
+            raise ValueError("an event goes either into an inbox or into a queue")
         self.scheme = find(scheme)
         self.source = source or self.scheme.name
         if len(self.source) > MAX_SOURCE:
@@ -198,7 +200,7 @@ class Receiver:
         ran = yield from self._once(key, found.step(found.argument(event)))
         return "handled" if ran else "duplicate"
 
-    def _once(self, key: Key, work: Any, failure: type[Exception] | None = None) -> Flow[bool]:
+    def _once(self, key: Key, work: Step, failure: type[Exception] | None = None) -> Flow[bool]:
         """Do the work under a claim; False if it was done before. Errors of the work come out as they are,
         or as the cause of a `failure`, after the claim is released."""
         token = uuid4().hex
@@ -211,7 +213,9 @@ class Receiver:
             yield work
         except GeneratorExit:
             raise
-        except BaseException as error:  # also of a task that is canceled: its lease must not stay
+        except BaseException as error:  # also of a task that is canceled
+            if isinstance(error, asyncio.CancelledError) and work.threaded:
+                raise  # the handler is still running: only the end of its lease frees the event
             try:
                 yield step(self.store, "release", key, token)
             except Exception as away:
@@ -280,7 +284,7 @@ class Unavailable(Exception):
     """A store, inbox or queue did not do its part."""
 
 
-def _try(work: Any) -> Generator[Any, Any, Any]:
+def _try(work: Step) -> Flow[Any]:
     """The step's result; any error of it becomes the cause of an Unavailable."""
     try:
         return (yield work)

@@ -36,7 +36,8 @@ class Route:
         return data if self.bare else replace(event, data=data)
 
     def step(self, argument: Any) -> Step:
-        return Step(lambda: self._call(argument), lambda: self._acall(argument))
+        threaded = not _is_async(self.handler)
+        return Step(lambda: self._call(argument), lambda: self._acall(argument), threaded)
 
     def _call(self, argument: Any) -> None:
         if not _is_async(self.handler):
