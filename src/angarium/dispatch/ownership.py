@@ -158,7 +158,8 @@ class Ownership:
                 await self._look(connection)
         finally:
             draining.cancel()
-        return draining.result()
+        # something may have been started for them between the end of the draining and now
+        return [shard for shard in draining.result() if not self._lanes.busy(shard)]
 
     def _give_up(self) -> None:
         owned, self._owned = self._owned, set()
