@@ -1,7 +1,7 @@
 """`angarium key`: the keys that encrypt endpoint secrets in the database, and their rotation.
 
-To rotate: put a new key in front of ANGARIUM_SECRET_KEY and restart; `angarium key rewrap`; once
-`angarium key check` says that nothing is under an old key, take the old key away.
+To rotate: put a new key in front of ANGARIUM_SECRET_KEY and restart; `angarium rekey`, which is also
+`angarium key rewrap`; once it says that nothing is under an older key, take the old key away.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from angarium import __version__
-from angarium.cli import listen, remote
+from angarium.cli import again, listen, message, remote, trigger
 from angarium.client import ClientError
 from angarium.core.errors import AngariumError
 
@@ -26,7 +26,18 @@ app = typer.Typer(
 )
 _CALLS = "Call a server (ANGARIUM_URL, ANGARIUM_TOKEN)"
 _SERVES = "Run the service"
-app.command(rich_help_panel=_CALLS)(listen.listen)
+for call in (
+    message.send,
+    trigger.trigger,
+    listen.listen,
+    message.tail,
+    message.show,
+    message.resend,
+    again.recover,
+    again.replay,
+):
+    app.command(rich_help_panel=_CALLS)(call)
+app.add_typer(again.dlq, name="dlq", rich_help_panel=_CALLS)
 
 if find_spec("pydantic_settings") is not None:
     from angarium.cli import api_key, dead_letter, demo, dev, key, migrate, profile, serve, setting, token
@@ -40,6 +51,7 @@ if find_spec("pydantic_settings") is not None:
         setting.settings,
     ):
         app.command(rich_help_panel=_SERVES)(command)
+    app.command("rekey", rich_help_panel=_SERVES)(key.rewrap)
     for name, group in (
         ("key", key.app),
         ("deadletter", dead_letter.app),
