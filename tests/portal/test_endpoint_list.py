@@ -28,7 +28,7 @@ async def test_the_list_says_what_an_endpoint_gets_and_never_shows_a_login_in_it
     assert "For the books" in page
     assert "all events" in page
     assert "order.filled and 2 more" in page
-    assert "Nothing sent lately" in page
+    assert "nothing sent lately" in page
 
 
 async def test_an_endpoint_that_fails_or_is_disabled_says_so_and_why(stand: Stand, visitor: Visitor) -> None:

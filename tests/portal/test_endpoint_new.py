@@ -136,6 +136,18 @@ async def test_a_product_without_wildcards_offers_none_and_takes_none(stand: Sta
         assert "full names" in answer.text
 
 
+async def test_of_many_types_only_the_groups_with_something_chosen_are_unfolded(
+    stand: Stand, visitor: Visitor
+) -> None:
+    for number in range(42):
+        name = f"area{number % 3}.thing{number}"
+        await stand.native("POST", "//event-type", {"name": name, "description": "Something."})
+    page = await visitor.get("/endpoints/new", types=["area0.*", "area1.thing1"])
+    assert re.findall(r"data-filter-group( open)?>\s*<summary>(\w+)", page) == [
+        (" open", "area0"), (" open", "area1"), ("", "area2")
+    ]  # fmt: skip
+
+
 async def test_how_many_types_match_is_told_while_choosing(stand: Stand, visitor: Visitor) -> None:
     await catalogue(stand)
     for query, count in (

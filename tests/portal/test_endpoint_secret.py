@@ -8,12 +8,14 @@ import re
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from angarium.clock import SystemClock
 from angarium.core import ids
 from angarium.core.nouns import Endpoint
 from angarium.service.endpoint_secret import in_force
 from angarium.service.token import Capability
+from angarium.store.database import Database
 from tests.kit.receiver import Receiver
-from tests.kit.stand import ORG, Stand
+from tests.kit.stand import ORG, Stand, product, standing
 from tests.portal.visitor import Visitor, visiting
 
 SECRET = re.compile(r"whsec_[A-Za-z0-9+/]{32}")
@@ -66,6 +68,17 @@ async def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(stand: Stand
         assert len((request.header("webhook-signature") or "").split()) == 2
         await stand.until_attempts(1)
     assert "still signs" in await visitor.get(f"/endpoints/{ref}/secret")
+
+
+async def test_a_secret_that_was_made_just_now_is_in_force_although_time_goes_on(
+    database: Database,
+) -> None:
+    async with standing(database, product("standard"), clock=SystemClock()) as stand:
+        ref, _ = await made(stand)
+        async with visiting(stand) as visitor:
+            page = (await visitor.post(f"/endpoints/{ref}/secret/rotate", status=200)).text
+    assert "signed with both" in page
+    assert "not in force yet" not in page
 
 
 async def test_a_secret_that_somebody_else_knows_is_over_at_once(stand: Stand, visitor: Visitor) -> None:

@@ -30,9 +30,12 @@ async def reveal(visit: Visit, _: Form) -> Response:
     if visit.product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown once only, when it is made. Replace it to get another.")
     endpoint = await found(visit)
-    now = visit.now
-    waiting = pending(endpoint.keys, now)
-    return await _shown(visit, endpoint, current=in_force(endpoint.keys, now), new=waiting)
+    return await _shown(
+        visit,
+        endpoint,
+        current=in_force(endpoint.keys, visit.now),
+        new=pending(endpoint.keys, visit.now),
+    )
 
 
 async def rotate(visit: Visit, posted: Form) -> Response:
@@ -66,7 +69,7 @@ async def _shown(
     new: SigningKey | None = None,
     made: bool = False,
 ) -> Response:
-    now = visit.now
+    now = visit.services.clock.now()  # later than the visit's: a secret may have been made in it
     rule = visit.product.profile.secrets
     waiting = pending(endpoint.keys, now)
     force = in_force(endpoint.keys, now)

@@ -18,6 +18,7 @@ from angarium.portal.endpoint_page import found, native_ref, render
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
+from angarium.service.listener import URL as LISTENER
 from angarium.service.token import Capability
 
 
@@ -88,6 +89,7 @@ async def _shown(
         named=visit.product.profile.management.dialect in NAMED,
         blanks=range(len(form.headers), len(form.headers) + BLANK_HEADERS),
         host=host_of(endpoint),
+        listener=endpoint.url.startswith(LISTENER),
         **{"fault": None, **values},
     )
 

@@ -42,6 +42,11 @@ class Branch:
     chosen: bool
     leaves: tuple[Leaf, ...]
 
+    @property
+    def touched(self) -> bool:
+        """Whether anything in it is chosen."""
+        return self.chosen or any(leaf.chosen for leaf in self.leaves)
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:
