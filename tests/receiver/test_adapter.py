@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import io
 import json
 from base64 import b64encode
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from fastapi import Depends, FastAPI
 from angarium.receiver import Event, MemoryStore, Receiver
 from angarium.receiver.adapter import aws_lambda
 from angarium.receiver.adapter.fastapi import verified
+from angarium.receiver.adapter.wsgi import wsgi
 from angarium.testing import sign
 from tests.receiver import place, serving
 
@@ -162,3 +164,26 @@ def test_a_lambda_function(kind: str, encoded: bool) -> None:
     assert function({"isBase64Encoded": True, "body": "%", "httpMethod": "POST"}, None)["statusCode"] == 401
     assert function({"requestContext": {"http": {"method": "GET"}}}, None)["statusCode"] == 405
     assert function({}, None)["statusCode"] == 405
+
+
+@pytest.mark.parametrize(
+    ("said", "status"),
+    [
+        ({"wsgi.input_terminated": True}, 200),  # a chunked body, from a server that takes them
+        ({"CONTENT_LENGTH": str(len(BODY))}, 200),
+        ({"CONTENT_LENGTH": "", "wsgi.input_terminated": True}, 200),
+        ({}, 401),  # nothing may be read that is not announced
+        ({"CONTENT_LENGTH": "-5"}, 401),
+        ({"CONTENT_LENGTH": "many"}, 401),
+        ({"CONTENT_LENGTH": str(len(BODY) - 1)}, 401),
+    ],
+)
+def test_wsgi_reads_what_the_server_says_there_is(said: dict[str, Any], status: int) -> None:
+    environ = {"REQUEST_METHOD": "POST", "wsgi.input": io.BytesIO(BODY), **said}
+    environ |= {
+        f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sign(BODY, place.SECRET).items()
+    }
+    statuses: list[str] = []
+    application = wsgi(Shop(MemoryStore()).receiver)
+    b"".join(application(environ, lambda line, headers: statuses.append(line)))  # type: ignore[arg-type]
+    assert statuses[0].startswith(str(status))
