@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 BURST: Final = 200  # turns taken before other work of the loop gets its own
 FOREVER: Final = 3600.0  # the longest sleep
+LEADING: Final = 0  # the shard whose owner does the upkeep
 
 
 class Dispatcher:
@@ -175,9 +176,12 @@ class Dispatcher:
 
     def gained(self, shards: Iterable[int]) -> None:
         now = self._clock.now()
-        self._posts.owned.update(dict.fromkeys(shards, now))
+        taken = dict.fromkeys(shards, now)
+        self._posts.owned.update(taken)
         self._posts.wake.set()
         self._lookout.look()
+        if LEADING in taken:
+            self._upkeep.look()
 
     def lost(self, shards: Iterable[int]) -> None:
         """Send nothing more for these; what is in flight is settled when it ends, guarded by its state."""
@@ -327,7 +331,7 @@ class Dispatcher:
         self._posts.forget_idle()
 
     def _leads(self) -> bool:
-        return 0 in self._posts.owned and not self._stopping
+        return LEADING in self._posts.owned and not self._stopping
 
 
 async def _watched(run: Callable[[], Coroutine[None, None, None]]) -> None:
