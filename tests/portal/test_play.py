@@ -24,6 +24,7 @@ from angarium.core.nouns import SigningKey
 from angarium.core.signature import new_secret
 from angarium.dispatch.sender import Request, Sender
 from angarium.service.play import BURST, KEPT_BODY, KEPT_REQUESTS, MAX_INBOXES, RATE
+from angarium.service.probe import UrlCheck
 from angarium.store import play as store
 from angarium.store.database import Database
 from tests.api.serving import serving
@@ -438,9 +439,7 @@ async def test_a_rotated_secret_verifies_until_it_expires(stand: Stand, inbox: I
         assert "no signature fits" in await inbox.verdict(b"{}", signed(stand, inbox.secret, b"{}"))
 
 
-async def test_the_secret_of_another_application_proves_nothing(
-    stand: Stand, visitor: Visitor
-) -> None:
+async def test_the_secret_of_another_application_proves_nothing(stand: Stand, visitor: Visitor) -> None:
     url = address(await visitor.get(await new_inbox(visitor)))
     other = await stand.native("POST", "//app", {"name": "other"})
     made = await stand.native("POST", f"//app/{other['id']}/endpoint", {"url": url})
@@ -597,3 +596,15 @@ def test_inboxes_are_below_the_base(base: str, before: str) -> None:
     url = urls.of(ids.new(1e9, b"12345678"))
     assert url.startswith(f"{before}play_")
     assert urls.includes(url)
+
+
+async def test_its_url_passes_the_check_for_a_new_endpoint_without_a_word_of_private_addresses(
+    database: Database,
+) -> None:
+    async with strictly(database, "standard") as here:
+        url = address(await here.visitor.get(await new_inbox(here.visitor)))
+        app_id = ids.parse(ids.APPLICATION, here.stand.app_id)
+        assert app_id is not None
+        found = await here.stand.services.probe.check(app_id, url)
+        assert found == UrlCheck()
+        assert (await here.stand.services.probe.check(app_id, f"{url}?a")).fault
