@@ -8,6 +8,7 @@ import random
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -37,6 +38,7 @@ class Transport:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ClientError(f"{self.url!r} is no URL of a server; write https://hooks.example.com")
+        weakref.finalize(self, _close, self._idle)  # of a client that nobody closed
         self._host, self._secure, self._base = parts.netloc, parts.scheme == "https", parts.path.rstrip("/")
 
     def call(
@@ -73,9 +75,7 @@ class Transport:
     def close(self) -> None:
         """Close the idle connections."""
         with self._lock:
-            idle, self._idle = self._idle, []
-        for connection in idle:
-            connection.close()
+            _close(self._idle)
 
     def _once(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], timeout: float | None
@@ -109,6 +109,11 @@ class Transport:
         if self._secure:
             return http.client.HTTPSConnection(self._host, context=ssl.create_default_context())
         return http.client.HTTPConnection(self._host)
+
+
+def _close(idle: list[http.client.HTTPConnection]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 def _backoff(number: int) -> float:

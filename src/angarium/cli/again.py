@@ -1,0 +1,142 @@
+"""`angarium recover`, `replay` and `dlq`: what was lost, sent again; counted first where asked."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import typer
+
+from angarium.cli import remote
+
+LOOK: Final = 0.5
+STATUSES: Final = ("delivered", "waiting", "retrying", "failed", "canceled")
+
+Since = Annotated[str, typer.Option(help="From when on: 2h, 7d, or a time; at most 14 days ago.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
+Wait = Annotated[bool, typer.Option(help="Wait until all of it is under way.")]
+
+
+def recover(
+    endpoint: Annotated[str, typer.Argument(help="Id or uid of the endpoint.")],
+    since: Since,
+    dry_run: DryRun = False,
+    wait: Wait = True,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Send again everything that failed or was canceled at an endpoint since a time."""
+    server = remote.Remote(url, token, app)
+    begin = remote.time_ago(since)
+    place = f"/endpoint/{quote(endpoint, safe='')}/recover"
+    if dry_run:
+        count = server.call("GET", place, since=begin)["messages"]
+        remote.show({"messages": count}, as_json, f"{count} messages would be sent again")
+        return
+    _follow(server, server.call("POST", place, {"since": begin}), wait, as_json)
+
+
+def replay(
+    status: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(STATUSES)}; repeat.")] = None,
+    events: Annotated[str | None, typer.Option(help="Event type or pattern, order.*.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Id of the endpoint.")] = None,
+    http_class: Annotated[int | None, typer.Option(min=0, max=5, help="5 for 5xx; 0: no answer.")] = None,
+    error: Annotated[str | None, typer.Option(help="Kind of failure: timeout, dns, tls, …")] = None,
+    tag: Annotated[str | None, typer.Option(help="A tag.")] = None,
+    channel: Annotated[str | None, typer.Option(help="A channel.")] = None,
+    since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
+    until: Annotated[str | None, typer.Option(help="Until when: 1h, or a time.")] = None,
+    pace: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
+    dry_run: DryRun = False,
+    wait: Wait = True,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Send again every delivery that matches, not only a page of them."""
+    server = remote.Remote(url, token, app)
+    wanted = {
+        "status": status or [],
+        "eventType": events,
+        "endpoint": endpoint,
+        "httpClass": http_class,
+        "error": error,
+        "tag": tag,
+        "channel": channel,
+        "since": None if since is None else remote.time_ago(since),
+        "until": None if until is None else remote.time_ago(until),
+    }
+    _resend(server, wanted, pace, dry_run, wait, as_json)
+
+
+dlq = typer.Typer(help="What was given up or canceled, and never arrived.", no_args_is_help=True)
+_LOST: Final = {"status": ["failed", "canceled"]}
+
+
+@dlq.command("ls")
+def ls(
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 50,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """List dead letters, newest first."""
+    server = remote.Remote(url, token, app)
+    for shown, line in enumerate(server.client.each(server.path("/log"), **_LOST)):
+        if shown == limit:
+            return
+        status = line["responseStatusCode"] or line["errorCode"] or "not tried"
+        text = f"{line['timestamp']}  {line['status']:<8}  {status!s:<16}  {line['eventType']}  "
+        remote.show(line, as_json, text + f"{line['messageId']}  {line['url']}")
+
+
+@dlq.command("replay")
+def replay_lost(
+    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint, by id.")] = None,
+    since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
+    pace: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
+    dry_run: DryRun = False,
+    wait: Wait = True,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Send all dead letters again."""
+    server = remote.Remote(url, token, app)
+    begin = None if since is None else remote.time_ago(since)
+    _resend(server, {**_LOST, "endpoint": endpoint, "since": begin}, pace, dry_run, wait, as_json)
+
+
+def _resend(
+    server: remote.Remote, wanted: dict[str, Any], pace: int, dry_run: bool, wait: bool, as_json: bool
+) -> None:
+    body = {"filter": {name: value for name, value in wanted.items() if value is not None}, "pace": pace}
+    if dry_run:
+        counted = server.call("POST", "/log/resend", {**body, "dryRun": True})
+        more = "" if counted["exact"] else "more than "
+        remote.show(counted, as_json, f"{more}{counted['messages']} deliveries would be sent again")
+        return
+    _follow(server, server.call("POST", "/log/resend", body), wait, as_json)
+
+
+def _follow(server: remote.Remote, task: dict[str, Any], wait: bool, as_json: bool) -> None:
+    """Show how a background task gets on, until it is over."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=as_json or not wait, transient=True) as progress:
+        bar = progress.add_task("sending again", total=task["data"].get("expected"))
+        while wait and task["status"] == "running":
+            time.sleep(LOOK)
+            task = server.call("GET", f"/task/{task['id']}")
+            progress.update(bar, completed=task["data"].get("messagesSent", 0))
+    sent = task["data"].get("messagesSent", 0)
+    remote.show(task, as_json, f"{task['id']}  {task['status']}  {sent} sent again")
+    if task["status"] == "failed":
+        raise typer.Exit(remote.FAILED)

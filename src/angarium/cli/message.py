@@ -1,0 +1,157 @@
+"""`angarium send`, `show`, `resend` and `tail`: messages, from anywhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from angarium.cli import remote
+from angarium.client import Refused, Unreachable
+from angarium.client.angarium import message_body
+
+LOOK: Final = 1.0  # seconds between looks of tail
+
+
+def send(
+    event_type: Annotated[str, typer.Option("--type", help="Event type, order.filled.")],
+    data: Annotated[str, typer.Option(help="The payload: JSON, @file, or - for standard input.")],
+    event_id: Annotated[
+        str | None, typer.Option(help="Your own id; accepted once in an application.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; repeat for more.")] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="A channel; repeat for more.")] = None,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Send a message. Its payload is delivered byte for byte."""
+    server = remote.Remote(url, token, app)
+    body = message_body(event_type, payload(data), event_id=event_id, tags=tag or (), channels=channel or ())
+    made = server.call("POST", "/msg", body)
+    remote.show(made, as_json, made["id"])
+
+
+def payload(given: str) -> bytes:
+    """The bytes that an option names; checked to be JSON."""
+    if given == "-":
+        data = sys.stdin.buffer.read()
+    elif given.startswith("@"):
+        try:
+            data = Path(given[1:]).read_bytes()
+        except OSError as error:
+            raise typer.BadParameter(f"cannot read {given[1:]}: {error.strerror}") from error
+    else:
+        data = given.encode()
+    try:
+        json.loads(data)
+    except ValueError as error:
+        raise typer.BadParameter(f"the payload is not JSON: {error}") from error
+    return data
+
+
+def show(
+    message: Annotated[str, typer.Argument(help="Id of the message, ours or your own.")],
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """One message: where it went, every attempt, and why one failed."""
+    server = remote.Remote(url, token, app)
+    found = server.call("GET", f"/msg/{message}", with_content="true")
+    lines = list(server.client.each(server.path("/log"), message=message))
+    attempts = list(server.client.each(server.path(f"/attempt/msg/{message}")))
+    if as_json:
+        remote.show({"message": found, "deliveries": lines, "attempts": attempts}, True, "")
+        return
+    print(f"{found['id']}  {found['eventType']}  {found['timestamp']}")
+    print(json.dumps(found.get("payload"), indent=2, ensure_ascii=False))
+    for line in lines:
+        following = f", next attempt {line['nextAttempt']}" if line["nextAttempt"] else ""
+        print(f"\n{line['url']}  {line['status']} after {line['attempts']} attempts{following}")
+        for attempt in attempts:
+            if attempt["endpointId"] == line["endpointId"]:
+                status = attempt["responseStatusCode"] or "no answer"
+                print(f"  {attempt['timestamp']}  {status}  {attempt['responseDurationMs']} ms")
+                if attempt.get("errorDetail"):
+                    print(f"    {attempt['errorDetail']}")
+
+
+def resend(
+    message: Annotated[str, typer.Argument(help="Id of the message, ours or your own.")],
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="Only to this endpoint; default: all it was owed to.")
+    ] = None,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Send a message once more, whatever became of it."""
+    server = remote.Remote(url, token, app)
+    known = server.client.each(server.path("/log"), message=message)
+    endpoints = endpoint or [line["endpointId"] for line in known]
+    for one in endpoints:
+        server.call("POST", f"/msg/{message}/endpoint/{one}/resend")
+    remote.show(
+        {"message": message, "endpoints": endpoints}, as_json, f"sent again to {len(endpoints)} endpoints"
+    )
+    if not endpoints:
+        raise typer.Exit(remote.FAILED)
+
+
+def tail(
+    failed: Annotated[bool, typer.Option("--failed", help="Only what failed.")] = False,
+    events: Annotated[str | None, typer.Option(help="Only this type or pattern, order.*.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="End after so many lines.")] = None,
+    within: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Follow the deliveries of an application as they happen."""
+    server = remote.Remote(url, token, app)
+    for shown, line in enumerate(_news(server, failed, events, endpoint, within), 1):
+        status = line["responseStatusCode"] or line["errorCode"] or ""
+        text = f"{line['timestamp'][11:19]}  {line['status']:<9}  {status!s:<16}  {line['eventType']}"
+        remote.show(line, as_json, f"{text}  {line['messageId']}  {line['url']}")
+        if shown == count:
+            return
+
+
+def _news(
+    server: remote.Remote, failed: bool, events: str | None, endpoint: str | None, within: float | None
+) -> Iterator[dict[str, Any]]:
+    """Each delivery when it is first seen and whenever it stands otherwise than before."""
+    since = datetime.now(UTC).isoformat()
+    wanted: dict[str, Any] = {"event_type": events, "endpoint": endpoint, "since": since, "limit": 250}
+    if failed:
+        wanted["status"] = ["failed", "retrying", "canceled"]
+    seen: dict[tuple[str, str], tuple[str, int]] = {}
+    deadline = None if within is None else time.monotonic() + within
+    while deadline is None or time.monotonic() < deadline:
+        try:
+            page = server.call("GET", "/log", **wanted)["data"]
+        except Unreachable as error:
+            remote.note(f"angarium: {error}; trying again")
+            page = []
+        except Refused as error:
+            remote.fail(error)
+        for line in reversed(page):
+            key, standing = (line["messageId"], line["endpointId"]), (line["status"], line["attempts"])
+            if seen.get(key) != standing:
+                seen[key] = standing
+                yield line
+        while len(seen) > 10_000:
+            del seen[next(iter(seen))]
+        time.sleep(LOOK)

@@ -1,0 +1,104 @@
+"""`angarium trigger`: the catalogue's examples as messages, alone or as a sequence."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import quote
+
+import typer
+
+from angarium.cli import remote
+
+
+def trigger(
+    types: Annotated[list[str] | None, typer.Argument(help="Event types; several are sent in turn.")] = None,
+    change: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change the examples: status=filled, order.id=1; repeat."),
+    ] = None,
+    sequence: Annotated[
+        Path | None,
+        typer.Option(
+            help='A file of lines {"type": …, "data": …, "after": seconds}; data as in the catalogue.'
+        ),
+    ] = None,
+    gap: Annotated[
+        float, typer.Option(min=0, max=3600, help="Seconds between the messages of a sequence.")
+    ] = 0.0,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Send examples from the catalogue, for trying a receiver.
+
+    `angarium trigger order.accepted order.filled --gap 2 --set id=ord_1` plays the life of one order.
+    """
+    steps = [
+        *((name, None, gap if place else 0.0) for place, name in enumerate(types or [])),
+        *_read(sequence),
+    ]
+    if not steps:
+        raise typer.BadParameter("name an event type, or a file with --sequence")
+    changes = [_change(one) for one in change or []]
+    server = remote.Remote(url, token, app)
+    for event_type, data, after in steps:
+        payload = _example(server, event_type) if data is None else data
+        for path, value in changes:
+            _put(payload, path, value)
+        time.sleep(after)
+        made = server.call("POST", "/msg", {"eventType": event_type, "payload": payload})
+        remote.show(made, as_json, f"{made['id']}  {event_type}")
+
+
+def _read(file: Path | None) -> list[tuple[str, Any, float]]:
+    if file is None:
+        return []
+    try:
+        lines = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+        return [(str(one["type"]), one.get("data"), float(one.get("after", 0))) for one in lines]
+    except OSError as error:
+        raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise typer.BadParameter(
+            f'{file}: each line is {{"type": …, "data": …, "after": …}} ({error})'
+        ) from error
+
+
+def _example(server: remote.Remote, event_type: str) -> Any:
+    """The example that the newest schema of the catalogue holds; an empty object without one."""
+    found = server.client.call("GET", f"/event-type/{quote(event_type, safe='')}")
+    schemas = found.get("schemas") or {}
+    for version in sorted(schemas, key=lambda text: (len(text), text), reverse=True):
+        schema = schemas[version]
+        examples = schema.get("examples") if isinstance(schema, dict) else None
+        if isinstance(examples, list) and examples:
+            return examples[0]
+        if isinstance(schema, dict) and "example" in schema:
+            return schema["example"]
+    remote.note(f"angarium: the catalogue has no example of {event_type}; sending an empty object")
+    return {}
+
+
+def _change(text: str) -> tuple[list[str], Any]:
+    """`a.b=1` as the path and the value: JSON where it is JSON, else a text."""
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise typer.BadParameter(f"write --set name=value, not {text!r}")
+    try:
+        return path.split("."), json.loads(value)
+    except ValueError:
+        return path.split("."), value
+
+
+def _put(payload: Any, path: list[str], value: Any) -> None:
+    for name in path[:-1]:
+        if not isinstance(payload, dict):
+            raise typer.BadParameter(f"--set {'.'.join(path)}: there is no object to put it in")
+        payload = payload.setdefault(name, {})
+    if not isinstance(payload, dict):
+        raise typer.BadParameter(f"--set {'.'.join(path)}: there is no object to put it in")
+    payload[path[-1]] = value
