@@ -119,9 +119,11 @@ async def test_rekey_while_messages_go_out_loses_nothing(database: Database, dat
             for number in itertools.count():
                 await customers.send(client, app)
                 if number % 5 == 0:
-                    await customers.rotate(client, app, endpoints[number % 20], f"/hook/{number % 20}")
+                    turn = number // 5 % 20
+                    await customers.rotate(client, app, endpoints[turn], f"/hook/{turn}")
                 if number % 10 == 9:
                     await customers.add(client, app)
+                await asyncio.wait({ended}, timeout=0.05)
                 if ended.done() and number >= 20:
                     break
             said, faults = await ended
