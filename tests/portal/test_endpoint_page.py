@@ -64,7 +64,8 @@ async def test_the_list_can_be_narrowed_to_failed_or_delivered_attempts(
         delivered = await visitor.get(f"/endpoints/{endpoint}?status=delivered")
         nonsense = await visitor.get(f"/endpoints/{endpoint}?status=nonsense&before=nonsense")
     rows = {"failed": failed, "delivered": delivered, "all": nonsense}
-    types = {name: re.findall(r'data-label="Event"[^>]*><code>([a-z.]+)', page) for name, page in rows.items()}
+    event = r'data-label="Event"[^>]*><code>([a-z.]+)'
+    types = {name: re.findall(event, page) for name, page in rows.items()}
     assert types == {
         "failed": ["order.filled"], "delivered": ["order.paid"], "all": ["order.paid", "order.filled"]
     }  # fmt: skip

@@ -18,11 +18,14 @@ import pytest
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter, LogStatus
+from angarium.core.nouns import AttemptStatus
 from angarium.core.product import STANDARD
 from angarium.core.tally import Span
+from angarium.service import endpoint_log as endpoint_log_service
 from angarium.service import log as log_service
 from angarium.service import replay as replay_service
 from angarium.service.background_task import BackgroundTasks
+from angarium.service.endpoint_log import EndpointLog
 from angarium.service.log import Log
 from angarium.service.operator import Health, Operator
 from angarium.service.overview import Overview
@@ -137,6 +140,7 @@ class Place:
         database = cast(Database, self.watched)
         products = Products(self.watched.database, self.clock, {STANDARD: product()})
         self.log = Log(database, products)
+        self.endpoint_log = EndpointLog(database, self.clock)
         self.overview = Overview(database, self.clock)
         self.replay = Replay(database, self.clock, os.urandom)
         self.operator = Operator(database, self.clock, self.replay)
@@ -150,6 +154,7 @@ async def place(crowded: tuple[str, Crowd], monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(replay_service, "LOOKED_AT", sum(STRETCHES))
     monkeypatch.setattr(replay_service, "PATIENCE", 0.0)
     monkeypatch.setattr(resend, "LOOKED_AT", sum(STRETCHES))
+    monkeypatch.setattr(endpoint_log_service, "LOOKED", sum(STRETCHES))
     database = await Database.connect(crowded[0])
     yield Place(Watched(database), crowded[1], ManualClock(NOW + 1))
     await database.close()
@@ -224,6 +229,13 @@ RECENT: Final = datetime_at(NOW - 12 * 86400)
 LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
     "a message": (20, lambda p: p.log.message(ORG, p.app_id, _message(p))),
     "a message by event id": (20, lambda p: p.log.message(ORG, p.app_id, "event-99")),
+    "attempts": (200, lambda p: p.endpoint_log.page(p.app_id, HERE, None, None, 50)),
+    "attempts, failed": (
+        BOUND,
+        lambda p: p.endpoint_log.page(p.app_id, HERE, ids.highest(NOW), AttemptStatus.FAIL, 50),
+    ),
+    "reasons, none": (BOUND, lambda p: p.endpoint_log.reasons(p.app_id, HERE, NOW - 86400)),
+    "reasons": (BOUND, lambda p: p.endpoint_log.reasons(p.app_id, endpoint_id(2), NOW - 86400)),
     "a chart of a day": (24, lambda p: p.overview.series(p.app_id, Span.DAY)),
     "a chart of four weeks": (672, lambda p: p.overview.series(p.app_id, Span.MONTH, HERE)),
     "health": (3 * 24 + 672 + 10, lambda p: p.overview.health(p.app_id, p.crowd.endpoints)),
