@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
+from base64 import b64encode
 from uuid import UUID
 
 import pytest
 import stripe
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from angarium import profiles
 from angarium.core import signature
@@ -111,3 +115,27 @@ def test_stripes_own_library_and_ours_agree() -> None:
     assert stripe.Webhook.construct_event(body, header, "whsec_test").id == "evt_1"
     with pytest.raises(stripe.SignatureVerificationError):
         stripe.Webhook.construct_event(body, header, "whsec_other")
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.binary(min_size=24, max_size=75),
+    st.uuids(),
+    st.integers(0, 10**12),
+    st.dictionaries(st.text(), st.integers()),
+)
+def test_whatever_the_server_signs_the_receiver_verifies(
+    key: bytes, name: UUID, timestamp: int, payload: dict[str, int]
+) -> None:
+    secret, message_id = f"whsec_{b64encode(key).decode()}", f"msg_{name.hex}"
+    body = json.dumps(payload).encode()
+    headers = {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": signature.Signer(secret).sign(message_id, timestamp, body),
+    }
+    event = verify(body, headers, secret, clock=lambda: timestamp)
+    assert (event.id, event.raw) == (message_id, body)
+    signed = sign(body, secret, id=message_id, timestamp=timestamp)
+    assert signed == {"content-type": "application/json", **headers}
+    signature.verify(body, signed, [secret], now=timestamp)
