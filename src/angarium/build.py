@@ -96,7 +96,7 @@ async def running(
     from angarium.service.product import Products
 
     clock = SystemClock()
-    ring, inboxes = keyring(settings), _inbox_urls(settings, role, listening)
+    ring, inboxes = keyring(settings), inbox_urls(settings, role, listening)
     policy = AddressPolicy(settings.allowed_subnets, trusts=None if inboxes is None else inboxes.includes)
     products = products_of(settings)
     async with AsyncExitStack() as stack:
@@ -188,7 +188,7 @@ def _dispatcher(
     return Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
 
 
-def _inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrls | None:
+def inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrls | None:
     """Where Play's inboxes are. Without a public URL only a process that also delivers can tell: others may
     be on other hosts."""
     base = settings.public_url or (listening if role == "all" else None)

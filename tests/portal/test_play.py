@@ -16,15 +16,18 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
+from angarium import build
 from angarium.clock import SystemClock
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
+from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.nouns import SigningKey
 from angarium.core.signature import new_secret
 from angarium.dispatch.sender import Request, Sender
 from angarium.service.play import BURST, KEPT_BODY, KEPT_REQUESTS, MAX_INBOXES, RATE
 from angarium.service.probe import UrlCheck
+from angarium.settings import Settings, load
 from angarium.store import play as store
 from angarium.store.database import Database
 from tests.api.serving import serving
@@ -608,3 +611,32 @@ async def test_its_url_passes_the_check_for_a_new_endpoint_without_a_word_of_pri
         found = await here.stand.services.probe.check(app_id, url)
         assert found == UrlCheck()
         assert (await here.stand.services.probe.check(app_id, f"{url}?a")).fault
+
+
+@pytest.mark.parametrize(
+    ("public_url", "role", "listening", "base"),
+    [
+        ("https://hooks.example.com", "all", "http://127.0.0.1:8071", "https://hooks.example.com/"),
+        ("https://hooks.example.com", "dispatch", None, "https://hooks.example.com/"),
+        ("https://hooks.example.com", "api", "http://127.0.0.1:8071", "https://hooks.example.com/"),
+        (None, "all", "http://127.0.0.1:8071", "http://127.0.0.1:8071/"),
+        (None, "api", "http://127.0.0.1:8071", None),  # its deliveries are made elsewhere
+        (None, "dispatch", None, None),
+    ],
+)
+def test_where_inboxes_are_said_to_be(
+    public_url: str | None, role: str, listening: str | None, base: str | None
+) -> None:
+    found = build.inbox_urls(Settings(public_url=public_url), role, listening)
+    assert (found is None) == (base is None)
+    if found is not None and base is not None:
+        assert found.of(ids.new(1e9, b"12345678")).startswith(f"{base}play/in/play_")
+
+
+@pytest.mark.parametrize("value", ["hooks.example.com", "https://a.example/?x", "https://me:pw@a.example"])
+def test_a_public_url_below_which_nothing_can_be_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("ANGARIUM_PUBLIC_URL", value)
+    with pytest.raises(SettingsError, match=r"ANGARIUM_PUBLIC_URL: write https://hooks\.example\.com"):
+        load()
