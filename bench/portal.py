@@ -1,0 +1,156 @@
+"""How long the portal's and the operator's looks take in a large database: `python -m bench.portal`.
+
+Makes, in a directory of its own, one application with 1,000,000 messages (3,000,000 deliveries and as many
+attempts) among 1,000 small ones, then makes each look several times and shows the median. Making it takes
+minutes and 4 GB; with `--data` it is kept and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+from rich.console import Console
+from rich.table import Table
+from tests.kit import crowd
+from tests.kit.crowd import NOW, ORG
+from tests.kit.world import product
+
+from angarium.core import ids
+from angarium.core.log_filter import LogFilter, LogStatus
+from angarium.core.product import STANDARD
+from angarium.core.tally import Span
+from angarium.service.log import Log
+from angarium.service.operator import Health, Operator
+from angarium.service.overview import Overview
+from angarium.service.product import Products
+from angarium.service.replay import Replay
+from angarium.store.database import Database
+from angarium.store.embedded import EmbeddedPostgres
+from angarium.store.migrate import migrate
+
+TIMES = 7
+Look = Callable[[], Awaitable[Any]]
+
+
+class Crowded:
+    """A time just after the last message of the crowd, which goes on."""
+
+    def __init__(self) -> None:
+        self._begun = time.monotonic()
+
+    def now(self) -> float:
+        return NOW + 1 + time.monotonic() - self._begun
+
+    async def wait(self, event: asyncio.Event, until: float) -> None:
+        raise NotImplementedError
+
+
+def looks(database: Database) -> dict[str, Look]:
+    """What pages ask for, by name."""
+    clock, app_id = Crowded(), crowd.application_id(0)
+    log = Log(database, Products(database, clock, {STANDARD: product()}))
+    overview = Overview(database, clock)
+    replay = Replay(database, clock, os.urandom)
+    operator = Operator(database, clock, replay)
+    here, _, ill = (crowd.endpoint_id(n) for n in range(3))
+    failed = frozenset({LogStatus.FAILED})
+    filters = {
+        "all": LogFilter(),
+        "delivered": LogFilter(statuses=frozenset({LogStatus.DELIVERED})),
+        "waiting (none)": LogFilter(statuses=frozenset({LogStatus.WAITING})),
+        "failed": LogFilter(statuses=failed),
+        "canceled (none)": LogFilter(statuses=frozenset({LogStatus.CANCELED})),
+        "a type": LogFilter(event_type="order.type3"),
+        "a rare type": LogFilter(event_type="rare.*"),
+        "no such type": LogFilter(event_type="nothing"),
+        "no such tag": LogFilter(tag="nothing"),
+        "an endpoint": LogFilter(endpoint_id=here),
+        "an endpoint, no such type": LogFilter(endpoint_id=here, event_type="nothing"),
+        "an endpoint, failed (rare)": LogFilter(endpoint_id=here, statuses=failed),
+        "failed, no such tag": LogFilter(statuses=failed, tag="nothing"),
+        "5xx": LogFilter(http_class=5),
+        "4xx (none)": LogFilter(http_class=4),
+        "TLS (rare)": LogFilter(error_kind="tls"),
+        "an event id": LogFilter(message="event-999"),
+    }
+    found: dict[str, Look] = {
+        f"log: {name}": lambda wanted=wanted: log.page(app_id, wanted)  # type: ignore[misc]
+        for name, wanted in filters.items()
+    }
+    since = datetime.fromtimestamp(NOW - crowd.SPAN, UTC)
+    endpoint = ids.text(ids.ENDPOINT, here)
+    return found | {
+        "a message": lambda: log.message(ORG, app_id, "event-999"),
+        "chart: 24 hours": lambda: overview.series(app_id, Span.DAY),
+        "chart: 28 days": lambda: overview.series(app_id, Span.MONTH),
+        "health of endpoints": lambda: overview.health(app_id, [here, ill]),
+        "count: all": lambda: replay.count_matching(app_id, LogFilter()),
+        "count: failed": lambda: replay.count_matching(app_id, LogFilter(statuses=failed)),
+        "count: missing": lambda: replay.count_missing(app_id, endpoint, since, None),
+        "operator: applications": lambda: operator.applications(ORG),
+        "operator: failing": lambda: operator.endpoints(ORG, Health.FAILING),
+        "operator: healthy": lambda: operator.endpoints(ORG, Health.HEALTHY),
+        "operator: losses": lambda: operator.losses(ORG),
+        "operator: no such message": lambda: operator.find_message(ORG, ids.text(ids.MESSAGE, here)),
+        "operator: an event id": lambda: operator.find_message(ORG, "event-999"),
+    }
+
+
+async def median(look: Look) -> float:
+    """Milliseconds of a look, once everything is warm."""
+    await look()
+    times = []
+    for _ in range(TIMES):
+        begun = time.perf_counter()
+        await look()
+        times.append((time.perf_counter() - begun) * 1000)
+    return statistics.median(times)
+
+
+async def measure(data: Path, messages: int, applications: int) -> None:
+    console = Console()
+    server = await EmbeddedPostgres.start(data, durable=False)
+    try:
+        await migrate(server.url())
+        connection = await asyncpg.connect(server.url())
+        if not await connection.fetchval("select exists (select from application)"):
+            console.print(f"making {messages} messages and {applications} small applications…")
+            await crowd.fill(connection, messages=messages, applications=applications, each=100)
+            await connection.execute("vacuum analyze")
+        await connection.close()
+        database = await Database.connect(server.url())
+        table = Table("look", "median, ms")
+        slowest = 0.0
+        for name, look in looks(database).items():
+            took = await median(look)
+            slowest = max(slowest, took)
+            table.add_row(name, f"{took:.1f}")
+        await database.close()
+        console.print(table)
+        console.print(f"slowest: {slowest:.0f} ms; load: {os.getloadavg()[0]:.1f}")
+    finally:
+        await server.stop()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--messages", type=int, default=1_000_000, help="of the large application")
+    parser.add_argument("--applications", type=int, default=1_000, help="small ones, 100 messages each")
+    parser.add_argument("--data", type=Path, help="where to keep the database")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as directory:
+        asyncio.run(measure(options.data or Path(directory), options.messages, options.applications))
+
+
+if __name__ == "__main__":
+    main()
