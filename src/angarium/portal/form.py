@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from angarium.core.errors import BadRequest
 
-MAX_FIELDS: Final = 500
+MAX_FIELDS: Final = 1500  # an endpoint may have a thousand event types
 
 
 class Form:
