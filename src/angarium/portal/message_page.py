@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.core.errors import BadRequest
+from angarium.core.log_filter import LogFilter
 from angarium.core.nouns import Message
 from angarium.portal import error_page, live, message_filter
 from angarium.portal.form import Form
@@ -16,12 +18,12 @@ from angarium.portal.render import UNKEPT
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.portal.words import plain, pretty
-from angarium.service.log import MessageDelivery
+from angarium.service.log import MAX_DELIVERIES, LogLine, MessageDelivery
 from angarium.service.token import Capability
 
 SHOWN: Final = 64 * 1024  # bytes of a payload; all of it can be downloaded
 MAX_BROKEN: Final = 4 * SHOWN  # characters with line breaks; what is nested deep would become far longer
-MAX_DELIVERIES: Final = 100  # the others are in the log
+SHOWN_DELIVERIES: Final = 100  # the others are in the log
 WHOLE_ATTEMPTS: Final = 20  # shown with headers and answer; of those before only what came of them
 
 
@@ -50,13 +52,14 @@ async def payload(visit: Visit) -> Response:
 
 async def watch(visit: Visit) -> Response:
     """News of what became of it."""
-    app_id, org_id, ref = visit.app_id, visit.application.org_id, _ref(visit)
+    ref = _ref(visit)
+    await visit.services.message.get(visit.app_id, ref, with_payload=False)  # raises NotFound
+    its = LogFilter(message=ref)
 
     async def look() -> str:
-        detail = await visit.services.log.message(org_id, app_id, ref)
-        return _mark(detail.deliveries)
+        found = await visit.services.log.page(visit.app_id, its, limit=MAX_DELIVERIES)
+        return _mark(found.lines)
 
-    await look()  # whoever asks for what is not there is told so
     return live.Stream(visit, look)
 
 
@@ -71,7 +74,7 @@ async def resend(visit: Visit, form: Form) -> Response:
 
 async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> Response:
     detail = await visit.services.log.message(visit.application.org_id, visit.app_id, _ref(visit))
-    message, deliveries = detail.message, detail.deliveries[:MAX_DELIVERIES]
+    message, deliveries = detail.message, detail.deliveries[:SHOWN_DELIVERIES]
     ref = visit.message_ref(message.id)
     pending = any(one.line.row.due_at or one.line.row.manual_at for one in deliveries)
     names = {one.line.endpoint.id: one.line.endpoint for one in detail.deliveries}
@@ -91,7 +94,9 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
         endpoints=names,
         whole=WHOLE_ATTEMPTS,
         statuses=message_filter.STATUSES,
-        live=visit.path("messages", ref, "live", seen=_mark(detail.deliveries)) if pending else None,
+        live=visit.path("messages", ref, "live", seen=_mark([one.line for one in detail.deliveries]))
+        if pending
+        else None,
         **_payload(message),
     )
 
@@ -115,11 +120,11 @@ def _failed_since(visit: Visit, message: Message, delivery: MessageDelivery) -> 
     return visit.path("messages", "resend", endpoint=endpoint, status=["failed", "canceled"], since=since)
 
 
-def _mark(deliveries: tuple[MessageDelivery, ...]) -> str:
+def _mark(lines: Sequence[LogLine]) -> str:
     return live.mark(
-        *(
-            (row.endpoint_id, row.state, row.attempts, row.due_at, row.manual_at)
-            for row in (one.line.row for one in deliveries)
+        *sorted(
+            (row.endpoint_id, row.state, row.attempts, str(row.due_at), str(row.manual_at))
+            for row in (line.row for line in lines)
         )
     )
 

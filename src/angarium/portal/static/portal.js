@@ -82,7 +82,7 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   known = live ? new Set([...live.querySelectorAll("[data-line]")].map((line) => line.id)) : null;
   folded = new Map(live ? [...live.querySelectorAll("details[id]")].map((one) => [one.id, one.open]) : []);
 });
-document.addEventListener("htmx:afterSettle", (event) => {
+document.addEventListener("htmx:afterSwap", (event) => {
   if (!known) return;
   each(event.target, "[data-line]", (line) => { if (!known.has(line.id)) line.classList.add("fresh"); });
   each(event.target, "details[id]", (one) => { if (folded.has(one.id)) one.open = folded.get(one.id); });
