@@ -131,3 +131,22 @@ async def test_what_is_missing_is_said(caller: Caller) -> None:
     assert "several" in caller.said
     await caller.run("dlq", "ls", "--app", caller.app)
     assert caller.code == 0
+
+
+async def test_a_signature_is_made_verified_and_its_mistake_named(caller: Caller, tmp_path: Path) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    body = tmp_path / "body"
+    body.write_bytes(b'{"test": 2432232314}')
+    made = await caller.run(
+        "sign", "--secret", secret, "--body", f"@{body}", "--id", "msg_1", "--at", "1614265330"
+    )
+    headers = tmp_path / "headers"
+    headers.write_text(made)
+    told = ("verify", "--secret", secret, "--headers", f"@{headers}", "--at", "1614265331")
+    assert "is right" in await caller.run(*told, "--body", f"@{body}")
+    assert caller.code == 0
+    body.write_bytes(b'{"test": 2432232314}\n')
+    (found,) = await caller.lines(*told, "--body", f"@{body}")
+    assert (found["verified"], found["mistake"], caller.code) == (False, "trailing_newline", 1)
+    await caller.run(*told, "--body", "x", "--scheme", "none")
+    assert caller.code == 2

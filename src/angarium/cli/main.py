@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from angarium import __version__
-from angarium.cli import again, listen, message, remote, trigger
+from angarium.cli import again, listen, message, remote, trigger, verify
 from angarium.client import ClientError
 from angarium.core.errors import AngariumError
 
@@ -35,6 +35,8 @@ for call in (
     message.resend,
     again.recover,
     again.replay,
+    verify.verify,
+    verify.sign,
 ):
     app.command(rich_help_panel=_CALLS)(call)
 app.add_typer(again.dlq, name="dlq", rich_help_panel=_CALLS)

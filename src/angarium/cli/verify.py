@@ -1,0 +1,112 @@
+"""`angarium verify` and `angarium sign`: signatures by hand, and which mistake spoils one."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from angarium.cli import remote
+from angarium.receiver import SCHEMES, VerificationError
+from angarium.receiver.diagnose import diagnose
+from angarium.testing import sign as make
+
+Scheme = Annotated[str, typer.Option(help=f"One of {', '.join(SCHEMES)}.")]
+Body = Annotated[str, typer.Option(help="The body: @file for its bytes, - for standard input, or the text.")]
+Secret = Annotated[str, typer.Option(envvar="WEBHOOK_SECRET", help="The endpoint's signing secret, whsec_….")]
+
+
+def verify(
+    secret: Secret,
+    headers: Annotated[str, typer.Option(help="The headers, a line each or as JSON: @file, or the text.")],
+    body: Body,
+    scheme: Scheme = "standard",
+    at: Annotated[
+        str | None, typer.Option(help="As if it were then: epoch seconds, or 2026-11-20T08:00:00Z.")
+    ] = None,
+    other: Annotated[
+        list[str] | None, typer.Option(help="A secret of another endpoint, to see if it is that; repeat.")
+    ] = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Verify a request. When it does not verify, name the mistake that explains it."""
+    raw = _bytes(body)
+    others = {f"the other endpoint ({number})": one for number, one in enumerate(other or [], 1)}
+    try:
+        found = diagnose(raw, _headers(_bytes(headers)), secret, scheme, now=_time(at), others=others)
+    except VerificationError as error:
+        raise typer.BadParameter(str(error)) from error
+    if found is None:
+        remote.show({"verified": True}, as_json, "The signature is right.")
+        return
+    said = {"verified": False, "mistake": found.mistake, "words": found.words}
+    remote.show(said, as_json, f"The signature does not verify ({found.mistake}). {found.words}")
+    raise typer.Exit(remote.FAILED)
+
+
+def sign(
+    secret: Secret,
+    body: Body,
+    scheme: Scheme = "standard",
+    message_id: Annotated[
+        str | None, typer.Option("--id", help="Id of the message; made when missing.")
+    ] = None,
+    event_type: Annotated[
+        str, typer.Option("--type", help="Where a header of the scheme holds it.")
+    ] = "test",
+    at: Annotated[str | None, typer.Option(help="The time to sign; now when missing.")] = None,
+    as_json: remote.Json = False,
+) -> None:
+    """Print the headers that a sender would send with a body."""
+    try:
+        made = make(_bytes(body), secret, scheme, id=message_id, type=event_type, timestamp=int(_time(at)))
+    except VerificationError as error:
+        raise typer.BadParameter(str(error)) from error
+    remote.show(made, as_json, "\n".join(f"{name}: {value}" for name, value in made.items()))
+
+
+def _bytes(given: str) -> bytes:
+    if given == "-":
+        return sys.stdin.buffer.read()
+    if given.startswith("@"):
+        try:
+            return Path(given[1:]).read_bytes()
+        except OSError as error:
+            raise typer.BadParameter(f"cannot read {given[1:]}: {error.strerror}") from error
+    return given.encode()
+
+
+def _headers(raw: bytes) -> dict[str, str]:
+    """From JSON, or from lines `Name: value` as a browser or curl prints them."""
+    text = raw.decode("utf-8", "replace")
+    try:
+        parsed = json.loads(text)
+        if isinstance(parsed, dict):
+            return {str(name): str(value) for name, value in parsed.items()}
+    except ValueError:
+        pass
+    found = {}
+    for line in text.splitlines():
+        name, colon, value = line.lstrip("<> ").partition(":")
+        if colon and name.strip():
+            found[name.strip()] = value.strip()
+    if not found:
+        raise typer.BadParameter("the headers are neither JSON nor lines such as `webhook-id: msg_1`")
+    return found
+
+
+def _time(given: str | None) -> float:
+    if given is None:
+        return time.time()
+    try:
+        return float(given)
+    except ValueError:
+        try:
+            return datetime.fromisoformat(given).timestamp()
+        except ValueError:
+            raise typer.BadParameter(f"write epoch seconds or 2026-11-20T08:00:00Z, not {given!r}") from None

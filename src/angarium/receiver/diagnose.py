@@ -1,0 +1,165 @@
+"""Why a signature does not fit: the usual mistakes, tried one by one until one explains it.
+
+For people at work on a receiver. A server must not use it: it tells an attacker what would have fitted.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from angarium.receiver.errors import VerificationError
+from angarium.receiver.headers import Given
+from angarium.receiver.scheme import SCHEMES, Scheme, find
+from angarium.receiver.verify import verify
+
+MOST = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`mistake` is a stable code; `words` say what happened and what to do."""
+
+    mistake: str
+    words: str
+
+
+def diagnose(
+    body: bytes,
+    headers: Given,
+    secret: str,
+    scheme: str | Scheme = "standard",
+    *,
+    now: float,
+    others: dict[str, str] | None = None,
+) -> Finding | None:
+    """What explains the failure of `verify`, or None when it verifies.
+
+    `others`: secrets of other endpoints, by a name to say. Raises VerificationError for an unknown scheme.
+    """
+    chosen = find(scheme)
+
+    def fits(
+        body: bytes = body,
+        secret: str | bytes = secret,
+        scheme: Scheme = chosen,
+        tolerance: float = float("inf"),
+    ) -> VerificationError | None:
+        try:
+            verify(body, headers, [secret], scheme, tolerance=tolerance, clock=lambda: now, max_body=MOST)
+        except VerificationError as error:
+            return error
+        return None
+
+    error = fits(tolerance=chosen.tolerance)
+    if error is None:
+        return None
+    if fits() is None:
+        return Finding("clock", f"The signature is right, but {_decapitalized(str(error))}.")
+    if error.code not in ("no_match", "expired"):
+        found = _other_scheme(chosen, fits)
+        return found or Finding(error.code, str(error))
+    for mistake, words, one in _bodies(body):
+        if fits(body=one) is None:
+            return Finding(mistake, words)
+    for words, key in _keys(secret):
+        if fits(secret=key) is None:
+            return Finding("key_decoding", words)
+    for name, other in (others or {}).items():
+        if other != secret and fits(secret=other) is None:
+            return Finding("other_secret", f"It was signed with the secret of {name}.")
+    found = _other_scheme(chosen, fits)
+    if found is not None:
+        return found
+    for mistake, words, one in _bodies(body):
+        for _, key in _keys(secret):
+            if fits(body=one, secret=key) is None:
+                return Finding(mistake, f"{words} The secret is decoded in another way as well.")
+    return Finding(
+        "unknown",
+        "No usual mistake explains it. The secret is probably another endpoint's or an old one; or body, id "
+        "or timestamp were changed on the way. Compare the bytes with those that the portal shows.",
+    )
+
+
+def _other_scheme(chosen: Scheme, fits: Callable[..., VerificationError | None]) -> Finding | None:
+    for scheme in SCHEMES.values():
+        if scheme is not chosen and fits(scheme=scheme) is None:
+            return Finding(
+                "scheme", f"It is signed by the scheme {scheme.name}, not {chosen.name}: verify with that."
+            )
+    return None
+
+
+def _bodies(body: bytes) -> Iterator[tuple[str, str, bytes]]:
+    """Bodies that may have been the ones that were signed."""
+    for words, one in (
+        ("a line end at its end", body + b"\n"),
+        ("no line end at its end", body.rstrip(b"\r\n")),
+        ("no white space around it", body.strip()),
+    ):
+        if one != body:
+            yield (
+                "trailing_newline",
+                f"The body that was signed has {words}. Take the bytes as they came.",
+                one,
+            )
+    for words, one in (
+        ("with Unix line ends", body.replace(b"\r\n", b"\n")),
+        ("with Windows line ends", body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")),
+        ("without the byte order mark", body.removeprefix(b"\xef\xbb\xbf")),
+    ):
+        if one != body:
+            yield "line_ends", f"The body was signed {words}: something on the way changed it.", one
+    try:
+        text = body.decode()
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return
+    for words, one in _written(value):
+        if one != body:
+            yield (
+                "reserialized",
+                f"The body was parsed and written again; what was signed is {words}. Verify the raw bytes, "
+                "before any parser touches them.",
+                one,
+            )
+
+
+def _written(value: Any) -> Iterator[tuple[str, bytes]]:
+    for ascii_only in (False, True):
+        escapes = ", with letters escaped" if ascii_only else ""
+        for words, options in (
+            ("compact JSON", {"separators": (",", ":")}),
+            ("JSON with blanks behind commas and colons", {}),
+            ("JSON over several lines", {"indent": 2}),
+            ("compact JSON with its keys sorted", {"separators": (",", ":"), "sort_keys": True}),
+        ):
+            made = json.dumps(value, ensure_ascii=ascii_only, **options)
+            yield words + escapes, made.encode("utf-8", "surrogatepass")
+
+
+def _keys(secret: str) -> Iterator[tuple[str, bytes]]:
+    """Keys that the secret may have been taken for."""
+    bare = secret.partition("_")[2] if secret.startswith("whsec_") else secret
+    yield "The key is the whole secret as text, with its prefix; do not decode it.", secret.encode()
+    yield "The key is the secret as text, without its prefix; do not decode it.", bare.encode()
+    for words, decode in (
+        ("The key is what the base64 behind the prefix stands for; decode it.", base64.b64decode),
+        ("The key is decoded with the URL-safe alphabet of base64.", base64.urlsafe_b64decode),
+        ("The key is written in hexadecimal digits; decode it.", bytes.fromhex),
+    ):
+        try:
+            key = decode(bare + "=" * (-len(bare) % 4)) if decode is not bytes.fromhex else decode(bare)
+        except (binascii.Error, ValueError):
+            continue
+        if key:
+            yield words, key
+
+
+def _decapitalized(text: str) -> str:
+    return text[:1].lower() + text[1:].rstrip(".")
