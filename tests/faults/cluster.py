@@ -45,7 +45,7 @@ from tests.kit.receiver import Receiver
 
 SETTINGS: Final = {
     "ANGARIUM_ENDPOINT_CONCURRENCY": "16",
-    "ANGARIUM_REQUEST_TIMEOUT": "2s",
+    "ANGARIUM_REQUEST_TIMEOUT": "6s",
     "ANGARIUM_RETRY_SCHEDULE": "300ms,500ms,1s,1s,2s,2s,4s,4s,8s,8s,15s",
 }
 HOST: Final = (sys.executable, "-P", str(Path(__file__).with_name("host.py")))
@@ -273,6 +273,18 @@ class Cluster:
                 seen = ids.text(ids.MESSAGE, message_id) in self.customers.delivered[path]
                 wrong += not seen or state != State.DELIVERED
         return wrong
+
+    async def attempts(self, message: str) -> list[str]:
+        """What is recorded of the attempts at one message, for the words of a failure."""
+        rows = await self.fetch(
+            "select endpoint_id, id, status_code, error_code, duration_ms from attempt"
+            " where message_id = $1 order by id",
+            ids.parse(ids.MESSAGE, message),
+        )
+        return [
+            f"{self.healthy.get(row[0])} {ids.created_at(row[1]) % 1000:.3f} {row[2]} {row[3]} {row[4]} ms"
+            for row in rows
+        ]
 
     async def set_up(self, port: int, nobody: int) -> None:
         api = Client(self.apis[0], self.session)

@@ -28,8 +28,8 @@ class Tally:
     """What came in during one cycle."""
 
     requests: int = 0  # at healthy endpoints
-    repeated: list[tuple[str, float]] = field(default_factory=list)
-    """Of them, those that had been answered 2xx: the path, and how many seconds before."""
+    repeated: list[tuple[str, float, str]] = field(default_factory=list)
+    """Of them, those that had been answered 2xx: the path, how many seconds before, the message."""
     altered: int = 0  # of them, with other bytes than before
     untimely: int = 0  # of them, with a timestamp that is not now
 
@@ -57,7 +57,7 @@ class Customers:
             self._failed.add(message)
             return Reply(500, delay=0.01)
         if message in delivered:
-            tally.repeated.append((request.path, round(request.time - delivered[message], 3)))
+            tally.repeated.append((request.path, round(request.time - delivered[message], 3), message))
         else:
             delivered[message] = request.time
         return OK

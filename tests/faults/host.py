@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 STATE = Path(os.environ["FAULTS_HOST"])
-SLOW = 4.0  # seconds for an answer of the name server
+SLOW = 7.0  # seconds for an answer of the name server
 
 _time, _time_ns, _getaddrinfo = time.time, time.time_ns, socket.getaddrinfo
 

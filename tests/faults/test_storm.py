@@ -46,6 +46,8 @@ async def test_whatever_fails_nothing_accepted_is_lost_repeated_or_wrongly_marke
                 cycle, seconds = await strike(storm, step)
                 cycles[step.fault].append(cycle)
                 slowest[step.fault] = max(slowest[step.fault], round(seconds))
+                for path, gap, message in cycle.tally.repeated[:5]:
+                    print(f"{step.fault}: {path} {gap} {await storm.attempts(message)}")  # noqa: T201
                 judge(FAULTS[step.fault], cycle)
             refused = dict(storm.refused)
     for name, found in cycles.items():
