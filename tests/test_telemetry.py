@@ -74,3 +74,16 @@ for log in (telemetry.logger("test").exception, logging.getLogger("uvicorn.error
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert ended.stderr.count("it broke") >= 2
     assert "secret-in-a-variable" not in ended.stderr
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_what_comes_from_outside_cannot_forge_a_line_or_command_the_terminal(log_format: str) -> None:
+    program = f"""
+from angarium import telemetry
+telemetry.configure("{log_format}", "info")
+hostile = "/x\\n2026-01-01 [info] server.started \\x1b[2J\\r\\u2028\\x9b31m"
+telemetry.logger("test").info("server.started", path=hostile)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert len(done.stderr.splitlines()) == 1
+    assert not any(sign in done.stderr for sign in "\x1b\r\x9b\u2028")

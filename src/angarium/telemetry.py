@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from typing import Any, Final, Literal, cast
 
 import structlog
@@ -55,6 +56,7 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
     ]
     renderer: Any = structlog.processors.JSONRenderer()
     if log_format == "console":
+        shared.append(_printable)
         renderer = structlog.dev.ConsoleRenderer(
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
@@ -79,6 +81,14 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(threshold, logging.WARNING))  # libraries speak up when something is wrong, not before
+
+
+def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """What came from outside cannot begin a line of its own, nor move the terminal's cursor."""
+    for name, value in event.items():
+        if isinstance(value, str) and not value.isprintable() and name not in ("exception", "stack"):
+            event[name] = value.encode("unicode_escape").decode()
+    return event
 
 
 def logger(part: str) -> structlog.typing.FilteringBoundLogger:
