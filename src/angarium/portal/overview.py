@@ -10,6 +10,7 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.core.explanation import step_of
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.nouns import DisabledReason
 from angarium.portal import activity, message_filter
@@ -24,6 +25,7 @@ MAX_JUDGED: Final = 500  # endpoints looked at, the newest first
 MAX_SHOWN: Final = 8
 FAILURES: Final = 5  # messages
 _OFTEN: Final = 0.1  # an error rate that is worth a word
+_ENOUGH: Final = 20  # attempts that a rate can be judged by
 _LOST: Final = LogFilter(statuses=frozenset({LogStatus.FAILED, LogStatus.RETRYING}))
 
 
@@ -77,6 +79,7 @@ def concerned(endpoints: Sequence[LogEndpoint], health: Mapping[UUID, EndpointHe
 
 def _concern(endpoint: LogEndpoint, health: EndpointHealth) -> Concern | None:
     last = short(health.last_error_code)
+    step = health.last_error_code and step_of(health.last_error_code)
     name = endpoint_name(endpoint)
     if health.disabled_at is not None:
         if health.disabled_reason == DisabledReason.MANUAL:
@@ -99,14 +102,15 @@ def _concern(endpoint: LogEndpoint, health: EndpointHealth) -> Concern | None:
             name,
             ("bad", "Failing"),
             reason,
-            "See why, and mend it.",
+            step or "Its attempts say why.",
             health.failing_since.timestamp(),
         )
-    if health.error_rate is not None and health.error_rate >= _OFTEN and health.failed > 1:
+    enough = health.delivered + health.failed >= _ENOUGH
+    if enough and health.error_rate is not None and health.error_rate >= _OFTEN:
         reason = f"{share(health.error_rate)} of the attempts of a day failed" + (
             f", the last one: {last}." if last else "."
         )
-        return Concern(endpoint, name, ("warn", "Often fails"), reason, "See what fails.", None)
+        return Concern(endpoint, name, ("warn", "Often fails"), reason, step or "Its attempts say why.", None)
     return None
 
 
