@@ -61,43 +61,56 @@ async def test_a_key_opens_a_session_for_its_application_alone(stand: Stand) -> 
         assert (await client.get(f"/portal/{other['id']}")).status_code == 401
 
 
-@pytest.mark.parametrize(
-    "key",
-    [
-        "",
-        "x",
-        "nonsense",
-        "=",
-        "e30",
-        "bnVsbA",
-        "W10",
-        "\u00e9",
-        "a" * 10_000,
-        "eyJhcHBJZCI6MX0",
-        "../..",
-        "\x00",
-    ],
-)
-async def test_a_key_that_is_none_opens_nothing(stand: Stand, key: str) -> None:
-    async with stranger(stand) as client:
-        answer = await client.post("/login/session", json={"key": key})
-        assert answer.status_code == 401
-        assert answer.json() == {
-            "detail": "This link is not valid any longer. Ask whoever gave it to you for a new one."
-        }
-        assert "set-cookie" not in answer.headers
+NO_KEYS = [
+    "",
+    "x",
+    "nonsense",
+    "=",
+    "e30",
+    "bnVsbA",
+    "W10",
+    "\u00e9",
+    "a" * 10_000,
+    "eyJhcHBJZCI6MX0",
+    "../..",
+    "\x00",
+]
 
 
-@pytest.mark.parametrize(
-    "body",
-    [b"", b"{", b"null", b"[]", b"{}", b'{"key":1}', b'{"key":null}', b'{"key":"\xff"}', b'{"key":"\\ud800"}',
-     b'{"key":"x","framed":"yes"}', b"key=x", b"[" * 16_000, b"x" * 100_000],
-)  # fmt: skip
-async def test_a_body_that_is_none_opens_nothing(stand: Stand, body: bytes) -> None:
-    async with stranger(stand) as client:
-        answer = await client.post("/login/session", content=body)
-        assert answer.status_code == 401
-        assert "set-cookie" not in answer.headers
+async def test_a_key_that_is_none_opens_nothing(stand: Stand) -> None:
+    for key in NO_KEYS:
+        async with stranger(stand) as client:
+            answer = await client.post("/login/session", json={"key": key})
+            assert answer.status_code == 401
+            assert answer.json() == {
+                "detail": "This link is not valid any longer. Ask whoever gave it to you for a new one."
+            }
+            assert "set-cookie" not in answer.headers
+
+
+NO_BODIES = [
+    b"",
+    b"{",
+    b"null",
+    b"[]",
+    b"{}",
+    b'{"key":1}',
+    b'{"key":null}',
+    b'{"key":"\xff"}',
+    b'{"key":"\\ud800"}',
+    b'{"key":"x","framed":"yes"}',
+    b"key=x",
+    b"[" * 16_000,
+    b"x" * 100_000,
+]
+
+
+async def test_a_body_that_is_none_opens_nothing(stand: Stand) -> None:
+    for body in NO_BODIES:
+        async with stranger(stand) as client:
+            answer = await client.post("/login/session", content=body)
+            assert answer.status_code == 401
+            assert "set-cookie" not in answer.headers
 
 
 async def test_no_other_token_is_a_key(stand: Stand) -> None:
@@ -180,30 +193,30 @@ async def test_leaving_ends_this_session_and_no_other(stand: Stand) -> None:
 # -- other sites
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"sec-fetch-site": "cross-site"},
-        {"sec-fetch-site": "same-site"},
-        {"sec-fetch-site": "cross-site", "origin": URL},
-        {"origin": "https://evil.example"},
-        {"origin": "https://evil.example.angarium.test"},
-        {"origin": "http://angarium.test.evil.example"},
-        {"origin": "http://angarium.test:81"},
-        {"origin": "null"},
-        {"origin": ""},
-    ],
-)
-async def test_a_page_of_another_site_cannot_log_in_nor_post(
-    stand: Stand, visitor: Visitor, headers: dict[str, str]
-) -> None:
-    async with stranger(stand) as client:
-        answer = await client.post("/login/session", json={"key": key_of(link(stand))}, headers=headers)
+FOREIGN = [
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "cross-site", "origin": URL},
+    {"origin": "https://evil.example"},
+    {"origin": "https://evil.example.angarium.test"},
+    {"origin": "http://angarium.test.evil.example"},
+    {"origin": "http://angarium.test:81"},
+    {"origin": "null"},
+    {"origin": ""},
+]
+
+
+async def test_a_page_of_another_site_cannot_log_in_nor_post(stand: Stand, visitor: Visitor) -> None:
+    for headers in FOREIGN:
+        async with stranger(stand) as client:
+            answer = await client.post("/login/session", json={"key": key_of(link(stand))}, headers=headers)
+            assert answer.status_code == 403
+            assert "set-cookie" not in answer.headers
+        answer = await visitor.client.post(
+            f"{visitor.base}/logout", data={"mark": visitor.mark}, headers=headers
+        )
         assert answer.status_code == 403
-        assert "set-cookie" not in answer.headers
-    answer = await visitor.client.post(f"{visitor.base}/logout", data={"mark": visitor.mark}, headers=headers)
-    assert answer.status_code == 403
-    await visitor.get()
+        await visitor.get()
 
 
 @pytest.mark.parametrize(
@@ -227,52 +240,70 @@ async def test_behind_a_proxy_the_public_url_is_ours_too(database: Database) -> 
         assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("mark", ["", "0" * 32, "é", "x" * 10_000])
-async def test_a_form_needs_the_mark_of_its_session(visitor: Visitor, mark: str) -> None:
-    answer = await visitor.client.post(f"{visitor.base}/logout", data={"mark": mark})
-    assert answer.status_code == 403
-    answer = await visitor.client.post(f"{visitor.base}/logout", json={"mark": visitor.mark})
-    assert answer.status_code == 400, "and is a form"
-    await visitor.get()
+NO_MARKS = ["", "0" * 32, "é", "x" * 10_000]
+
+
+async def test_a_form_needs_the_mark_of_its_session(visitor: Visitor) -> None:
+    for mark in NO_MARKS:
+        answer = await visitor.client.post(f"{visitor.base}/logout", data={"mark": mark})
+        assert answer.status_code == 403
+        answer = await visitor.client.post(f"{visitor.base}/logout", json={"mark": visitor.mark})
+        assert answer.status_code == 400, "and is a form"
+        await visitor.get()
 
 
 # -- where to
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "/messages",
-        "/messages?status=failed&type=a.b",
-        "/endpoints/ep_123",
-        "/event-types/order.filled?x=%2A",
-        "?a=b",
-        "/",
-    ],
-)
-async def test_next_leads_deep_into_the_portal(stand: Stand, wanted: str) -> None:
-    async with stranger(stand) as client:
-        body = {"key": key_of(link(stand)), "query": f"?next={quote(wanted, safe='')}"}
-        answer = await client.post("/login/session", json=body)
-        assert answer.json()["location"] == f"/portal/{stand.app_id}{wanted}"
+DEEP = [
+    "/messages",
+    "/messages?status=failed&type=a.b",
+    "/endpoints/ep_123",
+    "/event-types/order.filled?x=%2A",
+    "?a=b",
+    "/",
+]
 
 
-@pytest.mark.parametrize(
-    "wanted",
-    [
-        "//evil.example", "https://evil.example", "http:evil.example", "javascript:alert(1)",
-        "\\evil.example",
-        "/\\evil.example", "/../../admin", "/..", "/%2e%2e/admin", "/a//evil.example", "/a\nb",
-        "/a\r\nlocation: x",
-        "@evil.example", ".evil.example", ":80/", "/a#b", "/a?b=<script>", "/\u2025/x", "/a b", "messages",
-        "/" + "a" * 3000,
-    ],
-)  # fmt: skip
-async def test_a_hostile_next_leads_to_the_first_page(stand: Stand, wanted: str) -> None:
-    async with stranger(stand) as client:
-        body = {"key": key_of(link(stand)), "query": f"?next={quote(wanted, safe='')}"}
-        location = (await client.post("/login/session", json=body)).json()["location"]
-        assert re.fullmatch(rf"/portal/{stand.app_id}(/a+)?", location), location
+async def test_next_leads_deep_into_the_portal(stand: Stand) -> None:
+    for wanted in DEEP:
+        async with stranger(stand) as client:
+            body = {"key": key_of(link(stand)), "query": f"?next={quote(wanted, safe='')}"}
+            answer = await client.post("/login/session", json=body)
+            assert answer.json()["location"] == f"/portal/{stand.app_id}{wanted}"
+
+
+HOSTILE = [
+    "//evil.example",
+    "https://evil.example",
+    "http:evil.example",
+    "javascript:alert(1)",
+    "\\evil.example",
+    "/\\evil.example",
+    "/../../admin",
+    "/..",
+    "/%2e%2e/admin",
+    "/a//evil.example",
+    "/a\nb",
+    "/a\r\nlocation: x",
+    "@evil.example",
+    ".evil.example",
+    ":80/",
+    "/a#b",
+    "/a?b=<script>",
+    "/\u2025/x",
+    "/a b",
+    "messages",
+    "/" + "a" * 3000,
+]
+
+
+async def test_a_hostile_next_leads_to_the_first_page(stand: Stand) -> None:
+    for wanted in HOSTILE:
+        async with stranger(stand) as client:
+            body = {"key": key_of(link(stand)), "query": f"?next={quote(wanted, safe='')}"}
+            location = (await client.post("/login/session", json=body)).json()["location"]
+            assert re.fullmatch(rf"/portal/{stand.app_id}(/a+)?", location), location
 
 
 # -- the cookie
@@ -345,12 +376,15 @@ async def test_the_cookie_of_one_application_does_nothing_for_another(stand: Sta
         assert answer.status_code == 401
 
 
-@pytest.mark.parametrize("value", ["", "x", "a.b.c", "é", '"', "x" * 5000])
-async def test_a_cookie_that_is_none_is_no_session(stand: Stand, value: str) -> None:
-    async with stranger(stand) as client:
-        header = f"angarium-{stand.app_id}={value}".encode()
-        answer = await client.get(f"/portal/{stand.app_id}", headers=[(b"cookie", header)])
-        assert answer.status_code == 401
+NO_COOKIES = ["", "x", "a.b.c", "é", '"', "x" * 5000]
+
+
+async def test_a_cookie_that_is_none_is_no_session(stand: Stand) -> None:
+    for value in NO_COOKIES:
+        async with stranger(stand) as client:
+            header = f"angarium-{stand.app_id}={value}".encode()
+            answer = await client.get(f"/portal/{stand.app_id}", headers=[(b"cookie", header)])
+            assert answer.status_code == 401
 
 
 # -- pages

@@ -75,11 +75,14 @@ async def test_an_inbox_is_made_and_shows_what_comes(visitor: Visitor) -> None:
     assert url in await visitor.get("/play")
 
 
-@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE"])
-async def test_any_method_is_shown(visitor: Visitor, method: str) -> None:
-    place = await new_inbox(visitor)
-    await visitor.client.request(method, address(await visitor.get(place)))
-    assert f"{method} now" in text(await visitor.get(place))
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+async def test_any_method_is_shown(visitor: Visitor) -> None:
+    for method in METHODS:
+        place = await new_inbox(visitor)
+        await visitor.client.request(method, address(await visitor.get(place)))
+        assert f"{method} now" in text(await visitor.get(place))
 
 
 async def test_what_comes_in_is_shown_as_text_and_nothing_else(visitor: Visitor) -> None:
@@ -199,14 +202,17 @@ async def say(visitor: Visitor, place: str, **form: str) -> None:
     await visitor.post(place, {"status": "200", "delay": "0", "failures": "0"} | form)
 
 
-@pytest.mark.parametrize("status", [204, 302, 401, 410, 429, 503])
-async def test_it_answers_with_the_status_that_was_chosen(visitor: Visitor, status: int) -> None:
-    place = await new_inbox(visitor)
-    url = address(await visitor.get(place))
-    await say(visitor, place, status=str(status))
-    answer = await visitor.client.post(url, content=b"{}")
-    assert answer.status_code == status
-    assert f"It answers {status}" in text(await visitor.get(place))
+SOME_STATUSES = [204, 302, 401, 410, 429, 503]
+
+
+async def test_it_answers_with_the_status_that_was_chosen(visitor: Visitor) -> None:
+    for status in SOME_STATUSES:
+        place = await new_inbox(visitor)
+        url = address(await visitor.get(place))
+        await say(visitor, place, status=str(status))
+        answer = await visitor.client.post(url, content=b"{}")
+        assert answer.status_code == status
+        assert f"It answers {status}" in text(await visitor.get(place))
 
 
 async def test_some_requests_fail_at_random(visitor: Visitor) -> None:
@@ -248,28 +254,27 @@ async def _came(visitor: Visitor, place: str) -> bool:
     return "Nothing has come in yet" not in await visitor.get(place)
 
 
-@pytest.mark.parametrize(
-    ("form", "words"),
-    [
-        ({"status": "999"}, "Choose one of the statuses"),
-        ({"status": "99999999999"}, "Choose one of the statuses"),
-        ({"status": "two"}, "Choose one of the statuses"),
-        ({"delay": "14.5"}, "The delay must be from 0 to 14 seconds"),
-        ({"delay": "-1"}, "The delay must be"),
-        ({"delay": "nan"}, "Write a number of seconds"),
-        ({"delay": "1e999"}, "Write a number of seconds"),
-        ({"failures": "101"}, "from 0 to 100 percent"),
-        ({"failures": "1.5"}, "Write a whole number"),
-    ],
-)
-async def test_what_makes_no_sense_is_refused_at_its_field(
-    visitor: Visitor, form: dict[str, str], words: str
-) -> None:
-    place = await new_inbox(visitor)
-    answer = await visitor.post(place, {"status": "404", "delay": "0", "failures": "0"} | form, status=422)
-    assert words in html.unescape(answer.text)
-    assert 'aria-invalid="true"' in answer.text
-    assert "It answers 200 OK" in text(await visitor.get(place))
+NONSENSE = [
+    ({"status": "999"}, "Choose one of the statuses"),
+    ({"status": "99999999999"}, "Choose one of the statuses"),
+    ({"status": "two"}, "Choose one of the statuses"),
+    ({"delay": "14.5"}, "The delay must be from 0 to 14 seconds"),
+    ({"delay": "-1"}, "The delay must be"),
+    ({"delay": "nan"}, "Write a number of seconds"),
+    ({"delay": "1e999"}, "Write a number of seconds"),
+    ({"failures": "101"}, "from 0 to 100 percent"),
+    ({"failures": "1.5"}, "Write a whole number"),
+]
+
+
+async def test_what_makes_no_sense_is_refused_at_its_field(visitor: Visitor) -> None:
+    for form, words in NONSENSE:
+        place = await new_inbox(visitor)
+        asked = {"status": "404", "delay": "0", "failures": "0"} | form
+        answer = await visitor.post(place, asked, status=422)
+        assert words in html.unescape(answer.text)
+        assert 'aria-invalid="true"' in answer.text
+        assert "It answers 200 OK" in text(await visitor.get(place))
 
 
 # -- bounds
@@ -345,10 +350,13 @@ async def test_the_inbox_of_a_deleted_application_takes_nothing(stand: Stand, vi
     assert (await visitor.client.post(url)).status_code == 404
 
 
-@pytest.mark.parametrize("ref", ["x", "play_", "play_" + "0" * 27, "msg_" + "0" * 27, "play_%2e%2e"])
-async def test_what_is_no_inbox_is_not_found(visitor: Visitor, ref: str) -> None:
-    assert (await visitor.client.post(f"/play/in/{ref}")).status_code == 404
-    await visitor.get(f"/play/{ref}", status=404)
+NO_INBOXES = ["x", "play_", "play_" + "0" * 27, "msg_" + "0" * 27, "play_%2e%2e"]
+
+
+async def test_what_is_no_inbox_is_not_found(visitor: Visitor) -> None:
+    for ref in NO_INBOXES:
+        assert (await visitor.client.post(f"/play/in/{ref}")).status_code == 404
+        await visitor.get(f"/play/{ref}", status=404)
 
 
 # -- signatures
