@@ -144,6 +144,7 @@ def test_the_worst_comes_first_and_what_does_well_not_at_all() -> None:
         5: EndpointHealth(0, 9, AT, "dns", AT, 9, AT, "failing"),
         6: EndpointHealth(0, 9, AT, "dns", AT, 9, AT, "manual"),
         7: EndpointHealth(1, 1, AT, "dns", AT, 1, None, None),
+        8: EndpointHealth(8, 8, AT, "http_500", None, 0, None, None),  # too few to judge by
     }
     found = overview.concerned(
         [endpoint(number) for number in health], {UUID(int=number): one for number, one in health.items()}
