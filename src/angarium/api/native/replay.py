@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
@@ -92,7 +92,7 @@ async def list_tasks(
     caller: OrgCaller,
     paging: Annotated[Paging[UUID], paged(ids.TASK)],
     order: Order = Order.DESCENDING,
-    status: TaskStatus | None = None,
+    status: Literal["running", "finished", "failed"] | None = None,
     task: str | None = None,
 ) -> Response:
     """The background tasks of the organization, newest first."""
