@@ -24,8 +24,6 @@ from angarium.store.tally import EndpointHealth
 MAX_JUDGED: Final = 500  # endpoints looked at, the newest first
 MAX_SHOWN: Final = 8
 FAILURES: Final = 5  # messages
-_OFTEN: Final = 0.1  # an error rate that is worth a word
-_ENOUGH: Final = 20  # attempts that a rate can be judged by
 _LOST: Final = LogFilter(statuses=frozenset({LogStatus.FAILED, LogStatus.RETRYING}))
 
 
@@ -105,8 +103,7 @@ def _concern(endpoint: LogEndpoint, health: EndpointHealth) -> Concern | None:
             step or "Its attempts say why.",
             health.failing_since.timestamp(),
         )
-    enough = health.delivered + health.failed >= _ENOUGH
-    if enough and health.error_rate is not None and health.error_rate >= _OFTEN:
+    if health.unsteady and health.error_rate is not None:
         reason = f"{share(health.error_rate)} of the attempts of a day failed" + (
             f", the last one: {last}." if last else "."
         )

@@ -14,6 +14,10 @@ from angarium.core.tally import WHOLE, HourCount
 from angarium.store.sql import queries
 
 
+_ENOUGH: Final = 20  # attempts
+_OFTEN: Final = 0.1  # of them
+
+
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
     """How an endpoint fares."""
@@ -32,6 +36,11 @@ class EndpointHealth:
         """The part of the recent attempts that failed, 0 to 1; None without any."""
         attempts = self.delivered + self.failed
         return self.failed / attempts if attempts else None
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether so many recent attempts failed that it is worth a word; few attempts tell nothing."""
+        return self.delivered + self.failed >= _ENOUGH and (self.error_rate or 0.0) >= _OFTEN
 
 
 async def add(conn: Any, counts: Sequence[HourCount]) -> None:
