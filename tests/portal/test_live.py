@@ -6,15 +6,19 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 
+from angarium.cli.process import ANSWER_DEADLINE
 from angarium.portal import live
 from angarium.portal.live import Viewers
 from tests.api.serving import serving
 from tests.kit.receiver import Receiver
+from tests.kit.server import dev
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, visiting
 
@@ -280,3 +284,24 @@ async def test_a_server_that_stops_does_not_wait_for_those_who_watch(stand: Stan
         app.state.stopping.set()
         assert await reader.readuntil(b"\r\n0\r\n\r\n")  # an end in good order
         writer.close()
+
+
+async def test_a_process_that_is_told_to_stop_ends_what_is_watched_in_good_order(
+    directory: Path, database_url: str
+) -> None:
+    async with dev(directory, ANGARIUM_DATABASE_URL=database_url) as server:
+        async with httpx.AsyncClient(base_url=server.url) as client:
+            operator = {"authorization": f"Bearer {server.token}"}
+            app = await client.post("/api/v1/app", json={"name": "Customer"}, headers=operator)
+            app_id = app.json()["id"]
+            access = await client.post(f"/api/v1/auth/app-portal-access/{app_id}", json={}, headers=operator)
+            key = access.json()["url"].partition("#key=")[2]
+            await client.post("/login/session", json={"key": key})
+            async with client.stream("GET", f"/portal/{app_id}/messages/live") as answer:
+                text = answer.aiter_text()
+                assert (await anext(text)).startswith("retry: ")
+                server.process.terminate()
+                async with asyncio.timeout(ANSWER_DEADLINE / 2):
+                    rest = [part async for part in text]  # raises unless it ends as it should
+        assert "data: news" not in "".join(rest)
+        assert await asyncio.wait_for(server.process.wait(), DEADLINE) == 0
