@@ -60,7 +60,7 @@ class Cycle:
     tally: Tally
     accepted: int = 0  # messages
     owed: int = 0
-    failed: int = 0  # requests to the API without a 202
+    failed: dict[str, int] = field(default_factory=dict)  # requests to the API without a 202
     in_flight: int = 0  # requests that receivers had seen and that were not recorded when it struck
     lost: int = 0
     mismarked: int = 0
@@ -219,7 +219,7 @@ class Cluster:
                         return str((await answer.json())["id"])
                     self.refused[str(answer.status)] += 1
                     return None
-            except (aiohttp.ClientConnectorError, aiohttp.ServerDisconnectedError):
+            except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
                 continue
             except NOBODY as error:
                 self.refused[type(error).__name__] += 1

@@ -63,7 +63,7 @@ async def strike(storm: Cluster, step: Step) -> tuple[Cycle, float]:
     since = ids.lowest(time.time())
     tally = storm.customers.tally = Tally()
     cycle = Cycle(tally)
-    free, fifo, refused = set(storm.free), len(storm.fifo), sum(storm.refused.values())
+    free, fifo, refused = set(storm.free), len(storm.fifo), storm.refused.copy()
     async with storm.load():
         await storm.until_accepted(step.after)
         await asyncio.sleep(step.delay)
@@ -77,7 +77,7 @@ async def strike(storm: Cluster, step: Step) -> tuple[Cycle, float]:
     accepted, ordered = storm.free - free, storm.fifo[fifo:]
     cycle.accepted = len(accepted) + len(ordered)
     cycle.owed = 3 * len(accepted) + len(ordered)
-    cycle.failed = sum(storm.refused.values()) - refused
+    cycle.failed = dict(storm.refused - refused)
     cycle.lost = storm.missing(accepted, set(ordered))
     cycle.mismarked = await storm.mismarked(since)
     cycle.overtaken = storm.customers.overtaken(ordered)
@@ -93,7 +93,7 @@ def judge(fault: Fault, cycle: Cycle) -> None:
     assert cycle.tally.untimely == 0, said
     assert len(cycle.tally.repeated) <= (cycle.in_flight if fault.repeats else 0), said
     if fault.name == ROLLING:
-        assert cycle.failed == 0, said
+        assert not cycle.failed, said
 
 
 def line(name: str, cycles: list[Cycle], slowest: int) -> None:
