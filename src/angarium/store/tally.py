@@ -6,13 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core.tally import WHOLE, HourCount
 from angarium.store.sql import queries
-
 
 _ENOUGH: Final = 20  # attempts
 _OFTEN: Final = 0.1  # of them
