@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, ViewportSize, async_playwright
+from playwright.async_api import Browser, Page, ViewportSize, async_playwright, expect
 
 from angarium.store.embedded import EmbeddedPostgres
 from tests.conftest import TEMPLATE, cloned
@@ -22,7 +22,7 @@ from tests.portal.browser.served import Served, served
 from tests.portal.browser.watch import Watch
 
 HERE = Path(__file__).parent
-DEADLINE = 10_000  # milliseconds, for one step of a page
+DEADLINE = 20_000  # milliseconds, for one step of a page
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 375, "height": 812}
 # a host that a page should not know is not even looked up
@@ -42,6 +42,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
+    expect.set_options(timeout=DEADLINE)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium.find(), args=[*chromium.FLAGS, NO_OTHER_HOST]
