@@ -116,6 +116,13 @@ async def test_a_fault_is_said_at_its_field_and_nothing_that_was_entered_is_lost
     assert not await endpoints(stand)
 
 
+async def test_without_a_catalogue_any_wildcard_is_taken(stand: Stand, visitor: Visitor) -> None:
+    form = {"url": "http://127.0.0.1:9/hook", "every": "some", "more": "order.*"}
+    await visitor.post("/endpoints", form)
+    (made,) = await endpoints(stand)
+    assert made["filterTypes"] == ["order.*"]
+
+
 async def test_the_tree_offers_whole_domains_where_the_product_knows_wildcards(
     stand: Stand, visitor: Visitor
 ) -> None:
@@ -186,6 +193,14 @@ async def test_the_url_is_checked_while_it_is_typed(visitor: Visitor) -> None:
         part = await visitor.get("/endpoints/check", url=url)
         assert words in part
         assert "<html" not in part
+
+
+async def test_a_url_that_was_not_looked_up_is_not_called_known(visitor: Visitor) -> None:
+    for _ in range(60):
+        assert "Good" in await visitor.get("/endpoints/check", url="https://127.0.0.1/hook")
+    part = await visitor.get("/endpoints/check", url="https://127.0.0.1/hook")
+    assert "Good" not in part
+    assert "Well-formed" in part
 
 
 async def test_a_trial_sends_one_signed_example_and_saves_nothing(stand: Stand, visitor: Visitor) -> None:

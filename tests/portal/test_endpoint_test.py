@@ -104,6 +104,17 @@ async def test_what_is_wrong_with_a_payload_is_said_and_nothing_is_sent(
         await stand.until_attempts(1)
 
 
+async def test_without_a_catalogue_there_is_still_something_to_send(stand: Stand, visitor: Visitor) -> None:
+    async with Receiver() as receiver:
+        endpoint = await stand.endpoint(receiver.url)
+        page = await visitor.get(f"/endpoints/{endpoint}/test")
+        assert "webhook.test" in page
+        form = {"type": "webhook.test", "payload": '{"test": true}'}
+        await visitor.post(f"/endpoints/{endpoint}/test", form)
+        await receiver.wait_for(1)
+        await stand.until_attempts(1)
+
+
 async def test_a_disabled_endpoint_is_not_tested(stand: Stand, visitor: Visitor) -> None:
     await catalogue(stand)
     endpoint = await stand.endpoint("http://127.0.0.1:9/", disabled=True)

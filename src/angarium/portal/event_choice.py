@@ -142,12 +142,14 @@ async def fault_of(
         return f"This is no event type: {wrong[0][:100]}"
     if not visit.product.profile.management.wildcards and any(map(is_wildcard, patterns)):
         return "Choose event types by their full names."
+    types = list(types)
     known = {one.name for one in types} | set(before or ())
     missing = [one for one in patterns if not is_wildcard(one) and one not in known]
     if missing:
         return f"There is no event type {missing[0]}."
     unmatched = [one for one in patterns if is_wildcard(one) and one not in known]
-    unmatched = [one for one in unmatched if not matching(types, [one])]
+    # without a catalogue nobody can tell
+    unmatched = [one for one in unmatched if types and not matching(types, [one])]
     return f"No event type begins with {unmatched[0].removesuffix('*')}" if unmatched else None
 
 

@@ -44,11 +44,15 @@ class Outside(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class UrlCheck:
-    """`fault`: it cannot be an endpoint's. `warning`: it can, but as things are nothing would arrive."""
+    """`fault`: it cannot be an endpoint's. `warning`: it can, but as things are nothing would arrive.
+
+    `known`: DNS was asked, and leads to where requests may go.
+    """
 
     fault: str | None = None
     warning: str | None = None
     encrypted: bool = True
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +125,13 @@ class Probe:
         if self._policy.trusts(url):
             return UrlCheck()
         parts = urlsplit(url)
-        warning = None
-        if self._checks.take(app_id, self._clock.now()) == 0:
-            trouble = await self._outside.trouble(_host(url), PATIENCE)
-            warning = None if trouble is None else trouble[1]
-        return UrlCheck(warning=warning, encrypted=parts.scheme == "https")
+        encrypted = parts.scheme == "https"
+        if self._checks.take(app_id, self._clock.now()) > 0:
+            return UrlCheck(encrypted=encrypted)
+        trouble = await self._outside.trouble(_host(url), PATIENCE)
+        if trouble is not None:
+            return UrlCheck(warning=trouble[1], encrypted=encrypted)
+        return UrlCheck(encrypted=encrypted, known=True)
 
     async def attempt(
         self,
