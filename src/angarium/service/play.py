@@ -6,6 +6,7 @@ is signed as it should be is judged when it comes in, with the secrets of the en
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ KEPT_HEADERS: Final = 64
 KEPT_VALUE: Final = 1000
 RATE: Final = 50.0  # requests a second that one inbox takes
 BURST: Final = 200.0
+TURNS: Final = 3  # requests taken at the same time: inboxes must not use up the connections to the database
+PATIENCE: Final = 10.0  # seconds to wait for such a turn
 _EXTEND_AFTER: Final = 3600.0  # seconds after which another use makes an inbox live longer again
 _MAX_BUCKETS: Final = 10_000
 _MAX_ENDPOINTS: Final = 10  # that an inbox is looked for among
@@ -82,6 +85,7 @@ class Play:
         self._keyring = keyring
         self._product = product
         self._urls = urls
+        self._turns = asyncio.Semaphore(TURNS)
         self._buckets: OrderedDict[UUID, tuple[float, float]] = OrderedDict()
 
     @property
@@ -105,9 +109,7 @@ class Play:
         self.url_of(inbox_id)
         made = Inbox(inbox_id, application.org_id, application.id, Answer(), self._expiry(now))
         async with self._database.transaction() as connection:
-            made_by_now = await store.count(
-                connection, application.org_id, application.id, datetime_at(now)
-            )
+            made_by_now = await store.count(connection, application.org_id, application.id, datetime_at(now))
             if made_by_now >= MAX_INBOXES:
                 raise Conflict(f"There are {MAX_INBOXES} inboxes already. Delete one that is not needed.")
             await store.create(connection, made)
@@ -178,6 +180,17 @@ class Play:
         Raises NotFound, Overloaded when the inbox gets more than it takes, and BadRequest as `url_of`.
         """
         self._count(inbox_id)
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await self._turns.acquire()
+        except TimeoutError:
+            raise Overloaded from None
+        try:
+            return await self._take(inbox_id, request)
+        finally:
+            self._turns.release()
+
+    async def _take(self, inbox_id: UUID, request: Request) -> Answer:
         now = self._clock.now()
         async with self._database.transaction() as connection:
             inbox = await store.take(connection, inbox_id, datetime_at(now))
@@ -213,10 +226,11 @@ class Play:
         now = self._clock.now()
         left, since = self._buckets.pop(inbox_id, (BURST, now))
         left = min(BURST, left + (now - since) * RATE)
-        self._buckets[inbox_id] = (max(0.0, left - 1), now)
+        room = left >= 1
+        self._buckets[inbox_id] = (left - 1 if room else left, now)
         if len(self._buckets) > _MAX_BUCKETS:
             self._buckets.popitem(last=False)
-        if left < 1:
+        if not room:
             raise Overloaded(f"An inbox takes {RATE:g} requests a second. Send more slowly.")
 
     def _expiry(self, now: float) -> datetime:
