@@ -49,6 +49,7 @@ SETTINGS: Final = {
     "ANGARIUM_RETRY_SCHEDULE": "300ms,500ms,1s,1s,2s,2s,4s,4s,8s,8s,15s",
 }
 HOST: Final = (sys.executable, "-P", str(Path(__file__).with_name("host.py")))
+PATIENT: Final = {"statement_timeout": "0"}  # of what is done here, whatever is done to the others
 CLIENTS: Final = 6
 PACE: Final = 0.06  # seconds between the requests of one client
 
@@ -164,7 +165,7 @@ class Cluster:
 
     async def execute(self, *statements: str) -> None:
         """As the owner of the database, each statement by itself."""
-        connection = await asyncpg.connect(self.url, timeout=DEADLINE)
+        connection = await asyncpg.connect(self.url, timeout=DEADLINE, server_settings=PATIENT)
         try:
             for statement in statements:
                 await connection.execute(statement)
@@ -172,7 +173,7 @@ class Cluster:
             await connection.close()
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
-        connection = await asyncpg.connect(self.url, timeout=DEADLINE)
+        connection = await asyncpg.connect(self.url, timeout=DEADLINE, server_settings=PATIENT)
         try:
             return list(await connection.fetch(query, *values))
         finally:

@@ -151,9 +151,7 @@ async def statement_timeouts(cluster: Cluster, chance: random.Random) -> AsyncIt
     await cluster.execute("alter system set statement_timeout = '1ms'", "select pg_reload_conf()")
     await asyncio.sleep(1.5)
     yield
-    await cluster.execute(
-        "set statement_timeout = 0", "alter system reset statement_timeout", "select pg_reload_conf()"
-    )
+    await cluster.execute("alter system reset statement_timeout", "select pg_reload_conf()")
 
 
 @fault("the tables locked by somebody", "database", repeats=False)
