@@ -56,9 +56,13 @@ def load_all(wanted: Iterable[str]) -> dict[str, Profile]:
 
 def read(path: Path) -> Profile:
     """The profile in a file. Raises SettingsError with the file, the line and what to do."""
-    text = path.read_text("utf-8")
     try:
+        text = path.read_text("utf-8")
         data = tomllib.loads(text)
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8") from error
+    except RecursionError as error:
+        raise SettingsError(f"{path} is nested too deeply") from error
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{path}: {error}") from error
     try:
