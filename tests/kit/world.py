@@ -50,6 +50,7 @@ class World:
     clock: Clock = field(default_factory=SystemClock)
     keyring: Keyring = field(default_factory=lambda: Keyring([b"k" * 32]))
     products: dict[str, Product] = field(default_factory=dict)  # beside the standard one
+    addresses: AddressPolicy = LOOPBACK
 
     @asynccontextmanager
     async def dispatching(
@@ -58,7 +59,10 @@ class World:
         """A dispatcher at work."""
         policy = policy or Policy(longest=10.0)
         sender = Sender(
-            policy=LOOPBACK, response_limit=16384, connections=policy.in_flight_total, now=self.clock.now
+            policy=self.addresses,
+            response_limit=16384,
+            connections=policy.in_flight_total,
+            now=self.clock.now,
         )
         products = {STANDARD: standard or product()} | {name: self.products[name] for name in self.products}
         dispatcher = Dispatcher(
