@@ -12,6 +12,8 @@ import pytest
 from angarium.telemetry import EVENTS
 
 SOURCE = Path(__file__).parent.parent / "src" / "angarium"
+# of other people's processes: they log in their way
+APART = {"client", "outbox", "receiver", "testing"}
 LEVELS = {"debug", "info", "warning", "error", "exception"}
 
 
@@ -23,8 +25,10 @@ def is_logger(node: ast.expr) -> bool:
 
 
 def logged() -> Iterator[str]:
-    """The event name of every line that is logged anywhere."""
+    """The event name of every line that the service logs anywhere."""
     for path in SOURCE.rglob("*.py"):
+        if path.relative_to(SOURCE).parts[0] in APART:
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
             if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
                 continue
