@@ -25,7 +25,7 @@ from tests.faults.harness import Server, shared_by, until
 
 TAKEOVER: Final = 15.0
 """Seconds until another dispatcher has all lanes of one that is silent but not dead: PostgreSQL ends its
-session after 10. A request to an endpoint has 6 here, and the silent one stops by itself after 6."""
+session after 10. A request to an endpoint has 6 here, and the silent one stops by itself before that."""
 HOUR: Final = 3600.0
 
 Strike = Callable[[Cluster, random.Random], AbstractAsyncContextManager[None]]

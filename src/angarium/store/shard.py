@@ -16,7 +16,7 @@ SHARDS: Final = 64
 PULLED: Final = SHARDS  # of endpoints whose deliveries are fetched (store/listener.py); no dispatcher owns it
 CHANNEL: Final = "angarium"
 SILENCE: Final = 10.0  # seconds after which an owner is ousted; it asks something every second
-TIMEOUT: Final = 5.0  # seconds that it waits for an answer, and then stops by itself: well before that
+TIMEOUT: Final = 8.0  # seconds that it waits for an answer, and then stops by itself: before that
 SESSION: Final = {"application_name": "angarium-dispatcher"} | GONE
 
 
