@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import ip_address
 from typing import Any
 from uuid import UUID
 
@@ -35,7 +36,7 @@ async def record(connection: Any, record_id: UUID, actor: Actor, deed: Deed) -> 
         id=record_id,
         app_id=deed.app_id,
         actor=actor.text,
-        address=actor.address,
+        address=_address(actor.address),
         action=deed.action,
         target=deed.target,
         before=deed.before,
@@ -64,6 +65,14 @@ async def page(
         walk = queries.audit_application_page_up if page.upwards else queries.audit_application_page_down
         rows = walk(connection, app_id=app_id, **bound)
     return [_record(row) async for row in rows]
+
+
+def _address(text: str | None) -> str | None:
+    """An IP address; what a proxy may have passed on instead is nothing to keep."""
+    try:
+        return None if text is None else str(ip_address(text))
+    except ValueError:
+        return None
 
 
 def _record(row: Any) -> Record:
