@@ -32,12 +32,20 @@ class Authority:
             .sign(self._key, hashes.SHA256())
         )
 
+    @property
+    def pem(self) -> str:
+        """The certificate to trust."""
+        return self._root.public_bytes(Encoding.PEM).decode("ascii")
+
     def trust(self) -> ssl.SSLContext:
-        pem = self._root.public_bytes(Encoding.PEM).decode("ascii")
-        return ssl.create_default_context(cadata=pem)
+        return ssl.create_default_context(cadata=self.pem)
 
     def good(self) -> ssl.SSLContext:
         return self._server("good", ["localhost", "127.0.0.1"], days=30)
+
+    def ending(self) -> ssl.SSLContext:
+        """Good, but not for long."""
+        return self._server("ending", ["localhost", "127.0.0.1"], days=3)
 
     def expired(self) -> ssl.SSLContext:
         return self._server("expired", ["localhost", "127.0.0.1"], days=-1)

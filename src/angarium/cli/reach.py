@@ -1,0 +1,125 @@
+"""The way to a receiver: its address, its certificate, and one request at a time over them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import ssl
+import time
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
+from typing import Final
+from urllib.parse import urlsplit
+
+from angarium import __version__
+from angarium.receiver.finding import Finding, Reply
+
+MAX_ANSWER: Final = 64 * 1024
+SOON: Final = 14.0  # days that a certificate should be good for
+CHECKS: Final = ("https", "address", "tls")
+
+
+class Way:
+    """To one URL; `timeout` in seconds for each request. Raises ValueError for what is no URL."""
+
+    def __init__(self, url: str, timeout: float, *, local: bool) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+            raise ValueError(f"{url!r} is no URL; write https://shop.example.com/webhooks")
+        self._secure = parts.scheme == "https"
+        self._host = parts.hostname
+        self._port = parts.port or (443 if self._secure else 80)
+        self._netloc = parts.netloc
+        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._timeout = timeout
+        self._local = local
+
+    def findings(self) -> Iterator[Finding]:
+        """Whether a sender would get there. Ends with the first failure."""
+        for check in (self._https, self._address, self._tls):
+            found = check()
+            yield found
+            if found.level == "fail":
+                return
+
+    def _https(self) -> Finding:
+        if self._secure:
+            return Finding("https", "ok", "The URL is https.")
+        if self._local:
+            return Finding("https", "warn", "The URL is http, which is fine on the way to production only.")
+        return Finding(
+            "https", "fail", "Senders want https. For a receiver on this machine add --allow-http."
+        )
+
+    def _address(self) -> Finding:
+        try:
+            answers = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return Finding("address", "fail", f"DNS does not know {self._host}.")
+        found = sorted({str(answer[4][0]) for answer in answers})
+        inside = [one for one in found if not ip_address(one.partition("%")[0]).is_global]
+        if inside and not self._local:
+            words = f"{self._host} is {inside[0]}, an address that cannot be reached from the internet."
+            return Finding("address", "fail", f"{words} While developing, add --allow-http.")
+        return Finding("address", "ok", f"{self._host} is {', '.join(found)}.")
+
+    def _tls(self) -> Finding:
+        if not self._secure:
+            return Finding("tls", "skip", "There is no certificate without https.")
+        context = ssl.create_default_context()
+        try:
+            with (
+                socket.create_connection((self._host, self._port), self._timeout) as plain,
+                context.wrap_socket(plain, server_hostname=self._host) as wrapped,
+            ):
+                certificate = wrapped.getpeercert() or {}
+        except ssl.SSLCertVerificationError as error:
+            return Finding("tls", "fail", f"The certificate is not good: {error.verify_message}.")
+        except ssl.SSLError as error:
+            return Finding(
+                "tls", "fail", f"TLS fails: {error.reason or error}. It has to speak TLS 1.2 or 1.3."
+            )
+        except OSError as error:
+            return Finding("tls", "fail", f"Nothing answers at {self._netloc}: {error}.")
+        days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86400
+        if days < SOON:
+            words = f"The certificate ends in {max(0, int(days))} days. Is it renewed by itself?"
+            return Finding("tls", "warn", words)
+        return Finding("tls", "ok", f"The certificate is good for {int(days)} days.")
+
+    def send(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """One POST on a connection of its own. Raises nothing: every failure is a reply."""
+        started = time.monotonic()
+        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
+        connection = kind(self._host, self._port, timeout=self._timeout)
+        try:
+            return self._exchange(connection, headers, body, started)
+        except TimeoutError:
+            error = f"it did not answer within {self._timeout:g} s"
+        except ConnectionRefusedError:
+            error = f"nothing listens at {self._netloc}"
+        except (OSError, http.client.HTTPException) as problem:
+            error = f"it broke off the connection ({problem or type(problem).__name__})"
+        finally:
+            connection.close()
+        return Reply(0, time.monotonic() - started, error=error)
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        headers: Mapping[str, str],
+        body: bytes,
+        started: float,
+    ) -> Reply:
+        sent = {"user-agent": f"angarium-doctor/{__version__}", **headers}
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered already
+            connection.request("POST", self._path, body, sent)
+        with connection.getresponse() as response:
+            read = b""
+            while len(read) < MAX_ANSWER and (piece := response.read1(MAX_ANSWER - len(read))):
+                read += piece
+                if time.monotonic() - started > self._timeout:
+                    raise TimeoutError
+            took = time.monotonic() - started
+            return Reply(response.status, took, read, response.getheader("location"))
