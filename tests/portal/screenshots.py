@@ -50,6 +50,7 @@ async def visit(browser: Browser, day: History, folder: Path) -> None:
     """Every page of one product."""
     context = await browser.new_context(device_scale_factor=1.5)
     await day.site.sign_in(context)
+    await day.site.sign_in_operator(context)
     page = await context.new_page()
     for place in PLACES:
         try:

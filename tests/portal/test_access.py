@@ -91,6 +91,7 @@ ADMIN = {
 OPEN = {
     ("GET", "/portal/static/{name}"), ("GET", "/portal/theme.css"), ("GET", "/login"),
     ("POST", "/login/session"), ("GET", "/admin/login"), ("POST", "/admin/login"),
+    ("GET", "/portal/{rest:path}"), ("GET", "/admin/{rest:path}"),
 } | {(method, "/play/in/{inbox}") for method in ("GET", "POST", "PUT", "PATCH", "DELETE")}  # fmt: skip
 BASE = "/portal/{app_id}"
 # what another may see of an address that it does not have

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import BaseRoute
 
+from angarium.core.errors import NotFound
 from angarium.portal import (
     admin_loss,
     admin_page,
@@ -28,6 +31,7 @@ from angarium.portal import (
     static,
     task_page,
 )
+from angarium.portal.route import route
 
 
 def routes() -> list[BaseRoute]:
@@ -55,4 +59,11 @@ def routes() -> list[BaseRoute]:
         *endpoint_recover.routes(),
         *endpoint_code.routes(),
         *event_type_page.routes(),
+        route("/portal/{rest:path}", nowhere, "GET"),
+        route("/admin/{rest:path}", nowhere, "GET"),
     ]
+
+
+async def nowhere(_: Request) -> Response:
+    """An address that no page has is a page too, not the API's answer."""
+    raise NotFound()

@@ -14,9 +14,10 @@ Prepare = Callable[[Page], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Place:
-    """A page: its path below the application's portal, with names of what the history knows in braces.
+    """A page: its path, with names of what the history knows in braces.
 
-    `prepare` is done in the page before it is looked at, such as opening what is folded.
+    A path is below the application's portal, unless it begins with `//`. `prepare` is done in the page before
+    it is looked at, such as opening what is folded.
     """
 
     name: str
@@ -25,7 +26,9 @@ class Place:
     status: int = 200
 
     def url(self, history: History) -> str:
-        return f"{history.site.url}/portal/{history.site.app_id}{self.path.format(**history.names)}"
+        path = self.path.format(**history.names)
+        place = path[1:] if path.startswith("//") else f"/portal/{history.site.app_id}{path}"
+        return f"{history.site.url}{place}"
 
 
 PLACES = (
@@ -49,4 +52,13 @@ PLACES = (
     Place("event-type", "/event-types/{event_type}"),
     Place("play", "/play"),
     Place("play-inbox", "/play/{inbox}"),
+    Place("activity", "/audit"),
+    Place("nowhere", "/nowhere", status=404),
+    Place("admin", "//admin"),
+    Place("admin-endpoints", "//admin/endpoints"),
+    Place("admin-losses", "//admin/losses"),
+    Place("admin-tasks", "//admin/tasks"),
+    Place("admin-messages", "//admin/messages?id={message}"),
+    Place("admin-activity", "//admin/audit"),
+    Place("admin-login", "//admin/login"),
 )

@@ -13,7 +13,7 @@ from playwright.async_api import BrowserContext
 from angarium.clock import Clock, SystemClock
 from angarium.store.database import Database
 from tests.api.serving import serving
-from tests.kit.stand import Stand, product, standing
+from tests.kit.stand import ORG, Stand, product, standing
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,17 @@ class Served:
         key = (await self.link(**body)).partition("#key=")[2]
         answer = await context.request.post(f"{self.url}/login/session", data={"key": key})
         assert answer.ok, await answer.text()
+
+    @property
+    def operator_token(self) -> str:
+        return self.stand.services.token.for_organization(ORG)
+
+    async def sign_in_operator(self, context: BrowserContext) -> None:
+        """Give a context the session of the operator."""
+        answer = await context.request.post(
+            f"{self.url}/admin/login", form={"token": self.operator_token}, max_redirects=0
+        )
+        assert answer.status == 303, await answer.text()
 
 
 @asynccontextmanager

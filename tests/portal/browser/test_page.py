@@ -71,6 +71,7 @@ async def _opened(browser: Browser, day: History, watch: Watch, scripts: bool) -
     context.set_default_timeout(DEADLINE)
     watch.follow(context)
     await day.site.sign_in(context)
+    await day.site.sign_in_operator(context)
     return await context.new_page()
 
 
