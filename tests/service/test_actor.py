@@ -36,6 +36,7 @@ async def test_each_way_in_is_told_apart(database: Database) -> None:
         assert row["address"] == "127.0.0.1"
         app_id = ids.parse(ids.APPLICATION, stand.app_id)
         assert app_id is not None
+        await stand.clock.advance_to(stand.clock.now() + 1)
         token = stand.services.token.for_application(ORG, app_id)
         answer = await stand.client.post(
             f"/api/v1/app/{stand.app_id}/endpoint",
