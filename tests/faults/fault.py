@@ -23,9 +23,9 @@ import psutil
 from tests.faults.cluster import Cluster
 from tests.faults.harness import Server, shared_by, until
 
-TAKEOVER: Final = 15.0
-"""Seconds until another dispatcher has all lanes of one that is silent but not dead: PostgreSQL ends its
-session after 10. A request to an endpoint has 6 here, and the silent one stops by itself before that."""
+TAKEOVER: Final = 30.0
+"""Seconds until another dispatcher has all lanes of one that is silent but not dead: it is ousted
+after 10. A request to an endpoint has 6 here, and the silent one stops by itself before it is ousted."""
 HOUR: Final = 3600.0
 
 Strike = Callable[[Cluster, random.Random], AbstractAsyncContextManager[None]]
