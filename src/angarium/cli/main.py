@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from angarium import __version__
-from angarium.cli import again, doctor, listen, message, remote, trigger, verify
+from angarium.cli import again, doctor, init, listen, message, remote, trigger, verify
 from angarium.client import ClientError
 from angarium.core.errors import AngariumError
 
@@ -38,6 +38,7 @@ for call in (
     verify.verify,
     verify.sign,
     doctor.doctor,
+    init.init,
 ):
     app.command(rich_help_panel=_CALLS)(call)
 app.add_typer(again.dlq, name="dlq", rich_help_panel=_CALLS)

@@ -1,0 +1,66 @@
+"""`angarium init`: a receiver to start from, with tests that pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from angarium.cli import remote
+
+
+@dataclass(frozen=True, slots=True)
+class Skeleton:
+    """`parts`: folders below `skeleton/`, whose files end in `.txt` so that no tool takes them for ours."""
+
+    parts: tuple[str, ...]
+    test: str
+
+    def files(self) -> dict[str, bytes]:
+        """Names and contents."""
+        folder = files("angarium.cli") / "skeleton"
+        return {
+            one.name.removesuffix(".txt"): one.read_bytes()
+            for part in self.parts
+            for one in sorted((folder / part).iterdir(), key=lambda one: one.name)
+            if one.name.endswith(".txt")
+        }
+
+
+SKELETONS: Final = {
+    "flask": Skeleton(("python", "flask"), "pip install angarium flask pytest && python -m pytest"),
+    "fastapi": Skeleton(
+        ("python", "fastapi"), "pip install angarium fastapi uvicorn httpx pytest && python -m pytest"
+    ),
+    "django": Skeleton(("django",), "pip install angarium django && python manage.py test"),
+    "express": Skeleton(("express",), "npm install && npm test"),
+}
+
+
+def init(
+    framework: Annotated[str, typer.Argument(help=f"One of {', '.join(SKELETONS)}.")],
+    directory: Annotated[Path, typer.Argument(help="Where to; made when it is not there.")] = Path(),
+    as_json: remote.Json = False,
+) -> None:
+    """Write a receiver to start from: verified, handled once, tested. Overwrites nothing."""
+    if framework not in SKELETONS:
+        raise typer.BadParameter(f"there are {', '.join(SKELETONS)}, not {framework!r}")
+    skeleton = SKELETONS[framework]
+    wanted = skeleton.files()
+    try:
+        if there := [name for name in wanted if (directory / name).exists()]:
+            remote.note(f"angarium: {', '.join(there)} there already; nothing was written")
+            raise typer.Exit(remote.FAILED)
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, content in wanted.items():
+            with (directory / name).open("xb") as file:
+                file.write(content)
+    except OSError as error:
+        remote.note(f"angarium: cannot write to {directory}: {error.strerror}")
+        raise typer.Exit(remote.FAILED) from error
+    told = {"directory": str(directory), "files": sorted(wanted), "test": skeleton.test}
+    text = "\n".join([*sorted(wanted), "", f"WEBHOOKS.md says how to run it. Its tests: {skeleton.test}"])
+    remote.show(told, as_json, text)
