@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import httpx
 import pytest
 
@@ -79,6 +80,10 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
         MANAGE,
         {"data": [{"receipt": RECEIPT, "statusCode": 200}]},
     ),
+    ("GET", f"{APP}/log"): (VIEW, None),
+    ("POST", f"{APP}/log/resend"): (SEND, {"filter": {}}),
+    ("GET", f"{APP}/task/{{task_id}}"): (VIEW, None),
+    ("POST", f"{APP}/task/{{task_id}}/cancel"): (SEND, None),
     ("GET", f"{APP}/msg"): (VIEW, None),
     ("POST", f"{APP}/msg"): (ORG, MESSAGE),
     ("POST", f"{APP}/msg/batch"): (ORG, {"messages": [MESSAGE]}),
@@ -159,13 +164,9 @@ KEYED: dict[str, dict[tuple[str, str], Any]] = {
 # every key of the product may play, whatever its scope
 PLAYED: dict[str, dict[tuple[str, str], Any]] = {
     "bluum": {
-        ("POST", f"{base}{path}"): body
+        ("POST", f"{base}{path}"): {}
         for base in ("", "/v1")
-        for path, body in {
-            "/trading/accounts/{account_id}/orders": {},
-            "/transfers/deposits": {},
-            "/transfers/withdrawals": {},
-        }.items()
+        for path in ("/trading/accounts/{account_id}/orders", "/transfers/deposits", "/transfers/withdrawals")
     },
     "bluma": {("POST", "/api/v1/videos"): {}},
     "bloom": {},
@@ -545,3 +546,75 @@ async def test_what_is_open_is_open_to_everyone(house: House) -> None:
     for method, path in OPEN:
         answer = await house.call(method, path, {}, None)
         assert answer.status_code in (200, 204, 307), (path, answer.status_code)
+
+
+# what the database itself holds in this test: a change whose transaction has no record cannot be committed
+WATCH = """
+create function watched() returns trigger language plpgsql as $$
+begin
+    if tg_op = 'UPDATE' and to_jsonb(new) - tg_argv[0]::text[] = to_jsonb(old) - tg_argv[0]::text[] then
+        return null;
+    end if;
+    if not exists (select from audit where xmin = pg_current_xact_id()::xid) then
+        raise exception '% of % without a record', tg_op, tg_table_name;
+    end if;
+    return null;
+end $$;
+"""
+WATCHED = {
+    "application": "updated_at",
+    "endpoint": "updated_at,revision,keys,headers",  # sealed anew whenever they are written
+    "event_type": "updated_at",
+    "api_key": "last_used_at",
+    "organization": "",
+    "revoked_token": "",
+    "token_cutoff": "",
+}
+
+
+async def test_no_operation_of_any_api_changes_anything_without_a_record(house: House) -> None:
+    async with house.database.connection() as connection:
+        await connection.execute(WATCH)
+        for table, besides in WATCHED.items():
+            await connection.execute(
+                f"create constraint trigger watched after insert or update or delete on {table} "
+                f"deferrable initially deferred for each row execute function watched('{{{besides}}}')"
+            )
+        await connection.execute(
+            "create constraint trigger watched after insert on background_task "
+            "deferrable initially deferred for each row execute function watched('{}')"
+        )
+        with pytest.raises(asyncpg.RaiseError, match="without a record"):
+            await connection.execute("update application set name = 'by stealth'")
+    wrong = []
+    before = await house.deeds()
+    operator = bearer(house.services.token.for_organization(ORG))
+    order = sorted(NATIVE, key=lambda row: (row[0] == "DELETE", "expire" in row[1], len(row[1]) * -1))
+    for method, path in order:
+        needed, body = NATIVE[method, path]
+        headers = operator
+        if needed == TOKEN:
+            headers = bearer(house.services.token.for_application(ORG, house.app_id))
+        answer = await house.call(method, path, headers, body)
+        if not answer.is_success:
+            wrong.append(f"{method} {path}: {answer.status_code}: {answer.text}")
+    for product in KEYED:
+        headers = _key_headers(product, house.keys[product][0])
+        (method, path), body = next(row for row in KEYED[product].items() if row[0][0] == "POST")
+        answer = await house.call(method, path, headers, body)
+        if not answer.is_success:
+            wrong.append(f"{product}: {method} {path}: {answer.status_code}: {answer.text}")
+            continue
+        if product == "bloom":
+            continue
+        places = {"webhook_id": (answer.json().get("data") or answer.json())["id"]}
+        rows = sorted(KEYED[product].items(), key=lambda row: row[0][0] == "DELETE")
+        for (method, path), body in rows:
+            if path.startswith("/v1") or "{webhook_id}" not in path or "{event_id}" in path:
+                continue
+            answer = await house.call(method, path, headers, body, places)
+            # nothing waits to be activated
+            if not answer.is_success and "activate" not in path:
+                wrong.append(f"{product}: {method} {path}: {answer.status_code}: {answer.text}")
+    assert wrong == []
+    assert await house.deeds() > before + 15

@@ -12,8 +12,9 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.audit import SYSTEM, Deed
 from angarium.core.nouns import DisabledReason, State
-from angarium.store import background_task
+from angarium.store import audit, background_task
 from angarium.store.settle import disable_endpoint
 from angarium.store.sql import queries
 
@@ -74,5 +75,9 @@ async def give_up(connection: Any, now: float, limit: int) -> int:
     for app_id, endpoint_id, org_id in silent:
         await disable_endpoint(connection, app_id, endpoint_id, DisabledReason.UNHEARD, datetime_at(now))
         task_id = ids.new(now, endpoint_id.bytes[-8:])
+        after = {"disabled": True, "reason": DisabledReason.UNHEARD.value}
+        target = ids.text(ids.ENDPOINT, endpoint_id)
+        deed = Deed(org_id, app_id, "endpoint.disabled", target, {"disabled": False}, after)
+        await audit.record(connection, task_id, SYSTEM, deed)
         await background_task.cancel_owed(connection, task_id, org_id, app_id, endpoint_id, now)
     return len(silent)
