@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from angarium.service.overview import Overview
 from angarium.service.token import Capability
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, link, visiting
@@ -42,3 +45,16 @@ async def test_a_form_without_the_mark_of_its_session_does_nothing(stand: Stand)
         await other.get()
         await one.post("/logout")
         await one.get(status=401)
+
+
+async def test_a_fault_of_ours_is_a_page_that_says_nothing_of_the_inside(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the inside")
+
+    monkeypatch.setattr(Overview, "series", broken)
+    page = await visitor.get("", status=500)
+    assert "Something went wrong on our side" in page
+    assert "the inside" not in page
+    assert "<main" in page

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
+import structlog
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -18,6 +19,8 @@ from angarium.portal import error_page, session
 from angarium.portal.form import Form, read_form
 from angarium.portal.visit import Visit, visit_of
 from angarium.service.token import Capability
+
+log = structlog.get_logger(__name__)
 
 Page = Callable[[Visit], Awaitable[Response]]
 Action = Callable[[Visit, Form], Awaitable[Response]]
@@ -63,6 +66,11 @@ def route(path: str, handler: Handler, method: str) -> Route:
             return await handler(request)
         except AngariumError as error:
             return error_page.of(request, error)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            log.exception("api.failed", method=request.method, path=path)
+            return error_page.of(request, AngariumError())
 
     answer.__name__ = getattr(handler, "__name__", "page")
     return Route(path, answer, methods=[method])
