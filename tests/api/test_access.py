@@ -74,6 +74,10 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", f"{ENDPOINT}/secret/rotate"): (Capability.MANAGE_SECRET, {}),
     ("POST", f"{ENDPOINT}/send-example"): (ORG, {"eventType": "svix.ping"}),
     ("GET", f"{ENDPOINT}/stats"): (VIEW, None),
+    ("POST", f"{APP}/inbox"): (MANAGE, None),
+    ("PATCH", f"{APP}/inbox/{{inbox_id}}"): (MANAGE, {"status": 410}),
+    ("DELETE", f"{APP}/inbox/{{inbox_id}}"): (MANAGE, None),
+    ("GET", f"{APP}/inbox/{{inbox_id}}/request"): (VIEW, None),
     ("POST", f"{APP}/listener"): (MANAGE, {"name": "laptop"}),
     ("GET", f"{APP}/listener/{{listener}}/fetch"): (MANAGE, "wait"),
     ("POST", f"{APP}/listener/{{listener}}/answer"): (
@@ -282,6 +286,7 @@ async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str
     app_id = (await make("POST", "/app", {"name": uid, "uid": uid}))["id"]
     endpoint = (await make("POST", f"/app/{app_id}/endpoint", URL))["id"]
     listener = (await make("POST", f"/app/{app_id}/listener", {"name": "laptop"}))["id"]
+    inbox = (await make("POST", f"/app/{app_id}/inbox"))["id"]
     message = (await make("POST", f"/app/{app_id}/msg", MESSAGE))["id"]
     task = (await make("POST", f"/app/{app_id}/endpoint/{endpoint}/recover", {"since": _ago(house.clock)}))[
         "id"
@@ -295,7 +300,8 @@ async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str
             ids.parse(ids.ENDPOINT, endpoint),
         )  # fmt: skip
     return {
-        "app_id": app_id, "endpoint_id": endpoint, "listener": listener, "msg_id": message, "task_id": task,
+        "app_id": app_id, "endpoint_id": endpoint, "listener": listener, "inbox_id": inbox, "msg_id": message,
+        "task_id": task,
         "attempt_id": ids.text(ids.ATTEMPT, attempt), "event_type_name": "order.filled",
         "webhook_id": endpoint, "event_id": message, "account_id": "acct_1", "name": "bluum", "rest": "x",
     }  # fmt: skip

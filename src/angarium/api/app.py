@@ -24,6 +24,7 @@ from angarium.api.native import (
     listener,
     log,
     message,
+    play,
 )
 from angarium.api.shortcut import Shortcut
 from angarium.service.services import Services
@@ -64,7 +65,19 @@ def create_app(
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
     app.state.frame_ancestors = tuple(frame_ancestors)
     app.state.stopping = stopping or asyncio.Event()
-    for module in (message, attempt, application, endpoint, event_type, listener, log, auth, audit, health):
+    for module in (
+        message,
+        attempt,
+        application,
+        endpoint,
+        event_type,
+        listener,
+        play,
+        log,
+        auth,
+        audit,
+        health,
+    ):
         app.include_router(module.router, prefix=PREFIX)
     dialects.install(app, services, sandbox=sandbox)
     document.install(app, f"{PREFIX}/openapi.json")

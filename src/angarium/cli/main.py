@@ -14,7 +14,7 @@ from typing import NoReturn
 import typer
 
 from angarium import __version__
-from angarium.cli import again, doctor, init, listen, message, remote, trigger, verify
+from angarium.cli import again, doctor, init, listen, message, play, remote, trigger, verify
 from angarium.client import ClientError
 from angarium.core.errors import AngariumError
 
@@ -30,6 +30,7 @@ for call in (
     message.send,
     trigger.trigger,
     listen.listen,
+    play.play,
     message.tail,
     message.show,
     message.resend,

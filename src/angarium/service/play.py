@@ -164,6 +164,12 @@ class Play:
         async with self._database.connection() as connection:
             return await store.arrivals(connection, inbox.id, oldest_kept(self._clock.now()))
 
+    async def since(self, inbox: Inbox, after: UUID | None, limit: int) -> list[Arrival]:
+        """Whole requests that came after one, oldest first. One that comes later has a greater id."""
+        async with self._database.connection() as connection:
+            oldest = oldest_kept(self._clock.now())
+            return await store.since(connection, inbox.id, max(after or oldest, oldest), limit)
+
     async def arrival(self, inbox: Inbox, arrival_id: UUID) -> Arrival | None:
         """One request, whole."""
         async with self._database.connection() as connection:
@@ -203,7 +209,7 @@ class Play:
             verified, finding = _judged(await self._product.of(inbox.org_id), senders, request, now)
             answer = self._drawn(inbox.answer)
             arrival = Arrival(
-                id=ids.new(now, self._entropy(8)),
+                id=_after(await store.last(connection, inbox_id), ids.new(now, self._entropy(8))),
                 method=plain(request.method, 20),
                 headers=_kept(request.headers, senders),
                 body=request.body[:KEPT_BODY],
@@ -238,6 +244,11 @@ class Play:
 
     def _now(self) -> datetime:
         return datetime_at(self._clock.now())
+
+
+def _after(last: UUID | None, made: UUID) -> UUID:
+    """An id greater than the last, whatever two processes' clocks say: requests are read by a cursor."""
+    return made if last is None or made > last else UUID(int=last.int + 1)
 
 
 def longest_delay(product: Product) -> float:

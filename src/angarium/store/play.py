@@ -112,6 +112,12 @@ async def arrivals(connection: Any, inbox_id: UUID, after: UUID) -> list[Arrival
     return [_arrival(row) async for row in rows]
 
 
+async def since(connection: Any, inbox_id: UUID, after: UUID, limit: int) -> list[Arrival]:
+    """Whole requests after an id, oldest first."""
+    rows = queries.play_request_since(connection, inbox_id=inbox_id, after=after, limit=limit)
+    return [_arrival(row) async for row in rows]
+
+
 async def arrival(connection: Any, inbox_id: UUID, arrival_id: UUID) -> Arrival | None:
     """One request, whole."""
     row = await queries.play_request_get(connection, inbox_id=inbox_id, id=arrival_id)

@@ -69,6 +69,14 @@ from play_request
 where inbox_id = :inbox_id and id > :after
 order by id desc;
 
+-- name: play_request_since
+-- Whole requests in an inbox after an id, oldest first.
+select id, method, headers, body, size, status_code, verified, finding
+from play_request
+where inbox_id = :inbox_id and id > :after
+order by id
+limit :limit;
+
 -- name: play_request_get^
 -- One request, whole.
 select id, method, headers, body, size, status_code, verified, finding
