@@ -42,6 +42,7 @@ EVENTS: Final = {
     "stop.unsettled": "the deadline of a stop came with outcomes not written; those attempts are made again",
     "tally.refused": "counts for charts could not be written; they are left out",
     "tally.waiting": "counts for charts wait for the database",
+    "task.failed": "a background task was given up by a fault of ours",
     "upkeep.failed": "upkeep could not be done; tried again",
 }
 """Every event name there is and what it means; stable, so that alerts can be built on them."""

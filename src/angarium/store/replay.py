@@ -12,12 +12,16 @@ from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import structlog
 
 from angarium.clock import Clock, datetime_at
+from angarium.core import ids
 from angarium.core.errors import Invalid
 from angarium.store import background_task, delivery, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
+
+log = structlog.get_logger(__name__)
 
 MAX_FAILURES: Final = 10  # steps of one task that may fail in a row (a deadlock, a bug) before it is given up
 BREATH: Final = 2.0  # seconds of work at its pace that a task takes in one step
@@ -65,8 +69,9 @@ def _failed(task: BackgroundTask, error: Exception) -> Progress:
     cursor = {**(task.cursor or {}), "failures": failures}
     if failures < MAX_FAILURES:
         return Progress(TaskStatus.RUNNING, cursor, task.data)
-    why = f"{type(error).__name__}: {error}"
-    return Progress(TaskStatus.FAILED, cursor, {**task.data, "error": why})
+    log.error("task.failed", task=ids.text(ids.TASK, task.id), kind=task.kind, exc_info=error)
+    words = "A fault on our side stopped this. What was sent stays sent; begin again for the rest."
+    return Progress(TaskStatus.FAILED, cursor, {**task.data, "error": words})
 
 
 async def _work(conn: Any, task: BackgroundTask, now: float) -> Progress:
