@@ -88,8 +88,9 @@ async def running(
 ) -> AsyncIterator[Any]:
     """Everything one process runs, started; yields the ASGI application (None for the role `dispatch`).
 
-    `sandbox` serves the scenarios of profiles too. `listening`: the URL of the socket that is served. On leaving, what is in flight is finished and settled,
-    then the pools are closed. `stopping` is set a little before, so that no request goes on for minutes.
+    `sandbox` serves the scenarios of profiles too. `listening`: the URL of the socket that is served. On
+    leaving, what is in flight is finished and settled, then the pools are closed. `stopping` is set a little
+    before, so that no request goes on for minutes.
     """
     from angarium.dispatch.herald import Herald
     from angarium.service.intake import Intake

@@ -70,8 +70,8 @@ class Settings(BaseSettings):
     public_url: str | None = Field(
         None,
         description="How clients reach this server, e.g. `https://hooks.example.com`; portal links "
-        "and Play's inboxes lead there, with https cookies never travel in the clear, and the OpenAPI document "
-        "names it.",
+        "and Play's inboxes lead there, with https cookies never travel in the clear, and the OpenAPI "
+        "document names it.",
     )
     database_url: SecretStr | None = Field(
         None,

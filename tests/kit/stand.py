@@ -31,8 +31,8 @@ from angarium.service.event_type import EventTypes
 from angarium.service.guard import Guard
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
-from angarium.service.log import Log
 from angarium.service.listener import Listeners
+from angarium.service.log import Log
 from angarium.service.message import Messages
 from angarium.service.operator import Operator
 from angarium.service.overview import Overview

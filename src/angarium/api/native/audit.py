@@ -88,7 +88,7 @@ async def list_records(
     since: Since = None,
     until: Until = None,
 ) -> Response:
-    """What was done in the organization, newest first. Messages have a log of their own, and are not in it."""
+    """What was done in the organization, newest first. Messages are not in it: they have their log."""
     rows = await services.audit.page(
         caller.org_id,
         paging.cursor,
