@@ -1,7 +1,7 @@
 """A day in the life of a customer, in virtual time: what the tests of pages and the pictures show.
 
-Five endpoints: one that works, one that was broken for some hours in the middle, one that refuses what it is
-sent, one that is gone and was disabled for it, and a Play inbox.
+Five endpoints: one that works, one that was broken for some hours in the middle, one that refuses of late
+what it is sent, one that is gone and was disabled for it, and a Play inbox.
 """
 
 from __future__ import annotations
@@ -28,10 +28,11 @@ WORKING, BROKEN, REFUSING, GONE, PLAY = "orders", "warehouse", "accounting", "ol
 JSON: Final = [("content-type", "application/json")]
 GOOD: Final = Reply(200, b'{"received": true}', JSON)
 BAD: Final = Reply(500, b"<h1>Internal Server Error</h1>", [("content-type", "text/html")])
+REFUSED: Final = Reply(401, b'{"error": "signature does not match"}', JSON)
 ANSWERS: Final = {
     WORKING: GOOD,
     BROKEN: GOOD,
-    REFUSING: Reply(401, b'{"error": "signature does not match"}', JSON),
+    REFUSING: GOOD,
     GONE: Reply(410, b""),
 }
 OWN_TYPES: Final[Mapping[str, tuple[str, Mapping[str, Any]]]] = {
@@ -94,8 +95,8 @@ async def _lived(
     }
     begun, sent = clock.now(), []
     for number in range(messages):
-        broken = messages * 0.3 < number < messages * 0.6
-        receivers[BROKEN].default = BAD if broken else GOOD
+        receivers[BROKEN].default = BAD if messages * 0.4 <= number < messages * 0.55 else GOOD
+        receivers[REFUSING].default = REFUSED if number >= messages * 0.85 else GOOD
         event_type, example = examples[number % len(examples)]
         sent.append(str((await stand.send(event_type, example))["id"]))
         await _rested(stand)

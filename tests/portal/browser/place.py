@@ -24,6 +24,7 @@ class Place:
     path: str
     prepare: Prepare | None = None
     status: int = 200
+    by_profile: bool = False  # looks another way where a product's profile says so
 
     def url(self, history: History) -> str:
         path = self.path.format(**history.names)
@@ -36,12 +37,12 @@ PLACES = (
     Place("endpoints", "/endpoints"),
     Place("endpoint", "/endpoints/{failing}"),
     Place("endpoint-disabled", "/endpoints/{disabled}"),
-    Place("endpoint-new", "/endpoints/new"),
-    Place("endpoint-settings", "/endpoints/{working}/settings"),
-    Place("endpoint-secret", "/endpoints/{working}/secret"),
+    Place("endpoint-new", "/endpoints/new", by_profile=True),
+    Place("endpoint-settings", "/endpoints/{working}/settings", by_profile=True),
+    Place("endpoint-secret", "/endpoints/{working}/secret", by_profile=True),
     Place("endpoint-test", "/endpoints/{working}/test"),
     Place("endpoint-recover", "/endpoints/{failing}/recover"),
-    Place("endpoint-code", "/endpoints/{working}/code"),
+    Place("endpoint-code", "/endpoints/{working}/code", by_profile=True),
     Place("messages", "/messages"),
     Place("messages-failed", "/messages?status=failed"),
     Place("messages-wrong-filter", "/messages?since=yesterday", status=422),

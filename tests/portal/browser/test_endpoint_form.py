@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass, field
+
 from playwright.async_api import Page, expect
 
-from tests.kit.receiver import Receiver, Reply
+from tests.kit.receiver import Receiver, Reply, Wire
 from tests.portal.browser.served import Served
 
 TYPES = [f"area{number % 6}.thing{number}" for number in range(60)]
+
+
+@dataclass
+class Held:
+    """An answer that waits for its release."""
+
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def play(self, wire: Wire) -> None:
+        await self.release.wait()
+        wire.write(Reply().wire_form())
 
 
 async def catalogue(site: Served) -> None:
@@ -60,9 +74,11 @@ async def test_choosing_events_tells_how_many_there_are_and_finding_hides_the_ot
 
 async def test_the_end_of_a_test_shows_by_itself(site: Served, page: Page) -> None:
     await catalogue(site)
-    async with Receiver(default=Reply(200, delay=0.5)) as receiver:
+    held = Held()
+    async with Receiver(default=held) as receiver:
         endpoint = await site.stand.endpoint(receiver.url)
         await page.goto(f"{site.url}/portal/{site.app_id}/endpoints/{endpoint}/test")
         await page.click("text=Send the test")
         await expect(page.locator("#result")).to_contain_text("Sending")
+        held.release.set()
         await expect(page.locator("#result")).to_contain_text("Delivered")

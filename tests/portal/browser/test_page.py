@@ -57,8 +57,11 @@ class Reader:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
-async def reader(postgres: EmbeddedPostgres, browser: Browser) -> AsyncIterator[Reader]:
-    async with cloned(postgres, TEMPLATE) as url, history(url, "standard", MESSAGES) as day:
+async def reader(
+    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, browser: Browser
+) -> AsyncIterator[Reader]:
+    """The parameter names the product."""
+    async with cloned(postgres, TEMPLATE) as url, history(url, request.param, MESSAGES) as day:
         watch = Watch(day.site.url)
         page, plain = [await _opened(browser, day, watch, scripts) for scripts in (True, False)]
         yield Reader(day, page, plain, watch)
@@ -75,8 +78,25 @@ async def _opened(browser: Browser, day: History, watch: Watch, scripts: bool) -
     return await context.new_page()
 
 
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-async def test_axe_finds_nothing_it_fits_a_phone_and_keeps_still(reader: Reader, place: Place) -> None:
+def name_of(place: Place) -> str:
+    return place.name
+
+
+@pytest.mark.parametrize("reader", ["standard"], indirect=True)
+@pytest.mark.parametrize("place", PLACES, ids=name_of)
+async def test_axe_finds_nothing_it_fits_a_phone_keeps_still_and_reads_without_scripts(
+    reader: Reader, place: Place
+) -> None:
+    await judge(reader, place)
+
+
+@pytest.mark.parametrize("reader", ["bluma"], indirect=True)
+@pytest.mark.parametrize("place", [place for place in PLACES if place.by_profile], ids=name_of)
+async def test_so_it_is_where_a_profile_makes_a_page_look_another_way(reader: Reader, place: Place) -> None:
+    await judge(reader, place)
+
+
+async def judge(reader: Reader, place: Place) -> None:
     page = reader.page
     await page.set_viewport_size(DESKTOP)
     await page.emulate_media(color_scheme="light", reduced_motion="reduce")
@@ -88,13 +108,7 @@ async def test_axe_finds_nothing_it_fits_a_phone_and_keeps_still(reader: Reader,
     await page.set_viewport_size(PHONE)
     assert await page.evaluate(TOO_WIDE) == []
     assert await violations(page, SPACE) == [], "on a phone"
-    assert reader.watch.trouble == []
-
-
-@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.name)
-async def test_it_reads_without_scripts(reader: Reader, place: Place) -> None:
-    await reader.see(place, reader.page)
     await reader.plain.goto(place.url(reader.day))
-    assert await reader.plain.evaluate(READ) == await reader.page.evaluate(READ)
+    assert await reader.plain.evaluate(READ) == await page.evaluate(READ)
     assert await reader.plain.locator("[data-needs-scripts]:visible").count() == 0
     assert reader.watch.trouble == []
