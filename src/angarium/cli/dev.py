@@ -108,6 +108,16 @@ Make an application:
     -H 'content-type: application/json' \\
     -d '{{"name": "My first application", "uid": "first"}}'
 
+A link into its portal, to open in a browser; and the operator's pages are at {url}/admin:
+
+  curl -X POST {url}/api/v1/auth/app-portal-access/first \\
+    -H 'authorization: Bearer {token}' -d '{{}}'
+
+What it is sent, forwarded to your own receiver:
+
+  export ANGARIUM_URL={url} ANGARIUM_TOKEN={token} ANGARIUM_APP=first
+  angarium listen --forward-to http://localhost:3000/webhooks
+
 Products, each with keys of its own:
 
 {shown}
