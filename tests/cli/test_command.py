@@ -11,6 +11,7 @@ import pytest
 
 from angarium import __version__
 
+MIGRATIONS = Path(__file__).parents[2] / "src" / "angarium" / "store" / "migrations"
 SECRET = "s" * 48
 KEY = base64.b64encode(b"k" * 32).decode()
 SETTINGS = {"ANGARIUM_JWT_SECRET": SECRET, "ANGARIUM_SECRET_KEY": KEY}
@@ -56,8 +57,9 @@ def test_serve_refuses_a_database_without_the_schema_and_says_what_to_run(empty_
 
 
 def test_migrate_brings_a_database_up_and_a_second_time_has_nothing_to_do(empty_database_url: str) -> None:
-    assert run("migrate", ANGARIUM_DATABASE_URL=empty_database_url).stdout == "applied 0001_first\n"
-    assert run("migrate", ANGARIUM_DATABASE_URL=empty_database_url).stdout == "already at 0001_first\n"
+    names = sorted(one.stem for one in MIGRATIONS.glob("*.sql"))
+    assert run("migrate", ANGARIUM_DATABASE_URL=empty_database_url).stdout == f"applied {', '.join(names)}\n"
+    assert run("migrate", ANGARIUM_DATABASE_URL=empty_database_url).stdout == f"already at {names[-1]}\n"
 
 
 def test_a_database_that_does_not_answer_is_told_in_words() -> None:

@@ -6,8 +6,9 @@ import json
 import sys
 import time
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,6 +17,7 @@ from angarium.receiver import SCHEMES, VerificationError
 from angarium.receiver.diagnose import diagnose
 from angarium.testing import sign as make
 
+MOST_ENDPOINTS: Final = 500  # whose secrets are asked for, one by one
 Scheme = Annotated[str, typer.Option(help=f"One of {', '.join(SCHEMES)}.")]
 Body = Annotated[str, typer.Option(help="The body: @file for its bytes, - for standard input, or the text.")]
 Secret = Annotated[str, typer.Option(envvar="WEBHOOK_SECRET", help="The endpoint's signing secret, whsec_….")]
@@ -32,13 +34,23 @@ def verify(
     other: Annotated[
         list[str] | None, typer.Option(help="A secret of another endpoint, to see if it is that; repeat.")
     ] = None,
+    endpoints: Annotated[
+        bool,
+        typer.Option("--endpoints", help="Try the secrets of the application's endpoints, from the server."),
+    ] = False,
+    url: remote.Url = None,
+    token: remote.Token = None,
+    app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
     """Verify a request. When it does not verify, name the mistake that explains it."""
-    raw = _bytes(body)
+    raw, lines, now = _bytes(body), _headers(_bytes(headers)), _time(at)
     others = {f"the other endpoint ({number})": one for number, one in enumerate(other or [], 1)}
     try:
-        found = diagnose(raw, _headers(_bytes(headers)), secret, scheme, now=_time(at), others=others)
+        found = diagnose(raw, lines, secret, scheme, now=now, others=others)
+        if found is not None and endpoints:
+            others |= _secrets(remote.Remote(url, token, app))
+            found = diagnose(raw, lines, secret, scheme, now=now, others=others)
     except VerificationError as error:
         raise typer.BadParameter(str(error)) from error
     if found is None:
@@ -68,6 +80,15 @@ def sign(
     except VerificationError as error:
         raise typer.BadParameter(str(error)) from error
     remote.show(made, as_json, "\n".join(f"{name}: {value}" for name, value in made.items()))
+
+
+def _secrets(server: remote.Remote) -> dict[str, str]:
+    """What endpoints of the application sign with, by their URLs. Raises ClientError."""
+    found = {}
+    for endpoint in islice(server.client.each(server.path("/endpoint")), MOST_ENDPOINTS):
+        secret = server.call("GET", f"/endpoint/{endpoint['id']}/secret")["key"]
+        found[f"{endpoint['url']} ({endpoint['id']})"] = secret
+    return found
 
 
 def _bytes(given: str) -> bytes:
