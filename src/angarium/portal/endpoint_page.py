@@ -16,6 +16,7 @@ from angarium.portal import chart
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
+from angarium.service.endpoint_log import FAILURES
 from angarium.service.token import Capability
 
 ROWS: Final = 50
@@ -82,6 +83,7 @@ async def show(visit: Visit) -> Response:
         wanted=status if status in FILTERS else "",
         first=before is None,
         reasons=reasons,
+        counted=FAILURES if sum(reason.count for reason in reasons) >= FAILURES else None,
         series=series,
         chart=drawn,
         older=visit.path("endpoints", ref, status=status, before=older) if older else None,
