@@ -25,7 +25,9 @@ async def test_fuzzing_the_document_finds_no_fault(
     endpoint = await api.endpoint(app)
     await api.event_type("known")
     message = await api.post(f"/app/{app}/msg", {"eventType": "known", "payload": {}}, status=202)
+    inbox = await api.post(f"/app/{app}/inbox")
     names = {"app_id": app, "endpoint_id": endpoint, "event_type_name": "known", "msg_id": message["id"]}
+    names["inbox_id"] = inbox["id"]
     lines = [f'"path.{name}" = "{value}"\n' for name, value in names.items()]
     (tmp_path / "schemathesis.toml").write_text("[parameters]\n" + "".join(lines))
     async with serving(backend.app) as url:

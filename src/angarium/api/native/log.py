@@ -149,7 +149,8 @@ async def list_log(
 @router.post(
     "/app/{app_id}/log/resend",
     operation_id="v1.log.resend",
-    response_model=CountOut | model.TaskOut,
+    response_model=CountOut,
+    responses={202: {"model": model.TaskOut, "description": "It goes on in the background"}},
     dependencies=_MAY_SEND,
 )
 async def resend(application: AppOf, services: ServicesOf, body: ResendIn) -> Response:
