@@ -139,6 +139,7 @@ async def test_l7_l9_the_request_on_the_wire_and_the_verifiers_of_receivers(data
         for part in ("id", "timestamp", "signature"):
             assert request.header(f"svix-{part}") == request.header(f"webhook-{part}")
         assert endpoint.startswith("ep_")
+        await stand.until_attempts(1)
         (attempt,) = (await stand.native("GET", f"/attempt/msg/{message['id']}"))["data"]
         assert attempt["id"].startswith("atmpt_")
         for family in ("svix", "webhook"):

@@ -178,8 +178,8 @@ async def test_c16_the_log_is_newest_first_or_oldest_first_and_goes_on_where_it_
 
 FAILURES = (
     (Reply(401), 401, "this endpoint's secret"),
-    (Reply(404), 404, "Check the URL"),
-    (redirect("/elsewhere"), 302, "Redirects are not followed"),
+    (Reply(404), 404, "Check the path in the URL"),
+    (redirect("/elsewhere"), 302, "redirects are not followed"),
     (Reply(500, b"boom"), 500, "log at the time"),
     (Reply(413), 413, "body limit"),
 )
