@@ -201,7 +201,7 @@ async def test_the_complete_example_fails_with_todays_redis_client_until_setex_i
             await stand.emit(customer)
             (row,) = await settled(stand, customer, webhook_id, 1)
             assert row["status_code"] == 500
-            assert "The receiver's code failed" in row["error_message"]
+            assert "the receiver's code failed" in row["error_message"]
             assert receiver.said("redis.setex is not a function")
             assert not receiver.said("Processing event"), "the message is not lost: it was not acknowledged"
         await customer.call("DELETE", f"/webhooks/{webhook_id}", status=204)

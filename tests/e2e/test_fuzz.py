@@ -99,6 +99,7 @@ class Run:
             "event_type_name": kind,
             "msg_id": message,
             "task_id": task,
+            "inbox_id": self.make(f"/app/{app}/inbox", {}),
             "attempt_id": attempt,
             "token": self.token_of(app) if self.as_application else self.server.token,
         }

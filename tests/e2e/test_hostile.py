@@ -81,7 +81,8 @@ async def test_hostile_text_in_every_place_is_refused(
     server: Server, api: httpx.AsyncClient, fresh: str
 ) -> None:
     document = (await api.get("/openapi.json")).json()
-    known = await world(api, fresh) | {"attempt_id": "atmpt_none", "task_id": "qtask_none"}
+    nothing = {"attempt_id": "atmpt_none", "task_id": "qtask_none", "inbox_id": "play_none"}
+    known = await world(api, fresh) | nothing
     headers = {"authorization": f"Bearer {server.token}"}
     async with aiohttp.ClientSession(headers=headers) as session:  # faster than httpx, which counts here
         for method, path, body in questions(document, known):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from angarium.core import ids
 from angarium.core.errors import SettingsError
-from angarium.service.access import PREFIX, name_of
 from angarium.settings import Settings, load
-from angarium.store.api_key import ApiKey
+
+if TYPE_CHECKING:
+    from angarium.store.api_key import ApiKey
 
 app = typer.Typer(help="List, make and revoke API keys of products.", no_args_is_help=True)
 Org = Annotated[str, typer.Option(help="Organization, org_….")]
@@ -67,6 +68,8 @@ async def _list(settings: Settings, org: str, as_json: bool) -> None:
 
 
 def _line(key: ApiKey) -> dict[str, Any]:
+    from angarium.service.access import name_of
+
     used, gone = key.last_used_at, key.revoked_at
     return {
         "id": name_of(key.id),
@@ -81,6 +84,7 @@ def _line(key: ApiKey) -> dict[str, Any]:
 
 async def _revoke(settings: Settings, org: str, key: str) -> None:
     from angarium.cli.profile import provisioning
+    from angarium.service.access import PREFIX
 
     key_id = ids.parse(PREFIX, key)
     async with provisioning(settings) as provision:
