@@ -20,5 +20,7 @@ def _run(app: Flask, *_: Any, **__: Any) -> None:
 Flask.run = _run  # type: ignore[method-assign, assignment]
 
 if __name__ == "__main__":
+    # a line at a time: unbuffered, another thread's line may come between the words of one
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     path = Path(sys.argv[1])
     exec(compile(path.read_text("utf-8"), str(path), "exec"), {"__name__": "__main__"})

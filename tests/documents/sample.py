@@ -77,7 +77,7 @@ async def running(source: str, language: str, **variables: str) -> AsyncIterator
             command = [sys.executable, str(HERE / "flask_app.py"), str(program)]
         program.write_text(source, "utf-8")
         process = await asyncio.create_subprocess_exec(
-            *command, cwd=directory, env=os.environ | {"PYTHONUNBUFFERED": "1"} | variables,
+            *command, cwd=directory, env=os.environ | variables,
             stdout=PIPE, stderr=STDOUT,
         )  # fmt: skip
         assert process.stdout is not None
