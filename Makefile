@@ -42,7 +42,7 @@ chromium: setup
 
 # faults by themselves: they count, measure and kill, mostly waiting, and print one table of what they saw
 test: setup chromium
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal --ignore tests/faults
+	$(BIN)/python -m pytest -q -n 4 --dist worksteal --ignore tests/faults
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults
 
 # every page of the portal as pictures in .screenshots
