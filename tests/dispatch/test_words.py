@@ -35,7 +35,7 @@ CODES = (
 OURS = re.compile(
     r"Error|Exception|errno|\bE[A-Z]{4,}\b|aiohttp|[Pp]ython|OpenSSL|_ssl|SSL:|socket|None|Traceback|object|[{}]"
 )
-TODO = re.compile(
+NEXT_STEP = re.compile(
     r"\b(Check|Use|Get|Renew|Answer|Look|Set|Raise|Let|Compare|Offer|Replace|Take|Send|Bring|Shorten|Free|Ask)\b"
     r"|You need do nothing|shows why|If |can allow"
 )
@@ -50,7 +50,7 @@ def well_said(words: str | None) -> str:
     assert words[0].isupper()
     assert words.endswith(".")
     assert not OURS.search(words), words
-    assert TODO.search(words), f"says what to do: {words}"
+    assert NEXT_STEP.search(words), f"says what to do: {words}"
     return words
 
 
@@ -371,7 +371,7 @@ def test_every_kind_has_a_title_and_a_step(code: str) -> None:
     assert len(title_of(code)) <= 32
     assert code == "internal" or title_of(code) != title_of("internal")
     assert not OURS.search(title_of(code))
-    assert TODO.search(step_of(code))
+    assert NEXT_STEP.search(step_of(code))
     assert step_of(code).endswith(".")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from angarium.receiver import UnknownScheme
-from angarium.receiver.diagnose import Finding, diagnose
+from angarium.receiver.diagnose import Mistake, diagnose
 from angarium.testing import sign
 
 NOW = 1_700_000_000
@@ -20,7 +20,7 @@ OTHER = "whsec_" + base64.b64encode(b"another endpoint's key!!").decode()
 BODY = '{"id":"evt_1","name":"Zoë","amount":1.5}'.encode()
 
 
-def look(body: bytes, headers: Any, **more: Any) -> Finding | None:
+def look(body: bytes, headers: Any, **more: Any) -> Mistake | None:
     return diagnose(body, headers, SECRET, now=more.pop("now", NOW), **more)
 
 
@@ -51,9 +51,9 @@ def test_a_body_that_was_parsed_and_written_again(shown: bytes, word: str | None
     found = look(shown, signed())
     assert found is not None
     if word is None:  # the order of the keys is gone, and nobody can bring it back
-        assert found.mistake in ("reserialized", "unknown")
+        assert found.code in ("reserialized", "unknown")
     else:
-        assert found.mistake == "reserialized"
+        assert found.code == "reserialized"
         assert word in found.words
 
 
@@ -69,14 +69,14 @@ def test_a_body_that_was_parsed_and_written_again(shown: bytes, word: str | None
 def test_a_body_that_was_changed_at_its_ends(shown: bytes, mistake: str) -> None:
     found = look(shown, signed())
     assert found is not None
-    assert found.mistake == mistake
+    assert found.code == mistake
 
 
 def test_line_ends_changed_on_the_way() -> None:
     body = b'{\n"a": 1\n}'
     found = look(body.replace(b"\n", b"\r\n"), signed(body))
     assert found is not None
-    assert found.mistake == "line_ends"
+    assert found.code == "line_ends"
 
 
 @pytest.mark.parametrize(
@@ -85,35 +85,35 @@ def test_line_ends_changed_on_the_way() -> None:
 def test_a_key_that_is_decoded_wrongly(key: bytes) -> None:
     found = look(BODY, raw_key(key))
     assert found is not None
-    assert found.mistake == "key_decoding"
+    assert found.code == "key_decoding"
 
 
 def test_the_secret_of_another_endpoint() -> None:
     found = look(BODY, signed(secret=OTHER), others={"https://b.example": OTHER})
-    assert found == Finding("other_secret", "It was signed with the secret of https://b.example.")
+    assert found == Mistake("other_secret", "It was signed with the secret of https://b.example.")
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
 def test_a_clock_that_is_wrong(seconds: int) -> None:
     found = look(BODY, signed(), now=NOW + seconds)
     assert found is not None
-    assert found.mistake == "clock"
+    assert found.code == "clock"
     assert "3600 s" in found.words
 
 
 def test_another_scheme() -> None:
     found = look(BODY, signed(scheme="bluma"))
     assert found is not None
-    assert found.mistake == "scheme"
+    assert found.code == "scheme"
     assert "bluma" in found.words
 
 
 def test_what_nobody_can_explain_and_what_is_missing() -> None:
     found = look(BODY, signed(secret=OTHER))
     assert found is not None
-    assert found.mistake == "unknown"
+    assert found.code == "unknown"
     found = look(BODY, {"content-type": "application/json"})
     assert found is not None
-    assert found.mistake == "missing_header"
+    assert found.code == "missing_header"
     with pytest.raises(UnknownScheme):
         look(BODY, {}, scheme="nonsense")

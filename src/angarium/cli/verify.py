@@ -56,8 +56,8 @@ def verify(
     if found is None:
         remote.show({"verified": True}, as_json, "The signature is right.")
         return
-    said = {"verified": False, "mistake": found.mistake, "words": found.words}
-    remote.show(said, as_json, f"The signature does not verify ({found.mistake}). {found.words}")
+    said = {"verified": False, "mistake": found.code, "words": found.words}
+    remote.show(said, as_json, f"The signature does not verify ({found.code}). {found.words}")
     raise typer.Exit(remote.FAILED)
 
 

@@ -21,10 +21,10 @@ MOST = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """`mistake` is a stable code; `words` say what happened and what to do."""
+class Mistake:
+    """What spoils a signature: a stable code, and words for what happened and what to do."""
 
-    mistake: str
+    code: str
     words: str
 
 
@@ -36,7 +36,7 @@ def diagnose(
     *,
     now: float,
     others: dict[str, str] | None = None,
-) -> Finding | None:
+) -> Mistake | None:
     """What explains the failure of `verify`, or None when it verifies.
 
     `others`: secrets of other endpoints, by a name to say. Raises VerificationError for an unknown scheme.
@@ -59,37 +59,37 @@ def diagnose(
     if error is None:
         return None
     if fits() is None:
-        return Finding("clock", f"The signature is right, but {_decapitalized(str(error))}.")
+        return Mistake("clock", f"The signature is right, but {_decapitalized(str(error))}.")
     if error.code not in ("no_match", "expired"):
         found = _other_scheme(chosen, fits)
-        return found or Finding(error.code, str(error))
+        return found or Mistake(error.code, str(error))
     for mistake, words, one in _bodies(body):
         if fits(body=one) is None:
-            return Finding(mistake, words)
+            return Mistake(mistake, words)
     for words, key in _keys(secret):
         if fits(secret=key) is None:
-            return Finding("key_decoding", words)
+            return Mistake("key_decoding", words)
     for name, other in (others or {}).items():
         if other != secret and fits(secret=other) is None:
-            return Finding("other_secret", f"It was signed with the secret of {name}.")
+            return Mistake("other_secret", f"It was signed with the secret of {name}.")
     found = _other_scheme(chosen, fits)
     if found is not None:
         return found
     for mistake, words, one in _bodies(body):
         for _, key in _keys(secret):
             if fits(body=one, secret=key) is None:
-                return Finding(mistake, f"{words} The secret is decoded in another way as well.")
-    return Finding(
+                return Mistake(mistake, f"{words} The secret is decoded in another way as well.")
+    return Mistake(
         "unknown",
         "No usual mistake explains it. The secret is probably another endpoint's or an old one; or body, id "
         "or timestamp were changed on the way. Compare the bytes with those that the portal shows.",
     )
 
 
-def _other_scheme(chosen: Scheme, fits: Callable[..., VerificationError | None]) -> Finding | None:
+def _other_scheme(chosen: Scheme, fits: Callable[..., VerificationError | None]) -> Mistake | None:
     for scheme in SCHEMES.values():
         if scheme is not chosen and fits(scheme=scheme) is None:
-            return Finding(
+            return Mistake(
                 "scheme", f"It is signed by the scheme {scheme.name}, not {chosen.name}: verify with that."
             )
     return None
