@@ -468,7 +468,7 @@ async def test_what_is_anothers_is_not_found_in_ones_own_application(house: Hous
     assert await house.deeds() == before
 
 
-def _key_headers(product: str, key: NewKey) -> dict[str, str]:
+def key_headers(product: str, key: NewKey) -> dict[str, str]:
     return basic(key.shown.key, key.shown.secret) if product == "bluum" else bearer(key.shown.key)
 
 
@@ -501,8 +501,8 @@ async def test_a_products_api_knows_its_own_keys_only(house: House) -> None:
             "a revoked key": basic(gone.key, gone.secret) if product == "bluum" else bearer(gone.key),
         }
         for other in KEYED.keys() - {product}:
-            strangers[f"a key of {other}"] = _key_headers(other, house.keys[other][0])
-            strangers[f"a key of {other}, shown our way"] = _key_headers(product, house.keys[other][0])
+            strangers[f"a key of {other}"] = key_headers(other, house.keys[other][0])
+            strangers[f"a key of {other}, shown our way"] = key_headers(product, house.keys[other][0])
         rows = KEYED[product] | PLAYED[product]
         rows |= {row: None for row, owner in NOTHING.items() if owner == product}
         for who, headers in strangers.items():
@@ -518,7 +518,7 @@ async def test_a_key_of_another_scope_manages_nothing(house: House) -> None:
     for product in KEYED:
         for key in house.keys[product][1:]:
             for (method, path), body in KEYED[product].items():
-                answer = await house.call(method, path, _key_headers(product, key), body)
+                answer = await house.call(method, path, key_headers(product, key), body)
                 if _says(answer, product) != 403:
                     wrong.append(f"{product}, {key.scope}: {method} {path}: {answer.status_code}")
     assert wrong == []
@@ -527,7 +527,7 @@ async def test_a_key_of_another_scope_manages_nothing(house: House) -> None:
 async def test_a_customer_manages_ones_own_and_finds_nothing_of_others(house: House) -> None:
     wrong = []
     for product in KEYED:
-        headers = _key_headers(product, house.keys[product][0])
+        headers = key_headers(product, house.keys[product][0])
         profile = house.services.product.named(product).profile
         # the ids of another organization's things, in the product's own words
         endpoint, message = (
@@ -605,7 +605,7 @@ async def test_no_operation_of_any_api_changes_anything_without_a_record(house: 
         if not answer.is_success:
             wrong.append(f"{method} {path}: {answer.status_code}: {answer.text}")
     for product in KEYED:
-        headers = _key_headers(product, house.keys[product][0])
+        headers = key_headers(product, house.keys[product][0])
         (method, path), body = next(row for row in KEYED[product].items() if row[0][0] == "POST")
         answer = await house.call(method, path, headers, body)
         if not answer.is_success:

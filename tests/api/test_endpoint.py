@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from angarium.core.ids import parse
-from angarium.store.replay import run_due_tasks
 from tests.api.conftest import Api, Backend
+from tests.kit.task import finish_tasks
 
 URL = "http://localhost:9/hook"
 
@@ -264,7 +264,7 @@ async def test_deleting_an_application_cancels_what_its_endpoints_are_owed(
         await api.endpoint(app)
     await api.post(f"/app/{app}/msg", {"eventType": "e", "payload": {}}, status=202)
     await api.delete(f"/app/{app}")
-    await run_due_tasks(backend.services.database, backend.clock)
+    await finish_tasks(backend.services.database, backend.clock)
     async with backend.services.database.connection() as connection:
         states = await connection.fetch("select state from delivery where due_at is null")
     assert [row["state"] for row in states] == [4, 4, 4]

@@ -12,8 +12,8 @@ import pytest
 from angarium.core.signature import verify
 from angarium.service.token import Capability
 from angarium.store import listener as store
-from angarium.store.replay import run_due_tasks
 from tests.api.conftest import Api, Backend
+from tests.kit.task import finish_tasks
 
 
 class Listener:
@@ -173,6 +173,5 @@ async def test_a_listener_that_nobody_runs_is_given_up_and_catches_up_when_opene
     assert await given_up() == 0
     await api.get(f"{listener.place}/fetch", status=400)
     again = await listening(api, app)
-    while await run_due_tasks(backend.services.database, backend.clock):
-        pass
+    await finish_tasks(backend.services.database, backend.clock)
     assert [one["messageId"] for one in await again.fetch()] == [message]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from angarium.service.token import Capability
-from angarium.store.replay import run_due_tasks
 from tests.api.conftest import Api, Backend
+from tests.kit.task import finish_tasks
 
 
 @pytest.fixture
@@ -48,8 +48,7 @@ async def test_all_that_match_are_counted_and_sent_again(api: Api, app: str, bac
     counted = await api.post(f"/app/{app}/log/resend", {"filter": wanted, "dryRun": True}, status=200)
     assert counted == {"messages": 3, "exact": True}
     task = await api.post(f"/app/{app}/log/resend", {"filter": wanted}, status=202)
-    while await run_due_tasks(backend.services.database, backend.clock):
-        pass
+    await finish_tasks(backend.services.database, backend.clock)
     found = await api.get(f"/app/{app}/task/{task['id']}")
     assert (found["status"], found["data"]["messagesSent"]) == ("finished", 3)
     assert (await api.post(f"/app/{app}/task/{task['id']}/cancel", status=200))["status"] == "finished"

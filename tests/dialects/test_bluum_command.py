@@ -26,11 +26,11 @@ from standardwebhooks.webhooks import Webhook
 from angarium.core import ids
 from angarium.service.intake import Draft
 from angarium.store.database import Database
-from angarium.store.replay import run_due_tasks
 from tests.cli.test_serve import free_port, healthy
 from tests.dialects.bluum import bluum, standing
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.server import angarium
+from tests.kit.task import finish_tasks
 
 ACCOUNT = "3d0b0e65-35d3-4dcd-8df7-10286ebb4b4b"
 LIST_TYPES = """\
@@ -289,7 +289,7 @@ async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(da
         receiver.default = Reply(200)
         (row,) = await deadletter(database.url, "replay", *narrow)
         assert (row["messages"], row["result"]) == (1, "replaying")
-        await run_due_tasks(database, stand.world.clock)
+        await finish_tasks(database, stand.world.clock)
         await stand.world.until_states({0: 1, 2: 1})
         bodies = {one.body for one in receiver.requests if one.header("webhook-id") == event_id}
         assert len(bodies) == 1, "the same id, the same bytes"
@@ -315,5 +315,5 @@ async def test_c6_an_operator_replays_over_the_native_api(database: Database) ->
             headers={"authorization": f"Bearer {token}"},
         )
         assert answer.status_code == 202, answer.text
-        await run_due_tasks(database, stand.world.clock)
+        await finish_tasks(database, stand.world.clock)
         await stand.world.until_states({0: 1})

@@ -71,7 +71,7 @@ async def test_messages_taken_in_anywhere_reach_the_lanes_owner(world: World) ->
         async with world.intake(first.hand_over) as intake:
             await intake.accept_many([world.draft(app, b"%d" % n) for n in range(25)])
         # hints bring them at once; the look at the table would come much later
-        await world.until_states({DELIVERED: 200}, timeout=10)
+        await world.until_states({DELIVERED: 200})
         assert Counter(Counter(r.body for r in receiver.requests).values()) == {8: 25}
 
 
@@ -82,7 +82,7 @@ async def test_a_rate_limit_holds_in_total_while_lanes_change_hands(world: World
         async with world.intake(first.hand_over) as intake:
             await intake.accept_many([world.draft(app) for _ in range(120)])
         async with world.dispatching(), world.dispatching():
-            await world.until_states({DELIVERED: 120}, timeout=30)
+            await world.until_states({DELIVERED: 120})
         times = sorted(request.time for request in receiver.requests)
         assert len(times) == 120
         # measured at the receiver, where requests may bunch a little
@@ -99,7 +99,7 @@ async def test_order_holds_while_lanes_change_hands(world: World) -> None:
             for n in range(10):
                 await intake.accept_many([world.draft(app, b"%d" % (10 * n + i)) for i in range(10)])
         async with world.dispatching(), world.dispatching():
-            await world.until_states({DELIVERED: 400}, timeout=60)
+            await world.until_states({DELIVERED: 400})
         by_secret: dict[str, list[int]] = {}
         rows = await world.fetch(
             "select a.endpoint_id, convert_from(m.payload, 'utf8')::int as n"
@@ -150,6 +150,6 @@ async def test_a_database_that_goes_away_costs_no_delivery(world: World, databas
                 states = await world.states()
                 return set(states) == {DELIVERED} and states[DELIVERED] >= accepted
 
-            await world.until(all_delivered, timeout=30)
+            await world.until(all_delivered)
         assert accepted >= 90
     await cutter.close()

@@ -94,7 +94,7 @@ async def settled(stand: Stand, customer: Customer, webhook_id: str, count: int)
         rows[:] = await customer.deliveries(webhook_id)
         return len(rows) >= count
 
-    await stand.world.until(come, timeout=30)
+    await stand.world.until(come)
     return rows
 
 

@@ -26,7 +26,7 @@ async def test_an_owner_that_hangs_loses_its_lanes_to_the_others(
         app = await world.application()
         await world.endpoint(app, receiver.url)
         await intake.accept(world.draft(app))
-        await receiver.wait_for(1, timeout=20)
+        await receiver.wait_for(1)
         assert len(dispatcher.owned) == shard.SHARDS
     assert hanging.is_closed()
 

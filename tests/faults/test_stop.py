@@ -33,7 +33,7 @@ async def test_a_stop_under_load_finishes_what_it_began_repeats_nothing_and_refu
             receiver.default = Reply(delay=3)
             so_far = receiver.count
             assert await api.send("one", {"n": 0}) is not None
-            await receiver.wait_for(so_far + 1, timeout=20)
+            await receiver.wait_for(so_far + 1)
             stopping = asyncio.create_task(server.terminate())
             await until(lambda: _refused(server), "connections are refused")
             assert not stopping.done()

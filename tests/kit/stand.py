@@ -45,9 +45,9 @@ from angarium.service.replay import Replay
 from angarium.service.services import Services
 from angarium.service.token import TokenKey, Tokens
 from angarium.store.database import Database
-from angarium.store.replay import run_due_tasks
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver
+from tests.kit.task import finish_tasks
 from tests.kit.world import LOOPBACK, World
 from tests.kit.world import product as standard_product
 
@@ -119,8 +119,7 @@ class Stand:
 
     async def run_tasks(self) -> None:
         """Take every step that background tasks wait for."""
-        while await run_due_tasks(self.world.database, self.world.clock):
-            pass
+        await finish_tasks(self.world.database, self.world.clock)
 
     async def to_next_attempt(self, receiver: Receiver) -> float | None:
         """Go to the next attempt in virtual time and see it made; its time, or None when none is owed."""

@@ -132,7 +132,7 @@ class World:
         rows = await self.fetch("select state, count(*) from delivery group by state")
         return {row[0]: row[1] for row in rows}
 
-    async def until(self, condition: Callable[[], Any], timeout: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], Any], timeout: float = 60.0) -> None:
         """Wait until the (async) condition holds."""
         deadline = time.monotonic() + timeout
         while True:
@@ -141,7 +141,7 @@ class World:
             assert time.monotonic() < deadline, "it did not come to that in time"
             await asyncio.sleep(0.02)
 
-    async def until_states(self, wanted: dict[int, int], timeout: float = 20.0) -> None:
+    async def until_states(self, wanted: dict[int, int], timeout: float = 60.0) -> None:
         """Wait until the deliveries are in these states."""
         deadline = time.monotonic() + timeout
         while (states := await self.states()) != wanted:

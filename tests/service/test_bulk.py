@@ -23,9 +23,10 @@ from angarium.service.replay import Count, Replay
 from angarium.store import background_task, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
-from angarium.store.replay import run_due_tasks, step
+from angarium.store.replay import step
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver
+from tests.kit.task import finish_tasks
 from tests.kit.world import World, product
 from tests.service.book import START, Book
 
@@ -61,8 +62,7 @@ async def owed(book: Book) -> list[LogKey]:
 
 
 async def run(book: Book) -> None:
-    while await run_due_tasks(book.world.database, book.world.clock):
-        pass
+    await finish_tasks(book.world.database, book.world.clock)
 
 
 def name(task: BackgroundTask) -> str:
@@ -122,7 +122,7 @@ async def test_every_step_may_be_another_process_s_and_none_is_sent_twice(
         assert await replay.count_matching(book.app.id, wanted) == Count(sent, exact=True)
         task = await replay.resend_matching(book.app.org_id, book.app.id, wanted, pace=1000)
         steps = 0
-        while await another_process_steps(book.world.database):
+        while await another_process_steps(book):
             steps += 1
         assert steps >= 10
         (row,) = await book.world.fetch("select status, data from background_task where id = $1", task.id)
@@ -130,10 +130,13 @@ async def test_every_step_may_be_another_process_s_and_none_is_sent_twice(
     assert await owed(book) == sorted(failed)
 
 
-async def another_process_steps(database: Database) -> bool:
-    other = await Database.connect(database.url, size=1)
+async def another_process_steps(book: Book) -> bool:
+    clock = book.world.clock
+    assert isinstance(clock, ManualClock)
+    other = await Database.connect(book.world.database.url, size=1)
+    await clock.advance_to(clock.now() + 1)  # the pace lets it go on
     try:
-        return await step(other, NOW + time.monotonic())  # a pace that lets it go on at once
+        return await step(other, clock.now())
     finally:
         await other.close()
 
@@ -207,8 +210,18 @@ async def test_a_dispatcher_goes_on_as_soon_as_the_pace_allows(database: Databas
         await book.world.until_states({State.DELIVERED: 30})
         assert time.monotonic() - begun >= 1.9
         assert len(receiver.requests) == 30
+        await until_finished(book)
     (row,) = await book.world.fetch("select status, data from background_task")
     assert (row["status"], row["data"]["messagesSent"]) == ("finished", 30)
+
+
+async def until_finished(book: Book) -> None:
+    """Whoever takes the steps, at whatever pace."""
+
+    async def none_runs() -> bool:
+        return not await book.world.fetch("select from background_task where status = 'running'")
+
+    await book.world.until(none_runs)
 
 
 async def test_a_task_goes_on_where_it_was_after_a_restart(database: Database) -> None:
@@ -301,7 +314,7 @@ async def test_an_endpoint_disabled_in_between_gets_nothing(
     await replay.resend_matching(book.app.org_id, book.app.id, FAILED, pace=1000)
     assert await step(book.world.database, NOW)
     await book.world.fetch("update endpoint set disabled_at = $2 where id = $1", there, datetime_at(NOW))
-    while await another_process_steps(book.world.database):
+    while await another_process_steps(book):
         pass
     assert [key for key in await owed(book) if key.endpoint_id == there] == []
     assert len(await owed(book)) == 4

@@ -21,8 +21,8 @@ from angarium.service.operator import Health, Operator
 from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.store.dead_letter import Loss
-from angarium.store.replay import run_due_tasks
 from tests.kit.clock import ManualClock
+from tests.kit.task import finish_tasks
 from tests.kit.world import ORG, World, product
 from tests.service.book import START, Book
 
@@ -174,8 +174,7 @@ async def test_what_was_lost_is_listed_by_endpoint_and_can_be_sent_again(
     assert {one.application.id for one in found} == {one.loss.app_id for one in found}
     foreign = Loss(outside.id, theirs, "", disabled=False, number=1)
     assert await operator.recover(ORG, [*(one.loss for one in found), foreign]) == 7
-    while await run_due_tasks(world.database, world.clock):
-        pass
+    await finish_tasks(world.database, world.clock)
     (row,) = await world.fetch("select count(*) from delivery where manual_at is not null")
     assert row[0] == 2 * (1 + 2 + 3) + 4
     (left,) = (await operator.losses(ORG)).losses

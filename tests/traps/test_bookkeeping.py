@@ -13,8 +13,8 @@ from angarium.core.nouns import State
 from angarium.core.profile import Disable
 from angarium.dispatch.alert import OPERATIONS
 from angarium.service.replay import Replay
-from angarium.store.replay import run_due_tasks
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.task import finish_tasks
 from tests.kit.world import ORG, World, product
 
 DELIVERED, PENDING, EXHAUSTED = State.DELIVERED, State.PENDING, State.EXHAUSTED
@@ -33,9 +33,8 @@ async def test_a_message_that_no_endpoint_wanted_is_kept_and_can_be_sent_to_one_
         replay = Replay(world.database, world.clock, os.urandom)
         since = datetime_at(world.clock.now()) - timedelta(hours=1)
         await replay.replay_missing(ORG, app.id, ids.text(ids.ENDPOINT, made.id), since, None)
-        while await run_due_tasks(world.database, world.clock):
-            pass
-        (request,) = await receiver.wait_for(1, timeout=20)
+        await finish_tasks(world.database, world.clock)
+        (request,) = await receiver.wait_for(1)
         await world.until_states({DELIVERED: 1})
     assert request.header("webhook-id") == ids.text(ids.MESSAGE, kept.id)
     assert request.body == b'{"kept":1}'
@@ -53,7 +52,7 @@ async def test_sending_again_by_hand_works_as_often_as_it_is_asked_for(world: Wo
         refs = ids.text(ids.MESSAGE, message.id), ids.text(ids.ENDPOINT, made.id)
         for again in (2, 3):
             await replay.resend(app.id, *refs)
-            await receiver.wait_for(again, timeout=20)
+            await receiver.wait_for(again)
     assert len({request.header("webhook-id") for request in receiver.requests}) == 1
 
 
@@ -68,7 +67,7 @@ async def test_sending_again_by_hand_takes_no_retry_away(world: World) -> None:
             await receiver.wait_for(1)
             replay = Replay(world.database, world.clock, os.urandom)
             await replay.resend(app.id, ids.text(ids.MESSAGE, message.id), ids.text(ids.ENDPOINT, made.id))
-        await receiver.wait_for(4, timeout=20)
+        await receiver.wait_for(4)
         await world.until_states({DELIVERED: 1})
 
 
@@ -84,7 +83,7 @@ async def test_how_long_an_endpoint_has_been_failing_survives_a_restart(world: W
             hourly = product("1h")
             async with world.dispatching(hourly) as dispatcher, world.intake(dispatcher.hand_over) as intake:
                 await intake.accept(world.draft(app))
-                await receiver.wait_for(run, timeout=20)
+                await receiver.wait_for(run)
             seen.append((await world.fetch(since))[0])
         assert [row["failures"] for row in seen] == [1, 2]
         assert seen[0]["failing_since"] == seen[1]["failing_since"]

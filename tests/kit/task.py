@@ -1,0 +1,27 @@
+"""Background tasks brought to their end, whoever takes their steps."""
+
+from __future__ import annotations
+
+import asyncio
+
+from angarium.clock import Clock, datetime_at
+from angarium.store.database import Database
+from angarium.store.replay import run_due_tasks
+
+DEADLINE = 60.0
+READY = "select count(*) from background_task where status = 'running' and (due_at is null or due_at <= $1)"
+
+
+async def finish_tasks(database: Database, clock: Clock) -> None:
+    """Until no task can go on now; one that keeps a pace may wait for its time.
+
+    A dispatcher beside us may hold a step that we then do not get: that one is waited for.
+    """
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            while await run_due_tasks(database, clock):
+                pass
+            async with database.connection() as connection:
+                if not await connection.fetchval(READY, datetime_at(clock.now())):
+                    return
+            await asyncio.sleep(0.02)
