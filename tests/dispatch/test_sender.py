@@ -16,7 +16,7 @@ import pytest
 
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import Answer, Verdict, judge
-from angarium.dispatch.connector import HEADROOM
+from angarium.dispatch.exchange import HEADROOM
 from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
 from angarium.dispatch.sender import Request, Sender
 from tests.kit import receiver as kit

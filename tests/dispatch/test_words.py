@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from angarium.core.address import AddressPolicy
 from angarium.core.explanation import step_of, title_of
 from angarium.core.outcome import Answer, explain_status
+from angarium.dispatch.dial import NotConnected
 from angarium.dispatch.failure import explain, explain_timeout
 from angarium.dispatch.resolver import SystemResolver
 from angarium.dispatch.sender import Request, Sender
@@ -137,7 +137,7 @@ async def test_a_refused_connection(receiver: Receiver) -> None:
 )
 def test_a_connection_that_the_network_does_not_allow(number: int, code: str, words: str) -> None:
     """Such networks cannot be had in a test, so the error of the system is put in by hand."""
-    found, told = explain(aiohttp.ClientConnectorError(None, OSError(number, "x")))  # type: ignore[arg-type]
+    found, told = explain(NotConnected(OSError(number, "x")))
     assert found == code
     assert words in well_said(told)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,50 +14,83 @@ from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.lane import Held
 from angarium.core.lifecycle import Move
-from angarium.core.outcome import Verdict
+from angarium.core.outcome import Answer, Verdict
 from angarium.dispatch.alert import FAILING, Alert
 from angarium.dispatch.courier import Courier, Result
+from angarium.dispatch.exchange import Exchange
 from angarium.dispatch.post import Post
 from angarium.dispatch.posts import Posts
+from angarium.dispatch.sender import Request, Sender
 from angarium.dispatch.settler import Disable, Outcome, Settler
+from angarium.dispatch.target import Target
 
 log = structlog.get_logger(__name__)
 
 BROKEN_PAUSE: Final = 5.0  # seconds that a lane rests after a fault of ours
 
 
+class _Attempt:
+    """One under way: what it was begun with, and the exchange that it waits for."""
+
+    __slots__ = ("exchange", "held", "post", "request", "started", "target")
+
+    def __init__(self, post: Post, held: Held, target: Target, started: float) -> None:
+        self.post = post
+        self.held = held
+        self.target = target
+        self.started = started
+        self.request: Request | None = None
+        self.exchange: Exchange | None = None
+
+
 class Attempts:
     """Starts attempts, tells the lane what came of each, and hands the outcome on to be settled."""
 
-    def __init__(self, posts: Posts, courier: Courier, settler: Settler, clock: Clock) -> None:
+    def __init__(
+        self, posts: Posts, courier: Courier, sender: Sender, settler: Settler, clock: Clock
+    ) -> None:
         self._posts = posts
         self._courier = courier
+        self._sender = sender
         self._settler = settler
         self._clock = clock
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._flying: set[_Attempt] = set()
+        self._landed = asyncio.Event()  # one is in flight no more
         self.unsettled: Counter[int] = Counter()  # shard -> deliveries in flight or not yet settled
         self.drained = asyncio.Event()  # some were settled
 
     def __len__(self) -> int:
         """How many are in flight."""
-        return len(self._tasks)
+        return len(self._flying)
 
     def start(self, post: Post, held: Held, now: float) -> None:
         """Make an attempt."""
+        assert post.target is not None
         post.used_at = now
         self.unsettled[post.shard] += 1
-        task = asyncio.create_task(self._attempt(post, held))
-        self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        attempt = _Attempt(post, held, post.target, now)
+        self._flying.add(attempt)
+        try:
+            attempt.request = self._courier.request(attempt.target, held, now)
+            if attempt.request is not None:
+                attempt.exchange = self._sender.start(attempt.request, partial(self._ended, attempt))
+        except Exception:
+            self._broken(attempt)
+        else:
+            if attempt.request is None:
+                self._ended(attempt, None)
 
     async def ended(self, timeout: float) -> None:
         """Return when none is in flight any more; what still is after the timeout is broken off."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=timeout)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+        try:
+            async with asyncio.timeout(timeout):
+                while self._flying:
+                    self._landed.clear()
+                    await self._landed.wait()
+        except TimeoutError:
+            for attempt in self._flying:
+                self._sender.drop(attempt.exchange)
+            self._flying.clear()
 
     def settled(self, batch: list[Outcome], due: list[float | None]) -> None:
         """Outcomes are committed; `due`: when each delivery's next attempt is due, if it has one."""
@@ -70,24 +104,29 @@ class Attempts:
             self._posts.mark(post)
         self.drained.set()
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        self._posts.wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("attempt.lost", exc_info=error)
-
-    async def _attempt(self, post: Post, held: Held) -> None:
-        assert post.target is not None
+    def _ended(self, attempt: _Attempt, answer: Answer | None) -> None:
         try:
-            result = await self._courier.attempt(post.target, held)
+            result = self._courier.result(
+                attempt.target, attempt.held, attempt.started, attempt.request, answer
+            )
         except Exception:
-            # A fault of ours must cost neither the delivery nor the dispatcher: the table still has it.
-            log.exception("attempt.broken", message=ids.text(ids.MESSAGE, held.message_id))
-            self.unsettled[post.shard] -= 1
-            post.lane.dropped(held.message_id, self._clock.now(), BROKEN_PAUSE)
-            self._posts.mark(post)
-            return
-        self._answered(post, held, result)
+            self._broken(attempt)
+        else:
+            self._over(attempt)
+            self._answered(attempt.post, attempt.held, result)
+
+    def _broken(self, attempt: _Attempt) -> None:
+        """A fault of ours must cost neither the delivery nor the dispatcher: the table still has it."""
+        log.exception("attempt.broken", message=ids.text(ids.MESSAGE, attempt.held.message_id))
+        self._over(attempt)
+        self.unsettled[attempt.post.shard] -= 1
+        attempt.post.lane.dropped(attempt.held.message_id, self._clock.now(), BROKEN_PAUSE)
+        self._posts.mark(attempt.post)
+
+    def _over(self, attempt: _Attempt) -> None:
+        self._flying.discard(attempt)
+        self._landed.set()
+        self._posts.wake.set()
 
     def _answered(self, post: Post, held: Held, result: Result) -> None:
         judgement = result.judgement

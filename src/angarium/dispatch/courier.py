@@ -1,4 +1,4 @@
-"""The courier makes one attempt: build, sign, send, judge, and say what follows."""
+"""The two sides of an attempt: build and sign what is sent; judge what came back, and say what follows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from angarium.core import ids
 from angarium.core.lane import Held
 from angarium.core.lifecycle import CANCELED, Next, advance
 from angarium.core.outcome import Answer, Judgement, Verdict, judge
-from angarium.dispatch.sender import Request, Sender
+from angarium.dispatch.sender import Request
 from angarium.dispatch.target import Target
 from angarium.store.settle import Settlement
 
@@ -28,34 +28,31 @@ class Result:
 
 
 class Courier:
-    """Makes attempts; remembers nothing."""
+    """Knows the rules of attempts; remembers nothing and sends nothing."""
 
     def __init__(
         self,
-        sender: Sender,
         clock: Clock,
         entropy: Callable[[int], bytes],
         chance: random.Random,
     ) -> None:
-        self._sender = sender
         self._clock = clock
         self._entropy = entropy
         self._chance = chance
 
-    async def attempt(self, target: Target, held: Held) -> Result:
-        """One attempt of one delivery. A payload that is gone cancels the delivery."""
-        started = self._clock.now()
+    def request(self, target: Target, held: Held, now: float) -> Request | None:
+        """What to send at `now` for the delivery; None: its payload is gone."""
         if held.payload is None:
+            return None
+        headers = target.headers_for(held.message_id, held.event_type, held.payload, now)
+        return Request(target.url, headers, held.payload, target.product.timeout)
+
+    def result(
+        self, target: Target, held: Held, started: float, request: Request | None, answer: Answer | None
+    ) -> Result:
+        """What the attempt came to. A payload that is gone cancels the delivery."""
+        if request is None or answer is None:
             return self._result(target, held, started, None, NOTHING_TO_SEND, CANCELED, ())
-        headers = target.headers_for(held.message_id, held.event_type, held.payload, started)
-        answer = await self._sender.send(
-            Request(
-                url=target.url,
-                headers=headers,
-                body=held.payload,
-                timeout=target.product.timeout,
-            )
-        )
         judgement = judge(answer)
         if judgement.verdict is Verdict.GONE and not target.product.disable.on_gone:
             judgement = replace(
@@ -70,7 +67,7 @@ class Courier:
             now=self._clock.now(),
             chance=self._chance.random(),
         )
-        sent = target.shown(headers)
+        sent = target.shown(request.headers)
         return self._result(target, held, started, answer, judgement, following, sent)
 
     def _result(

@@ -73,7 +73,7 @@ class Dispatcher:
         self._tasks: list[asyncio.Task[None]] = []
         self._herald = Herald(database)
         self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
-        self._attempts = Attempts(self._posts, Courier(sender, clock, entropy, chance), self._settler, clock)
+        self._attempts = Attempts(self._posts, Courier(clock, entropy, chance), sender, self._settler, clock)
         self._loader = Loader(
             database, clock, configured=self._configured, loaded=self._loaded, failed=self._not_loaded
         )

@@ -6,13 +6,12 @@ import errno
 import ssl
 from typing import Final
 
-import aiohttp
 import structlog
-from aiohttp.http_exceptions import HttpProcessingError
 
 from angarium.core.explanation import step_of
 from angarium.core.outcome import plain
-from angarium.dispatch.connector import AddressRefused, AnswerTooLarge
+from angarium.dispatch.dial import AddressRefused, NotConnected
+from angarium.dispatch.exchange import AnswerTooLarge, HungUp, NotHttp
 from angarium.dispatch.resolver import NameFailure
 
 log = structlog.get_logger(__name__)
@@ -97,19 +96,11 @@ def explain(exc: BaseException) -> Failure:
             return "dns", str(exc)
         case AnswerTooLarge():
             return _failure("too_large", _CUT_OFF)
-        case aiohttp.ClientConnectorCertificateError():
-            return _certificate(exc.certificate_error)
-        case aiohttp.ClientConnectorSSLError():
-            return _tls(exc.os_error)
-        case aiohttp.ClientConnectorError():
-            return _connect(exc.os_error)
-        case aiohttp.InvalidURL() | aiohttp.NonHttpUrlClientError():
-            return _failure("bad_request", "The endpoint's URL cannot be requested.")
-        case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
+        case NotConnected():
+            return _tls(exc.error) if isinstance(exc.error, ssl.SSLError) else _connect(exc.error)
+        case HungUp() | ConnectionError():
             return _failure("reset", "The receiver closed the connection before it answered.")
-        case aiohttp.ClientResponseError() | HttpProcessingError():
-            return _protocol(exc)
-        case aiohttp.ClientPayloadError():
+        case NotHttp():
             return _failure("protocol", _NO_HTTP)
         case ssl.SSLError():
             return _tls(exc)
@@ -121,14 +112,6 @@ def explain(exc: BaseException) -> Failure:
         case _:
             log.error("sender.failed", error=f"{type(exc).__name__}: {plain(str(exc), 200)}")
             return _failure("internal", "The request was not made because of a fault of ours.")
-
-
-def _protocol(exc: aiohttp.ClientResponseError | HttpProcessingError) -> Failure:
-    cause = exc.__cause__ if isinstance(exc, aiohttp.ClientResponseError) else exc
-    detail = str(getattr(cause, "message", "")).lstrip()
-    if detail.startswith(("Got more than", "Too many")):
-        return _failure("too_large", _CUT_OFF)
-    return _failure("protocol", _NO_HTTP)
 
 
 def _connect(exc: OSError) -> Failure:

@@ -2,7 +2,7 @@
 
 The system's resolver blocks a thread for each lookup, so the threads are this module's own and bounded,
 lookups for one name are shared, and names that were slow or failed last time get a few threads of their
-own. What comes back is judged by the connector, every time it is used, cached or not.
+own. What comes back is judged by `dial`, every time it is used, cached or not.
 """
 
 from __future__ import annotations

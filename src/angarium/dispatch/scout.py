@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import Answer
-from angarium.dispatch.connector import AddressRefused, allowed_addresses
+from angarium.dispatch.dial import AddressRefused, allowed_addresses
 from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
 from angarium.dispatch.sender import Request, Sender
 

@@ -1,42 +1,34 @@
 """One HTTP POST: to a judged address, with a deadline over everything, and an Answer whatever happens.
 
-Redirects, cookies, proxies, `.netrc` and decompression are off. Once a status has arrived it decides: a
-body that is slow, endless or broken is cut off, and what came of it is kept.
+HTTP/1.1 alone, without redirects, cookies, proxies, `.netrc` and decompression. On a connection that is
+there an attempt costs no task: the answer arrives in a callback.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
-
-import aiohttp
-from aiohttp.helpers import TimerNoop
-from multidict import CIMultiDict, istr
-from yarl import URL
+from urllib.parse import quote, urlsplit
 
 from angarium.core.address import AddressPolicy
-from angarium.core.inbox import ANYWHERE
 from angarium.core.outcome import MASK, Answer, explain_status, parse_retry_after
 from angarium.core.url import split_credentials
-from angarium.dispatch.connector import COURSE, Course, JudgedConnector
+from angarium.dispatch.dial import Origin
+from angarium.dispatch.exchange import Exchange
 from angarium.dispatch.failure import Failure, explain, explain_timeout
+from angarium.dispatch.pool import Pool
 from angarium.dispatch.resolver import Resolver, SystemResolver
 
-MAX_LINE: Final = 8190
-MAX_HEADER_COUNT: Final = 128
 SHOWN_HEADERS: Final = 32
 SHOWN_NAME: Final = 100
 SHOWN_VALUE: Final = 256
-LARGE_BODY: Final = 512 * 1024
-_NO_LIMIT: Final = aiohttp.ClientTimeout(total=None, connect=None, sock_connect=None, sock_read=None)
-_NO_TIMER: Final = TimerNoop()
-_OURS: Final = frozenset(map(istr, ("Accept", "Accept-Encoding", "User-Agent", "Content-Type")))
+_PORTS: Final = {"http": 80, "https": 443}
+_ENCODED: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +36,7 @@ class Request:
     """What to send. `timeout` is the total in seconds: DNS, connection, TLS, request, answer and body."""
 
     url: str
-    headers: list[tuple[str, str]]
+    headers: Sequence[tuple[str, str]]
     body: bytes
     timeout: float
 
@@ -68,151 +60,112 @@ class Sender:
         self._resolver = resolver
         self._ssl_context = ssl_context
         self._now = now
-        self._session: aiohttp.ClientSession | None = None
-        # a pool apart: a connection that was not judged must never carry another request
-        self._trusted: aiohttp.ClientSession | None = None
+        self._pool: Pool | None = None
         self._closed = False
 
     async def send(self, request: Request) -> Answer:
         """POST once. Raises nothing but CancelledError; every failure is an Answer."""
-        started = time.perf_counter()
-        exchange = _Exchange()
-        failure: Failure | None = None
-        token = COURSE.set(exchange.course)
+        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        under_way = self.start(request, answered.set_result)
         try:
-            async with asyncio.timeout(request.timeout) as deadline:
-                await self._attempt(request, exchange)
-        except Exception as exc:
-            if deadline.expired() and isinstance(exc, TimeoutError):
-                failure = explain_timeout(exchange.course.how_far(), request.timeout)
-            else:
-                failure = explain(exc)
-        finally:
-            COURSE.reset(token)
-            response = exchange.response
-            if response is not None and not response.closed:
-                response.close()
-        duration_ms = round((time.perf_counter() - started) * 1000)
-        if response is None:
-            code, words = failure or ("internal", "The sender ended without an answer.")
-            return Answer(0, code, words, None, duration_ms)
-        return self._answered(response, bytes(exchange.body), duration_ms)
+            return await answered
+        except asyncio.CancelledError:
+            self.drop(under_way)
+            raise
+
+    def start(self, request: Request, done: Callable[[Answer], None]) -> Exchange | None:
+        """The same with a callback, which is not called before this returns; None: nothing can be dropped."""
+        loop = asyncio.get_running_loop()
+        try:
+            exchange = self._exchange(request)
+            pool = self._open()
+        except Exception as error:
+            code, words = explain(error)
+            loop.call_soon(done, Answer(0, code, words, None, 0))
+            return None
+        exchange.done = lambda ended, error: done(self._answer(ended, error))
+        exchange.timer = loop.call_later(request.timeout, self._expired, exchange)
+        pool.carry(exchange)
+        return exchange
+
+    def drop(self, exchange: Exchange | None) -> None:
+        """Break off what `start` began; its callback is not called."""
+        if exchange is not None and self._pool is not None:
+            if exchange.timer is not None:
+                exchange.timer.cancel()
+            self._pool.drop(exchange)
 
     async def close(self) -> None:
         """Close every connection. Requests still under way fail."""
         self._closed = True
-        for session in (self._session, self._trusted):
-            if session is not None:
-                await session.close()
+        if self._pool is not None:
+            await self._pool.close()
         if self._resolver is not None:
             await self._resolver.close()
 
-    async def _attempt(self, request: Request, exchange: _Exchange) -> None:
-        course = exchange.course
-        try:
-            await self._post(request, exchange)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError, ConnectionError):
-            # A receiver may close an idle connection just as we write to it; that is no failure of the
-            # receiver, so such a request is made once more, on a new connection, as the same attempt. Only
-            # when not a byte came back: the receiver may still have read the request (then it gets it twice,
-            # which at-least-once allows), but it did not answer it.
-            stale = course.reused and course.protocol is not None and course.protocol.received == 0
-            if exchange.response is not None or not stale:
-                raise
-            exchange.course.fresh = True
-            await self._post(request, exchange)
-
-    async def _post(self, request: Request, exchange: _Exchange) -> None:
-        session = self._session_for(request.url)
-        url, authorization = _target(request.url)
-        headers = CIMultiDict(request.headers)
-        headers["accept"] = "*/*"
-        headers["accept-encoding"] = "identity"
-        if authorization is not None and "authorization" not in headers:
-            headers["authorization"] = authorization
-        # aiohttp wants a large body as a file, to write it piece by piece.
-        data = request.body if len(request.body) <= LARGE_BODY else io.BytesIO(request.body)
-        # ClientSession.post would do the same after a round of redirects, cookies, proxies, retries and
-        # tracing, all of which are off: a quarter of the CPU of a request (measured).
-        outgoing = aiohttp.ClientRequest(
-            "POST",
-            url,
-            headers=headers,
-            skip_auto_headers=_OURS,
-            data=data,
-            loop=asyncio.get_running_loop(),
-            response_class=aiohttp.ClientResponse,
-            session=session,
-            timer=_NO_TIMER,
-            traces=[],
-        )
-        connector = session.connector
-        assert connector is not None
-        connection = await connector.connect(outgoing, [], _NO_LIMIT)
-        try:
-            assert connection.protocol is not None
-            connection.protocol.set_response_params(
-                timer=_NO_TIMER,
-                auto_decompress=False,
-                max_line_size=MAX_LINE,
-                max_field_size=MAX_LINE,
-                max_headers=MAX_HEADER_COUNT,
+    def _open(self) -> Pool:
+        # On first use, because it wants a running loop.
+        if self._closed:
+            raise RuntimeError("the sender is closed")
+        if self._pool is None:
+            self._resolver = self._resolver or SystemResolver()
+            self._pool = Pool(
+                policy=self._policy,
+                names=self._resolver,
+                context=self._ssl_context or ssl.create_default_context(),
+                limit=self._connections,
+                body_limit=self._response_limit,
             )
-            response = await outgoing.send(connection)
-            try:
-                await response.start(connection)
-            except BaseException:
-                response.close()
-                raise
-        except BaseException:
-            connection.close()
-            raise
-        exchange.response = response
-        body, content, limit = exchange.body, response.content, self._response_limit
-        while len(body) <= limit and not content.at_eof():
-            # Into the exchange piece by piece: what came before a deadline or a reset is worth showing.
-            body += await content.readany()
+        return self._pool
 
-    def _answered(self, response: aiohttp.ClientResponse, body: bytes, duration_ms: int) -> Answer:
-        status = response.status
+    def _exchange(self, request: Request) -> Exchange:
+        origin, start, authorization = _target(request.url, self._policy.trusts(request.url))
+        lines = [f"{name}: {value}\r\n" for name, value in request.headers]
+        named = "".join(lines)
+        if named.count("\n") != len(lines) or named.count("\r") != len(lines) or "\0" in named:
+            raise ValueError("a header holds a control character")
+        if authorization is not None and not any(
+            name.lower() == "authorization" for name, _ in request.headers
+        ):
+            named += f"authorization: {authorization}\r\n"
+        head = f"{start}{named}content-length: {len(request.body)}\r\n\r\n".encode()
+        exchange = Exchange(origin, head, request.body, request.timeout)
+        exchange.started = time.perf_counter()
+        return exchange
+
+    def _expired(self, exchange: Exchange) -> None:
+        done = exchange.done
+        if done is None or self._pool is None:
+            return
+        failure = TimeoutError()
+        self._pool.drop(exchange)
+        done(exchange, failure)
+
+    def _answer(self, exchange: Exchange, error: Exception | None) -> Answer:
+        if exchange.timer is not None:
+            exchange.timer.cancel()
+        duration_ms = round((time.perf_counter() - exchange.started) * 1000)
+        status = exchange.status
+        if not status:
+            code, words = self._failure(exchange, error)
+            return Answer(0, code, words, None, duration_ms)
         retry_after: float | None = None
         location: str | None = None
         control: str | None = None
         if not 200 <= status <= 299:
-            if (value := response.headers.get("Retry-After")) is not None:
+            said = {name.lower(): value.decode("utf-8", "replace") for name, value in exchange.fields[::-1]}
+            if (value := said.get(b"retry-after")) is not None:
                 retry_after = parse_retry_after(value, self._now())
-            location = response.headers.get("Location")
-            control = response.headers.get("webhook-delivery", "").strip().lower() or None
-        code, words = explain_status(status, location)
-        kept = body[: self._response_limit]
-        headers = _shown(response.raw_headers)
-        return Answer(status, code, words, kept, duration_ms, retry_after, headers, control)
+            location = said.get(b"location")
+            control = said.get(b"webhook-delivery", "").strip().lower() or None
+        code_, words_ = explain_status(status, location)
+        kept = exchange.body[: self._response_limit]
+        return Answer(status, code_, words_, kept, duration_ms, retry_after, _shown(exchange.fields), control)
 
-    def _session_for(self, url: str) -> aiohttp.ClientSession:
-        # Opened on first use, because aiohttp wants a running loop.
-        if self._policy.trusts(url):
-            self._trusted = self._trusted or self._open(ANYWHERE)
-            return self._trusted
-        self._session = self._session or self._open(self._policy)
-        return self._session
-
-    def _open(self, policy: AddressPolicy) -> aiohttp.ClientSession:
-        if self._closed:
-            raise RuntimeError("the sender is closed")
-        if self._resolver is None:
-            self._resolver = SystemResolver()
-        connector = JudgedConnector(
-            policy=policy,
-            resolver=self._resolver,
-            limit=self._connections,
-            answer_limit=self._response_limit,
-            ssl_context=self._ssl_context or ssl.create_default_context(),
-        )
-        return aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            trust_env=False,
-        )
+    def _failure(self, exchange: Exchange, error: Exception | None) -> Failure:
+        if isinstance(error, TimeoutError):
+            return explain_timeout(exchange.how_far(), exchange.timeout)
+        return explain(error or RuntimeError("an exchange ended without an answer"))
 
 
 def _shown(raw: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
@@ -225,22 +178,20 @@ def _shown(raw: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     return tuple(shown)
 
 
-class _Exchange:
-    """What is known so far; kept apart from the exception that may end it."""
-
-    __slots__ = ("body", "course", "response")
-
-    def __init__(self) -> None:
-        self.course = Course()
-        self.response: aiohttp.ClientResponse | None = None
-        self.body = bytearray()
-
-
 @lru_cache(maxsize=8192)
-def _target(url: str) -> tuple[URL, str | None]:
-    """Parsed once for each endpoint, not for each request. Stored URLs are encoded already."""
+def _target(url: str, trusted: bool) -> tuple[Origin, str, str | None]:
+    """Where to, the request's first lines, and the URL's login: made once for each endpoint, not for each
+    request. Stored URLs are encoded already."""
     bare, authorization = split_credentials(url)
-    target = URL(bare, encoded=True)
-    if target.scheme not in ("http", "https") or not target.raw_host:
+    parts = urlsplit(bare)
+    if parts.scheme not in _PORTS or not parts.hostname:
         raise ValueError("the URL is no http or https URL")
-    return target, authorization
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_ENCODED)
+    if not all("!" <= c <= "~" for c in parts.netloc):
+        raise ValueError("the URL's host is not encoded")
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    default = _PORTS[parts.scheme]
+    port = parts.port or default
+    named = host if port == default else f"{host}:{port}"
+    start = f"POST {path} HTTP/1.1\r\nhost: {named}\r\naccept: */*\r\naccept-encoding: identity\r\n"
+    return Origin(host, port, parts.scheme == "https", trusted), start, authorization

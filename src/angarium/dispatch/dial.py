@@ -1,0 +1,136 @@
+"""Connections to judged addresses only.
+
+Every address is judged after DNS and once more when its socket is made, so nothing can come in between
+(literal addresses would skip a resolver). Names with several addresses are tried in turn, a quarter of a
+second apart (RFC 8305).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any, Final, Protocol, TypeVar
+
+import aiohappyeyeballs
+
+from angarium.core.address import AddressPolicy
+from angarium.core.url import literal_address
+from angarium.dispatch.resolver import NameFailure, Resolver
+
+STAGGER: Final = 0.25  # seconds until the next address is tried beside the one before
+
+P = TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+class AddressRefused(Exception):
+    """The address must not be connected to; the message says why, in words."""
+
+
+class NotConnected(Exception):
+    """No connection came about; `error` is what the system or TLS said."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where connections lead, and by whose rules; those of one origin may stand in for each other."""
+
+    host: str
+    port: int
+    secure: bool
+    trusted: bool  # one of our own URLs, which may lead anywhere
+
+
+class Stages(Protocol):
+    """Hears how far a connection got: `dns`, `connect`, `tls`."""
+
+    stage: str
+
+
+async def dial(
+    origin: Origin,
+    *,
+    policy: AddressPolicy,
+    names: Resolver,
+    context: ssl.SSLContext,
+    protocol: Callable[[], P],
+    stages: Stages,
+) -> P:
+    """A connected protocol. Raises NameFailure, AddressRefused or NotConnected."""
+    stages.stage = "dns"
+    found = await allowed_addresses(origin.host, names, policy)
+    stages.stage = "connect"
+    sock: socket.socket | None = None
+    try:
+        sock = await aiohappyeyeballs.start_connection(
+            [_info(address, origin.port) for address in found],
+            happy_eyeballs_delay=STAGGER,
+            interleave=1,
+            socket_factory=lambda info: _socket(info, policy),
+        )
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stages.stage = "tls"
+        _, made = await asyncio.get_running_loop().create_connection(
+            protocol,
+            sock=sock,
+            ssl=context if origin.secure else None,
+            server_hostname=origin.host.strip("[]") if origin.secure else None,
+        )
+    except OSError as error:
+        if sock is not None:
+            sock.close()
+        raise NotConnected(error) from None
+    except BaseException:
+        if sock is not None:
+            sock.close()
+        raise
+    return made
+
+
+async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -> list[str]:
+    """The addresses of a host that may be connected to. Raises NameFailure, or AddressRefused if there are
+    others only."""
+    try:
+        literal = literal_address(host)
+    except ValueError as exc:
+        raise NameFailure(f"{host} is no address: {exc}.") from None
+    found = [str(literal)] if literal is not None else await names.addresses(host)
+    allowed: list[str] = []
+    refusal: str | None = None
+    for address in found:
+        words = policy.refusal(ip_address(address))
+        if words is None:
+            allowed.append(address)
+        else:
+            refusal = refusal or (
+                words if literal is not None else f"The host {host} leads to {address}. {words}"
+            )
+    if not allowed:
+        if refusal is None:
+            raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
+        raise AddressRefused(refusal)
+    return allowed
+
+
+def _info(address: str, port: int) -> Any:
+    if ip_address(address).version == 4:
+        return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
+    return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
+
+
+def _socket(info: Any, policy: AddressPolicy) -> socket.socket:
+    """The last fence: the very address that is connected to."""
+    family, kind, proto, _, address = info
+    refusal = policy.refusal(ip_address(address[0]))
+    if refusal is not None:
+        raise AddressRefused(refusal)
+    made = socket.socket(family, kind, proto)
+    made.setblocking(False)
+    return made

@@ -1,0 +1,206 @@
+"""Connections in use and at rest: bounded in number, used again while alive, one wait for a free one.
+
+A receiver may close an idle connection just as we write to it; that is no failure of the receiver, so
+such a request is made once more, on a new connection, as the same attempt. Only when not a byte came
+back: the receiver may still have read the request (then it gets it twice, which at-least-once allows),
+but it did not answer it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from typing import Final
+
+from angarium.core.address import AddressPolicy
+from angarium.core.inbox import ANYWHERE
+from angarium.dispatch.dial import Origin, dial
+from angarium.dispatch.exchange import Connection, Exchange, HungUp
+from angarium.dispatch.resolver import Resolver
+
+KEEP_ALIVE: Final = 15.0  # seconds that a connection may rest
+_SWEEP: Final = 5.0
+
+
+class Closed(Exception):
+    """The pool carries nothing any more."""
+
+
+class Pool:
+    """`limit` bounds connections in use, and as many again may rest."""
+
+    def __init__(
+        self,
+        *,
+        policy: AddressPolicy,
+        names: Resolver,
+        context: ssl.SSLContext,
+        limit: int,
+        body_limit: int,
+    ) -> None:
+        self._policy = policy
+        self._names = names
+        self._context = context
+        self._limit = limit
+        self._body_limit = body_limit
+        self._loop = asyncio.get_running_loop()
+        self._resting: dict[Origin, list[Connection]] = {}  # the one used last is at the end
+        self._rest_count = 0
+        self._carried: set[Exchange] = set()  # dialing or on a connection
+        self._waiting: deque[Exchange] = deque()
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def carry(self, exchange: Exchange) -> None:
+        """Bring it to its receiver; `exchange.done` hears of the end."""
+        if len(self._carried) < self._limit:
+            self._carry(exchange)
+        else:
+            self._waiting.append(exchange)
+
+    def drop(self, exchange: Exchange) -> None:
+        """Give it up, however far it got; `exchange.done` is not called."""
+        exchange.done = None
+        if exchange.connection is not None:
+            exchange.connection.close()
+        if exchange.dialing is not None:
+            exchange.dialing.cancel()
+        if exchange in self._carried:
+            self._carried.remove(exchange)
+            self._next()
+        elif exchange.stage == "queue" and exchange in self._waiting:
+            self._waiting.remove(exchange)
+
+    async def close(self) -> None:
+        """Close every connection; what is under way ends with Closed."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for resting in self._resting.values():
+            for connection in resting:
+                connection.close()
+        self._resting.clear()
+        left = [*self._carried, *self._waiting]
+        dialing = [exchange.dialing for exchange in left if exchange.dialing is not None]
+        for exchange in left:
+            done = exchange.done
+            self.drop(exchange)
+            if done is not None:
+                done(exchange, Closed())
+        if dialing:
+            await asyncio.wait(dialing, timeout=5)
+
+    # carrying
+
+    def _carry(self, exchange: Exchange) -> None:
+        self._carried.add(exchange)
+        connection = None if exchange.fresh else self._wake(exchange.origin)
+        if connection is not None:
+            connection.begin(exchange)
+        else:
+            exchange.dialing = self._loop.create_task(self._dial(exchange))
+
+    async def _dial(self, exchange: Exchange) -> None:
+        origin = exchange.origin
+        try:
+            connection = await dial(
+                origin,
+                policy=ANYWHERE if origin.trusted else self._policy,
+                names=self._names,
+                context=self._context,
+                protocol=lambda: Connection(origin, self._body_limit, self._ended, self._lost),
+                stages=exchange,
+            )
+        except Exception as error:
+            exchange.dialing = None
+            self._finish(exchange, error)
+        else:
+            exchange.dialing = None
+            if exchange.done is None:
+                connection.close()
+            else:
+                connection.begin(exchange)
+
+    def _ended(
+        self, connection: Connection, exchange: Exchange, error: Exception | None, reusable: bool
+    ) -> None:
+        stale = isinstance(error, HungUp) and connection.used > 1 and connection.received == 0
+        if stale and not exchange.fresh and not self._closed:
+            exchange.fresh = True
+            exchange.connection = None
+            self._carried.discard(exchange)
+            self._forsake(exchange.origin)
+            self._carry(exchange)
+            return
+        if reusable and not self._closed:
+            self._rest(connection)
+        elif reusable:
+            connection.close()
+        self._finish(exchange, error)
+
+    def _finish(self, exchange: Exchange, error: Exception | None) -> None:
+        self._carried.discard(exchange)
+        done, exchange.done = exchange.done, None
+        if self._waiting:
+            self._next()
+        if done is not None:
+            done(exchange, error)
+
+    def _next(self) -> None:
+        if self._waiting and len(self._carried) < self._limit and not self._closed:
+            self._carry(self._waiting.popleft())
+
+    # resting
+
+    def _rest(self, connection: Connection) -> None:
+        if self._rest_count >= self._limit:
+            connection.close()
+            return
+        connection.idle_since = self._loop.time()
+        self._resting.setdefault(connection.origin, []).append(connection)
+        self._rest_count += 1
+        if self._sweeper is None:
+            self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
+
+    def _wake(self, origin: Origin) -> Connection | None:
+        resting = self._resting.get(origin)
+        while resting:
+            connection = resting.pop()
+            self._rest_count -= 1
+            if not resting:
+                del self._resting[origin]
+            if connection.alive and connection.idle_since > self._loop.time() - KEEP_ALIVE:
+                return connection
+            connection.close()
+        return None
+
+    def _forsake(self, origin: Origin) -> None:
+        """One of them was stale, so the others probably are."""
+        for connection in self._resting.pop(origin, ()):
+            self._rest_count -= 1
+            connection.close()
+
+    def _lost(self, connection: Connection) -> None:
+        resting = self._resting.get(connection.origin)
+        if resting and connection in resting:
+            resting.remove(connection)
+            self._rest_count -= 1
+            if not resting:
+                del self._resting[connection.origin]
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        oldest = self._loop.time() - KEEP_ALIVE
+        for origin, resting in list(self._resting.items()):
+            kept = [connection for connection in resting if connection.idle_since > oldest]
+            self._rest_count -= len(resting) - len(kept)
+            if kept:
+                self._resting[origin] = kept
+            else:
+                del self._resting[origin]
+            for connection in resting:
+                if connection.idle_since <= oldest:
+                    connection.close()
+        if self._resting:
+            self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
