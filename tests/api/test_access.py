@@ -572,6 +572,7 @@ WATCHED = {
     "endpoint": "updated_at,revision,keys,headers",  # sealed anew whenever they are written
     "event_type": "updated_at",
     "api_key": "last_used_at",
+    "play_inbox": "expires_at",
     "organization": "",
     "revoked_token": "",
     "token_cutoff": "",

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from angarium.core.inbox import Answer
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.url import split_credentials
 
@@ -112,8 +113,18 @@ def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
         "fifo": endpoint.fifo,
         "disabled": endpoint.disabled_at is not None,
         "headers": sorted(endpoint.headers),
-        "secrets": [fingerprint(key.secret) for key in endpoint.keys],
+        **secret_view(endpoint),
     }
+
+
+def secret_view(endpoint: Endpoint) -> dict[str, Any]:
+    """Which secrets somebody saw; not what they are."""
+    return {"secrets": [fingerprint(key.secret) for key in endpoint.keys]}
+
+
+def answer_view(answer: Answer) -> dict[str, Any]:
+    """How an inbox of Play answers."""
+    return {"status": answer.status_code, "delay": answer.delay, "failures": answer.failure_percent}
 
 
 def event_type_view(event_type: EventType) -> dict[str, Any]:

@@ -29,7 +29,7 @@ async def reveal(visit: Visit, _: Form) -> Response:
     """Show the secret in force, and one that waits to be."""
     if visit.product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown once only, when it is made. Replace it to get another.")
-    endpoint = await found(visit)
+    endpoint = await visit.services.endpoint.reveal(visit.app_id, native_ref(visit))
     return await _shown(
         visit,
         endpoint,

@@ -11,7 +11,7 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
-from angarium.core.audit import Deed, difference, endpoint_view
+from angarium.core.audit import Deed, difference, endpoint_view, secret_view
 from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, DisabledReason, Endpoint, SigningKey
@@ -75,6 +75,13 @@ class Endpoints:
         """The endpoint with this id or uid. Raises NotFound."""
         async with self._database.connection() as connection:
             return await self._find(connection, app_id, ref)
+
+    async def reveal(self, app_id: UUID, ref: str) -> Endpoint:
+        """The endpoint, for somebody who is to see its secret: nothing is shown that is not recorded."""
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, app_id, ref)
+            await self._record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
+        return found
 
     async def page(self, app_id: UUID, cursor: UUID | None, *, ascending: bool, limit: int) -> list[Endpoint]:
         async with self._database.connection() as connection:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
+from angarium.core.audit import Deed, answer_view, difference
 from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound, Overloaded
 from angarium.core.inbox import (
     LIFETIME,
@@ -33,6 +34,7 @@ from angarium.core.outcome import MASK, plain
 from angarium.core.product import Product
 from angarium.core.signature import SignatureError
 from angarium.core.verification import verify_request
+from angarium.service import audit
 from angarium.service.product import Products
 from angarium.store import play as store
 from angarium.store.database import Database
@@ -113,6 +115,7 @@ class Play:
             if made_by_now >= MAX_INBOXES:
                 raise Conflict(f"There are {MAX_INBOXES} inboxes already. Delete one that is not needed.")
             await store.create(connection, made)
+            await self._record(connection, made, "inbox.created")
         return made
 
     async def inboxes(self, app_id: UUID) -> list[tuple[Inbox, UUID | None]]:
@@ -144,20 +147,29 @@ class Play:
             raise Invalid.field("delay", f"The delay must be from 0 to {longest:g} seconds.")
         if not 0 <= answer.failure_percent <= 100:
             raise Invalid.field("failures", "The share of failures must be from 0 to 100 percent.")
-        expires_at = self._expiry(self._clock.now())
-        async with self._database.connection() as connection:
-            if not await store.set_answer(connection, app_id, inbox_id, answer, expires_at):
+        async with self._database.transaction() as connection:
+            held = await self._held(connection, app_id, inbox_id)
+            if held is None:
                 raise NotFound()
+            await store.set_answer(connection, app_id, inbox_id, answer, self._expiry(self._clock.now()))
+            if (changes := difference(answer_view(held.answer), answer_view(answer))) is not None:
+                await self._record(connection, held, "inbox.updated", *changes)
 
     async def clear(self, app_id: UUID, inbox_id: UUID) -> None:
         """Forget the requests of an inbox."""
-        async with self._database.connection() as connection:
-            await store.clear(connection, app_id, inbox_id)
+        async with self._database.transaction() as connection:
+            held = await self._held(connection, app_id, inbox_id)
+            if held is not None and await store.last(connection, inbox_id) is not None:
+                await store.clear(connection, app_id, inbox_id)
+                await self._record(connection, held, "inbox.cleared")
 
     async def delete(self, app_id: UUID, inbox_id: UUID) -> None:
         """Forget an inbox and its requests; who sends to it gets 404."""
-        async with self._database.connection() as connection:
-            await store.delete(connection, app_id, inbox_id)
+        async with self._database.transaction() as connection:
+            held = await self._held(connection, app_id, inbox_id)
+            if held is not None:
+                await store.delete(connection, app_id, inbox_id)
+                await self._record(connection, held, "inbox.deleted")
 
     async def arrivals(self, inbox: Inbox) -> list[Arrival]:
         """The requests of the last day, newest first, without headers and bodies."""
@@ -222,6 +234,22 @@ class Play:
             if inbox.expires_at.timestamp() < now + LIFETIME - _EXTEND_AFTER:
                 await store.extend(connection, inbox_id, self._expiry(now))
         return answer
+
+    async def _held(self, connection: Any, app_id: UUID, inbox_id: UUID) -> Inbox | None:
+        """The living inbox of the application, which nobody else changes until the transaction ends."""
+        held = await store.take(connection, inbox_id, self._now())
+        return held if held is not None and held.app_id == app_id else None
+
+    async def _record(
+        self,
+        connection: Any,
+        inbox: Inbox,
+        action: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        deed = Deed(inbox.org_id, inbox.app_id, action, ids.text(ids.INBOX, inbox.id), before, after)
+        await audit.record(connection, self._clock.now(), self._entropy, deed)
 
     def _drawn(self, answer: Answer) -> Answer:
         drawn = int.from_bytes(self._entropy(4), "big") * 100 >> 32

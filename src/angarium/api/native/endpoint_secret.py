@@ -40,14 +40,14 @@ class EndpointSecretRotateIn(Wire):
 async def get_secret(
     application: AppOf, services: ServicesOf, caller: AnyCaller, endpoint_id: EndpointRef
 ) -> Response:
-    """What a receiver verifies with; of two secrets, the one in force.
+    """What a receiver verifies with; of two secrets, the one in force. The audit log says who asked.
 
     Where the product shows a secret once only, its customers do not see it again here either.
     """
     product = await services.product.of(application.org_id)
     if caller.app_id is not None and product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown once only, when it is made. Rotate it to get another.")
-    endpoint = await services.endpoint.find(application.id, endpoint_id)
+    endpoint = await services.endpoint.reveal(application.id, endpoint_id)
     return _shown(in_force(endpoint.keys, services.clock.now()))
 
 
