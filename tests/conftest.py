@@ -16,6 +16,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
@@ -23,6 +24,14 @@ from angarium.store.migrate import migrate
 from tests.kit.world import World
 
 TEMPLATE = "angarium_template"
+
+# by default a traceback is drawn with the values of all variables, which takes seconds of computing
+structlog.configure(
+    processors=[
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

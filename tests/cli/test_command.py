@@ -1,32 +1,18 @@
 from __future__ import annotations
 
 import base64
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import jwt
 import pytest
 
 from angarium import __version__
+from tests.kit.command import run, run_apart
 
 MIGRATIONS = Path(__file__).parents[2] / "src" / "angarium" / "store" / "migrations"
 SECRET = "s" * 48
 KEY = base64.b64encode(b"k" * 32).decode()
 SETTINGS = {"ANGARIUM_JWT_SECRET": SECRET, "ANGARIUM_SECRET_KEY": KEY}
-
-
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
-    return subprocess.run(
-        [sys.executable, "-m", "angarium.cli.main", *arguments],
-        env=kept | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 def refusal(*arguments: str, **variables: str) -> str:
@@ -37,7 +23,7 @@ def refusal(*arguments: str, **variables: str) -> str:
 
 
 def test_version_is_printed() -> None:
-    assert run("version").stdout == f"{__version__}\n"
+    assert run_apart("version").stdout == f"{__version__}\n"
 
 
 def test_serve_refuses_to_start_without_its_secrets() -> None:
@@ -68,7 +54,7 @@ def test_a_database_that_does_not_answer_is_told_in_words() -> None:
 
 
 def test_a_token_for_an_organization_lasts_ten_years() -> None:
-    done = run("token", "--org", "org_abc", **SETTINGS)
+    done = run_apart("token", "--org", "org_abc", **SETTINGS)
     claims = jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"])
     assert claims["sub"] == "org_abc"
     assert claims["exp"] - claims["iat"] == 10 * 365 * 86400
@@ -99,7 +85,7 @@ def test_a_token_without_a_secret_or_a_data_directory_is_refused(tmp_path: Path)
 
 
 def test_a_new_key_is_32_random_bytes() -> None:
-    one, other = run("key", "new").stdout.strip(), run("key", "new").stdout.strip()
+    one, other = run("key", "new").stdout.strip(), run_apart("key", "new").stdout.strip()
     assert one != other
     assert len(base64.b64decode(one)) == 32
 

@@ -13,8 +13,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.cli.test_command import SETTINGS, refusal, run
+from tests.cli.test_command import SETTINGS, refusal
 from tests.cli.test_serve import KEY, SECRET, healthy, serve
+from tests.kit.command import run, run_apart
 from tests.kit.receiver import Receiver
 from tests.kit.server import angarium
 
@@ -193,7 +194,7 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
 async def test_a_server_in_production_serves_installed_products_and_no_sandbox(database_url: str) -> None:
     given = {"ANGARIUM_DATABASE_URL": database_url, "ANGARIUM_JWT_SECRET": SECRET, "ANGARIUM_SECRET_KEY": KEY}
     arguments = ("profile", "install", "bluma", "--org", ORG, "--json")
-    done = await asyncio.to_thread(run, *arguments, **given, ANGARIUM_PROFILES="bluma")
+    done = await asyncio.to_thread(run_apart, *arguments, **given, ANGARIUM_PROFILES="bluma")
     made = json.loads(done.stdout)
     assert made["api_key"].startswith("bluma_live_")
     headers = {"authorization": f"Bearer {made['api_key']}"}

@@ -1,7 +1,7 @@
 """The command line: commands of the service, and commands that call one from anywhere.
 
-The first need the extra `server`; without it only the others are there. Commands import what they use when
-they run, so that `--help` answers at once.
+The first need the extra `server`; without it only the others are there. A command's module is imported when
+the command is named, and imports what it uses when it runs: a command starts with what it needs.
 """
 
 from __future__ import annotations
@@ -9,61 +9,59 @@ from __future__ import annotations
 import os
 import sys
 from importlib.util import find_spec
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import typer
 
 from angarium import __version__
-from angarium.cli import again, doctor, init, listen, message, play, remote, trigger, verify
-from angarium.client import ClientError
+from angarium.cli.command import Place, group_of
+from angarium.client.error import ClientError
 from angarium.core.errors import AngariumError
+
+_CALLS: Final = "Call a server (ANGARIUM_URL, ANGARIUM_TOKEN)"
+_SERVES: Final = "Run the service"
+CALLS: Final = {
+    "send": Place("message", "send", _CALLS),
+    "trigger": Place("trigger", "trigger", _CALLS),
+    "listen": Place("listen", "listen", _CALLS),
+    "play": Place("play", "play", _CALLS),
+    "tail": Place("message", "tail", _CALLS),
+    "show": Place("message", "show", _CALLS),
+    "resend": Place("message", "resend", _CALLS),
+    "recover": Place("again", "recover", _CALLS),
+    "replay": Place("again", "replay", _CALLS),
+    "verify": Place("verify", "verify", _CALLS),
+    "sign": Place("verify", "sign", _CALLS),
+    "doctor": Place("doctor", "doctor", _CALLS),
+    "init": Place("init", "init", _CALLS),
+    "dlq": Place("again", "dlq", _CALLS),
+}
+SERVES: Final = {
+    "serve": Place("serve", "serve", _SERVES),
+    "dev": Place("dev", "dev", _SERVES),
+    "demo": Place("demo", "demo", _SERVES),
+    "migrate": Place("migrate", "migrate", _SERVES),
+    "token": Place("token", "token", _SERVES),
+    "settings": Place("setting", "settings", _SERVES),
+    "rekey": Place("key", "rewrap", _SERVES),
+    "key": Place("key", "app", _SERVES),
+    "deadletter": Place("dead_letter", "app", _SERVES),
+    "profile": Place("profile", "app", _SERVES),
+    "apikey": Place("api_key", "app", _SERVES),
+}
 
 app = typer.Typer(
     name="angarium",
     help="A webhook sending service: signed, retried, fair to every endpoint, on one PostgreSQL.",
+    cls=group_of(CALLS | SERVES if find_spec("pydantic_settings") is not None else CALLS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-_CALLS = "Call a server (ANGARIUM_URL, ANGARIUM_TOKEN)"
-_SERVES = "Run the service"
-for call in (
-    message.send,
-    trigger.trigger,
-    listen.listen,
-    play.play,
-    message.tail,
-    message.show,
-    message.resend,
-    again.recover,
-    again.replay,
-    verify.verify,
-    verify.sign,
-    doctor.doctor,
-    init.init,
-):
-    app.command(rich_help_panel=_CALLS)(call)
-app.add_typer(again.dlq, name="dlq", rich_help_panel=_CALLS)
 
-if find_spec("pydantic_settings") is not None:
-    from angarium.cli import api_key, dead_letter, demo, dev, key, migrate, profile, serve, setting, token
 
-    for command in (
-        serve.serve,
-        dev.dev,
-        demo.demo,
-        migrate.migrate,
-        token.token,
-        setting.settings,
-    ):
-        app.command(rich_help_panel=_SERVES)(command)
-    app.command("rekey", rich_help_panel=_SERVES)(key.rewrap)
-    for name, group in (
-        ("key", key.app),
-        ("deadletter", dead_letter.app),
-        ("profile", profile.app),
-        ("apikey", api_key.app),
-    ):
-        app.add_typer(group, name=name, rich_help_panel=_SERVES)
+@app.callback()
+def _group() -> None:
+    """A group, though the only command that is here is `version`."""
 
 
 @app.command()
@@ -77,6 +75,8 @@ def main() -> NoReturn:
     try:
         app()
     except ClientError as error:
+        from angarium.cli import remote
+
         remote.fail(error)
     except AngariumError as error:
         print(f"angarium: {error.detail}", file=sys.stderr)
