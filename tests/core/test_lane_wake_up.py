@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
+
+import msgspec
 
 from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
@@ -56,7 +57,9 @@ def test_a_resend_that_comes_while_its_delivery_is_being_settled_is_made() -> No
     lane.arrive(first, NOW)
     assert lane.turn(NOW) == Send(first)
     lane.answered(first.message_id, delivered=True, overload=False, pause=None, now=NOW)
-    again = replace(first, state=State.DELIVERED, manual_at=datetime(2026, 11, 21, tzinfo=UTC))
+    again = msgspec.structs.replace(
+        first, state=State.DELIVERED, manual_at=datetime(2026, 11, 21, tzinfo=UTC)
+    )
     lane.hint(NOW)
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)

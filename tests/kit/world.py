@@ -110,7 +110,7 @@ class World:
         return made
 
     def draft(self, app: Application, payload: bytes = b'{"a":1}', **fields: Any) -> Draft:
-        return replace(
+        return msgspec.structs.replace(
             Draft(
                 org_id=app.org_id,
                 app=ids.text(ids.APPLICATION, app.id),

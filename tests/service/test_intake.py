@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 
+import msgspec
 import pytest
 
 from angarium.core.errors import BadRequest, Conflict, NotFound, Overloaded, StoreUnavailable
@@ -92,7 +92,7 @@ async def test_an_unknown_application_harms_nobody_else_in_the_batch(world: Worl
     app = await world.application()
     async with world.intake() as intake:
         stranger = world.draft(app, org_id="org_000000000000000000000000000")
-        nowhere = replace(world.draft(app), app="nowhere")
+        nowhere = msgspec.structs.replace(world.draft(app), app="nowhere")
         results = await intake.accept_many([world.draft(app), stranger, nowhere])
     assert [type(result) for result in results] == [Accepted, NotFound, NotFound]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from angarium.core import ids
@@ -213,7 +214,9 @@ async def test_a_delivery_shows_its_last_attempt_and_a_late_outcome_does_not_hid
 
 
 async def test_the_headers_of_an_attempt_are_kept(case: Case) -> None:
-    answer = replace(ARRIVED, headers=(("Server", "caf\u00e9"),))
-    await case.write(replace(case.settlement(Move.DELIVER, answer=answer), sent=(("webhook-id", "msg_1"),)))
+    answer = msgspec.structs.replace(ARRIVED, headers=(("Server", "caf\u00e9"),))
+    await case.write(
+        msgspec.structs.replace(case.settlement(Move.DELIVER, answer=answer), sent=(("webhook-id", "msg_1"),))
+    )
     (made,) = await case.attempts()
     assert json.loads(made["exchange"]) == [[["webhook-id", "msg_1"]], [["Server", "caf\u00e9"]]]

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from angarium.core.inbox import Answer
 from angarium.core.nouns import Application, Endpoint, EventType
@@ -30,8 +32,7 @@ class ActorKind(StrEnum):
     STRANGER = "stranger"  # a request that has shown nothing yet
 
 
-@dataclass(frozen=True, slots=True)
-class Actor:
+class Actor(msgspec.Struct, frozen=True, gc=False):
     """Who acts. `name` tells two of a kind apart: a key's id, or the first digits of a token's digest."""
 
     kind: ActorKind
@@ -50,7 +51,7 @@ class Actor:
 
     def became(self, kind: ActorKind, name: str = "") -> Actor:
         """The same from the same address, once it is known who it is."""
-        return replace(self, kind=kind, name=name)
+        return Actor(kind, name, self.address)
 
 
 SYSTEM = Actor(ActorKind.SYSTEM)

@@ -8,6 +8,7 @@ digits sort exactly as the UUIDs do and fill all 27 places. Sorting by id is sor
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -57,8 +58,10 @@ def highest(at: float) -> UUID:
     return UUID(int=(max(0, min(int(at * 1000), (1 << 48) - 1)) << 80) | ((1 << 80) - 1))
 
 
+@lru_cache(maxsize=16_384)
 def text(prefix: str, uuid: UUID) -> str:
-    """The public form, e.g. `text(MESSAGE, uuid)`."""
+    """The public form, e.g. `text(MESSAGE, uuid)`. Remembered, for a message is named once for its sender
+    and again for each attempt."""
     number = uuid.int << 32
     pairs = _PAIRS
     digits: list[str] = []

@@ -22,6 +22,8 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+import msgspec
+
 from angarium.core.circuit import Circuit, Phase
 from angarium.core.nouns import State
 from angarium.core.rate import RateWindow
@@ -30,8 +32,7 @@ NEVER: Final = float("inf")
 FIRST_ALLOWANCE: Final = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True, gc=False):
     """A delivery in hand. `manual_at` identifies the manual request that it serves, if any."""
 
     message_id: UUID
@@ -55,18 +56,15 @@ class Limits:
     fifo: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True, gc=False):
     held: Held
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(msgspec.Struct, frozen=True, gc=False):
     count: int  # rows to ask for: those already in hand come back too
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(msgspec.Struct, frozen=True, gc=False):
     until: float
 
 

@@ -12,8 +12,9 @@ and the count of failures that the attempt started from.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+import msgspec
 
 from angarium.core.nouns import State
 from angarium.core.outcome import Judgement, Verdict
@@ -30,8 +31,7 @@ class Move(Enum):
     KEEP = auto()  # a manual attempt failed
 
 
-@dataclass(frozen=True, slots=True)
-class Next:
+class Next(msgspec.Struct, frozen=True, gc=False):
     """The move, and for RETRY the time (epoch seconds) at which the next attempt is due."""
 
     move: Move

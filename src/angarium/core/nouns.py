@@ -8,6 +8,8 @@ from enum import IntEnum, StrEnum
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 
 class State(IntEnum):
     """State of a delivery; the numbers are Svix's message statuses, and what the database holds."""
@@ -99,8 +101,7 @@ class Endpoint:
     name: str | None = None  # for people, where a product's API has one
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     id: UUID
     app_id: UUID
     event_id: str | None  # the operator's own id, unique in the application

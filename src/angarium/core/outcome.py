@@ -9,11 +9,12 @@ settings cannot be sent), `internal`.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import Enum
 from typing import Final
+
+import msgspec
 
 from angarium.core.explanation import step_of
 
@@ -37,8 +38,7 @@ class Verdict(Enum):
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """What came back for one request. `status_code` 0: no HTTP answer."""
 
     status_code: int
@@ -51,8 +51,7 @@ class Answer:
     control: str | None = None  # the receiver's `webhook-delivery` header
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
     overload: bool  # the endpoint as a whole is in trouble, so its lane slows down
     pause: float | None  # seconds the receiver asked us to wait

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+
+import msgspec
 
 from angarium.clock import Clock
 from angarium.core import ids
@@ -18,8 +19,7 @@ from angarium.store.settle import Settlement
 NOTHING_TO_SEND = Judgement(Verdict.REFUSED, overload=False, pause=None)
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True, gc=False):
     """What one attempt came to."""
 
     settlement: Settlement
@@ -55,7 +55,7 @@ class Courier:
             return self._result(target, held, started, None, NOTHING_TO_SEND, CANCELED, ())
         judgement = judge(answer)
         if judgement.verdict is Verdict.GONE and not target.product.disable.on_gone:
-            judgement = replace(
+            judgement = msgspec.structs.replace(
                 judgement, verdict=Verdict.RETRY
             )  # to this product 410 is a failure like others
         following = advance(

@@ -10,10 +10,11 @@ import asyncio
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import MASK, Answer, explain_status, parse_retry_after
@@ -31,8 +32,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _ENCODED: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """What to send. `timeout` is the total in seconds: DNS, connection, TLS, request, answer and body."""
 
     url: str

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+import msgspec
 import structlog
 
 from angarium.clock import Clock, datetime_at
@@ -36,8 +36,7 @@ TRIES: Final = 3  # of a batch that the database refuses, before its outcomes ar
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
-@dataclass(frozen=True, slots=True)
-class Disable:
+class Disable(msgspec.Struct, frozen=True, gc=False):
     """This endpoint gets nothing more, from the same transaction on."""
 
     org_id: str
@@ -47,8 +46,7 @@ class Disable:
     failing_since: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True, gc=False):
     """One attempt's settlement with what else follows from it, and the lane that waits for it."""
 
     post: Post

@@ -26,6 +26,7 @@ from angarium.store.database import Database
 PREFIX: Final = "key_"  # of a key's id, which is no secret
 NOTE_USE_EVERY: Final = 60.0  # seconds between notes of a key's use
 _KEY_BYTES: Final = 24
+_HIDDEN_DIGITS: Final = _KEY_BYTES * 2 - 4  # of a key, in its beginning
 _MOST_NOTED: Final = 10_000
 
 
@@ -59,6 +60,7 @@ class Access:
         key = ApiKey(
             ids.new(now, self._entropy(8)), org_id, app_id, scope, name,
             _hash(shown.secret) if shown.secret else None, datetime_at(now), None, None,
+            shown.key[: -_HIDDEN_DIGITS],
         )  # fmt: skip
         async with self._database.transaction() as connection:
             if await store.create(connection, key, _hash(shown.key)):

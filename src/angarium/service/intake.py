@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
+import msgspec
 import structlog
 
 from angarium.clock import Clock, datetime_at
@@ -44,8 +44,7 @@ _DAY: Final = 86400.0
 _HOUR: Final = 3600.0
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """A message to accept. `app` is an id or a uid; `endpoint_id` sends to that endpoint alone."""
 
     org_id: str
@@ -64,8 +63,7 @@ class Draft:
     actor: Actor | None = None  # who sends it to one endpoint alone, a test that the audit log tells of
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """A stored message. `replayed`: the idempotency key was used before, and this is the first one's."""
 
     message: Message
@@ -295,4 +293,4 @@ class Intake:
 
 def _signed(draft: Draft) -> Draft:
     """A test is signed by who sends it, while that is known: it is written in another task."""
-    return draft if draft.endpoint_id is None else replace(draft, actor=current())
+    return draft if draft.endpoint_id is None else msgspec.structs.replace(draft, actor=current())

@@ -249,7 +249,9 @@ class Listeners:
         )
         judgement = judge(answer)
         if judgement.verdict is Verdict.GONE:
-            judgement = replace(judgement, verdict=Verdict.RETRY)  # a listener is closed by whoever runs it
+            judgement = msgspec.structs.replace(
+                judgement, verdict=Verdict.RETRY
+            )  # a listener is closed by whoever runs it
         following = advance(
             state=State(receipt.state),
             manual=receipt.manual_at is not None,

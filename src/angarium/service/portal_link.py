@@ -132,6 +132,7 @@ class PortalLinks:
         except BadRequest:
             raise NotAuthenticated() from None
         made = self._tokens.for_operator(shown)
+        await self._tokens.check_live(shown)
         audit.acting(ActorKind.OPERATOR_SESSION, shown.name)
         await self._tokens.record(Deed(shown.org_id, None, "session.begun", shown.name))
         return Session(made, self._tokens.verify(made))

@@ -21,6 +21,7 @@ from angarium.service import audit
 from angarium.service.access import Access, Shown
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.event_type import check_schemas
+from angarium.service.organization_token import OrganizationTokens
 from angarium.service.product import Products
 from angarium.store import organization
 from angarium.store.database import Database
@@ -53,6 +54,7 @@ class Provision:
         self._products = products
         self._applications = applications
         self.access = access
+        self.token = OrganizationTokens(database, clock, entropy)
         self._entropy = entropy
 
     def product(self, name: str) -> Product:

@@ -1,10 +1,11 @@
 """Tokens: JWTs that stand for an organization, or for one application of it (the portal).
 
 A token needs no row in the database: any correctly signed `org_…` is a tenant. The exceptions are what a
-JWT cannot express: the hash of a token that was logged out is kept until it would have expired, and so is
-the time up to which an application's tokens were ended all at once. Only application tokens can be ended,
-so only they cost a look-up. A session is a short token made from another, the one in a portal link or an
-organization's; a look-up finds out whether it was logged out, or the link was ended.
+JWT cannot express: the hash of a token that was logged out or revoked is kept until it would have expired,
+and so is the time up to which an application's tokens were ended all at once. Application tokens are looked
+up at each use, an organization's once in a while (`service/organization_token.py`). A session is a short
+token made from another, the one in a portal link or an organization's; a look-up finds out whether it was
+logged out, or the one that it was made from was ended.
 """
 
 from __future__ import annotations
@@ -25,9 +26,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import Deed
-from angarium.core.errors import BadRequest, Expired, NotAllowed, NotAuthenticated
+from angarium.core.errors import BadRequest, Expired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.patterns import is_event_type
 from angarium.service import audit
+from angarium.service.organization_token import OrganizationTokens
 from angarium.store import revoked_token
 from angarium.store.database import Database
 
@@ -110,6 +112,7 @@ class Tokens:
         self._clock = clock
         self._entropy = entropy
         self._key = key
+        self.organization = OrganizationTokens(database, clock, entropy)
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def for_organization(self, org_id: str, *, lifetime: float = ORGANIZATION_LIFETIME) -> str:
@@ -232,8 +235,9 @@ class Tokens:
         return _claims(payload, expires_at, hashlib.sha256(token.encode()).digest())
 
     async def check_live(self, claims: Claims) -> None:
-        """Raises NotAuthenticated when the token, or the link behind a session, was ended."""
+        """Raises NotAuthenticated when the token, or the one behind a session, was ended."""
         if claims.app_id is None and claims.link is None:
+            await self.organization.check(claims.org_id, claims.digest, claims.expires_at)
             return
         digests = [claims.digest] if claims.link is None else [claims.digest, claims.link]
         async with self._database.connection() as connection:
@@ -246,6 +250,22 @@ class Tokens:
                 datetime_at(self._clock.now()),
             ):
                 raise Expired()
+
+    async def revoke_shown(self, org_id: str, token: str) -> None:
+        """Refuse a token of the organization, or of an application of it, whoever has it.
+
+        Raises NotFound when it is another's, has expired, or never was one.
+        """
+        try:
+            claims = self.verify(token)
+        except (NotAuthenticated, BadRequest):
+            raise NotFound("This is no token of yours that is in force.") from None
+        if claims.org_id != org_id:
+            raise NotFound("This is no token of yours that is in force.")
+        if claims.app_id is None and claims.link is None:
+            await self.organization.refuse(org_id, claims.digest, claims.expires_at)
+        else:
+            await self.revoke(claims)
 
     async def revoke(self, claims: Claims) -> None:
         """Log the token out, on every server at once. Raises NotAllowed for an organization token."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+import msgspec
 
 from angarium.clock import datetime_at
 from angarium.core import ids, patterns
@@ -15,8 +16,7 @@ from angarium.core.nouns import Message
 from angarium.store.sql import queries
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(msgspec.Struct, frozen=True, gc=False):
     """One message to store. `app` is the public id or the uid; `endpoint_id` forces one receiver."""
 
     id: UUID
@@ -34,8 +34,7 @@ class Item:
     actor: Actor | None = None  # who tests the one receiver
 
 
-@dataclass(frozen=True, slots=True)
-class Owed:
+class Owed(msgspec.Struct, frozen=True, gc=False):
     """A delivery just committed, with all that a lane needs to send it without asking the database."""
 
     app_id: UUID
@@ -50,8 +49,7 @@ class Owed:
     test: bool = False  # sent to this endpoint alone, to try it
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
+class Stored(msgspec.Struct, frozen=True, gc=False):
     """What became of one item: `app_id` None: no such application; not `stored`: a duplicate."""
 
     app_id: UUID | None

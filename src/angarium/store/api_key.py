@@ -12,7 +12,10 @@ from angarium.store.sql import queries
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """`app_id` None: the whole organization. `secret` is the hash of the key's second part, if it has one."""
+    """`app_id` None: the whole organization. `secret` is the hash of the key's second part, if it has one.
+
+    `beginning` is that of the key itself, for people to tell it by; empty for keys made before it was kept.
+    """
 
     id: UUID
     org_id: str
@@ -23,12 +26,14 @@ class ApiKey:
     created_at: datetime
     last_used_at: datetime | None
     revoked_at: datetime | None
+    beginning: str = ""
 
 
 def _key(row: Any) -> ApiKey:
     return ApiKey(
         row["id"], row["org_id"], row["app_id"], row["scope"], row["name"], row["secret"],
         row["created_at"], row["last_used_at"], row["revoked_at"],
+        row["beginning"],
     )  # fmt: skip
 
 
@@ -44,6 +49,7 @@ async def create(connection: Any, key: ApiKey, lookup: bytes) -> bool:
         lookup=lookup,
         secret=key.secret,
         now=key.created_at,
+        beginning=key.beginning,
     )
     return row is not None
 

@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from angarium.core.nouns import State
 from angarium.store.sql import queries
 
@@ -31,8 +33,7 @@ class Wanted:
     room: int
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
+class Loaded(msgspec.Struct, frozen=True, gc=False):
     """A delivery that a lane owes. `manual_at` identifies the manual request that it would serve."""
 
     endpoint_id: UUID

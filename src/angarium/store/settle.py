@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,8 +19,7 @@ _exchange = msgspec.json.Encoder().encode
 _MOVES = {move: move.name.lower() for move in Move}
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(msgspec.Struct, frozen=True, gc=False):
     """The outcome of one attempt. `failures` and `manual_at` are what the delivery was loaded with;
     `answer` is None when no attempt could be made (the payload is gone)."""
 
@@ -40,8 +38,7 @@ class Settlement:
     sent: Sequence[tuple[str, str]] = ()  # the headers, with what may be a credential masked
 
 
-@dataclass(frozen=True, slots=True)
-class Health:
+class Health(msgspec.Struct, frozen=True, gc=False):
     """Since when every attempt of an endpoint has failed (None: the last succeeded), and how many."""
 
     app_id: UUID
@@ -50,8 +47,7 @@ class Health:
     failures: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """Where a delivery stands now; `due_at` None: nothing more is owed."""
 
     endpoint_id: UUID

@@ -1,7 +1,7 @@
 -- name: api_key_create^
 -- A new key; the same one again at most moves to an application that took the place of a deleted one.
-insert into api_key (id, org_id, app_id, scope, name, lookup, secret, created_at)
-values (:id, :org_id, :app_id, :scope, :name, :lookup, :secret, :now)
+insert into api_key (id, org_id, app_id, scope, name, lookup, secret, created_at, beginning)
+values (:id, :org_id, :app_id, :scope, :name, :lookup, :secret, :now, :beginning)
 on conflict (lookup) do update set app_id = excluded.app_id
 where api_key.org_id = excluded.org_id and api_key.app_id is distinct from excluded.app_id
 returning id;

@@ -1,0 +1,47 @@
+"""Tokens of organizations that were used, by hash. A token is good without a row; a row makes it known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from angarium.store.sql import queries
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationToken:
+    """`expires_at` None: never."""
+
+    org_id: str
+    digest: bytes
+    first_used_at: datetime
+    last_used_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+async def used(
+    connection: Any, org_id: str, digest: bytes, expires_at: datetime | None, now: datetime
+) -> None:
+    """Note that a token was used."""
+    await queries.organization_token_used(
+        connection, org_id=org_id, digest=digest, expires_at=expires_at, now=now
+    )
+
+
+async def page(connection: Any, org_id: str, limit: int) -> list[OrganizationToken]:
+    """The tokens of an organization, the one that was used last first, revoked ones too."""
+    rows = queries.organization_token_list(connection, org_id=org_id, limit=limit)
+    return [OrganizationToken(**row) async for row in rows]
+
+
+async def find(connection: Any, org_id: str, start: str) -> OrganizationToken | None:
+    """The token whose hash begins with these hexadecimal digits."""
+    row = await queries.organization_token_find(connection, org_id=org_id, start=start)
+    return None if row is None else OrganizationToken(**row)
+
+
+async def revoke(connection: Any, org_id: str, digest: bytes, now: datetime) -> None:
+    """Note that a token was revoked. What refuses it is `revoked_token`."""
+    await queries.organization_token_revoke(connection, org_id=org_id, digest=digest, now=now)
