@@ -1,7 +1,8 @@
 """Whatever fits, or nearly fits, the OpenAPI document: no answer is a 5xx, and each is as documented.
 
 Every operation gets valid and invalid input, mostly about things that exist, once with an organization's
-token and once with an application's. FUZZ_EXAMPLES raises the number of examples for each.
+token and once with an application's; with the first also every boundary that the document draws, one by one.
+FUZZ_EXAMPLES raises the number of examples for each.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -36,6 +38,7 @@ from tests.e2e.conftest import Server
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 REAL, STRANGER = 7, 9  # of ten examples 7 are about things that exist, 2 about others, 1 has a made-up token
 SEED = 20260000
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -117,18 +120,13 @@ class Run:
                 if used_up and last < 300:
                     world = self.world()
                 about(case, world)
-            auth = Bearer(world["token"]) if luck < STRANGER else None
-            answer = case.call(base_url=self.server.url, session=session, auth=auth)
-            last = answer.status_code
-            counts[answer.status_code] += 1
-            try:
-                case.validate_response(answer, checks=CHECKS)
-            except BaseExceptionGroup as group:
-                for fault in group.exceptions:
-                    words = f"{fault}\n{answer.text[:500]}\n{case.as_curl_command()}"
-                    self.faults.setdefault((name, type(fault).__name__), words)
+            last = self.ask(case, name, Bearer(world["token"]) if luck < STRANGER else None, session)
 
-        for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
+        if not self.as_application and not used_up:
+            for case in boundaries(operation):
+                place(case, world)
+                self.ask(case, name, Bearer(world["token"]), session)
+        for mode in MODES:
             try:
                 strategy = operation.as_strategy(generation_mode=mode)
                 run = given(case=strategy, luck=st.integers(0, 9))(example)
@@ -144,6 +142,18 @@ class Run:
                 if type(error).__name__ not in ("Unsatisfiable", "SkipTest"):
                     raise
 
+    def ask(self, case: Any, name: str, auth: Bearer | None, session: requests.Session) -> int:
+        """Make one request and judge the answer; gives its status."""
+        answer = case.call(base_url=self.server.url, session=session, auth=auth)
+        self.answers[name][answer.status_code] += 1
+        try:
+            case.validate_response(answer, checks=CHECKS)
+        except BaseExceptionGroup as group:
+            for fault in group.exceptions:
+                words = f"{fault}\n{answer.text[:500]}\n{case.as_curl_command()}"
+                self.faults.setdefault((name, type(fault).__name__), words)
+        return int(answer.status_code)
+
     def all(self) -> None:
         self.shared = self.world()
         url = f"{self.server.url}/api/v1/openapi.json"
@@ -154,10 +164,22 @@ class Run:
                 self.operation(result.ok(), session)
 
 
-def about(case: Any, world: dict[str, str]) -> None:
-    """Make the example be about things that exist, as far as it is of the right shape."""
+def boundaries(operation: Any) -> Iterator[Any]:
+    """What lies just within and just beyond each limit that the document sets."""
+    schema = operation.schema
+    config = schema.config.generation_for(operation=operation)
+    return iter(schema.iter_coverage_cases(operation, generation_modes=MODES, generation_config=config))
+
+
+def place(case: Any, world: dict[str, str]) -> None:
+    """Let the path name things that exist."""
     if case.path_parameters:
         case.path_parameters = {name: world[name] for name in case.path_parameters if name in world}
+
+
+def about(case: Any, world: dict[str, str]) -> None:
+    """Make the example be about things that exist, as far as it is of the right shape."""
+    place(case, world)
     if isinstance(case.body, dict):
         body = dict(case.body)
         # words that are checked against more than the document can say
