@@ -34,6 +34,7 @@ from tests.kit.access import Crowd, operations
 from tests.kit.stand import services_of
 from tests.kit.world import World
 
+SPARE = "spare"  # in a body: a token that nobody needs any more
 SINCE = "since"  # a body that says since when
 ORG, OTHER_ORG = "org_one", "org_other"
 TOKEN = "token"  # whoever has one
@@ -103,6 +104,8 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/api/v1/auth/app-portal-access/{app_id}"): (ORG, {}),
     ("POST", "/api/v1/auth/app/{app_id}/expire-all"): (ORG, {}),
     ("POST", "/api/v1/auth/dashboard-access/{app_id}"): (ORG, None),
+    ("GET", "/api/v1/auth/credential"): (ORG, None),
+    ("POST", "/api/v1/auth/credential/revoke"): (ORG, {"token": SPARE}),
     ("POST", "/api/v1/auth/logout"): (TOKEN, None),
     ("GET", "/api/v1/background-task"): (ORG, None),
     ("GET", "/api/v1/background-task/{task_id}"): (ORG, None),
@@ -119,6 +122,7 @@ AT_HOME = {
     ("POST", "/api/v1/app"),
     ("PUT", APP),
     ("GET", "/api/v1/audit"),
+    ("GET", "/api/v1/auth/credential"),
     ("GET", "/api/v1/background-task"),
     ("GET", "/api/v1/event-type"),
     ("POST", "/api/v1/event-type"),
@@ -217,6 +221,8 @@ class House:
         query = {"since": since} if body == SINCE else {"wait": "0"} if body == "wait" else None
         if isinstance(body, dict) and body.get("since") == SINCE:
             body = {"since": since}
+        if isinstance(body, dict) and body.get("token") == SPARE:
+            body = {"token": self.services.token.for_application(ORG, self.app_id)}
         filled = path
         for name, value in (places or self.places).items():
             filled = filled.replace(f"{{{name}}}", value)

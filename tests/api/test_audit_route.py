@@ -61,6 +61,7 @@ DEEDS: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/api/v1/auth/app-portal-access/{app_id}"): ("portal_link.made", None),
     ("POST", "/api/v1/auth/app/{app_id}/expire-all"): ("token.all_ended", None),
     ("POST", "/api/v1/auth/dashboard-access/{app_id}"): ("portal_link.made", None),
+    ("POST", "/api/v1/auth/credential/revoke"): ("token.ended", None),
     ("POST", "/api/v1/auth/logout"): ("token.ended", None),
     ("POST", "/api/v1/event-type"): ("event_type.created", None),
     ("PUT", "/api/v1/event-type/{event_type_name}"): ("event_type.updated", {"description": "put"}),

@@ -15,7 +15,8 @@ import asyncpg
 import typer.main
 
 from angarium.cli.main import app
-from tests.cli.test_command import SETTINGS, run
+from tests.cli.test_command import SETTINGS
+from tests.kit.command import run
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirRc"
 

@@ -18,6 +18,7 @@ from angarium.api.native import (
     attempt,
     audit,
     auth,
+    credential,
     endpoint,
     event_type,
     health,
@@ -75,6 +76,7 @@ def create_app(
         play,
         log,
         auth,
+        credential,
         audit,
         health,
     ):

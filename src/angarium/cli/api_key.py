@@ -1,8 +1,9 @@
-"""`angarium apikey`: keys of products' own APIs."""
+"""`angarium apikey`: keys of products' own APIs; tokens are listed and revoked beside them."""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,9 +14,12 @@ from angarium.core.errors import SettingsError
 from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
-    from angarium.store.api_key import ApiKey
+    from datetime import datetime
 
-app = typer.Typer(help="List, make and revoke API keys of products.", no_args_is_help=True)
+    from angarium.store.api_key import ApiKey
+    from angarium.store.organization_token import OrganizationToken
+
+app = typer.Typer(help="List, make and revoke API keys of products; tokens too.", no_args_is_help=True)
 Org = Annotated[str, typer.Option(help="Organization, org_….")]
 Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
@@ -23,7 +27,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 
 @app.command("list")
 def list_(org: Org, as_json: Json = False, data: Data = None) -> None:
-    """List an organization's keys; what they were is not known any more."""
+    """List an organization's keys, and its tokens that were used; what they were is not known any more."""
     from angarium.cli import process
 
     process.run(_list(load(overrides={"data_dir": data}), org, as_json))
@@ -31,11 +35,11 @@ def list_(org: Org, as_json: Json = False, data: Data = None) -> None:
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(help="The id that `angarium apikey list` shows.")],
+    key: Annotated[str, typer.Argument(help="The id that the list shows, or - for a token on stdin.")],
     org: Org,
     data: Data = None,
 ) -> None:
-    """Refuse a key from now on."""
+    """Refuse a key or a token from now on."""
     from angarium.cli import process
 
     process.run(_revoke(load(overrides={"data_dir": data}), org, key))
@@ -60,39 +64,83 @@ async def _list(settings: Settings, org: str, as_json: bool) -> None:
     from angarium.cli.profile import provisioning
 
     async with provisioning(settings) as provision:
-        found = await provision.access.keys(org)
-    for one in map(_line, found):
+        lines = [_line(one) for one in await provision.access.keys(org)]
+        lines += [_token_line(one) for one in await provision.token.page(org)]
+    for one in lines:
         print(json.dumps(one) if as_json else "  ".join(str(value) for value in one.values() if value))
-    if not found and not as_json:
+    if not lines and not as_json:
         print("no keys")
 
 
 def _line(key: ApiKey) -> dict[str, Any]:
     from angarium.service.access import name_of
 
-    used, gone = key.last_used_at, key.revoked_at
     return {
         "id": name_of(key.id),
+        "beginning": key.beginning,
         "application": None if key.app_id is None else ids.text(ids.APPLICATION, key.app_id),
         "scope": key.scope,
         "name": key.name,
-        "created": f"{key.created_at:%Y-%m-%dT%H:%M:%SZ}",
-        "used": None if used is None else f"{used:%Y-%m-%dT%H:%M:%SZ}",
-        "revoked": None if gone is None else f"{gone:%Y-%m-%dT%H:%M:%SZ}",
+        "created": _time(key.created_at),
+        "used": _time(key.last_used_at),
+        "revoked": _time(key.revoked_at),
     }
+
+
+def _token_line(token: OrganizationToken) -> dict[str, Any]:
+    from angarium.service.organization_token import id_of
+
+    return {
+        "id": id_of(token.digest),
+        "name": "organization token",
+        "created": _time(token.first_used_at),
+        "used": _time(token.last_used_at),
+        "expires": _time(token.expires_at),
+        "revoked": _time(token.revoked_at),
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else f"{at:%Y-%m-%dT%H:%M:%SZ}"
 
 
 async def _revoke(settings: Settings, org: str, key: str) -> None:
     from angarium.cli.profile import provisioning
     from angarium.service.access import PREFIX
+    from angarium.service.organization_token import PREFIX as TOKEN
 
+    if key == "-":
+        await _revoke_shown(settings, org, sys.stdin.read().strip())
+        return
     key_id = ids.parse(PREFIX, key)
     async with provisioning(settings) as provision:
+        if key.startswith(TOKEN):
+            await provision.token.revoke(org, key)
+            print(f"{key} is revoked")
+            return
         known = {one.id for one in await provision.access.keys(org)}
         if key_id is None or key_id not in known:
             raise SettingsError(f"{org} has no key {key}; `angarium apikey list` shows them")
         await provision.access.revoke(org, key_id)
     print(f"{key} is revoked")
+
+
+async def _revoke_shown(settings: Settings, org: str, token: str) -> None:
+    """A token itself is read from standard input, so that no list of processes shows it."""
+    from angarium import build
+    from angarium.cli import process
+    from angarium.cli.serve import require_schema
+    from angarium.store.database import Database
+
+    process.sign()
+    async with process.database(settings) as url:
+        await require_schema(url)
+        database = await Database.connect(url, size=2)
+        try:
+            await build.tokens(settings, database).revoke_shown(org, token)
+        finally:
+            await database.close()
+    print("the token is revoked")
 
 
 async def _new(

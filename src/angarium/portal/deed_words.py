@@ -65,6 +65,7 @@ ACTIONS: Final = {
     "task.canceled": "Task stopped",
     "token.all_ended": "All links and tokens ended",
     "token.ended": "Token ended",
+    "token.revoked": "Token revoked",
 }
 _CUSTOMERS: Final = (ActorKind.PORTAL_SESSION, ActorKind.APPLICATION_TOKEN, ActorKind.API_KEY)
 _FIELDS: Final = {
