@@ -10,7 +10,7 @@ CYCLES ?= 19
 SEED ?= 5
 TABLE ?=
 SECONDS ?= 60
-OUT ?= bench.md
+OUT ?= .bench.md
 UV ?= uv
 
 # some machines forbid Python to keep its compiled files; then every start compiles everything
@@ -60,9 +60,9 @@ lint: setup
 check: lint test
 
 # everything of docs/performance.md over the loopback interface, in about 25 minutes; SECONDS=5 is a quick look.
-# redis-py is newer than another dependency allows, so it goes aside, for the one variant that wants it
+# what it needs beside the locked packages goes aside (see requirements/bench.in)
 bench: setup
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/redis6 -r requirements/redis6.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/bench -r requirements/bench.lock
 	$(BIN)/python -m bench --seconds $(SECONDS) --out $(OUT)
 
 # the fault tests at full length, one after the other: CYCLES faults from the plan of SEED in one run, sick

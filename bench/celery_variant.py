@@ -5,7 +5,7 @@ nothing is acknowledged before it is done. As most teams would have it: a sessio
 one worker with two processes. The API does no more than put the task into the queue.
 
 Celery's transport wants a newer redis-py than another dependency of the tests allows, so one is installed
-aside (requirements/redis6.lock), for these processes alone.
+aside (requirements/bench.lock), for these processes alone.
 
 The rate is counted like Angarium's: from the first request to the last receipt.
 """
@@ -40,7 +40,7 @@ from bench.receiver import receiver
 if TYPE_CHECKING:
     from bench.rate import Rate
 
-ASIDE: Final = Path(sys.prefix) / "redis6"
+ASIDE: Final = Path(sys.prefix) / "bench"
 CONCURRENCY: Final = 2
 PART: Final = 0.25  # of the whole length: what it accepts takes it several times as long to deliver
 SECRET: Final = base64.b64decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
@@ -90,7 +90,7 @@ async def running(directory: Path, receiver_url: str) -> AsyncIterator[str]:
     """Broker, worker and API; the API's URL."""
     broker_port, port = free_port(), free_port()
     if not ASIDE.is_dir():
-        raise NoProgramError(f"{ASIDE} is missing: `make bench` installs it from requirements/redis6.lock")
+        raise NoProgramError(f"{ASIDE} is missing: `make bench` installs it from requirements/bench.lock")
     environment = {
         "PYTHONPATH": str(ASIDE),
         "BENCH_BROKER": f"redis://127.0.0.1:{broker_port}/0",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ class Sent:
     unanswered: int  # messages, at most
     seconds: float
     answer_ms: tuple[float, float]  # p50 and p99 of answers
+    cpu: float  # seconds that it cost to send
 
 
 class RefusedError(Exception):
@@ -67,6 +69,7 @@ async def send(load: Load, seconds: float) -> Sent:
             path = Path(name) / key
             path.write_text(text, newline="")
             paths.append(str(path))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
         process = await asyncio.create_subprocess_exec(
             program.ensure("wrk"), "--threads", "1", "--connections", str(load.connections),
             "--duration", f"{max(1, round(seconds))}s", "--timeout", "30s", "--script", str(SCRIPT),
@@ -79,6 +82,7 @@ async def send(load: Load, seconds: float) -> Sent:
             if process.returncode is None:
                 process.kill()
                 await process.wait()
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     if process.returncode != 0:
         raise RefusedError(f"wrk ended with {process.returncode}: {printed.decode()[-1000:]}")
     told = json.loads(printed.decode().strip().rpartition("\n")[2])
@@ -91,4 +95,5 @@ async def send(load: Load, seconds: float) -> Sent:
         load.connections * load.batch,
         told["seconds"],
         (told["p50"], told["p99"]),
+        used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime,
     )

@@ -71,22 +71,33 @@ class Rate:
     accepted_rate: float  # messages while the load lasted
     drain: float  # seconds from the end of the load to the last receipt
     answer_ms: tuple[float, float]
+    load_cpu: float  # seconds of the load generator
 
 
 async def run(case: Case, load: Load, to: Receiver, seconds: float) -> Rate:
     """Warm up, then measure. Raises unless everything that was accepted arrives."""
-    warm = await send(load, max(1.0, min(3.0, seconds / 5)))
-    already, _ = await to.settled(warm.accepted * case.fan_out, DRAIN)
+    await warm_up(case, load, to, seconds)
+    return await timed(case, load, to, seconds)
+
+
+async def warm_up(case: Case, load: Load, to: Receiver, seconds: float) -> None:
+    before = await to.count()
+    sent = await send(load, max(1.0, min(3.0, seconds / 5)))
+    await to.settled(before + sent.accepted * case.fan_out, DRAIN)
+
+
+async def timed(case: Case, load: Load, to: Receiver, seconds: float) -> Rate:
+    before = await to.count()
     begun = time.monotonic()
     sent = await send(load, seconds)
     ended = time.monotonic()
-    count, last = await to.settled(already + sent.accepted * case.fan_out, DRAIN)
-    delivered = count - already
+    count, last = await to.settled(before + sent.accepted * case.fan_out, DRAIN)
+    delivered = count - before
     if delivered > (sent.accepted + sent.unanswered) * case.fan_out:
         raise RuntimeError(f"{delivered} deliveries of {sent.accepted} accepted messages")
     return Rate(
         case, delivered, delivered / (last - begun), sent.accepted / sent.seconds,
-        max(0.0, last - ended), sent.answer_ms,
+        max(0.0, last - ended), sent.answer_ms, sent.cpu,
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ select count(distinct pid) as owners, count(*) as owned from pg_locks
 where locktype = 'advisory' and classid = 1097755489 and objid < 64 and granted
   and database = (select oid from pg_database where datname = current_database())
 """
-_STATES: Final = "select count(*) as made, count(*) filter (where state = 0) as delivered from delivery"
+_ANY_OWED: Final = "select exists (select from delivery where due_at is not null and due_at < now())"
 
 
 @dataclass(frozen=True)
@@ -66,15 +66,17 @@ class Installation:
         async with self.connection() as connection:
             return await connection.fetchval(query, *values)
 
-    async def recorded(self, count: int) -> None:
-        """Until exactly so many deliveries are there, all delivered. Raises TimeoutError."""
+    async def recorded(self, count: int | None = None) -> None:
+        """Until all deliveries are recorded as delivered (and there are so many). Raises TimeoutError."""
         async with self.connection() as connection:
 
             async def all_delivered() -> bool:
-                row = await connection.fetchrow(_STATES)
-                return bool(row["delivered"] == row["made"] == count)
+                if await connection.fetchval(_ANY_OWED):
+                    return False
+                made = count is not None and await connection.fetchval("select count(*) from delivery")
+                return count is None or bool(made == count)
 
-            await until(all_delivered, f"the database has {count} deliveries, all delivered")
+            await until(all_delivered, f"{count or 'all'} deliveries are recorded as delivered")
 
 
 @asynccontextmanager
