@@ -102,7 +102,7 @@ def application_view(application: Application) -> dict[str, Any]:
 def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
     """An endpoint without its secrets: fingerprints of keys, names of headers."""
     return {
-        "url": _url(endpoint.url),
+        "url": _url(endpoint),
         "uid": endpoint.uid,
         "name": endpoint.name,
         "description": endpoint.description,
@@ -141,9 +141,9 @@ def event_type_view(event_type: EventType) -> dict[str, Any]:
     }
 
 
-def _url(url: str) -> str:
+def _url(endpoint: Endpoint) -> str:
     """A URL whose login and query, which often hold a key, are told apart only."""
-    bare, login = split_credentials(url)
+    bare, _ = split_credentials(endpoint.url)
     place, _, query = bare.partition("?")
-    hidden = (login or "") + query
+    hidden = (endpoint.login or "") + query
     return place + (f"?#{fingerprint(hidden)}" if hidden else "")

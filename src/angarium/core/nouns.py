@@ -99,6 +99,7 @@ class Endpoint:
     updated_at: datetime
     deleted: bool = False
     name: str | None = None  # for people, where a product's API has one
+    login: str | None = field(default=None, repr=False)  # of the URL, which shows a part of it at most
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):

@@ -20,6 +20,7 @@ import idna
 from angarium.core.address import AddressPolicy
 
 MAX_URL: Final = 2048
+HIDDEN: Final = "***"  # in place of what is secret in a login
 
 _SHAPE: Final = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -63,6 +64,43 @@ def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     if len(result) > MAX_URL:
         raise ValueError(f"the URL is longer than {MAX_URL} characters")
     return result
+
+
+def hide_login(url: str) -> tuple[str, str | None]:
+    """A checked URL as it is kept and shown, and the login taken out of it, as it is written in a URL.
+
+    A name is shown beside a password; alone it is a secret itself, as some services have their keys there.
+    """
+    shape = _SHAPE.fullmatch(url)
+    if shape is None or "@" not in shape[2]:
+        return url, None
+    login, _, place = shape[2].rpartition("@")
+    name, _, password = login.partition(":")
+    shown = f"{name}:{HIDDEN}" if name and password else HIDDEN
+    return url.replace(f"{login}@{place}", f"{shown}@{place}", 1), login
+
+
+def with_login(url: str, login: str | None) -> str:
+    """The URL that `hide_login` took apart."""
+    if login is None:
+        return url
+    shape = _SHAPE.fullmatch(url)
+    if shape is None:
+        return url
+    place = shape[2].rpartition("@")[2]
+    return url.replace(shape[2], f"{login}@{place}", 1)
+
+
+def is_hidden(login: str | None) -> bool:
+    """Whether a login is what is shown in place of one."""
+    return login is not None and (login == HIDDEN or login.endswith(f":{HIDDEN}"))
+
+
+def same_door(one: str, other: str) -> bool:
+    """Whether two checked URLs lead to the same scheme, host and port, whatever their logins."""
+    shapes = _SHAPE.fullmatch(one), _SHAPE.fullmatch(other)
+    first, second = ((shape[1], shape[2].rpartition("@")[2]) if shape else None for shape in shapes)
+    return first is not None and first == second
 
 
 def split_credentials(url: str) -> tuple[str, str | None]:

@@ -10,9 +10,9 @@ from angarium.core.keyring import Keyring
 from angarium.core.outcome import MASK
 from angarium.core.product import Product
 from angarium.core.recipe import Key
-from angarium.core.url import split_credentials
+from angarium.core.url import split_credentials, with_login
 from angarium.store.load import Config
-from angarium.store.sealed import open_headers, open_keys
+from angarium.store.sealed import LOGIN, open_headers, open_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +55,19 @@ class Target:
 
 def open_target(config: Config, product: Product, keyring: Keyring) -> Target:
     """Open what is sealed. Raises SealError when no key of the ring fits."""
+    headers = open_headers(keyring, config.endpoint_id, config.headers)
+    login = headers.pop(LOGIN, None)
     return Target(
         app_id=config.app_id,
         endpoint_id=config.endpoint_id,
         org_id=config.org_id,
         product=product,
-        url=config.url,
+        url=with_login(config.url, login),
         shown_url=split_credentials(config.url)[0],
         revision=config.revision,
         rate_limit=config.rate_limit,
         fifo=config.fifo,
         active=config.active,
-        headers=open_headers(keyring, config.endpoint_id, config.headers),
+        headers=headers,
         keys=product.recipe.keys(open_keys(keyring, config.endpoint_id, config.keys)),
     )

@@ -16,7 +16,7 @@ from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, DisabledReason, Endpoint, SigningKey
 from angarium.core.patterns import is_wildcard
-from angarium.core.url import check_url
+from angarium.core.url import check_url, hide_login, is_hidden, same_door
 from angarium.service import audit, endpoint_secret
 from angarium.service.endpoint_header import check_headers, merged
 from angarium.store import background_task, event_type
@@ -102,8 +102,8 @@ class Endpoints:
 
         Raises Invalid, or Conflict when the uid is taken.
         """
-        checked = draft if pulled else self._checked(draft)
-        new = self._new(application, checked, secret, dict(headers or {}))
+        checked, login = (draft, None) if pulled else self._checked(draft, None)
+        new = self._new(application, checked, secret, dict(headers or {}), login)
         if pulled:
             new = replace(new, shard=PULLED)
         async with self._database.transaction() as connection:
@@ -114,16 +114,16 @@ class Endpoints:
         self, application: Application, ref: str, draft: EndpointDraft, *, headers: Mapping[str, str] | None
     ) -> tuple[Endpoint, bool]:
         """Replace the endpoint `ref` (its secret stays, its headers too unless given), or make a new one."""
-        draft = self._checked(draft)
         if headers is not None:
             check_headers(headers)
         async with self._database.transaction() as connection:
             await _check_event_types(connection, application.org_id, draft.event_types)
             found = await store.find(connection, application.id, ref, self._keyring, lock=True)
+            draft, login = self._checked(draft, found)
             if found is None:
-                new = self._new(application, draft, None, dict(headers or {}))
+                new = self._new(application, draft, None, dict(headers or {}), login)
                 return await self._create(connection, new), True
-            return await self._store(connection, found, draft, headers=headers), False
+            return await self._store(connection, found, draft, login, headers=headers), False
 
     async def update(
         self, application: Application, ref: str, change: Change, *, headers: HeaderChange | None = None
@@ -138,14 +138,15 @@ class Endpoints:
             draft = change(before)
             if found.shard == PULLED and (draft.url, draft.fifo) != (before.url, before.fifo):
                 raise Invalid.field("url", "This is a listener: it fetches its messages and has no address.")
+            login = found.login
             if draft.url != before.url:
-                draft = self._checked(draft)
+                draft, login = self._checked(draft, found)
             if draft.event_types != before.event_types:
                 await _check_event_types(connection, application.org_id, draft.event_types)
             wanted = None if headers is None else headers(found.headers)
             if wanted is not None:
                 check_headers(wanted)
-            return await self._store(connection, found, draft, headers=wanted)
+            return await self._store(connection, found, draft, login, headers=wanted)
 
     async def delete(self, app_id: UUID, ref: str) -> None:
         """What it is still owed is canceled. Raises NotFound."""
@@ -259,15 +260,17 @@ class Endpoints:
         connection: Any,
         found: Endpoint,
         draft: EndpointDraft,
+        login: str | None,
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Endpoint:
-        """Write the draft, and do what a switch of order or of `disabled` brings with it."""
+        """Write the draft and its URL's login, and do what a switch of order or of `disabled` brings along."""
         was_disabled = found.disabled_at is not None
         changed = replace(
             found,
             uid=draft.uid,
             url=draft.url,
+            login=login,
             description=draft.description,
             version=draft.version,
             rate_limit=draft.rate_limit,
@@ -303,15 +306,22 @@ class Endpoints:
     def _now(self) -> datetime:
         return datetime_at(self._clock.now())
 
-    def _checked(self, draft: EndpointDraft) -> EndpointDraft:
+    def _checked(self, draft: EndpointDraft, before: Endpoint | None) -> tuple[EndpointDraft, str | None]:
+        """The draft with its URL as it is kept, and the login of the URL. Raises Invalid."""
         try:
             url = check_url(draft.url, https_only=self._https_only, policy=self._policy)
+            url, login = kept_login(url, before)
         except ValueError as error:
             raise Invalid.field("url", str(error)) from error
-        return replace(draft, url=url)
+        return replace(draft, url=url), login
 
     def _new(
-        self, application: Application, draft: EndpointDraft, secret: str | None, headers: dict[str, str]
+        self,
+        application: Application,
+        draft: EndpointDraft,
+        secret: str | None,
+        headers: dict[str, str],
+        login: str | None,
     ) -> Endpoint:
         check_headers(headers)
         at = self._clock.now()
@@ -344,7 +354,23 @@ class Endpoints:
             created_at=now,
             updated_at=now,
             name=draft.name,
+            login=login,
         )
+
+
+def kept_login(url: str, before: Endpoint | None) -> tuple[str, str | None]:
+    """A checked URL as it is kept, and its login: the one that there is, where it came back as it is shown.
+
+    Raises ValueError when there is none, or when it would go to another host than it was given for.
+    """
+    shown, login = hide_login(url)
+    if not is_hidden(login):
+        return shown, login
+    if before is None or before.login is None or hide_login(before.url)[1] != login:
+        raise ValueError("the URL has *** where its password was not shown; write the password")
+    if not same_door(before.url, url):
+        raise ValueError("the URL leads to another host; write the password that is hidden as *** again")
+    return shown, before.login
 
 
 def _draft_of(endpoint: Endpoint) -> EndpointDraft:

@@ -21,8 +21,9 @@ from angarium.core.errors import BadRequest, Invalid
 from angarium.core.nouns import Endpoint
 from angarium.core.outcome import Answer
 from angarium.core.product import Product
-from angarium.core.url import check_url
+from angarium.core.url import check_url, with_login
 from angarium.service import endpoint_secret
+from angarium.service.endpoint import kept_login
 
 TRIALS: Final = 10  # a minute and application, in each process
 CHECKS: Final = 60
@@ -144,7 +145,7 @@ class Probe:
     ) -> Trial:
         """Make one request. Raises Invalid for the URL, or BadRequest when it is too soon or too large."""
         try:
-            url = self._checked(url)
+            url = with_login(*kept_login(self._checked(url), endpoint))
         except ValueError as error:
             raise Invalid.field("url", str(error)) from error
         now = self._clock.now()

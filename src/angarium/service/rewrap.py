@@ -7,15 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from angarium.core.keyring import NONCE_BYTES, Keyring, SealError
+from angarium.core.url import hide_login, is_hidden
 from angarium.service.idempotency import ANSWER
 from angarium.store import rewrap as store
 from angarium.store.database import Database
-from angarium.store.sealed import open_headers, open_keys, seal_headers, seal_keys
+from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
 
 
 @dataclass(slots=True)
 class Count:
-    """How many sealed values (an endpoint's keys and headers count as one) are under which key."""
+    """How many values to be sealed (an endpoint's keys and headers count as one) are under which key."""
 
     current: int = 0
     old: int = 0
@@ -66,7 +67,10 @@ class Rewrap:
         except SealError:
             count.unreadable += 1
             return
-        if ring.is_current(sealed.keys) and (sealed.headers is None or ring.is_current(sealed.headers)):
+        url, login = hide_login(sealed.url)
+        if login is not None and not is_hidden(login):  # stored before logins were sealed
+            headers.setdefault(LOGIN, login)
+        elif ring.is_current(sealed.keys) and (sealed.headers is None or ring.is_current(sealed.headers)):
             count.current += 1
             return
         count.old += 1
@@ -74,7 +78,7 @@ class Rewrap:
             new_keys = seal_keys(ring, sealed.id, keys, self._entropy(NONCE_BYTES))
             new_headers = seal_headers(ring, sealed.id, headers, self._entropy(NONCE_BYTES))
             async with self._database.connection() as connection:
-                await store.replace_endpoint(connection, sealed, new_keys, new_headers)
+                await store.replace_endpoint(connection, sealed, url, new_keys, new_headers)
 
     async def _answer(self, sealed: store.SealedAnswer, count: Count, change: bool) -> None:
         try:

@@ -19,7 +19,8 @@ from angarium.core.errors import Conflict
 from angarium.core.keyring import NONCE_BYTES, Keyring
 from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_uid
-from angarium.store.sealed import open_headers, open_keys, seal_headers, seal_keys
+from angarium.core.url import hide_login
+from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
 from angarium.store.sql import queries
 
 TAKEN = "An endpoint with that id or uid already exists"
@@ -39,19 +40,22 @@ class Stats:
 def endpoint_of(row: Any, keyring: Keyring) -> Endpoint:
     """The endpoint of a full row."""
     endpoint_id = row["id"]
+    headers = open_headers(keyring, endpoint_id, row["headers"])
+    login = headers.pop(LOGIN, None)
+    url, in_the_clear = hide_login(row["url"])  # as it was stored before logins were sealed
     return Endpoint(
         id=endpoint_id,
         app_id=row["app_id"],
         org_id=row["org_id"],
         uid=row["uid"],
-        url=row["url"],
+        url=url,
         description=row["description"],
         version=row["version"],
         rate_limit=row["rate_limit"],
         event_types=_tuple(row["event_types"]),
         channels=_tuple(row["channels"]),
         metadata=row["metadata"],
-        headers=open_headers(keyring, endpoint_id, row["headers"]),
+        headers=headers,
         keys=open_keys(keyring, endpoint_id, row["keys"]),
         fifo=row["fifo"],
         shard=row["shard"],
@@ -62,6 +66,7 @@ def endpoint_of(row: Any, keyring: Keyring) -> Endpoint:
         updated_at=row["updated_at"],
         deleted=row["deleted_at"] is not None,
         name=row["name"],
+        login=in_the_clear if login is None else login,
     )
 
 
@@ -70,6 +75,7 @@ def _tuple(value: list[str] | None) -> tuple[str, ...] | None:
 
 
 def _values(endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]) -> dict[str, Any]:
+    sealed = endpoint.headers if endpoint.login is None else {**endpoint.headers, LOGIN: endpoint.login}
     return {
         "app_id": endpoint.app_id,
         "id": endpoint.id,
@@ -82,7 +88,7 @@ def _values(endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes
         "event_types": endpoint.event_types,
         "channels": endpoint.channels,
         "metadata": endpoint.metadata,
-        "headers": seal_headers(keyring, endpoint.id, endpoint.headers, entropy(NONCE_BYTES)),
+        "headers": seal_headers(keyring, endpoint.id, sealed, entropy(NONCE_BYTES)),
         "keys": seal_keys(keyring, endpoint.id, endpoint.keys, entropy(NONCE_BYTES)),
         "fifo": endpoint.fifo,
         "disabled_at": endpoint.disabled_at,

@@ -16,6 +16,7 @@ PAGE: Final = 500
 class SealedEndpoint:
     app_id: UUID
     id: UUID
+    url: str = field(repr=False)
     keys: bytes = field(repr=False)
     headers: bytes | None = field(repr=False)
 
@@ -37,14 +38,18 @@ async def endpoints(connection: Any, after: SealedEndpoint | None) -> Sequence[S
     return [SealedEndpoint(**row) async for row in rows]
 
 
-async def replace_endpoint(connection: Any, old: SealedEndpoint, keys: bytes, headers: bytes | None) -> None:
+async def replace_endpoint(
+    connection: Any, old: SealedEndpoint, url: str, keys: bytes, headers: bytes | None
+) -> None:
     """Does nothing when the endpoint was changed meanwhile."""
     await queries.rewrap_endpoint(
         connection,
         app_id=old.app_id,
         id=old.id,
+        url=url,
         keys=keys,
         headers=headers,
+        old_url=old.url,
         old_keys=old.keys,
         old_headers=old.headers,
     )

@@ -1,4 +1,7 @@
-"""What an endpoint keeps sealed: its signing keys and its headers, each bound to the endpoint's id."""
+"""What an endpoint keeps sealed: its signing keys and its headers, each bound to the endpoint's id.
+
+The login of its URL lies among the headers, under a name that no header can have.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import msgspec
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import SigningKey
 
+LOGIN: Final = ":login"
 _KEYS: Final = b"endpoint.keys:"
 _HEADERS: Final = b"endpoint.headers:"
 _READ_KEYS: Final = msgspec.json.Decoder(list[tuple[str, float | None, float | None]])

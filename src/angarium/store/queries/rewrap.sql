@@ -1,14 +1,14 @@
 -- name: rewrap_endpoint_page
 -- The sealed values of the next endpoints, the deleted too, in order of the primary key.
-select app_id, id, keys, headers from endpoint
+select app_id, id, url, keys, headers from endpoint
 where (app_id, id) > (:app_id, :id)
 order by app_id, id
 limit :limit;
 
 -- name: rewrap_endpoint!
 -- Replace sealed values, unless someone changed them meanwhile (then they are under the first key already).
-update endpoint set keys = :keys, headers = :headers
-where app_id = :app_id and id = :id and keys = :old_keys and headers is not distinct from :old_headers;
+update endpoint set url = :url, keys = :keys, headers = :headers
+where app_id = :app_id and id = :id and url = :old_url and keys = :old_keys and headers is not distinct from :old_headers;
 
 -- name: rewrap_answer_page
 -- The sealed answers of the next idempotency keys.
