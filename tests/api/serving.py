@@ -20,7 +20,7 @@ async def serving(app: Any, listener: socket | None = None) -> AsyncIterator[str
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     running = asyncio.create_task(server.serve(None if listener is None else [listener]))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not server.started:
                 if running.done():
                     running.result()

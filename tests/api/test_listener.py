@@ -125,7 +125,7 @@ async def test_the_same_name_is_the_same_listener_and_its_filter_is_the_last(api
 
 async def test_fetching_waits_for_the_next_message(api: Api, app: str) -> None:
     listener = await listening(api, app)
-    async with asyncio.TaskGroup() as group, asyncio.timeout(20):
+    async with asyncio.TaskGroup() as group, asyncio.timeout(60):
         waiting = group.create_task(listener.fetch(wait=15))
         await asyncio.sleep(0)
         message = await send(api, app)

@@ -87,7 +87,7 @@ async def test_a_resend_tells_the_owner_of_the_lane(world: World) -> None:
     try:
         await listener.add_listener("angarium", lambda *event: heard.put_nowait(event[3]))
         await resend(world, app, endpoint, message)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             assert await heard.get() == f"w:{uuid_of(app).hex}.{uuid_of(endpoint).hex}"
     finally:
         await listener.close()

@@ -148,7 +148,7 @@ class Slow:
         status, said = careful(body, headers)
         if status == 204 and not self._warm:
             self._warm = True
-            time.sleep(1.5)
+            time.sleep(6)
         return status, said
 
 
@@ -224,7 +224,7 @@ FAULTS: dict[str, tuple[Faulty, Levels]] = {
 def test_each_fault_is_found_and_nothing_else(fault: str) -> None:
     application, expected = FAULTS[fault]
     with wsgi(application) as port:
-        found = examine(local(port), "--allow-http", *(("--timeout", "2.8") if fault == "is slow" else ()))
+        found = examine(local(port), "--allow-http", *(("--timeout", "11") if fault == "is slow" else ()))
     assert levels(found) == {"https": "warn", **expected}
 
 

@@ -57,7 +57,7 @@ class Shell:
 
 async def deliveries(shell: Shell, webhook_id: str, count: int) -> list[dict[str, Any]]:
     """The log, by the printed command, once it has so many lines."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while True:
             (log,) = await shell.run(sample("bluma/deliveries.sh"), webhook_abc123xyz=webhook_id)
             if len(log["deliveries"]) >= count:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from angarium.core.profile import Disable
 from angarium.dispatch.posts import Policy
+from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World, product
 
@@ -93,11 +94,10 @@ async def test_the_rate_limit_holds(world: World) -> None:
     async with Receiver() as receiver, world.dispatching() as dispatcher:
         await world.endpoint(app, receiver.url)
         async with world.intake(dispatcher.hand_over) as intake:
-            await intake.accept_many([world.draft(app) for _ in range(50)])
-        await world.until_states({DELIVERED: 50})
-        times = [request.time for request in receiver.requests]
-        # the simulation of lanes proves it exact; here the machine may bunch what was sent a second apart
-        assert all(later - earlier > 0.5 for earlier, later in zip(times, times[20:], strict=False))
+            await intake.accept_many([world.draft(app) for _ in range(120)])
+        await world.until_states({DELIVERED: 120})
+        # the simulation of lanes proves it exact; here one bunch may catch up with the next
+        assert most_in(3, (request.time for request in receiver.requests)) <= 4 * 20
 
 
 async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World) -> None:

@@ -45,7 +45,7 @@ async def test_a_host_is_judged_by_every_address_that_it_leads_to() -> None:
         ("no.invalid", "dns"),
         ("hangs.test", "timeout"),
     ):
-        found = await scout.trouble(host, 0.05)
+        found = await scout.trouble(host, 0.05 if host == "hangs.test" else 30.0)
         assert found is not None
         assert found[0] == code
         assert found[1].endswith(".") or "can allow" in found[1]
@@ -55,11 +55,11 @@ async def test_a_host_is_judged_by_every_address_that_it_leads_to() -> None:
 async def test_a_trial_follows_no_redirect_and_goes_to_no_forbidden_address() -> None:
     async with Receiver(default=Reply(302, headers=[("location", "http://127.0.0.1:1/")])) as receiver:
         scout = Scout(policy=LOOPBACK, response_limit=100)
-        answer = await scout.post(receiver.url, [("content-type", "application/json")], b"{}", 5.0)
+        answer = await scout.post(receiver.url, [("content-type", "application/json")], b"{}", 30.0)
         assert answer.error_code == "redirect"
         await scout.close()
         strict = Scout(policy=AddressPolicy(), response_limit=100)
-        answer = await strict.post(receiver.url, [], b"{}", 5.0)
+        answer = await strict.post(receiver.url, [], b"{}", 30.0)
         assert answer.error_code == "refused_address"
         await strict.close()
         assert receiver.count == 1

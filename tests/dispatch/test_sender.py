@@ -27,7 +27,7 @@ LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
 LIMIT = 1000
 
 
-def post(url: str, *, timeout: float = 5.0, body: bytes = b'{"n":1}') -> Request:
+def post(url: str, *, timeout: float = 30.0, body: bytes = b'{"n":1}') -> Request:
     return Request(url, [("content-type", "application/json"), ("user-agent", "test")], body, timeout)
 
 
@@ -224,7 +224,7 @@ async def test_an_answer_that_was_not_asked_for_is_not_taken_for_the_next_one(
 
 
 async def test_idle_connections_are_bounded(receiver: Receiver) -> None:
-    async with sending() as sender, asyncio.timeout(10):
+    async with sending() as sender, asyncio.timeout(60):
         receiver.default = Reply(delay=0.05)
         answers = await asyncio.gather(*[sender.send(post(receiver.url)) for _ in range(60)])
         assert {answer.status_code for answer in answers} == {200}
@@ -279,9 +279,9 @@ async def test_no_answer_is_a_timeout_at_the_deadline(sender: Sender, receiver: 
     receiver.default = Silence()
     started = time.monotonic()
     answer = await sender.send(post(receiver.url, timeout=1.0))
-    assert 0.98 < time.monotonic() - started < 30
+    assert 1.0 <= time.monotonic() - started < 30
     failed(answer, "timeout")
-    assert answer.duration_ms >= 280
+    assert answer.duration_ms >= 1000
     assert judge(answer).overload
 
 
@@ -296,7 +296,7 @@ async def test_a_dripping_body_is_cut_off_and_the_status_decides(
 ) -> None:
     receiver.default = Drip(status, interval=0.05)
     started = time.monotonic()
-    answer = await sender.send(post(receiver.url, timeout=2.0))
+    answer = await sender.send(post(receiver.url, timeout=5.0))
     assert time.monotonic() - started < 30
     assert answer.status_code == status
     assert answer.error_code == (None if status == 200 else "http_500")
@@ -359,7 +359,7 @@ async def test_switching_protocols_is_a_failure(sender: Sender, receiver: Receiv
     receiver.default = Raw(
         b"HTTP/1.1 101 Switching\r\nupgrade: x\r\nconnection: upgrade\r\n\r\nhello", close=False
     )
-    answer = await sender.send(post(receiver.url, timeout=3.0))
+    answer = await sender.send(post(receiver.url))
     assert answer.status_code in (0, 101)
     assert judge(answer).verdict is Verdict.RETRY
 
@@ -400,14 +400,14 @@ async def test_a_connection_closed_without_an_answer(sender: Sender, receiver: R
 )
 async def test_invalid_http_is_told_in_words(sender: Sender, receiver: Receiver, data: bytes) -> None:
     receiver.default = Raw(data)
-    answer = await sender.send(post(receiver.url, timeout=3.0))
+    answer = await sender.send(post(receiver.url))
     failed(answer, "protocol")
     assert (answer.error or "").isprintable()
 
 
 async def test_a_bad_chunk_in_the_body_leaves_the_status(sender: Sender, receiver: Receiver) -> None:
     receiver.default = Raw(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzzz\r\nabc")
-    answer = await sender.send(post(receiver.url, timeout=3.0))
+    answer = await sender.send(post(receiver.url))
     assert answer.status_code in (0, 200)
     assert answer.status_code == 200 or answer.error_code == "protocol"
 
@@ -551,7 +551,7 @@ async def test_memory_of_one_answer_is_bounded() -> None:
 )
 async def test_a_literal_address_is_judged_in_every_form(receiver: Receiver, host: str) -> None:
     async with sending(AddressPolicy()) as sender:
-        answer = await sender.send(post(f"http://{host}:{receiver.port}/", timeout=2.0))
+        answer = await sender.send(post(f"http://{host}:{receiver.port}/"))
     failed(answer, "refused_address")
     assert "ANGARIUM_ALLOWED_SUBNETS" in (answer.error or "")
     assert receiver.connections.total == 0
@@ -717,18 +717,18 @@ async def test_https_to_a_server_that_answers_in_plain_text() -> None:
     server = await asyncio.start_server(plain, "127.0.0.1", 0)
     async with server, sending() as sender:
         port = server.sockets[0].getsockname()[1]
-        answer = await sender.send(post(f"https://127.0.0.1:{port}/", timeout=2.0))
+        answer = await sender.send(post(f"https://127.0.0.1:{port}/"))
     failed(answer, "tls")
     assert "does not speak https" in (answer.error or "")
 
 
 async def test_http_to_a_tls_port(authority: Authority) -> None:
     async with Receiver(tls=authority.good()) as receiver, sending() as sender:
-        answer = await sender.send(post(receiver.url.replace("https://", "http://"), timeout=2.0))
+        answer = await sender.send(post(receiver.url.replace("https://", "http://")))
     assert answer.error_code in ("reset", "protocol"), answer
 
 
-async def _until(true: object, timeout: float = 3.0) -> None:
+async def _until(true: object, timeout: float = 60.0) -> None:
     assert callable(true)
     deadline = time.monotonic() + timeout
     while not true():

@@ -10,6 +10,7 @@ from angarium.core.errors import StoreUnavailable
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.posts import Policy
 from angarium.store.database import Database
+from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World
 
@@ -80,13 +81,13 @@ async def test_a_rate_limit_holds_in_total_while_lanes_change_hands(world: World
     async with Receiver() as receiver, world.dispatching() as first:
         await world.endpoint(app, receiver.url, rate_limit=30)
         async with world.intake(first.hand_over) as intake:
-            await intake.accept_many([world.draft(app) for _ in range(120)])
+            await intake.accept_many([world.draft(app) for _ in range(180)])
         async with world.dispatching(), world.dispatching():
-            await world.until_states({DELIVERED: 120})
-        times = sorted(request.time for request in receiver.requests)
-        assert len(times) == 120
-        # measured at the receiver, where requests may bunch a little
-        assert all(later - earlier > 0.5 for earlier, later in zip(times, times[30:], strict=False))
+            await world.until_states({DELIVERED: 180})
+        times = [request.time for request in receiver.requests]
+        assert len(times) == 180
+        # measured at the receiver, where one bunch may catch up with the next; three limits would let all in
+        assert most_in(3, times) <= 4 * 30
 
 
 async def test_order_holds_while_lanes_change_hands(world: World) -> None:

@@ -54,7 +54,7 @@ def well_said(words: str | None) -> str:
     return words
 
 
-async def said(url: str, *, timeout: float = 5.0, **parts: object) -> Answer:
+async def said(url: str, *, timeout: float = 30.0, **parts: object) -> Answer:
     """The answer of the real sender, whose words are well said."""
     sender = Sender(
         **({"policy": LOOPBACK, "response_limit": 1000, "connections": 2} | parts)  # type: ignore[arg-type]
@@ -230,29 +230,29 @@ async def test_a_connection_that_does_not_come_about() -> None:
             one.setblocking(False)
             one.connect_ex(address)
         try:
-            answer = await said(f"http://127.0.0.1:{address[1]}/", timeout=1.0)
+            answer = await said(f"http://127.0.0.1:{address[1]}/", timeout=3.0)
         finally:
             for one in waiting:
                 one.close()
-    holds(answer, "timeout", "No connection came about within 1 seconds", "firewall lets us in")
+    holds(answer, "timeout", "No connection came about within 3 seconds", "firewall lets us in")
 
 
 async def test_a_handshake_that_does_not_end(receiver: Receiver) -> None:
     async with speaking(b"") as port:
-        answer = await said(f"https://127.0.0.1:{port}/", timeout=1.0)
-    holds(answer, "timeout", "agreed on no encryption within 1 seconds", "Check that the port speaks https")
+        answer = await said(f"https://127.0.0.1:{port}/", timeout=3.0)
+    holds(answer, "timeout", "agreed on no encryption within 3 seconds", "Check that the port speaks https")
 
 
 async def test_an_answer_that_does_not_come(receiver: Receiver) -> None:
     receiver.default = Silence()
-    answer = await said(receiver.url, timeout=0.5)
-    holds(answer, "timeout", "No answer came within 0.5 seconds", "Answer with 200 first")
+    answer = await said(receiver.url, timeout=3.0)
+    holds(answer, "timeout", "No answer came within 3 seconds", "Answer with 200 first")
 
 
 async def test_an_answer_that_does_not_get_on(receiver: Receiver) -> None:
     receiver.default = kit.Drip(interval=0.05, head=False)
-    answer = await said(receiver.url, timeout=1.0)
-    holds(answer, "timeout", "The answer began", "within 1 seconds", "Send the status and all headers")
+    answer = await said(receiver.url, timeout=4.0)
+    holds(answer, "timeout", "The answer began", "within 4 seconds", "Send the status and all headers")
 
 
 def test_waiting_for_our_own_connections_is_our_fault() -> None:

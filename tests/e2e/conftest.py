@@ -39,7 +39,7 @@ class Server:
 
     def client(self, token: str | None = None) -> httpx.AsyncClient:
         headers = {"authorization": f"Bearer {token or self.token}"}
-        return httpx.AsyncClient(base_url=f"{self.url}/api/v1", headers=headers, timeout=15)
+        return httpx.AsyncClient(base_url=f"{self.url}/api/v1", headers=headers, timeout=60)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ models: Any = importlib.import_module("svix.models")
 errors: Any = importlib.import_module("svix.exceptions")
 V1 = importlib.import_module("svix").__version__.startswith("1.")
 
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 
 class Blocking:

@@ -41,7 +41,7 @@ class Story:
         self.receiver = receiver
         self.known: dict[str, str] = {}  # what it is -> the secret
         self.canary = _mark("no secret")  # must be found, or nothing would be
-        self.client = httpx.AsyncClient(base_url=self.url, timeout=15)
+        self.client = httpx.AsyncClient(base_url=self.url, timeout=60)
 
     def keep(self, name: str, secret: str) -> str:
         self.known[name] = secret

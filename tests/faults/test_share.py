@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections import defaultdict
 from pathlib import Path
 from uuid import UUID
@@ -13,6 +12,7 @@ import asyncpg
 from angarium.core import ids
 from tests.faults.account import account, report
 from tests.faults.harness import CYCLES, client, servers, shared_by, until_delivered
+from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
 
 
@@ -85,11 +85,6 @@ async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, dat
     assert max(sent) <= 4 * limit
     assert max(arrived) <= 4 * limit
     assert seconds < 30
-
-
-def most_in(seconds: float, times: list[float]) -> int:
-    times = sorted(times)
-    return max(bisect_left(times, at + seconds) - index for index, at in enumerate(times))
 
 
 async def begun(database_url: str) -> dict[UUID, list[float]]:

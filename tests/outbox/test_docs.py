@@ -51,7 +51,7 @@ async def test_the_examples_send_what_they_say(
     *plain, django = EXAMPLES
     for number, example in enumerate(plain):
         await asyncio.to_thread(exec, compile(example, f"example {number}", "exec"), names)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while len(await served.messages()) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # the forwarder is a thread of the example's
     names["stop"].set()

@@ -22,7 +22,7 @@ from tests.kit.server import dev
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, visiting
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass

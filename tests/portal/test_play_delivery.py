@@ -250,7 +250,7 @@ async def test_an_inbox_that_does_not_answer_lets_the_attempt_time_out(database:
         await say(here.visitor, place, status="0")
         sender = Sender(policy=here.stand.world.addresses, response_limit=1000, connections=2)
         try:
-            answer = await sender.send(Request(url, [], b"{}", 0.5))
+            answer = await sender.send(Request(url, [], b"{}", 3.0))
         finally:
             await sender.close()
         assert (answer.status_code, answer.error_code) == (0, "timeout")

@@ -47,7 +47,7 @@ def test_the_quick_start_handles_its_first_event_from_an_empty_folder(
 
 
 def _listening(port: int) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

@@ -41,7 +41,7 @@ async def listening(peer: Peer) -> AsyncIterator[str]:
 
 
 def request(url: str, size: int = 10) -> Request:
-    return Request(url, [("content-type", "application/json")], b"x" * size, 3.0)
+    return Request(url, [("content-type", "application/json")], b"x" * size, 20.0)
 
 
 async def test_a_gzip_bomb_stays_as_small_as_it_came(sender: Sender) -> None:
@@ -83,7 +83,7 @@ async def test_an_answer_to_a_request_that_was_not_made_is_no_answer(sender: Sen
         for _ in range(3):
             answer = await sender.send(request(url))
             assert answer.status_code in (0, 200)  # never an exception, never a hang
-            assert answer.duration_ms < 3000
+            assert answer.duration_ms < 20_000
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ async def test_a_receiver_that_closes_its_ears_and_answers(sender: Sender) -> No
     async with listening(deaf) as url:
         answer = await sender.send(request(url, 500_000))
     assert answer.status_code in (0, 202)
-    assert answer.duration_ms < 3000
+    assert answer.duration_ms < 20_000

@@ -85,7 +85,7 @@ async def test_no_connection_to_the_database_is_held_while_a_receiver_is_waited_
 async def test_deliveries_to_one_endpoint_are_made_beside_each_other(world: World) -> None:
     """Outpost, Hook0: one at a time unless configured, so that a slow receiver falls behind for ever."""
     app = await world.application()
-    async with Receiver(Reply(delay=0.2)) as receiver, world.dispatching() as dispatcher:
+    async with Receiver(Reply(delay=0.5)) as receiver, world.dispatching() as dispatcher:
         await world.endpoint(app, receiver.url)
         async with world.intake(dispatcher.hand_over) as intake:
             await intake.accept_many([world.draft(app) for _ in range(60)])

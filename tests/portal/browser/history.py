@@ -23,7 +23,7 @@ from tests.portal.browser.served import Served, served
 
 SPAN: Final = 22 * 3600.0
 PATIENCE: Final = 1.0  # seconds without progress after which virtual time goes on
-DEADLINE: Final = 30.0
+DEADLINE: Final = 90.0
 WORKING, BROKEN, REFUSING, GONE, PLAY = "orders", "warehouse", "accounting", "old-shop", "play"
 JSON: Final = [("content-type", "application/json")]
 GOOD: Final = Reply(200, b'{"received": true}', JSON)

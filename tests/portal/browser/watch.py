@@ -32,7 +32,7 @@ class Watch:
         """An error that belongs to the test, such as the status of a form that was refused."""
         self._expected.append(re.compile(pattern))
 
-    async def until(self, pattern: str, timeout: float = 10.0) -> None:
+    async def until(self, pattern: str, timeout: float = 40.0) -> None:
         """Wait for trouble of this kind."""
         async with asyncio.timeout(timeout):
             while not any(re.search(pattern, one) for one in self._seen):
