@@ -5,11 +5,13 @@ Never logged: payloads, secrets, tokens, custom header values, response bodies.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 from collections.abc import MutableMapping
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TextIO, cast
 
+import msgspec
 import structlog
 
 EVENTS: Final = {
@@ -51,11 +53,10 @@ EVENTS: Final = {
 def configure(log_format: Literal["console", "json"], level: str) -> None:
     """Set up logging for this process; the standard library's loggers end up in the same stream."""
     shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: Any = structlog.processors.JSONRenderer()
+    renderer: Any = structlog.processors.JSONRenderer(serializer=_json)
     if log_format == "console":
         shared.append(_printable)
         renderer = structlog.dev.ConsoleRenderer(
@@ -66,10 +67,11 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
         traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         shared.append(structlog.processors.ExceptionRenderer(traceback))
     threshold = getattr(logging, level.upper())
+    lines = _Lines(sys.stderr)
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -82,6 +84,34 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(max(threshold, logging.WARNING))  # libraries speak up when something is wrong, not before
+
+
+class _Lines:
+    """Writes lines; those of one turn of the event loop together, for a busy dispatcher writes thousands."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._held: list[str] = []
+
+    def msg(self, line: str) -> None:
+        self._held.append(line)
+        if len(self._held) > 1:
+            return
+        try:
+            asyncio.get_running_loop().call_soon(self._flush)
+        except RuntimeError:  # outside of a loop
+            self._flush()
+
+    debug = info = warning = error = critical = exception = log = msg
+
+    def _flush(self) -> None:
+        lines = "\n".join(self._held)
+        self._held.clear()
+        print(lines, file=self._stream, flush=True)
+
+
+def _json(event: Any, **_: Any) -> str:
+    return msgspec.json.encode(event, enc_hook=repr).decode()
 
 
 def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -23,7 +23,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
+from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
 from angarium.core.outcome import Judgement, Verdict
@@ -340,7 +340,7 @@ def test_memory_stays_within_the_window() -> None:
         lane.arrive(Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b"payload"), 1.0) for n in range(1000)
     ]
     assert taken.count(True) == 5
-    assert lane.size == 5 * len(b"payload")
+    assert lane.size == 5 * (FRAME + len(b"payload"))
 
 
 def test_a_dead_endpoint_is_probed_rather_than_hammered() -> None:

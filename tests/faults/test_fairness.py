@@ -78,11 +78,11 @@ async def test_one_percent_each_of_hanging_refusing_and_slow_endpoints_delays_no
         async with client(server) as api:
             names = [app.uid or "" for app in apps]
             await api.send_many(names[0], [{"sent": time.monotonic()}] * 5)
-            await steady(api, names, PHASE / 4, RATE)  # lanes are opened, connections made
+            await warmed(api, names)
             alone = await measured(api, names, sickness)
             kinds = (f"{host}/hangs", f"{host}/slow", f"{nobody}/refused")
             await endpoints(database, apps, [f"{kind}{n}" for n in range(sick) for kind in kinds])
-            await steady(api, names, PHASE / 4, RATE)
+            await warmed(api, names)
             beside = await measured(api, names, sickness)
             lost = await undelivered(database, f"{host}/e")
             accepted = len(api.accepted)
@@ -93,6 +93,11 @@ async def test_one_percent_each_of_hanging_refusing_and_slow_endpoints_delays_no
     )  # fmt: skip
     assert lost == 0
     fair(beside, alone)
+
+
+async def warmed(api: Client, apps: list[str]) -> None:
+    """Every application has had a message, so that in each phase lanes are open and connections made."""
+    await steady(api, apps, len(apps) / RATE + 1, RATE)
 
 
 async def measured(api: Client, apps: list[str], latency: Latency) -> Spread:

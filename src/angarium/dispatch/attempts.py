@@ -111,9 +111,13 @@ class Attempts:
             )
         except Exception:
             self._broken(attempt)
-        else:
-            self._over(attempt)
+            return
+        self._over(attempt)
+        try:
             self._answered(attempt.post, attempt.held, result)
+        except Exception:
+            # whoever carries answers must go on; the table still has the delivery
+            log.exception("attempt.lost", message=ids.text(ids.MESSAGE, attempt.held.message_id))
 
     def _broken(self, attempt: _Attempt) -> None:
         """A fault of ours must cost neither the delivery nor the dispatcher: the table still has it."""

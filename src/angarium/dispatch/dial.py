@@ -11,9 +11,8 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import aiohappyeyeballs
 
@@ -38,8 +37,7 @@ class NotConnected(Exception):
         self.error = error
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Where connections lead, and by whose rules; those of one origin may stand in for each other."""
 
     host: str

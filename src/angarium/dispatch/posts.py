@@ -25,8 +25,8 @@ class Policy:
 
     in_flight: int = 64  # requests at once to one endpoint
     in_flight_total: int = 2000
-    window: int = 128  # deliveries of one lane in memory
-    held_bytes: int = 128 * 1024 * 1024  # payloads in memory, of all lanes
+    window: int = 512  # deliveries of one lane in memory
+    held_bytes: int = 128 * 1024 * 1024  # deliveries in memory, of all lanes
     longest: float = 60.0  # seconds that an attempt can take, for a stop to wait
 
 
@@ -68,7 +68,7 @@ class Posts:
 
     @property
     def short(self) -> bool:
-        """Whether memory for payloads is short."""
+        """Whether memory for deliveries is short."""
         return self._held_bytes > self._policy.held_bytes
 
     @property

@@ -15,10 +15,10 @@ from starlette.requests import Request
 
 from angarium.api import errors
 from angarium.api.auth import AppRef, Caller, OrgCaller, application_of, caller_of, services_of
-from angarium.api.body import parse_json
+from angarium.api.body import body_of, parse_json
 from angarium.api.field import wire_time
 from angarium.api.idempotency import key_of
-from angarium.api.listing import described, json_response, read_flag
+from angarium.api.listing import Ready, described, json_response, read_flag
 from angarium.api.native import message_model as model
 from angarium.api.native.application import ApplicationIn
 from angarium.api.native.message_in import MessageIn, draft_of, read_batch, read_item, read_message
@@ -41,13 +41,13 @@ async def create(request: Request) -> Response:
     services = services_of(request)
     app = _app_ref(request)
     with_content = _with_content(request)
-    message = read_message(await request.body())
+    message = read_message(await body_of(request))
     now = services.clock.now()
     draft = draft_of(message, org_id=caller.org_id, app=app, now=now, key=key_of(request))
     if message.creates_application:
         await _ensure_application(services, caller, app, message)
     accepted = await services.intake.accept(draft)
-    return Response(_answer(accepted, message, draft, with_content), 202, media_type="application/json")
+    return Ready(_answer(accepted, message, draft, with_content), 202)
 
 
 async def create_batch(request: Request) -> Response:
@@ -57,7 +57,7 @@ async def create_batch(request: Request) -> Response:
     services = services_of(request)
     app = _app_ref(request)
     with_content = _with_content(request)
-    items = read_batch(await request.body()).messages
+    items = read_batch(await body_of(request)).messages
     if not 1 <= len(items) <= MAX_BATCH:
         raise Invalid.field("messages", f"Between 1 and {MAX_BATCH} messages.")
     now = services.clock.now()
