@@ -98,9 +98,10 @@ async def _visit_of(request: Request) -> OperatorVisit:
     """Who is there. Raises NotAuthenticated without a living session of an operator."""
     services = services_of(request)
     token = session.token_of(request, OWNER)
-    claims = services.token.verify(token)
-    if claims.link is None or claims.app_id is not None:
-        raise NotAuthenticated()
+    with services.guard.watching(cookie=token):
+        claims = services.token.verify(token)
+        if claims.link is None or claims.app_id is not None:
+            raise NotAuthenticated()
     await services.token.check_live(claims)
     audit.acting(ActorKind.OPERATOR_SESSION, claims.link.hex()[:8])
     return OperatorVisit(

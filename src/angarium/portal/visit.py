@@ -106,9 +106,10 @@ async def visit_of(request: Request) -> Visit:
     if app_id is None:
         raise NotFound()
     token = session.token_of(request, ref)
-    claims = services.token.verify(token)
-    if claims.link is None or claims.app_id != app_id:
-        raise NotAuthenticated()
+    with services.guard.watching(cookie=ref + token):
+        claims = services.token.verify(token)
+        if claims.link is None or claims.app_id != app_id:
+            raise NotAuthenticated()
     await services.token.check_live(claims)
     audit.acting(
         ActorKind.OPERATOR_SESSION if claims.operator else ActorKind.PORTAL_SESSION, claims.link.hex()[:8]

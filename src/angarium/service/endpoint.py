@@ -264,7 +264,7 @@ class Endpoints:
         *,
         headers: Mapping[str, str] | None = None,
     ) -> Endpoint:
-        """Write the draft and its URL's login, and do what a switch of order or of `disabled` brings along."""
+        """Write the draft and its URL's login, and do what a switch of order or `disabled` brings along."""
         was_disabled = found.disabled_at is not None
         changed = replace(
             found,

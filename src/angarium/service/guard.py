@@ -3,13 +3,14 @@
 Failures are counted in a bucket for each address that empties by itself; once it is full, a further failure
 is answered "too many" until it has emptied a little. What opens the door is let in whatever its neighbours
 behind one address do, so that nobody can lock others out; keys of ours are too long to be guessed anyway.
-As many addresses are remembered as fit, and an IPv6 network counts as one: nothing that somebody sends makes
-this grow.
+A browser shows the same bad cookie with each request: that is one guess, as often as it comes. As many
+addresses are remembered as fit, and an IPv6 network counts as one: nothing that somebody sends makes this
+grow.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import IPv6Address, ip_address
@@ -22,6 +23,7 @@ from angarium.service import audit
 FAILURES: Final = 30  # that an address has at once
 EVERY: Final = 2.0  # seconds in which one of them is forgiven
 MOST_KNOWN: Final = 10_000
+KNOWN_GUESSES: Final = 16  # of an address: newest, by a number of which nothing can be read
 _NETWORK: Final = 64  # bits of an IPv6 address that its owner was given at the least
 
 
@@ -31,23 +33,36 @@ class Guard:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._empty_at: OrderedDict[str, float] = OrderedDict()  # address -> when its bucket is empty
+        self._guesses: OrderedDict[str, deque[int]] = OrderedDict()
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def watching(self, cookie: str | None = None) -> Iterator[None]:
         """While somebody shows what may open the door: Throttled is raised when they failed too often.
 
-        What has expired was no guess.
+        What has expired was no guess. `cookie`: it is shown by itself, again and again.
         """
         try:
             yield
         except Expired:
             raise
         except NotAuthenticated:
-            self._failed()
+            origin = _origin(audit.current().address)
+            if cookie is None or self._is_new(origin, cookie):
+                self._failed(origin)
             raise
 
-    def _failed(self) -> None:
-        now, origin = self._clock.now(), _origin(audit.current().address)
+    def _is_new(self, origin: str, cookie: str) -> bool:
+        guess, known = hash(cookie), self._guesses.setdefault(origin, deque(maxlen=KNOWN_GUESSES))
+        self._guesses.move_to_end(origin)
+        if len(self._guesses) > MOST_KNOWN:
+            self._guesses.popitem(last=False)
+        if guess in known:
+            return False
+        known.append(guess)
+        return True
+
+    def _failed(self, origin: str) -> None:
+        now = self._clock.now()
         empty_at = max(now, self._empty_at.get(origin, now)) + EVERY
         if (beyond := empty_at - now - FAILURES * EVERY) > 0:
             raise Throttled(retry_after=beyond)
