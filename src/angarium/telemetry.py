@@ -6,6 +6,7 @@ Never logged: payloads, secrets, tokens, custom header values, response bodies.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
@@ -111,7 +112,9 @@ class _Lines:
 
 
 def _json(event: Any, **_: Any) -> str:
-    return msgspec.json.encode(event, enc_hook=repr).decode()
+    line = msgspec.json.encode(event, enc_hook=repr)
+    # what is beyond ASCII may command a terminal or end a line there, so it is escaped
+    return line.decode() if line.isascii() else json.dumps(msgspec.json.decode(line))
 
 
 def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
