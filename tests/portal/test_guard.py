@@ -13,7 +13,7 @@ from tests.portal.visitor import Visitor
 
 
 def client(stand: Stand, address: str) -> httpx.AsyncClient:
-    transport = httpx.ASGITransport(stand.app, raise_app_exceptions=False, client=(address, 1))  # type: ignore[arg-type]
+    transport = httpx.ASGITransport(stand.app, raise_app_exceptions=False, client=(address, 1))
     return httpx.AsyncClient(transport=transport, base_url=URL)
 
 
