@@ -33,6 +33,23 @@ structlog.configure(
     ]
 )
 
+# begun first, so that nothing is waited for at the end when files are shared out among processes
+LONGEST = (
+    "faults/test_storm.py", "e2e/test_fuzz.py", "portal/browser/test_story.py", "faults/test_recover.py",
+    "cli/test_serve.py", "cli/test_dev.py", "faults/test_overload.py", "cli/test_profile.py",
+    "portal/browser/test_page.py", "core/test_lane_simulation.py", "faults/test_share.py",
+    "faults/test_neighbour.py", "faults/test_owner.py", "faults/test_stop.py", "faults/test_kill.py",
+    "faults/test_database.py", "cli/test_listen.py", "e2e/test_sdk.py", "dialects/test_bloom_delivery.py",
+    "dialects/test_bluum_command.py", "dispatch/test_sender.py", "dialects/test_bluma_delivery.py",
+    "portal/browser/test_message.py", "portal/test_live.py", "dialects/test_bluum.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    place = {here / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
