@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +31,8 @@ structlog.configure(
     processors=[
         structlog.processors.add_log_level,
         structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
-    ]
+    ],
+    logger_factory=structlog.PrintLoggerFactory(sys.stderr),
 )
 
 # begun first, so that nothing is waited for at the end when files are shared out among processes

@@ -28,6 +28,7 @@ from angarium.service.intake import Draft
 from angarium.store.database import Database
 from tests.cli.test_serve import free_port, healthy
 from tests.dialects.bluum import bluum, standing
+from tests.kit.command import Done, run, run_apart
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.server import angarium
 from tests.kit.task import finish_tasks
@@ -256,12 +257,14 @@ async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(datab
 # ----------------------------------------------------------------------- dead letters over the command line
 
 
-async def deadletter(url: str, *arguments: str, status: int = 0) -> list[dict[str, Any]]:
-    process = await angarium("deadletter", *arguments, "--json", ANGARIUM_DATABASE_URL=url)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
-    assert process.returncode == status, err.decode()
-    assert "Traceback" not in err.decode()
-    return [json.loads(line) for line in out.decode().splitlines()]
+async def deadletter(
+    url: str, *arguments: str, status: int = 0, runner: Callable[..., Done] = run
+) -> list[dict[str, Any]]:
+    told = ("deadletter", *arguments, "--json")
+    done = await asyncio.to_thread(runner, *told, ANGARIUM_DATABASE_URL=url)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(database: Database) -> None:
@@ -275,7 +278,7 @@ async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(da
         await stand.send(other)
         await stand.world.until_states({2: 2})
         where = ("--org", stand.org_id)
-        everything = await deadletter(database.url, "list", *where)
+        everything = await deadletter(database.url, "list", *where, runner=run_apart)
         assert {row["status"] for row in everything} == {"dead"}
         assert len(everything) == 2
         (row,) = await deadletter(database.url, "list", *where, "--app", "first")
