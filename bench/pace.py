@@ -53,7 +53,8 @@ def request(pace: Pace) -> tuple[bytes, bytes]:
     after = f'","lines":[{payload.lines(pace.size - _WIDTH)}]}}}}'
     length = len(before) + _WIDTH + len(after)
     head = (
-        f"POST {pace.path} HTTP/1.1\r\nHost: {urlsplit(pace.url).netloc}\r\nContent-Type: application/json\r\n"
+        f"POST {pace.path} HTTP/1.1\r\nHost: {urlsplit(pace.url).netloc}\r\n"
+        "Content-Type: application/json\r\n"
         f"Authorization: Bearer {pace.token}\r\nContent-Length: {length}\r\n\r\n"
     )
     return (head + before).encode(), after.encode()
@@ -91,6 +92,8 @@ async def keep(pace: Pace) -> Kept:
     """Send for so long. Raises TimeoutError when answers are missing at the end."""
     kept, free, due = Kept(), deque[_Line](), deque[float]()
     loop, address = asyncio.get_running_loop(), urlsplit(pace.url)
+    assert address.hostname is not None
+    assert address.port is not None
     for _ in range(CONNECTIONS):
         await loop.create_connection(lambda: _Line(kept, free), address.hostname, address.port)
     before, after = request(pace)

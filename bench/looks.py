@@ -1,8 +1,9 @@
-"""How long the portal's and the operator's looks take in a large database: `python -m bench.portal`.
+"""Measure 6: how long the portal's pages and the operator's lists take in a large database.
 
-Makes, in a directory of its own, one application with 1,000,000 messages (3,000,000 deliveries and as many
-attempts) among 1,000 small ones, then makes each look several times and shows the median. Making it takes
-minutes and 4 GB; with `--data` it is kept and used again.
+    python -m bench.looks --attempts 1000000 [--data DIRECTORY]
+
+Each look is made several times on one connection pool, once everything is warm, and the median counts. With
+`--data` the database is kept, and used again.
 """
 
 from __future__ import annotations
@@ -19,8 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from rich.console import Console
-from rich.table import Table
 from tests.kit import crowd
 from tests.kit.crowd import NOW, ORG
 from tests.kit.world import product
@@ -37,6 +36,8 @@ from angarium.service.replay import Replay
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
+from bench import history
+from bench.table import Table
 
 TIMES = 7
 Look = Callable[[], Awaitable[Any]]
@@ -117,39 +118,45 @@ async def median(look: Look) -> float:
     return statistics.median(times)
 
 
-async def measure(data: Path, messages: int, applications: int) -> None:
-    console = Console()
+async def measure(url: str, attempts: int) -> Table:
+    """Every look, in a database that bench/history.py has filled."""
+    database = await Database.connect(url)
+    try:
+        took = {name: await median(look) for name, look in looks(database).items()}
+    finally:
+        await database.close()
+    table = Table(
+        f"Pages and lists with {attempts:,} attempts", ("look", "median ms"),
+        note=f"The slowest takes {max(took.values()):.0f} ms.",
+    )  # fmt: skip
+    for name, milliseconds in took.items():
+        table.add(name, f"{milliseconds:.1f}")
+    return table
+
+
+async def _alone(data: Path, attempts: int) -> Table:
     server = await EmbeddedPostgres.start(data, durable=False)
     try:
         await migrate(server.url())
         connection = await asyncpg.connect(server.url())
-        if not await connection.fetchval("select exists (select from application)"):
-            console.print(f"making {messages} messages and {applications} small applications…")
-            await crowd.fill(connection, messages=messages, applications=applications, each=100)
-            await connection.execute("vacuum analyze")
-        await connection.close()
-        database = await Database.connect(server.url())
-        table = Table("look", "median, ms")
-        slowest = 0.0
-        for name, look in looks(database).items():
-            took = await median(look)
-            slowest = max(slowest, took)
-            table.add_row(name, f"{took:.1f}")
-        await database.close()
-        console.print(table)
-        console.print(f"slowest: {slowest:.0f} ms; load: {os.getloadavg()[0]:.1f}")
+        try:
+            if not await connection.fetchval("select exists (select from application)"):
+                await history.make(connection, attempts)
+            made = await connection.fetchval("select count(*) from attempt")
+        finally:
+            await connection.close()
+        return await measure(server.url(), made)
     finally:
         await server.stop()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--messages", type=int, default=1_000_000, help="of the large application")
-    parser.add_argument("--applications", type=int, default=1_000, help="small ones, 100 messages each")
+    parser.add_argument("--attempts", type=int, default=10_000_000)
     parser.add_argument("--data", type=Path, help="where to keep the database")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as directory:
-        asyncio.run(measure(options.data or Path(directory), options.messages, options.applications))
+        asyncio.run(_alone(options.data or Path(directory), options.attempts)).show()
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""All measures, one after the other: `make bench`, or `python -m bench --seconds 60 --out bench.md`.
+
+Below 30 seconds it is a quick look: the long past, the backlog and the crowd of endpoints shrink too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import celery_variant, cost, delay, growth, machine, memory, program, rate, target
+from bench.rate import BATCH, SINGLE
+from bench.table import Table
+
+SHORT = 30.0  # seconds; a run of less is a quick look
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How much there is of what takes long to make."""
+
+    attempts: int = growth.ATTEMPTS
+    endpoints: int = growth.ENDPOINTS
+    waiting: int = memory.WAITING
+
+
+QUICK = Scale(attempts=300_000, endpoints=1_000, waiting=50_000)
+
+
+async def run(seconds: float, scale: Scale, show: Console) -> list[Table]:
+    """The tables; each is shown as soon as it is there. Targets come first in the list."""
+    made: list[Table] = []
+    figures: dict[str, float] = {}
+    side = seconds / 2
+    begun = time.monotonic()
+
+    def keep(*tables: Table) -> None:
+        for one in tables:
+            one.show(show)
+            made.append(one)
+        print(f"{time.monotonic() - begun:.0f} s so far", file=sys.stderr)
+
+    ceilings = [await rate.of_ceiling(case, seconds) for case in rate.CEILINGS]
+    variant = await celery_variant.rate(seconds)
+    rates = [await rate.of_angarium(case, seconds) for case in rate.CASES]
+    keep(rate.table(rates, ceilings, variant, seconds))
+    single, batch = (next(one for one in rates if one.case == case) for case in (SINGLE, BATCH))
+    figures[target.SINGLE_RATE] = single.rate
+    figures[target.SINGLE_CEILING] = single.rate / ceilings[0].rate
+    figures[target.BATCH_RATE] = batch.rate
+    figures[target.CELERY] = single.rate / variant.rate
+
+    delays = await delay.measure(side, single.rate)
+    keep(delay.table(delays))
+    figures[target.P50], figures[target.P99] = delays[0].p50, delays[0].p99
+
+    costs = await cost.measure(side)
+    keep(*cost.tables(costs))
+    figures[target.STATEMENTS] = sum(costs[0].statements.values())
+    figures[target.COMMITS] = costs[0].per_delivery(costs[0].entry.commits) * 100
+    figures[target.ROWS] = costs[0].per_delivery(costs[0].entry.written.total())
+
+    memories = await memory.measure(side, scale.waiting)
+    keep(*memory.tables(memories))
+    figures[target.REST] = memories.memories[0].total
+
+    grown, seen = await growth.measure(side, attempts=scale.attempts, endpoints=scale.endpoints)
+    keep(growth.table(grown), seen)
+    if scale == Scale():
+        times = growth.compared(grown)
+        figures[target.BY_ENDPOINTS] = times[grown[2].shape.name]
+        figures[target.BY_PAST] = times[grown[-1].shape.name]
+
+    met = target.table(figures)
+    met.show(show)
+    return [met, *made]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--seconds", type=float, default=60.0, help="of the two main rows; others have half")
+    parser.add_argument("--out", type=Path, help="a Markdown file to write")
+    options = parser.parse_args()
+    scale = QUICK if options.seconds < SHORT else Scale()
+    try:
+        for name in program.PACKAGES:
+            program.ensure(name)
+        where = machine.here()
+        print(where.markdown(), file=sys.stderr)
+        tables = asyncio.run(run(options.seconds, scale, Console(width=140)))
+    except (program.NoProgramError, RuntimeError, TimeoutError) as error:
+        sys.exit(f"the benchmark ended early: {error}")
+    if options.out:
+        options.out.write_text("\n".join([where.markdown(), *(table.markdown() for table in tables)]))
+
+
+if __name__ == "__main__":
+    main()

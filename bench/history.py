@@ -1,0 +1,82 @@
+"""A long past, made in SQL within minutes: 10 M attempts, or a million deliveries that wait.
+
+The past is the crowd of the tests (tests/kit/crowd.py): one large application among 1,000 small ones, three
+endpoints each, with the failures that real ones have. It is filled in on a PostgreSQL that need not be
+durable meanwhile, with the large tables' indexes away, which are made again at the end.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from tests.kit import crowd
+
+SMALL: Final = 1_000  # applications
+PER_MESSAGE: Final = 3  # deliveries, each with one attempt
+LARGE: Final = 0.9  # share of all messages that are the large application's
+_TABLES: Final = ("message", "delivery", "attempt")
+_INDEXES: Final = """
+select i.indexdef, 'drop index ' || i.indexname as away
+from pg_indexes i
+where i.schemaname = 'public' and i.tablename = any($1::text[])
+  and not exists (select from pg_constraint c where c.conname = i.indexname)
+"""
+_KEYS: Final = """
+select format('alter table %s add constraint %I %s', c.conrelid::regclass, c.conname, d.definition) as made,
+       format('alter table %s drop constraint %I', c.conrelid::regclass, c.conname) as away
+from pg_constraint c cross join lateral pg_get_constraintdef(c.oid) as d (definition)
+where c.contype = 'p' and c.conrelid = any(select t::regclass from unnest($1::text[]) t)
+"""
+# the time of an id is its first 48 bits; a thousand of what waits came in each
+_WAITING: Final = """
+with made as (
+    insert into message (app_id, id, event_type, payload, expires_at)
+    select $1, (lpad(to_hex($3::bigint + n / 1000), 12, '0') || '70008' || lpad(to_hex(n), 15, '0'))::uuid,
+           'order.placed', convert_to($5, 'UTF8'), $6
+    from generate_series(1, $4::bigint) n
+    returning id
+)
+insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)
+select $1, e.id, made.id, e.shard, false, $7
+from made cross join endpoint e where e.app_id = $1 and e.id = $2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    attempts: int
+    seconds: float  # that it took to make
+
+
+async def make(connection: Any, attempts: int) -> Past:
+    """At least so many attempts, in an empty database. Nothing of it is due."""
+    begun = time.monotonic()
+    keys = await connection.fetch(_KEYS, list(_TABLES))
+    indexes = await connection.fetch(_INDEXES, list(_TABLES))
+    messages = -(-attempts // PER_MESSAGE)
+    large = int(messages * LARGE)
+    await connection.execute("set work_mem = '512MB'; set maintenance_work_mem = '1GB'; set jit = off")
+    for one in (*indexes, *keys):
+        await connection.execute(one["away"])
+    await crowd.fill(connection, messages=large, applications=SMALL, each=-(-(messages - large) // SMALL))
+    for one in keys:
+        await connection.execute(one["made"])
+    for one in indexes:
+        await connection.execute(one["indexdef"])
+    await connection.execute("delete from background_task")  # of tasks that nobody could take further
+    await connection.execute("vacuum (analyze, freeze)")
+    await connection.execute("checkpoint")
+    made = await connection.fetchval("select count(*) from attempt")
+    return Past(made, time.monotonic() - begun)
+
+
+async def wait_for(connection: Any, app_id: UUID, endpoint_id: UUID, count: int, body: str) -> None:
+    """So many deliveries that are due, of messages with this payload, for one endpoint."""
+    now = datetime.now(UTC)
+    start = int(now.timestamp() * 1000) - count // 1000 - 1000
+    await connection.execute(_WAITING, app_id, endpoint_id, start, count, body, now + timedelta(days=90), now)
+    await connection.execute("vacuum analyze message, delivery")
