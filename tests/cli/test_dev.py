@@ -9,10 +9,11 @@ from pathlib import Path
 import aiohttp
 import psutil
 
-from tests.kit.server import angarium, dev
+from tests.kit.server import Server, angarium, dev
 
 
-async def test_it_prints_one_line_serves_and_stops_with_its_postgresql(directory: Path) -> None:
+async def test_it_serves_stops_with_its_postgresql_and_goes_on_with_the_same_data(directory: Path) -> None:
+    """First it is stopped in order, then it is killed."""
     async with dev(directory) as server, aiohttp.ClientSession(server.url) as session:
         process, ready = server.process, server.line
         assert set(ready) == {"url", "token", "organization", "pid", "profiles", "operators"}
@@ -20,33 +21,35 @@ async def test_it_prints_one_line_serves_and_stops_with_its_postgresql(directory
         assert ready["organization"].startswith("org_")
         assert len(ready["organization"]) == 31
         headers = {"authorization": f"Bearer {ready['token']}"}
-        async with session.post("/api/v1/app", json={"name": "One"}, headers=headers) as answer:
+        async with session.post("/api/v1/app", json={"name": "One", "uid": "one"}, headers=headers) as answer:
             assert answer.status == 201
         postgres = int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
         process.send_signal(signal.SIGTERM)
         more, _ = await asyncio.wait_for(process.communicate(), 60)
         assert process.returncode == 0
-        assert more == b""
+        assert more == b"", "it prints one line"
     assert not psutil.pid_exists(postgres) or psutil.Process(postgres).status() == psutil.STATUS_ZOMBIE
 
-
-async def test_secrets_and_organization_are_kept_and_closed_to_others(directory: Path) -> None:
-    async with dev(directory) as server:
-        first = server.line
     kept = {name: (directory / name).read_text() for name in ("jwt-secret", "secret-key", "organization")}
-    async with dev(directory) as server:
-        second = server.line
-        assert second["organization"] == first["organization"]
-        async with aiohttp.ClientSession(second["url"]) as session:
-            headers = {"authorization": f"Bearer {first['token']}"}
-            async with session.get("/api/v1/app", headers=headers) as answer:
-                assert answer.status == 200
+    async with dev(directory) as second:
+        assert second.line["organization"] == ready["organization"]
+        assert await found(second, "/api/v1/app/one", headers), "a token lasts longer than a process"
+        second.kill()
+    async with dev(directory) as third:
+        assert await found(third, "/api/v1/app/one", headers)
     for name, text in kept.items():
         assert (directory / name).read_text() == text
-        assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600
+        assert stat.S_IMODE((directory / name).stat().st_mode) == 0o600, "closed to others"
 
 
-async def test_a_second_one_on_the_directory_says_who_has_it(directory: Path) -> None:
+async def found(server: Server, path: str, headers: dict[str, str]) -> bool:
+    async with aiohttp.ClientSession(server.url) as session, session.get(path, headers=headers) as answer:
+        return answer.status == 200
+
+
+async def test_a_second_one_says_who_has_the_directory_or_the_port_without_a_traceback(
+    directory: Path,
+) -> None:
     async with dev(directory) as first:
         second = await angarium("dev", "--json", "--port", "0", "--data", str(directory))
         out, err = await asyncio.wait_for(second.communicate(), 60)
@@ -56,29 +59,11 @@ async def test_a_second_one_on_the_directory_says_who_has_it(directory: Path) ->
         assert expected in err.decode()
         assert "Traceback" not in err.decode()
 
-
-async def test_after_a_kill_the_next_start_goes_on_with_the_same_data(directory: Path) -> None:
-    async with dev(directory) as server:
-        async with aiohttp.ClientSession(server.url) as session:
-            headers = {"authorization": f"Bearer {server.token}"}
-            async with session.post("/api/v1/app", json={"name": "One", "uid": "one"}, headers=headers):
-                pass
-        server.kill()
-    async with (
-        dev(directory) as again,
-        aiohttp.ClientSession(again.url) as session,
-        session.get("/api/v1/app/one", headers=headers) as answer,
-    ):
-        assert answer.status == 200
-
-
-async def test_a_port_in_use_is_told_without_a_traceback(directory: Path) -> None:
-    async with dev(directory) as first:
         port = first.url.rpartition(":")[2]
         with tempfile.TemporaryDirectory(prefix="angarium-test-", ignore_cleanup_errors=True) as other:
-            second = await angarium("dev", "--port", port, "--data", other)
-            _, err = await asyncio.wait_for(second.communicate(), 60)
-    assert second.returncode == 1
+            third = await angarium("dev", "--port", port, "--data", other)
+            _, err = await asyncio.wait_for(third.communicate(), 60)
+    assert third.returncode == 1
     assert f"cannot listen at 127.0.0.1:{port}" in err.decode()
     assert "Traceback" not in err.decode()
 
