@@ -22,7 +22,7 @@ from tests.portal.browser.served import Served, served
 from tests.portal.browser.watch import Watch
 
 HERE = Path(__file__).parent
-DEADLINE = 20_000  # milliseconds, for one step of a page
+DEADLINE = 60_000  # milliseconds, for one step of a page
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 375, "height": 812}
 # a host that a page should not know is not even looked up
