@@ -1,7 +1,8 @@
 """The cluster of the storm: two API processes, two dispatchers and a PostgreSQL, under a steady load.
 
 The second dispatcher is on a host of its own: a network that can be parted lies between it and the
-database. All processes run on a host whose clock and name server can be led astray (`host.py`).
+database, a `Proxy` or a `Cable`. All processes run on a host whose clock and name server can be led astray
+(`host.py`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ from angarium.core import ids
 from angarium.core.nouns import State
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
+from tests.faults.cable import Cable
 from tests.faults.customers import FIFO, FREE, HEALTHY, SILENT, Customers, Tally
 from tests.faults.harness import (
     DEADLINE,
@@ -75,7 +77,7 @@ class Cluster:
     directory: Path
     postgres: EmbeddedPostgres
     started: Servers
-    proxy: Proxy
+    network: Proxy | Cable
     customers: Customers
     session: aiohttp.ClientSession
     apis: list[Server] = field(default_factory=list)
@@ -103,8 +105,14 @@ class Cluster:
         self._place(self.apis, place, self._launch("api", self.url, port))
 
     def start_dispatcher(self, place: int) -> None:
-        url = self.proxy.url if place else self.url
-        self._place(self.dispatchers, place, self._launch("dispatch", url, None))
+        far = place > 0
+        server = self._launch(
+            "dispatch",
+            self.network.url if far else self.url,
+            None,
+            (*self.network.program, *HOST) if far else HOST,
+        )
+        self._place(self.dispatchers, place, server)
 
     def start_all(self) -> None:
         for place in range(2):
@@ -123,9 +131,14 @@ class Cluster:
         file.write_text(json.dumps(how))
         file.replace(self.directory / "host")
 
-    def _launch(self, role: str, url: str, port: int | None) -> Server:
-        variables = {**SETTINGS, "FAULTS_HOST": str(self.directory / "host")}
-        return self.started.launch(url, "--role", role, port=port, program=HOST, **variables)
+    def _launch(self, role: str, url: str, port: int | None, program: Sequence[str] = HOST) -> Server:
+        variables = {
+            **SETTINGS,
+            "FAULTS_HOST": str(self.directory / "host"),
+            "FAULTS_ADDRESS": self.network.here,
+            "ANGARIUM_ALLOWED_SUBNETS": f"127.0.0.0/8,{self.network.here}/32",
+        }
+        return self.started.launch(url, "--role", role, port=port, program=program, **variables)
 
     def _place(self, servers: list[Server], place: int, server: Server) -> None:
         servers[place : place + 1] = [server]
@@ -289,7 +302,7 @@ class Cluster:
 
     async def set_up(self, port: int, nobody: int) -> None:
         api = Client(self.apis[0], self.session)
-        host = f"http://127.0.0.1:{port}"
+        host = f"http://{self.network.here}:{port}"
         urls = {"/a": f"{host}/a", "/b": f"http://b.test:{port}/b", "/flaky": f"{host}/flaky"}
         found = await api.app("free", *(urls[path] for path in FREE))
         found += await api.app("order", {"url": f"{host}{FIFO}", "fifo": True})
@@ -305,24 +318,26 @@ def _endpoint(text: str) -> UUID:
 
 
 @contextlib.asynccontextmanager
-async def cluster(directory: Path, disk: Path) -> AsyncIterator[Cluster]:
-    """A cluster at work; PostgreSQL keeps its data in `disk`."""
+async def cluster(directory: Path, disk: Path, *, cable: bool = False) -> AsyncIterator[Cluster]:
+    """A cluster at work; PostgreSQL keeps its data in `disk`. `cable`: its second host is a real one."""
     customers = Customers()
     postgres = await EmbeddedPostgres.start(disk)
     (directory / "far").mkdir()
     one: Cluster | None = None
     try:
-        proxy = Proxy(directory / "far", postgres.url())
+        network = Cable() if cable else Proxy(directory / "far", postgres.url())
         await migrate(postgres.url())
         async with (
-            proxy,
-            Receiver(customers, keep=False) as receiver,
+            network,
+            Receiver(customers, keep=False, host=network.here) as receiver,
             servers(directory) as started,
             aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=100), timeout=aiohttp.ClientTimeout(total=DEADLINE)
             ) as session,
         ):
-            one = Cluster(directory, postgres, started, proxy, customers, session)
+            if isinstance(network, Cable):
+                postgres = await network.listened_on(postgres)
+            one = Cluster(directory, postgres, started, network, customers, session)
             one.lead_astray()
             one.start_all()
             await one.ready()

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -18,8 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import asyncpg
 import psutil
 
+from angarium.store.embedded import EmbeddedPostgres
 from tests.faults.cluster import Cluster
 from tests.faults.harness import Server, shared_by, until
 
@@ -200,14 +204,18 @@ async def paused_dispatcher(cluster: Cluster, chance: random.Random) -> AsyncIte
         paused.send_signal(signal.SIGCONT)
 
 
-@fault("a partition between one dispatcher and PostgreSQL", "host", repeats=True)
+PARTITION: Final = "a partition between one dispatcher and PostgreSQL"
+
+
+# short: test_namespace.py has it
+@fault(PARTITION, "host", repeats=True, short=False)
 async def partition(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
-    cluster.proxy.part()
+    cluster.network.part()
     try:
         yield
         await shared_by(cluster.url, 1, TAKEOVER)
     finally:
-        cluster.proxy.mend()
+        cluster.network.mend()
 
 
 @fault("the hosts' clocks jump by an hour, on and back", "host", repeats=False)
@@ -248,25 +256,70 @@ async def _with_dns(cluster: Cluster, how: str) -> None:
 
 
 DISK_FULL: Final = "the disk of PostgreSQL is full"
+SMALL: Final = 1 << 20  # bytes; a file of PostgreSQL's log has 16 times as many
 
 
 @fault(DISK_FULL, "host", repeats=True)
 async def full_disk(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
-    """The data directory is on a disk of its own (`small_disk`), which a ballast fills."""
-    ballast = cluster.postgres.directory / "ballast"
+    """The data directory is on a disk of its own (`small_disk`), which a ballast fills. Where none could be
+    mounted, PostgreSQL may make no file larger: its log cannot be written either way."""
     refused = cluster.refused["503"]
-    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while file.write(bytes(1 << 20)):
-            pass
-    try:
+    with _filled(cluster.postgres):
         # what is there already is filled first
         await until(lambda: cluster.refused["503"] > refused, "the disk is full")
         await asyncio.sleep(1)
         yield
-    finally:
-        ballast.unlink()
-        if not psutil.pid_exists(cluster.postgres.pid):
+
+    async def back() -> bool:
+        if not _alive(cluster.postgres.pid):
             await cluster.start_postgres()
+        with contextlib.suppress(OSError, asyncpg.PostgresError):
+            return bool(await cluster.fetch("select 1"))
+        return False
+
+    await until(back, "PostgreSQL has room and is back")
+
+
+@contextlib.contextmanager
+def _filled(postgres: EmbeddedPostgres) -> Iterator[None]:
+    ballast = postgres.directory / "ballast"
+    mounted = postgres.directory.parent.is_mount()
+    if mounted:
+        with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+            while file.write(bytes(1 << 20)):
+                pass
+    else:
+        _limit_files(postgres.pid, SMALL)
+    try:
+        yield
+    finally:
+        ballast.unlink(missing_ok=True)
+        if not mounted:
+            _limit_files(postgres.pid, resource.RLIM_INFINITY)
+
+
+def _limit_files(pid: int, size: int) -> None:
+    """For every process of PostgreSQL, those that it starts too. Its own user needs no right for it."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        parent = psutil.Process(pid)
+        pids = [pid, *(child.pid for child in parent.children(recursive=True))]
+        user = {} if parent.uids().real == os.getuid() else {"user": parent.uids().real, "extra_groups": []}
+        group = {"group": parent.gids().real} if user else {}
+
+        def limit() -> None:
+            for one in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    _, hard = resource.prlimit(one, resource.RLIMIT_FSIZE)
+                    resource.prlimit(one, resource.RLIMIT_FSIZE, (size, hard))
+
+        subprocess.run(["true"], check=True, preexec_fn=limit, **user, **group)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 @contextlib.contextmanager

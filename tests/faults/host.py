@@ -1,7 +1,7 @@
 """Runs `angarium` on a host whose clock and name server can be led astray while it runs.
 
 `python host.py serve …` does what `angarium serve …` does. The file that FAULTS_HOST names says how:
-`{"clock": seconds ahead, "dns": "well" | "dead" | "slow"}`. Names that end in `.test` are this host.
+`{"clock": seconds ahead, "dns": "well" | "dead" | "slow"}`. Names that end in `.test` are at FAULTS_ADDRESS.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def resolved(host: Any, *arguments: Any, **named: Any) -> Any:
         time.sleep(SLOW)
     if dns == "dead":
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
-    return _getaddrinfo("127.0.0.1", *arguments, **named)
+    return _getaddrinfo(os.environ["FAULTS_ADDRESS"], *arguments, **named)
 
 
 if __name__ == "__main__":

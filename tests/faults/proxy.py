@@ -17,6 +17,9 @@ SOCKET = ".s.PGSQL.5432"
 class Proxy:
     """Listens in `directory` as PostgreSQL would, and passes on to the socket that `url` names."""
 
+    here = "127.0.0.1"  # the receivers' address, for whoever is behind it
+    program: tuple[str, ...] = ()  # what puts a process there: nothing, it is told `url`
+
     def __init__(self, directory: Path, url: str) -> None:
         self._path = directory / SOCKET
         parts = urlsplit(url)
