@@ -17,6 +17,8 @@ import aiohttp
 import aiohttp.web
 import psutil
 
+from tests.kit.command import run
+
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = "s" * 48
 DEADLINE = 60.0
@@ -84,13 +86,8 @@ def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
 
 
 def token() -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "angarium.cli.main", "token", "--org", "org_test"],
-        env=environment("postgresql://unused", 1),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = run("token", "--org", "org_test", ANGARIUM_JWT_SECRET=SECRET, ANGARIUM_SECRET_KEY=KEY)
+    assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
 
