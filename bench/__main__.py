@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import celery_variant, cost, delay, growth, machine, memory, program, rate, target
+from bench import celery_variant, cost, delay, growth, machine, memory, plan, program, rate, report, target
 from bench.rate import BATCH, SINGLE
 from bench.table import Table
 
@@ -33,8 +33,8 @@ class Scale:
 QUICK = Scale(attempts=300_000, endpoints=1_000, waiting=50_000)
 
 
-async def run(seconds: float, scale: Scale, show: Console) -> list[Table]:
-    """The tables; each is shown as soon as it is there. Targets come first in the list."""
+async def run(seconds: float, scale: Scale, show: Console) -> tuple[list[Table], list[Table]]:
+    """The tables of results, targets first, and those of plans; each is shown as soon as it is there."""
     made: list[Table] = []
     figures: dict[str, float] = {}
     side = seconds / 2
@@ -79,7 +79,8 @@ async def run(seconds: float, scale: Scale, show: Console) -> list[Table]:
 
     met = target.table(figures)
     met.show(show)
-    return [met, *made]
+    plans = [plan.table(f"{one.rate.case.name} (1 kB, fan-out 1)", one.unit) for one in costs]
+    return [met, *made], plans
 
 
 def main() -> None:
@@ -93,11 +94,11 @@ def main() -> None:
             program.ensure(name)
         where = machine.here()
         print(where.markdown(), file=sys.stderr)
-        tables = asyncio.run(run(options.seconds, scale, Console(width=140)))
+        results, plans = asyncio.run(run(options.seconds, scale, Console(width=140)))
     except (program.NoProgramError, RuntimeError, TimeoutError) as error:
         sys.exit(f"the benchmark ended early: {error}")
     if options.out:
-        options.out.write_text("\n".join([where.markdown(), *(table.markdown() for table in tables)]))
+        options.out.write_text(report.text(where.markdown(), results, plans))
 
 
 if __name__ == "__main__":

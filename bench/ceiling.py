@@ -1,8 +1,8 @@
 """The ceiling: a bare program that takes the same POSTs and forwards them, without storing anything.
 
-It has the server's own HTTP libraries (uvicorn with httptools and uvloop, aiohttp, msgspec), checks nothing,
-signs nothing, remembers nothing and tries nothing twice. What is under way is bounded, so that it is not
-slowed by its own heap of tasks.
+It has the server's own HTTP libraries: uvicorn with httptools and uvloop, msgspec, and the sender's own
+connections. It checks nothing, signs nothing, remembers nothing and tries nothing twice. What is under way is
+bounded, so that it is not slowed by its own heap.
 
     python -m bench.ceiling PORT PROCESSES TARGET...
 """
@@ -17,15 +17,16 @@ from contextlib import asynccontextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
-import aiohttp
 import msgspec
 import uvicorn
 
+from angarium.dispatch.dial import Origin
+from angarium.dispatch.exchange import Connection, Exchange
 from bench.child import child, free_port
 
 UNDER_WAY: Final = 256
-CONNECTIONS: Final = 64
 
 
 class _Message(msgspec.Struct):
@@ -37,11 +38,12 @@ class _Batch(msgspec.Struct):
 
 
 class _Forwarder:
+    """The whole program."""
+
     def __init__(self, targets: list[str]) -> None:
-        self._targets: Final = targets
+        self._heads: Final = [_head(target) for target in targets]
         self._room: Final = asyncio.Semaphore(UNDER_WAY)
-        self._tasks: Final[set[asyncio.Task[None]]] = set()
-        self._session: aiohttp.ClientSession | None = None
+        self._idle: Final[list[Connection]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -57,25 +59,44 @@ class _Forwarder:
             else msgspec.json.decode(body, type=_Batch).messages
         )
         for message in messages:
-            for target in self._targets:
+            for origin, head in self._heads:
                 await self._room.acquire()
-                task = asyncio.create_task(self._forward(target, bytes(message.payload)))
-                self._tasks.add(task)
-                task.add_done_callback(self._done)
-        head = {"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"2")]}
-        await send(head)
+                await self._forward(origin, head, bytes(message.payload))
+        await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    async def _forward(self, target: str, payload: bytes) -> None:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CONNECTIONS))
-        async with self._session.post(target, data=payload) as response:
-            await response.read()
+    async def _forward(self, origin: Origin, head: bytes, payload: bytes) -> None:
+        """Begin it; `_ended` hears of its end."""
+        connection = self._idle.pop() if self._idle else await self._connect(origin)
+        connection.begin(Exchange(origin, head + b"%d\r\n\r\n" % len(payload), payload, 0))
 
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+    async def _connect(self, origin: Origin) -> Connection:
+        loop = asyncio.get_running_loop()
+        _, made = await loop.create_connection(
+            lambda: Connection(origin, 1024, self._ended, self._lost), origin.host, origin.port
+        )
+        return made
+
+    def _ended(
+        self, connection: Connection, exchange: Exchange, error: Exception | None, reusable: bool
+    ) -> None:
+        if error is not None or exchange.status != 204 or not reusable:
+            raise RuntimeError("the receiver of the benchmark failed") from error
+        self._idle.append(connection)
         self._room.release()
-        task.result()
+
+    def _lost(self, connection: Connection) -> None:
+        if connection in self._idle:
+            self._idle.remove(connection)
+
+
+def _head(target: str) -> tuple[Origin, bytes]:
+    url = urlsplit(target)
+    assert url.hostname is not None
+    assert url.port is not None
+    start = f"POST {url.path} HTTP/1.1\r\nhost: {url.netloc}\r\n"
+    fields = "content-type: application/json\r\ncontent-length: "
+    return Origin(url.hostname, url.port, False, False), (start + fields).encode()
 
 
 def _serve(listener: socket.socket, targets: list[str]) -> None:

@@ -18,6 +18,7 @@ from typing import Final
 
 from bench.ledger import Entry, counted, listed
 from bench.load import Load
+from bench.plan import Unit
 from bench.rate import BATCH, SINGLE, Case, Rate, timed, warm_up
 from bench.receiver import Receiver, receiver
 from bench.service import Installation, Service, installation, serving
@@ -30,6 +31,10 @@ SAMPLED: Final = 15.0  # seconds, at most, of the second pass
 LISTED: Final = 5.0  # of the third
 SERVER, POSTGRES, LOAD, RECEIVER = "server", "PostgreSQL", "load generator", "receiver"
 TABLES: Final = ("message", "delivery", "attempt")
+_DISK: Final = """
+select sum(pg_total_relation_size(t::regclass))::float / (select count(*) from delivery)
+from unnest($1::text[]) t
+"""
 
 
 @dataclass
@@ -40,12 +45,19 @@ class Cost:
     cpu: dict[str, float]
     stages: dict[str, float] = field(default_factory=dict)  # of the server's part; empty without a profiler
     entry: Entry = field(default_factory=Entry)
+    disk: float = 0.0  # bytes per delivery, with all indexes
     statements: Mapping[str, float] = field(default_factory=dict)  # per 100 deliveries, by name
 
     @property
     def engine(self) -> float:
         """What Angarium itself takes: server and PostgreSQL."""
         return self.cpu[SERVER] + self.cpu[POSTGRES]
+
+    @property
+    def unit(self) -> Unit:
+        """What plans are made from."""
+        wal, commits = (self.per_delivery(n) for n in (self.entry.wal_bytes, self.entry.commits))
+        return Unit(self.cpu[SERVER], self.cpu[POSTGRES], wal, self.disk, commits * 100)
 
     def per_delivery(self, count: float) -> float:
         return count / self.rate.delivered
@@ -80,6 +92,7 @@ async def of(case: Case, seconds: float, stacks: Path | None = None) -> Cost:
             async with counted(place) as entry:
                 cost = await spent(case, load, to, service, seconds)
             cost.entry = entry
+            cost.disk = await place.ask(_DISK, list(TABLES))
             cost.stages = await _stages(case, load, to, service, min(seconds, SAMPLED), stacks)
             cost.statements = await _statements(case, load, to, place, min(seconds, LISTED))
             return cost
@@ -128,6 +141,7 @@ def _database(costs: list[Cost], names: tuple[str, ...]) -> Table:
         table.add(f"  {name}", *(f"{c.statements.get(name, 0):.2f}" for c in costs))
     table.add("commits per 100 deliveries", *(f"{c.per_delivery(c.entry.commits) * 100:.2f}" for c in costs))
     table.add("bytes of WAL per delivery", *(number(c.per_delivery(c.entry.wal_bytes)) for c in costs))
+    table.add("bytes on disk per delivery, indexes included", *(number(c.disk) for c in costs))
     rows = [c.entry.written for c in costs]
     table.add("rows written per delivery",
               *(f"{c.per_delivery(w.total()):.2f}" for c, w in zip(costs, rows, strict=True)))  # fmt: skip
