@@ -23,6 +23,8 @@ from svix.api import (
     SvixOptions,
 )
 
+from angarium.api import edge
+from angarium.service.endpoint import MAX_TEXT
 from tests.api.conftest import Api, Backend
 
 
@@ -280,3 +282,65 @@ async def _walk(svix: Any) -> None:
     assert page.done
     await svix.endpoint.delete("sdk", endpoint.id)
     await svix.application.delete("sdk")
+
+
+async def test_a_description_has_an_end(api: Api) -> None:
+    """A customer may write it, and lists show 250 of them."""
+    app = await api.application()
+    body = {"url": "http://localhost:9/hook", "description": "x" * (MAX_TEXT + 1)}
+    await api.post(f"/app/{app}/endpoint", body, status=422)
+    endpoint = await api.endpoint(app, description="x" * MAX_TEXT)
+    at = f"/app/{app}/endpoint/{endpoint}"
+    await api.patch(at, {"description": body["description"]}, status=422)
+    await api.call("PUT", at, body, status=422)
+    await api.patch(at, {"metadata": {"a": "b"}})
+
+
+class _Slow:
+    """A client that sends a piece of a body, and another when it is told to."""
+
+    def __init__(self, *pieces: bytes) -> None:
+        self._pieces = list(pieces)
+        self.status = 0
+
+    async def receive(self) -> dict[str, Any]:
+        if not self._pieces:
+            await asyncio.Event().wait()
+        return {"type": "http.request", "body": self._pieces.pop(0), "more_body": True}
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+
+    def scope(self, path: str, token: str = "") -> dict[str, Any]:
+        return {
+            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path,
+            "raw_path": path.encode(), "query_string": b"", "scheme": "http", "root_path": "",
+            "headers": [
+                (b"host", b"angarium.test"), (b"authorization", f"Bearer {token}".encode()),
+                (b"content-type", b"application/x-www-form-urlencoded"),
+            ],
+            "client": ("127.0.0.1", 1), "server": ("angarium.test", 80),
+        }  # fmt: skip
+
+
+async def test_a_body_that_never_ends_is_given_up(
+    api: Api, backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has begun is held in memory, of which all requests together have so much."""
+    monkeypatch.setattr(edge, "BODY_DEADLINE", 0.2)
+    for path in ("/api/v1/app", "/api/v1/app/x/msg"):
+        slow = _Slow(b'{"name": ')
+        async with asyncio.timeout(20):
+            await backend.app(slow.scope(path, api.token), slow.receive, slow.send)
+        assert slow.status == 400, path
+    assert backend.app._held == 0  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", ["/login/session", "/admin/login"])
+async def test_strangers_at_the_door_cannot_fill_the_memory(backend: Backend, path: str) -> None:
+    slow = _Slow(b"x" * 10_000, b"x" * 10_000)
+    async with asyncio.timeout(20):
+        await backend.app(slow.scope(path), slow.receive, slow.send)
+    assert slow.status == 413
+    assert backend.app._held == 0  # type: ignore[attr-defined]

@@ -26,6 +26,7 @@ from angarium.store.endpoint import Stats
 from angarium.store.shard import PULLED, shard_of
 
 STATS_SPAN: Final = 28 * 86400.0
+MAX_TEXT: Final = 10_000  # characters of a description or a name
 _SLACK: Final = 300.0  # seconds that a caller's clock may differ
 
 
@@ -265,6 +266,9 @@ class Endpoints:
         headers: Mapping[str, str] | None = None,
     ) -> Endpoint:
         """Write the draft and its URL's login, and do what a switch of order or `disabled` brings along."""
+        if draft.description != found.description:
+            check_text("description", draft.description)
+        check_text("name", draft.name)
         was_disabled = found.disabled_at is not None
         changed = replace(
             found,
@@ -324,6 +328,8 @@ class Endpoints:
         login: str | None,
     ) -> Endpoint:
         check_headers(headers)
+        check_text("description", draft.description)
+        check_text("name", draft.name)
         at = self._clock.now()
         now = datetime_at(at)
         endpoint_id = ids.new(at, self._entropy(8))
@@ -356,6 +362,12 @@ class Endpoints:
             name=draft.name,
             login=login,
         )
+
+
+def check_text(field: str, text: str | None) -> None:
+    """Raises Invalid for a text that no person reads to the end: lists show many of them."""
+    if text is not None and len(text) > MAX_TEXT:
+        raise Invalid.field(field, f"At most {MAX_TEXT:,} characters.")
 
 
 def kept_login(url: str, before: Endpoint | None) -> tuple[str, str | None]:
