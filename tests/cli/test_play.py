@@ -25,7 +25,7 @@ async def opened(caller: Caller) -> tuple[dict[str, Any], str]:
 
 
 async def arrive(caller: Caller, inbox: dict[str, Any], headers: dict[str, str]) -> int:
-    async with httpx.AsyncClient() as client:
+    async with httpx.AsyncClient(timeout=60) as client:
         url = caller.url + urlsplit(inbox["url"]).path
         return (await client.post(url, content=BODY, headers=headers)).status_code
 

@@ -69,7 +69,7 @@ async def test_the_commands_of_the_document_work_as_printed(directory: Path, qui
     async with (
         dev(directory, ANGARIUM_PROFILES=quick) as server,
         Receiver() as receiver,
-        httpx.AsyncClient(base_url=server.url) as client,
+        httpx.AsyncClient(timeout=60, base_url=server.url) as client,
     ):
         line = server.line["profiles"]["bluma"]
         assert line["base_url"].startswith(server.url)

@@ -226,7 +226,7 @@ async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(datab
         url = f"http://{variables['ANGARIUM_LISTEN']}"
         await healthy(url)
         auth = httpx.BasicAuth(line["api_key"], line["api_secret"])
-        async with httpx.AsyncClient(base_url=url, auth=auth) as client:
+        async with httpx.AsyncClient(timeout=60, base_url=url, auth=auth) as client:
             assert len((await client.get("/v1/webhooks/event-types")).json()["data"]) == 17
             for wrong in (
                 "http://your-app.com/webhooks/bluum",

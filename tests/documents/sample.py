@@ -117,7 +117,7 @@ class Tampered:
         body = bytearray(self.request.body)
         body[len(body) // 2] ^= 1
         headers = {k: v for k, v in self.request.headers if k.lower() not in ("host", "content-length")}
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.post(self.url, content=bytes(body), headers=headers)
         wire.write(Reply(answer.status_code, answer.content).wire_form())
 

@@ -146,7 +146,7 @@ async def test_v24_v22_every_receiver_of_the_document_takes_our_requests_and_not
             await customer.call("PATCH", f"/webhooks/{webhook_id}", {"events": ["video.queued"]})
 
         # the document's own check, and G18: a request without the header is a fault of the sample, not a 401
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             for name, (receiver, _) in receivers.items():
                 url = receiver.origin + PATH
                 assert await curl(sample("bluma/check.sh"), url) == "401", name

@@ -66,7 +66,7 @@ async def test_b23_bluums_receivers_take_our_requests(database: Database) -> Non
                 (event_id,) = await told(stand, tenant, receiver, "order.filled")
                 assert receiver.said("Received event: order.filled")
                 assert receiver.said(f"processed {event_id}")
-                async with httpx.AsyncClient() as client:
+                async with httpx.AsyncClient(timeout=60) as client:
                     answer = await client.post(
                         receiver.origin + PATH, json={"event": "x", "data": {}, "id": "1"}
                     )

@@ -143,7 +143,7 @@ async def test_the_express_sample_works(name: str, tmp_path: Path) -> None:
     )
     try:
         port = await asyncio.wait_for(_port(process), DEADLINE)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+        async with httpx.AsyncClient(timeout=60, base_url=f"http://127.0.0.1:{port}") as client:
             for (headers, body), status in requests_of(made):
                 raw = {key.encode(): value.encode() for key, value in headers.items()}
                 assert (await client.post(PATH, headers=raw, content=body)).status_code == status, headers

@@ -290,7 +290,7 @@ async def test_a_process_that_is_told_to_stop_ends_what_is_watched_in_good_order
     directory: Path, database_url: str
 ) -> None:
     async with dev(directory, ANGARIUM_DATABASE_URL=database_url) as server:
-        async with httpx.AsyncClient(base_url=server.url) as client:
+        async with httpx.AsyncClient(timeout=60, base_url=server.url) as client:
             operator = {"authorization": f"Bearer {server.token}"}
             app = await client.post("/api/v1/app", json={"name": "Customer"}, headers=operator)
             app_id = app.json()["id"]

@@ -192,7 +192,7 @@ async def test_it_answers_late(visitor: Visitor) -> None:
     url = address(await visitor.get(place))
     await say(visitor, place, delay="0.3")
     started = asyncio.get_running_loop().time()
-    async with serving(visitor.stand.app) as base, httpx.AsyncClient() as client:
+    async with serving(visitor.stand.app) as base, httpx.AsyncClient(timeout=60) as client:
         answer = await client.post(base + urlsplit(url).path)
     assert answer.status_code == 200
     assert asyncio.get_running_loop().time() - started >= 0.3
@@ -205,7 +205,7 @@ async def test_a_server_that_stops_lets_nobody_wait(visitor: Visitor) -> None:
     app: Any = visitor.stand.app
     while not hasattr(app, "state"):
         app = next(part for part in vars(app).values() if callable(part))
-    async with serving(visitor.stand.app) as base, httpx.AsyncClient() as client:
+    async with serving(visitor.stand.app) as base, httpx.AsyncClient(timeout=60) as client:
         waiting = asyncio.create_task(client.post(base + urlsplit(url).path, timeout=12))
         await visitor.stand.world.until(lambda: _came(visitor, place))
         app.state.stopping.set()

@@ -101,7 +101,7 @@ def test_the_example_of_the_test_kit_passes(page: dict[str, Any], webhook_inbox:
         def deliver() -> None:
             to, status = urlsplit(notify), 0
             while status != 204:
-                connection = http.client.HTTPConnection(to.netloc, timeout=10)
+                connection = http.client.HTTPConnection(to.netloc, timeout=60)
                 connection.request("POST", to.path, body, headers)
                 status = connection.getresponse().status
                 connection.close()

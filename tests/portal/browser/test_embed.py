@@ -98,7 +98,7 @@ async def test_forms_and_live_pages_work_in_a_frame_and_leaving_does_too(
 
         inbox = await frame.locator("#inbox-url").inner_text()
         empty = await height(page)
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.post(inbox, content=json.dumps([f"line {n}" for n in range(200)]))
             assert answer.status_code == 200
         await expect(frame.get_by_role("cell", name="POST")).to_be_visible()  # without anybody's doing

@@ -78,7 +78,7 @@ async def operating(server: Server, name: str) -> AsyncIterator[Operator]:
     known = server.line["operators"].get(name)
     token = known["token"] if known else server.token
     async with httpx.AsyncClient(
-        base_url=f"{server.url}/api/v1", headers={"authorization": f"Bearer {token}"}
+        base_url=f"{server.url}/api/v1", timeout=60, headers={"authorization": f"Bearer {token}"}
     ) as client:
         operator = Operator(client, "")
         if known:
