@@ -42,10 +42,11 @@ serve: setup
 chromium: setup
 	@$(BIN)/python -m tests.kit.chromium > /dev/null
 
-# faults by themselves: they count, measure and kill, mostly waiting, and print one table of what they saw
+# all together, a file at a time: the fault tests mostly wait, which leaves the processors to the others.
+# What compares delays runs by itself.
 test: setup chromium
-	$(BIN)/python -m pytest -q -n 4 --dist worksteal --ignore tests/faults
-	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests tests/faults --ignore tests/faults/test_fairness.py
+	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
 
 # every page of the portal as pictures in .screenshots
 screenshots: setup chromium
