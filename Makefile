@@ -60,7 +60,7 @@ lint: setup
 
 check: lint test
 
-# everything of docs/performance.md over the loopback interface, in about 25 minutes; SECONDS=5 is a quick look.
+# everything of docs/performance.md over the loopback interface, in about half an hour; SECONDS=5 is a quick look.
 # what it needs beside the locked packages goes aside (see requirements/bench.in)
 bench: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/bench -r requirements/bench.lock

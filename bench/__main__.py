@@ -56,7 +56,7 @@ async def run(seconds: float, scale: Scale, show: Console) -> tuple[list[Table],
     figures[target.BATCH_RATE] = batch.rate
     figures[target.CELERY] = single.rate / variant.rate
 
-    delays = await delay.measure(side, single.rate)
+    delays = await delay.measure(seconds / 3, single.rate)
     keep(delay.table(delays))
     figures[target.P50], figures[target.P99] = delays[0].p50, delays[0].p99
 
@@ -70,7 +70,7 @@ async def run(seconds: float, scale: Scale, show: Console) -> tuple[list[Table],
     keep(*memory.tables(memories))
     figures[target.REST] = memories.memories[0].total
 
-    grown, seen = await growth.measure(side, attempts=scale.attempts, endpoints=scale.endpoints)
+    grown, seen = await growth.measure(seconds / 4, attempts=scale.attempts, endpoints=scale.endpoints)
     keep(growth.table(grown), seen)
     if scale == Scale():
         times = growth.compared(grown)
