@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from dataclasses import dataclass
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="of the two main rows; others have half")
     parser.add_argument("--out", type=Path, help="a Markdown file to write")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that what was started is ended, too
     scale = QUICK if options.seconds < SHORT else Scale()
     try:
         for name in program.PACKAGES:
