@@ -57,6 +57,14 @@ def services_of(request: Request) -> Services:
     return services
 
 
+def header_of(request: Request, name: bytes) -> str:
+    """A header's value, or nothing, without Starlette's mapping around the headers: `name` in lower case."""
+    for key, value in request.scope["headers"]:
+        if key == name:
+            return str(value, "latin-1")
+    return ""
+
+
 async def caller_of(request: Request) -> Caller:
     """Verify the request's token, once per request. Raises NotAuthenticated.
 
@@ -66,12 +74,14 @@ async def caller_of(request: Request) -> Caller:
     if isinstance(known, Caller):
         return known
     services = services_of(request)
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = header_of(request, b"authorization").partition(" ")
     token = token.strip()
     if scheme.lower() != "bearer" or not token:
         raise NotAuthenticated()
-    with services.guard.watching():
-        claims = services.token.verify(token)
+    claims = services.token.remembered(token)
+    if claims is None:
+        with services.guard.watching():
+            claims = services.token.verify(token)
     if claims.link is not None:
         raise NotAuthenticated()  # a session is good for the browser that has it, and nowhere else
     await services.token.check_live(claims)

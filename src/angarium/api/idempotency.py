@@ -13,18 +13,18 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from angarium.api.auth import caller_of, services_of
+from angarium.api.auth import caller_of, header_of, services_of
 from angarium.service.idempotency import Stored
 
-HEADER: Final = "idempotency-key"
+HEADER: Final = b"idempotency-key"
 
 
 def key_of(request: Request) -> bytes | None:
     """32 bytes that stand for caller, key, method and path; None when the request carries no key."""
-    key = request.headers.get(HEADER)
+    key = header_of(request, HEADER)
     if not key:
         return None
-    authorization = request.headers.get("authorization", "")
+    authorization = header_of(request, b"authorization")
     parts = (authorization, key, request.method, request.scope["path"])
     # lengths keep the parts apart
     return hashlib.sha256("\n".join(f"{len(part)}:{part}" for part in parts).encode()).digest()

@@ -73,6 +73,7 @@ def text(prefix: str, uuid: UUID) -> str:
     return prefix + "".join(digits).zfill(DIGITS)[-DIGITS:]
 
 
+@lru_cache(maxsize=4096)
 def parse(prefix: str, value: str) -> UUID | None:
     """The UUID behind a public id, or None when `value` is not an id with this prefix."""
     if not value.startswith(prefix):

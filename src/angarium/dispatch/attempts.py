@@ -55,7 +55,7 @@ class Attempts:
         self._settler = settler
         self._clock = clock
         self._flying: set[_Attempt] = set()
-        self._landed = asyncio.Event()  # one is in flight no more
+        self._landed = asyncio.Event()  # none is in flight any more
         self.unsettled: Counter[int] = Counter()  # shard -> deliveries in flight or not yet settled
         self.drained = asyncio.Event()  # some were settled
 
@@ -129,8 +129,8 @@ class Attempts:
 
     def _over(self, attempt: _Attempt) -> None:
         self._flying.discard(attempt)
-        self._landed.set()
-        self._posts.wake.set()
+        if not self._flying:
+            self._landed.set()
 
     def _answered(self, post: Post, held: Held, result: Result) -> None:
         judgement = result.judgement

@@ -31,6 +31,8 @@ from angarium.store.hint import changed
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
+CROWD: Final = 8  # outcomes in a batch from which on there are so many that the next may gather a while,
+GATHER: Final = 0.01  # seconds, for a few large transactions cost far less than many small ones
 CAPACITY: Final = 5000
 TRIES: Final = 3  # of a batch that the database refuses, before its outcomes are written one by one
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
@@ -74,6 +76,8 @@ class Settler:
         self._hand_over = hand_over
         self._pending: deque[Outcome] = deque()
         self._writing = 0
+        self._written = 0  # in the last batch
+        self._hurry = False
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
@@ -92,6 +96,7 @@ class Settler:
 
     async def drained(self) -> None:
         """Return when all outcomes are settled."""
+        self._hurry = True
         await self._empty.wait()
 
     async def run(self) -> None:
@@ -100,10 +105,12 @@ class Settler:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
+                if self._written >= CROWD and len(self._pending) < MAX_BATCH // 2 and not self._hurry:
+                    await asyncio.sleep(GATHER)
                 batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
                 self._writing = len(batch)
                 rows = {(row.endpoint_id, row.message_id): row.due_at for row in await self._write(batch)}
-                self._writing = 0
+                self._writing, self._written = 0, len(batch)
                 wanted = ((o.settlement.endpoint_id, o.settlement.message_id) for o in batch)
                 self._settled(batch, [rows.get(key) for key in wanted])
             self._empty.set()

@@ -39,6 +39,8 @@ from angarium.store.database import Database
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
+CROWD: Final = 8  # requests in a batch from which on there are so many that the next may gather a while,
+GATHER: Final = 0.003  # seconds, for a few large transactions cost far less than many small ones
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _DAY: Final = 86400.0
 _HOUR: Final = 3600.0
@@ -158,7 +160,10 @@ class Intake:
             await self._wake.wait()
             self._wake.clear()
             while self._pending:
-                await self._write_batch(self._take())
+                batch = self._take()
+                await self._write_batch(batch)
+                if len(batch) >= CROWD and len(self._pending) < MAX_BATCH // 2 and self._writer is not None:
+                    await asyncio.sleep(GATHER)
             if self._writer is None:
                 return
 

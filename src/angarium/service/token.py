@@ -195,6 +195,11 @@ class Tokens:
         claims["jti"] = self._entropy(12).hex()  # two tokens of one second differ, so one can be logged out
         return jwt.encode(claims, self._key.signing, algorithm=self._key.algorithm)
 
+    def remembered(self, token: str) -> Claims | None:
+        """What `verify` said of the token before, while it is in force."""
+        known = self._verified.get(token)
+        return None if known is None or self._clock.now() > known.expires_at + LEEWAY else known
+
     def verify(self, token: str) -> Claims:
         """What the token says. Raises NotAuthenticated, or BadRequest when it names neither kind of subject.
 
