@@ -1,10 +1,11 @@
 """The ceiling: a bare program that takes the same POSTs and forwards them, without storing anything.
 
-It has the server's own HTTP libraries: uvicorn with httptools and uvloop, msgspec, and the sender's own
-connections. It checks nothing, signs nothing, remembers nothing and tries nothing twice. What is under way is
-bounded, so that it is not slowed by its own heap.
+It is made of what one would take for it in Python: uvicorn with httptools and uvloop, msgspec, aiohttp. With
+`lean` it sends over the connections of the server's own sender instead. It checks nothing, signs nothing,
+remembers nothing and tries nothing twice. What is under way is bounded, so that it is not slowed by its own
+heap.
 
-    python -m bench.ceiling PORT PROCESSES TARGET...
+    python -m bench.ceiling PORT PROCESSES aiohttp|lean TARGET...
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+import aiohttp
 import msgspec
 import uvicorn
 
@@ -38,12 +40,11 @@ class _Batch(msgspec.Struct):
 
 
 class _Forwarder:
-    """The whole program."""
+    """The whole program but for `forward`, which begins one request and calls `ended` at its end."""
 
     def __init__(self, targets: list[str]) -> None:
-        self._heads: Final = [_head(target) for target in targets]
+        self._targets: Final = targets
         self._room: Final = asyncio.Semaphore(UNDER_WAY)
-        self._idle: Final[list[Connection]] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         body = b""
@@ -59,35 +60,71 @@ class _Forwarder:
             else msgspec.json.decode(body, type=_Batch).messages
         )
         for message in messages:
-            for origin, head in self._heads:
+            for target in self._targets:
                 await self._room.acquire()
-                await self._forward(origin, head, bytes(message.payload))
+                await self.forward(target, bytes(message.payload))
         await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    async def _forward(self, origin: Origin, head: bytes, payload: bytes) -> None:
-        """Begin it; `_ended` hears of its end."""
+    async def forward(self, target: str, payload: bytes) -> None:
+        raise NotImplementedError
+
+    def ended(self, status: int) -> None:
+        if status != 204:
+            raise RuntimeError(f"the receiver of the benchmark answered {status}")
+        self._room.release()
+
+
+class _Aiohttp(_Forwarder):
+    def __init__(self, targets: list[str]) -> None:
+        super().__init__(targets)
+        self._tasks: Final[set[asyncio.Task[None]]] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def forward(self, target: str, payload: bytes) -> None:
+        task = asyncio.create_task(self._post(target, payload))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _post(self, target: str, payload: bytes) -> None:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=UNDER_WAY))
+        async with self._session.post(target, data=payload) as response:
+            await response.read()
+        self.ended(response.status)
+
+
+class _Lean(_Forwarder):
+    def __init__(self, targets: list[str]) -> None:
+        super().__init__(targets)
+        self._heads: Final = {target: _head(target) for target in targets}
+        self._idle: Final[list[Connection]] = []
+
+    async def forward(self, target: str, payload: bytes) -> None:
+        origin, head = self._heads[target]
         connection = self._idle.pop() if self._idle else await self._connect(origin)
         connection.begin(Exchange(origin, head + b"%d\r\n\r\n" % len(payload), payload, 0))
 
     async def _connect(self, origin: Origin) -> Connection:
         loop = asyncio.get_running_loop()
         _, made = await loop.create_connection(
-            lambda: Connection(origin, 1024, self._ended, self._lost), origin.host, origin.port
+            lambda: Connection(origin, 1024, self._over, self._lost), origin.host, origin.port
         )
         return made
 
-    def _ended(
+    def _over(
         self, connection: Connection, exchange: Exchange, error: Exception | None, reusable: bool
     ) -> None:
-        if error is not None or exchange.status != 204 or not reusable:
-            raise RuntimeError("the receiver of the benchmark failed") from error
-        self._idle.append(connection)
-        self._room.release()
+        if reusable:
+            self._idle.append(connection)
+        self.ended(exchange.status)
 
     def _lost(self, connection: Connection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
+
+
+_CLIENTS: Final = {"aiohttp": _Aiohttp, "lean": _Lean}
 
 
 def _head(target: str) -> tuple[Origin, bytes]:
@@ -99,38 +136,39 @@ def _head(target: str) -> tuple[Origin, bytes]:
     return Origin(url.hostname, url.port, False, False), (start + fields).encode()
 
 
-def _serve(listener: socket.socket, targets: list[str]) -> None:
+def _serve(listener: socket.socket, client: str, targets: list[str]) -> None:
     config = uvicorn.Config(
-        _Forwarder(targets), http="httptools", loop="uvloop", ws="none", lifespan="off",
+        _CLIENTS[client](targets), http="httptools", loop="uvloop", ws="none", lifespan="off",
         log_level="error", access_log=False,
     )  # fmt: skip
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def main(port: int, processes: int, targets: list[str]) -> None:
+def main(port: int, processes: int, client: str, targets: list[str]) -> None:
     listener = socket.create_server(("127.0.0.1", port), backlog=2048)
     others = [
-        get_context("spawn").Process(target=_serve, args=(listener, targets), daemon=True)
+        get_context("spawn").Process(target=_serve, args=(listener, client, targets), daemon=True)
         for _ in range(processes - 1)
     ]
     for other in others:
         other.start()
-    _serve(listener, targets)
+    _serve(listener, client, targets)
     for other in others:
         other.terminate()
 
 
 @asynccontextmanager
 async def ceiling(
-    directory: Path, receiver_url: str, *, processes: int = 1, fan_out: int = 1
+    directory: Path, receiver_url: str, *, processes: int = 1, fan_out: int = 1, lean: bool = False
 ) -> AsyncIterator[str]:
     """Running; its URL."""
     port = free_port()
+    client = "lean" if lean else "aiohttp"
     targets = [f"{receiver_url}/0/{n}" for n in range(fan_out)]
-    command = (sys.executable, "-m", "bench.ceiling", str(port), str(processes), *targets)
+    command = (sys.executable, "-m", "bench.ceiling", str(port), str(processes), client, *targets)
     async with child(*command, log=directory / "ceiling.log", port=port):
         yield f"http://127.0.0.1:{port}"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:])

@@ -36,6 +36,7 @@ class Case:
     size: int = 1000
     processes: int = 1
     part: float = 0.5
+    lean: bool = False  # of a ceiling: it sends as the server's own sender does
 
     def load(self, url: str, targets: Sequence[Target], token: str = "") -> Load:
         if self.batch > 1:
@@ -58,7 +59,13 @@ CASES: Final = (
     Case("single, two processes", processes=2),
     Case("batch of 100, two processes", batch=100, processes=2),
 )
-CEILINGS: Final = (SINGLE, BATCH, replace(SINGLE, name="single, two processes", processes=2, part=0.5))
+CEILINGS: Final = (
+    SINGLE,
+    BATCH,
+    replace(SINGLE, name="single, two processes", processes=2, part=0.5),
+    replace(SINGLE, name="single, over the sender's own connections", part=0.5, lean=True),
+    replace(BATCH, name="batch of 100, over the sender's own connections", part=0.5, lean=True),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +112,9 @@ async def of_ceiling(case: Case, seconds: float) -> Rate:
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
         async with (
             receiver(Path(name)) as to,
-            ceiling(Path(name), to.url, processes=case.processes, fan_out=case.fan_out) as url,
+            ceiling(
+                Path(name), to.url, processes=case.processes, fan_out=case.fan_out, lean=case.lean
+            ) as url,
         ):
             return await run(case, case.load(url, [Target("/msg")]), to, seconds * case.part)
 

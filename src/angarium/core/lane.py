@@ -252,6 +252,11 @@ class Lane:
         return Wait(until) if now < until < NEVER else None
 
     @property
+    def wants(self) -> bool:
+        """Whether a turn could come to anything: with nothing waiting, behind or due it is None."""
+        return bool(self._waiting) or self._behind or self._next_due < NEVER
+
+    @property
     def loading(self) -> bool:
         """A load was asked for and has not come."""
         return self._loading

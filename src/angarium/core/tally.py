@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 from uuid import UUID
 
@@ -78,7 +78,7 @@ class Tally:
     hour that was noted since, so it is as bounded as what is written."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[UUID, UUID, int], _Count] = {}
+        self._counts: dict[tuple[UUID, UUID, int], _Count] = {}  # the one noted first is the first
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -98,13 +98,16 @@ class Tally:
             count.failed += 1
             count.failed_at, count.error_code = ended_at, error_code
 
-    def take(self) -> list[HourCount]:
-        """All counts, and those of whole applications; counting begins anew."""
-        counts, self._counts = self._counts, {}
-        taken = [
-            HourCount(*key, one.delivered, one.failed, tuple(one.latency), one.failed_at, one.error_code)
-            for key, one in counts.items()
-        ]
+    def take(self, most: int | None = None) -> list[HourCount]:
+        """The counts (at most so many of endpoints, those noted first), and what they add to the counts of
+        whole applications; counting begins anew for them."""
+        taken = []
+        for key in list(islice(self._counts, most)):
+            count = self._counts.pop(key)
+            latency = tuple(count.latency)
+            taken.append(
+                HourCount(*key, count.delivered, count.failed, latency, count.failed_at, count.error_code)
+            )
         whole: dict[tuple[UUID, int], HourCount] = {}
         for one in taken:
             of_all = replace(one, endpoint_id=WHOLE)

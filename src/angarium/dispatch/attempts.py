@@ -102,6 +102,7 @@ class Attempts:
                 post.halted = False
                 post.stale = True
             self._posts.mark(post)
+        self._posts.wake.set()
         self.drained.set()
 
     def _ended(self, attempt: _Attempt, answer: Answer | None) -> None:
@@ -129,6 +130,8 @@ class Attempts:
 
     def _over(self, attempt: _Attempt) -> None:
         self._flying.discard(attempt)
+        if self._posts.rounds:
+            self._posts.wake.set()  # there is room for one that waits for its turn
         if not self._flying:
             self._landed.set()
 

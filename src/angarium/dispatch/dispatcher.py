@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 
 BURST: Final = 200  # turns taken before other work of the loop gets its own
 FOREVER: Final = 3600.0  # the longest sleep
+CRAMPED: Final = 0.5  # the same while some have a turn, but there is no room for it
 LEADING: Final = 0  # the shard whose owner does the upkeep
 
 
@@ -229,7 +230,8 @@ class Dispatcher:
             else:
                 await asyncio.sleep(0)
                 continue
-            await self._clock.wait(wake, min(rounds.next_at, self._clock.now() + FOREVER))
+            longest = CRAMPED if rounds else FOREVER
+            await self._clock.wait(wake, min(rounds.next_at, self._clock.now() + longest))
 
     def _room(self) -> bool:
         return (

@@ -82,13 +82,15 @@ class Posts:
         self.mark(post)
 
     def mark(self, post: Post) -> None:
-        """Something happened to the lane: it gets a turn."""
+        """Something happened to the lane: it gets a turn, if one could come to anything."""
         if post.closed:
             return
-        self._held_bytes += post.lane.size - post.size
-        post.size = post.lane.size
-        self.rounds.mark(post)
-        self.wake.set()
+        lane = post.lane
+        self._held_bytes += lane.size - post.size
+        post.size = lane.size
+        if not post.ready and lane.wants:
+            self.rounds.mark(post)
+            self.wake.set()
 
     def forget(self, post: Post) -> None:
         """Close the post; the table keeps what it owes."""

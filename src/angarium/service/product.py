@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -37,6 +38,7 @@ class Products:
         self._entropy = entropy
         self._known: dict[str, Product] = {}
         self._none_until: dict[str, float] = {}
+        self._asking = asyncio.Lock()
 
     @property
     def all(self) -> Mapping[str, Product]:
@@ -60,6 +62,12 @@ class Products:
         """The organization's product."""
         if (product := self.known(org_id)) is not None:
             return product
+        async with self._asking:
+            if (product := self.known(org_id)) is not None:
+                return product  # somebody else has asked meanwhile
+            return await self._ask(org_id)
+
+    async def _ask(self, org_id: str) -> Product:
         async with self._database.connection() as connection:
             name = await organization.profile_of(connection, org_id)
         if len(self._known) + len(self._none_until) > MAX_KNOWN:

@@ -75,8 +75,11 @@ async def create_batch(request: Request) -> Response:
             read.append((index, message, draft))
         except Invalid as error:
             results[index] = _refusal(error)
-    await application_of(services, caller, app)
+    if not read:
+        await application_of(services, caller, app)
     accepted = await services.intake.accept_many([draft for _, _, draft in read])
+    if any(isinstance(one, NotFound) for one in accepted):
+        raise NotFound()  # there is no such application, so this is true of all
     for (index, message, draft), one in zip(read, accepted, strict=True):
         if isinstance(one, AngariumError):
             results[index] = _refusal(one)
