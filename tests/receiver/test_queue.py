@@ -18,8 +18,11 @@ from tests.receiver.queue import Nowhere
 from tests.receiver.test_store import until
 
 BODY = b'{"type":"order.filled","data":{"id":"ord_1"}}'
-HEADERS = sign(BODY, place.SECRET, id="msg_1")
-OTHER = sign(BODY, place.SECRET, id="msg_2")
+
+
+def signed(message: str = "msg_1") -> dict[str, str]:
+    """The headers of the message as it is sent now."""
+    return dict(sign(BODY, place.SECRET, id=message))
 
 
 class Shop:
@@ -35,11 +38,11 @@ class Shop:
         if len(self.ran) == 1:
             raise RuntimeError("the database is away")
 
-    def post(self, headers: dict[str, str] = HEADERS) -> Answer:
-        return self.receiver.handle(BODY, headers)
+    def post(self, message: str = "msg_1") -> Answer:
+        return self.receiver.handle(BODY, signed(message))
 
     async def apost(self) -> Answer:
-        return await self.receiver.ahandle(BODY, HEADERS)
+        return await self.receiver.ahandle(BODY, signed())
 
     def check(self) -> None:
         """It was tried again, with all that the handler needs."""
@@ -84,7 +87,7 @@ def test_rq(valkey: str) -> None:
         where = "tests.receiver.test_queue:RQ_RECEIVER"
         front = Receiver("standard", place.SECRET, queue=RqQueue(jobs, where, retry=Retry(max=2)))
         RQ_WORKS.ran.clear()
-        assert [front.handle(BODY, HEADERS).status for _ in range(2)] == [202, 200]
+        assert [front.handle(BODY, signed()).status for _ in range(2)] == [202, 200]
         SimpleWorker([jobs], connection=connection).work(burst=True)
     RQ_WORKS.check()
 
@@ -99,7 +102,7 @@ def test_rq_waits_longer_and_longer_by_itself(valkey: str) -> None:
         connection.flushall()
         jobs = RedisQueue(connection=connection)
         front = Receiver("standard", place.SECRET, queue=RqQueue(jobs, "shop:receiver"))
-        assert front.handle(BODY, HEADERS).status == 202
+        assert front.handle(BODY, signed()).status == 202
         assert jobs.jobs[0].retry_intervals == [5, 60, 300, 1800, 7200, 21600]
 
 
@@ -120,7 +123,7 @@ async def test_arq(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
         worker = Worker([queue.function], redis_pool=pool, burst=True, poll_delay=0.01, handle_signals=False)
         await worker.main()
         shop.check()
-        assert shop.post(OTHER).status == 503  # only in an event loop
+        assert shop.post("msg_2").status == 503  # only in an event loop
     finally:
         await pool.aclose()
 
@@ -164,7 +167,7 @@ async def test_taskiq() -> None:
     finally:
         await broker.shutdown()
     shop.check()
-    assert shop.post(OTHER).status == 503  # only in an event loop
+    assert shop.post("msg_2").status == 503  # only in an event loop
 
 
 def test_huey(directory: Path) -> None:
@@ -211,10 +214,10 @@ def test_a_queue_that_is_down_is_503_and_the_next_attempt_is_taken() -> None:
     taken: list[Item] = []
     queue = Broken()
     receiver = Receiver("standard", place.SECRET, queue=queue)
-    answer = receiver.handle(BODY, HEADERS)
+    answer = receiver.handle(BODY, signed())
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     queue.put = taken.append  # type: ignore[method-assign, assignment]
-    assert receiver.handle(BODY, HEADERS).status == 202
+    assert receiver.handle(BODY, signed()).status == 202
     assert json.loads(json.dumps(taken[0]))["id"] == "msg_1"
 
 
@@ -226,4 +229,4 @@ def test_an_item_that_a_broker_delivers_twice_is_handled_once() -> None:
     assert len(works.ran) == 2
 
 
-ITEM: Item = Receiver("standard", place.SECRET).verify(BODY, HEADERS).dump()
+ITEM: Item = Receiver("standard", place.SECRET).verify(BODY, signed()).dump()
