@@ -19,8 +19,9 @@ owned as materialized (
     select item.*, application.id as app_id
     from item
     cross join lateral (
-        select id from application a
-        where a.id = item.app_ref and a.org_id = item.org_id and a.deleted_at is null
+        -- `offset 0`: found by its id, never among all applications of the organization
+        select id from (select * from application where id = item.app_ref offset 0) a
+        where a.org_id = item.org_id and a.deleted_at is null
         union all
         select id from application a
         where a.uid = item.app_uid and a.org_id = item.org_id and a.deleted_at is null
@@ -60,13 +61,20 @@ match as materialized (
     select accepted.app_id, accepted.id as message_id, accepted.due_at,
            e.id as endpoint_id, e.shard, e.fifo, e.revision
     from accepted
-    join endpoint e on e.app_id = accepted.app_id
-    where e.deleted_at is null
-      and e.disabled_at is null
-      and case when accepted.endpoint_id is null
-          then (e.event_types is null or e.event_types && string_to_array(accepted.patterns, ' '))
-           and (e.channels is null or e.channels && string_to_array(accepted.channels, ' '))
-          else e.id = accepted.endpoint_id end
+    -- `offset 0` has each item look into its own application; the planner, which expects a hundred items,
+    -- would rather read the endpoints of all of them
+    cross join lateral (
+        select e.id, e.shard, e.fifo, e.revision
+        from endpoint e
+        where e.app_id = accepted.app_id
+          and e.deleted_at is null
+          and e.disabled_at is null
+          and case when accepted.endpoint_id is null
+              then (e.event_types is null or e.event_types && string_to_array(accepted.patterns, ' '))
+               and (e.channels is null or e.channels && string_to_array(accepted.channels, ' '))
+              else e.id = accepted.endpoint_id end
+        offset 0
+    ) as e
 ),
 owed as (
     insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)
