@@ -74,9 +74,8 @@ async def run(seconds: float, scale: Scale, show: Console) -> tuple[list[Table],
     grown, seen = await growth.measure(seconds / 4, attempts=scale.attempts, endpoints=scale.endpoints)
     keep(growth.table(grown), seen)
     if scale == Scale():
-        times = growth.compared(grown)
-        figures[target.BY_ENDPOINTS] = times[grown[2].shape.name]
-        figures[target.BY_PAST] = times[grown[-1].shape.name]
+        figures[target.BY_ENDPOINTS] = grown[1].times
+        figures[target.BY_PAST] = grown[-1].times
 
     met = target.table(figures)
     met.show(show)

@@ -3,7 +3,8 @@
     python -m bench.growth --seconds 10 --attempts 300000
 
 Each row sends single messages of 1 kB, each owed to one endpoint, drawn at random from all. The cost is the
-CPU of server and PostgreSQL.
+CPU of server and PostgreSQL. What a row is compared with is measured anew right before it, for machines that
+others share are now faster and now slower.
 """
 
 from __future__ import annotations
@@ -43,23 +44,35 @@ class Shape:
 class Growth:
     shape: Shape
     cost: Cost
-    against: str  # the name of the row that it is compared with
+    against: Shape
+    before: Cost  # of what it is compared with
+
+    @property
+    def times(self) -> float:
+        return self.cost.engine / self.before.engine
 
 
-def shapes(endpoints: int = ENDPOINTS) -> list[tuple[Shape, str]]:
-    """Rows, and what each is compared with."""
-    base = Shape("one application, one endpoint")
-    divided = Shape("one dispatcher and an API process, 64 applications", 64, 1, 1)
+BASE: Final = Shape("one application, one endpoint")
+DIVIDED: Final = Shape("one dispatcher and an API process, 64 applications", 64, 1, 1)
+
+
+def shapes(endpoints: int = ENDPOINTS) -> list[tuple[Shape, Shape]]:
+    """Rows, and what each is compared with; the one with the most endpoints is the second."""
     few, many = endpoints // 100, endpoints // 10
     return [
-        (base, base.name),
-        (Shape(f"{few:,} endpoints of {few // 10:,} applications", few // 10, 10), base.name),
-        (Shape(f"{endpoints:,} endpoints of {many:,} applications", many, 10), base.name),
-        (Shape(f"{many:,} applications, one endpoint each", many), base.name),
-        (divided, divided.name),
-        (Shape("two dispatchers", 64, 1, 2), divided.name),
-        (Shape("four dispatchers", 64, 1, 4), divided.name),
+        (Shape(f"{few:,} endpoints of {few // 10:,} applications", few // 10, 10), BASE),
+        (Shape(f"{endpoints:,} endpoints of {many:,} applications", many, 10), BASE),
+        (Shape(f"{many:,} applications, one endpoint each", many), BASE),
+        (Shape("two dispatchers", 64, 1, 2), DIVIDED),
+        (Shape("four dispatchers", 64, 1, 4), DIVIDED),
     ]
+
+
+async def fresh(shape: Shape, seconds: float) -> Cost:
+    """In a database of its own."""
+    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
+        async with installation(Path(name)) as place:
+            return await of(place, Path(name), shape, seconds)
 
 
 async def of(place: Installation, directory: Path, shape: Shape, seconds: float) -> Cost:
@@ -75,42 +88,43 @@ async def of(place: Installation, directory: Path, shape: Shape, seconds: float)
 async def measure(
     seconds: float, *, attempts: int = ATTEMPTS, endpoints: int = ENDPOINTS
 ) -> tuple[list[Growth], Table]:
-    """All rows, and what pages and lists take in the database with the long past."""
+    """All rows, the one with the long past last, and what pages and lists take in that database."""
     found = []
     for shape, against in shapes(endpoints):
-        with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
-            async with installation(Path(name)) as place:
-                found.append(Growth(shape, await of(place, Path(name), shape, seconds), against))
+        before = await fresh(against, seconds)
+        found.append(Growth(shape, await fresh(shape, seconds), against, before))
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
         async with installation(Path(name), durable=False) as place, place.connection() as connection:
             past = await history.make(connection, attempts)
+        before = await fresh(BASE, seconds)
         async with installation(Path(name)) as place:
             shape = Shape(f"one endpoint, with {past.attempts:,} attempts before")
-            found.append(Growth(shape, await of(place, Path(name), shape, seconds), found[0].shape.name))
+            found.append(Growth(shape, await of(place, Path(name), shape, seconds), BASE, before))
             seen = await looks.measure(place.postgres.url(), past.attempts)
     return found, seen
-
-
-def compared(found: Sequence[Growth]) -> dict[str, float]:
-    """By row: how many times the cost of the row that it is compared with."""
-    costs = {one.shape.name: one.cost.engine for one in found}
-    return {one.shape.name: one.cost.engine / costs[one.against] for one in found}
 
 
 def table(found: Sequence[Growth]) -> Table:
     made = Table(
         "How the cost of a delivery grows",
-        ("shape", "times the cost", "µs per delivery", "server", "PostgreSQL", "deliveries/s"),
-        note="Costs are CPU microseconds. Rows with dispatchers are compared with the row of one dispatcher, "
-        "the others with the first row.",
+        (
+            "shape",
+            "times the cost",
+            "µs per delivery",
+            "server",
+            "PostgreSQL",
+            "deliveries/s",
+            "compared with",
+        ),
+        note="Costs are CPU microseconds. What a row is compared with was measured right before it.",
     )
-    times = compared(found)
     for one in found:
         made.add(
             one.shape.name,
-            ratio(times[one.shape.name], 1),
+            ratio(one.times, 1),
             *(number(value) for value in (one.cost.engine, one.cost.cpu[SERVER], one.cost.cpu[POSTGRES])),
             number(one.cost.rate.rate),
+            f"{one.against.name}: {number(one.before.engine)} µs",
         )
     return made
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from bench.ceiling import ceiling
-from bench.growth import Growth, Shape, compared
+from bench.growth import Growth, Shape
 from bench.pace import Kept, Pace
 from bench.program import NoProgramError, ensure
 from bench.rate import CASES, CEILINGS, SINGLE, Rate, same_kind, table
@@ -16,7 +16,7 @@ from bench.usage import cpu_seconds, family, megabytes, wakes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import delay, ledger, payload, plan, report, stage, target
+from bench import delay, growth, ledger, payload, plan, report, stage, target
 
 
 def rate(per_second: float) -> Rate:
@@ -76,14 +76,17 @@ def test_a_target_is_judged_as_it_is_shown() -> None:
     ]
 
 
-def test_growth_is_compared_with_the_row_named() -> None:
+def test_growth_is_compared_with_what_was_measured_right_before() -> None:
     from bench.cost import POSTGRES, SERVER, Cost
 
-    def row(name: str, server: float, against: str) -> Growth:
-        return Growth(Shape(name), Cost(rate(1), {SERVER: server, POSTGRES: 50.0}), against)
+    def cost(server: float) -> Cost:
+        return Cost(rate(1), {SERVER: server, POSTGRES: 50.0})
 
-    found = [row("one", 50, "one"), row("many", 100, "one"), row("divided", 150, "divided")]
-    assert compared(found) == {"one": 1.0, "many": 1.5, "divided": 1.0}
+    found = Growth(Shape("many"), cost(100), Shape("one"), cost(50))
+    assert found.times == 1.5
+    (row,) = growth.table([found]).rows
+    assert row[:3] == ("many", "1.50", "150")
+    assert row[-1] == "one: 100 µs"
 
 
 def test_tables_become_markdown_with_numbers_to_the_right() -> None:
