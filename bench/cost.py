@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,9 +18,9 @@ from typing import Final
 from bench.ledger import Entry, counted, listed
 from bench.load import Load
 from bench.plan import Unit
-from bench.rate import BATCH, SINGLE, Case, Rate, timed, warm_up
-from bench.receiver import Receiver, receiver
-from bench.service import Installation, Service, installation, serving
+from bench.rate import BATCH, SINGLE, Case, Rate, standing, timed, warm_up
+from bench.receiver import Receiver
+from bench.service import Installation, Service
 from bench.stage import STAGES, sample
 from bench.table import Table, number
 from bench.usage import Meter, family
@@ -80,22 +79,15 @@ async def spent(case: Case, load: Load, to: Receiver, service: Service, seconds:
 
 
 async def of(case: Case, seconds: float, stacks: Path | None = None) -> Cost:
-    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
-        async with (
-            receiver(Path(name)) as to,
-            installation(Path(name)) as place,
-            serving(place, processes=case.processes) as service,
-        ):
-            targets = await service.targets(to.url, endpoints=case.fan_out)
-            load = case.load(service.url, targets, service.token)
-            await warm_up(case, load, to, seconds)
-            async with counted(place) as entry:
-                cost = await spent(case, load, to, service, seconds)
-            cost.entry = entry
-            cost.disk = await place.ask(_DISK, list(TABLES))
-            cost.stages = await _stages(case, load, to, service, min(seconds, SAMPLED), stacks)
-            cost.statements = await _statements(case, load, to, place, min(seconds, LISTED))
-            return cost
+    async with standing(case) as (to, place, service, load):
+        await warm_up(case, load, to, seconds)
+        async with counted(place) as entry:
+            cost = await spent(case, load, to, service, seconds)
+        cost.entry = entry
+        cost.disk = await place.ask(_DISK, list(TABLES))
+        cost.stages = await _stages(case, load, to, service, min(seconds, SAMPLED), stacks)
+        cost.statements = await _statements(case, load, to, place, min(seconds, LISTED))
+        return cost
 
 
 async def _stages(

@@ -9,7 +9,8 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -19,7 +20,7 @@ from rich.console import Console
 from bench.ceiling import ceiling
 from bench.load import Load, Target, send
 from bench.receiver import Receiver, receiver
-from bench.service import installation, serving
+from bench.service import Installation, Service, installation, serving
 from bench.table import Table, number, ratio
 
 DRAIN: Final = 900.0  # seconds, at most, for what was accepted and not delivered yet
@@ -119,8 +120,9 @@ async def of_ceiling(case: Case, seconds: float) -> Rate:
             return await run(case, case.load(url, [Target("/msg")]), to, seconds * case.part)
 
 
-async def of_angarium(case: Case, seconds: float) -> Rate:
-    """Raises unless the database, too, has every delivery as delivered in the end."""
+@asynccontextmanager
+async def standing(case: Case) -> AsyncIterator[tuple[Receiver, Installation, Service, Load]]:
+    """A receiver, a server of its own for the case, and the load that is to be sent."""
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
         async with (
             receiver(Path(name)) as to,
@@ -128,10 +130,15 @@ async def of_angarium(case: Case, seconds: float) -> Rate:
             serving(place, processes=case.processes) as service,
         ):
             targets = await service.targets(to.url, endpoints=case.fan_out)
-            load = case.load(service.url, targets, service.token)
-            rate = await run(case, load, to, seconds * case.part)
-            await place.recorded(await to.count())
-            return rate
+            yield to, place, service, case.load(service.url, targets, service.token)
+
+
+async def of_angarium(case: Case, seconds: float) -> Rate:
+    """Raises unless the database, too, has every delivery as delivered in the end."""
+    async with standing(case) as (to, place, _, load):
+        rate = await run(case, load, to, seconds * case.part)
+        await place.recorded(await to.count())
+        return rate
 
 
 def table(rates: Sequence[Rate], ceilings: Sequence[Rate], variant: Rate | None, seconds: float) -> Table:
