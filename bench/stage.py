@@ -37,6 +37,7 @@ _RULES: Final = (
     ("angarium/core/rate.py", "dispatch"),
     ("angarium/core/circuit.py", "dispatch"),
     ("angarium/api/", "intake"),
+    ("angarium/cli/protocol.py", "intake"),
     ("angarium/service/", "intake"),
     ("angarium/portal/", "intake"),
     ("starlette/", "intake"),

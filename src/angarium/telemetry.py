@@ -26,6 +26,7 @@ EVENTS: Final = {
     "endpoint.sealed": "no key opens an endpoint's secrets; ANGARIUM_SECRET_KEY lacks its key",
     "hint.lost": "another process could not be told of new work; it finds it by itself a little later",
     "intake.failed": "messages could not be stored; their senders were told",
+    "intake.untold": "a fault of ours kept an answer from a sender whose messages were stored or refused",
     "load.failed": "deliveries could not be read; tried again",
     "look.failed": "the round of all lanes could not be made; tried again",
     "part.broken": "a part of the dispatcher ended by a fault of ours",

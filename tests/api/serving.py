@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from socket import socket
 from typing import Any
 
 import uvicorn
 
+from angarium.cli.protocol import Protocol
+
 
 @asynccontextmanager
 async def serving(app: Any, listener: socket | None = None) -> AsyncIterator[str]:
-    """Serve on a free loopback port, or on a socket that is bound already; gives the URL."""
+    """Serve on a free loopback port, or on a socket that is bound already, as a process of ours does; gives
+    the URL."""
+    protocol: Any = partial(Protocol, express=getattr(app, "express", None))
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=5)
+        uvicorn.Config(
+            app, http=protocol, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=5
+        )
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     running = asyncio.create_task(server.serve(None if listener is None else [listener]))

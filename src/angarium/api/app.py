@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 from fastapi import FastAPI
 from starlette.routing import BaseRoute
-from starlette.types import ASGIApp
 
 from angarium import __version__
 from angarium.api import dialects, document, errors, public_page
 from angarium.api.edge import Edge
+from angarium.api.express import Express
 from angarium.api.native import (
     accept,
     application,
@@ -44,7 +44,7 @@ def create_app(
     pages: Sequence[BaseRoute] = (),
     frame_ancestors: Sequence[str] = (),
     stopping: asyncio.Event | None = None,
-) -> ASGIApp:
+) -> Edge:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
     `sandbox` also serves the scenarios of products, which make messages as the real product would.
@@ -86,4 +86,5 @@ def create_app(
     public_page.install(app, egress)
     app.router.routes.extend(pages)
     errors.install(app)
-    return Edge(Shortcut(app, f"{PREFIX}/app/", accept.HANDLERS), body_limit)
+    shortcut = Shortcut(app, f"{PREFIX}/app/", accept.HANDLERS)
+    return Edge(shortcut, body_limit, Express(services, PREFIX, body_limit))

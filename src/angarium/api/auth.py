@@ -65,6 +65,12 @@ def header_of(request: Request, name: bytes) -> str:
     return ""
 
 
+def bearer_of(authorization: str) -> str:
+    """The token in an Authorization header, or nothing."""
+    scheme, _, token = authorization.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
 async def caller_of(request: Request) -> Caller:
     """Verify the request's token, once per request. Raises NotAuthenticated.
 
@@ -74,9 +80,8 @@ async def caller_of(request: Request) -> Caller:
     if isinstance(known, Caller):
         return known
     services = services_of(request)
-    scheme, _, token = header_of(request, b"authorization").partition(" ")
-    token = token.strip()
-    if scheme.lower() != "bearer" or not token:
+    token = bearer_of(header_of(request, b"authorization"))
+    if not token:
         raise NotAuthenticated()
     claims = services.token.remembered(token)
     if claims is None:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from angarium.api.express import Express
 from angarium.core.errors import BadRequest, Overloaded, TooLarge
 from angarium.service import audit
 
@@ -27,9 +28,10 @@ HELD: Final = 64 * 1024 * 1024
 
 
 class Edge:
-    """Wraps the application; `body_limit` in bytes."""
+    """Wraps the application; `body_limit` in bytes. `express` is for servers that can offer it requests."""
 
-    def __init__(self, app: ASGIApp, body_limit: int) -> None:
+    def __init__(self, app: ASGIApp, body_limit: int, express: Express) -> None:
+        self.express: Final = express
         self._app = app
         self._body_limit = body_limit
         self._held = 0

@@ -24,8 +24,11 @@ def key_of(request: Request) -> bytes | None:
     key = header_of(request, HEADER)
     if not key:
         return None
-    authorization = header_of(request, b"authorization")
-    parts = (authorization, key, request.method, request.scope["path"])
+    return digest_of(header_of(request, b"authorization"), key, request.method, request.scope["path"])
+
+
+def digest_of(*parts: str) -> bytes:
+    """32 bytes that stand for the parts: authorization, key, method and path."""
     # lengths keep the parts apart
     return hashlib.sha256("\n".join(f"{len(part)}:{part}" for part in parts).encode()).digest()
 

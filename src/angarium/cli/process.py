@@ -14,12 +14,13 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 import uvicorn
 
 from angarium import build
-from angarium.cli.joined import JoinedProtocol
+from angarium.cli.protocol import Protocol
 from angarium.core.audit import ActorKind
 from angarium.core.errors import SettingsError
 from angarium.service import audit
@@ -118,7 +119,7 @@ async def work(
         server = _Server(
             uvicorn.Config(
                 app,
-                http=JoinedProtocol,
+                http=cast(Any, partial(Protocol, express=app.express)),
                 ws="none",
                 lifespan="off",
                 log_config=None,

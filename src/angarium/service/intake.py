@@ -73,14 +73,15 @@ class Accepted(msgspec.Struct, frozen=True, gc=False):
 
 
 Result = Accepted | AngariumError
+Drafts = Sequence[tuple[Draft, Product]]
 
 
 class _Group:
-    """The drafts of one request, stored together, and the future that it waits on."""
+    """The drafts of one request, stored together, and who is told of their results."""
 
     __slots__ = ("done", "drafts", "size")
 
-    def __init__(self, drafts: Sequence[tuple[Draft, Product]], done: asyncio.Future[list[Result]]) -> None:
+    def __init__(self, drafts: Drafts, done: Callable[[list[Result]], None]) -> None:
         self.drafts = drafts
         self.done = done
         self.size = sum(len(draft.payload) for draft, _ in drafts)
@@ -130,7 +131,7 @@ class Intake:
         Raises NotFound (application), Conflict (event id taken), TooLarge, Overloaded and StoreUnavailable.
         """
         product = self._products.known(draft.org_id) or await self._products.of(draft.org_id)
-        (result,) = await self._queue([(_signed(draft), product)])
+        (result,) = await self._results_of([(_signed(draft), product)])
         if isinstance(result, AngariumError):
             raise result
         return result
@@ -139,21 +140,37 @@ class Intake:
         """Store up to MAX_BATCH messages in one commit; one result each, in order."""
         if len(drafts) > MAX_BATCH:
             raise BadRequest(f"A batch has at most {MAX_BATCH} messages.")
-        return await self._queue(
+        return await self._results_of(
             [(_signed(draft), await self._products.of(draft.org_id)) for draft in drafts]
         )
 
-    def _queue(self, drafts: Sequence[tuple[Draft, Product]]) -> asyncio.Future[list[Result]]:
+    def put(self, draft: Draft, done: Callable[[Result], None]) -> bool:
+        """Store one message; `done` gets the result, errors included, after the commit.
+
+        False: nothing is stored, for the organization's product must be asked for, which `accept` does.
+        Raises Overloaded.
+        """
+        product = self._products.known(draft.org_id)
+        if product is None:
+            return False
+        self._queue([(draft, product)], lambda results: done(results[0]))
+        return True
+
+    def _results_of(self, drafts: Drafts) -> asyncio.Future[list[Result]]:
+        results: asyncio.Future[list[Result]] = asyncio.get_running_loop().create_future()
+        self._queue(drafts, lambda found: None if results.done() else results.set_result(found))
+        return results
+
+    def _queue(self, drafts: Drafts, done: Callable[[list[Result]], None]) -> None:
         if self._writer is None:
             raise Overloaded("The server is shutting down.")
-        group = _Group(drafts, asyncio.get_running_loop().create_future())
+        group = _Group(drafts, done)
         if self._count + len(drafts) > self._capacity or self._bytes + group.size > self._capacity_bytes:
             raise Overloaded
         self._pending.append(group)
         self._count += len(drafts)
         self._bytes += group.size
         self._wake.set()
-        return group.done
 
     async def _write(self) -> None:
         while True:
@@ -184,8 +201,11 @@ class Intake:
         results = iter(await self._results([draft for group in batch for draft in group.drafts]))
         for group in batch:
             answers = [next(results) for _ in group.drafts]
-            if not group.done.done():
-                group.done.set_result(answers)
+            try:
+                group.done(answers)
+            except Exception:
+                # one who cannot be told must not keep the others waiting
+                log.exception("intake.untold")
 
     async def _results(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
         try:

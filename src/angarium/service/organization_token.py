@@ -60,6 +60,11 @@ class OrganizationTokens:
         self._entropy = entropy
         self._looks: OrderedDict[bytes, _Look] = OrderedDict()
 
+    def is_live(self, digest: bytes) -> bool:
+        """Whether the token was looked up lately, and was not revoked."""
+        look = self._looks.get(digest)
+        return look is not None and self._clock.now() < look.good_until
+
     async def check(self, org_id: str, digest: bytes, expires_at: float) -> None:
         """Raises Expired when the token was revoked. `expires_at` in epoch seconds, or infinite."""
         look = self._looks.get(digest)

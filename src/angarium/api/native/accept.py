@@ -47,7 +47,7 @@ async def create(request: Request) -> Response:
     if message.creates_application:
         await _ensure_application(services, caller, app, message)
     accepted = await services.intake.accept(draft)
-    return Ready(_answer(accepted, message, draft, with_content), 202)
+    return Ready(answer_of(accepted, message, draft, with_content), 202)
 
 
 async def create_batch(request: Request) -> Response:
@@ -84,7 +84,7 @@ async def create_batch(request: Request) -> Response:
         if isinstance(one, AngariumError):
             results[index] = _refusal(one)
         else:
-            results[index] = msgspec.Raw(b'{"status":202,' + _answer(one, message, draft, with_content)[1:])
+            results[index] = msgspec.Raw(b'{"status":202,' + answer_of(one, message, draft, with_content)[1:])
     return json_response({"results": results}, 202)
 
 
@@ -106,7 +106,8 @@ def _item_key(key: bytes | None, index: int) -> bytes | None:
     return None if key is None else hashlib.sha256(key + index.to_bytes(4, "big")).digest()
 
 
-def _answer(accepted: Accepted, message: MessageIn, draft: Draft, with_content: bool) -> bytes:
+def answer_of(accepted: Accepted, message: MessageIn, draft: Draft, with_content: bool) -> bytes:
+    """The body of the answer to one message."""
     if accepted.replayed:
         return accepted_out(accepted.message, with_content=with_content, checked=False)
     more = {}

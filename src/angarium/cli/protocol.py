@@ -1,0 +1,150 @@
+"""uvicorn's HTTP, with two ways of our own to spend less on it.
+
+- The head and the body of an answer, which uvicorn writes apart, leave in one system call.
+- A POST that arrives whole, in one read, while nothing else is under way on its connection, is offered to
+  the express way (`api/express.py`); taken, it needs neither a task nor a scope. Everything else goes the
+  ordinary way, as if this class were not there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import Any, Final, cast
+
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from angarium.api.express import Express
+
+_CLOSE: Final = b"connection: close\r\n"
+
+
+class Joined:
+    """A transport that sends what is written in one turn of the loop together."""
+
+    __slots__ = ("_held", "_loop", "_transport", "is_closing")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self.is_closing = transport.is_closing
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._held: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        if not self._held:
+            self._loop.call_soon(self._flush)
+        self._held.append(data)
+
+    def write_now(self, data: bytes) -> None:
+        """Write what is whole already, behind what is held."""
+        self._flush()
+        self._transport.write(data)
+
+    def close(self) -> None:
+        self._flush()
+        self._transport.close()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def _flush(self) -> None:
+        if self._held:
+            data = b"".join(self._held)
+            self._held.clear()
+            self._transport.write(data)
+
+
+class _Taken:
+    """Stands where uvicorn looks for a request under way: with these it pipelines, times out and stops."""
+
+    __slots__ = ("disconnected", "keep_alive", "response_complete")
+
+    message_event: Final = asyncio.Event()  # nobody waits for it
+
+    def __init__(self) -> None:
+        self.disconnected = False
+        self.keep_alive = True
+        self.response_complete = False
+
+
+class Protocol(HttpToolsProtocol):
+    """One connection. `express` None: there is only the ordinary way."""
+
+    def __init__(self, *args: Any, express: Express | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._express = express
+        self._offered: bytes | None = None  # what has come of the body of a request that may go express
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(cast(asyncio.Transport, Joined(transport)))
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self._offered is not None and not self.transport.is_closing():
+            self._go_ordinary()  # it takes more than one read
+
+    # what the parser says
+
+    def on_headers_complete(self) -> None:
+        if self._is_plain():
+            self._offered = b""
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        if self._offered is None:
+            super().on_body(body)
+        else:
+            self._offered += body
+
+    def on_message_complete(self) -> None:
+        if self._offered is not None and not self._go_express(self._offered):
+            self._go_ordinary()
+        if self._offered is None:
+            super().on_message_complete()
+        self._offered = None
+
+    # the two ways
+
+    def _is_plain(self) -> bool:
+        parser = self.parser
+        return (
+            self._express is not None
+            and parser.get_method() == b"POST"
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.expect_100_continue
+            and not self.flow.write_paused
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+        )
+
+    def _go_express(self, body: bytes) -> bool:
+        assert self._express is not None
+        taken = _Taken()
+        if not self._express.take(self.url, self.headers, body, partial(self._answer, taken)):
+            return False
+        self.cycle = taken  # type: ignore[assignment]
+        return True
+
+    def _go_ordinary(self) -> None:
+        """Tell uvicorn what was kept from it."""
+        body, self._offered = self._offered, None
+        super().on_headers_complete()
+        if body:
+            super().on_body(body)
+
+    def _answer(self, taken: _Taken, response: Response) -> None:
+        taken.response_complete = True
+        if taken.disconnected or self.transport.is_closing():
+            return
+        lines = [STATUS_LINE[response.status_code]]
+        for name, value in (*self.server_state.default_headers, *response.raw_headers):
+            lines += (name, b": ", value, b"\r\n")
+        if not taken.keep_alive:
+            lines.append(_CLOSE)
+        lines += (b"\r\n", bytes(response.body))
+        cast(Joined, self.transport).write_now(b"".join(lines))
+        if not taken.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
