@@ -158,7 +158,7 @@ class Settler:
                 alerts.append(_disabled_alert(one))
             now = self._clock.now()
             messages = items(alerts, now, self._entropy)
-            _, owed = await accept.accept(connection, messages, datetime_at(now)) if messages else ([], [])
+            _, owed = await accept.accept(connection, messages, now) if messages else ([], [])
         self._hand_over(owed)
         return settled
 

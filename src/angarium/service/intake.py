@@ -239,7 +239,7 @@ class Intake:
         # a batch is one statement, so only tests, which are recorded beside it, need a transaction
         held = self._database.transaction() if tests else self._database.connection()
         async with held as connection:
-            stored, owed = await store.accept(connection, items, datetime_at(now))
+            stored, owed = await store.accept(connection, items, now)
             if tests:
                 await self._record(connection, items, stored, now)
             else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids, patterns
 from angarium.core.audit import Actor
 from angarium.core.nouns import Message
-from angarium.store.sql import queries
+from angarium.store.sql import queries, sparse
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -56,26 +57,27 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
     stored: bool
 
 
-async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple[list[Stored], list[Owed]]:
-    """Store the items; answers are in their order. The caller hands over `Owed` after the commit."""
+async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[list[Stored], list[Owed]]:
+    """Store the items at the time `now`, epoch seconds; answers are in their order. The caller hands over
+    `Owed` after the commit."""
     refs = [ids.parse(ids.APPLICATION, item.app) for item in items]
     rows = queries.accept(
         connection,
         ids=[item.id for item in items],
         org_ids=[item.org_id for item in items],
         app_ids=refs,
-        app_uids=[item.app if ref is None else None for item, ref in zip(items, refs, strict=True)],
+        app_uids=sparse([item.app if ref is None else None for item, ref in zip(items, refs, strict=True)]),
         event_types=[item.event_type for item in items],
-        patterns=[" ".join(patterns.covering(item.event_type)) for item in items],
+        patterns=[_covering(item.event_type) for item in items],
         payloads=[item.payload for item in items],
-        event_ids=[item.event_id for item in items],
-        channels=[" ".join(item.channels) if item.channels else None for item in items],
-        tags=[" ".join(item.tags) if item.tags else None for item in items],
+        event_ids=sparse([item.event_id for item in items]),
+        channels=sparse([" ".join(item.channels) if item.channels else None for item in items]),
+        tags=sparse([" ".join(item.tags) if item.tags else None for item in items]),
         expires=[item.expires_at for item in items],
-        keys=[item.key for item in items],
-        endpoint_ids=[item.endpoint_id for item in items],
-        due=[datetime_at(item.due_at) for item in items],
-        now=now,
+        keys=sparse([item.key for item in items]),
+        endpoint_ids=sparse([item.endpoint_id for item in items]),
+        due=sparse([None if item.due_at == now else datetime_at(item.due_at) for item in items]),
+        now=datetime_at(now),
     )
     outcomes: dict[UUID, Stored] = {}
     owed: list[Owed] = []
@@ -100,6 +102,11 @@ async def accept(connection: Any, items: Sequence[Item], now: datetime) -> tuple
                 )
             )
     return [outcomes[item.id] for item in items], owed
+
+
+@lru_cache(maxsize=4096)
+def _covering(event_type: str) -> str:
+    return " ".join(patterns.covering(event_type))
 
 
 async def accepted_before(connection: Any, keys: Sequence[bytes]) -> dict[bytes, Message]:

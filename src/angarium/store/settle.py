@@ -13,7 +13,7 @@ from angarium.clock import datetime_at
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import Answer
-from angarium.store.sql import queries
+from angarium.store.sql import queries, sparse
 
 _exchange = msgspec.json.Encoder().encode
 _MOVES = {move: move.name.lower() for move in Move}
@@ -69,13 +69,13 @@ async def settle(
         moves=[_MOVES[s.move] for s in settlements],
         failures=[s.failures for s in settlements],
         numbers=[s.number for s in settlements],
-        due=[None if s.due_at is None else datetime_at(s.due_at) for s in settlements],
-        manual_at=[s.manual_at for s in settlements],
+        due=sparse([None if s.due_at is None else datetime_at(s.due_at) for s in settlements]),
+        manual_at=sparse([s.manual_at for s in settlements]),
         statuses=[None if s.answer is None else (0 if s.succeeded else 2) for s in settlements],
         status_codes=[a.status_code if a else 0 for a in answers],
-        error_codes=[a.error_code if a else None for a in answers],
-        errors=[a.error if a else None for a in answers],
-        responses=[a.response if a else None for a in answers],
+        error_codes=sparse([a.error_code if a else None for a in answers]),
+        errors=sparse([a.error if a else None for a in answers]),
+        responses=sparse([a.response if a else None for a in answers]),
         durations=[a.duration_ms if a else 0 for a in answers],
         urls=[s.url for s in settlements],
         exchanges=[None if s.answer is None else _exchange((s.sent, s.answer.headers)) for s in settlements],

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import aiosql
 from aiosql.adapters.asyncpg import AsyncPGAdapter
+
+T = TypeVar("T")
 
 
 class _OnConnection(AsyncPGAdapter):
@@ -36,3 +38,9 @@ class _OnConnection(AsyncPGAdapter):
 
 _adapter: Any = _OnConnection
 queries: Any = aiosql.from_path(Path(__file__).parent / "queries", _adapter, mandatory_parameters=False)
+
+
+def sparse(column: list[T | None]) -> list[T | None]:
+    """A column for `unnest`, which fills up shorter ones with nulls: nothing when it is all nulls, for each
+    element costs, and most columns of a batch have no value."""
+    return [] if column.count(None) == len(column) else column

@@ -4,7 +4,9 @@
 -- used before; the unique indexes decide between concurrent duplicates. Inserts are ordered by key so that
 -- two batches cannot wait for each other in a circle.
 with item as materialized (
-    select *
+    -- a column of nulls comes as an empty array, which unnest fills up; a null `due_at` is now
+    select id, org_id, app_ref, app_uid, event_type, patterns, payload, event_id, channels, tags,
+           expires_at, key, endpoint_id, coalesce(due_at, :now::timestamptz) as due_at
     from unnest(
         :ids::uuid[], :org_ids::text[], :app_ids::uuid[], :app_uids::text[], :event_types::text[],
         :patterns::text[], :payloads::bytea[], :event_ids::text[], :channels::text[], :tags::text[],

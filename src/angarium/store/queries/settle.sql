@@ -4,6 +4,7 @@
 -- success always delivers, for it is a fact. A batch whose commit was not confirmed is settled again: the
 -- second time changes nothing.
 with outcome as materialized (
+    -- a column of nulls comes as an empty array, which unnest fills up
     select *
     from unnest(
         :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[],
