@@ -98,8 +98,9 @@ def _filtering(threshold: int, *, quick: bool) -> Any:
 
     class Quick(filtering):  # type: ignore[misc, valid-type]
         def info(self, event: str, **values: Any) -> None:
-            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-            named = {**self._context, **values, "event": event, "level": "info", "timestamp": now}
+            named = {
+                **self._context, **values, "event": event, "level": "info", "timestamp": datetime.now(UTC)
+            }  # fmt: skip
             self._logger.msg(_json(named))
 
     return Quick
@@ -129,8 +130,11 @@ class _Lines:
         print(lines, file=self._stream, flush=True)
 
 
+_encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
+
+
 def _json(event: Any, **_: Any) -> str:
-    line = msgspec.json.encode(event, enc_hook=repr)
+    line = _encode(event)
     # what is beyond ASCII may command a terminal or end a line there, so it is escaped
     return line.decode() if line.isascii() else json.dumps(msgspec.json.decode(line))
 

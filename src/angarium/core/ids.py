@@ -17,7 +17,7 @@ DIGITS: Final = 27
 _PAIRS: Final = [a + b for a in ALPHABET for b in ALPHABET]
 _VALUE: Final = {c: i for i, c in enumerate(ALPHABET)}
 _TEXT: Final = re.compile(r"[0-9A-Za-z]{27}")
-_CHUNK: Final = 62**8
+_2, _4, _6, _12 = 62**2, 62**4, 62**6, 62**12
 
 APPLICATION: Final = "app_"
 ENDPOINT: Final = "ep_"
@@ -62,15 +62,17 @@ def highest(at: float) -> UUID:
 def text(prefix: str, uuid: UUID) -> str:
     """The public form, e.g. `text(MESSAGE, uuid)`. Remembered, for a message is named once for its sender
     and again for each attempt."""
-    number = uuid.int << 32
-    pairs = _PAIRS
-    digits: list[str] = []
-    while number:
-        number, chunk = divmod(number, _CHUNK)
-        a, b = divmod(chunk, 62**4)
-        digits.append(pairs[a // 3844] + pairs[a % 3844] + pairs[b // 3844] + pairs[b % 3844])
-    digits.reverse()
-    return prefix + "".join(digits).zfill(DIGITS)[-DIGITS:]
+    # 3 + 4 * 6 digits, cut where the numbers soon fit into a machine word
+    number, low = divmod(uuid.int << 32, _12)
+    first, high = divmod(number, _12)
+    a, b = divmod(high, _6)
+    c, d = divmod(low, _6)
+    two = _PAIRS
+    return (
+        f"{prefix}{ALPHABET[first // _2]}{two[first % _2]}"
+        f"{two[a // _4]}{two[a // _2 % _2]}{two[a % _2]}{two[b // _4]}{two[b // _2 % _2]}{two[b % _2]}"
+        f"{two[c // _4]}{two[c // _2 % _2]}{two[c % _2]}{two[d // _4]}{two[d // _2 % _2]}{two[d % _2]}"
+    )
 
 
 @lru_cache(maxsize=4096)

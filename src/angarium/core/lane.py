@@ -242,7 +242,7 @@ class Lane:
             wanted
             and not self._loading
             and self._blocked is None
-            and len(self._waiting) <= self._limits.window // 2
+            and len(self._waiting) <= self._limits.window // 4
         ):
             self._loading = True
             self._hinted = False

@@ -56,6 +56,7 @@ class Attempts:
         self._clock = clock
         self._flying: set[_Attempt] = set()
         self._landed = asyncio.Event()  # none is in flight any more
+        self._log = log.bind()  # a lazy logger costs at each look
         self.unsettled: Counter[int] = Counter()  # shard -> deliveries in flight or not yet settled
         self.drained = asyncio.Event()  # some were settled
 
@@ -156,8 +157,26 @@ class Attempts:
             disable, alert = _consequences(post, held, result)
             post.halted = post.halted or disable is not None
         self._settler.put(Outcome(post, result.settlement, health, disable, alert))
-        _log(post, held, result)
+        self._tell(post, held, result)
         self._posts.mark(post)
+
+    def _tell(self, post: Post, held: Held, result: Result) -> None:
+        """The line in the log."""
+        log = self._log
+        if not log.is_enabled_for(logging.INFO):
+            return
+        answer = result.settlement.answer
+        log.info(
+            "delivery.attempted",
+            message=ids.text(ids.MESSAGE, held.message_id),
+            endpoint=ids.text(ids.ENDPOINT, post.endpoint_id),
+            attempt=result.settlement.number,
+            manual=held.manual_at is not None,
+            move=result.settlement.move.name.lower(),
+            status=answer.status_code if answer else None,
+            error=answer.error_code if answer else None,
+            duration_ms=answer.duration_ms if answer else None,
+        )
 
 
 def _consequences(post: Post, held: Held, result: Result) -> tuple[Disable | None, Alert | None]:
@@ -179,20 +198,3 @@ def _consequences(post: Post, held: Held, result: Result) -> tuple[Disable | Non
         facts = {"failures": post.failures, "fraction": rule.warnings[post.failures]}
         return None, Alert(FAILING, target.org_id, post.app_id, post.endpoint_id, facts)
     return None, None
-
-
-def _log(post: Post, held: Held, result: Result) -> None:
-    if not log.is_enabled_for(logging.INFO):
-        return
-    answer = result.settlement.answer
-    log.info(
-        "delivery.attempted",
-        message=ids.text(ids.MESSAGE, held.message_id),
-        endpoint=ids.text(ids.ENDPOINT, post.endpoint_id),
-        attempt=result.settlement.number,
-        manual=held.manual_at is not None,
-        move=result.settlement.move.name.lower(),
-        status=answer.status_code if answer else None,
-        error=answer.error_code if answer else None,
-        duration_ms=answer.duration_ms if answer else None,
-    )

@@ -41,7 +41,7 @@ class Exchange:
 
     __slots__ = (
         "body", "connection", "content", "dialing", "done", "fields", "fresh", "head", "origin", "stage",
-        "started", "status", "timeout", "timer",
+        "started", "status", "timeout",
     )  # fmt: skip
 
     def __init__(self, origin: Origin, head: bytes, content: bytes, timeout: float) -> None:
@@ -57,7 +57,6 @@ class Exchange:
         self.body = b""
         self.connection: Connection | None = None
         self.dialing: asyncio.Task[None] | None = None
-        self.timer: asyncio.TimerHandle | None = None
         self.done: Callable[[Exchange, Exception | None], None] | None = None
 
     def how_far(self) -> str:

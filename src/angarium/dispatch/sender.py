@@ -19,6 +19,7 @@ import msgspec
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import MASK, Answer, explain_status, parse_retry_after
 from angarium.core.url import split_credentials
+from angarium.dispatch.deadline import Deadlines
 from angarium.dispatch.dial import Origin
 from angarium.dispatch.exchange import Exchange
 from angarium.dispatch.failure import Failure, explain, explain_timeout
@@ -61,6 +62,7 @@ class Sender:
         self._ssl_context = ssl_context
         self._now = now
         self._pool: Pool | None = None
+        self._deadlines: Deadlines[Exchange]
         self._closed = False
 
     async def send(self, request: Request) -> Answer:
@@ -84,15 +86,14 @@ class Sender:
             loop.call_soon(done, Answer(0, code, words, None, 0))
             return None
         exchange.done = lambda ended, error: done(self._answer(ended, error))
-        exchange.timer = loop.call_later(request.timeout, self._expired, exchange)
+        self._deadlines.add(exchange, request.timeout)
         pool.carry(exchange)
         return exchange
 
     def drop(self, exchange: Exchange | None) -> None:
         """Break off what `start` began; its callback is not called."""
         if exchange is not None and self._pool is not None:
-            if exchange.timer is not None:
-                exchange.timer.cancel()
+            self._deadlines.remove(exchange, exchange.timeout)
             self._pool.drop(exchange)
 
     async def close(self) -> None:
@@ -100,6 +101,7 @@ class Sender:
         self._closed = True
         if self._pool is not None:
             await self._pool.close()
+            self._deadlines.close()
         if self._resolver is not None:
             await self._resolver.close()
 
@@ -109,6 +111,7 @@ class Sender:
             raise RuntimeError("the sender is closed")
         if self._pool is None:
             self._resolver = self._resolver or SystemResolver()
+            self._deadlines = Deadlines(self._expired)
             self._pool = Pool(
                 policy=self._policy,
                 names=self._resolver,
@@ -142,8 +145,7 @@ class Sender:
         done(exchange, failure)
 
     def _answer(self, exchange: Exchange, error: Exception | None) -> Answer:
-        if exchange.timer is not None:
-            exchange.timer.cancel()
+        self._deadlines.remove(exchange, exchange.timeout)
         duration_ms = round((time.perf_counter() - exchange.started) * 1000)
         status = exchange.status
         if not status:

@@ -1,0 +1,75 @@
+"""Deadlines: what is not removed in time expires, once, and in order; what is removed never does."""
+
+from __future__ import annotations
+
+import asyncio
+
+from angarium.dispatch.deadline import Deadlines
+
+DEADLINE = 30.0
+
+
+async def expired_of(deadlines: list[tuple[str, float]], removed: set[str]) -> list[str]:
+    """Add all, remove some; gives what expired until everything else did."""
+    expired: list[str] = []
+    over = asyncio.Event()
+
+    def expire(name: str) -> None:
+        expired.append(name)
+        if len(expired) == len(deadlines) - len(removed):
+            over.set()
+
+    running: Deadlines[str] = Deadlines(expire)
+    for name, timeout in deadlines:
+        running.add(name, timeout)
+    for name, timeout in deadlines:
+        if name in removed:
+            running.remove(name, timeout)
+    async with asyncio.timeout(DEADLINE):
+        await over.wait()
+    await asyncio.sleep(0.2)  # whatever expired twice, or in spite of being removed, does so now
+    running.close()
+    return expired
+
+
+async def test_each_expires_once_and_those_with_the_same_timeout_in_order() -> None:
+    names = [(f"{n}", 0.1) for n in range(50)]
+    assert await expired_of(names, set()) == [name for name, _ in names]
+
+
+async def test_what_is_removed_does_not_expire_nor_hides_what_comes_after_it() -> None:
+    names = [("first", 0.05), ("second", 0.05), ("third", 0.1), ("fourth", 0.05)]
+    assert sorted(await expired_of(names, {"first", "fourth"})) == ["second", "third"]
+
+
+async def test_none_expires_before_its_time() -> None:
+    loop = asyncio.get_running_loop()
+    at: dict[str, float] = {}
+    over = asyncio.Event()
+
+    def expire(name: str) -> None:
+        at[name] = loop.time()
+        if len(at) == 3:
+            over.set()
+
+    running: Deadlines[str] = Deadlines(expire)
+    begun = loop.time()
+    running.add("a", 0.15)
+    await asyncio.sleep(0.05)
+    running.add("b", 0.15)
+    running.add("c", 0.02)
+    async with asyncio.timeout(DEADLINE):
+        await over.wait()
+    assert at["c"] < at["a"] < at["b"]
+    assert at["a"] - begun >= 0.14
+    assert at["b"] - begun >= 0.19
+
+
+async def test_nothing_expires_after_the_close() -> None:
+    expired: list[str] = []
+    running: Deadlines[str] = Deadlines(expired.append)
+    running.add("a", 0.02)
+    running.close()
+    running.remove("a", 0.02)
+    await asyncio.sleep(0.1)
+    assert not expired
