@@ -224,7 +224,9 @@ def _app(
     from angarium.service.audit import Audit
     from angarium.service.background_task import BackgroundTasks
     from angarium.service.endpoint import Endpoints
+    from angarium.service.endpoint_header import EndpointHeaders
     from angarium.service.endpoint_log import EndpointLog
+    from angarium.service.endpoint_secret import EndpointSecrets
     from angarium.service.event_type import EventTypes
     from angarium.service.guard import Guard
     from angarium.service.idempotency import Idempotency
@@ -255,6 +257,8 @@ def _app(
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),
         endpoint=endpoint,
+        endpoint_secret=EndpointSecrets(database, clock, entropy, ring),
+        endpoint_header=EndpointHeaders(database, clock, entropy, ring),
         endpoint_log=EndpointLog(database, clock),
         probe=Probe(clock, entropy, scout, policy=policy, https_only=settings.https_only),
         idempotency=Idempotency(database, clock, entropy, ring),

@@ -26,7 +26,9 @@ from angarium.service.attempt import Attempts
 from angarium.service.audit import Audit
 from angarium.service.background_task import BackgroundTasks
 from angarium.service.endpoint import Endpoints
+from angarium.service.endpoint_header import EndpointHeaders
 from angarium.service.endpoint_log import EndpointLog
+from angarium.service.endpoint_secret import EndpointSecrets
 from angarium.service.event_type import EventTypes
 from angarium.service.guard import Guard
 from angarium.service.idempotency import Idempotency
@@ -216,6 +218,8 @@ def services_of(
         application=Applications(database, clock, os.urandom),
         event_type=EventTypes(database, clock),
         endpoint=endpoint,
+        endpoint_secret=EndpointSecrets(database, clock, os.urandom, keyring),
+        endpoint_header=EndpointHeaders(database, clock, os.urandom, keyring),
         endpoint_log=EndpointLog(database, clock),
         probe=Probe(
             clock, os.urandom, scout or scouting(world), policy=world.addresses, https_only=https_only

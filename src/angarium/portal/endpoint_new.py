@@ -18,7 +18,7 @@ from angarium.portal.endpoint_form import BLANK_HEADERS, NAMED, EndpointForm
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
-from angarium.service.endpoint import EndpointDraft
+from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.example import example_of
 from angarium.service.probe import Trial
 from angarium.service.token import Capability

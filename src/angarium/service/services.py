@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from angarium.service.audit import Audit
     from angarium.service.background_task import BackgroundTasks
     from angarium.service.endpoint import Endpoints
+    from angarium.service.endpoint_header import EndpointHeaders
     from angarium.service.endpoint_log import EndpointLog
+    from angarium.service.endpoint_secret import EndpointSecrets
     from angarium.service.event_type import EventTypes
     from angarium.service.guard import Guard
     from angarium.service.idempotency import Idempotency
@@ -48,6 +50,8 @@ class Services:
     application: Applications
     event_type: EventTypes
     endpoint: Endpoints
+    endpoint_secret: EndpointSecrets
+    endpoint_header: EndpointHeaders
     endpoint_log: EndpointLog
     probe: Probe
     idempotency: Idempotency
