@@ -17,7 +17,8 @@ from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.product import STANDARD, Product, product_of
-from angarium.service.token import TokenKey, Tokens
+from angarium.core.token_key import TokenKey
+from angarium.service.token import Tokens
 from angarium.settings import Settings
 from angarium.store.database import Database
 

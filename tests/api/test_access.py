@@ -18,6 +18,7 @@ import pytest
 
 from angarium.api.app import create_app
 from angarium.core import ids
+from angarium.core.claims import EVERYTHING, Capability
 from angarium.core.product import product_of
 from angarium.portal import app as portal
 from angarium.profiles import load_all
@@ -27,7 +28,6 @@ from angarium.service.listener import Receipt
 from angarium.service.product import Products
 from angarium.service.provision import NewKey, Provision
 from angarium.service.services import Services
-from angarium.service.token import EVERYTHING, Capability
 from angarium.store.database import Database
 from tests.api.conftest import JWT_SECRET, MovingClock
 from tests.kit.access import Crowd, operations

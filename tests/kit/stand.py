@@ -18,6 +18,7 @@ from angarium.core import ids
 from angarium.core.inbox import InboxUrls
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
+from angarium.core.token_key import TokenKey
 from angarium.dispatch.scout import Scout
 from angarium.portal import app as portal
 from angarium.service.access import Access
@@ -45,7 +46,7 @@ from angarium.service.product import Products
 from angarium.service.provision import Provision
 from angarium.service.replay import Replay
 from angarium.service.services import Services
-from angarium.service.token import TokenKey, Tokens
+from angarium.service.token import Tokens
 from angarium.store.database import Database
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.nouns import Endpoint, SigningKey
 from angarium.core.signature import PRIVATE, public_form
@@ -15,7 +16,6 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.service.endpoint_secret import in_force, pending
-from angarium.service.token import Capability
 
 OVERLAP: Final = "overlap"
 

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
+from angarium.core.claims import Capability
 from angarium.service.endpoint_header import shown
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
 _PATH = "/app/{app_id}/endpoint/{endpoint_id}/headers"

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
+from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.nouns import SigningKey
 from angarium.core.signature import public_form
 from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
 

@@ -19,10 +19,10 @@ from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, require
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Channels, Patterns, as_tuple
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.signature import public_form
 from angarium.service.listener import LEASE, LONGEST_WAIT, MAX_FETCH, Parcel, Report
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute, tags=["Listener"])
 
