@@ -24,7 +24,8 @@ import asyncpg
 from angarium.cli.kept import new_organization
 from angarium.clock import SystemClock
 from angarium.core import ids
-from angarium.service.token import ORGANIZATION_LIFETIME, TokenKey, Tokens
+from angarium.core.token_key import TokenKey
+from angarium.service.token import ORGANIZATION_LIFETIME, Tokens
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate

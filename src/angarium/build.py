@@ -17,7 +17,8 @@ from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.product import STANDARD, Product, product_of
-from angarium.service.token import TokenKey, Tokens
+from angarium.core.token_key import TokenKey
+from angarium.service.token import Tokens
 from angarium.settings import Settings
 from angarium.store.database import Database
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from angarium.dispatch.scout import Scout
     from angarium.service.product import Products
     from angarium.service.provision import Provision
+    from angarium.service.services import Services
     from angarium.store.accept import Owed
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
@@ -118,6 +120,8 @@ async def running(
             stack.push_async_callback(dispatcher.stop)
             yield None
             return
+        from angarium.service.services import assembled  # what only delivers does without all of these
+
         database = await Database.connect(database_url, size=settings.database_pool)
         stack.push_async_callback(database.close)
         product = Products(database, clock, products)
@@ -125,9 +129,20 @@ async def running(
         await _provision(database, clock, product).refresh()
         scout = _scout(settings, policy, clock)
         stack.push_async_callback(scout.close)
-        app = _app(
-            settings, database, clock, ring, policy, intake, product, scout, inboxes, sandbox, stopping
+        services = assembled(
+            database,
+            clock,
+            os.urandom,
+            ring,
+            token=tokens(settings, database, clock),
+            product=product,
+            intake=intake,
+            outside=scout,
+            inboxes=inboxes,
+            policy=policy,
+            https_only=settings.https_only,
         )
+        app = _app(settings, services, sandbox=sandbox, stopping=stopping)
         # only now: making the application takes a second, in which lanes that were taken over would rest
         if role != "api":
             await dispatcher.start()
@@ -203,72 +218,10 @@ def _scout(settings: Settings, addresses: AddressPolicy, clock: Clock) -> Scout:
     return Scout(policy=addresses, response_limit=settings.response_limit, now=clock.now)
 
 
-def _app(
-    settings: Settings,
-    database: Database,
-    clock: Clock,
-    ring: Keyring,
-    policy: AddressPolicy,
-    intake: Any,
-    product: Products,
-    scout: Scout,
-    inboxes: InboxUrls | None,
-    sandbox: bool,
-    stopping: asyncio.Event | None,
-) -> Any:
+def _app(settings: Settings, services: Services, *, sandbox: bool, stopping: asyncio.Event | None) -> Any:
     from angarium.api.app import create_app
     from angarium.portal import app as portal
-    from angarium.service.access import Access
-    from angarium.service.application import Applications
-    from angarium.service.attempt import Attempts
-    from angarium.service.audit import Audit
-    from angarium.service.background_task import BackgroundTasks
-    from angarium.service.endpoint import Endpoints
-    from angarium.service.endpoint_log import EndpointLog
-    from angarium.service.event_type import EventTypes
-    from angarium.service.guard import Guard
-    from angarium.service.idempotency import Idempotency
-    from angarium.service.listener import Listeners
-    from angarium.service.log import Log
-    from angarium.service.message import Messages
-    from angarium.service.operator import Operator
-    from angarium.service.overview import Overview
-    from angarium.service.play import Play
-    from angarium.service.portal_link import PortalLinks
-    from angarium.service.probe import Probe
-    from angarium.service.replay import Replay
-    from angarium.service.services import Services
 
-    entropy = os.urandom
-    token = tokens(settings, database, clock)
-    endpoint = Endpoints(database, clock, entropy, ring, policy=policy, https_only=settings.https_only)
-    replay = Replay(database, clock, entropy)
-    services = Services(
-        clock=clock,
-        database=database,
-        token=token,
-        access=Access(database, clock, entropy),
-        guard=Guard(clock),
-        audit=Audit(database),
-        portal_link=PortalLinks(token),
-        product=product,
-        application=Applications(database, clock, entropy),
-        event_type=EventTypes(database, clock),
-        endpoint=endpoint,
-        endpoint_log=EndpointLog(database, clock),
-        probe=Probe(clock, entropy, scout, policy=policy, https_only=settings.https_only),
-        idempotency=Idempotency(database, clock, entropy, ring),
-        intake=intake,
-        listener=Listeners(database, clock, entropy, endpoint, replay, product),
-        message=Messages(database, clock),
-        attempt=Attempts(database, clock),
-        log=Log(database, product),
-        overview=Overview(database, clock),
-        play=Play(database, clock, entropy, ring, product, inboxes),
-        replay=replay,
-        operator=Operator(database, clock, replay),
-        background_task=BackgroundTasks(database, clock, entropy),
-    )
     return create_app(
         services,
         body_limit=settings.body_limit,

@@ -27,6 +27,7 @@ from angarium.service.product import Products
 from angarium.service.services import Services
 from angarium.store.accept import Owed
 from angarium.store.database import Database
+from tests.api.house import House, housing
 from tests.kit.stand import services_of
 from tests.kit.world import World
 
@@ -167,3 +168,9 @@ def new_organization(backend: Backend, client: httpx.AsyncClient) -> Callable[[]
 @pytest.fixture
 def api(new_organization: Callable[[], Api]) -> Api:
     return new_organization()
+
+
+@pytest.fixture
+async def house(database: Database) -> AsyncIterator[House]:
+    async with housing(database) as made:
+        yield made

@@ -13,7 +13,7 @@ from angarium.core import ids
 from angarium.core.audit import SYSTEM, Deed
 from angarium.core.errors import NotFound, StoreUnavailable
 from angarium.service.application import ApplicationDraft
-from angarium.service.endpoint import EndpointDraft
+from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.guard import FAILURES
 from angarium.store import audit as store
 from angarium.store.database import Database

@@ -12,24 +12,9 @@ from uuid import UUID
 import pytest
 
 from angarium.core import ids
-from tests.api.test_access import (
-    APP,
-    ENDPOINT,
-    KEYED,
-    MSG,
-    NATIVE,
-    NOTHING,
-    ORG,
-    PLAYED,
-    TOKEN,
-    House,
-    bearer,
-    house,
-    key_headers,
-)
+from tests.api.house import House, bearer, key_headers
+from tests.api.operation import APP, ENDPOINT, KEYED, MSG, NATIVE, NOTHING, ORG, PLAYED, TOKEN, in_order
 from tests.kit.access import operations
-
-__all__ = ["house"]
 
 BEGUN = "endpoint.recover.begun"
 # what is written down for each; a body where that of the access test changes nothing
@@ -150,8 +135,7 @@ def test_every_changing_route_has_a_deed_or_a_reason(house: House) -> None:
 async def test_every_changing_operation_of_the_api_is_in_the_audit_log(house: House) -> None:
     wrong = []
     operator = bearer(house.services.token.for_organization(ORG))
-    order = sorted(DEEDS, key=lambda row: (row[0] == "DELETE", "expire" in row[1], -len(row[1])))
-    for method, path in order:
+    for method, path in in_order(DEEDS):
         action, changing = DEEDS[method, path]
         needed, body = NATIVE[method, path]
         headers, kind = operator, "organization-token"

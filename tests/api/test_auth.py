@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from svix.api import ApplicationTokenExpireIn, SvixAsync, SvixOptions
 
 from angarium.core.errors import AngariumError, NotAuthenticated
-from angarium.service.token import TokenKey, Tokens
+from angarium.core.token_key import TokenKey
+from angarium.service.token import Tokens
 from tests.api.conftest import JWT_SECRET, Api, Backend
 from tests.api.serving import serving
 

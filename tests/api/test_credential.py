@@ -11,8 +11,9 @@ import jwt
 import pytest
 
 from angarium.core.errors import Expired
+from angarium.core.token_key import TokenKey
 from angarium.service.organization_token import LOOK_EVERY, NOTE_USE_EVERY
-from angarium.service.token import TokenKey, Tokens
+from angarium.service.token import Tokens
 from angarium.store import revoked_token
 from angarium.store.database import Database
 from tests.api.conftest import JWT_SECRET, Api, Backend

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from angarium.core.claims import Capability
 from angarium.core.signature import verify
-from angarium.service.token import Capability
 from angarium.store import listener as store
 from tests.api.conftest import Api, Backend
 from tests.kit.task import finish_tasks

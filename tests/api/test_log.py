@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from angarium.service.token import Capability
+from angarium.core.claims import Capability
 from tests.api.conftest import Api, Backend
 from tests.kit.task import finish_tasks
 

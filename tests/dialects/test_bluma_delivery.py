@@ -16,7 +16,7 @@ from angarium.core import ids
 from angarium.core.errors import TooLarge
 from angarium.core.signature import Signer
 from angarium.service.application import ApplicationDraft
-from angarium.service.endpoint import EndpointDraft
+from angarium.service.endpoint_draft import EndpointDraft
 from angarium.store.database import Database
 from tests.dialects.bluma import COMPLETED, ORG, Customer, Stand, bluma, standing
 from tests.e2e.verifier import Case, judged
@@ -55,7 +55,7 @@ async def test_v12_v13_v14_v16_v17_v25_the_request_is_as_documented(database: Da
         endpoint = ids.parse("webhook_", made["id"])
         assert endpoint is not None
         own = {"x-bluma-signature": "sha256=forged", "X-Own": "1"}
-        await stand.services.endpoint.set_headers(customer.application.id, ids.text("ep_", endpoint), own)
+        await stand.services.endpoint_header.set(customer.application.id, ids.text("ep_", endpoint), own)
         event_id = await stand.emit(customer)
         (request,) = await receiver.wait_for(1)
         assert request.header("x-own") == "1"

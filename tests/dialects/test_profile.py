@@ -17,7 +17,9 @@ from angarium.build import USER_AGENT
 from angarium.core import profile as core
 from angarium.core.errors import SettingsError
 from angarium.core.product import STANDARD, Product, product_of
-from angarium.profiles.page import AT, SECRET, example, page, webhooks
+from angarium.profiles.example import AT, SECRET, example
+from angarium.profiles.openapi import webhooks
+from angarium.profiles.page import page
 from angarium.profiles.reference import reference, undescribed
 from angarium.profiles.written import written
 from angarium.store.database import Database

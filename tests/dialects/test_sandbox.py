@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from angarium import profiles
-from angarium.core.profile import Counter, Scenario, Step
+from angarium.core.profile_scenario import Counter, Scenario, Step
 from angarium.core.signature import Signer
 from angarium.store.database import Database
 from tests.dialects.bluum import ACCOUNT, Stand, Tenant, bluum, standing

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from angarium.core.profile import Disable
+from angarium.core.profile_table import Disable
 from angarium.dispatch.posts import Policy
 from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply

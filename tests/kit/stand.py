@@ -18,32 +18,15 @@ from angarium.core import ids
 from angarium.core.inbox import InboxUrls
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
+from angarium.core.token_key import TokenKey
 from angarium.dispatch.scout import Scout
 from angarium.portal import app as portal
-from angarium.service.access import Access
-from angarium.service.application import ApplicationDraft, Applications
-from angarium.service.attempt import Attempts
-from angarium.service.audit import Audit
-from angarium.service.background_task import BackgroundTasks
-from angarium.service.endpoint import Endpoints
-from angarium.service.endpoint_log import EndpointLog
-from angarium.service.event_type import EventTypes
-from angarium.service.guard import Guard
-from angarium.service.idempotency import Idempotency
+from angarium.service.application import ApplicationDraft
 from angarium.service.intake import Intake
-from angarium.service.listener import Listeners
-from angarium.service.log import Log
-from angarium.service.message import Messages
-from angarium.service.operator import Operator
-from angarium.service.overview import Overview
-from angarium.service.play import Play
-from angarium.service.portal_link import PortalLinks
-from angarium.service.probe import Probe
 from angarium.service.product import Products
 from angarium.service.provision import Provision
-from angarium.service.replay import Replay
-from angarium.service.services import Services
-from angarium.service.token import TokenKey, Tokens
+from angarium.service.services import Services, assembled
+from angarium.service.token import Tokens
 from angarium.store.database import Database
 from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver
@@ -200,35 +183,16 @@ def services_of(
     play: str = URL,
 ) -> Services:
     """All use cases over a world's database and clock."""
-    database, clock, keyring = world.database, world.clock, world.keyring
-    token = Tokens(database, clock, os.urandom, TokenKey.of(secret))
-    endpoint = Endpoints(database, clock, os.urandom, keyring, policy=world.addresses, https_only=https_only)
-    replay = Replay(database, clock, os.urandom)
-    return Services(
-        clock=clock,
-        database=database,
-        token=token,
-        access=Access(database, clock, os.urandom),
-        guard=Guard(clock),
-        audit=Audit(database),
-        portal_link=PortalLinks(token),
+    return assembled(
+        world.database,
+        world.clock,
+        os.urandom,
+        world.keyring,
+        token=Tokens(world.database, world.clock, os.urandom, TokenKey.of(secret)),
         product=products,
-        application=Applications(database, clock, os.urandom),
-        event_type=EventTypes(database, clock),
-        endpoint=endpoint,
-        endpoint_log=EndpointLog(database, clock),
-        probe=Probe(
-            clock, os.urandom, scout or scouting(world), policy=world.addresses, https_only=https_only
-        ),
-        idempotency=Idempotency(database, clock, os.urandom, keyring),
         intake=intake,
-        listener=Listeners(database, clock, os.urandom, endpoint, replay, products),
-        message=Messages(database, clock),
-        attempt=Attempts(database, clock),
-        log=Log(database, products),
-        overview=Overview(database, clock),
-        play=Play(database, clock, os.urandom, keyring, products, InboxUrls(play)),
-        replay=replay,
-        operator=Operator(database, clock, replay),
-        background_task=BackgroundTasks(database, clock, os.urandom),
+        outside=scout or scouting(world),
+        inboxes=InboxUrls(play),
+        policy=world.addresses,
+        https_only=https_only,
     )

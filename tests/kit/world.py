@@ -21,7 +21,7 @@ from angarium.core.address import AddressPolicy
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint, SigningKey
 from angarium.core.product import STANDARD, Product, product_of
-from angarium.core.profile import Delivery
+from angarium.core.profile_table import Delivery
 from angarium.core.signature import new_secret
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.posts import Policy

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from angarium.service.token import Capability
+from angarium.core.claims import Capability
 from angarium.store.database import Database
 from tests.kit.stand import Stand, product, standing
 from tests.portal.visitor import Visitor, visiting

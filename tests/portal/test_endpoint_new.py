@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
+from angarium.core.claims import Capability
 from angarium.core.outcome import explain_status
-from angarium.service.token import Capability
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import ORG, Stand
 from tests.portal.visitor import Visitor, visiting

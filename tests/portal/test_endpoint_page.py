@@ -7,8 +7,8 @@ from html import escape
 
 import pytest
 
+from angarium.core.claims import Capability
 from angarium.core.outcome import explain_status
-from angarium.service.token import Capability
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, visiting

@@ -10,9 +10,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from angarium.clock import SystemClock
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.nouns import Endpoint
 from angarium.service.endpoint_secret import in_force
-from angarium.service.token import Capability
 from angarium.store.database import Database
 from tests.kit.receiver import Receiver
 from tests.kit.stand import ORG, Stand, product, standing

@@ -16,7 +16,8 @@ import pytest
 
 from angarium.api.edge import DOOR_LIMIT
 from angarium.core import ids
-from angarium.service.token import SESSION_LIFETIME, Capability
+from angarium.core.claims import Capability
+from angarium.service.token import SESSION_LIFETIME
 from angarium.store.database import Database
 from tests.kit.stand import ORG, URL, Stand, product, standing
 from tests.portal.visitor import Visitor, link, visiting

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from angarium.core.claims import Capability
 from angarium.service.overview import Overview
-from angarium.service.token import Capability
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, link, visiting
 

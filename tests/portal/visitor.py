@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 
 from angarium.core import ids
-from angarium.service.token import Capability
+from angarium.core.claims import Capability
 from tests.kit.stand import ORG, URL, Stand
 
 

@@ -9,7 +9,8 @@ from angarium.core.address import AddressPolicy
 from angarium.core.keyring import Keyring, SealError
 from angarium.core.nouns import Endpoint
 from angarium.service.application import ApplicationDraft, Applications
-from angarium.service.endpoint import EndpointDraft, Endpoints
+from angarium.service.endpoint import Endpoints
+from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.idempotency import Hold, Idempotency, Stored
 from angarium.service.rewrap import Rewrap
 from angarium.store.database import Database

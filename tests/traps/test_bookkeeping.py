@@ -10,7 +10,7 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import State
-from angarium.core.profile import Disable
+from angarium.core.profile_table import Disable
 from angarium.dispatch.alert import OPERATIONS
 from angarium.service.replay import Replay
 from tests.kit.receiver import Receiver, Reply

@@ -16,11 +16,11 @@ from starlette.requests import Request
 
 from angarium.core import ids
 from angarium.core.audit import ActorKind
+from angarium.core.claims import Capability, Claims
 from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
 from angarium.service import audit
 from angarium.service.services import Services
-from angarium.service.token import Capability, Claims
 
 
 @dataclass(frozen=True, slots=True)

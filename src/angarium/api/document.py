@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from angarium.api.static import asset
-from angarium.profiles.page import webhooks
+from angarium.profiles.openapi import webhooks
 from angarium.service.services import Services
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")

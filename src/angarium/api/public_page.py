@@ -11,7 +11,8 @@ from starlette.responses import JSONResponse, Response
 from angarium.api.auth import services_of
 from angarium.core.errors import NotFound
 from angarium.core.product import STANDARD, Product
-from angarium.profiles.page import index, page
+from angarium.profiles.index import index
+from angarium.profiles.page import page
 
 _HEADERS = {"cache-control": "max-age=300", "x-content-type-options": "nosniff"}
 

@@ -19,7 +19,7 @@ from angarium.api.dialects.key import key_of
 from angarium.api.dialects.route import json_object
 from angarium.core.errors import NotAllowed
 from angarium.core.product import Product
-from angarium.core.profile import Scenario
+from angarium.core.profile_scenario import Scenario
 from angarium.service.sandbox import play
 
 

@@ -18,7 +18,8 @@ import msgspec
 from angarium.core import ids
 from angarium.core.envelope import request_headers
 from angarium.core.nouns import SigningKey
-from angarium.core.profile import Profile, Scheme
+from angarium.core.profile import Profile
+from angarium.core.profile_table import Scheme
 from angarium.core.signature import Signer, secret_bytes
 
 _DIGESTS: Final = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": "sha512"}

@@ -23,6 +23,19 @@ def parse_duration(text: str) -> float:
     return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
 
 
+def spoken(seconds: float) -> str:
+    """A duration (seconds) as people say it: `1 hour 30 minutes`."""
+    parts = []
+    rest = seconds
+    for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
+        count, rest = divmod(rest, size)
+        if count:
+            parts.append(f"{count:g} {name}{'' if count == 1 else 's'}")
+    if rest or not parts:
+        parts.append(f"{rest:g} second{'' if rest == 1 else 's'}")
+    return " ".join(parts)
+
+
 def parse_schedule(text: str) -> tuple[float, ...]:
     """Seconds of the delays of `5s,5m,30m`; the empty text means a single attempt. Raises ValueError."""
     delays = tuple(parse_duration(part) for part in text.split(",")) if text.strip() else ()

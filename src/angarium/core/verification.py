@@ -6,7 +6,8 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 
-from angarium.core.profile import Profile, Scheme
+from angarium.core.profile import Profile
+from angarium.core.profile_table import Scheme
 from angarium.core.recipe import own_signer
 from angarium.core.signature import SignatureError, verify
 

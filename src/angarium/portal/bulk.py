@@ -11,6 +11,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.portal import message_filter, task_page
 from angarium.portal.form import Form
@@ -19,7 +20,6 @@ from angarium.portal.message_list import asked_of
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.portal.words import endpoint_name
-from angarium.service.token import Capability
 
 PACES: Final = {
     5: "Gently: 5 a second",

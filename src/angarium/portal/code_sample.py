@@ -16,7 +16,8 @@ from urllib.parse import unquote, urlsplit
 import jinja2
 
 from angarium.core.product import Product
-from angarium.core.profile import Profile, Scheme
+from angarium.core.profile import Profile
+from angarium.core.profile_table import Scheme
 
 DEFAULT_PATH: Final = "/webhooks"
 _PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9_./~-]*")

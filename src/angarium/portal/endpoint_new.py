@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, Invalid
 from angarium.core.nouns import EventType
 from angarium.core.signature import public_form
@@ -18,10 +19,9 @@ from angarium.portal.endpoint_form import BLANK_HEADERS, NAMED, EndpointForm
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
-from angarium.service.endpoint import EndpointDraft
+from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.example import example_of
 from angarium.service.probe import Trial
-from angarium.service.token import Capability
 
 MAX_URL = 2048
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.nouns import AttemptStatus, Endpoint
 from angarium.core.tally import Span
 from angarium.core.url import split_credentials
@@ -17,7 +18,6 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.service.endpoint_log import FAILURES
-from angarium.service.token import Capability
 
 ROWS: Final = 50
 DAY: Final = 86400.0

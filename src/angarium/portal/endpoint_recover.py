@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.clock import datetime_at
+from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, Invalid
 from angarium.core.nouns import Endpoint
 from angarium.portal import task_page
@@ -20,7 +21,6 @@ from angarium.portal.endpoint_page import found, native_ref, render
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
-from angarium.service.token import Capability
 
 HOUR: Final = 3600.0
 PRESETS: Final = {"1h": HOUR, "24h": 24 * HOUR, "7d": 7 * 24 * HOUR, "14d": 14 * 24 * HOUR}

@@ -7,6 +7,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.nouns import Endpoint, SigningKey
 from angarium.core.signature import PRIVATE, public_form
@@ -15,7 +16,6 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.service.endpoint_secret import in_force, pending
-from angarium.service.token import Capability
 
 OVERLAP: Final = "overlap"
 
@@ -29,7 +29,7 @@ async def reveal(visit: Visit, _: Form) -> Response:
     """Show the secret in force, and one that waits to be."""
     if visit.product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown once only, when it is made. Replace it to get another.")
-    endpoint = await visit.services.endpoint.reveal(visit.app_id, native_ref(visit))
+    endpoint = await visit.services.endpoint_secret.reveal(visit.app_id, native_ref(visit))
     return await _shown(
         visit,
         endpoint,
@@ -41,7 +41,7 @@ async def reveal(visit: Visit, _: Form) -> Response:
 async def rotate(visit: Visit, posted: Form) -> Response:
     """Replace it: at once, or with the old one still good for a while."""
     rule = visit.product.profile.secrets
-    key = await visit.services.endpoint.rotate(
+    key = await visit.services.endpoint_secret.rotate(
         visit.app_id,
         native_ref(visit),
         None,
@@ -56,7 +56,7 @@ async def rotate(visit: Visit, posted: Form) -> Response:
 
 async def activate(visit: Visit, _: Form) -> Response:
     """Put the new secret in force now."""
-    await visit.services.endpoint.activate(visit.app_id, native_ref(visit))
+    await visit.services.endpoint_secret.activate(visit.app_id, native_ref(visit))
     ref = visit.endpoint_ref(visit.endpoint_id())
     return visit.go(visit.path("endpoints", ref, "secret", said="activated"))
 

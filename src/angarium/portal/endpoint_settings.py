@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.nouns import Endpoint, EventType
 from angarium.core.url import split_credentials
@@ -19,7 +20,6 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.service.listener import URL as LISTENER
-from angarium.service.token import Capability
 
 
 async def show(visit: Visit) -> Response:

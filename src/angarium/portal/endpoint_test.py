@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, NotFound, TooLarge
 from angarium.core.nouns import AttemptStatus, Endpoint, EventType
 from angarium.portal import event_choice
@@ -22,7 +23,6 @@ from angarium.portal.words import pretty
 from angarium.service.example import example_of, misfit
 from angarium.service.intake import Draft
 from angarium.service.log import MessageDetail
-from angarium.service.token import Capability
 
 _PLACE: Final = re.compile(r" \(byte (\d+)\)$")
 

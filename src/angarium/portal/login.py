@@ -16,13 +16,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import AngariumError, NotAuthenticated
 from angarium.portal import error_page, render, session
 from angarium.portal.form import Form
 from angarium.portal.route import action, route
 from angarium.portal.theme import MAX_QUERY, Theme
 from angarium.portal.visit import THEME, Visit, services_of
-from angarium.service.token import Capability
 
 MAX_BODY: Final = 16 * 1024
 _NEXT: Final = re.compile(r"(/[A-Za-z0-9_.-]+)*/?(\?[A-Za-z0-9_.*=&%+:,-]*)?")

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest
 from angarium.core.log_filter import LogFilter
 from angarium.core.nouns import Message
@@ -19,7 +20,6 @@ from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.portal.words import plain, pretty
 from angarium.service.log import MAX_DELIVERIES, LogLine, MessageDelivery
-from angarium.service.token import Capability
 
 SHOWN: Final = 64 * 1024  # bytes of a payload; all of it can be downloaded
 MAX_BROKEN: Final = 4 * SHOWN  # characters with line breaks; what is nested deep would become far longer

@@ -18,6 +18,7 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.core.audit import ActorKind
+from angarium.core.claims import Claims
 from angarium.core.errors import NotAuthenticated
 from angarium.core.product import Product
 from angarium.portal import render, session
@@ -28,7 +29,6 @@ from angarium.portal.theme import Theme
 from angarium.portal.visit import services_of
 from angarium.service import audit
 from angarium.service.services import Services
-from angarium.service.token import Claims
 
 OWNER: Final = "operator"
 ROOT: Final = "/admin"

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import Conflict, Invalid, NotFound
 from angarium.core.inbox import NO_ANSWER, Answer, Arrival, Inbox
 from angarium.portal import live
@@ -16,7 +17,6 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.service.play import MAX_INBOXES, STATUSES, longest_delay
-from angarium.service.token import Capability
 
 MANAGE: Final = Capability.MANAGE_ENDPOINT
 STATUS_HINTS: Final = {

@@ -14,11 +14,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.core.claims import Capability
 from angarium.core.errors import AngariumError
 from angarium.portal import error_page, session
 from angarium.portal.form import Form, read_form
 from angarium.portal.visit import Visit, visit_of
-from angarium.service.token import Capability
 
 log = structlog.get_logger(__name__)
 

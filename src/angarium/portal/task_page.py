@@ -9,13 +9,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.log_filter import LogFilter
 from angarium.portal import message_filter
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.portal.words import endpoint_name
-from angarium.service.token import Capability
 from angarium.store.background_task import BackgroundTask, TaskStatus
 
 _DOING: Final = {

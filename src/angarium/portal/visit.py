@@ -12,6 +12,7 @@ from starlette.responses import RedirectResponse, Response
 
 from angarium.core import ids
 from angarium.core.audit import ActorKind
+from angarium.core.claims import Capability, Claims
 from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
 from angarium.core.product import Product
@@ -19,7 +20,6 @@ from angarium.portal import render, session
 from angarium.portal.theme import Theme
 from angarium.service import audit
 from angarium.service.services import Services
-from angarium.service.token import Capability, Claims
 
 THEME: str = "angarium-theme"
 

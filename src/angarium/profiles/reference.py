@@ -1,4 +1,4 @@
-"""The page `docs/profiles.md`: every key of a profile file, from the docstrings of core/profile.py."""
+"""The page `docs/profiles.md`: every key of a profile file, from the docstrings of the tables in core."""
 
 from __future__ import annotations
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
+from angarium.clock import Clock
 from angarium.core.envelope import check_header
 from angarium.core.errors import Fault, Invalid
+from angarium.core.keyring import Keyring
+from angarium.service.endpoint_deed import EndpointDeeds
+from angarium.store.database import Database
+
+HeaderChange = Callable[[dict[str, str]], dict[str, str]]
 
 MAX_HEADERS: Final = 64
 
@@ -20,6 +28,35 @@ SENSITIVE: Final = frozenset(
         "x-auth-token",
     }
 )
+
+
+class EndpointHeaders:
+    """Change the headers of an endpoint."""
+
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
+    ) -> None:
+        self._database = database
+        self._deeds = EndpointDeeds(clock, entropy, keyring)
+
+    async def set(self, app_id: UUID, ref: str, headers: Mapping[str, str]) -> None:
+        """Replace all headers. Raises NotFound or Invalid."""
+        await self._change(app_id, ref, lambda _: dict(headers))
+
+    async def patch(
+        self, app_id: UUID, ref: str, changes: Mapping[str, str | None], removed: Iterable[str]
+    ) -> None:
+        """Set some headers, take away others. Raises NotFound or Invalid."""
+        check_headers({name: value for name, value in changes.items() if value is not None})
+        await self._change(app_id, ref, lambda before: merged(before, changes, removed))
+
+    async def _change(self, app_id: UUID, ref: str, change: HeaderChange) -> None:
+        async with self._database.transaction() as connection:
+            found = await self._deeds.find(connection, app_id, ref, lock=True)
+            headers = change(found.headers)
+            check_headers(headers)
+            changed = replace(found, headers=headers)
+            await self._deeds.write(connection, found, changed, "endpoint.headers.changed")
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

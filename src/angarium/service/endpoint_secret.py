@@ -1,20 +1,73 @@
-"""The signing keys of an endpoint over time: made, chosen, rotated with grace, forgotten."""
+"""The signing keys of an endpoint over time: made, chosen, shown, rotated with grace, forgotten."""
 
 from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
+from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from angarium.clock import Clock
+from angarium.core.audit import secret_view
 from angarium.core.errors import BadRequest, Invalid
-from angarium.core.nouns import SigningKey
+from angarium.core.keyring import Keyring
+from angarium.core.nouns import Endpoint, SigningKey
 from angarium.core.signature import PRIVATE, check_secret, new_secret
+from angarium.service.endpoint_deed import EndpointDeeds
+from angarium.store.database import Database
 
 MAX_OLD: Final = 10
 DEFAULT_GRACE: Final = 86400
 MAX_GRACE: Final = 604800
+
+
+class EndpointSecrets:
+    """Show and replace the secret of an endpoint."""
+
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._deeds = EndpointDeeds(clock, entropy, keyring)
+
+    async def reveal(self, app_id: UUID, ref: str) -> Endpoint:
+        """The endpoint, for somebody who is to see its secret: nothing is shown that is not recorded."""
+        async with self._database.transaction() as connection:
+            found = await self._deeds.find(connection, app_id, ref)
+            await self._deeds.record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
+        return found
+
+    async def rotate(
+        self, app_id: UUID, ref: str, secret: str | None, grace: float, *, two_phase: bool = False
+    ) -> SigningKey:
+        """A new secret, given or made; the old one signs too for `grace` seconds.
+
+        `two_phase`: where there is room for one signature only, the old one stays in force until then, or
+        until the new one is activated.
+        """
+        async with self._database.transaction() as connection:
+            found = await self._deeds.find(connection, app_id, ref, lock=True)
+            now = self._clock.now()
+            if secret is None:
+                new = made(self._entropy, like=in_force(found.keys, now))
+            else:
+                new = chosen(secret, field="key")
+            keys = rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
+            changed = replace(found, keys=keys)
+            await self._deeds.write(connection, found, changed, "endpoint.secret.rotated")
+        return keys[0]
+
+    async def activate(self, app_id: UUID, ref: str) -> Endpoint:
+        """Put the pending secret in force now. Raises NotFound, or BadRequest when none is pending."""
+        async with self._database.transaction() as connection:
+            found = await self._deeds.find(connection, app_id, ref, lock=True)
+            changed = replace(found, keys=activated(found.keys, self._clock.now()))
+            return await self._deeds.write(connection, found, changed, "endpoint.secret.activated")
 
 
 def chosen(secret: str, *, field: str) -> SigningKey:

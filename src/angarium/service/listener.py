@@ -26,7 +26,8 @@ from angarium.core.lifecycle import CANCELED, advance
 from angarium.core.nouns import Application, Endpoint, State
 from angarium.core.outcome import MAX_WORDS, Answer, Verdict, explain_status, judge, plain
 from angarium.core.product import Product
-from angarium.service.endpoint import EndpointDraft, Endpoints
+from angarium.service.endpoint import Endpoints
+from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.store import listener as store

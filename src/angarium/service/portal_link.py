@@ -18,9 +18,10 @@ import msgspec
 
 from angarium.core import ids
 from angarium.core.audit import ActorKind, Deed
+from angarium.core.claims import Capability, Claims
 from angarium.core.errors import BadRequest, NotAuthenticated
 from angarium.service import audit
-from angarium.service.token import APPLICATION_LIFETIME, Capability, Claims, Tokens
+from angarium.service.token import APPLICATION_LIFETIME, Tokens
 
 
 @dataclass(frozen=True, slots=True)

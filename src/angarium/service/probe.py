@@ -23,7 +23,7 @@ from angarium.core.outcome import Answer
 from angarium.core.product import Product
 from angarium.core.url import check_url, with_login
 from angarium.service import endpoint_secret
-from angarium.service.endpoint import kept_login
+from angarium.service.endpoint_login import kept_login
 
 TRIALS: Final = 10  # a minute and application, in each process
 CHECKS: Final = 60

@@ -16,7 +16,7 @@ from angarium.core.audit import Deed
 from angarium.core.errors import BadRequest, Conflict
 from angarium.core.nouns import Application
 from angarium.core.product import Product
-from angarium.core.profile import EventTypeRule
+from angarium.core.profile_table import EventTypeRule
 from angarium.service import audit
 from angarium.service.access import Access, Shown
 from angarium.service.application import ApplicationDraft, Applications

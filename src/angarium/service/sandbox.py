@@ -14,7 +14,7 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import AngariumError, Fault, Invalid
-from angarium.core.profile import Scenario
+from angarium.core.profile_scenario import Scenario
 from angarium.core.scenario import fill, holds, make
 from angarium.service.intake import Draft
 from angarium.service.services import Services

@@ -1,36 +1,39 @@
-"""Everything a route may use, put together once by `build.py` and found at `app.state.services`."""
+"""Everything a route may use, assembled once by `build.py` and found at `app.state.services`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from angarium.clock import Clock
-
-if TYPE_CHECKING:
-    from angarium.service.access import Access
-    from angarium.service.application import Applications
-    from angarium.service.attempt import Attempts
-    from angarium.service.audit import Audit
-    from angarium.service.background_task import BackgroundTasks
-    from angarium.service.endpoint import Endpoints
-    from angarium.service.endpoint_log import EndpointLog
-    from angarium.service.event_type import EventTypes
-    from angarium.service.guard import Guard
-    from angarium.service.idempotency import Idempotency
-    from angarium.service.intake import Intake
-    from angarium.service.listener import Listeners
-    from angarium.service.log import Log
-    from angarium.service.message import Messages
-    from angarium.service.operator import Operator
-    from angarium.service.overview import Overview
-    from angarium.service.play import Play
-    from angarium.service.portal_link import PortalLinks
-    from angarium.service.probe import Probe
-    from angarium.service.product import Products
-    from angarium.service.replay import Replay
-    from angarium.service.token import Tokens
-    from angarium.store.database import Database
+from angarium.core.address import AddressPolicy
+from angarium.core.inbox import InboxUrls
+from angarium.core.keyring import Keyring
+from angarium.service.access import Access
+from angarium.service.application import Applications
+from angarium.service.attempt import Attempts
+from angarium.service.audit import Audit
+from angarium.service.background_task import BackgroundTasks
+from angarium.service.endpoint import Endpoints
+from angarium.service.endpoint_header import EndpointHeaders
+from angarium.service.endpoint_log import EndpointLog
+from angarium.service.endpoint_secret import EndpointSecrets
+from angarium.service.event_type import EventTypes
+from angarium.service.guard import Guard
+from angarium.service.idempotency import Idempotency
+from angarium.service.intake import Intake
+from angarium.service.listener import Listeners
+from angarium.service.log import Log
+from angarium.service.message import Messages
+from angarium.service.operator import Operator
+from angarium.service.overview import Overview
+from angarium.service.play import Play
+from angarium.service.portal_link import PortalLinks
+from angarium.service.probe import Outside, Probe
+from angarium.service.product import Products
+from angarium.service.replay import Replay
+from angarium.service.token import Tokens
+from angarium.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,8 @@ class Services:
     application: Applications
     event_type: EventTypes
     endpoint: Endpoints
+    endpoint_secret: EndpointSecrets
+    endpoint_header: EndpointHeaders
     endpoint_log: EndpointLog
     probe: Probe
     idempotency: Idempotency
@@ -61,3 +66,50 @@ class Services:
     replay: Replay
     operator: Operator
     background_task: BackgroundTasks
+
+
+def assembled(
+    database: Database,
+    clock: Clock,
+    entropy: Callable[[int], bytes],
+    keyring: Keyring,
+    *,
+    token: Tokens,
+    product: Products,
+    intake: Intake,
+    outside: Outside,
+    inboxes: InboxUrls | None,
+    policy: AddressPolicy,
+    https_only: bool,
+) -> Services:
+    """All of them over one database. `inboxes`: where Play's are, None where there can be none."""
+    endpoint = Endpoints(database, clock, entropy, keyring, policy=policy, https_only=https_only)
+    replay = Replay(database, clock, entropy)
+    return Services(
+        clock=clock,
+        database=database,
+        token=token,
+        access=Access(database, clock, entropy),
+        guard=Guard(clock),
+        audit=Audit(database),
+        portal_link=PortalLinks(token),
+        product=product,
+        application=Applications(database, clock, entropy),
+        event_type=EventTypes(database, clock),
+        endpoint=endpoint,
+        endpoint_secret=EndpointSecrets(database, clock, entropy, keyring),
+        endpoint_header=EndpointHeaders(database, clock, entropy, keyring),
+        endpoint_log=EndpointLog(database, clock),
+        probe=Probe(clock, entropy, outside, policy=policy, https_only=https_only),
+        idempotency=Idempotency(database, clock, entropy, keyring),
+        intake=intake,
+        listener=Listeners(database, clock, entropy, endpoint, replay, product),
+        message=Messages(database, clock),
+        attempt=Attempts(database, clock),
+        log=Log(database, product),
+        overview=Overview(database, clock),
+        play=Play(database, clock, entropy, keyring, product, inboxes),
+        replay=replay,
+        operator=Operator(database, clock, replay),
+        background_task=BackgroundTasks(database, clock, entropy),
+    )

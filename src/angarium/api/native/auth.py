@@ -14,11 +14,12 @@ from angarium.api.body import Wire, WireRoute
 from angarium.api.field import EventTypeName, Flag
 from angarium.api.native.application import ApplicationIn
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.nouns import Application
 from angarium.service.portal_link import PortalLink
 from angarium.service.services import Services
-from angarium.service.token import APPLICATION_LIFETIME, Capability
+from angarium.service.token import APPLICATION_LIFETIME
 
 router = APIRouter(route_class=WireRoute, tags=["Authentication"])
 

@@ -26,9 +26,9 @@ from angarium.api.field import (
 from angarium.api.native import endpoint_header, endpoint_secret, endpoint_work
 from angarium.api.paging import Order, Paging, page, paged
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.nouns import Endpoint
-from angarium.service.endpoint import EndpointDraft
-from angarium.service.token import Capability
+from angarium.service.endpoint_draft import EndpointDraft
 
 router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
 MANAGE = requires(Capability.MANAGE_ENDPOINT)

@@ -10,8 +10,8 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
+from angarium.core.claims import Capability
 from angarium.service.endpoint_header import shown
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
 _PATH = "/app/{app_id}/endpoint/{endpoint_id}/headers"
@@ -47,7 +47,7 @@ async def set_headers(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointHeadersIn
 ) -> Response:
     """Replace all headers."""
-    await services.endpoint.set_headers(application.id, endpoint_id, body.headers)
+    await services.endpoint_header.set(application.id, endpoint_id, body.headers)
     return Response(status_code=204)
 
 
@@ -56,5 +56,5 @@ async def patch_headers(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointHeadersPatchIn
 ) -> Response:
     """Set some headers and take away others."""
-    await services.endpoint.patch_headers(application.id, endpoint_id, body.headers, body.delete_headers)
+    await services.endpoint_header.patch(application.id, endpoint_id, body.headers, body.delete_headers)
     return Response(status_code=204)

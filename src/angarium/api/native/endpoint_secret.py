@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
+from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.nouns import SigningKey
 from angarium.core.signature import public_form
 from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
 
@@ -47,7 +47,7 @@ async def get_secret(
     product = await services.product.of(application.org_id)
     if caller.app_id is not None and product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown once only, when it is made. Rotate it to get another.")
-    endpoint = await services.endpoint.reveal(application.id, endpoint_id)
+    endpoint = await services.endpoint_secret.reveal(application.id, endpoint_id)
     return _shown(in_force(endpoint.keys, services.clock.now()))
 
 
@@ -72,7 +72,7 @@ async def rotate_secret(
     """
     grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
     product = await services.product.of(application.org_id)
-    new = await services.endpoint.rotate(
+    new = await services.endpoint_secret.rotate(
         application.id,
         endpoint_id,
         body.key,

@@ -17,11 +17,11 @@ from angarium.api.native import message_model as model
 from angarium.api.native.message_out import message_out
 from angarium.api.native.replay import WindowIn, task_out
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, NotFound
 from angarium.service.example import examples_of
 from angarium.service.intake import Draft
 from angarium.service.services import Services
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute)
 

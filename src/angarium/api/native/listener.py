@@ -19,10 +19,10 @@ from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, require
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Channels, Patterns, as_tuple
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.signature import public_form
 from angarium.service.listener import LEASE, LONGEST_WAIT, MAX_FETCH, Parcel, Report
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute, tags=["Listener"])
 
@@ -102,7 +102,7 @@ async def open_listener(
     )
     shown: dict[str, Any] = {"id": ids.text(ids.ENDPOINT, found.id), "secret": None}
     if Capability.VIEW_SECRET in caller.capabilities:
-        found = await services.endpoint.reveal(application.id, shown["id"])
+        found = await services.endpoint_secret.reveal(application.id, shown["id"])
         shown["secret"] = public_form(found.keys[0].secret)
     return JSONResponse(shown, headers={"cache-control": "no-store"})
 

@@ -20,10 +20,10 @@ from angarium.api.native import message_model as model
 from angarium.api.native.replay import task_out
 from angarium.api.paging import Limit
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.service.log import LogLine
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute, tags=["Log"])
 _MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]

@@ -18,10 +18,10 @@ from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Moment, wire_time
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.claims import Capability
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.inbox import Answer, Arrival, Inbox
 from angarium.service.services import Services
-from angarium.service.token import Capability
 
 router = APIRouter(route_class=WireRoute, tags=["Play"])
 

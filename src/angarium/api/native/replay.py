@@ -16,7 +16,7 @@ from angarium.api.native import message_model as model
 from angarium.api.native.message import MessageRef
 from angarium.api.paging import Order, Paging, page, paged
 from angarium.core import ids
-from angarium.service.token import Capability
+from angarium.core.claims import Capability
 from angarium.store.background_task import BackgroundTask, TaskStatus
 
 router = APIRouter(route_class=WireRoute)

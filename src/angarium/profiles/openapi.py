@@ -1,0 +1,40 @@
+"""The webhooks of products as an OpenAPI document says them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from angarium.core.product import Product
+from angarium.profiles.example import AT, MESSAGE
+
+
+def webhooks(product: Product) -> dict[str, Any]:
+    """The `webhooks` of an OpenAPI document: one for each event, with a schema and an example."""
+    found = {}
+    for event in product.profile.events:
+        data: dict[str, Any] = event.schema or {"type": "object"}
+        schemas = {
+            "{id}": {"type": "string"},
+            "{type}": {"const": event.name},
+            "{time}": {"type": "string", "format": "date-time"},
+            "{data}": data,
+        }
+        envelope = product.profile.envelope
+        properties = {key: schemas[part] for key, part in envelope.items()}
+        schema = data if not envelope else {
+            "type": "object", "required": list(envelope), "properties": properties
+        }  # fmt: skip
+        content: dict[str, Any] = {"schema": schema}
+        if event.example is not None:
+            payload = json.dumps(event.example).encode()
+            content["example"] = json.loads(product.recipe.body(MESSAGE, event.name, AT, payload))
+        found[f"{product.name}.{event.name}"] = {
+            "post": {
+                "summary": event.description,
+                "tags": [product.profile.title],
+                "requestBody": {"required": True, "content": {"application/json": content}},
+                "responses": {"2XX": {"description": "Any 2xx is a success; the body does not matter."}},
+            }
+        }
+    return found

@@ -1,0 +1,99 @@
+"""A draft of an endpoint: what callers say about it, and what is refused of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final
+
+from angarium.core.errors import Invalid
+from angarium.core.nouns import DisabledReason, Endpoint
+from angarium.core.patterns import is_wildcard
+from angarium.store import event_type
+
+MAX_TEXT: Final = 10_000  # characters of a description or a name
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointDraft:
+    """What can be said about an endpoint, apart from its secret and headers."""
+
+    url: str
+    description: str = ""
+    uid: str | None = None
+    version: int = 1
+    rate_limit: int | None = None
+    event_types: tuple[str, ...] | None = None
+    channels: tuple[str, ...] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    disabled: bool = False
+    fifo: bool = False
+    name: str | None = None
+    """For people, where a product's API has one; None leaves the name that there is."""
+
+    @classmethod
+    def of(cls, endpoint: Endpoint) -> EndpointDraft:
+        return cls(
+            url=endpoint.url,
+            description=endpoint.description,
+            uid=endpoint.uid,
+            version=endpoint.version,
+            rate_limit=endpoint.rate_limit,
+            event_types=endpoint.event_types,
+            channels=endpoint.channels,
+            metadata=endpoint.metadata,
+            disabled=endpoint.disabled_at is not None,
+            fifo=endpoint.fifo,
+            name=endpoint.name,
+        )
+
+    def onto(self, endpoint: Endpoint, login: str | None, now: datetime) -> Endpoint:
+        """The endpoint as the draft and the login of its URL have it; from `now` on, if this disables it.
+
+        Raises Invalid for a text that is new and too long.
+        """
+        if self.description != endpoint.description:
+            _check_text("description", self.description)
+        _check_text("name", self.name)
+        changed = replace(
+            endpoint,
+            uid=self.uid,
+            url=self.url,
+            login=login,
+            description=self.description,
+            version=self.version,
+            rate_limit=self.rate_limit,
+            event_types=self.event_types,
+            channels=self.channels,
+            metadata=self.metadata,
+            fifo=self.fifo,
+            name=endpoint.name if self.name is None else self.name,
+        )
+        if self.disabled == (endpoint.disabled_at is not None):
+            return changed
+        return replace(
+            changed,
+            disabled_at=now if self.disabled else None,
+            disabled_reason=DisabledReason.MANUAL if self.disabled else None,
+        )
+
+
+Change = Callable[[EndpointDraft], EndpointDraft]
+
+
+async def check_event_types(connection: Any, org_id: str, patterns: tuple[str, ...] | None) -> None:
+    """Raises Invalid unless every name is an event type in use; a wildcard need only be well-formed."""
+    names = [pattern for pattern in patterns or () if not is_wildcard(pattern)]
+    if not names:
+        return
+    known = await event_type.known(connection, org_id, names)
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise Invalid.field("eventTypes", f"These event types do not exist: {', '.join(missing[:10])}")
+
+
+def _check_text(field: str, text: str | None) -> None:
+    """Raises Invalid for a text that no person reads to the end: lists show many of them."""
+    if text is not None and len(text) > MAX_TEXT:
+        raise Invalid.field(field, f"At most {MAX_TEXT:,} characters.")

@@ -1,0 +1,85 @@
+"""Who may do what in the products' own APIs: every operation, for everyone who might try."""
+
+from __future__ import annotations
+
+import httpx
+
+from angarium.core import ids
+from tests.api.house import House, basic, bearer, key_headers
+from tests.api.operation import KEYED, NOTHING, PLAYED
+
+
+def _says(answer: httpx.Response, product: str) -> int:
+    """The status; GraphQL has its own in the body."""
+    if product == "bloom" and answer.status_code == 200:
+        code = (answer.json().get("errors") or [{}])[0].get("extensions", {}).get("code")
+        return {"FORBIDDEN": 403, None: 200}.get(code, 400)
+    return answer.status_code
+
+
+async def test_a_products_api_knows_its_own_keys_only(house: House) -> None:
+    token = house.services.token
+    wrong = []
+    for product in KEYED:
+        gone = house.services.access.draw("gone_", with_secret=product == "bluum")
+        org_id = f"org_{product}"
+        (customer, *_) = await house.services.application.page(org_id, None, ascending=True, limit=1)
+        await house.services.access.register(
+            gone, org_id=org_id, app_id=customer.id, scope=house.keys[product][0].scope, name="gone"
+        )
+        (newest,) = [key for key in await house.services.access.keys(org_id) if key.name == "gone"]
+        await house.services.access.revoke(org_id, newest.id)
+        strangers = {
+            "nobody": {},
+            "a guess": basic("a", "b") if product == "bluum" else bearer("guess"),
+            "a guess at the secret": basic(house.keys["bluum"][0].shown.key, "guess"),
+            "an organization's token": bearer(token.for_organization(org_id)),
+            "an application's token": bearer(token.for_application(org_id, customer.id)),
+            "a revoked key": basic(gone.key, gone.secret) if product == "bluum" else bearer(gone.key),
+        }
+        for other in KEYED.keys() - {product}:
+            strangers[f"a key of {other}"] = key_headers(other, house.keys[other][0])
+            strangers[f"a key of {other}, shown our way"] = key_headers(product, house.keys[other][0])
+        rows = KEYED[product] | PLAYED[product]
+        rows |= {row: None for row, owner in NOTHING.items() if owner == product}
+        for who, headers in strangers.items():
+            for (method, path), body in rows.items():
+                answer = await house.call(method, path, headers, body)
+                if answer.status_code != 401:
+                    wrong.append(f"{product}, {who}: {method} {path}: {answer.status_code}")
+    assert wrong == []
+
+
+async def test_a_key_of_another_scope_manages_nothing(house: House) -> None:
+    wrong = []
+    for product in KEYED:
+        for key in house.keys[product][1:]:
+            for (method, path), body in KEYED[product].items():
+                answer = await house.call(method, path, key_headers(product, key), body)
+                if _says(answer, product) != 403:
+                    wrong.append(f"{product}, {key.scope}: {method} {path}: {answer.status_code}")
+    assert wrong == []
+
+
+async def test_a_customer_manages_ones_own_and_finds_nothing_of_others(house: House) -> None:
+    wrong = []
+    for product in KEYED:
+        headers = key_headers(product, house.keys[product][0])
+        profile = house.services.product.named(product).profile
+        # the ids of another organization's things, in the product's own words
+        endpoint, message = (
+            ids.parse(ids.ENDPOINT, house.places["endpoint_id"]),
+            ids.parse(ids.MESSAGE, house.places["msg_id"]),
+        )
+        assert endpoint is not None
+        assert message is not None
+        places = {
+            "webhook_id": ids.text(profile.ids.endpoint, endpoint),
+            "event_id": ids.text(profile.ids.message, message),
+        }
+        for (method, path), body in KEYED[product].items():
+            answer = await house.call(method, path, headers, body, places)
+            expected = 404 if "{" in path else None
+            if _says(answer, product) != expected if expected else not answer.is_success:
+                wrong.append(f"{product}: {method} {path}: {answer.status_code}: {answer.text}")
+    assert wrong == []
