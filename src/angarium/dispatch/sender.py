@@ -180,7 +180,7 @@ def _shown(raw: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
     return tuple(shown)
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=16_384)
 def _target(url: str, trusted: bool) -> tuple[Origin, str, str | None]:
     """Where to, the request's first lines, and the URL's login: made once for each endpoint, not for each
     request. Stored URLs are encoded already."""

@@ -5,7 +5,9 @@
 -- two batches cannot wait for each other in a circle.
 with item as materialized (
     -- a column of nulls comes as an empty array, which unnest fills up; a null `due_at` is now
-    select id, org_id, app_ref, app_uid, event_type, patterns, payload, event_id, channels, tags,
+    select id, org_id, app_ref, app_uid, event_type, payload, event_id,
+           string_to_array(patterns, ' ') as patterns,
+           string_to_array(channels, ' ') as channels, string_to_array(tags, ' ') as tags,
            expires_at, key, endpoint_id, coalesce(due_at, :now::timestamptz) as due_at
     from unnest(
         :ids::uuid[], :org_ids::text[], :app_ids::uuid[], :app_uids::text[], :event_types::text[],
@@ -56,7 +58,7 @@ accepted as materialized (
 stored as (
     insert into message (app_id, id, event_id, event_type, payload, channels, tags, endpoint_id, expires_at)
     select app_id, id, event_id, event_type, payload,
-           string_to_array(channels, ' '), string_to_array(tags, ' '), endpoint_id, expires_at
+           channels, tags, endpoint_id, expires_at
     from accepted
 ),
 match as materialized (
@@ -72,8 +74,8 @@ match as materialized (
           and e.deleted_at is null
           and e.disabled_at is null
           and case when accepted.endpoint_id is null
-              then (e.event_types is null or e.event_types && string_to_array(accepted.patterns, ' '))
-               and (e.channels is null or e.channels && string_to_array(accepted.channels, ' '))
+              then (e.event_types is null or e.event_types && accepted.patterns)
+               and (e.channels is null or e.channels && accepted.channels)
               else e.id = accepted.endpoint_id end
         offset 0
     ) as e
