@@ -18,7 +18,7 @@ from typing import Final
 from bench.ledger import Entry, counted, listed
 from bench.load import Load
 from bench.plan import Unit
-from bench.rate import BATCH, SINGLE, Case, Rate, standing, timed, warm_up
+from bench.rate import BATCH, SINGLE, Case, Rate, brief, standing, timed, warm_up
 from bench.receiver import Receiver
 from bench.service import Installation, Service
 from bench.stage import STAGES, sample
@@ -80,7 +80,7 @@ async def spent(case: Case, load: Load, to: Receiver, service: Service, seconds:
 
 async def of(case: Case, seconds: float, stacks: Path | None = None) -> Cost:
     async with standing(case) as (to, place, service, load):
-        await warm_up(case, load, to, seconds)
+        await warm_up(case, load, to, brief(seconds))
         async with counted(place) as entry:
             cost = await spent(case, load, to, service, seconds)
         cost.entry = entry

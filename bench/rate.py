@@ -84,13 +84,18 @@ class Rate:
 
 async def run(case: Case, load: Load, to: Receiver, seconds: float) -> Rate:
     """Warm up, then measure. Raises unless everything that was accepted arrives."""
-    await warm_up(case, load, to, seconds)
+    await warm_up(case, load, to, brief(seconds))
     return await timed(case, load, to, seconds)
+
+
+def brief(seconds: float) -> float:
+    """How long to warm up before a measurement of so many seconds."""
+    return max(1.0, min(3.0, seconds / 5))
 
 
 async def warm_up(case: Case, load: Load, to: Receiver, seconds: float) -> None:
     before = await to.count()
-    sent = await send(load, max(1.0, min(3.0, seconds / 5)))
+    sent = await send(load, seconds)
     await to.settled(before + sent.accepted * case.fan_out, DRAIN)
 
 

@@ -14,7 +14,8 @@ from angarium.dispatch.post import Post
 from angarium.dispatch.rounds import Rounds
 from angarium.store.shard import shard_of
 
-IDLE: Final = 60.0  # seconds until an idle lane is forgotten
+IDLE: Final = 60.0  # seconds until an idle lane may be forgotten
+KEPT: Final = 5000  # idle lanes that are remembered all the same, some 5 kB each: opening one again costs
 HORIZON: Final = 60.0  # seconds ahead for which lanes are kept in memory; later ones are found in time
 NARROW: Final = 4  # deliveries a lane may hold while memory is short
 
@@ -108,8 +109,12 @@ class Posts:
                 self.forget(post)
 
     def forget_idle(self) -> None:
-        """Close the posts that nothing has been sent for lately, and nothing is due for soon."""
+        """Close posts that nothing was sent for lately, and nothing is due for soon, if they are many."""
         now = self._clock.now()
-        for post in self:
+        surplus = len(self._posts) - KEPT
+        for post in self if surplus > 0 else ():
             if post.used_at < now - IDLE and post.lane.idle(now, HORIZON):
                 self.forget(post)
+                surplus -= 1
+                if surplus <= 0:
+                    return
