@@ -24,7 +24,6 @@ from bench.service import Installation, Service, installation, serving
 from bench.table import Table, number, ratio
 
 DRAIN: Final = 900.0  # seconds, at most, for what was accepted and not delivered yet
-BATCH_CONNECTIONS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +35,16 @@ class Case:
     fan_out: int = 1
     size: int = 1000
     processes: int = 1
+    applications: int = 1
+    connections: int = 0  # 0: 64 for single messages, and 8 for batches
     part: float = 0.5
     lean: bool = False  # of a ceiling: it sends as the server's own sender does
 
     def load(self, url: str, targets: Sequence[Target], token: str = "") -> Load:
         if self.batch > 1:
             targets = [replace(target, path=f"{target.path}/batch") for target in targets]
-        connections = 64 if self.batch == 1 else BATCH_CONNECTIONS
-        return Load(url, targets, token, self.batch, self.size, connections)
+        usual = 64 if self.batch == 1 else 8
+        return Load(url, targets, token, self.batch, self.size, self.connections or usual)
 
 
 SINGLE: Final = Case("single", part=1.0)
@@ -59,6 +60,15 @@ CASES: Final = (
     Case("batch of 100, 20 kB", batch=100, size=20_000),
     Case("single, two processes", processes=2),
     Case("batch of 100, two processes", batch=100, processes=2),
+    Case("single, two processes, 64 applications", processes=2, applications=64),
+    Case("batch of 100, two processes, 64 applications", batch=100, processes=2, applications=64),
+    Case(
+        "single, two processes, 64 applications, 256 connections",
+        processes=2,
+        applications=64,
+        connections=256,
+    ),
+    Case("single, 256 connections", connections=256),
 )
 CEILINGS: Final = (
     SINGLE,
@@ -134,7 +144,7 @@ async def standing(case: Case) -> AsyncIterator[tuple[Receiver, Installation, Se
             installation(Path(name)) as place,
             serving(place, processes=case.processes) as service,
         ):
-            targets = await service.targets(to.url, endpoints=case.fan_out)
+            targets = await service.targets(to.url, applications=case.applications, endpoints=case.fan_out)
             yield to, place, service, case.load(service.url, targets, service.token)
 
 

@@ -115,11 +115,18 @@ class Attempts:
             self._broken(attempt)
             return
         self._over(attempt)
+        post, held = attempt.post, attempt.held
         try:
-            self._answered(attempt.post, attempt.held, result)
+            outcome = self._outcome(post, held, result)
+            self._tell(post, held, result)
         except Exception:
-            # whoever carries answers must go on; the table still has the delivery
-            log.exception("attempt.lost", message=ids.text(ids.MESSAGE, attempt.held.message_id))
+            # a fault of ours again: what is not recorded is made again
+            log.exception("attempt.lost", message=ids.text(ids.MESSAGE, held.message_id))
+            self.unsettled[post.shard] -= 1
+            post.lane.settled(held.message_id, self._clock.now() + BROKEN_PAUSE)
+        else:
+            self._settler.put(outcome)
+        self._posts.mark(post)
 
     def _broken(self, attempt: _Attempt) -> None:
         """A fault of ours must cost neither the delivery nor the dispatcher: the table still has it."""
@@ -136,7 +143,8 @@ class Attempts:
         if not self._flying:
             self._landed.set()
 
-    def _answered(self, post: Post, held: Held, result: Result) -> None:
+    def _outcome(self, post: Post, held: Held, result: Result) -> Outcome:
+        """What is to be settled; the lane and the endpoint's health hear of it at once."""
         judgement = result.judgement
         delivered = judgement.verdict is Verdict.DELIVERED
         post.lane.answered(
@@ -156,9 +164,7 @@ class Attempts:
             )
             disable, alert = _consequences(post, held, result)
             post.halted = post.halted or disable is not None
-        self._settler.put(Outcome(post, result.settlement, health, disable, alert))
-        self._tell(post, held, result)
-        self._posts.mark(post)
+        return Outcome(post, result.settlement, health, disable, alert)
 
     def _tell(self, post: Post, held: Held, result: Result) -> None:
         """The line in the log."""

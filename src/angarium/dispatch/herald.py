@@ -22,6 +22,7 @@ from angarium.store.hint import write
 log = structlog.get_logger(__name__)
 
 CAPACITY: Final = 5000  # lanes; more are told of as one
+GATHER: Final = 0.003  # seconds that more may join those that came while others were told of
 
 
 class Herald:
@@ -60,6 +61,9 @@ class Herald:
             await self._wake.wait()
             self._wake.clear()
             await self._tell()
+            if self._lanes and not self._stopping:
+                await asyncio.sleep(GATHER)
+        await self._tell()
 
     async def _tell(self) -> None:
         lanes, self._lanes = self._lanes, {}

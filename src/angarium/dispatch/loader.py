@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 MAX_LANES: Final = 200
 MAX_ROWS: Final = 2000  # a question brings at most about this many payloads
+GATHER: Final = 0.005  # seconds for which more may join those that came during a question: a few large ones
+# cost far less than many small ones
 _PAUSE: Final = 0.5
 
 
@@ -76,6 +78,8 @@ class Loader:
                         self._configs.setdefault(endpoint_id, app_id)
                     await self._clock.wait(self._retry, self._clock.now() + _PAUSE)
                     self._failed(loads)
+                if self._configs or self._loads:
+                    await asyncio.sleep(GATHER)
 
     def _take(self) -> tuple[list[tuple[UUID, UUID]], list[store.Wanted]]:
         lanes = [(app_id, endpoint_id) for endpoint_id, app_id in self._configs.items()][:MAX_LANES]
