@@ -18,14 +18,14 @@ from typing import Final
 from bench.ledger import Entry, counted, listed
 from bench.load import Load
 from bench.plan import Unit
-from bench.rate import BATCH, SINGLE, Case, Rate, brief, standing, timed, warm_up
+from bench.rate import BATCH, CROWDED, SINGLE, Case, Rate, brief, standing, timed, warm_up
 from bench.receiver import Receiver
 from bench.service import Installation, Service
 from bench.stage import STAGES, sample
 from bench.table import Table, number
 from bench.usage import Meter, family
 
-CASES: Final = (SINGLE, BATCH)
+CASES: Final = (SINGLE, CROWDED, BATCH)
 SAMPLED: Final = 15.0  # seconds, at most, of the second pass
 LISTED: Final = 5.0  # of the third
 SERVER, POSTGRES, LOAD, RECEIVER = "server", "PostgreSQL", "load generator", "receiver"

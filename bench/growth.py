@@ -3,8 +3,8 @@
     python -m bench.growth --seconds 10 --attempts 300000
 
 Each row sends single messages of 1 kB, each owed to one endpoint, drawn at random from all. The cost is the
-CPU of server and PostgreSQL. What a row is compared with is measured anew right before it, for machines that
-others share are now faster and now slower.
+CPU of server and PostgreSQL. What a row is compared with is measured anew before and after it, for machines
+that others share are now faster and now slower.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Final
 
 from bench import history, looks
@@ -43,13 +45,13 @@ class Shape:
 @dataclass(frozen=True)
 class Growth:
     shape: Shape
-    cost: Cost
+    costs: Sequence[Cost]
     against: Shape
-    before: Cost  # of what it is compared with
+    others: Sequence[Cost]  # of what it is compared with
 
     @property
     def times(self) -> float:
-        return self.cost.engine / self.before.engine
+        return mean(cost.engine for cost in self.costs) / mean(cost.engine for cost in self.others)
 
 
 BASE: Final = Shape("one application, one endpoint")
@@ -86,21 +88,34 @@ async def of(place: Installation, directory: Path, shape: Shape, seconds: float)
         return await spent(SINGLE, load, to, service, seconds)
 
 
+async def compared(
+    shape: Shape, against: Shape, measured: Callable[[], Awaitable[Cost]], seconds: float
+) -> Growth:
+    """Twice, between two measurements of what it is compared with: a drift of the machine falls out."""
+    first = await fresh(against, seconds)
+    costs = [await measured(), await measured()]
+    return Growth(shape, costs, against, [first, await fresh(against, seconds)])
+
+
 async def measure(
     seconds: float, *, attempts: int = ATTEMPTS, endpoints: int = ENDPOINTS
 ) -> tuple[list[Growth], Table]:
     """All rows, the one with the long past last, and what pages and lists take in that database."""
-    found = []
-    for shape, against in shapes(endpoints):
-        before = await fresh(against, seconds)
-        found.append(Growth(shape, await fresh(shape, seconds), against, before))
+    found = [
+        await compared(shape, against, partial(fresh, shape, seconds), seconds)
+        for shape, against in shapes(endpoints)
+    ]
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
         async with installation(Path(name), durable=False) as place, place.connection() as connection:
             past = await history.make(connection, attempts)
-        before = await fresh(BASE, seconds)
+        shape = Shape(f"one endpoint, with {past.attempts:,} attempts before")
+
+        async def later() -> Cost:
+            async with installation(Path(name)) as place:
+                return await of(place, Path(name), shape, seconds)
+
+        found.append(await compared(shape, BASE, later, seconds))
         async with installation(Path(name)) as place:
-            shape = Shape(f"one endpoint, with {past.attempts:,} attempts before")
-            found.append(Growth(shape, await of(place, Path(name), shape, seconds), BASE, before))
             seen = await looks.measure(place.postgres.url(), past.attempts)
     return found, seen
 
@@ -117,15 +132,16 @@ def table(found: Sequence[Growth]) -> Table:
             "deliveries/s",
             "compared with",
         ),
-        note="Costs are CPU microseconds. What a row is compared with was measured right before it.",
+        note="CPU microseconds, means of two; what a row is compared with was measured before and after it.",
     )
     for one in found:
         made.add(
             one.shape.name,
             ratio(one.times, 1),
-            *(number(value) for value in (one.cost.engine, one.cost.cpu[SERVER], one.cost.cpu[POSTGRES])),
-            number(one.cost.rate.rate),
-            f"{one.against.name}: {number(one.before.engine)} µs",
+            number(mean(cost.engine for cost in one.costs)),
+            *(number(mean(cost.cpu[part] for cost in one.costs)) for part in (SERVER, POSTGRES)),
+            number(mean(cost.rate.rate for cost in one.costs)),
+            f"{one.against.name}: {number(mean(cost.engine for cost in one.others))} µs",
         )
     return made
 

@@ -48,9 +48,11 @@ class Case:
 
 
 SINGLE: Final = Case("single", part=1.0)
+CROWDED: Final = Case("single, 256 connections", connections=256)
 BATCH: Final = Case("batch of 100", batch=100, part=1.0)
 CASES: Final = (
     SINGLE,
+    CROWDED,
     BATCH,
     Case("single, fan-out 5", fan_out=5),
     Case("batch of 100, fan-out 5", batch=100, fan_out=5),
@@ -62,16 +64,10 @@ CASES: Final = (
     Case("batch of 100, two processes", batch=100, processes=2),
     Case("single, two processes, 64 applications", processes=2, applications=64),
     Case("batch of 100, two processes, 64 applications", batch=100, processes=2, applications=64),
-    Case(
-        "single, two processes, 64 applications, 256 connections",
-        processes=2,
-        applications=64,
-        connections=256,
-    ),
-    Case("single, 256 connections", connections=256),
 )
 CEILINGS: Final = (
     SINGLE,
+    CROWDED,
     BATCH,
     replace(SINGLE, name="single, two processes", processes=2, part=0.5),
     replace(SINGLE, name="single, over the sender's own connections", part=0.5, lean=True),
