@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
+
 from angarium.core.profile_table import Disable
+from angarium.dispatch import attempts
 from angarium.dispatch.posts import Policy
 from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
@@ -49,6 +54,33 @@ async def test_a_failed_delivery_arrives_when_the_receiver_is_well_again(world: 
         await world.until_states({DELIVERED: 1})
         assert len({request.header("webhook-id") for request in receiver.requests}) == 1
         assert len({request.body for request in receiver.requests}) == 1
+
+
+async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged, faults = attempts._consequences, iter([RuntimeError("a fault of ours")])
+
+    def faulty(*arguments: Any) -> Any:
+        for fault in faults:
+            raise fault
+        return judged(*arguments)
+
+    monkeypatch.setattr(attempts, "_consequences", faulty)
+    monkeypatch.setattr(attempts, "BROKEN_PAUSE", 0.05)
+    app = await world.application()
+    for fifo in (False, True):
+        faults = iter([RuntimeError("a fault of ours")])
+        async with Receiver() as receiver, world.dispatching() as dispatcher:
+            endpoint = await world.endpoint(app, receiver.url, fifo=fifo, event_types=(f"kind.{fifo}",))
+            async with world.intake(dispatcher.hand_over) as intake:
+                for _ in range(3):
+                    await intake.accept(world.draft(app, event_type=f"kind.{fifo}"))
+            await world.until_states({DELIVERED: 3 * (1 + fifo)})
+            sent = [request.header("webhook-id") for request in receiver.requests]
+            assert len(sent) == 4, endpoint  # one of them twice
+            assert len(set(sent)) == 3
+            assert not dispatcher.busy(endpoint.shard)
 
 
 async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(world: World) -> None:
