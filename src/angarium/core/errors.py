@@ -80,8 +80,10 @@ class Throttled(AngariumError):
 
     code = "rate_limit"
 
-    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
-        super().__init__(detail)
+    def __init__(
+        self, detail: str | None = None, *, code: str | None = None, retry_after: float = 1.0
+    ) -> None:
+        super().__init__(detail, code=code)
         self.retry_after = retry_after
 
 
