@@ -60,6 +60,7 @@ def test_subnets_are_a_list_separated_by_commas(monkeypatch: pytest.MonkeyPatch)
         ("JWT_SECRET", "short", "32 bytes or more"),
         ("JWT_ALGORITHM", "none", "ANGARIUM_JWT_ALGORITHM"),
         ("DATABASE_URL", "mysql://x", "postgresql://"),
+        ("ENDPOINT_LIMIT", "0", "ANGARIUM_ENDPOINT_LIMIT"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(

@@ -141,6 +141,7 @@ async def running(
             inboxes=inboxes,
             policy=policy,
             https_only=settings.https_only,
+            endpoint_limit=settings.endpoint_limit,
         )
         app = _app(settings, services, sandbox=sandbox, stopping=stopping)
         # only now: making the application takes a second, in which lanes that were taken over would rest

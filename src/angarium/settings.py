@@ -153,6 +153,13 @@ class Settings(BaseSettings):
     response_limit: int = Field(
         16 * 1024, ge=0, description="How much of an endpoint's answer is read and kept, in bytes."
     )
+    endpoint_limit: int = Field(
+        1000,
+        ge=1,
+        le=1_000_000,
+        description="Endpoints of one application, at most, listeners among them. One that has more keeps "
+        "them and gets no others.",
+    )
     endpoint_concurrency: int = Field(64, ge=1, description="Requests in flight to one endpoint, at most.")
     concurrency: int = Field(
         2000, ge=1, description="Requests in flight to all endpoints, at most, per process."

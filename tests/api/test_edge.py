@@ -24,7 +24,7 @@ from svix.api import (
 )
 
 from angarium.api import edge
-from angarium.service.endpoint_draft import MAX_TEXT
+from angarium.service.text import MAX_TEXT
 from tests.api.conftest import Api, Backend
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import time
+from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from angarium.core.claims import Capability
 from angarium.core.signature import verify
+from angarium.service.waiting import MAX_OF_APPLICATION
 from angarium.store import listener as store
 from tests.api.conftest import Api, Backend
 from tests.kit.task import finish_tasks
@@ -130,6 +133,42 @@ async def test_fetching_waits_for_the_next_message(api: Api, app: str) -> None:
         await asyncio.sleep(0)
         message = await send(api, app)
     assert [one["messageId"] for one in waiting.result()] == [message]
+
+
+async def test_an_application_takes_its_own_room_and_no_other_applications(
+    api: Api, app: str, backend: Backend, client: httpx.AsyncClient, new_organization: Callable[[], Api]
+) -> None:
+    listener = await listening(api, app)
+    others = [(api, await api.application()), (stranger := new_organization(), await stranger.application())]
+
+    async def fetch() -> httpx.Response:
+        return await client.get(
+            f"/api/v1{listener.place}/fetch?wait=25", headers={"authorization": f"Bearer {api.token}"}
+        )
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        fetching = [group.create_task(fetch()) for _ in range(MAX_OF_APPLICATION + 7)]
+        refused: list[asyncio.Task[httpx.Response]] = []
+        while len(refused) < 7:
+            await asyncio.sleep(0.01)
+            refused = [one for one in fetching if one.done()]
+        for one in refused:
+            answer = one.result()
+            assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
+            assert answer.json() == {
+                "code": "too_many_listeners",
+                "detail": "20 listeners of this application are waiting on this server already. "
+                "Stop one that is not needed.",
+            }
+        for other, place in others:
+            served = await listening(other, place)
+            message = await send(other, place)
+            assert [parcel["messageId"] for parcel in await served.fetch()] == [message]
+        assert len([one for one in fetching if one.done()]) == 7, "those who wait go on waiting"
+        backend.clock.ahead = 60.0
+    assert sorted(one.result().status_code for one in fetching) == [200] * MAX_OF_APPLICATION + [429] * 7
+    message = await send(api, app)
+    assert [parcel["messageId"] for parcel in await listener.fetch()] == [message], "there is room again"
 
 
 async def test_only_whoever_may_manage_endpoints_of_the_application_may_listen(

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from angarium.core.signature import verify
+from angarium.service.waiting import MAX_OF_APPLICATION
 from tests.api.conftest import Api, Backend, api, backend, client, new_organization
 from tests.api.serving import serving
 from tests.kit.receiver import Receiver, Reply
@@ -192,3 +193,25 @@ async def test_it_says_what_is_wrong_and_ends_in_time(api: Api, app: str, backen
         _, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 3
     assert b"does not answer" in err
+
+
+async def test_it_waits_for_room_when_too_many_of_the_application_listen(
+    api: Api, app: str, backend: Backend
+) -> None:
+    other = await api.post(f"/app/{app}/listener", {"name": "other", "eventTypes": ["other.*"]}, status=200)
+    options = ("--count", "1", "--events", "order.*")
+    async with serving(backend.app) as url, Receiver() as receiver, asyncio.TaskGroup() as group:
+        place = f"/app/{app}/listener/{other['id']}/fetch"
+        waiting = [group.create_task(api.get(place, wait=30)) for _ in range(MAX_OF_APPLICATION)]
+        async with listening(url, api.token, "--forward-to", receiver.url, *options) as process:
+            assert process.stderr is not None
+            said = b""
+            async with asyncio.timeout(60):
+                while b"trying again" not in said and (line := await process.stderr.readline()):
+                    said += line
+            assert b"20 listeners of this application are waiting" in said
+            await send(api, app, 1)
+            backend.clock.ahead = 40.0  # those who wait are answered
+            (forwarded,) = await lines(process)
+        assert (forwarded["status"], process.returncode) == (200, 0)
+    assert [one.result()["data"] for one in waiting] == [[]] * MAX_OF_APPLICATION

@@ -133,10 +133,11 @@ class Stand:
 async def standing(database: Database, made: Product, **options: Any) -> AsyncIterator[Stand]:
     """A product at work; virtual time unless `clock` is given, http unless `https_only`.
 
-    `play`: where Play's inboxes are said to be. Other options are `create_app`'s.
+    `play`: where Play's inboxes are said to be. `endpoint_limit`: of an application. Other options are
+    `create_app`'s.
     """
     https_only = options.pop("https_only", False)
-    play = options.pop("play", URL)
+    play, endpoint_limit = options.pop("play", URL), options.pop("endpoint_limit", 1000)
     world = World(
         database,
         clock=options.pop("clock", None) or ManualClock(),
@@ -148,7 +149,9 @@ async def standing(database: Database, made: Product, **options: Any) -> AsyncIt
     async with world.dispatching() as dispatcher:
         intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
         scout = scouting(world)
-        services = services_of(world, known, intake, https_only=https_only, scout=scout, play=play)
+        services = services_of(
+            world, known, intake, https_only=https_only, scout=scout, play=play, endpoint_limit=endpoint_limit
+        )
         app = create_app(services, pages=portal.routes(), **options)
         provision = Provision(database, clock, known, services.application, services.access)
         drawn = provision.draw_keys(made, sandbox=True)
@@ -181,6 +184,7 @@ def services_of(
     secret: str = SECRET,
     scout: Scout | None = None,
     play: str = URL,
+    endpoint_limit: int = 1000,
 ) -> Services:
     """All use cases over a world's database and clock."""
     return assembled(
@@ -195,4 +199,5 @@ def services_of(
         inboxes=InboxUrls(play),
         policy=world.addresses,
         https_only=https_only,
+        endpoint_limit=endpoint_limit,
     )

@@ -20,8 +20,9 @@ ANSWER_KEY = b"i" * 32
 
 
 def endpoints(database: Database, *keys: bytes) -> Endpoints:
-    policy = AddressPolicy()
-    return Endpoints(database, SystemClock(), os.urandom, Keyring(keys), policy=policy, https_only=True)
+    return Endpoints(
+        database, SystemClock(), os.urandom, Keyring(keys), policy=AddressPolicy(), https_only=True, limit=9
+    )
 
 
 def idempotency(database: Database, *keys: bytes) -> Idempotency:

@@ -170,7 +170,7 @@ async def test_an_endpoint_that_is_deleted_while_a_request_is_under_way(world: W
     async with Receiver(Reply(delay=0.5)) as receiver, world.dispatching(policy=policy) as dispatcher:
         made = await world.endpoint(app, receiver.url)
         endpoints = Endpoints(
-            world.database, world.clock, os.urandom, world.keyring, policy=LOOPBACK, https_only=False
+            world.database, world.clock, os.urandom, world.keyring, policy=LOOPBACK, https_only=False, limit=9
         )
         async with world.intake(dispatcher.hand_over) as intake:
             await intake.accept_many([world.draft(app) for _ in range(3)])

@@ -33,7 +33,7 @@ _ERRORS: Final = {
     "404": "There is no such thing, or it is not the token's to see",
     "409": "It conflicts with what exists",
     "413": "The body is too large",
-    "429": "Too many calls with keys or tokens that are none; try again after Retry-After",
+    "429": "Too many keys or tokens that are none, or too many listeners; try again after Retry-After",
     "503": "More work than the server can take, or no database; try again after Retry-After",
 }
 

@@ -11,6 +11,8 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Stri
 
 from angarium.core import ids
 from angarium.core.patterns import is_channel, is_event_type, is_uid, is_wildcard
+from angarium.core.url import MAX_URL
+from angarium.service.text import MAX_NAME, MAX_TEXT
 
 MAX_RATE: Final = 65535
 MAX_METADATA: Final = 4096
@@ -42,6 +44,11 @@ def _documented(pattern: str) -> Any:
     return Field(json_schema_extra={"pattern": pattern})
 
 
+def _at_most(characters: int) -> Any:
+    """The same of a length. Services check it, and let a longer text pass that was there before."""
+    return Field(json_schema_extra={"maxLength": characters})
+
+
 ApplicationUid = Annotated[
     str, _uid(ids.APPLICATION), _documented(rf"^(?!{ids.APPLICATION})[a-zA-Z0-9\-_.]{{1,256}}$")
 ]
@@ -56,7 +63,9 @@ def _name(value: str) -> str:
     return value
 
 
-Name = Annotated[str, StringConstraints(min_length=1), AfterValidator(_name)]
+Name = Annotated[str, StringConstraints(min_length=1), AfterValidator(_name), _at_most(MAX_NAME)]
+Description = Annotated[str, _at_most(MAX_TEXT)]
+Url = Annotated[str, _at_most(MAX_URL)]
 
 
 def _metadata(value: dict[str, str]) -> dict[str, str]:

@@ -24,6 +24,7 @@ from angarium.client import ClientError, Refused, Unreachable
 WAIT: Final = 20.0  # seconds that the server may wait for something to happen
 LEASE: Final = 15.0  # seconds beyond the receiver's timeout that a delivery is ours
 LONGEST_PAUSE: Final = 30.0
+TOO_MANY: Final = 429  # others of the application wait already; whoever is handed something makes room
 
 
 def listen(
@@ -119,7 +120,7 @@ class Run:
                 }
                 got = self.server.client.call("GET", path, query=query, timeout=WAIT + 10)
             except ClientError as error:
-                if isinstance(error, Refused) and error.status < 500:
+                if isinstance(error, Refused) and error.status < 500 and error.status != TOO_MANY:
                     remote.fail(error)  # deleted, disabled, or no longer ours
                 if not away:
                     remote.note(f"angarium: {error}; trying again, nothing is lost")

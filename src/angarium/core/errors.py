@@ -27,6 +27,24 @@ class BadRequest(AngariumError):
     code = "bad_request"
 
 
+class TooManyEndpoints(BadRequest):
+    """The application has as many endpoints as it may have."""
+
+    code = "too_many_endpoints"
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        super().__init__(self.said_of("endpoint"))
+
+    def said_of(self, noun: str) -> str:
+        """What is wrong and what to do, where an endpoint is called `noun`."""
+        room = f"{self.most:,} {noun}" + ("" if self.most == 1 else "s")
+        return (
+            f"There is room for {room} here, and none is left. Delete one that is not needed, or ask whoever "
+            "runs this service for more room."
+        )
+
+
 class NotAuthenticated(AngariumError):
     """Invalid token"""
 
@@ -62,8 +80,10 @@ class Throttled(AngariumError):
 
     code = "rate_limit"
 
-    def __init__(self, detail: str | None = None, *, retry_after: float = 1.0) -> None:
-        super().__init__(detail)
+    def __init__(
+        self, detail: str | None = None, *, code: str | None = None, retry_after: float = 1.0
+    ) -> None:
+        super().__init__(detail, code=code)
         self.retry_after = retry_after
 
 

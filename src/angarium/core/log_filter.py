@@ -19,6 +19,7 @@ from angarium.core.nouns import State
 
 HTTP_CLASSES: Final = range(6)  # the hundred of the last status; 0: no HTTP answer
 _TEXT_LIMIT: Final = 128
+_ID_LIMIT: Final = 256  # of an operator's own id
 
 
 class LogStatus(StrEnum):
@@ -92,6 +93,11 @@ class LogFilter:
                     "Give 1 to 5 for 1xx to 5xx, or 0 for no answer.",
                 ),
                 ("error_kind", _unfit(self.error_kind), "This is no kind of error."),
+                (
+                    "message",
+                    self.message is not None and len(self.message) > _ID_LIMIT,
+                    "This cannot be the id of a message.",
+                ),
                 ("tag", self.tag is not None and not patterns.is_tag(self.tag), "This cannot be a tag."),
                 (
                     "channel",

@@ -11,7 +11,7 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.core.claims import Capability
-from angarium.core.errors import BadRequest, Invalid
+from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
 from angarium.core.nouns import EventType
 from angarium.core.signature import public_form
 from angarium.portal import error_page, event_choice
@@ -39,7 +39,7 @@ async def new(visit: Visit) -> Response:
 
 
 async def create(visit: Visit, posted: Form) -> Response:
-    """Save it; a secret that is shown once only is shown now."""
+    """Save it, if there is room for it; a secret that is shown once only is shown now."""
     types = await event_choice.visible(visit)
     form = EndpointForm.read(posted, {})
     await form.check(visit, types)
@@ -52,6 +52,8 @@ async def create(visit: Visit, posted: Form) -> Response:
     except Invalid as error:
         form.blame(error)
         return _shown(visit, form, types, status=422)
+    except TooManyEndpoints as error:
+        return _shown(visit, form, types, status=error_page.status_of(error), full=error.detail)
     ref = visit.endpoint_ref(made.id)
     if visit.product.profile.secrets.display == "once" and visit.may(Capability.VIEW_SECRET):
         return visit.render(
@@ -138,6 +140,7 @@ def _shown(
     status: int = 200,
     trial: Trial | None = None,
     words: str | None = None,
+    full: str | None = None,
 ) -> Response:
     return visit.render(
         "endpoint_new.html",
@@ -150,6 +153,7 @@ def _shown(
         blanks=range(len(form.headers), len(form.headers) + BLANK_HEADERS),
         trial=trial,
         words=words,
+        full=full,
     )
 
 

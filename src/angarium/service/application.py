@@ -13,6 +13,7 @@ from angarium.core.audit import Deed, application_view, difference
 from angarium.core.errors import Conflict, NotFound
 from angarium.core.nouns import Application
 from angarium.service import audit
+from angarium.service.text import MAX_NAME, check_text
 from angarium.store import application as store
 from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store
@@ -52,7 +53,7 @@ class Applications:
             return await store.page(connection, org_id, cursor, ascending=ascending, limit=limit)
 
     async def create(self, org_id: str, draft: ApplicationDraft) -> Application:
-        """Raises Conflict when the uid is taken."""
+        """Raises Invalid, or Conflict when the uid is taken."""
         async with self._database.transaction() as connection:
             return await self._create(connection, org_id, draft)
 
@@ -79,7 +80,7 @@ class Applications:
     async def update(
         self, org_id: str, ref: str, change: Callable[[ApplicationDraft], ApplicationDraft]
     ) -> Application:
-        """Change what `change` changes. Raises NotFound, or Conflict when the uid is taken."""
+        """Change what `change` changes. Raises NotFound, Invalid, or Conflict when the uid is taken."""
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
@@ -110,6 +111,7 @@ class Applications:
                 )
 
     async def _create(self, connection: Any, org_id: str, draft: ApplicationDraft) -> Application:
+        check_text("name", draft.name, MAX_NAME)
         made = await store.create(connection, self._new(org_id, draft))
         await self._record(connection, made, "application.created", after=application_view(made))
         return made
@@ -141,6 +143,7 @@ class Applications:
         )
 
     async def _replace(self, connection: Any, found: Application, draft: ApplicationDraft) -> Application:
+        check_text("name", draft.name, MAX_NAME, found.name)
         changed = replace(
             found,
             uid=draft.uid,

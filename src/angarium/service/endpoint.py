@@ -14,7 +14,7 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
-from angarium.core.errors import BadRequest, Invalid
+from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint
 from angarium.core.url import check_url
@@ -23,6 +23,7 @@ from angarium.service.endpoint_deed import EndpointDeeds
 from angarium.service.endpoint_draft import Change, EndpointDraft, check_event_types
 from angarium.service.endpoint_header import HeaderChange, check_headers
 from angarium.service.endpoint_login import kept_login
+from angarium.store import application as application_store
 from angarium.store import background_task
 from angarium.store import endpoint as store
 from angarium.store.database import Database
@@ -45,7 +46,9 @@ class Endpoints:
         *,
         policy: AddressPolicy,
         https_only: bool,
+        limit: int,
     ) -> None:
+        """`limit`: endpoints of one application, at most."""
         self._database = database
         self._clock = clock
         self._entropy = entropy
@@ -53,6 +56,7 @@ class Endpoints:
         self._deeds = EndpointDeeds(clock, entropy, keyring)
         self._policy = policy
         self._https_only = https_only
+        self._limit = limit
 
     async def find(self, app_id: UUID, ref: str) -> Endpoint:
         """The endpoint with this id or uid. Raises NotFound."""
@@ -76,7 +80,7 @@ class Endpoints:
     ) -> Endpoint:
         """`pulled`: its deliveries are fetched (see service/listener.py), so its URL is not looked at.
 
-        Raises Invalid, or Conflict when the uid is taken.
+        Raises Invalid, Conflict when the uid is taken, or TooManyEndpoints.
         """
         checked, login = (draft, None) if pulled else self._checked(draft, None)
         new = self._new(application, checked, secret, dict(headers or {}), login)
@@ -84,12 +88,15 @@ class Endpoints:
             new = replace(new, shard=PULLED)
         async with self._database.transaction() as connection:
             await check_event_types(connection, application.org_id, draft.event_types)
-            return await self._deeds.create(connection, new)
+            return await self._insert(connection, new)
 
     async def upsert(
         self, application: Application, ref: str, draft: EndpointDraft, *, headers: Mapping[str, str] | None
     ) -> tuple[Endpoint, bool]:
-        """Replace the endpoint `ref` (its secret stays, its headers too unless given), or make a new one."""
+        """Replace the endpoint `ref` (its secret stays, its headers too unless given), or make a new one.
+
+        Raises what `update` and `create` raise.
+        """
         if headers is not None:
             check_headers(headers)
         async with self._database.transaction() as connection:
@@ -98,7 +105,7 @@ class Endpoints:
             draft, login = self._checked(draft, found)
             if found is None:
                 new = self._new(application, draft, None, dict(headers or {}), login)
-                return await self._deeds.create(connection, new), True
+                return await self._insert(connection, new), True
             return await self._store(connection, found, draft, login, headers=headers), False
 
     async def update(
@@ -143,6 +150,15 @@ class Endpoints:
         async with self._database.connection() as connection:
             found = await self._deeds.find(connection, app_id, ref)
             return await store.stats(connection, found, ids.lowest(start), ids.highest(end))
+
+    async def _insert(self, connection: Any, new: Endpoint) -> Endpoint:
+        """Raises Conflict when the uid is taken, or TooManyEndpoints."""
+        await application_store.hold(connection, new.org_id, new.app_id)
+        made = await self._deeds.create(connection, new)
+        # counted last: whoever asks again for a uid that there is must hear that, whatever room is left
+        if await store.count(connection, new.app_id, self._limit + 1) > self._limit:
+            raise TooManyEndpoints(self._limit)
+        return made
 
     async def _store(
         self,

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 from angarium.core.errors import Invalid
 from angarium.core.nouns import DisabledReason, Endpoint
 from angarium.core.patterns import is_wildcard
+from angarium.service.text import MAX_TEXT, check_text
 from angarium.store import event_type
-
-MAX_TEXT: Final = 10_000  # characters of a description or a name
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +52,8 @@ class EndpointDraft:
 
         Raises Invalid for a text that is new and too long.
         """
-        if self.description != endpoint.description:
-            _check_text("description", self.description)
-        _check_text("name", self.name)
+        check_text("description", self.description, MAX_TEXT, endpoint.description)
+        check_text("name", self.name or "", MAX_TEXT)
         changed = replace(
             endpoint,
             uid=self.uid,
@@ -91,9 +89,3 @@ async def check_event_types(connection: Any, org_id: str, patterns: tuple[str, .
     missing = [name for name in names if name not in known]
     if missing:
         raise Invalid.field("eventTypes", f"These event types do not exist: {', '.join(missing[:10])}")
-
-
-def _check_text(field: str, text: str | None) -> None:
-    """Raises Invalid for a text that no person reads to the end: lists show many of them."""
-    if text is not None and len(text) > MAX_TEXT:
-        raise Invalid.field(field, f"At most {MAX_TEXT:,} characters.")

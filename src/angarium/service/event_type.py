@@ -16,6 +16,7 @@ from angarium.core.errors import Invalid, NotFound
 from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type
 from angarium.service import audit
+from angarium.service.text import MAX_TEXT, check_text
 from angarium.store import event_type as store
 from angarium.store.database import Database
 
@@ -96,6 +97,7 @@ class EventTypes:
 
     async def create(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
         """Make it, or bring an archived one back. Raises Invalid, or Conflict when the name is in use."""
+        check_text("description", draft.description, MAX_TEXT)
         check_schemas(draft.schemas)
         async with self._database.transaction() as connection:
             return await self._create(connection, self._new(org_id, name, draft))
@@ -108,6 +110,9 @@ class EventTypes:
         async with self._database.transaction() as connection:
             new = self._new(org_id, name, draft)
             found = await store.find(connection, org_id, name, lock=True)
+            check_text(
+                "description", draft.description, MAX_TEXT, None if found is None else found.description
+            )
             stored = await store.update(connection, new)
             if stored is not None:
                 await self._record_change(connection, found, stored)
@@ -131,6 +136,7 @@ class EventTypes:
                 found.group_name,
             )
             draft = change(before)
+            check_text("description", draft.description, MAX_TEXT, before.description)
             if draft.schemas != before.schemas:
                 check_schemas(draft.schemas)
             stored = await store.update(connection, self._new(org_id, name, draft))

@@ -30,6 +30,7 @@ from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.product import Products
 from angarium.service.replay import Replay
+from angarium.service.waiting import Waiting
 from angarium.store import listener as store
 from angarium.store import settle
 from angarium.store.database import Database
@@ -41,7 +42,6 @@ LEASE: Final = (5.0, 60.0, 300.0)  # seconds that a listener has for what it fet
 LONGEST_WAIT: Final = 30.0
 LOOK: Final = 0.5  # seconds between looks while somebody waits
 MAX_FETCH: Final = 100
-MAX_WAITING: Final = 200  # listeners at once in one process; each looks at the database now and then
 RECOVERED: Final = 14 * 86400.0  # how far back a listener that was away too long is caught up
 URL: Final = "https://listener.invalid/"  # RFC 6761: a name that never leads anywhere
 
@@ -115,7 +115,7 @@ class Listeners:
         self._endpoints = endpoints
         self._replay = replay
         self._products = products
-        self._waiting = 0
+        self._waiting = Waiting()
         self._chance = random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
 
     async def open(
@@ -163,19 +163,17 @@ class Listeners:
         """What the listener is owed, at most `limit`, after up to `wait` seconds if there is nothing yet.
 
         What is not answered within `lease` seconds is owed again. Nothing is handed out once the caller
-        has `left`. Raises NotFound, or BadRequest when the listener is disabled or too many listen.
+        has `left`. Raises NotFound, BadRequest when the listener is disabled, and Throttled or Overloaded
+        when too many wait.
         """
         endpoint = await self._pulled(app_id, ref)
         if endpoint.disabled_at is not None:
             raise BadRequest("This listener is disabled; open it again.", code="listener_disabled")
-        if self._waiting >= MAX_WAITING:
-            raise BadRequest("Too many listeners are waiting on this server.", code="too_many_listeners")
-        product = await self._products.of(endpoint.org_id)
-        deadline = self._clock.now() + min(wait, LONGEST_WAIT)
-        async with self._database.connection() as connection:
-            await store.heard(connection, app_id, endpoint.id, datetime_at(self._clock.now()))
-        self._waiting += 1
-        try:
+        with self._waiting.joined(app_id):
+            product = await self._products.of(endpoint.org_id)
+            deadline = self._clock.now() + min(wait, LONGEST_WAIT)
+            async with self._database.connection() as connection:
+                await store.heard(connection, app_id, endpoint.id, datetime_at(self._clock.now()))
             while not await left():
                 now = self._clock.now()
                 async with self._database.connection() as connection:
@@ -192,8 +190,6 @@ class Listeners:
                     return parcels
                 await self._clock.wait(asyncio.Event(), min(deadline, now + LOOK))
             return []
-        finally:
-            self._waiting -= 1
 
     async def answer(self, app_id: UUID, ref: str, reports: Sequence[Report]) -> None:
         """Record attempts. A report that is late or came before changes no newer state. Raises Invalid."""

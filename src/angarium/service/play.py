@@ -36,6 +36,7 @@ from angarium.core.signature import SignatureError
 from angarium.core.verification import verify_request
 from angarium.service import audit
 from angarium.service.product import Products
+from angarium.store import application as application_store
 from angarium.store import play as store
 from angarium.store.database import Database
 
@@ -111,7 +112,8 @@ class Play:
         self.url_of(inbox_id)
         made = Inbox(inbox_id, application.org_id, application.id, Answer(), self._expiry(now))
         async with self._database.transaction() as connection:
-            made_by_now = await store.count(connection, application.org_id, application.id, datetime_at(now))
+            await application_store.hold(connection, application.org_id, application.id)
+            made_by_now = await store.count(connection, application.id, datetime_at(now))
             if made_by_now >= MAX_INBOXES:
                 raise Conflict(f"There are {MAX_INBOXES} inboxes already. Delete one that is not needed.")
             await store.create(connection, made)

@@ -81,9 +81,12 @@ def assembled(
     inboxes: InboxUrls | None,
     policy: AddressPolicy,
     https_only: bool,
+    endpoint_limit: int,
 ) -> Services:
     """All of them over one database. `inboxes`: where Play's are, None where there can be none."""
-    endpoint = Endpoints(database, clock, entropy, keyring, policy=policy, https_only=https_only)
+    endpoint = Endpoints(
+        database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
+    )
     replay = Replay(database, clock, entropy)
     return Services(
         clock=clock,

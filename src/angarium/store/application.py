@@ -41,6 +41,14 @@ async def find(connection: Any, org_id: str, ref: str, *, lock: bool = False) ->
     return None if row is None else _application(row)
 
 
+async def hold(connection: Any, org_id: str, app_id: UUID) -> None:
+    """From here to the end of the transaction nobody else holds the application: what it has can be counted.
+
+    Intake and everything else that only reads goes on.
+    """
+    await queries.application_hold(connection, org_id=org_id, id=app_id)
+
+
 async def create(connection: Any, application: Application) -> Application:
     """Raises Conflict when the uid is taken."""
     row = await queries.application_insert(

@@ -127,6 +127,12 @@ async def create(
     return endpoint_of(row, keyring)
 
 
+async def count(connection: Any, app_id: UUID, limit: int) -> int:
+    """How many endpoints an application has, counted up to `limit`."""
+    found: int = await queries.endpoint_count(connection, app_id=app_id, limit=limit)
+    return found
+
+
 async def update(
     connection: Any, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
 ) -> Endpoint | None:

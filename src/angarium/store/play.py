@@ -27,9 +27,8 @@ def _arrival(row: Any) -> Arrival:
     )  # fmt: skip
 
 
-async def count(connection: Any, org_id: str, app_id: UUID, now: datetime) -> int:
-    """How many inboxes an application has; until the end of the transaction nobody else makes one."""
-    await queries.play_inbox_hold(connection, org_id=org_id, app_id=app_id)
+async def count(connection: Any, app_id: UUID, now: datetime) -> int:
+    """How many living inboxes an application has."""
     found: int = await queries.play_inbox_count(connection, app_id=app_id, now=now)
     return found
 

@@ -48,6 +48,8 @@ def refusal(error: AngariumError) -> Response:
     detail = next((_WORDS[one] for one in kinds if one in _WORDS), error.detail)
     body: dict[str, Any] = {"type": kind, "title": title, "status": status, "detail": detail}
     headers: dict[str, str] = {}
+    if isinstance(error, errors.TooManyEndpoints):
+        body["detail"] = error.said_of("webhook")
     if isinstance(error, Invalid):
         faults = [{"field": _place(fault.loc), "message": fault.msg} for fault in error.faults]
         body["detail"] = " ".join(f"{fault['field']}: {fault['message']}".strip() for fault in faults)

@@ -15,11 +15,13 @@ from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import (
     Channels,
+    Description,
     EndpointUid,
     Flag,
     Metadata,
     Patterns,
     Rate,
+    Url,
     as_tuple,
     wire_time,
 )
@@ -39,9 +41,9 @@ Version = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
 class EndpointUpsertIn(Wire):
-    url: str
+    url: Url
     """Where messages are sent, `https://…`."""
-    description: str = ""
+    description: Description = ""
     uid: EndpointUid | None = None
     """The operator's own id, usable in place of ours."""
     rate_limit: Rate | None = Field(None, validation_alias=_RATE)
@@ -79,8 +81,8 @@ class EndpointIn(EndpointUpsertIn):
 
 
 class EndpointPatch(Wire):
-    url: str = ""
-    description: str = ""
+    url: Url = ""
+    description: Description = ""
     uid: EndpointUid | None = None
     rate_limit: Rate | None = Field(None, validation_alias=_RATE)
     event_types: Patterns | None = Field(None, validation_alias=_TYPES)

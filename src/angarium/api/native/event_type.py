@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AnyCaller, OrgCaller, ServicesOf
 from angarium.api.body import Wire, WireRoute
-from angarium.api.field import EventTypeName, Flag, wire_time
+from angarium.api.field import Description, EventTypeName, Flag, wire_time
 from angarium.api.paging import Paging, page, paged_by
 from angarium.core.errors import NotFound
 from angarium.core.nouns import EventType
@@ -38,7 +38,7 @@ class _Flags(Wire):
 
 
 class EventTypeUpsertIn(_Flags):
-    description: str
+    description: Description
     schemas: dict[str, Any] | None = None
     """JSON Schemas of the payload by version, the first being `"1"`."""
     archived: Flag = False
@@ -56,7 +56,7 @@ class EventTypeIn(EventTypeUpsertIn):
 
 
 class EventTypePatch(_Flags):
-    description: str = ""
+    description: Description = ""
     schemas: dict[str, Any] | None = None
     archived: Flag = False
     deprecated: Flag = False

@@ -9,6 +9,10 @@ select * from application
 where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid)
 for update;
 
+-- name: application_hold!
+-- Have whoever else makes something that is counted wait until the end of the transaction; readers do not wait.
+select id from application where org_id = :org_id and id = :id for no key update;
+
 -- name: application_insert^
 -- A new application; nothing when the uid is taken.
 insert into application (id, org_id, uid, name, rate_limit, metadata, created_at, updated_at)

@@ -22,6 +22,10 @@ values (
 on conflict (app_id, uid) where deleted_at is null do nothing
 returning *;
 
+-- name: endpoint_count$
+-- How many living endpoints an application has; counts no further than to the limit.
+select count(*) from (select from endpoint where app_id = :app_id and deleted_at is null limit :limit) as counted;
+
 -- name: endpoint_update^
 -- Replace everything that can change, as a new revision.
 update endpoint

@@ -2,10 +2,6 @@
 -- A new inbox, which answers 200 at once.
 insert into play_inbox (id, org_id, app_id, expires_at) values (:id, :org_id, :app_id, :expires_at);
 
--- name: play_inbox_hold!
--- Have whoever else makes an inbox for the application wait until the end of the transaction.
-select id from application where org_id = :org_id and id = :app_id for no key update;
-
 -- name: play_inbox_count$
 -- How many living inboxes an application has.
 select count(*) from play_inbox where app_id = :app_id and expires_at > :now;
