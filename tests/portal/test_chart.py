@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -89,6 +89,7 @@ def test_bars_stay_within_the_frame(counts: list[tuple[int, int]]) -> None:
         assert 0 <= y <= y + height <= chart.BOTTOM + 0.01
 
 
+@example([5e-324], [])
 @given(GAPPED, GAPPED)
 def test_lines_stay_within_the_frame(one: list[float | None], other: list[float | None]) -> None:
     for x, y in points(parsed(chart.lines(FRAME, one, other))):

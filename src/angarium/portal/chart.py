@@ -20,6 +20,7 @@ LEFT: Final = 48.0  # room for the numbers of the axis
 RIGHT: Final = WIDTH - 4.0
 TOP: Final = 12.0
 BOTTOM: Final = HEIGHT - 20.0
+SMALLEST: Final = 1e-300  # below it a power of ten loses its digits, and then is zero
 
 _SVG: Final = Markup(
     '<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-labelledby="{name}-title {name}-desc">'
@@ -79,7 +80,7 @@ def lines(frame: Frame, *series: Sequence[float | None], say: Callable[[float], 
 
 def ceiling(value: float) -> float:
     """The next number above that is 1, 2 or 5 and noughts: where an axis ends."""
-    if not value > 0 or not math.isfinite(value):
+    if not value >= SMALLEST or not math.isfinite(value):
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next((step * power for step in (1, 2, 5) if step * power >= value), 10 * power)
