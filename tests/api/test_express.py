@@ -216,8 +216,9 @@ async def test_the_connection_goes_on_as_it_would(api: Api, backend: Backend) ->
             assert headers["connection"] == "close"
             assert await closing.ended()
         async with wire(url) as old:
-            await old.send(request(api, path, PLAIN, version="1.0"))
-            assert (await old.answer())[0] == 202
+            await old.send(request(api, path, PLAIN, version="1.0", connection="keep-alive"))
+            status, headers, _ = await old.answer()
+            assert (status, headers["connection"]) == (202, "close")
             assert await old.ended()
         async with wire(url) as careful:
             head, _, body = request(api, path, PLAIN, expect="100-continue").partition(b"\r\n\r\n")

@@ -116,6 +116,7 @@ class Protocol(HttpToolsProtocol):
             and not self.expect_100_continue
             and not self.flow.write_paused
             and parser.should_keep_alive()
+            and parser.get_http_version() == "1.1"
             and not parser.should_upgrade()
         )
 
