@@ -12,7 +12,8 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,7 +24,7 @@ from bench import history, looks
 from bench.cost import POSTGRES, SERVER, Cost, spent
 from bench.load import Target
 from bench.rate import SINGLE, brief, warm_up
-from bench.receiver import receiver
+from bench.receiver import Receiver, receiver
 from bench.service import Installation, installation, serving
 from bench.table import Table, number, ratio
 
@@ -74,11 +75,22 @@ async def fresh(shape: Shape, seconds: float) -> Cost:
     """In a database of its own."""
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
         async with installation(Path(name)) as place:
-            return await of(place, Path(name), shape, seconds)
+            return await of(place, shape, seconds)
 
 
-async def of(place: Installation, directory: Path, shape: Shape, seconds: float) -> Cost:
-    async with receiver(directory) as to, serving(place, dispatchers=shape.dispatchers) as service:
+@asynccontextmanager
+async def _receiver() -> AsyncIterator[Receiver]:
+    """In a directory of its own, for an installation may be measured more than once."""
+    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
+        async with receiver(Path(name)) as to:
+            yield to
+
+
+async def of(place: Installation, shape: Shape, seconds: float) -> Cost:
+    async with (
+        _receiver() as to,
+        serving(place, dispatchers=shape.dispatchers) as service,
+    ):
         targets: Sequence[Target] = await service.targets(
             to.url, applications=shape.applications, endpoints=shape.endpoints, apart=shape.endpoints > 1
         )
@@ -112,7 +124,7 @@ async def measure(
 
         async def later() -> Cost:
             async with installation(Path(name)) as place:
-                return await of(place, Path(name), shape, seconds)
+                return await of(place, shape, seconds)
 
         found.append(await compared(shape, BASE, later, seconds))
         async with installation(Path(name)) as place:
