@@ -30,6 +30,9 @@ from bench.table import Table, number, ratio
 
 ATTEMPTS: Final = 10_000_000
 ENDPOINTS: Final = 10_000
+QUICK: Final = (
+    5.0  # seconds a row, at most, of a quick look, which does not wait until all endpoints are open
+)
 OPENING: Final = 30.0  # seconds in which most of 10,000 endpoints, drawn at random, get a first message
 
 
@@ -87,15 +90,12 @@ async def _receiver() -> AsyncIterator[Receiver]:
 
 
 async def of(place: Installation, shape: Shape, seconds: float) -> Cost:
-    async with (
-        _receiver() as to,
-        serving(place, dispatchers=shape.dispatchers) as service,
-    ):
+    async with _receiver() as to, serving(place, dispatchers=shape.dispatchers) as service:
         targets: Sequence[Target] = await service.targets(
             to.url, applications=shape.applications, endpoints=shape.endpoints, apart=shape.endpoints > 1
         )
         load = SINGLE.load(service.url, targets, service.token)
-        wide = len(targets) > 100 and seconds >= 10  # else it is a quick look
+        wide = len(targets) > 100 and seconds > QUICK
         await warm_up(SINGLE, load, to, OPENING if wide else brief(seconds))
         return await spent(SINGLE, load, to, service, seconds)
 
