@@ -113,7 +113,7 @@ async def test_the_commands_of_the_document_work_as_printed(directory: Path, qui
             (refused, *_) = await deliveries(shell, registered["id"], 1)
             assert refused["status_code"] == 401, refused
             assert refused["event_id"] == row["event_id"]
-            assert sampled.said(f"handled {row['event_id']}")
+            await sampled.says(f"handled {row['event_id']}")
 
         # ten failures in a row, then the document's cure
         receiver.default = Reply(500)

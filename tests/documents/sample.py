@@ -24,6 +24,7 @@ from tests.node.npm import BIN
 HERE = Path(__file__).parent
 NODE_MODULES = HERE.parent / "node" / "node_modules"
 START_DEADLINE = 60.0
+SPEECH_DEADLINE = 30.0
 
 
 def sample(name: str) -> str:
@@ -61,6 +62,12 @@ class Running:
 
     def said(self, words: str) -> bool:
         return any(words in line for line in self.output)
+
+    async def says(self, words: str) -> None:
+        """Returns once the words are written: an answer may arrive before what was printed ahead of it."""
+        async with asyncio.timeout(SPEECH_DEADLINE):
+            while not self.said(words):
+                await asyncio.sleep(0.01)
 
 
 @asynccontextmanager

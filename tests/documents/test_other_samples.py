@@ -64,8 +64,8 @@ async def test_b23_bluums_receivers_take_our_requests(database: Database) -> Non
         for language, source in sources.items():
             async with running(source, language) as receiver:
                 (event_id,) = await told(stand, tenant, receiver, "order.filled")
-                assert receiver.said("Received event: order.filled")
-                assert receiver.said(f"processed {event_id}")
+                await receiver.says("Received event: order.filled")
+                await receiver.says(f"processed {event_id}")
                 async with httpx.AsyncClient(timeout=60) as client:
                     answer = await client.post(
                         receiver.origin + PATH, json={"event": "x", "data": {}, "id": "1"}
@@ -87,12 +87,12 @@ async def test_bluums_sample_that_remembers_data_id_drops_the_second_event_of_an
             first, second = await told(stand, tenant, receiver, *events)
             assert first != second
             assert ids.parse("evt_", first) is not None
-            assert receiver.said(f"handled order.accepted {FILLED['id']}")
+            await receiver.says(f"handled order.accepted {FILLED['id']}")
             assert not receiver.said("handled order.filled"), "acknowledged with 200, and never handled"
         async with running(mended, "node") as receiver:
             await told(stand, tenant, receiver, *events)
-            assert receiver.said("handled order.accepted")
-            assert receiver.said("handled order.filled")
+            await receiver.says("handled order.accepted")
+            await receiver.says("handled order.filled")
         assert set(await statuses(stand)) == {200}
 
 

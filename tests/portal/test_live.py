@@ -175,9 +175,9 @@ async def test_what_happened_between_the_page_and_its_stream_is_news(
     async with watching(visitor, path) as browser:
         await browser.until("data: news")
     last = browser.text.partition("id: ")[2].partition("\n")[0]
-    await stand.until_attempts(1)
+    await stand.send("order.filled")
     async with watching(visitor, path, headers={"last-event-id": last}) as browser:
-        await browser.until("id: ")
+        await browser.until("data: news")
 
 
 async def test_an_attempt_is_news_to_whoever_watches_its_message(
