@@ -55,10 +55,15 @@ class Running:
     process: asyncio.subprocess.Process
     port: int = 0
     output: list[str] = field(default_factory=list)
+    _spoke: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+    def wrote(self, line: str) -> None:
+        self.output.append(line)
+        self._spoke.set()
 
     def said(self, words: str) -> bool:
         return any(words in line for line in self.output)
@@ -67,7 +72,8 @@ class Running:
         """Returns once the words are written: an answer may arrive before what was printed ahead of it."""
         async with asyncio.timeout(SPEECH_DEADLINE):
             while not self.said(words):
-                await asyncio.sleep(0.01)
+                self._spoke.clear()
+                await self._spoke.wait()
 
 
 @asynccontextmanager
@@ -109,7 +115,7 @@ async def _read(started: Running, stream: asyncio.StreamReader, ready: asyncio.E
             started.port = int(port)
             ready.set()
         else:
-            started.output.append(line)
+            started.wrote(line)
     ready.set()
 
 

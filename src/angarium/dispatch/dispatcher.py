@@ -1,7 +1,7 @@
 """The dispatcher: goes round the lanes of its shards and acts for them.
 
-Lanes decide (core/lane.py); this module has them send, load and wait, and tells them what the database
-says. All state belongs to one event loop; nothing here blocks.
+Lanes decide (core/lane.py); this module hands them what was accepted, and has them send, load and wait. All
+state belongs to one event loop; nothing here blocks.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from uuid import UUID
 import structlog
 
 from angarium.clock import Clock
-from angarium.core import ids
-from angarium.core.keyring import Keyring, SealError
+from angarium.core.keyring import Keyring
 from angarium.core.lane import Held, Load, Send, Wait
 from angarium.core.nouns import State
-from angarium.core.product import STANDARD, Product
+from angarium.core.product import Product
+from angarium.dispatch.answers import Answers
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.bookkeeper import Bookkeeper
 from angarium.dispatch.courier import Courier
@@ -28,15 +28,14 @@ from angarium.dispatch.loader import Loader
 from angarium.dispatch.lookout import Lookout
 from angarium.dispatch.ownership import Ownership
 from angarium.dispatch.post import Post
-from angarium.dispatch.posts import HORIZON, Policy, Posts
+from angarium.dispatch.posts import Policy, Posts
 from angarium.dispatch.sender import Sender
 from angarium.dispatch.settler import Outcome, Settler
-from angarium.dispatch.target import open_target
 from angarium.dispatch.upkeep import Upkeep
 from angarium.store.accept import Owed
 from angarium.store.database import Database
 from angarium.store.hint import Changed, Hint, LookEverywhere, Task, Work
-from angarium.store.load import Config, LaneRef, Loaded, Wanted
+from angarium.store.load import Wanted
 from angarium.store.shard import PULLED
 
 log = structlog.get_logger(__name__)
@@ -65,8 +64,6 @@ class Dispatcher:
         chance = chance or random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
         self._clock = clock
         self._sender = sender
-        self._keyring = keyring
-        self._products = products
         self._policy = policy
         self._posts = Posts(clock, policy)
         self._draining: set[int] = set()
@@ -75,10 +72,9 @@ class Dispatcher:
         self._herald = Herald(database)
         self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
         self._attempts = Attempts(self._posts, Courier(clock, entropy, chance), sender, self._settler, clock)
-        self._loader = Loader(
-            database, clock, configured=self._configured, loaded=self._loaded, failed=self._not_loaded
-        )
-        self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=self._seen)
+        answers = Answers(self._posts, clock, products, keyring)
+        self._loader = Loader(database, clock, answers)
+        self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=answers.seen)
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads)
         self._bookkeeper = Bookkeeper(database, clock)
@@ -266,71 +262,6 @@ class Dispatcher:
     def _settled(self, batch: list[Outcome], due: list[float | None]) -> None:
         self._attempts.settled(batch, due)
         self._bookkeeper.note(outcome.settlement for outcome in batch)
-
-    def _configured(self, lanes: list[tuple[UUID, UUID]], configs: list[Config]) -> None:
-        now = self._clock.now()
-        found = {config.endpoint_id: config for config in configs}
-        for _, endpoint_id in lanes:
-            post = self._posts.get(endpoint_id)
-            if post is None:
-                continue
-            config = found.get(endpoint_id)
-            if config is None or not config.active:
-                self._posts.forget(post)
-                continue
-            try:
-                product = self._products[config.profile or STANDARD]
-            except KeyError:
-                log.error("profile.unknown", profile=config.profile, organization=config.org_id)
-                self._posts.forget(post)
-                continue
-            try:
-                target = open_target(config, product, self._keyring)
-            except SealError as error:
-                log.error("endpoint.sealed", endpoint=ids.text(ids.ENDPOINT, endpoint_id), error=error.detail)
-                self._posts.forget(post)
-                continue
-            post.reconfigure(config, target, self._posts.limits(config.rate_limit, config.fifo), now)
-            self._posts.mark(post)
-
-    def _loaded(self, wanted: list[Wanted], rows: list[Loaded], next_due: dict[UUID, float]) -> None:
-        by_lane: dict[UUID, list[Held]] = {want.endpoint_id: [] for want in wanted}
-        for row in rows:
-            by_lane[row.endpoint_id].append(
-                Held(
-                    row.message_id,
-                    row.due_at,
-                    row.state,
-                    row.failures,
-                    row.manual_at,
-                    row.payload,
-                    row.event_type,
-                    row.attempts,
-                    row.test,
-                )
-            )
-        for want in wanted:
-            post = self._posts.get(want.endpoint_id)
-            # a lane that was forgotten and opened again did not ask
-            if post is not None and post.lane.loading:
-                post.lane.loaded(by_lane[want.endpoint_id], next_due.get(want.endpoint_id), want.room)
-                self._posts.mark(post)
-
-    def _not_loaded(self, wanted: list[Wanted]) -> None:
-        for want in wanted:
-            post = self._posts.get(want.endpoint_id)
-            if post is not None and post.lane.loading:
-                post.lane.load_failed()
-                self._posts.mark(post)
-
-    def _seen(self, lanes: list[LaneRef]) -> None:
-        """What the table owes: whatever a lost hint would have told. Idle lanes are forgotten meanwhile."""
-        now = self._clock.now()
-        for lane in lanes:
-            soon = lane.due_at < now + HORIZON or self._posts.get(lane.endpoint_id) is not None
-            if soon and self._posts.ours(lane.endpoint_id):
-                self._posts.news(self._posts.open(lane.app_id, lane.endpoint_id), lane.due_at)
-        self._posts.forget_idle()
 
     def _leads(self) -> bool:
         return LEADING in self._posts.owned and not self._stopping

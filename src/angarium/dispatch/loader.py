@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 from uuid import UUID
 
@@ -12,6 +11,7 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
+from angarium.dispatch.answers import Answers
 from angarium.store import load as store
 from angarium.store.database import Database
 
@@ -25,22 +25,12 @@ _PAUSE: Final = 0.5
 
 
 class Loader:
-    """Collects wishes and answers them in batches through the callbacks."""
+    """Collects wishes, asks in batches, and passes the answers on."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        *,
-        configured: Callable[[list[tuple[UUID, UUID]], list[store.Config]], None],
-        loaded: Callable[[list[store.Wanted], list[store.Loaded], dict[UUID, float]], None],
-        failed: Callable[[list[store.Wanted]], None],
-    ) -> None:
+    def __init__(self, database: Database, clock: Clock, answers: Answers) -> None:
         self._database = database
         self._clock = clock
-        self._configured = configured
-        self._loaded = loaded
-        self._failed = failed
+        self._answers = answers
         self._configs: dict[UUID, UUID] = {}  # endpoint id -> application id
         self._loads: dict[UUID, store.Wanted] = {}
         self._wake = asyncio.Event()
@@ -64,10 +54,10 @@ class Loader:
                 try:
                     async with self._database.connection() as connection:
                         if lanes:
-                            self._configured(lanes, await store.configs(connection, lanes))
+                            self._answers.configured(lanes, await store.configs(connection, lanes))
                         if loads:
                             now = datetime_at(self._clock.now())
-                            self._loaded(loads, *await store.load(connection, loads, now))
+                            self._answers.loaded(loads, *await store.load(connection, loads, now))
                 except Exception as error:
                     # whatever it is, the lanes must be told, or they wait for ever
                     fault = not isinstance(error, StoreUnavailable | asyncpg.PostgresError)
@@ -77,7 +67,7 @@ class Loader:
                     for app_id, endpoint_id in lanes:
                         self._configs.setdefault(endpoint_id, app_id)
                     await self._clock.wait(self._retry, self._clock.now() + _PAUSE)
-                    self._failed(loads)
+                    self._answers.not_loaded(loads)
                 if self._configs or self._loads:
                     await asyncio.sleep(GATHER)
 
