@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
 from angarium import __version__
@@ -32,6 +32,24 @@ from angarium.service.services import Services
 
 PREFIX = "/api/v1"
 BODY_LIMIT = 2 * 1024 * 1024
+
+# made once: FastAPI prepares the routes of a router anew for each application that includes it
+_native = APIRouter(prefix=PREFIX)
+for _module in (
+    message,
+    attempt,
+    application,
+    endpoint,
+    event_type,
+    listener,
+    play,
+    log,
+    auth,
+    credential,
+    audit,
+    health,
+):
+    _native.include_router(_module.router)
 
 
 def create_app(
@@ -66,21 +84,7 @@ def create_app(
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
     app.state.frame_ancestors = tuple(frame_ancestors)
     app.state.stopping = stopping or asyncio.Event()
-    for module in (
-        message,
-        attempt,
-        application,
-        endpoint,
-        event_type,
-        listener,
-        play,
-        log,
-        auth,
-        credential,
-        audit,
-        health,
-    ):
-        app.include_router(module.router, prefix=PREFIX)
+    app.router.routes.extend(_native.routes)
     dialects.install(app, services, sandbox=sandbox)
     document.install(app, f"{PREFIX}/openapi.json")
     public_page.install(app, egress)
