@@ -30,9 +30,8 @@ from bench.table import Table, number, ratio
 
 ATTEMPTS: Final = 10_000_000
 ENDPOINTS: Final = 10_000
-QUICK: Final = (
-    5.0  # seconds a row, at most, of a quick look, which does not wait until all endpoints are open
-)
+# seconds a row, at most, of a quick look, which does not wait until all endpoints are open
+QUICK: Final = 5.0
 OPENING: Final = 30.0  # seconds in which most of 10,000 endpoints, drawn at random, get a first message
 
 

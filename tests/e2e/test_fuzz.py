@@ -35,7 +35,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.e2e.conftest import Server
 
-EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 REAL, STRANGER = 7, 9  # of ten examples 7 are about things that exist, 2 about others, 1 has a made-up token
 SEED = 20260000
 DEADLINE = 60.0

@@ -30,9 +30,8 @@ async def test_a_test_database_has_the_schema_and_its_json_works(database: Datab
 
 async def test_payloads_are_not_compressed_by_the_slow_method(database: Database) -> None:
     async with database.connection() as connection:
-        stored = await connection.fetchrow(
-            "select attstorage, attcompression from pg_attribute"
+        stored = await connection.fetchval(
+            "select attstorage::text || attcompression::text from pg_attribute"
             " where attrelid = 'message'::regclass and attname = 'payload'"
         )
-    # lz4, or plain where PostgreSQL was built without it
-    assert tuple(stored) in ((b"x", b"l"), (b"e", b""), (b"e", b"\0"))
+    assert stored in ("xl", "e")  # with lz4, or as it is where PostgreSQL was built without
