@@ -28,7 +28,7 @@ from angarium.service.services import Services
 from angarium.store.accept import Owed
 from angarium.store.database import Database
 from tests.api.house import House, housing
-from tests.kit.stand import services_of
+from tests.kit.at_work import services_of
 from tests.kit.world import World
 
 JWT_SECRET = "a secret for tests, of sixty-four bytes or more so that it fits all"

@@ -26,7 +26,7 @@ from angarium.service.services import Services
 from angarium.store.database import Database
 from tests.api.operation import MESSAGE, ORG, SINCE, SPARE, URL
 from tests.kit.access import Crowd
-from tests.kit.stand import services_of
+from tests.kit.at_work import services_of
 from tests.kit.world import World
 
 

@@ -17,7 +17,8 @@ from angarium.core.claims import Capability
 from angarium.settings import load
 from angarium.store import application as application_store
 from angarium.store.database import Database
-from tests.kit.stand import ORG, URL, Stand, product, services_of, standing
+from tests.kit.at_work import services_of
+from tests.kit.stand import ORG, URL, Stand, product, standing
 from tests.portal.visitor import visiting
 
 HOOK = "http://127.0.0.1:9/hook"

@@ -20,9 +20,9 @@ from angarium.core.product import STANDARD
 from angarium.service.intake import Intake
 from angarium.service.product import Products
 from angarium.store.database import Database
+from tests.kit.at_work import services_of
 from tests.kit.receiver import Receiver
 from tests.kit.server import angarium
-from tests.kit.stand import services_of
 from tests.kit.world import World
 from tests.kit.world import product as standard_product
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,27 +10,17 @@ from typing import Any
 import httpx
 import msgspec
 
-from angarium import profiles
-from angarium.api.app import create_app
 from angarium.clock import Clock, SystemClock
 from angarium.core import ids
 from angarium.core.nouns import Application
-from angarium.core.product import STANDARD, Product, product_of
+from angarium.core.product import Product
 from angarium.core.profile import Profile
 from angarium.service.application import ApplicationDraft
-from angarium.service.intake import Draft, Intake
-from angarium.service.product import Products
-from angarium.service.provision import Provision
-from angarium.service.services import Services
+from angarium.service.intake import Draft
 from angarium.store.database import Database
-from tests.kit.clock import ManualClock
-from tests.kit.receiver import Receiver
-from tests.kit.stand import services_of
-from tests.kit.world import World
-from tests.kit.world import product as standard_product
+from tests.kit.at_work import AtWork, at_work, product
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirBl"
-OURS = f"select id from application where org_id = '{ORG}'"
 COMPLETED = {
     "id": "batch_abc123",
     "url": "https://cdn.example.com/v.mp4",
@@ -43,9 +32,7 @@ COMPLETED = {
 
 def bluma(profile: Profile | None = None, **delivery: Any) -> Product:
     """The product as it ships, or with another delivery."""
-    profile = profile or profiles.load("bluma")
-    changed = msgspec.structs.replace(profile.delivery, **delivery)
-    return product_of(msgspec.structs.replace(profile, delivery=changed), "test")
+    return product(profile or "bluma", **delivery)
 
 
 @dataclass
@@ -80,17 +67,8 @@ class Customer:
         return rows
 
 
-@dataclass
-class Stand:
+class Stand(AtWork):
     """Everything behind it."""
-
-    world: World
-    services: Services
-    client: httpx.AsyncClient
-    provision: Provision
-    product: Product
-    org_id: str = ORG
-    seen: int = 0  # attempts gone through in virtual time
 
     async def customer(self, name: str = "first", scope: str = "webhooks:manage") -> Customer:
         (drawn,) = self.provision.draw_keys(self.product, sandbox=True)
@@ -111,39 +89,6 @@ class Stand:
         accepted = await self.services.intake.accept(Draft(self.org_id, app, event_type, payload, **more))
         return self.product.recipe.message_id(accepted.message.id)
 
-    async def attempts(self) -> int:
-        """How many attempts at the product's own endpoints are recorded."""
-        (row,) = await self.world.fetch(f"select count(*) from attempt where app_id in ({OURS})")
-        return int(row[0])
-
-    async def until_attempts(self, count: int) -> None:
-        async def recorded() -> bool:
-            return await self.attempts() >= count
-
-        await self.world.until(recorded)
-
-    async def to_next_attempt(self, receiver: Receiver) -> float | None:
-        """Go to the next attempt in virtual time and see it made; its time, or None when none is owed."""
-        clock = self.world.clock
-        assert isinstance(clock, ManualClock)
-        (row,) = await self.world.fetch(
-            "select min(due_at) as due_at,"
-            f" (select count(*) from attempt where app_id in ({OURS})) as attempts"
-            f" from delivery where app_id in ({OURS})"
-        )
-        if row["attempts"] == self.seen:
-            if row["due_at"] is None:
-                return None
-            due = row["due_at"].timestamp()
-            if due > clock.now():
-                await clock.advance_to(due - 0.001)
-                assert await self.attempts() == self.seen, "an attempt came early"
-                await clock.advance_to(due)
-            await receiver.wait_for(self.seen + 1)
-            await self.until_attempts(self.seen + 1)
-        self.seen += 1
-        return clock.now()
-
 
 @asynccontextmanager
 async def standing(
@@ -151,22 +96,9 @@ async def standing(
     *,
     clock: Clock | None = None,
     product: Product | None = None,
-    https_only: bool = False,
-    sandbox: bool = True,
+    **options: Any,
 ) -> AsyncIterator[Stand]:
-    """Bluma at work."""
-    product = product or bluma()
-    world = World(database, clock=clock or SystemClock(), products={"bluma": product})
-    known = Products(database, world.clock, {STANDARD: standard_product("1s"), "bluma": product})
-    async with world.dispatching() as dispatcher:
-        intake = Intake(database, world.clock, os.urandom, dispatcher.hand_over, known)
-        services = services_of(world, known, intake, https_only=https_only)
-        app = create_app(services, sandbox=sandbox)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        provision = Provision(database, world.clock, known, services.application, services.access)
-        await intake.start()
-        try:
-            async with httpx.AsyncClient(transport=transport, base_url="http://angarium.test") as client:
-                yield Stand(world, services, client, provision, product)
-        finally:
-            await intake.stop()
+    """Bluma at work, in real time unless a clock is given. Options are `at_work`'s."""
+    options = {"sandbox": True} | options
+    async with at_work(database, product or bluma(), clock or SystemClock(), org_id=ORG, **options) as parts:
+        yield Stand(**vars(parts))

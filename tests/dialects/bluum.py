@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,25 +11,15 @@ from typing import Any
 import httpx
 import msgspec
 
-from angarium import profiles
-from angarium.api.app import create_app
 from angarium.clock import Clock, SystemClock
 from angarium.core import ids
 from angarium.core.nouns import Application
-from angarium.core.product import STANDARD, Product, product_of
+from angarium.core.product import Product
 from angarium.core.profile import Profile
 from angarium.service.application import ApplicationDraft
-from angarium.service.intake import Draft, Intake
-from angarium.service.product import Products
-from angarium.service.provision import Provision
-from angarium.service.services import Services
+from angarium.service.intake import Draft
 from angarium.store.database import Database
-from tests.kit.clock import ManualClock
-from tests.kit.receiver import Receiver
-from tests.kit.stand import services_of
-from tests.kit.task import finish_tasks
-from tests.kit.world import World
-from tests.kit.world import product as standard_product
+from tests.kit.at_work import AtWork, at_work, product
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirBu"
 ACCOUNT = "3d0b0e65-35d3-4dcd-8df7-10286ebb4b4b"
@@ -47,9 +36,7 @@ FILLED = {
 
 def bluum(profile: Profile | None = None, **delivery: Any) -> Product:
     """The product as it ships, or with another delivery."""
-    profile = profile or profiles.load("bluum")
-    changed = msgspec.structs.replace(profile.delivery, **delivery)
-    return product_of(msgspec.structs.replace(profile, delivery=changed), "test")
+    return product(profile or "bluum", **delivery)
 
 
 @dataclass
@@ -106,17 +93,8 @@ class Tenant:
         return made
 
 
-@dataclass
-class Stand:
+class Stand(AtWork):
     """Everything behind it."""
-
-    world: World
-    services: Services
-    client: httpx.AsyncClient
-    provision: Provision
-    product: Product
-    org_id: str = ORG
-    seen: int = 0  # attempts gone through in virtual time
 
     async def tenant(self, name: str = "first") -> tuple[Tenant, Tenant]:
         """A customer's two keys: the tenant's own, and an investor's."""
@@ -136,39 +114,6 @@ class Stand:
         accepted = await self.services.intake.accept(Draft(self.org_id, app, event_type, payload))
         return self.product.recipe.message_id(accepted.message.id)
 
-    async def attempts(self) -> int:
-        (row,) = await self.world.fetch("select count(*) from attempt")
-        return int(row[0])
-
-    async def until_attempts(self, count: int) -> None:
-        async def recorded() -> bool:
-            return await self.attempts() >= count
-
-        await self.world.until(recorded)
-
-    async def to_next_attempt(self, receiver: Receiver) -> float | None:
-        """Go to the next attempt in virtual time and see it made; its time, or None when none is owed."""
-        clock = self.world.clock
-        assert isinstance(clock, ManualClock)
-        (row,) = await self.world.fetch(
-            "select min(due_at) as due_at, (select count(*) from attempt) as attempts from delivery"
-        )
-        if row["attempts"] == self.seen:
-            if row["due_at"] is None:
-                return None
-            due = row["due_at"].timestamp()
-            if due > clock.now():
-                await clock.advance_to(due - 0.001)
-                assert await self.attempts() == self.seen, "an attempt came early"
-                await clock.advance_to(due)
-            await receiver.wait_for(self.seen + 1)
-            await self.until_attempts(self.seen + 1)
-        self.seen += 1
-        return clock.now()
-
-    async def run_tasks(self) -> None:
-        await finish_tasks(self.world.database, self.world.clock)
-
 
 @asynccontextmanager
 async def standing(
@@ -176,22 +121,9 @@ async def standing(
     *,
     clock: Clock | None = None,
     product: Product | None = None,
-    https_only: bool = False,
-    sandbox: bool = True,
+    **options: Any,
 ) -> AsyncIterator[Stand]:
-    """Bluum at work."""
-    product = product or bluum()
-    world = World(database, clock=clock or SystemClock(), products={"bluum": product})
-    known = Products(database, world.clock, {STANDARD: standard_product("1s"), "bluum": product})
-    async with world.dispatching() as dispatcher:
-        intake = Intake(database, world.clock, os.urandom, dispatcher.hand_over, known)
-        services = services_of(world, known, intake, https_only=https_only)
-        app = create_app(services, sandbox=sandbox)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        provision = Provision(database, world.clock, known, services.application, services.access)
-        await intake.start()
-        try:
-            async with httpx.AsyncClient(transport=transport, base_url="http://angarium.test") as client:
-                yield Stand(world, services, client, provision, product)
-        finally:
-            await intake.stop()
+    """Bluum at work, in real time unless a clock is given. Options are `at_work`'s."""
+    options = {"sandbox": True} | options
+    async with at_work(database, product or bluum(), clock or SystemClock(), org_id=ORG, **options) as parts:
+        yield Stand(**vars(parts))

@@ -46,12 +46,12 @@ async def test_l10_l12_eight_attempts_at_the_documented_times_and_then_no_more(d
         receiver.default = Reply(500)
         await stand.endpoint(receiver.url)
         message = await stand.send("tradeline.opened")
-        times = await stand.schedule(receiver)
+        times = await stand.schedule()
         assert gaps(times) == GAPS
         assert round(times[-1] - times[0], 3) == 27 * 3600 + 35 * 60 + 5
         assert await state(stand, message["id"]) == "failed"
         await stand.clock.advance_to(stand.clock.now() + 3 * DAY)
-        assert await stand.to_next_attempt(receiver) is None
+        assert await stand.to_next_attempt() is None
         assert len(receiver.requests) == 8
 
 
@@ -60,7 +60,7 @@ async def test_l10_a_delay_grows_by_a_twentieth_at_most_and_never_shrinks(databa
         receiver.default = Reply(500)
         await stand.endpoint(receiver.url)
         await stand.send("tradeline.opened")
-        measured = gaps(await stand.schedule(receiver))
+        measured = gaps(await stand.schedule())
         for gap, documented in zip(measured, GAPS, strict=True):
             assert documented <= gap <= documented * 1.05 + 0.001
 
@@ -72,7 +72,7 @@ async def test_l11_success_after_three_failures_comes_35_minutes_and_5_seconds_a
         receiver.plan(Reply(500), redirect("http://127.0.0.1:9/"), Reply(404))
         await stand.endpoint(receiver.url)
         message = await stand.send("tradeline.opened")
-        times = await stand.schedule(receiver)
+        times = await stand.schedule()
         assert round(times[-1] - times[0], 3) == 35 * 60 + 5
         assert await state(stand, message["id"]) == "delivered"
 
@@ -82,10 +82,10 @@ async def test_l18a_the_next_attempt_is_told_beforehand(database: Database) -> N
         receiver.default = Reply(500)
         await stand.endpoint(receiver.url)
         message = await stand.send("tradeline.opened")
-        assert await stand.to_next_attempt(receiver) is not None
+        assert await stand.to_next_attempt() is not None
         rows = await stand.native("GET", f"/msg/{message['id']}/endpoint")
         assert rows["data"][0]["nextAttempt"] is not None
-        await stand.to_next_attempt(receiver)
+        await stand.to_next_attempt()
         assert stand.clock.now() - 1_800_000_000.0 == pytest.approx(5, abs=0.01)
 
 
@@ -182,7 +182,7 @@ async def test_l17_after_five_days_of_only_failures_the_endpoint_is_disabled_and
         for day in (0, 2, 4):
             await stand.clock.advance_to(max(stand.clock.now(), start + day * DAY))
             sent.append((await stand.send("user.synced"))["id"])
-            await stand.schedule(receiver)
+            await stand.schedule()
         shown = await stand.native("GET", f"/endpoint/{endpoint}")
         assert shown["disabled"] is True
         failed = len(receiver.requests)
@@ -191,7 +191,7 @@ async def test_l17_after_five_days_of_only_failures_the_endpoint_is_disabled_and
         await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": False})
         # canceled ones are recovered too: what was owed when the customer disabled it
         pending = (await stand.send("user.synced"))["id"]
-        await stand.to_next_attempt(receiver)
+        await stand.to_next_attempt()
         await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": True})
         assert await state(stand, pending) == "canceled"
         await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": False})
@@ -224,7 +224,7 @@ async def test_l17_one_success_on_the_fourth_day_and_the_endpoint_stays(database
             if day == 4:
                 receiver.plan(Reply(200))
             await stand.send("user.synced")
-            await stand.schedule(receiver)
+            await stand.schedule()
         assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is False
 
 
@@ -240,7 +240,7 @@ async def test_l12_l17_an_endpoint_that_is_removed_or_disabled_gets_nothing_more
         await stand.native("PATCH", f"/endpoint/{disabled}", {"disabled": True})
         await stand.run_tasks()
         await stand.clock.advance_to(stand.clock.now() + 2 * DAY)
-        assert await stand.to_next_attempt(receiver) is None
+        assert await stand.to_next_attempt() is None
         assert len(receiver.requests) == 2
 
 
@@ -264,7 +264,7 @@ async def test_l13_a_message_can_be_sent_again_at_any_time(database: Database) -
         assert await state(stand, succeeded["id"]) == "delivered"
         receiver.plan(Reply(500), Reply(500))
         exhausted = await stand.send("user.created")
-        await stand.schedule(receiver)
+        await stand.schedule()
         assert await state(stand, exhausted["id"]) == "failed"
         await resend(exhausted)
         assert await state(stand, exhausted["id"]) == "delivered"
@@ -283,10 +283,10 @@ async def test_l15_all_that_failed_since_a_message_is_replayed_and_nothing_older
         sent = []
         for _ in range(4):
             sent.append(await stand.send("user.updated"))
-            await stand.schedule(receiver)
+            await stand.schedule()
         receiver.plan(Reply(200))
         delivered = await stand.send("user.updated")
-        await stand.schedule(receiver)
+        await stand.schedule()
         receiver.default = Reply(200)
         before = len(receiver.requests)
         since = {"since": sent[1]["timestamp"]}
@@ -309,7 +309,7 @@ async def test_l14_a_recover_keeps_to_its_window(database: Database) -> None:
         for _ in range(3):
             times.append(stand.clock.now())
             await stand.send("user.updated")
-            await stand.schedule(receiver)
+            await stand.schedule()
             await stand.clock.advance_to(stand.clock.now() + 3600)
         window = {"since": _time(times[1] - 60), "until": _time(times[2] - 60)}
         assert await stand.native("GET", f"/endpoint/{endpoint}/recover", **window) == {"messages": 1}
@@ -324,7 +324,7 @@ async def test_l19_410_disables_at_once_and_retry_after_is_respected(database: D
         endpoint = await stand.endpoint(receiver.url)
         receiver.plan(Reply(429, headers=[("retry-after", "90")]), Reply(410))
         await stand.send("user.updated")
-        times = await stand.schedule(receiver)
+        times = await stand.schedule()
         assert gaps(times) == [90]
         assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is True
 

@@ -274,7 +274,7 @@ async def test_b18_b19_c6_six_attempts_in_10_hours_36_minutes_then_dead_and_repl
         )
         event_id = await stand.send(tenant)
         times = []
-        while (at := await stand.to_next_attempt(receiver)) is not None:
+        while (at := await stand.to_next_attempt()) is not None:
             times.append(at)
             if len(times) < 6:
                 assert await tenant.listed(letters) == [], "not dead yet"

@@ -54,11 +54,11 @@ async def test_its_schedule_and_its_rule_for_disabling_are_its_own(database: Dat
         receiver.default = Reply(500)
         endpoint = await stand.endpoint(receiver.url)
         await stand.send("parcel.sent")
-        times = await stand.schedule(receiver)
+        times = await stand.schedule()
         assert [round(b - a, 3) for a, b in itertools.pairwise(times)] == [7, 70, 700]
         assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is False
         await stand.send("parcel.sent")
-        times = await stand.schedule(receiver)
+        times = await stand.schedule()
         assert [round(b - a, 3) for a, b in itertools.pairwise(times)] == [7]
         assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is True, "six in a row"
 
@@ -78,7 +78,7 @@ async def test_five_failures_and_a_success_and_the_count_begins_anew(database: D
         endpoint = await stand.endpoint(receiver.url)
         for _ in range(3):
             await stand.send("parcel.sent")
-            await stand.schedule(receiver)
+            await stand.schedule()
         assert len(receiver.requests) == 10
         assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is False
 

@@ -33,7 +33,7 @@ async def stand(database: Database) -> AsyncIterator[Stand]:
 
 async def play(stand: Stand, receiver: Receiver) -> list[dict[str, Any]]:
     """Go through virtual time until nothing is owed; the events in the order in which they came."""
-    while await stand.to_next_attempt(receiver) is not None:
+    while await stand.to_next_attempt() is not None:
         pass
     return [json.loads(request.body) for request in receiver.requests]
 

@@ -45,7 +45,7 @@ async def test_failed_messages_are_recovered_from_a_time_of_ones_own(stand: Stan
     async with Receiver(default=Reply(500)) as receiver:
         endpoint = await stand.endpoint(receiver.url)
         await stand.send("order.filled")
-        await stand.schedule(receiver)
+        await stand.schedule()
         receiver.default = Reply(200)
         made = receiver.count
         start = datetime.fromtimestamp(stand.clock.now() - 2 * 86400, UTC)

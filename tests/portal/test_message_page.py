@@ -74,7 +74,7 @@ async def test_what_is_still_to_come_is_counted_down(
     assert re.search(r"again <time [^>]*data-relative>(now|in \d+ seconds)<", page)
     assert "more follow" in page
     assert "data-live=" in page
-    await stand.schedule(receiver)
+    await stand.schedule()
     await visitor.enter(link(stand))  # a session does not last so long
     page = await visitor.get(f"/messages/{sent['id']}")
     assert f"Given up after {receiver.count} attempts" in page

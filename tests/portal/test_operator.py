@@ -128,7 +128,7 @@ async def test_what_was_lost_is_sent_again_in_bulk(operator: Operator) -> None:
         await stand.native("POST", "//event-type", {"name": "a.b", "description": ""})
         endpoint = await stand.endpoint(receiver.url)
         sent = await stand.send("a.b")
-        await stand.schedule(receiver)
+        await stand.schedule()
         # sessions do not last as long as retries do
         await operator.enter(stand.services.token.for_organization(ORG))
         page = await operator.get("/losses")

@@ -1,0 +1,137 @@
+"""A product at work in one process: API, intake, dispatcher and database, in real or virtual time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import msgspec
+from starlette.types import ASGIApp
+
+from angarium import profiles
+from angarium.api.app import create_app
+from angarium.clock import Clock
+from angarium.core.address import AddressPolicy
+from angarium.core.inbox import InboxUrls
+from angarium.core.product import STANDARD, Product, product_of
+from angarium.core.profile import Profile
+from angarium.core.token_key import TokenKey
+from angarium.dispatch.scout import Scout
+from angarium.portal import app as portal
+from angarium.service.intake import Intake
+from angarium.service.product import Products
+from angarium.service.provision import Provision
+from angarium.service.services import Services, assembled
+from angarium.service.token import Tokens
+from angarium.store.database import Database
+from tests.kit.attempts import Attempts
+from tests.kit.task import finish_tasks
+from tests.kit.world import LOOPBACK, World
+from tests.kit.world import product as standard_product
+
+URL = "http://angarium.test"
+SECRET = "a secret for tests " * 5
+
+
+def product(profile: Profile | str, **delivery: Any) -> Product:
+    """A product from a profile or the name of one, with other values of `delivery`."""
+    found = profiles.load(profile) if isinstance(profile, str) else profile
+    changed = msgspec.structs.replace(found.delivery, **delivery)
+    return product_of(msgspec.structs.replace(found, delivery=changed), "Angarium-Webhooks/test")
+
+
+@dataclass(kw_only=True)
+class AtWork(Attempts):
+    """A product, all that serves it, and a client without credentials."""
+
+    product: Product
+    services: Services
+    provision: Provision
+    client: httpx.AsyncClient
+    app: ASGIApp = field(repr=False)
+
+    async def run_tasks(self) -> None:
+        """Take every step that background tasks wait for."""
+        await finish_tasks(self.world.database, self.world.clock)
+
+
+@asynccontextmanager
+async def at_work(
+    database: Database,
+    made: Product,
+    clock: Clock,
+    *,
+    org_id: str,
+    addresses: AddressPolicy = LOOPBACK,
+    https_only: bool = False,
+    play: str = URL,
+    endpoint_limit: int = 1000,
+    **options: Any,
+) -> AsyncIterator[AtWork]:
+    """A product at work, for an organization that is not provisioned yet.
+
+    `play`: where Play's inboxes are said to be. `endpoint_limit`: of an application. `options` are
+    `create_app`'s.
+    """
+    world = World(database, clock=clock, products={made.name: made}, addresses=addresses)
+    known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
+    async with world.dispatching() as dispatcher:
+        intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
+        scout = scouting(world)
+        services = services_of(
+            world, known, intake, https_only=https_only, scout=scout, play=play, endpoint_limit=endpoint_limit
+        )
+        app = create_app(services, pages=portal.routes(), **options)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        await intake.start()
+        try:
+            async with httpx.AsyncClient(transport=transport, base_url=URL) as client:
+                yield AtWork(
+                    world=world,
+                    org_id=org_id,
+                    product=made,
+                    services=services,
+                    provision=Provision(database, clock, known, services.application, services.access),
+                    client=client,
+                    app=app,
+                )
+        finally:
+            await intake.stop()
+            await scout.close()
+
+
+def scouting(world: World) -> Scout:
+    """Tries URLs on loopback; to be closed if it was used."""
+    return Scout(policy=world.addresses, response_limit=16384, now=world.clock.now)
+
+
+def services_of(
+    world: World,
+    products: Products,
+    intake: Intake,
+    *,
+    https_only: bool = False,
+    secret: str = SECRET,
+    scout: Scout | None = None,
+    play: str = URL,
+    endpoint_limit: int = 1000,
+) -> Services:
+    """All use cases over a world's database and clock."""
+    return assembled(
+        world.database,
+        world.clock,
+        os.urandom,
+        world.keyring,
+        token=Tokens(world.database, world.clock, os.urandom, TokenKey.of(secret)),
+        product=products,
+        intake=intake,
+        outside=scout or scouting(world),
+        inboxes=InboxUrls(play),
+        policy=world.addresses,
+        https_only=https_only,
+        endpoint_limit=endpoint_limit,
+    )
