@@ -35,12 +35,17 @@ JWT_SECRET = "a secret for tests, of sixty-four bytes or more so that it fits al
 
 
 class MovingClock(SystemClock):
-    """The host's time and how far a test has moved it ahead."""
+    """The host's time, or the moment at which a test stopped it, and how far a test has moved it ahead."""
 
     ahead = 0.0
+    stopped_at: float | None = None
 
     def now(self) -> float:
-        return super().now() + self.ahead
+        return (super().now() if self.stopped_at is None else self.stopped_at) + self.ahead
+
+    def stop(self) -> None:
+        """However long the test takes, no time goes by but what it moves the clock ahead."""
+        self.stopped_at = super().now()
 
 
 @dataclass

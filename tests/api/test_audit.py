@@ -247,6 +247,7 @@ async def test_guesses_are_slowed_down_and_good_calls_are_not(api: Api, backend:
     async def guess(number: int) -> Any:
         return await api.client.get("/api/v1/app", headers={"authorization": f"Bearer guess-{number}"})
 
+    backend.clock.stop()
     answers = [await guess(number) for number in range(FAILURES + 5)]
     assert [one.status_code for one in answers] == [401] * FAILURES + [429] * 5
     assert 1 <= int(answers[-1].headers["retry-after"]) <= 60
