@@ -12,7 +12,7 @@ from angarium.core import ids
 from angarium.core.errors import Conflict
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_uid
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 TAKEN = "An application with that id or uid already exists"
 
@@ -93,7 +93,7 @@ async def page(
     connection: Any, org_id: str, cursor: UUID | None, *, ascending: bool, limit: int
 ) -> list[Application]:
     """Up to `limit` applications beyond the cursor, in the order asked for."""
-    query = queries.application_list_up if ascending else queries.application_list_down
+    query = walk("application_list", upwards=ascending)
     rows = query(connection, org_id=org_id, cursor=cursor, limit=limit)
     return [_application(row) async for row in rows]
 

@@ -12,7 +12,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
 from angarium.store.message import Filter, Page
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 _Headers = tuple[tuple[str, str], ...]
 _exchange: Final = msgspec.json.Decoder(tuple[_Headers, _Headers])
@@ -91,8 +91,8 @@ async def by_endpoint(
     with_response: bool,
 ) -> list[Recorded]:
     """The attempts at one endpoint in a stretch of ids, in the order of the walk."""
-    walk = queries.attempt_by_endpoint_up if page.upwards else queries.attempt_by_endpoint_down
-    rows = walk(
+    query = walk("attempt_by_endpoint", upwards=page.upwards)
+    rows = query(
         conn, app_id=app_id, endpoint_id=endpoint_id, low=page.low, high=page.high, limit=page.limit,
         with_response=with_response, status=like.status, code_low=like.status_code_class,
         channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
@@ -119,8 +119,8 @@ async def by_message(
     with_response: bool,
 ) -> list[Recorded]:
     """The attempts for one message in a stretch of ids, in the order of the walk."""
-    walk = queries.attempt_by_message_up if page.upwards else queries.attempt_by_message_down
-    rows = walk(
+    query = walk("attempt_by_message", upwards=page.upwards)
+    rows = query(
         conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit,
         with_response=with_response, status=like.status, code_low=like.status_code_class,
         endpoint_id=like.endpoint_id, channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,

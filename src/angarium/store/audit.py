@@ -12,7 +12,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.audit import Actor, Deed
 from angarium.store.message import Page
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +60,9 @@ async def page(
         "noun": f"{action}.",
     }
     if app_id is None:
-        rows = (queries.audit_page_up if page.upwards else queries.audit_page_down)(connection, **bound)
+        rows = walk("audit_page", upwards=page.upwards)(connection, **bound)
     else:
-        walk = queries.audit_application_page_up if page.upwards else queries.audit_application_page_down
-        rows = walk(connection, app_id=app_id, **bound)
+        rows = walk("audit_application_page", upwards=page.upwards)(connection, app_id=app_id, **bound)
     return [_record(row) async for row in rows]
 
 

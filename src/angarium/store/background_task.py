@@ -18,7 +18,7 @@ from angarium.core import ids
 from angarium.core.log_filter import LogFilter
 from angarium.store import delivery
 from angarium.store.message import Page
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 RECOVER: Final = "endpoint.recover"
 REPLAY: Final = "endpoint.replay"
@@ -120,8 +120,8 @@ async def page(
     kinds = PUBLIC if kind is None else tuple(k for k in PUBLIC if k == kind)
     # clients know no canceled tasks: to them one has failed
     statuses = [TaskStatus.FAILED, TaskStatus.CANCELED] if status == TaskStatus.FAILED else [status]
-    walk = queries.background_task_page_up if page.upwards else queries.background_task_page_down
-    rows = walk(
+    query = walk("background_task_page", upwards=page.upwards)
+    rows = query(
         conn, org_id=org_id, kinds=kinds, statuses=None if status is None else statuses,
         low=page.low, high=page.high, limit=page.limit,
     )  # fmt: skip

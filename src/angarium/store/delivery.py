@@ -16,7 +16,7 @@ from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
 from angarium.store.hint import write
 from angarium.store.message import Filter, Page, message_of
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 SLICE: Final = 1000  # deliveries or messages looked at in one step of a background task
 
@@ -113,8 +113,8 @@ async def owed_by_endpoint(
     *, states: Sequence[State] | None, tried: bool | None, with_payload: bool,
 ) -> list[Owed]:  # fmt: skip
     """The messages an endpoint is or was owed; `tried` picks those with or without a failed attempt."""
-    walk = queries.delivery_attempted_up if page.upwards else queries.delivery_attempted_down
-    rows = walk(
+    query = walk("delivery_attempted", upwards=page.upwards)
+    rows = query(
         conn, app_id=app_id, endpoint_id=endpoint_id, low=page.low, high=page.high, limit=page.limit,
         states=states, tried=tried, with_payload=with_payload,
         channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
@@ -129,8 +129,8 @@ async def owed_by_endpoint(
 
 async def destinations(conn: Any, app_id: UUID, message_id: UUID, page: Page) -> list[Destination]:
     """The endpoints a message is or was owed to, deleted ones too."""
-    walk = queries.delivery_destinations_up if page.upwards else queries.delivery_destinations_down
-    rows = walk(conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit)
+    query = walk("delivery_destinations", upwards=page.upwards)
+    rows = query(conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit)
     return [
         Destination(
             row["id"], row["uid"], row["url"], row["description"], row["version"], row["rate_limit"],

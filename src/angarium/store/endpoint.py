@@ -21,7 +21,7 @@ from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_uid
 from angarium.core.url import hide_login
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 TAKEN = "An endpoint with that id or uid already exists"
 
@@ -177,7 +177,7 @@ async def page(
     connection: Any, app_id: UUID, cursor: UUID | None, keyring: Keyring, *, ascending: bool, limit: int
 ) -> list[Endpoint]:
     """Up to `limit` endpoints beyond the cursor, in the order asked for."""
-    query = queries.endpoint_list_up if ascending else queries.endpoint_list_down
+    query = walk("endpoint_list", upwards=ascending)
     rows = query(connection, app_id=app_id, cursor=cursor, limit=limit)
     return [endpoint_of(row, keyring) async for row in rows]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from angarium.core.errors import Conflict
 from angarium.core.nouns import EventType
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 
 def _event_type(row: Any) -> EventType:
@@ -74,7 +74,7 @@ async def page(
     flags: Collection[str] | None,
 ) -> list[EventType]:
     """Up to `limit` event types beyond the cursor. `flags` None: whatever their flags."""
-    query = queries.event_type_list_up if ascending else queries.event_type_list_down
+    query = walk("event_type_list", upwards=ascending)
     rows = query(
         connection,
         org_id=org_id,

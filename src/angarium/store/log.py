@@ -19,7 +19,7 @@ from angarium.core.log_filter import LogFilter, LogKey, LogStatus, log_status
 from angarium.core.nouns import State
 from angarium.core.patterns import EVERYTHING, is_wildcard
 from angarium.store import message
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 LOWEST: Final = UUID(int=0)
 HIGHEST: Final = UUID(int=(1 << 128) - 1)
@@ -192,11 +192,10 @@ async def look_for(
 async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards: bool) -> LogKey | None:
     """The first key that a walk over so many rows of the stretch does not reach; None: it reaches all."""
     place = {"app_id": search.app_id, "rows": rows, **_bounds(stretch)}
-    way = "up" if upwards else "down"
+    query = walk(f"log_{search.walk}_end", upwards=upwards)
     if search.walk == "trouble":
-        row = await getattr(queries, f"log_trouble_end_{way}")(conn, **place)
+        row = await query(conn, **place)
         return None if row is None else LogKey(row["message_id"], row["endpoint_id"])
-    query = getattr(queries, f"log_{search.walk}_end_{way}")
     found = await query(conn, endpoint_id=search.wanted.endpoint_id, **place)
     # of the message itself nothing was looked at, so the end lies on the near side of all its deliveries
     return None if found is None else LogKey(found, LOWEST if upwards else HIGHEST)
@@ -204,7 +203,7 @@ async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards
 
 async def page(conn: Any, search: Search, stretch: Stretch, limit: int, *, upwards: bool) -> list[LogRow]:
     """The first matches of a stretch, in the order of the walk."""
-    query = getattr(queries, f"log_{search.walk}_{'up' if upwards else 'down'}")
+    query = walk(f"log_{search.walk}", upwards=upwards)
     rows = query(conn, **search.parameters(), **_bounds(stretch), limit=limit)
     return [_row(row) async for row in rows]
 

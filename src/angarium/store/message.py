@@ -11,7 +11,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Message
 from angarium.core.patterns import is_event_type
-from angarium.store.sql import queries
+from angarium.store.sql import queries, walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +71,8 @@ async def has_payload(conn: Any, app_id: UUID, message_id: UUID) -> bool | None:
 
 async def page(conn: Any, app_id: UUID, page: Page, wanted: Filter, *, with_payload: bool) -> list[Message]:
     """The messages of an application in a stretch of ids, in the order of the walk."""
-    walk = queries.message_page_up if page.upwards else queries.message_page_down
-    rows = walk(
+    query = walk("message_page", upwards=page.upwards)
+    rows = query(
         conn, app_id=app_id, low=page.low, high=page.high, limit=page.limit, with_payload=with_payload,
         channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
     )  # fmt: skip

@@ -1,9 +1,18 @@
-"""The named queries of `queries/*.sql`, loaded once."""
+"""The named queries of `queries/*.sql`, loaded once.
+
+Beside aiosql's `-- name:` a file has two headings of ours, and a line that each of its queries may have:
+
+    -- part: NAME       a piece of a query, up to the next empty line
+    -- include: NAME    stands for the part of that name, which comes earlier in the file
+    -- walk: NAME       a query written downwards (`order by id desc`): NAME_down; without `desc` NAME_up
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from textwrap import indent
 from typing import Any, TypeVar
 
 import aiosql
@@ -37,7 +46,41 @@ class _OnConnection(AsyncPGAdapter):
 
 
 _adapter: Any = _OnConnection
-queries: Any = aiosql.from_path(Path(__file__).parent / "queries", _adapter, mandatory_parameters=False)
+_HEADING = re.compile(r"^(?=-- (?:name|part|walk): )", re.MULTILINE)
+_PART = re.compile(r"-- part: (\w+)\n(.*?)\n(?:\n|\Z)", re.DOTALL)
+_INCLUDE = re.compile(r"^( *)-- include: (\w+)$", re.MULTILINE)
+_WALK = re.compile(r"-- walk: (\w+)")
+
+
+def expanded(text: str) -> str:
+    """The text of a file with nothing but whole queries in it, as aiosql reads it."""
+    parts: dict[str, str] = {}
+    queries = []
+    _what_it_is_for, *blocks = _HEADING.split(text)
+    for block in blocks:
+        whole = _INCLUDE.sub(lambda found: indent(parts[found[2]], found[1]), block)
+        if part := _PART.match(whole):
+            parts[part[1]] = part[2]
+        elif _WALK.match(whole):
+            queries.append(_WALK.sub(r"-- name: \1_down", whole))
+            queries.append(_WALK.sub(r"-- name: \1_up", re.sub(r" desc\b", "", whole)))
+        else:
+            queries.append(whole)
+    return "".join(queries)
+
+
+def _loaded() -> Any:
+    files = sorted((Path(__file__).parent / "queries").glob("*.sql"))
+    text = "\n".join(expanded(file.read_text()) for file in files)
+    return aiosql.from_str(text, _adapter, mandatory_parameters=False)
+
+
+queries: Any = _loaded()
+
+
+def walk(name: str, *, upwards: bool) -> Any:
+    """The query of a walk in one of its directions."""
+    return getattr(queries, f"{name}_{'up' if upwards else 'down'}")
 
 
 def sparse(column: list[T | None]) -> list[T | None]:

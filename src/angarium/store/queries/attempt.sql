@@ -19,8 +19,8 @@ update attempt set response = :mark
 where app_id = :app_id and message_id = :message_id and id = :id
 returning id;
 
--- name: attempt_by_endpoint_down
--- newest first below a bound: a walk down attempt_endpoint; `offset 0` keeps the message a lookup per row
+-- part: attempt_page
+-- attempts within bounds; `offset 0` keeps the message a lookup per row
 select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        case when :with_response then a.response end as response, a.duration_ms, a.url,
        m.event_id, m.event_type, m.channels, m.tags, m.expires_at
@@ -29,72 +29,25 @@ left join lateral (
     select event_id, event_type, channels, tags, expires_at from message
     where app_id = a.app_id and id = a.message_id offset 0
 ) m on true
-where a.app_id = :app_id and a.endpoint_id = :endpoint_id and a.id > :low and a.id < :high
+where a.app_id = :app_id and a.id > :low and a.id < :high
   and (:status::smallint is null or a.status = :status)
   and (:code_low::smallint is null or a.status_code between :code_low and :code_low + 99)
   and (:channel::text is null or :channel = any(m.channels))
   and (:tag::text is null or :tag = any(m.tags))
   and (:event_types::text[] is null or m.event_type = any(:event_types))
+
+-- walk: attempt_by_endpoint
+-- along attempt_endpoint
+-- include: attempt_page
+  and a.endpoint_id = :endpoint_id
 order by a.id desc
 limit :limit;
 
--- name: attempt_by_endpoint_up
--- oldest first above a bound: a walk up attempt_endpoint
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
-       case when :with_response then a.response end as response, a.duration_ms, a.url,
-       m.event_id, m.event_type, m.channels, m.tags, m.expires_at
-from attempt a
-left join lateral (
-    select event_id, event_type, channels, tags, expires_at from message
-    where app_id = a.app_id and id = a.message_id offset 0
-) m on true
-where a.app_id = :app_id and a.endpoint_id = :endpoint_id and a.id > :low and a.id < :high
-  and (:status::smallint is null or a.status = :status)
-  and (:code_low::smallint is null or a.status_code between :code_low and :code_low + 99)
-  and (:channel::text is null or :channel = any(m.channels))
-  and (:tag::text is null or :tag = any(m.tags))
-  and (:event_types::text[] is null or m.event_type = any(:event_types))
-order by a.id
-limit :limit;
-
--- name: attempt_by_message_down
--- newest first below a bound: a walk down the primary key
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
-       case when :with_response then a.response end as response, a.duration_ms, a.url,
-       m.event_id, m.event_type, m.channels, m.tags, m.expires_at
-from attempt a
-left join lateral (
-    select event_id, event_type, channels, tags, expires_at from message
-    where app_id = a.app_id and id = a.message_id offset 0
-) m on true
-where a.app_id = :app_id and a.message_id = :message_id and a.id > :low and a.id < :high
-  and (:endpoint_id::uuid is null or a.endpoint_id = :endpoint_id)
-  and (:status::smallint is null or a.status = :status)
-  and (:code_low::smallint is null or a.status_code between :code_low and :code_low + 99)
-  and (:channel::text is null or :channel = any(m.channels))
-  and (:tag::text is null or :tag = any(m.tags))
-  and (:event_types::text[] is null or m.event_type = any(:event_types))
+-- walk: attempt_by_message
+-- along the primary key
+-- include: attempt_page
+  and a.message_id = :message_id and (:endpoint_id::uuid is null or a.endpoint_id = :endpoint_id)
 order by a.id desc
-limit :limit;
-
--- name: attempt_by_message_up
--- oldest first above a bound: a walk up the primary key
-select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
-       case when :with_response then a.response end as response, a.duration_ms, a.url,
-       m.event_id, m.event_type, m.channels, m.tags, m.expires_at
-from attempt a
-left join lateral (
-    select event_id, event_type, channels, tags, expires_at from message
-    where app_id = a.app_id and id = a.message_id offset 0
-) m on true
-where a.app_id = :app_id and a.message_id = :message_id and a.id > :low and a.id < :high
-  and (:endpoint_id::uuid is null or a.endpoint_id = :endpoint_id)
-  and (:status::smallint is null or a.status = :status)
-  and (:code_low::smallint is null or a.status_code between :code_low and :code_low + 99)
-  and (:channel::text is null or :channel = any(m.channels))
-  and (:tag::text is null or :tag = any(m.tags))
-  and (:event_types::text[] is null or m.event_type = any(:event_types))
-order by a.id
 limit :limit;
 
 -- name: attempt_reach$

@@ -3,34 +3,18 @@
 insert into audit (org_id, id, app_id, actor, address, action, target, before, after)
 values (coalesce(:org_id, (select org_id from application where id = :app_id)), :id, :app_id, :actor, :address, :action, :target, :before, :after);
 
--- name: audit_page_down
--- the deeds of an organization, newest first below a bound
+-- walk: audit_page
+-- the deeds of an organization within bounds
 select * from audit
 where org_id = :org_id and id > :low and id < :high
   and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
 order by id desc
 limit :limit;
 
--- name: audit_page_up
--- the deeds of an organization, oldest first above a bound
-select * from audit
-where org_id = :org_id and id > :low and id < :high
-  and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
-order by id
-limit :limit;
-
--- name: audit_application_page_down
--- the deeds of one application, newest first below a bound
+-- walk: audit_application_page
+-- the deeds of one application within bounds
 select * from audit
 where app_id = :app_id and org_id = :org_id and id > :low and id < :high
   and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
 order by id desc
-limit :limit;
-
--- name: audit_application_page_up
--- the deeds of one application, oldest first above a bound
-select * from audit
-where app_id = :app_id and org_id = :org_id and id > :low and id < :high
-  and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
-order by id
 limit :limit;

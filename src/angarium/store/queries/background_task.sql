@@ -12,20 +12,12 @@ select pg_notify('angarium', 't:');
 -- one task of an organization, of the kinds that the caller may see
 select * from background_task where id = :id and org_id = :org_id and kind = any(:kinds::text[]);
 
--- name: background_task_page_down
--- newest first below a bound
+-- walk: background_task_page
+-- within bounds
 select * from background_task
 where org_id = :org_id and kind = any(:kinds::text[]) and id > :low and id < :high
   and (:statuses::text[] is null or status = any(:statuses))
 order by id desc
-limit :limit;
-
--- name: background_task_page_up
--- oldest first above a bound
-select * from background_task
-where org_id = :org_id and kind = any(:kinds::text[]) and id > :low and id < :high
-  and (:statuses::text[] is null or status = any(:statuses))
-order by id
 limit :limit;
 
 -- name: background_task_of_application

@@ -14,8 +14,8 @@ select id, app_id, shard, fifo, event_types, channels, disabled_at from endpoint
 where app_id = :app_id and id = :id and deleted_at is null
 for share;
 
--- name: delivery_attempted_down
--- the messages of one endpoint, newest first below a bound: a walk down the primary key
+-- walk: delivery_attempted
+-- the messages of one endpoint within bounds: along the primary key
 select d.app_id, d.endpoint_id, d.message_id, d.state, d.failures, d.due_at, d.manual_at,
        m.event_id, m.event_type, m.channels, m.tags, m.expires_at, m.payload, m.kept
 from delivery d
@@ -33,41 +33,9 @@ where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id > :lo
 order by d.message_id desc
 limit :limit;
 
--- name: delivery_attempted_up
--- the messages of one endpoint, oldest first above a bound: a walk up the primary key
-select d.app_id, d.endpoint_id, d.message_id, d.state, d.failures, d.due_at, d.manual_at,
-       m.event_id, m.event_type, m.channels, m.tags, m.expires_at, m.payload, m.kept
-from delivery d
-join lateral (
-    select event_id, event_type, channels, tags, expires_at, payload is not null as kept,
-           case when :with_payload then payload end as payload
-    from message where app_id = d.app_id and id = d.message_id offset 0
-) m on true
-where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id > :low and d.message_id < :high
-  and (:states::smallint[] is null or d.state = any(:states))
-  and (:tried::boolean is null or (d.failures > 0) = :tried)
-  and (:channel::text is null or :channel = any(m.channels))
-  and (:tag::text is null or :tag = any(m.tags))
-  and (:event_types::text[] is null or m.event_type = any(:event_types))
-order by d.message_id
-limit :limit;
-
--- name: delivery_destinations_up
--- the endpoints that a message is or was owed to, deleted ones too: up the application's endpoints, one
+-- walk: delivery_destinations
+-- the endpoints that a message is or was owed to, deleted ones too: along the application's endpoints, one
 -- primary key lookup for each
-select e.id, e.uid, e.url, e.description, e.version, e.rate_limit, e.event_types, e.channels, e.disabled_at,
-       e.deleted_at, e.created_at, e.updated_at, d.state, d.failures, d.due_at, d.manual_at
-from endpoint e
-join lateral (
-    select state, failures, due_at, manual_at from delivery
-    where app_id = e.app_id and endpoint_id = e.id and message_id = :message_id offset 0
-) d on true
-where e.app_id = :app_id and e.id > :low and e.id < :high
-order by e.id
-limit :limit;
-
--- name: delivery_destinations_down
--- the same, walking down
 select e.id, e.uid, e.url, e.description, e.version, e.rate_limit, e.event_types, e.channels, e.disabled_at,
        e.deleted_at, e.created_at, e.updated_at, d.state, d.failures, d.due_at, d.manual_at
 from endpoint e

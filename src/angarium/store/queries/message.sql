@@ -9,8 +9,8 @@ where app_id = :app_id and id = :id;
 -- the id of the message that has the operator's own id
 select message_id from event_id where app_id = :app_id and event_id = :event_id;
 
--- name: message_page_down
--- newest first below a bound: a walk down the primary key
+-- walk: message_page
+-- within bounds: along the primary key
 select id, app_id, event_id, event_type, case when :with_payload then payload end as payload,
        payload is not null as kept, channels, tags, expires_at
 from message
@@ -19,18 +19,6 @@ where app_id = :app_id and id > :low and id < :high
   and (:tag::text is null or :tag = any(tags))
   and (:event_types::text[] is null or event_type = any(:event_types))
 order by id desc
-limit :limit;
-
--- name: message_page_up
--- oldest first above a bound: a walk up the primary key
-select id, app_id, event_id, event_type, case when :with_payload then payload end as payload,
-       payload is not null as kept, channels, tags, expires_at
-from message
-where app_id = :app_id and id > :low and id < :high
-  and (:channel::text is null or :channel = any(channels))
-  and (:tag::text is null or :tag = any(tags))
-  and (:event_types::text[] is null or event_type = any(:event_types))
-order by id
 limit :limit;
 
 -- name: message_expunge$

@@ -1,0 +1,66 @@
+"""What our headings make of a file of queries."""
+
+from __future__ import annotations
+
+import pytest
+
+from angarium.store.sql import expanded, queries, walk
+
+FILE = """\
+-- What the file is for.
+
+-- part: wanted
+-- some of them
+and size > 1
+and name = :name
+
+-- part: listed
+from thing where org_id = :org_id
+  -- include: wanted
+
+-- walk: thing_page
+select id, description
+-- include: listed
+order by size desc, id desc limit :limit;
+
+-- name: thing_count$
+select count(*) from (
+    -- include: listed
+) wanted;
+"""
+
+
+def test_parts_are_put_in_where_they_are_included_and_a_walk_goes_both_ways() -> None:
+    page = """\
+select id, description
+from thing where org_id = :org_id
+  -- some of them
+  and size > 1
+  and name = :name
+"""
+    down = f"-- name: thing_page_down\n{page}order by size desc, id desc limit :limit;\n\n"
+    up = f"-- name: thing_page_up\n{page}order by size, id limit :limit;\n\n"
+    count = """\
+-- name: thing_count$
+select count(*) from (
+    from thing where org_id = :org_id
+      -- some of them
+      and size > 1
+      and name = :name
+) wanted;
+"""
+    assert expanded(FILE) == down + up + count
+
+
+def test_a_part_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(KeyError, match="nowhere"):
+        expanded("-- name: broken\nselect 1\n-- include: nowhere\n")
+
+
+def test_every_walk_has_two_ways_and_no_query_is_left_unexpanded() -> None:
+    ways = [name.removesuffix("_up") for name in queries.available_queries if name.endswith("_up")]
+    assert ways
+    for name in ways:
+        assert walk(name, upwards=True).sql != walk(name, upwards=False).sql
+    for name in queries.available_queries:
+        assert "-- include" not in getattr(queries, name).sql
