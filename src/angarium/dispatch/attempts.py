@@ -99,10 +99,10 @@ class Attempts:
             post = outcome.post
             self.unsettled[post.shard] -= 1
             post.lane.settled(outcome.settlement.message_id, due_at)
-            if outcome.disable is not None:
-                post.halted = False
-                post.stale = True
-            self._posts.mark(post)
+            if outcome.disable is None:
+                self._posts.mark(post)
+            else:
+                self._posts.forget(post)  # whether it is disabled still, the table knows
         self._posts.wake.set()
         self.drained.set()
 

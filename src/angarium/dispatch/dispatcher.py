@@ -34,7 +34,7 @@ from angarium.dispatch.settler import Outcome, Settler
 from angarium.dispatch.upkeep import Upkeep
 from angarium.store.accept import Owed
 from angarium.store.database import Database
-from angarium.store.hint import Changed, Hint, LookEverywhere, Task, Work
+from angarium.store.hint import Changed, Forgiven, Hint, LookEverywhere, Task, Work
 from angarium.store.load import Wanted
 from angarium.store.shard import PULLED
 
@@ -166,6 +166,12 @@ class Dispatcher:
                 if post is not None:
                     post.stale = True
                     self._posts.news(post, now)
+            case Forgiven(endpoint_id):
+                post = self._posts.get(endpoint_id)
+                if post is not None:
+                    # what is still in flight began before, and counts no more than what has failed already
+                    self._posts.forget(post)
+                    self._posts.news(self._posts.open(post.app_id, endpoint_id), now)
             case Task():
                 self._upkeep.look()
             case LookEverywhere():

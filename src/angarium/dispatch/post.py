@@ -50,11 +50,13 @@ class Post:
         self.failures = 0
 
     def reconfigure(self, config: Config, target: Target, limits: Limits, now: float) -> None:
-        """Take what was read from the table."""
+        """Take what was read from the table. Of the health, the table knows only what is settled: once
+        something may have been sent, it is kept here."""
+        if self.target is None:
+            self.failing_since = config.failing_since
+            self.failures = config.failures
         self.target = target
         self.stale = target.revision < self.revision
-        self.failing_since = config.failing_since
-        self.failures = config.failures
         self.lane.reconfigure(limits, now)
 
     def note(self, *, delivered: bool, scheduled: bool, state: State, now: float) -> Health | None:

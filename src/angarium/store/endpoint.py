@@ -153,6 +153,7 @@ async def delete(connection: Any, endpoint: Endpoint, now: datetime) -> None:
 async def forgive(connection: Any, endpoint: Endpoint) -> None:
     """Forget what the endpoint's health was."""
     await queries.endpoint_forgive(connection, app_id=endpoint.app_id, id=endpoint.id)
+    await queries.endpoint_notify_forgiven(connection, id=endpoint.id)
 
 
 async def set_order(connection: Any, endpoint: Endpoint) -> None:

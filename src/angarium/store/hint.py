@@ -2,6 +2,7 @@
 
 - `w:<application>.<endpoint>,…` lanes that have new work
 - `e:<endpoint>` an endpoint changed
+- `f:<endpoint>` an endpoint was enabled again: its failures are forgiven
 - `t:` there is a background task
 - `s:` there is work in more lanes than fit into a hint: look at all
 """
@@ -35,6 +36,13 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Forgiven:
+    """The endpoint was enabled again; what failed before says nothing any more."""
+
+    endpoint_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """There is a background task to go on with."""
 
@@ -44,7 +52,7 @@ class LookEverywhere:
     """More lanes have work than a hint can name."""
 
 
-Hint = Work | Changed | Task | LookEverywhere
+Hint = Work | Changed | Forgiven | Task | LookEverywhere
 
 
 def changed(endpoint_id: UUID) -> str:
@@ -68,6 +76,8 @@ def read(text: str) -> Hint:
             return Work(tuple((UUID(hex=app_id), UUID(hex=endpoint_id)) for app_id, endpoint_id in pairs))
         if text.startswith("e:"):
             return Changed(UUID(hex=text[2:]))
+        if text.startswith("f:"):
+            return Forgiven(UUID(hex=text[2:]))
         if text == TASK:
             return Task()
     except ValueError:

@@ -73,6 +73,10 @@ order by id desc limit :limit;
 -- Forget the endpoint's failures: it starts afresh.
 delete from endpoint_health where app_id = :app_id and endpoint_id = :id;
 
+-- name: endpoint_notify_forgiven!
+-- Tell whoever sends for the endpoint to forget them too; arrives with the commit.
+select pg_notify('angarium', 'f:' || replace(cast(cast(:id as uuid) as text), '-', ''));
+
 -- name: endpoint_set_order!
 -- Switch what is owed to the endpoint to another order.
 update delivery set fifo = :fifo
