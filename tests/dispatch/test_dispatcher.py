@@ -8,6 +8,7 @@ import pytest
 
 from angarium.core.profile_table import Disable
 from angarium.dispatch import attempts
+from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.posts import Policy
 from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
@@ -80,7 +81,11 @@ async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_aga
             sent = [request.header("webhook-id") for request in receiver.requests]
             assert len(sent) == 4, endpoint  # one of them twice
             assert len(set(sent)) == 3
-            assert not dispatcher.busy(endpoint.shard)
+
+            async def idle(of: Dispatcher = dispatcher, shard: int = endpoint.shard) -> bool:
+                return not of.busy(shard)
+
+            await world.until(idle)
 
 
 async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(world: World) -> None:
