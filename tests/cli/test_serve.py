@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import os
 import signal
@@ -81,8 +82,12 @@ async def healthy(url: str) -> None:
 
 def workers(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
     """The children that serve; multiprocessing keeps one more to track resources."""
-    children = psutil.Process(process.pid).children()
-    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+    found = []
+    for child in psutil.Process(process.pid).children():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has ended, perhaps without its parent knowing
+            if "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
 
 
 def token() -> str:

@@ -33,6 +33,7 @@ from tests.faults.cable import Cable
 from tests.faults.customers import FIFO, FREE, HEALTHY, SILENT, Customers, Tally
 from tests.faults.harness import (
     DEADLINE,
+    LONG,
     NOBODY,
     Client,
     Server,
@@ -53,7 +54,7 @@ SETTINGS: Final = {
 HOST: Final = (sys.executable, "-P", str(Path(__file__).with_name("host.py")))
 PATIENT: Final = {"statement_timeout": "0"}  # of what is done here, whatever is done to the others
 CLIENTS: Final = 6
-PACE: Final = 0.06  # seconds between the requests of one client
+PACE: Final = 0.06 if LONG else 0.12  # seconds between the requests of one client
 
 
 @dataclass

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.kit.chromium import SETTING, NoChromiumError, ensure, find, install
+from tests.kit.chromium import NAMES, SETTING, NoChromiumError, ensure, find, install
 
 
 def program(path: Path, says: str = "Chromium 150.0", status: int = 0) -> Path:
@@ -39,7 +39,7 @@ def test_a_named_one_that_does_not_run_is_an_error_and_nothing_is_installed(
 
 
 def test_the_usual_names_are_looked_for_on_the_path_in_order(tmp_path: Path, bare: dict[str, str]) -> None:
-    for name in ("google-chrome-stable", "google-chrome", "chromium-browser", "chromium"):
+    for name in reversed(NAMES):
         made = program(tmp_path / "bin" / name, says="Google Chrome 150.0")
         assert find(bare) == made
 
@@ -52,10 +52,11 @@ def test_a_stub_that_tells_no_version_is_passed_over(tmp_path: Path, bare: dict[
 
 def test_what_playwright_kept_is_found_the_newest_first(tmp_path: Path, bare: dict[str, str]) -> None:
     cache = tmp_path / "home/.cache/ms-playwright"
-    program(cache / "chromium_headless_shell-1300/chrome-linux/headless_shell")
     program(cache / "chromium-1200/chrome-linux/chrome")
     newest = program(cache / "chromium-1300/chrome-linux64/chrome")
     assert find(bare) == newest
+    shell = program(cache / "chromium_headless_shell-1200/chrome-linux/headless_shell")
+    assert find(bare) == shell
     elsewhere = program(tmp_path / "kept/chromium-1100/chrome-linux/chrome")
     assert find(bare | {"PLAYWRIGHT_BROWSERS_PATH": str(tmp_path / "kept")}) == elsewhere
 
@@ -65,20 +66,25 @@ def test_without_any_the_error_says_what_to_do(bare: dict[str, str]) -> None:
         find(bare)
 
 
+@pytest.mark.parametrize("there", [["chromium-headless-shell"], ["chromium-headless-shell", "chromium"]])
 @pytest.mark.parametrize("root", [True, False], ids=["root", "through sudo"])
-def test_it_is_installed_with_apt_get(tmp_path: Path, bare: dict[str, str], root: bool) -> None:
+def test_it_is_installed_with_apt_get(
+    tmp_path: Path, bare: dict[str, str], root: bool, there: list[str]
+) -> None:
+    """`there`: what is asked for until there is such a package."""
     said: list[str] = []
 
     def run(command: Sequence[str]) -> bool:
         said.append(" ".join(command))
-        return True
+        return command[-1] in ("update", there[-1])
 
     for name in ("apt-get", "sudo"):
         program(tmp_path / "bin" / name)
     install(bare, root=root, run=run)
     prefix = "" if root else "sudo -n "
     apt = f"{prefix}env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300"
-    assert said == [f"{apt} -qq update", f"{apt} -qq -y --no-install-recommends install chromium"]
+    asked = [f"{apt} -qq -y --no-install-recommends install {name}" for name in there]
+    assert said == [f"{apt} -qq update", *asked]
 
 
 def test_a_failed_installation_is_an_error(tmp_path: Path, bare: dict[str, str]) -> None:
