@@ -37,7 +37,10 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Forgiven:
-    """The endpoint was enabled again; what failed before says nothing any more."""
+    """The endpoint was enabled again; what failed before says nothing any more.
+
+    Whoever misses it has lost its lanes with the connection, and reads their health anew.
+    """
 
     endpoint_id: UUID
 
