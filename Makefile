@@ -16,7 +16,7 @@ UV ?= uv
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium test screenshots lint check bench chaos lock clean
+.PHONY: setup demo serve chromium test screenshots lint check bench chaos shake lock clean
 
 setup: $(STAMP)
 
@@ -71,6 +71,11 @@ bench: setup
 chaos: setup
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
 		$(BIN)/python -m pytest -q tests/faults
+
+# the tests with delays where parts meet (see tests/shake.py), some ten minutes for each kind
+shake: setup chromium
+	for kind in caller settle connection answer; do echo "late: $$kind"; \
+		$(BIN)/python -m pytest -q -n 4 --dist loadfile -p tests.shake --shake $$kind tests --ignore tests/faults || exit 1; done
 
 # needs uv (pip install uv); the locks name no index, and pip checks every hash
 lock:
