@@ -2,7 +2,7 @@
 
 Beside aiosql's `-- name:` a file has two headings of ours, and a line that each of its queries may have:
 
-    -- part: NAME       a piece of a query, up to the next empty line
+    -- part: NAME       a piece of a query, up to the next heading
     -- include: NAME    stands for the part of that name, which comes earlier in the file
     -- walk: NAME       a query written downwards (`order by id desc`): NAME_down; without `desc` NAME_up
 """
@@ -47,7 +47,7 @@ class _OnConnection(AsyncPGAdapter):
 
 _adapter: Any = _OnConnection
 _HEADING = re.compile(r"^(?=-- (?:name|part|walk): )", re.MULTILINE)
-_PART = re.compile(r"-- part: (\w+)\n(.*?)\n(?:\n|\Z)", re.DOTALL)
+_PART = re.compile(r"-- part: (\w+)\n")
 _INCLUDE = re.compile(r"^( *)-- include: (\w+)$", re.MULTILINE)
 _WALK = re.compile(r"-- walk: (\w+)")
 
@@ -60,7 +60,7 @@ def expanded(text: str) -> str:
     for block in blocks:
         whole = _INCLUDE.sub(lambda found: indent(parts[found[2]], found[1]), block)
         if part := _PART.match(whole):
-            parts[part[1]] = part[2]
+            parts[part[1]] = whole[part.end() :].rstrip()
         elif _WALK.match(whole):
             queries.append(_WALK.sub(r"-- name: \1_down", whole))
             queries.append(_WALK.sub(r"-- name: \1_up", re.sub(r" desc\b", "", whole)))
