@@ -12,6 +12,7 @@ from typing import Any
 import uvicorn
 
 from angarium.cli.protocol import Protocol
+from tests.kit.patience import PATIENCE
 
 
 @asynccontextmanager
@@ -27,7 +28,7 @@ async def serving(app: Any, listener: socket | None = None) -> AsyncIterator[str
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
     running = asyncio.create_task(server.serve(None if listener is None else [listener]))
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while not server.started:
                 if running.done():
                     running.result()

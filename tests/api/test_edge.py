@@ -26,6 +26,7 @@ from svix.api import (
 from angarium.api import edge
 from angarium.service.text import MAX_TEXT
 from tests.api.conftest import Api, Backend
+from tests.kit.patience import PATIENCE
 
 
 async def send(api: Api, method: str, path: str, content: bytes, **headers: str) -> httpx.Response:
@@ -331,7 +332,7 @@ async def test_a_body_that_never_ends_is_given_up(
     monkeypatch.setattr(edge, "BODY_DEADLINE", 0.2)
     for path in ("/api/v1/app", "/api/v1/app/x/msg"):
         slow = _Slow(b'{"name": ')
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             await backend.app(slow.scope(path, api.token), slow.receive, slow.send)
         assert slow.status == 400, path
     assert backend.app._held == 0  # type: ignore[attr-defined]
@@ -340,7 +341,7 @@ async def test_a_body_that_never_ends_is_given_up(
 @pytest.mark.parametrize("path", ["/login/session", "/admin/login"])
 async def test_strangers_at_the_door_cannot_fill_the_memory(backend: Backend, path: str) -> None:
     slow = _Slow(b"x" * 10_000, b"x" * 10_000)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await backend.app(slow.scope(path), slow.receive, slow.send)
     assert slow.status == 413
     assert backend.app._held == 0  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from angarium.settings import load
 from angarium.store import application as application_store
 from angarium.store.database import Database
 from tests.kit.at_work import services_of
+from tests.kit.patience import PATIENCE
 from tests.kit.stand import ORG, URL, Stand, product, standing
 from tests.portal.visitor import visiting
 
@@ -139,7 +140,7 @@ async def test_messages_are_taken_while_somebody_is_about_to_make_an_endpoint(st
     await fill(stand)
     app_id = ids.parse(ids.APPLICATION, stand.app_id)
     assert app_id is not None
-    async with asyncio.timeout(30), stand.world.database.transaction() as connection:
+    async with asyncio.timeout(PATIENCE), stand.world.database.transaction() as connection:
         await application_store.hold(connection, ORG, app_id)
         await stand.send("order.filled")
         await stand.native("GET", "/endpoint")

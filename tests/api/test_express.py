@@ -20,10 +20,9 @@ from angarium.api.express import Express
 from angarium.store.database import Database
 from tests.api.conftest import Api, Backend
 from tests.api.serving import serving
-from tests.kit.world import World
+from tests.kit.patience import PATIENCE, until
 
 PLAIN = {"eventType": "order.paid", "payload": {"n": 1}}
-DEADLINE = 30.0
 
 
 class Wire:
@@ -41,7 +40,7 @@ class Wire:
                 await asyncio.sleep(0.002)  # so that it is a read of its own
 
     async def answer(self) -> tuple[int, dict[str, str], Any]:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
             status, *lines = head.strip().split("\r\n")
             headers = dict(line.lower().split(": ", 1) for line in lines)
@@ -49,7 +48,7 @@ class Wire:
         return int(status.split(" ")[1]), headers, json.loads(body)
 
     async def ended(self) -> bool:
-        async with asyncio.timeout(DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             return await self.reader.read(1) == b""
 
 
@@ -223,13 +222,13 @@ async def test_the_connection_goes_on_as_it_would(api: Api, backend: Backend) ->
         async with wire(url) as careful:
             head, _, body = request(api, path, PLAIN, expect="100-continue").partition(b"\r\n\r\n")
             await careful.send(head + b"\r\n\r\n")
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(PATIENCE):
                 assert (await careful.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
             await careful.send(body)
             assert (await careful.answer())[0] == 202
         async with wire(url) as broken:
             await broken.send(request(api, path, PLAIN)[:-5] + b"\r\n\r\n\x00\x01 / HTTP/9\r\n\r\n")
-            async with asyncio.timeout(DEADLINE):
+            async with asyncio.timeout(PATIENCE):
                 assert b" 400 " in await broken.reader.readuntil(b"\r\n")
         async with wire(url) as gone:
             await gone.send(request(api, path, {**PLAIN, "eventId": "gone"}))
@@ -255,7 +254,7 @@ async def test_what_was_taken_is_answered_when_intake_stops(
                 await holding.execute("lock table message in exclusive mode")
                 await one.send(request(api, path, PLAIN))
                 await other.send(request(api, path, PLAIN))
-                await World(database).until(all_taken)
+                await until(all_taken)
                 stopping = asyncio.create_task(backend.services.intake.stop())
             assert [(await connection.answer())[0] for connection in (one, other)] == [202, 202]
             await stopping

@@ -16,6 +16,7 @@ from angarium.core.signature import verify
 from angarium.service.waiting import MAX_OF_APPLICATION
 from angarium.store import listener as store
 from tests.api.conftest import Api, Backend
+from tests.kit.patience import PATIENCE
 from tests.kit.task import finish_tasks
 
 
@@ -128,7 +129,7 @@ async def test_the_same_name_is_the_same_listener_and_its_filter_is_the_last(api
 
 async def test_fetching_waits_for_the_next_message(api: Api, app: str) -> None:
     listener = await listening(api, app)
-    async with asyncio.TaskGroup() as group, asyncio.timeout(60):
+    async with asyncio.TaskGroup() as group, asyncio.timeout(PATIENCE):
         waiting = group.create_task(listener.fetch(wait=15))
         await asyncio.sleep(0)
         message = await send(api, app)
@@ -146,7 +147,7 @@ async def test_an_application_takes_its_own_room_and_no_other_applications(
             f"/api/v1{listener.place}/fetch?wait=25", headers={"authorization": f"Bearer {api.token}"}
         )
 
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         fetching = [group.create_task(fetch()) for _ in range(MAX_OF_APPLICATION + 7)]
         refused: list[asyncio.Task[httpx.Response]] = []
         while len(refused) < 7:

@@ -16,6 +16,7 @@ from angarium.store.database import Database
 from angarium.store.replay import run_due_tasks, step
 from tests.api.conftest import Backend
 from tests.api.world import ORG, World, uuid_of
+from tests.kit.patience import PATIENCE
 
 
 @pytest.fixture
@@ -87,7 +88,7 @@ async def test_a_resend_tells_the_owner_of_the_lane(world: World) -> None:
     try:
         await listener.add_listener("angarium", lambda *event: heard.put_nowait(event[3]))
         await resend(world, app, endpoint, message)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await heard.get() == f"w:{uuid_of(app).hex}.{uuid_of(endpoint).hex}"
     finally:
         await listener.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 import aiohttp
 import psutil
 
+from tests.kit.patience import PATIENCE
 from tests.kit.server import Server, angarium, dev
 
 
@@ -25,7 +26,7 @@ async def test_it_serves_stops_with_its_postgresql_and_goes_on_with_the_same_dat
             assert answer.status == 201
         postgres = int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
         process.send_signal(signal.SIGTERM)
-        more, _ = await asyncio.wait_for(process.communicate(), 60)
+        more, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode == 0
         assert more == b"", "it prints one line"
     assert not psutil.pid_exists(postgres) or psutil.Process(postgres).status() == psutil.STATUS_ZOMBIE
@@ -52,7 +53,7 @@ async def test_a_second_one_says_who_has_the_directory_or_the_port_without_a_tra
 ) -> None:
     async with dev(directory) as first:
         second = await angarium("dev", "--json", "--port", "0", "--data", str(directory))
-        out, err = await asyncio.wait_for(second.communicate(), 60)
+        out, err = await asyncio.wait_for(second.communicate(), PATIENCE)
         assert second.returncode == 1
         assert out == b""
         expected = f"another Angarium (pid {first.process.pid}) already uses the data directory {directory}"
@@ -62,7 +63,7 @@ async def test_a_second_one_says_who_has_the_directory_or_the_port_without_a_tra
         port = first.url.rpartition(":")[2]
         with tempfile.TemporaryDirectory(prefix="angarium-test-", ignore_cleanup_errors=True) as other:
             third = await angarium("dev", "--port", port, "--data", other)
-            _, err = await asyncio.wait_for(third.communicate(), 60)
+            _, err = await asyncio.wait_for(third.communicate(), PATIENCE)
     assert third.returncode == 1
     assert f"cannot listen at 127.0.0.1:{port}" in err.decode()
     assert "Traceback" not in err.decode()
@@ -70,7 +71,7 @@ async def test_a_second_one_says_who_has_the_directory_or_the_port_without_a_tra
 
 async def test_the_demo_succeeds() -> None:
     process = await angarium("demo")
-    out, err = await asyncio.wait_for(process.communicate(), 110)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, out.decode() + err.decode()
     words = " ".join(out.decode().split())
     assert "6 delivered after 12 attempts; 12 of 12 signatures verified. Everything arrived." in words

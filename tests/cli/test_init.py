@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from angarium.cli.init import SKELETONS
 from angarium.cli.main import app
+from tests.kit.patience import PATIENCE
 from tests.node.npm import BIN
 
 NODE_MODULES = Path(__file__).parents[1] / "node" / "node_modules"
@@ -70,7 +71,9 @@ def invoke(*arguments: str, code: int = 0) -> str:
 def ended(trade: Trade, folder: Path) -> tuple[int, str]:
     kept = {name: value for name, value in os.environ.items() if not re.match("WEBHOOK|PYTEST|NODE", name)}
     kept["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # ours are slow to load, and a new project has none
-    done = subprocess.run(trade.command, cwd=folder, env=kept, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        trade.command, cwd=folder, env=kept, capture_output=True, text=True, timeout=PATIENCE
+    )
     return done.returncode, done.stdout + done.stderr
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from angarium.core.signature import verify
 from angarium.service.waiting import MAX_OF_APPLICATION
 from tests.api.conftest import Api, Backend, api, backend, client, new_organization
 from tests.api.serving import serving
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 
 __all__ = ["api", "backend", "client", "new_organization"]
@@ -90,19 +91,13 @@ async def listening(url: str, token: str, *arguments: str) -> AsyncIterator[asyn
 
 async def lines(process: asyncio.subprocess.Process) -> list[dict[str, Any]]:
     """What the command printed until it ended."""
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert b"Traceback" not in err, err.decode()
     return [json.loads(line) for line in out.splitlines()]
 
 
 def ids(receiver: Receiver) -> Counter[str | None]:
     return Counter(one.header("webhook-id") for one in receiver.requests)
-
-
-async def until(true: Callable[[], bool], seconds: float = 90) -> None:
-    async with asyncio.timeout(seconds):
-        while not true():  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # another process brings it about
 
 
 @pytest.fixture
@@ -129,8 +124,8 @@ async def test_nothing_is_lost_over_fifty_cuts_and_a_kill(api: Api, app: str, ba
                 sent.append(await send(api, app, len(sent)))
                 seen = receiver.count
                 cutter.cut()
-                with contextlib.suppress(TimeoutError):
-                    await until(lambda: receiver.count > seen, 2)  # noqa: B023
+                with contextlib.suppress(AssertionError):
+                    await until(lambda: receiver.count > seen, timeout=2)  # noqa: B023
 
         async with cutter.running() as cut_url:
             async with listening(cut_url, api.token, *options):
@@ -186,11 +181,11 @@ async def test_it_says_what_is_wrong_and_ends_in_time(api: Api, app: str, backen
             assert len(await lines(process)) < 5
         assert process.returncode == 1
         async with listening(url, "nonsense", *nobody) as process:
-            _, err = await asyncio.wait_for(process.communicate(), 60)
+            _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode == 1
         assert b"Invalid token" in err
     async with listening("http://127.0.0.1:9", api.token, *nobody) as process:
-        _, err = await asyncio.wait_for(process.communicate(), 60)
+        _, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 3
     assert b"does not answer" in err
 
@@ -206,7 +201,7 @@ async def test_it_waits_for_room_when_too_many_of_the_application_listen(
         async with listening(url, api.token, "--forward-to", receiver.url, *options) as process:
             assert process.stderr is not None
             said = b""
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE):
                 while b"trying again" not in said and (line := await process.stderr.readline()):
                     said += line
             assert b"20 listeners of this application are waiting" in said

@@ -11,6 +11,7 @@ import httpx
 from tests.api.conftest import api, backend, client, new_organization
 from tests.api.test_play import signed
 from tests.cli.test_remote import Caller, caller
+from tests.kit.patience import PATIENCE
 
 __all__ = ["api", "backend", "caller", "client", "new_organization"]
 
@@ -25,7 +26,7 @@ async def opened(caller: Caller) -> tuple[dict[str, Any], str]:
 
 
 async def arrive(caller: Caller, inbox: dict[str, Any], headers: dict[str, str]) -> int:
-    async with httpx.AsyncClient(timeout=60) as client:
+    async with httpx.AsyncClient(timeout=PATIENCE) as client:
         url = caller.url + urlsplit(inbox["url"]).path
         return (await client.post(url, content=BODY, headers=headers)).status_code
 

@@ -16,6 +16,7 @@ import pytest
 from tests.cli.test_command import SETTINGS, refusal
 from tests.cli.test_serve import KEY, SECRET, healthy, serve
 from tests.kit.command import run, run_apart
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver
 from tests.kit.server import angarium
 
@@ -86,12 +87,12 @@ async def dev(directory: Path, log: Path, *arguments: str, **variables: str) -> 
             **variables,
         )
     assert process.stdout is not None
-    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), 90))
+    return process, json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
 
 
 async def stop(process: asyncio.subprocess.Process) -> None:
     process.terminate()
-    await asyncio.wait_for(process.wait(), 90)
+    await asyncio.wait_for(process.wait(), PATIENCE)
 
 
 async def test_dev_serves_three_products_side_by_side_and_never_logs_a_portal_key(
@@ -141,7 +142,7 @@ async def test_dev_serves_three_products_side_by_side_and_never_logs_a_portal_ke
             message = {"eventType": "user.created", "payload": {"user_id": "u"}}
             async with session.post(f"{place}/msg", json=message, headers=operator) as answer:
                 assert answer.status == 202
-            (request,) = await receiver.wait_for(1, 20)
+            (request,) = await receiver.wait_for(1)
             assert request.header("svix-id")
             basic = base64.b64encode(
                 f"{products['bluum']['api_key']}:{products['bluum']['api_secret']}".encode()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -19,10 +19,10 @@ import aiohttp.web
 import psutil
 
 from tests.kit.command import run
+from tests.kit.patience import PATIENCE, until
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = "s" * 48
-DEADLINE = 60.0
 
 
 def free_port() -> int:
@@ -57,18 +57,11 @@ async def serve(
     finally:
         if process.poll() is None:
             process.terminate()
-        await asyncio.to_thread(process.wait, DEADLINE)
-
-
-async def until(found: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + DEADLINE
-    while not found():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.05)
+        await asyncio.to_thread(process.wait, PATIENCE)
 
 
 async def healthy(url: str) -> None:
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
     async with aiohttp.ClientSession() as session:
         while True:
             try:
@@ -100,7 +93,7 @@ async def test_it_serves_and_stops_cleanly_on_sigterm(database_url: str) -> None
     async with serve(database_url) as (process, url):
         await healthy(url)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, DEADLINE) == 0
+        assert await asyncio.to_thread(process.wait, PATIENCE) == 0
 
 
 async def test_migrate_can_be_part_of_the_start(empty_database_url: str) -> None:
@@ -118,7 +111,7 @@ async def test_processes_share_one_socket_and_one_that_is_killed_is_replaced(dat
         await healthy(url)
         left = workers(process)
         process.send_signal(signal.SIGTERM)
-        assert await asyncio.to_thread(process.wait, DEADLINE) == 0
+        assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         assert not [child for child in left if child.is_running()]
 
 
@@ -172,7 +165,7 @@ async def test_an_api_process_and_a_dispatch_process_deliver_together(database_u
     ):
         await healthy(url)
         await send(session, target)
-        assert await asyncio.wait_for(got.get(), DEADLINE) == {"n": 1}
+        assert await asyncio.wait_for(got.get(), PATIENCE) == {"n": 1}
 
 
 async def test_a_stop_finishes_what_is_in_flight(database_url: str) -> None:
@@ -183,12 +176,12 @@ async def test_a_stop_finishes_what_is_in_flight(database_url: str) -> None:
             await healthy(url)
             async with aiohttp.ClientSession(url, headers=headers) as session:
                 await send(session, target)
-            assert await asyncio.wait_for(got.get(), DEADLINE) == {"n": 1}
+            assert await asyncio.wait_for(got.get(), PATIENCE) == {"n": 1}
             process.send_signal(signal.SIGTERM)
             await refused(url)
             assert process.poll() is None
             hold.set()
-            assert await asyncio.to_thread(process.wait, DEADLINE) == 0
+            assert await asyncio.to_thread(process.wait, PATIENCE) == 0
         async with (
             serve(database_url) as (_, url),
             aiohttp.ClientSession(url, headers=headers) as session,
@@ -201,7 +194,7 @@ async def test_a_stop_finishes_what_is_in_flight(database_url: str) -> None:
 
 async def refused(url: str) -> None:
     """Until nobody listens any more."""
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:
             try:

@@ -16,6 +16,7 @@ import pytest
 from angarium import profiles
 from tests.documents.sample import running, sample
 from tests.documents.test_bluma_samples import PATH, RECEIVERS
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.server import dev
 
@@ -50,14 +51,14 @@ class Shell:
         process = await asyncio.create_subprocess_exec(
             "bash", "-ec", command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
         )
-        out, err = await asyncio.wait_for(process.communicate(), 60)
+        out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode == 0, err.decode()
         return [json.loads(line) if line else None for line in out.decode().split("\n")[1:]]
 
 
 async def deliveries(shell: Shell, webhook_id: str, count: int) -> list[dict[str, Any]]:
     """The log, by the printed command, once it has so many lines."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while True:
             (log,) = await shell.run(sample("bluma/deliveries.sh"), webhook_abc123xyz=webhook_id)
             if len(log["deliveries"]) >= count:
@@ -69,7 +70,7 @@ async def test_the_commands_of_the_document_work_as_printed(directory: Path, qui
     async with (
         dev(directory, ANGARIUM_PROFILES=quick) as server,
         Receiver() as receiver,
-        httpx.AsyncClient(timeout=60, base_url=server.url) as client,
+        httpx.AsyncClient(timeout=PATIENCE, base_url=server.url) as client,
     ):
         line = server.line["profiles"]["bluma"]
         assert line["base_url"].startswith(server.url)

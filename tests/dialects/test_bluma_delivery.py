@@ -21,6 +21,7 @@ from angarium.store.database import Database
 from tests.dialects.bluma import COMPLETED, ORG, Customer, Stand, bluma, standing
 from tests.e2e.verifier import Case, judged
 from tests.kit.clock import ManualClock
+from tests.kit.patience import until
 from tests.kit.receiver import Received, Receiver, Reply, Silence, redirect
 
 ROW = ["id", "event_id", "event_type", "attempt_number", "status_code", "duration_ms", "error_message"]
@@ -307,7 +308,7 @@ async def test_c13_what_a_disabled_webhook_missed_can_be_recovered(database: Dat
         async def disabled() -> bool:
             return not (await customer.call("GET", one))["is_active"]
 
-        await stand.world.until(disabled)
+        await until(disabled)
         receiver.default = Reply(200)
         since = {"since": made["created_at"]}
         await customer.call("POST", f"{one}/recover", since, status=400)

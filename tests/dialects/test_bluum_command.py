@@ -29,6 +29,7 @@ from angarium.store.database import Database
 from tests.cli.test_serve import free_port, healthy
 from tests.dialects.bluum import bluum, standing
 from tests.kit.command import Done, run, run_apart
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.server import angarium
 from tests.kit.task import finish_tasks
@@ -122,7 +123,7 @@ def bluum_line() -> Iterator[dict[str, str]]:
         yield json.loads(process.stdout.readline())["profiles"]["bluum"]
     finally:
         process.terminate()
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
         shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -147,7 +148,7 @@ def shell(bluum_line: dict[str, str], tmp_path: Path) -> Shell:
             env=environment | {"HOME": home, "CURL_HOME": home} | variables,
             stdout=asyncio.subprocess.PIPE,
         )
-        out, _ = await asyncio.wait_for(process.communicate(), 30)
+        out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         body, _, status = out.decode().rpartition("\n")
         assert int(status) == expected, out.decode()
         return json.loads(body) if body.strip() else None
@@ -193,7 +194,7 @@ async def test_acceptance_5_b22_the_documents_order_gives_accepted_and_then_fill
         command = REGISTER_TUNNEL.replace("https://abc123.ngrok.io", host)
         made = await shell(command, prefix=prefix, expected=201)
         order = await shell(ORDER, prefix=prefix, expected=201, ACCOUNT_ID=ACCOUNT)
-        requests = await receiver.wait_for(2, 20)
+        requests = await receiver.wait_for(2)
         await shell(DELETE, prefix=prefix, expected=204, WEBHOOK_ID=made["id"])
     events = [json.loads(request.body) for request in requests]
     assert [event["event"] for event in events] == ["order.accepted", "order.filled"]
@@ -217,7 +218,7 @@ async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(datab
     }
     arguments = ("profile", "install", "bluum", "--org", "org_production", "--json")
     process = await angarium(*arguments, stderr=PIPE, **variables)
-    out, err = await asyncio.wait_for(process.communicate(), 60)
+    out, err = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, err.decode()
     line = json.loads(out)
     assert line["api_key"].startswith("bluum_live_")
@@ -226,7 +227,7 @@ async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(datab
         url = f"http://{variables['ANGARIUM_LISTEN']}"
         await healthy(url)
         auth = httpx.BasicAuth(line["api_key"], line["api_secret"])
-        async with httpx.AsyncClient(timeout=60, base_url=url, auth=auth) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE, base_url=url, auth=auth) as client:
             assert len((await client.get("/v1/webhooks/event-types")).json()["data"]) == 17
             for wrong in (
                 "http://your-app.com/webhooks/bluum",
@@ -250,7 +251,7 @@ async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(datab
                     assert (await client.post(prefix + path, json={})).status_code == 404
     finally:
         server.terminate()
-        await asyncio.wait_for(server.communicate(), 60)
+        await asyncio.wait_for(server.communicate(), PATIENCE)
     assert server.returncode == 0
 
 

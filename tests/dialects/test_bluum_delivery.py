@@ -19,6 +19,7 @@ from angarium.core.signature import Signer
 from angarium.store.database import Database
 from tests.dialects.bluum import ACCOUNT, FILLED, Stand, bluum, standing
 from tests.kit.clock import ManualClock
+from tests.kit.patience import until
 from tests.kit.receiver import Raw, Received, Receiver, Reply
 
 TRANSFERS = [
@@ -331,7 +332,7 @@ async def test_c6_one_dead_letter_or_some_can_be_replayed_and_a_failed_replay_le
         async def dead() -> bool:
             return {row["status"] for row in await tenant.listed(letters)} == {"dead"}
 
-        await stand.world.until(dead)
+        await until(dead)
         assert len(await tenant.listed(letters)) == 3, "it failed again, and is still there"
 
         receiver.default = Reply(200)
@@ -375,7 +376,7 @@ async def test_a_410_disables_and_nothing_else_does(stand: Stand, receiver: Rece
         found = await tenant.call("GET", f"/webhooks/{made['id']}")
         return (found["status"], found.get("disabled_reason")) == ("disabled", "gone")
 
-    await stand.world.until(gone)
+    await until(gone)
     rule = stand.product.disable
     assert (rule.consecutive, rule.failing_for, rule.on_gone) == (None, None, True)
 

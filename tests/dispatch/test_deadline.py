@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from angarium.dispatch.deadline import Deadlines
-
-DEADLINE = 30.0
+from tests.kit.patience import PATIENCE
 
 
 async def expired_of(deadlines: list[tuple[str, float]], removed: set[str]) -> list[str]:
@@ -25,7 +24,7 @@ async def expired_of(deadlines: list[tuple[str, float]], removed: set[str]) -> l
     for name, timeout in deadlines:
         if name in removed:
             running.remove(name, timeout)
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         await over.wait()
     await asyncio.sleep(0.2)  # whatever expired twice, or in spite of being removed, does so now
     running.close()
@@ -58,7 +57,7 @@ async def test_none_expires_before_its_time() -> None:
     await asyncio.sleep(0.05)
     running.add("b", 0.15)
     running.add("c", 0.02)
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         await over.wait()
     assert at["c"] < at["a"] < at["b"]
     assert at["a"] - begun >= 0.14

@@ -10,6 +10,7 @@ from angarium.core.profile_table import Disable
 from angarium.dispatch import attempts
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.posts import Policy
+from tests.kit.patience import until
 from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World, product
@@ -85,7 +86,7 @@ async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_aga
             async def idle(of: Dispatcher = dispatcher, shard: int = endpoint.shard) -> bool:
                 return not of.busy(shard)
 
-            await world.until(idle)
+            await until(idle)
 
 
 async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(world: World) -> None:

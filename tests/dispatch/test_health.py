@@ -10,6 +10,7 @@ from angarium.service.intake import Intake
 from angarium.store.database import Database
 from angarium.store.hint import changed
 from angarium.store.settle import hint
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import standing
 from tests.kit.world import World, product
@@ -26,7 +27,7 @@ async def until_failures(world: World, count: int) -> None:
     async def noted() -> bool:
         return await failures(world) == count
 
-    await world.until(noted)
+    await until(noted)
 
 
 async def attempt(world: World, app: Application, intake: Intake, receiver: Receiver) -> str:

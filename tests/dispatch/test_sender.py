@@ -21,6 +21,7 @@ from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
 from angarium.dispatch.sender import Request, Sender
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Drip, Hangup, Raw, Receiver, Reply, Reset, Silence, redirect
 
 LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
@@ -224,7 +225,7 @@ async def test_an_answer_that_was_not_asked_for_is_not_taken_for_the_next_one(
 
 
 async def test_idle_connections_are_bounded(receiver: Receiver) -> None:
-    async with sending() as sender, asyncio.timeout(60):
+    async with sending() as sender, asyncio.timeout(PATIENCE):
         receiver.default = Reply(delay=0.05)
         answers = await asyncio.gather(*[sender.send(post(receiver.url)) for _ in range(60)])
         assert {answer.status_code for answer in answers} == {200}
@@ -301,7 +302,7 @@ async def test_a_dripping_body_is_cut_off_and_the_status_decides(
     assert answer.status_code == status
     assert answer.error_code == (None if status == 200 else "http_500")
     assert set(answer.response or b"") == {ord(".")}
-    await _until(lambda: receiver.connections.open == 0)
+    await until(lambda: receiver.connections.open == 0)
 
 
 @pytest.mark.parametrize("status", [200, 500])
@@ -312,7 +313,7 @@ async def test_a_huge_body_is_cut_at_the_limit(sender: Sender, receiver: Receive
     assert time.monotonic() - started < 30
     assert answer.status_code == status
     assert answer.response == b"a" * LIMIT
-    await _until(lambda: receiver.connections.open == 0)
+    await until(lambda: receiver.connections.open == 0)
 
 
 async def test_a_body_of_exactly_the_limit_keeps_its_connection(sender: Sender, receiver: Receiver) -> None:
@@ -330,14 +331,14 @@ async def test_endless_headers_are_cut_off(sender: Sender, receiver: Receiver, e
     started = time.monotonic()
     failed(await sender.send(post(receiver.url)), "too_large")
     assert time.monotonic() - started < 30
-    await _until(lambda: receiver.connections.open == 0)
+    await until(lambda: receiver.connections.open == 0)
 
 
 async def test_an_endless_chunk_extension_ends(sender: Sender, receiver: Receiver) -> None:
     receiver.default = kit.endless_chunk_extension()
     answer = await sender.send(post(receiver.url))
     assert answer.status_code == 200
-    await _until(lambda: receiver.connections.open == 0)
+    await until(lambda: receiver.connections.open == 0)
 
 
 @pytest.mark.parametrize("status", [100, 102, 103, 199])
@@ -346,7 +347,7 @@ async def test_a_storm_of_1xx_ends(sender: Sender, receiver: Receiver, status: i
     started = time.monotonic()
     failed(await sender.send(post(receiver.url, timeout=20.0)), "too_large")
     assert time.monotonic() - started < 30
-    await _until(lambda: receiver.connections.open == 0)
+    await until(lambda: receiver.connections.open == 0)
 
 
 async def test_a_few_1xx_before_the_answer_are_fine(sender: Sender, receiver: Receiver) -> None:
@@ -478,7 +479,7 @@ async def test_cancelling_passes_through_and_closes_the_connection(
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    await _until(lambda: receiver.connections.open == 0)
+    await until(lambda: receiver.connections.open == 0)
 
 
 async def test_a_dead_receiver_does_not_slow_its_neighbour(sender: Sender, receiver: Receiver) -> None:
@@ -620,7 +621,7 @@ async def test_a_slow_name_server_ends_at_the_deadline_and_delays_nobody_else(re
 
     def lookup(host: str) -> list[str]:
         if host.startswith("slow"):
-            asyncio.run_coroutine_threadsafe(release.wait(), loop).result(10)
+            asyncio.run_coroutine_threadsafe(release.wait(), loop).result(PATIENCE)
         return ["127.0.0.1"]
 
     async with sending(resolver=SystemResolver(threads=4, lookup=lookup)) as sender:
@@ -726,11 +727,3 @@ async def test_http_to_a_tls_port(authority: Authority) -> None:
     async with Receiver(tls=authority.good()) as receiver, sending() as sender:
         answer = await sender.send(post(receiver.url.replace("https://", "http://")))
     assert answer.error_code in ("reset", "protocol"), answer
-
-
-async def _until(true: object, timeout: float = 60.0) -> None:
-    assert callable(true)
-    deadline = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < deadline, "it did not come true in time"
-        await asyncio.sleep(0.01)

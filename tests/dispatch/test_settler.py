@@ -12,6 +12,7 @@ from angarium.core.outcome import Answer
 from angarium.dispatch.post import Post
 from angarium.dispatch.settler import Outcome, Settler
 from angarium.store.settle import Settlement
+from tests.kit.patience import PATIENCE
 from tests.kit.world import World
 
 ARRIVED = Answer(200, None, None, b"ok", 3)
@@ -37,7 +38,7 @@ async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(world: Worl
         )  # fmt: skip
         settler.put(Outcome(post, settlement))
     running = asyncio.create_task(settler.run())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await settler.drained()
     running.cancel()
     with suppress(asyncio.CancelledError):

@@ -10,6 +10,7 @@ from angarium.core.errors import StoreUnavailable
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.posts import Policy
 from angarium.store.database import Database
+from tests.kit.patience import until
 from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World
@@ -29,13 +30,13 @@ async def test_two_dispatchers_share_all_shards_equally(world: World) -> None:
             async def shared() -> bool:
                 return len(owned(first)) == len(owned(second)) == 32
 
-            await world.until(shared)
+            await until(shared)
             assert owned(first).isdisjoint(owned(second))
 
         async def alone() -> bool:
             return len(owned(first)) == 64
 
-        await world.until(alone)
+        await until(alone)
 
 
 async def test_an_owner_whose_connection_dies_loses_its_shards_to_the_other(world: World) -> None:
@@ -44,7 +45,7 @@ async def test_an_owner_whose_connection_dies_loses_its_shards_to_the_other(worl
         async def shared() -> bool:
             return len(owned(first)) == len(owned(second)) == 32
 
-        await world.until(shared)
+        await until(shared)
         before = owned(first)
         await world.fetch(
             "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -56,7 +57,7 @@ async def test_an_owner_whose_connection_dies_loses_its_shards_to_the_other(worl
         async def shared_again() -> bool:
             return len(owned(first) | owned(second)) == 64 and owned(first).isdisjoint(owned(second))
 
-        await world.until(shared_again)
+        await until(shared_again)
 
 
 async def test_messages_taken_in_anywhere_reach_the_lanes_owner(world: World) -> None:
@@ -68,7 +69,7 @@ async def test_messages_taken_in_anywhere_reach_the_lanes_owner(world: World) ->
         async def shared() -> bool:
             return len(owned(first)) == 32
 
-        await world.until(shared)
+        await until(shared)
         async with world.intake(first.hand_over) as intake:
             await intake.accept_many([world.draft(app, b"%d" % n) for n in range(25)])
         # hints bring them at once; the look at the table would come much later
@@ -151,6 +152,6 @@ async def test_a_database_that_goes_away_costs_no_delivery(world: World, databas
                 states = await world.states()
                 return set(states) == {DELIVERED} and states[DELIVERED] >= accepted
 
-            await world.until(all_delivered)
+            await until(all_delivered)
         assert accepted >= 90
     await cutter.close()

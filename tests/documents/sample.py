@@ -18,13 +18,12 @@ from pathlib import Path
 
 import httpx
 
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Received, Reply, Wire
 from tests.node.npm import BIN
 
 HERE = Path(__file__).parent
 NODE_MODULES = HERE.parent / "node" / "node_modules"
-START_DEADLINE = 60.0
-SPEECH_DEADLINE = 30.0
 
 
 def sample(name: str) -> str:
@@ -70,7 +69,7 @@ class Running:
 
     async def says(self, words: str) -> None:
         """Returns once the words are written: an answer may arrive before what was printed ahead of it."""
-        async with asyncio.timeout(SPEECH_DEADLINE):
+        async with asyncio.timeout(PATIENCE):
             while not self.said(words):
                 self._spoke.clear()
                 await self._spoke.wait()
@@ -98,7 +97,7 @@ async def running(source: str, language: str, **variables: str) -> AsyncIterator
         ready = asyncio.Event()
         reading = asyncio.create_task(_read(started, process.stdout, ready))
         try:
-            await asyncio.wait_for(ready.wait(), START_DEADLINE)
+            await asyncio.wait_for(ready.wait(), PATIENCE)
             assert started.port, "".join(started.output)
             yield started
         finally:

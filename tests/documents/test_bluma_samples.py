@@ -17,6 +17,7 @@ from angarium.store.database import Database
 from tests.dialects.bluma import COMPLETED, Customer, Stand, bluma, standing
 from tests.dialects.test_bluma_delivery import BODIES
 from tests.documents.sample import Redis, Running, Tampered, compose, running, sample
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 
 PATH = "/webhooks/bluma"
@@ -94,7 +95,7 @@ async def settled(stand: Stand, customer: Customer, webhook_id: str, count: int)
         rows[:] = await customer.deliveries(webhook_id)
         return len(rows) >= count
 
-    await stand.world.until(come)
+    await until(come)
     return rows
 
 

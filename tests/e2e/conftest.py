@@ -18,9 +18,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Received, Receiver, Reply
 
-START_DEADLINE = 60.0
 SCHEDULE = "200ms,400ms"
 MEMORY = Path("/dev/shm")
 
@@ -70,7 +70,7 @@ def server() -> Iterator[Server]:
         assert process.poll() is None, f"the server ended by itself: {log.read_text()[-5000:]}"
     finally:
         process.terminate()
-        process.communicate(timeout=START_DEADLINE)
+        process.communicate(timeout=PATIENCE)
         shutil.rmtree(directory, ignore_errors=True)
 
 

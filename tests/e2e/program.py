@@ -24,7 +24,7 @@ models: Any = importlib.import_module("svix.models")
 errors: Any = importlib.import_module("svix.exceptions")
 V1 = importlib.import_module("svix").__version__.startswith("1.")
 
-DEADLINE = 60.0
+DEADLINE = 90.0
 
 
 class Blocking:

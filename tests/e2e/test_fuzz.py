@@ -34,11 +34,11 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from tests.e2e.conftest import Server
+from tests.kit.patience import PATIENCE
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 REAL, STRANGER = 7, 9  # of ten examples 7 are about things that exist, 2 about others, 1 has a made-up token
 SEED = 20260000
-DEADLINE = 60.0
 MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE]
 CHECKS = [
     not_a_server_error,
@@ -135,7 +135,7 @@ class Run:
 
     def ask(self, case: Any, session: requests.Session, auth: Bearer | None) -> None:
         """Make one request and judge the answer."""
-        answer = case.call(base_url=self.server.url, session=session, auth=auth, timeout=DEADLINE)
+        answer = case.call(base_url=self.server.url, session=session, auth=auth, timeout=PATIENCE)
         self.last = answer.status_code
         self.answers[self.name][self.last] += 1
         try:
@@ -218,7 +218,7 @@ def test_no_input_makes_the_server_fail_or_answer_otherwise_than_documented(
 ) -> None:
     headers = {"authorization": f"Bearer {server.token}"}
     with (
-        httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=DEADLINE) as client,
+        httpx.Client(base_url=f"{server.url}/api/v1", headers=headers, timeout=PATIENCE) as client,
         requests.Session() as session,
     ):
         schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json())

@@ -80,5 +80,5 @@ async def test_answers_lost_on_the_way_cost_no_second_message(
     async with connected(server.token, server.url) as client:
         assert [one.id for one in (await client.message.list(app)).data] == [message.id]
         last = await client.message.create(app, MessageIn(event_type="last", payload={}))
-    requests = await hooks.wait_for(2, 15)
+    requests = await hooks.wait_for(2)
     assert sorted(one.header("webhook-id") or "" for one in requests) == sorted([message.id, last.id])

@@ -14,6 +14,7 @@ import pytest
 
 from tests.e2e.conftest import Hooks, Server
 from tests.e2e.verifier import Case, judged
+from tests.kit.patience import PATIENCE
 from tests.node.npm import BIN
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ async def run(program: str, server: Server, hooks: Hooks, name: str) -> dict[str
         *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment
     )
     try:
-        out, err = await asyncio.wait_for(process.communicate(json.dumps(given).encode()), 90)
+        out, err = await asyncio.wait_for(process.communicate(json.dumps(given).encode()), PATIENCE)
     finally:
         if process.returncode is None:
             process.kill()

@@ -19,8 +19,9 @@ import asyncpg
 import httpx
 
 from angarium.store.embedded import EmbeddedPostgres
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
-from tests.kit.server import START_DEADLINE, STOP_DEADLINE, angarium
+from tests.kit.server import angarium
 
 # kept for their owner alone, so that a restart finds them: `angarium dev` says where
 KEPT = re.compile(r"(jwt-secret|secret-key|organization|product-[a-z]+)$")
@@ -225,15 +226,15 @@ async def test_no_secret_is_anywhere_in_what_was_written(directory: Path) -> Non
                 stderr=errors.fileno(), ANGARIUM_LOG_LEVEL="debug", ANGARIUM_RETRY_SCHEDULE="200ms,400ms",
             )  # fmt: skip
             assert process.stdout is not None
-            line = json.loads(await asyncio.wait_for(process.stdout.readline(), START_DEADLINE))
+            line = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
             story = Story(line, receiver)
             try:
                 await story.play()
                 await receiver.wait_for(2, 20)
             finally:
                 process.terminate()
-                rest = await asyncio.wait_for(process.stdout.read(), STOP_DEADLINE)
-                await asyncio.wait_for(process.wait(), STOP_DEADLINE)
+                rest = await asyncio.wait_for(process.stdout.read(), PATIENCE)
+                await asyncio.wait_for(process.wait(), PATIENCE)
     known = story.known
     assert len(known) > 30
     assert b"delivery.attempted" in log.read_bytes(), "nothing was logged, so nothing was tried here"

@@ -57,7 +57,7 @@ async def delivered(api: httpx.AsyncClient, hooks: Hooks, app: str, payload: str
     before = hooks.count
     answer = await api.post(f"/app/{app}/msg", content=body)
     assert answer.status_code == 202, answer.text
-    await hooks.wait_for(before + 1, 15)
+    await hooks.wait_for(before + 1)
     (request,) = hooks.of(answer.json()["id"])
     return request
 
@@ -86,7 +86,7 @@ async def test_they_accept_each_attempt_of_a_retried_message(api: httpx.AsyncCli
     app = await made(api, "/app", {"name": "Retried"})
     await made(api, f"/app/{app}/endpoint", {"url": f"{hooks.root}/heal", "secret": secret()})
     await delivered(api, hooks, app, PAYLOADS[0])
-    requests = await hooks.wait_for(3, 15)
+    requests = await hooks.wait_for(3)
     assert len({request.body for request in requests}) == 1
     assert len({request.header("webhook-id") for request in requests}) == 1
     times = [request.time for request in requests]

@@ -65,6 +65,7 @@ async def judged(
 
 
 async def _ask(name: str, cases: Sequence[Case]) -> list[bool]:
+    from tests.kit.patience import PATIENCE
     from tests.node.npm import BIN
 
     command = JUDGES[name]
@@ -75,7 +76,7 @@ async def _ask(name: str, cases: Sequence[Case]) -> list[bool]:
         *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=os.environ | changed
     )
     given = json.dumps([asdict(case) for case in cases]).encode()
-    out, err = await asyncio.wait_for(process.communicate(given), 60)
+    out, err = await asyncio.wait_for(process.communicate(given), PATIENCE)
     assert process.returncode == 0, f"{name}: {err.decode()}"
     said = json.loads(out)
     assert "svix 1" not in name or said["version"].startswith("1."), said["version"]

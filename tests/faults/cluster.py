@@ -31,19 +31,9 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from tests.faults.cable import Cable
 from tests.faults.customers import FIFO, FREE, HEALTHY, SILENT, Customers, Tally
-from tests.faults.harness import (
-    DEADLINE,
-    LONG,
-    NOBODY,
-    Client,
-    Server,
-    Servers,
-    free_port,
-    servers,
-    shared_by,
-    until,
-)
+from tests.faults.harness import LONG, NOBODY, Client, Server, Servers, free_port, servers, shared_by
 from tests.faults.proxy import Proxy
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver
 
 SETTINGS: Final = {
@@ -179,7 +169,7 @@ class Cluster:
 
     async def execute(self, *statements: str) -> None:
         """As the owner of the database, each statement by itself."""
-        connection = await asyncpg.connect(self.url, timeout=DEADLINE, server_settings=PATIENT)
+        connection = await asyncpg.connect(self.url, timeout=PATIENCE, server_settings=PATIENT)
         try:
             for statement in statements:
                 await connection.execute(statement)
@@ -187,7 +177,7 @@ class Cluster:
             await connection.close()
 
     async def fetch(self, query: str, *values: Any) -> list[Any]:
-        connection = await asyncpg.connect(self.url, timeout=DEADLINE, server_settings=PATIENT)
+        connection = await asyncpg.connect(self.url, timeout=PATIENCE, server_settings=PATIENT)
         try:
             return list(await connection.fetch(query, *values))
         finally:
@@ -269,7 +259,7 @@ class Cluster:
 
         with contextlib.suppress(AssertionError):
             return await until(nothing_owed, "nothing is owed any more")
-        return DEADLINE
+        return PATIENCE
 
     def missing(self, free: set[str], fifo: set[str]) -> int:
         return self.customers.missing(free, FREE) + self.customers.missing(fifo, [FIFO])
@@ -333,7 +323,7 @@ async def cluster(directory: Path, disk: Path, *, cable: bool = False) -> AsyncI
             Receiver(customers, keep=False, host=network.here) as receiver,
             servers(directory) as started,
             aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=100), timeout=aiohttp.ClientTimeout(total=DEADLINE)
+                connector=aiohttp.TCPConnector(limit=100), timeout=aiohttp.ClientTimeout(total=PATIENCE)
             ) as session,
         ):
             if isinstance(network, Cable):

@@ -25,7 +25,8 @@ import psutil
 
 from angarium.store.embedded import EmbeddedPostgres
 from tests.faults.cluster import Cluster
-from tests.faults.harness import Server, shared_by, until
+from tests.faults.harness import Server, shared_by
+from tests.kit.patience import until
 
 TAKEOVER: Final = 30.0
 """Seconds until another dispatcher has all lanes of one that is silent but not dead: it is ousted

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,12 +31,12 @@ import psutil
 from angarium.cli.token import make
 from angarium.settings import Settings
 from tests.faults.account import account
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver
 
 PLANNED: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "0"))
 LONG: Final = PLANNED > 0
 CYCLES: Final = max(1, PLANNED // 20)
-DEADLINE: Final = 60.0
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 SECRET: Final = "s" * 48
 KEY: Final = base64.b64encode(b"k" * 32).decode()
@@ -57,12 +57,12 @@ class Server:
     async def kill(self) -> None:
         """kill -9, and wait for the end."""
         self.process.kill()
-        await asyncio.to_thread(self.process.wait, DEADLINE)
+        await asyncio.to_thread(self.process.wait, PATIENCE)
 
     async def terminate(self) -> int:
         """SIGTERM; gives the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self.process.wait, DEADLINE)
+        return await asyncio.to_thread(self.process.wait, PATIENCE)
 
     def resident(self) -> float:
         """Resident memory in MB."""
@@ -92,7 +92,7 @@ class Servers:
         """`angarium dev` on this directory, with its own PostgreSQL."""
         process, log = self._start(["dev", "--json", "--port", "0", "--data", str(self.directory)], variables)
         assert process.stdout is not None
-        line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), DEADLINE)
+        line = await asyncio.wait_for(asyncio.to_thread(process.stdout.readline), PATIENCE)
         assert line, log.read_text()
         ready = json.loads(line)
         return self._add(Server(process, ready["url"], ready["token"], log))
@@ -135,7 +135,7 @@ class Servers:
                 server.process.terminate()
         for server in self.started:
             try:
-                await asyncio.to_thread(server.process.wait, DEADLINE)
+                await asyncio.to_thread(server.process.wait, PATIENCE)
             finally:
                 if server.process.poll() is None:
                     server.process.kill()
@@ -195,7 +195,7 @@ class Client:
             f"{server.url}/api/v1{path}",
             json=body,
             headers={"authorization": f"Bearer {server.token}"},
-            timeout=aiohttp.ClientTimeout(total=DEADLINE),
+            timeout=aiohttp.ClientTimeout(total=PATIENCE),
         ) as answer:
             return answer.status, await answer.json()
 
@@ -250,11 +250,11 @@ class Client:
         async def one(number: int) -> None:
             nonlocal sent
             turns = itertools.cycle(over or [None])
-            deadline = time.monotonic() + DEADLINE
+            deadline = time.monotonic() + PATIENCE
             while len(self.accepted) + clients - 1 < goal or (number == 0 and len(self.accepted) < goal):
                 sent += 1
                 if await self.send(app, {"n": sent}, next(turns)) is not None:
-                    deadline = time.monotonic() + DEADLINE
+                    deadline = time.monotonic() + PATIENCE
                 else:
                     assert time.monotonic() < deadline, f"nothing is accepted any more: {self.refused}"
                     await asyncio.sleep(0.05)
@@ -275,20 +275,7 @@ async def client(server: Server) -> AsyncIterator[Client]:
         yield Client(server, session)
 
 
-async def until(condition: Callable[[], object], what: str, timeout: float = DEADLINE) -> float:
-    """Wait until the condition, perhaps an async one, holds; gives the seconds that took."""
-    started = time.monotonic()
-    while True:
-        held: object = condition()
-        if asyncio.iscoroutine(held):
-            held = await held
-        if held:
-            return time.monotonic() - started
-        assert time.monotonic() - started < timeout, f"it did not come to this in time: {what}"
-        await asyncio.sleep(0.05)
-
-
-async def shared_by(database_url: str, count: int, timeout: float = DEADLINE) -> None:
+async def shared_by(database_url: str, count: int, timeout: float = PATIENCE) -> None:
     """Wait until `count` dispatchers own all shards in equal shares."""
     connection = await asyncpg.connect(database_url)
     try:
@@ -309,7 +296,7 @@ async def shared_by(database_url: str, count: int, timeout: float = DEADLINE) ->
 
 
 async def until_delivered(
-    accepted: set[str], *receivers: Receiver, paths: Sequence[str] = ("/hook",), timeout: float = DEADLINE
+    accepted: set[str], *receivers: Receiver, paths: Sequence[str] = ("/hook",), timeout: float = PATIENCE
 ) -> float:
     """Wait until every endpoint has every accepted message, or until the deadline; gives the seconds."""
     started = time.monotonic()

@@ -12,7 +12,8 @@ import psutil
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from tests.faults.account import account, report
-from tests.faults.harness import CYCLES, DEADLINE, Server, client, servers, until, until_delivered
+from tests.faults.harness import CYCLES, Server, client, servers, until_delivered
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 
 
@@ -54,7 +55,7 @@ async def test_a_crash_of_postgresql_is_answered_503_and_costs_nothing_accepted(
                     slowest = max(slowest, await until(
                         lambda accepted=accepted: len(api.accepted) > accepted, "it accepts again"  # type: ignore[misc]
                     ))  # fmt: skip
-                    await asyncio.wait_for(loading, DEADLINE)
+                    await asyncio.wait_for(loading, PATIENCE)
                 seconds = await until_delivered(api.accepted, receiver)
                 result = account(api.accepted, receiver)
                 refused = dict(api.refused)

@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 
 from tests.faults.account import account, report
-from tests.faults.harness import CYCLES, DEADLINE, client, servers, until, until_delivered
+from tests.faults.harness import CYCLES, client, servers, until_delivered
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 
 MESSAGES = 1000
@@ -30,7 +31,7 @@ async def test_a_killed_server_loses_no_accepted_message(directory: Path) -> Non
                 await server.kill()
                 await _crash_postgres(directory)
                 server = api.server = await started.dev()
-                await asyncio.wait_for(loading, DEADLINE)
+                await asyncio.wait_for(loading, PATIENCE)
             seconds = await until_delivered(api.accepted, first, second)
             result = account(api.accepted, first, second)
     report(

@@ -10,7 +10,8 @@ from pathlib import Path
 import msgspec
 
 from tests.faults.account import account, report
-from tests.faults.harness import CYCLES, Client, client, servers, shared_by, until, until_delivered
+from tests.faults.harness import CYCLES, Client, client, servers, shared_by, until_delivered
+from tests.kit.patience import until
 from tests.kit.receiver import (
     Behaviour,
     Drip,

@@ -14,7 +14,8 @@ import aiohttp
 import asyncpg
 
 from tests.faults.account import Account, account, report
-from tests.faults.harness import DEADLINE, Server, client, servers, until, until_delivered
+from tests.faults.harness import Server, client, servers, until_delivered
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver
 
 BATCHES = 48
@@ -64,7 +65,7 @@ async def standstill(url: str) -> Any:
 
 async def flooded(url: str, flood: Flood, path: str, bodies: list[bytes], waiting: int) -> None:
     """All bodies at once while nothing can be stored; until `waiting` of them are answered with a refusal."""
-    timeout = aiohttp.ClientTimeout(total=DEADLINE)
+    timeout = aiohttp.ClientTimeout(total=PATIENCE)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
         watching = asyncio.create_task(flood.watch())

@@ -10,6 +10,7 @@ import pytest
 from angarium.store import shard
 from angarium.store.database import Database
 from tests.faults.proxy import Proxy
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 from tests.kit.world import World
 
@@ -40,19 +41,10 @@ async def test_an_owner_that_reaches_the_database_no_more_stops_by_itself(
         parted = await Database.connect(proxy.url)
         try:
             async with World(parted).dispatching() as dispatcher:
-                world = World(parted)
                 assert len(dispatcher.owned) == shard.SHARDS
                 proxy.part()
-
-                async def has_stopped() -> bool:
-                    return not dispatcher.owned
-
-                await world.until(has_stopped)
+                await until(lambda: not dispatcher.owned)
                 proxy.mend()
-
-                async def has_all_again() -> bool:
-                    return len(dispatcher.owned) == shard.SHARDS
-
-                await world.until(has_all_again)
+                await until(lambda: len(dispatcher.owned) == shard.SHARDS)
         finally:
             await parted.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 import msgspec
 
 from tests.faults.account import Account, message_id, report
-from tests.faults.harness import CYCLES, Client, client, servers, until
+from tests.faults.harness import CYCLES, Client, client, servers
+from tests.kit.patience import until
 from tests.kit.receiver import Received, Receiver, Reply
 
 MESSAGES = 1600
@@ -42,7 +43,7 @@ async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
             kills = 0
             accepted = await api.send_many("one", [{"n": n} for n in range(MESSAGES)])
             sent = {one: n for n, one in enumerate(accepted)}
-            await receiver.wait_for(MESSAGES, timeout=60)
+            await receiver.wait_for(MESSAGES)
 
             async def all_settled() -> bool:
                 return (await stats(api, endpoint))["pending"] == 0
@@ -53,7 +54,7 @@ async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
             assert status == 202, task
             told = []
             for cycle in range(CYCLES):
-                await receiver.wait_for(MESSAGES + 50 * (cycle + 1), timeout=60)
+                await receiver.wait_for(MESSAGES + 50 * (cycle + 1))
                 await server.kill()
                 kills += 1
                 server = api.server = await started.serve(database_url, **variables)

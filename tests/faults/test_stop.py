@@ -6,7 +6,8 @@ import asyncio
 from pathlib import Path
 
 from tests.faults.account import account, report
-from tests.faults.harness import CYCLES, DEADLINE, Server, client, servers, shared_by, until, until_delivered
+from tests.faults.harness import CYCLES, Server, client, servers, shared_by, until_delivered
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 
 
@@ -25,7 +26,7 @@ async def test_a_stop_under_load_finishes_what_it_began_repeats_nothing_and_refu
                 assert await server.terminate() == 0
                 assert receiver.count > 0, "nothing was in flight"
                 server = api.server = await started.serve(database_url, "--processes", "2")
-                await asyncio.wait_for(loading, DEADLINE)
+                await asyncio.wait_for(loading, PATIENCE)
             seconds = await until_delivered(api.accepted, receiver)
             result = account(api.accepted, receiver)
             refused = dict(api.refused)
@@ -70,7 +71,7 @@ async def test_a_killed_worker_is_replaced_and_nothing_is_lost(directory: Path, 
                     lambda killed=killed: len(server.workers()) == 2 and killed not in server.workers(),  # type: ignore[misc]
                     "the killed worker is replaced",
                 )
-                await asyncio.wait_for(loading, DEADLINE)
+                await asyncio.wait_for(loading, PATIENCE)
             seconds = await until_delivered(api.accepted, receiver)
             result = account(api.accepted, receiver)
         assert await server.terminate() == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tests.kit.clock import ManualClock
+from tests.kit.patience import until
 from tests.kit.world import ORG, World
 
 
@@ -35,7 +36,7 @@ class Attempts:
         async def recorded() -> bool:
             return await self.attempts() >= count
 
-        await self.world.until(recorded)
+        await until(recorded)
         self.seen = max(self.seen, count)
 
     async def to_next_attempt(self) -> float | None:

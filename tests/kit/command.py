@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 from angarium.cli.main import main
+from tests.kit.patience import PATIENCE
 
 # these set up a whole process (its log, its signals), so they get one
 OWN_PROCESS = frozenset({"serve", "dev", "demo", "migrate"})
-DEADLINE = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def run_apart(*arguments: str, **variables: str) -> Done:
         env=_settings(variables),
         capture_output=True,
         text=True,
-        timeout=DEADLINE,
+        timeout=PATIENCE,
         check=False,
     )
     return Done(done.returncode, done.stdout, done.stderr)

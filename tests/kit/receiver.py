@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self, cast
 
+from tests.kit.patience import PATIENCE
+
 
 @dataclass(frozen=True, slots=True)
 class Received:
@@ -261,7 +263,7 @@ class Receiver:
         """What the next requests get, in their order."""
         self._plan.extend(behaviours)
 
-    async def wait_for(self, count: int, timeout: float = 40.0) -> list[Received]:
+    async def wait_for(self, count: int, timeout: float = PATIENCE) -> list[Received]:
         """All requests so far, once there are `count`; TimeoutError if they do not come."""
         if self.count < count:
             arrived: asyncio.Future[None] = asyncio.get_running_loop().create_future()

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-START_DEADLINE = 90.0
-STOP_DEADLINE = 90.0
+from tests.kit.patience import PATIENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +49,9 @@ async def dev(directory: Path, **variables: str) -> AsyncIterator[Server]:
     )
     try:
         assert process.stdout is not None
-        line = json.loads(await asyncio.wait_for(process.stdout.readline(), START_DEADLINE))
+        line = json.loads(await asyncio.wait_for(process.stdout.readline(), PATIENCE))
         yield Server(process, line["url"], line["token"], line)
     finally:
         if process.returncode is None:
             process.terminate()
-        await asyncio.wait_for(process.wait(), STOP_DEADLINE)
+        await asyncio.wait_for(process.wait(), PATIENCE)

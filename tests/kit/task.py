@@ -7,8 +7,8 @@ import asyncio
 from angarium.clock import Clock, datetime_at
 from angarium.store.database import Database
 from angarium.store.replay import run_due_tasks
+from tests.kit.patience import PATIENCE
 
-DEADLINE = 60.0
 READY = "select count(*) from background_task where status = 'running' and (due_at is null or due_at <= $1)"
 
 
@@ -17,7 +17,7 @@ async def finish_tasks(database: Database, clock: Clock) -> None:
 
     A dispatcher beside us may hold a step that we then do not get: that one is waited for.
     """
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         while True:
             while await run_due_tasks(database, clock):
                 pass

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -30,6 +29,7 @@ from angarium.service.intake import Draft, Intake
 from angarium.service.product import Products
 from angarium.store import application, endpoint
 from angarium.store.database import Database
+from tests.kit.patience import until
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
@@ -132,18 +132,16 @@ class World:
         rows = await self.fetch("select state, count(*) from delivery group by state")
         return {row[0]: row[1] for row in rows}
 
-    async def until(self, condition: Callable[[], Any], timeout: float = 60.0) -> None:
-        """Wait until the (async) condition holds."""
-        deadline = time.monotonic() + timeout
-        while True:
-            if await condition():
-                return
-            assert time.monotonic() < deadline, "it did not come to that in time"
-            await asyncio.sleep(0.02)
-
-    async def until_states(self, wanted: dict[int, int], timeout: float = 60.0) -> None:
+    async def until_states(self, wanted: dict[int, int]) -> None:
         """Wait until the deliveries are in these states."""
-        deadline = time.monotonic() + timeout
-        while (states := await self.states()) != wanted:
-            assert time.monotonic() < deadline, f"states are {states}, not {wanted}"
-            await asyncio.sleep(0.02)
+
+        states: dict[int, int] = {}
+
+        async def they_are() -> bool:
+            nonlocal states
+            states = await self.states()
+            return states == wanted
+
+        with contextlib.suppress(AssertionError):  # the next line says more
+            await until(they_are)
+        assert states == wanted

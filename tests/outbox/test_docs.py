@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.kit.patience import PATIENCE
 from tests.outbox.conftest import Served
 
 REPOSITORY = Path(__file__).parents[2]
@@ -51,14 +52,14 @@ async def test_the_examples_send_what_they_say(
     *plain, django = EXAMPLES
     for number, example in enumerate(plain):
         await asyncio.to_thread(exec, compile(example, f"example {number}", "exec"), names)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         while len(await served.messages()) < 3:  # noqa: ASYNC110
             await asyncio.sleep(0.02)  # the forwarder is a thread of the example's
     names["stop"].set()
     await asyncio.to_thread(names["thread"].join)
     names["engine"].dispose()
     command = [sys.executable, "-c", SITE, django]
-    done = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, command, cwd=tmp_path, timeout=PATIENCE, check=False)
     assert done.returncode == 0
     listed = (await served.api.get(f"/app/{served.app}/msg", with_content="true"))["data"]
     assert [one["payload"]["id"] for one in listed] == ["ord_4", "ord_3", "ord_2", "ord_1"]

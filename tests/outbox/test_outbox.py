@@ -17,6 +17,7 @@ from sqlalchemy.pool import NullPool
 from angarium.client import Angarium, Unreachable
 from angarium.outbox import Forwarder
 from angarium.outbox.sqlalchemy import OutboxTable
+from tests.kit.patience import PATIENCE
 from tests.outbox.conftest import Served
 
 REPOSITORY = Path(__file__).parent.parent.parent
@@ -61,7 +62,7 @@ def forward(client: Angarium, outbox: Any) -> None:
 async def run_killed(kind: str, database: str, served: Served, kill_after: int) -> int:
     values = [kind, database, served.url, served.api.token, str(kill_after)]
     command = [sys.executable, "-m", "tests.outbox.forwarding", *values]
-    done = await asyncio.to_thread(subprocess.run, command, cwd=REPOSITORY, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, command, cwd=REPOSITORY, timeout=PATIENCE, check=False)
     return done.returncode
 
 
@@ -109,7 +110,7 @@ async def test_djangos_outbox_is_forwarded_exactly_once_over_a_kill(served: Serv
         "except KeyError: pass\n"
     )
     command = [sys.executable, "-c", fill, path]
-    done = await asyncio.to_thread(subprocess.run, command, cwd=REPOSITORY, timeout=60, check=False)
+    done = await asyncio.to_thread(subprocess.run, command, cwd=REPOSITORY, timeout=PATIENCE, check=False)
     assert done.returncode == 0
     assert await run_killed("django", path, served, 3) == -9
     with sqlite3.connect(path) as connection:  # as if the time of the claim had passed

@@ -9,6 +9,7 @@ from html import unescape
 import pytest
 
 from angarium.portal import bulk
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, visiting
@@ -52,7 +53,7 @@ async def until_said(visitor: Visitor, place: str, words: str) -> str:
     async def said() -> bool:
         return words in await visitor.get(place)
 
-    await visitor.stand.world.until(said)
+    await until(said)
     return place
 
 

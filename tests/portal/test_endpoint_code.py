@@ -19,6 +19,7 @@ from angarium.core import ids
 from angarium.core.nouns import SigningKey
 from angarium.core.product import Product
 from angarium.portal import code_sample
+from tests.kit.patience import PATIENCE
 from tests.kit.stand import Stand, product
 from tests.node.npm import BIN
 from tests.portal.visitor import Visitor
@@ -29,7 +30,6 @@ SECRET = "whsec_" + "c2VjcmV0" * 4
 URL = "https://example.com/hooks/in-here"
 PATH = "/hooks/in-here"
 NODE_MODULES = Path(__file__).parents[1] / "node" / "node_modules"
-DEADLINE = 60.0
 
 Request = tuple[dict[str, str], bytes]
 
@@ -120,7 +120,7 @@ def test_the_django_sample_works(name: str, tmp_path: Path) -> None:
     given = [[PATH, headers, body.decode("latin-1")] for (headers, body), _ in cases]
     run = subprocess.run(
         [sys.executable, "-W", "error", "-c", DJANGO],
-        input=json.dumps(given), capture_output=True, text=True, cwd=tmp_path, timeout=DEADLINE, check=False,
+        input=json.dumps(given), capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE, check=False,
         env=os.environ | {"WEBHOOK_SECRET": SECRET, "PYTHONPATH": str(tmp_path)},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
@@ -142,7 +142,7 @@ async def test_the_express_sample_works(name: str, tmp_path: Path) -> None:
         str(BIN / "node"), "server.mjs", cwd=tmp_path, stdout=PIPE, env=environment
     )
     try:
-        port = await asyncio.wait_for(_port(process), DEADLINE)
+        port = await asyncio.wait_for(_port(process), PATIENCE)
         async with httpx.AsyncClient(timeout=60, base_url=f"http://127.0.0.1:{port}") as client:
             for (headers, body), status in requests_of(made):
                 raw = {key.encode(): value.encode() for key, value in headers.items()}

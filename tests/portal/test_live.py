@@ -17,12 +17,11 @@ from angarium.cli.process import ANSWER_DEADLINE
 from angarium.portal import live
 from angarium.portal.live import Viewers
 from tests.api.serving import serving
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver
 from tests.kit.server import dev
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, visiting
-
-DEADLINE = 60.0
 
 
 @dataclass
@@ -46,11 +45,11 @@ class Watching:
         self._gone.set()
 
     async def until(self, words: str, count: int = 1) -> None:
-        async with asyncio.timeout(DEADLINE), self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: self.text.count(words) >= count)
 
     async def until_over(self) -> None:
-        async with asyncio.timeout(DEADLINE), self._changed:
+        async with asyncio.timeout(PATIENCE), self._changed:
             await self._changed.wait_for(lambda: self.over)
 
     async def run(self) -> None:
@@ -99,7 +98,7 @@ class Watching:
 async def watching(visitor: Visitor, path: str = "/messages/live", **options: Any) -> AsyncIterator[Watching]:
     """Watch meanwhile; afterwards the answer has ended."""
     browser = Watching(visitor, path, **options)
-    async with asyncio.timeout(DEADLINE), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
         group.create_task(browser.run())
         yield browser
         browser.leave()
@@ -115,7 +114,7 @@ def viewers(stand: Stand) -> Viewers:
 
 async def later(stand: Stand, browser: Watching, words: str) -> None:
     """Let time pass until a browser was told so."""
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         while words not in browser.text and not browser.over:
             await stand.clock.advance_to(stand.clock.now() + live.PACE)
             await asyncio.sleep(0.01)
@@ -124,7 +123,7 @@ async def later(stand: Stand, browser: Watching, words: str) -> None:
 
 async def until_over(stand: Stand, browser: Watching) -> None:
     """Let time pass until the answer has ended."""
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         while not browser.over:
             await stand.clock.advance_to(stand.clock.now() + live.PACE)
             await asyncio.sleep(0.01)
@@ -229,7 +228,7 @@ async def test_a_browser_that_does_not_read_is_given_up(
 ) -> None:
     monkeypatch.setattr(live, "PATIENCE", 0.05)
     browser = Watching(visitor, "/messages/live", reads=False)
-    async with asyncio.timeout(DEADLINE):
+    async with asyncio.timeout(PATIENCE):
         with contextlib.suppress(TimeoutError):
             await browser.run()
     assert viewers(stand).count == 0
@@ -273,7 +272,7 @@ async def test_a_server_that_stops_does_not_wait_for_those_who_watch(stand: Stan
     app: Any = stand.app
     while not hasattr(app, "state"):
         app = app._app
-    async with asyncio.timeout(DEADLINE), serving(stand.app) as url:
+    async with asyncio.timeout(PATIENCE), serving(stand.app) as url:
         host, port = url.removeprefix("http://").split(":")
         reader, writer = await asyncio.open_connection(host, int(port))
         cookie = "; ".join(f"{name}={value}" for name, value in visitor.client.cookies.items())
@@ -304,4 +303,4 @@ async def test_a_process_that_is_told_to_stop_ends_what_is_watched_in_good_order
                 async with asyncio.timeout(ANSWER_DEADLINE / 2):
                     rest = [part async for part in text]  # raises unless it ends as it should
         assert "data: news" not in "".join(rest)
-        assert await asyncio.wait_for(server.process.wait(), DEADLINE) == 0
+        assert await asyncio.wait_for(server.process.wait(), PATIENCE) == 0

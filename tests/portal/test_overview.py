@@ -12,6 +12,7 @@ import pytest
 from angarium.portal import overview
 from angarium.store.log import LogEndpoint
 from angarium.store.tally import EndpointHealth
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor
@@ -37,7 +38,7 @@ async def counted(stand: Stand, attempts: int) -> None:
         )
         return int(rows[0][0]) >= attempts
 
-    await stand.world.until(all_there)
+    await until(all_there)
 
 
 async def test_without_an_endpoint_it_says_how_to_begin(visitor: Visitor) -> None:

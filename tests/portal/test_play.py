@@ -13,6 +13,7 @@ import httpx
 from angarium.service.play import BURST, KEPT_BODY, KEPT_REQUESTS, MAX_INBOXES, RATE, TURNS
 from angarium.store import play as store
 from tests.api.serving import serving
+from tests.kit.patience import until
 from tests.kit.stand import URL, Stand
 from tests.portal.inbox import address, new_inbox, say, text
 from tests.portal.visitor import Visitor, visiting
@@ -207,7 +208,7 @@ async def test_a_server_that_stops_lets_nobody_wait(visitor: Visitor) -> None:
         app = next(part for part in vars(app).values() if callable(part))
     async with serving(visitor.stand.app) as base, httpx.AsyncClient(timeout=60) as client:
         waiting = asyncio.create_task(client.post(base + urlsplit(url).path, timeout=12))
-        await visitor.stand.world.until(lambda: _came(visitor, place))
+        await until(lambda: _came(visitor, place))
         app.state.stopping.set()
         assert (await waiting).status_code == 200
 
@@ -338,7 +339,7 @@ async def test_a_rush_to_an_inbox_leaves_connections_to_the_database_for_others(
     async with world.database.transaction() as holder:
         await holder.execute("select * from play_inbox for update")
         rush = [asyncio.create_task(visitor.client.post(url)) for _ in range(40)]
-        await world.until(all_turns_taken)
+        await until(all_turns_taken)
         await visitor.get("/endpoints")  # others are answered meanwhile
         assert await waiting() == TURNS
     assert {(await task).status_code for task in rush} == {200}

@@ -22,6 +22,7 @@ from angarium.receiver.store.dbapi import DbApiStore
 from angarium.receiver.store.redis import RedisStore
 from angarium.receiver.store.sqlalchemy import SqlAlchemyStore
 from angarium.testing import sign
+from tests.kit.patience import wait_until
 
 if TYPE_CHECKING:
     import sqlalchemy
@@ -128,10 +129,7 @@ def main(what: str, place: str, file: str) -> None:
 
 def post_until_done(receiver: Receiver, event_id: str) -> None:
     headers = sign(b"{}", SECRET, id=event_id)
-    deadline = time.monotonic() + 60
-    while receiver.handle(b"{}", headers).status != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_until(lambda: receiver.handle(b"{}", headers).status == 200)
 
 
 def note(file: str | Path, text: str) -> None:

@@ -20,6 +20,7 @@ from angarium.receiver.adapter import aws_lambda
 from angarium.receiver.adapter.fastapi import verified
 from angarium.receiver.adapter.wsgi import wsgi
 from angarium.testing import sign
+from tests.kit.patience import PATIENCE
 from tests.receiver import place, serving
 
 BODY = (
@@ -49,7 +50,9 @@ class Shop:
     def send(
         self, body: bytes, headers: dict[str, str], method: str = "POST", chunked: bool = False
     ) -> tuple[http.client.HTTPResponse, bytes]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)) as connection:
+        with contextlib.closing(
+            http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE)
+        ) as connection:
             sent: Any = iter([body[:7], body[7:]]) if chunked else body
             connection.request(method, serving.PATH, sent, headers, encode_chunked=chunked)
             answer = connection.getresponse()

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from angarium.testing import WebhookInbox, sign
+from tests.kit.patience import PATIENCE, wait_until
 
 PAGE = Path(__file__).parents[2] / "docs" / "receiver.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -47,12 +48,12 @@ def test_the_quick_start_handles_its_first_event_from_an_empty_folder(
 
 
 def _listening(port: int) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-            return
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    def open_to_us() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), PATIENCE):
+            return True
+        return False
+
+    wait_until(open_to_us)
 
 
 def _send(folder: Path) -> str:
@@ -101,7 +102,7 @@ def test_the_example_of_the_test_kit_passes(page: dict[str, Any], webhook_inbox:
         def deliver() -> None:
             to, status = urlsplit(notify), 0
             while status != 204:
-                connection = http.client.HTTPConnection(to.netloc, timeout=60)
+                connection = http.client.HTTPConnection(to.netloc, timeout=PATIENCE)
                 connection.request("POST", to.path, body, headers)
                 status = connection.getresponse().status
                 connection.close()

@@ -19,9 +19,9 @@ import pytest
 
 from angarium.receiver import Answer, Event, Inbox, Receiver, RetryLater, SqliteInbox, Worker
 from angarium.testing import sign
+from tests.kit.patience import PATIENCE, wait_until
 from tests.receiver import place
 from tests.receiver.queue import Nowhere
-from tests.receiver.test_store import until
 
 ROOT = Path(__file__).parents[2]
 BODY = b'{"type":"order.filled","data":{"id":"ord_1"}}'
@@ -112,7 +112,7 @@ def test_workers_share_an_inbox_and_each_event_is_handled_once(receiver: Receive
     workers = [threading.Thread(target=Worker(receiver, poll=0.01).run, args=[stop]) for _ in range(3)]
     for worker in workers:
         worker.start()
-    until(lambda: len(ran) >= len(events), 30)
+    wait_until(lambda: len(ran) >= len(events))
     stop.set()
     for worker in workers:
         worker.join()
@@ -132,7 +132,7 @@ async def test_a_worker_in_a_loop_runs_async_handlers(receiver: Receiver) -> Non
     for event_id in ("msg_1", "msg_2"):
         body_headers = sign(BODY, place.SECRET, id=event_id, timestamp=int(receiver.clock()))
         assert (await receiver.ahandle(BODY, body_headers)).status == 202
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE):
         await Worker(receiver, poll=0.01).arun(stop)
     assert ran == ["msg_1", "msg_2"]
     assert await Worker(receiver).adrain() == 0
@@ -169,14 +169,13 @@ def test_the_command_handles_again_what_a_killed_worker_was_doing_and_stops_when
     ran = directory / "ran"
     with worker(directory, HANG="1") as first:
         assert post(receiver).status == 202
-        until(ran.exists)
+        wait_until(lambda: ran.exists() and ran.read_text() == "msg_1\n")
         first.kill()
-        first.wait(10)
+        first.wait()
     with worker(directory) as second:
-        until(lambda: ran.read_text().count("\n") == 2, 20)
-        until(lambda: place_count(directory)["done"] == 1)
+        wait_until(lambda: place_count(directory)["done"] == 1)
         second.send_signal(signal.SIGTERM)
-        assert second.wait(20) == 0
+        assert second.wait(PATIENCE) == 0
     assert ran.read_text() == "msg_1\nmsg_1\n"
 
 

@@ -13,9 +13,9 @@ import pytest
 from angarium.receiver import Answer, Event, Queue, Receiver
 from angarium.receiver.inbox import Item
 from angarium.testing import sign
+from tests.kit.patience import PATIENCE, wait_until
 from tests.receiver import place
 from tests.receiver.queue import Nowhere
-from tests.receiver.test_store import until
 
 BODY = b'{"type":"order.filled","data":{"id":"ord_1"}}'
 
@@ -65,7 +65,7 @@ def test_celery() -> None:
     shop = Shop(CeleryQueue(app, retry_backoff=False, retry_kwargs={"max_retries": 3, "countdown": 0}))
     with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
         assert [shop.post().status for _ in range(2)] == [202, 200]
-        until(lambda: len(shop.ran) == 2, 20)
+        wait_until(lambda: len(shop.ran) == 2)
     shop.check()
 
 
@@ -140,7 +140,7 @@ def test_dramatiq() -> None:
     worker.start()
     try:
         assert [shop.post().status for _ in range(2)] == [202, 200]
-        until(lambda: len(shop.ran) == 2, 20)
+        wait_until(lambda: len(shop.ran) == 2)
         broker.join("default", timeout=60_000)
     finally:
         worker.stop()
@@ -159,7 +159,7 @@ async def test_taskiq() -> None:
     await broker.startup()
     try:
         assert [(await shop.apost()).status for _ in range(2)] == [202, 200]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             while len(shop.ran) < 2:
                 await broker.wait_all()
                 await asyncio.sleep(0.01)
@@ -183,7 +183,7 @@ def test_huey(directory: Path) -> None:
     consumer.start()
     try:
         assert [shop.post().status for _ in range(2)] == [202, 200]
-        until(lambda: len(shop.ran) == 2, 20)
+        wait_until(lambda: len(shop.ran) == 2)
     finally:
         consumer.stop(graceful=True)
         huey.storage.close()

@@ -13,6 +13,7 @@ import pytest
 from angarium.receiver import Answer, Event, MemoryStore, Receiver, RetryLater
 from angarium.receiver.store import Claim, Key
 from angarium.testing import sign
+from tests.kit.patience import PATIENCE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"type":"order.filled","timestamp":"2025-06-15T14:30:15Z","data":{"id":"ord_1"}}'
@@ -145,12 +146,12 @@ def test_a_parallel_duplicate_is_503_with_a_time_and_runs_once() -> None:
     def handler(event: Event[Any]) -> None:
         ran.append(event.id)
         inside.set()
-        assert leave.wait(10)
+        assert leave.wait(PATIENCE)
 
     answers: list[Answer] = []
     thread = threading.Thread(target=lambda: answers.append(post(receiver)))
     thread.start()
-    assert inside.wait(10)
+    assert inside.wait(PATIENCE)
     held = post(receiver)
     leave.set()
     thread.join()
@@ -271,7 +272,7 @@ async def test_a_blocking_handler_that_nobody_waits_for_keeps_its_claim_until_th
 
     headers = sign(BODY, SECRET, timestamp=int(now()))
     task = asyncio.create_task(receiver.ahandle(BODY, headers))
-    assert await asyncio.to_thread(inside.wait, 10)
+    assert await asyncio.to_thread(inside.wait, PATIENCE)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

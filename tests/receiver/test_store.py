@@ -10,26 +10,20 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from angarium.receiver import Claim, Key, Receiver, SqliteStore, Store
 from angarium.testing import sign
+from tests.kit.patience import PATIENCE, wait_until
 from tests.receiver import place
 
 ROOT = Path(__file__).parents[2]
 every = pytest.mark.parametrize("stored", ["memory", *place.SHARED], indirect=True)
 shared = pytest.mark.parametrize("stored", place.ENOUGH, indirect=True)
 KEY = Key("shop", "msg_1")
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @every
@@ -58,11 +52,11 @@ def test_a_released_claim_is_free_and_only_its_holder_releases_it(store: Store) 
 @every
 def test_leases_and_memories_end(store: Store) -> None:
     assert store.claim(KEY, "a", lease=0.05, now=time.time()) is Claim.TAKEN
-    until(lambda: store.claim(KEY, "b", lease=60, now=time.time()) is Claim.TAKEN)
+    wait_until(lambda: store.claim(KEY, "b", lease=60, now=time.time()) is Claim.TAKEN)
     store.release(KEY, "a")  # not its any more
     assert store.claim(KEY, "c", lease=60, now=time.time()) is Claim.HELD
     store.done(KEY, "a", ttl=0.05, now=time.time())  # but the work is done
-    until(lambda: store.claim(KEY, "c", lease=60, now=time.time()) is Claim.TAKEN)
+    wait_until(lambda: store.claim(KEY, "c", lease=60, now=time.time()) is Claim.TAKEN)
     store.done(Key("shop", "never claimed"), "a", ttl=60, now=time.time())
     assert store.claim(Key("shop", "never claimed"), "c", lease=60, now=time.time()) is Claim.DONE
 
@@ -147,7 +141,7 @@ def test_processes_that_get_the_same_events_run_each_once(store: Store, stored: 
             assert started.stdin
             started.stdin.write("\n".join(events) + "\n")
             started.stdin.close()
-        assert [started.wait(30) for started in both] == [0, 0]
+        assert [started.wait(PATIENCE) for started in both] == [0, 0]
     assert sorted((tmp_path / "ran").read_text().split()) == sorted(events)
 
 
@@ -167,10 +161,10 @@ def test_an_event_whose_process_was_killed_in_the_handler_is_handled_again_after
         started.stdin.flush()
         says(started, "inside")
         started.kill()
-        started.wait(10)
+        started.wait(PATIENCE)
         assert receiver.handle(b"{}", headers).status == 503
     ahead[0] = 61
-    until(lambda: receiver.handle(b"{}", headers).status == 200)
+    wait_until(lambda: receiver.handle(b"{}", headers).status == 200)
     assert receiver.handle(b"{}", headers).status == 200
     assert (ran, (tmp_path / "ran").read_text()) == (["msg_1"], "msg_1\n")
 

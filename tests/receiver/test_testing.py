@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from angarium.testing import WebhookInbox, sign
+from tests.kit.patience import PATIENCE
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
@@ -21,7 +22,7 @@ OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 def send(inbox: WebhookInbox, event_type: str, secret: str = SECRET, event_id: str = "msg_1") -> int:
     body = f'{{"type":"{event_type}","data":{{"id":"ord_1"}}}}'
     to = urlsplit(inbox.url)
-    connection = http.client.HTTPConnection(to.netloc, timeout=20)
+    connection = http.client.HTTPConnection(to.netloc, timeout=PATIENCE)
     try:
         connection.request("POST", to.path, body, sign(body, secret, id=event_id))
         return connection.getresponse().status

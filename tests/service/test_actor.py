@@ -9,8 +9,9 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from angarium.core import ids
 from angarium.store.database import Database
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
-from tests.kit.server import STOP_DEADLINE, angarium
+from tests.kit.server import angarium
 from tests.kit.stand import ORG, Stand, product, standing
 from tests.portal.visitor import visiting
 
@@ -65,7 +66,7 @@ async def test_what_the_server_does_by_itself_says_so(database: Database) -> Non
         async def disabled() -> bool:
             return bool(await actors(stand, "endpoint.disabled"))
 
-        await stand.world.until(disabled)
+        await until(disabled)
         (row,) = await stand.world.fetch("select * from audit where action = 'endpoint.disabled'")
         assert row["actor"] == "system"
         assert row["address"] is None
@@ -80,7 +81,7 @@ async def test_the_command_line_says_who_ran_it(database: Database, database_url
             "apikey", "revoke", ids.text("key_", known.id), "--org", ORG,
             ANGARIUM_DATABASE_URL=database_url, ANGARIUM_PROFILES="bluma",
         )  # fmt: skip
-        _, faults = await asyncio.wait_for(command.communicate(), STOP_DEADLINE)
+        _, faults = await asyncio.wait_for(command.communicate(), PATIENCE)
         assert command.returncode == 0, faults.decode()
         assert await actors(stand, "api_key.revoked") == ["command-line"]
 

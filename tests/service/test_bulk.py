@@ -25,6 +25,7 @@ from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
 from angarium.store.replay import step
 from tests.kit.clock import ManualClock
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 from tests.kit.task import finish_tasks
 from tests.kit.world import World, product
@@ -221,7 +222,7 @@ async def until_finished(book: Book) -> None:
     async def none_runs() -> bool:
         return not await book.world.fetch("select from background_task where status = 'running'")
 
-    await book.world.until(none_runs)
+    await until(none_runs)
 
 
 async def test_a_task_goes_on_where_it_was_after_a_restart(database: Database) -> None:

@@ -13,6 +13,7 @@ from angarium.core.nouns import State
 from angarium.core.profile_table import Disable
 from angarium.dispatch.alert import OPERATIONS
 from angarium.service.replay import Replay
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.task import finish_tasks
 from tests.kit.world import ORG, World, product
@@ -95,7 +96,7 @@ async def test_how_long_an_endpoint_has_been_failing_survives_a_restart(world: W
                 query = "select disabled_reason from endpoint where id = $1"
                 return bool((await world.fetch(query, made.id))[0]["disabled_reason"] == "failing")
 
-            await world.until(disabled)
+            await until(disabled)
 
 
 async def test_an_alert_tells_no_secret(world: World) -> None:
@@ -115,7 +116,7 @@ async def test_an_alert_tells_no_secret(world: World) -> None:
         async def told() -> bool:
             return bool(await world.fetch("select from message where app_id = $1", desk.id))
 
-        await world.until(told)
+        await until(told)
         rows = await world.fetch("select payload from message where app_id = $1", desk.id)
     for row in rows:
         text = row["payload"].decode()

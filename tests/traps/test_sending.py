@@ -11,6 +11,7 @@ from angarium.core import ids
 from angarium.core.nouns import State
 from angarium.dispatch.posts import Policy
 from angarium.service.endpoint import Endpoints
+from tests.kit.patience import until
 from tests.kit.receiver import Raw, Receiver, Reply, Silence
 from tests.kit.world import LOOPBACK, World, product
 
@@ -77,7 +78,7 @@ async def test_no_connection_to_the_database_is_held_while_a_receiver_is_waited_
             )
             return not rows
 
-        await world.until(nothing_is_open)
+        await until(nothing_is_open)
         assert receiver.connections.open >= 4
         await receiver.stop()  # or the dispatcher would wait for its answers
 
@@ -117,7 +118,7 @@ async def test_the_next_attempt_lies_ahead(world: World) -> None:
         async def recorded() -> bool:
             return len(await world.fetch("select from attempt")) == 3
 
-        await world.until(recorded)
+        await until(recorded)
         rows = await world.fetch("select id, duration_ms, next_at from attempt order by id")
         for row in rows:
             ended = ids.created_at(row["id"]) + row["duration_ms"] / 1000
@@ -159,7 +160,7 @@ async def test_many_attempts_leave_nothing_behind_in_memory(world: World) -> Non
             async def ended() -> bool:
                 return len(asyncio.all_tasks()) <= before + 2
 
-            await world.until(ended)
+            await until(ended)
 
 
 async def test_an_endpoint_that_is_deleted_while_a_request_is_under_way(world: World) -> None:

@@ -18,11 +18,12 @@ from playwright.async_api import Browser, Page, ViewportSize, async_playwright, 
 from angarium.store.embedded import EmbeddedPostgres
 from tests.conftest import TEMPLATE, cloned
 from tests.kit import chromium
+from tests.kit.patience import PATIENCE
 from tests.portal.browser.served import Served, served
 from tests.portal.browser.watch import Watch
 
 HERE = Path(__file__).parent
-DEADLINE = 60_000  # milliseconds, for one step of a page
+DEADLINE = PATIENCE * 1000  # milliseconds, for one step of a page
 DESKTOP: ViewportSize = {"width": 1280, "height": 800}
 PHONE: ViewportSize = {"width": 375, "height": 812}
 # a host that a page should not know is not even looked up

@@ -17,13 +17,13 @@ from angarium.clock import datetime_at
 from angarium.core.circuit import LONGEST
 from angarium.core.ids import INBOX, text
 from tests.kit.clock import ManualClock
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import ORG, Stand
 from tests.portal.browser.served import Served, served
 
 SPAN: Final = 22 * 3600.0
-PATIENCE: Final = 1.0  # seconds without progress after which virtual time goes on
-DEADLINE: Final = 90.0
+IDLE: Final = 1.0  # seconds without progress after which virtual time goes on
 WORKING, BROKEN, REFUSING, GONE, PLAY = "orders", "warehouse", "accounting", "old-shop", "play"
 JSON: Final = [("content-type", "application/json")]
 GOOD: Final = Reply(200, b'{"received": true}', JSON)
@@ -128,13 +128,13 @@ async def _catalogue(stand: Stand) -> list[tuple[str, Mapping[str, Any]]]:
 
 async def _rested(stand: Stand) -> None:
     """Until nothing is owed at this time any more. A lane that pauses after many failures is let go on."""
-    patience = time.monotonic() + PATIENCE
-    deadline = time.monotonic() + DEADLINE
+    deadline = time.monotonic() + PATIENCE
+    idle = time.monotonic() + IDLE
     while await _due(stand):
         assert time.monotonic() < deadline, "deliveries are due, and not made"
-        if time.monotonic() > patience:
+        if time.monotonic() > idle:
             await stand.clock.advance_to(stand.clock.now() + LONGEST)
-            patience = time.monotonic() + PATIENCE
+            idle = time.monotonic() + IDLE
         await asyncio.sleep(0.01)
 
 

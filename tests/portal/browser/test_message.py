@@ -12,6 +12,7 @@ from playwright.async_api import Page, expect
 
 from angarium.portal import live
 from angarium.portal.live import Viewers
+from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.portal.browser.conftest import OpenPage
 from tests.portal.browser.served import Served
@@ -88,13 +89,13 @@ async def test_each_page_takes_one_place_and_gives_it_back(site: Served, page: P
     async def none() -> bool:
         return viewers(site).count == 0
 
-    await site.stand.world.until(one)
+    await until(one)
     for name in ("Failed", "Waiting"):
         await page.get_by_label(name, exact=True).check()
         await expect(page).to_have_url(re.compile(name.lower()))
-    await site.stand.world.until(one)  # of the lists that were put in place of each other only the last
+    await until(one)  # of the lists that were put in place of each other only the last
     await page.goto(f"/portal/{site.app_id}/event-types")
-    await site.stand.world.until(none)
+    await until(none)
 
 
 async def test_without_a_place_it_asks_now_and_then(
