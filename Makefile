@@ -72,9 +72,10 @@ chaos: setup
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
 		$(BIN)/python -m pytest -q tests/faults
 
-# the tests with delays where parts meet (see tests/shake.py), some ten minutes for each kind
+# the tests with delays where parts meet, and with processes that stand still (see tests/shake.py), some ten
+# minutes for each kind
 shake: setup chromium
-	for kind in caller settle connection answer; do echo "late: $$kind"; \
+	for kind in caller settle connection answer freeze; do echo "late: $$kind"; \
 		$(BIN)/python -m pytest -q -n 4 --dist loadfile -p tests.shake --shake $$kind tests --ignore tests/faults || exit 1; done
 
 # needs uv (pip install uv); the locks name no index, and pip checks every hash

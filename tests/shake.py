@@ -4,18 +4,23 @@
     python -m pytest -p tests.shake --shake settle tests/api    one kind
 
 An unlucky moment of a busy machine is made the rule: whatever then fails leans on an order that nothing
-ensures, a test's or the product's own. Processes that a test starts are not shaken.
+ensures, a test's or the product's own. Delays reach only what runs in the tests' own processes; `freeze`
+stops any process for a while, those that a test starts and PostgreSQL's included.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import random
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 
 from angarium.dispatch.ownership import Ownership
@@ -24,7 +29,9 @@ from angarium.store.database import Database
 from angarium.store.sql import _OnConnection
 from tests.kit.receiver import Receiver
 
-OFTEN, SELDOM = 0.04, 0.1  # seconds at most, by how often something is late
+OFTEN, SELDOM, FROZEN = 0.04, 0.1, 1.0  # seconds at most, by how often something is late
+AT_ONCE = 3  # processes that stand still
+_MARK, _over = "SHAKEN_BY", threading.Event()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -32,8 +39,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if kind := config.getoption("--shake"):
+    kind = config.getoption("--shake")
+    if kind == "freeze" and hasattr(config, "workerinput"):
+        return  # the process that started the workers sees to it
+    if kind:
         KINDS[kind]()
+
+
+def pytest_unconfigure() -> None:
+    _over.set()  # nothing stays frozen
 
 
 def caller() -> None:
@@ -61,7 +75,36 @@ def answer() -> None:
     _wrap(Ownership, "_on_hint", _called_late)
 
 
-KINDS: dict[str, Callable[[], None]] = {one.__name__: one for one in (caller, settle, connection, answer)}
+def freeze() -> None:
+    """One of the processes after the other stands still, in the middle of anything."""
+    os.environ[_MARK] = str(os.getpid())
+    for _ in range(AT_ONCE):
+        threading.Thread(target=_freeze_one_after_the_other).start()
+
+
+KINDS: dict[str, Callable[[], None]] = {
+    one.__name__: one for one in (caller, settle, connection, answer, freeze)
+}
+
+
+def _freeze_one_after_the_other() -> None:
+    while not _over.wait(OFTEN):
+        for one in random.sample(family := _family(), min(len(family), 10)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if one.status() != psutil.STATUS_STOPPED:  # by a test or another of these threads
+                    one.suspend()
+                    _over.wait(FROZEN * random.random() ** 2)
+                    one.resume()
+
+
+def _family() -> list[psutil.Process]:
+    """Every process that came of this one; PostgreSQL is nobody's child, but known by its environment."""
+    found = set[psutil.Process]()
+    for one in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+            if one.environ().get(_MARK) == os.environ[_MARK]:
+                found.update((one, *one.children(recursive=True)))
+    return [one for one in found if one.pid != os.getpid()]
 
 
 def _wrap(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
