@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
+import hypothesis
 import pytest
 import structlog
 
@@ -35,6 +36,12 @@ structlog.configure(
     ],
     logger_factory=structlog.PrintLoggerFactory(sys.stderr),
 )
+
+# how long an example takes is the machine's affair
+hypothesis.settings.register_profile(
+    "angarium", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("angarium")
 
 # begun first, so that nothing is waited for at the end when files are shared out among processes
 LONGEST = (

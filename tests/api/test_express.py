@@ -263,7 +263,7 @@ async def test_what_was_taken_is_answered_when_intake_stops(
     assert taken == [False, True, True, False]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(cuts=st.lists(st.integers(1, 400), max_size=4))
 async def test_no_way_of_cutting_a_request_changes_its_answer(
     api: Api, backend: Backend, cuts: list[int]

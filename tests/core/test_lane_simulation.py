@@ -319,7 +319,7 @@ def test_in_ten_thousand_random_schedules_nothing_is_lost_overtaken_or_starved(p
     resends=st.sampled_from([0, 0, 3, 20]),
     looks=st.booleans(),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_nothing_is_lost_overtaken_or_starved(
     seed: int,
     limits: Limits,

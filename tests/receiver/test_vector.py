@@ -117,7 +117,7 @@ def test_stripes_own_library_and_ours_agree() -> None:
         stripe.Webhook.construct_event(body, header, "whsec_other")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.binary(min_size=24, max_size=75),
     st.uuids(),

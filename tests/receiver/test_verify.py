@@ -301,7 +301,7 @@ ANY_HEADERS = st.one_of(
 ANY_SCHEME = st.one_of(st.sampled_from([*SCHEMES, SLACK, SHOP]), ANYTHING)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=250)
 @given(ANYTHING, ANY_HEADERS, ANYTHING, ANY_SCHEME, st.one_of(st.none(), VALUES), VALUES)
 def test_nothing_but_a_verification_error_leaves_verify(
     body: Any, headers: Any, secrets: Any, scheme: Any, tolerance: Any, now: Any
@@ -326,7 +326,7 @@ def test_nothing_but_a_verification_error_leaves_verify_whatever_raises(place: i
         verify(body, headers, secrets, scheme, tolerance=tolerance, clock=clock)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.one_of(st.binary(max_size=80), st.text(max_size=80), st.from_type(type(None)).map(lambda _: BODY)),
     st.sampled_from([*SCHEMES, SLACK, SHOP]),
@@ -350,7 +350,7 @@ def test_nothing_but_a_verification_error_leaves_verify_when_the_signature_fits(
     assert event.raw == (body.encode() if isinstance(body, str) else body)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(min_size=1, max_size=40), st.integers(min_value=0), st.sampled_from(sorted(SCHEMES)))
 def test_a_changed_body_never_passes(body: bytes, place: int, scheme: str) -> None:
     headers = sign(body, SECRET, scheme, id="evt_1")
