@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,10 @@ import psutil
 
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
+from tests.kit.port import free_port
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = "s" * 48
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def environment(database_url: str, port: int) -> dict[str, str]:

@@ -23,6 +23,7 @@ from tests.kit import receiver as kit
 from tests.kit.authority import Authority
 from tests.kit.overdue import overdue
 from tests.kit.patience import PATIENCE, until
+from tests.kit.port import free_port
 from tests.kit.receiver import Drip, Hangup, Raw, Receiver, Reply, Reset, Silence, redirect
 
 LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
@@ -438,10 +439,8 @@ async def test_a_body_that_is_never_read_ends_at_the_deadline(sender: Sender) ->
         server.close()
 
 
-async def test_a_closed_port(sender: Sender, receiver: Receiver) -> None:
-    url = receiver.url
-    await receiver.stop()
-    answer = await sender.send(post(url))
+async def test_a_closed_port(sender: Sender) -> None:
+    answer = await sender.send(post(f"http://127.0.0.1:{free_port()}/"))
     failed(answer, "connect_refused")
     assert judge(answer).overload
 

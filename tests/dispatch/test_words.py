@@ -26,6 +26,7 @@ from angarium.dispatch.sender import Request, Sender
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
 from tests.kit.overdue import overdue
+from tests.kit.port import free_port
 from tests.kit.receiver import Hangup, Raw, Receiver, Reply, Reset, Silence, redirect
 from tests.kit.world import LOOPBACK
 
@@ -125,9 +126,8 @@ async def test_a_refused_address() -> None:
     holds(answer, "refused_address", "hooks.example.com leads to 10.1.2.3", "private network")
 
 
-async def test_a_refused_connection(receiver: Receiver) -> None:
-    url = receiver.url
-    await receiver.stop()
+async def test_a_refused_connection() -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
     holds(await said(url), "connect_refused", "Nothing listens", "Check that your server runs")
 
 
