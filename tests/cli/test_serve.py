@@ -20,6 +20,7 @@ import psutil
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
+from tests.kit.process import runs
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = "s" * 48
@@ -115,7 +116,7 @@ async def test_workers_stop_when_their_parent_is_killed(database_url: str) -> No
         await until(lambda: len(workers(process)) == 2)
         left = workers(process)
         process.kill()
-        await until(lambda: all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in left))
+        await until(lambda: not any(runs(one.pid) for one in left))
 
 
 @asynccontextmanager
