@@ -23,10 +23,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import uvicorn
+from tests.kit.port import free_port
 
 from angarium.dispatch.dial import Origin
 from angarium.dispatch.exchange import Connection, Exchange
-from bench.child import child, free_port
+from bench.child import child
 
 UNDER_WAY: Final = 256
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from pathlib import Path
@@ -13,12 +12,6 @@ from typing import Final
 
 START_DEADLINE: Final = 60.0
 STOP_DEADLINE: Final = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str, timeout: float = START_DEADLINE) -> None:

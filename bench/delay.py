@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+from tests.kit.port import free_port
 
-from bench.child import child, free_port
+from bench.child import child
 from bench.pace import Kept, Pace
 from bench.rate import SINGLE, of_angarium
 from bench.service import Service, installation, serving

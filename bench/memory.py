@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
+from tests.kit.port import free_port
 
 from bench import history, payload
-from bench.child import child, free_port, until
+from bench.child import child, until
 from bench.load import Load, send
 from bench.rate import DRAIN
 from bench.receiver import receiver

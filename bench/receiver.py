@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from tests.kit.port import free_port
+
 from bench import program
-from bench.child import child, free_port
+from bench.child import child
 
 QUIET: Final = 1.0  # seconds without a further request after which all is over
 _CONFIGURATION: Final = """

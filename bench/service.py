@@ -20,6 +20,7 @@ from typing import Any, Final, cast
 
 import aiohttp
 import asyncpg
+from tests.kit.port import free_port
 
 from angarium.cli.kept import new_organization
 from angarium.clock import SystemClock
@@ -29,7 +30,7 @@ from angarium.service.token import ORGANIZATION_LIFETIME, Tokens
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
-from bench.child import child, free_port, until
+from bench.child import child, until
 from bench.load import Target
 
 AT_ONCE: Final = 16  # API requests, when many things are made

@@ -7,9 +7,9 @@ import tempfile
 from pathlib import Path
 
 import aiohttp
-import psutil
 
 from tests.kit.patience import PATIENCE
+from tests.kit.process import runs
 from tests.kit.server import Server, angarium, dev
 
 
@@ -29,7 +29,7 @@ async def test_it_serves_stops_with_its_postgresql_and_goes_on_with_the_same_dat
         more, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode == 0
         assert more == b"", "it prints one line"
-    assert not psutil.pid_exists(postgres) or psutil.Process(postgres).status() == psutil.STATUS_ZOMBIE
+    assert not runs(postgres)
 
     kept = {name: (directory / name).read_text() for name in ("jwt-secret", "secret-key", "organization")}
     async with dev(directory) as second:

@@ -21,12 +21,13 @@ from tests.kit.authority import Authority
 from tests.receiver.serving import fastapi, plain_wsgi, wsgi
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+PATIENT = "60"  # seconds, of which half are slow
 Levels = dict[str, str]
 
 
 def examine(url: str, *options: str, code: int | None = None, **env: str) -> dict[str, tuple[str, str]]:
     """Level and words by check."""
-    told = ["doctor", url, "--secret", SECRET, "--json", *options]
+    told = ["doctor", url, "--secret", SECRET, "--json", "--timeout", PATIENT, *options]
     done = CliRunner().invoke(app, told, env=env)
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     said = json.loads(done.stdout)
@@ -330,7 +331,8 @@ def test_certificates_are_judged(directory: Path) -> None:
 
 def test_a_human_reads_it_line_by_line_and_nonsense_is_a_wrong_call() -> None:
     with wsgi(Faulty(trusting)) as port:
-        done = CliRunner().invoke(app, ["doctor", local(port), "--secret", SECRET, "--allow-http"])
+        told = ["doctor", local(port), "--secret", SECRET, "--allow-http", "--timeout", PATIENT]
+        done = CliRunner().invoke(app, told)
     assert done.exit_code == 1
     assert "FAIL  wrong_signature   It accepted one signed by somebody else." in done.stdout
     assert "5 failed, 1 warned, of 16 checks" in done.stdout

@@ -113,7 +113,8 @@ def test_the_skeleton_for_node_is_in_good_health(directory: Path) -> None:
             assert server.stdout
             port = server.stdout.readline().split()[1]
             url = f"http://127.0.0.1:{port}/webhooks"
-            done = CliRunner().invoke(app, ["doctor", url, "--secret", secret, "--allow-http"])
+            told = ["doctor", url, "--secret", secret, "--allow-http", "--timeout", "60"]
+            done = CliRunner().invoke(app, told)
         finally:
             server.kill()
     assert done.exit_code == 0, done.stdout

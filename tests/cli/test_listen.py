@@ -146,7 +146,7 @@ async def test_answers_are_reported_and_the_code_says_how_it_went(
     api: Api, app: str, backend: Backend
 ) -> None:
     async with serving(backend.app) as url, Receiver() as receiver:
-        receiver.plan(Reply(200), Reply(500, b"broken"))
+        receiver.plan(Reply(200), Reply(200), Reply(500, b"broken"))
         first = await api.post(f"/app/{app}/listener", {"name": "test"}, status=200)
         message = await send(api, app, 1)
         options = ("--forward-to", receiver.url, "--count", "1", "--header", "X-Mine: yes")
@@ -155,6 +155,10 @@ async def test_answers_are_reported_and_the_code_says_how_it_went(
         assert (line["message"], line["status"], process.returncode) == (message, 200, 0)
         assert receiver.requests[0].header("x-mine") == "yes"
         assert receiver.requests[0].body == b'{"n":1}'
+        await api.post(f"/app/{app}/msg/{message}/endpoint/{first['id']}/resend", status=202)
+        async with listening(url, api.token, *options) as process:
+            (line,) = await lines(process)
+        assert (line["message"], line["attempt"]) == (message, 2)
         failing = await send(api, app, 2)
         async with listening(url, api.token, *options) as process:
             (line,) = await lines(process)
@@ -162,10 +166,6 @@ async def test_answers_are_reported_and_the_code_says_how_it_went(
         (attempt,) = (await api.get(f"/app/{app}/attempt/msg/{failing}"))["data"]
         assert (attempt["responseStatusCode"], attempt["response"]) == (500, "broken")
         assert attempt["endpointId"] == first["id"]
-        await api.post(f"/app/{app}/msg/{message}/endpoint/{first['id']}/resend", status=202)
-        async with listening(url, api.token, *options) as process:
-            (line,) = await lines(process)
-        assert (line["message"], line["attempt"]) == (message, 2)
 
 
 async def test_it_says_what_is_wrong_and_ends_in_time(api: Api, app: str, backend: Backend) -> None:
@@ -197,7 +197,10 @@ async def test_it_waits_for_room_when_too_many_of_the_application_listen(
     options = ("--count", "1", "--events", "order.*")
     async with serving(backend.app) as url, Receiver() as receiver, asyncio.TaskGroup() as group:
         place = f"/app/{app}/listener/{other['id']}/fetch"
+        backend.clock.stop()
         waiting = [group.create_task(api.get(place, wait=30)) for _ in range(MAX_OF_APPLICATION)]
+        joined = backend.services.listener._waiting._waiting
+        await until(lambda: joined.total() == MAX_OF_APPLICATION)
         async with listening(url, api.token, "--forward-to", receiver.url, *options) as process:
             assert process.stderr is not None
             said = b""

@@ -8,10 +8,11 @@ from urllib.parse import urlsplit
 
 import httpx
 
+from angarium.core import ids
 from tests.api.conftest import api, backend, client, new_organization
 from tests.api.test_play import signed
 from tests.cli.test_remote import Caller, caller
-from tests.kit.patience import PATIENCE
+from tests.kit.patience import PATIENCE, until
 
 __all__ = ["api", "backend", "caller", "client", "new_organization"]
 
@@ -49,14 +50,23 @@ async def test_it_follows_what_comes_while_it_answers_as_told(caller: Caller) ->
     inbox, secret = await opened(caller)
     told = ("play", "--inbox", inbox["id"], "--status", "503", "--count", "3", "--within", "60")
     statuses: set[int] = set()
+
+    app_id, inbox_id = ids.parse(ids.APPLICATION, caller.app), ids.parse(ids.INBOX, inbox["id"])
+    assert app_id is not None
+    assert inbox_id is not None
+
+    async def told_so() -> bool:
+        return (await caller.api.services.play.find(app_id, inbox_id)).answer.status_code == 503
+
     async with asyncio.TaskGroup() as group:
         playing = group.create_task(caller.lines(*told))
+        await until(told_so)  # what came before would be shown and counted too
         while not playing.done():
             statuses.add(await arrive(caller, inbox, signed(BODY, secret)))
             await asyncio.wait([playing], timeout=0.2)
     first, *requests = playing.result()
     assert first["status"] == 503
-    assert 503 in statuses
+    assert statuses == {503}
     assert len({one["id"] for one in requests}) == 3
     assert caller.code == 0
 

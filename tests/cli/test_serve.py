@@ -6,7 +6,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,15 +19,11 @@ import psutil
 
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
+from tests.kit.port import free_port
+from tests.kit.process import runs
 
 KEY = base64.b64encode(b"k" * 32).decode()
 SECRET = "s" * 48
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 def environment(database_url: str, port: int) -> dict[str, str]:
@@ -121,7 +116,7 @@ async def test_workers_stop_when_their_parent_is_killed(database_url: str) -> No
         await until(lambda: len(workers(process)) == 2)
         left = workers(process)
         process.kill()
-        await until(lambda: all(not one.is_running() or one.status() == psutil.STATUS_ZOMBIE for one in left))
+        await until(lambda: not any(runs(one.pid) for one in left))
 
 
 @asynccontextmanager

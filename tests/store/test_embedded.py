@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import asyncpg
-import psutil
 import pytest
 
 from angarium.core.errors import SettingsError
 from angarium.store.embedded import EmbeddedPostgres
+from tests.kit.process import runs
 
 START_AND_DIE = """
 import asyncio, os, signal, sys
@@ -25,10 +25,6 @@ async def main():
 
 asyncio.run(main())
 """
-
-
-def runs(pid: int) -> bool:
-    return bool(psutil.pid_exists(pid)) and bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
 
 
 async def one(postgres: EmbeddedPostgres) -> object:
