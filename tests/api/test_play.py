@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,8 +10,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from angarium.store.database import Database
 from angarium.testing import sign
 from tests.api.conftest import Api
+from tests.kit.patience import until
 
 BODY = '{"n": "ü"}'.encode()
 
@@ -51,6 +54,30 @@ async def test_an_inbox_answers_as_it_is_told_and_is_thrown_away(
     await api.delete(path)
     await api.delete(path, status=404)
     assert await arrive(client, inbox["url"], BODY, {}) == 404
+
+
+async def test_two_who_change_an_inbox_at_once_both_have_their_way(
+    api: Api, app: str, inbox: dict[str, Any], database: Database
+) -> None:
+    path = f"/app/{app}/inbox/{inbox['id']}"
+    async with asyncio.TaskGroup() as group, database.transaction() as holding:
+        await holding.execute("select from play_inbox for update")
+        for change in ({"status": 410}, {"failures": 7}):
+            group.create_task(api.patch(path, change))
+
+        async def both_wait() -> bool:
+            async with (
+                database.connection() as connection
+            ):  # of its own: a transaction sees the first look again
+                waiting = await connection.fetchval(
+                    "select count(*) from pg_stat_activity"
+                    " where wait_event_type = 'Lock' and datname = current_database()"
+                )
+            return bool(waiting == 2)
+
+        await until(both_wait)
+    now = await api.patch(path, {})
+    assert (now["status"], now["failures"]) == (410, 7)
 
 
 async def test_requests_are_read_from_a_cursor_on_and_none_is_passed_over(

@@ -76,7 +76,7 @@ async def set_answer(visit: Visit, form: Form) -> Response:
             _number(entered["delay"] or "0", "delay", "Write a number of seconds, such as 2.5."),
             int(_number(entered["failures"] or "0", "failures", "Write a whole number from 0 to 100.")),
         )
-        await visit.services.play.set_answer(visit.product, visit.app_id, found.id, answer)
+        await visit.services.play.set_answer(visit.product, visit.app_id, found.id, lambda _: answer)
     except Invalid as error:
         faults = {str(fault.loc[-1]): fault.msg for fault in error.faults}
         return await _inbox(visit, found, entered=entered, faults=faults, status=422)

@@ -140,22 +140,23 @@ class Play:
                 connection, inbox.app_id, self.url_of(inbox.id), self._keyring, limit=_MAX_ENDPOINTS
             )
 
-    async def set_answer(self, product: Product, app_id: UUID, inbox_id: UUID, answer: Answer) -> None:
-        """Have an inbox answer like this from now on. Raises Invalid or NotFound."""
-        longest = longest_delay(product)
-        if answer.status_code not in STATUSES:
-            raise Invalid.field("status", "Choose one of the statuses in the list.")
-        if not 0 <= answer.delay <= longest:
-            raise Invalid.field("delay", f"The delay must be from 0 to {longest:g} seconds.")
-        if not 0 <= answer.failure_percent <= 100:
-            raise Invalid.field("failures", "The share of failures must be from 0 to 100 percent.")
+    async def set_answer(
+        self, product: Product, app_id: UUID, inbox_id: UUID, change: Callable[[Answer], Answer]
+    ) -> Inbox:
+        """Have an inbox answer differently from now on: as `change` makes of how it does. Gives the inbox.
+
+        Raises Invalid or NotFound.
+        """
         async with self._database.transaction() as connection:
             held = await self._held(connection, app_id, inbox_id)
             if held is None:
                 raise NotFound()
-            await store.set_answer(connection, app_id, inbox_id, answer, self._expiry(self._clock.now()))
-            if (changes := difference(answer_view(held.answer), answer_view(answer))) is not None:
+            answer = change(held.answer)
+            _check(answer, longest_delay(product))
+            changed = await store.set_answer(connection, held, answer, self._expiry(self._clock.now()))
+            if (changes := difference(answer_view(held.answer), answer_view(changed.answer))) is not None:
                 await self._record(connection, held, "inbox.updated", *changes)
+        return changed
 
     async def clear(self, app_id: UUID, inbox_id: UUID) -> None:
         """Forget the requests of an inbox."""
@@ -279,6 +280,15 @@ class Play:
 def _after(last: UUID | None, made: UUID) -> UUID:
     """An id greater than the last, whatever two processes' clocks say: requests are read by a cursor."""
     return made if last is None or made > last else UUID(int=last.int + 1)
+
+
+def _check(answer: Answer, longest: float) -> None:
+    if answer.status_code not in STATUSES:
+        raise Invalid.field("status", "Choose one of the statuses in the list.")
+    if not 0 <= answer.delay <= longest:
+        raise Invalid.field("delay", f"The delay must be from 0 to {longest:g} seconds.")
+    if not 0 <= answer.failure_percent <= 100:
+        raise Invalid.field("failures", "The share of failures must be from 0 to 100 percent.")
 
 
 def longest_delay(product: Product) -> float:

@@ -56,20 +56,18 @@ async def take(connection: Any, inbox_id: UUID, now: datetime) -> Inbox | None:
     return None if row is None else _inbox(row)
 
 
-async def set_answer(
-    connection: Any, app_id: UUID, inbox_id: UUID, answer: Answer, expires_at: datetime
-) -> bool:
-    """Whether there is such an inbox."""
+async def set_answer(connection: Any, held: Inbox, answer: Answer, expires_at: datetime) -> Inbox:
+    """The inbox as it is then; it has been taken in this transaction."""
     row = await queries.play_inbox_answer(
         connection,
-        app_id=app_id,
-        id=inbox_id,
+        app_id=held.app_id,
+        id=held.id,
         status_code=answer.status_code,
         delay_ms=round(answer.delay * 1000),
         failure_percent=answer.failure_percent,
         expires_at=expires_at,
     )
-    return row is not None
+    return _inbox(row)
 
 
 async def extend(connection: Any, inbox_id: UUID, expires_at: datetime) -> None:

@@ -117,8 +117,7 @@ async def set_answer(
 ) -> dict[str, Any]:
     """Have it answer like this from now on."""
     product = await services.product.of(application.org_id)
-    await services.play.set_answer(product, application.id, inbox.id, body.over(inbox.answer))
-    return _shown(services, await services.play.find(application.id, inbox.id))
+    return _shown(services, await services.play.set_answer(product, application.id, inbox.id, body.over))
 
 
 @router.delete(

@@ -29,7 +29,7 @@ for update of i;
 update play_inbox
 set status_code = :status_code, delay_ms = :delay_ms, failure_percent = :failure_percent, expires_at = :expires_at
 where id = :id and app_id = :app_id
-returning id;
+returning *;
 
 -- name: play_inbox_extend!
 -- An inbox in use lives on.
