@@ -35,7 +35,7 @@ ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
 
 
-def product(retries: str = "50ms,50ms", timeout: str = "5s", **fields: Any) -> Product:
+def product(retries: str = "50ms,50ms", timeout: str = "30s", **fields: Any) -> Product:
     """The standard product with another schedule and whatever else of its profile."""
     delivery = Delivery(retries=retries, jitter=(0.0, 0.0), timeout=timeout)
     standard = msgspec.structs.replace(profiles.load(STANDARD), delivery=delivery, **fields)
