@@ -25,15 +25,18 @@ HOST = "https://api.getbluma.com"
 
 
 PROFILE = (Path(profiles.__file__).parent / "bluma.toml").read_text("utf-8")
-RETRIES = 'retries = "3s,5m,30m,1h"'
+RETRIES, TIMEOUT = 'retries = "3s,5m,30m,1h"', 'timeout = "5s"'
 
 
 @pytest.fixture
 def quick(tmp_path: Path) -> str:
-    """The profile with the ladder in a second, so that ten failures need not an hour."""
+    """The profile with the ladder in a second, so that ten failures need not an hour; and with time for a
+    receiver that has only just started."""
     assert RETRIES in PROFILE
+    assert TIMEOUT in PROFILE
+    changed = PROFILE.replace(RETRIES, 'retries = "100ms,100ms,100ms,100ms"')
     path = tmp_path / "bluma.toml"
-    path.write_text(PROFILE.replace(RETRIES, 'retries = "100ms,100ms,100ms,100ms"'), "utf-8")
+    path.write_text(changed.replace(TIMEOUT, 'timeout = "60s"'), "utf-8")
     return str(path)
 
 

@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 
 from angarium.core import ids
+from angarium.core.product import Product
 from angarium.store.database import Database
 from tests.dialects.bluma import COMPLETED, Customer, Stand, bluma, standing
 from tests.dialects.test_bluma_delivery import BODIES
 from tests.documents.sample import Redis, Running, Tampered, compose, running, sample
-from tests.kit.patience import until
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver
 
 PATH = "/webhooks/bluma"
@@ -65,6 +66,11 @@ EVENTS: dict[str, Any] = {
 }
 
 
+def patient(**delivery: Any) -> Product:
+    """The product with time for receivers that are processes of their own and have only just started."""
+    return bluma(timeout="60s", **delivery)
+
+
 def test_the_samples_run_as_they_were_printed() -> None:
     for name, (_, source) in RECEIVERS.items():
         printed = sample(f"bluma/{name}").splitlines()
@@ -103,7 +109,7 @@ async def test_v24_v22_every_receiver_of_the_document_takes_our_requests_and_not
     database: Database,
 ) -> None:
     async with (
-        standing(database, product=bluma(retries="1h")) as stand,
+        standing(database, product=patient(retries="1h")) as stand,
         Receiver() as tamper,
         AsyncExitStack() as stack,
     ):
@@ -161,13 +167,13 @@ async def curl(command: str, url: str) -> str:
     script = command.replace("https://yourapp.com/webhooks/bluma", url)
     script = script.replace("curl ", "curl -s -o /dev/null -w '%{http_code}' ", 1)
     process = await asyncio.create_subprocess_exec("bash", "-c", script, stdout=asyncio.subprocess.PIPE)
-    out, _ = await asyncio.wait_for(process.communicate(), 20)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     return out.decode()
 
 
 async def test_duplicates_are_answered_200_by_the_samples_that_look_for_them(database: Database) -> None:
     """Q5. The in-memory one and the database one see a resend as a repeat."""
-    async with standing(database) as stand:
+    async with standing(database, product=patient()) as stand:
         customer = await stand.customer()
         for name in ("cache.mjs", "database.mjs"):
             language, source = RECEIVERS[name]
@@ -192,7 +198,7 @@ async def test_the_complete_example_fails_with_todays_redis_client_until_setex_i
 ) -> None:
     """node-redis has had no `setex` since its fourth version. The sample answers 500 and we try again."""
     printed = compose("bluma/complete.mjs", STUBS)
-    async with standing(database, product=bluma(retries="1h")) as stand, Redis() as redis:
+    async with standing(database, product=patient(retries="1h")) as stand, Redis() as redis:
         customer = await stand.customer()
         async with registered(stand, customer, printed, "node", REDIS_URL=redis.url) as (
             receiver,
@@ -231,7 +237,7 @@ async def test_what_is_marked_before_it_is_handled_is_lost_when_handling_fails(d
         ),
     }
     answers = {"the database first": [500, 200], "the mark first": [200], "the handling first": [500, 500]}
-    async with standing(database, product=bluma(retries="300ms")) as stand, Redis() as redis:
+    async with standing(database, product=patient(retries="300ms")) as stand, Redis() as redis:
         customer = await stand.customer()
         for name, source in clients.items():
             async with registered(stand, customer, source, "node", REDIS_URL=redis.url) as (

@@ -11,6 +11,7 @@ from angarium.core import ids
 from angarium.store.database import Database
 from tests.dialects.bluum import FILLED, Stand, Tenant, standing
 from tests.documents.sample import NODE_MODULES, Running, compose, running, sample
+from tests.kit.patience import PATIENCE
 from tests.node.npm import BIN
 
 PATH = "/webhooks/bluum"
@@ -105,7 +106,7 @@ async def run_alone(tmp_path: Path, source: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         str(BIN / "node"), str(program), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    out, _ = await asyncio.wait_for(process.communicate(), 60)
+    out, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     return process.returncode, out.decode()
 
 

@@ -111,7 +111,7 @@ class Story:
             "/api/v1/app", content=f'{{"secret": "{self.mark("secret in broken JSON")}', headers=headers
         )
         await call("POST", f"/app/{app}/msg", {"eventType": "a.b", "payload": {"n": self.canary}})
-        await self.receiver.wait_for(1, 20)
+        await self.receiver.wait_for(1)
         shown = await call("POST", f"/auth/app-portal-access/{app}", {}, headers={"idempotency-key": "k2"})
         self.keep("application's token", shown["token"])
         await self.portal(app, endpoint, shown["url"])
@@ -230,7 +230,7 @@ async def test_no_secret_is_anywhere_in_what_was_written(directory: Path) -> Non
             story = Story(line, receiver)
             try:
                 await story.play()
-                await receiver.wait_for(2, 20)
+                await receiver.wait_for(2)
             finally:
                 process.terminate()
                 rest = await asyncio.wait_for(process.stdout.read(), PATIENCE)

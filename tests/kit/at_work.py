@@ -35,12 +35,17 @@ from tests.kit.world import product as standard_product
 
 URL = "http://angarium.test"
 SECRET = "a secret for tests " * 5
+PATIENT = 15.0  # seconds that every receiver has, unless a test says otherwise
 
 
 def product(profile: Profile | str, **delivery: Any) -> Product:
-    """A product from a profile or the name of one, with other values of `delivery`."""
+    """A product from a profile or the name of one, with other values of `delivery`.
+
+    Some products ship with a timeout so short that a busy machine would be taken for a slow receiver.
+    """
     found = profiles.load(profile) if isinstance(profile, str) else profile
-    changed = msgspec.structs.replace(found.delivery, **delivery)
+    timeout = f"{max(found.delivery.timeout_seconds, PATIENT):g}s"
+    changed = msgspec.structs.replace(found.delivery, **{"timeout": timeout} | delivery)
     return product_of(msgspec.structs.replace(found, delivery=changed), "Angarium-Webhooks/test")
 
 

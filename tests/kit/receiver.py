@@ -108,6 +108,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
+class Once:
+    """A proper answer, once the test sets the event."""
+
+    event: asyncio.Event
+    reply: Reply = field(default_factory=Reply)
+
+    async def play(self, wire: Wire) -> None:
+        await self.event.wait()
+        await self.reply.play(wire)
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """Exactly these bytes (invalid HTTP, non-ASCII headers, …), then perhaps the end."""
 
