@@ -25,6 +25,12 @@ from tests.kit.patience import PATIENCE, until
 PLAIN = {"eventType": "order.paid", "payload": {"n": 1}}
 
 
+@pytest.fixture(autouse=True)
+def _standing_still(backend: Backend) -> None:
+    """What is known of a token must be looked up again after a second."""
+    backend.clock.stop()
+
+
 class Wire:
     """One connection, and answers read off it."""
 

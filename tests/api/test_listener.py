@@ -50,7 +50,9 @@ async def send(api: Api, app: str, event_type: str = "a.b", **more: Any) -> str:
 
 
 @pytest.fixture
-async def app(api: Api) -> str:
+async def app(api: Api, backend: Backend) -> str:
+    """An application in a time that stands still, so that no wait, lease or retry is over by itself."""
+    backend.clock.stop()
     return await api.application()
 
 
