@@ -22,7 +22,13 @@ async def serving(app: Any, listener: socket | None = None) -> AsyncIterator[str
     protocol: Any = partial(Protocol, express=getattr(app, "express", None))
     server = uvicorn.Server(
         uvicorn.Config(
-            app, http=protocol, port=0, log_level="warning", lifespan="off", timeout_graceful_shutdown=5
+            app,
+            http=protocol,
+            port=0,
+            log_level="warning",
+            lifespan="off",
+            timeout_keep_alive=int(PATIENCE),
+            timeout_graceful_shutdown=5,
         )
     )
     server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
