@@ -225,18 +225,19 @@ async def until_finished(book: Book) -> None:
     await until(none_runs)
 
 
-async def test_a_task_goes_on_where_it_was_after_a_restart(database: Database) -> None:
-    book = await book_of(database, SystemClock())
+async def test_a_task_goes_on_where_it_was_after_a_restart(book: Book, replay: Replay) -> None:
+    clock = book.world.clock
+    assert isinstance(clock, ManualClock)
     async with Receiver() as receiver:
         endpoint = (await book.world.endpoint(book.app, receiver.url)).id
         for _ in range(30):
             await book.owe(await book.message(), endpoint, **LOST)
         async with book.world.dispatching():
             wanted = LogFilter(endpoint_id=endpoint, statuses=FAILED.statuses)
-            replay = Replay(database, book.world.clock, os.urandom)
             await replay.resend_matching(book.app.org_id, book.app.id, wanted, pace=10)
             await book.world.until_states({State.DELIVERED: 20, State.EXHAUSTED: 10})
         assert len(receiver.requests) == 20
+        await clock.advance_to(NOW + 2)
         async with book.world.dispatching():
             await book.world.until_states({State.DELIVERED: 30})
         assert len(receiver.requests) == 30
