@@ -9,6 +9,7 @@ from angarium.core import ids
 from angarium.core.tally import HOUR, Span, Tally
 from angarium.service.overview import Overview
 from angarium.store import tally
+from tests.kit.clock import ManualClock
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World
 
@@ -53,13 +54,12 @@ async def test_counts_of_several_processes_add_up(world: World) -> None:
 
 async def test_a_chart_has_a_point_for_every_step(world: World) -> None:
     app, endpoint = world.new_id(), world.new_id()
-    now = world.clock.now()
     one = Tally()
     for hours in (0, 1, 5, 30, 100, 600, 700):
-        one.note(app, endpoint, now - hours * HOUR, 50, None)
+        one.note(app, endpoint, NOW - hours * HOUR, 50, None)
     async with world.database.connection() as connection:
         await tally.add(connection, one.take())
-    overview = Overview(world.database, world.clock)
+    overview = Overview(world.database, ManualClock(NOW))
     for span, points, total in ((Span.DAY, 24, 3), (Span.WEEK, 28, 5), (Span.MONTH, 28, 6)):
         series = await overview.series(app, span, endpoint)
         assert (len(series.points), series.total.delivered) == (points, total)
