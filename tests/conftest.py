@@ -19,6 +19,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
@@ -35,6 +36,10 @@ structlog.configure(
     ],
     logger_factory=structlog.PrintLoggerFactory(sys.stderr),
 )
+
+# how long an example takes, or drawing one, says how busy this machine is
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # begun first, so that nothing is waited for at the end when files are shared out among processes
 LONGEST = (
