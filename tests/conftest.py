@@ -17,9 +17,9 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
-import hypothesis
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
@@ -37,11 +37,9 @@ structlog.configure(
     logger_factory=structlog.PrintLoggerFactory(sys.stderr),
 )
 
-# how long an example takes is the machine's affair
-hypothesis.settings.register_profile(
-    "angarium", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("angarium")
+# how long an example takes, or drawing one, says how busy this machine is
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("tests")
 
 # begun first, so that nothing is waited for at the end when files are shared out among processes
 LONGEST = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from tests.kit.clock import ManualClock
 from tests.kit.patience import until
@@ -19,6 +20,7 @@ class Attempts:
 
     world: World
     org_id: str = ORG
+    only: UUID | None = None  # the application whose attempts alone are counted
     seen: int = 0
 
     @property
@@ -62,9 +64,10 @@ class Attempts:
     async def _recorded_and_due(self) -> tuple[int, float | None]:
         """How many attempts there are, and when the next is due; both of one moment."""
         ((recorded, due),) = await self.world.fetch(
-            "with ours as (select id from application where org_id = $1)"
+            "with ours as (select id from application where org_id = $1 and id = coalesce($2, id))"
             " select (select count(*) from attempt where app_id in (select id from ours)),"
             " (select min(due_at) from delivery where app_id in (select id from ours))",
             self.org_id,
+            self.only,
         )
         return recorded, due and due.timestamp()

@@ -11,6 +11,7 @@ class ManualClock:
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._now = now
         self._moved = asyncio.Condition()
+        self._waits: list[tuple[asyncio.Event, float]] = []
 
     def now(self) -> float:
         return self._now
@@ -20,12 +21,18 @@ class ManualClock:
             return
         waiting = asyncio.create_task(event.wait())
         moving = asyncio.create_task(self._reached(until))
+        self._waits.append((event, until))
         try:
             await asyncio.wait([waiting, moving], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._waits.remove((event, until))
             for task in (waiting, moving):
                 task.cancel()
             await asyncio.gather(waiting, moving, return_exceptions=True)
+
+    def awaited(self, event: asyncio.Event) -> bool:
+        """Whether somebody waits for the event, or else for a time that has not come."""
+        return any(one is event and until > self._now for one, until in self._waits)
 
     async def advance_to(self, at: float) -> None:
         """It is now `at`; whoever waited for it goes on."""

@@ -140,6 +140,18 @@ class Silence:
         await wire.until_lost()
 
 
+@dataclass(frozen=True)
+class Held:
+    """The answer waits for its release."""
+
+    reply: Reply = field(default_factory=Reply)
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def play(self, wire: Wire) -> None:
+        await self.release.wait()
+        await self.reply.play(wire)
+
+
 @dataclass(frozen=True, slots=True)
 class Drip:
     """A head at once, then one byte after another, for ever."""

@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from tests.kit.receiver import Receiver, Reply
+from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor
 
@@ -61,13 +61,15 @@ async def test_while_it_is_under_way_the_page_looks_again_and_then_stops(
     stand: Stand, visitor: Visitor
 ) -> None:
     await catalogue(stand)
-    async with Receiver(default=Reply(500, delay=0.2)) as receiver:
+    held = Held(Reply(500))
+    async with Receiver(default=held) as receiver:
         endpoint = await stand.endpoint(receiver.url)
         form = {"type": "order.filled", "payload": '{"id": "x"}'}
         answer = await visitor.post(f"/endpoints/{endpoint}/test", form)
         page = await visitor.get(answer.headers["location"])
         again = re.search(r'hx-get="([^"]+)"\s+hx-trigger="load delay', page)
         assert again
+        held.release.set()
         await stand.until_attempts(1)
         part = await visitor.client.get(unescape(again[1]), headers={"hx-request": "true"})
         assert "<html" not in part.text

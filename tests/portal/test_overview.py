@@ -61,7 +61,8 @@ async def test_with_an_endpoint_and_no_message_the_next_step_is_a_test(
 async def test_three_charts_are_told_in_words_and_numbers(
     stand: Stand, visitor: Visitor, receiver: Receiver
 ) -> None:
-    receiver.plan(Reply(200), Reply(500))
+    # the next attempt is not made while the counts are waited for
+    receiver.plan(Reply(200), Reply(500, headers=[("retry-after", "3600")]))
     await stand.endpoint(receiver.url)
     for number in range(2):
         await stand.send("order.filled")

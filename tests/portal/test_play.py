@@ -9,11 +9,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
+import pytest
 
+from angarium.service import play
 from angarium.service.play import BURST, KEPT_BODY, KEPT_REQUESTS, MAX_INBOXES, RATE, TURNS
 from angarium.store import play as store
 from tests.api.serving import serving
-from tests.kit.patience import until
+from tests.kit.patience import PATIENCE, until
 from tests.kit.stand import URL, Stand
 from tests.portal.inbox import address, new_inbox, say, text
 from tests.portal.visitor import Visitor, visiting
@@ -202,12 +204,12 @@ async def test_it_answers_late(visitor: Visitor) -> None:
 async def test_a_server_that_stops_lets_nobody_wait(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     url = address(await visitor.get(place))
-    await say(visitor, place, delay="14")
+    await visitor.stand.world.fetch("update play_inbox set delay_ms = 600000")
     app: Any = visitor.stand.app
     while not hasattr(app, "state"):
         app = next(part for part in vars(app).values() if callable(part))
     async with serving(visitor.stand.app) as base, httpx.AsyncClient(timeout=60) as client:
-        waiting = asyncio.create_task(client.post(base + urlsplit(url).path, timeout=12))
+        waiting = asyncio.create_task(client.post(base + urlsplit(url).path))
         await until(lambda: _came(visitor, place))
         app.state.stopping.set()
         assert (await waiting).status_code == 200
@@ -322,7 +324,10 @@ async def test_what_is_no_inbox_is_not_found(visitor: Visitor) -> None:
         await visitor.get(f"/play/{ref}", status=404)
 
 
-async def test_a_rush_to_an_inbox_leaves_connections_to_the_database_for_others(visitor: Visitor) -> None:
+async def test_a_rush_to_an_inbox_leaves_connections_to_the_database_for_others(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(play, "PATIENCE", PATIENCE)
     url = address(await visitor.get(await new_inbox(visitor)))
     world = visitor.stand.world
 

@@ -11,6 +11,7 @@ from typing import Any
 from playwright.async_api import BrowserContext
 
 from angarium.clock import Clock, SystemClock
+from angarium.core import ids
 from angarium.store.database import Database
 from tests.api.serving import serving
 from tests.kit.stand import ORG, Stand, product, standing
@@ -30,7 +31,8 @@ class Served:
     async def customer(self) -> Served:
         """The same product for another, new application."""
         made = await self.stand.native("POST", "//app", {"name": "Customer"})
-        return Served(replace(self.stand, app_id=made["id"]), self.url)
+        only = ids.parse(ids.APPLICATION, made["id"])
+        return Served(replace(self.stand, app_id=made["id"], only=only, seen=0), self.url)
 
     async def link(self, **body: Any) -> str:
         """A portal link of the application; `body` as in Svix's call."""

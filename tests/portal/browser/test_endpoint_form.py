@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass, field
-
 from playwright.async_api import Page, expect
 
-from tests.kit.receiver import Receiver, Reply, Wire
+from tests.kit.receiver import Held, Receiver, Reply
 from tests.portal.browser.served import Served
 
 TYPES = [f"area{number % 6}.thing{number}" for number in range(60)]
-
-
-@dataclass
-class Held:
-    """An answer that waits for its release."""
-
-    release: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def play(self, wire: Wire) -> None:
-        await self.release.wait()
-        wire.write(Reply().wire_form())
 
 
 async def catalogue(site: Served) -> None:

@@ -106,7 +106,7 @@ async def test_without_a_place_it_asks_now_and_then(
     await site.stand.endpoint(receiver.url)
     await page.goto(log(site))
     await site.stand.send("order.filled")
-    await expect(page.get_by_role("link", name="order.filled")).to_be_visible(timeout=15_000)
+    await expect(page.get_by_role("link", name="order.filled")).to_be_visible()
 
 
 async def test_times_are_typed_in_ones_own_zone_and_meant_in_utc(site: Served, open_page: OpenPage) -> None:

@@ -99,6 +99,7 @@ class Customer:
 
     async def at(self, heading: str | re.Pattern[str]) -> None:
         await expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
+        await self.page.wait_for_load_state()  # what comes after the heading is there too
 
     async def follow(self, name: str, exact: bool = True) -> None:
         await self.page.get_by_role("link", name=name, exact=exact).first.click()
@@ -133,6 +134,7 @@ class Customer:
         await self.press("Try it now")
         await expect(self.said("It works")).to_be_visible()
         await self.press("Add the endpoint")
+        await self.at(re.compile("/play/in/|Your endpoint is ready"))
         if await self.page.get_by_role("heading", name="Keep this secret now").count():
             await self.follow("To the endpoint")
         await self.at(re.compile("/play/in/"))

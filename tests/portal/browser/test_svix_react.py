@@ -23,6 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.api.serving import serving
+from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
 from tests.node.npm import BIN
 from tests.portal.browser.conftest import DEADLINE
@@ -38,7 +39,7 @@ async def bundle(client: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *(str(BIN / "node"), "bundle.mjs", client), cwd=NODE, stdout=asyncio.subprocess.PIPE
     )
-    script, _ = await asyncio.wait_for(process.communicate(), 60)
+    script, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0
     return script.decode()
 

@@ -11,7 +11,11 @@ import re
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Request, WebError
 
+from tests.kit.patience import PATIENCE
+
 HARMLESS = ("about:", "blob:", "data:")  # reach no network
+# htmx says in the console that a request gave way to a newer one (hx-sync), as when one chooses quickly
+GAVE_WAY = ("htmx:afterRequest,", "htmx:sendAbort,")
 
 
 class Watch:
@@ -32,7 +36,7 @@ class Watch:
         """An error that belongs to the test, such as the status of a form that was refused."""
         self._expected.append(re.compile(pattern))
 
-    async def until(self, pattern: str, timeout: float = 40.0) -> None:
+    async def until(self, pattern: str, timeout: float = PATIENCE) -> None:
         """Wait for trouble of this kind."""
         async with asyncio.timeout(timeout):
             while not any(re.search(pattern, one) for one in self._seen):
@@ -53,7 +57,7 @@ class Watch:
         self._more.set()
 
     def _said(self, message: ConsoleMessage) -> None:
-        if message.type in ("error", "assert"):
+        if message.type in ("error", "assert") and not message.text.startswith(GAVE_WAY):
             place = message.location
             self._note(f"console {message.type}: {message.text} ({place['url']}:{place['lineNumber']})")
 
