@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from angarium.clock import SystemClock
@@ -14,7 +12,7 @@ from angarium.store.database import Database
 from angarium.store.hint import Forgiven, Hint, changed
 from angarium.store.settle import hint
 from tests.kit.patience import until
-from tests.kit.receiver import Receiver, Reply, Wire
+from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.stand import standing
 from tests.kit.world import World, product
 
@@ -77,18 +75,12 @@ async def test_an_edit_changes_nothing_of_what_is_not_settled_yet(world: World, 
 async def test_an_endpoint_that_is_enabled_again_begins_anew(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forgiven = asyncio.Event()
-    hinted = Dispatcher.hinted
+    answer, hinted = Held(Reply(500)), Dispatcher.hinted
 
     def hears(dispatcher: Dispatcher, hint: Hint) -> None:
         hinted(dispatcher, hint)
         if isinstance(hint, Forgiven):
-            forgiven.set()
-
-    class OnceForgiven:
-        async def play(self, wire: Wire) -> None:
-            await forgiven.wait()
-            await Reply(500).play(wire)
+            answer.release.set()
 
     monkeypatch.setattr(Dispatcher, "hinted", hears)
     async with Receiver() as receiver, standing(database, PATIENT, clock=SystemClock()) as stand:
@@ -97,7 +89,7 @@ async def test_an_endpoint_that_is_enabled_again_begins_anew(
         for _ in range(3):
             await stand.send("a.b")
         await until_failures(stand.world, 3)
-        receiver.plan(OnceForgiven())
+        receiver.plan(answer)
         await stand.send("a.b")
         await receiver.wait_for(4)
         for disabled in (True, False):

@@ -108,18 +108,6 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Once:
-    """A proper answer, once the test sets the event."""
-
-    event: asyncio.Event
-    reply: Reply = field(default_factory=Reply)
-
-    async def play(self, wire: Wire) -> None:
-        await self.event.wait()
-        await self.reply.play(wire)
-
-
-@dataclass(frozen=True, slots=True)
 class Raw:
     """Exactly these bytes (invalid HTTP, non-ASCII headers, …), then perhaps the end."""
 
@@ -140,9 +128,9 @@ class Silence:
         await wire.until_lost()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Held:
-    """The answer waits for its release."""
+    """The answer waits until the test lets it go."""
 
     reply: Reply = field(default_factory=Reply)
     release: asyncio.Event = field(default_factory=asyncio.Event)

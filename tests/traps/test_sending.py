@@ -12,7 +12,7 @@ from angarium.core.nouns import State
 from angarium.dispatch.posts import Policy
 from angarium.service.endpoint import Endpoints
 from tests.kit.patience import until
-from tests.kit.receiver import Once, Raw, Receiver, Reply, Silence
+from tests.kit.receiver import Held, Raw, Receiver, Reply, Silence
 from tests.kit.world import LOOPBACK, World, product
 
 DELIVERED, PENDING, EXHAUSTED = State.DELIVERED, State.PENDING, State.EXHAUSTED
@@ -49,8 +49,8 @@ async def test_a_retry_that_an_endpoint_would_no_longer_ask_for_is_still_made(wo
 async def test_what_is_in_flight_is_not_sent_again_however_often_the_table_is_looked_at(world: World) -> None:
     """Svix: a task that takes longer than 45 seconds is given out again while it runs."""
     app = await world.application()
-    looked = asyncio.Event()
-    async with Receiver(Once(looked)) as receiver, world.dispatching() as dispatcher:
+    answer = Held()
+    async with Receiver(answer) as receiver, world.dispatching() as dispatcher:
         await world.endpoint(app, receiver.url)
         async with world.intake(dispatcher.hand_over) as intake:
             await intake.accept(world.draft(app))
@@ -58,7 +58,7 @@ async def test_what_is_in_flight_is_not_sent_again_however_often_the_table_is_lo
             for _ in range(20):
                 dispatcher.gained(())  # looks at the table for lanes that owe something
                 await asyncio.sleep(0.02)
-            looked.set()
+            answer.release.set()
         await world.until_states({DELIVERED: 1})
     assert receiver.count == 1
 
@@ -169,8 +169,8 @@ async def test_an_endpoint_that_is_deleted_while_a_request_is_under_way(world: W
     """Hook0 86c2cbb4: a race between sending and removing. What is under way ends as it ends and is
     recorded; what waits is canceled and not sent."""
     app = await world.application()
-    policy, heard = Policy(in_flight=1), asyncio.Event()
-    async with Receiver(Once(heard)) as receiver, world.dispatching(policy=policy) as dispatcher:
+    policy, answer = Policy(in_flight=1), Held()
+    async with Receiver(answer) as receiver, world.dispatching(policy=policy) as dispatcher:
         made = await world.endpoint(app, receiver.url)
         endpoints = Endpoints(
             world.database, world.clock, os.urandom, world.keyring, policy=LOOPBACK, https_only=False, limit=9
@@ -180,7 +180,7 @@ async def test_an_endpoint_that_is_deleted_while_a_request_is_under_way(world: W
             await receiver.wait_for(1)
             await endpoints.delete(app.id, ids.text(ids.ENDPOINT, made.id))
             await until(lambda: dispatcher._posts.get(made.id) is None, "the dispatcher hears of it")
-            heard.set()
+            answer.release.set()
         await world.until_states({DELIVERED: 1, State.CANCELED: 2})
     assert receiver.count == 1
     assert len(await world.fetch("select from attempt")) == 1

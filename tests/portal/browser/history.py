@@ -129,12 +129,15 @@ async def _catalogue(stand: Stand) -> list[tuple[str, Mapping[str, Any]]]:
 async def _rested(stand: Stand) -> None:
     """Until nothing is owed at this time any more. A lane that pauses after many failures is let go on."""
     deadline = time.monotonic() + PATIENCE
-    idle = time.monotonic() + IDLE
-    while await _due(stand):
-        assert time.monotonic() < deadline, "deliveries are due, and not made"
-        if time.monotonic() > idle:
+    before, since = -1, 0.0
+    while due := await _due(stand):
+        now = time.monotonic()
+        assert now < deadline, "deliveries are due, and not made"
+        if due != before:
+            before, since = due, now
+        elif now > since + IDLE:
             await stand.clock.advance_to(stand.clock.now() + LONGEST)
-            idle = time.monotonic() + IDLE
+            since = now
         await asyncio.sleep(0.01)
 
 
