@@ -31,9 +31,10 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from tests.faults.cable import Cable
 from tests.faults.customers import FIFO, FREE, HEALTHY, SILENT, Customers, Tally
-from tests.faults.harness import LONG, NOBODY, Client, Server, Servers, free_port, servers, shared_by
+from tests.faults.harness import LONG, NOBODY, Client, Server, Servers, servers, shared_by
 from tests.faults.proxy import Proxy
 from tests.kit.patience import PATIENCE, until
+from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
 
 SETTINGS: Final = {

@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -32,6 +31,7 @@ from angarium.cli.token import make
 from angarium.settings import Settings
 from tests.faults.account import account
 from tests.kit.patience import PATIENCE, until
+from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
 
 PLANNED: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "0"))
@@ -321,9 +321,3 @@ async def _answers(server: Server) -> bool:
             return answer.status == 204
     except NOBODY:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

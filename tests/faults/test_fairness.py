@@ -19,9 +19,10 @@ from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.store.database import Database
 from tests.faults.account import Account, report
-from tests.faults.harness import LONG, Client, client, free_port, servers
+from tests.faults.harness import LONG, Client, client, servers
 from tests.faults.latency import Latency, Spread, spread, steady
 from tests.kit.patience import until
+from tests.kit.port import free_port
 from tests.kit.receiver import Behaviour, Received, Receiver, Reply, Silence
 from tests.kit.world import World
 
