@@ -311,6 +311,22 @@ async def until_delivered(
     return time.monotonic() - started
 
 
+async def recorded(database_url: str) -> int:
+    """How many attempts are on record."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return int(await connection.fetchval("select count(*) from attempt"))
+    finally:
+        await connection.close()
+
+
+async def seen(*receivers: Receiver) -> int:
+    """How many requests came, those included that are just under way."""
+    for _ in range(10):  # in parts, in each of which something is read even if this process stood still
+        await asyncio.sleep(0.02)
+    return sum(receiver.count for receiver in receivers)
+
+
 async def _answers(server: Server) -> bool:
     assert server.process.poll() is None, server.log.read_text()
     try:

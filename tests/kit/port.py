@@ -1,21 +1,19 @@
-"""A port for a server that is started later."""
+"""Ports of loopback for those who must be told a number before they listen, or where nobody listens."""
 
 from __future__ import annotations
 
 import socket
-from typing import Final
 
-_KEPT: Final[list[socket.socket]] = []
+_kept: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens, and that is ours for as long as this process lives.
+    """Nobody listens there, and the system gives it to nobody else as long as these tests run: it is bound.
 
-    It stays bound here, so nobody else is given it; that keeps out nobody who asks for this very port and
-    sets SO_REUSEADDR, as servers do.
+    Servers, which ask for it by its number and reuse addresses, get it all the same.
     """
-    one = socket.socket()
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind(("127.0.0.1", 0))
-    _KEPT.append(one)
-    return int(one.getsockname()[1])
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    kept.bind(("127.0.0.1", 0))
+    _kept.append(kept)
+    return int(kept.getsockname()[1])

@@ -129,6 +129,17 @@ class Silence:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """An answer that waits until it is let go."""
+
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def play(self, wire: Wire) -> None:
+        await self.release.wait()
+        await Reply().play(wire)
+
+
+@dataclass(frozen=True, slots=True)
 class Drip:
     """A head at once, then one byte after another, for ever."""
 
