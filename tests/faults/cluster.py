@@ -31,7 +31,7 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from tests.faults.cable import Cable
 from tests.faults.customers import FIFO, FREE, HEALTHY, SILENT, Customers, Tally
-from tests.faults.harness import LONG, NOBODY, Client, Server, Servers, servers, shared_by
+from tests.faults.harness import AWAY, LONG, NOBODY, Client, Server, Servers, servers, shared_by
 from tests.faults.proxy import Proxy
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
@@ -251,7 +251,7 @@ class Cluster:
         the account says what is missing."""
 
         async def nothing_owed() -> bool:
-            with contextlib.suppress(OSError, asyncpg.PostgresError):
+            with contextlib.suppress(*AWAY):
                 query = (
                     "select exists (select from delivery where due_at is not null and endpoint_id = any($1))"
                 )

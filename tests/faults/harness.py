@@ -29,6 +29,7 @@ import psutil
 
 from angarium.cli.token import make
 from angarium.settings import Settings
+from angarium.store.database import LOST
 from tests.faults.account import account
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
@@ -43,6 +44,8 @@ KEY: Final = base64.b64encode(b"k" * 32).decode()
 ANGARIUM: Final = (sys.executable, "-m", "angarium.cli.main")
 NOBODY: Final = (aiohttp.ClientError, OSError, TimeoutError)
 """What a client sees when the server is gone in the middle."""
+AWAY: Final = (*LOST, asyncpg.PostgresError)
+"""The same of PostgreSQL."""
 
 
 @dataclass
@@ -276,23 +279,30 @@ async def client(server: Server) -> AsyncIterator[Client]:
 
 
 async def shared_by(database_url: str, count: int, timeout: float = PATIENCE) -> None:
-    """Wait until `count` dispatchers own all shards in equal shares."""
+    """Wait until `count` dispatchers own all shards in equal shares. PostgreSQL may be away meanwhile."""
+
+    async def equal() -> bool:
+        with contextlib.suppress(*AWAY):
+            owned = await _owned(database_url)
+            return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
+        return False
+
+    await until(equal, f"{count} dispatchers share the shards", timeout)
+
+
+async def _owned(database_url: str) -> list[int]:
+    """How many shards each owner has, the least first."""
     connection = await asyncpg.connect(database_url)
     try:
-
-        async def equal() -> bool:
-            rows = await connection.fetch(
-                "select count(*) as owned from pg_locks where locktype = 'advisory' and classid = 1097755489"
-                " and objid < 64 and granted"
-                " and database = (select oid from pg_database where datname = current_database())"
-                " group by pid"
-            )
-            owned = sorted(row["owned"] for row in rows)
-            return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
-
-        await until(equal, f"{count} dispatchers share the shards", timeout)
+        rows = await connection.fetch(
+            "select count(*) as owned from pg_locks where locktype = 'advisory' and classid = 1097755489"
+            " and objid < 64 and granted"
+            " and database = (select oid from pg_database where datname = current_database())"
+            " group by pid"
+        )
     finally:
         await connection.close()
+    return sorted(row["owned"] for row in rows)
 
 
 async def until_delivered(
