@@ -239,12 +239,15 @@ class Cluster:
 
     # the account
 
-    async def in_flight(self, since: UUID) -> int:
-        """Requests that healthy endpoints have seen in this cycle and that are not recorded yet."""
+    async def recorded(self) -> int:
+        """Attempts on record of what came to healthy endpoints in this cycle."""
+        messages = [ids.parse(ids.MESSAGE, one) for one in self.customers.tally.messages]
         rows = await self.fetch(
-            "select count(*) from attempt where endpoint_id = any($1) and id >= $2", list(self.healthy), since
+            "select count(*) from attempt where endpoint_id = any($1) and message_id = any($2)",
+            list(self.healthy),
+            messages,
         )
-        return self.customers.tally.requests - int(rows[0][0])
+        return int(rows[0][0])
 
     async def drained(self) -> float:
         """Wait until nothing is owed to healthy endpoints any more; gives the seconds. After the deadline
