@@ -31,9 +31,10 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from tests.faults.cable import Cable
 from tests.faults.customers import FIFO, FREE, HEALTHY, SILENT, Customers, Tally
-from tests.faults.harness import LONG, NOBODY, Client, Server, Servers, free_port, servers, shared_by
+from tests.faults.harness import AWAY, LONG, NOBODY, Client, Server, Servers, servers, shared_by
 from tests.faults.proxy import Proxy
 from tests.kit.patience import PATIENCE, until
+from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
 
 SETTINGS: Final = {
@@ -238,19 +239,22 @@ class Cluster:
 
     # the account
 
-    async def in_flight(self, since: UUID) -> int:
-        """Requests that healthy endpoints have seen in this cycle and that are not recorded yet."""
+    async def recorded(self) -> int:
+        """Attempts on record of what came to healthy endpoints in this cycle."""
+        messages = [ids.parse(ids.MESSAGE, one) for one in self.customers.tally.messages]
         rows = await self.fetch(
-            "select count(*) from attempt where endpoint_id = any($1) and id >= $2", list(self.healthy), since
+            "select count(*) from attempt where endpoint_id = any($1) and message_id = any($2)",
+            list(self.healthy),
+            messages,
         )
-        return self.customers.tally.requests - int(rows[0][0])
+        return int(rows[0][0])
 
     async def drained(self) -> float:
         """Wait until nothing is owed to healthy endpoints any more; gives the seconds. After the deadline
         the account says what is missing."""
 
         async def nothing_owed() -> bool:
-            with contextlib.suppress(OSError, asyncpg.PostgresError):
+            with contextlib.suppress(*AWAY):
                 query = (
                     "select exists (select from delivery where due_at is not null and endpoint_id = any($1))"
                 )

@@ -28,6 +28,7 @@ class Tally:
     """What came in during one cycle."""
 
     requests: int = 0  # at healthy endpoints
+    messages: set[str] = field(default_factory=set)  # that had not come before
     repeated: list[tuple[str, float, str]] = field(default_factory=list)
     """Of them, those that had been answered 2xx: the path, how many seconds before, the message."""
     altered: int = 0  # of them, with other bytes than before
@@ -50,6 +51,8 @@ class Customers:
         message = message_id(request)
         tally, delivered = self.tally, self.delivered[request.path]
         tally.requests += 1
+        if message not in self._bodies:
+            tally.messages.add(message)
         tally.altered += self._bodies.setdefault(message, request.body) != request.body
         stamp = float(request.header("webhook-timestamp") or 0.0)
         tally.untimely += abs(time.time() - stamp) > TIMESTAMP_TOLERANCE

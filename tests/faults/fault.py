@@ -20,13 +20,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import asyncpg
 import psutil
 
 from angarium.store.embedded import EmbeddedPostgres
 from tests.faults.cluster import Cluster
-from tests.faults.harness import Server, shared_by
-from tests.kit.patience import until
+from tests.faults.harness import AWAY, Server, shared_by
+from tests.kit.patience import until, wait_until
 
 TAKEOVER: Final = 30.0
 """Seconds until another dispatcher has all lanes of one that is silent but not dead: it is ousted
@@ -274,7 +273,7 @@ async def full_disk(cluster: Cluster, chance: random.Random) -> AsyncIterator[No
     async def back() -> bool:
         if not _alive(cluster.postgres.pid):
             await cluster.start_postgres()
-        with contextlib.suppress(OSError, asyncpg.PostgresError):
+        with contextlib.suppress(*AWAY):
             return bool(await cluster.fetch("select 1"))
         return False
 
@@ -327,17 +326,15 @@ def _alive(pid: int) -> bool:
 def small_disk(directory: Path) -> Iterator[bool]:
     """Mounts a small disk of memory at `directory`; False where that is not permitted."""
     directory.mkdir()
-    mounted = (
-        shutil.which("mount") is not None
-        and subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=512m,mode=755", "angarium-faults", directory],
-            capture_output=True,
-            check=False,
-        ).returncode
-        == 0
-    )
+    options = ("-t", "tmpfs", "-o", "size=512m,mode=755", "angarium-faults")
+    mounted = shutil.which("mount") is not None and _done("mount", *options, str(directory))
     try:
         yield mounted
     finally:
         if mounted:
-            subprocess.run(["umount", directory], check=True)
+            # PostgreSQL's process for the log ends after PostgreSQL itself
+            wait_until(lambda: _done("umount", str(directory)), "nobody uses the small disk any more")
+
+
+def _done(*command: str) -> bool:
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0

@@ -14,7 +14,6 @@ import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -30,8 +29,10 @@ import psutil
 
 from angarium.cli.token import make
 from angarium.settings import Settings
+from angarium.store.database import LOST
 from tests.faults.account import account
 from tests.kit.patience import PATIENCE, until
+from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
 
 PLANNED: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "0"))
@@ -43,6 +44,8 @@ KEY: Final = base64.b64encode(b"k" * 32).decode()
 ANGARIUM: Final = (sys.executable, "-m", "angarium.cli.main")
 NOBODY: Final = (aiohttp.ClientError, OSError, TimeoutError)
 """What a client sees when the server is gone in the middle."""
+AWAY: Final = (*LOST, asyncpg.PostgresError)
+"""The same of PostgreSQL."""
 
 
 @dataclass
@@ -276,23 +279,30 @@ async def client(server: Server) -> AsyncIterator[Client]:
 
 
 async def shared_by(database_url: str, count: int, timeout: float = PATIENCE) -> None:
-    """Wait until `count` dispatchers own all shards in equal shares."""
+    """Wait until `count` dispatchers own all shards in equal shares. PostgreSQL may be away meanwhile."""
+
+    async def equal() -> bool:
+        with contextlib.suppress(*AWAY):
+            owned = await _owned(database_url)
+            return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
+        return False
+
+    await until(equal, f"{count} dispatchers share the shards", timeout)
+
+
+async def _owned(database_url: str) -> list[int]:
+    """How many shards each owner has, the least first."""
     connection = await asyncpg.connect(database_url)
     try:
-
-        async def equal() -> bool:
-            rows = await connection.fetch(
-                "select count(*) as owned from pg_locks where locktype = 'advisory' and classid = 1097755489"
-                " and objid < 64 and granted"
-                " and database = (select oid from pg_database where datname = current_database())"
-                " group by pid"
-            )
-            owned = sorted(row["owned"] for row in rows)
-            return len(owned) == count and sum(owned) == 64 and owned[0] >= 64 // count - count
-
-        await until(equal, f"{count} dispatchers share the shards", timeout)
+        rows = await connection.fetch(
+            "select count(*) as owned from pg_locks where locktype = 'advisory' and classid = 1097755489"
+            " and objid < 64 and granted"
+            " and database = (select oid from pg_database where datname = current_database())"
+            " group by pid"
+        )
     finally:
         await connection.close()
+    return sorted(row["owned"] for row in rows)
 
 
 async def until_delivered(
@@ -311,6 +321,27 @@ async def until_delivered(
     return time.monotonic() - started
 
 
+async def recorded(database_url: str) -> int:
+    """How many attempts are on record."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        return int(await connection.fetchval("select count(*) from attempt"))
+    finally:
+        await connection.close()
+
+
+async def a_while() -> None:
+    """So that what is under way to this process is read: 0.2 s in parts, should it stand still in one."""
+    for _ in range(10):
+        await asyncio.sleep(0.02)
+
+
+async def seen(*receivers: Receiver) -> int:
+    """How many requests came, those included that were just under way."""
+    await a_while()
+    return sum(receiver.count for receiver in receivers)
+
+
 async def _answers(server: Server) -> bool:
     assert server.process.poll() is None, server.log.read_text()
     try:
@@ -321,9 +352,3 @@ async def _answers(server: Server) -> bool:
             return answer.status == 204
     except NOBODY:
         return False
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])

@@ -75,8 +75,14 @@ async def test_receivers_that_misbehave_are_cut_off_and_described(directory: Pat
 
             await until(tried, f"attempts at {name} are recorded")
         grown = server.resident() - empty
-        _, answer = await api.call("GET", f"/app/well/attempt/endpoint/{healthy}?limit=1")
-        assert answer["data"][0]["status"] == 0
+
+        async def succeeds() -> bool:
+            """Not every time: this process may stand still for longer than an attempt has."""
+            assert await api.send("well", {"one": "more"}) is not None
+            _, answer = await api.call("GET", f"/app/well/attempt/endpoint/{healthy}?limit=1")
+            return bool(answer["data"][0]["status"] == 0)
+
+        await until(succeeds, "the healthy one's attempts succeed")
     report(
         "misbehaving receivers", CYCLES, result,
         seconds_after_the_load=f"{seconds:.1f}", memory_grown=f"{grown:.0f} MB",

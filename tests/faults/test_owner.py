@@ -28,8 +28,8 @@ async def test_an_owner_that_hangs_loses_its_lanes_to_the_others(
         await world.endpoint(app, receiver.url)
         await intake.accept(world.draft(app))
         await receiver.wait_for(1)
-        assert len(dispatcher.owned) == shard.SHARDS
-    assert hanging.is_closed()
+        await until(lambda: len(dispatcher.owned) == shard.SHARDS, "all lanes are the other's")
+        await until(hanging.is_closed, "the session has ended")
 
 
 async def test_an_owner_that_reaches_the_database_no_more_stops_by_itself(
@@ -41,7 +41,7 @@ async def test_an_owner_that_reaches_the_database_no_more_stops_by_itself(
         parted = await Database.connect(proxy.url)
         try:
             async with World(parted).dispatching() as dispatcher:
-                assert len(dispatcher.owned) == shard.SHARDS
+                await until(lambda: len(dispatcher.owned) == shard.SHARDS)
                 proxy.part()
                 await until(lambda: not dispatcher.owned)
                 proxy.mend()

@@ -51,7 +51,8 @@ async def test_order_holds_over_two_processes_and_a_kill(directory: Path, databa
 
 async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, database_url: str) -> None:
     """Also while lanes change hands: a process joins, and one is killed."""
-    limit, messages = 50, 300
+    limit = 50
+    some = [{"n": n} for n in range(2 * limit)]
     async with Receiver() as receiver, servers(directory) as started:
         first = await started.serve(database_url)
         async with client(first) as api:
@@ -62,9 +63,11 @@ async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, dat
             await api.app("one", *bodies)
             for _ in range(CYCLES):
                 second = asyncio.create_task(started.serve(database_url))
-                await api.send_many("one", [{"n": n} for n in range(messages)])
+                await api.send_many("one", some)
                 api.server = await second
+                await api.send_many("one", some)  # however long it took to come, there is work to share
                 await shared_by(database_url, 2)
+                await api.send_many("one", some)  # and some to be left behind
                 await asyncio.sleep(0.5)  # both send for a while
                 await first.kill()
                 first = api.server
@@ -73,17 +76,20 @@ async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, dat
     assert result.lost == 0
     begun_at = await begun(database_url)
     sent = [most_in(3, times) for times in begun_at.values()]
-    arrived = [most_in(3, [r.time for r in receiver.requests if r.path == path]) for path in paths]
+    came = {path: [r for r in receiver.requests if r.path == path] for path in paths}
+    stamped = [most_in(3, [float(r.header("webhook-timestamp") or 0) for r in came[path]]) for path in paths]
     report(
         "rate limit of 50/s, one joins, one is killed", CYCLES, result,
         most_sent_in_one_second=max(most_in(1, times) for times in begun_at.values()),
-        most_sent_in_three=max(sent), most_arrived_in_three=max(arrived),
+        most_sent_in_three=max(sent), most_stamped_in_three=max(stamped),
+        most_arrived_in_three=max(most_in(3, [r.time for r in came[path]]) for path in paths),
         seconds_after_the_kill=f"{seconds:.1f}",
     )  # fmt: skip
-    # Sends come in bunches of a second's worth, of which a busy machine delays one and not the next: so a
-    # bunch more is allowed. Two limits instead of one would make 300.
+    # Where a lane changes hands two clocks note the times: so a second's worth more is allowed. Two limits
+    # instead of one would make 300. When they arrive says less: what waits while this process stands still
+    # arrives at once.
     assert max(sent) <= 4 * limit
-    assert max(arrived) <= 4 * limit
+    assert max(stamped) <= 4 * limit
     assert seconds < 30
 
 
