@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
+from collections.abc import Iterable
+
+import pytest
 
 from angarium.core.errors import StoreUnavailable
 from angarium.dispatch.dispatcher import Dispatcher
@@ -22,30 +25,31 @@ def owned(dispatcher: Dispatcher) -> set[int]:
     return set(dispatcher.owned)
 
 
+def shared(first: Dispatcher, second: Dispatcher) -> bool:
+    return len(owned(first)) == len(owned(second)) == 32 and owned(first).isdisjoint(owned(second))
+
+
 async def test_two_dispatchers_share_all_shards_equally(world: World) -> None:
     async with world.dispatching() as first:
         assert len(owned(first)) == 64
         async with world.dispatching() as second:
-
-            async def shared() -> bool:
-                return len(owned(first)) == len(owned(second)) == 32
-
-            await until(shared)
-            assert owned(first).isdisjoint(owned(second))
-
-        async def alone() -> bool:
-            return len(owned(first)) == 64
-
-        await until(alone)
+            await until(lambda: shared(first, second))
+        await until(lambda: len(owned(first)) == 64)
 
 
-async def test_an_owner_whose_connection_dies_loses_its_shards_to_the_other(world: World) -> None:
+async def test_an_owner_whose_connection_dies_loses_its_shards_and_all_are_shared_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: list[tuple[Dispatcher, set[int]]] = []
+    lost = Dispatcher.lost
+
+    def loses(dispatcher: Dispatcher, shards: Iterable[int]) -> None:
+        losses.append((dispatcher, set(shards)))
+        lost(dispatcher, shards)
+
+    monkeypatch.setattr(Dispatcher, "lost", loses)
     async with world.dispatching() as first, world.dispatching() as second:
-
-        async def shared() -> bool:
-            return len(owned(first)) == len(owned(second)) == 32
-
-        await until(shared)
+        await until(lambda: shared(first, second))
         before = owned(first)
         await world.fetch(
             "select pg_terminate_backend(pid) from pg_stat_activity"
@@ -53,11 +57,8 @@ async def test_an_owner_whose_connection_dies_loses_its_shards_to_the_other(worl
             " and pid in (select pid from pg_locks where locktype = 'advisory' and objid = $1)",
             min(before),
         )
-
-        async def shared_again() -> bool:
-            return len(owned(first) | owned(second)) == 64 and owned(first).isdisjoint(owned(second))
-
-        await until(shared_again)
+        await until(lambda: (first, before) in losses)
+        await until(lambda: shared(first, second))
 
 
 async def test_messages_taken_in_anywhere_reach_the_lanes_owner(world: World) -> None:
@@ -65,11 +66,7 @@ async def test_messages_taken_in_anywhere_reach_the_lanes_owner(world: World) ->
     async with Receiver() as receiver, world.dispatching() as first, world.dispatching():
         for _ in range(8):
             await world.endpoint(app, receiver.url)
-
-        async def shared() -> bool:
-            return len(owned(first)) == 32
-
-        await until(shared)
+        await until(lambda: len(owned(first)) == 32)
         async with world.intake(first.hand_over) as intake:
             await intake.accept_many([world.draft(app, b"%d" % n) for n in range(25)])
         # hints bring them at once; the look at the table would come much later
