@@ -41,6 +41,14 @@ class Stand(AtWork):
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
+    @property
+    def state(self) -> Any:
+        """What the application keeps for its parts, below the layers around it."""
+        app: Any = self.app
+        while not hasattr(app, "state"):
+            app = app._app
+        return app.state
+
     async def endpoint(self, url: str, **more: Any) -> str:
         return str((await self.native("POST", "/endpoint", {"url": url, **more}))["id"])
 

@@ -103,21 +103,14 @@ async def watching(visitor: Visitor, path: str = "/messages/live", **options: An
         browser.leave()
 
 
-def state(stand: Stand) -> Any:
-    app: Any = stand.app
-    while not hasattr(app, "state"):
-        app = app._app
-    return app.state
-
-
 def viewers(stand: Stand) -> Viewers:
-    found: Viewers = state(stand).viewers
+    found: Viewers = stand.state.viewers
     return found
 
 
 async def time_passes(stand: Stand) -> None:
     """None while a browser's stream looks: a look that takes long is followed by a long pause."""
-    if stand.clock.awaited(state(stand).stopping):
+    if stand.clock.awaited(stand.state.stopping):
         await stand.clock.advance_to(stand.clock.now() + live.PACE)
     await asyncio.sleep(0.01)
 
@@ -285,7 +278,7 @@ async def test_a_server_that_stops_does_not_wait_for_those_who_watch(stand: Stan
             f"GET {visitor.base}/messages/live HTTP/1.1\r\nhost: x\r\ncookie: {cookie}\r\n\r\n".encode()
         )
         assert await reader.readuntil(b"id: ")
-        state(stand).stopping.set()
+        stand.state.stopping.set()
         assert await reader.readuntil(b"\r\n0\r\n\r\n")  # an end in good order
         writer.close()
 

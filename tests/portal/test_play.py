@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import html
 import re
-from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
@@ -205,13 +204,10 @@ async def test_a_server_that_stops_lets_nobody_wait(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     url = address(await visitor.get(place))
     await visitor.stand.world.fetch("update play_inbox set delay_ms = 600000")
-    app: Any = visitor.stand.app
-    while not hasattr(app, "state"):
-        app = next(part for part in vars(app).values() if callable(part))
     async with serving(visitor.stand.app) as base, httpx.AsyncClient(timeout=60) as client:
         waiting = asyncio.create_task(client.post(base + urlsplit(url).path))
         await until(lambda: _came(visitor, place))
-        app.state.stopping.set()
+        visitor.stand.state.stopping.set()
         assert (await waiting).status_code == 200
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -30,10 +29,7 @@ def log(site: Served) -> str:
 
 
 def viewers(site: Served) -> Viewers:
-    app: Any = site.stand.app
-    while not hasattr(app, "state"):
-        app = app._app
-    found: Viewers = app.state.viewers
+    found: Viewers = site.stand.state.viewers
     return found
 
 
