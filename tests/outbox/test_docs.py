@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.kit.patience import PATIENCE
+from tests.kit.patience import PATIENCE, until
 from tests.outbox.conftest import Served
 
 REPOSITORY = Path(__file__).parents[2]
@@ -52,9 +52,11 @@ async def test_the_examples_send_what_they_say(
     *plain, django = EXAMPLES
     for number, example in enumerate(plain):
         await asyncio.to_thread(exec, compile(example, f"example {number}", "exec"), names)
-    async with asyncio.timeout(PATIENCE):
-        while len(await served.messages()) < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)  # the forwarder is a thread of the example's
+
+    async def forwarded() -> bool:
+        return len(await served.messages()) == 3
+
+    await until(forwarded, "the example's thread has sent them on")
     names["stop"].set()
     await asyncio.to_thread(names["thread"].join)
     names["engine"].dispose()

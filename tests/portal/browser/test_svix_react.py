@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tests.api.serving import serving
-from tests.kit.patience import PATIENCE
+from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
 from tests.node.npm import BIN
 from tests.portal.browser.conftest import DEADLINE
@@ -71,12 +70,16 @@ class Shop:
 
     async def rows(self, section: str, count: int) -> list[str]:
         """The lines of a list once it has so many; looks again and again, as hooks do not by themselves."""
-        deadline = time.monotonic() + DEADLINE / 1000
         items = self.section(section).get_by_role("listitem")
-        while await items.count() != count:
-            assert time.monotonic() < deadline, await items.all_inner_texts()
+
+        async def all_there() -> bool:
+            if await items.count() == count:
+                return True
             await self.click(section, "Reload")
             await expect(self.section(section).get_by_text("loading")).to_have_count(0)
+            return False
+
+        await until(all_there, f"{count} lines in {section}")
         return await items.all_inner_texts()
 
 
