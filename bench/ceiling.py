@@ -23,11 +23,11 @@ from urllib.parse import urlsplit
 import aiohttp
 import msgspec
 import uvicorn
-from tests.kit.port import free_port
 
 from angarium.dispatch.dial import Origin
 from angarium.dispatch.exchange import Connection, Exchange
 from bench.child import child
+from tests.kit.port import free_port
 
 UNDER_WAY: Final = 256
 

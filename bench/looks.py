@@ -20,9 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
-from tests.kit import crowd
-from tests.kit.crowd import NOW, ORG
-from tests.kit.world import product
 
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter, LogStatus
@@ -38,6 +35,9 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from bench import history
 from bench.table import Table
+from tests.kit import crowd
+from tests.kit.crowd import NOW, ORG
+from tests.kit.world import product
 
 TIMES = 7
 Look = Callable[[], Awaitable[Any]]

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Final
 
 import aiohttp
-from tests.kit.port import free_port
 
 from bench import history, payload
 from bench.child import child, until
@@ -29,6 +28,7 @@ from bench.receiver import receiver
 from bench.service import Service, application_id, installation, serving
 from bench.table import Table, number
 from bench.usage import cpu_seconds, family, megabytes, wakes
+from tests.kit.port import free_port
 
 IDLE: Final = 20.0  # seconds over which idling is watched
 REST: Final = 3.0  # seconds after a start, before anything is measured

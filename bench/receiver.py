@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.kit.port import free_port
-
 from bench import program
 from bench.child import child
+from tests.kit.port import free_port
 
 QUIET: Final = 1.0  # seconds without a further request after which all is over
 _CONFIGURATION: Final = """

@@ -20,7 +20,6 @@ from typing import Any, Final, cast
 
 import aiohttp
 import asyncpg
-from tests.kit.port import free_port
 
 from angarium.cli.kept import new_organization
 from angarium.clock import SystemClock
@@ -32,6 +31,7 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from bench.child import child, until
 from bench.load import Target
+from tests.kit.port import free_port
 
 AT_ONCE: Final = 16  # API requests, when many things are made
 _OWNERS: Final = """

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import delay, growth, ledger, payload, plan, report, stage, target
 from bench.ceiling import ceiling
 from bench.growth import Growth, Shape
 from bench.pace import Kept, Pace
@@ -12,10 +16,6 @@ from bench.program import NoProgramError, ensure
 from bench.rate import CASES, CEILINGS, SINGLE, Rate, same_kind, table
 from bench.table import Table, ratio
 from bench.usage import cpu_seconds, family, megabytes, wakes
-from hypothesis import given
-from hypothesis import strategies as st
-
-from bench import delay, growth, ledger, payload, plan, report, stage, target
 
 
 def rate(per_second: float) -> Rate:
