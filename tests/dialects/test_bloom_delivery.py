@@ -107,7 +107,7 @@ async def test_l16_an_answer_within_15_seconds_is_in_time_and_a_later_one_is_not
         Receiver() as late,
         standing(database, bloom(timeout=shipped), clock=SystemClock()) as stand,
     ):
-        prompt.default, late.default = Reply(200, delay=5), Reply(200, delay=30)
+        prompt.default, late.default = Reply(200, delay=10), Reply(200, delay=30)
         names = {await stand.endpoint(prompt.url): "prompt", await stand.endpoint(late.url): "late"}
         message = await stand.send("user.created")
         await stand.until_attempts(2)

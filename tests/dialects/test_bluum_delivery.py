@@ -396,7 +396,7 @@ async def test_b17_an_answer_in_time_is_a_success_and_one_after_it_is_a_failure(
     async with standing(database, product=bluum(timeout="6s", retries="1h")) as stand:
         tenant, _ = await stand.tenant()
         made = await tenant.webhook(receiver.url, "order.*")
-        receiver.plan(Reply(200, delay=0.5), Reply(200, delay=20))
+        receiver.plan(Reply(200, delay=1.5), Reply(200, delay=20))
         await stand.send(tenant)
         await stand.until_attempts(1)
         await stand.send(tenant)

@@ -37,7 +37,7 @@ BACKLOG = 1_000_000 if LONG else 100_000
 LIMIT = 3.0
 SLACK = 0.5  # seconds
 """How much longer the healthy may wait beside the sick: LIMIT times as long, and that."""
-TRIES = 5
+TRIES = 3
 VARIABLES = {"ANGARIUM_REQUEST_TIMEOUT": "5s", "ANGARIUM_RETRY_SCHEDULE": "5s,5m"}
 T = TypeVar("T")
 

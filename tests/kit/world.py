@@ -134,7 +134,6 @@ class World:
 
     async def until_states(self, wanted: dict[int, int]) -> None:
         """Wait until the deliveries are in these states."""
-
         states: dict[int, int] = {}
 
         async def they_are() -> bool:
