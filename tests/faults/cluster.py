@@ -35,6 +35,7 @@ from tests.faults.harness import AWAY, LONG, NOBODY, Client, Server, Servers, se
 from tests.faults.proxy import Proxy
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
+from tests.kit.process import runs
 from tests.kit.receiver import Receiver
 
 SETTINGS: Final = {
@@ -153,16 +154,9 @@ class Cluster:
 
     async def stop_postgres(self, number: signal.Signals) -> None:
         """SIGQUIT: at once, without a checkpoint; SIGINT: orderly, cutting connections."""
-        process = psutil.Process(self.postgres.pid)
-        os.kill(process.pid, number)
-
-        def ended() -> bool:
-            try:
-                return bool(process.status() == psutil.STATUS_ZOMBIE)
-            except psutil.NoSuchProcess:
-                return True
-
-        await until(ended, "PostgreSQL has ended")
+        pid = self.postgres.pid
+        os.kill(pid, number)
+        await until(lambda: not runs(pid), "PostgreSQL has ended")
 
     async def start_postgres(self) -> None:
         self.postgres._lock.release()

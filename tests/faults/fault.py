@@ -26,6 +26,7 @@ from angarium.store.embedded import EmbeddedPostgres
 from tests.faults.cluster import Cluster
 from tests.faults.harness import AWAY, Server, shared_by
 from tests.kit.patience import until, wait_until
+from tests.kit.process import runs
 
 TAKEOVER: Final = 30.0
 """Seconds until another dispatcher has all lanes of one that is silent but not dead: it is ousted
@@ -271,7 +272,7 @@ async def full_disk(cluster: Cluster, chance: random.Random) -> AsyncIterator[No
         yield
 
     async def back() -> bool:
-        if not _alive(cluster.postgres.pid):
+        if not runs(cluster.postgres.pid):
             await cluster.start_postgres()
         with contextlib.suppress(*AWAY):
             return bool(await cluster.fetch("select 1"))
@@ -313,13 +314,6 @@ def _limit_files(pid: int, size: int) -> None:
                     resource.prlimit(one, resource.RLIMIT_FSIZE, (size, hard))
 
         subprocess.run(["true"], check=True, preexec_fn=limit, **user, **group)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
 
 
 @contextlib.contextmanager

@@ -7,28 +7,19 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
-
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from tests.faults.account import account, report
 from tests.faults.harness import CYCLES, Server, client, servers, until_delivered
 from tests.kit.patience import PATIENCE, until
+from tests.kit.process import runs
 from tests.kit.receiver import Receiver, Reply
 
 
 async def crash(postgres: EmbeddedPostgres) -> None:
     """End PostgreSQL at once, without a checkpoint; its directory is free afterwards."""
-    process = psutil.Process(postgres.pid)
-    os.kill(process.pid, signal.SIGQUIT)
-
-    def ended() -> bool:
-        try:
-            return bool(process.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
-
-    await until(ended, "PostgreSQL has ended")
+    os.kill(postgres.pid, signal.SIGQUIT)
+    await until(lambda: not runs(postgres.pid), "PostgreSQL has ended")
     postgres._lock.release()
 
 

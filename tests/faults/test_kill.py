@@ -7,12 +7,11 @@ import os
 import signal
 from pathlib import Path
 
-import psutil
-
 from angarium.store.embedded import DATABASE
 from tests.faults.account import account, report
 from tests.faults.harness import CYCLES, client, recorded, seen, servers, until_delivered
 from tests.kit.patience import PATIENCE, until
+from tests.kit.process import runs
 from tests.kit.receiver import Receiver, Reply
 
 MESSAGES = 1000
@@ -51,13 +50,5 @@ async def test_a_killed_server_loses_no_accepted_message(directory: Path) -> Non
 async def _crash_postgres(directory: Path) -> None:
     """End it without a checkpoint and without a word to its clients."""
     pid = int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
-    postgres = psutil.Process(pid)
     os.kill(pid, signal.SIGQUIT)
-
-    def ended() -> bool:
-        try:
-            return bool(postgres.status() == psutil.STATUS_ZOMBIE)
-        except psutil.NoSuchProcess:
-            return True
-
-    await until(ended, "PostgreSQL has ended")
+    await until(lambda: not runs(pid), "PostgreSQL has ended")
