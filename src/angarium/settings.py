@@ -21,6 +21,7 @@ from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.schedule import parse_duration, parse_schedule
+from angarium.message_form import MAX_BODY
 
 PREFIX: Final = "ANGARIUM_"
 _FILE: Final = "_FILE"
@@ -147,9 +148,7 @@ class Settings(BaseSettings):
         gt=0,
         description="An endpoint whose attempts have all failed for this long is disabled.",
     )
-    body_limit: int = Field(
-        2 * 1024 * 1024, ge=1024, description="Largest request body the API takes, in bytes."
-    )
+    body_limit: int = Field(MAX_BODY, ge=1024, description="Largest request body the API takes, in bytes.")
     response_limit: int = Field(
         16 * 1024, ge=0, description="How much of an endpoint's answer is read and kept, in bytes."
     )

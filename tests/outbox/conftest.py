@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -27,7 +28,9 @@ class Served:
         """The event ids of everything it accepted."""
         found, iterator = [], None
         while True:
-            query = {"limit": 250} | ({} if iterator is None else {"iterator": iterator})
+            query: dict[str, Any] = {"limit": 250, "with_content": "false"} | (
+                {} if iterator is None else {"iterator": iterator}
+            )
             page = await self.api.get(f"/app/{self.app}/msg", **query)
             found += [one.get("eventId") for one in page["data"]]
             iterator = page["iterator"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 import pytest
 
@@ -70,3 +71,21 @@ async def test_every_item_of_a_list_page_after_page(served: Served) -> None:
         await served.api.application(f"number {number}")
     found = await asyncio.to_thread(lambda: list(served.client.each("/app", limit=2)))
     assert len(found) == 6
+
+
+@pytest.mark.parametrize("body", [b"<h1>Welcome to the hotel</h1>", b"[" * 200_000, b"{}", b"", b"[]"])
+async def test_a_success_that_is_no_answer_of_the_server_is_a_failure_in_words(body: bytes) -> None:
+    async with Receiver() as server:
+        server.plan(Reply(200, body))
+        with (
+            Angarium(server.url.rstrip("/"), "token", tries=1) as client,
+            pytest.raises(Unreachable, match="answer"),
+        ):
+            await asyncio.to_thread(client.send, "app", "a.b", {})
+
+
+async def test_a_payload_with_any_number_comes_back_as_a_number(served: Served) -> None:
+    digits = "9" * 5000
+    await asyncio.to_thread(served.client.send, "customer-1", "a.b", b'{"n":' + digits.encode() + b',"m":7}')
+    (found,) = await asyncio.to_thread(lambda: list(served.client.each("/app/customer-1/msg")))
+    assert found["payload"] == {"n": Decimal(digits), "m": 7}

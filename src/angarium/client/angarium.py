@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,8 +11,9 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from angarium.client.error import ClientError
+from angarium.client.error import ClientError, Unreachable
 from angarium.client.transport import Transport
+from angarium.message_form import check_payload, encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,16 @@ class Angarium:
         """Send a message to an application, by its id or uid.
 
         `payload` is anything that json can write, or the exact JSON bytes to deliver. `event_id`: your own
-        id of the event, accepted once in an application. Raises Refused or Unreachable.
+        id of the event, accepted once in an application. Raises Refused or Unreachable, and ValueError for a
+        payload that is not a JSON object: nothing is sent then.
         """
         body = message_body(
             event_type, payload, event_id=event_id, channels=channels, tags=tags, deliver_at=deliver_at
         )
-        made = self.call(
-            "POST", f"/app/{quote(application, safe='')}/msg", body, idempotency_key=idempotency_key
-        )
+        path = f"/app/{quote(application, safe='')}/msg"
+        made = self.call("POST", path, body, query={"with_content": False}, idempotency_key=idempotency_key)
+        if not isinstance(made, dict) or not {"id", "eventType"} <= made.keys():
+            raise Unreachable(f"{self._transport.url} does not answer as an Angarium server")
         return Sent(made["id"], made["eventType"], made.get("eventId"))
 
     def call(
@@ -138,7 +140,7 @@ def message_body(
     tags: Sequence[str] = (),
     deliver_at: datetime | None = None,
 ) -> bytes:
-    """The body of message create; a payload in bytes stays as it is."""
+    """The body of message create; a payload in bytes stays as it is. Raises ValueError for a bad payload."""
     said: dict[str, Any] = {"eventType": event_type}
     if event_id is not None:
         said["eventId"] = event_id
@@ -148,13 +150,9 @@ def message_body(
         said["tags"] = list(tags)
     if deliver_at is not None:
         said["deliverAt"] = deliver_at.isoformat()
-    data = payload if isinstance(payload, bytes) else encode(payload)
+    data = bytes(payload) if isinstance(payload, bytes | bytearray | memoryview) else encode(payload)
+    check_payload(data)  # bytes that are no value of their own could change the fields around them
     return encode(said)[:-1] + b',"payload":' + data + b"}"
-
-
-def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8. Raises ValueError for what is no JSON."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _query(value: Any) -> Any:

@@ -14,11 +14,16 @@ class Unreachable(ClientError):
 
 
 class Refused(ClientError):
-    """The server answered with an error: `status` of HTTP, and its own `code` and `detail` in words."""
+    """The server answered with an error: `status` of HTTP, and its own `code` and `detail` in words.
+
+    `from_server`: whether the answer has the form of Angarium's errors. Without it something else answered,
+    such as a proxy, or another service at a wrong URL.
+    """
 
     def __init__(self, status: int, body: Any) -> None:
         said = body if isinstance(body, dict) else {}
         self.status = status
+        self.from_server = "detail" in said
         self.code = str(said.get("code", "")) or f"http_{status}"
         self.detail = _words(said.get("detail")) or f"The server answered {status}."
         super().__init__(f"{self.detail} (HTTP {status})")

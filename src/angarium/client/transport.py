@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ from angarium.client.error import ClientError, Refused, Unreachable
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 LONGEST_PAUSE: Final = 30.0  # seconds between two tries, whatever the server asks for
+_MOST_DIGITS: Final = 1000
 _AGAIN: Final = frozenset({429, 500, 502, 503, 504})
 
 
@@ -69,8 +71,14 @@ class Transport:
                 continue
             if not 200 <= status <= 299:
                 raise Refused(status, _json(raw))
-            return _json(raw)
+            return self._answer(raw)
         raise AssertionError("unreachable")
+
+    def _answer(self, raw: bytes) -> Any:
+        try:
+            return json.loads(raw, parse_int=_integer) if raw else None
+        except (ValueError, RecursionError) as error:
+            raise Unreachable(f"{self.url} answers with something that is not JSON: {error}") from error
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -127,10 +135,14 @@ def _asked(retry_after: str | None) -> float | None:
     return min(LONGEST_PAUSE, float(retry_after))
 
 
+def _integer(text: str) -> int | Decimal:
+    """An integer; one with thousands of digits, which `int` refuses, is still a number."""
+    return int(text) if len(text) <= _MOST_DIGITS else Decimal(text)
+
+
 def _json(raw: bytes) -> Any:
-    if not raw:
-        return None
+    """The body of an error, or None for one that is not JSON."""
     try:
         return json.loads(raw)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -12,6 +12,8 @@ from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
+from angarium.message_form import MESSAGE_PREFIX
+
 ALPHABET: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 DIGITS: Final = 27
 _PAIRS: Final = [a + b for a in ALPHABET for b in ALPHABET]
@@ -21,7 +23,7 @@ _2, _4, _6, _12 = 62**2, 62**4, 62**6, 62**12
 
 APPLICATION: Final = "app_"
 ENDPOINT: Final = "ep_"
-MESSAGE: Final = "msg_"
+MESSAGE: Final = MESSAGE_PREFIX
 ATTEMPT: Final = "atmpt_"
 TASK: Final = "qtask_"
 INBOX: Final = "play_"

@@ -1,4 +1,6 @@
-"""Event type names, uids, channels and tags: what they may look like, and which pattern covers which name.
+"""Event type names, uids, channels and tags, and which pattern covers which name.
+
+What each may look like is written in `angarium.message_form`, which clients share.
 
 A pattern is an event type name, or a prefix of whole segments followed by `.*`, or `*`. A wildcard
 covers any number of further segments: `transfer.*` covers `transfer.deposit.completed`, but neither
@@ -7,38 +9,34 @@ covers any number of further segments: `transfer.*` covers `transfer.deposit.com
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Final
 
-MAX_NAME: Final = 256
-MAX_UID: Final = 256
-MAX_CHANNEL: Final = 128
+from angarium.message_form import (
+    MAX_CHANNEL,
+    MAX_NAME,
+    MAX_UID,
+    is_channel,
+    is_event_type,
+    is_tag,
+    is_uid,
+)
+
+__all__ = [
+    "EVERYTHING",
+    "MAX_CHANNEL",
+    "MAX_NAME",
+    "MAX_UID",
+    "covering",
+    "covers",
+    "is_channel",
+    "is_event_type",
+    "is_tag",
+    "is_uid",
+    "is_wildcard",
+]
+
 EVERYTHING: Final = "*"
-
-_NAME: Final = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
-_CHANNEL: Final = re.compile(r"[a-zA-Z0-9\-_.:+]{1,128}")
-_TAG: Final = re.compile(r"[a-zA-Z0-9\-_./\\#]{1,128}")
-
-
-def is_event_type(value: str) -> bool:
-    """Whether `value` can name an event type."""
-    return _NAME.fullmatch(value) is not None
-
-
-def is_uid(value: str, prefix: str) -> bool:
-    """Whether `value` can be an operator's own id; it must not look like one of ours (`prefix`)."""
-    return _NAME.fullmatch(value) is not None and not value.startswith(prefix)
-
-
-def is_channel(value: str) -> bool:
-    """Whether `value` can name a channel."""
-    return _CHANNEL.fullmatch(value) is not None
-
-
-def is_tag(value: str) -> bool:
-    """Whether `value` can be a message tag."""
-    return _TAG.fullmatch(value) is not None
 
 
 def is_wildcard(value: str) -> bool:

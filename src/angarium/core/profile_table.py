@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from angarium.core.schedule import Schedule, parse_duration, parse_schedule
+from angarium.message_form import MAX_BODY
 
 
 class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -88,7 +89,7 @@ class Delivery(Table, frozen=True):
     """The least and the greatest fraction added to a delay, at random."""
     timeout: str = "15s"
     """How long an attempt may take, from connecting to the last byte of the answer; at most 60s."""
-    max_body: int = 2 * 1024 * 1024
+    max_body: int = MAX_BODY
     """Bytes of a request to an endpoint; a larger message is refused when it is sent to us."""
     user_agent: str | None = None
     """The User-Agent of requests; Angarium's own when missing."""

@@ -1,22 +1,34 @@
-"""Forwarding: claim some rows, send them, and take them out; no transaction is open meanwhile."""
+"""Forwarding: claim some rows, send them, and take them out; no transaction is open meanwhile.
+
+What happens to a row that the server does not accept:
+
+- The server is away, overloaded, or does not accept the token (401, 403, 429, 502, 503, 504, or an answer
+  that is not Angarium's): the row stays, and so do those after it. The forwarder tries again.
+- The server fails on this row (500 and other 5xx, 408, 425): the row stays claimed, so it is tried again
+  when the claim ends. Those after it go on.
+- The server refuses this row (unknown application, too large, ...): it is set aside with the reason, and
+  logged. `refused` lists these rows, and `restore` makes them wait to be sent again.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
-from angarium.client import Angarium, Refused, Unreachable
-from angarium.client.angarium import encode
+from angarium.client import Angarium, ClientError, Refused
+from angarium.client.angarium import message_body
+from angarium.message_form import MAX_BODY, check_fields, encode, is_event_type
 
 log = logging.getLogger(__name__)
 
 CLAIM: Final = 120.0  # seconds after which rows that a forwarder claimed and left are anybody's again
 BATCH: Final = 100
+_SERVER_AWAY: Final = frozenset({401, 403, 429, 502, 503, 504})
+_TRY_LATER: Final = frozenset({408, 425})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,13 @@ class Outbox(Protocol):
         """These were not sent; they are anybody's again."""
 
     def refuse(self, id: str, words: str) -> None:  # noqa: A002
-        """The server will never take this one: keep it, with the reason, out of the way."""
+        """The server does not accept this one: keep it, with the reason, out of the way."""
+
+    def refused(self, limit: int = 100) -> Sequence[tuple[Row, str]]:
+        """The oldest rows that were refused, each with the reason."""
+
+    def restore(self, ids: Sequence[str] | None = None) -> int:
+        """These refused rows (None: all of them) wait to be sent again; gives how many there were."""
 
 
 def row(
@@ -53,11 +71,39 @@ def row(
     payload: Any,
     channels: Sequence[str] = (),
     tags: Sequence[str] = (),
+    *,
+    max_body: int = MAX_BODY,
 ) -> Row:
-    """A new row. `payload` is anything that json can write, or JSON in bytes. Raises ValueError."""
-    data = payload if isinstance(payload, bytes) else encode(payload)
-    json.loads(data)  # what is no JSON must fail in the business transaction, not after it
-    return Row(f"outbox-{uuid.uuid4().hex}", application, event_type, data, tuple(channels), tuple(tags))
+    """A new row. `payload` is a JSON object: anything that json can write as one, or its text in bytes.
+
+    Raises ValueError for what the server would not accept, so that it fails in the business transaction and
+    not after it. `max_body`: bytes of a request body that the server takes.
+    """
+    made = Row(f"outbox-{uuid.uuid4().hex}", application, event_type, b"", _texts(channels), _texts(tags))
+    faults: list[str] = []
+
+    def refuse(field: str, words: str) -> None:
+        faults.append(f"{field}: {words}")
+
+    for field, value in (("application", application), ("eventType", event_type)):
+        if not isinstance(value, str):
+            raise ValueError(f"{field}: text is needed, not {type(value).__name__}.")
+    if not is_event_type(application):
+        refuse("application", "The id or uid is 1 to 256 of a-z, A-Z, 0-9, '-', '_' and '.'.")
+    check_fields(event_type, made.id, made.channels or None, made.tags or None, refuse)
+    if faults:
+        raise ValueError(" ".join(faults))
+    data = bytes(payload) if isinstance(payload, bytes | bytearray | memoryview) else encode(payload)
+    body = message_body(event_type, data, event_id=made.id, channels=made.channels, tags=made.tags)
+    if len(body) > max_body:
+        raise ValueError(f"The message has {len(body)} bytes as a request; {max_body} are allowed.")
+    return replace(made, payload=data)
+
+
+def _texts(given: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(given, str) or not all(isinstance(one, str) for one in given):
+        raise ValueError(f"channels and tags are lists of texts, not {given!r}")
+    return tuple(given)
 
 
 class Forwarder:
@@ -89,7 +135,7 @@ class Forwarder:
                 while self.step() and not stop.is_set():
                     pass
                 pause = every
-            except (Unreachable, Refused) as error:
+            except ClientError as error:
                 log.warning("outbox: not forwarded, trying again: %s", error)
                 pause = min(60.0, pause * 2)
             stop.wait(pause)
@@ -105,13 +151,20 @@ class Forwarder:
                 tags=one.tags,
                 idempotency_key=one.id,
             )
+        except ValueError as error:  # a row that was written without `row`, or by an earlier version
+            self._set_aside(one, str(error))
+            return
         except Refused as error:
-            if error.status == 409:
-                pass  # it was accepted before, and we were killed before we could note that
-            elif error.status in (401, 403, 429) or error.status >= 500:
+            if error.status in _SERVER_AWAY or not error.from_server:
                 raise
-            else:
-                log.error("outbox: %s is refused for good: %s", one.id, error)
-                self._outbox.refuse(one.id, str(error))
+            if error.status >= 500 or error.status in _TRY_LATER:
+                log.warning("outbox: %s is tried again later: %s", one.id, error)
+                return
+            if error.status != 409:  # 409: accepted before, and we were killed before we could note that
+                self._set_aside(one, str(error))
                 return
         self._outbox.remove([one.id])
+
+    def _set_aside(self, one: Row, words: str) -> None:
+        log.error("outbox: %s is refused and set aside: %s", one.id, words)
+        self._outbox.refuse(one.id, words)

@@ -34,13 +34,18 @@ from sqlalchemy import (
     update,
 )
 
+from angarium.message_form import MAX_BODY
 from angarium.outbox.forward import Row, row
 
 
 class OutboxTable:
     """The table in your metadata, so that your migrations make it."""
 
-    def __init__(self, metadata: MetaData, name: str = "angarium_outbox") -> None:
+    def __init__(
+        self, metadata: MetaData, name: str = "angarium_outbox", *, max_body: int = MAX_BODY
+    ) -> None:
+        """`max_body`: bytes of a request body that the server takes, where its settings change that."""
+        self._max_body = max_body
         self.table = Table(
             name,
             metadata,
@@ -65,8 +70,8 @@ class OutboxTable:
         channels: Sequence[str] = (),
         tags: Sequence[str] = (),
     ) -> Insert:
-        """The statement to execute in the business transaction. Raises ValueError for what is no JSON."""
-        made = row(application, event_type, payload, channels, tags)
+        """The statement to execute in the business transaction. Raises ValueError; see `row`."""
+        made = row(application, event_type, payload, channels, tags, max_body=self._max_body)
         return insert(self.table).values(
             id=made.id,
             application=made.application,
@@ -106,10 +111,7 @@ class SqlAlchemyOutbox:
             if ids and connection.execute(taken.values(claimed_until=now + seconds)).rowcount != len(ids):
                 connection.rollback()  # another took some of them between the two statements
                 return []
-        return [
-            Row(one.id, one.application, one.event_type, one.payload, _tuple(one.channels), _tuple(one.tags))
-            for one in found
-        ]
+        return list(map(_row, found))
 
     def remove(self, ids: Sequence[str]) -> None:
         with self._engine.begin() as connection:
@@ -124,6 +126,22 @@ class SqlAlchemyOutbox:
         with self._engine.begin() as connection:
             aside = update(self._table).where(self._table.c.id == id)
             connection.execute(aside.values(refused=True, error=words))
+
+    def refused(self, limit: int = 100) -> list[tuple[Row, str]]:
+        aside = select(self._table).where(self._table.c.refused).order_by(self._table.c.position).limit(limit)
+        with self._engine.begin() as connection:
+            return [(_row(one), one.error or "") for one in connection.execute(aside)]
+
+    def restore(self, ids: Sequence[str] | None = None) -> int:
+        back = update(self._table).where(self._table.c.refused)
+        if ids is not None:
+            back = back.where(self._table.c.id.in_(ids))
+        with self._engine.begin() as connection:
+            return connection.execute(back.values(refused=False, error=None, claimed_until=0.0)).rowcount
+
+
+def _row(one: Any) -> Row:
+    return Row(one.id, one.application, one.event_type, one.payload, _tuple(one.channels), _tuple(one.tags))
 
 
 def _tuple(text: str) -> tuple[str, ...]:

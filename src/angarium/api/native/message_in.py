@@ -1,11 +1,11 @@
 """The body of message create: one pass of msgspec, and the rules of each field.
 
-The payload stays the caller's bytes: it is checked to be JSON, cut out of the body and never parsed.
+The payload stays the caller's bytes: it is checked to be JSON, cut out of the body and never parsed. The
+rules that clients can check before they send are in `angarium.message_form`.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -13,12 +13,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from angarium.api.listing import epoch
-from angarium.core import ids, patterns
 from angarium.core.errors import Fault, Invalid
+from angarium.message_form import check_fields
+from angarium.message_form import check_text as check_encoding
 from angarium.service.intake import Draft
 
-MAX_CHANNELS: Final = 10
-MAX_TAGS: Final = 10
 MAX_RETENTION_DAYS: Final = 90
 DAY: Final = 86400.0
 HOUR: Final = 3600.0
@@ -83,25 +82,12 @@ def read_batch(body: bytes) -> BatchIn:
 
 
 def check_text(body: bytes) -> None:
-    """Raises Invalid for text that is not UTF-8, or that has half of a surrogate pair.
-
-    Half a pair is no character, and the JSON parsers of some receivers fail on it. A NUL in a payload is
-    the caller's own affair: payloads are kept as bytes.
-    """
-    if not body.isascii():
-        try:
-            body.decode()
-        except UnicodeDecodeError as error:
-            raise Invalid(Fault(("body",), "The body is not UTF-8.", "value_error.jsondecode")) from error
-    # only escapes can bring half of a pair in; ordinary bodies have none
-    if b"\\u" in body and b"\\ud" in body.lower():
-        try:
-            json.dumps(json.loads(body, parse_int=str, parse_float=str), ensure_ascii=False).encode()
-        except UnicodeEncodeError as error:
-            words = "Text must not contain unpaired surrogates."
-            raise Invalid(Fault(("body",), words, "value_error")) from error
-        except (ValueError, RecursionError):
-            return  # not JSON at all, which decoding says better
+    """Raises Invalid for text that is not UTF-8, or that has half of a surrogate pair."""
+    try:
+        check_encoding(body)
+    except ValueError as error:
+        kind = "value_error.jsondecode" if isinstance(error.__cause__, UnicodeDecodeError) else "value_error"
+        raise Invalid(Fault(("body",), str(error), kind)) from error
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, *at: str | int) -> T:
@@ -139,28 +125,13 @@ def draft_of(
     def refuse(field: str, msg: str) -> None:
         faults.append(Fault(("body", *at, field), msg))
 
-    if not patterns.is_event_type(message.event_type):
-        refuse("eventType", "An event type is 1 to 256 characters of a-z, A-Z, 0-9, '-', '_' and '.'.")
-    if message.event_id is not None and not patterns.is_uid(message.event_id, ids.MESSAGE):
-        refuse(
-            "eventId",
-            "An eventId is 1 to 256 of a-z, A-Z, 0-9, '-', '_' and '.', and does not begin with msg_.",
-        )
+    channels, tags = message.channels, message.tags
+    check_fields(message.event_type, message.event_id, channels, tags, refuse)
     payload = bytes(message.payload) or bytes(message.data)
     if not payload:
         faults.append(Fault(("body", *at, "payload"), "field required", "value_error.missing"))
     elif payload[0] != 0x7B:
         refuse("payload", "Payload must be an object.")
-    if (channels := message.channels) is not None:
-        if not 1 <= len(channels) <= MAX_CHANNELS:
-            refuse("channels", f"Between 1 and {MAX_CHANNELS} channels.")
-        elif not all(map(patterns.is_channel, channels)):
-            refuse("channels", "A channel is 1 to 128 characters of a-z, A-Z, 0-9 and '-_.:+'.")
-    if (tags := message.tags) is not None:
-        if len(tags) > MAX_TAGS:
-            refuse("tags", f"At most {MAX_TAGS} tags.")
-        elif not all(map(patterns.is_tag, tags)):
-            refuse("tags", "A tag is 1 to 128 characters of a-z, A-Z, 0-9 and '-_./\\#'.")
     verbatim = False
     if message.transformations_params is not None and "rawPayload" in message.transformations_params:
         raw = message.transformations_params["rawPayload"]

@@ -50,17 +50,7 @@ class DjangoOutbox:
             if taken.update(claimed_until=now + seconds) != len(found):
                 transaction.set_rollback(True, using=self._using)  # another took some of them in between
                 return []
-        return [
-            Row(
-                one.id,
-                one.application,
-                one.event_type,
-                bytes(one.payload),
-                tuple(one.channels),
-                tuple(one.tags),
-            )
-            for one in found
-        ]
+        return list(map(_row, found))
 
     def remove(self, ids: Sequence[str]) -> None:
         OutboxMessage.objects.using(self._using).filter(id__in=ids).delete()
@@ -70,3 +60,24 @@ class DjangoOutbox:
 
     def refuse(self, id: str, words: str) -> None:  # noqa: A002
         OutboxMessage.objects.using(self._using).filter(id=id).update(refused=True, error=words)
+
+    def refused(self, limit: int = 100) -> list[tuple[Row, str]]:
+        aside = OutboxMessage.objects.using(self._using).filter(refused=True).order_by("position")[:limit]
+        return [(_row(one), one.error or "") for one in aside]
+
+    def restore(self, ids: Sequence[str] | None = None) -> int:
+        back = OutboxMessage.objects.using(self._using).filter(refused=True)
+        if ids is not None:
+            back = back.filter(id__in=ids)
+        return int(back.update(refused=False, error=None, claimed_until=0.0))
+
+
+def _row(one: OutboxMessage) -> Row:
+    return Row(
+        one.id,
+        one.application,
+        one.event_type,
+        bytes(one.payload),
+        tuple(one.channels),
+        tuple(one.tags),
+    )

@@ -18,10 +18,21 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="Stop when the outbox is empty.")
+        parser.add_argument("--refused", action="store_true", help="List what the server refused, and stop.")
+        parser.add_argument(
+            "--restore", action="store_true", help="First make all that was refused wait to be sent again."
+        )
         parser.add_argument("--database", default="default", help="Which of the configured databases.")
 
     def handle(self, *_: Any, **options: Any) -> None:
-        forwarder = Forwarder(DjangoOutbox(options["database"]), Angarium())
+        outbox = DjangoOutbox(options["database"])
+        if options["refused"]:
+            for one, words in outbox.refused(10_000):
+                self.stdout.write(f"{one.id}  {one.application}  {one.event_type}  {words}")
+            return
+        forwarder = Forwarder(outbox, Angarium())
+        if options["restore"]:
+            self.stdout.write(f"{outbox.restore()} restored")
         if options["once"]:
             while forwarder.step():
                 pass

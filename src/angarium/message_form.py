@@ -1,0 +1,123 @@
+"""What a message may look like: one set of rules for the server, the client and the outbox.
+
+Standard library only, and nothing else of Angarium, so that it can be imported from everywhere. The server
+reads the JSON of a body with a faster parser; `check_payload` accepts the same texts, which
+`tests/outbox/test_form.py` verifies with generated messages.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+MAX_NAME: Final = 256
+MAX_UID: Final = 256
+MAX_CHANNEL: Final = 128
+MAX_CHANNELS: Final = 10
+MAX_TAGS: Final = 10
+MAX_BODY: Final = 2 * 1024 * 1024
+"""Bytes of a request body that a server takes unless its settings or a profile say otherwise."""
+MESSAGE_PREFIX: Final = "msg_"
+
+_NAME: Final = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
+_CHANNEL: Final = re.compile(r"[a-zA-Z0-9\-_.:+]{1,128}")
+_TAG: Final = re.compile(r"[a-zA-Z0-9\-_./\\#]{1,128}")
+
+Refuse = Callable[[str, str], None]
+"""Is told a field's name and what is wrong with it."""
+
+
+def is_event_type(value: str) -> bool:
+    """Whether `value` can name an event type. An application's id or uid has the same characters."""
+    return _NAME.fullmatch(value) is not None
+
+
+def is_uid(value: str, prefix: str) -> bool:
+    """Whether `value` can be an operator's own id; it must not look like one of ours (`prefix`)."""
+    return _NAME.fullmatch(value) is not None and not value.startswith(prefix)
+
+
+def is_channel(value: str) -> bool:
+    """Whether `value` can name a channel."""
+    return _CHANNEL.fullmatch(value) is not None
+
+
+def is_tag(value: str) -> bool:
+    """Whether `value` can be a message tag."""
+    return _TAG.fullmatch(value) is not None
+
+
+def check_fields(
+    event_type: str,
+    event_id: str | None,
+    channels: Sequence[str] | None,
+    tags: Sequence[str] | None,
+    refuse: Refuse,
+) -> None:
+    """Call `refuse` for each field that the server does not accept. The values have their right types."""
+    if not is_event_type(event_type):
+        refuse("eventType", "An event type is 1 to 256 characters of a-z, A-Z, 0-9, '-', '_' and '.'.")
+    if event_id is not None and not is_uid(event_id, MESSAGE_PREFIX):
+        refuse(
+            "eventId",
+            "An eventId is 1 to 256 of a-z, A-Z, 0-9, '-', '_' and '.', and does not begin with msg_.",
+        )
+    if channels is not None:
+        if not 1 <= len(channels) <= MAX_CHANNELS:
+            refuse("channels", f"Between 1 and {MAX_CHANNELS} channels.")
+        elif not all(map(is_channel, channels)):
+            refuse("channels", "A channel is 1 to 128 characters of a-z, A-Z, 0-9 and '-_.:+'.")
+    if tags is not None:
+        if len(tags) > MAX_TAGS:
+            refuse("tags", f"At most {MAX_TAGS} tags.")
+        elif not all(map(is_tag, tags)):
+            refuse("tags", "A tag is 1 to 128 characters of a-z, A-Z, 0-9 and '-_./\\#'.")
+
+
+def check_text(body: bytes) -> None:
+    """Raise ValueError for text that is not UTF-8, or that has half of a surrogate pair.
+
+    Half a pair is no character, and the JSON parsers of some receivers fail on it. A NUL in a payload is
+    the caller's own affair: payloads are kept as bytes. What is no JSON at all passes.
+    """
+    if not body.isascii():
+        try:
+            body.decode()
+        except UnicodeDecodeError as error:
+            raise ValueError("The body is not UTF-8.") from error
+    # only escapes can bring half of a pair in; ordinary bodies have none
+    if b"\\u" in body and b"\\ud" in body.lower():
+        try:
+            json.dumps(json.loads(body, parse_int=str, parse_float=str), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise ValueError("Text must not contain unpaired surrogates.") from error
+        except (ValueError, RecursionError):
+            return
+
+
+def check_payload(payload: bytes) -> None:
+    """Raise ValueError unless this is the JSON text of an object, as the server accepts it."""
+    check_text(payload)
+    try:
+        # numbers stay text: the server does not read them, so their size does not matter
+        value = json.loads(payload.decode(), parse_int=str, parse_float=str, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("The payload is nested too deeply.") from error
+    if not isinstance(value, dict):
+        raise ValueError("Payload must be an object.")
+
+
+def encode(value: Any) -> bytes:
+    """Compact JSON in UTF-8. Raises ValueError for what is no JSON."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except TypeError as error:
+        raise ValueError(f"This cannot be written as JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError("The value is nested too deeply.") from error
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON.")
