@@ -69,3 +69,26 @@ def test_a_resend_that_comes_while_its_delivery_is_being_settled_is_made() -> No
     assert isinstance(turn, Load)
     lane.loaded([again], None, turn.count)
     assert lane.turn(NOW) == Send(again)
+
+
+def test_an_arrival_does_not_overtake_what_is_due_in_the_table() -> None:
+    """The lane holds a part of a backlog. What is accepted now was due last, so it waits in the table."""
+    lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
+    lane.hint(NOW)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    backlog = [held(number) for number in range(turn.count)]
+    lane.loaded(backlog, None, turn.count)
+    for one in backlog[:-1]:  # there is room again
+        assert lane.turn(NOW) == Send(one)
+        lane.answered(one.message_id, delivered=True, overload=False, pause=None, now=NOW)
+        lane.settled(one.message_id, None)
+    assert not lane.arrive(held(99), NOW)
+    assert lane.turn(NOW) == Send(backlog[-1])
+    assert isinstance(lane.turn(NOW), Load)
+
+
+def test_an_arrival_is_taken_in_hand_at_once_when_nothing_else_is_due() -> None:
+    lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
+    assert lane.arrive(held(1), NOW)
+    assert lane.turn(NOW) == Send(held(1))

@@ -12,7 +12,7 @@ from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.posts import Policy
 from tests.kit.patience import until
 from tests.kit.rate import most_in
-from tests.kit.receiver import Receiver, Reply
+from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.world import World, product
 
 DELIVERED, PENDING, EXHAUSTED, CANCELED = 0, 1, 2, 4
@@ -136,6 +136,27 @@ async def test_the_rate_limit_holds(world: World) -> None:
         await world.until_states({DELIVERED: 120})
         # the simulation of lanes proves it exact; here one bunch may catch up with the next
         assert most_in(3, (request.time for request in receiver.requests)) <= 4 * 20
+
+
+async def test_no_more_requests_are_under_way_at_once_than_the_process_may_have(world: World) -> None:
+    app = await world.application()
+    answer = Held()
+    async with Receiver() as receiver, world.dispatching(policy=Policy(in_flight_total=5)) as dispatcher:
+        receiver.default = answer
+        for _ in range(4):  # 4 lanes of 4 requests each, were it not for the process's limit
+            await world.endpoint(app, receiver.url)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept_many([world.draft(app) for _ in range(4)])
+        await receiver.wait_for(5)
+
+        async def every_lane_is_loaded() -> bool:
+            posts = list(dispatcher._posts)
+            return len(posts) == 4 and not any(post.stale or post.lane.loading for post in posts)
+
+        await until(every_lane_is_loaded)
+        assert len(dispatcher._attempts) == len(receiver.requests) == 5
+        answer.release.set()
+        await world.until_states({DELIVERED: 16})
 
 
 async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World) -> None:

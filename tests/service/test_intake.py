@@ -128,6 +128,22 @@ async def test_more_than_it_can_hold_is_refused_at_once(world: World) -> None:
     assert 0 < stored < 50
 
 
+async def test_more_bytes_than_it_can_hold_are_refused_and_there_is_room_again_after_the_commit(
+    world: World,
+) -> None:
+    app = await world.application()
+    size, room = 1000, 10
+    async with world.intake() as intake:
+        draft = world.draft(app, b'"%s"' % (b"x" * (size - 2)))
+        await intake.accept(draft)  # the organization is known now
+        intake._capacity_bytes = room * size
+        for _ in range(3):
+            results = await asyncio.gather(
+                *(intake.accept(draft) for _ in range(room + 5)), return_exceptions=True
+            )
+            assert [type(result) for result in results] == [Accepted] * room + [Overloaded] * 5
+
+
 async def test_without_a_database_nothing_is_promised(world: World) -> None:
     app = await world.application()
     async with world.intake() as intake:

@@ -1,0 +1,48 @@
+"""An owner that was paused sends nothing until it knows that its shards are still its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from angarium.store import shard
+from tests.kit.receiver import Receiver
+from tests.kit.world import World
+
+DELIVERED = 0
+
+
+async def test_after_a_pause_nothing_is_sent_before_the_next_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await world.application()
+    looks, looking = asyncio.Event(), asyncio.Event()
+    evict = shard.oust
+    loop = asyncio.get_running_loop()
+    real_time = loop.time
+
+    async def held_up(connection: Any) -> int:
+        looking.set()
+        await looks.wait()
+        return await evict(connection)
+
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        await world.endpoint(app, receiver.url)
+        async with world.intake(dispatcher.hand_over) as intake:
+            await intake.accept(world.draft(app))
+            await world.until_states({DELIVERED: 1})  # the lane is open, its endpoint is known
+            assert dispatcher._ownership.sure
+            monkeypatch.setattr(shard, "oust", held_up)
+            await looking.wait()
+            monkeypatch.setattr(loop, "time", lambda: real_time() + shard.SILENCE)  # the process stood still
+            assert not dispatcher._ownership.sure
+            await intake.accept(world.draft(app))
+            for _ in range(100):  # turns of the loop: an attempt starts in the first of them
+                await asyncio.sleep(0)
+                assert len(dispatcher._attempts) == 0
+            assert len(receiver.requests) == 1
+            looks.set()
+            await world.until_states({DELIVERED: 2})
+            assert dispatcher._ownership.sure
