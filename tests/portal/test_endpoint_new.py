@@ -224,7 +224,7 @@ async def test_a_trial_is_told_in_the_words_of_a_failed_attempt(stand: Stand, vi
         assert escape(explain_status(404)[1] or "") in answer.text
         receiver.default = Reply(401)
         answer = await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY}, status=200)
-        assert "refusing this request is right" in answer.text
+        assert "it should refuse this request" in answer.text
     answer = await visitor.post("/endpoints/try", {"url": "http://127.0.0.1:9/", **EVERY}, status=200)
     assert "no answer" in answer.text
     answer = await visitor.post("/endpoints/try", {"url": "http://10.0.0.1/", **EVERY}, status=200)
@@ -261,6 +261,47 @@ async def test_a_trial_of_an_endpoints_new_url_is_signed_with_its_secret(
     ) == known.header("webhook-signature")
     with pytest.raises(WebhookVerificationError):
         verifier.verify(unknown.body, dict(unknown.headers))
+
+
+@pytest.mark.parametrize("status", [200, 204, 299, 302, 400, 401, 403, 410, 500, 503])
+async def test_a_trial_is_green_for_a_2xx_alone(stand: Stand, visitor: Visitor, status: int) -> None:
+    async with Receiver(default=Reply(status)) as receiver:
+        page = (await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY}, status=200)).text
+    green = "notice good" in page or "badge good" in page
+    assert green == (200 <= status <= 299)
+
+
+SECRET = {"header-name-0": "X-Api-Key", "header-value-0": ""}
+READABLE = {"header-name-1": "X-Team", "header-value-1": "books"}
+
+
+async def test_a_trial_sends_a_secret_header_to_its_own_host_only(stand: Stand, visitor: Visitor) -> None:
+    async with Receiver() as own, Receiver() as other:
+        endpoint = await stand.endpoint(own.url, headers={"X-Api-Key": "hunter2", "X-Team": "books"})
+        form = {"endpoint": endpoint, **EVERY, **SECRET, **READABLE}
+        await visitor.post("/endpoints/try", {**form, "url": own.url}, status=200)
+        (request,) = own.requests
+        assert (request.header("x-api-key"), request.header("x-team")) == ("hunter2", "books")
+
+        page = (await visitor.post("/endpoints/try", {**form, "url": other.url}, status=200)).text
+        assert "X-Api-Key: The URL leads to another host" in page
+        assert not other.requests
+
+        bare = {"endpoint": endpoint, "url": other.url}
+        again = {**form, "url": other.url, "header-value-0": "new"}
+        for tried in (bare, again, {**again, "header-name-0": ""}):
+            await visitor.post("/endpoints/try", tried, status=200)
+        assert [one.header("x-api-key") for one in other.requests] == [None, "new"]
+
+
+async def test_a_trial_sends_the_headers_that_the_form_holds(stand: Stand, visitor: Visitor) -> None:
+    async with Receiver() as receiver:
+        await visitor.post("/endpoints/try", {"url": receiver.url, **EVERY, **READABLE}, status=200)
+        refused = {**EVERY, "url": receiver.url, "header-name-0": "Host", "header-value-0": "x"}
+        page = (await visitor.post("/endpoints/try", refused, status=200)).text
+        (request,) = receiver.requests
+    assert request.header("x-team") == "books"
+    assert "Host: This header is set by the server" in page
 
 
 def _time(stamp: str | None) -> datetime:

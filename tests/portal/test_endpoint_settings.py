@@ -79,6 +79,22 @@ async def test_a_credential_among_the_headers_is_never_shown_and_kept_unless_rep
     assert await headers(stand) == {"Authorization": "Bearer new"}
 
 
+async def test_a_credential_is_entered_again_for_another_host(stand: Stand, visitor: Visitor) -> None:
+    endpoint = await stand.endpoint(URL, headers={"Authorization": "Bearer hunter2"})
+    page = f"/endpoints/{endpoint}/settings"
+    form = {
+        "url": "http://localhost:9/hook", "every": "all",
+        "header-name-0": "Authorization", "header-value-0": "",
+    }  # fmt: skip
+    answer = await visitor.post(page, form, status=422)
+    assert "Authorization: The URL leads to another host. Enter the value again" in answer.text
+    assert await headers(stand) == {"Authorization": "Bearer hunter2"}
+    await visitor.post(page, form | {"header-value-0": "Bearer new"})
+    assert await headers(stand) == {"Authorization": "Bearer new"}
+    await visitor.post(page, {"url": URL, "every": "all"})
+    assert await headers(stand) == {}
+
+
 async def headers(stand: Stand) -> Any:
     application = await stand.services.application.find(ORG, stand.app_id)
     (endpoint,) = await stand.services.endpoint.page(application.id, None, ascending=True, limit=2)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from angarium.core.errors import Invalid
+from angarium.core.errors import Fault, Invalid
 from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_channel
 from angarium.portal import event_choice
@@ -111,8 +111,15 @@ class EndpointForm:
         return list(dict.fromkeys(self.channels.replace(",", " ").split()))
 
     def header_values(self, before: Mapping[str, str]) -> dict[str, str]:
-        """The headers to send, with the hidden values that were kept."""
+        """The headers to send, with the hidden values that were kept.
+
+        Raises Invalid for a hidden value that is not among `before`: the new URL must not get it.
+        """
         kept = {name.lower(): value for name, value in before.items()}
+        lost = [header.name for header in self.headers if header.hidden and header.name.lower() not in kept]
+        if lost:
+            why = "The URL leads to another host. Enter the value again, or remove the header."
+            raise Invalid(*(Fault(("body", "headers", name), why) for name in lost))
         return {
             header.name: kept[header.name.lower()] if header.hidden else header.value
             for header in self.headers

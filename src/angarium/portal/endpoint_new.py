@@ -85,25 +85,31 @@ async def matches(visit: Visit) -> Response:
 
 async def attempt(visit: Visit, posted: Form) -> Response:
     """One request to the URL in the form, before it is saved."""
-    # the request may carry the endpoint's own headers to whatever URL was entered
+    # a request to whatever URL was entered is made in the name of this service
     visit.require(Capability.MANAGE_ENDPOINT)
     types = await event_choice.visible(visit)
-    form = EndpointForm.read(posted, {})
     endpoint = None
     if ref := posted.text("endpoint"):
         endpoint_id = ids.parse(visit.product.profile.ids.endpoint, ref) or ids.parse(ids.ENDPOINT, ref)
         known = ids.text(ids.ENDPOINT, endpoint_id) if endpoint_id else ref
         endpoint = await visit.services.endpoint.find(visit.app_id, known)
+    form = EndpointForm.read(posted, {} if endpoint is None else endpoint.headers)
     event_type, payload = _example(event_choice.matching(types, form.event_types) or types)
     trial: Trial | None = None
     words = None
     try:
         trial = await visit.services.probe.attempt(
-            visit.product, visit.app_id, form.url, event_type, msgspec.json.encode(payload), endpoint
+            visit.product,
+            visit.app_id,
+            form.url,
+            event_type,
+            msgspec.json.encode(payload),
+            endpoint,
+            form.header_values,
         )
     except Invalid as error:
         form.blame(error)
-        words = form.faults.get("url")
+        words = form.faults.get("url") or form.faults.get("headers")
     except BadRequest as error:
         words = error_page.words_of(error)
     if _is_part(visit.request):

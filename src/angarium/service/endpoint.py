@@ -21,7 +21,7 @@ from angarium.core.url import check_url
 from angarium.service import endpoint_secret
 from angarium.service.endpoint_deed import EndpointDeeds
 from angarium.service.endpoint_draft import Change, EndpointDraft, check_event_types
-from angarium.service.endpoint_header import HeaderChange, check_headers
+from angarium.service.endpoint_header import HeaderChange, changed_for, check_headers
 from angarium.service.endpoint_login import kept_login
 from angarium.store import application as application_store
 from angarium.store import background_task
@@ -106,13 +106,16 @@ class Endpoints:
             if found is None:
                 new = self._new(application, draft, None, dict(headers or {}), login)
                 return await self._insert(connection, new), True
-            return await self._store(connection, found, draft, login, headers=headers), False
+            change: HeaderChange | None = None if headers is None else lambda _: dict(headers)
+            wanted = changed_for(found.headers, found.url, draft.url, change)
+            return await self._store(connection, found, draft, login, wanted), False
 
     async def update(
         self, application: Application, ref: str, change: Change, *, headers: HeaderChange | None = None
     ) -> Endpoint:
         """Change what `change` changes, and the headers too if they are to be.
 
+        `headers` gets the present ones, without those that the new URL must not get.
         Raises NotFound, Invalid, or Conflict when the uid is taken.
         """
         async with self._database.transaction() as connection:
@@ -126,10 +129,10 @@ class Endpoints:
                 draft, login = self._checked(draft, found)
             if draft.event_types != before.event_types:
                 await check_event_types(connection, application.org_id, draft.event_types)
-            wanted = None if headers is None else headers(found.headers)
-            if wanted is not None:
+            wanted = changed_for(found.headers, found.url, draft.url, headers)
+            if headers is not None:
                 check_headers(wanted)
-            return await self._store(connection, found, draft, login, headers=wanted)
+            return await self._store(connection, found, draft, login, wanted)
 
     async def delete(self, app_id: UUID, ref: str) -> None:
         """What it is still owed is canceled. Raises NotFound."""
@@ -166,13 +169,10 @@ class Endpoints:
         found: Endpoint,
         draft: EndpointDraft,
         login: str | None,
-        *,
-        headers: Mapping[str, str] | None = None,
+        headers: dict[str, str],
     ) -> Endpoint:
-        """Write the draft and its URL's login, and do what a switch of order or `disabled` brings along."""
-        changed = draft.onto(found, login, datetime_at(self._clock.now()))
-        if headers is not None:
-            changed = replace(changed, headers=dict(headers))
+        """Write it all, and do what a switch of order or `disabled` brings along."""
+        changed = replace(draft.onto(found, login, datetime_at(self._clock.now())), headers=headers)
         stored = await self._deeds.write(connection, found, changed, "endpoint.updated")
         was_disabled = found.disabled_at is not None
         if draft.disabled and not was_disabled:

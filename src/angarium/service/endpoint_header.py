@@ -1,4 +1,8 @@
-"""Headers of the operator's customers on their own deliveries: which are allowed, which are never shown."""
+"""Headers of the operator's customers on their own deliveries: which are allowed, which are never shown.
+
+The value of a secret header is sent to the scheme, host and port that it was entered for, and nowhere else:
+whoever may change a URL must not learn by it what nobody may read.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from angarium.clock import Clock
 from angarium.core.envelope import check_header
 from angarium.core.errors import Fault, Invalid
 from angarium.core.keyring import Keyring
+from angarium.core.url import same_door
 from angarium.service.endpoint_deed import EndpointDeeds
 from angarium.store.database import Database
 
@@ -89,6 +94,31 @@ def merged(
     gone = {name.lower() for name in (*changes, *removed)}
     kept = {name: value for name, value in before.items() if name.lower() not in gone}
     return kept | {name: value for name, value in changes.items() if value is not None}
+
+
+def carried(headers: Mapping[str, str], url: str, new_url: str) -> dict[str, str]:
+    """The headers entered for one checked URL that another may get: another host gets only readable ones."""
+    return dict(headers) if url == new_url or same_door(url, new_url) else shown(headers)[0]
+
+
+def changed_for(
+    headers: Mapping[str, str], url: str, new_url: str, change: HeaderChange | None = None
+) -> dict[str, str]:
+    """An endpoint's headers once its URL is `new_url`. `change` gets those that the new URL may get.
+
+    Raises Invalid when the new URL leads to another host and secret headers were not entered again.
+    """
+    kept = carried(headers, url, new_url)
+    if change is not None:
+        return change(kept)
+    if len(kept) < len(headers):
+        names = ", ".join(name for name in headers if name not in kept)
+        raise Invalid.field(
+            "url",
+            "The URL leads to another host, which must not get the values of this endpoint's secret headers: "
+            f"{names}. Remove them first, or replace the endpoint (PUT) with its headers.",
+        )
+    return kept
 
 
 def shown(headers: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:

@@ -28,6 +28,7 @@ from angarium.core.outcome import MAX_WORDS, Answer, Verdict, explain_status, ju
 from angarium.core.product import Product
 from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_header import shown
 from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.service.waiting import Waiting
@@ -75,7 +76,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One delivery as it would have been sent: the same headers and bytes."""
+    """One delivery as it would have been sent, without the endpoint's secret headers."""
 
     receipt: str
     message_id: UUID
@@ -225,7 +226,7 @@ class Listeners:
                 event_type=one.event_type,
                 body=one.payload,
                 keys=product.recipe.keys(endpoint.keys),
-                custom=endpoint.headers,
+                custom=shown(endpoint.headers)[0],  # a machine that fetches must not learn secret values
                 now=now,
             ),
             body=one.payload,

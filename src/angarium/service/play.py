@@ -35,6 +35,7 @@ from angarium.core.product import Product
 from angarium.core.signature import SignatureError
 from angarium.core.verification import verify_request
 from angarium.service import audit
+from angarium.service.endpoint_header import SENSITIVE
 from angarium.service.product import Products
 from angarium.store import application as application_store
 from angarium.store import play as store
@@ -52,7 +53,7 @@ PATIENCE: Final = 10.0  # seconds to wait for such a turn
 _EXTEND_AFTER: Final = 3600.0  # seconds after which another use makes an inbox live longer again
 _MAX_BUCKETS: Final = 10_000
 _MAX_ENDPOINTS: Final = 10  # that an inbox is looked for among
-_CREDENTIALS: Final = frozenset({"cookie", "authorization", "proxy-authorization"})
+_CREDENTIALS: Final = SENSITIVE | {"cookie"}
 
 STATUSES: Final = (
     200, 201, 202, 204, 301, 302, 307, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429,

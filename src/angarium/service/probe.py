@@ -2,6 +2,7 @@
 
 A check looks at the text and at DNS and sends nothing. A trial is one request as the product makes it, signed
 with the endpoint's keys, or with a secret made for it and shown to no one. Nothing of either is recorded.
+A signature does not reveal its key. Secret headers and the login of a URL go to the endpoint's host only.
 Both are limited for each application, because they make this server do something at once.
 """
 
@@ -23,6 +24,7 @@ from angarium.core.outcome import Answer
 from angarium.core.product import Product
 from angarium.core.url import check_url, with_login
 from angarium.service import endpoint_secret
+from angarium.service.endpoint_header import HeaderChange, carried, check_headers
 from angarium.service.endpoint_login import kept_login
 
 TRIALS: Final = 10  # a minute and application, in each process
@@ -142,12 +144,19 @@ class Probe:
         event_type: str,
         payload: bytes,
         endpoint: Endpoint | None = None,
+        headers: HeaderChange = dict,
     ) -> Trial:
-        """Make one request. Raises Invalid for the URL, or BadRequest when it is too soon or too large."""
+        """Make one request. `headers` gets the endpoint's that the URL may get, and gives what to send.
+
+        Raises Invalid for the URL or the headers, or BadRequest when it is too soon or too large.
+        """
         try:
-            url = with_login(*kept_login(self._checked(url), endpoint))
+            url = self._checked(url)
+            shown_url, login = kept_login(url, endpoint)
         except ValueError as error:
             raise Invalid.field("url", str(error)) from error
+        custom = headers({} if endpoint is None else carried(endpoint.headers, endpoint.url, shown_url))
+        check_headers(custom)
         now = self._clock.now()
         wait = self._trials.take(app_id, now)
         if wait:
@@ -162,15 +171,15 @@ class Probe:
             raise BadRequest(
                 f"The example is larger than {product.max_body:,} bytes.", code="payload_too_large"
             )
-        headers = recipe.headers(
+        sent = recipe.headers(
             message_id=message_id,
             event_type=event_type,
             body=body,
             keys=recipe.keys((endpoint_secret.made(self._entropy),) if endpoint is None else endpoint.keys),
-            custom={} if endpoint is None else endpoint.headers,
+            custom=custom,
             now=now,
         )
-        answer = await self._outside.post(url, headers, body, product.timeout)
+        answer = await self._outside.post(with_login(shown_url, login), sent, body, product.timeout)
         return Trial(event_type, answer, known=endpoint is not None)
 
     def admit_test(self, app_id: UUID) -> None:
