@@ -114,7 +114,7 @@ def aiohttp(receiver: Receiver) -> Iterator[int]:
     async def start() -> web.AppRunner:
         app = web.Application()
         app.router.add_post(PATH, handler(receiver))
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, auto_decompress=False)  # as its adapter says
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from angarium.receiver import (
     VerificationError,
     verify,
 )
+from angarium.receiver.event import load
 from angarium.testing import sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -115,10 +117,58 @@ def test_a_body_over_the_limit_is_refused_before_it_is_verified() -> None:
         at(1000, max_body=len(BODY) - 1)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff", b"{", b"[" * 100_000, b"NaN", b'{"a":' + b"9" * 5000 + b"}"])
-def test_a_signed_body_that_is_not_json_is_malformed(body: bytes) -> None:
-    with pytest.raises(BadFormat):
-        at(1000, body=body, headers=sign(body, SECRET, timestamp=1000))
+TEXT = '{"type":"order.filled","data":{"id":"é"}}'
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"]
+)
+def test_signed_json_is_read_in_any_encoding_of_unicode(encoding: str) -> None:
+    body = TEXT.encode(encoding)
+    event = at(1000, body=body, headers=sign(body, SECRET, timestamp=1000))
+    assert (event.type, event.data, event.raw) == ("order.filled", {"id": "é"}, body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"\xff", b"{", b"[" * 100_000, b"\xef\xbb\xbf", TEXT.encode("latin-1"), b"{'a': 1}", b"{}{}",
+        b"a=1&b=2", b"\x1f\x8b\x08compressed", b"<order/>", b"\x00",
+    ],
+)  # fmt: skip
+def test_a_signed_body_that_is_not_json_is_data_as_bytes(body: bytes) -> None:
+    event = at(1000, body=body, headers=sign(body, SECRET, timestamp=1000))
+    assert (event.type, event.data, event.body, event.raw) == ("", body, body, body)
+    assert load(event.dump(), Shape()) == event
+
+
+@pytest.mark.parametrize(
+    ("body", "data"),
+    [
+        (b"[1,2]", [1, 2]),
+        (b"null", None),
+        (b'"text"', "text"),
+        (b'{"a":1,"a":2}', {"a": 2}),
+        (b'{"a":' + b"9" * 5000 + b"}", {"a": Decimal("9" * 5000)}),
+        (b'{"a":1E400}', {"a": math.inf}),
+        (b'{"a":Infinity}', {"a": math.inf}),
+        (b'{"a":"\\ud800"}', {"a": "\ud800"}),
+    ],
+)
+def test_any_signed_json_is_received(body: bytes, data: Any) -> None:
+    assert at(1000, body=body, headers=sign(body, SECRET, timestamp=1000)).data == data
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "a\nb", "\ud800", "\x00"])
+def test_a_name_that_no_column_takes_does_not_lose_the_event(name: str) -> None:
+    body = json.dumps({"id": name, "type": name}).encode()
+    first, again = (verify(body, sign(body, SECRET, "bluma"), SECRET, "bluma") for _ in range(2))
+    assert first.type == ""
+    assert first.id == again.id
+    assert len(first.id) <= 255
+    assert first.id.isprintable()
+    other = json.dumps({"id": name + "2", "type": "a"}).encode()
+    assert verify(other, sign(other, SECRET, "bluma"), SECRET, "bluma").id != first.id
 
 
 def test_a_body_without_an_envelope_is_data_as_a_whole() -> None:
@@ -147,7 +197,6 @@ SLACK = Custom(
     prefix="v0=",
     signed="v0:{timestamp}:{body}",
     timestamp_header="X-Slack-Request-Timestamp",
-    shape=Shape(json=False),
 )
 SHOP = Custom(
     name="shop",

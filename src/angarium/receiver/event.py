@@ -1,4 +1,9 @@
-"""What a verified request says, whatever its sender calls things."""
+"""What a verified request says, whatever its sender calls things.
+
+A body whose signature fits is never refused for what is in it: the sender would send it again, with the same
+bytes, until it gives up. JSON is read in any of its Unicode encodings, with or without a byte order mark.
+What is not JSON is data as bytes.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +12,8 @@ import json
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Generic, NoReturn, TypeVar
-
-from angarium.receiver.errors import BadFormat
+from decimal import Decimal
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 MAX_NAME = 255
@@ -21,17 +25,19 @@ class Event(Generic[T]):
     """One event. Its payload is not part of its printed form, so that it does not get into logs."""
 
     id: str
-    """The same for every attempt and resend. Where the sender gives none, the hash of the body."""
+    """The same for every attempt and resend. Where the sender gives none, the hash of the body; where it is
+    longer than MAX_NAME or not printable, its own hash."""
     type: str
-    """Empty if the sender does not say."""
+    """Empty if the sender does not say, and for a type longer than MAX_NAME or not printable."""
     timestamp: datetime | None
     """When it happened, as the body says, in UTC."""
     data: T = field(repr=False)
-    """What the envelope carries under `data`; the whole body where there is no envelope."""
+    """What the envelope carries under `data`; the whole body where there is no envelope; bytes where the body
+    is not JSON."""
     raw: bytes = field(repr=False)
     """The bytes that were signed."""
     body: Any = field(repr=False, default=None)
-    """The whole body, parsed."""
+    """The whole body, parsed; bytes where it is not JSON."""
     sent_at: datetime | None = None
     """When this attempt was made, as was signed."""
 
@@ -54,7 +60,6 @@ class Shape:
     type: tuple[str, ...] = ("type", "event", "event_type", "eventType")
     timestamp: tuple[str, ...] = ("timestamp", "created_at", "createdAt", "created")
     data: str | None = "data"  # None: the whole body
-    json: bool = True  # False: a body that is not JSON is data, as bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +73,12 @@ class Proof:
 
 def read(raw: bytes, shape: Shape, proof: Proof) -> Event[Any]:
     """The event in a body whose signature fits."""
-    body = parse(raw, shape)
+    body = parse(raw)
+    event_id = proof.id or _string(body, shape.id)
+    event_type = proof.type or _string(body, shape.type) or ""
     return Event(
-        id=_name("id", proof.id or _string(body, shape.id) or f"sha256:{hashlib.sha256(raw).hexdigest()}"),
-        type=_name("type", proof.type or _string(body, shape.type) or ""),
+        id=event_id if event_id and _fits(event_id) else _hash(event_id or raw),
+        type=event_type if _fits(event_type) else "",
         timestamp=_first_time(body, shape.timestamp),
         data=_data(body, shape),
         raw=raw,
@@ -83,7 +90,7 @@ def read(raw: bytes, shape: Shape, proof: Proof) -> Event[Any]:
 def load(item: dict[str, str | None], shape: Shape) -> Event[Any]:
     """The event that was dumped."""
     raw = b64decode(item["raw"] or "")
-    body = parse(raw, shape)
+    body = parse(raw)
     return Event(
         id=item["id"] or "",
         type=item["type"] or "",
@@ -95,17 +102,20 @@ def load(item: dict[str, str | None], shape: Shape) -> Event[Any]:
     )
 
 
-def parse(raw: bytes, shape: Shape) -> Any:
+def parse(raw: bytes) -> Any:
+    """The JSON value of a body; the bytes themselves where it is none."""
     try:
-        return json.loads(raw.decode("utf-8"), parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        if not shape.json:
-            return raw
-        raise BadFormat("the body is not JSON") from error
+        return json.loads(raw.decode(json.detect_encoding(raw)), parse_int=_integer)
+    except (ValueError, RecursionError):
+        return raw
 
 
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is not JSON")
+def _integer(text: str) -> int | Decimal:
+    """Python refuses integers of thousands of digits; the event is not to be lost for one."""
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)
 
 
 def _data(body: Any, shape: Shape) -> Any:
@@ -118,10 +128,13 @@ def _string(body: Any, names: tuple[str, ...]) -> str | None:
     return next((value for value in values if isinstance(value, str) and value), None)
 
 
-def _name(what: str, value: str) -> str:
-    if len(value) > MAX_NAME or not value.isprintable():
-        raise BadFormat(f"the {what} of the event is not printable text of at most {MAX_NAME} characters")
-    return value
+def _fits(name: str) -> bool:
+    return len(name) <= MAX_NAME and name.isprintable()
+
+
+def _hash(value: str | bytes) -> str:
+    raw = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+    return f"sha256:{hashlib.sha256(raw).hexdigest()}"
 
 
 def _first_time(body: Any, names: tuple[str, ...]) -> datetime | None:

@@ -182,7 +182,10 @@ class Receiver:
             return said(away, "unavailable", logging.ERROR, error.__cause__)
         except Exception as error:
             return said(answer(500, "failed"), "failed", logging.ERROR, error)
-        return said(answer(202 if outcome in ("kept", "queued") else 200, outcome), outcome)
+        level = logging.INFO
+        if outcome == "unrouted" and isinstance(event.body, bytes):
+            level, known["detail"] = logging.WARNING, "the body is not JSON, and there is no default handler"
+        return said(answer(202 if outcome in ("kept", "queued") else 200, outcome), outcome, level)
 
     def _accept(self, event: Event[Any]) -> Flow[str]:
         """What has become of it; or an error that stands for an answer."""

@@ -27,7 +27,7 @@ from angarium.receiver.secret import Secrets
 
 TIMEOUT = 10.0
 """Seconds that `wait` waits unless told otherwise."""
-_ANY = Shape(json=False)
+_ANY = Shape()
 
 
 @dataclass(frozen=True, slots=True)

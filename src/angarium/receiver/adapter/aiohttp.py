@@ -1,4 +1,8 @@
-"""aiohttp: `app.router.add_post("/webhooks", handler(receiver))`."""
+"""aiohttp: `app.router.add_post("/webhooks", handler(receiver))`.
+
+aiohttp decompresses bodies that have a `Content-Encoding` before a handler sees them. For a sender that signs
+compressed bytes start the application with `web.AppRunner(app, auto_decompress=False)`.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ GITHUB: Final = Custom(
     id_header="X-GitHub-Delivery",
     type_header="X-GitHub-Event",
     action="action",
-    shape=Shape(id=(), type=(), timestamp=(), data=None, json=False),
+    shape=Shape(id=(), type=(), timestamp=(), data=None),
 )
 SCHEMES: Final[dict[str, Scheme]] = {
     scheme.name: scheme for scheme in (STANDARD, SVIX, BLUUM, BLUMA, STRIPE, GITHUB)

@@ -130,6 +130,6 @@ class Custom(Scheme):
         named = self.type_header and headers.one(self.type_header)
         if not (named and self.action):
             return named or None
-        parsed = parse(body, self.shape)
+        parsed = parse(body)
         action = parsed.get(self.action) if isinstance(parsed, dict) else None
         return f"{named}.{action}" if isinstance(action, str) and action else named
