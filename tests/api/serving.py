@@ -16,7 +16,9 @@ from tests.kit.patience import PATIENCE
 
 
 @asynccontextmanager
-async def serving(app: Any, listener: socket | None = None) -> AsyncIterator[str]:
+async def serving(
+    app: Any, listener: socket | None = None, *, keep_alive: int = int(PATIENCE)
+) -> AsyncIterator[str]:
     """Serve on a free loopback port, or on a socket that is bound already, as a process of ours does; gives
     the URL."""
     protocol: Any = partial(Protocol, express=getattr(app, "express", None))
@@ -27,7 +29,7 @@ async def serving(app: Any, listener: socket | None = None) -> AsyncIterator[str
             port=0,
             log_level="warning",
             lifespan="off",
-            timeout_keep_alive=int(PATIENCE),
+            timeout_keep_alive=keep_alive,
             timeout_graceful_shutdown=5,
         )
     )

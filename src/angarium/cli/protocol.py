@@ -1,4 +1,4 @@
-"""uvicorn's HTTP, with two ways of our own to spend less on it.
+"""uvicorn's HTTP within our bounds (`framing.py`), with two ways of our own to spend less on it.
 
 - The head and the body of an answer, which uvicorn writes apart, leave in one system call.
 - A POST that arrives whole, in one read, while nothing else is under way on its connection, is offered to
@@ -13,9 +13,10 @@ from functools import partial
 from typing import Any, Final, cast
 
 from starlette.responses import Response
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from angarium.api.express import Express
+from angarium.cli.framing import Framed
 
 _CLOSE: Final = b"connection: close\r\n"
 
@@ -40,6 +41,10 @@ class Joined:
         """Write what is whole already, behind what is held."""
         self._flush()
         self._transport.write(data)
+
+    def write_eof(self) -> None:
+        self._flush()
+        self._transport.write_eof()
 
     def close(self) -> None:
         self._flush()
@@ -68,7 +73,7 @@ class _Taken:
         self.response_complete = False
 
 
-class Protocol(HttpToolsProtocol):
+class Protocol(Framed):
     """One connection. `express` None: there is only the ordinary way."""
 
     def __init__(self, *args: Any, express: Express | None = None, **kwargs: Any) -> None:
@@ -81,16 +86,16 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        if self._offered is not None and not self.transport.is_closing():
+        if self._offered is not None and not self._refused and not self.transport.is_closing():
             self._go_ordinary()  # it takes more than one read
 
-    # what the parser says
+    # what the parser found
 
-    def on_headers_complete(self) -> None:
+    def on_request(self) -> None:
         if self._is_plain():
             self._offered = b""
         else:
-            super().on_headers_complete()
+            super().on_request()
 
     def on_body(self, body: bytes) -> None:
         if self._offered is None:
@@ -98,11 +103,11 @@ class Protocol(HttpToolsProtocol):
         else:
             self._offered += body
 
-    def on_message_complete(self) -> None:
+    def on_request_complete(self) -> None:
         if self._offered is not None and not self._go_express(self._offered):
             self._go_ordinary()
         if self._offered is None:
-            super().on_message_complete()
+            super().on_request_complete()
         self._offered = None
 
     # the two ways
@@ -117,7 +122,6 @@ class Protocol(HttpToolsProtocol):
             and not self.flow.write_paused
             and parser.should_keep_alive()
             and parser.get_http_version() == "1.1"
-            and not parser.should_upgrade()
         )
 
     def _go_express(self, body: bytes) -> bool:
@@ -131,7 +135,7 @@ class Protocol(HttpToolsProtocol):
     def _go_ordinary(self) -> None:
         """Tell uvicorn what was kept from it."""
         body, self._offered = self._offered, None
-        super().on_headers_complete()
+        super().on_request()
         if body:
             super().on_body(body)
 

@@ -1,0 +1,273 @@
+"""uvicorn's HTTP with bounds on what a client may send before anybody knows who it is.
+
+- A head (request line and headers) is bounded in size, number of headers and time: 414, 431 or 408.
+- A request whose end two parsers could see in different places is answered 400.
+- Any refusal ends the connection. Requests that came before it on the connection are answered first.
+
+An `Upgrade` that we do not offer is ignored, as RFC 9110 section 7.8 allows, and the body is read: Java's
+HTTP client asks for h2c on each first request. llhttp would take the body for the next request, so the head
+is parsed again without the header.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from enum import Enum, auto
+from typing import Any, Final
+
+import httptools
+import structlog
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+log = structlog.get_logger(__name__)
+
+URL_LIMIT: Final = 16 * 1024
+HEAD_LIMIT: Final = 32 * 1024
+FIELD_LIMIT: Final = 100
+HEAD_SECONDS: Final = 20.0
+"""From the first byte of a head to its last."""
+PIPELINE_LIMIT: Final = 64
+"""Requests of one connection that wait for their turn."""
+LINGER: Final = 5.0
+"""Seconds in which a client may send the rest of what was answered already. Closing at once would reset the
+connection, and the client would lose the answer."""
+FRAME_LIMIT: Final = 64 * 1024
+FRAME_RATIO: Final = 8
+"""Bytes of chunk sizes, chunk extensions and trailers: a fixed part, and a part for each byte of content."""
+
+
+class Refused(Exception):
+    """The request is not parsed any further."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        self.status = status
+        self.code = code
+        self.detail = detail
+
+
+_TOO_LONG: Final = Refused(414, "url_too_long", f"The URL is longer than {URL_LIMIT:,} bytes.")
+_TOO_LARGE: Final = Refused(
+    431, "headers_too_large", f"The headers are larger than {HEAD_LIMIT:,} bytes or more than {FIELD_LIMIT}."
+)
+_TOO_SLOW: Final = Refused(
+    408, "request_timeout", f"The headers did not arrive within {HEAD_SECONDS:.0f} seconds."
+)
+
+
+def _ambiguous(detail: str) -> Refused:
+    return Refused(400, "bad_request", detail)
+
+
+class _Part(Enum):
+    """What the next byte belongs to."""
+
+    NOTHING = auto()
+    HEAD = auto()
+    BODY = auto()
+
+
+class Framed(HttpToolsProtocol):
+    """One connection. `on_request` and `on_request_complete` are called for requests within the bounds."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._part = _Part.NOTHING
+        self._head = 0  # bytes of the head that the parser has reported
+        self._unreported = 0  # bytes of reads in which it reported nothing
+        self._hosts = 0
+        self._upgrading = False
+        self._refused = False
+        self._waiting: Refused | None = None  # to be answered after the requests under way
+        self._content = 0  # bytes of the body
+        self._frame = 0  # bytes around them
+        self._is_new = False  # whether the body began in this read
+        self._timer: asyncio.TimerHandle | None = None
+        self._linger: asyncio.TimerHandle | None = None
+
+    # what the transport says
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (self._timer, self._linger):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        self._unset_keepalive_if_required()
+        if self._refused:
+            return
+        head, content = self._head, self._content
+        try:
+            self._feed(data)
+            if self._part is _Part.BODY:
+                self._check_frame(len(data), content)
+            elif self._part is _Part.HEAD:
+                self._unreported = self._unreported + len(data) if self._head == head else 0
+                if self._unreported > HEAD_LIMIT:
+                    raise _TOO_LARGE if self.url else _TOO_LONG
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        if (
+            self._part is not _Part.BODY
+            and self._timer is None
+            and (self._part is _Part.HEAD or not self._is_busy())
+        ):
+            self._timer = self.loop.call_later(HEAD_SECONDS, self._refuse, _TOO_SLOW)
+
+    def _feed(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stop:
+                data = self._without_upgrade() + data[stop.args[0] :]
+            except httptools.HttpParserError as error:
+                if isinstance(error.__context__, Refused):
+                    raise error.__context__ from None
+                raise _ambiguous(f"This is not a valid HTTP request: {error}.") from None
+
+    def _without_upgrade(self) -> bytes:
+        lines = [b"%b %b HTTP/1.1\r\n" % (self.parser.get_method(), self.url)]
+        lines += [b"%b: %b\r\n" % field for field in self.headers if field[0] != b"upgrade"]
+        self._upgrading = False
+        return b"".join(lines) + b"\r\n"
+
+    def _check_frame(self, size: int, content: int) -> None:
+        """Count what is around the content of a body. The read in which it began is not counted."""
+        if not self._is_new:
+            self._frame += size - (self._content - content)
+            if self._frame > FRAME_LIMIT + FRAME_RATIO * self._content:
+                raise _ambiguous("The body has more bytes of chunk extensions and trailers than it may have.")
+        self._is_new = False
+
+    # what the parser says
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._part = _Part.HEAD
+        self._head = self._hosts = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._head += len(url)
+        if self._head > URL_LIMIT:
+            raise _TOO_LONG
+        self.url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._part is not _Part.HEAD:
+            return  # a trailer: it comes after the request was judged, and is no part of it
+        self._head += len(name) + len(value) + 4
+        if self._head > HEAD_LIMIT + URL_LIMIT or len(self.headers) >= FIELD_LIMIT:
+            raise _TOO_LARGE
+        name = name.lower()
+        if name == b"host":
+            self._hosts += 1
+        elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
+            raise _ambiguous("The only transfer coding that is understood is chunked.")
+        elif name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_headers_complete(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._check_head()
+        if self.parser.should_upgrade():
+            self._upgrading = True
+            return
+        self._part = _Part.BODY
+        self._content = self._frame = 0
+        self._is_new = True
+        self.on_request()
+
+    def _check_head(self) -> None:
+        version = self.parser.get_http_version()
+        if version == "1.1":
+            if self._hosts != 1:
+                raise _ambiguous("A request has exactly one Host header.")
+        elif version != "1.0":
+            raise Refused(505, "http_version", "This server supports HTTP/1.1 and HTTP/1.0.")
+        elif self._hosts > 1 or any(name == b"transfer-encoding" for name, _ in self.headers):
+            raise _ambiguous("HTTP/1.0 has no Transfer-Encoding, and one Host header at most.")
+        if self.parser.get_method() == b"CONNECT":
+            raise _ambiguous("This server is no proxy.")
+        if len(self.pipeline) >= PIPELINE_LIMIT:
+            raise _ambiguous(f"More than {PIPELINE_LIMIT} requests wait on this connection.")
+
+    def on_body(self, body: bytes) -> None:
+        self._content += len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._upgrading:
+            return
+        self._part = _Part.NOTHING
+        if self._linger is not None:
+            self._linger.cancel()
+            self._linger = None
+        self.on_request_complete()
+
+    # what follows
+
+    def on_request(self) -> None:
+        """A head is complete and within the bounds."""
+        super().on_headers_complete()
+
+    def on_request_complete(self) -> None:
+        """So is the body."""
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self._is_busy() or self.transport.is_closing():
+            return
+        if self._waiting is not None:
+            self._end(self._waiting)
+        elif self._part is _Part.BODY and self._linger is None:
+            self._linger = self.loop.call_later(LINGER, self.transport.close)
+
+    def _is_busy(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, refused: Refused) -> None:
+        """Answer nothing more on this connection but what came before, and then this."""
+        self._refused = True
+        if self.transport.is_closing():
+            return
+        log.info(
+            "http.refused", client=self.client and self.client[0], status=refused.status, code=refused.code
+        )
+        if not self._is_busy():
+            self._end(refused)
+        elif self._part is not _Part.BODY:
+            self._waiting = refused
+        elif self.pipeline or self.cycle.response_started:
+            self.transport.close()
+        else:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            self._end(refused)
+
+    def _end(self, refused: Refused) -> None:
+        body = json.dumps({"code": refused.code, "detail": refused.detail}).encode()
+        lines = [STATUS_LINE[refused.status]]
+        for name, value in self.server_state.default_headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(
+            b"content-type: application/json\r\nx-content-type-options: nosniff\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n%b" % (len(body), body)
+        )
+        self.transport.write(b"".join(lines))
+        self._unset_keepalive_if_required()
+        self._linger = self.loop.call_later(LINGER, self.transport.close)
+        self.flow.resume_reading()
+        self.transport.write_eof()
