@@ -62,7 +62,7 @@ def test_nobody_there_and_nothing_set_are_errors_in_words(monkeypatch: pytest.Mo
     client._transport.pause = lambda seconds: None
     with pytest.raises(Unreachable, match="does not answer"):
         client.send("app", "a.b", {})
-    with pytest.raises(ClientError, match="no URL"):
+    with pytest.raises(ClientError, match="not a URL"):
         Angarium("ftp://x", "token")
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 import http.client
+import re
+import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+
+from angarium.client.target import read_target
 
 MAX_ANSWER: Final = 16 * 1024
 MAX_HEADERS: Final = 32
 MAX_VALUE: Final = 256
-_OURS: Final = frozenset({"content-length", "connection", "host", "transfer-encoding"})
+_OURS: Final = frozenset({"content-length", "connection", "transfer-encoding"})
+_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +61,36 @@ class Outcome:
         }
 
 
-class Forwarder:
-    """Posts to one URL; `timeout` in seconds for each."""
+def read_header(given: str) -> tuple[str, str]:
+    """A header to send along, from `Name: value`. Raises ValueError, also for one that cannot be chosen."""
+    name, colon, value = (part.strip() for part in given.partition(":"))
+    if not colon or _NAME.fullmatch(name) is None:
+        raise ValueError(f"write 'Name: value', not {given!r}")
+    if any((ord(c) < 0x20 and c != "\t") or ord(c) == 0x7F for c in value):
+        raise ValueError(f"the value of {name} contains a control character")
+    if name.lower() in _OURS:
+        raise ValueError(f"the header {name} follows from the request and cannot be chosen")
+    return name, value
 
-    def __init__(self, url: str, timeout: float, extra: Mapping[str, str]) -> None:
-        self._parts = urlsplit(url)
-        if self._parts.scheme not in ("http", "https") or not self._parts.hostname:
-            raise ValueError(f"{url!r} is no URL; write http://localhost:3000/webhooks")
-        self._path = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
+
+class Forwarder:
+    """Posts to one URL; `timeout` in seconds for each.
+
+    `extra` headers replace those of the delivery that have the same names, `Host` included. `insecure`: any
+    certificate will do. Raises ValueError for what is no URL.
+    """
+
+    def __init__(
+        self, url: str, timeout: float, extra: Sequence[tuple[str, str]] = (), *, insecure: bool = False
+    ) -> None:
+        self._target = read_target(url, "http://localhost:3000/webhooks", scheme="http")
         self._timeout = timeout
-        self._extra = dict(extra)
+        self._extra = list(extra)
+        named = any(name.lower() == "authorization" for name, _ in self._extra)
+        if self._target.authorization is not None and not named:
+            self._extra.append(("authorization", self._target.authorization))
+        self._replaced = {name.lower() for name, _ in self._extra} | _OURS
+        self._context = _any_certificate() if insecure and self._target.secure else None
 
     def forward(self, parcel: Mapping[str, Any]) -> Outcome:
         """The same bytes and headers as over the network. Raises nothing: every failure is an outcome."""
@@ -78,8 +102,11 @@ class Forwarder:
         except TimeoutError:
             error = f"The receiver on the listener's machine did not answer within {self._timeout:g} s."
         except ConnectionRefusedError:
-            error = f"Nothing listens at {self._parts.netloc} on the listener's machine. Start the receiver."
-        except (OSError, http.client.HTTPException) as problem:
+            error = f"Nothing listens at {self._target.origin} on the listener's machine. Start the receiver."
+        except ssl.SSLCertVerificationError as problem:
+            words = problem.verify_message or str(problem)
+            error = f"The certificate of the receiver is not valid ({words}). To accept any, add --insecure."
+        except (OSError, http.client.HTTPException, ValueError) as problem:
             error = f"The receiver on the listener's machine failed: {problem or type(problem).__name__}"
         return Outcome(
             receipt=parcel["receipt"],
@@ -94,14 +121,17 @@ class Forwarder:
         )
 
     def _post(self, parcel: Mapping[str, Any]) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
-        kind = http.client.HTTPSConnection if self._parts.scheme == "https" else http.client.HTTPConnection
-        connection = kind(self._parts.netloc, timeout=self._timeout)
+        connection = self._target.connection(self._timeout, self._context)
         try:
             data = base64.b64decode(parcel["body"])
-            connection.putrequest("POST", self._path, skip_accept_encoding=True)
-            for name, value in [*parcel["headers"], *self._extra.items()]:
-                if name.lower() not in _OURS:
+            connection.putrequest(
+                "POST", self._target.path, skip_host="host" in self._replaced, skip_accept_encoding=True
+            )
+            for name, value in parcel["headers"]:
+                if name.lower() not in self._replaced and name.lower() != "host":
                     connection.putheader(name, value.encode())
+            for name, value in self._extra:
+                connection.putheader(name, value.encode("utf-8", "surrogateescape"))
             connection.putheader("content-length", str(len(data)))
             connection.endheaders(data)
             with connection.getresponse() as response:
@@ -113,3 +143,10 @@ class Forwarder:
                 return response.status, headers, body
         finally:
             connection.close()
+
+
+def _any_certificate() -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context

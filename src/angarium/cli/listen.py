@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from angarium.cli import remote
-from angarium.cli.forward import Forwarder, Outcome
+from angarium.cli.forward import Forwarder, Outcome, read_header
 from angarium.client import ClientError, Refused, Unreachable
 
 WAIT: Final = 20.0  # seconds that the server may wait for something to happen
@@ -36,7 +36,13 @@ def listen(
     name: Annotated[
         str | None, typer.Option(help="Same name, same listener and secret; default: this user and machine.")
     ] = None,
-    header: Annotated[list[str] | None, typer.Option(help="Sent along, 'Name: value'; repeat.")] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="Sent along, 'Name: value'; replaces the delivery's own, Host too; repeat."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Accept any certificate of your receiver, a self-signed one.")
+    ] = False,
     since: Annotated[
         str | None, typer.Option(help="Also what was sent before: 2h, 7d; at most 14 days.")
     ] = None,
@@ -53,7 +59,8 @@ def listen(
 ) -> None:
     """Forward what an application is sent to a receiver on this machine, and report its answers."""
     try:
-        forwarder = Forwarder(forward_to, timeout, _headers(header))
+        extra = [read_header(one) for one in header or []]
+        forwarder = Forwarder(forward_to, timeout, extra, insecure=insecure)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     server = remote.Remote(url, token, app)
@@ -154,16 +161,6 @@ class Run:
             )
         except Refused as error:
             remote.note(f"angarium: the answer to {outcome.message} was refused: {error}")
-
-
-def _headers(given: list[str] | None) -> dict[str, str]:
-    headers = {}
-    for one in given or []:
-        name, colon, value = one.partition(":")
-        if not colon or not name.strip():
-            raise typer.BadParameter(f"write --header 'Name: value', not {one!r}")
-        headers[name.strip()] = value.strip()
-    return headers
 
 
 def _replay(server: remote.Remote, endpoint: str, since: str) -> None:

@@ -10,9 +10,9 @@ import time
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
 
 from angarium import __version__
+from angarium.client.target import read_target
 from angarium.receiver.finding import Finding, Reply
 
 MAX_ANSWER: Final = 64 * 1024
@@ -24,14 +24,8 @@ class Way:
     """To one URL; `timeout` in seconds for each request. Raises ValueError for what is no URL."""
 
     def __init__(self, url: str, timeout: float, *, local: bool) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
-            raise ValueError(f"{url!r} is no URL; write https://shop.example.com/webhooks")
-        self._secure = parts.scheme == "https"
-        self._host = parts.hostname
-        self._port = parts.port or (443 if self._secure else 80)
-        self._netloc = parts.netloc
-        self._path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._target = target = read_target(url, "https://shop.example.com/webhooks")
+        self._secure, self._host, self._port = target.secure, target.host, target.port
         self._timeout = timeout
         self._local = local
 
@@ -81,7 +75,7 @@ class Way:
                 "tls", "fail", f"TLS fails: {error.reason or error}. It has to speak TLS 1.2 or 1.3."
             )
         except OSError as error:
-            return Finding("tls", "fail", f"Nothing answers at {self._netloc}: {error}.")
+            return Finding("tls", "fail", f"Nothing answers at {self._target.origin}: {error}.")
         days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86400
         if days < SOON:
             words = f"The certificate ends in {max(0, int(days))} days. Is it renewed by itself?"
@@ -91,14 +85,13 @@ class Way:
     def send(self, headers: Mapping[str, str], body: bytes) -> Reply:
         """One POST on a connection of its own. Raises nothing: every failure is a reply."""
         started = time.monotonic()
-        kind = http.client.HTTPSConnection if self._secure else http.client.HTTPConnection
-        connection = kind(self._host, self._port, timeout=self._timeout)
+        connection = self._target.connection(self._timeout)
         try:
             return self._exchange(connection, headers, body, started)
         except TimeoutError:
             error = f"it did not answer within {self._timeout:g} s"
         except ConnectionRefusedError:
-            error = f"nothing listens at {self._netloc}"
+            error = f"nothing listens at {self._target.origin}"
         except (OSError, http.client.HTTPException) as problem:
             error = f"it broke off the connection ({problem or type(problem).__name__})"
         finally:
@@ -113,8 +106,10 @@ class Way:
         started: float,
     ) -> Reply:
         sent = {"user-agent": f"angarium-doctor/{__version__}", **headers}
+        if self._target.authorization is not None:
+            sent["authorization"] = self._target.authorization
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered already
-            connection.request("POST", self._path, body, sent)
+            connection.request("POST", self._target.path, body, sent)
         with connection.getresponse() as response:
             read = b""
             while len(read) < MAX_ANSWER and (piece := response.read1(MAX_ANSWER - len(read))):

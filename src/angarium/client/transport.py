@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import random
-import ssl
 import threading
 import time
 import weakref
@@ -13,10 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from angarium import __version__
 from angarium.client.error import ClientError, Refused, Unreachable
+from angarium.client.target import read_target
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 LONGEST_PAUSE: Final = 30.0  # seconds between two tries, whatever the server asks for
@@ -37,11 +36,14 @@ class Transport:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ClientError(f"{self.url!r} is no URL of a server; write https://hooks.example.com")
+        try:
+            self._target = read_target(self.url, "https://hooks.example.com")
+        except ValueError as error:
+            raise ClientError(str(error)) from error
+        if self._target.authorization is not None:
+            raise ClientError("The URL of a server has no login: the token is the credential.")
         weakref.finalize(self, _close, self._idle)  # of a client that nobody closed
-        self._host, self._secure, self._base = parts.netloc, parts.scheme == "https", parts.path.rstrip("/")
+        self._base = self._target.path.partition("?")[0].rstrip("/")
 
     def call(
         self,
@@ -114,9 +116,7 @@ class Transport:
         return response.status, lowered, raw
 
     def _open(self) -> http.client.HTTPConnection:
-        if self._secure:
-            return http.client.HTTPSConnection(self._host, context=ssl.create_default_context())
-        return http.client.HTTPConnection(self._host)
+        return self._target.connection()
 
 
 def _close(idle: list[http.client.HTTPConnection]) -> None:
