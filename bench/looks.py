@@ -52,6 +52,9 @@ class Crowded:
     def now(self) -> float:
         return NOW + 1 + time.monotonic() - self._begun
 
+    def steady(self) -> float:
+        return time.monotonic()
+
     async def wait(self, event: asyncio.Event, until: float) -> None:
         raise NotImplementedError
 

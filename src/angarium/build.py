@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from angarium.store.accept import Owed
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
-ENGINE_CONNECTIONS = 6  # intake, settler, loader, lookout, upkeep and herald: one at a time each
+ENGINE_CONNECTIONS = 7  # intake, settler, loader, lookout, upkeep, herald and the clock: one at a time each
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -107,6 +107,8 @@ async def running(
         engine = await Database.connect(database_url, size=ENGINE_CONNECTIONS)
         stack.push_async_callback(engine.close)
         clock.anchor(await engine.time())
+        following = asyncio.create_task(clock.follow(engine.time), name="clock")
+        stack.callback(following.cancel)
         if role == "api":
             herald = Herald(engine)
             await herald.start()
@@ -115,6 +117,7 @@ async def running(
         else:
             dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products)
             hand_over = dispatcher.hand_over
+            clock.on_jump(dispatcher.clock_jumped)
         if role == "dispatch":
             await dispatcher.start()
             stack.push_async_callback(dispatcher.stop)

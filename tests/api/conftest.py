@@ -43,6 +43,9 @@ class MovingClock(SystemClock):
     def now(self) -> float:
         return (super().now() if self.stopped_at is None else self.stopped_at) + self.ahead
 
+    def steady(self) -> float:
+        return (super().steady() if self.stopped_at is None else self.stopped_at) + self.ahead
+
     def stop(self) -> None:
         """However long the test takes, no time goes by but what it moves the clock ahead."""
         self.stopped_at = super().now()

@@ -16,6 +16,9 @@ class ManualClock:
     def now(self) -> float:
         return self._now
 
+    def steady(self) -> float:
+        return self._now
+
     async def wait(self, event: asyncio.Event, until: float) -> None:
         if event.is_set() or until <= self._now:
             return

@@ -68,6 +68,8 @@ class World:
         dispatcher = Dispatcher(
             self.database, self.clock, os.urandom, sender, self.keyring, products, policy, **parts
         )
+        if isinstance(self.clock, SystemClock):
+            self.clock.on_jump(dispatcher.clock_jumped)
         await dispatcher.start()
         try:
             yield dispatcher

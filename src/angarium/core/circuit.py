@@ -43,6 +43,10 @@ class Circuit:
         """When the next probe may go."""
         return self._until if self._failures >= THRESHOLD else 0.0
 
+    def clock_set(self, by: float) -> None:
+        """The clock was set by so many seconds: the pause keeps its length."""
+        self._until += by
+
     def succeeded(self) -> None:
         self._failures = 0
         self._opened = 0

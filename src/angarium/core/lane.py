@@ -120,6 +120,19 @@ class Lane:
 
     # what goes in
 
+    def clock_set(self, by: float) -> None:
+        """The clock was set by so many seconds: pauses and the rate limit keep their lengths, and when the
+        table has something due is asked again."""
+        self._hold += by
+        self._circuit.clock_set(by)
+        if self._rate is not None:
+            self._rate.clock_set(by)
+        self._waiting = deque(
+            msgspec.structs.replace(held, due_at=held.due_at + by) for held in self._waiting
+        )
+        self._next_due = NEVER
+        self._behind = self._hinted = True
+
     def reconfigure(self, limits: Limits, now: float) -> None:
         """The endpoint's limits changed."""
         if limits.fifo != self._limits.fifo:

@@ -34,6 +34,12 @@ class RateWindow:
         self._sent.append(now)
         self._even = max(now, self._even) + WINDOW / self._limit
 
+    def clock_set(self, by: float) -> None:
+        """The clock was set by so many seconds: what was sent stays as long ago as it was."""
+        for _ in range(len(self._sent)):
+            self._sent.append(self._sent.popleft() + by)
+        self._even += by
+
     def resized(self, limit: int) -> RateWindow:
         """The same history under another limit."""
         window = RateWindow(limit)

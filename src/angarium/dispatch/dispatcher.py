@@ -177,6 +177,13 @@ class Dispatcher:
             case LookEverywhere():
                 self._lookout.look()
 
+    def clock_jumped(self, by: float) -> None:
+        """The clock was set by so many seconds, or the host slept (0)."""
+        if by:
+            self._posts.clock_set(by)
+        self._lookout.clock_set(by)
+        self._upkeep.clock_jumped()
+
     def gained(self, shards: Iterable[int]) -> None:
         now = self._clock.now()
         taken = dict.fromkeys(shards, now)
@@ -208,10 +215,11 @@ class Dispatcher:
             return [shard for shard in chosen if not unsettled[shard]]
         self._draining.update(chosen)
         drained = self._attempts.drained
-        deadline = self._clock.now() + min(patience, self._policy.longest + 10)
-        while any(unsettled[shard] for shard in chosen if shard in owned) and self._clock.now() < deadline:
+        deadline = self._clock.steady() + min(patience, self._policy.longest + 10)
+        while any(unsettled[shard] for shard in chosen if shard in owned) and self._clock.steady() < deadline:
             drained.clear()
-            await self._clock.wait(drained, min(deadline, self._clock.now() + 0.5))
+            left = min(0.5, deadline - self._clock.steady())
+            await self._clock.wait(drained, self._clock.now() + left)
         self._draining.difference_update(chosen)
         for post in self._posts:
             if post.shard in chosen:

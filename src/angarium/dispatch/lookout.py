@@ -1,4 +1,9 @@
-"""The lookout reads, now and then and whenever asked, which lanes of our shards owe something and when."""
+"""The lookout reads, now and then and whenever asked, which lanes of our shards owe something and when.
+
+When the clock was set back it corrects the stored times first. The owner of a shard alone writes the times of
+retries, and it writes them by this process's clock. (Accepted: a process that accepts messages may notice up
+to `FOLLOW_EVERY` later, and what it stores until then is late by as much as the clock was wrong.)
+"""
 
 from __future__ import annotations
 
@@ -36,9 +41,15 @@ class Lookout:
         self._owned = owned
         self._seen = seen
         self._asked = asyncio.Event()
+        self._back = 0.0  # seconds by which the clock was set back since the stored times were corrected
 
     def look(self) -> None:
         """Look soon."""
+        self._asked.set()
+
+    def clock_set(self, by: float) -> None:
+        """The clock was set by so many seconds."""
+        self._back = max(0.0, self._back - by)
         self._asked.set()
 
     async def run(self) -> None:
@@ -51,6 +62,10 @@ class Lookout:
                 continue
             try:
                 async with self._database.connection() as connection:
+                    if self._back:
+                        now = self._clock.now()
+                        await store.set_back(connection, shards, now + self._back, now)
+                        self._back = 0.0
                     lanes = await store.lanes_of(connection, shards)
             except (StoreUnavailable, asyncpg.PostgresError) as error:
                 log.warning("look.failed", error=str(error))

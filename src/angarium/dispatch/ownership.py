@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 import asyncpg
 import structlog
 
+from angarium.clock import steady
 from angarium.core.errors import StoreUnavailable
 from angarium.store import shard as store
 from angarium.store.database import LOST, Database
@@ -56,13 +57,13 @@ class Ownership:
         self._owned: set[int] = set()
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
-        self._heard_at = -store.SILENCE  # loop time at which what was last answered was asked
+        self._heard_at = -store.SILENCE  # when what was last answered was asked, by the steady time
         self.settled = asyncio.Event()  # a first share was taken
 
     @property
     def sure(self) -> bool:
-        """Whether what we own cannot be another's by now. Not after a pause, until the next look."""
-        return asyncio.get_running_loop().time() - self._heard_at < store.SILENCE
+        """Whether what we own cannot be another's by now. Not after a pause or sleep, until the next look."""
+        return steady() - self._heard_at < store.SILENCE
 
     async def run(self) -> None:
         """Until `stop`; a lost connection is replaced."""
@@ -121,7 +122,7 @@ class Ownership:
 
     async def _look(self, connection: Any) -> int:
         """Be heard of, and oust who is not; how many dispatchers there are."""
-        asked_at = asyncio.get_running_loop().time()
+        asked_at = steady()
         if ousted := await store.oust(connection):
             log.warning("shards.ousted", owners=ousted)
         members = await store.members(connection)

@@ -93,6 +93,16 @@ class Posts:
             self.rounds.mark(post)
             self.wake.set()
 
+    def clock_set(self, by: float) -> None:
+        """The clock was set by so many seconds: what is remembered stays as long ago as it was."""
+        for shard in self.owned:
+            self.owned[shard] += by
+        for post in self:
+            post.used_at += by
+            post.lane.clock_set(by)
+            self.mark(post)
+        self.wake.set()
+
     def forget(self, post: Post) -> None:
         """Close the post; the table keeps what it owes."""
         if not post.closed:

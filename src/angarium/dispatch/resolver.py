@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol, TypeVar
+
+from angarium.clock import steady
 
 V = TypeVar("V")
 
@@ -53,7 +54,7 @@ class SystemResolver:
         *,
         threads: int = 24,
         lookup: Callable[[str], list[str]] = system_lookup,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = steady,
     ) -> None:
         self._lookup = lookup
         self._clock = clock

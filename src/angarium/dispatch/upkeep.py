@@ -43,6 +43,10 @@ class Upkeep:
         """There is a background task: do not wait for the next look."""
         self._asked.set()
 
+    def clock_jumped(self) -> None:
+        """The clock was set, or the host slept: listeners get time to be heard before one is given up."""
+        self._forget_at = self._clock.now() + FORGET_EVERY
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:

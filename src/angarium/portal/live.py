@@ -110,12 +110,12 @@ class Stream(Response):
         stopping: asyncio.Event = visit.request.app.state.stopping
         headers, query = visit.request.headers, visit.request.query_params
         seen = (headers.get("last-event-id") or query.get("seen", ""))[:MAX_MARK]
-        checked = told = clock.now()
-        end = min(checked + LIFETIME, visit.claims.expires_at)
+        checked = told = clock.steady()
+        end = checked + min(LIFETIME, visit.claims.expires_at - clock.now())
         if visit.request.method != "HEAD":
             await _write(send, b"retry: 2000\n\n")
-        while visit.request.method != "HEAD" and clock.now() < end and not stopping.is_set():
-            began = clock.now()
+        while visit.request.method != "HEAD" and clock.steady() < end and not stopping.is_set():
+            began = clock.steady()
             try:
                 if began - checked >= HEARTBEAT:
                     checked = began
@@ -132,8 +132,8 @@ class Stream(Response):
             elif began - told >= HEARTBEAT:
                 await _write(send, b":\n\n")
                 told = began
-            now = clock.now()
-            await clock.wait(stopping, min(end, now + max(PACE, COST * (now - began))))
+            pause = max(PACE, COST * (clock.steady() - began))
+            await clock.wait(stopping, clock.now() + min(end - clock.steady(), pause))
         await _write(send, b"", more=False)
 
 

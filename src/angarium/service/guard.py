@@ -62,7 +62,7 @@ class Guard:
         return True
 
     def _failed(self, origin: str) -> None:
-        now = self._clock.now()
+        now = self._clock.steady()
         empty_at = max(now, self._empty_at.get(origin, now)) + EVERY
         if (beyond := empty_at - now - FAILURES * EVERY) > 0:
             raise Throttled(retry_after=beyond)

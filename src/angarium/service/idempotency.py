@@ -54,7 +54,7 @@ class Idempotency:
 
     async def begin(self, key: bytes) -> Stored | Hold:
         """Take the key, or get its answer. Raises Conflict when the first request takes too long."""
-        deadline = self._clock.now() + WAIT
+        deadline = self._clock.steady() + WAIT
         pause = asyncio.Event()
         while True:
             at = self._clock.now()
@@ -72,7 +72,7 @@ class Idempotency:
             if known is not None and known.status is not None:
                 body = b"" if known.body is None else self._keyring.open(known.body, ANSWER + key)
                 return Stored(known.status, body)
-            if at >= deadline:
+            if self._clock.steady() >= deadline:
                 raise Conflict("The first request with this idempotency key is still being carried out.")
             await self._clock.wait(pause, at + _POLL)
 

@@ -44,6 +44,7 @@ GATHER: Final = 0.003  # seconds, for a few large transactions cost far less tha
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _DAY: Final = 86400.0
 _HOUR: Final = 3600.0
+_SET_BACK: Final = 1_000_000  # microseconds by which no batch runs ahead: the clock was set back
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
@@ -225,8 +226,10 @@ class Intake:
     async def _store(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
         now = self._clock.now()
         noise = self._entropy(8 * len(drafts))
-        # ids grow in the order of arrival, also within a batch
-        first = max(int(now * 1_000_000), self._last_id + 1)
+        first = int(now * 1_000_000)
+        if first > self._last_id - _SET_BACK:
+            # ids grow in the order of arrival, also within a batch
+            first = max(first, self._last_id + 1)
         self._last_id = first + len(drafts)
         made = [
             self._item(draft, product, ids.at(first + i, noise[8 * i : 8 * i + 8]), now)

@@ -172,7 +172,7 @@ class Listeners:
             raise BadRequest("This listener is disabled; open it again.", code="listener_disabled")
         with self._waiting.joined(app_id):
             product = await self._products.of(endpoint.org_id)
-            deadline = self._clock.now() + min(wait, LONGEST_WAIT)
+            deadline = self._clock.steady() + min(wait, LONGEST_WAIT)
             async with self._database.connection() as connection:
                 await store.heard(connection, app_id, endpoint.id, datetime_at(self._clock.now()))
             while not await left():
@@ -187,9 +187,10 @@ class Listeners:
                 parcels = [
                     self._parcel(endpoint, product, one, now) for one in fetched if one.payload is not None
                 ]
-                if parcels or now >= deadline:
+                left_over = deadline - self._clock.steady()
+                if parcels or left_over <= 0:
                     return parcels
-                await self._clock.wait(asyncio.Event(), min(deadline, now + LOOK))
+                await self._clock.wait(asyncio.Event(), self._clock.now() + min(left_over, LOOK))
             return []
 
     async def answer(self, app_id: UUID, ref: str, reports: Sequence[Report]) -> None:

@@ -63,7 +63,7 @@ class OrganizationTokens:
     def is_live(self, digest: bytes) -> bool:
         """Whether the token was looked up lately, and was not revoked."""
         look = self._looks.get(digest)
-        return look is not None and self._clock.now() < look.good_until
+        return look is not None and self._clock.steady() < look.good_until
 
     async def check(self, org_id: str, digest: bytes, expires_at: float) -> None:
         """Raises Expired when the token was revoked. `expires_at` in epoch seconds, or infinite."""
@@ -72,21 +72,21 @@ class OrganizationTokens:
             look = self._looks[digest] = _Look()
             if len(self._looks) > _MOST_LOOKED_AT:
                 self._looks.popitem(last=False)
-        if self._clock.now() < look.good_until:
+        if self._clock.steady() < look.good_until:
             return
         async with look.lock:
-            now = self._clock.now()
-            if now < look.good_until:
+            now, asked_at = self._clock.now(), self._clock.steady()
+            if asked_at < look.good_until:
                 return
             async with self._database.connection() as connection:
                 at = datetime_at(now)
                 if await revoked_token.is_ended(connection, [digest], _NO_APPLICATION, None, at, at):
                     raise Expired()
-                if now >= look.note_at:
+                if asked_at >= look.note_at:
                     expiry = None if math.isinf(expires_at) else datetime_at(min(expires_at, now + _FOREVER))
                     await store.used(connection, org_id, digest, expiry, at)
-                    look.note_at = now + NOTE_USE_EVERY
-            look.good_until = now + LOOK_EVERY
+                    look.note_at = asked_at + NOTE_USE_EVERY
+            look.good_until = asked_at + LOOK_EVERY
 
     async def page(self, org_id: str) -> list[OrganizationToken]:
         """The tokens that were used, the newest use first, revoked ones too; at most MOST_LISTED."""

@@ -261,7 +261,7 @@ class Play:
 
     def _count(self, inbox_id: UUID) -> None:
         """Raises Overloaded when an inbox gets more than its rate."""
-        now = self._clock.now()
+        now = self._clock.steady()
         left, since = self._buckets.pop(inbox_id, (BURST, now))
         left = min(BURST, left + (now - since) * RATE)
         room = left >= 1

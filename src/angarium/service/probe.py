@@ -129,7 +129,7 @@ class Probe:
             return UrlCheck()
         parts = urlsplit(url)
         encrypted = parts.scheme == "https"
-        if self._checks.take(app_id, self._clock.now()) > 0:
+        if self._checks.take(app_id, self._clock.steady()) > 0:
             return UrlCheck(encrypted=encrypted)
         trouble = await self._outside.trouble(_host(url), PATIENCE)
         if trouble is not None:
@@ -158,7 +158,7 @@ class Probe:
         custom = headers({} if endpoint is None else carried(endpoint.headers, endpoint.url, shown_url))
         check_headers(custom)
         now = self._clock.now()
-        wait = self._trials.take(app_id, now)
+        wait = self._trials.take(app_id, self._clock.steady())
         if wait:
             raise BadRequest(
                 f"At most {TRIALS} requests a minute can be tried. Try again in {int(wait) + 1} seconds.",
@@ -184,7 +184,7 @@ class Probe:
 
     def admit_test(self, app_id: UUID) -> None:
         """Raises BadRequest when many test messages were sent lately."""
-        wait = self._tests.take(app_id, self._clock.now())
+        wait = self._tests.take(app_id, self._clock.steady())
         if wait:
             raise BadRequest(
                 f"At most {TESTS} tests a minute. Try again in {int(wait) + 1} seconds.",

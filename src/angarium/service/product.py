@@ -54,7 +54,7 @@ class Products:
     def known(self, org_id: str) -> Product | None:
         """The organization's product when it is known without a look at the database."""
         product = self._known.get(org_id)
-        if product is None and self._none_until.get(org_id, 0.0) > self._clock.now():
+        if product is None and self._none_until.get(org_id, 0.0) > self._clock.steady():
             return self._products[STANDARD]
         return product
 
@@ -74,7 +74,7 @@ class Products:
             self._known.clear()
             self._none_until.clear()
         if name is None:
-            self._none_until[org_id] = self._clock.now() + UNSURE
+            self._none_until[org_id] = self._clock.steady() + UNSURE
             return self._products[STANDARD]
         product = self._known[org_id] = self.named(name)
         return product

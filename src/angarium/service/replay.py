@@ -208,9 +208,9 @@ class Replay:
         self, stretch: Callable[[_Place], Awaitable[tuple[int, _Place | None]]], place: _Place
     ) -> Count:
         """Count stretch by stretch, as long as there is patience."""
-        deadline = self._clock.now() + PATIENCE
+        deadline = self._clock.steady() + PATIENCE
         number, left = await stretch(place)
-        while left is not None and number <= MAX_COUNT and self._clock.now() < deadline:
+        while left is not None and number <= MAX_COUNT and self._clock.steady() < deadline:
             more, left = await stretch(left)
             number += more
         return Count(min(number, MAX_COUNT), exact=left is None and number <= MAX_COUNT)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from angarium.clock import datetime_at
 from angarium.core.nouns import State
 from angarium.store.sql import queries
 
@@ -103,6 +104,14 @@ async def load(
         )
         loaded.extend([_loaded(row) async for row in rows])
     return loaded, next_due
+
+
+async def set_back(connection: Any, shards: Sequence[int], before: float, now: float) -> None:
+    """The clock was set back from `before` to `now`, epoch seconds: times that were stored by the former
+    clock follow it, as far as they are not a customer's choice."""
+    await queries.due_set_back(
+        connection, shards=list(shards), before=datetime_at(before), now=datetime_at(now)
+    )
 
 
 def _loaded(row: Any) -> Loaded:

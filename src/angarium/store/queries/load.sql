@@ -69,3 +69,11 @@ join endpoint e on e.app_id = wanted.app_id and e.id = wanted.endpoint_id
 join application a on a.id = e.app_id
 left join organization o on o.id = e.org_id
 left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id;
+
+-- name: due_set_back!
+-- The clock was at :before and is now at :now. What was due then is due still, and what waits for its next
+-- retry waits as long as it would have. A time that a customer chose for a message stays.
+update delivery
+set due_at = due_at - (:before::timestamptz - :now::timestamptz),
+    resume_at = resume_at - (:before::timestamptz - :now::timestamptz)
+where shard = any(:shards::smallint[]) and due_at > :now and (due_at <= :before or failures > 0);
