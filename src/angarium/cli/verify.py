@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from datetime import datetime
@@ -13,6 +12,7 @@ from typing import Annotated, Final
 import typer
 
 from angarium.cli import remote
+from angarium.cli.header_text import Pairs, read_headers
 from angarium.receiver import SCHEMES, VerificationError
 from angarium.receiver.diagnose import diagnose
 from angarium.testing import sign as make
@@ -25,7 +25,10 @@ Secret = Annotated[str, typer.Option(envvar="WEBHOOK_SECRET", help="The endpoint
 
 def verify(
     secret: Secret,
-    headers: Annotated[str, typer.Option(help="The headers, a line each or as JSON: @file, or the text.")],
+    headers: Annotated[
+        str,
+        typer.Option(help="The headers, in any usual form: @file, - for standard input, or the text."),
+    ],
     body: Body,
     scheme: Scheme = "standard",
     at: Annotated[
@@ -44,7 +47,9 @@ def verify(
     as_json: remote.Json = False,
 ) -> None:
     """Verify a request. When it does not verify, name the mistake that explains it."""
-    raw, lines, now = _bytes(body), _headers(_bytes(headers)), _time(at)
+    if headers == body == "-":
+        raise typer.BadParameter("headers and body cannot both be on standard input")
+    raw, lines, now = _bytes(body), _headers(headers), _time(at)
     others = {f"the other endpoint ({number})": one for number, one in enumerate(other or [], 1)}
     try:
         found = diagnose(raw, lines, secret, scheme, now=now, others=others)
@@ -102,23 +107,20 @@ def _bytes(given: str) -> bytes:
     return given.encode()
 
 
-def _headers(raw: bytes) -> dict[str, str]:
-    """From JSON, or from lines `Name: value` as a browser or curl prints them."""
-    text = raw.decode("utf-8", "replace")
+def _headers(given: str) -> Pairs:
+    raw = _bytes(given)
     try:
-        parsed = json.loads(text)
-        if isinstance(parsed, dict):
-            return {str(name): str(value) for name, value in parsed.items()}
-    except ValueError:
-        pass
-    found = {}
-    for line in text.splitlines():
-        name, colon, value = line.lstrip("<> ").partition(":")
-        if colon and name.strip():
-            found[name.strip()] = value.strip()
-    if not found:
-        raise typer.BadParameter("the headers are neither JSON nor lines such as `webhook-id: msg_1`")
-    return found
+        return read_headers(raw)
+    except ValueError as error:
+        hint = f". For the file of that name write @{given}" if _names_a_file(given) else ""
+        raise typer.BadParameter(f"the headers cannot be read: {error}{hint}") from error
+
+
+def _names_a_file(given: str) -> bool:
+    try:
+        return Path(given).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _time(given: str | None) -> float:
