@@ -9,6 +9,7 @@ STAMP := $(VENV)/.installed
 CYCLES ?= 19
 SEED ?= 5
 TABLE ?=
+MUTANTS ?=
 SECONDS ?= 60
 OUT ?= .bench.md
 UV ?= uv
@@ -16,7 +17,7 @@ UV ?= uv
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium test screenshots lint check bench chaos shake lock clean
+.PHONY: setup demo serve chromium test screenshots lint check bench chaos mutants shake lock clean
 
 setup: $(STAMP)
 
@@ -72,6 +73,13 @@ chaos: setup
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
 		$(BIN)/python -m pytest -q tests/faults
 
+# Mutation tests of the rules: each changed line must fail a test. MUTANTS names functions, such as
+# 'angarium.core.lane*'; without it all take some hours. Prints the score of each module.
+mutants: setup
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/mutants -r requirements/mutants.lock
+	PYTHONPATH=$(VENV)/mutants ANGARIUM_TEST_SCHEDULES=300 $(BIN)/python -m mutmut run $(MUTANTS)
+	@$(BIN)/python -m tests.mutants
+
 # the tests with delays where parts meet, and with processes that stand still (see tests/shake.py), some ten
 # minutes for each kind
 shake: setup chromium
@@ -86,7 +94,9 @@ lock:
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/svix1.lock
 	$(UV) pip compile requirements/bench.in --no-deps --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/bench.lock
+	$(UV) pip compile requirements/mutants.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/mutants.lock
 	$(BIN)/python tests/node/npm.py install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) mutants tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -10,6 +10,7 @@ small ones beside them. What a run asserts is kept cheap, so that they fit into 
 from __future__ import annotations
 
 import heapq
+import os
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ from angarium.core.schedule import Schedule
 
 LOOK_EVERY: Final = 15.0
 END: Final = 200_000.0  # virtual seconds by which everything must have ended
-SCHEDULES: Final = 10_000
+SCHEDULES: Final = int(os.environ.get("ANGARIUM_TEST_SCHEDULES", "10000"))
 PARTS: Final = 4  # of them, so that both cores have some
 V = TypeVar("V")
 
