@@ -12,9 +12,11 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from angarium import json_text
 from angarium.cli import remote
 from angarium.client import Refused, Unreachable
 from angarium.client.angarium import message_body
+from angarium.message_form import check_payload
 
 LOOK: Final = 1.0  # seconds between looks of tail
 
@@ -35,8 +37,8 @@ def send(
     """Send a message. Its payload is delivered byte for byte."""
     server = remote.Remote(url, token, app)
     body = message_body(event_type, payload(data), event_id=event_id, tags=tag or (), channels=channel or ())
-    made = server.call("POST", "/msg", body)
-    remote.show(made, as_json, made["id"])
+    made = server.raw("POST", "/msg", body)
+    remote.show_raw(made, as_json, json.loads(json_text.member(made, "id") or "null"))
 
 
 def payload(given: str) -> bytes:
@@ -51,9 +53,9 @@ def payload(given: str) -> bytes:
     else:
         data = given.encode()
     try:
-        json.loads(data)
+        check_payload(data)
     except ValueError as error:
-        raise typer.BadParameter(f"the payload is not JSON: {error}") from error
+        raise typer.BadParameter(f"the payload is not a JSON object: {error}") from error
     return data
 
 
@@ -66,14 +68,16 @@ def show(
 ) -> None:
     """One message: where it went, every attempt, and why one failed."""
     server = remote.Remote(url, token, app)
-    found = server.call("GET", f"/msg/{message}", with_content="true")
+    raw = server.raw("GET", f"/msg/{message}", with_content="true")
+    found = json_text.read(raw)
     lines = list(server.client.each(server.path("/log"), message=message))
     attempts = list(server.client.each(server.path(f"/attempt/msg/{message}")))
     if as_json:
-        remote.show({"message": found, "deliveries": lines, "attempts": attempts}, True, "")
+        more = json.dumps({"deliveries": lines, "attempts": attempts}, ensure_ascii=False)
+        print(f'{{"message": {json_text.compact(raw)}, {more[1:]}', flush=True)
         return
     print(f"{found['id']}  {found['eventType']}  {found['timestamp']}")
-    print(json.dumps(found.get("payload"), indent=2, ensure_ascii=False))
+    print(json_text.indented(json_text.member(raw, "payload") or "null"))
     for line in lines:
         following = f", next attempt {line['nextAttempt']}" if line["nextAttempt"] else ""
         print(f"\n{line['url']}  {line['status']} after {line['attempts']} attempts{following}")

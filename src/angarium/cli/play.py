@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import signal
 import threading
 import time
@@ -13,6 +12,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from angarium import json_text
 from angarium.cli import remote
 from angarium.client import ClientError, Unreachable
 
@@ -153,7 +153,7 @@ def _requests(
 def _words(request: dict[str, Any]) -> str:
     body = base64.b64decode(request["body"]).decode("utf-8", "replace")
     with contextlib.suppress(ValueError):
-        body = json.dumps(json.loads(body), indent=2, ensure_ascii=False)
+        body = json_text.indented(body)
     said = f"{request['timestamp'][11:19]}  {TICKS[request['verified']]}  {request['method']}"
     said += f"  {request['size']} bytes, answered {request['status'] or 'not at all'}"
     if request["verified"] is False:

@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 import typer
 
+from angarium import json_text
 from angarium.client import Angarium, ClientError, Unreachable
 
 FAILED = 1
@@ -63,6 +64,10 @@ class Remote:
         """An operation below the application."""
         return self.client.call(method, self.path(path), body, query=query)
 
+    def raw(self, method: str, path: str, body: Any = None, **query: Any) -> str:
+        """The answer of an operation below the application as JSON text, for one that holds a payload."""
+        return self.client.raw(method, self.path(path), body, query=query).decode()
+
     def path(self, path: str) -> str:
         return f"/app/{quote(self.app, safe='')}{path}"
 
@@ -77,6 +82,11 @@ class Remote:
 def show(value: Any, as_json: bool, text: str) -> None:
     """Say it to a program or to a human."""
     print(json.dumps(value, ensure_ascii=False) if as_json else text, flush=True)
+
+
+def show_raw(raw: str, as_json: bool, text: str) -> None:
+    """The same for JSON text, every number of which stays as it is."""
+    print(json_text.compact(raw) if as_json else text, flush=True)
 
 
 def note(text: str) -> None:

@@ -10,7 +10,9 @@ from urllib.parse import quote
 
 import typer
 
+from angarium import json_text
 from angarium.cli import remote
+from angarium.client.angarium import message_body
 
 
 def trigger(
@@ -50,15 +52,19 @@ def trigger(
         for path, value in changes:
             _put(payload, path, value)
         time.sleep(after)
-        made = server.call("POST", "/msg", {"eventType": event_type, "payload": payload})
-        remote.show(made, as_json, f"{made['id']}  {event_type}")
+        try:
+            body = message_body(event_type, json_text.write(payload).encode())
+        except ValueError as error:
+            raise typer.BadParameter(f"{event_type}: the payload is not a JSON object: {error}") from error
+        made = server.raw("POST", "/msg", body)
+        remote.show_raw(made, as_json, f"{json.loads(json_text.member(made, 'id') or 'null')}  {event_type}")
 
 
 def _read(file: Path | None) -> list[tuple[str, Any, float]]:
     if file is None:
         return []
     try:
-        lines = [json.loads(line) for line in file.read_text().splitlines() if line.strip()]
+        lines = [json_text.read(line) for line in file.read_text().splitlines() if line.strip()]
         return [(str(one["type"]), one.get("data"), float(one.get("after", 0))) for one in lines]
     except OSError as error:
         raise typer.BadParameter(f"cannot read {file}: {error.strerror}") from error
@@ -70,7 +76,8 @@ def _read(file: Path | None) -> list[tuple[str, Any, float]]:
 
 def _example(server: remote.Remote, event_type: str) -> Any:
     """The example that the newest schema of the catalogue holds; an empty object without one."""
-    found = server.client.call("GET", f"/event-type/{quote(event_type, safe='')}")
+    raw = server.client.raw("GET", f"/event-type/{quote(event_type, safe='')}")
+    found = json_text.read(raw.decode())
     schemas = found.get("schemas") or {}
     for version in sorted(schemas, key=lambda text: (len(text), text), reverse=True):
         schema = schemas[version]
@@ -89,7 +96,7 @@ def _change(text: str) -> tuple[list[str], Any]:
     if not equals or not path:
         raise typer.BadParameter(f"write --set name=value, not {text!r}")
     try:
-        return path.split("."), json.loads(value)
+        return path.split("."), json_text.read(value)
     except ValueError:
         return path.split("."), value
 

@@ -79,13 +79,32 @@ class Angarium:
 
         A POST gets an idempotency key unless it is given one. Raises Refused or Unreachable.
         """
+        return self._transport.call(*self._request(method, path, body, query, idempotency_key), timeout)
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """The same, but the JSON as it came: parsing it would change numbers of payloads (1.0, 1E400)."""
+        return self._transport.raw(*self._request(method, path, body, query, idempotency_key), timeout)
+
+    @staticmethod
+    def _request(
+        method: str, path: str, body: Any, query: Mapping[str, Any] | None, idempotency_key: str | None
+    ) -> tuple[str, str, bytes | None, dict[str, str]]:
         asked = {name: _query(value) for name, value in (query or {}).items() if value is not None}
         place = f"/api/v1{path}" + (f"?{urlencode(asked, doseq=True)}" if asked else "")
         data = body if body is None or isinstance(body, bytes) else encode(body)
         headers = {}
         if method == "POST":
             headers["idempotency-key"] = idempotency_key or uuid.uuid4().hex
-        return self._transport.call(method, place, data, headers, timeout)
+        return method, place, data, headers
 
     def each(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         """Every item of a list, page after page."""

@@ -53,7 +53,18 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """The JSON answer, or None for an empty one. Raises Refused or Unreachable.
+        """The JSON answer, or None for an empty one. Raises Refused or Unreachable; see `raw`."""
+        return self._answer(self.raw(method, path, body, headers, timeout))
+
+    def raw(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """The bytes of a successful answer. Raises Refused or Unreachable.
 
         Tried again on lost connections and on 429 and 5xx: callers give whatever changes something an
         idempotency key.
@@ -73,7 +84,7 @@ class Transport:
                 continue
             if not 200 <= status <= 299:
                 raise Refused(status, _json(raw))
-            return self._answer(raw)
+            return raw
         raise AssertionError("unreachable")
 
     def _answer(self, raw: bytes) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from angarium import json_text
 from angarium.receiver.errors import VerificationError
 from angarium.receiver.headers import Given
 from angarium.receiver.scheme import SCHEMES, Scheme, find
@@ -115,12 +116,7 @@ def _bodies(body: bytes) -> Iterator[tuple[str, str, bytes]]:
     ):
         if one != body:
             yield "line_ends", f"The body was signed {words}: something on the way changed it.", one
-    try:
-        text = body.decode()
-        value = json.loads(text)
-    except (ValueError, RecursionError):
-        return
-    for words, one in _written(value):
+    for words, one in _reserialized(body):
         if one != body:
             yield (
                 "reserialized",
@@ -130,16 +126,31 @@ def _bodies(body: bytes) -> Iterator[tuple[str, str, bytes]]:
             )
 
 
+def _reserialized(body: bytes) -> Iterator[tuple[str, bytes]]:
+    """What other tools make of the JSON: some change blanks alone, some escapes, some numbers too."""
+    try:
+        text = body.decode()
+        yield "compact JSON", json_text.compact(text).encode()
+        yield "JSON over several lines", json_text.indented(text).encode()
+    except (ValueError, RecursionError):
+        return
+    for parse in (json_text.read, json.loads):
+        try:
+            yield from _written(parse(text))
+        except (ValueError, RecursionError):  # Python refuses numbers of thousands of digits
+            continue
+
+
 def _written(value: Any) -> Iterator[tuple[str, bytes]]:
     for ascii_only in (False, True):
         escapes = ", with letters escaped" if ascii_only else ""
         for words, options in (
-            ("compact JSON", {"separators": (",", ":")}),
-            ("JSON with blanks behind commas and colons", {}),
-            ("JSON over several lines", {"indent": 2}),
-            ("compact JSON with its keys sorted", {"separators": (",", ":"), "sort_keys": True}),
+            ("compact JSON", {}),
+            ("JSON with blanks behind commas and colons", {"separators": (", ", ": ")}),
+            ("JSON over several lines", {"separators": (",", ": "), "indent": 2}),
+            ("compact JSON with its keys sorted", {"sort_keys": True}),
         ):
-            made = json.dumps(value, ensure_ascii=ascii_only, **options)
+            made = json_text.write(value, ascii_only=ascii_only, **options)
             yield words + escapes, made.encode("utf-8", "surrogatepass")
 
 

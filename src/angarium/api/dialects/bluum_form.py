@@ -15,7 +15,6 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.body import parse_json
 from angarium.api.field import MAX_EVENT_TYPES, wire_time
 from angarium.core import errors, ids
 from angarium.core.errors import AngariumError, Fault, Invalid
@@ -207,10 +206,9 @@ def _raw(payload: bytes | None) -> Any:
     if payload is None:
         return None
     try:
-        parse_json(payload)
-    except Invalid:  # sent verbatim, and no JSON
+        return msgspec.json.decode(payload, type=msgspec.Raw)
+    except (ValueError, RecursionError):  # sent verbatim, and no JSON
         return payload.decode("utf-8", "replace")
-    return msgspec.Raw(payload)
 
 
 def attempt_form(prefix: str, message_prefix: str, endpoint_id: str, recorded: Recorded) -> dict[str, Any]:
