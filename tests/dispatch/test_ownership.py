@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from angarium.dispatch import ownership
 from angarium.store import shard
 from tests.kit.receiver import Receiver
 from tests.kit.world import World
@@ -20,8 +21,7 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_look(
     app = await world.application()
     looks, looking = asyncio.Event(), asyncio.Event()
     evict = shard.oust
-    loop = asyncio.get_running_loop()
-    real_time = loop.time
+    steady = ownership.steady
 
     async def held_up(connection: Any) -> int:
         looking.set()
@@ -36,7 +36,8 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_look(
             assert dispatcher._ownership.sure
             monkeypatch.setattr(shard, "oust", held_up)
             await looking.wait()
-            monkeypatch.setattr(loop, "time", lambda: real_time() + shard.SILENCE)  # the process stood still
+            # the process stood still
+            monkeypatch.setattr(ownership, "steady", lambda: steady() + shard.SILENCE)
             assert not dispatcher._ownership.sure
             await intake.accept(world.draft(app))
             for _ in range(100):  # turns of the loop: an attempt starts in the first of them
