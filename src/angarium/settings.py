@@ -146,7 +146,9 @@ class Settings(BaseSettings):
     disable_after: Seconds = Field(
         _written("120h"),
         gt=0,
-        description="An endpoint whose attempts have all failed for this long is disabled.",
+        description="An endpoint whose deliveries have all failed for this long is disabled. The time "
+        "starts when several deliveries were given up within 24 hours, at least 12 hours apart (a fifth and "
+        "a tenth of this time when it is less than five days).",
     )
     body_limit: int = Field(MAX_BODY, ge=1024, description="Largest request body the API takes, in bytes.")
     response_limit: int = Field(

@@ -1,22 +1,25 @@
-"""How many attempts at an endpoint failed in a row: beside edits of it, and before they are settled."""
+"""An endpoint's failures: beside edits of it, before they are settled, and when it is forgotten."""
 
 from __future__ import annotations
 
 import pytest
 
 from angarium.clock import SystemClock
-from angarium.core.nouns import Application, Endpoint
+from angarium.core.nouns import Application, DisabledReason, Endpoint
+from angarium.core.profile_table import Disable
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.intake import Intake
 from angarium.store.database import Database
+from angarium.store.endpoint import forgive
 from angarium.store.hint import Forgiven, Hint, changed
-from angarium.store.settle import hint
+from angarium.store.settle import Health, disable_endpoint, hint, settle
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.stand import standing
 from tests.kit.world import World, product
 
 PATIENT = product("60s")  # no retry comes while a test lasts
+EXAMPLE = {"1": {"type": "object", "example": {"n": 1}}}
 
 
 async def failures(world: World) -> int:
@@ -99,3 +102,108 @@ async def test_an_endpoint_that_is_enabled_again_begins_anew(
         await stand.send("a.b")
         await until_failures(stand.world, 1)
         assert receiver.count == 5
+
+
+@pytest.mark.parametrize("method", ["PATCH", "PUT"])
+@pytest.mark.parametrize("last", [410, 500])
+async def test_an_endpoint_with_another_url_begins_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch, method: str, last: int
+) -> None:
+    """Also for an attempt at the old URL that ends afterwards, and for what is still to be settled of it."""
+    answer, hinted = Held(Reply(last)), Dispatcher.hinted
+
+    def hears(dispatcher: Dispatcher, hint: Hint) -> None:
+        hinted(dispatcher, hint)
+        if isinstance(hint, Forgiven):
+            answer.release.set()
+
+    monkeypatch.setattr(Dispatcher, "hinted", hears)
+    async with Receiver() as receiver, standing(database, PATIENT, clock=SystemClock()) as stand:
+        receiver.default = Reply(500)
+        endpoint = await stand.endpoint(receiver.url)
+        for _ in range(3):
+            await stand.send("a.b")
+        await until_failures(stand.world, 3)
+        receiver.plan(answer)
+        await stand.send("a.b")
+        await receiver.wait_for(4)
+        await stand.native(method, f"/endpoint/{endpoint}", {"url": f"{receiver.url}/moved"})
+        await stand.until_attempts(4)
+        assert await failures(stand.world) == 0, "what was sent to the old URL does not count"
+        await stand.send("a.b")
+        await until_failures(stand.world, 1)
+        assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is False
+        assert [request.path for request in receiver.requests] == ["/hook"] * 4 + ["/hook/moved"]
+
+
+async def test_an_endpoint_with_another_url_is_not_held_back_by_the_old_one(database: Database) -> None:
+    """A receiver that is down, or asks for a pause, says nothing about the one that takes its place."""
+    async with Receiver() as down, Receiver() as well, standing(database, product("1h")) as stand:
+        down.default = Reply(503, headers=[("retry-after", "3600")])
+        endpoint = await stand.endpoint(down.url)
+        first = (await stand.send("a.b"))["id"]
+        await stand.until_attempts(1)
+        await stand.send("a.b")
+        await stand.native("PATCH", f"/endpoint/{endpoint}", {"url": well.url})
+        await well.wait_for(1)
+        await stand.until_attempts(2)
+        await stand.to_next_attempt()
+        assert well.requests[1].header("webhook-id") == first, "retries keep their time"
+        assert (down.count, well.count) == (1, 2)
+
+
+async def test_what_is_settled_late_of_the_old_url_is_not_kept(world: World) -> None:
+    app = await world.application()
+    endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
+    async with world.database.transaction() as connection:
+        await forgive(connection, endpoint)
+        await settle(connection, [], [Health(app.id, endpoint.id, 1.0, 9)])
+        assert not await disable_endpoint(
+            connection, app.id, endpoint.id, DisabledReason.GONE, endpoint.created_at, generation=0
+        )
+        await settle(connection, [], [Health(app.id, endpoint.id, 2.0, 1, generation=1)])
+        await settle(connection, [], [Health(app.id, endpoint.id, 1.0, 9)])
+    assert await failures(world) == 1
+
+
+@pytest.mark.parametrize("status", [410, 500])
+@pytest.mark.parametrize("kind", ["test", "resend"])
+async def test_tests_and_resends_never_count_and_never_disable(
+    database: Database, kind: str, status: int
+) -> None:
+    hasty = product("", disable=Disable(consecutive_attempts=2))
+    async with Receiver() as receiver, standing(database, hasty, clock=SystemClock()) as stand:
+        endpoint = await stand.endpoint(receiver.url)
+        await stand.native("POST", "//event-type", {"name": "a.b", "description": "x", "schemas": EXAMPLE})
+        message = (await stand.send("a.b"))["id"]
+        await stand.until_attempts(1)
+        receiver.default = Reply(status)
+        for number in range(3):
+            if kind == "test":
+                await stand.native("POST", f"/endpoint/{endpoint}/send-example", {"eventType": "a.b"})
+            else:
+                await stand.native("POST", f"/msg/{message}/endpoint/{endpoint}/resend")
+            await stand.until_attempts(2 + number)
+        assert await failures(stand.world) == 0
+        assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is False
+        await stand.send("a.b")
+        await stand.until_attempts(5)
+        if status == 500:
+            await until_failures(stand.world, 1)
+        else:
+
+            async def disabled() -> bool:
+                return bool((await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"])
+
+            await until(disabled)  # the message that nobody asked for by hand does
+
+
+async def test_a_test_is_one_attempt(database: Database) -> None:
+    async with Receiver(Reply(500)) as receiver, standing(database, product("5s,5m")) as stand:
+        endpoint = await stand.endpoint(receiver.url)
+        await stand.native("POST", "//event-type", {"name": "a.b", "description": "x", "schemas": EXAMPLE})
+        await stand.native("POST", f"/endpoint/{endpoint}/send-example", {"eventType": "a.b"})
+        assert len(await stand.schedule()) == 1
+        assert await stand.world.states() == {2: 1}
+        await stand.send("a.b")
+        assert len(await stand.schedule()) == 3

@@ -65,20 +65,32 @@ async def test_retry_after_postpones_the_next_attempt(story: Attempts) -> None:
         assert round(times[1] - times[0], 3) == 90
 
 
-@pytest.mark.parametrize(("days", "disabled"), [(4, False), (6, True)])
-async def test_an_endpoint_is_disabled_after_five_days_of_nothing_but_failures(
-    story: Attempts, days: int, disabled: bool
+@pytest.mark.parametrize(
+    ("hours", "disabled"),
+    [
+        ((0, 6 * 24), False),  # silence is not failure
+        ((0, 13, 4 * 24), False),
+        ((0, 13, 6 * 24), True),
+        ((0, 13, 14 * 24), False),  # forgotten
+    ],
+)
+async def test_an_endpoint_is_disabled_after_five_days_of_failures_with_evidence(
+    story: Attempts, hours: tuple[int, ...], disabled: bool
 ) -> None:
+    """In a process of its own for each message: what is known survives restarts."""
     app = await story.world.application()
-    async with Receiver() as receiver, story.world.dispatching(product("1s")) as dispatcher:
-        receiver.default = Reply(500)
+    start = story.clock.now()
+    async with Receiver(Reply(500)) as receiver:
         endpoint = await story.world.endpoint(app, receiver.url)
-        async with story.world.intake(dispatcher.hand_over) as intake:
-            await intake.accept(story.world.draft(app))
-            await story.schedule()
-            await story.clock.advance_to(story.clock.now() + days * 86400)
-            await intake.accept(story.world.draft(app))
-            await story.schedule()
+        for hour in hours:
+            await story.clock.advance_to(start + hour * 3600)
+            async with (
+                story.world.dispatching(product("1s")) as dispatcher,
+                story.world.intake(dispatcher.hand_over) as intake,
+            ):
+                await intake.accept(story.world.draft(app))
+                await story.schedule()
+        assert receiver.count == 2 * len(hours)
         (row,) = await story.world.fetch("select disabled_reason from endpoint where id = $1", endpoint.id)
         assert row["disabled_reason"] == ("failing" if disabled else None)
 

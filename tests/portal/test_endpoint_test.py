@@ -75,7 +75,7 @@ async def test_while_it_is_under_way_the_page_looks_again_and_then_stops(
         assert "<html" not in part.text
         assert "hx-get" not in part.text
         assert "Failed" in part.text
-        assert "It is tried again" in part.text
+        assert "A test is not retried" in part.text
 
 
 async def test_what_is_wrong_with_a_payload_is_said_and_nothing_is_sent(

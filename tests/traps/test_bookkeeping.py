@@ -88,7 +88,7 @@ async def test_how_long_an_endpoint_has_been_failing_survives_a_restart(world: W
             seen.append((await world.fetch(since))[0])
         assert [row["failures"] for row in seen] == [1, 2]
         assert seen[0]["failing_since"] == seen[1]["failing_since"]
-        always = product("", disable=Disable(all_failing_for="1ms"))
+        always = product("", disable=Disable(consecutive_attempts=3))
         async with world.dispatching(always) as dispatcher, world.intake(dispatcher.hand_over) as intake:
             await intake.accept(world.draft(app))
 

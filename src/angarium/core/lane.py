@@ -194,12 +194,29 @@ class Lane:
         self._landed.clear()
         self._behind = True
 
+    def renew(self) -> None:
+        """The endpoint begins anew: what its attempts said so far is forgotten."""
+        self._hold = 0.0
+        self._allowance = float(min(FIRST_ALLOWANCE, self._limits.in_flight))
+        self._sure = float(self._limits.in_flight)
+        self._circuit = Circuit()
+
     def answered(
-        self, message_id: UUID, *, delivered: bool, overload: bool, pause: float | None, now: float
+        self,
+        message_id: UUID,
+        *,
+        delivered: bool,
+        overload: bool,
+        pause: float | None,
+        now: float,
+        telling: bool = True,
     ) -> None:
-        """An attempt ended: its slot is free; its delivery stays in hand until it is settled."""
+        """An attempt ended: its slot is free; its delivery stays in hand until it is settled. An attempt that
+        began before `renew` is not `telling`: it says nothing about the endpoint as it is now."""
         self._in_flight -= 1
-        if overload:
+        if not telling:
+            pause = None
+        elif overload:
             self._circuit.failed(now)
             self._allowance = max(1.0, self._allowance / 2)
             self._sure = self._allowance

@@ -6,8 +6,9 @@
     PENDING ──endpoint disabled or deleted, payload gone──▶ CANCELED
 
 A manual attempt stands beside the schedule: its success delivers, its failure changes nothing, so a
-resend never costs an automatic retry. `store/settle.py` writes exactly these moves, guarded by the state
-and the count of failures that the attempt started from.
+resend never costs an automatic retry. A test is one attempt: its failure exhausts.
+`store/settle.py` writes exactly these moves, guarded by the state and the count of failures that the attempt
+started from.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ def advance(
     *,
     state: State,
     manual: bool,
+    test: bool = False,
     failures: int,
     judgement: Judgement,
     schedule: Schedule,
@@ -59,7 +61,7 @@ def advance(
         return DELIVERED
     if manual or state is not State.PENDING:
         return KEPT
-    if judgement.verdict in (Verdict.GONE, Verdict.ABORTED):
+    if test or judgement.verdict in (Verdict.GONE, Verdict.ABORTED):
         return EXHAUSTED
     delay = schedule.delay(failures + 1, chance)
     if delay is None:

@@ -130,6 +130,13 @@ _CLASS_WORDS: Final = {
 }
 
 
+GONE_KEPT: Final = (
+    "The receiver answered 410: it wants nothing more. This attempt does not disable the endpoint. "
+    "Disable or delete it if the receiver is right."
+)
+"""The words for 410 where it disables nothing: a test, a resend, or a product without that rule."""
+
+
 def explain_status(status: int, location: str | None = None) -> tuple[str | None, str | None]:
     """Code and words for a status; both None when it delivers."""
     if 200 <= status <= 299:

@@ -110,7 +110,10 @@ class Disable(Table, frozen=True):
     consecutive_attempts: int | None = None
     """After so many failed attempts in a row."""
     all_failing_for: str | None = "5d"
-    """After so long with nothing but failures, seen when a delivery is given up; `never` counts no days."""
+    """After so long with nothing but failures, checked when a delivery is given up; `never` turns it off."""
+    evidence: bool = True
+    """Whether that time starts only when several deliveries were given up within 24 hours, the first and the
+    last at least 12 hours apart; otherwise it starts with the first failed attempt."""
     on_gone: bool = True
     """At once, when the receiver answers 410."""
     warn_at: tuple[float, ...] = ()

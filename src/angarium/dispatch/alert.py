@@ -2,12 +2,13 @@
 
 They go to the application whose uid is the organization's id, in the organization for operations. An
 operator who wants them makes that application and gives it an endpoint; without it, nobody is told. They
-are stored in the transaction that causes them, so none is lost.
+are stored in the transaction that causes them, so none is lost. Ids are named as in Svix's operational
+webhooks; a uid that is not set is null.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +18,7 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.store.accept import Item
+from angarium.store.settle import Uids
 
 OPERATIONS: Final = "org_operations"
 DISABLED: Final = "endpoint.disabled"
@@ -35,24 +37,17 @@ class Alert:
     facts: dict[str, Any]
 
 
-def items(alerts: Sequence[Alert], now: float, entropy: Callable[[int], bytes]) -> list[Item]:
-    """The messages that tell of them."""
+def items(
+    alerts: Sequence[Alert], uids: Mapping[UUID, Uids], now: float, entropy: Callable[[int], bytes]
+) -> list[Item]:
+    """The messages that report them; `uids` by endpoint."""
     return [
         Item(
             id=ids.new(now, entropy(8)),
             org_id=OPERATIONS,
             app=alert.org_id,
             event_type=alert.kind,
-            payload=msgspec.json.encode(
-                {
-                    "type": alert.kind,
-                    "data": {
-                        "appId": ids.text(ids.APPLICATION, alert.app_id),
-                        "endpointId": ids.text(ids.ENDPOINT, alert.endpoint_id),
-                        **alert.facts,
-                    },
-                }
-            ),
+            payload=msgspec.json.encode({"type": alert.kind, "data": _data(alert, uids[alert.endpoint_id])}),
             event_id=None,
             channels=(),
             tags=(),
@@ -63,3 +58,13 @@ def items(alerts: Sequence[Alert], now: float, entropy: Callable[[int], bytes]) 
         )
         for alert in alerts
     ]
+
+
+def _data(alert: Alert, uids: Uids) -> dict[str, Any]:
+    return {
+        "appId": ids.text(ids.APPLICATION, alert.app_id),
+        "appUid": uids.application,
+        "endpointId": ids.text(ids.ENDPOINT, alert.endpoint_id),
+        "endpointUid": uids.endpoint,
+        **alert.facts,
+    }

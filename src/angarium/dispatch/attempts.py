@@ -12,6 +12,7 @@ import structlog
 
 from angarium.clock import Clock
 from angarium.core import ids
+from angarium.core.health import HEALTHY, Health
 from angarium.core.lane import Held
 from angarium.core.lifecycle import Move
 from angarium.core.outcome import Answer, Verdict
@@ -23,6 +24,7 @@ from angarium.dispatch.posts import Posts
 from angarium.dispatch.sender import Request, Sender
 from angarium.dispatch.settler import Disable, Outcome, Settler
 from angarium.dispatch.target import Target
+from angarium.store.settle import Health as Noted
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +119,7 @@ class Attempts:
         self._over(attempt)
         post, held = attempt.post, attempt.held
         try:
-            outcome = self._outcome(post, held, result)
+            outcome = self._outcome(attempt, result)
             self._tell(post, held, result)
         except Exception:
             # a fault of ours again: what is not recorded is made again
@@ -143,26 +145,24 @@ class Attempts:
         if not self._flying:
             self._landed.set()
 
-    def _outcome(self, post: Post, held: Held, result: Result) -> Outcome:
-        """What is to be settled; the lane and the endpoint's health hear of it at once."""
-        judgement = result.judgement
+    def _outcome(self, attempt: _Attempt, result: Result) -> Outcome:
+        """What is to be settled; the lane and the endpoint's health are updated at once."""
+        post, held, judgement = attempt.post, attempt.held, result.judgement
         delivered = judgement.verdict is Verdict.DELIVERED
+        # The lane may have another owner by now, or the endpoint may have been enabled or given another URL:
+        # then the attempt says nothing about the endpoint as it is.
+        telling = not post.closed and post.generation == attempt.target.generation
         post.lane.answered(
             held.message_id,
             delivered=delivered or result.settlement.move is Move.CANCEL,
             overload=judgement.overload,
             pause=judgement.pause,
             now=result.ended_at,
+            telling=telling,
         )
         health = disable = alert = None
-        # what a lane that is not ours any more saw says nothing about the endpoint as it is now: it may
-        # have another owner, or have been disabled and enabled again meanwhile
-        if result.settlement.answer is not None and not post.closed:
-            scheduled = held.manual_at is None and not held.test
-            health = post.note(
-                delivered=delivered, scheduled=scheduled, state=held.state, now=result.ended_at
-            )
-            disable, alert = _consequences(post, held, result)
+        if telling and result.settlement.answer is not None:
+            health, disable, alert = _consequences(post, attempt.target, held, result)
             post.halted = post.halted or disable is not None
         return Outcome(post, result.settlement, health, disable, alert)
 
@@ -185,22 +185,39 @@ class Attempts:
         )
 
 
-def _consequences(post: Post, held: Held, result: Result) -> tuple[Disable | None, Alert | None]:
-    """Whether the endpoint gets nothing more, or its operator is to be warned that this is near."""
-    target = post.target
-    assert target is not None
-    rule = target.product.disable
-    reason = rule.reason(
-        verdict=result.judgement.verdict,
-        move=result.settlement.move,
-        failures=post.failures,
-        failing_since=post.failing_since,
-        now=result.ended_at,
-    )
+def _consequences(
+    post: Post, target: Target, held: Held, result: Result
+) -> tuple[Noted | None, Disable | None, Alert | None]:
+    """What changed of the endpoint's health, whether it is disabled, and whether its operator is warned."""
+    if result.judgement.verdict is Verdict.DELIVERED:
+        return _noted(post, HEALTHY), None, None
+    if held.manual_at is not None or held.test:
+        return None, None, None
+    rule, move, now = target.product.disable, result.settlement.move, result.ended_at
+    noted = _noted(post, rule.failed(post.health, move, now))
+    reason = rule.reason(post.health, result.judgement.verdict, move, now)
+    named = target.org_id, post.app_id, post.endpoint_id
     if reason is not None:
-        return Disable(target.org_id, post.app_id, post.endpoint_id, reason, post.failing_since), None
-    counted = held.manual_at is None and not held.test and not result.settlement.succeeded
-    if counted and post.failures in rule.warnings:
-        facts = {"failures": post.failures, "fraction": rule.warnings[post.failures]}
-        return None, Alert(FAILING, target.org_id, post.app_id, post.endpoint_id, facts)
-    return None, None
+        return noted, Disable(*named, reason, post.health.failing_since, target.generation), None
+    failures = post.health.failures
+    if failures not in rule.warnings:
+        return noted, None, None
+    facts = {"failures": failures, "fraction": rule.warnings[failures]}
+    return noted, None, Alert(FAILING, *named, facts)
+
+
+def _noted(post: Post, health: Health) -> Noted | None:
+    """Keep the health of the endpoint; what to write of it, if it changed."""
+    if health == post.health:
+        return None
+    post.health = health
+    return Noted(
+        post.app_id,
+        post.endpoint_id,
+        health.failing_since,
+        health.failures,
+        health.run_since,
+        health.run_until,
+        health.clock_since,
+        post.generation,
+    )

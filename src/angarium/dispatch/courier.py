@@ -11,7 +11,7 @@ from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.lane import Held
 from angarium.core.lifecycle import CANCELED, Next, advance
-from angarium.core.outcome import Answer, Judgement, Verdict, judge
+from angarium.core.outcome import GONE_KEPT, Answer, Judgement, Verdict, judge
 from angarium.dispatch.sender import Request
 from angarium.dispatch.target import Target
 from angarium.store.settle import Settlement
@@ -54,13 +54,16 @@ class Courier:
         if request is None or answer is None:
             return self._result(target, held, started, None, NOTHING_TO_SEND, CANCELED, ())
         judgement = judge(answer)
-        if judgement.verdict is Verdict.GONE and not target.product.disable.on_gone:
-            judgement = msgspec.structs.replace(
-                judgement, verdict=Verdict.RETRY
-            )  # to this product 410 is a failure like others
+        if judgement.verdict is Verdict.GONE:
+            on_gone = target.product.disable.on_gone
+            if answer.status_code == 410 and (held.manual_at is not None or held.test or not on_gone):
+                answer = msgspec.structs.replace(answer, error=GONE_KEPT)
+            if not on_gone:  # to this product 410 is a failure like others
+                judgement = msgspec.structs.replace(judgement, verdict=Verdict.RETRY)
         following = advance(
             state=held.state,
             manual=held.manual_at is not None,
+            test=held.test,
             failures=held.failures,
             judgement=judgement,
             schedule=target.product.schedule,

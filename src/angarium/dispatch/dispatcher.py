@@ -161,17 +161,11 @@ class Dispatcher:
                 for app_id, endpoint_id in lanes:
                     if self._posts.ours(endpoint_id):
                         self._posts.news(self._posts.open(app_id, endpoint_id), now)
-            case Changed(endpoint_id):
+            case Changed(endpoint_id) | Forgiven(endpoint_id):
                 post = self._posts.get(endpoint_id)
                 if post is not None:
                     post.stale = True
                     self._posts.news(post, now)
-            case Forgiven(endpoint_id):
-                post = self._posts.get(endpoint_id)
-                if post is not None:
-                    # what is still in flight began before, and counts no more than what has failed already
-                    self._posts.forget(post)
-                    self._posts.news(self._posts.open(post.app_id, endpoint_id), now)
             case Task():
                 self._upkeep.look()
             case LookEverywhere():

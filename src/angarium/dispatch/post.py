@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from angarium.core.health import HEALTHY
 from angarium.core.lane import NEVER, Lane, Limits
-from angarium.core.nouns import State
 from angarium.dispatch.target import Target
 from angarium.store.load import Config
-from angarium.store.settle import Health
 
 
 class Post:
@@ -18,9 +17,8 @@ class Post:
         "app_id",
         "closed",
         "endpoint_id",
-        "failing_since",
-        "failures",
         "halted",
+        "health",
         "lane",
         "ready",
         "revision",
@@ -46,30 +44,21 @@ class Post:
         self.ready = False  # in the queue of lanes to go round
         self.wake_at = NEVER  # the timer that is set for it
         self.used_at = 0.0
-        self.failing_since: float | None = None
-        self.failures = 0
+        self.health = HEALTHY
 
     def reconfigure(self, config: Config, target: Target, limits: Limits, now: float) -> None:
         """Take what was read from the table. Of the health, the table knows only what is settled: once
-        something may have been sent, it is kept here."""
+        something may have been sent, it is kept here until a new generation of the endpoint begins."""
         if self.target is None:
-            self.failing_since = config.failing_since
-            self.failures = config.failures
+            self.health = config.health
+        elif target.generation != self.target.generation:
+            self.health = config.health
+            self.lane.renew()
         self.target = target
         self.stale = target.revision < self.revision
         self.lane.reconfigure(limits, now)
 
-    def note(self, *, delivered: bool, scheduled: bool, state: State, now: float) -> Health | None:
-        """Keep the health up to date; what changed of it, to be written. Only scheduled attempts count
-        as failures: somebody's test or resend must not disable an endpoint."""
-        if delivered:
-            if self.failing_since is None and self.failures == 0:
-                return None
-            self.failing_since = None
-            self.failures = 0
-        elif scheduled and state is State.PENDING:
-            self.failing_since = now if self.failing_since is None else self.failing_since
-            self.failures += 1
-        else:
-            return None
-        return Health(self.app_id, self.endpoint_id, self.failing_since, self.failures)
+    @property
+    def generation(self) -> int:
+        """Of the endpoint's health, as far as it was read."""
+        return 0 if self.target is None else self.target.generation

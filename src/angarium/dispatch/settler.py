@@ -46,6 +46,7 @@ class Disable(msgspec.Struct, frozen=True, gc=False):
     endpoint_id: UUID
     reason: DisabledReason
     failing_since: float | None = None
+    generation: int = 0  # of the endpoint that the attempts were made to
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -157,14 +158,19 @@ class Settler:
                 await self._record(connection, one)
                 alerts.append(_disabled_alert(one))
             now = self._clock.now()
-            messages = items(alerts, now, self._entropy)
-            _, owed = await accept.accept(connection, messages, now) if messages else ([], [])
+            owed: list[Owed] = []
+            if alerts:
+                named = await store.uids(connection, [(one.app_id, one.endpoint_id) for one in alerts])
+                messages = items(alerts, named, now, self._entropy)
+                _, owed = await accept.accept(connection, messages, now)
         self._hand_over(owed)
         return settled
 
     async def _disable(self, connection: Any, one: Disable) -> bool:
         now = datetime_at(self._clock.now())
-        return await store.disable_endpoint(connection, one.app_id, one.endpoint_id, one.reason, now)
+        return await store.disable_endpoint(
+            connection, one.app_id, one.endpoint_id, one.reason, now, generation=one.generation
+        )
 
     async def _cancel(self, connection: Any, one: Disable) -> None:
         now = self._clock.now()
@@ -181,7 +187,10 @@ class Settler:
 
 
 def _disabled_alert(one: Disable) -> Alert:
-    facts: dict[str, Any] = {"trigger": "automatic", "reason": one.reason.value}
-    if one.failing_since is not None:
-        facts["failSince"] = datetime_at(one.failing_since).isoformat().replace("+00:00", "Z")
+    since = one.failing_since
+    facts = {
+        "failSince": since and datetime_at(since).isoformat().replace("+00:00", "Z"),
+        "trigger": "automatic",
+        "reason": one.reason.value,
+    }
     return Alert(DISABLED, one.org_id, one.app_id, one.endpoint_id, facts)

@@ -26,6 +26,7 @@ class Target:
     url: str
     shown_url: str  # without the credentials that the URL may carry
     revision: int
+    generation: int  # of the endpoint's health
     rate_limit: int | None
     fifo: bool
     active: bool
@@ -65,6 +66,7 @@ def open_target(config: Config, product: Product, keyring: Keyring) -> Target:
         url=with_login(config.url, login),
         shown_url=split_credentials(config.url)[0],
         revision=config.revision,
+        generation=config.generation,
         rate_limit=config.rate_limit,
         fifo=config.fifo,
         active=config.active,

@@ -135,7 +135,6 @@ def _result(visit: Visit, endpoint: Endpoint, detail: MessageDetail) -> dict[str
     return {
         "attempt": attempts[0] if attempts else None,
         "delivered": bool(attempts) and attempts[0].status is AttemptStatus.SUCCESS,
-        "due_at": None if line is None else line.row.due_at,
         "owed": line is not None,
         "event_type": detail.message.event_type,
         "message_path": visit.path("messages", message),

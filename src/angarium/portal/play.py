@@ -24,7 +24,7 @@ STATUS_HINTS: Final = {
     302: "a redirect, which is not followed",
     401: "as with a wrong secret",
     404: "as with a wrong path",
-    410: "the endpoint will be disabled",
+    410: "disables the endpoint, unless it is a test",
     413: "as with a body that is too large",
     429: "deliveries slow down",
     500: "as with a bug in your code",

@@ -43,9 +43,15 @@ def failing(profile: Profile) -> Iterator[str]:
         told = f" The operator is told at {warned} % of that." if warned else ""
         yield f"- After {rule.consecutive_attempts} failed attempts in a row.{told}"
     if rule.failing_seconds is not None:
-        yield f"- After {spoken(rule.failing_seconds)} of nothing but failures."
+        evidence = (
+            " The time starts when several events were given up within 24 hours, at least 12 hours apart."
+            if rule.evidence
+            else ""
+        )
+        yield f"- After {spoken(rule.failing_seconds)} of nothing but failures.{evidence}"
+    yield "\nTests and events sent again by hand never count. A new URL and enabling start anew.\n"
     yield (
-        "\nWhat it was still owed is canceled. Once it is enabled again, what failed or was canceled "
+        "What it was still owed is canceled. Once it is enabled again, what failed or was canceled "
         "meanwhile can be recovered.\n"
     )
 

@@ -177,8 +177,8 @@ class Endpoints:
         was_disabled = found.disabled_at is not None
         if draft.disabled and not was_disabled:
             await self._cancel(connection, stored)
-        if was_disabled and not draft.disabled:
-            await store.forgive(connection, stored)
+        if (was_disabled and not draft.disabled) or stored.url != found.url:
+            await store.forgive(connection, stored)  # what failed says nothing about it as it is now
         if found.fifo != stored.fifo:
             await store.set_order(connection, stored)
         return stored

@@ -11,6 +11,7 @@ from uuid import UUID
 import msgspec
 
 from angarium.clock import datetime_at
+from angarium.core.health import Health
 from angarium.core.nouns import State
 from angarium.store.sql import queries
 
@@ -65,8 +66,8 @@ class Config:
     revision: int
     rate_limit: int | None
     active: bool
-    failing_since: float | None
-    failures: int
+    generation: int  # the health of an older one says nothing
+    health: Health
 
 
 async def lanes_of(connection: Any, shards: Sequence[int]) -> list[LaneRef]:
@@ -129,6 +130,10 @@ def _loaded(row: Any) -> Loaded:
     )
 
 
+def _seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()
+
+
 async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[Config]:
     """The configuration of some lanes, given as (application id, endpoint id)."""
     rows = queries.lane_configs(
@@ -150,8 +155,14 @@ async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[C
             revision=row["revision"],
             rate_limit=row["rate_limit"],
             active=row["active"],
-            failing_since=row["failing_since"].timestamp() if row["failing_since"] else None,
-            failures=row["failures"],
+            generation=row["generation"],
+            health=Health(
+                failing_since=_seconds(row["failing_since"]),
+                failures=row["failures"] or 0,
+                run_since=_seconds(row["run_since"]),
+                run_until=_seconds(row["run_until"]),
+                clock_since=_seconds(row["clock_since"]),
+            ),
         )
         async for row in rows
     ]

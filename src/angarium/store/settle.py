@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -39,12 +39,16 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
 
 
 class Health(msgspec.Struct, frozen=True, gc=False):
-    """Since when every attempt of an endpoint has failed (None: the last succeeded), and how many."""
+    """The health of an endpoint (`core/health.py`), and the generation of the endpoint that it belongs to."""
 
     app_id: UUID
     endpoint_id: UUID
     failing_since: float | None
     failures: int
+    run_since: float | None = None
+    run_until: float | None = None
+    clock_since: float | None = None
+    generation: int = 0
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
@@ -81,8 +85,12 @@ async def settle(
         exchanges=[None if s.answer is None else _exchange((s.sent, s.answer.headers)) for s in settlements],
         sick_apps=[h.app_id for h in health],
         sick_endpoints=[h.endpoint_id for h in health],
-        failing_since=[None if h.failing_since is None else datetime_at(h.failing_since) for h in health],
+        generations=[h.generation for h in health],
+        failing_since=_times(h.failing_since for h in health),
         sick_failures=[h.failures for h in health],
+        run_since=_times(h.run_since for h in health),
+        run_until=_times(h.run_until for h in health),
+        clock_since=_times(h.clock_since for h in health),
     )
     return [
         Settled(endpoint_id, message_id, due_at.timestamp() if due_at else None)
@@ -91,13 +99,41 @@ async def settle(
 
 
 async def disable_endpoint(
-    connection: Any, app_id: UUID, endpoint_id: UUID, reason: DisabledReason, now: datetime
+    connection: Any,
+    app_id: UUID,
+    endpoint_id: UUID,
+    reason: DisabledReason,
+    now: datetime,
+    *,
+    generation: int | None = None,
 ) -> bool:
-    """Disable an endpoint that fails or is gone; whether it was this call that did it."""
+    """Disable an endpoint that fails or is gone; whether it was this call that did it. An endpoint that is
+    of another `generation` by now is left alone."""
     changed: bool = await queries.disable_endpoint(
-        connection, app_id=app_id, endpoint_id=endpoint_id, reason=reason, now=now
+        connection, app_id=app_id, endpoint_id=endpoint_id, reason=reason, now=now, generation=generation
     )
     return changed
+
+
+def _times(values: Iterable[float | None]) -> list[datetime | None]:
+    return sparse([None if value is None else datetime_at(value) for value in values])
+
+
+class Uids(msgspec.Struct, frozen=True, gc=False):
+    """What an operator calls an endpoint and its application."""
+
+    application: str | None
+    endpoint: str | None
+
+
+async def uids(connection: Any, named: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Uids]:
+    """The uids of endpoints given as (application id, endpoint id), by endpoint id."""
+    rows = queries.endpoint_uids(
+        connection,
+        app_ids=[app_id for app_id, _ in named],
+        endpoint_ids=[endpoint_id for _, endpoint_id in named],
+    )
+    return {row["id"]: Uids(row["app_uid"], row["uid"]) async for row in rows}
 
 
 async def hint(connection: Any, hints: Sequence[str], *, alone: bool = False) -> None:

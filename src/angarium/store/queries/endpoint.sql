@@ -70,7 +70,10 @@ where app_id = :app_id and deleted_at is null and (cast(:cursor as uuid) is null
 order by id desc limit :limit;
 
 -- name: endpoint_forgive!
--- Forget the endpoint's failures: it starts afresh.
+-- Forget the endpoint's failures: a new generation of it begins. What is settled later of an older one is ignored.
+with renewed as (
+    update endpoint set health_generation = health_generation + 1 where app_id = :app_id and id = :id
+)
 delete from endpoint_health where app_id = :app_id and endpoint_id = :id;
 
 -- name: endpoint_notify_forgiven!

@@ -63,12 +63,12 @@ left join message m on m.app_id = d.app_id and m.id = d.message_id;
 select e.app_id, e.id, e.org_id, o.profile, e.url, e.headers, e.keys, e.fifo, e.shard, e.revision,
        coalesce(e.rate_limit, a.rate_limit) as rate_limit,
        e.deleted_at is null and a.deleted_at is null and e.disabled_at is null and e.shard < 64 as active,
-       h.failing_since, coalesce(h.failures, 0) as failures
+       e.health_generation as generation, h.failing_since, h.failures, h.run_since, h.run_until, h.clock_since
 from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as wanted (app_id, endpoint_id)
 join endpoint e on e.app_id = wanted.app_id and e.id = wanted.endpoint_id
 join application a on a.id = e.app_id
 left join organization o on o.id = e.org_id
-left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id;
+left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation;
 
 -- name: due_set_back!
 -- The clock was at :before and is now at :now. What was due then is due still, and what waits for its next

@@ -3,7 +3,7 @@
 select e.app_id, a.name as app_name, a.uid as app_uid, e.id, e.url, e.name, h.failing_since, h.failures,
        e.disabled_at, e.disabled_reason
 from endpoint_health h
-join endpoint e on e.app_id = h.app_id and e.id = h.endpoint_id
+join endpoint e on e.app_id = h.app_id and e.id = h.endpoint_id and e.health_generation = h.generation
 join application a on a.id = e.app_id
 where h.failing_since is not null and (h.failing_since, h.endpoint_id) > (:at, :endpoint_id)
   and e.org_id = :org_id and e.deleted_at is null and e.disabled_at is null and a.deleted_at is null
@@ -16,7 +16,7 @@ select e.app_id, a.name as app_name, a.uid as app_uid, e.id, e.url, e.name, h.fa
        coalesce(h.failures, 0) as failures, e.disabled_at, e.disabled_reason
 from endpoint e
 join application a on a.id = e.app_id
-left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id
+left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
 where e.org_id = :org_id and e.disabled_at is not null and e.deleted_at is null and a.deleted_at is null
   and (e.disabled_at, e.id) < (:at, :endpoint_id)
 order by e.disabled_at desc, e.id desc
@@ -30,7 +30,7 @@ cross join lateral (
     select e.app_id, e.id, e.url, e.name, null::timestamptz as failing_since, coalesce(h.failures, 0) as failures,
            e.disabled_at, e.disabled_reason
     from endpoint e
-    left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id
+    left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
     where e.app_id = a.id and (e.app_id, e.id) < (:app_id, :endpoint_id)
       and e.deleted_at is null and e.disabled_at is null and h.failing_since is null
     order by e.id desc
@@ -47,7 +47,7 @@ cross join lateral (
     select count(*) as endpoints, count(e.disabled_at) as disabled,
            count(h.failing_since) filter (where e.disabled_at is null) as failing
     from endpoint e
-    left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id
+    left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
     where e.app_id = a.id and e.deleted_at is null
 ) e
 cross join lateral (

@@ -30,10 +30,20 @@ recorded as (
     on conflict do nothing
 ),
 health as (
-    insert into endpoint_health (app_id, endpoint_id, failing_since, failures)
-    select * from unnest(:sick_apps::uuid[], :sick_endpoints::uuid[], :failing_since::timestamptz[], :sick_failures::integer[])
+    insert into endpoint_health (
+        app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since
+    )
+    select noted.*
+    from unnest(
+        :sick_apps::uuid[], :sick_endpoints::uuid[], :generations::integer[], :failing_since::timestamptz[],
+        :sick_failures::integer[], :run_since::timestamptz[], :run_until::timestamptz[], :clock_since::timestamptz[]
+    ) as noted (app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since)
+    left join endpoint e on e.app_id = noted.app_id and e.id = noted.endpoint_id
+    where e.health_generation is null or e.health_generation <= noted.generation
     on conflict (app_id, endpoint_id) do update
-        set failing_since = excluded.failing_since, failures = excluded.failures
+        set generation = excluded.generation, failing_since = excluded.failing_since, failures = excluded.failures,
+            run_since = excluded.run_since, run_until = excluded.run_until, clock_since = excluded.clock_since
+        where endpoint_health.generation <= excluded.generation
 )
 update delivery d
 set state = case
@@ -73,10 +83,18 @@ returning d.endpoint_id, d.message_id, d.state, d.due_at;
 with changed as (
     update endpoint
     set disabled_at = :now, disabled_reason = :reason, revision = revision + 1, updated_at = :now
-    where app_id = :app_id and id = :endpoint_id and disabled_at is null and deleted_at is null
+    where app_id = :app_id and id = :endpoint_id and health_generation = coalesce(:generation::integer, health_generation)
+      and disabled_at is null and deleted_at is null
     returning id
 )
 select exists (select from changed) as changed;
+
+-- name: endpoint_uids
+-- What the operator calls these endpoints and their applications.
+select e.id, e.uid, a.uid as app_uid
+from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as named (app_id, endpoint_id)
+join endpoint e on e.app_id = named.app_id and e.id = named.endpoint_id
+join application a on a.id = e.app_id;
 
 -- name: hint!
 -- Tell the owners of shards something when the transaction commits: a hint, the table is the truth.

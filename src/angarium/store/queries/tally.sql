@@ -32,7 +32,7 @@ order by hour;
 select e.id, e.disabled_at, e.disabled_reason, h.failing_since, coalesce(h.failures, 0) as failures,
        recent.delivered, recent.failed, last.failed_at, last.error_code
 from endpoint e
-left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id
+left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
 cross join lateral (
     select coalesce(sum(delivered), 0) as delivered, coalesce(sum(failed), 0) as failed from attempt_hour
     where app_id = e.app_id and endpoint_id = e.id and hour >= :recent
