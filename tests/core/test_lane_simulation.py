@@ -1,5 +1,7 @@
 """Lanes in virtual time against a model of the table, with random arrivals, faults, delays and lost hints.
 
+Some messages are scheduled for later.
+
 One run is one seed: a lane, a table of deliveries and a queue of events. Whatever happens, every delivery
 ends, none is in flight twice, no limit is exceeded, the order is kept and nothing starves.
 
@@ -48,6 +50,12 @@ class Row:
     failures: int = 0
     manual_at: datetime | None = None
     resume_at: float | None = None
+    place_at: float = 0.0  # from then on it has its place in the order of acceptance
+    scheduled: bool = False  # it was accepted for later, and not tried on its schedule yet
+
+    def holds_back(self, now: float) -> bool:
+        """Whether what was accepted after it has to wait for it."""
+        return not self.scheduled or (self.place_at <= now and self.manual_at is None)
 
 
 class Simulation:
@@ -63,8 +71,10 @@ class Simulation:
         table_trouble: float,
         resends: int,
         looks: bool,
+        later: float,
     ) -> None:
         self.random = random.Random(seed)
+        self.later = later
         self.limits = limits
         self.trouble = trouble
         self.table_trouble = table_trouble
@@ -101,12 +111,14 @@ class Simulation:
 
     def accept(self, seq: int) -> Callable[[], None]:
         def accepted() -> None:
-            row = Row(UUID(int=seq + 1), seq, self.now)
+            scheduled = self.random.random() < self.later
+            due_at = self.now + self.pick([0.001, 0.5, 10.0, 300.0]) if scheduled else self.now
+            row = Row(UUID(int=seq + 1), seq, due_at, place_at=due_at, scheduled=scheduled)
             self.rows[row.id] = row
             if self.looks and self.random.random() < 0.2:
                 return  # the hint was lost
             if self.limits.fifo or self.random.random() < 0.3:
-                self.lane.hint(self.now)
+                self.lane.hint(due_at)
             else:
                 self.lane.arrive(self.held(row), self.now)
 
@@ -193,7 +205,10 @@ class Simulation:
         if self.limits.fifo:
             while self.head in self.ended:
                 self.head += 1
-            assert row.seq <= self.head, "overtaken"
+            between = (self.rows[UUID(int=seq + 1)] for seq in range(self.head, row.seq))
+            assert not any(one.seq not in self.ended and one.holds_back(self.now) for one in between), (
+                "overtaken"
+            )
         self.attempts[row.id] = self.attempts.get(row.id, 0) + 1
         self.at(self.now + self.pick([0.001, 0.01, 0.3, 15.0]), lambda: self.answer(held))
 
@@ -230,6 +245,7 @@ class Simulation:
                 row.due_at, row.resume_at = row.resume_at if pending else None, None
             case Move.RETRY if pending:
                 row.failures += 1
+                row.scheduled = False
                 row.due_at, row.resume_at = (row.due_at, due) if newer else (due, None)
             case Move.EXHAUST if pending:
                 row.failures += 1
@@ -250,12 +266,16 @@ class Simulation:
             key=lambda row: row.seq if self.limits.fifo else (row.due_at or 0.0),
         )
         if self.limits.fifo:
-            rows, later = owed[:asked], None
+            later = min((row.due_at or 0.0 for row in owed if self.to_come(row)), default=None)
+            rows = [row for row in owed if not self.to_come(row)][:asked]
         else:
             rows = [row for row in owed if (row.due_at or 0.0) <= self.now][:asked]
             later = next((row.due_at for row in owed if (row.due_at or 0.0) > self.now), None)
         snapshot = [self.held(row) for row in rows]
         self.at(self.now + delay, lambda: self.lane.loaded(snapshot, later, asked))
+
+    def to_come(self, row: Row) -> bool:
+        return row.scheduled and (row.due_at or 0.0) > self.now
 
 
 def simulate(
@@ -267,10 +287,18 @@ def simulate(
     table_trouble: float,
     resends: int,
     looks: bool,
+    later: float,
 ) -> None:
     """One run. Without looks at the table no hint is lost, and then none may be needed."""
     simulation = Simulation(
-        seed, limits, messages, trouble=trouble, table_trouble=table_trouble, resends=resends, looks=looks
+        seed,
+        limits,
+        messages,
+        trouble=trouble,
+        table_trouble=table_trouble,
+        resends=resends,
+        looks=looks,
+        later=later,
     )
     simulation.run()
     assert len(simulation.rows) == messages
@@ -299,6 +327,7 @@ def test_in_ten_thousand_random_schedules_nothing_is_lost_overtaken_or_starved(p
                 table_trouble=draw.choice([0.0, 0.3]),
                 resends=draw.choice([0, 0, 3, 20]),
                 looks=draw.random() < 0.5,
+                later=draw.choice([0.0, 0.1, 0.5]),
             )
         except AssertionError as error:
             error.add_note(f"schedule {number}, {limits}")
@@ -319,6 +348,7 @@ def test_in_ten_thousand_random_schedules_nothing_is_lost_overtaken_or_starved(p
     table_trouble=st.sampled_from([0.0, 0.3]),
     resends=st.sampled_from([0, 0, 3, 20]),
     looks=st.booleans(),
+    later=st.sampled_from([0.0, 0.1, 0.5]),
 )
 @settings(max_examples=200)
 def test_nothing_is_lost_overtaken_or_starved(
@@ -329,9 +359,17 @@ def test_nothing_is_lost_overtaken_or_starved(
     table_trouble: float,
     resends: int,
     looks: bool,
+    later: float,
 ) -> None:
     simulate(
-        seed, limits, messages, trouble=trouble, table_trouble=table_trouble, resends=resends, looks=looks
+        seed,
+        limits,
+        messages,
+        trouble=trouble,
+        table_trouble=table_trouble,
+        resends=resends,
+        looks=looks,
+        later=later,
     )
 
 

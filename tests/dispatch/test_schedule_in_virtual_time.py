@@ -108,3 +108,42 @@ async def test_a_success_forgives_the_failures_before_it(story: Attempts) -> Non
                 await story.clock.advance_to(story.clock.now() + wait * 86400)
         (row,) = await story.world.fetch("select disabled_reason from endpoint where id = $1", endpoint.id)
         assert row["disabled_reason"] is None
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_in_order_a_message_for_later_holds_nothing_back_and_takes_its_place_when_it_is_due(
+    story: Attempts, restart: bool
+) -> None:
+    """Also before a failed head that was accepted after it, and also for a process that starts anew."""
+    app = await story.world.application()
+    start = story.clock.now()
+    attempted: list[tuple[int, str]] = []
+    async with Receiver() as receiver:
+        await story.world.endpoint(app, receiver.url, fifo=True)
+
+        async def attempts(until: float) -> None:
+            async with (
+                story.world.dispatching(product("30m,2h")) as dispatcher,
+                story.world.intake(dispatcher.hand_over) as intake,
+            ):
+                if not attempted:
+                    for name, wait in ((b"late", 3600), (b"later", 7200), (b"first", 0), (b"second", 0)):
+                        at = start + wait if wait else None
+                        await intake.accept(story.world.draft(app, b'"%s"' % name, deliver_at=at))
+                while story.clock.now() < until and (at := await story.to_next_attempt()) is not None:
+                    attempted.append(
+                        (round(at - start), receiver.requests[len(attempted)].body.decode().strip('"'))
+                    )
+
+        receiver.plan(Reply(200), Reply(500), Reply(500))
+        if restart:
+            await attempts(start + 1800)
+        await attempts(start + 86400)
+    assert attempted == [
+        (0, "first"),
+        (0, "second"),
+        (1800, "second"),  # due again at 9000
+        (3600, "late"),
+        (7200, "later"),
+        (9000, "second"),
+    ]

@@ -3,13 +3,14 @@
 Arrivals, loads, answers and settlements go in; `turn` says what to do next: send one, load some, wait
 until a time, or rest. The lane never holds more than `window` deliveries; the rest of a backlog stays in
 the database, which is the truth: what the lane knows of it is `behind` (more is due than is held) and
-`next_due` (when the next becomes due).
+`next_due` (when the next becomes due; in a first-in-first-out lane, the next that was scheduled for later).
 
 Rules it keeps, whatever comes in:
 - a delivery is never in hand twice: not sent while an attempt of it is in flight or not yet settled;
 - never more in flight than the allowance, which grows with success and shrinks when the endpoint is in
   trouble, and never more sends in a second than the rate limit;
-- first-in-first-out lanes have one in flight, and nothing overtakes a failed head;
+- first-in-first-out lanes have one in flight, and nothing overtakes a failed head; what is scheduled for
+  later holds nothing back and takes its place in the order of acceptance when it is due;
 - something due in the database is always loaded eventually: no wake-up is lost.
 """
 
@@ -132,6 +133,8 @@ class Lane:
         )
         self._next_due = NEVER
         self._behind = self._hinted = True
+        if self._limits.fifo:
+            self._restart()  # another message may be first now
 
     def reconfigure(self, limits: Limits, now: float) -> None:
         """The endpoint's limits changed."""
@@ -150,7 +153,7 @@ class Lane:
     def arrive(self, held: Held, now: float) -> bool:
         """A delivery was just accepted; whether it was taken in hand (otherwise the table has it)."""
         if held.due_at > now:
-            self._next_due = min(self._next_due, held.due_at)
+            self.hint(held.due_at)
             return False
         if self._limits.fifo or self._behind or len(self._waiting) >= self._limits.window:
             self.hint(now)
@@ -162,8 +165,10 @@ class Lane:
 
     def hint(self, due_at: float) -> None:
         """The database has something due at that time."""
-        self._next_due = min(self._next_due, due_at)
-        self._behind = self._behind or self._limits.fifo
+        if self._limits.fifo:
+            self._behind = True  # its place in the order is known to the database alone
+        else:
+            self._next_due = min(self._next_due, due_at)
         self._hinted = True
 
     def loaded(self, rows: Iterable[Held], next_due: float | None, asked: int) -> None:
@@ -181,7 +186,7 @@ class Lane:
             elif held.manual_at != self._busy[held.message_id]:
                 self._asked_again.add(held.message_id)
         self._behind = again or count >= asked
-        if not self._hinted:
+        if not self._hinted or self._limits.fifo:
             self._next_due = NEVER
         if next_due is not None:
             self._next_due = min(self._next_due, next_due)
@@ -259,6 +264,9 @@ class Lane:
         `window` may be narrower than the limit while memory is short.
         """
         window = self._limits.window if window is None else min(window, self._limits.window)
+        if self._limits.fifo and self._next_due <= now:
+            self._next_due = NEVER
+            self._restart()  # its place may be before what waits
         free_at = self._free_at(now)
         if self._waiting and free_at <= now:
             held = self._waiting.popleft()
@@ -278,7 +286,8 @@ class Lane:
             self._hinted = False
             return Load(window - len(self._waiting) + len(self._busy))
         # what is due already is loaded when there is room: it must not hide the time of the next send
-        until = free_at if wanted or self._loading or self._blocked else min(free_at, self._next_due)
+        hidden = (wanted or self._loading) and not self._limits.fifo
+        until = free_at if hidden else min(free_at, self._next_due)
         return Wait(until) if now < until < NEVER else None
 
     @property

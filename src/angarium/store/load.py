@@ -79,31 +79,38 @@ async def lanes_of(connection: Any, shards: Sequence[int]) -> list[LaneRef]:
 async def load(
     connection: Any, wanted: Sequence[Wanted], now: datetime
 ) -> tuple[list[Loaded], dict[UUID, float]]:
-    """The next deliveries of some lanes, and for free lanes when something is due after `now`."""
+    """The next deliveries of some lanes, and when more of each is due after `now`: of free lanes anything, of
+    first-in-first-out lanes what was scheduled for later."""
     loaded: list[Loaded] = []
     next_due: dict[UUID, float] = {}
+    queried = []
     free = [want for want in wanted if not want.fifo]
     if free:
-        rows = queries.load_free(
-            connection,
-            endpoint_ids=[want.endpoint_id for want in free],
-            shards=[want.shard for want in free],
-            rooms=[want.room for want in free],
-            now=now,
+        queried.append(
+            queries.load_free(
+                connection,
+                endpoint_ids=[want.endpoint_id for want in free],
+                shards=[want.shard for want in free],
+                rooms=[want.room for want in free],
+                now=now,
+            )
         )
+    fifo = [want for want in wanted if want.fifo]
+    if fifo:
+        queried.append(
+            queries.load_fifo(
+                connection,
+                endpoint_ids=[want.endpoint_id for want in fifo],
+                rooms=[want.room for want in fifo],
+                now=now,
+            )
+        )
+    for rows in queried:
         async for row in rows:
             if row["message_id"] is not None:
                 loaded.append(_loaded(row))
             elif row["next_due"] is not None:
                 next_due[row["endpoint_id"]] = row["next_due"].timestamp()
-    fifo = [want for want in wanted if want.fifo]
-    if fifo:
-        rows = queries.load_fifo(
-            connection,
-            endpoint_ids=[want.endpoint_id for want in fifo],
-            rooms=[want.room for want in fifo],
-        )
-        loaded.extend([_loaded(row) async for row in rows])
     return loaded, next_due
 
 

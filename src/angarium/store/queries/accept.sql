@@ -81,8 +81,9 @@ match as materialized (
     ) as e
 ),
 owed as (
-    insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)
-    select app_id, endpoint_id, message_id, shard, fifo, due_at from match order by message_id
+    insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at, scheduled)
+    select app_id, endpoint_id, message_id, shard, fifo, due_at, due_at > :now::timestamptz
+    from match order by message_id
 )
 select item.id, owned.app_id, accepted.id is not null as stored,
        match.endpoint_id, match.shard, match.fifo, match.revision

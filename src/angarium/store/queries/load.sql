@@ -46,17 +46,42 @@ select lane.endpoint_id, null, null, null, null, null, null, null, null, null, (
 from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as lane (endpoint_id, shard);
 
 -- name: load_fifo
--- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides.
+-- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides. Those
+-- scheduled for later are left out until they are due; for each lane one row more says when the next of them is.
 select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload,
-       m.endpoint_id is not null as test
+       m.endpoint_id is not null as test, null::timestamptz as next_due
 from unnest(:endpoint_ids::uuid[], :rooms::integer[]) as lane (endpoint_id, room)
 cross join lateral (
-    select * from delivery
-    where delivery.endpoint_id = lane.endpoint_id and delivery.due_at is not null and delivery.fifo
-    order by delivery.seq
+    select * from (
+        (
+            select * from delivery
+            where delivery.endpoint_id = lane.endpoint_id
+              and delivery.due_at is not null and delivery.fifo and not delivery.scheduled
+            order by delivery.seq
+            limit lane.room
+        )
+        union all
+        (
+            select * from delivery
+            where delivery.endpoint_id = lane.endpoint_id
+              and delivery.due_at <= :now and delivery.fifo and delivery.scheduled
+            order by delivery.seq
+            limit lane.room
+        )
+    ) as ready
+    order by ready.seq
     limit lane.room
 ) as d
-left join message m on m.app_id = d.app_id and m.id = d.message_id;
+left join message m on m.app_id = d.app_id and m.id = d.message_id
+union all
+select lane.endpoint_id, null, null, null, null, null, null, null, null, null, (
+    select delivery.due_at from delivery
+    where delivery.endpoint_id = lane.endpoint_id
+      and delivery.due_at > :now and delivery.fifo and delivery.scheduled
+    order by delivery.due_at
+    limit 1
+)
+from unnest(:endpoint_ids::uuid[]) as lane (endpoint_id);
 
 -- name: lane_configs
 -- All that sending to these endpoints needs to know. Those of shard 64 are fetched, not sent to.

@@ -71,7 +71,8 @@ set state = case
         when outcome.move = 'keep' then d.resume_at
         when d.state = 1 and d.failures = outcome.failures then outcome.due_at
         else d.resume_at end,
-    manual_at = nullif(d.manual_at, outcome.manual_at)
+    manual_at = nullif(d.manual_at, outcome.manual_at),
+    scheduled = d.scheduled and outcome.move <> 'retry'
 from outcome
 where d.app_id = outcome.app_id
   and d.endpoint_id = outcome.endpoint_id
