@@ -37,7 +37,7 @@ def send(
     """Send a message. Its payload is delivered byte for byte."""
     server = remote.Remote(url, token, app)
     body = message_body(event_type, payload(data), event_id=event_id, tags=tag or (), channels=channel or ())
-    made = server.raw("POST", "/msg", body)
+    made = server.accept(body)
     remote.show_raw(made, as_json, json.loads(json_text.member(made, "id") or "null"))
 
 

@@ -12,13 +12,14 @@ import os
 import re
 import sys
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
 
 import typer
 
 from angarium import json_text
-from angarium.client import Angarium, ClientError, Unreachable
+from angarium.client import Angarium, ClientError, Refused, Unreachable
 
 FAILED = 1
 UNREACHABLE = 3
@@ -68,6 +69,16 @@ class Remote:
         """The answer of an operation below the application as JSON text, for one that holds a payload."""
         return self.client.raw(method, self.path(path), body, query=query).decode()
 
+    def accept(self, body: bytes) -> str:
+        """Send a message; gives the answer as JSON text."""
+        try:
+            return self.raw("POST", "/msg", body)
+        except Refused as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            words = f"The server has no application {self.app}. Name one with --app or ANGARIUM_APP."
+            raise ClientError(words) from error
+
     def path(self, path: str) -> str:
         return f"/app/{quote(self.app, safe='')}{path}"
 
@@ -75,8 +86,11 @@ class Remote:
         found = self.client.call("GET", "/app", query={"limit": 2})["data"]
         if len(found) == 1:
             return str(found[0]["id"])
-        said = "there is none yet" if not found else "there are several"
-        raise typer.BadParameter(f"name the application with --app or ANGARIUM_APP; {said}")
+        if not found:
+            raise typer.BadParameter(
+                'there is no application yet; make one: POST /api/v1/app {"name": "First"}'
+            )
+        raise typer.BadParameter("there are several applications; name one with --app or ANGARIUM_APP")
 
 
 def show(value: Any, as_json: bool, text: str) -> None:

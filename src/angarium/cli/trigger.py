@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import time
+from difflib import get_close_matches
+from http import HTTPStatus
+from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
 
 from angarium import json_text
 from angarium.cli import remote
+from angarium.client import ClientError, Refused
 from angarium.client.angarium import message_body
+
+MOST_NAMES: Final = 1000
 
 
 def trigger(
@@ -56,7 +62,7 @@ def trigger(
             body = message_body(event_type, json_text.write(payload).encode())
         except ValueError as error:
             raise typer.BadParameter(f"{event_type}: the payload is not a JSON object: {error}") from error
-        made = server.raw("POST", "/msg", body)
+        made = server.accept(body)
         remote.show_raw(made, as_json, f"{json.loads(json_text.member(made, 'id') or 'null')}  {event_type}")
 
 
@@ -75,9 +81,25 @@ def _read(file: Path | None) -> list[tuple[str, Any, float]]:
 
 
 def _example(server: remote.Remote, event_type: str) -> Any:
-    """The example that the newest schema of the catalogue holds; an empty object without one."""
-    raw = server.client.raw("GET", f"/event-type/{quote(event_type, safe='')}")
-    found = json_text.read(raw.decode())
+    """The example that the newest schema of the catalogue holds; an empty object without one.
+
+    A server takes types that are not in its catalogue. So a type is only refused when there are others, which
+    makes it a mistyped one.
+    """
+    try:
+        found = _found(server, event_type)
+    except Refused as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        names = [one["name"] for one in islice(server.client.each("/event-type"), MOST_NAMES)]
+        if names:
+            near = get_close_matches(event_type, names, 1)
+            hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(names[:10])}"
+            raise ClientError(f"The catalogue has no event type {event_type}. {hint}") from error
+        remote.note(
+            f"angarium: the catalogue is empty; sending {event_type} with an empty object (see --set)"
+        )
+        return {}
     schemas = found.get("schemas") or {}
     for version in sorted(schemas, key=lambda text: (len(text), text), reverse=True):
         schema = schemas[version]
@@ -88,6 +110,11 @@ def _example(server: remote.Remote, event_type: str) -> Any:
             return schema["example"]
     remote.note(f"angarium: the catalogue has no example of {event_type}; sending an empty object")
     return {}
+
+
+def _found(server: remote.Remote, event_type: str) -> Any:
+    raw = server.client.raw("GET", f"/event-type/{quote(event_type, safe='')}")
+    return json_text.read(raw.decode())
 
 
 def _change(text: str) -> tuple[list[str], Any]:
