@@ -40,7 +40,7 @@ async def test_every_change_over_the_api_has_its_record(api: Api) -> None:
     at = f"/app/{app}/endpoint/{endpoint}"
     await api.patch(at, {"url": "http://localhost:9/other?key=hush", "description": "Ours"})
     await api.call("PATCH", f"{at}/headers", {"headers": {"X-Token": "tougher"}}, status=204)
-    await api.post(f"{at}/secret/rotate", {}, status=200)
+    await api.post(f"{at}/secret/rotate", {}, status=204)
     await api.patch(at, {"disabled": True})
     await api.patch(at, {"disabled": False})
     sent = await api.post(f"/app/{app}/msg", {"eventType": "order.filled", "payload": {}}, status=202)
@@ -80,7 +80,7 @@ async def test_a_record_says_who_and_what_and_from_where_and_no_secret(api: Api)
     at = f"/app/{app}/endpoint/{endpoint}"
     await api.patch(at, {"url": "http://localhost:9/other?key=hush", "description": "Ours"})
     await api.put(f"{at}/headers", {"headers": {"X-Token": "tougher", "X-More": "m"}}, status=204)
-    await api.post(f"{at}/secret/rotate", {}, status=200)
+    await api.post(f"{at}/secret/rotate", {}, status=204)
     changed = await newest(api, "endpoint.updated")
     assert changed["actor"]["kind"] == "organization-token"
     assert changed["actor"]["address"] == "127.0.0.1"

@@ -27,9 +27,9 @@ async def test_a_secret_is_made_shown_and_rotated(api: Api) -> None:
     path = f"/app/{app}/endpoint/{await api.endpoint(app)}/secret"
     first = (await api.get(path))["key"]
     assert len(base64.b64decode(first.removeprefix("whsec_"))) == 24
-    await api.post(f"{path}/rotate", {"key": symmetric()}, status=200)
+    assert await api.post(f"{path}/rotate", {"key": symmetric()}, status=204) is None
     assert (await api.get(path))["key"] == symmetric()
-    await api.post(f"{path}/rotate", {"key": None, "gracePeriodSeconds": None}, status=200)
+    await api.post(f"{path}/rotate", {"key": None, "gracePeriodSeconds": None}, status=204)
     assert (await api.get(path))["key"] not in (first, symmetric())
     await api.post(f"{path}/rotate", status=422)
 
@@ -46,7 +46,7 @@ async def test_an_ed25519_secret_is_followed_by_another(api: Api) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app, secret=asymmetric()[0])
     path = f"/app/{app}/endpoint/{endpoint}/secret"
-    await api.post(f"{path}/rotate", {}, status=200)
+    await api.post(f"{path}/rotate", {}, status=204)
     key = (await api.get(path))["key"]
     assert key.startswith("whpk_")
     assert key != asymmetric()[1]
@@ -82,12 +82,12 @@ async def test_ten_old_secrets_at_most_and_an_expired_one_frees_a_slot(api: Api,
     app = await api.application()
     endpoint = await api.endpoint(app)
     path = f"/app/{app}/endpoint/{endpoint}/secret/rotate"
-    await api.post(path, {"gracePeriodSeconds": 60}, status=200)
+    await api.post(path, {"gracePeriodSeconds": 60}, status=204)
     for _ in range(9):
-        await api.post(path, {}, status=200)
+        await api.post(path, {}, status=204)
     assert (await api.post(path, {}, status=400))["code"] == "limit_reached"
     backend.clock.ahead += 61
-    await api.post(path, {}, status=200)
+    await api.post(path, {}, status=204)
     await api.post(path, {"gracePeriodSeconds": -1}, status=422)
     await api.post(path, {"gracePeriodSeconds": 604801}, status=422)
 
@@ -95,7 +95,7 @@ async def test_ten_old_secrets_at_most_and_an_expired_one_frees_a_slot(api: Api,
 async def test_without_grace_the_old_secret_is_gone_at_once(api: Api, backend: Backend) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app, secret=symmetric())
-    await api.post(f"/app/{app}/endpoint/{endpoint}/secret/rotate", {"gracePeriodSeconds": 0}, status=200)
+    await api.post(f"/app/{app}/endpoint/{endpoint}/secret/rotate", {"gracePeriodSeconds": 0}, status=204)
     async with backend.services.database.connection() as connection:
         row = await connection.fetchrow("select id, keys from endpoint")
     assert symmetric().encode() not in row["keys"]

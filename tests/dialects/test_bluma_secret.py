@@ -65,7 +65,7 @@ async def test_c10_a_new_secret_waits_until_it_is_activated(database: Database) 
         assert endpoint is not None
         path = f"/api/v1/app/first/endpoint/{ids.text('ep_', endpoint)}/secret"
         native = {"authorization": f"Bearer {token}"}
-        assert (await stand.client.get(path, headers=native)).json() == {"key": old}
+        assert (await stand.client.get(path, headers=native)).json() == {"key": old, "nextKey": new}
 
         await customer.call("POST", f"{one}/activate-secret")
         request = await case.sent()
@@ -143,10 +143,21 @@ async def test_c10_the_native_api_rotates_in_two_phases_too(database: Database) 
         assert endpoint is not None
         path = f"/api/v1/app/first/endpoint/{ids.text('ep_', endpoint)}/secret"
         native = {"authorization": f"Bearer {stand.services.token.for_organization(stand.org_id)}"}
-        new = (await stand.client.post(f"{path}/rotate", json={}, headers=native)).json()["key"]
+
+        async def rotated(body: dict[str, int]) -> dict[str, str]:
+            """What the API shows after a rotation."""
+            answer = await stand.client.post(f"{path}/rotate", json=body, headers=native)
+            assert (answer.status_code, answer.content) == (204, b"")
+            shown: dict[str, str] = (await stand.client.get(path, headers=native)).json()
+            return shown
+
+        shown = await rotated({})
+        assert shown["key"] == made["secret"]
+        new = shown["nextKey"]
         request = await case.sent()
         assert alone(request) == signed(request, made["secret"])
         assert beside(request, made["secret"], new)
-        now = await stand.client.post(f"{path}/rotate", json={"gracePeriodSeconds": 0}, headers=native)
+        shown = await rotated({"gracePeriodSeconds": 0})
         request = await case.sent()
-        assert alone(request) == signed(request, now.json()["key"])
+        assert shown.keys() == {"key"}
+        assert alone(request) == signed(request, shown["key"])

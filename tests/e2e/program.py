@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import importlib
 import inspect
 import json
@@ -248,7 +249,9 @@ def walk(client: Any, another: Callable[[str], Any], given: dict[str, str]) -> d
     }
 
     # two secrets at once, and headers of the endpoint's own
-    client.endpoint.rotate_secret(name, "main", models.EndpointSecretRotateIn(key=second))
+    # version 2 looks for JSON in an answer that has no body, as Svix's own; the secret is rotated by then
+    with contextlib.nullcontext() if V1 else contextlib.suppress(json.JSONDecodeError):
+        client.endpoint.rotate_secret(name, "main", models.EndpointSecretRotateIn(key=second))
     assert client.endpoint.get_secret(name, "main").key == second
     put = client.endpoint.update_headers if V1 else client.endpoint.set_headers
     put(name, "main", models.EndpointHeadersIn(headers={"X-Put": "1", "Authorization": "Bearer x"}))

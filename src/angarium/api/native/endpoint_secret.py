@@ -12,9 +12,8 @@ from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, require
 from angarium.api.body import Wire, WireRoute
 from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
-from angarium.core.nouns import SigningKey
 from angarium.core.signature import public_form
-from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force
+from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force, pending
 
 router = APIRouter(route_class=WireRoute)
 
@@ -22,6 +21,8 @@ router = APIRouter(route_class=WireRoute)
 class EndpointSecretOut(Wire):
     key: str
     """A symmetric secret, or the public half of an Ed25519 key."""
+    next_key: str | None = None
+    """The secret that a rotation in two phases made, until it takes the place of `key`."""
 
 
 class EndpointSecretRotateIn(Wire):
@@ -48,41 +49,30 @@ async def get_secret(
     if caller.app_id is not None and product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown once only, when it is made. Rotate it to get another.")
     endpoint = await services.endpoint_secret.reveal(application.id, endpoint_id)
-    return _shown(in_force(endpoint.keys, services.clock.now()))
+    now = services.clock.now()
+    shown = {"key": public_form(in_force(endpoint.keys, now).secret)}
+    if (coming := pending(endpoint.keys, now)) is not None:
+        shown["nextKey"] = public_form(coming.secret)
+    return JSONResponse(shown, headers={"cache-control": "no-store"})
 
 
 @router.post(
     "/app/{app_id}/endpoint/{endpoint_id}/secret/rotate",
     operation_id="v1.endpoint.rotate-secret",
-    response_model=EndpointSecretOut,
-    responses={204: {"description": "Rotated; the token may not see secrets"}},
+    status_code=204,
     dependencies=[requires(Capability.MANAGE_SECRET)],
 )
 async def rotate_secret(
-    application: AppOf,
-    services: ServicesOf,
-    caller: AnyCaller,
-    endpoint_id: EndpointRef,
-    body: EndpointSecretRotateIn,
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointSecretRotateIn
 ) -> Response:
-    """Sign with a new secret, and for a while with the old one too.
-
-    Svix's documents say 204, but its Python SDK 2.9.1 reads the new secret from the answer and fails
-    without; older ones take any 2xx and ignore the body.
-    """
+    """Sign with a new secret, and for a while with the old one too. `get-secret` gives the new one."""
     grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
     product = await services.product.of(application.org_id)
-    new = await services.endpoint_secret.rotate(
+    await services.endpoint_secret.rotate(
         application.id,
         endpoint_id,
         body.key,
         grace,
         two_phase=product.profile.secrets.rotation == "two_phase",
     )
-    if Capability.VIEW_SECRET not in caller.capabilities:
-        return Response(status_code=204)
-    return _shown(new)
-
-
-def _shown(key: SigningKey) -> Response:
-    return JSONResponse({"key": public_form(key.secret)}, headers={"cache-control": "no-store"})
+    return Response(status_code=204)
