@@ -67,9 +67,9 @@ class House:
         since = _ago(self.clock)
         query = {"since": since} if body == SINCE else {"wait": "0"} if body == "wait" else None
         if isinstance(body, dict) and body.get("since") == SINCE:
-            body = {"since": since}
+            body = {**body, "since": since}
         if isinstance(body, dict) and body.get("token") == SPARE:
-            body = {"token": self.services.token.for_application(ORG, self.app_id)}
+            body = {**body, "token": self.services.token.for_application(ORG, self.app_id)}
         filled = path
         for name, value in (places or self.places).items():
             filled = filled.replace(f"{{{name}}}", value)

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
@@ -163,7 +164,7 @@ async def test_only_success_is_remembered(api: Api) -> None:
     app = await api.application()
     path = f"/app/{app}/endpoint/{await api.endpoint(app)}/secret"
     for _ in range(3):
-        await api.post(f"{path}/rotate", {}, status=200, headers={"idempotency-key": "k-4"})
+        await api.post(f"{path}/rotate", {}, status=204, headers={"idempotency-key": "k-4"})
 
 
 async def test_of_many_at_once_with_one_key_one_is_carried_out(api: Api, backend: Backend) -> None:
@@ -276,7 +277,8 @@ async def _walk(svix: Any) -> None:
     assert endpoint.event_types == ["user.created"]
     patched = await svix.endpoint.patch("sdk", endpoint.id, EndpointPatch(throttle_rate=3))
     assert patched.throttle_rate == 3
-    await svix.endpoint.rotate_secret("sdk", endpoint.id, EndpointSecretRotateIn())
+    with suppress(json.JSONDecodeError):  # this SDK looks for JSON in an answer that has no body
+        await svix.endpoint.rotate_secret("sdk", endpoint.id, EndpointSecretRotateIn())
     assert (await svix.endpoint.get_secret("sdk", endpoint.id)).key.startswith("whsec_")
     await svix.endpoint.set_headers("sdk", endpoint.id, EndpointHeadersIn(headers={"X-B": "2"}))
     assert (await svix.endpoint.get_headers("sdk", endpoint.id)).headers == {"X-B": "2"}

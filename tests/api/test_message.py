@@ -98,7 +98,7 @@ async def test_without_content_the_payload_is_an_empty_object(world: World) -> N
         ({"channels": []}, ["body", "channels"]),
         ({"channels": ["c"] * 11}, ["body", "channels"]),
         ({"channels": ["a b"]}, ["body", "channels"]),
-        ({"channels": ["a", 1]}, ["body", "channels", 1]),
+        ({"channels": ["a", 1]}, ["body", "channels", "[1]"]),
         ({"tags": ["a b"]}, ["body", "tags"]),
         ({"tags": ["t"] * 11}, ["body", "tags"]),
         ({"payloadRetentionPeriod": 0}, ["body", "payloadRetentionPeriod"]),
@@ -468,7 +468,7 @@ async def test_a_batch_has_one_result_each_in_order(world: World) -> None:
     results = answer.json()["results"]
     assert [result["status"] for result in results] == [202, 422, 202, 409, 422, 409, 202]
     assert [results[i]["payload"]["n"] for i in (0, 2, 6)] == [0, 2, 6]
-    assert results[1]["detail"][0]["loc"] == ["body", "messages", 1, "eventType"]
+    assert results[1]["detail"][0]["loc"] == ["body", "messages", "[1]", "eventType"]
     assert results[3]["code"] == "conflict"
     assert results[4]["code"] == "validation"
     listed = (await world.org.get(f"/app/{app}/msg")).json()["data"]

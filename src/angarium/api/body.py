@@ -8,27 +8,65 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from angarium.api.auth import caller_of
 from angarium.api.idempotency import once
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import Fault, FaultType, Invalid
 
 
 class Wire(BaseModel):
-    """A body: camelCase outside, unknown fields ignored."""
+    """A body: camelCase outside, unknown fields ignored.
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="ignore", use_attribute_docstrings=True)
+    Null in an optional field is the same as leaving the field out. A subclass with `null_clears` is a PATCH,
+    where null takes a value away: it keeps null, which a field then takes if its type says so.
+    """
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        extra="ignore",
+        use_attribute_docstrings=True,
+        json_schema_extra=lambda schema, model: _document_nulls(schema, model),
+    )
+    null_clears: ClassVar[bool] = False
+    _optional: ClassVar[frozenset[str]] = frozenset()
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls._optional = frozenset(
+            field.alias or name for name, field in cls.model_fields.items() if not field.is_required()
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_nulls(cls, value: Any) -> Any:
+        if cls.null_clears or not isinstance(value, dict):
+            return value
+        return {name: one for name, one in value.items() if one is not None or name not in cls._optional}
 
     def given(self, field: str) -> bool:
-        """Whether the caller sent the field at all (null counts)."""
+        """Whether the caller said something about the field."""
         return field in self.model_fields_set
+
+
+def _document_nulls(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Say of every optional property that it takes null."""
+    if getattr(model, "null_clears", True):
+        return
+    for name, found in schema.get("properties", {}).items():
+        if name in schema.get("required", ()) or {"type": "null"} in found.get("anyOf", ()):
+            continue
+        if "type" in found:
+            found["type"] = [found["type"], "null"]
+        else:  # a reference
+            found["anyOf"] = [{"$ref": found.pop("$ref")}, {"type": "null"}]
 
 
 async def body_of(request: Request) -> bytes:
@@ -45,7 +83,7 @@ async def body_of(request: Request) -> bytes:
     raise ClientDisconnect
 
 
-def _refuse(msg: str, *loc: str | int, kind: str = "value_error.jsondecode") -> NoReturn:
+def _refuse(msg: str, *loc: str | int, kind: FaultType = "value_error.jsondecode") -> NoReturn:
     raise Invalid(Fault(("body", *loc), msg, kind))
 
 
@@ -58,7 +96,7 @@ def parse_json(data: bytes) -> Any:
     try:
         value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
-        _refuse(f"JSON decode error: {error.msg}", error.pos)
+        _refuse(f"JSON decode error at character {error.pos}: {error.msg}")
     except UnicodeDecodeError:
         _refuse("The body is not UTF-8.")
     except ValueError:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from functools import cache
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from angarium.api.static import asset
+from angarium.core.errors import FaultType
 from angarium.profiles.openapi import webhooks
 from angarium.service.services import Services
 
@@ -25,6 +26,25 @@ _ERROR: Final[dict[str, Any]] = {
     "type": "object",
     "required": ["code", "detail"],
     "properties": {"code": {"type": "string"}, "detail": {"type": "string"}},
+}
+_FAULT: Final[dict[str, Any]] = {
+    "title": "ValidationError",
+    "type": "object",
+    "required": ["loc", "msg", "type"],
+    "properties": {
+        "loc": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Where it is, from the outside in: `body`, `query` or `path`, then names. "
+            "`[0]` is the first item of a list.",
+        },
+        "msg": {"type": "string", "description": "What is wrong, in words."},
+        "type": {
+            "type": "string",
+            "enum": list(get_args(FaultType)),
+            "description": "What kind of fault it is.",
+        },
+    },
 }
 _ERRORS: Final = {
     "400": "The request cannot be carried out as it stands",
@@ -77,7 +97,7 @@ def described(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         servers=app.servers or [{"url": "/"}],
     )
-    document["components"]["schemas"]["Error"] = _ERROR
+    document["components"]["schemas"] |= {"Error": _ERROR, "ValidationError": _FAULT}
     for product in services.product.all.values():
         document.setdefault("webhooks", {}).update(webhooks(product))
     content = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
@@ -172,6 +192,8 @@ def _kind(document: dict[str, Any], schema: dict[str, Any]) -> str:
         )
     if "anyOf" in schema:
         return " or ".join(_kind(document, one) for one in schema["anyOf"])
+    if isinstance(schema.get("type"), list):
+        return " or ".join(_kind(document, {**schema, "type": one}) for one in schema["type"])
     if schema.get("type") == "array":
         return f"list of {_kind(document, schema.get('items', {}))}"
     if isinstance(schema.get("additionalProperties"), dict):

@@ -1,5 +1,7 @@
 """How errors look on the wire: `{"code", "detail"}`, or for 422 `{"detail": [{"loc", "msg", "type"}]}`.
 
+`loc` is a list of texts, as Svix's SDKs declare it: `["body", "channels", "[0]"]` is the first channel.
+
 One table maps the tree of core/errors.py to status codes. Whatever is not in the tree becomes a 500 that
 says nothing about the inside.
 """
@@ -7,7 +9,7 @@ says nothing about the inside.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -18,7 +20,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from angarium.core import errors
-from angarium.core.errors import AngariumError, Fault, Invalid
+from angarium.core.errors import AngariumError, Fault, FaultType, Invalid
 
 STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.BadRequest: 400,
@@ -54,7 +56,28 @@ def body_of(error: AngariumError) -> dict[str, Any]:
 
 
 def fault_of(fault: Fault) -> dict[str, Any]:
-    return {"loc": list(fault.loc), "msg": fault.msg, "type": fault.type}
+    loc = [f"[{part}]" if isinstance(part, int) else part for part in fault.loc]
+    return {"loc": loc, "msg": fault.msg, "type": fault.type}
+
+
+def faults_of(found: Iterable[Mapping[str, Any]], *place: str | int) -> list[Fault]:
+    """Pydantic's errors as faults; `place` is where the value is that it looked at."""
+    return [
+        Fault(
+            (*place, *one["loc"]), str(one["msg"]).removeprefix("Value error, "), _type_of(str(one["type"]))
+        )
+        for one in found
+    ]
+
+
+def _type_of(kind: str) -> FaultType:
+    if kind == "missing":
+        return "value_error.missing"
+    if kind == "json_invalid":
+        return "value_error.jsondecode"
+    # int_type is a text for a number in a body, int_parsing letters for a number in a query
+    numbers = ("int_parsing", "float_parsing", "bool_parsing")
+    return "type_error" if kind.endswith("_type") or kind in numbers else "value_error"
 
 
 def answer(error: AngariumError) -> Response:
@@ -77,17 +100,7 @@ async def _angarium(_: Request, error: Exception) -> Response:
 
 async def _validation(_: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return JSONResponse({"detail": [_pydantic(one) for one in error.errors()]}, 422)
-
-
-def _pydantic(error: Mapping[str, Any]) -> dict[str, Any]:
-    kind = {"missing": "value_error.missing", "json_invalid": "value_error.jsondecode"}.get(
-        error["type"], "value_error"
-    )
-    msg = str(error["msg"]).removeprefix("Value error, ")
-    # the place of a union's branch is ours, not the caller's
-    loc = [part if isinstance(part, int) else str(part) for part in error["loc"]]
-    return {"loc": loc, "msg": msg, "type": kind}
+    return answer(Invalid(*faults_of(error.errors())))
 
 
 async def _http(_: Request, error: Exception) -> Response:

@@ -19,6 +19,9 @@ MAX_METADATA: Final = 4096
 MAX_CHANNELS: Final = 10
 MAX_EVENT_TYPES: Final = 1000
 
+OLD: Final[dict[str, Any]] = {"deprecated": True}
+"""Of a field, in the document: an older name, still taken. (Pydantic's own mark warns us, not the caller.)"""
+
 Flag = Annotated[bool, Strict()]
 Rate = Annotated[int, Strict(), Field(ge=1, le=MAX_RATE)]
 Moment = Annotated[datetime, AwareDatetime]
@@ -57,14 +60,14 @@ EndpointUid = Annotated[
 ]
 
 
-def _name(value: str) -> str:
+def _text(value: str) -> str:
     if any(c <= "\x08" for c in value):
         raise ValueError("must not contain control characters")
     return value
 
 
-Name = Annotated[str, StringConstraints(min_length=1), AfterValidator(_name), _at_most(MAX_NAME)]
-Description = Annotated[str, _at_most(MAX_TEXT)]
+Name = Annotated[str, StringConstraints(min_length=1), AfterValidator(_text), _at_most(MAX_NAME)]
+Description = Annotated[str, AfterValidator(_text), _at_most(MAX_TEXT)]
 Url = Annotated[str, _at_most(MAX_URL)]
 
 
@@ -74,9 +77,7 @@ def _metadata(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-Metadata = Annotated[
-    dict[str, str], BeforeValidator(lambda value: {} if value is None else value), AfterValidator(_metadata)
-]
+Metadata = Annotated[dict[str, str], AfterValidator(_metadata)]
 
 
 def _event_type(value: str) -> str:
@@ -111,15 +112,15 @@ def _all_text(value: list[Any]) -> bool:
 Patterns = Annotated[
     list[Annotated[str, AfterValidator(_pattern), _documented(r"^(\*|[a-zA-Z0-9\-_.]{1,254}(\.\*)?)$")]],
     BeforeValidator(_unique),
-    Field(max_length=MAX_EVENT_TYPES),
+    Field(min_length=1, max_length=MAX_EVENT_TYPES),
 ]
 Channels = Annotated[
     list[Annotated[str, AfterValidator(_channel), _documented(r"^[a-zA-Z0-9\-_.:+]{1,128}$")]],
     BeforeValidator(_unique),
-    Field(max_length=MAX_CHANNELS),
+    Field(min_length=1, max_length=MAX_CHANNELS),
 ]
 
 
 def as_tuple(value: list[str] | None) -> tuple[str, ...] | None:
-    """None and an empty list both mean: no filter."""
-    return tuple(value) if value else None
+    """None means no filter. An empty list stays one, which the service refuses."""
+    return None if value is None else tuple(value)

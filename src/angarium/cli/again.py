@@ -60,7 +60,7 @@ def replay(
     """Send again every delivery that matches, not only a page of them."""
     server = remote.Remote(url, token, app)
     wanted = {
-        "status": status or [],
+        "status": status or None,
         "eventType": events,
         "endpoint": endpoint,
         "httpClass": http_class,

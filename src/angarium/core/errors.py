@@ -6,8 +6,9 @@ wire is decided by one table per API (`api/errors.py`), never here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal
 
 
 class AngariumError(Exception):
@@ -103,13 +104,25 @@ class Overloaded(AngariumError):
         self.retry_after = retry_after
 
 
+FaultType = Literal[
+    "value_error",
+    "value_error.missing",
+    "value_error.jsondecode",
+    "value_error.enum",
+    "type_error",
+    "application_uid_missing",
+    "application_uid_mismatch",
+]
+"""Svix's own kinds of fault, and those that it has from FastAPI."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing wrong with one field: where (`("body", "url")`), in words, and the kind of fault."""
 
     loc: tuple[str | int, ...]
     msg: str
-    type: str = "value_error"
+    type: FaultType = "value_error"
 
 
 class Invalid(AngariumError):
@@ -125,6 +138,16 @@ class Invalid(AngariumError):
     def field(cls, name: str, msg: str, *, where: str = "body") -> Invalid:
         """One field is wrong; `name` may be dotted for nested fields."""
         return cls(Fault((where, *name.split(".")), msg))
+
+    def placed(self, *place: str, names: Mapping[str, str] | None = None) -> Invalid:
+        """The same faults with another beginning of their `loc`, and other `names` for their fields."""
+        known = names or {}
+        return Invalid(
+            *(
+                replace(fault, loc=(*place, *(known.get(str(part), part) for part in fault.loc[1:])))
+                for fault in self.faults
+            )
+        )
 
 
 class SettingsError(AngariumError):

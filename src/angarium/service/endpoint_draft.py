@@ -50,8 +50,11 @@ class EndpointDraft:
     def onto(self, endpoint: Endpoint, login: str | None, now: datetime) -> Endpoint:
         """The endpoint as the draft and the login of its URL have it; from `now` on, if this disables it.
 
-        Raises Invalid for a text that is new and too long.
+        Raises Invalid for a text that is new and too long, and for an empty filter.
         """
+        for name, wanted in (("eventTypes", self.event_types), ("channels", self.channels)):
+            if wanted is not None and not wanted:
+                raise Invalid.field(name, "At least one is required. Leave the field out, or null, for all.")
         check_text("description", self.description, MAX_TEXT, endpoint.description)
         check_text("name", self.name or "", MAX_TEXT)
         changed = replace(

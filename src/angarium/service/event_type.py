@@ -12,7 +12,7 @@ import msgspec
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.audit import Deed, difference, event_type_view
-from angarium.core.errors import Invalid, NotFound
+from angarium.core.errors import Fault, Invalid, NotFound
 from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type
 from angarium.service import audit
@@ -42,7 +42,7 @@ def check_schemas(schemas: Mapping[str, Any] | None) -> None:
     """Raises Invalid unless each is a JSON Schema (draft 7 unless it names another)."""
     for version, schema in (schemas or {}).items():
         if not isinstance(schema, dict):
-            raise Invalid.field(f"schemas.{version}", "A JSON Schema is an object.")
+            raise Invalid(Fault(("body", "schemas", version), "A JSON Schema is an object.", "type_error"))
         named = schema.get("$schema")
         if not isinstance(named, str) or named.rstrip("#") not in _DRAFTS:
             # an unknown meta-schema would be fetched over the network
@@ -52,7 +52,8 @@ def check_schemas(schemas: Mapping[str, Any] | None) -> None:
             msgspec.json.encode(schema)  # numbers that the database's JSON could not take
         except (ValueError, OverflowError, RecursionError, jsonschema_rs.ReferencingError) as error:
             said = str(error).partition("\n")[0][:300]
-            raise Invalid.field(f"schemas.{version}", f"This is not a valid JSON Schema: {said}") from error
+            words = f"This is not a valid JSON Schema: {said}"
+            raise Invalid(Fault(("body", "schemas", version), words)) from error
 
 
 class EventTypes:

@@ -24,7 +24,7 @@ from angarium.api.native.application import ApplicationIn
 from angarium.api.native.message_in import MessageIn, draft_of, read_batch, read_item, read_message
 from angarium.api.native.message_out import accepted_out
 from angarium.clock import datetime_at
-from angarium.core.errors import AngariumError, Fault, Invalid, NotFound
+from angarium.core.errors import AngariumError, Invalid, NotFound
 from angarium.core.patterns import is_event_type
 from angarium.service.intake import Accepted, Draft
 from angarium.service.services import Services
@@ -128,20 +128,17 @@ async def _ensure_application(
     services: Services, caller: Caller, app: str, message: MessageIn, *at: str | int
 ) -> None:
     """Make the application when it is missing; its uid must then be the one in the path. Raises Invalid."""
+    place = ("body", *at, "application")
+    try:
+        body = ApplicationIn.model_validate(parse_json(bytes(message.application)))
+    except ValidationError as error:
+        raise Invalid(*errors.faults_of(error.errors(), *place)) from error
     try:
         await services.application.find(caller.org_id, app)
         return
     except NotFound:
         pass
-    place = ("body", *at, "application")
-    try:
-        body = ApplicationIn.model_validate(parse_json(bytes(message.application)))
-    except ValidationError as error:
-        raise Invalid(*(Fault((*place, *fault["loc"]), fault["msg"]) for fault in error.errors())) from error
-    if body.uid != app:
-        kind = "missing" if body.uid is None else "mismatch"
-        words = "The uid of the application must be the one in the path."
-        raise Invalid(Fault((*place, "uid"), words, f"application_uid_{kind}"))
+    body.check_uid(app, *place)
     await services.application.ensure(caller.org_id, app, body.draft())
 
 

@@ -4,46 +4,59 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AliasChoices, Field
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AppOf, AppRef, OrgCaller, ServicesOf
 from angarium.api.body import Wire, WireRoute
-from angarium.api.field import ApplicationUid, Metadata, Name, Rate, wire_time
+from angarium.api.field import ApplicationUid, Metadata, Name, wire_time
+from angarium.api.native.throttle import Throttled
 from angarium.api.paging import Order, Paging, page, paged
 from angarium.core import ids
+from angarium.core.errors import Fault, Invalid
 from angarium.core.nouns import Application
 from angarium.service.application import ApplicationDraft
 
 router = APIRouter(route_class=WireRoute, tags=["Application"])
 
 
-class ApplicationIn(Wire):
+class ApplicationIn(Throttled):
     name: Name
     """What people call it."""
     uid: ApplicationUid | None = None
     """The operator's own id, usable in place of ours."""
-    rate_limit: Rate | None = Field(None, validation_alias=AliasChoices("throttleRate", "rateLimit"))
-    """Deliveries a second to each endpoint that has no limit of its own. Also taken as `rateLimit`."""
     metadata: Metadata = Field(default_factory=dict)
 
     def draft(self) -> ApplicationDraft:
-        return ApplicationDraft(self.name, self.uid, self.rate_limit, self.metadata)
+        return ApplicationDraft(self.name, self.uid, self.throttle, self.metadata)
+
+    def check_uid(self, ref: str, *place: str | int) -> None:
+        """Raises Invalid unless an application made of this is the one that a path calls `ref`."""
+        if self.uid is None:
+            words = "The uid of the application must be given."
+            raise Invalid(Fault((*place, "uid"), words, "application_uid_missing"))
+        if self.uid != ref:
+            words = "The uid of the application must be the one in the path."
+            raise Invalid(Fault((*place, "uid"), words, "application_uid_mismatch"))
 
 
-class ApplicationPatch(Wire):
+class ApplicationPatch(Throttled):
+    null_clears: ClassVar[bool] = True
     name: Name = ""
     uid: ApplicationUid | None = None
-    rate_limit: Rate | None = Field(None, validation_alias=AliasChoices("throttleRate", "rateLimit"))
-    metadata: Metadata = Field(default_factory=dict)
+    metadata: Metadata | None = None
 
     def apply(self, draft: ApplicationDraft) -> ApplicationDraft:
         """Change what was given; null empties what may be empty."""
-        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
+        changes: dict[str, Any] = {name: getattr(self, name) for name in ("name", "uid") if self.given(name)}
+        if self.given("metadata"):
+            changes["metadata"] = self.metadata or {}
+        if self.throttle_given:
+            changes["rate_limit"] = self.throttle
         return replace(draft, **changes)
 
 
@@ -51,8 +64,8 @@ class ApplicationOut(Wire):
     id: str
     uid: str | None = None
     name: str
-    rate_limit: int | None = None
-    throttle_rate: int | None = None
+    rate_limit: int | None
+    throttle_rate: int | None
     metadata: dict[str, str]
     created_at: datetime
     updated_at: datetime
@@ -66,7 +79,7 @@ class ListOfApplications(Wire):
 
 
 def wire(application: Application) -> dict[str, Any]:
-    """The application as JSON; the uid is left out when there is none."""
+    """The application as JSON. As at Svix, the uid is left out when there is none."""
     uid = {} if application.uid is None else {"uid": application.uid}
     return uid | {
         "id": public_id(application),

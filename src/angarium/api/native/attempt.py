@@ -236,16 +236,16 @@ async def list_attempted_messages(
 
     def wire(owed: Owed) -> dict[str, Any]:
         out = message_out(owed.message, with_content=content)
-        return out | _standing(status_of(owed.delivery, expanded=expanded), owed.delivery.due_at)
+        out |= _standing(status_of(owed.delivery, expanded=expanded))
+        if owed.delivery.due_at is not None:
+            out["nextAttempt"] = wire_time(owed.delivery.due_at)
+        return out
 
     return json_response(page(rows, wanted, lambda owed: message_id(owed.message), wire))
 
 
-def _standing(status: Status, due_at: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {"status": int(status), "statusText": status.name.lower()}
-    if due_at is not None:
-        out["nextAttempt"] = wire_time(due_at)
-    return out
+def _standing(status: Status) -> dict[str, Any]:
+    return {"status": int(status), "statusText": status.name.lower()}
 
 
 @router.get(
@@ -293,7 +293,8 @@ def _destination_out(destination: Destination, *, expanded: bool) -> dict[str, A
         "deleted": destination.deleted,
         "createdAt": wire_time(destination.created_at),
         "updatedAt": wire_time(destination.updated_at),
-        **_standing(status_of(delivery, expanded=expanded), delivery.due_at),
+        **_standing(status_of(delivery, expanded=expanded)),
+        "nextAttempt": None if delivery.due_at is None else wire_time(delivery.due_at),
     }
 
 

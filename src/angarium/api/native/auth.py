@@ -15,7 +15,7 @@ from angarium.api.field import EventTypeName, Flag
 from angarium.api.native.application import ApplicationIn
 from angarium.core import ids
 from angarium.core.claims import Capability
-from angarium.core.errors import Invalid
+from angarium.core.errors import NotFound
 from angarium.core.nouns import Application
 from angarium.service.portal_link import PortalLink
 from angarium.service.services import Services
@@ -91,16 +91,13 @@ async def dashboard_access(
 async def _application(
     services: Services, org_id: str, ref: str, wanted: ApplicationIn | None
 ) -> Application:
-    if wanted is None:
+    try:
         return await services.application.find(org_id, ref)
-    if ids.parse(ids.APPLICATION, ref) is not None:  # an id cannot be chosen, so nothing can be made of it
-        return await services.application.find(org_id, ref)
-    if wanted.uid is None:
-        raise Invalid.field("application.uid", "The application's uid must be given: application_uid_missing")
-    if wanted.uid != ref:
-        raise Invalid.field(
-            "application.uid", "The application's uid is not the one in the path: application_uid_mismatch"
-        )
+    except NotFound:
+        # an id cannot be chosen, so nothing can be made of it
+        if wanted is None or ids.parse(ids.APPLICATION, ref) is not None:
+            raise
+    wanted.check_uid(ref, "body", "application")
     return (await services.application.ensure(org_id, ref, wanted.draft()))[0]
 
 

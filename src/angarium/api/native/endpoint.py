@@ -4,54 +4,74 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import AliasChoices, Field
+from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import (
+    OLD,
     Channels,
     Description,
     EndpointUid,
     Flag,
     Metadata,
     Patterns,
-    Rate,
     Url,
     as_tuple,
     wire_time,
 )
 from angarium.api.native import endpoint_header, endpoint_secret, endpoint_work
+from angarium.api.native.throttle import Throttled
 from angarium.api.paging import Order, Paging, page, paged
 from angarium.core import ids
 from angarium.core.claims import Capability
+from angarium.core.errors import Invalid
 from angarium.core.nouns import Endpoint
 from angarium.service.endpoint_draft import EndpointDraft
 
 router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
 MANAGE = requires(Capability.MANAGE_ENDPOINT)
 
-_RATE = AliasChoices("throttleRate", "rateLimit")
-_TYPES = AliasChoices("eventTypes", "filterTypes")
 Version = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
-class EndpointUpsertIn(Wire):
+class _Filtered(Throttled):
+    """What endpoints are asked to be by, whole or in part."""
+
+    event_types: Patterns | None = None
+    """Names and wildcards (`order.*`, `*`); null is every type."""
+    filter_types: Patterns | None = Field(None, json_schema_extra=OLD)
+    """The older name of `eventTypes`. Given both, they must be the same."""
+    channels: Channels | None = None
+    """Only messages of one of these channels; null is every message."""
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        both = self.given("event_types") and self.given("filter_types")
+        if both and self.event_types != self.filter_types:
+            raise Invalid.field("filterTypes", "This is not what eventTypes says. Give one of the two.")
+        return self
+
+    @property
+    def types(self) -> tuple[str, ...] | None:
+        return as_tuple(self.event_types if self.given("event_types") else self.filter_types)
+
+    @property
+    def types_given(self) -> bool:
+        return self.given("event_types") or self.given("filter_types")
+
+
+class EndpointUpsertIn(_Filtered):
     url: Url
     """Where messages are sent, `https://…`."""
     description: Description = ""
     uid: EndpointUid | None = None
     """The operator's own id, usable in place of ours."""
-    rate_limit: Rate | None = Field(None, validation_alias=_RATE)
-    """Deliveries a second; null follows the application. Also taken as `rateLimit`."""
-    event_types: Annotated[Patterns, Field(min_length=1)] | None = Field(None, validation_alias=_TYPES)
-    """Names and wildcards (`order.*`, `*`); null is every type. Also taken as `filterTypes`."""
-    channels: Annotated[Channels, Field(min_length=1)] | None = None
-    """Only messages of one of these channels; null is every message."""
     metadata: Metadata = Field(default_factory=dict)
     disabled: Flag = False
     fifo: Flag = False
@@ -66,8 +86,8 @@ class EndpointUpsertIn(Wire):
             description=self.description,
             uid=self.uid,
             version=self.version,
-            rate_limit=self.rate_limit,
-            event_types=as_tuple(self.event_types),
+            rate_limit=self.throttle,
+            event_types=self.types,
             channels=as_tuple(self.channels),
             metadata=self.metadata,
             disabled=self.disabled,
@@ -80,39 +100,42 @@ class EndpointIn(EndpointUpsertIn):
     """`whsec_` and base64 of 24 to 75 bytes, or `whsk_` and base64 of an Ed25519 key; made when missing."""
 
 
-class EndpointPatch(Wire):
+class EndpointPatch(_Filtered):
+    null_clears: ClassVar[bool] = True
     url: Url = ""
     description: Description = ""
     uid: EndpointUid | None = None
-    rate_limit: Rate | None = Field(None, validation_alias=_RATE)
-    event_types: Patterns | None = Field(None, validation_alias=_TYPES)
-    """Null or an empty list is every type."""
-    channels: Channels | None = None
-    metadata: Metadata = Field(default_factory=dict)
+    metadata: Metadata | None = None
     disabled: Flag = False
     fifo: Flag = False
     version: Version = 1
 
     def apply(self, draft: EndpointDraft) -> EndpointDraft:
         """Change what was given; null empties what may be empty."""
-        changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
-        for name in ("event_types", "channels"):
-            if name in changes:
-                changes[name] = as_tuple(changes[name])
+        plain = ("url", "description", "uid", "disabled", "fifo", "version")
+        changes: dict[str, Any] = {name: getattr(self, name) for name in plain if self.given(name)}
+        if self.given("metadata"):
+            changes["metadata"] = self.metadata or {}
+        if self.given("channels"):
+            changes["channels"] = as_tuple(self.channels)
+        if self.types_given:
+            changes["event_types"] = self.types
+        if self.throttle_given:
+            changes["rate_limit"] = self.throttle
         return replace(draft, **changes)
 
 
 class EndpointOut(Wire):
     id: str
-    uid: str | None = None
+    uid: str | None
     url: str
     description: str
     version: int
-    rate_limit: int | None = None
-    throttle_rate: int | None = None
-    event_types: list[str] | None = None
-    filter_types: list[str] | None = None
-    channels: list[str] | None = None
+    rate_limit: int | None
+    throttle_rate: int | None
+    event_types: list[str] | None
+    filter_types: list[str] | None
+    channels: list[str] | None
     metadata: dict[str, str]
     disabled: bool
     fifo: bool
@@ -128,11 +151,11 @@ class ListOfEndpoints(Wire):
 
 
 def wire(endpoint: Endpoint) -> dict[str, Any]:
-    """The endpoint as JSON; the uid is left out when there is none, secrets and headers always."""
+    """The endpoint as JSON, without its secrets and headers."""
     types = None if endpoint.event_types is None else list(endpoint.event_types)
-    uid = {} if endpoint.uid is None else {"uid": endpoint.uid}
-    return uid | {
+    return {
         "id": public_id(endpoint),
+        "uid": endpoint.uid,
         "url": endpoint.url,
         "description": endpoint.description,
         "version": endpoint.version,

@@ -18,7 +18,7 @@ from angarium.api.native.message_out import message_out
 from angarium.api.native.replay import WindowIn, task_out
 from angarium.core import ids
 from angarium.core.claims import Capability
-from angarium.core.errors import BadRequest, NotFound
+from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.service.example import examples_of
 from angarium.service.intake import Draft
 from angarium.service.services import Services
@@ -99,7 +99,7 @@ async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any
     try:
         event_type = await services.event_type.find(org_id, body.event_type)
     except NotFound:
-        raise BadRequest(f"The event type {body.event_type} does not exist.", code="invalid_scheme") from None
+        raise NotFound(f"The event type {body.event_type} does not exist.") from None
     examples = examples_of(event_type)
     if body.example_index >= len(examples) or not isinstance(examples[body.example_index], dict):
         raise BadRequest(
@@ -121,7 +121,10 @@ async def count_lost(
     until: Annotated[AwareDatetime | None, Query(description="Now when missing.")] = None,
 ) -> Response:
     """A dry run of recover: how many messages it would send again. Sends nothing."""
-    count = await services.replay.count_lost(application.id, endpoint_id, since, until)
+    try:
+        count = await services.replay.count_lost(application.id, endpoint_id, since, until)
+    except Invalid as error:
+        raise error.placed("query") from None
     return JSONResponse({"messages": count})
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
@@ -56,6 +56,7 @@ class EventTypeIn(EventTypeUpsertIn):
 
 
 class EventTypePatch(_Flags):
+    null_clears: ClassVar[bool] = True
     description: Description = ""
     schemas: dict[str, Any] | None = None
     archived: Flag = False
@@ -74,12 +75,12 @@ class EventTypePatch(_Flags):
 class EventTypeOut(Wire):
     name: str
     description: str
-    schemas: dict[str, Any] | None = None
+    schemas: dict[str, Any] | None
     archived: bool
     deprecated: bool
-    feature_flag: str | None = None
-    feature_flags: list[str] | None = None
-    group_name: str | None = None
+    feature_flag: str | None
+    feature_flags: list[str] | None
+    group_name: str | None
     created_at: datetime
     updated_at: datetime
 
@@ -94,20 +95,18 @@ class ListOfEventTypes(Wire):
 def wire(event_type: EventType, *, with_content: bool = True) -> dict[str, Any]:
     """The event type as JSON."""
     flags = list(event_type.feature_flags)
-    body = {
+    return {
         "name": event_type.name,
         "description": event_type.description,
         "schemas": event_type.schemas if with_content else None,
         "archived": event_type.archived,
         "deprecated": event_type.deprecated,
+        "featureFlag": flags[0] if flags else None,
         "featureFlags": flags or None,
         "groupName": event_type.group_name,
         "createdAt": wire_time(event_type.created_at),
         "updatedAt": wire_time(event_type.updated_at),
     }
-    if flags:
-        body["featureFlag"] = flags[0]
-    return body
 
 
 # A leading - of an iterator means backwards, and a name may start with one: such a name gets a + in front.

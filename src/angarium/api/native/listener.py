@@ -34,14 +34,14 @@ Header = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_lengt
 class ListenerIn(Wire):
     name: Name
     """Of whoever listens, such as the machine: the same name is the same listener with the same secret."""
-    event_types: Annotated[Patterns, Field(min_length=1)] | None = None
+    event_types: Patterns | None = None
     """Names and wildcards; null is every type."""
-    channels: Annotated[Channels, Field(min_length=1)] | None = None
+    channels: Channels | None = None
 
 
 class ListenerOut(Wire):
     id: str
-    secret: str | None = None
+    secret: str | None
     """What its messages are signed with, for a token that may see secrets."""
 
 

@@ -6,7 +6,7 @@ Ours alone: Svix's API lists messages and attempts, and resends one by one.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query
 from pydantic import AwareDatetime, Field
@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from angarium.api.auth import AppOf, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
-from angarium.api.field import wire_time
+from angarium.api.field import Flag, wire_time
 from angarium.api.listing import json_response
 from angarium.api.native import message_model as model
 from angarium.api.native.replay import task_out
@@ -26,13 +26,14 @@ from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.service.log import LogLine
 
 router = APIRouter(route_class=WireRoute, tags=["Log"])
+_FIELDS: Final = {"event_type": "eventType", "http_class": "httpClass", "error_kind": "error"}
 _MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
 
 
 class FilterIn(Wire):
     """What a delivery must be like; what is missing may be anything."""
 
-    status: list[LogStatus] = Field(default_factory=list)
+    status: Annotated[list[LogStatus], Field(min_length=1)] | None = None
     event_type: str | None = None
     """A name, or a wildcard such as `order.*`."""
     endpoint: str | None = None
@@ -50,14 +51,19 @@ class FilterIn(Wire):
 
     def wanted(self) -> LogFilter:
         """Raises Invalid."""
-        return _filter(self.status, self.endpoint, **self.model_dump(exclude={"status", "endpoint"}))
+        try:
+            return _filter(
+                self.status or [], self.endpoint, **self.model_dump(exclude={"status", "endpoint"})
+            )
+        except Invalid as error:
+            raise error.placed("body", "filter", names=_FIELDS) from None
 
 
 class ResendIn(Wire):
     filter: FilterIn = Field(default_factory=FilterIn)
     pace: Annotated[int, Field(ge=1, le=1000, strict=True)] = 20
     """Deliveries a second."""
-    dry_run: bool = False
+    dry_run: Flag = False
     """Only count."""
 
 
@@ -104,25 +110,30 @@ def _asked(
     since: AwareDatetime | None = None,
     until: AwareDatetime | None = None,
 ) -> LogFilter:
-    return _filter(
-        status or [],
-        endpoint,
-        event_type=event_type,
-        http_class=http_class,
-        error=error,
-        message=message,
-        tag=tag,
-        channel=channel,
-        since=since,
-        until=until,
-    )
+    try:
+        return _filter(
+            status or [],
+            endpoint,
+            event_type=event_type,
+            http_class=http_class,
+            error=error,
+            message=message,
+            tag=tag,
+            channel=channel,
+            since=since,
+            until=until,
+        )
+    except Invalid as fault:
+        raise fault.placed("query", names={"error_kind": "error"}) from None
 
 
 def _filter(status: list[LogStatus], endpoint: str | None, *, error: str | None, **more: Any) -> LogFilter:
     endpoint_id = None if endpoint is None else ids.parse(ids.ENDPOINT, endpoint)
     if endpoint is not None and endpoint_id is None:
         raise Invalid.field("endpoint", "This is no id of an endpoint.")
-    return LogFilter(statuses=frozenset(status), endpoint_id=endpoint_id, error_kind=error, **more)
+    wanted = LogFilter(statuses=frozenset(status), endpoint_id=endpoint_id, error_kind=error, **more)
+    wanted.check()
+    return wanted
 
 
 @router.get("/app/{app_id}/log", operation_id="v1.log.list", response_model=LogOut)
@@ -134,7 +145,10 @@ async def list_log(
     iterator: str | None = None,
 ) -> Response:
     """The deliveries that match, newest message first. A page looks at a bounded number of them."""
-    cursor = LogKey.parse(iterator) if iterator else None
+    try:
+        cursor = LogKey.parse(iterator) if iterator else None
+    except Invalid as error:
+        raise error.placed("query", names={"cursor": "iterator"}) from None
     page = await services.log.page(application.id, wanted, cursor, limit=limit)
     return json_response(
         {

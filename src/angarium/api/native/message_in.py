@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from angarium.api.listing import epoch
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import Fault, FaultType, Invalid
 from angarium.message_form import check_fields
 from angarium.message_form import check_text as check_encoding
 from angarium.service.intake import Draft
@@ -86,7 +86,8 @@ def check_text(body: bytes) -> None:
     try:
         check_encoding(body)
     except ValueError as error:
-        kind = "value_error.jsondecode" if isinstance(error.__cause__, UnicodeDecodeError) else "value_error"
+        broken = isinstance(error.__cause__, UnicodeDecodeError)
+        kind: FaultType = "value_error.jsondecode" if broken else "value_error"
         raise Invalid(Fault(("body",), str(error), kind)) from error
 
 
@@ -113,7 +114,8 @@ def _fault(words: str, at: tuple[str | int, ...]) -> Fault:
         ]
     if (missing := _MISSING.match(words)) is not None:
         return Fault(("body", *at, *place, missing[1]), "field required", "value_error.missing")
-    return Fault(("body", *at, *place), words)
+    kind: FaultType = "type_error" if words.startswith("Expected `") else "value_error"
+    return Fault(("body", *at, *place), words, kind)
 
 
 def draft_of(
@@ -132,6 +134,8 @@ def draft_of(
         faults.append(Fault(("body", *at, "payload"), "field required", "value_error.missing"))
     elif payload[0] != 0x7B:
         refuse("payload", "Payload must be an object.")
+    elif message.data and message.payload and bytes(message.data) != payload:
+        refuse("data", "This is not what payload says. Give one of the two.")
     verbatim = False
     if message.transformations_params is not None and "rawPayload" in message.transformations_params:
         raw = message.transformations_params["rawPayload"]

@@ -52,30 +52,29 @@ class MessageOut(Model):
     event_type: str
     payload: dict[str, Any]
     timestamp: datetime
-    event_id: str | None = None
-    channels: list[str] | None = None
+    event_id: str | None
+    channels: list[str] | None
     tags: list[str] | None = None
     deliver_at: datetime | None = None
 
 
-class BatchResult(Model):
-    """`status` 202 comes with the fields of the message, any other with `code` and `detail`."""
+class BatchMessage(MessageOut):
+    """A message of a batch that was accepted."""
+
+    status: Literal[202]
+
+
+class BatchRefusal(Model):
+    """What a message of a batch would have been answered with alone."""
 
     status: int
-    code: str | None = None
-    detail: Any = None
-    id: str | None = None
-    event_type: str | None = None
-    payload: dict[str, Any] | None = None
-    timestamp: datetime | None = None
-    event_id: str | None = None
-    channels: list[str] | None = None
-    tags: list[str] | None = None
-    deliver_at: datetime | None = None
+    code: str
+    detail: str | list[dict[str, Any]]
+    """In words, or the faults of its fields."""
 
 
 class BatchOut(Model):
-    results: list[BatchResult]
+    results: list[BatchMessage | BatchRefusal]
 
 
 class AttemptOut(Model):
@@ -112,14 +111,14 @@ class MessageEndpointOut(Model):
     description: str
     status: StatusNumber
     status_text: StatusText
-    next_attempt: datetime | None = None
-    uid: str | None = None
+    next_attempt: datetime | None
+    uid: str | None
     version: int
-    rate_limit: int | None = None
-    throttle_rate: int | None = None
-    event_types: list[str] | None = None
-    filter_types: list[str] | None = None
-    channels: list[str] | None = None
+    rate_limit: int | None
+    throttle_rate: int | None
+    event_types: list[str] | None
+    filter_types: list[str] | None
+    channels: list[str] | None
     disabled: bool
     deleted: bool
     created_at: datetime

@@ -20,16 +20,14 @@ def message_id(message: Message) -> str:
 
 
 def head_of(message: Message) -> dict[str, Any]:
-    """The fields of a message but for its payload."""
+    """The fields of a message but for its payload. Null as at Svix, which always writes the first five."""
     out: dict[str, Any] = {
         "id": ids.text(ids.MESSAGE, message.id),
+        "eventId": message.event_id,
         "eventType": message.event_type,
+        "channels": message.channels or None,
         "timestamp": wire_time(message.created_at),
     }
-    if message.event_id is not None:
-        out["eventId"] = message.event_id
-    if message.channels:
-        out["channels"] = message.channels
     if message.tags:
         out["tags"] = message.tags
     return out

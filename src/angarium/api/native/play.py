@@ -79,7 +79,7 @@ class RequestOut(Wire):
 
 class RequestsOut(Wire):
     data: list[RequestOut]
-    iterator: str | None = None
+    iterator: str | None
     """To go on from, as `after`."""
     done: bool
 
