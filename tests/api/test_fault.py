@@ -162,6 +162,28 @@ async def test_the_place_of_a_fault_has_no_numbers(api: Api) -> None:
             ]
 
 
+async def test_a_rule_that_a_body_and_a_query_share_is_broken_where_it_was_written(api: Api) -> None:
+    app = await api.application()
+    endpoint = f"/app/{app}/endpoint/{await api.endpoint(app)}"
+
+    def places(refused: Any) -> list[list[str]]:
+        return [fault["loc"] for fault in refused["detail"]]
+
+    old = {"since": "2001-01-01T00:00:00Z"}
+    assert places(await api.get(f"{endpoint}/recover", status=422, **old)) == [["query", "since"]]
+    assert places(await api.post(f"{endpoint}/recover", old, status=422)) == [["body", "since"]]
+    for asked, written, value in (
+        ("event_type", "eventType", "a b"),
+        ("endpoint", "endpoint", "nobody"),
+        ("error", "error", "?!"),
+        ("tag", "tag", "a b"),
+    ):
+        listed = await api.get(f"/app/{app}/log", status=422, **{asked: value})
+        assert places(listed) == [["query", asked]]
+        resent = await api.post(f"/app/{app}/log/resend", {"filter": {written: value}}, status=422)
+        assert places(resent) == [["body", "filter", written]]
+
+
 def test_kinds_of_pydantic_become_svix_kinds() -> None:
     def kind(name: str) -> str:
         return faults_of([{"loc": ("x",), "msg": "m", "type": name}], "body")[0].type
