@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from angarium.clock import steady
 from angarium.dispatch import ownership
 from angarium.store import shard
 from tests.kit.receiver import Receiver
@@ -21,7 +22,6 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_look(
     app = await world.application()
     looks, looking = asyncio.Event(), asyncio.Event()
     evict = shard.oust
-    steady = ownership.steady
 
     async def held_up(connection: Any) -> int:
         looking.set()

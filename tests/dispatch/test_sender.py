@@ -16,6 +16,7 @@ import pytest
 
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import Answer, Verdict, judge
+from angarium.dispatch import exchange, pool
 from angarium.dispatch.exchange import HEADROOM
 from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
 from angarium.dispatch.sender import Request, Sender
@@ -226,6 +227,35 @@ async def test_an_answer_that_was_not_asked_for_is_not_taken_for_the_next_one(
     assert (answer.status_code, answer.response) == (500, b"real")
 
 
+async def test_a_name_that_moved_is_followed_although_its_connection_is_in_use(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    for part in (pool, exchange):
+        monkeypatch.setattr(part, "steady", lambda: now)
+    names = Names(["127.0.0.1"], ["127.0.0.2"])
+    async with Receiver(host="127.0.0.2", port=receiver.port) as moved, sending(resolver=names) as sender:
+        request = post(f"http://moving.test:{receiver.port}/")
+        for _ in range(4):
+            assert (await sender.send(request)).status_code == 200
+            now += pool.MAX_AGE / 3 - 0.1
+        assert (receiver.count, receiver.connections.total) == (4, 1)
+        now += pool.MAX_AGE / 3
+        assert (await sender.send(request)).status_code == 200
+        assert (receiver.count, moved.count) == (4, 1)
+
+
+async def test_an_address_is_judged_again_when_a_connection_is_old(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = Names(["127.0.0.1"], ["10.0.0.1"])
+    monkeypatch.setattr(pool, "MAX_AGE", -1.0)
+    async with sending(resolver=names) as sender:
+        request = post(f"http://moving.test:{receiver.port}/")
+        assert (await sender.send(request)).status_code == 200
+        failed(await sender.send(request), "refused_address")
+
+
 async def test_idle_connections_are_bounded(receiver: Receiver) -> None:
     async with sending() as sender, asyncio.timeout(PATIENCE):
         receiver.default = Reply(delay=0.05)
@@ -390,10 +420,9 @@ async def test_a_connection_closed_without_an_answer(sender: Sender, receiver: R
         b"SSH-2.0-OpenSSH_9.6\r\n",
         b"HTTP/9.9 200 OK\r\n\r\n",
         b"HTTP/1.1 abc OK\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: -1\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
-        b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n",
-        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"HTTP/1.1 2000 OK\r\n\r\n",
+        b"HTTP/1.1 20 OK\r\n\r\n",
+        b"\nHTTP\n\n",
         b"\x00\x01\x02\x03" * 10,
         b"\x15\x03\x01\x00\x02\x02\x0a",
         b"220 smtp.example ESMTP\r\n",

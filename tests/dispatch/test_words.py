@@ -278,7 +278,7 @@ async def test_a_connection_that_breaks(receiver: Receiver, behaviour: kit.Behav
 
 
 @pytest.mark.parametrize(
-    "data", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", b"\x00\x01\x02" * 9]
+    "data", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 2xx OK\r\nbad header\r\n\r\n", b"\x00\x01\x02" * 9]
 )
 async def test_an_answer_that_is_no_http(receiver: Receiver, data: bytes) -> None:
     receiver.default = Raw(data)
@@ -288,10 +288,10 @@ async def test_an_answer_that_is_no_http(receiver: Receiver, data: bytes) -> Non
 
 @pytest.mark.parametrize(
     "behaviour",
-    [Reply(headers=[("x-long", "a" * 10_000)]), Reply(headers=[("x-a", "1")] * 200), kit.endless_headers()],
-    ids=["long", "many", "endless"],
+    [kit.endless_header_line(), kit.endless_headers()],
+    ids=["long", "many"],
 )
-async def test_headers_that_are_too_large(receiver: Receiver, behaviour: kit.Behaviour) -> None:
+async def test_headers_that_do_not_end(receiver: Receiver, behaviour: kit.Behaviour) -> None:
     receiver.default = behaviour
     holds(
         await said(receiver.url),

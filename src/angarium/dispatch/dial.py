@@ -58,7 +58,7 @@ async def dial(
     policy: AddressPolicy,
     names: Resolver,
     context: ssl.SSLContext,
-    protocol: Callable[[], P],
+    protocol: Callable[[socket.socket], P],
     stages: Stages,
 ) -> P:
     """A connected protocol. Raises NameFailure, AddressRefused or NotConnected."""
@@ -75,8 +75,9 @@ async def dial(
         )
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stages.stage = "tls"
+        connected = sock
         _, made = await asyncio.get_running_loop().create_connection(
-            protocol,
+            lambda: protocol(connected),
             sock=sock,
             ssl=context if origin.secure else None,
             server_hostname=origin.host.strip("[]") if origin.secure else None,

@@ -4,6 +4,9 @@ A receiver may close an idle connection just as we write to it; that is no failu
 such a request is made once more, on a new connection, as the same attempt. Only when not a byte came
 back: the receiver may still have read the request (then it gets it twice, which at-least-once allows),
 but it did not answer it.
+
+A connection is used for a limited time, so that a name that leads elsewhere is followed, and its new address
+is judged: within `MAX_AGE` and the time for which names are remembered.
 """
 
 from __future__ import annotations
@@ -13,6 +16,7 @@ import ssl
 from collections import deque
 from typing import Final
 
+from angarium.clock import steady
 from angarium.core.address import AddressPolicy
 from angarium.core.inbox import ANYWHERE
 from angarium.dispatch.dial import Origin, dial
@@ -20,6 +24,7 @@ from angarium.dispatch.exchange import Connection, Exchange, HungUp
 from angarium.dispatch.resolver import Resolver
 
 KEEP_ALIVE: Final = 15.0  # seconds that a connection may rest
+MAX_AGE: Final = 30.0  # seconds after which no further request begins on a connection
 _SWEEP: Final = 5.0
 
 
@@ -109,7 +114,7 @@ class Pool:
                 policy=ANYWHERE if origin.trusted else self._policy,
                 names=self._names,
                 context=self._context,
-                protocol=lambda: Connection(origin, self._body_limit, self._ended, self._lost),
+                protocol=lambda sock: Connection(origin, self._body_limit, self._ended, self._lost, sock),
                 stages=exchange,
             )
         except Exception as error:
@@ -154,10 +159,11 @@ class Pool:
     # resting
 
     def _rest(self, connection: Connection) -> None:
-        if self._rest_count >= self._limit:
+        now = steady()
+        if self._rest_count >= self._limit or now - connection.made_at > MAX_AGE:
             connection.close()
             return
-        connection.idle_since = self._loop.time()
+        connection.idle_since = now
         self._resting.setdefault(connection.origin, []).append(connection)
         self._rest_count += 1
         if self._sweeper is None:
@@ -165,12 +171,13 @@ class Pool:
 
     def _wake(self, origin: Origin) -> Connection | None:
         resting = self._resting.get(origin)
+        now = steady()
         while resting:
             connection = resting.pop()
             self._rest_count -= 1
             if not resting:
                 del self._resting[origin]
-            if connection.alive and connection.idle_since > self._loop.time() - KEEP_ALIVE:
+            if connection.alive and not _spent(connection, now):
                 return connection
             connection.close()
         return None
@@ -191,16 +198,21 @@ class Pool:
 
     def _sweep(self) -> None:
         self._sweeper = None
-        oldest = self._loop.time() - KEEP_ALIVE
+        now = steady()
         for origin, resting in list(self._resting.items()):
-            kept = [connection for connection in resting if connection.idle_since > oldest]
+            kept = [connection for connection in resting if not _spent(connection, now)]
             self._rest_count -= len(resting) - len(kept)
             if kept:
                 self._resting[origin] = kept
             else:
                 del self._resting[origin]
             for connection in resting:
-                if connection.idle_since <= oldest:
+                if _spent(connection, now):
                     connection.close()
         if self._resting:
             self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
+
+
+def _spent(connection: Connection, now: float) -> bool:
+    """Whether a resting connection is not to be used again."""
+    return now - connection.idle_since > KEEP_ALIVE or now - connection.made_at > MAX_AGE
