@@ -110,9 +110,15 @@ async def test_rekey_while_messages_go_out_loses_nothing(database: Database, dat
             endpoints = [await customers.add(client, app) for _ in range(20)]
             await customers.send(client, app)
             await receiver.wait_for(customers.sent)
+        unasked = await angarium(
+            "rekey", ANGARIUM_DATABASE_URL=database_url, ANGARIUM_SECRET_KEY=_ring(NEW, OLD)
+        )
+        _, words = await unasked.communicate()
+        assert unasked.returncode == 2
+        assert "20 secrets will be encrypted anew" in " ".join(words.decode().split())
         async with running(database, NEW, OLD) as client:
             rekey = await angarium(
-                "rekey", ANGARIUM_DATABASE_URL=database_url, ANGARIUM_SECRET_KEY=_ring(NEW, OLD)
+                "rekey", "--yes", ANGARIUM_DATABASE_URL=database_url, ANGARIUM_SECRET_KEY=_ring(NEW, OLD)
             )
             ended = asyncio.create_task(rekey.communicate())
             for number in itertools.count():

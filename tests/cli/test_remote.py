@@ -97,7 +97,7 @@ async def test_what_was_lost_is_counted_listed_and_sent_again(caller: Caller) ->
     (counted,) = await caller.lines("replay", "--status", "canceled", "--events", "order.*", "--dry-run")
     assert counted == {"messages": 3, "exact": True}
     assert "0 deliveries would" in await caller.run("replay", "--error", "timeout", "--dry-run")
-    (task,) = await caller.lines("dlq", "replay", "--no-wait")
+    (task,) = await caller.lines("dlq", "replay", "--all", "--yes", "--no-wait")
     assert task["status"] == "running"
     await caller.run("replay", "--events", "or*", "--dry-run")
     assert caller.code == 1

@@ -291,8 +291,14 @@ async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(da
         assert (row["messages"], row["result"]) == (1, "would be replayed")
         assert len(receiver.requests) == 4, "nothing was sent yet"
 
+        assert await deadletter(database.url, "replay", *narrow, status=2) == [], "nobody was asked"
+        assert await deadletter(database.url, "replay", *where, "--yes", status=2) == [], "--all is missing"
+        rows = await deadletter(database.url, "replay", *where, "--all", "--dry-run")
+        assert {row["messages"] for row in rows} == {1}
+        assert len(receiver.requests) == 4, "nothing was sent yet"
+
         receiver.default = Reply(200)
-        (row,) = await deadletter(database.url, "replay", *narrow)
+        (row,) = await deadletter(database.url, "replay", *narrow, "--yes")
         assert (row["messages"], row["result"]) == (1, "replaying")
         await finish_tasks(database, stand.world.clock)
         await stand.world.until_states({0: 1, 2: 1})

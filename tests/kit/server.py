@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,6 +36,7 @@ async def angarium(*arguments: str, stderr: int | None = PIPE, **variables: str)
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "angarium.cli.main", *arguments),
         env=kept | {"ANGARIUM_LOG_LEVEL": "warning"} | variables,
+        stdin=DEVNULL,
         stdout=PIPE,
         stderr=stderr,
     )

@@ -1,4 +1,4 @@
-"""`angarium recover`, `replay` and `dlq`: what was lost, sent again; counted first where asked."""
+"""`angarium recover`, `replay` and `dlq`: what was lost, sent again; counted first, and asked about."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from urllib.parse import quote
 import typer
 
 from angarium.cli import remote
+from angarium.cli.confirm import All, Yes, confirm, need_filter
 
 LOOK: Final = 0.5
 STATUSES: Final = ("delivered", "waiting", "retrying", "failed", "canceled")
@@ -22,6 +23,7 @@ def recover(
     endpoint: Annotated[str, typer.Argument(help="Id or uid of the endpoint.")],
     since: Since,
     dry_run: DryRun = False,
+    yes: Yes = False,
     wait: Wait = True,
     url: remote.Url = None,
     token: remote.Token = None,
@@ -32,10 +34,14 @@ def recover(
     server = remote.Remote(url, token, app)
     begin = remote.time_ago(since)
     place = f"/endpoint/{quote(endpoint, safe='')}/recover"
+    count = server.call("GET", place, since=begin)["messages"]
     if dry_run:
-        count = server.call("GET", place, since=begin)["messages"]
         remote.show({"messages": count}, as_json, f"{count} messages would be sent again")
         return
+    if not count:
+        remote.show({"messages": 0}, as_json, "Nothing failed since then; nothing is sent again.")
+        return
+    confirm(f"{count} messages will be sent again to {endpoint}", yes)
     _follow(server, server.call("POST", place, {"since": begin}), wait, as_json)
 
 
@@ -49,15 +55,18 @@ def replay(
     channel: Annotated[str | None, typer.Option(help="A channel.")] = None,
     since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
     until: Annotated[str | None, typer.Option(help="Until when: 1h, or a time.")] = None,
+    everything: All = False,
     pace: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
     dry_run: DryRun = False,
+    yes: Yes = False,
     wait: Wait = True,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send again every delivery that matches, not only a page of them."""
+    """Send again every delivery that matches, not only a page of them. A filter is needed, or --all."""
+    need_filter(everything, status, events, endpoint, http_class, error, tag, channel, since, until)
     server = remote.Remote(url, token, app)
     wanted = {
         "status": status or None,
@@ -70,7 +79,7 @@ def replay(
         "since": None if since is None else remote.time_ago(since),
         "until": None if until is None else remote.time_ago(until),
     }
-    _resend(server, wanted, pace, dry_run, wait, as_json)
+    _resend(server, wanted, pace, dry_run, yes, wait, as_json)
 
 
 dlq = typer.Typer(help="What was given up or canceled, and never arrived.", no_args_is_help=True)
@@ -99,29 +108,42 @@ def ls(
 def replay_lost(
     endpoint: Annotated[str | None, typer.Option(help="Only this endpoint, by id.")] = None,
     since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
+    everything: All = False,
     pace: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
     dry_run: DryRun = False,
+    yes: Yes = False,
     wait: Wait = True,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send all dead letters again."""
+    """Send dead letters again: those that match, or --all."""
+    need_filter(everything, endpoint, since)
     server = remote.Remote(url, token, app)
     begin = None if since is None else remote.time_ago(since)
-    _resend(server, {**_LOST, "endpoint": endpoint, "since": begin}, pace, dry_run, wait, as_json)
+    _resend(server, {**_LOST, "endpoint": endpoint, "since": begin}, pace, dry_run, yes, wait, as_json)
 
 
 def _resend(
-    server: remote.Remote, wanted: dict[str, Any], pace: int, dry_run: bool, wait: bool, as_json: bool
+    server: remote.Remote,
+    wanted: dict[str, Any],
+    pace: int,
+    dry_run: bool,
+    yes: bool,
+    wait: bool,
+    as_json: bool,
 ) -> None:
     body = {"filter": {name: value for name, value in wanted.items() if value is not None}, "pace": pace}
+    counted = server.call("POST", "/log/resend", {**body, "dryRun": True})
+    number = f"{'' if counted['exact'] else 'more than '}{counted['messages']}"
     if dry_run:
-        counted = server.call("POST", "/log/resend", {**body, "dryRun": True})
-        more = "" if counted["exact"] else "more than "
-        remote.show(counted, as_json, f"{more}{counted['messages']} deliveries would be sent again")
+        remote.show(counted, as_json, f"{number} deliveries would be sent again")
         return
+    if not counted["messages"]:
+        remote.show(counted, as_json, "Nothing matches; nothing is sent again.")
+        return
+    confirm(f"{number} deliveries will be sent again", yes)
     _follow(server, server.call("POST", "/log/resend", body), wait, as_json)
 
 

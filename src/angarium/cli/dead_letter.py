@@ -17,6 +17,7 @@ from uuid import UUID
 
 import typer
 
+from angarium.cli.confirm import All, Yes, confirm, need_filter
 from angarium.core import ids
 from angarium.core.errors import SettingsError
 from angarium.core.schedule import parse_duration
@@ -63,18 +64,28 @@ def replay(
     org: Org = None,
     application: App = None,
     endpoint: Endpoint = None,
-    since: Since = "14d",
+    since: Annotated[
+        str | None, typer.Option(help="From when on: 36h, 7d, or a time; at most 14 days ago.")
+    ] = None,
+    everything: All = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    yes: Yes = False,
     as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """Send dead letters again, the same ids and bytes. The running service does the work, or the next one."""
+    """Send dead letters again, the same ids and bytes: those that match, or --all of an organization.
+
+    The running service does the work, or the next one.
+    """
+    need_filter(everything, application, endpoint, since)
     settings = load(overrides={"data_dir": data})
 
     async def work(service: DeadLetters) -> None:
-        org_id, start = _org(settings, org), _since(since)
+        org_id, start = _org(settings, org), _since(since or "14d")
         losses = await service.losses(org_id, application, _endpoint(endpoint), start)
-        if not dry_run:
+        count = sum(one.number for one in losses if not one.disabled)
+        if count and not dry_run:
+            confirm(f"{count} messages of {org_id} will be sent again", yes)
             await service.replay(org_id, losses, start)
         _print([_loss(one, dry_run) for one in losses], as_json, "nothing to replay")
 

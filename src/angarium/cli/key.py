@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from angarium.cli.confirm import Yes, confirm
 from angarium.settings import Settings, load
 
 app = typer.Typer(
@@ -36,9 +37,9 @@ def check(data: Data = None) -> None:
 
 
 @app.command()
-def rewrap(data: Data = None) -> None:
+def rewrap(yes: Yes = False, data: Data = None) -> None:
     """Encrypt everything anew under the first key. Safe while the service is running."""
-    _run(_settings(data), rewrap=True)
+    _run(_settings(data), rewrap=True, yes=yes)
 
 
 def _settings(data: Path | None) -> Settings:
@@ -50,13 +51,13 @@ def _settings(data: Path | None) -> Settings:
     return settings
 
 
-def _run(settings: Settings, *, rewrap: bool) -> None:
+def _run(settings: Settings, *, rewrap: bool, yes: bool = False) -> None:
     from angarium.cli import process
 
-    process.run(_rewrap(settings, rewrap))
+    process.run(_rewrap(settings, rewrap, yes))
 
 
-async def _rewrap(settings: Settings, rewrap: bool) -> None:
+async def _rewrap(settings: Settings, rewrap: bool, yes: bool) -> None:
     from angarium import build
     from angarium.cli import process
     from angarium.cli.serve import require_schema
@@ -69,7 +70,10 @@ async def _rewrap(settings: Settings, rewrap: bool) -> None:
         database = await Database.connect(url, size=2)
         try:
             work = Rewrap(database, os.urandom, ring)
-            count = await (work.rewrap() if rewrap else work.check())
+            count = await work.check()
+            if rewrap and count.old:
+                confirm(f"{count.old} secrets will be encrypted anew under the first key", yes)
+                count = await work.rewrap()
         finally:
             await database.close()
     print(f"under the first key: {count.current}")

@@ -14,6 +14,7 @@ import typer
 
 from angarium import json_text
 from angarium.cli import remote
+from angarium.cli.confirm import Yes, confirm
 from angarium.client import Refused, Unreachable
 from angarium.client.angarium import message_body
 from angarium.message_form import check_payload
@@ -94,6 +95,7 @@ def resend(
     endpoint: Annotated[
         list[str] | None, typer.Option(help="Only to this endpoint; default: all it was owed to.")
     ] = None,
+    yes: Yes = False,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
@@ -103,6 +105,8 @@ def resend(
     server = remote.Remote(url, token, app)
     known = server.client.each(server.path("/log"), message=message)
     endpoints = endpoint or [line["endpointId"] for line in known]
+    if endpoint is None and len(endpoints) > 1:
+        confirm(f"{message} will be sent again to {len(endpoints)} endpoints", yes)
     for one in endpoints:
         server.call("POST", f"/msg/{message}/endpoint/{one}/resend")
     remote.show(
