@@ -12,6 +12,8 @@ from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, link, visiting
 
+_VIEWS = ("raw", "pretty")
+
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
@@ -36,6 +38,18 @@ async def test_a_message_says_what_it_is(stand: Stand, visitor: Visitor, receive
         '{"price":5,"who":"<b>"}'
     )
     assert '"price": 5,\n' in unescape(re.findall(r'<pre id="pretty"[^>]*>(.*?)</pre>', page, re.S)[0])
+
+
+async def test_numbers_names_and_escapes_of_a_payload_are_shown_as_they_were_sent(
+    stand: Stand, visitor: Visitor
+) -> None:
+    payload = '{"amount":100.00,"big":1E400,"id":12345678901234567890,"k":1,"k":2,"s":"\\u00e9\\/"}'
+    sent = await stand.send("order.filled")
+    await stand.world.fetch("update message set payload = $1", payload.encode())
+    page = await visitor.get(f"/messages/{sent['id']}")
+    shown = {one: unescape(re.findall(rf'<pre id="{one}"[^>]*>(.*?)</pre>', page, re.S)[0]) for one in _VIEWS}
+    assert shown["raw"].strip() == payload
+    assert "".join(shown["pretty"].split()) == payload
 
 
 async def test_an_attempt_shows_what_was_sent_and_answered_and_hides_passwords(
