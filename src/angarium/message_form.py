@@ -19,6 +19,8 @@ MAX_CHANNELS: Final = 10
 MAX_TAGS: Final = 10
 MAX_BODY: Final = 2 * 1024 * 1024
 """Bytes of a request body that a server takes unless its settings or a profile say otherwise."""
+MAX_DEPTH: Final = 100
+"""Objects and lists inside each other in a payload. Many receivers' parsers take no more."""
 MESSAGE_PREFIX: Final = "msg_"
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
@@ -107,6 +109,8 @@ def check_payload(payload: bytes) -> None:
         raise ValueError("The payload is nested too deeply.") from error
     if not isinstance(value, dict):
         raise ValueError("Payload must be an object.")
+    if _depth(value) > MAX_DEPTH:
+        raise ValueError(f"The payload is nested too deeply; {MAX_DEPTH} levels are allowed.")
 
 
 def encode(value: Any) -> bytes:
@@ -117,6 +121,14 @@ def encode(value: Any) -> bytes:
         raise ValueError(f"This cannot be written as JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("The value is nested too deeply.") from error
+
+
+def _depth(value: Any) -> int:
+    depth, level = 0, [value]
+    while level := [one for one in level if isinstance(one, dict | list)]:
+        depth += 1
+        level = [inner for one in level for inner in (one.values() if isinstance(one, dict) else one)]
+    return depth
 
 
 def _refuse_constant(name: str) -> None:

@@ -65,7 +65,10 @@ def test_what_is_no_url_is_an_error_with_an_example_at_every_door(
         with pytest.raises(ClientError, match=SAID):
             Angarium(text, "token")
     server = {"ANGARIUM_URL": "http://127.0.0.1:1", "ANGARIUM_TOKEN": "token"}
-    for command in (["listen", "--forward-to", text], ["doctor", text, "--secret", "whsec_aaaa"]):
+    commands = [["listen", "--forward-to", text], ["doctor", text, "--secret", "whsec_aaaa"]]
+    if text.strip():
+        commands += [["tail", "--url", text], ["listen", "--forward-to", "localhost:1", "--url", text]]
+    for command in commands:
         done = CliRunner().invoke(cli, command, env=server)
         assert done.exit_code == 2, done.output
         assert "is not a URL" in re.sub(r"[\s│]+", " ", done.output)

@@ -41,7 +41,8 @@ NO_PAYLOADS = {
     "two values": b"{}{}",
     "a field behind it": b'{},"eventType":"x"',
     "too large": b'{"a":"' + b"x" * MAX_BODY + b'"}',
-    "too deep": b'{"a":' * 200_000 + b"1" + b"}" * 200_000,
+    "a level too deep": b'{"a":' * 101 + b"1" + b"}" * 101,
+    "far too deep": b'{"a":' * 200_000 + b"1" + b"}" * 200_000,
 }
 PAYLOADS = {
     "any number": b'{"a":[100.00,1E400,-0,' + b"9" * 5000 + b"]}",
@@ -49,7 +50,7 @@ PAYLOADS = {
     "a name twice": b'{"a":1,"a":2}',
     "a NUL": b'{"a":"\\u0000"}',
     "a pair": b'{"a":"\\ud83d\\ude00"}',
-    "nested": b'{"a":' * 30 + b"1" + b"}" * 30,
+    "nested": b'{"a":[' * 50 + b"1" + b"]}" * 50,
     "empty": b"{}",
 }
 

@@ -49,7 +49,10 @@ class Remote:
         if not url or not token:
             missing = "ANGARIUM_URL (or --url)" if not url else "ANGARIUM_TOKEN (or --token)"
             raise typer.BadParameter(f"{missing} is not set; `angarium dev` prints both when it starts")
-        self.client = Angarium(url, token)
+        try:
+            self.client = Angarium(url, token)
+        except ClientError as error:
+            raise typer.BadParameter(str(error)) from error
         self.url = url.rstrip("/")
         self._token = token
         self._app = app
