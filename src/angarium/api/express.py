@@ -52,14 +52,20 @@ class Express:
         place = self._path.fullmatch(url)
         if place is None or len(body) > self._body_limit:
             return False
-        authorization = idempotency_key = ""
+        authorization = idempotency_key = None
         for name, value in headers:
             if name == b"authorization":
-                authorization = authorization or str(value, "latin-1")
+                if authorization is not None:
+                    return False
+                authorization = str(value, "latin-1")
             elif name == b"idempotency-key":
-                idempotency_key = idempotency_key or str(value, "latin-1")
+                if idempotency_key is not None:
+                    return False
+                idempotency_key = str(value, "latin-1")
             elif name == b"origin":
                 return False
+        if authorization is None:
+            return False
         services = self._services
         claims = services.token.at_once(bearer_of(authorization))
         if claims is None:
