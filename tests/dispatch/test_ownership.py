@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from angarium.clock import steady
+from angarium.clock import steady
 from angarium.dispatch import ownership
 from angarium.store import shard
 from tests.kit.receiver import Receiver
