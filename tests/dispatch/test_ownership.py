@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from angarium.clock import steady
-from angarium.clock import steady
 from angarium.dispatch import ownership
 from angarium.store import shard
 from tests.kit.receiver import Receiver
