@@ -159,3 +159,55 @@ def test_what_is_no_json_fails_in_the_business_transaction(table: Table) -> None
             table.outbox.insert("customer-1", "order.filled", payload)
     with table.engine.begin() as connection:
         assert connection.scalar(select(func.count()).select_from(table.outbox.table)) == 0
+
+
+DJANGO = """
+import io, sys
+from tests.outbox.django_site import configure
+
+configure("django.db")
+from django.conf import settings
+from django.core.management import call_command
+from django.db import transaction
+
+call_command("migrate", verbosity=0)
+from angarium.client import Angarium
+from angarium.outbox import django as outbox
+
+with transaction.atomic():
+    for application in ("customer-2", "customer-1"):
+        outbox.add(application, "order.filled", {"n": 1})
+settings.ANGARIUM_MAX_BODY = 100
+for payload in ({"n": "x" * 100}, b'{"n":NaN}'):
+    try:
+        outbox.add("customer-1", "order.filled", payload)
+    except ValueError:
+        continue
+    sys.exit("it was taken")
+call_command("forward_outbox", "--once")
+said = io.StringIO()
+call_command("forward_outbox", "--refused", stdout=said)
+assert "customer-2  order.filled" in said.getvalue() and "404" in said.getvalue(), said.getvalue()
+Angarium().call("POST", "/app", {"name": "Second", "uid": "customer-2"})
+call_command("forward_outbox", "--once", "--restore", stdout=said)
+assert "1 restored" in said.getvalue(), said.getvalue()
+said = io.StringIO()
+call_command("forward_outbox", "--refused", stdout=said)
+assert said.getvalue() == "", said.getvalue()
+"""
+
+
+async def test_djangos_command_lists_what_was_refused_and_restores_it(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANGARIUM_URL", served.url)
+    monkeypatch.setenv("ANGARIUM_TOKEN", served.api.token)
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    command = [sys.executable, "-c", DJANGO]
+    done = await asyncio.to_thread(
+        subprocess.run, command, cwd=tmp_path, timeout=PATIENCE, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(await served.messages()) == 1
+    listed = (await served.api.get("/app/customer-2/msg"))["data"]
+    assert len(listed) == 1
