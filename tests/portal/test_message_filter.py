@@ -98,7 +98,8 @@ def test_a_field_that_means_nothing_is_kept_and_said(name: str, value: str) -> N
 
 
 def test_an_end_before_the_beginning_is_said_at_the_end() -> None:
-    assert list(read(("since", "2027-01-02"), ("until", "2027-01-01")).faults) == ["until"]
+    faults = read(("since", "2027-01-02T00:00"), ("until", "2027-01-01T00:00")).faults
+    assert list(faults) == ["until"]
 
 
 def test_a_products_own_message_id_is_found() -> None:

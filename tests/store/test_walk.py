@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from angarium.core import ids
-from angarium.core.nouns import AttemptStatus, State
+from angarium.core.log_filter import LogStatus
+from angarium.core.nouns import AttemptStatus
 from angarium.store import attempt, background_task, delivery, message
 from angarium.store.attempt import AttemptFilter
 from angarium.store.database import Database
@@ -135,7 +136,7 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
 for way, page in (("down", DOWN), ("up", UP)):
     for some, wanted in (("", EVERY), ("filtered ", SOME)):
         like = NARROW if some else AttemptFilter()
-        states = [State.CANCELED] if some else None
+        statuses = [LogStatus.CANCELED] if some else None
         LOOKS |= {
             f"message.page {some}{way}": lambda c, p=page, w=wanted: message.page(
                 c, APP, p, w, with_payload=True
@@ -146,9 +147,9 @@ for way, page in (("down", DOWN), ("up", UP)):
             f"attempt.by_message {some}{way}": lambda c, p=page, w=wanted, k=like: attempt.by_message(  # type: ignore[misc]
                 c, APP, SOME_ID, p, k, w, with_response=True
             ),
-            f"delivery.owed_by_endpoint {some}{way}": lambda c, p=page, w=wanted, s=states: (
+            f"delivery.owed_by_endpoint {some}{way}": lambda c, p=page, w=wanted, s=statuses: (
                 delivery.owed_by_endpoint(  # type: ignore[misc]
-                    c, APP, ENDPOINT, p, w, states=s, tried=None, with_payload=True
+                    c, APP, ENDPOINT, p, w, statuses=s, with_payload=True
                 )
             ),
         }

@@ -10,7 +10,6 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, NoReturn
 
-from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect, Request
@@ -18,6 +17,7 @@ from starlette.responses import Response
 
 from angarium.api.auth import caller_of
 from angarium.api.idempotency import once
+from angarium.api.query import QueryRoute
 from angarium.core.errors import Fault, FaultType, Invalid
 
 
@@ -133,7 +133,7 @@ def is_storable(text: str) -> bool:
     return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-class WireRoute(APIRoute):
+class WireRoute(QueryRoute):
     """Parses the body before FastAPI does, so that Content-Type does not matter and limits hold."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -153,6 +153,10 @@ class WireRoute(APIRoute):
             return await once(request, parsed)
 
         return handler
+
+    async def refuse(self, request: Request, error: Invalid) -> None:
+        await caller_of(request)
+        raise error
 
 
 def _declare_json(request: Request) -> None:

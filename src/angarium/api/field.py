@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, Strict, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
-from angarium.core import ids
+from angarium.core import ids, timestamp
 from angarium.core.patterns import is_channel, is_event_type, is_uid, is_wildcard
 from angarium.core.url import MAX_URL
 from angarium.service.text import MAX_NAME, MAX_TEXT
@@ -24,7 +24,16 @@ OLD: Final[dict[str, Any]] = {"deprecated": True}
 
 Flag = Annotated[bool, Strict()]
 Rate = Annotated[int, Strict(), Field(ge=1, le=MAX_RATE)]
-Moment = Annotated[datetime, AwareDatetime]
+
+
+def _moment(value: Any) -> datetime:
+    if not isinstance(value, str):
+        raise ValueError(f"must be a text with a date, a time and a zone, such as {timestamp.EXAMPLE}")
+    return timestamp.parse(value)
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+"""A time in a body."""
 
 
 def wire_time(at: datetime) -> str:

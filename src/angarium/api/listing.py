@@ -1,15 +1,13 @@
 """The query parameters that lists of messages and attempts share, read strictly, and their descriptions.
 
-Read from the request rather than declared to FastAPI, because event types come in three spellings
-(`event_types=a,b`, `event_types[]=a`, `event_types[0]=a`) and faults must name the parameter alone.
+Read from the request, as `query.Parameters` left it, rather than declared to FastAPI: several event types may
+come in one value (`event_types=a,b`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -17,8 +15,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from angarium.api import query
 from angarium.api.paging import Paging
-from angarium.core import patterns
+from angarium.core import patterns, timestamp
 from angarium.core.errors import Invalid
 from angarium.service.attempt import Status
 from angarium.service.message import Window
@@ -26,8 +25,6 @@ from angarium.store.message import Filter
 
 CODE_CLASSES: Final = (0, 100, 200, 300, 400, 500)
 MAX_EVENT_TYPES: Final = 250
-_EVENT_TYPES: Final = re.compile(r"event_types(\[\d*\])?")
-_OFFSET_SPACE: Final = re.compile(r" (\d\d:?\d\d)$")
 
 
 def read_window(request: Request, wanted: Paging[UUID]) -> tuple[Window, Paging[UUID]]:
@@ -50,11 +47,12 @@ def read_filter(request: Request) -> Filter:
 def read_flag(request: Request, name: str, *, default: bool) -> bool:
     """`true` or `false`. Raises Invalid."""
     raw = request.query_params.get(name)
-    if raw is None or raw == "":
+    if raw is None:
         return default
-    if raw not in ("true", "false"):
-        raise Invalid.field(name, f"{name} must be true or false.", where="query")
-    return raw == "true"
+    try:
+        return query.read_flag(raw)
+    except ValueError as error:
+        raise Invalid.field(name, f"{name} {error}.", where="query") from error
 
 
 def read_status(request: Request) -> Status | None:
@@ -71,26 +69,17 @@ def read_code_class(request: Request) -> int | None:
 def read_time(request: Request, name: str) -> float | None:
     """Epoch seconds of an RFC 3339 time. Raises Invalid."""
     raw = request.query_params.get(name)
-    if raw is None or raw == "":
+    if raw is None:
         return None
     try:
-        # an offset's plus sign that was not percent-encoded arrives as a space
-        at = datetime.fromisoformat(_OFFSET_SPACE.sub(r"+\1", raw))
-        return epoch(at)
-    except (ValueError, OverflowError) as error:
-        raise Invalid.field(
-            name, f"{name} must be a time such as 2026-01-31T12:00:00Z.", where="query"
-        ) from error
-
-
-def epoch(at: datetime) -> float:
-    """Epoch seconds of a time; without an offset it is taken as UTC."""
-    return (at if at.tzinfo is not None else at.replace(tzinfo=UTC)).timestamp()
+        return timestamp.parse_query(raw).timestamp()
+    except ValueError as error:
+        raise Invalid.field(name, f"{name} {error}.", where="query") from error
 
 
 def _read_number(request: Request, name: str, allowed: tuple[int, ...]) -> int | None:
     raw = request.query_params.get(name)
-    if raw is None or raw == "":
+    if raw is None:
         return None
     if raw not in {str(int(number)) for number in allowed}:
         words = ", ".join(str(int(number)) for number in allowed)
@@ -100,7 +89,7 @@ def _read_number(request: Request, name: str, allowed: tuple[int, ...]) -> int |
 
 def _read_text(request: Request, name: str, is_valid: Callable[[str], bool]) -> str | None:
     raw = request.query_params.get(name)
-    if raw is None or raw == "":
+    if raw is None:
         return None
     if not is_valid(raw):
         raise Invalid.field(name, f"This cannot be a {name}.", where="query")
@@ -109,11 +98,7 @@ def _read_text(request: Request, name: str, is_valid: Callable[[str], bool]) -> 
 
 def _read_event_types(request: Request) -> tuple[str, ...] | None:
     names = [
-        name
-        for key, value in request.query_params.multi_items()
-        if _EVENT_TYPES.fullmatch(key)
-        for name in value.split(",")
-        if name
+        name for value in request.query_params.getlist("event_types") for name in value.split(",") if name
     ]
     if not names:
         return None
@@ -164,7 +149,9 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         ),
         _parameter("before", _TIME, "Only items made before this time."),
         _parameter(
-            "after", _TIME, "Only items made after this time; without an iterator, those that follow it."
+            "after",
+            _TIME,
+            "Only items made at this time or after it; without an iterator, those that follow it directly.",
         ),
         _parameter(
             "with_content",
@@ -177,7 +164,7 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         _parameter(
             "expanded_statuses",
             {"type": "boolean", "default": False},
-            "Whether canceled (4) is told apart; otherwise a canceled delivery looks failed (2).",
+            "Whether being retried (3) and canceled (4) are told apart; otherwise both look failed (2).",
         ),
         _parameter("event_types", {"type": "array", "items": _NAME}, "Only messages of these event types."),
         _parameter(

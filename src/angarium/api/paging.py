@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Query
 
+from angarium.api.query import QueryNumber
 from angarium.core import ids
 from angarium.core.errors import Invalid
 
@@ -44,7 +45,7 @@ class Paging(Generic[C]):
         return list_ascending != self.backwards
 
 
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT, description="How many items a page has at most.")]
+Limit = Annotated[QueryNumber, Query(ge=1, le=MAX_LIMIT, description="How many items a page has at most.")]
 Iterator = Annotated[str | None, Query(description="`iterator` or `prevIterator` of the page before.")]
 
 
@@ -52,7 +53,7 @@ def paged_by(parse: Callable[[str], C | None]) -> Any:
     """A dependency that reads limit and iterator, the latter parsed by `parse` (None: malformed, 422)."""
 
     async def read(limit: Limit = DEFAULT_LIMIT, iterator: Iterator = None) -> Paging[C]:
-        if not iterator:  # SDKs leave it out, hand-made clients send it empty for the first page
+        if iterator is None:
             return Paging(limit, None, False)
         backwards = iterator.startswith("-")
         cursor = parse(iterator[1:] if backwards else iterator)

@@ -10,13 +10,13 @@ from collections.abc import Awaitable, Callable
 from importlib import import_module
 
 from fastapi import APIRouter
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import services_of
 from angarium.api.dialects.key import key_of
 from angarium.api.dialects.route import json_object
+from angarium.api.query import QueryRoute
 from angarium.core.errors import NotAllowed
 from angarium.core.product import Product
 from angarium.core.profile_scenario import Scenario
@@ -26,7 +26,7 @@ from angarium.service.sandbox import play
 def router(product: Product, entropy: Callable[[int], bytes] = os.urandom) -> APIRouter:
     """One route for each scenario of the product."""
     dialect = import_module(f"angarium.api.dialects.{product.profile.management.dialect}")
-    route_class: type[APIRoute] = getattr(dialect, "Route", APIRoute)
+    route_class: type[QueryRoute] = getattr(dialect, "Route", QueryRoute)
     made = APIRouter(route_class=route_class, include_in_schema=False)
     for scenario in product.profile.scenarios:
         made.add_api_route(

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 from uuid import UUID
@@ -18,9 +16,9 @@ from uuid import UUID
 import typer
 
 from angarium.cli.confirm import All, Yes, confirm, need_filter
+from angarium.cli.moment import moment
 from angarium.core import ids
 from angarium.core.errors import SettingsError
-from angarium.core.schedule import parse_duration
 from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
@@ -152,13 +150,9 @@ def _endpoint(ref: str | None) -> UUID | None:
 def _since(text: str) -> float:
     """Epoch seconds of a time, or of a span ago."""
     try:
-        return time.time() - parse_duration(text)
+        return moment(text).timestamp()
     except ValueError as error:
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise SettingsError(f"--since: {error}, or a time such as 2026-11-20T08:00:00Z") from error
-        return at.astimezone().timestamp()
+        raise SettingsError(f"--since: {error}") from error
 
 
 def _run(settings: Settings, work: Callable[[DeadLetters], Any]) -> None:

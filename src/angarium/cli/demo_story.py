@@ -15,7 +15,6 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Final
 
 import aiohttp
@@ -23,6 +22,7 @@ from rich.console import Console
 
 from angarium.cli.demo_receiver import Receiver
 from angarium.cli.demo_screen import Row, Screen
+from angarium.core import timestamp
 from angarium.core.errors import AngariumError
 
 SCHEDULE: Final = "2s,4s"
@@ -151,7 +151,7 @@ class _Story:
         deadline = time.monotonic() + DELIVERY_DEADLINE
         while time.monotonic() < deadline:
             for message_id in {row.message_id for row in self.rows.values()}:
-                found = await self._api("GET", f"/app/demo/msg/{message_id}/endpoint")
+                found = await self._api("GET", f"/app/demo/msg/{message_id}/endpoint?expanded_statuses=true")
                 self._take_arrivals()
                 for target in found["data"]:
                     self._take_state(self.rows[message_id, self._endpoints[target["id"]]], target)
@@ -170,7 +170,7 @@ class _Story:
     def _take_state(self, row: Row, target: dict[str, Any]) -> None:
         state, due = STATES[target["status"]], target.get("nextAttempt")
         if due is not None and row.arrivals:
-            left = datetime.fromisoformat(due).timestamp() - time.time()
+            left = timestamp.parse(due).timestamp() - time.time()
             next_at = time.monotonic() + left
             if row.next_at is None or abs(next_at - row.next_at) > 0.5:
                 row.next_at = next_at

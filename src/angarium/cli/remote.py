@@ -9,9 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import os
-import re
 import sys
-from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, NoReturn
 from urllib.parse import quote
@@ -19,6 +17,7 @@ from urllib.parse import quote
 import typer
 
 from angarium import json_text
+from angarium.cli.moment import moment
 from angarium.client import Angarium, ClientError, Refused, Unreachable
 
 FAILED = 1
@@ -118,16 +117,11 @@ def fail(error: ClientError) -> NoReturn:
 
 
 def time_ago(text: str) -> str:
-    """A time for the API from `2h`, `7d`, or a time as it stands."""
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if found is None:
-        try:
-            at = datetime.fromisoformat(text)
-        except ValueError:
-            raise typer.BadParameter(f"write 2h, 7d or 2026-11-20T08:00:00Z, not {text!r}") from None
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).isoformat()
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
-    return (datetime.now(UTC) - timedelta(**{unit: int(found[1])})).isoformat()
+    """A time for the API from `2h`, `7d`, or a time with a zone."""
+    try:
+        return moment(text).isoformat()
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def default_name() -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,6 +12,7 @@ import typer
 
 from angarium.cli import remote
 from angarium.cli.header_text import Pairs, read_headers
+from angarium.core import timestamp
 from angarium.receiver import SCHEMES, VerificationError
 from angarium.receiver.diagnose import diagnose
 from angarium.testing import sign as make
@@ -130,6 +130,6 @@ def _time(given: str | None) -> float:
         return float(given)
     except ValueError:
         try:
-            return datetime.fromisoformat(given).timestamp()
-        except ValueError:
-            raise typer.BadParameter(f"write epoch seconds or 2026-11-20T08:00:00Z, not {given!r}") from None
+            return timestamp.parse(given).timestamp()
+        except ValueError as error:
+            raise typer.BadParameter(f"write epoch seconds; a time {error}, not {given!r}") from None

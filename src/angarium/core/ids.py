@@ -19,6 +19,7 @@ DIGITS: Final = 27
 _PAIRS: Final = [a + b for a in ALPHABET for b in ALPHABET]
 _VALUE: Final = {c: i for i, c in enumerate(ALPHABET)}
 _TEXT: Final = re.compile(r"[0-9A-Za-z]{27}")
+_FIRST: Final = 0x7 << 12  # the version, and the first fraction of a millisecond
 _2, _4, _6, _12 = 62**2, 62**4, 62**6, 62**12
 
 APPLICATION: Final = "app_"
@@ -46,18 +47,33 @@ def at(micros: int, entropy: bytes) -> UUID:
 
 
 def created_at(uuid: UUID) -> float:
-    """Epoch seconds at which the id was made, to the millisecond."""
-    return (uuid.int >> 80) / 1000
+    """Epoch seconds at which the id was made, to the microsecond."""
+    millis, fraction = uuid.int >> 80, (uuid.int >> 64) & 0xFFF
+    return (millis * 1000 + -(-fraction * 1000 // 4096)) / 1_000_000
 
 
 def lowest(at: float) -> UUID:
-    """The smallest id that any message of the time `at` (epoch seconds) can have."""
-    return UUID(int=max(0, min(int(at * 1000), (1 << 48) - 1)) << 80)
+    """The smallest id that anything made in the microsecond `at` (epoch seconds) can have."""
+    millis, rest = divmod(_micros(at), 1000)
+    return UUID(int=((millis << 16) + _FIRST + rest * 4096 // 1000) << 64)
 
 
 def highest(at: float) -> UUID:
-    """The greatest id that any message of the time `at` (epoch seconds) can have."""
-    return UUID(int=(max(0, min(int(at * 1000), (1 << 48) - 1)) << 80) | ((1 << 80) - 1))
+    """The greatest id that anything made in the microsecond `at` (epoch seconds) can have."""
+    millis, rest = divmod(_micros(at), 1000)
+    return UUID(int=(((millis << 16) + _FIRST + (rest + 1) * 4096 // 1000) << 64) - 1)
+
+
+def made_by(now: float) -> UUID:
+    """The greatest id that anything made by `now` can have.
+
+    It covers the whole millisecond: the ids of a batch are a microsecond apart, and run ahead of the clock.
+    """
+    return UUID(int=(_micros(now) // 1000 << 80) | ((1 << 80) - 1))
+
+
+def _micros(at: float) -> int:
+    return max(0, min(round(at * 1_000_000), ((1 << 48) - 1) * 1000 + 999))
 
 
 @lru_cache(maxsize=16_384)

@@ -20,6 +20,7 @@ from angarium.core.address import AddressPolicy
 from angarium.core.url import check_url
 
 PATH: Final = "/play/in/"
+SVIX_PLAY: Final = "https://play.svix.com/"
 LIFETIME: Final = 7 * 86400.0  # seconds after its last use
 REQUEST_LIFETIME: Final = 86400.0
 LONGEST_DELAY: Final = 30.0  # seconds
@@ -36,15 +37,15 @@ class InboxUrls:
     def __init__(self, base: str) -> None:
         if not _PLAIN.fullmatch(base):
             raise ValueError("write https://hooks.example.com, without a login, a query or a fragment")
-        self._before = check_url(base.rstrip("/") + PATH, https_only=False, policy=ANYWHERE)
+        self.prefix = check_url(base.rstrip("/") + PATH, https_only=False, policy=ANYWHERE)
 
     def of(self, inbox_id: UUID) -> str:
-        return self._before + ids.text(ids.INBOX, inbox_id)
+        return self.prefix + ids.text(ids.INBOX, inbox_id)
 
     def includes(self, url: str) -> bool:
         """Whether it is the URL of an inbox, to the letter."""
         before, _, ref = url.rpartition("/")
-        return f"{before}/" == self._before and ids.parse(ids.INBOX, ref) is not None
+        return f"{before}/" == self.prefix and ids.parse(ids.INBOX, ref) is not None
 
 
 def oldest_kept(now: float) -> UUID:

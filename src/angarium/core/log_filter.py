@@ -13,7 +13,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from angarium.core import ids, patterns
+from angarium.core import ids, patterns, timestamp
 from angarium.core.errors import Fault, Invalid
 from angarium.core.nouns import State
 
@@ -144,8 +144,8 @@ class LogFilter:
             message=document.get("message"),
             tag=document.get("tag"),
             channel=document.get("channel"),
-            since=None if since is None else datetime.fromisoformat(since),
-            until=None if until is None else datetime.fromisoformat(until),
+            since=None if since is None else timestamp.parse(since),
+            until=None if until is None else timestamp.parse(until),
         )
 
 

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.clock import datetime_at
+from angarium.core import timestamp
 from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, Invalid
 from angarium.core.nouns import Endpoint
@@ -65,6 +66,7 @@ async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, s
             since = datetime_at(visit.now - PRESETS[chosen])
         elif given:
             since = _moment(given)
+            given = f"{since:%Y-%m-%dT%H:%M}"  # for the input, which is in UTC
         if since is not None and endpoint.disabled_at is None:
             ref = native_ref(visit)
             lost = await visit.services.replay.count_recoverable(visit.app_id, ref, since, None)
@@ -89,11 +91,10 @@ async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, s
 
 
 def _moment(text: str) -> datetime:
-    """A time as browsers and this page write it; without a zone it is UTC. Raises Invalid."""
+    """What the input of this page gives, in UTC, or a time with a zone. Raises Invalid."""
     try:
-        given = datetime.fromisoformat(text)
-        return (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return timestamp.parse_form(text)
+    except ValueError:
         raise Invalid.field("from", "Give a time, such as 2026-01-31T15:00.") from None
 
 

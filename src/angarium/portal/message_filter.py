@@ -12,7 +12,7 @@ from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
 from angarium.clock import datetime_at
-from angarium.core import ids
+from angarium.core import ids, timestamp
 from angarium.core.errors import Invalid
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.patterns import is_event_type
@@ -43,6 +43,7 @@ CLASSES: Final = {
     "1": "1xx Not final",
 }
 _FIELDS: Final = ("type", "endpoint", "http", "error", "id", "tag", "channel", "within", "since", "until")
+_TIMES: Final = ("since", "until")
 _NAMES: Final = {
     "event_type": "type",
     "endpoint_id": "endpoint",
@@ -113,7 +114,10 @@ def read(query: Query, now: float, message_prefix: str, endpoint_id: Callable[[s
     known = [LogStatus(status) for status in statuses if status in _VALUES]
     if len(known) < len(statuses):
         faults["status"] = "There is no such status."
-    since = understood("since", _time, "Write a time such as 2027-01-31T18:00.")
+    since, until = (understood(name, _time, "Write a time such as 2027-01-31T18:00.") for name in _TIMES)
+    for name, at in zip(_TIMES, (since, until), strict=True):
+        if at is not None and len(values[name]) > len(timestamp.FORM_EXAMPLE):
+            values[name] = _iso(at)  # inputs show its beginning, so it has to be UTC
     within = understood("within", PRESETS.get, "Choose one of the times.")
     if since is None and within is not None:
         since = datetime_at(now) - within[1]
@@ -127,7 +131,7 @@ def read(query: Query, now: float, message_prefix: str, endpoint_id: Callable[[s
         tag=values.get("tag"),
         channel=values.get("channel"),
         since=since,
-        until=understood("until", _time, "Write a time such as 2027-01-31T18:00."),
+        until=until,
     )
     try:
         wanted.check()
@@ -157,11 +161,10 @@ def said(wanted: LogFilter, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str
 
 
 def _time(text: str) -> datetime | None:
-    """A time in UTC unless it says otherwise."""
+    """What an input of the page gives, in UTC, or a time with a zone."""
     try:
-        found = datetime.fromisoformat(text)
-        return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return timestamp.parse_form(text)
+    except ValueError:
         return None
 
 
@@ -178,4 +181,4 @@ def _message_ref(text: str, prefix: str) -> str | None:
 
 
 def _iso(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

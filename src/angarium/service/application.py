@@ -17,6 +17,7 @@ from angarium.service.text import MAX_NAME, check_text
 from angarium.store import application as store
 from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store
+from angarium.store.application import EVERY, ApplicationFilter
 from angarium.store.database import Database
 
 
@@ -47,10 +48,18 @@ class Applications:
         return found
 
     async def page(
-        self, org_id: str, cursor: UUID | None, *, ascending: bool, limit: int
+        self,
+        org_id: str,
+        cursor: UUID | None,
+        *,
+        ascending: bool,
+        limit: int,
+        wanted: ApplicationFilter = EVERY,
     ) -> list[Application]:
         async with self._database.connection() as connection:
-            return await store.page(connection, org_id, cursor, ascending=ascending, limit=limit)
+            return await store.page(
+                connection, org_id, cursor, ascending=ascending, limit=limit, wanted=wanted
+            )
 
     async def create(self, org_id: str, draft: ApplicationDraft) -> Application:
         """Raises Invalid, or Conflict when the uid is taken."""
@@ -106,7 +115,7 @@ class Applications:
                     org_id,
                     found.id,
                     background_task.CANCEL,
-                    background_task.cancel_arguments(endpoint_id, ids.highest(at)),
+                    background_task.cancel_arguments(endpoint_id, ids.made_by(at)),
                     now,
                 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -14,7 +14,8 @@ from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
-from angarium.core.nouns import Attempt, AttemptStatus, Delivery, State
+from angarium.core.log_filter import LogStatus, log_status
+from angarium.core.nouns import Attempt, AttemptStatus, Delivery
 from angarium.service import audit
 from angarium.service.message import Window
 from angarium.store import attempt as store
@@ -38,35 +39,32 @@ class Status(IntEnum):
 ATTEMPT_STATUSES: Final = {Status.SUCCESS: AttemptStatus.SUCCESS, Status.FAIL: AttemptStatus.FAIL}
 
 
+_STATUS: Final = {
+    LogStatus.DELIVERED: Status.SUCCESS,
+    LogStatus.WAITING: Status.PENDING,
+    LogStatus.RETRYING: Status.SENDING,
+    LogStatus.FAILED: Status.FAIL,
+    LogStatus.CANCELED: Status.CANCELED,
+}
+EXPANDED: Final = frozenset({Status.SENDING, Status.CANCELED})
+"""What Svix's open server does not tell apart from FAIL, and clients see only when they ask for it."""
+
+
+def _shown(status: LogStatus, *, expanded: bool) -> Status:
+    shown = _STATUS[status]
+    return Status.FAIL if shown in EXPANDED and not expanded else shown
+
+
 def status_of(delivery: Delivery, *, expanded: bool) -> Status:
-    """The status of a delivery. Clients that do not ask for `expanded` statuses know no canceled ones:
-    to them a canceled delivery is a failed one, for it was not delivered and can be recovered."""
-    match delivery.state:
-        case State.DELIVERED:
-            return Status.SUCCESS
-        case State.PENDING:
-            return Status.SENDING if delivery.failures else Status.PENDING
-        case State.CANCELED if expanded:
-            return Status.CANCELED
-        case _:
-            return Status.FAIL
+    """The status of a delivery, with or without the expanded statuses."""
+    return _shown(log_status(delivery.state, delivery.failures), expanded=expanded)
 
 
-def _states(status: Status | None, *, expanded: bool) -> tuple[list[State] | None, bool | None]:
-    """The states that look like the status, and whether an attempt must have failed."""
-    match status:
-        case None:
-            return None, None
-        case Status.SUCCESS:
-            return [State.DELIVERED], None
-        case Status.PENDING:
-            return [State.PENDING], False
-        case Status.SENDING:
-            return [State.PENDING], True
-        case Status.CANCELED:
-            return [State.CANCELED], None
-        case Status.FAIL:
-            return [State.EXHAUSTED] if expanded else [State.EXHAUSTED, State.CANCELED], None
+def looking_like(status: Status | None, *, expanded: bool) -> frozenset[LogStatus] | None:
+    """The deliveries that are shown with this status; None: all."""
+    if status is None:
+        return None
+    return frozenset(one for one in LogStatus if _shown(one, expanded=expanded) is status)
 
 
 async def target_of(conn: Any, app_id: UUID, ref: str) -> Target:
@@ -192,17 +190,15 @@ class Attempts:
         window: Window,
         wanted: Filter,
         *,
-        status: Status | None,
-        expanded: bool,
+        statuses: Collection[LogStatus] | None,
         content: bool,
     ) -> Sequence[Owed]:
         """The messages that an endpoint is or was owed, in the direction of reading. Raises NotFound."""
         page = window.page(self._clock.now())
-        states, tried = _states(status, expanded=expanded)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
             return await delivery.owed_by_endpoint(
-                conn, app_id, target.id, page, wanted, states=states, tried=tried, with_payload=content
+                conn, app_id, target.id, page, wanted, statuses=statuses, with_payload=content
             )
 
     async def destinations(

@@ -150,9 +150,10 @@ class Endpoints:
             raise BadRequest(
                 "The range must end in the past and be at most 28 days long.", code="invalid_range"
             )
+        last = ids.made_by(end) if until is None else ids.highest(end)
         async with self._database.connection() as connection:
             found = await self._deeds.find(connection, app_id, ref)
-            return await store.stats(connection, found, ids.lowest(start), ids.highest(end))
+            return await store.stats(connection, found, ids.lowest(start), last)
 
     async def _insert(self, connection: Any, new: Endpoint) -> Endpoint:
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""

@@ -34,11 +34,11 @@ class Window:
     after: float | None = None
 
     def page(self, now: float) -> Page:
-        """The stretch of ids; times and cursor are themselves not in it."""
+        """The stretch of ids: `after` itself is in it, `before` and the cursor are not."""
         low = UUID(int=0)
         high = ids.highest(now + AHEAD)
         if self.after is not None:
-            low = ids.highest(self.after)
+            low = UUID(int=max(0, ids.lowest(self.after).int - 1))
         if self.before is not None:
             high = min(high, ids.lowest(self.before))
         if self.cursor is None:

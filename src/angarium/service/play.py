@@ -22,6 +22,7 @@ from angarium.core.inbox import (
     LIFETIME,
     LONGEST_DELAY,
     NO_ANSWER,
+    SVIX_PLAY,
     Answer,
     Arrival,
     Inbox,
@@ -96,6 +97,11 @@ class Play:
     def available(self) -> bool:
         """Whether this process knows how its own server is reached."""
         return self._urls is not None
+
+    @property
+    def prefixes(self) -> tuple[str, ...]:
+        """What the URLs of throw-away receivers begin with: of Svix's, and of the inboxes of this server."""
+        return (SVIX_PLAY,) if self._urls is None else (SVIX_PLAY, self._urls.prefix)
 
     def url_of(self, inbox_id: UUID) -> str:
         """Raises BadRequest when this process does not know its own server's address."""

@@ -181,7 +181,7 @@ class Replay:
                 org_id,
                 app_id,
                 background_task.RESEND,
-                background_task.resend_arguments(wanted, ids.highest(now), pace),
+                background_task.resend_arguments(wanted, ids.made_by(now), pace),
                 datetime_at(now),
                 expected=expected.number if expected is not None and expected.exact else None,
             )
@@ -234,7 +234,7 @@ class Replay:
             task_id = ids.new(now, self._entropy(8))
             window = {
                 "since": since.isoformat(),
-                "until": datetime_at(min(now, ids.created_at(last))).isoformat(),
+                "until": datetime_at(now if until is None else min(now, until.timestamp())).isoformat(),
             }
             said = {"task": ids.text(ids.TASK, task_id), **window}
             action = _BEGUN[kind]
@@ -253,7 +253,8 @@ class Replay:
         if until is not None and end <= start:
             raise Invalid.field("until", "The end of the window must be after its beginning.")
         # `since` itself is inside; what is accepted from now on is not lost, so it ends now at the latest
-        return UUID(int=max(0, ids.lowest(start).int - 1)), ids.highest(min(end, now))
+        last = ids.highest(end) if end < now else ids.made_by(now)
+        return UUID(int=max(0, ids.lowest(start).int - 1)), last
 
 
 def _check_pace(pace: float | None) -> None:

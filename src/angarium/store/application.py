@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +16,18 @@ from angarium.core.patterns import is_uid
 from angarium.store.sql import queries, walk
 
 TAKEN = "An application with that id or uid already exists"
+
+
+@dataclass(frozen=True, slots=True)
+class ApplicationFilter:
+    """What the endpoints of an application must be like for it to be listed."""
+
+    with_endpoints: bool = False  # it has one at least
+    not_all_disabled: bool = False  # if it has any, one is enabled
+    not_all_below: tuple[str, ...] = ()  # if it has any, the URL of one begins with none of these
+
+
+EVERY: Final = ApplicationFilter()
 
 
 def _application(row: Any) -> Application:
@@ -90,11 +103,25 @@ async def delete(connection: Any, application: Application, now: datetime) -> No
 
 
 async def page(
-    connection: Any, org_id: str, cursor: UUID | None, *, ascending: bool, limit: int
+    connection: Any,
+    org_id: str,
+    cursor: UUID | None,
+    *,
+    ascending: bool,
+    limit: int,
+    wanted: ApplicationFilter = EVERY,
 ) -> list[Application]:
     """Up to `limit` applications beyond the cursor, in the order asked for."""
     query = walk("application_list", upwards=ascending)
-    rows = query(connection, org_id=org_id, cursor=cursor, limit=limit)
+    rows = query(
+        connection,
+        org_id=org_id,
+        cursor=cursor,
+        limit=limit,
+        with_endpoints=wanted.with_endpoints,
+        not_all_disabled=wanted.not_all_disabled,
+        not_all_below=list(wanted.not_all_below) or None,
+    )
     return [_application(row) async for row in rows]
 
 

@@ -178,5 +178,5 @@ async def cancel_owed(
     """Cancel all that an endpoint is owed now: a bounded part at once, the rest by a task."""
     if await delivery.cancel_pending(conn, app_id, endpoint_id, None, CANCEL_AT_ONCE) < CANCEL_AT_ONCE:
         return
-    arguments = cancel_arguments(endpoint_id, ids.highest(now))
+    arguments = cancel_arguments(endpoint_id, ids.made_by(now))
     await create(conn, task_id, org_id, app_id, CANCEL, arguments, datetime_at(now))

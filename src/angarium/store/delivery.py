@@ -6,14 +6,16 @@ Lock order, so that no two transactions wait for each other: background task, en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
+from angarium.core.log_filter import LogStatus
 from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
+from angarium.store import log
 from angarium.store.hint import write
 from angarium.store.message import Filter, Page, message_of
 from angarium.store.sql import queries, walk
@@ -110,13 +112,13 @@ async def hold_target(conn: Any, app_id: UUID, endpoint_id: UUID) -> Target | No
 
 async def owed_by_endpoint(
     conn: Any, app_id: UUID, endpoint_id: UUID, page: Page, wanted: Filter,
-    *, states: Sequence[State] | None, tried: bool | None, with_payload: bool,
+    *, statuses: Collection[LogStatus] | None, with_payload: bool,
 ) -> list[Owed]:  # fmt: skip
-    """The messages an endpoint is or was owed; `tried` picks those with or without a failed attempt."""
+    """The messages an endpoint is or was owed; those of any status when `statuses` is None."""
     query = walk("delivery_attempted", upwards=page.upwards)
     rows = query(
         conn, app_id=app_id, endpoint_id=endpoint_id, low=page.low, high=page.high, limit=page.limit,
-        states=states, tried=tried, with_payload=with_payload,
+        statuses=None if statuses is None else log.numbers(statuses), with_payload=with_payload,
         channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
     )  # fmt: skip
     return [

@@ -8,7 +8,7 @@ at a stretch stays within it, so that no filter on any database takes long.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -23,7 +23,7 @@ from angarium.store.sql import queries, walk
 
 LOWEST: Final = UUID(int=0)
 HIGHEST: Final = UUID(int=(1 << 128) - 1)
-_RETRYING: Final = 3  # what log.sql calls PENDING with a failed attempt
+_RETRYING: Final = 3  # what SQL calls PENDING with a failed attempt
 _STATUS: Final = {
     LogStatus.DELIVERED: State.DELIVERED.value,
     LogStatus.WAITING: State.PENDING.value,
@@ -133,7 +133,7 @@ class Search:
             "app_id": self.app_id,
             "endpoint_id": wanted.endpoint_id,
             "endpoint_ids": self.endpoint_ids,
-            "statuses": sorted(_STATUS[status] for status in wanted.statuses) or None,
+            "statuses": numbers(wanted.statuses) or None,
             "http_low": None if wanted.http_class is None else wanted.http_class * 100,
             "error_kind": wanted.error_kind,
             "event_type": exact,
@@ -142,6 +142,11 @@ class Search:
             "channel": wanted.channel,
             "sendable": self.sendable,
         }
+
+
+def numbers(statuses: Collection[LogStatus]) -> list[int]:
+    """What SQL calls the statuses."""
+    return sorted(_STATUS[status] for status in statuses)
 
 
 def of_message(message_id: UUID) -> Stretch:

@@ -7,7 +7,6 @@ whatever Content-Type says. A secret is shown by the call that made it and never
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -19,8 +18,9 @@ from angarium.api.auth import services_of
 from angarium.api.dialects.bluma_wire import Route, delivery, iso, webhook
 from angarium.api.dialects.key import key_of
 from angarium.api.dialects.route import json_object
+from angarium.api.query import ANY, takes
 from angarium.clock import datetime_at
-from angarium.core import ids
+from angarium.core import ids, timestamp
 from angarium.core.errors import BadRequest, Invalid, NotAllowed, NotFound
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_wildcard
@@ -44,21 +44,23 @@ def router(product: Product) -> APIRouter:
     routes = _Routes(product)
     made = APIRouter(route_class=Route, include_in_schema=False)
     one = "/webhooks/{webhook_id}"
-    for method, path, endpoint in (
+    paged = ("limit", "order", "cursor")
+    for method, path, endpoint, *query in (
         ("POST", "/webhooks", routes.create),
-        ("GET", "/webhooks", routes.page),
+        ("GET", "/webhooks", routes.page, *paged),
         ("GET", one, routes.get),
         ("PATCH", one, routes.update),
         ("DELETE", one, routes.delete),
-        ("GET", f"{one}/deliveries", routes.deliveries),
+        ("GET", f"{one}/deliveries", routes.deliveries, *paged),
         ("POST", f"{one}/enable", routes.enable),
         ("POST", f"{one}/recover", routes.recover),
         ("POST", f"{one}/regenerate-secret", routes.regenerate),
         ("POST", f"{one}/activate-secret", routes.activate),
     ):
-        made.add_api_route(path, endpoint, methods=[method], name=f"{product.name}.{endpoint.__name__}")
-    made.add_api_route("/webhooks", routes.nothing, methods=_METHODS)
-    made.add_api_route("/webhooks/{rest:path}", routes.nothing, methods=_METHODS)
+        name = f"{product.name}.{endpoint.__name__}"
+        made.add_api_route(path, endpoint, methods=[method], name=name, openapi_extra=takes(*query))
+    for path in ("/webhooks", "/webhooks/{rest:path}"):
+        made.add_api_route(path, routes.nothing, methods=_METHODS, openapi_extra=takes(ANY))
     return made
 
 
@@ -127,10 +129,10 @@ class _Routes:
         """Send again what was given up or canceled since a time: what a disabled webhook missed."""
         services, application = await self._caller(request)
         ref, body = self._ref(request), await json_object(request)
+        given = body.get("since")
         try:
-            given = datetime.fromisoformat(body["since"])
-            since = (given if given.tzinfo else given.replace(tzinfo=UTC)).astimezone(UTC)
-        except (KeyError, TypeError, ValueError, OverflowError):
+            since = timestamp.parse(given if isinstance(given, str) else "")
+        except ValueError:
             raise Invalid.field("since", "A time is needed, such as 2025-11-03T10:30:00Z.") from None
         await services.replay.recover(application.org_id, application.id, ref, since, None)
         shown = {"id": request.path_params["webhook_id"], "status": "recovering", "since": iso(since)}

@@ -23,12 +23,13 @@ from angarium.api.dialects import bluum_form as form
 from angarium.api.dialects.key import key_of
 from angarium.api.dialects.route import answering, json_object
 from angarium.api.field import wire_time
+from angarium.api.query import ANY, takes
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound
+from angarium.core.log_filter import LogStatus
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.product import Product
-from angarium.service.attempt import Status
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.message import Window
 from angarium.service.services import Services
@@ -47,23 +48,25 @@ def router(product: Product) -> APIRouter:
     """The routes, below one of the product's base paths."""
     webhooks = _Webhooks(product)
     made = APIRouter(prefix="/webhooks", route_class=Route, include_in_schema=False)
-    for method, path, call in (
+    for method, path, call, *query in (
         ("GET", "/event-types", webhooks.event_types),  # before the routes of one webhook
         ("POST", "", webhooks.create),
-        ("GET", "", webhooks.page),
+        ("GET", "", webhooks.page, "limit", "offset"),
         ("GET", "/{webhook_id}", webhooks.get),
         ("PATCH", "/{webhook_id}", webhooks.update),
         ("DELETE", "/{webhook_id}", webhooks.delete),
         ("POST", "/{webhook_id}/enable", webhooks.enable),
         ("POST", "/{webhook_id}/rotate-secret", webhooks.rotate),
-        ("GET", "/{webhook_id}/attempts", webhooks.attempts),
-        ("GET", "/{webhook_id}/dead-letters", webhooks.dead_letters),
+        ("GET", "/{webhook_id}/attempts", webhooks.attempts, "limit", "starting_after"),
+        ("GET", "/{webhook_id}/dead-letters", webhooks.dead_letters, "limit", "starting_after"),
         ("POST", "/{webhook_id}/dead-letters/replay", webhooks.replay),
         ("POST", "/{webhook_id}/dead-letters/{event_id}/replay", webhooks.replay_one),
     ):
-        made.add_api_route(path, call, methods=[method], response_model=None)
+        made.add_api_route(path, call, methods=[method], response_model=None, openapi_extra=takes(*query))
     for path in ("", "/{rest:path}"):
-        made.add_api_route(path, webhooks.nothing, methods=list(_METHODS), response_model=None)
+        made.add_api_route(
+            path, webhooks.nothing, methods=list(_METHODS), response_model=None, openapi_extra=takes(ANY)
+        )
     return made
 
 
@@ -185,7 +188,7 @@ class _Webhooks:
         ref, limit = self._endpoint(request), self._limit(request)
         found = await services.attempt.messages(
             application.id, ref, self._window(request, limit, self._ids.message), Filter(),
-            status=Status.FAIL, expanded=False, content=True,
+            statuses=(LogStatus.FAILED, LogStatus.CANCELED), content=True,
         )  # fmt: skip
         public = request.path_params["webhook_id"]
         items = [form.dead_letter_form(self._ids.message, public, one) for one in found[:limit]]

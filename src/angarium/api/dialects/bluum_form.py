@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from difflib import get_close_matches
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.field import MAX_EVENT_TYPES, wire_time
-from angarium.core import errors, ids
+from angarium.core import errors, ids, timestamp
 from angarium.core.errors import AngariumError, Fault, Invalid
 from angarium.core.nouns import Endpoint, State
 from angarium.core.patterns import EVERYTHING, covering
@@ -138,12 +138,9 @@ def moment_of(body: Mapping[str, Any], name: str) -> datetime | None:
     if value is None:
         return None
     try:
-        at = datetime.fromisoformat(value)
-        if at.tzinfo is not None:
-            return at.astimezone(UTC)  # which the first and the last day may not have
-    except (TypeError, ValueError, OverflowError):
-        pass
-    raise Invalid.field(name, f"{name} must be a time such as 2025-06-15T14:30:15Z.")
+        return timestamp.parse(value if isinstance(value, str) else "")
+    except ValueError:
+        raise Invalid.field(name, f"{name} must be a time such as 2025-06-15T14:30:15Z.") from None
 
 
 def number_of(request: Request, name: str, default: int, least: int, most: int) -> int:

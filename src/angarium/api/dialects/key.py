@@ -11,6 +11,7 @@ import binascii
 from starlette.requests import Request
 
 from angarium.api.auth import services_of
+from angarium.api.dialects.route import check_query
 from angarium.core.audit import ActorKind
 from angarium.core.errors import NotAuthenticated
 from angarium.core.product import Product
@@ -20,7 +21,8 @@ from angarium.store.api_key import ApiKey
 
 
 async def key_of(request: Request, product: Product) -> ApiKey:
-    """The key that the request shows. Raises NotAuthenticated, also for another product's key."""
+    """The key that the request shows. Raises NotAuthenticated, also for another product's key, and then
+    Invalid for a query that the route does not take."""
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     given = given.strip()
     if scheme.lower() != product.profile.management.scheme or not given:
@@ -32,6 +34,7 @@ async def key_of(request: Request, product: Product) -> ApiKey:
         if await services.product.of(found.org_id) is not product:
             raise NotAuthenticated()
     audit.acting(ActorKind.API_KEY, name_of(found.id))
+    check_query(request)
     return found
 
 

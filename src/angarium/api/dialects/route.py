@@ -9,13 +9,14 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.api.body import parse_json
+from angarium.api.query import QueryRoute
 from angarium.core.errors import AngariumError, Fault, Invalid, StoreUnavailable
 
+_FAULT = "angarium.query"
 log = structlog.get_logger(__name__)
 
 
@@ -25,10 +26,10 @@ class Unexpected(AngariumError):
     code = "internal_error"
 
 
-def answering(answer: Callable[[AngariumError], Response]) -> type[APIRoute]:
+def answering(answer: Callable[[AngariumError], Response]) -> type[QueryRoute]:
     """A route class whose errors look as `answer` makes them."""
 
-    class Route(APIRoute):
+    class Route(QueryRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             inner = super().get_route_handler()
 
@@ -45,7 +46,16 @@ def answering(answer: Callable[[AngariumError], Response]) -> type[APIRoute]:
 
             return handler
 
+        async def refuse(self, request: Request, error: Invalid) -> None:
+            request.scope[_FAULT] = error
+
     return Route
+
+
+def check_query(request: Request) -> None:
+    """To be called once the caller is known. Raises Invalid for a query that the route does not take."""
+    if (error := request.scope.get(_FAULT)) is not None:
+        raise error
 
 
 async def json_object(request: Request) -> dict[str, Any]:

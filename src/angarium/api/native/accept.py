@@ -23,6 +23,7 @@ from angarium.api.native import message_model as model
 from angarium.api.native.application import ApplicationIn
 from angarium.api.native.message_in import MessageIn, draft_of, read_batch, read_item, read_message
 from angarium.api.native.message_out import accepted_out
+from angarium.api.query import Parameters
 from angarium.clock import datetime_at
 from angarium.core.errors import AngariumError, Invalid, NotFound
 from angarium.core.patterns import is_event_type
@@ -31,6 +32,7 @@ from angarium.service.services import Services
 
 MAX_BATCH: Final = 1000
 PATH: Final = "/app/{app_id}/msg"
+_PARAMETERS: Final = Parameters(frozenset({"with_content"}))
 BATCH_PATH: Final = "/app/{app_id}/msg/batch"
 
 
@@ -99,7 +101,10 @@ def _with_content(request: Request) -> bool:
     query = request.scope["query_string"]
     if query == b"with_content=false":  # what SDKs send, without the cost of parsing it
         return False
-    return not query or read_flag(request, "with_content", default=True)
+    if not query:
+        return True
+    _PARAMETERS.read(request)
+    return read_flag(request, "with_content", default=True)
 
 
 def _item_key(key: bytes | None, index: int) -> bytes | None:

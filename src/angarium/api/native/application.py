@@ -16,10 +16,12 @@ from angarium.api.body import Wire, WireRoute
 from angarium.api.field import ApplicationUid, Metadata, Name, wire_time
 from angarium.api.native.throttle import Throttled
 from angarium.api.paging import Order, Paging, page, paged
+from angarium.api.query import QueryFlag
 from angarium.core import ids
 from angarium.core.errors import Fault, Invalid
 from angarium.core.nouns import Application
 from angarium.service.application import ApplicationDraft
+from angarium.store.application import ApplicationFilter
 
 router = APIRouter(route_class=WireRoute, tags=["Application"])
 
@@ -102,11 +104,30 @@ async def list_applications(
     services: ServicesOf,
     paging: Annotated[Paging[UUID], paged(ids.APPLICATION)],
     order: Order = Order.ASCENDING,
+    exclude_apps_with_no_endpoints: Annotated[
+        QueryFlag, Query(description="Leave out applications without an endpoint.")
+    ] = False,
+    exclude_apps_with_disabled_endpoints: Annotated[
+        QueryFlag, Query(description="Leave out applications whose endpoints are all disabled.")
+    ] = False,
+    exclude_apps_with_svix_play_endpoints: Annotated[
+        QueryFlag,
+        Query(description="Leave out applications whose endpoints are all throw-away inboxes (Play)."),
+    ] = False,
 ) -> Response:
     """The organization's applications, in order of creation."""
+    wanted = ApplicationFilter(
+        with_endpoints=exclude_apps_with_no_endpoints,
+        not_all_disabled=exclude_apps_with_disabled_endpoints,
+        not_all_below=services.play.prefixes if exclude_apps_with_svix_play_endpoints else (),
+    )
     ascending = order is Order.ASCENDING
     rows = await services.application.page(
-        caller.org_id, paging.cursor, ascending=paging.ascending(ascending), limit=paging.rows
+        caller.org_id,
+        paging.cursor,
+        ascending=paging.ascending(ascending),
+        limit=paging.rows,
+        wanted=wanted,
     )
     return JSONResponse(page(rows, paging, public_id, wire))
 
@@ -122,7 +143,7 @@ async def create_application(
     caller: OrgCaller,
     services: ServicesOf,
     body: ApplicationIn,
-    get_if_exists: Annotated[bool, Query(description="Answer with the one that has the uid.")] = False,
+    get_if_exists: Annotated[QueryFlag, Query(description="Answer with the one that has the uid.")] = False,
 ) -> Response:
     """Make an application."""
     if get_if_exists and body.uid is not None:

@@ -29,7 +29,7 @@ from angarium.api.native.message_out import HIDDEN, head_of, message_id, message
 from angarium.api.paging import Paging, page, paged
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
-from angarium.service.attempt import ATTEMPT_STATUSES, Status, status_of
+from angarium.service.attempt import ATTEMPT_STATUSES, EXPANDED, Status, looking_like, status_of
 from angarium.service.message import Window
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
@@ -111,7 +111,7 @@ class _Wanted:
         """Raises Invalid."""
         window, paging = read_window(request, paging)
         status = read_status(request)
-        read_flag(request, "expanded_statuses", default=False)  # attempts are never canceled
+        read_flag(request, "expanded_statuses", default=False)  # each succeeded or failed
         return cls(
             window,
             paging,
@@ -221,16 +221,15 @@ async def list_attempted_messages(
     """The messages that an endpoint is or was owed, newest first, and how each stands."""
     window, wanted = read_window(request, paging)
     status = read_status(request)
-    # who asks for canceled ones knows the status
-    expanded = read_flag(request, "expanded_statuses", default=False) or status is Status.CANCELED
+    # who asks for an expanded status knows it
+    expanded = read_flag(request, "expanded_statuses", default=False) or status in EXPANDED
     content = read_flag(request, "with_content", default=True)
     rows = await services.attempt.messages(
         application.id,
         endpoint_id,
         window,
         read_filter(request),
-        status=status,
-        expanded=expanded,
+        statuses=looking_like(status, expanded=expanded),
         content=content,
     )
 
@@ -302,11 +301,13 @@ def _destination_out(destination: Destination, *, expanded: bool) -> dict[str, A
     "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",
     operation_id="v1.message-attempt.get",
     response_model=model.AttemptOut,
+    openapi_extra=described("expanded_statuses"),
 )
 async def get_attempt(
-    services: ServicesOf, application: AppOf, msg_id: MessageRef, attempt_id: AttemptRef
+    request: Request, services: ServicesOf, application: AppOf, msg_id: MessageRef, attempt_id: AttemptRef
 ) -> Response:
     """One attempt."""
+    read_flag(request, "expanded_statuses", default=False)  # it succeeded or failed, whoever asks
     return json_response(attempt_out(await services.attempt.get(application.id, msg_id, attempt_id)))
 
 

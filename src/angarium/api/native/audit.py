@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import OrgCaller, ServicesOf
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import wire_time
 from angarium.api.paging import Paging, page, paged
+from angarium.api.query import QueryMoment
 from angarium.core import ids
 from angarium.service.audit import PREFIX
 from angarium.store.audit import Record
@@ -25,8 +25,8 @@ Action = Annotated[
     str | None,
     Query(description="Only this action, such as `endpoint.updated`; `endpoint`: all of that noun."),
 ]
-Since = Annotated[AwareDatetime | None, Query(description="Only from this time on.")]
-Until = Annotated[AwareDatetime | None, Query(description="Only before this time.")]
+Since = Annotated[QueryMoment | None, Query(description="Only from this time on.")]
+Until = Annotated[QueryMoment | None, Query(description="Only before this time.")]
 
 
 class ActorOut(Wire):

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import msgspec
 from fastapi import APIRouter, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf, requires
@@ -16,6 +16,7 @@ from angarium.api.listing import json_response
 from angarium.api.native import message_model as model
 from angarium.api.native.message_out import message_out
 from angarium.api.native.replay import WindowIn, task_out
+from angarium.api.query import QueryMoment
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, Invalid, NotFound
@@ -55,8 +56,8 @@ async def get_stats(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    since: Annotated[AwareDatetime | None, Query(description="28 days before `until` when missing.")] = None,
-    until: Annotated[AwareDatetime | None, Query(description="Now when missing.")] = None,
+    since: Annotated[QueryMoment | None, Query(description="28 days before `until` when missing.")] = None,
+    until: Annotated[QueryMoment | None, Query(description="Now when missing.")] = None,
 ) -> Response:
     """How many attempts went well or failed, and what waits or was canceled, in at most 28 days."""
     stats = await services.endpoint.stats(application.id, endpoint_id, since, until)
@@ -117,8 +118,8 @@ async def count_lost(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    since: Annotated[AwareDatetime, Query(description="Where the window begins: at most 14 days ago.")],
-    until: Annotated[AwareDatetime | None, Query(description="Now when missing.")] = None,
+    since: Annotated[QueryMoment, Query(description="Where the window begins: at most 14 days ago.")],
+    until: Annotated[QueryMoment | None, Query(description="Now when missing.")] = None,
 ) -> Response:
     """A dry run of recover: how many messages it would send again. Sends nothing."""
     try:

@@ -13,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from angarium.api.auth import AnyCaller, OrgCaller, ServicesOf
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Description, EventTypeName, Flag, wire_time
-from angarium.api.paging import Paging, page, paged_by
+from angarium.api.paging import Order, Paging, page, paged_by
+from angarium.api.query import QueryFlag
 from angarium.core.errors import NotFound
 from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type
@@ -124,14 +125,15 @@ async def list_event_types(
     caller: AnyCaller,
     services: ServicesOf,
     paging: Annotated[Paging[str], paged_by(_name)],
-    include_archived: Annotated[bool, Query(description="Archived ones too.")] = False,
-    with_content: Annotated[bool, Query(description="With their schemas.")] = False,
+    order: Order = Order.ASCENDING,
+    include_archived: Annotated[QueryFlag, Query(description="Archived ones too.")] = False,
+    with_content: Annotated[QueryFlag, Query(description="With their schemas.")] = False,
 ) -> Response:
-    """The organization's event types, by name."""
+    """The organization's event types, in order of their names."""
     rows = await services.event_type.page(
         caller.org_id,
         paging.cursor,
-        ascending=paging.ascending(True),
+        ascending=paging.ascending(order is Order.ASCENDING),
         limit=paging.rows,
         include_archived=include_archived,
         flags=None if caller.app_id is None else caller.feature_flags,
@@ -184,7 +186,7 @@ async def delete_event_type(
     caller: OrgCaller,
     services: ServicesOf,
     event_type_name: NamePath,
-    expunge: Annotated[bool, Query(description="Remove it altogether instead of archiving it.")] = False,
+    expunge: Annotated[QueryFlag, Query(description="Remove it altogether instead of archiving it.")] = False,
 ) -> Response:
     """Archive an event type."""
     verb = services.event_type.expunge if expunge else services.event_type.archive

@@ -6,9 +6,10 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import ServicesOf
+from angarium.api.query import QueryRoute
 from angarium.service.health import database_answers
 
-router = APIRouter(tags=["Health"])
+router = APIRouter(route_class=QueryRoute, tags=["Health"])
 
 
 @router.head("/health", include_in_schema=False)

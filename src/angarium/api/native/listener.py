@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Channels, Patterns, as_tuple
+from angarium.api.query import QueryNumber
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
@@ -118,7 +119,7 @@ async def fetch(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    limit: Annotated[int, Query(ge=1, le=MAX_FETCH)] = 20,
+    limit: Annotated[QueryNumber, Query(ge=1, le=MAX_FETCH)] = 20,
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0,
     lease: Annotated[float, Query(ge=LEASE[0], le=LEASE[2])] = LEASE[1],
 ) -> Response:

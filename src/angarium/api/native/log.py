@@ -9,16 +9,17 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Path, Query
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 from starlette.responses import Response
 
 from angarium.api.auth import AppOf, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
-from angarium.api.field import Flag, wire_time
+from angarium.api.field import Flag, Moment, wire_time
 from angarium.api.listing import json_response
 from angarium.api.native import message_model as model
 from angarium.api.native.replay import task_out
 from angarium.api.paging import Limit
+from angarium.api.query import QueryMoment, QueryNumber
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
@@ -46,8 +47,8 @@ class FilterIn(Wire):
     """Id of a message, or the operator's own."""
     tag: str | None = None
     channel: str | None = None
-    since: AwareDatetime | None = None
-    until: AwareDatetime | None = None
+    since: Moment | None = None
+    until: Moment | None = None
 
     def wanted(self) -> LogFilter:
         """Raises Invalid."""
@@ -102,13 +103,13 @@ def _asked(
     status: Annotated[list[LogStatus] | None, Query()] = None,
     event_type: str | None = None,
     endpoint: str | None = None,
-    http_class: Annotated[int | None, Query(ge=0, le=5)] = None,
+    http_class: Annotated[QueryNumber | None, Query(ge=0, le=5)] = None,
     error: str | None = None,
     message: str | None = None,
     tag: str | None = None,
     channel: str | None = None,
-    since: AwareDatetime | None = None,
-    until: AwareDatetime | None = None,
+    since: QueryMoment | None = None,
+    until: QueryMoment | None = None,
 ) -> LogFilter:
     try:
         return _filter(
@@ -146,7 +147,7 @@ async def list_log(
 ) -> Response:
     """The deliveries that match, newest message first. A page looks at a bounded number of them."""
     try:
-        cursor = LogKey.parse(iterator) if iterator else None
+        cursor = None if iterator is None else LogKey.parse(iterator)
     except Invalid as error:
         raise error.placed("query", names={"cursor": "iterator"}) from None
     page = await services.log.page(application.id, wanted, cursor, limit=limit)

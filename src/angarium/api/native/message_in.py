@@ -7,12 +7,11 @@ rules that clients can check before they send are in `angarium.message_form`.
 from __future__ import annotations
 
 import re
-from datetime import datetime
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from angarium.api.listing import epoch
+from angarium.core import timestamp
 from angarium.core.errors import Fault, FaultType, Invalid
 from angarium.message_form import check_fields
 from angarium.message_form import check_text as check_encoding
@@ -46,7 +45,7 @@ class MessageIn(msgspec.Struct, rename="camel", gc=False):
     payload_retention_hours: int | None = None
     transformations_params: dict[str, Any] | None = None
     application: msgspec.Raw = _ABSENT
-    deliver_at: datetime | None = None
+    deliver_at: str | None = None
 
     @property
     def creates_application(self) -> bool:
@@ -182,9 +181,10 @@ def _deliver_at(message: MessageIn, now: float, refuse: Any) -> float | None:
     if message.deliver_at is None:
         return None
     try:
-        at = epoch(message.deliver_at)
-    except OverflowError:
-        at = 0.0
+        at = timestamp.parse(message.deliver_at).timestamp()
+    except ValueError as error:
+        refuse("deliverAt", f"deliverAt {error}.")
+        return None
     if not now + SOONEST - GRACE <= at <= now + LATEST + GRACE:
         refuse("deliverAt", "deliverAt must be at least one minute and at most 24 hours ahead.")
     return at

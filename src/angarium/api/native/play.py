@@ -16,6 +16,7 @@ from starlette.responses import Response
 from angarium.api.auth import AppOf, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Moment, wire_time
+from angarium.api.query import QueryNumber
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.claims import Capability
@@ -141,7 +142,7 @@ async def list_requests(
     services: ServicesOf,
     inbox: InboxOf,
     after: Annotated[str | None, Query(description="`iterator` of the page before.")] = None,
-    limit: Annotated[int, Query(ge=1, le=MAX_REQUESTS)] = MAX_REQUESTS,
+    limit: Annotated[QueryNumber, Query(ge=1, le=MAX_REQUESTS)] = MAX_REQUESTS,
 ) -> dict[str, Any]:
     """What came in, oldest first: the newest 100 requests of the last day are kept."""
     found = await services.play.since(inbox, _cursor(after), limit + 1)

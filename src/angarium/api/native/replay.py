@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Path, Response
-from pydantic import AwareDatetime
 
 from angarium.api.auth import AppOf, EndpointRef, OrgCaller, ServicesOf, requires
 from angarium.api.body import Wire, WireRoute
-from angarium.api.field import wire_time
+from angarium.api.field import Moment, wire_time
 from angarium.api.listing import json_response
 from angarium.api.native import message_model as model
 from angarium.api.native.message import MessageRef
@@ -28,9 +27,9 @@ _MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
 class WindowIn(Wire):
     """A stretch of time; it ends now unless `until` says earlier."""
 
-    since: AwareDatetime
+    since: Moment
     """Where it begins: at most 14 days ago."""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
 
 
 def task_out(task: BackgroundTask) -> dict[str, Any]:

@@ -32,16 +32,36 @@ returning *;
 update application set deleted_at = :now, updated_at = :now
 where id = :id and org_id = :org_id and deleted_at is null;
 
+-- part: application_listed
+-- The conditions of a list: each looks at the endpoints of one application, along their primary key.
+a.org_id = :org_id and a.deleted_at is null
+and (not :with_endpoints or exists (
+    select from endpoint e where e.app_id = a.id and e.deleted_at is null
+))
+and (not :not_all_disabled
+    or exists (select from endpoint e where e.app_id = a.id and e.deleted_at is null and e.disabled_at is null)
+    or not exists (select from endpoint e where e.app_id = a.id and e.deleted_at is null))
+and (cast(:not_all_below as text[]) is null
+    or exists (
+        select from endpoint e where e.app_id = a.id and e.deleted_at is null
+            and not exists (select from unnest(:not_all_below) as prefix where starts_with(e.url, prefix))
+    )
+    or not exists (select from endpoint e where e.app_id = a.id and e.deleted_at is null))
+
 -- name: application_list_up
 -- A page in order of creation, from after the cursor.
-select * from application
-where org_id = :org_id and deleted_at is null and (cast(:cursor as uuid) is null or id > :cursor)
+select * from application a
+where
+    -- include: application_listed
+    and (cast(:cursor as uuid) is null or a.id > :cursor)
 order by id limit :limit;
 
 -- name: application_list_down
 -- A page in reverse order of creation, from before the cursor.
-select * from application
-where org_id = :org_id and deleted_at is null and (cast(:cursor as uuid) is null or id < :cursor)
+select * from application a
+where
+    -- include: application_listed
+    and (cast(:cursor as uuid) is null or a.id < :cursor)
 order by id desc limit :limit;
 
 -- name: application_search

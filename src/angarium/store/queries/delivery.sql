@@ -25,8 +25,7 @@ join lateral (
     from message where app_id = d.app_id and id = d.message_id offset 0
 ) m on true
 where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id > :low and d.message_id < :high
-  and (:states::smallint[] is null or d.state = any(:states))
-  and (:tried::boolean is null or (d.failures > 0) = :tried)
+  and (:statuses::smallint[] is null or case when d.state = 1 and d.failures > 0 then 3 else d.state end = any(:statuses))
   and (:channel::text is null or :channel = any(m.channels))
   and (:tag::text is null or :tag = any(m.tags))
   and (:event_types::text[] is null or m.event_type = any(:event_types))
