@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +51,14 @@ class MovingClock(SystemClock):
     def stop(self) -> None:
         """However long the test takes, no time goes by but what it moves the clock ahead."""
         self.stopped_at = super().now()
+
+    async def wait(self, event: asyncio.Event, until: float) -> None:
+        """Whoever polls goes on polling, though the time stands still."""
+        if self.stopped_at is None:
+            await super().wait(event, until)
+        elif (delay := until - self.now()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(event.wait(), delay)
 
 
 @dataclass
