@@ -136,6 +136,13 @@ CASES: dict[str, tuple[Any, dict[str, str], str, bool]] = {
     "the payload by both names": ({**PLAIN, "data": {"n": 1}}, {}, "", True),
     "two payloads": ({**PLAIN, "data": {"n": 2}}, {}, "", False),
     "raw payload": ({**PLAIN, "transformationsParams": {"rawPayload": "a=1"}}, {}, "", True),
+    "raw payload of a type": (
+        {**PLAIN, "transformationsParams": {"rawPayload": "a=1", "headers": {"content-type": "text/plain"}}},
+        {},
+        "",
+        True,
+    ),
+    "unknown parameters": ({**PLAIN, "transformationsParams": {"a": 1}}, {}, "", False),
     "a browser": (PLAIN, {"origin": "https://example.com"}, "", False),
     "no token": (PLAIN, {"authorization": ""}, "", False),
     "a bad token": (PLAIN, {"authorization": "Bearer nonsense"}, "", False),

@@ -106,6 +106,31 @@ async def test_without_content_the_payload_is_an_empty_object(world: World) -> N
         ({"payloadRetentionPeriod": 10, "payloadRetentionHours": 10}, ["body", "payloadRetentionHours"]),
         ({"payloadRetentionHours": 2161}, ["body", "payloadRetentionHours"]),
         ({"transformationsParams": {"rawPayload": 1}}, ["body", "transformationsParams"]),
+        ({"transformationsParams": {"a": None}}, ["body", "transformationsParams", "a"]),
+        ({"transformationsParams": {"headers": ["a"]}}, ["body", "transformationsParams", "headers"]),
+        *(
+            (
+                {"transformationsParams": {"headers": headers}},
+                ["body", "transformationsParams", "headers", name],
+            )
+            for headers in (
+                {"x-a": "b"},
+                {"host": "b"},
+                {"content-length": "1"},
+                {"webhook-id": "b"},
+                {"content-type": 1},
+                {"content-type": None},
+                {"content-type": ""},
+                {"content-type": "json"},
+                {"content-type": "a/b\r\nx: y"},
+                {"content-type": "a/b\0"},
+                {"content-type": "a/\u00e4"},
+                {"content-type": "a/" + "b" * 255},
+                {"content-type": " a/b"},
+                {"content-type": "a/b;"},
+            )
+            for name in headers
+        ),
         ({"deliverAt": "2020-01-01T00:00:00Z"}, ["body", "deliverAt"]),
         ({"deliverAt": "0001-01-01T00:00:00+10:00"}, ["body", "deliverAt"]),
         ({"deliverAt": "tomorrow"}, ["body", "deliverAt"]),

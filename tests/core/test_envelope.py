@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import svix
 from standardwebhooks import Webhook
@@ -14,7 +16,7 @@ BODY = b'{"a":1}'
 
 
 def made(
-    *secrets: str, at: int = 1_750_000_000, custom: dict[str, str] | None = None, **more: tuple[str, ...]
+    *secrets: str, at: int = 1_750_000_000, custom: dict[str, str] | None = None, **more: Any
 ) -> list[tuple[str, str]]:
     return request_headers(
         message_id="msg_1",

@@ -14,6 +14,7 @@ from angarium.core.signature import FAMILIES, Signer
 
 CONTENT_TYPE: Final = "application/json"
 MAX_HEADER_VALUE: Final = 4096
+MAX_CONTENT_TYPE: Final = 256
 
 FORBIDDEN_HEADERS: Final = frozenset(
     {
@@ -61,6 +62,7 @@ FORBIDDEN_PREFIXES: Final = (
 
 _VALUE: Final = re.compile(r"(?:[\x21-\x7e](?:[\x20-\x7e\t]*[\x21-\x7e])?)?")
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,256}")
+_MEDIA_TYPE: Final = re.compile(rf"{_TOKEN.pattern}/{_TOKEN.pattern}(?:[ \t]*;[\x20-\x7e\t]*[\x21-\x7e])?")
 
 
 def check_header(name: str, value: str) -> None:
@@ -75,6 +77,14 @@ def check_header(name: str, value: str) -> None:
         raise ValueError("A header value is printable ASCII, without blanks at its ends.")
 
 
+def check_content_type(value: str) -> None:
+    """Raise ValueError, in words, unless a message may have this Content-Type."""
+    if len(value) > MAX_CONTENT_TYPE:
+        raise ValueError(f"A content type has at most {MAX_CONTENT_TYPE} characters.")
+    if _MEDIA_TYPE.fullmatch(value) is None:
+        raise ValueError("A content type looks like application/xml or text/plain; charset=utf-8.")
+
+
 def request_headers(
     *,
     message_id: str,
@@ -84,6 +94,7 @@ def request_headers(
     custom: Mapping[str, str],
     user_agent: str,
     families: Sequence[str] = FAMILIES,
+    content_type: str = CONTENT_TYPE,
 ) -> list[tuple[str, str]]:
     """All headers of one attempt, in the order they are sent.
 
@@ -95,7 +106,7 @@ def request_headers(
         signature = signers[0].sign(message_id, timestamp, body)
     else:
         signature = " ".join([signer.sign(message_id, timestamp, body) for signer in signers])
-    headers = [("content-type", CONTENT_TYPE), ("user-agent", user_agent)]
+    headers = [("content-type", content_type), ("user-agent", user_agent)]
     for family in families:
         headers += (
             (family + "-id", message_id),

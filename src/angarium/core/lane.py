@@ -46,6 +46,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     event_type: str = ""
     attempts: int = 0  # made before
     test: bool = False  # sent to try the endpoint: says nothing of its health
+    content_type: str | None = None  # None: application/json
 
 
 @dataclass(frozen=True, slots=True)

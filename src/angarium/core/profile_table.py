@@ -34,8 +34,6 @@ class Management(Table, frozen=True):
     """The field of an endpoint that lists its event types."""
     wildcards: bool = True
     """Whether an endpoint may subscribe to patterns such as `order.*`."""
-    lenient_content_type: bool = True
-    """Whether JSON is taken whatever Content-Type says."""
     create_status: int = 201
     """The status of the answer to a new endpoint."""
     warning: str | None = None

@@ -16,7 +16,7 @@ from uuid import UUID
 import msgspec
 
 from angarium.core import ids
-from angarium.core.envelope import request_headers
+from angarium.core.envelope import CONTENT_TYPE, request_headers
 from angarium.core.nouns import SigningKey
 from angarium.core.profile import Profile
 from angarium.core.profile_table import Scheme
@@ -85,8 +85,12 @@ class Recipe:
         keys: Sequence[Key],
         custom: Mapping[str, str],
         now: float,
+        content_type: str | None = None,
     ) -> list[tuple[str, str]]:
-        """All headers of an attempt made now: fresh timestamp and signatures, the same id for ever."""
+        """All headers of an attempt made now: fresh timestamp and signatures, the same id for ever.
+
+        `content_type`: what the message's sender chose; None: JSON.
+        """
         public = self.message_id(message_id)
         timestamp = int(now)
         living = [key for key in keys if now < key.expires_at]
@@ -98,6 +102,7 @@ class Recipe:
             custom=custom,
             user_agent=self._user_agent,
             families=self._families,
+            content_type=content_type or CONTENT_TYPE,
         )
         if self._own or self._headers:
             # one signature only: that of the key in force

@@ -70,6 +70,7 @@ class Answers:
                     row.event_type,
                     row.attempts,
                     row.test,
+                    row.content_type,
                 )
             )
         for want in wanted:

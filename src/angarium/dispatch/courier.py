@@ -44,7 +44,7 @@ class Courier:
         """What to send at `now` for the delivery; None: its payload is gone."""
         if held.payload is None:
             return None
-        headers = target.headers_for(held.message_id, held.event_type, held.payload, now)
+        headers = target.headers_for(held.message_id, held.event_type, held.payload, now, held.content_type)
         return Request(target.url, headers, held.payload, target.product.timeout)
 
     def result(

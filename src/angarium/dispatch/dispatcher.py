@@ -147,6 +147,7 @@ class Dispatcher:
                     one.payload,
                     one.event_type,
                     test=one.test,
+                    content_type=one.content_type,
                 )
                 post.lane.arrive(held, now)
             self._posts.mark(post)

@@ -34,7 +34,7 @@ class Target:
     keys: tuple[Key, ...] = field(repr=False)
 
     def headers_for(
-        self, message_id: UUID, event_type: str, body: bytes, now: float
+        self, message_id: UUID, event_type: str, body: bytes, now: float, content_type: str | None
     ) -> list[tuple[str, str]]:
         """All headers of an attempt made now."""
         return self.product.recipe.headers(
@@ -44,6 +44,7 @@ class Target:
             keys=self.keys,
             custom=self.headers,
             now=now,
+            content_type=content_type,
         )
 
     def shown(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -63,6 +63,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     deliver_at: float | None = None  # epoch seconds of the first attempt; None: at once
     occurred_at: float | None = None  # epoch seconds of the event; None: now
     verbatim: bool = False  # the payload is the body, whatever the product's envelope
+    content_type: str | None = None  # None: application/json
     actor: Actor | None = None  # who sends it to one endpoint alone, a test that the audit log tells of
 
 
@@ -295,6 +296,7 @@ class Intake:
             key=draft.idempotency_key,
             endpoint_id=draft.endpoint_id,
             due_at=now if draft.deliver_at is None else draft.deliver_at,
+            content_type=draft.content_type,
             actor=draft.actor,
         )
 

@@ -229,6 +229,7 @@ class Listeners:
                 keys=product.recipe.keys(endpoint.keys),
                 custom=shown(endpoint.headers)[0],  # a machine that fetches must not learn secret values
                 now=now,
+                content_type=one.content_type,
             ),
             body=one.payload,
         )

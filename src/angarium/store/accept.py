@@ -32,6 +32,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     key: bytes | None
     endpoint_id: UUID | None
     due_at: float
+    content_type: str | None = None  # None: application/json
     actor: Actor | None = None  # who tests the one receiver
 
 
@@ -48,6 +49,7 @@ class Owed(msgspec.Struct, frozen=True, gc=False):
     event_type: str
     payload: bytes
     test: bool = False  # sent to this endpoint alone, to try it
+    content_type: str | None = None
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +79,7 @@ async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[li
         keys=sparse([item.key for item in items]),
         endpoint_ids=sparse([item.endpoint_id for item in items]),
         due=sparse([None if item.due_at == now else datetime_at(item.due_at) for item in items]),
+        content_types=sparse([item.content_type for item in items]),
         now=datetime_at(now),
     )
     outcomes: dict[UUID, Stored] = {}
@@ -99,6 +102,7 @@ async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[li
                     item.event_type,
                     item.payload,
                     item.endpoint_id is not None,
+                    item.content_type,
                 )
             )
     return [outcomes[item.id] for item in items], owed

@@ -32,6 +32,7 @@ class Fetched:
     manual_at: datetime | None
     event_type: str
     payload: bytes | None
+    content_type: str | None
 
 
 async def heard(connection: Any, app_id: UUID, endpoint_id: UUID, now: datetime) -> None:
@@ -60,6 +61,7 @@ async def fetch(
             row["manual_at"],
             row["event_type"] or "",
             row["payload"],
+            row["content_type"],
         )
         async for row in rows
     ]

@@ -48,6 +48,7 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     event_type: str
     payload: bytes | None
     test: bool  # sent to this endpoint alone, to try it
+    content_type: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +135,7 @@ def _loaded(row: Any) -> Loaded:
         event_type=row["event_type"] or "",
         payload=row["payload"],
         test=row["test"],
+        content_type=row["content_type"],
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from angarium.core import timestamp
+from angarium.core.envelope import check_content_type
 from angarium.core.errors import Fault, FaultType, Invalid
 from angarium.message_form import check_fields
 from angarium.message_form import check_text as check_encoding
@@ -135,14 +136,9 @@ def draft_of(
         refuse("payload", "Payload must be an object.")
     elif message.data and message.payload and bytes(message.data) != payload:
         refuse("data", "This is not what payload says. Give one of the two.")
-    verbatim = False
-    if message.transformations_params is not None and "rawPayload" in message.transformations_params:
-        raw = message.transformations_params["rawPayload"]
-        if isinstance(raw, str):
-            payload = raw.encode()
-            verbatim = True
-        elif raw is not None:
-            refuse("transformationsParams", "rawPayload must be a string.")
+    raw = content_type = None
+    if message.transformations_params:
+        raw, content_type = _raw_payload(message.transformations_params, at, faults)
     retention = _retention(message, refuse)
     deliver_at = _deliver_at(message, now, refuse)
     if faults:
@@ -151,15 +147,47 @@ def draft_of(
         org_id=org_id,
         app=app,
         event_type=message.event_type,
-        payload=payload,
+        payload=payload if raw is None else raw.encode(),
         event_id=message.event_id,
         channels=tuple(dict.fromkeys(channels)) if channels else (),
         tags=tuple(dict.fromkeys(tags)) if tags else (),
         retention=retention,
         idempotency_key=key,
         deliver_at=deliver_at,
-        verbatim=verbatim,
+        verbatim=raw is not None,
+        content_type=content_type,
     )
+
+
+def _raw_payload(
+    params: dict[str, Any], at: tuple[str | int, ...], faults: list[Fault]
+) -> tuple[str | None, str | None]:
+    """The raw payload and the content type of the requests. Other parameters are refused, for there are no
+    transformations that they could reach."""
+    place = ("body", *at, "transformationsParams")
+    unknown = params.keys() - {"rawPayload", "headers"}
+    faults += [
+        Fault((*place, name), "Only rawPayload and headers are supported.") for name in sorted(unknown)
+    ]
+    raw, headers = params.get("rawPayload"), params.get("headers")
+    if raw is not None and not isinstance(raw, str):
+        faults.append(Fault(place, "rawPayload must be a string."))
+    content_type = None
+    if headers is not None and not isinstance(headers, dict):
+        faults.append(Fault((*place, "headers"), "headers must be an object."))
+    for name, value in headers.items() if isinstance(headers, dict) else ():
+        if name.lower() != "content-type":
+            words = "Only content-type can be chosen here. Other headers belong to the endpoint."
+            faults.append(Fault((*place, "headers", name), words))
+        elif not isinstance(value, str):
+            faults.append(Fault((*place, "headers", name), "A header value must be a string."))
+        else:
+            try:
+                check_content_type(value)
+            except ValueError as error:
+                faults.append(Fault((*place, "headers", name), str(error)))
+            content_type = value
+    return (raw if isinstance(raw, str) else None), content_type
 
 
 def _retention(message: MessageIn, refuse: Any) -> float:

@@ -36,7 +36,8 @@ class MessageIn(Model):
     payload_retention_hours: Annotated[int, Field(ge=1, le=2160)] | None = None
     """Hours for which the payload is kept, instead of days."""
     transformations_params: dict[str, Any] | None = None
-    """`rawPayload`, a string, is sent verbatim in place of the payload."""
+    """`rawPayload`, a string, is sent verbatim in place of the payload. `headers` may hold `content-type`,
+    which replaces `application/json`."""
     application: ApplicationIn | None = None
     """Creates the application when it is missing; its uid must be the one in the path."""
     deliver_at: datetime | None = None

@@ -8,15 +8,16 @@ with item as materialized (
     select id, org_id, app_ref, app_uid, event_type, payload, event_id,
            string_to_array(patterns, ' ') as patterns,
            string_to_array(channels, ' ') as channels, string_to_array(tags, ' ') as tags,
-           expires_at, key, endpoint_id, coalesce(due_at, :now::timestamptz) as due_at
+           expires_at, key, endpoint_id, content_type, coalesce(due_at, :now::timestamptz) as due_at
     from unnest(
         :ids::uuid[], :org_ids::text[], :app_ids::uuid[], :app_uids::text[], :event_types::text[],
         :patterns::text[], :payloads::bytea[], :event_ids::text[], :channels::text[], :tags::text[],
-        :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[]
+        :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[],
+        :content_types::text[]
     ) as item (
         id, org_id, app_ref, app_uid, event_type,
         patterns, payload, event_id, channels, tags,
-        expires_at, key, endpoint_id, due_at
+        expires_at, key, endpoint_id, due_at, content_type
     )
 ),
 owned as materialized (
@@ -56,9 +57,11 @@ accepted as materialized (
       and (key is null or id in (select message_id from claimed))
 ),
 stored as (
-    insert into message (app_id, id, event_id, event_type, payload, channels, tags, endpoint_id, expires_at)
+    insert into message (
+        app_id, id, event_id, event_type, payload, channels, tags, endpoint_id, expires_at, content_type
+    )
     select app_id, id, event_id, event_type, payload,
-           channels, tags, endpoint_id, expires_at
+           channels, tags, endpoint_id, expires_at, content_type
     from accepted
 ),
 match as materialized (

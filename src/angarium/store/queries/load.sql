@@ -27,7 +27,7 @@ select app_id, endpoint_id, due_at from lane;
 -- name: load_free
 -- The deliveries of free lanes that are due, earliest first, at most `room` for each lane; and for each
 -- lane one row more with its next due time after now.
-select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload, m.endpoint_id is not null as test, null::timestamptz as next_due
+select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload, m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
 from unnest(:endpoint_ids::uuid[], :shards::smallint[], :rooms::integer[]) as lane (endpoint_id, shard, room)
 cross join lateral (
     select * from delivery
@@ -37,7 +37,7 @@ cross join lateral (
 ) as d
 left join message m on m.app_id = d.app_id and m.id = d.message_id
 union all
-select lane.endpoint_id, null, null, null, null, null, null, null, null, null, (
+select lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, (
     select delivery.due_at from delivery
     where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id and delivery.due_at > :now
     order by delivery.due_at
@@ -49,7 +49,7 @@ from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as lane (endpoint_id, sh
 -- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides. Those
 -- scheduled for later are left out until they are due; for each lane one row more says when the next of them is.
 select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload,
-       m.endpoint_id is not null as test, null::timestamptz as next_due
+       m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
 from unnest(:endpoint_ids::uuid[], :rooms::integer[]) as lane (endpoint_id, room)
 cross join lateral (
     select * from (
@@ -74,7 +74,7 @@ cross join lateral (
 ) as d
 left join message m on m.app_id = d.app_id and m.id = d.message_id
 union all
-select lane.endpoint_id, null, null, null, null, null, null, null, null, null, (
+select lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, (
     select delivery.due_at from delivery
     where delivery.endpoint_id = lane.endpoint_id
       and delivery.due_at > :now and delivery.fifo and delivery.scheduled
