@@ -24,10 +24,18 @@ from svix.api import (
     SvixOptions,
 )
 
-from angarium.api import edge
+from angarium.api.app import create_app
+from angarium.api.edge import Edge
+from angarium.core.inbox import PATH as INBOX
 from angarium.service.text import MAX_TEXT
 from tests.api.conftest import Api, Backend
+from tests.api.house import House, bearer
+from tests.api.operation import NATIVE, ORG
+from tests.api.serving import serving
+from tests.kit.access import operations
 from tests.kit.patience import PATIENCE
+
+HSTS = "strict-transport-security"
 
 
 async def send(api: Api, method: str, path: str, content: bytes, **headers: str) -> httpx.Response:
@@ -45,12 +53,77 @@ async def test_unknown_routes_answer_in_json(client: httpx.AsyncClient) -> None:
     assert answer.json() == {"code": "method_not_allowed", "detail": "Method Not Allowed"}
 
 
-async def test_one_trailing_slash_is_tolerated(api: Api) -> None:
+async def test_slashes_around_a_path_do_not_count(api: Api) -> None:
     app = await api.application(uid="slash")
-    assert (await api.get("/app/slash/"))["id"] == app
+    for path in ("/app/slash/", "/app/slash//"):
+        assert (await api.get(path))["id"] == app
     await api.post("/app/", {"name": "A"})
     await api.get("/app/slash/endpoint/")
-    await api.get("/app/slash//", status=404)
+    await api.get("/app//slash", status=404)
+    for path in ("//api/v1/app/slash", "///api/v1/app/slash//"):
+        answer = await api.client.get(
+            f"http://angarium.test{path}", headers={"authorization": f"Bearer {api.token}"}
+        )
+        assert answer.json()["id"] == app
+
+
+async def test_head_is_get_without_the_body_on_every_path(house: House) -> None:
+    """Paths with a method of their own for HEAD, and inboxes of Play, which take every method, are others."""
+    wrong = []
+    token = bearer(house.services.token.for_organization(ORG))
+    for method, path in operations(house.app):
+        if method != "GET" or path.startswith(INBOX) or path.endswith(("/fetch", "/live")):
+            continue
+        got = await house.call("GET", path, token, NATIVE.get((method, path), (None, None))[1])
+        head = await house.call("HEAD", path, token, NATIVE.get((method, path), (None, None))[1])
+        if head.status_code != got.status_code or head.content:
+            wrong.append((path, got.status_code, head.status_code, len(head.content)))
+    assert wrong == []
+
+
+async def test_head_does_not_wait_for_what_never_ends(backend: Backend) -> None:
+    async def endless(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            await send({"type": "http.response.body", "body": b"x", "more_body": True})
+
+    assert isinstance(backend.app, Edge)
+    backend.app._app = endless
+    async with serving(backend.app) as url, httpx.AsyncClient(base_url=url, timeout=PATIENCE) as client:
+        assert (await client.head("/anything")).status_code == 200
+
+
+async def test_options_says_what_a_path_has(client: httpx.AsyncClient) -> None:
+    answer = await client.options("/api/v1/app")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["allow"] == "GET, POST"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["access-control-allow-methods"] == "GET, POST"
+    assert (await client.options("/api/v1/app/x/msg/")).headers["allow"] == "GET, POST"
+    assert (await client.options("/api/v1/app/x")).headers["allow"] == "GET, PUT, PATCH, DELETE"
+    assert (await client.options("/nothing")).status_code == 404
+
+
+async def test_every_answer_says_that_it_is_what_it_says(house: House) -> None:
+    """Pages, documents, errors and redirects alike, and each header once."""
+    wrong = []
+    for method, path in {*operations(house.app), ("GET", "/nothing"), ("OPTIONS", "/api/v1/app")}:
+        if path.endswith(("/fetch", "/live")):
+            continue
+        answer = await house.call(method, path, {}, None)
+        safe = [answer.headers.get_list(name) for name in ("x-content-type-options", HSTS)]
+        if safe != [["nosniff"], ["max-age=31536000"]]:
+            wrong.append((method, path, safe))
+    assert wrong == []
+
+
+@pytest.mark.parametrize(("base_url", "told"), [("https://a.example", True), ("http://a.example", False)])
+async def test_https_is_asked_for_unless_clients_come_over_http(
+    backend: Backend, base_url: str, told: bool
+) -> None:
+    app = create_app(backend.services, base_url=base_url)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a.example") as client:
+        assert (HSTS in (await client.get("/docs")).headers) is told
 
 
 @pytest.mark.parametrize(
@@ -256,8 +329,6 @@ async def test_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> N
 
 async def test_svixs_sdk_manages_everything(backend: Backend, new_organization: Callable[[], Api]) -> None:
     """Over real HTTP, because the SDK brings its own client."""
-    from tests.api.serving import serving
-
     api = new_organization()
     async with serving(backend.app) as url:
         svix = SvixAsync(api.token, SvixOptions(server_url=url))
@@ -298,53 +369,3 @@ async def test_a_description_has_an_end(api: Api) -> None:
     await api.patch(at, {"description": body["description"]}, status=422)
     await api.call("PUT", at, body, status=422)
     await api.patch(at, {"metadata": {"a": "b"}})
-
-
-class _Slow:
-    """A client that sends a piece of a body, and another when it is told to."""
-
-    def __init__(self, *pieces: bytes) -> None:
-        self._pieces = list(pieces)
-        self.status = 0
-
-    async def receive(self) -> dict[str, Any]:
-        if not self._pieces:
-            await asyncio.Event().wait()
-        return {"type": "http.request", "body": self._pieces.pop(0), "more_body": True}
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-
-    def scope(self, path: str, token: str = "") -> dict[str, Any]:
-        return {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": "POST", "path": path,
-            "raw_path": path.encode(), "query_string": b"", "scheme": "http", "root_path": "",
-            "headers": [
-                (b"host", b"angarium.test"), (b"authorization", f"Bearer {token}".encode()),
-                (b"content-type", b"application/x-www-form-urlencoded"),
-            ],
-            "client": ("127.0.0.1", 1), "server": ("angarium.test", 80),
-        }  # fmt: skip
-
-
-async def test_a_body_that_never_ends_is_given_up(
-    api: Api, backend: Backend, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What has begun is held in memory, of which all requests together have so much."""
-    monkeypatch.setattr(edge, "BODY_DEADLINE", 0.2)
-    for path in ("/api/v1/app", "/api/v1/app/x/msg"):
-        slow = _Slow(b'{"name": ')
-        async with asyncio.timeout(PATIENCE):
-            await backend.app(slow.scope(path, api.token), slow.receive, slow.send)
-        assert slow.status == 400, path
-    assert backend.app._held == 0  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("path", ["/login/session", "/admin/login"])
-async def test_strangers_at_the_door_cannot_fill_the_memory(backend: Backend, path: str) -> None:
-    slow = _Slow(b"x" * 10_000, b"x" * 10_000)
-    async with asyncio.timeout(PATIENCE):
-        await backend.app(slow.scope(path), slow.receive, slow.send)
-    assert slow.status == 413
-    assert backend.app._held == 0  # type: ignore[attr-defined]

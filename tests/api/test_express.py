@@ -79,7 +79,7 @@ def watched(backend: Backend) -> Iterator[list[bool]]:
             taken.append(express.take(url, headers, body, answer))
             return taken[-1]
 
-    backend.app.express = Watching(backend.services, "", 0)  # type: ignore[misc]
+    backend.app.express = Watching(backend.services, "", 0, express.headers)  # type: ignore[misc]
     try:
         yield taken
     finally:
@@ -224,6 +224,19 @@ async def test_strangers_applications_and_the_revoked_get_nothing_on_either_way(
         await backend.services.token.organization.refuse(api.org_id, claims.digest, claims.expires_at)
         await connection.send(request(api, f"/app/{app}/msg", PLAIN))
         assert (await connection.answer())[0] == 401
+
+
+async def test_of_two_headers_the_first_counts_on_either_way(api: Api, backend: Backend) -> None:
+    """An empty one too."""
+    app = await api.application()
+    twice = f"\r\nauthorization: Bearer {api.token}"
+    async with serving(backend.app) as url, wire(url) as connection:
+        await connection.send(request(api, f"/app/{app}/msg", PLAIN))  # the token is known now
+        assert (await connection.answer())[0] == 202
+        for slash in ("", "/"):
+            data = request(api, f"/app/{app}/msg{slash}", PLAIN, authorization=f" {twice}")
+            await connection.send(data)
+            assert (await connection.answer())[0] == 401
 
 
 async def test_an_application_is_made_on_the_way(api: Api, backend: Backend) -> None:

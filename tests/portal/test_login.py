@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from angarium.api.edge import DOOR_LIMIT
+from angarium.api.upload import STRANGER_LIMIT
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.service.token import SESSION_LIFETIME
@@ -111,7 +111,7 @@ async def test_a_body_that_is_none_opens_nothing(stand: Stand) -> None:
     for body in NO_BODIES:
         async with stranger(stand) as client:
             answer = await client.post("/login/session", content=body)
-            assert answer.status_code == (413 if len(body) > DOOR_LIMIT else 401)
+            assert answer.status_code == (413 if len(body) > STRANGER_LIMIT else 401)
             assert "set-cookie" not in answer.headers
 
 
@@ -340,6 +340,22 @@ async def test_over_https_it_never_travels_in_the_clear_and_is_this_hosts_alone(
                 f"/portal/{stand.app_id}", headers={"cookie": f"angarium-{stand.app_id}={value}"}
             )
             assert answer.status_code == 401, "a cookie that any host nearby may have set"
+
+
+async def test_behind_tls_that_nobody_configured_it_never_travels_in_the_clear(stand: Stand) -> None:
+    """Anybody may claim https: it makes the own cookie stricter."""
+    tls = {"x-forwarded-proto": "https"}
+    async with stranger(stand) as client:
+        answer = await client.post("/login/session", json={"key": key_of(link(stand))}, headers=tls)
+        found = cookies(answer)
+        assert f"__Host-angarium-{stand.app_id}" in found
+        assert all("secure" in attributes for _, attributes in found.values())
+        value, _ = found[f"__Host-angarium-{stand.app_id}"]
+        answer = await client.get(
+            f"/portal/{stand.app_id}",
+            headers={**tls, "cookie": f"__Host-angarium-{stand.app_id}={value}"},
+        )
+        assert answer.status_code == 200
 
 
 @pytest.mark.parametrize("allowed", [True, False])

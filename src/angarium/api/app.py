@@ -6,11 +6,12 @@ import asyncio
 from collections.abc import Sequence
 
 from fastapi import APIRouter, FastAPI
-from starlette.routing import BaseRoute
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from angarium import __version__
 from angarium.api import dialects, document, errors, public_page
-from angarium.api.edge import Edge
+from angarium.api.edge import Edge, safe_headers
 from angarium.api.express import Express
 from angarium.api.native import (
     accept,
@@ -32,6 +33,7 @@ from angarium.service.services import Services
 
 PREFIX = "/api/v1"
 BODY_LIMIT = 2 * 1024 * 1024
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 # made once: FastAPI prepares the routes of a router anew for each application that includes it
 _native = APIRouter(prefix=PREFIX)
@@ -91,4 +93,14 @@ def create_app(
     app.router.routes.extend(pages)
     errors.install(app)
     shortcut = Shortcut(app, f"{PREFIX}/app/", accept.HANDLERS)
-    return Edge(shortcut, body_limit, Express(services, PREFIX, body_limit))
+    headers = safe_headers(base_url)
+    express = Express(services, PREFIX, body_limit, headers)
+
+    def methods(scope: Scope) -> list[str]:
+        return [
+            method
+            for method in METHODS
+            if any(one.matches({**scope, "method": method})[0] is Match.FULL for one in app.router.routes)
+        ]
+
+    return Edge(shortcut, body_limit, express, headers, methods)

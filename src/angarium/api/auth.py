@@ -91,7 +91,7 @@ async def caller_of(request: Request) -> Caller:
         raise NotAuthenticated()  # a session is good for the browser that has it, and nowhere else
     await services.token.check_live(claims)
     kind = ActorKind.ORGANIZATION_TOKEN if claims.app_id is None else ActorKind.APPLICATION_TOKEN
-    audit.acting(kind, claims.name)
+    audit.acting(kind, claims.name, org_id=claims.org_id, app_id=claims.app_id)
     caller = Caller(
         claims.org_id, claims.app_id, claims.feature_flags, claims.capabilities, claims.session_id, claims
     )

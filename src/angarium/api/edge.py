@@ -1,40 +1,66 @@
-"""What every request passes first: whence it comes, one trailing slash, CORS, and the limit of the body.
+"""What every request passes first: where it comes from, its path and method, CORS, safe headers, its body.
 
 Plain ASGI and one class, because the intake route pays for every layer.
+
+- Slashes around a path do not count, as with Svix's server: `//app/` is `/app`.
+- HEAD is answered as GET, without the body. OPTIONS is answered here, with the methods that the path has.
+- An inbox of Play takes every method and every body as it comes.
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from angarium.api.express import Express
-from angarium.core.errors import BadRequest, Overloaded, TooLarge
+from angarium.api.upload import Budget, Upload
+from angarium.core.errors import Compressed
+from angarium.core.inbox import PATH as INBOX
 from angarium.service import audit
 
-_ORIGIN = b"origin"
-_EXPOSED: list[tuple[bytes, bytes]] = [(b"access-control-allow-origin", b"*"), (b"vary", b"origin")]
+Headers = list[tuple[bytes, bytes]]
 
-DOORS: Final = ("/login", "/admin/login")
-DOOR_LIMIT: Final = 16 * 1024
-"""Bytes of a body at the doors, where nobody is known yet."""
-BODY_DEADLINE: Final = 60.0
-"""Seconds that a body may take from its first piece to its last: what has begun holds memory."""
-HELD: Final = 64 * 1024 * 1024
-"""Bytes of bodies that may be in memory at once, of all requests that are not answered yet."""
+_ORIGIN: Final = b"origin"
+_EXPOSED: Final[Headers] = [(b"access-control-allow-origin", b"*"), (b"vary", b"origin")]
+_YEAR: Final = 365 * 86400
+
+
+def safe_headers(base_url: str | None) -> Headers:
+    """The headers of every answer: what is sent is of the type that is declared, and comes over https.
+
+    Browsers heed Strict-Transport-Security over https alone (RFC 6797 section 8.1). It is left out only where
+    the operator says that clients come over http: whether TLS ends in front of us is not seen from here.
+    """
+    headers = [(b"x-content-type-options", b"nosniff")]
+    if base_url is None or not base_url.startswith("http:"):
+        headers.append((b"strict-transport-security", b"max-age=%d" % _YEAR))
+    return headers
 
 
 class Edge:
-    """Wraps the application; `body_limit` in bytes. `express` is for servers that can offer it requests."""
+    """Wraps the application.
 
-    def __init__(self, app: ASGIApp, body_limit: int, express: Express) -> None:
+    `body_limit` in bytes. `express` is for servers that can offer it requests. `headers` go on every answer.
+    `methods` says which methods the path of a scope has.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        body_limit: int,
+        express: Express,
+        headers: Headers,
+        methods: Callable[[Scope], list[str]],
+    ) -> None:
         self.express: Final = express
+        self.budget: Final = Budget()
         self._app = app
         self._body_limit = body_limit
-        self._held = 0
+        self._headers = headers
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -43,90 +69,63 @@ class Edge:
         client = scope.get("client")
         audit.arrived(client[0] if client else None)
         path: str = scope["path"]
-        if path.endswith("/") and path.strip("/"):
-            scope["path"] = path[:-1]
-            scope["raw_path"] = scope.get("raw_path", b"").removesuffix(b"/")
+        if path.endswith("/") or path.startswith("//"):
+            path = scope["path"] = "/" + path.strip("/")
+            scope["raw_path"] = b"/" + scope.get("raw_path", b"").strip(b"/")
         headers = dict(scope["headers"])
-        if _ORIGIN in headers:
-            if scope["method"] == "OPTIONS" and b"access-control-request-method" in headers:
-                await _preflight(headers, send)
+        is_inbox = path.startswith(INBOX)
+        more = [*self._headers, *_EXPOSED] if _ORIGIN in headers else self._headers
+        if not is_inbox:
+            if scope["method"] == "OPTIONS" and (allowed := self._allowed(scope, headers)) is not None:
+                await _answer_options([*self._headers, *_EXPOSED, *allowed], send)
                 return
-            send = _with_cors(send)
-        if scope["method"] in ("GET", "HEAD"):
-            await self._app(scope, receive, send)
-            return
-        limit = DOOR_LIMIT if path.startswith(DOORS) else self._body_limit
-        body = _Body(self, headers, receive, limit)
+            if scope["method"] == "HEAD":
+                scope, send = {**scope, "method": "GET"}, _without_body(send)
+        upload = Upload(self.budget, self._body_limit, headers, receive, raw=is_inbox)
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                own = [*message.get("headers", ()), *more]
+                if isinstance(upload.fault, Compressed):
+                    own.append((b"accept-encoding", b"identity"))
+                message = {**message, "headers": own}
+            await send(message)
+
         try:
-            await self._app(scope, body.receive, send)
+            await self._app(scope, upload.receive, answer)
         except ClientDisconnect:
             return  # whoever hung up in the middle of a request waits for no answer
         finally:
-            self._held -= body.held
+            upload.end()
 
-    def hold(self, size: int) -> None:
-        """Count bytes of a body. Raises Overloaded when there are too many."""
-        if self._held + size > HELD:
-            raise Overloaded
-        self._held += size
-
-
-class _Body:
-    """One request's body: counts what really arrives; Content-Length only makes the refusal earlier."""
-
-    __slots__ = ("_deadline", "_edge", "_limit", "_more", "_receive", "_too_large", "held")
-
-    def __init__(self, edge: Edge, headers: dict[bytes, bytes], receive: Receive, limit: int) -> None:
-        self._edge = edge
-        self._receive = receive
-        self._limit = limit
-        declared = headers.get(b"content-length", b"")
-        self._too_large = declared.isdigit() and len(declared) < 19 and int(declared) > limit
-        self._deadline: float | None = None
-        self._more = False
-        self.held = 0
-
-    async def receive(self) -> Message:
-        if not self._too_large:
-            message = await (self._next() if self._more else self._receive())
-            size = len(message.get("body", b"")) if message["type"] == "http.request" else 0
-            self._too_large = self.held + size > self._limit
-        if self._too_large:
-            raise TooLarge(f"The request body is larger than {self._limit} bytes.")
-        self._edge.hold(size)
-        self.held += size
-        self._more = message.get("more_body", False)
-        return message
-
-    async def _next(self) -> Message:
-        """What follows the first piece. Raises BadRequest when it takes too long."""
-        loop = asyncio.get_running_loop()
-        if self._deadline is None:
-            self._deadline = loop.time() + BODY_DEADLINE
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                return await self._receive()
-        except TimeoutError:
-            raise BadRequest("The request's body did not arrive in time.", code="body_too_slow") from None
+    def _allowed(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers | None:
+        """What OPTIONS is answered with; None where there is nothing."""
+        wanted = headers.get(b"access-control-request-method")
+        methods = self._methods(scope)
+        if not methods and (wanted is None or _ORIGIN not in headers):
+            return None
+        allowed: Headers = [(b"allow", ", ".join(methods).encode())] if methods else []
+        allowed += [
+            (b"access-control-allow-methods", wanted or ", ".join(methods).encode()),
+            (b"access-control-max-age", b"600"),
+        ]
+        if (asked := headers.get(b"access-control-request-headers")) is not None:
+            allowed.append((b"access-control-allow-headers", asked))
+        return allowed
 
 
-async def _preflight(headers: dict[bytes, bytes], send: Send) -> None:
-    allowed: list[tuple[bytes, bytes]] = [
-        *_EXPOSED,
-        (b"access-control-allow-methods", headers[b"access-control-request-method"]),
-        (b"access-control-max-age", b"600"),
-        (b"content-length", b"0"),
-    ]
-    if (wanted := headers.get(b"access-control-request-headers")) is not None:
-        allowed.append((b"access-control-allow-headers", wanted))
-    await send({"type": "http.response.start", "status": 200, "headers": allowed})
-    await send({"type": "http.response.body", "body": b""})
+def _without_body(send: Send) -> Send:
+    """The answer ends with its head: what goes on for long need not, and is told that nobody listens."""
 
-
-def _with_cors(send: Send) -> Send:
-    async def exposed(message: dict[str, Any]) -> None:
+    async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
-            message = {**message, "headers": [*message.get("headers", []), *_EXPOSED]}
-        await send(message)
+            await send(message)
+            await send({"type": "http.response.body", "body": b""})
 
-    return exposed  # type: ignore[return-value]
+    return answer
+
+
+async def _answer_options(headers: Headers, send: Send) -> None:
+    start: dict[str, Any] = {"type": "http.response.start", "status": 200}
+    await send({**start, "headers": [*headers, (b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})

@@ -9,7 +9,7 @@ every error in the request: a caller cannot tell the two ways apart.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -27,11 +27,23 @@ from angarium.service.services import Services
 
 log = structlog.get_logger(__name__)
 
+_UNUSUAL: Final = frozenset([b"origin", b"content-encoding"])
+
 
 class Express:
-    """Takes what is plain. `prefix`: of the API's paths; `body_limit` in bytes."""
+    """Takes what is plain.
 
-    def __init__(self, services: Services, prefix: str, body_limit: int) -> None:
+    `prefix`: of the API's paths; `body_limit` in bytes; `headers` go on every answer.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        prefix: str,
+        body_limit: int,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.headers: Final = tuple(headers)
         self._services: Final = services
         self._body_limit: Final = body_limit
         self._path: Final = re.compile(
@@ -62,7 +74,7 @@ class Express:
                 if idempotency_key is not None:
                     return False
                 idempotency_key = str(value, "latin-1")
-            elif name == b"origin":
+            elif name in _UNUSUAL:
                 return False
         if authorization is None:
             return False

@@ -14,7 +14,7 @@ from angarium.core.product import STANDARD, Product
 from angarium.profiles.index import index
 from angarium.profiles.page import page
 
-_HEADERS = {"cache-control": "max-age=300", "x-content-type-options": "nosniff"}
+_HEADERS = {"cache-control": "max-age=300"}
 
 
 def install(app: FastAPI, egress: Sequence[str]) -> None:

@@ -144,7 +144,9 @@ class Protocol(Framed):
         if taken.disconnected or self.transport.is_closing():
             return
         lines = [STATUS_LINE[response.status_code]]
-        for name, value in (*self.server_state.default_headers, *response.raw_headers):
+        always = self.server_state.default_headers
+        more = () if self._express is None else self._express.headers
+        for name, value in (*always, *response.raw_headers, *more):
             lines += (name, b": ", value, b"\r\n")
         if not taken.keep_alive:
             lines.append(_CLOSE)

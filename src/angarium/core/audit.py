@@ -33,11 +33,16 @@ class ActorKind(StrEnum):
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):
-    """Who acts. `name` tells two of a kind apart: a key's id, or the first digits of a token's digest."""
+    """Who acts. `name` tells two of a kind apart: a key's id, or the first digits of a token's digest.
+
+    `org_id` and `app_id` are what they act for, which the audit log has from the change itself.
+    """
 
     kind: ActorKind
     name: str = ""
     address: str | None = None
+    org_id: str | None = None
+    app_id: UUID | None = None
 
     @property
     def text(self) -> str:
@@ -49,9 +54,11 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
         kind, _, name = text.partition(":")
         return cls(ActorKind(kind), name, address)
 
-    def became(self, kind: ActorKind, name: str = "") -> Actor:
+    def became(
+        self, kind: ActorKind, name: str = "", org_id: str | None = None, app_id: UUID | None = None
+    ) -> Actor:
         """The same from the same address, once it is known who it is."""
-        return Actor(kind, name, self.address)
+        return Actor(kind, name, self.address, org_id, app_id)
 
 
 SYSTEM = Actor(ActorKind.SYSTEM)

@@ -94,6 +94,18 @@ class TooLarge(AngariumError):
     code = "payload_too_large"
 
 
+class TooSlow(AngariumError):
+    """The request body did not arrive in time."""
+
+    code = "body_too_slow"
+
+
+class Compressed(AngariumError):
+    """The request body has a Content-Encoding. Send it without one."""
+
+    code = "unsupported_content_encoding"
+
+
 class Overloaded(AngariumError):
     """The server has more work than it can take right now; try again shortly."""
 

@@ -10,7 +10,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from angarium.core import ids
-from angarium.core.errors import AngariumError, NotFound, Overloaded, StoreUnavailable, TooLarge
+from angarium.core.errors import (
+    AngariumError,
+    NotFound,
+    Overloaded,
+    StoreUnavailable,
+    TooLarge,
+    TooSlow,
+)
 from angarium.core.inbox import NO_ANSWER, PATH, Answer
 from angarium.portal.visit import services_of
 from angarium.service import play
@@ -18,9 +25,10 @@ from angarium.service import play
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 MAX_WAITING: Final = 500  # requests that this process lets wait at the same time
 LONGEST_SILENCE: Final = 65.0  # seconds; longer than any product's timeout
-_HEADERS: Final = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+_HEADERS: Final = {"cache-control": "no-store"}
 _STATUS: Final[dict[type[AngariumError], int]] = {
     NotFound: 404,
+    TooSlow: 408,
     TooLarge: 413,
     Overloaded: 429,
     StoreUnavailable: 503,
@@ -91,8 +99,10 @@ def routes() -> list[Route]:
             inbox_id = ids.parse(ids.INBOX, request.path_params["inbox"])
             if inbox_id is None:
                 raise NotFound("There is no such inbox.")
+            inboxes = services_of(request).play
+            await inboxes.expect(inbox_id)
             came = play.Request(request.method, _headers(request), await request.body())
-            answer = await services_of(request).play.receive(inbox_id, came)
+            answer = await inboxes.receive(inbox_id, came)
         except AngariumError as error:
             return _said(_STATUS.get(type(error), 500), error.detail)
         return await waiting.answer(request, answer)

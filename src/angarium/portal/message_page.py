@@ -45,7 +45,6 @@ async def payload(visit: Visit) -> Response:
         | {
             "content-disposition": f'attachment; filename="{name}"',
             "content-security-policy": "default-src 'none'; sandbox",
-            "x-content-type-options": "nosniff",
         },
     )
 

@@ -103,7 +103,7 @@ async def _visit_of(request: Request) -> OperatorVisit:
         if claims.link is None or claims.app_id is not None:
             raise NotAuthenticated()
     await services.token.check_live(claims)
-    audit.acting(ActorKind.OPERATOR_SESSION, claims.link.hex()[:8])
+    audit.acting(ActorKind.OPERATOR_SESSION, claims.link.hex()[:8], org_id=claims.org_id)
     return OperatorVisit(
         request=request,
         services=services,

@@ -50,6 +50,5 @@ def policy(request: Request, theme: Theme) -> dict[str, str]:
             f"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {frames}"
         ),
         "referrer-policy": "same-origin",
-        "x-content-type-options": "nosniff",
         "cross-origin-opener-policy": "same-origin",
     }

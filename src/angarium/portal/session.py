@@ -28,6 +28,15 @@ def base_url(request: Request) -> str:
     return configured or str(request.base_url).rstrip("/")
 
 
+def is_secure(request: Request) -> bool:
+    """Whether the browser talks to us over https: by the public URL, the connection, or what a proxy says.
+
+    Anybody may claim it: the cookie only becomes stricter, and that of nobody else does.
+    """
+    said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
+    return base_url(request).startswith("https:") or (request.app.state.base_url is None and said == "https")
+
+
 def token_of(request: Request, owner: str) -> str:
     """The session that the request has for an owner: an application's id, or `operator`.
 
@@ -79,7 +88,7 @@ def _set(request: Request, response: Response, name: str, value: str, max_age: i
     # A frame on another site gets its cookies back only with SameSite=None, which needs Secure, and
     # Partitioned keeps them to that site. The mark and the origin guard the forms either way.
     framed = request.headers.get("sec-fetch-dest") == "iframe" or "framed" in request.scope
-    secure = framed or base_url(request).startswith("https:")
+    secure = framed or is_secure(request)
     parts = [f"{name}={value}", "Path=/", "HttpOnly"]
     if max_age is not None:
         parts.append(f"Max-Age={max_age}")
@@ -90,4 +99,4 @@ def _set(request: Request, response: Response, name: str, value: str, max_age: i
 
 
 def _name(request: Request, owner: str) -> str:
-    return (_SECURE_NAME if base_url(request).startswith("https:") else _NAME) + owner
+    return (_SECURE_NAME if is_secure(request) else _NAME) + owner

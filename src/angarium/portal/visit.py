@@ -111,9 +111,8 @@ async def visit_of(request: Request) -> Visit:
         if claims.link is None or claims.app_id != app_id:
             raise NotAuthenticated()
     await services.token.check_live(claims)
-    audit.acting(
-        ActorKind.OPERATOR_SESSION if claims.operator else ActorKind.PORTAL_SESSION, claims.link.hex()[:8]
-    )
+    kind = ActorKind.OPERATOR_SESSION if claims.operator else ActorKind.PORTAL_SESSION
+    audit.acting(kind, claims.link.hex()[:8], org_id=claims.org_id, app_id=claims.app_id)
     return Visit(
         request=request,
         services=services,

@@ -37,9 +37,9 @@ def arrived(address: str | None) -> None:
     _actor.set(Actor(ActorKind.STRANGER, address=address))
 
 
-def acting(kind: ActorKind, name: str = "") -> None:
-    """From here on this is who acts, in this request or command."""
-    _actor.set(_actor.get().became(kind, name))
+def acting(kind: ActorKind, name: str = "", *, org_id: str | None = None, app_id: UUID | None = None) -> None:
+    """From here on this is who acts, in this request or command, and for whom."""
+    _actor.set(_actor.get().became(kind, name, org_id, app_id))
 
 
 async def record(connection: Any, at: float, entropy: Callable[[int], bytes], deed: Deed) -> None:

@@ -46,7 +46,7 @@ class Guard:
         except Expired:
             raise
         except NotAuthenticated:
-            origin = _origin(audit.current().address)
+            origin = origin_of(audit.current().address)
             if cookie is None or self._is_new(origin, cookie):
                 self._failed(origin)
             raise
@@ -72,7 +72,8 @@ class Guard:
             self._empty_at.popitem(last=False)
 
 
-def _origin(address: str | None) -> str:
+def origin_of(address: str | None) -> str:
+    """What counts as one address: an IPv4 address, or a network of IPv6 addresses."""
     try:
         found = ip_address(address or "")
     except ValueError:

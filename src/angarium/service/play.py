@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -53,6 +54,7 @@ TURNS: Final = 3  # requests taken at the same time: inboxes must not use up the
 PATIENCE: Final = 10.0  # seconds to wait for such a turn
 _EXTEND_AFTER: Final = 3600.0  # seconds after which another use makes an inbox live longer again
 _MAX_BUCKETS: Final = 10_000
+_NO_INBOX: Final = "There is no such inbox, or it was not used for a week."
 _MAX_ENDPOINTS: Final = 10  # that an inbox is looked for among
 _CREDENTIALS: Final = SENSITIVE | {"cookie"}
 
@@ -202,19 +204,34 @@ class Play:
         async with self._database.connection() as connection:
             return await store.last(connection, inbox.id)
 
-    async def receive(self, inbox_id: UUID, request: Request) -> Answer:
-        """Take a request for an inbox; gives what it is to be answered with, after which delay.
+    async def expect(self, inbox_id: UUID) -> None:
+        """Before the body of a request is read: whether there is such an inbox, and it takes another request.
 
-        Raises NotFound, Overloaded when the inbox gets more than it takes, and BadRequest as `url_of`.
+        Raises NotFound, and Overloaded when the inbox gets more than it takes.
         """
         self._count(inbox_id)
+        async with self._turn(), self._database.connection() as connection:
+            if not await store.is_living(connection, inbox_id, self._now()):
+                raise NotFound(_NO_INBOX)
+
+    async def receive(self, inbox_id: UUID, request: Request) -> Answer:
+        """Take a request that was expected; gives what it is to be answered with, after which delay.
+
+        Raises NotFound, Overloaded, and BadRequest as `url_of`.
+        """
+        async with self._turn():
+            return await self._take(inbox_id, request)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Raises Overloaded when none comes."""
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._turns.acquire()
         except TimeoutError:
             raise Overloaded from None
         try:
-            return await self._take(inbox_id, request)
+            yield
         finally:
             self._turns.release()
 
@@ -223,7 +240,7 @@ class Play:
         async with self._database.transaction() as connection:
             inbox = await store.take(connection, inbox_id, datetime_at(now))
             if inbox is None:
-                raise NotFound("There is no such inbox, or it was not used for a week.")
+                raise NotFound(_NO_INBOX)
             url = self.url_of(inbox_id)
             senders = await store.endpoints(
                 connection, inbox.app_id, url, self._keyring, limit=_MAX_ENDPOINTS

@@ -56,6 +56,12 @@ async def take(connection: Any, inbox_id: UUID, now: datetime) -> Inbox | None:
     return None if row is None else _inbox(row)
 
 
+async def is_living(connection: Any, inbox_id: UUID, now: datetime) -> bool:
+    """Whether requests to the inbox are taken, whoever asks."""
+    found: bool = await queries.play_inbox_is_living(connection, id=inbox_id, now=now)
+    return found
+
+
 async def set_answer(connection: Any, held: Inbox, answer: Answer, expires_at: datetime) -> Inbox:
     """The inbox as it is then; it has been taken in this transaction."""
     row = await queries.play_inbox_answer(

@@ -27,6 +27,7 @@ from angarium.api.dialects.route import Unexpected, answering, log
 from angarium.core.errors import (
     AngariumError,
     BadRequest,
+    Compressed,
     Invalid,
     NotAllowed,
     NotAuthenticated,
@@ -34,6 +35,8 @@ from angarium.core.errors import (
     Overloaded,
     StoreUnavailable,
     Throttled,
+    TooLarge,
+    TooSlow,
 )
 from angarium.core.product import Product
 from angarium.service.access import name_of
@@ -48,6 +51,9 @@ _CODES: Final[dict[type[AngariumError], str]] = {
     NotAuthenticated: "UNAUTHENTICATED",
     NotAllowed: "FORBIDDEN",
     NotFound: "NOT_FOUND",
+    TooSlow: "REQUEST_TIMEOUT",
+    TooLarge: "PAYLOAD_TOO_LARGE",
+    Compressed: "UNSUPPORTED_CONTENT_ENCODING",
     Throttled: "RATE_LIMITED",
     Overloaded: "UNAVAILABLE",
     StoreUnavailable: "UNAVAILABLE",
@@ -55,6 +61,9 @@ _CODES: Final[dict[type[AngariumError], str]] = {
 }
 _STATUSES: Final = {
     "UNAUTHENTICATED": 401,
+    "REQUEST_TIMEOUT": 408,
+    "PAYLOAD_TOO_LARGE": 413,
+    "UNSUPPORTED_CONTENT_ENCODING": 415,
     "RATE_LIMITED": 429,
     "UNAVAILABLE": 503,
     "INTERNAL_SERVER_ERROR": 500,

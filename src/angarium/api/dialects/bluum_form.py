@@ -36,6 +36,8 @@ _TABLE: Final[Mapping[type[AngariumError], tuple[int, str, str]]] = {
     errors.BadRequest: (400, "invalid_request_error", "BLUM-400-001"),
     errors.Invalid: (400, "invalid_request_error", "BLUM-400-003"),
     errors.TooLarge: (400, "invalid_request_error", "BLUM-400-008"),
+    errors.TooSlow: (408, "invalid_request_error", "BLUM-400-001"),
+    errors.Compressed: (415, "invalid_request_error", "BLUM-400-001"),
     errors.NotAuthenticated: (401, "authentication_error", "BLUM-401-003"),
     errors.NotAllowed: (403, "permission_error", "BLUM-403-001"),
     errors.NotFound: (404, "not_found_error", "BLUM-404-001"),

@@ -33,7 +33,7 @@ async def key_of(request: Request, product: Product) -> ApiKey:
         found = await services.access.verify(key, secret)
         if await services.product.of(found.org_id) is not product:
             raise NotAuthenticated()
-    audit.acting(ActorKind.API_KEY, name_of(found.id))
+    audit.acting(ActorKind.API_KEY, name_of(found.id), org_id=found.org_id, app_id=found.app_id)
     check_query(request)
     return found
 

@@ -15,11 +15,8 @@ from angarium.core.errors import NotFound
 from angarium.portal.theme import MAX_QUERY, Theme
 
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_FOREVER: Final = {
-    "cache-control": "public, max-age=31536000, immutable",
-    "x-content-type-options": "nosniff",
-}
-_A_WHILE: Final = {"cache-control": "public, max-age=300", "x-content-type-options": "nosniff"}
+_FOREVER: Final = {"cache-control": "public, max-age=31536000, immutable"}
+_A_WHILE: Final = {"cache-control": "public, max-age=300"}
 
 
 @cache

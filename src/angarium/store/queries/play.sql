@@ -24,6 +24,14 @@ join application a on a.org_id = i.org_id and a.id = i.app_id and a.deleted_at i
 where i.id = :id and i.expires_at > :now
 for update of i;
 
+-- name: play_inbox_is_living$
+-- Whether there is a living inbox with this id.
+select exists(
+    select 1 from play_inbox i
+    join application a on a.org_id = i.org_id and a.id = i.app_id and a.deleted_at is null
+    where i.id = :id and i.expires_at > :now
+);
+
 -- name: play_inbox_answer^
 -- How an inbox answers from now on.
 update play_inbox
