@@ -228,7 +228,7 @@ async def test_the_rate_limit_is_kept_and_put_without_it_clears_it(api: Api) -> 
         "http://10.0.0.1/",
         "http://[::ffff:10.0.0.1]/",
         "http://2130706433.1.1.1.1/",
-        "http://x/" + "y" * 2048,
+        "http://x/" + "y" * 65_536,
         "http://exa mple.com",
         5,
         None,

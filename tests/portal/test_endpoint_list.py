@@ -82,3 +82,26 @@ async def test_another_applications_endpoints_are_not_listed_and_not_found(
         await visitor.post(f"/endpoints/{made['id']}/{deed}", status=404)
     found = await stand.native("GET", f"//app/{other['id']}/endpoint/{made['id']}")
     assert not found["disabled"]
+
+
+async def test_a_very_long_url_is_cut_on_every_page_and_whole_in_its_form(
+    stand: Stand, visitor: Visitor
+) -> None:
+    url = "http://127.0.0.1:9/" + "a" * 65_000
+    endpoint = await stand.endpoint(f"  {url}\n")
+    assert (await stand.native("GET", f"/endpoint/{endpoint}"))["url"] == url
+    await stand.send("a.b")
+    await stand.until_attempts(1)
+    messages = (await stand.native("GET", "/msg"))["data"]
+    for path in (
+        "",
+        "/endpoints",
+        f"/endpoints/{endpoint}",
+        f"/endpoints/{endpoint}/code",
+        "/messages",
+        f"/messages/{messages[0]['id']}",
+        "/audit",
+    ):
+        page = await visitor.get(path)
+        assert "a" * 1000 not in page, path
+    assert f'value="{url}"' in await visitor.get(f"/endpoints/{endpoint}/settings")

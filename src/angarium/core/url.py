@@ -2,9 +2,10 @@
 
 The form is the one of the WHATWG URL standard for what an endpoint needs (Svix's server stores the same):
 lower-case host in ASCII, default port dropped, at least `/` as path, dot segments resolved, everything
-else percent-encoded once. What that standard would silently repair (blanks, backslashes, several `@`)
-is refused, because two readers may understand it differently. A host that is an IPv4 address in disguise
-(`2130706433`, `0x7f.1`, `127.1`) becomes the address it means, and is judged as that.
+else percent-encoded once. Blanks around it are trimmed. What that standard would silently repair (blanks
+within, backslashes, several `@`) is refused, because two readers may understand it differently. A host that
+is an IPv4 address in disguise (`2130706433`, `0x7f.1`, `127.1`) becomes the address it means, and is judged
+as that. At last the standard's own parser (ada) reads the form, and must find the same.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-import idna
+import ada_url
 
 from angarium.core.address import AddressPolicy
 
-MAX_URL: Final = 2048
+MAX_URL: Final = 65_536
+BLANKS: Final = " \t\r\n\f\v"  # trimmed around a URL
 HIDDEN: Final = "***"  # in place of what is secret in a login
 
 _SHAPE: Final = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
@@ -28,17 +30,19 @@ _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
 _DEFAULT_PORT: Final = {"http": 80, "https": 443}
 _PATH_SAFE: Final = "!$%&'()*+,-./:;=@[]_|~"
 _QUERY_SAFE: Final = "!$%&()*+,-./:;=?@[]\\^_`{|}~"
+_FRAGMENT_SAFE: Final = _QUERY_SAFE.replace("`", "")
 _USER_SAFE: Final = "!$%&'()*+,-._~"
 
 
 def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     """The URL in its one form; raises ValueError in words. Names are judged after DNS, when sending."""
+    url = url.strip(BLANKS)
     if policy.trusts(url):
         return url
     if not url:
         raise ValueError("the URL is empty")
     if len(url) > MAX_URL:
-        raise ValueError(f"the URL is longer than {MAX_URL} characters")
+        raise ValueError(f"the URL is longer than {MAX_URL:,} characters")
     if any(not c.isprintable() or c.isspace() for c in url) or "\\" in url:
         raise ValueError("the URL must not contain spaces, control characters or backslashes")
     shape = _SHAPE.fullmatch(url)
@@ -59,10 +63,12 @@ def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     login = f"{quote(user, safe=_USER_SAFE + ':')}@" if at and user else ""
     result = (
         f"{scheme}://{login}{name}{shown_port}{_path(path)}"
-        f"{quote(query, safe=_QUERY_SAFE)}{fragment and '#' + quote(fragment[1:], safe=_QUERY_SAFE)}"
+        f"{quote(query, safe=_QUERY_SAFE)}{fragment and '#' + quote(fragment[1:], safe=_FRAGMENT_SAFE)}"
     )
     if len(result) > MAX_URL:
-        raise ValueError(f"the URL is longer than {MAX_URL} characters")
+        raise ValueError(f"the URL is longer than {MAX_URL:,} characters")
+    if not _is_standard(result):
+        raise ValueError("the URL is not read the same way by all programs; write it in another way")
     return result
 
 
@@ -181,8 +187,9 @@ def _host(host: str) -> str:
         return f"[{literal_address(host)}]"
     if not host.isascii():
         try:
-            host = idna.encode(host, uts46=True, transitional=False).decode("ascii")
-        except UnicodeError:
+            # UTS #46 as browsers have it: `i❤.ws` is a name, though IDNA 2008 knows no emoji
+            host = ada_url.URL(f"https://{host}/").hostname
+        except ValueError:
             raise ValueError("the host is not a valid international domain name") from None
     # A trailing dot is right in DNS and wrong in certificates and most servers' Host header.
     host = host.lower().removesuffix(".")
@@ -192,6 +199,14 @@ def _host(host: str) -> str:
     if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
         raise ValueError("the host is not a valid domain name")
     return host
+
+
+def _is_standard(url: str) -> bool:
+    """Whether the standard's parser takes the URL for what it says."""
+    try:
+        return bool(ada_url.URL(url).href == url)
+    except ValueError:
+        return False
 
 
 def _judge(name: str, policy: AddressPolicy) -> None:

@@ -20,7 +20,7 @@ from angarium.core.profile import Profile
 from angarium.core.profile_table import Scheme
 
 DEFAULT_PATH: Final = "/webhooks"
-_PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9_./~-]*")
+_PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9_./~-]{0,200}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
 from angarium.core.nouns import EventType
 from angarium.core.signature import public_form
+from angarium.core.url import MAX_URL
 from angarium.portal import error_page, event_choice
 from angarium.portal.endpoint_form import BLANK_HEADERS, NAMED, EndpointForm
 from angarium.portal.form import Form
@@ -22,8 +23,6 @@ from angarium.portal.visit import Visit
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.example import example_of
 from angarium.service.probe import Trial
-
-MAX_URL = 2048
 
 
 async def new(visit: Visit) -> Response:

@@ -12,11 +12,11 @@ from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.nouns import AttemptStatus, Endpoint
 from angarium.core.tally import Span
-from angarium.core.url import split_credentials
 from angarium.portal import chart
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
+from angarium.portal.words import shown_url
 from angarium.service.endpoint_log import FAILURES
 
 ROWS: Final = 50
@@ -43,7 +43,7 @@ async def render(
         template,
         status=status,
         section="endpoints",
-        heading=f"{split_credentials(endpoint.url)[0]}",
+        heading=shown_url(endpoint.url),
         endpoint=endpoint,
         ref=visit.endpoint_ref(endpoint.id),
         health=health,

@@ -16,6 +16,7 @@ from angarium.portal import live
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
+from angarium.portal.words import endpoint_name
 from angarium.service.play import MAX_INBOXES, STATUSES, longest_delay
 
 MANAGE: Final = Capability.MANAGE_ENDPOINT
@@ -133,7 +134,7 @@ async def _inbox(
         status=status,
         inbox=found,
         url=service.url_of(found.id),
-        endpoints=[(visit.endpoint_ref(one.id), one.name or one.description or one.url) for one in endpoints],
+        endpoints=[(visit.endpoint_ref(one.id), endpoint_name(one)) for one in endpoints],
         entered=entered
         or {
             "status": str(answer.status_code),

@@ -16,6 +16,7 @@ from angarium.core import ids
 from angarium.core.explanation import title_of
 from angarium.core.url import split_credentials
 
+MAX_SHOWN_URL: Final = 300
 _UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -135,8 +136,9 @@ def endpoint_name(endpoint: Named) -> str:
 
 
 def shown_url(url: str) -> str:
-    """Without the login that a URL may carry."""
-    return split_credentials(url)[0]
+    """Without the login that a URL may carry, and cut where it is too long for a page."""
+    bare = split_credentials(url)[0]
+    return bare if len(bare) <= MAX_SHOWN_URL else f"{bare[:MAX_SHOWN_URL]}…"
 
 
 def chosen_types(patterns: Sequence[str] | None) -> str:
