@@ -168,7 +168,8 @@ OPEN = {
     ("GET", path)
     for path in (
         "/", "/.well-known/webhook-sources.json", "/api/v1/health", "/api/v1/health/ping",
-        "/api/v1/openapi.json", "/docs", "/docs/products/{name}.md", "/llms.txt", "/style.css",
+        "/api/v1/openapi.json", "/docs", "/docs/products/{name}.md", "/docs/svix-operations.md",
+        "/llms.txt", "/style.css",
     )
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ from angarium.api.native import (
     log,
     message,
     play,
+    unsupported,
 )
 from angarium.api.shortcut import Shortcut
 from angarium.service.services import Services
@@ -90,6 +91,7 @@ def create_app(
     dialects.install(app, services, sandbox=sandbox)
     document.install(app, f"{PREFIX}/openapi.json")
     public_page.install(app, egress)
+    unsupported.install(app)
     app.router.routes.extend(pages)
     errors.install(app)
     shortcut = Shortcut(app, f"{PREFIX}/app/", accept.HANDLERS)

@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from angarium.api.native import unsupported
 from angarium.core import errors
 from angarium.core.errors import AngariumError, Fault, FaultType, Invalid
 
@@ -33,6 +34,7 @@ STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.Compressed: 415,
     errors.Invalid: 422,
     errors.Throttled: 429,
+    errors.Unsupported: 501,
     errors.Overloaded: 503,
     errors.StoreUnavailable: 503,
 }
@@ -105,8 +107,10 @@ async def _validation(_: Request, error: Exception) -> Response:
     return answer(Invalid(*faults_of(error.errors())))
 
 
-async def _http(_: Request, error: Exception) -> Response:
+async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code in (404, 405) and (known := await unsupported.answer_to(request)) is not None:
+        return answer(known)
     if error.status_code == 404:
         return JSONResponse({"code": "not_found", "detail": "There is nothing at this path."}, 404)
     code = HTTPStatus(error.status_code).name.lower()

@@ -70,6 +70,12 @@ class Conflict(AngariumError):
     code = "conflict"
 
 
+class Unsupported(AngariumError):
+    """There is no such operation here."""
+
+    code = "not_implemented"
+
+
 class Expired(NotAuthenticated):
     """Invalid token"""
 

@@ -1,0 +1,67 @@
+"""Operations that Svix has and Angarium does not say so, with a link, to whoever has a token."""
+
+from __future__ import annotations
+
+import re
+
+import httpx
+import pytest
+
+from angarium.api.native.unsupported import operations
+from tests.api.house import House, bearer
+from tests.api.operation import NATIVE, ORG
+
+LISTED = [(method, path) for path, methods in operations().items() for method in methods]
+FILLED = {"app": "app_id", "endpoint": "endpoint_id", "msg": "msg_id", "attempt": "attempt_id"}
+
+
+def _filled(house: House, path: str) -> str:
+    """With ids that exist where there are any, so that nothing else answers 404."""
+    parts = path.split("/")
+    for at, part in enumerate(parts):
+        if part == "*":
+            parts[at] = house.places.get(FILLED.get(parts[at - 1], ""), "x-1")
+    return "/".join(parts)
+
+
+async def test_each_answers_501_with_a_link(house: House) -> None:
+    assert len(LISTED) > 150
+    app_token = house.services.token.for_application(ORG, house.app_id)
+    pages = set()
+    for token in (house.services.token.for_organization(ORG), app_token):
+        for method, path in LISTED:
+            answer = await house.client.request(method, _filled(house, path), headers=bearer(token), json={})
+            assert answer.status_code == 501, (method, path, answer.text)
+            assert answer.json()["code"] == "not_implemented"
+            pages |= set(re.findall(r"https?://\S+", answer.json()["detail"]))
+    (page,) = pages
+    text = (await house.client.get(httpx.URL(page).raw_path.decode())).text
+    for path, methods in operations().items():
+        assert f"- `{path}`: {', '.join(methods)}\n" in text
+
+
+async def test_strangers_get_401(house: House) -> None:
+    for method, path in LISTED:
+        for headers in ({}, bearer("nonsense")):
+            answer = await house.client.request(method, _filled(house, path), headers=headers)
+            assert answer.status_code == 401, (method, path)
+
+
+async def test_none_of_them_is_an_operation_that_there_is(house: House) -> None:
+    ours = {(method, re.sub(r"\{[^}]+\}", "*", path)) for method, path in NATIVE}
+    assert ours.isdisjoint(LISTED)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/api/v1/nothing", 404),
+        ("GET", "/api/v1/app/x/destination/y/z", 404),
+        ("PUT", "/api/v1/event-type", 405),
+        ("PATCH", "/api/v1/app/x/destination", 404),
+        ("GET", "/ingest/api/v1", 404),
+    ],
+)
+async def test_all_else_is_answered_as_before(house: House, method: str, path: str, status: int) -> None:
+    headers = bearer(house.services.token.for_organization(ORG))
+    assert (await house.client.request(method, path, headers=headers)).status_code == status
