@@ -89,7 +89,8 @@ async def test_what_is_wrong_with_a_payload_is_said_and_nothing_is_sent(
             ("", "it ends too early"),
             ("[1]", "something in { }"),
             ('{"a": "\ud83d"}'.encode("utf-8", "backslashreplace").decode(), "not valid JSON"),
-            ("[" * 100_000, "not valid JSON"),
+            ("[" * 1000, "nested more than 128 levels deep"),
+            ("[" * 100_000, "more than 100,000 values"),
             ("{}", "&#34;id&#34; is a required property"),
             ('{"id": 3}', "id: 3 is not of type"),
         ):

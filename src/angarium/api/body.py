@@ -15,6 +15,7 @@ from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from angarium import json_bounds
 from angarium.api.auth import caller_of
 from angarium.api.idempotency import once
 from angarium.api.query import QueryRoute
@@ -94,6 +95,10 @@ def _no_constant(name: str) -> NoReturn:
 def parse_json(data: bytes) -> Any:
     """The value of a JSON text. Raises Invalid, also for text that PostgreSQL cannot hold."""
     try:
+        json_bounds.check(data)
+    except ValueError as error:
+        _refuse(str(error), kind="value_error")
+    try:
         value = json.loads(data.decode("utf-8"), parse_constant=_no_constant)
     except json.JSONDecodeError as error:
         _refuse(f"JSON decode error at character {error.pos}: {error.msg}")
@@ -110,22 +115,21 @@ def parse_json(data: bytes) -> Any:
     return value
 
 
-def refuse_unstorable(value: Any) -> None:
+def refuse_unstorable(value: Any, *place: str | int) -> None:
     """Raises Invalid when a text inside has a NUL character or half of a surrogate pair."""
-    pending: list[tuple[Any, tuple[str | int, ...]]] = [(value, ())]
-    while pending:
-        item, loc = pending.pop()
-        if isinstance(item, dict):
-            for name, inner in item.items():
-                pending += [(name, loc), (inner, (*loc, name))]
-        elif isinstance(item, list):
-            pending += [(inner, (*loc, index)) for index, inner in enumerate(item)]
-        elif isinstance(item, str) and not is_storable(item):
-            # the place may hold the fault itself, which JSON could not carry back
-            place = [part if isinstance(part, int) or is_storable(part) else "?" for part in loc]
-            _refuse(
-                "Text must not contain NUL characters or unpaired surrogates.", *place, kind="value_error"
-            )
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            refuse_unstorable(name, *place)
+            if isinstance(inner, str | dict | list):
+                refuse_unstorable(inner, *place, name)
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            if isinstance(inner, str | dict | list):
+                refuse_unstorable(inner, *place, index)
+    elif isinstance(value, str) and not is_storable(value):
+        # the place may hold the fault itself, which JSON could not carry back
+        shown = [part if isinstance(part, int) or is_storable(part) else "?" for part in place]
+        _refuse("Text must not contain NUL characters or unpaired surrogates.", *shown, kind="value_error")
 
 
 def is_storable(text: str) -> bool:

@@ -57,5 +57,5 @@ class TokenKey:
                 algorithms=[self.algorithm],
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
             )
-        except (jwt.InvalidTokenError, ValueError) as error:
+        except (jwt.InvalidTokenError, ValueError, RecursionError) as error:  # the last: deep JSON
             raise NotAuthenticated() from error

@@ -9,6 +9,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium import json_bounds
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.claims import Capability
@@ -88,8 +89,12 @@ def _fault(event_type: EventType | None, text: str, *, anyway: bool) -> tuple[st
     if event_type is None:
         return "Choose an event type.", False
     try:
+        json_bounds.check(text.encode())
+    except ValueError as error:
+        return str(error), False
+    try:
         payload = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except msgspec.DecodeError as error:
         return f"This is not valid JSON: {_json_words(str(error), text)}.", False
     if not isinstance(payload, dict):
         return "Write a JSON object: something in { }.", False

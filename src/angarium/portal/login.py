@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from angarium import json_bounds
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import AngariumError, NotAuthenticated
@@ -48,11 +49,12 @@ async def begin(request: Request) -> Response:
         body = await request.body()
         if len(body) > MAX_BODY:
             raise NotAuthenticated()
+        json_bounds.check(body)
         shown = msgspec.json.decode(body, type=_Shown)
         services = services_of(request)
         with services.guard.watching():
             made = await services.portal_link.open(shown.key)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except ValueError:  # no JSON, or beyond its bounds
         return _refused(NotAuthenticated())
     except AngariumError as error:
         return _refused(error)

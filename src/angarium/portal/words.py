@@ -11,12 +11,16 @@ from uuid import UUID
 import msgspec
 from markupsafe import Markup
 
+from angarium import json_bounds
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.explanation import title_of
 from angarium.core.url import split_credentials
 
 MAX_SHOWN_URL: Final = 300
+INDENT: Final = 2
+LONGEST_INDENTED: Final = 4 * 1024 * 1024
+"""Blanks that line breaks may add to a text before it is shown."""
 _UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -78,12 +82,15 @@ def status_words(code: int | None) -> str:
 
 
 def pretty(payload: bytes | None) -> str:
-    """JSON with line breaks; what is no JSON as it is."""
+    """JSON with line breaks; as it is what is no JSON, or would become much longer."""
     if payload is None:
         return ""
+    depth, values = json_bounds.measure(payload)
+    if depth > json_bounds.MAX_DEPTH or values * depth * INDENT > LONGEST_INDENTED:
+        return plain(payload)
     try:
-        return msgspec.json.format(payload, indent=2).decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # the last: nested too deep
+        return msgspec.json.format(payload, indent=INDENT).decode()
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return plain(payload)
 
 

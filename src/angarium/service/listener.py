@@ -19,6 +19,7 @@ from uuid import UUID
 
 import msgspec
 
+from angarium import json_bounds
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound
@@ -65,6 +66,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
         """Raises Invalid."""
         try:
             packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            json_bounds.check(packed)
             found = msgspec.json.decode(packed, type=cls)
             State(found.state)
         except (binascii.Error, ValueError):  # msgspec's errors are ValueErrors

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from angarium import json_bounds
 from angarium.core import ids
 from angarium.core.audit import ActorKind, Deed
 from angarium.core.claims import Capability, Claims
@@ -111,6 +112,7 @@ class PortalLinks:
         """A session for whoever shows the key of a link. Raises NotAuthenticated."""
         try:
             packed = base64.b64decode(key + "=" * (-len(key) % 4), altchars=b"-_", validate=True)
+            json_bounds.check(packed)
             shown = msgspec.json.decode(packed, type=_Key)
             link = self._tokens.verify(shown.token)
         except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, ValueError, BadRequest):

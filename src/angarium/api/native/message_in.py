@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from angarium import json_bounds
 from angarium.core import timestamp
 from angarium.core.envelope import check_content_type
 from angarium.core.errors import Fault, FaultType, Invalid
@@ -19,6 +20,7 @@ from angarium.message_form import check_text as check_encoding
 from angarium.service.intake import Draft
 
 MAX_RETENTION_DAYS: Final = 90
+MAX_BATCH_VALUES: Final = 10 * json_bounds.MAX_VALUES
 DAY: Final = 86400.0
 HOUR: Final = 3600.0
 SOONEST: Final = 60.0  # seconds ahead of now that deliverAt may be
@@ -78,7 +80,8 @@ def read_item(item: msgspec.Raw, index: int) -> MessageIn:
 def read_batch(body: bytes) -> BatchIn:
     """Raises Invalid."""
     check_text(body)
-    return _decode(_BATCH, body)
+    # the messages are only told apart here, which makes nothing of what is in them
+    return _decode(_BATCH, body, values=MAX_BATCH_VALUES)
 
 
 def check_text(body: bytes) -> None:
@@ -91,7 +94,16 @@ def check_text(body: bytes) -> None:
         raise Invalid(Fault(("body",), str(error), kind)) from error
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw, *at: str | int) -> T:
+def _decode(
+    decoder: msgspec.json.Decoder[T],
+    body: bytes | msgspec.Raw,
+    *at: str | int,
+    values: int = json_bounds.MAX_VALUES,
+) -> T:
+    try:
+        json_bounds.check(bytes(body), values=values)
+    except ValueError as error:
+        raise Invalid(Fault(("body", *at), str(error))) from error
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
