@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from angarium.core.json_schema import MAX_BYTES, MAX_DEPTH
+from angarium.service.event_type import MAX_VERSIONS
 from tests.api.conftest import Api
 
 SCHEMA = {"type": "object", "properties": {"id": {"type": "string"}}}
@@ -127,6 +129,45 @@ async def test_a_schema_must_be_a_json_schema(api: Api) -> None:
     assert (await api.get("/event-type/wide"))["schemas"]["1"]["const"] == 10**400
     await api.event_type("e", schemas={"1": SCHEMA, "2": {"$schema": "http://127.0.0.1:9/mine"}})
     await api.patch("/event-type/e", {"schemas": {"1": {"type": 1}}}, status=422)
+
+
+async def test_a_reference_to_nowhere_is_refused_with_its_place(api: Api) -> None:
+    await api.event_type("e", schemas={"1": SCHEMA})
+    for text in (
+        "#/definitions/x",
+        "#x",
+        "https://example.com/schema",
+        "http://127.0.0.1:9/schema",
+        "x.json",
+    ):
+        body = {"description": "", "schemas": {"1": SCHEMA, "2": {"properties": {"a": {"$ref": text}}}}}
+        for refused in (
+            await api.post("/event-type", {"name": "new", **body}, status=422),
+            await api.put("/event-type/e", body, status=422),
+            await api.put("/event-type/new", body, status=422),
+            await api.patch("/event-type/e", {"schemas": body["schemas"]}, status=422),
+        ):
+            (fault,) = refused["detail"]
+            assert fault["loc"] == ["body", "schemas", "2", "properties", "a", "$ref"]
+            assert text in fault["msg"]
+    assert (await api.get("/event-type/e"))["schemas"] == {"1": SCHEMA}
+    await api.get("/event-type/new", status=404)
+
+
+async def test_schemas_have_a_number_and_each_a_size_and_a_depth(api: Api) -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(MAX_DEPTH):
+        deep = {"not": deep}
+    wrong: list[tuple[dict[str, Any], list[str]]] = [
+        ({str(n): {} for n in range(MAX_VERSIONS + 1)}, ["body", "schemas"]),
+        ({"1": {"title": "x" * MAX_BYTES}}, ["body", "schemas", "1"]),
+        ({"1": deep}, ["body", "schemas", "1"]),
+    ]
+    for schemas, loc in wrong:
+        body = {"name": "e", "description": "", "schemas": schemas}
+        refused = await api.post("/event-type", body, status=422)
+        assert refused["detail"][0]["loc"] == loc
+    await api.event_type("e", schemas={str(n): deep["not"] for n in range(MAX_VERSIONS)})
 
 
 async def test_names_have_a_rule(api: Api) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from ipaddress import ip_network
@@ -10,6 +11,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
+from msgspec import structs
 from standardwebhooks import Webhook
 
 from angarium import profiles
@@ -139,6 +141,47 @@ def test_examples_fit_their_schemas(name: str) -> None:
         content = described["post"]["requestBody"]["content"]["application/json"]
         if "example" in content:
             jsonschema_rs.validate(content["schema"], content["example"])
+
+
+REFERRING = """
+[[events]]
+name = "parcel.lost"
+description = "A parcel was lost."
+example = { inner = { weight = 3 } }
+
+[events.schema]
+properties.inner = { "$ref" = "#/definitions/part" }
+
+[events.schema.definitions.part]
+properties.weight = { type = "integer" }
+"""
+
+
+def test_a_schema_of_a_profile_refers_to_itself_only(tmp_path: Path) -> None:
+    file = tmp_path / "referring.toml"
+    text = FOURTH.read_text() + REFERRING
+    for target in ("#/definitions/none", "https://example.com/schema"):
+        words = wrong(tmp_path, text.replace("#/definitions/part", target))
+        line = text.splitlines().index('properties.inner = { "$ref" = "#/definitions/part" }') + 1
+        assert f"{line}: events.2.schema.properties.inner.$ref: {target!r}" in words
+    file.write_text(text)
+    profiles.read(file)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_references_of_an_event_lead_to_its_schema_within_the_document(tmp_path: Path, bare: bool) -> None:
+    file = tmp_path / "referring.toml"
+    file.write_text(FOURTH.read_text() + REFERRING)
+    profile = profiles.read(file)
+    found = webhooks(product_of(structs.replace(profile, envelope={}) if bare else profile, USER_AGENT))
+    shown = found["parcel.parcel.lost"]["post"]["requestBody"]["content"]["application/json"]
+    draft = "https://json-schema.org/draft/2020-12/schema"  # that of OpenAPI 3.1
+    document = {"$schema": draft, "$defs": {"event": shown["schema"]}, "$ref": "#/$defs/event"}
+    jsonschema_rs.validate(document, shown["example"])
+    spoiled = json.loads(json.dumps(shown["example"]).replace('"weight": 3', '"weight": "3"'))
+    assert spoiled != shown["example"]
+    with pytest.raises(jsonschema_rs.ValidationError):
+        jsonschema_rs.validate(document, spoiled)
 
 
 async def test_g19_g20_what_anybody_may_read_is_served(database: Database) -> None:

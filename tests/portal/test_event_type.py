@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from html import unescape
 from typing import Any
+
+import pytest
 
 from angarium.portal import schema_tree
 from tests.kit.stand import Stand
@@ -62,7 +65,7 @@ async def test_an_event_type_tells_what_it_holds_and_who_gets_it(stand: Stand, v
 
 
 def test_a_schema_becomes_a_tree_of_fields() -> None:
-    fields = {field.name: field for field in schema_tree.fields(SCHEMA)}
+    fields = {field.name: field for field in schema_tree.tree(SCHEMA).fields}
     assert fields["id"].required
     assert fields["id"].kind == "text"
     assert not fields["side"].required
@@ -73,14 +76,110 @@ def test_a_schema_becomes_a_tree_of_fields() -> None:
     assert fields["note"].kind == "text or nothing (null)"
 
 
-def test_a_schema_that_refers_to_itself_ends() -> None:
-    (field,) = schema_tree.fields({"properties": {"child": {"$ref": "#"}}})
-    depth = 0
-    while field.fields:
-        (field,) = field.fields
-        depth += 1
-    assert depth < 20
-    assert schema_tree.fields({"$ref": "#", "allOf": [{"$ref": "#"}]}) == ()
+def test_a_schema_that_refers_to_itself_is_shown_once_and_marked() -> None:
+    (child,) = schema_tree.tree({"properties": {"child": {"$ref": "#"}}}).fields
+    assert not child.fields
+    assert child.cut
+    bare = schema_tree.tree({"$ref": "#", "allOf": [{"$ref": "#"}]})
+    assert not bare.fields
+
+
+def counted(field: schema_tree.Field) -> int:
+    return sum(1 + counted(one) for one in field.fields)
+
+
+def cuts(field: schema_tree.Field) -> int:
+    return field.cut + sum(map(cuts, field.fields))
+
+
+def bounded(schema: dict[str, Any]) -> schema_tree.Field:
+    """The tree, made with a bounded number of function calls: the cost of a page on any machine."""
+    calls = 0
+
+    def count(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        assert calls < 1_000_000
+
+    sys.setprofile(count)
+    try:
+        return schema_tree.tree(schema)
+    finally:
+        sys.setprofile(None)
+
+
+def mutual(count: int) -> dict[str, Any]:
+    """Types that all hold each other."""
+    held = {f"p{n}": {"$ref": f"#/definitions/t{n}"} for n in range(count)}
+    types = {f"t{n}": {"type": "object", "properties": held} for n in range(count)}
+    return {"definitions": types, "$ref": "#/definitions/t0"}
+
+
+def doubled(depth: int) -> dict[str, Any]:
+    """A type that holds the next twice, and so on: few bytes, 2 ** depth fields."""
+    types = {
+        f"t{n}": {"properties": {name: {"$ref": f"#/definitions/t{n + 1}"} for name in ("a", "b")}}
+        for n in range(depth)
+    }
+    return {"definitions": {**types, f"t{depth}": {"type": "string"}}, "$ref": "#/definitions/t0"}
+
+
+def composed(depth: int) -> dict[str, Any]:
+    types = {f"t{n}": {"allOf": [{"$ref": f"#/definitions/t{n + 1}"}] * 20} for n in range(depth)}
+    return {
+        "definitions": {**types, f"t{depth}": {"type": "string"}},
+        "properties": {"a": {"$ref": "#/definitions/t0"}},
+    }
+
+
+def chosen(depth: int) -> dict[str, Any]:
+    schema: Any = {"type": "string"}
+    for _ in range(depth):
+        schema = {"oneOf": [schema] * 20}
+    return {"properties": {"a": schema}}
+
+
+ENDLESS: list[dict[str, Any]] = [
+    {"properties": {f"p{n}": {"$ref": "#"} for n in range(100)}},
+    mutual(30),
+    doubled(30),
+    composed(8),
+    chosen(8),
+    {"properties": {"a": {"type": "array", "items": {"$ref": "#/properties/a"}}}},
+    {"properties": {"a": {"oneOf": [{"$ref": "#/properties/a"}, {"$ref": "#/properties/a"}]}}},
+    {"properties": {f"p{n}": {"enum": ["x" * 1000] * 20} for n in range(2000)}},
+]
+
+
+@pytest.mark.parametrize("schema", ENDLESS)
+def test_the_cost_of_a_tree_does_not_grow_with_what_a_schema_expands_to(schema: dict[str, Any]) -> None:
+    assert 0 < counted(bounded(schema)) <= schema_tree.MAX_FIELDS
+
+
+def test_what_is_left_out_of_a_tree_is_marked() -> None:
+    assert cuts(schema_tree.tree(SCHEMA)) == 1  # `next`, which is the whole again
+    wide: dict[str, Any] = {"properties": {f"p{n}": {} for n in range(501)}}
+    for schema in (mutual(30), doubled(30), wide):
+        assert cuts(schema_tree.tree(schema)) > 0
+    assert cuts(schema_tree.tree(doubled(3))) == 0
+
+
+async def test_a_page_says_where_fields_are_left_out(stand: Stand, visitor: Visitor) -> None:
+    many = {"properties": {f"p{n}": {"$ref": "#"} for n in range(600)}}
+    schemas: tuple[tuple[str, Any], ...] = (
+        ("once", {"properties": {"a": {"$ref": "#"}}}),
+        ("many", many),
+        ("plain", {"properties": {"a": {}}}),
+    )
+    for name, schema in schemas:
+        await stand.native(
+            "POST", "//event-type", {"name": name, "description": "x", "schemas": {"1": schema}}
+        )
+    assert "… with the fields that are in the JSON Schema" in await visitor.get("/event-types/once")
+    page = await visitor.get("/event-types/many")
+    assert "… and more fields, which are in the JSON Schema" in page
+    assert page.count("<code>p") == schema_tree.MAX_FIELDS
+    assert "in the JSON Schema" not in await visitor.get("/event-types/plain")
 
 
 def test_a_schema_of_any_shape_makes_no_trouble() -> None:
@@ -91,4 +190,4 @@ def test_a_schema_of_any_shape_makes_no_trouble() -> None:
         {"required": "id", "properties": {"a": {"items": [{}], "anyOf": [{"type": "string"}, {}]}}},
         {"allOf": [1, {"properties": {"x": {"$ref": "http://elsewhere/x"}}}]},
     ):
-        schema_tree.fields(odd)
+        schema_tree.tree(odd)

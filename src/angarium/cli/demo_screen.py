@@ -91,7 +91,7 @@ def _name(row: Row) -> str:
 def _answers(row: Row) -> Text:
     text = Text()
     for arrival in row.arrivals:
-        text.append(f"{arrival.answer} ", style="green" if arrival.answer == 200 else "red")
+        text.append(f"{arrival.answer} ", style="green" if 200 <= arrival.answer <= 299 else "red")
     return text
 
 

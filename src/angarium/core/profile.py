@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from angarium.core import patterns
+from angarium.core import json_schema, patterns
 from angarium.core import scenario as scenario_rules
 from angarium.core.profile_scenario import Scenario
 from angarium.core.profile_table import (
@@ -121,6 +121,8 @@ class Profile(Table, frozen=True):
                     ("events", index, "name"), f"{event.name!r} is no event type, or there twice"
                 )
             names.add(event.name)
+            if event.schema is not None and (fault := json_schema.check(event.schema)) is not None:
+                raise ProfileError(("events", index, "schema", *fault.place), fault.words)
 
     def _check_scenarios(self, names: set[str]) -> None:
         for index, scenario in enumerate(self.scenarios):

@@ -171,6 +171,6 @@ class EventTypeRule(Table, frozen=True):
     ours: bool = False
     """Not in the product's own document; we added it."""
     schema: dict[str, Any] | None = None
-    """A JSON Schema of the message's data."""
+    """A JSON Schema of the message's data. Its references lead to places in it."""
     example: dict[str, Any] | None = None
     """An example of the message's data."""

@@ -47,7 +47,7 @@ async def show(visit: Visit) -> Response:
         section="event-types",
         heading=found.name,
         type=found,
-        fields=schema_tree.fields(schema) if schema else (),
+        tree=schema_tree.tree(schema) if schema else None,
         raw=_text(_without_examples(schema)) if schema and set(_without_examples(schema)) > {"type"} else "",
         examples=[_text(one) for one in examples_of(found)[:MAX_EXAMPLES]],
         endpoints=[one for one in await _endpoints(visit) if covers(one.event_types, found.name)],

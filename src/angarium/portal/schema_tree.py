@@ -1,21 +1,27 @@
 """A JSON Schema as a tree that people can read: fields, what they hold, and which there must be.
 
 It shows what most schemas say and leaves out what only a machine wants to know; the page has the raw schema
-too. Bounded in depth and size, so that a schema that refers to itself ends.
+too. A schema that refers to itself is shown once, and a tree has a size. What is left out is marked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
+from angarium.core.json_schema import Document
+
 MAX_DEPTH: Final = 8
-MAX_FIELDS: Final = 200  # of one object
+MAX_FIELDS: Final = 500  # of the whole tree
+MAX_PARTS: Final = 5_000  # schemas looked at for the whole tree
 MAX_CHOICES: Final = 20
+MAX_LISTS: Final = 4  # one within the other, in the words for a kind
+MAX_TEXT: Final = 1_000  # of one description
 _BOUNDS: Final = {
     "minimum": "at least {}",
     "exclusiveMinimum": "more than {}",
@@ -30,118 +36,154 @@ _BOUNDS: Final = {
 _KINDS: Final = {"object": "object", "array": "list", "integer": "whole number", "string": "text"}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Field:
-    """One field: `kind` is what it holds in a few words, `notes` are its rules."""
+    """One field: `kind` is what it holds in a few words, `notes` are its rules. `cut`: not all is shown."""
 
-    name: str
-    kind: str
-    required: bool
-    description: str
-    notes: tuple[str, ...]
-    fields: tuple[Field, ...]
-
-
-def fields(schema: Mapping[str, Any]) -> tuple[Field, ...]:
-    """The fields of the object that a schema describes."""
-    return _fields(schema, schema, 0)
+    name: str = ""
+    kind: str = ""
+    required: bool = False
+    description: str = ""
+    notes: tuple[str, ...] = ()
+    fields: list[Field] = field(default_factory=list)
+    cut: bool = False
 
 
-def _fields(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> tuple[Field, ...]:
-    if depth >= MAX_DEPTH:
-        return ()
-    found: dict[str, Field] = {}
-    for part in _parts(schema, root):
-        properties = part.get("properties")
-        required = part.get("required")
-        needed = set(map(str, required)) if isinstance(required, list) else set()
-        if isinstance(properties, dict):
-            for name, value in islice(properties.items(), MAX_FIELDS):
-                found[str(name)] = _field(str(name), value, str(name) in needed, root, depth)
-        elif (items := part.get("items")) and isinstance(items, dict):
-            for one in _fields(items, root, depth):
-                found[one.name] = one
-    return tuple(found.values())
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """A field whose own fields are not known yet. `above`: id() of the schemas that it stands within."""
+
+    field: Field
+    parts: list[dict[str, Any]]
+    depth: int
+    above: frozenset[int]
 
 
-def _field(name: str, schema: Any, required: bool, root: Mapping[str, Any], depth: int) -> Field:
-    parts = list(_parts(schema, root)) if isinstance(schema, dict) else []
+def tree(schema: dict[str, Any]) -> Field:
+    """What a schema describes; its fields are those of the object. Level by level, so all begin alike."""
+    return _Tree(schema).grown()
+
+
+class _Tree:
+    def __init__(self, schema: dict[str, Any]) -> None:
+        self._root = schema
+        self._document = Document(schema)
+        self._fields_left = MAX_FIELDS
+        self._parts_left = MAX_PARTS
+        self._values: dict[int, str] = {}  # id() of a value in the schema -> how it is shown
+
+    def grown(self) -> Field:
+        root = Field()
+        pending = deque([_Open(root, self._parts(self._root), 0, frozenset())])
+        while pending:
+            pending += self._grow(pending.popleft())
+        return root
+
+    def _grow(self, one: _Open) -> Iterator[_Open]:
+        """Give a field its fields; yields those to grow next."""
+        found: dict[str, Field] = {}
+        own = [part for part in self._objects(one.parts) if isinstance(part.get("properties"), dict)]
+        above = one.above.union(map(id, own))
+        if own and (one.depth >= MAX_DEPTH or not one.above.isdisjoint(map(id, own))):
+            one.field.cut = True
+            return
+        for part in own:
+            required = part.get("required")
+            needed = set(map(str, required)) if isinstance(required, list) else set()
+            properties = part["properties"]
+            for name, value in islice(properties.items(), self._fields_left):
+                parts = self._parts(value)
+                made = self._field(str(name), parts, str(name) in needed)
+                if made.name not in found:
+                    self._fields_left -= 1
+                found[made.name] = made
+                yield _Open(made, parts, one.depth + 1, above)
+            one.field.cut |= any(str(name) not in found for name in properties)
+        one.field.fields = list(found.values())
+
+    def _objects(self, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The parts, with those of a list's entries in place of the list."""
+        for _ in range(MAX_LISTS):
+            entries = [part["items"] for part in parts if isinstance(part.get("items"), dict)]
+            if not entries or any("properties" in part for part in parts):
+                break
+            parts = [part for one in entries for part in self._parts(one)]
+        return parts
+
+    def _field(self, name: str, parts: list[dict[str, Any]], required: bool) -> Field:
+        merged = _merged(parts)
+        description = str(merged.get("description") or merged.get("title") or "")
+        return Field(
+            name=name,
+            kind=self._kind(merged),
+            required=required,
+            description=description[:MAX_TEXT] + ("…" if len(description) > MAX_TEXT else ""),
+            notes=tuple(_notes(merged, self._shown)),
+            cut=self._parts_left <= 0,
+        )
+
+    def _parts(self, schema: Any) -> list[dict[str, Any]]:
+        """What a schema refers to and is made of, then the schema itself; each once."""
+        found: dict[int, dict[str, Any]] = {}
+        pending = [schema]
+        while pending and self._parts_left > 0:
+            one = pending.pop()
+            if isinstance(one, dict) and id(one) not in found:
+                self._parts_left -= 1
+                found[id(one)] = one
+                pending += self._document.referred(one)
+                made_of = one.get("allOf")
+                pending += made_of[:MAX_CHOICES] if isinstance(made_of, list) else []
+        return list(found.values())[::-1]
+
+    def _kind(self, schema: dict[str, Any], lists: int = 0) -> str:
+        kinds = schema.get("type")
+        named = kinds if isinstance(kinds, list) else [kinds] if isinstance(kinds, str) else []
+        words = [_KINDS.get(str(kind), str(kind)[:20]) for kind in named[:MAX_CHOICES] if kind != "null"]
+        if words == ["list"] and isinstance(schema.get("items"), dict) and lists < MAX_LISTS:
+            words = [f"list of {_plural(self._kind(_merged(self._parts(schema['items'])), lists + 1))}"]
+        choices = next((schema[key] for key in ("oneOf", "anyOf") if isinstance(schema.get(key), list)), None)
+        if choices and not words and lists < MAX_LISTS:
+            kinds_of = (
+                self._kind(_merged(self._parts(one)), lists + 1)
+                for one in choices[:MAX_CHOICES]
+                if isinstance(one, dict) and self._parts_left > 0
+            )
+            words = list(dict.fromkeys(kinds_of))
+        if not words:
+            words = ["object"] if "properties" in schema else ["anything"]
+        return " or ".join([*words, *(["nothing (null)"] if "null" in named else [])])
+
+    def _shown(self, value: Any) -> str:
+        known = self._values.get(id(value))
+        if known is None:
+            known = self._values[id(value)] = msgspec.json.encode(value)[:320].decode(errors="ignore")[:80]
+        return known
+
+
+def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for part in parts:
         merged |= part
-    description = merged.get("description") or merged.get("title") or ""
-    return Field(
-        name=name,
-        kind=_kind(merged, root),
-        required=required,
-        description=str(description),
-        notes=tuple(_notes(merged)),
-        fields=_fields(schema, root, depth + 1) if parts else (),
-    )
-
-
-def _parts(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int = 0) -> Iterator[dict[str, Any]]:
-    """The schema, what it refers to, and what it is made of."""
-    if depth > MAX_DEPTH or not isinstance(schema, dict):
-        return
-    reference = schema.get("$ref")
-    if isinstance(reference, str) and (found := _referred(reference, root)) is not None:
-        yield from _parts(found, root, depth + 1)
-    parts = schema.get("allOf")
-    for part in parts[:MAX_CHOICES] if isinstance(parts, list) else ():
-        yield from _parts(part, root, depth + 1)
-    yield schema
-
-
-def _referred(reference: str, root: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What a reference within the schema leads to."""
-    if not reference.startswith("#/"):
-        return None
-    place: Any = root
-    for step in reference[2:].split("/"):
-        place = place.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(place, dict) else None
-    return place if isinstance(place, dict) else None
-
-
-def _kind(schema: Mapping[str, Any], root: Mapping[str, Any]) -> str:
-    kinds = schema.get("type")
-    named = kinds if isinstance(kinds, list) else [kinds] if isinstance(kinds, str) else []
-    words = [_KINDS.get(str(kind), str(kind)) for kind in named if kind != "null"]
-    items = schema.get("items")
-    if words == ["list"] and isinstance(items, dict):
-        inside: dict[str, Any] = {}
-        for part in _parts(items, root):
-            inside |= part
-        words = [f"list of {_plural(_kind(inside, root))}"]
-    choices = next((schema[key] for key in ("oneOf", "anyOf") if isinstance(schema.get(key), list)), None)
-    if choices and not words:
-        kinds_of = (_kind(one, root) for one in choices[:MAX_CHOICES] if isinstance(one, dict))
-        words = list(dict.fromkeys(kinds_of))
-    if not words:
-        words = ["object"] if "properties" in schema else ["anything"]
-    return " or ".join([*words, *(["nothing (null)"] if "null" in named else [])])
+    return merged
 
 
 def _plural(kind: str) -> str:
     return {"text": "texts", "anything": "anything", "boolean": "booleans"}.get(kind, f"{kind}s")
 
 
-def _notes(schema: Mapping[str, Any]) -> Iterator[str]:
+def _notes(schema: dict[str, Any], shown: Callable[[Any], str]) -> Iterator[str]:
     if "const" in schema:
-        yield f"always {_shown(schema['const'])}"
+        yield f"always {shown(schema['const'])}"
     if isinstance(choices := schema.get("enum"), list):
         more = ", …" if len(choices) > MAX_CHOICES else ""
-        yield f"one of {', '.join(map(_shown, choices[:MAX_CHOICES]))}{more}"
+        yield f"one of {', '.join(map(shown, choices[:MAX_CHOICES]))}{more}"
     if isinstance(schema.get("format"), str):
-        yield f"format {schema['format']}"
+        yield f"format {schema['format'][:80]}"
     for key, words in _BOUNDS.items():
         if key in schema and not isinstance(schema[key], bool):
-            yield words.format(schema[key])
+            yield words.format(str(schema[key])[:200])
     if "default" in schema:
-        yield f"{_shown(schema['default'])} if missing"
+        yield f"{shown(schema['default'])} if missing"
     if schema.get("deprecated") is True:
         yield "deprecated"
-
-
-def _shown(value: Any) -> str:
-    return msgspec.json.encode(value).decode()[:80]

@@ -13,7 +13,10 @@ def webhooks(product: Product) -> dict[str, Any]:
     """The `webhooks` of an OpenAPI document: one for each event, with a schema and an example."""
     found = {}
     for event in product.profile.events:
+        name = f"{product.name}.{event.name}"
         data: dict[str, Any] = event.schema or {"type": "object"}
+        if "$ref" in json.dumps(data):
+            data = {"$id": f"urn:angarium:{name}", **data}  # its references stay relative to itself
         schemas = {
             "{id}": {"type": "string"},
             "{type}": {"const": event.name},
@@ -29,7 +32,7 @@ def webhooks(product: Product) -> dict[str, Any]:
         if event.example is not None:
             payload = json.dumps(event.example).encode()
             content["example"] = json.loads(product.recipe.body(MESSAGE, event.name, AT, payload))
-        found[f"{product.name}.{event.name}"] = {
+        found[name] = {
             "post": {
                 "summary": event.description,
                 "tags": [product.profile.title],

@@ -6,9 +6,13 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from angarium.core import json_schema
 from angarium.core.nouns import EventType
 
 VERSION: Final = "1"
+BUDGET: Final = 50_000
+"""Subschemas evaluated for one payload, at most: a schema may refer to itself twice at each level."""
+_PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
 
 
 def schema_of(event_type: EventType) -> dict[str, Any] | None:
@@ -32,16 +36,20 @@ def example_of(event_type: EventType) -> dict[str, Any] | None:
 
 
 def misfit(event_type: EventType, payload: Any) -> str | None:
-    """Where a payload departs from the schema, in words; None when it fits, or when nobody can tell."""
+    """Where a payload departs from the schema, in words; None when it fits, or when it cannot be told
+    within the budget."""
     schema = schema_of(event_type)
-    if schema is None:
+    if schema is None or not json_schema.affordable(schema, payload, BUDGET):
         return None
     try:
-        validator = jsonschema_rs.validator_for(schema, retriever=_offline)
-        error = next(iter(validator.iter_errors(payload)), None)
-    except (ValueError, jsonschema_rs.ReferencingError):  # ValidationError is a ValueError
+        validator = jsonschema_rs.validator_for(schema, retriever=_offline, pattern_options=_PATTERNS)
+    except (ValueError, jsonschema_rs.ReferencingError):
         return None
-    if error is None:
+    try:
+        validator.validate(payload)  # ends at the first error; iter_errors finds all of them first
+    except jsonschema_rs.ValidationError as found:
+        error = found
+    else:
         return None
     place = ".".join(map(str, error.instance_path))
     return f"{place}: {error.message[:300]}" if place else error.message[:300]

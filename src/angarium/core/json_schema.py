@@ -1,0 +1,248 @@
+"""JSON Schemas as documents: their subschemas, what a reference leads to, and their limits.
+
+A reference leads to a place in the same document, or to a meta-schema of JSON Schema. Nothing is fetched.
+A schema may refer to itself, so whatever follows references has a budget.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+from urllib.parse import unquote, urldefrag, urljoin
+
+import jsonschema_rs
+import msgspec
+
+MAX_BYTES: Final = 256 * 1024
+MAX_DEPTH: Final = 64
+
+_LEGACY: Final = tuple(f"http://json-schema.org/draft-0{n}/schema" for n in (4, 6, 7))
+_DRAFTS: Final = frozenset(
+    (*_LEGACY, *(f"https://json-schema.org/draft/{d}/schema" for d in ("2019-09", "2020-12")))
+)
+_DEFAULT: Final = _LEGACY[-1]
+
+_SAME_ONE: Final = ("not", "if", "then", "else")
+_SAME_LIST: Final = ("allOf", "anyOf", "oneOf")
+_SAME_MAP: Final = ("dependentSchemas", "dependencies")
+_MEMBERS: Final = ("additionalProperties", "unevaluatedProperties", "propertyNames")
+_ENTRIES: Final = ("items", "additionalItems", "unevaluatedItems", "contains")
+_ONE: Final = (*_SAME_ONE, *_MEMBERS, *_ENTRIES, "contentSchema")
+_LIST: Final = (*_SAME_LIST, "prefixItems", "items")
+_MAP: Final = (*_SAME_MAP, "properties", "patternProperties", "definitions", "$defs")
+_REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
+
+Place = tuple[str | int, ...]
+
+
+class Fault(NamedTuple):
+    """What is wrong with a schema, and the keys that lead to it."""
+
+    place: Place
+    words: str
+
+
+class Reference(NamedTuple):
+    """A reference: where it stands, the URL that it is relative to, and its text."""
+
+    place: Place
+    base: str
+    text: str
+
+
+def check(schema: dict[str, Any]) -> Fault | None:
+    """The first fault of a JSON Schema (draft 7 unless it names another); None when it can be used."""
+    if _deeper_than(schema, MAX_DEPTH):
+        return Fault((), f"The schema is nested more than {MAX_DEPTH} levels deep.")
+    try:
+        size = len(msgspec.json.encode(schema))  # refuses numbers that the database's JSON could not take
+        if size > MAX_BYTES:
+            return Fault((), f"The schema has {size:,} bytes; at most {MAX_BYTES:,} are taken.")
+        jsonschema_rs.meta.validate({**schema, "$schema": draft_of(schema)})
+    except (ValueError, OverflowError, RecursionError, jsonschema_rs.ReferencingError) as error:
+        place = tuple(getattr(error, "instance_path", ()))
+        words = str(getattr(error, "message", error)).partition("\n")[0][:300]
+        return Fault(place, f"This is not a valid JSON Schema: {words}")
+    return Document(schema).fault()
+
+
+def draft_of(schema: dict[str, Any]) -> str:
+    """The meta-schema that a schema names. One that is not known counts as draft 7 and is not fetched."""
+    named = schema.get("$schema")
+    return named if isinstance(named, str) and named.rstrip("#") in _DRAFTS else _DEFAULT
+
+
+class Document:
+    """A schema with its references resolved on demand."""
+
+    def __init__(self, root: dict[str, Any]) -> None:
+        self.root = root
+        self._legacy = draft_of(root).rstrip("#") in _LEGACY
+        self._id = "id" if draft_of(root).startswith(_LEGACY[0]) else "$id"
+        self._bases: dict[int, str] = {}  # id() of a schema in the document -> its base URL
+        self._resources: dict[str, Any] = {"": root}
+        self._anchors: dict[tuple[str, str], Any] = {}
+        self._references: list[Reference] = []
+        self._add((), root, "")
+
+    def fault(self) -> Fault | None:
+        """The first reference that leads nowhere."""
+        seen = 0
+        while seen < len(self._references):  # a place that only a reference knows may hold more of them
+            place, base, text = self._references[seen]
+            seen += 1
+            found = self._resolve(base, text)
+            if not isinstance(found, (dict, bool)):
+                return Fault(place, _nowhere(text))
+            if isinstance(found, dict) and id(found) not in self._bases:
+                url, fragment = _joined(base, text)
+                self._add(_steps(fragment) if self._resources[url] is self.root else place, found, url)
+        return None
+
+    def referred(self, schema: dict[str, Any]) -> Iterator[Any]:
+        """The schemas that a schema refers to; what leads nowhere is left out."""
+        base = self._bases.get(id(schema), "")
+        for keyword in _REFERENCES:
+            if isinstance(text := schema.get(keyword), str):
+                found = self._resolve(base, text)
+                if isinstance(found, dict):
+                    yield found
+
+    def _add(self, place: Place, schema: Any, base: str) -> None:
+        """Take in a schema and all within it."""
+        pending = [(place, schema, base)]
+        while pending:
+            place, schema, base = pending.pop()
+            if not isinstance(schema, dict) or id(schema) in self._bases:
+                continue
+            base = self._named(schema, base)
+            self._bases[id(schema)] = base
+            for keyword in _REFERENCES:
+                if isinstance(text := schema.get(keyword), str):
+                    self._references.append(Reference((*place, keyword), base, text))
+            pending += [((*place, *step), child, base) for step, child in _subschemas(schema)]
+
+    def _named(self, schema: dict[str, Any], base: str) -> str:
+        """Note the names that a schema gives itself; gives the URL that its references are relative to."""
+        name = schema.get(self._id)
+        if isinstance(name, str) and not (self._legacy and "$ref" in schema):
+            url, anchor = _joined(base, name)
+            if anchor:
+                self._anchors[url, anchor] = schema
+            if not name.startswith("#"):
+                base = url
+                self._resources.setdefault(base, schema)
+        for keyword in ("$anchor", "$dynamicAnchor"):
+            if isinstance(own := schema.get(keyword), str):
+                self._anchors.setdefault((base, own), schema)
+        return base
+
+    def _resolve(self, base: str, text: str) -> Any:
+        """What a reference leads to; None for nowhere, and anything for a meta-schema."""
+        url, fragment = _joined(base, text)
+        if url not in self._resources:
+            return True if url.rstrip("#") in _DRAFTS else None
+        found = self._resources[url]
+        if not fragment:
+            return found
+        if not fragment.startswith("/"):
+            return self._anchors.get((url, fragment))
+        for step in _steps(fragment):
+            if isinstance(found, dict):
+                found = found.get(step)
+            elif isinstance(found, list) and step.isascii() and step.isdigit() and len(step) < 7:
+                found = found[int(step)] if int(step) < len(found) else None
+            else:
+                return None
+        return found
+
+
+def affordable(schema: dict[str, Any], value: Any, budget: int) -> bool:
+    """Whether validating a value evaluates at most `budget` subschemas, each at one place of the value."""
+    document = Document(schema)
+    pending = [(schema, value)]
+    while pending:
+        one, place = pending.pop()
+        for pair in _evaluated(document, one, place):
+            budget -= 1
+            if budget < 0:
+                return False
+            if isinstance(pair[0], dict):
+                pending.append(pair)
+    return True
+
+
+def _evaluated(document: Document, schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
+    """Subschemas with the parts of the value that they are for."""
+    for found in document.referred(schema):
+        yield found, value
+    for step, child in _subschemas(schema):
+        keyword = step[0]
+        if keyword in _SAME_ONE or keyword in _SAME_LIST or keyword in _SAME_MAP:
+            yield child, value
+        elif isinstance(value, dict):
+            if keyword == "properties":
+                if step[1] in value:
+                    yield child, value[step[1]]
+            elif keyword in _MEMBERS or keyword == "patternProperties":
+                for part in value.values():
+                    yield child, part
+        elif isinstance(value, list):
+            if len(step) > 1 and keyword in ("items", "prefixItems"):
+                if isinstance(place := step[1], int) and place < len(value):
+                    yield child, value[place]
+            elif keyword in _ENTRIES:
+                for part in value:
+                    yield child, part
+
+
+def _subschemas(schema: dict[str, Any]) -> Iterator[tuple[Place, Any]]:
+    """The schemas that stand within a schema, with the keys that lead to them."""
+    for keyword in _ONE:
+        if isinstance(child := schema.get(keyword), (dict, bool)):
+            yield (keyword,), child
+    for keyword in _LIST:
+        if isinstance(children := schema.get(keyword), list):
+            for place, child in enumerate(children):
+                yield (keyword, place), child
+    for keyword in _MAP:
+        if isinstance(children := schema.get(keyword), dict):
+            for name, child in children.items():
+                yield (keyword, name), child
+
+
+def _joined(base: str, text: str) -> tuple[str, str]:
+    """The URL and the fragment of a reference; a URL that cannot be read is taken as it stands."""
+    if text.startswith("#"):
+        return base, text[1:]
+    try:
+        url, fragment = urldefrag(urljoin(base, text))
+    except ValueError:
+        return text, ""
+    return url, fragment
+
+
+def _steps(fragment: str) -> tuple[str, ...]:
+    """The keys of a JSON pointer."""
+    return tuple(unquote(step).replace("~1", "/").replace("~0", "~") for step in fragment.split("/")[1:])
+
+
+def _nowhere(text: str) -> str:
+    if text.startswith("#"):
+        return f"{text[:200]!r} leads to no schema in this document."
+    return f"{text[:200]!r} is not in this document, and schemas elsewhere are not fetched."
+
+
+def _deeper_than(value: Any, limit: int) -> bool:
+    level = [value]
+    for _ in range(limit):
+        level = [
+            child
+            for one in level
+            if isinstance(one, (dict, list))
+            for child in (one.values() if isinstance(one, dict) else one)
+            if isinstance(child, (dict, list))
+        ]
+        if not level:
+            return False
+    return True

@@ -1,0 +1,149 @@
+"""What a JSON Schema may refer to, how large it may be, and that no walk through one is endless."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from angarium.core.json_schema import MAX_BYTES, MAX_DEPTH, affordable, check
+from angarium.core.nouns import EventType
+from angarium.service.example import misfit
+
+EPOCH = datetime.fromtimestamp(0, UTC)
+DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
+
+LEADING: list[dict[str, Any]] = [
+    {"$ref": "#"},
+    {"properties": {"a": {"$ref": "#/properties/b"}, "b": True}},
+    {"properties": {"a": {"$ref": "#/definitions/x%20y~1z~0"}}, "definitions": {"x y/z~": {}}},
+    {"properties": {"a": {"$ref": "#/allOf/1"}}, "allOf": [{}, {"type": "object"}]},
+    {"properties": {"a": {"$ref": "#/components/schemas/x"}}, "components": {"schemas": {"x": {}}}},
+    {"properties": {"a": {"$ref": "http://json-schema.org/draft-07/schema#"}}},
+    {"properties": {"a": {"$ref": "#here"}}, "definitions": {"x": {"$id": "#here"}}},
+    {"$schema": DRAFT_2020, "properties": {"a": {"$ref": "#here"}}, "$defs": {"x": {"$anchor": "here"}}},
+    {
+        "$schema": DRAFT_2020,
+        "$id": "https://example.com/a/root",
+        "properties": {"a": {"$ref": "part#/$defs/y"}, "b": {"$ref": "/a/root#/$defs/x"}},
+        "$defs": {"x": {"$id": "part", "$defs": {"y": {"$ref": "#/$defs/z"}, "z": {}}}},
+    },
+    {"$schema": DRAFT_2020, "$dynamicAnchor": "node", "properties": {"a": {"$dynamicRef": "#node"}}},
+    # what only looks like a reference
+    {"properties": {"$ref": {"type": "string"}}},
+    {"const": {"$ref": "#/nowhere"}, "enum": [{"$ref": "#/nowhere"}], "default": {"$ref": "#/nowhere"}},
+    {"examples": [{"$ref": "#/nowhere"}], "x-ours": {"$ref": "#/nowhere"}},
+]
+
+NOWHERE: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [
+    ({"$ref": "#/definitions/x"}, ("$ref",)),
+    ({"properties": {"a": {"$ref": "#/definitions/x"}}}, ("properties", "a", "$ref")),
+    ({"definitions": {"x": {"$ref": "#/definitions/y"}}}, ("definitions", "x", "$ref")),
+    ({"allOf": [{}, {"items": [{"$ref": "#nope"}]}]}, ("allOf", 1, "items", 0, "$ref")),
+    (
+        {"additionalProperties": {"not": {"$ref": "#/title"}}, "title": "x"},
+        ("additionalProperties", "not", "$ref"),
+    ),
+    ({"properties": {"a": {"$ref": "#/allOf/1"}}, "allOf": [{}]}, ("properties", "a", "$ref")),
+    ({"$ref": "https://example.com/schema"}, ("$ref",)),
+    ({"$ref": "http://127.0.0.1:9/schema#/definitions/x"}, ("$ref",)),
+    ({"$ref": "other.json"}, ("$ref",)),
+    ({"$ref": "file:///etc/passwd"}, ("$ref",)),
+    ({"$ref": "urn:example:x"}, ("$ref",)),
+    ({"$ref": "http://[::1"}, ("$ref",)),
+    (
+        {"patternProperties": {"^a": {"dependencies": {"b": {"$ref": "#/x"}}}}},
+        ("patternProperties", "^a", "dependencies", "b", "$ref"),
+    ),
+    ({"$schema": DRAFT_2020, "prefixItems": [{"$dynamicRef": "#nope"}]}, ("prefixItems", 0, "$dynamicRef")),
+    (
+        {"properties": {"a": {"$ref": "#/components/x"}}, "components": {"x": {"items": {"$ref": "#/y"}}}},
+        ("components", "x", "items", "$ref"),
+    ),
+    (
+        {"$schema": DRAFT_2020, "$defs": {"x": {"$id": "part", "$ref": "#/$defs/x"}}},
+        ("$defs", "x", "$ref"),
+    ),
+]
+
+
+@pytest.mark.parametrize("schema", LEADING)
+def test_a_reference_may_lead_to_any_schema_in_its_document(schema: dict[str, Any]) -> None:
+    assert check(schema) is None
+    jsonschema_rs.validator_for({"$schema": "http://json-schema.org/draft-07/schema#", **schema})
+
+
+@pytest.mark.parametrize(("schema", "place"), NOWHERE)
+def test_a_reference_to_nowhere_is_refused_with_its_place(
+    schema: dict[str, Any], place: tuple[str | int, ...]
+) -> None:
+    fault = check(schema)
+    assert fault is not None
+    assert fault.place == place
+
+
+def nested(depth: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        schema = {"not": schema}
+    return schema
+
+
+def test_a_schema_has_a_size_and_a_depth() -> None:
+    for depth, refused in ((MAX_DEPTH, False), (MAX_DEPTH + 1, True), (100_000, True)):
+        fault = check(nested(depth))
+        assert (fault is not None and "levels deep" in fault.words) == refused
+    frame = len('{"title":""}')
+    assert check({"title": "x" * (MAX_BYTES - frame)}) is None
+    fault = check({"title": "x" * (MAX_BYTES - frame + 1)})
+    assert fault is not None
+    assert f"{MAX_BYTES:,}" in fault.words
+
+
+TWICE: dict[str, Any] = {
+    "definitions": {"x": {"properties": {"x": {"allOf": [{"$ref": "#/definitions/x"}] * 2}}}},
+    "$ref": "#/definitions/x",
+}
+DOUBLED: dict[str, Any] = {
+    "definitions": {
+        **{f"t{n}": {"allOf": [{"$ref": f"#/definitions/t{n + 1}"}] * 2} for n in range(40)},
+        "t40": {"type": "string"},
+    },
+    "$ref": "#/definitions/t0",
+}
+LINKED: dict[str, Any] = {"properties": {"x": {"$ref": "#"}}, "required": ["n"]}
+
+
+def inside(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {"n": 1}
+    for _ in range(depth):
+        value = {"n": 1, "x": value}
+    return value
+
+
+def test_a_validation_that_would_not_end_is_not_begun() -> None:
+    assert not affordable(TWICE, inside(60), 50_000)
+    assert not affordable(DOUBLED, "text", 50_000)
+    assert not affordable({"$ref": "#"}, {}, 50_000)
+    assert not affordable(
+        {"patternProperties": {f"{n}": True for n in range(500)}},
+        {f"k{n}": 1 for n in range(200)},
+        50_000,
+    )
+    assert affordable(TWICE, inside(8), 50_000)
+    assert affordable(LINKED, inside(500), 50_000)
+
+
+def test_a_payload_is_held_to_its_schema_where_that_can_be_afforded() -> None:
+    wrong = inside(20)
+    del wrong["x"]["x"]["n"]
+    assert misfit(_type(LINKED), inside(20)) is None
+    assert misfit(_type(LINKED), wrong) == 'x.x: "n" is a required property'
+    for schema in (TWICE, DOUBLED, {"allOf": [{"$ref": "#"}]}):
+        assert misfit(_type(schema), inside(60)) is None
+
+
+def _type(schema: dict[str, Any]) -> EventType:
+    return EventType("org_1", "a.b", "", {"1": schema}, False, False, (), None, EPOCH, EPOCH)
