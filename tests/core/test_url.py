@@ -10,6 +10,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from yarl import URL
 
+from angarium.core import url as url_module
 from angarium.core.address import AddressPolicy
 from angarium.core.url import MAX_URL, check_url, literal_address, split_credentials
 
@@ -52,6 +53,10 @@ def check(url: str, *, https_only: bool = False, policy: AddressPolicy = CLOSED)
         ("http://user:pass@example.com", "http://user:pass@example.com/"),
         ("http://us%40er:pä@example.com", "http://us%40er:p%C3%A4@example.com/"),
         ("http://@example.com/", "http://example.com/"),
+        ("http://:@example.com/", "http://example.com/"),
+        ("http://a:@example.com/", "http://a@example.com/"),
+        ("http://:b@example.com/", "http://:b@example.com/"),
+        ("http://a:b:c@example.com/", "http://a:b%3Ac@example.com/"),
         ("http://8.8.8.8", "http://8.8.8.8/"),
         ("http://134744072", "http://8.8.8.8/"),
         ("http://0x8.0x8.0x808", "http://8.8.8.8/"),
@@ -178,6 +183,13 @@ def test_forbidden_literals_are_refused_in_every_disguise(host: str) -> None:
     for url in (f"http://{host}/", f"https://user:pass@{host}:8443/x"):
         with pytest.raises(ValueError, match="ANGARIUM_ALLOWED_SUBNETS"):
             check(url)
+
+
+def test_a_url_that_the_standard_reads_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check behind all others: here our own encoding has a fault."""
+    monkeypatch.setattr(url_module, "_FRAGMENT_SAFE", "`")
+    with pytest.raises(ValueError, match="same way"):
+        check("http://example.com/#`")
 
 
 def test_allowed_subnets_allow() -> None:

@@ -52,7 +52,7 @@ def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     scheme = scheme.lower()
     if https_only and scheme != "https":
         raise ValueError("the URL must start with https://")
-    user, at, place = authority.rpartition("@")
+    user, _, place = authority.rpartition("@")
     if "@" in user:
         raise ValueError("the URL has more than one @ before its host")
     host, port = _split_port(place)
@@ -60,7 +60,8 @@ def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     _judge(name, policy)
     number = _port(port)
     shown_port = "" if number in (None, _DEFAULT_PORT[scheme]) else f":{number}"
-    login = f"{quote(user, safe=_USER_SAFE + ':')}@" if at and user else ""
+    account, _, password = (quote(part, safe=_USER_SAFE) for part in user.partition(":"))
+    login = f"{account}:{password}@" if password else f"{account}@" if account else ""
     result = (
         f"{scheme}://{login}{name}{shown_port}{_path(path)}"
         f"{quote(query, safe=_QUERY_SAFE)}{fragment and '#' + quote(fragment[1:], safe=_FRAGMENT_SAFE)}"
