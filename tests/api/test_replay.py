@@ -96,11 +96,10 @@ async def test_a_resend_tells_the_owner_of_the_lane(world: World) -> None:
 
 async def test_what_cannot_be_sent_is_not_resent_in_silence(world: World) -> None:
     app = await world.application()
-    endpoint, disabled = await world.endpoint(app), await world.endpoint(app, disabled=True)
-    message, empty = await world.message(app), await world.message(app)
+    endpoint, empty = await world.endpoint(app), await world.message(app)
+    message = await world.message(app)
     await world.org.delete(f"/app/{app}/msg/{empty}/content")
     assert (await resend(world, app, endpoint, empty, 400))["code"] == "missing_payload"
-    assert (await resend(world, app, disabled, message, 400))["code"] == "endpoint_disabled"
     await world.org.delete(f"/app/{app}/endpoint/{endpoint}")
     await resend(world, app, endpoint, message, 404)
 
@@ -252,20 +251,163 @@ async def test_the_window_begins_at_most_fourteen_days_ago(world: World, what: s
     assert (await world.org.post(path, json=late)).status_code == 202
 
 
-@pytest.mark.parametrize("what", ["recover", "replay-missing"])
-async def test_a_disabled_endpoint_is_not_replayed(world: World, what: str) -> None:
+async def switch(world: World, app: str, endpoint: str, disabled: bool) -> None:
+    await world.org.patch(f"/app/{app}/endpoint/{endpoint}", json={"disabled": disabled})
+
+
+async def ask(world: World, app: str, endpoint: str, message: str, what: str) -> None:
+    """Ask for the message to be sent again, through one of the doors."""
+    if what == "resend":
+        await resend(world, app, endpoint, message)
+        return
+    task = await begin(world, app, endpoint, what)
+    await world.run_tasks()
+    done = await task_of(world, task)
+    assert (done["status"], done["data"]["messagesSent"]) == ("finished", 1)
+
+
+async def line_of(world: World, app: str) -> dict[str, Any]:
+    (line,) = (await world.org.get(f"/app/{app}/log")).json()["data"]
+    return dict(line)
+
+
+WAYS = [
+    ("resend", State.DELIVERED),
+    ("recover", State.EXHAUSTED),
+    ("recover", State.CANCELED),
+    ("replay-missing", None),
+]
+
+
+@pytest.mark.parametrize(("what", "state"), WAYS)
+async def test_what_is_asked_of_a_disabled_endpoint_waits_until_it_is_enabled(
+    world: World, what: str, state: State | None
+) -> None:
+    app = await world.application()
+    if state is None:
+        message, endpoint = await world.message(app), await world.endpoint(app)
+    else:
+        endpoint, message = await world.endpoint(app), await world.message(app)
+        await world.settle(app, endpoint, message, state)
+    await switch(world, app, endpoint, True)
+    await ask(world, app, endpoint, message, what)
+    row = await world.delivery(app, endpoint, message)
+    assert row["due_at"] is None
+    line = await line_of(world, app)
+    assert (line["waitsForEndpoint"], line["nextAttempt"]) == (True, None)
+    await switch(world, app, endpoint, False)
+    row = await world.delivery(app, endpoint, message)
+    assert row["due_at"] is not None
+    if state is None:
+        assert (row["state"], row["manual_at"]) == (State.PENDING, None), "with the whole schedule"
+    else:
+        assert (row["state"], row["resume_at"]) == (state, None)
+        assert row["manual_at"] is not None
+    assert (await line_of(world, app))["waitsForEndpoint"] is False
+
+
+@pytest.mark.parametrize(("what", "state"), WAYS)
+async def test_what_waits_for_an_endpoint_is_canceled_when_it_is_deleted(
+    world: World, what: str, state: State | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await world.application()
+    if state is None:
+        message, endpoint = await world.message(app), await world.endpoint(app)
+    else:
+        endpoint, message = await world.endpoint(app), await world.message(app)
+        await world.settle(app, endpoint, message, state)
+    await switch(world, app, endpoint, True)
+    await ask(world, app, endpoint, message, what)
+    if what == "resend":
+        await world.org.delete(f"/app/{app}")
+        await world.run_tasks()
+    else:
+        await world.org.delete(f"/app/{app}/endpoint/{endpoint}")
+    row = await world.delivery(app, endpoint, message)
+    assert (row["due_at"], row["manual_at"]) == (None, None)
+    assert row["state"] == (State.CANCELED if state is None else state)
+
+
+async def test_disabling_cancels_retries_and_has_manual_attempts_wait(world: World) -> None:
+    """Also those that a recovery asks for when it goes on after the endpoint was disabled."""
+    app = await world.application()
+    endpoint, scheduled, asked, lost = (
+        await world.endpoint(app),
+        *[await world.message(app) for _ in range(3)],
+    )
+    for message in (scheduled, asked):
+        await world.settle(app, endpoint, message, State.PENDING, failures=1, due_in=300)
+    await world.settle(app, endpoint, lost, State.EXHAUSTED)
+    await resend(world, app, endpoint, asked)
+    task = await begin(world, app, endpoint, "recover")
+    await switch(world, app, endpoint, True)
+    await world.run_tasks()
+    done = await task_of(world, task)
+    assert (done["status"], done["data"]["messagesSent"]) == ("finished", 2), (
+        "the retry that was canceled, too"
+    )
+    rows = [await world.delivery(app, endpoint, message) for message in (scheduled, asked, lost)]
+    assert [row["state"] for row in rows] == [State.CANCELED, State.CANCELED, State.EXHAUSTED]
+    assert all(row["manual_at"] is not None and row["due_at"] is None for row in rows)
+    await switch(world, app, endpoint, False)
+    rows = [await world.delivery(app, endpoint, message) for message in (scheduled, asked, lost)]
+    assert all(row["due_at"] is not None and row["resume_at"] is None for row in rows)
+
+
+async def test_a_resend_to_a_disabled_endpoint_never_lets_a_retry_go_on(world: World) -> None:
+    """Something may be owed to it still: many retries are canceled by a task."""
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
-    await world.settle(app, endpoint, message, State.EXHAUSTED)
-    task = await begin(world, app, endpoint, what)
-    await world.org.patch(f"/app/{app}/endpoint/{endpoint}", json={"disabled": True})
-    answer = await world.org.post(f"/app/{app}/endpoint/{endpoint}/{what}", json={"since": ago(hours=1)})
-    assert (answer.status_code, answer.json()["code"]) == (400, "endpoint_disabled")
+    await switch(world, app, endpoint, True)
+    await world.settle(app, endpoint, message, State.PENDING, failures=1, due_in=300)
+    await resend(world, app, endpoint, message)
+    row = await world.delivery(app, endpoint, message)
+    assert (row["state"], row["due_at"], row["resume_at"]) == (State.CANCELED, None, None)
+
+
+async def test_a_cancellation_that_goes_on_when_the_endpoint_is_enabled_takes_nothing_away_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_task, "AT_ONCE", 2)
+    app = await world.application()
+    endpoint, made = await world.endpoint(app), await many(world, app, 5)
+    await switch(world, app, endpoint, True)
+    await switch(world, app, endpoint, False)
+    for message in made:
+        await resend(world, app, endpoint, message)
     await world.run_tasks()
-    failed = await task_of(world, task)
-    assert failed["status"] == "failed"
-    assert failed["data"]["error"] == "The endpoint is disabled."
-    assert (await world.delivery(app, endpoint, message))["due_at"] is None
+    rows = [await world.delivery(app, endpoint, message) for message in made]
+    assert all(row["due_at"] is not None and row["manual_at"] is not None for row in rows)
+
+
+async def test_many_that_wait_are_released_and_canceled_step_by_step(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery, "SLICE", 3)
+    monkeypatch.setattr(background_task, "AT_ONCE", 3)
+    app = await world.application()
+    endpoint, made = await world.endpoint(app), [await world.message(app) for _ in range(10)]
+    await switch(world, app, endpoint, True)
+    for message in made:
+        await world.settle(app, endpoint, message, State.EXHAUSTED)
+        await resend(world, app, endpoint, message)
+
+    async def counted() -> tuple[int, int]:
+        """How many have a due time, and how many a manual attempt."""
+        async with world.database.connection() as conn:
+            row = await conn.fetchrow("select count(due_at), count(manual_at) from delivery")
+        return tuple(row)
+
+    await switch(world, app, endpoint, False)
+    assert await counted() == (3, 10)
+    await world.run_tasks()
+    assert await counted() == (10, 10)
+    await switch(world, app, endpoint, True)
+    await world.run_tasks()
+    assert await counted() == (0, 10)
+    await world.org.delete(f"/app/{app}/endpoint/{endpoint}")
+    await world.run_tasks()
+    assert await counted() == (0, 0)
 
 
 async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(

@@ -324,8 +324,6 @@ async def test_c13_what_a_disabled_webhook_missed_can_be_recovered(database: Dat
         await until(disabled)
         receiver.default = Reply(200)
         since = {"since": made["created_at"]}
-        await customer.call("POST", f"{one}/recover", since, status=400)
-        await customer.call("POST", f"{one}/enable")
         for wrong in (
             {},
             {"since": "yesterday"},
@@ -335,6 +333,9 @@ async def test_c13_what_a_disabled_webhook_missed_can_be_recovered(database: Dat
         ):
             await customer.call("POST", f"{one}/recover", wrong, status=400)
         await customer.call("POST", f"{one}/recover", since, status=202)
+        await stand.run_tasks()
+        assert receiver.count == 10, "it waits until the webhook is enabled"
+        await customer.call("POST", f"{one}/enable")
         await receiver.wait_for(20)
         again = [request.header("webhook-id") for request in receiver.requests[10:]]
         assert sorted(str(one) for one in again) == sorted(sent)

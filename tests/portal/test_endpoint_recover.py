@@ -26,7 +26,7 @@ async def test_what_was_lost_is_counted_and_then_sent_again(stand: Stand, visito
         assert "<button>Recover" not in page
         await visitor.post(f"/endpoints/{endpoint}/disable")
         page = await visitor.get(f"/endpoints/{endpoint}/recover")
-        assert "Enable the endpoint first" in page
+        assert "waits until it is enabled" in page
         for _ in range(3):
             await stand.send("order.filled")
         await visitor.post(f"/endpoints/{endpoint}/enable")

@@ -115,12 +115,7 @@ async def test_why_it_cannot_be_sent_again_is_said(
     endpoint = await stand.endpoint(receiver.url)
     sent = await stand.send("order.filled")
     await stand.until_attempts(1)
-    await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": True})
-    answer = await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": endpoint}, status=400)
-    assert "The endpoint is disabled; enable it first." in answer.text
-    assert "enable the endpoint</a> first" in await visitor.get(f"/messages/{sent['id']}")
     await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": "ep_none"}, status=404)
-    await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": False})
     await stand.native("DELETE", f"/msg/{sent['id']}/content")
     answer = await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": endpoint}, status=400)
     assert "payload of this message is gone" in answer.text
@@ -128,6 +123,26 @@ async def test_why_it_cannot_be_sent_again_is_said(
     assert "The payload is gone" in page
     assert "Send again" not in page
     await visitor.get(f"/messages/{sent['id']}/payload", status=400)
+
+
+async def test_what_is_sent_again_to_a_disabled_endpoint_waits_and_says_so(
+    stand: Stand, visitor: Visitor, receiver: Receiver
+) -> None:
+    endpoint = await stand.endpoint(receiver.url)
+    sent = await stand.send("order.filled")
+    await stand.until_attempts(1)
+    await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": True})
+    assert "What you send again waits until you" in await visitor.get(f"/messages/{sent['id']}")
+    await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": endpoint})
+    page = await visitor.get(f"/messages/{sent['id']}")
+    assert "Waits for the endpoint" in page
+    assert "It is sent when the endpoint is enabled." in page
+    assert "Waits for the endpoint" in await visitor.get("/messages")
+    assert receiver.count == 1
+    await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": False})
+    await receiver.wait_for(2)
+    await stand.until_attempts(2)
+    assert "Waits for the endpoint" not in await visitor.get(f"/messages/{sent['id']}")
 
 
 async def test_a_reader_sees_no_button_and_cannot_press_it(

@@ -11,7 +11,7 @@ import pytest
 
 from angarium.clock import SystemClock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import BadRequest, Invalid, NotFound
+from angarium.core.errors import Invalid, NotFound
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import State
 from angarium.core.product import STANDARD
@@ -322,6 +322,23 @@ async def test_an_endpoint_disabled_in_between_gets_nothing(
     assert len(await owed(book)) == 4
 
 
+async def test_a_disabled_endpoint_that_the_filter_names_is_owed_it_when_it_is_enabled(
+    book: Book, replay: Replay
+) -> None:
+    sane, disabled = await book.endpoint(), await book.endpoint(disabled_at=datetime_at(NOW))
+    message = await book.message()
+    _, key = [await book.owe(message, endpoint, **LOST) for endpoint in (sane, disabled)]
+    wanted = LogFilter(statuses=FAILED.statuses, endpoint_id=disabled)
+    assert await replay.count_matching(book.app.id, wanted) == Count(1, exact=True)
+    since, ref = datetime_at(START), ids.text(ids.ENDPOINT, disabled)
+    assert await replay.count_recoverable(book.app.id, ref, since, None) == Count(1, exact=True)
+    assert await replay.count_missing(book.app.id, ref, since, None) == Count(0, exact=True)
+    await replay.resend_matching(book.app.org_id, book.app.id, wanted)
+    await run(book)
+    assert await owed(book) == [key]
+    assert await book.world.fetch("select from delivery where due_at is not null") == []
+
+
 async def test_a_count_that_takes_too_long_or_grows_too_large_says_more_than(
     book: Book, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -401,8 +418,5 @@ async def test_a_pace_and_a_filter_that_make_no_sense_are_refused(book: Book, re
     ):
         with pytest.raises(Invalid):
             await verb
-    gone = await book.endpoint(disabled_at=datetime_at(NOW))
-    with pytest.raises(BadRequest):
-        await replay.count_missing(book.app.id, ids.text(ids.ENDPOINT, gone), datetime_at(START), None)
     assert await book.world.fetch("select from background_task") == []
     assert await replay.count_matching(UUID(int=7), LogFilter()) == Count(0, exact=True)

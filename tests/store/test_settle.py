@@ -192,6 +192,18 @@ async def test_settling_twice_is_settling_once(case: Case, move: Move) -> None:
     assert len(await case.attempts()) == 2
 
 
+@pytest.mark.parametrize("move", [Move.KEEP, Move.RETRY, Move.DELIVER])
+async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: Case, move: Move) -> None:
+    """An attempt was in flight when the endpoint was disabled and its message sent again by hand."""
+    disabled = delivery.Target(case.endpoint_id, case.app_id, 7, False, None, None, NOW)
+    async with case.database.transaction() as connection:
+        await delivery.cancel_pending(connection, case.app_id, case.endpoint_id, None, 10)
+        await delivery.resend(connection, disabled, case.message_id, LATER)
+    settled = await case.settle(move, due=LATER, answer=ARRIVED if move is Move.DELIVER else FAILED)
+    row = await case.row()
+    assert (row["due_at"], row["resume_at"], row["manual_at"], settled.due_at) == (None, None, LATER, None)
+
+
 async def test_health_is_the_last_that_was_noted(case: Case) -> None:
     async with case.database.connection() as connection:
         sick = Health(case.app_id, case.endpoint_id, NOW.timestamp(), 3)

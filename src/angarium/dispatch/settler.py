@@ -175,7 +175,9 @@ class Settler:
     async def _cancel(self, connection: Any, one: Disable) -> None:
         now = self._clock.now()
         task_id = ids.new(now, self._entropy(8))
-        await background_task.cancel_owed(connection, task_id, one.org_id, one.app_id, one.endpoint_id, now)
+        await background_task.cancel_owed(
+            connection, task_id, one.org_id, one.app_id, one.endpoint_id, now, wait=True
+        )
         await store.hint(connection, [changed(one.endpoint_id)])
         log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)
 

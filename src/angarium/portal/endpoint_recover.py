@@ -67,7 +67,7 @@ async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, s
         elif given:
             since = _moment(given)
             given = f"{since:%Y-%m-%dT%H:%M}"  # for the input, which is in UTC
-        if since is not None and endpoint.disabled_at is None:
+        if since is not None:
             ref = native_ref(visit)
             lost = await visit.services.replay.count_recoverable(visit.app_id, ref, since, None)
             missing = await visit.services.replay.count_missing(visit.app_id, ref, since, None)

@@ -75,7 +75,7 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
     detail = await visit.services.log.message(visit.application.org_id, visit.app_id, _ref(visit))
     message, deliveries = detail.message, detail.deliveries[:SHOWN_DELIVERIES]
     ref = visit.message_ref(message.id)
-    pending = any(one.line.row.due_at or one.line.row.manual_at for one in deliveries)
+    pending = any(one.line.row.due_at for one in deliveries)
     names = {one.line.endpoint.id: one.line.endpoint for one in detail.deliveries}
     return visit.render(
         "message.html",

@@ -51,8 +51,8 @@ def failing(profile: Profile) -> Iterator[str]:
         yield f"- After {spoken(rule.failing_seconds)} of nothing but failures.{evidence}"
     yield "\nTests and events sent again by hand never count. A new URL and enabling start anew.\n"
     yield (
-        "What it was still owed is canceled. Once it is enabled again, what failed or was canceled "
-        "meanwhile can be recovered.\n"
+        "What it was still owed is canceled. What failed or was canceled can be recovered; what is recovered "
+        "or sent again while it is disabled waits until it is enabled.\n"
     )
 
 

@@ -135,7 +135,7 @@ class Endpoints:
             return await self._store(connection, found, draft, login, wanted)
 
     async def delete(self, app_id: UUID, ref: str) -> None:
-        """What it is still owed is canceled. Raises NotFound."""
+        """What it is still owed is canceled, and what waits for it too. Raises NotFound."""
         async with self._database.transaction() as connection:
             found = await self._deeds.find(connection, app_id, ref, lock=True)
             await self._deeds.delete(connection, found)
@@ -177,18 +177,27 @@ class Endpoints:
         stored = await self._deeds.write(connection, found, changed, "endpoint.updated")
         was_disabled = found.disabled_at is not None
         if draft.disabled and not was_disabled:
-            await self._cancel(connection, stored)
+            await self._cancel(connection, stored, wait=True)
         if (was_disabled and not draft.disabled) or stored.url != found.url:
             await store.forgive(connection, stored)  # what failed says nothing about it as it is now
+        if was_disabled and not draft.disabled:
+            await self._release(connection, stored)
         if found.fifo != stored.fifo:
             await store.set_order(connection, stored)
         return stored
 
-    async def _cancel(self, connection: Any, endpoint: Endpoint) -> None:
+    async def _cancel(self, connection: Any, endpoint: Endpoint, *, wait: bool = False) -> None:
         at = self._clock.now()
         task_id = ids.new(at, self._entropy(8))
         await background_task.cancel_owed(
-            connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at
+            connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at, wait=wait
+        )
+
+    async def _release(self, connection: Any, endpoint: Endpoint) -> None:
+        at = self._clock.now()
+        task_id = ids.new(at, self._entropy(8))
+        await background_task.release_waiting(
+            connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at, fifo=endpoint.fifo
         )
 
     def _checked(self, draft: EndpointDraft, before: Endpoint | None) -> tuple[EndpointDraft, str | None]:

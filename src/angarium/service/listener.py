@@ -57,6 +57,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     number: int
     manual_at: float | None
     started_at: float
+    test: bool = False
 
     def text(self) -> str:
         return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
@@ -218,7 +219,7 @@ class Listeners:
     def _parcel(self, endpoint: Endpoint, product: Product, one: Fetched, now: float) -> Parcel:
         assert one.payload is not None
         manual_at = None if one.manual_at is None else one.manual_at.timestamp()
-        receipt = Receipt(one.message_id, one.state, one.failures, one.attempts + 1, manual_at, now)
+        receipt = Receipt(one.message_id, one.state, one.failures, one.attempts + 1, manual_at, now, one.test)
         return Parcel(
             receipt=receipt.text(),
             message_id=one.message_id,
@@ -257,6 +258,7 @@ class Listeners:
         following = advance(
             state=State(receipt.state),
             manual=receipt.manual_at is not None,
+            test=receipt.test,
             failures=receipt.failures,
             judgement=judgement,
             schedule=product.schedule,

@@ -172,6 +172,8 @@ class Operator:
         since = datetime_at(self._clock.now() - RECENT)
         begun = 0
         for one in losses:
+            if one.disabled:
+                continue
             async with self._database.connection() as conn:
                 if not await application_store.find(conn, org_id, ids.text(ids.APPLICATION, one.app_id)):
                     continue

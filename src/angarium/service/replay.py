@@ -5,6 +5,9 @@ exhausted or canceled delivery of a window. `replay_missing` owes an endpoint th
 that it wants today and never was owed, with the whole schedule. `resend_matching` owes one manual attempt
 to each delivery that a filter of the log matches.
 
+What is asked of one endpoint while it is disabled waits until it is enabled, and is canceled when it is
+deleted. A filter that names no endpoint goes over many: it leaves disabled ones out, and does not count them.
+
 Work in the background survives a restart, tells how far it is, can be canceled, and may keep a pace. What
 it would do can be counted before, in a bounded time.
 """
@@ -62,11 +65,11 @@ class Replay:
         self._entropy = entropy
 
     async def resend(self, app_id: UUID, message_ref: str, endpoint_ref: str) -> None:
-        """Raises NotFound, or BadRequest when the payload is gone or the endpoint is disabled."""
+        """Raises NotFound, or BadRequest when the payload is gone."""
         async with self._database.transaction() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
             found = await target_of(conn, app_id, endpoint_ref)
-            target = _enabled(await delivery.hold_target(conn, app_id, found.id))
+            target = _living(await delivery.hold_target(conn, app_id, found.id))
             if not await message.has_payload(conn, app_id, message_id):
                 raise BadRequest(
                     "The payload of this message is gone, so it cannot be sent.", code="missing_payload"
@@ -87,7 +90,7 @@ class Replay:
         *,
         pace: float | None = None,
     ) -> BackgroundTask:
-        """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window.
+        """Raises NotFound, or Invalid for the window.
 
         `pace`: at most so many deliveries a second.
         """
@@ -111,7 +114,7 @@ class Replay:
         """How many messages `recover` would send again now, at most MAX_LOST. Raises as it does."""
         after, last = self._window(since, until)
         async with self._database.connection() as conn:
-            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+            target = await target_of(conn, app_id, endpoint_ref)
             return await delivery.count_lost(conn, target, after, last, MAX_LOST)
 
     async def count_recoverable(
@@ -120,7 +123,7 @@ class Replay:
         """The same in a bounded time. Raises as `recover` does."""
         self._window(since, until)
         async with self._database.connection() as conn:
-            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+            target = await target_of(conn, app_id, endpoint_ref)
         lost = frozenset({LogStatus.FAILED, LogStatus.CANCELED})
         wanted = LogFilter(statuses=lost, endpoint_id=target.id, since=since, until=until)
         return await self.count_matching(app_id, wanted)
@@ -135,7 +138,7 @@ class Replay:
         *,
         pace: float | None = None,
     ) -> BackgroundTask:
-        """Raises NotFound, BadRequest when the endpoint is disabled, or Invalid for the window."""
+        """Raises NotFound, or Invalid for the window."""
         return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until, pace)
 
     async def count_missing(
@@ -145,7 +148,7 @@ class Replay:
         after, last = self._window(since, until)
 
         async with self._database.connection() as conn:
-            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+            target = await target_of(conn, app_id, endpoint_ref)
 
             async def stretch(after: UUID) -> tuple[int, UUID | None]:
                 end = await missing.end(conn, app_id, after, last, LOOKED_AT)
@@ -164,8 +167,8 @@ class Replay:
     ) -> BackgroundTask:
         """Send again what matches, of the messages there are now, oldest first. Raises Invalid.
 
-        What cannot be sent is passed over: to endpoints that are disabled or deleted, without its payload,
-        or owed a manual attempt already.
+        What cannot be sent is passed over: to endpoints that are deleted, or disabled unless the filter names
+        one, without its payload, or owed a manual attempt already.
         """
         wanted.check()
         _check_pace(pace)
@@ -229,7 +232,7 @@ class Replay:
         _check_pace(pace)
         now = self._clock.now()
         async with self._database.transaction() as conn:
-            target = _enabled(await target_of(conn, app_id, endpoint_ref))
+            target = await target_of(conn, app_id, endpoint_ref)
             arguments = background_task.window_arguments(target.id, after, last, pace)
             task_id = ids.new(now, self._entropy(8))
             window = {
@@ -263,9 +266,7 @@ def _check_pace(pace: float | None) -> None:
         raise Invalid.field("pace", f"Give a number of deliveries a second, up to {MAX_PACE:g}.")
 
 
-def _enabled(target: Target | None) -> Target:
+def _living(target: Target | None) -> Target:
     if target is None:
         raise NotFound()
-    if target.disabled_at is not None:
-        raise BadRequest("The endpoint is disabled; enable it first.", code="endpoint_disabled")
     return target

@@ -23,10 +23,11 @@ from angarium.store.sql import queries, walk
 RECOVER: Final = "endpoint.recover"
 REPLAY: Final = "endpoint.replay"
 CANCEL: Final = "endpoint.cancel"  # ours: clients' SDKs do not know it, so it is not listed
+RELEASE: Final = "endpoint.release"  # the same
 RESEND: Final = "delivery.resend"  # the same, of the portal
 PUBLIC: Final = (RECOVER, REPLAY)
 SHOWN: Final = (*PUBLIC, RESEND)
-CANCEL_AT_ONCE: Final = 5000  # deliveries canceled in the transaction that wants it
+AT_ONCE: Final = 5000  # deliveries canceled or released in the transaction that wants it
 
 
 class TaskStatus(StrEnum):
@@ -58,9 +59,10 @@ class BackgroundTask:
         return None if not expected else min(1.0, self.data.get("messagesSent", 0) / expected)
 
 
-def cancel_arguments(endpoint_id: UUID, before: UUID) -> dict[str, Any]:
-    """Arguments of a CANCEL task: go on cancelling what the endpoint is owed of messages before `before`."""
-    return {"endpoint": str(endpoint_id), "before": str(before)}
+def cancel_arguments(endpoint_id: UUID, before: UUID, *, wait: bool = False) -> dict[str, Any]:
+    """Arguments of a CANCEL task: go on canceling what the endpoint is owed of messages before `before`.
+    Manual attempts `wait` until it is enabled, or are canceled too with all that waits already."""
+    return {"endpoint": str(endpoint_id), "before": str(before), "wait": wait}
 
 
 def window_arguments(
@@ -173,10 +175,29 @@ async def advance(
 
 
 async def cancel_owed(
-    conn: Any, task_id: UUID, org_id: str, app_id: UUID, endpoint_id: UUID, now: float
+    conn: Any,
+    task_id: UUID,
+    org_id: str,
+    app_id: UUID,
+    endpoint_id: UUID,
+    now: float,
+    *,
+    wait: bool = False,
 ) -> None:
-    """Cancel all that an endpoint is owed now: a bounded part at once, the rest by a task."""
-    if await delivery.cancel_pending(conn, app_id, endpoint_id, None, CANCEL_AT_ONCE) < CANCEL_AT_ONCE:
-        return
-    arguments = cancel_arguments(endpoint_id, ids.made_by(now))
-    await create(conn, task_id, org_id, app_id, CANCEL, arguments, datetime_at(now))
+    """Cancel all that an endpoint is owed now: a bounded part at once, the rest by a task. Manual attempts
+    `wait` until it is enabled, or are canceled too with all that waits already."""
+    canceled = [await delivery.cancel_pending(conn, app_id, endpoint_id, None, AT_ONCE, wait=wait)]
+    if not wait:
+        canceled.append(await delivery.forget_waiting(conn, app_id, endpoint_id, AT_ONCE))
+    if max(canceled) >= AT_ONCE:
+        arguments = cancel_arguments(endpoint_id, ids.made_by(now), wait=wait)
+        await create(conn, task_id, org_id, app_id, CANCEL, arguments, datetime_at(now))
+
+
+async def release_waiting(
+    conn: Any, task_id: UUID, org_id: str, app_id: UUID, endpoint_id: UUID, now: float, *, fifo: bool
+) -> None:
+    """Send what waited for an endpoint to be enabled: a bounded part at once, the rest by a task."""
+    at = datetime_at(now)
+    if await delivery.release(conn, app_id, endpoint_id, at, AT_ONCE, fifo=fifo) >= AT_ONCE:
+        await create(conn, task_id, org_id, app_id, RELEASE, {"endpoint": str(endpoint_id)}, at)

@@ -1,6 +1,10 @@
 """Deliveries as people ask about them and change them: what an endpoint or a message is owed, resend,
 recover, replay, cancel. Sending has its own verbs (`load`, `settle`).
 
+What is asked for while an endpoint is disabled waits: it has no due time, so no lane sees it. Enabling the
+endpoint releases it, deleting the endpoint cancels it. Disabling cancels what is owed on its schedule, and
+has manual attempts wait.
+
 Lock order, so that no two transactions wait for each other: background task, endpoint, delivery.
 """
 
@@ -150,13 +154,20 @@ def _delivery(row: Any, endpoint_id: UUID, message_id: UUID, app_id: UUID) -> De
     )
 
 
+def due(target: Target, now: datetime) -> datetime | None:
+    """When what is asked for now is due: what is asked of a disabled endpoint waits until it is enabled."""
+    return now if target.disabled_at is None else None
+
+
 async def resend(conn: Any, target: Target, message_id: UUID, now: datetime) -> None:
     """Owe one manual attempt now, whether or not the endpoint ever was owed the message."""
+    due_at = due(target, now)
     await queries.delivery_resend(
         conn, app_id=target.app_id, endpoint_id=target.id, message_id=message_id, shard=target.shard,
-        fifo=target.fifo, state=State.EXHAUSTED, now=now,
+        fifo=target.fifo, state=State.EXHAUSTED, due_at=due_at, now=now,
     )  # fmt: skip
-    await hint(conn, target)
+    if due_at is not None:
+        await hint(conn, target)
 
 
 async def recover(
@@ -170,8 +181,9 @@ async def recover(
     ]
     if not seen:
         return Slice(0, None)
-    marked = _count(await queries.delivery_recover(conn, **bounds, until=seen[-1], now=now))
-    if marked:
+    due_at = due(target, now)
+    marked = _count(await queries.delivery_recover(conn, **bounds, until=seen[-1], due_at=due_at, now=now))
+    if marked and due_at is not None:
         await hint(conn, target)
     return Slice(marked, seen[-1] if len(seen) == limit else None)
 
@@ -203,16 +215,19 @@ async def replay(
     marked = _count(
         await queries.delivery_replay(
             conn, app_id=target.app_id, endpoint_id=target.id, shard=target.shard, fifo=target.fifo,
-            now=now, message_ids=wanted,
+            due_at=due(target, now), message_ids=wanted,
         )
     )  # fmt: skip
-    if marked:
+    if marked and target.disabled_at is None:
         await hint(conn, target)
     return Slice(marked, seen[-1]["id"] if len(seen) == limit else None)
 
 
-async def cancel_pending(conn: Any, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int) -> int:
-    """Cancel at most `limit` of what the endpoint is owed, of messages before `before`; gives how many."""
+async def cancel_pending(
+    conn: Any, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int, *, wait: bool = False
+) -> int:
+    """Cancel at most `limit` of what the endpoint is owed, of messages before `before`; gives how many.
+    Manual attempts `wait` until it is enabled, or are canceled too."""
     return _count(
         await queries.delivery_cancel_pending(
             conn,
@@ -220,8 +235,30 @@ async def cancel_pending(conn: Any, app_id: UUID, endpoint_id: UUID, before: UUI
             endpoint_id=endpoint_id,
             before=before,
             limit=limit,
+            wait=wait,
         )
     )
+
+
+async def forget_waiting(conn: Any, app_id: UUID, endpoint_id: UUID, limit: int) -> int:
+    """Cancel at most `limit` of what waits for a deleted endpoint to be enabled; gives how many."""
+    return _count(
+        await queries.delivery_forget_waiting(conn, app_id=app_id, endpoint_id=endpoint_id, limit=limit)
+    )
+
+
+async def release(
+    conn: Any, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int, *, fifo: bool
+) -> int:
+    """Have at most `limit` of what waited for the endpoint to be enabled sent now; gives how many."""
+    released = _count(
+        await queries.delivery_release(
+            conn, app_id=app_id, endpoint_id=endpoint_id, now=now, limit=limit, fifo=fifo
+        )
+    )
+    if released:
+        await queries.delivery_hint(conn, hint=write([(app_id, endpoint_id)])[0])
+    return released
 
 
 async def cancel_message(conn: Any, app_id: UUID, message_id: UUID) -> int:

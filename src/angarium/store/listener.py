@@ -33,6 +33,7 @@ class Fetched:
     event_type: str
     payload: bytes | None
     content_type: str | None
+    test: bool  # sent to this listener alone, to try it
 
 
 async def heard(connection: Any, app_id: UUID, endpoint_id: UUID, now: datetime) -> None:
@@ -62,6 +63,7 @@ async def fetch(
             row["event_type"] or "",
             row["payload"],
             row["content_type"],
+            row["test"],
         )
         async for row in rows
     ]
@@ -81,5 +83,5 @@ async def give_up(connection: Any, now: float, limit: int) -> int:
         target = ids.text(ids.ENDPOINT, endpoint_id)
         deed = Deed(org_id, app_id, "endpoint.disabled", target, {"disabled": False}, after)
         await audit.record(connection, task_id, SYSTEM, deed)
-        await background_task.cancel_owed(connection, task_id, org_id, app_id, endpoint_id, now)
+        await background_task.cancel_owed(connection, task_id, org_id, app_id, endpoint_id, now, wait=True)
     return len(silent)

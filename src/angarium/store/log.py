@@ -70,6 +70,11 @@ class LogRow:
         return LogKey(self.message_id, self.endpoint_id)
 
     @property
+    def waiting(self) -> bool:
+        """Whether something is sent as soon as the endpoint is enabled."""
+        return self.due_at is None and (self.manual_at is not None or self.state is State.PENDING)
+
+    @property
     def status(self) -> LogStatus:
         return log_status(self.state, self.failures)
 
@@ -177,7 +182,7 @@ async def look_for(
     known = {
         one.id: one
         for one in await endpoints(conn, app_id)
-        if not sendable or not (one.disabled or one.deleted)
+        if not sendable or not (one.deleted or (one.disabled and one.id != wanted.endpoint_id))
     }
     endpoint_ids = [one for one in known if wanted.endpoint_id in (None, one)]
     if not endpoint_ids:

@@ -1,4 +1,4 @@
-"""The steps of background tasks: recover, replay, resend, cancel.
+"""The steps of background tasks: recover, replay, resend, cancel, release.
 
 Any process may take any step; `run_due_tasks` is called by upkeep. A step is one transaction: it holds
 the task, then the endpoints, does a bounded slice of the work and notes how far it came, or nothing. A
@@ -81,21 +81,42 @@ async def _work(conn: Any, task: BackgroundTask, now: float) -> Progress:
         return await _resend(conn, task, task.app_id, now)
     endpoint_id = UUID(task.arguments["endpoint"])
     if task.kind == background_task.CANCEL:
-        before = UUID(task.arguments["before"])
-        count = await delivery.cancel_pending(conn, task.app_id, endpoint_id, before, delivery.SLICE)
-        return Progress(_status(count < delivery.SLICE), None, task.data)
+        return await _cancel(conn, task, task.app_id, endpoint_id)
+    if task.kind == background_task.RELEASE:
+        return await _release(conn, task, task.app_id, endpoint_id, now)
     if task.kind not in background_task.PUBLIC:
         raise ValueError(f"unknown kind of task {task.kind}")
     target = await delivery.hold_target(conn, task.app_id, endpoint_id)
-    if target is None or target.disabled_at is not None:
-        why = "The endpoint was deleted." if target is None else "The endpoint is disabled."
-        return Progress(TaskStatus.FAILED, task.cursor, {**task.data, "error": why})
+    if target is None:
+        return Progress(TaskStatus.FAILED, task.cursor, {**task.data, "error": "The endpoint was deleted."})
     verb = delivery.recover if task.kind == background_task.RECOVER else delivery.replay
     after = UUID((task.cursor or task.arguments).get("after", task.arguments["after"]))
     until = UUID(task.arguments["until"])
     done = await verb(conn, target, after, until, datetime_at(now), _room(task, delivery.SLICE))
     cursor = {"after": str(done.after)} if done.after is not None else task.cursor
     return _progress(task, done.marked, cursor, finished=done.after is None)
+
+
+async def _cancel(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: UUID) -> Progress:
+    before, wait = UUID(task.arguments["before"]), task.arguments.get("wait", False)
+    limit = delivery.SLICE
+    if wait:
+        target = await delivery.hold_target(conn, app_id, endpoint_id)
+        if target is not None and target.disabled_at is None:
+            return Progress(TaskStatus.FINISHED, None, task.data)  # what is asked for by now is for it
+    count = await delivery.cancel_pending(conn, app_id, endpoint_id, before, limit, wait=wait)
+    if not wait and count < limit:
+        count = await delivery.forget_waiting(conn, app_id, endpoint_id, limit)
+    return Progress(_status(count < limit), None, task.data)
+
+
+async def _release(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: UUID, now: float) -> Progress:
+    target = await delivery.hold_target(conn, app_id, endpoint_id)
+    if target is None or target.disabled_at is not None:
+        return Progress(TaskStatus.FINISHED, None, task.data)  # it waits again, or was canceled
+    limit = delivery.SLICE
+    count = await delivery.release(conn, app_id, endpoint_id, datetime_at(now), limit, fifo=target.fifo)
+    return Progress(_status(count < limit), None, task.data)
 
 
 async def _resend(conn: Any, task: BackgroundTask, app_id: UUID, now: float) -> Progress:

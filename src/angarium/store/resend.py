@@ -1,8 +1,8 @@
 """Resend: owe one manual attempt to each delivery of a log that matches a filter, slice by slice.
 
 It goes up the log, oldest first, over the messages there were when it was asked for. A delivery is judged
-as it is when the walk comes by. What cannot be sent is passed over: endpoints that are disabled or
-deleted, payloads that are gone, deliveries that are owed a manual attempt already.
+as it is when the walk comes by. What cannot be sent is passed over: endpoints that are deleted, or disabled
+unless the filter names one, payloads that are gone, deliveries that are owed a manual attempt already.
 """
 
 from __future__ import annotations
@@ -63,19 +63,23 @@ async def resend(conn: Any, app_id: UUID, order: Order, now: datetime, limit: in
     end = await log.end(conn, search, stretch, search.rows(LOOKED_AT), upwards=True)
     part = stretch if end is None else stretch.until(end, upwards=True)
     keys = [row.key for row in await log.page(conn, search, part, limit, upwards=True)]
-    marked = await _owe(conn, app_id, keys, now)
+    named = order.wanted.endpoint_id is not None
+    marked = await _owe(conn, app_id, keys, now, named=named)
     if len(keys) == limit:
         return Slice(marked, keys[-1])
     return Slice(marked, None if end is None else stretch.beyond(end, upwards=True).low)
 
 
-async def _owe(conn: Any, app_id: UUID, keys: list[LogKey], now: datetime) -> int:
-    """Owe one attempt each, unless the endpoint was disabled or deleted just now; gives how many."""
+async def _owe(conn: Any, app_id: UUID, keys: list[LogKey], now: datetime, *, named: bool) -> int:
+    """Owe one attempt each, unless the endpoint was disabled or deleted just now; gives how many. An endpoint
+    that the filter has `named` is owed it when it is enabled."""
     held: set[UUID] = set()
+    due_at: datetime | None = now
     for endpoint_id in sorted({key.endpoint_id for key in keys}):
         target = await delivery.hold_target(conn, app_id, endpoint_id)
-        if target is not None and target.disabled_at is None:
+        if target is not None and (named or target.disabled_at is None):
             held.add(endpoint_id)
+            due_at = delivery.due(target, now)
     owed = [key for key in keys if key.endpoint_id in held]
     if not owed:
         return 0
@@ -84,6 +88,7 @@ async def _owe(conn: Any, app_id: UUID, keys: list[LogKey], now: datetime) -> in
         app_id=app_id,
         endpoint_ids=[key.endpoint_id for key in owed],
         message_ids=[key.message_id for key in owed],
+        due_at=due_at,
         now=now,
     )
     for hint in write((app_id, endpoint_id) for endpoint_id in sorted(held)):

@@ -80,6 +80,8 @@ class LineOut(Wire):
     """Of the last attempt; 0: nothing answered; null: none was made yet."""
     error_code: str | None
     next_attempt: datetime | None
+    waits_for_endpoint: bool
+    """It is sent as soon as the endpoint is enabled."""
     timestamp: datetime
     """When the message was accepted."""
 
@@ -218,5 +220,6 @@ def _line(line: LogLine) -> dict[str, Any]:
         "responseStatusCode": row.status_code,
         "errorCode": row.error_code,
         "nextAttempt": None if row.due_at is None else wire_time(row.due_at),
+        "waitsForEndpoint": row.waiting,
         "timestamp": wire_time(line.created_at),
     }

@@ -12,6 +12,7 @@ where app_id = :app_id and uid = :uid and deleted_at is null;
 -- the same, held against being disabled or deleted until the transaction ends
 select id, app_id, shard, fifo, event_types, channels, disabled_at from endpoint
 where app_id = :app_id and id = :id and deleted_at is null
+  and exists (select from application a where a.id = endpoint.app_id and a.deleted_at is null)
 for share;
 
 -- walk: delivery_attempted
@@ -48,12 +49,17 @@ limit :limit;
 
 -- name: delivery_resend!
 -- owe one manual attempt now; a waiting automatic retry goes on afterwards at the time it had. An endpoint
--- that never was owed the message gets a delivery that is over but for this attempt (`state` of the values)
+-- that never was owed the message gets a delivery that is over but for this attempt (`state` of the values).
+-- Without a due time it waits for the endpoint, which is disabled, so that an automatic retry is canceled
 insert into delivery as d (app_id, endpoint_id, message_id, shard, fifo, state, due_at, manual_at)
-values (:app_id, :endpoint_id, :message_id, :shard, :fifo, :state, :now, :now)
+values (:app_id, :endpoint_id, :message_id, :shard, :fifo, :state, :due_at::timestamptz, :now)
 on conflict (app_id, endpoint_id, message_id) do update
-set resume_at = case when d.state = 1 and d.manual_at is null then d.due_at else d.resume_at end,
-    due_at = :now, manual_at = :now;
+set state = case when d.state = 1 and d.due_at is not null and excluded.due_at is null then 4 else d.state end,
+    resume_at = case
+        when excluded.due_at is null then null
+        when d.state = 1 and d.manual_at is null then d.due_at
+        else d.resume_at end,
+    due_at = excluded.due_at, manual_at = :now;
 
 -- name: delivery_recover_scan
 -- the next slice of an endpoint's lost deliveries, in order of message id
@@ -77,7 +83,7 @@ with lost as (
     order by d.message_id
     for update of d skip locked
 )
-update delivery d set manual_at = :now, due_at = :now, resume_at = null
+update delivery d set manual_at = :now, due_at = :due_at::timestamptz, resume_at = null
 from lost
 where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id = lost.message_id;
 
@@ -105,14 +111,14 @@ limit :limit;
 -- name: delivery_replay!
 -- owe messages to an endpoint that never was owed them, in the order given
 insert into delivery (app_id, endpoint_id, message_id, shard, fifo, state, due_at)
-select :app_id, :endpoint_id, message_id, :shard, :fifo, 1, :now
+select :app_id, :endpoint_id, message_id, :shard, :fifo, 1, :due_at::timestamptz
 from unnest(:message_ids::uuid[]) with ordinality as wanted (message_id, place)
 order by place
 on conflict (app_id, endpoint_id, message_id) do nothing;
 
 -- name: delivery_cancel_pending!
--- cancel what one endpoint is owed; a delivery that was over keeps its state and loses its manual attempt.
--- Locks in order of message id, so that two cancellations cannot wait for each other
+-- cancel what one endpoint is owed; a delivery that was over keeps its state. Its manual attempt waits for the
+-- endpoint to be enabled, or is canceled too. Locks in order of message id, so that two cancellations cannot wait for each other
 with owed as (
     select message_id from delivery
     where shard = (select e.shard from endpoint e where e.app_id = :app_id and e.id = :endpoint_id)
@@ -123,9 +129,37 @@ with owed as (
     for update
 )
 update delivery d
-set state = case when d.state = 1 then 4 else d.state end, due_at = null, resume_at = null, manual_at = null
+set state = case when d.state = 1 then 4 else d.state end, due_at = null, resume_at = null,
+    manual_at = case when :wait then d.manual_at end
 from owed
 where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id = owed.message_id;
+
+-- name: delivery_forget_waiting!
+-- cancel what waits for an endpoint that is never enabled again
+with waiting as (
+    select message_id from delivery
+    where app_id = :app_id and endpoint_id = :endpoint_id and due_at is null and (state = 1 or manual_at is not null)
+    order by message_id
+    limit :limit
+    for update
+)
+update delivery d set state = case when d.state = 1 then 4 else d.state end, manual_at = null
+from waiting
+where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id = waiting.message_id;
+
+-- name: delivery_release!
+-- what waits for an endpoint is due now, because it was enabled
+with waiting as (
+    select message_id from delivery
+    where app_id = :app_id and endpoint_id = :endpoint_id and due_at is null and (state = 1 or manual_at is not null)
+    order by message_id
+    limit :limit
+    for update
+)
+update delivery d
+set due_at = :now, fifo = :fifo, resume_at = case when d.state = 1 and d.manual_at is not null then :now::timestamptz end
+from waiting
+where d.app_id = :app_id and d.endpoint_id = :endpoint_id and d.message_id = waiting.message_id;
 
 -- name: delivery_cancel_message!
 -- cancel what is still owed of one message, by way of the application's endpoints
@@ -133,7 +167,8 @@ with owed as (
     select e.id from endpoint e
     join lateral (
         select from delivery
-        where app_id = e.app_id and endpoint_id = e.id and message_id = :message_id and due_at is not null
+        where app_id = e.app_id and endpoint_id = e.id and message_id = :message_id
+          and (due_at is not null or state = 1 or manual_at is not null)
         offset 0
     ) d on true
     where e.app_id = :app_id

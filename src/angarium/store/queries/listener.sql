@@ -19,7 +19,7 @@ leased as (
     returning d.app_id, d.message_id, d.state, d.failures, d.attempts, d.manual_at
 )
 select leased.message_id, leased.state, leased.failures, leased.attempts, leased.manual_at,
-       m.event_type, m.payload, m.content_type
+       m.event_type, m.payload, m.content_type, m.endpoint_id is not null as test
 from leased
 left join message m on m.app_id = leased.app_id and m.id = leased.message_id
 order by leased.message_id;

@@ -57,9 +57,10 @@ set state = case
     attempts = greatest(d.attempts, outcome.number),
     status_code = case when outcome.number >= greatest(d.attempts, 1) then outcome.status_code else d.status_code end,
     error_code = case when outcome.number >= greatest(d.attempts, 1) then outcome.error_code else d.error_code end,
-    -- a manual attempt asked for since this one began comes first; the schedule resumes after it
+    -- a manual attempt asked for since this one began comes first, unless it waits for the endpoint to be
+    -- enabled; the schedule resumes after it
     due_at = case
-        when nullif(d.manual_at, outcome.manual_at) is not null then d.manual_at
+        when nullif(d.manual_at, outcome.manual_at) is not null then case when d.due_at is not null then d.manual_at end
         when outcome.move in ('deliver', 'cancel') then null
         when outcome.move = 'keep' and d.manual_at is null then d.due_at
         when outcome.move = 'keep' then case when d.state = 1 then d.resume_at end
