@@ -92,3 +92,28 @@ def test_an_arrival_is_taken_in_hand_at_once_when_nothing_else_is_due() -> None:
     lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
     assert lane.arrive(held(1), NOW)
     assert lane.turn(NOW) == Send(held(1))
+
+
+def test_a_late_answer_of_the_endpoint_as_it_was_does_not_hold_back_what_is_sent_to_it_now() -> None:
+    """Its URL changed while attempts were in flight: they were refused, and asked for a pause."""
+    lane = Lane(Limits(in_flight=64, window=128), NOW - 10)
+    for number in range(40):
+        lane.arrive(held(number), NOW)
+    for telling in (True, False):
+        flying = []
+        while isinstance(turn := lane.turn(NOW), Send):
+            flying.append(turn.held.message_id)
+        assert flying
+        if not telling:
+            lane.renew()
+        for message_id in flying:
+            lane.answered(
+                message_id,
+                delivered=telling,
+                overload=not telling,
+                pause=None if telling else 60,
+                now=NOW,
+                telling=telling,
+            )
+            lane.settled(message_id, None)
+    assert isinstance(lane.turn(NOW), Send)

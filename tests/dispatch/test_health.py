@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime
+
 import pytest
 
 from angarium.clock import SystemClock
+from angarium.core import ids
 from angarium.core.nouns import Application, DisabledReason, Endpoint
 from angarium.core.profile_table import Disable
+from angarium.dispatch.alert import OPERATIONS
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.intake import Intake
 from angarium.store.database import Database
@@ -16,7 +21,7 @@ from angarium.store.settle import Health, disable_endpoint, hint, settle
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.stand import standing
-from tests.kit.world import World, product
+from tests.kit.world import ORG, World, product
 
 PATIENT = product("60s")  # no retry comes while a test lasts
 EXAMPLE = {"1": {"type": "object", "example": {"n": 1}}}
@@ -158,10 +163,13 @@ async def test_what_is_settled_late_of_the_old_url_is_not_kept(world: World) -> 
     async with world.database.transaction() as connection:
         await forgive(connection, endpoint)
         await settle(connection, [], [Health(app.id, endpoint.id, 1.0, 9)])
+        assert await connection.fetch("select from endpoint_health") == []
         assert not await disable_endpoint(
             connection, app.id, endpoint.id, DisabledReason.GONE, endpoint.created_at, generation=0
         )
         await settle(connection, [], [Health(app.id, endpoint.id, 2.0, 1, generation=1)])
+        # as it looks to a statement that began before the new generation was committed
+        await connection.execute("update endpoint set health_generation = 0")
         await settle(connection, [], [Health(app.id, endpoint.id, 1.0, 9)])
     assert await failures(world) == 1
 
@@ -207,3 +215,39 @@ async def test_a_test_is_one_attempt(database: Database) -> None:
         assert await stand.world.states() == {2: 1}
         await stand.send("a.b")
         assert len(await stand.schedule()) == 3
+
+
+@pytest.mark.parametrize(("app_uid", "uid"), [(None, None), ("customer-7", "orders")])
+async def test_the_alert_of_a_disabled_endpoint_has_the_fields_of_svix(
+    world: World, app_uid: str | None, uid: str | None
+) -> None:
+    """Null is written where there is no uid: strict decoders notice."""
+    app = await world.application(uid=app_uid)
+    desk = await world.application(org_id=OPERATIONS, uid=ORG)
+    async with (
+        Receiver(Reply(410)) as receiver,
+        world.dispatching(PATIENT) as dispatcher,
+        world.intake(dispatcher.hand_over) as intake,
+    ):
+        endpoint = await world.endpoint(app, receiver.url, uid=uid)
+        await intake.accept(world.draft(app))
+
+        async def told() -> bool:
+            return bool(await world.fetch("select from message where app_id = $1", desk.id))
+
+        await until(told)
+    ((payload,),) = await world.fetch("select payload from message where app_id = $1", desk.id)
+    told_of = json.loads(payload)
+    since = told_of["data"].pop("failSince")
+    assert datetime.fromisoformat(since) >= endpoint.created_at
+    assert told_of == {
+        "type": "endpoint.disabled",
+        "data": {
+            "appId": ids.text(ids.APPLICATION, app.id),
+            "appUid": app_uid,
+            "endpointId": ids.text(ids.ENDPOINT, endpoint.id),
+            "endpointUid": uid,
+            "trigger": "automatic",
+            "reason": "gone",
+        },
+    }

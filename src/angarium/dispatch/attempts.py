@@ -101,7 +101,7 @@ class Attempts:
             post = outcome.post
             self.unsettled[post.shard] -= 1
             post.lane.settled(outcome.settlement.message_id, due_at)
-            if outcome.disable is None:
+            if outcome.disable is None or post.stale:
                 self._posts.mark(post)
             else:
                 self._posts.forget(post)  # whether it is disabled still, the table knows

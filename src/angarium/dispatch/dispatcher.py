@@ -247,13 +247,13 @@ class Dispatcher:
         )
 
     def _turn(self, post: Post) -> None:
-        if post.closed or post.halted or post.shard in self._draining:
+        if post.closed or post.shard in self._draining:
             return
         if post.stale:
             self._loader.want_config(post.app_id, post.endpoint_id)
             return
         assert post.target is not None
-        if not post.target.active:
+        if post.halted or not post.target.active:
             return
         now = self._clock.now()
         match post.lane.turn(now, self._posts.window):

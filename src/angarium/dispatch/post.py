@@ -53,6 +53,7 @@ class Post:
             self.health = config.health
         elif target.generation != self.target.generation:
             self.health = config.health
+            self.halted = False
             self.lane.renew()
         self.target = target
         self.stale = target.revision < self.revision
