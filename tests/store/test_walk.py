@@ -121,11 +121,13 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "delivery.target": lambda c: delivery.target(c, APP, uid="e3"),
     "delivery.resend": lambda c: delivery.resend(c, TARGET, SOME_ID, NOW),
     "delivery.recover": lambda c: queries.delivery_recover(
-        c, app_id=APP, endpoint_id=ENDPOINT, after=UUID(int=0), until=SOME_ID, now=NOW
+        c, app_id=APP, endpoint_id=ENDPOINT, after=UUID(int=0), until=SOME_ID, due_at=NOW, now=NOW
     ),
     "delivery.recover_scan": lambda c: delivery.recover(c, TARGET, UUID(int=0), SOME_ID, NOW),
     "delivery.replay_scan": lambda c: delivery.replay(c, TARGET, UUID(int=0), SOME_ID, NOW),
     "delivery.cancel_pending": lambda c: delivery.cancel_pending(c, APP, ENDPOINT, SOME_ID, 1000),
+    "delivery.forget_waiting": lambda c: delivery.forget_waiting(c, APP, ENDPOINT, 1000),
+    "delivery.release": lambda c: delivery.release(c, APP, ENDPOINT, NOW, 1000, fifo=False),
     "delivery.cancel_message": lambda c: delivery.cancel_message(c, APP, SOME_ID),
     "background_task.get": lambda c: background_task.get(c, "org_1", SOME_ID),
     "background_task.claim": lambda c: background_task.claim(c, NOW),
