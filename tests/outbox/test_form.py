@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from sqlalchemy.pool import NullPool
 
 from angarium.api.native.message_in import draft_of, read_message
 from angarium.client.angarium import Angarium, message_body
+from angarium.core import timestamp
 from angarium.core.errors import Invalid
 from angarium.message_form import MAX_BODY
 from angarium.outbox.forward import Forwarder, Row, row
@@ -136,6 +138,15 @@ def test_a_name_that_the_server_refuses_is_refused_before_it_commits(bad: dict[s
     message: dict[str, Any] = {"application": "customer-1", "event_type": "a.b", "payload": {}}
     with pytest.raises(ValueError, match=next(iter(bad)).split("_")[0]):
         row(**{**message, **bad})
+
+
+def test_the_time_of_a_message_has_a_zone() -> None:
+    at = datetime(2026, 11, 27, 10, 55, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    said = read_message(message_body("a", {}, deliver_at=at)).deliver_at
+    assert said is not None
+    assert timestamp.parse(said) == at
+    with pytest.raises(ValueError, match="time zone"):
+        message_body("a", {}, deliver_at=at.replace(tzinfo=None))
 
 
 def test_the_largest_body_can_be_set() -> None:

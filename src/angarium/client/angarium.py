@@ -159,7 +159,8 @@ def message_body(
     tags: Sequence[str] = (),
     deliver_at: datetime | None = None,
 ) -> bytes:
-    """The body of message create; a payload in bytes stays as it is. Raises ValueError for a bad payload."""
+    """The body of message create; a payload in bytes stays as it is. Raises ValueError for a bad payload and
+    for a `deliver_at` without a time zone."""
     said: dict[str, Any] = {"eventType": event_type}
     if event_id is not None:
         said["eventId"] = event_id
@@ -168,6 +169,8 @@ def message_body(
     if tags:
         said["tags"] = list(tags)
     if deliver_at is not None:
+        if deliver_at.utcoffset() is None:
+            raise ValueError("deliver_at must have a time zone, such as datetime.now(UTC)")
         said["deliverAt"] = deliver_at.isoformat()
     data = bytes(payload) if isinstance(payload, bytes | bytearray | memoryview) else encode(payload)
     check_payload(data)  # bytes that are no value of their own could change the fields around them
