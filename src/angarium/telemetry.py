@@ -21,6 +21,8 @@ EVENTS: Final = {
     "api.failed": "a request failed by a fault of ours; its caller was told no more than that",
     "attempt.broken": "a fault of ours kept an attempt from being made; the lane rests and tries again",
     "attempt.lost": "a fault of ours after an attempt was made; it will be made again",
+    "credential.refused": "a token, key, link or session was refused: its kind, from which address, and why; "
+    "of many failures of one address the 1st, 2nd, 4th, 8th … are logged",
     "database.migrated": "the schema was brought to this release",
     "endpoint.disabled": "an endpoint gets nothing more, and why",
     "endpoint.sealed": "no key opens an endpoint's secrets; ANGARIUM_SECRET_KEY lacks its key",

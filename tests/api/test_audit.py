@@ -232,8 +232,11 @@ async def test_a_revoked_key_ends_the_links_that_it_made(backend: Backend, api: 
         shown, org_id=api.org_id, app_id=application.id, scope="organization", name="k"
     )
     (key,) = await services.access.keys(api.org_id)
-    theirs = await services.portal_link.give(api.org_id, application.id, session_id=ids.text("key_", key.id))
-    others = await services.portal_link.give(api.org_id, application.id)
+    theirs = await services.portal_link.give(
+        api.org_id, application.id, origin=(await services.access.verify(shown.key)).origin
+    )
+    mine = services.token.verify(api.token).origin
+    others = await services.portal_link.give(api.org_id, application.id, origin=mine)
     session = await services.portal_link.open(theirs.key)
     await services.access.revoke(api.org_id, key.id)
     for claims in (session.claims, services.token.verify(theirs.token)):
@@ -267,7 +270,7 @@ async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> 
 
     def fail(address: str | None) -> None:
         audit.arrived(address)
-        with watch.watching():
+        with watch.watching("token"):
             raise NotAuthenticated
 
     for _ in range(FAILURES):
@@ -292,5 +295,5 @@ async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> 
     assert len(watch._empty_at) == guard.MOST_KNOWN
     with pytest.raises(NotAuthenticated):
         fail("not an address " * 100)
-    with pytest.raises(NotFound), watch.watching():
+    with pytest.raises(NotFound), watch.watching("token"):
         raise NotFound

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import httpx
 import jwt
 import pytest
 
 from angarium.core import ids
+from angarium.core.claims import Claims, read
+from angarium.core.token_key import TokenKey
 from angarium.service.guard import EVERY, FAILURES
+from tests.kit.at_work import SECRET
 from tests.kit.stand import ORG, URL, Stand
-from tests.portal.visitor import Visitor
 
 
 def client(stand: Stand, address: str) -> httpx.AsyncClient:
@@ -67,10 +71,47 @@ async def test_a_browser_with_one_bad_cookie_is_one_guess_however_often_it_asks(
         assert login.status_code == 401
 
 
-async def test_a_session_that_is_over_is_no_guess(stand: Stand, visitor: Visitor) -> None:
-    await visitor.post("/logout")
-    for _ in range(FAILURES + 5):
-        await visitor.get("/endpoints", status=401)
+@pytest.mark.parametrize("end", ["expired", "revoked"])
+@pytest.mark.parametrize("door", ["portal", "operator", "link", "operator login", "bearer"])
+async def test_what_was_good_once_is_no_guess(stand: Stand, door: str, end: str) -> None:
+    """Each is another one, for the same one counts once; a guess afterwards is not one too many."""
+    services, app_id = stand.services, ids.parse(ids.APPLICATION, stand.app_id)
+    token = services.token
+    assert app_id is not None
+    async with client(stand, "192.0.2.1") as near:
+
+        async def show(number: int) -> httpx.Response:
+            lifetime = -120 if end == "expired" else 3600
+            link = services.portal_link.make(ORG, app_id, lifetime=lifetime)
+            organization = token.for_organization(ORG, lifetime=lifetime)
+            cookie = {}
+            if end == "revoked":
+                await token.revoke_shown(ORG, link.token)
+                await token.revoke_shown(ORG, organization)
+            match door:
+                case "portal":
+                    session = token.for_session(_opened(stand, link.token))
+                    cookie = {"cookie": f"angarium-{stand.app_id}={session}"}
+                    return await near.get(f"/portal/{stand.app_id}", headers=cookie)
+                case "operator":
+                    session = token.for_operator(_opened(stand, organization))
+                    return await near.get("/admin", headers={"cookie": f"angarium-operator={session}"})
+                case "link":
+                    return await near.post("/login/session", json={"key": link.key})
+                case "operator login":
+                    return await near.post("/admin/login", data={"token": organization})
+            return await near.get("/api/v1/app", headers={"authorization": f"Bearer {organization}"})
+
+        for number in range(FAILURES + 3):
+            assert (await show(number)).status_code == 401
+        guess = {"authorization": f"Bearer {forged(stand, 1)}"}
+        assert (await near.get("/api/v1/app", headers=guess)).status_code == 401
+
+
+def _opened(stand: Stand, token: str) -> Claims:
+    """What a token says, whatever its times."""
+    key = TokenKey.of(SECRET)
+    return read(key.open(token), hashlib.sha256(token.encode()).digest())
 
 
 async def test_forged_application_tokens_are_slowed_down(stand: Stand) -> None:

@@ -213,6 +213,15 @@ async def test_it_ends_with_the_session(stand: Stand, visitor: Visitor) -> None:
     assert viewers(stand).count == 0
 
 
+async def test_no_news_is_told_once_the_session_has_ended(stand: Stand, visitor: Visitor) -> None:
+    async with watching(visitor) as browser:
+        await browser.until("id: ")
+        await stand.native("POST", f"//auth/app/{stand.app_id}/expire-all", {})
+        await stand.send("order.filled")
+        await until_over(stand, browser)
+    assert "data: news" not in browser.text
+
+
 async def test_a_browser_that_goes_leaves_no_place_and_no_connection_taken(
     stand: Stand, visitor: Visitor
 ) -> None:

@@ -20,6 +20,7 @@ from angarium.core.claims import Capability, Claims
 from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
 from angarium.service import audit
+from angarium.service.admit import admit
 from angarium.service.services import Services
 
 
@@ -83,13 +84,10 @@ async def caller_of(request: Request) -> Caller:
     token = bearer_of(header_of(request, b"authorization"))
     if not token:
         raise NotAuthenticated()
-    claims = services.token.remembered(token)
+    claims = services.token.at_once(token)
     if claims is None:
-        with services.guard.watching():
-            claims = services.token.verify(token)
-    if claims.link is not None:
-        raise NotAuthenticated()  # a session is good for the browser that has it, and nowhere else
-    await services.token.check_live(claims)
+        # a session is good for the browser that has it, and nowhere else
+        claims = await admit(services, "token", token, lambda shown: shown.link is None)
     kind = ActorKind.ORGANIZATION_TOKEN if claims.app_id is None else ActorKind.APPLICATION_TOKEN
     audit.acting(kind, claims.name, org_id=claims.org_id, app_id=claims.app_id)
     caller = Caller(

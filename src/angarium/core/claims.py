@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from typing import Any, Final
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from angarium.core.patterns import is_event_type
 
 _LATEST: Final = 2.0**37  # the latest time that a database can hold with ease
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
+_MOST_ORIGINS: Final = 4
 
 
 class Capability(StrEnum):
@@ -35,6 +37,17 @@ EVERYTHING: Final = frozenset(Capability)
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The credential that a token is made with: the token ends when its origin does.
+
+    `digests`: of the credential, and of those that it was made with in turn.
+    """
+
+    digests: tuple[bytes, ...]
+    expires_at: float = inf
+
+
+@dataclass(frozen=True, slots=True)
 class Claims:
     """What a verified token says. `app_id` is None for an organization token."""
 
@@ -47,12 +60,28 @@ class Claims:
     expires_at: float
     digest: bytes  # of the token itself
     link: bytes | None = None  # a session's: the digest of the token that it was made from
+    origins: tuple[bytes, ...] = ()  # digests of the other credentials that it was made with
     operator: bool = False  # the session of an operator who looks at a customer's portal
+
+    @property
+    def digests(self) -> tuple[bytes, ...]:
+        """Of the token, and of every credential that ends it by being revoked."""
+        return (self.digest, *((self.link,) if self.link is not None else ()), *self.origins)
+
+    @property
+    def origin(self) -> Origin:
+        """As the origin of another token."""
+        return Origin(self.digests, self.expires_at)
 
     @property
     def name(self) -> str:
         """Tells tokens apart in the audit log."""
         return self.digest.hex()[:8]
+
+    @property
+    def parent(self) -> str:
+        """The name of the token that a session was made from."""
+        return "" if self.link is None else self.link.hex()[:8]
 
 
 def written(
@@ -63,9 +92,14 @@ def written(
     capabilities: Iterable[Capability] | None = None,
     session_id: str | None = None,
     link: bytes | None = None,
+    origins: Iterable[bytes] = (),
+    since: float | None = None,
     operator: bool = False,
 ) -> dict[str, Any]:
-    """The payload of a token, without its times. `capabilities` None means all of them."""
+    """The payload of a token, without its times. `capabilities` None means all of them.
+
+    `since`: the token counts as issued then, when the tokens of its application are expired all at once.
+    """
     payload: dict[str, Any] = {"sub": org_id}
     if app_id is not None:
         payload = {"sub": ids.text(ids.APPLICATION, app_id), "org": org_id}
@@ -77,6 +111,10 @@ def written(
         payload["session_id"] = session_id
     if link is not None:
         payload["link"] = link.hex()
+    if listed := [origin.hex() for origin in origins]:
+        payload["origins"] = listed
+    if since is not None:
+        payload["since"] = since
     if operator:
         payload["operator"] = True
     return payload
@@ -84,7 +122,7 @@ def written(
 
 def term(payload: Mapping[str, Any]) -> tuple[float, float]:
     """From when and until when a token says that it is good. Raises NotAuthenticated for what is no time."""
-    expires_at = _number(payload.get("exp"), float("inf"))
+    expires_at = _number(payload.get("exp"), inf)
     return _number(payload.get("nbf"), 0.0), expires_at
 
 
@@ -103,6 +141,7 @@ def read(payload: Mapping[str, Any], digest: bytes) -> Claims:
     org_id = payload.get("org")
     if app_id is None or not isinstance(org_id, str) or not _is_organization(org_id):
         raise BadRequest("The token names neither an organization nor an application.", code="bad_token")
+    issued_at = _number(payload.get("iat"), 0.0) + _number(payload.get("ms"), 0.0) / 1000
     named = payload.get("capabilities")
     granted = _strings(named)
     session = payload.get("session_id")
@@ -112,10 +151,11 @@ def read(payload: Mapping[str, Any], digest: bytes) -> Claims:
         _strings(payload.get("feature_flags")),
         EVERYTHING if named is None else frozenset(c for c in Capability if c in granted),
         session if isinstance(session, str) else None,
-        max(0.0, min(_LATEST, _number(payload.get("iat"), 0.0) + _number(payload.get("ms"), 0.0) / 1000)),
+        max(0.0, min(_LATEST, _number(payload.get("since"), issued_at))),
         expires_at,
         digest,
         link,
+        _digests(payload.get("origins")),
         operator=payload.get("operator") is True,
     )
 
@@ -126,6 +166,16 @@ def _number(value: object, default: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotAuthenticated()
     return float(value)
+
+
+def _digests(value: object) -> tuple[bytes, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or len(value) > _MOST_ORIGINS:
+        raise NotAuthenticated()
+    if not all(isinstance(one, str) and _DIGEST.fullmatch(one) for one in value):
+        raise NotAuthenticated()
+    return tuple(bytes.fromhex(one) for one in value)
 
 
 def _strings(value: object) -> frozenset[str]:

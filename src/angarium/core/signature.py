@@ -16,6 +16,8 @@ from typing import Final
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from angarium.core import canonical
+
 SYMMETRIC: Final = "whsec_"
 PRIVATE: Final = "whsk_"
 PUBLIC: Final = "whpk_"
@@ -39,33 +41,42 @@ def new_secret(entropy: bytes) -> str:
 
 
 def check_secret(secret: str) -> None:
-    """Raise ValueError, in words, unless an endpoint can sign with the secret."""
+    """Raise ValueError, in words, unless the secret can be given to an endpoint to sign with.
+
+    The base64 must be canonical: one key has one text. The error shows nothing of the secret.
+    """
+    _signing_key(secret, canonical.standard)
+
+
+def _signing_key(secret: str, decode: Callable[[str], bytes]) -> bytes:
     if secret.startswith(SYMMETRIC):
-        key = _strict(secret[len(SYMMETRIC) :])
+        key = _decoded(secret, decode)
         if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
             raise ValueError(
                 f"the secret holds {len(key)} bytes; it must hold {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}"
             )
     elif secret.startswith(PRIVATE):
-        key = _strict(secret[len(PRIVATE) :])
+        key = _decoded(secret, decode)
         if len(key) != 64:
             raise ValueError(f"an Ed25519 secret holds 64 bytes (seed and public key), not {len(key)}")
         if Ed25519PrivateKey.from_private_bytes(key[:32]).public_key().public_bytes_raw() != key[32:]:
             raise ValueError("the second half of the Ed25519 secret is not the public key of its first half")
     else:
-        raise ValueError(f"a secret starts with `{SYMMETRIC}` or `{PRIVATE}`, followed by base64")
+        reason = f"; `{PUBLIC}` is a public key, which cannot sign" if secret.startswith(PUBLIC) else ""
+        raise ValueError(f"a secret starts with `{SYMMETRIC}` or `{PRIVATE}`, followed by base64{reason}")
+    return key
 
 
 def public_form(secret: str) -> str:
     """What the owner of an endpoint is shown to verify with: never an Ed25519 private key."""
     if secret.startswith(PRIVATE):
-        return PUBLIC + base64.b64encode(_strict(secret[len(PRIVATE) :])[32:]).decode("ascii")
+        return PUBLIC + base64.b64encode(secret_bytes(secret)[32:]).decode("ascii")
     return secret
 
 
 def secret_bytes(secret: str) -> bytes:
-    """The key that the base64 after a secret's prefix stands for."""
-    return _strict(secret.partition("_")[2])
+    """The key that the base64 after a stored secret's prefix stands for, whatever its spelling."""
+    return _decoded(secret, _any_spelling)
 
 
 class Signer:
@@ -77,17 +88,17 @@ class Signer:
     """`sign(message_id, timestamp, body)` gives one entry of the signature header."""
 
     def __init__(self, secret: str) -> None:
-        check_secret(secret)
-        self.sign = _hmac_signer(secret) if secret.startswith(SYMMETRIC) else _ed25519_signer(secret)
+        # a secret that is stored already must go on signing, in whatever spelling it was taken
+        key = _signing_key(secret, _any_spelling)
+        self.sign = _hmac_signer(key) if secret.startswith(SYMMETRIC) else _ed25519_signer(key)
 
     def __repr__(self) -> str:
         return "Signer(…)"
 
 
-def _hmac_signer(secret: str) -> Callable[[str, int, bytes], str]:
+def _hmac_signer(key: bytes) -> Callable[[str, int, bytes], str]:
     # HMAC by its definition (RFC 2104), because copying two hash states that have taken in the padded
     # key is cheaper than setting up an HMAC object for every request.
-    key = _strict(secret[len(SYMMETRIC) :])
     if len(key) > 64:
         key = hashlib.sha256(key).digest()
     padded = key.ljust(64, b"\0")
@@ -106,8 +117,8 @@ def _hmac_signer(secret: str) -> Callable[[str, int, bytes], str]:
     return sign
 
 
-def _ed25519_signer(secret: str) -> Callable[[str, int, bytes], str]:
-    key = Ed25519PrivateKey.from_private_bytes(_strict(secret[len(PRIVATE) :])[:32])
+def _ed25519_signer(raw: bytes) -> Callable[[str, int, bytes], str]:
+    key = Ed25519PrivateKey.from_private_bytes(raw[:32])
     encode = binascii.b2a_base64
 
     def sign(message_id: str, timestamp: int, body: bytes) -> str:
@@ -164,12 +175,12 @@ def _check(secret: str) -> tuple[str, Callable[[bytes, str], bool]]:
     """The version that this secret verifies, and the comparison."""
     try:
         if secret.startswith(SYMMETRIC):
-            key = _lenient(secret[len(SYMMETRIC) :])
+            key = _decoded(secret, _unpadded)
             if not key:
                 raise ValueError
             return "v1", lambda content, given: _same_hmac(key, content, given)
         if secret.startswith((PRIVATE, PUBLIC)):
-            raw = _lenient(secret.partition("_")[2])
+            raw = _decoded(secret, _unpadded)
             public = Ed25519PublicKey.from_public_bytes(raw[32:] if secret.startswith(PRIVATE) else raw)
             return "v1a", lambda content, given: _fits_ed25519(public, content, given)
         raise ValueError
@@ -184,7 +195,7 @@ def _same_hmac(key: bytes, content: bytes, given: str) -> bool:
 
 def _fits_ed25519(public: Ed25519PublicKey, content: bytes, given: str) -> bool:
     try:
-        public.verify(_strict(given), content)
+        public.verify(canonical.standard(given), content)
     except (ValueError, InvalidSignature):
         return False
     return True
@@ -194,13 +205,17 @@ def _content(message_id: str, timestamp: int | str, body: bytes) -> bytes:
     return f"{message_id}.{timestamp}.".encode() + body
 
 
-def _strict(text: str) -> bytes:
+def _decoded(secret: str, decode: Callable[[str], bytes]) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        return decode(secret.partition("_")[2])
     except ValueError:
-        raise ValueError("the part after the prefix is not standard base64 with padding") from None
+        raise ValueError("the part after the prefix is not canonical standard base64 with padding") from None
 
 
-def _lenient(text: str) -> bytes:
+def _any_spelling(text: str) -> bytes:
+    return base64.b64decode(text, validate=True)
+
+
+def _unpadded(text: str) -> bytes:
     """Some products hand out secrets without padding; their owners must be able to verify with them."""
-    return _strict(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))
+    return _any_spelling(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))

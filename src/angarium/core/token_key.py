@@ -9,6 +9,7 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from angarium.core import canonical
 from angarium.core.errors import BadRequest, NotAuthenticated
 
 
@@ -43,7 +44,10 @@ class TokenKey:
         return jwt.encode(payload, self.signing, algorithm=self.algorithm)
 
     def open(self, token: str) -> dict[str, Any]:
-        """What a token says, whatever its times. Raises NotAuthenticated when this key did not sign it."""
+        """What a token says, whatever its times. Raises NotAuthenticated when this key did not sign it.
+
+        Only the canonical spelling of a token is opened: tokens are revoked by the hash of their text.
+        """
         secret = self.signing or ""
         if self.algorithm.startswith("HS") and hmac.compare_digest(token.encode(), secret.encode()):
             raise NotAuthenticated(
@@ -51,6 +55,8 @@ class TokenKey:
                 "`angarium token` and send that, and replace the secret if it has left the server."
             )
         try:
+            for part in token.split("."):
+                canonical.url_safe(part)
             return jwt.decode(
                 token,
                 self.verifying,

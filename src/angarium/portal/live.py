@@ -26,7 +26,7 @@ from angarium.portal.visit import Visit
 
 PACE: Final = 1.5  # seconds between two looks
 COST: Final = 20  # a look that takes long is followed by a pause so many times as long
-HEARTBEAT: Final = 15.0  # seconds after which something is sent, and the session checked, in any case
+HEARTBEAT: Final = 15.0  # seconds after which something is sent, and the session checked, without any news
 LIFETIME: Final = 240.0  # seconds; the browser then comes again by itself
 PATIENCE: Final = 10.0  # seconds that a browser may take to read an event
 MAX_VIEWERS: Final = 100
@@ -117,10 +117,10 @@ class Stream(Response):
         while visit.request.method != "HEAD" and clock.steady() < end and not stopping.is_set():
             began = clock.steady()
             try:
-                if began - checked >= HEARTBEAT:
+                found = await self._look()
+                if found != seen or began - checked >= HEARTBEAT:
                     checked = began
                     await visit.services.token.check_live(visit.claims)
-                found = await self._look()
             except (NotAuthenticated, NotFound):
                 break
             except StoreUnavailable:

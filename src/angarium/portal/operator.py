@@ -1,8 +1,7 @@
 """The operator's own pages below `/admin`: who is there, and how they come and go.
 
 An organization's token is pasted into a form, never put into a URL, and exchanged for a session in a cookie
-of its own. A token cannot be ended by itself (any that is correctly signed is good), so neither can what was
-made of it but by leaving; a session is over after twelve hours at the latest.
+of its own. A session ends after twelve hours, when the operator leaves, or with the token it was made from.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from angarium.portal.route import guarded, route
 from angarium.portal.theme import Theme
 from angarium.portal.visit import services_of
 from angarium.service import audit
+from angarium.service.admit import admit
 from angarium.service.services import Services
 
 OWNER: Final = "operator"
@@ -98,12 +98,14 @@ async def _visit_of(request: Request) -> OperatorVisit:
     """Who is there. Raises NotAuthenticated without a living session of an operator."""
     services = services_of(request)
     token = session.token_of(request, OWNER)
-    with services.guard.watching(cookie=token):
-        claims = services.token.verify(token)
-        if claims.link is None or claims.app_id is not None:
-            raise NotAuthenticated()
-    await services.token.check_live(claims)
-    audit.acting(ActorKind.OPERATOR_SESSION, claims.link.hex()[:8], org_id=claims.org_id)
+    claims = await admit(
+        services,
+        "operator-session",
+        token,
+        lambda shown: shown.link is not None and shown.app_id is None,
+        cookie=token,
+    )
+    audit.acting(ActorKind.OPERATOR_SESSION, claims.parent, org_id=claims.org_id)
     return OperatorVisit(
         request=request,
         services=services,
@@ -124,7 +126,7 @@ async def begin(request: Request) -> Response:
     form = await read_form(request)
     services = services_of(request)
     try:
-        with services.guard.watching():
+        with services.guard.watching("operator-login"):
             made = await services.portal_link.operate(form.text("token"))
     except NotAuthenticated:
         return _door(request, 401, "This is no token of an organization that is in force.")

@@ -13,12 +13,13 @@ from starlette.responses import RedirectResponse, Response
 from angarium.core import ids
 from angarium.core.audit import ActorKind
 from angarium.core.claims import Capability, Claims
-from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
+from angarium.core.errors import NotAllowed, NotFound
 from angarium.core.nouns import Application
 from angarium.core.product import Product
 from angarium.portal import render, session
 from angarium.portal.theme import Theme
 from angarium.service import audit
+from angarium.service.admit import admit
 from angarium.service.services import Services
 
 THEME: str = "angarium-theme"
@@ -106,13 +107,15 @@ async def visit_of(request: Request) -> Visit:
     if app_id is None:
         raise NotFound()
     token = session.token_of(request, ref)
-    with services.guard.watching(cookie=ref + token):
-        claims = services.token.verify(token)
-        if claims.link is None or claims.app_id != app_id:
-            raise NotAuthenticated()
-    await services.token.check_live(claims)
+    claims = await admit(
+        services,
+        "portal-session",
+        token,
+        lambda shown: shown.link is not None and shown.app_id == app_id,
+        cookie=ref + token,
+    )
     kind = ActorKind.OPERATOR_SESSION if claims.operator else ActorKind.PORTAL_SESSION
-    audit.acting(kind, claims.link.hex()[:8], org_id=claims.org_id, app_id=claims.app_id)
+    audit.acting(kind, claims.parent, org_id=claims.org_id, app_id=claims.app_id)
     return Visit(
         request=request,
         services=services,

@@ -19,7 +19,6 @@ from angarium.core.audit import Deed
 from angarium.core.errors import NotAuthenticated
 from angarium.service import audit
 from angarium.store import api_key as store
-from angarium.store import revoked_token
 from angarium.store.api_key import ApiKey
 from angarium.store.database import Database
 
@@ -90,22 +89,22 @@ class Access:
             return await store.page(connection, org_id)
 
     async def revoke(self, org_id: str, key_id: UUID) -> None:
-        """Refuse a key from now on, and the portal links and sessions that were made with it."""
+        """Refuse a key from now on, and the portal links and sessions that were made with it.
+
+        They name the key as their origin, so nothing else has to be written down.
+        """
         now = self._clock.now()
         async with self._database.transaction() as connection:
             revoked = await store.revoke(connection, org_id, key_id, datetime_at(now))
             if revoked is None:
                 return
-            if revoked.app_id is not None:
-                at = datetime_at(now)
-                await revoked_token.end_all(connection, revoked.app_id, name_of(key_id), at, at)
             said = {"scope": revoked.scope, "name": revoked.name}
             deed = Deed(org_id, revoked.app_id, "api_key.revoked", name_of(key_id), said)
             await audit.record(connection, now, self._entropy, deed)
 
 
 def name_of(key_id: UUID) -> str:
-    """The public id of a key; also the session id of the links that it makes, so that they end with it."""
+    """The public id of a key; also the session id of the links that it makes, so that they can be expired."""
     return ids.text(PREFIX, key_id)
 
 

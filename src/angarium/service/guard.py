@@ -5,7 +5,7 @@ is answered "too many" until it has emptied a little. What opens the door is let
 behind one address do, so that nobody can lock others out; keys of ours are too long to be guessed anyway.
 A browser shows the same bad cookie with each request: that is one guess, as often as it comes. As many
 addresses are remembered as fit, and an IPv6 network counts as one: nothing that somebody sends makes this
-grow.
+grow. Every failure is noted in the log, at a bounded rate (`service/failure_log.py`).
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Final
 from angarium.clock import Clock
 from angarium.core.errors import Expired, NotAuthenticated, Throttled
 from angarium.service import audit
+from angarium.service.failure_log import FailureLog
 
 FAILURES: Final = 30  # that an address has at once
 EVERY: Final = 2.0  # seconds in which one of them is forgiven
@@ -34,21 +35,26 @@ class Guard:
         self._clock = clock
         self._empty_at: OrderedDict[str, float] = OrderedDict()  # address -> when its bucket is empty
         self._guesses: OrderedDict[str, deque[int]] = OrderedDict()
+        self._log = FailureLog(clock)
 
     @contextmanager
-    def watching(self, cookie: str | None = None) -> Iterator[None]:
-        """While somebody shows what may open the door: Throttled is raised when they failed too often.
+    def watching(self, kind: str, cookie: str | None = None) -> Iterator[None]:
+        """While a credential is checked: Throttled is raised when the address failed too often.
 
-        What has expired was no guess. `cookie`: it is shown by itself, again and again.
+        `kind` of credential, for the log. What has expired or was revoked is no guess. `cookie`: a browser
+        sends it again and again.
         """
         try:
             yield
-        except Expired:
-            raise
-        except NotAuthenticated:
-            origin = origin_of(audit.current().address)
-            if cookie is None or self._is_new(origin, cookie):
-                self._failed(origin)
+        except NotAuthenticated as error:
+            address = audit.current().address
+            origin = origin_of(address)
+            reason, throttled = "ended" if isinstance(error, Expired) else "invalid", None
+            if reason == "invalid" and (cookie is None or self._is_new(origin, cookie)):
+                throttled = self._failed(origin)
+            self._log.note(origin, reason if throttled is None else "throttled", kind=kind, address=address)
+            if throttled is not None:
+                raise throttled from None
             raise
 
     def _is_new(self, origin: str, cookie: str) -> bool:
@@ -61,15 +67,17 @@ class Guard:
         known.append(guess)
         return True
 
-    def _failed(self, origin: str) -> None:
+    def _failed(self, origin: str) -> Throttled | None:
+        """Count a failure; gives the error when there were too many."""
         now = self._clock.steady()
         empty_at = max(now, self._empty_at.get(origin, now)) + EVERY
         if (beyond := empty_at - now - FAILURES * EVERY) > 0:
-            raise Throttled(retry_after=beyond)
+            return Throttled(retry_after=beyond)
         self._empty_at[origin] = empty_at
         self._empty_at.move_to_end(origin)
         if len(self._empty_at) > MOST_KNOWN:
             self._empty_at.popitem(last=False)
+        return None
 
 
 def origin_of(address: str | None) -> str:

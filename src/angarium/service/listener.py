@@ -8,8 +8,6 @@ wait in the database until they are fetched, so nothing is lost while nobody lis
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +19,7 @@ import msgspec
 
 from angarium import json_bounds
 from angarium.clock import Clock, datetime_at
-from angarium.core import ids
+from angarium.core import canonical, ids
 from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound
 from angarium.core.lifecycle import CANCELED, advance
 from angarium.core.nouns import Application, Endpoint, State
@@ -60,19 +58,22 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
     test: bool = False
 
     def text(self) -> str:
-        return base64.urlsafe_b64encode(msgspec.json.encode(self)).decode().rstrip("=")
+        return canonical.url_safe_text(msgspec.json.encode(self))
 
     @classmethod
     def read(cls, text: str) -> Receipt:
         """Raises Invalid."""
         try:
-            packed = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+            packed = canonical.url_safe(text)
             json_bounds.check(packed)
             found = msgspec.json.decode(packed, type=cls)
             State(found.state)
-        except (binascii.Error, ValueError):  # msgspec's errors are ValueErrors
+        except ValueError:  # msgspec's errors are ValueErrors
             raise Invalid.field("receipt", "This is not a receipt that came with a delivery.") from None
-        if not (0 <= found.failures < 2**15 and 1 <= found.number < 2**15 and 0 <= found.started_at < 2**35):
+        plausible = (
+            0 <= found.failures < 2**15 and 1 <= found.number < 2**15 and 0 <= found.started_at < 2**35
+        )
+        if not plausible or found.text() != text:
             raise Invalid.field("receipt", "This is not a receipt that came with a delivery.")
         return found
 

@@ -7,8 +7,6 @@ be opened any number of times until it expires or is ended.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
@@ -17,9 +15,9 @@ from uuid import UUID
 import msgspec
 
 from angarium import json_bounds
-from angarium.core import ids
+from angarium.core import canonical, ids
 from angarium.core.audit import ActorKind, Deed
-from angarium.core.claims import Capability, Claims
+from angarium.core.claims import Capability, Claims, Origin
 from angarium.core.errors import BadRequest, NotAuthenticated
 from angarium.service import audit
 from angarium.service.token import APPLICATION_LIFETIME, Tokens
@@ -66,8 +64,9 @@ class PortalLinks:
         capabilities: Sequence[Capability] | None = None,
         session_id: str | None = None,
         lifetime: float = APPLICATION_LIFETIME,
+        origin: Origin | None = None,
     ) -> PortalLink:
-        """A link into one application; `capabilities` None allows everything."""
+        """A link into one application; `capabilities` None allows everything. It ends with its `origin`."""
         token = self._tokens.for_application(
             org_id,
             app_id,
@@ -75,9 +74,10 @@ class PortalLinks:
             capabilities=capabilities,
             session_id=session_id,
             lifetime=lifetime,
+            origin=origin,
         )
         key = msgspec.json.encode(_Key(ids.text(ids.APPLICATION, app_id), token))
-        return PortalLink(base64.urlsafe_b64encode(key).decode().rstrip("="), token)
+        return PortalLink(canonical.url_safe_text(key), token)
 
     async def give(
         self,
@@ -88,8 +88,9 @@ class PortalLinks:
         capabilities: Sequence[Capability] | None = None,
         session_id: str | None = None,
         lifetime: float = APPLICATION_LIFETIME,
+        origin: Origin,
     ) -> PortalLink:
-        """The same for somebody who asked for it: it is in the audit log before they have it."""
+        """The same for the holder of `origin`: it is in the audit log before they have it."""
         link = self.make(
             org_id,
             app_id,
@@ -97,25 +98,26 @@ class PortalLinks:
             capabilities=capabilities,
             session_id=session_id,
             lifetime=lifetime,
+            origin=origin,
         )
+        claims = self._tokens.verify(link.token)
         said = {
             "capabilities": None if capabilities is None else [str(one) for one in capabilities],
             "featureFlags": list(feature_flags),
             "sessionId": session_id,
-            "lifetimeSeconds": lifetime,
+            "lifetimeSeconds": claims.expires_at - int(claims.issued_at),
         }
-        name = self._tokens.verify(link.token).name
-        await self._tokens.record(Deed(org_id, app_id, "portal_link.made", name, None, said))
+        await self._tokens.record(Deed(org_id, app_id, "portal_link.made", claims.name, None, said))
         return link
 
     async def open(self, key: str) -> Session:
         """A session for whoever shows the key of a link. Raises NotAuthenticated."""
         try:
-            packed = base64.b64decode(key + "=" * (-len(key) % 4), altchars=b"-_", validate=True)
+            packed = canonical.url_safe(key)
             json_bounds.check(packed)
             shown = msgspec.json.decode(packed, type=_Key)
             link = self._tokens.verify(shown.token)
-        except (binascii.Error, msgspec.DecodeError, UnicodeDecodeError, ValueError, BadRequest):
+        except (ValueError, BadRequest):
             raise NotAuthenticated() from None
         if link.app_id is None or ids.text(ids.APPLICATION, link.app_id) != shown.appId:
             raise NotAuthenticated()

@@ -6,11 +6,15 @@ and so is the time up to which an application's tokens were ended all at once. A
 up at each use, an organization's once in a while (`service/organization_token.py`). A session is a short
 token made from another, the one in a portal link or an organization's; a look-up finds out whether it was
 logged out, or the one that it was made from was ended.
+
+A token names its origins, the credentials that it was made with (core/claims.py). It expires no later than
+they do, and each look-up includes them: what was made with a token or a key ends when that is revoked.
 """
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -20,7 +24,7 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import claims as core
 from angarium.core import ids
 from angarium.core.audit import Deed
-from angarium.core.claims import Capability, Claims
+from angarium.core.claims import Capability, Claims, Origin
 from angarium.core.errors import BadRequest, Expired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
 from angarium.service import audit
@@ -63,12 +67,18 @@ class Tokens:
         capabilities: Sequence[Capability] | None = None,
         session_id: str | None = None,
         lifetime: float = APPLICATION_LIFETIME,
+        origin: Origin | None = None,
     ) -> str:
         """A token for one application; `capabilities` None means all of them."""
         payload = core.written(
-            org_id, app_id, feature_flags=feature_flags, capabilities=capabilities, session_id=session_id
+            org_id,
+            app_id,
+            feature_flags=feature_flags,
+            capabilities=capabilities,
+            session_id=session_id,
+            origins=() if origin is None else origin.digests,
         )
-        return self._sign(payload, lifetime)
+        return self._sign(payload, lifetime, math.inf if origin is None else origin.expires_at)
 
     def for_session(self, link: Claims) -> str:
         """A browser's session made from a portal link: may do what the link may, and ends when it ends.
@@ -84,8 +94,10 @@ class Tokens:
             capabilities=sorted(link.capabilities),
             session_id=link.session_id,
             link=link.digest,
+            origins=link.origins,
+            since=link.issued_at,
         )
-        return self._sign(payload, self._at_most(SESSION_LIFETIME, link))
+        return self._sign(payload, SESSION_LIFETIME, link.expires_at)
 
     def for_operator(self, token: Claims) -> str:
         """A browser's session made from an organization token, for the operator's own pages.
@@ -95,24 +107,28 @@ class Tokens:
         if token.app_id is not None or token.link is not None:
             raise NotAuthenticated()
         payload = core.written(token.org_id, link=token.digest)
-        return self._sign(payload, self._at_most(SESSION_LIFETIME, token))
+        return self._sign(payload, SESSION_LIFETIME, token.expires_at)
 
     def for_look(self, operator: Claims, app_id: UUID) -> str:
         """An operator's session in a customer's portal: it may look, and ends with the operator's own."""
         if operator.app_id is not None or operator.link is None:
             raise NotAuthenticated()
         payload = core.written(
-            operator.org_id, app_id, capabilities=[Capability.VIEW], link=operator.digest, operator=True
+            operator.org_id,
+            app_id,
+            capabilities=[Capability.VIEW],
+            link=operator.digest,
+            origins=(operator.link,),
+            operator=True,
         )
-        return self._sign(payload, self._at_most(LOOK_LIFETIME, operator))
+        return self._sign(payload, LOOK_LIFETIME, operator.expires_at)
 
-    def _at_most(self, lifetime: float, origin: Claims) -> float:
-        return min(lifetime, max(0.0, origin.expires_at - self._clock.now()))
-
-    def _sign(self, payload: dict[str, Any], lifetime: float) -> str:
+    def _sign(self, payload: dict[str, Any], lifetime: float, latest: float = math.inf) -> str:
+        """`lifetime` in seconds; the token expires at `latest` (epoch seconds) in any case."""
         now = self._clock.now()
         second = int(now)
-        payload |= {"iss": "angarium", "iat": second, "nbf": second, "exp": second + int(lifetime)}
+        expires_at = int(min(second + lifetime, latest))
+        payload |= {"iss": "angarium", "iat": second, "nbf": second, "exp": expires_at}
         payload["ms"] = int(now * 1000) % 1000  # so that ending all tokens spares those made right after it
         payload["jti"] = self._entropy(12).hex()  # two tokens of one second differ, so one can be logged out
         return self._key.sign(payload)
@@ -154,15 +170,16 @@ class Tokens:
         return core.read(payload, hashlib.sha256(token.encode()).digest())
 
     async def check_live(self, claims: Claims) -> None:
-        """Raises NotAuthenticated when the token, or the one behind a session, was ended."""
+        """Raises Expired when the token has expired, or it or an origin of it was revoked."""
+        if self._clock.now() > claims.expires_at + LEEWAY:
+            raise Expired()
         if claims.app_id is None and claims.link is None:
             await self.organization.check(claims.org_id, claims.digest, claims.expires_at)
             return
-        digests = [claims.digest] if claims.link is None else [claims.digest, claims.link]
         async with self._database.connection() as connection:
             if await revoked_token.is_ended(
                 connection,
-                digests,
+                list(claims.digests),
                 claims.app_id or _NO_APPLICATION,
                 claims.session_id,
                 datetime_at(claims.issued_at),
@@ -191,7 +208,7 @@ class Tokens:
         if claims.app_id is None and claims.link is None:
             raise NotAllowed("Only an application token can be logged out.")
         now = self._clock.now()
-        until = min(claims.expires_at, now + ORGANIZATION_LIFETIME) + LEEWAY
+        until = min(claims.expires_at, now + ORGANIZATION_LIFETIME) + 2 * LEEWAY  # clocks differ
         async with self._database.transaction() as connection:
             await revoked_token.create(connection, claims.digest, datetime_at(until), datetime_at(now))
             action = "token.ended" if claims.link is None else "session.ended"

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from angarium.core.claims import Origin
 from angarium.store.sql import queries
 
 
@@ -15,6 +16,7 @@ class ApiKey:
     """`app_id` None: the whole organization. `secret` is the hash of the key's second part, if it has one.
 
     `beginning` is that of the key itself, for people to tell it by; empty for keys made before it was kept.
+    `lookup` is the hash of the key, by which it is found.
     """
 
     id: UUID
@@ -27,13 +29,19 @@ class ApiKey:
     last_used_at: datetime | None
     revoked_at: datetime | None
     beginning: str = ""
+    lookup: bytes = field(default=b"", repr=False)
+
+    @property
+    def origin(self) -> Origin:
+        """As the origin of a token that is made with the key."""
+        return Origin((self.lookup,))
 
 
 def _key(row: Any) -> ApiKey:
     return ApiKey(
         row["id"], row["org_id"], row["app_id"], row["scope"], row["name"], row["secret"],
         row["created_at"], row["last_used_at"], row["revoked_at"],
-        row["beginning"],
+        row["beginning"], row["lookup"],
     )  # fmt: skip
 
 

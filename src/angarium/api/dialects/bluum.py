@@ -7,8 +7,6 @@ dead letters) is ours.
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -25,7 +23,7 @@ from angarium.api.dialects.route import answering, json_object
 from angarium.api.field import wire_time
 from angarium.api.query import ANY, takes
 from angarium.clock import datetime_at
-from angarium.core import ids
+from angarium.core import canonical, ids
 from angarium.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.log_filter import LogStatus
 from angarium.core.nouns import Application, Endpoint, EventType
@@ -287,6 +285,6 @@ class _Webhooks:
 def _well_formed(authorization: str) -> bool:
     scheme, _, given = authorization.partition(" ")
     try:
-        return scheme.lower() == "basic" and b":" in base64.b64decode(given.strip(), validate=True)
-    except binascii.Error:
+        return scheme.lower() == "basic" and b":" in canonical.standard(given.strip())
+    except ValueError:
         return False

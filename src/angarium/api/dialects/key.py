@@ -5,13 +5,11 @@ A key that has a secret is shown as `Bearer key:secret` where keys are bearers.
 
 from __future__ import annotations
 
-import base64
-import binascii
-
 from starlette.requests import Request
 
 from angarium.api.auth import services_of
 from angarium.api.dialects.route import check_query
+from angarium.core import canonical
 from angarium.core.audit import ActorKind
 from angarium.core.errors import NotAuthenticated
 from angarium.core.product import Product
@@ -28,7 +26,7 @@ async def key_of(request: Request, product: Product) -> ApiKey:
     if scheme.lower() != product.profile.management.scheme or not given:
         raise NotAuthenticated()
     services = services_of(request)
-    with services.guard.watching():
+    with services.guard.watching("api-key"):
         key, secret = _parts(scheme.lower(), given)
         found = await services.access.verify(key, secret)
         if await services.product.of(found.org_id) is not product:
@@ -42,8 +40,8 @@ def _parts(scheme: str, given: str) -> tuple[str, str]:
     key, _, secret = given.partition(":")
     if scheme == "basic":
         try:
-            key, _, secret = base64.b64decode(given, validate=True).decode().partition(":")
-        except (binascii.Error, UnicodeDecodeError):
+            key, _, secret = canonical.standard(given).decode().partition(":")
+        except ValueError:
             raise NotAuthenticated() from None
         if not secret:
             raise NotAuthenticated()

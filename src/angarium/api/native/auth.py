@@ -70,6 +70,7 @@ async def app_portal_access(
         capabilities=body.granted(),
         session_id=body.session_id,
         lifetime=APPLICATION_LIFETIME if body.expiry is None else body.expiry,
+        origin=caller.claims.origin,
     )
     return _access(request, link)
 
@@ -85,7 +86,8 @@ async def dashboard_access(
 ) -> Response:
     """The older form of app-portal-access; needs no body."""
     application = await services.application.find(caller.org_id, app_id)
-    return _access(request, await services.portal_link.give(caller.org_id, application.id))
+    link = await services.portal_link.give(caller.org_id, application.id, origin=caller.claims.origin)
+    return _access(request, link)
 
 
 async def _application(

@@ -117,6 +117,7 @@ async def open_listener(
 async def fetch(
     request: Request,
     application: AppOf,
+    caller: AnyCaller,
     services: ServicesOf,
     endpoint_id: EndpointRef,
     limit: Annotated[QueryNumber, Query(ge=1, le=MAX_FETCH)] = 20,
@@ -124,8 +125,13 @@ async def fetch(
     lease: Annotated[float, Query(ge=LEASE[0], le=LEASE[2])] = LEASE[1],
 ) -> Response:
     """What the listener is owed. What it does not answer within `lease` seconds is owed again."""
+
+    async def left() -> bool:
+        await services.token.check_live(caller.claims)  # the token may end while its holder waits
+        return await request.is_disconnected()
+
     parcels = await services.listener.fetch(
-        application.id, endpoint_id, limit=limit, wait=wait, lease=lease, left=request.is_disconnected
+        application.id, endpoint_id, limit=limit, wait=wait, lease=lease, left=left
     )
     return JSONResponse(
         {"data": [_shown(parcel) for parcel in parcels]}, headers={"cache-control": "no-store"}

@@ -4,8 +4,11 @@ with forgotten as (delete from revoked_token where expires_at < :now)
 insert into revoked_token (digest, expires_at) values (:digest, :expires_at) on conflict do nothing;
 
 -- name: revoked_token_is_ended$
--- Whether one of the tokens was logged out, or a cutoff of its application or session has come to pass.
+-- Whether one of the credentials was revoked, tokens and keys, or a cutoff of the application or session is past.
 select exists (select from revoked_token where digest = any(cast(:digests as bytea [])))
+    or exists (
+        select from api_key where lookup = any(cast(:digests as bytea [])) and revoked_at is not null
+    )
     or exists (
         select from token_cutoff
         where app_id = :app_id and session_id in ('', :session_id)

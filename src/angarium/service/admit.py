@@ -1,0 +1,25 @@
+"""What every door asks of a token: that it is signed, of the right kind, in force, and not guessed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from angarium.core.claims import Claims
+from angarium.core.errors import NotAuthenticated
+from angarium.service.services import Services
+
+
+async def admit(
+    services: Services, kind: str, token: str, fits: Callable[[Claims], bool], *, cookie: str | None = None
+) -> Claims:
+    """The claims of a token that is good for this door.
+
+    `kind` names it in the log, `cookie` is for the guard. Raises NotAuthenticated, Throttled after too
+    many failures, and BadRequest for a subject that is nobody.
+    """
+    with services.guard.watching(kind, cookie):
+        claims = services.token.verify(token)
+        if not fits(claims):
+            raise NotAuthenticated()
+        await services.token.check_live(claims)
+    return claims
