@@ -17,6 +17,7 @@ import msgspec
 import structlog
 
 EVENTS: Final = {
+    "address.refused": "a host name leads to addresses that requests must not go to; only the log says which",
     "delivery.attempted": "one attempt was made: where to, what came of it, how long it took",
     "api.failed": "a request failed by a fault of ours; its caller was told no more than that",
     "attempt.broken": "a fault of ours kept an attempt from being made; the lane rests and tries again",

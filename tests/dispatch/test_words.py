@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 from angarium.core.address import AddressPolicy
 from angarium.core.explanation import step_of, title_of
@@ -22,10 +23,12 @@ from angarium.core.outcome import Answer, explain_status
 from angarium.dispatch.dial import NotConnected
 from angarium.dispatch.failure import explain, explain_timeout
 from angarium.dispatch.resolver import SystemResolver
+from angarium.dispatch.scout import Scout
 from angarium.dispatch.sender import Request, Sender
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
 from tests.kit.overdue import overdue
+from tests.kit.patience import PATIENCE
 from tests.kit.port import free_port
 from tests.kit.receiver import Hangup, Raw, Receiver, Reply, Reset, Silence, redirect
 from tests.kit.world import LOOPBACK
@@ -123,7 +126,51 @@ async def test_a_refused_address() -> None:
         policy=AddressPolicy(),
         resolver=SystemResolver(lookup=lambda _: ["10.1.2.3"]),
     )
-    holds(answer, "refused_address", "hooks.example.com leads to 10.1.2.3", "private network")
+    holds(
+        answer, "refused_address", "hooks.example.com leads to no public address", "ANGARIUM_ALLOWED_SUBNETS"
+    )
+
+
+INSIDE = ["10.1.2.3", "127.0.0.1", "169.254.169.254", "fd00::7", "::1", "::ffff:10.1.2.3", "64:ff9b::a01:203"]
+
+
+@pytest.mark.parametrize("found", [[one] for one in INSIDE] + [INSIDE])
+async def test_what_a_name_leads_to_inside_is_for_the_log_alone(found: list[str]) -> None:
+    def lookup(_: str) -> list[str]:
+        return found
+
+    with structlog.testing.capture_logs() as logged:
+        answer = await said(
+            "http://hooks.example.com/", policy=AddressPolicy(), resolver=SystemResolver(lookup=lookup)
+        )
+        scout = Scout(policy=AddressPolicy(), response_limit=100, resolver=SystemResolver(lookup=lookup))
+        trouble = await scout.trouble("hooks.example.com", PATIENCE)
+        await scout.close()
+    assert [one["addresses"] for one in logged if one["event"] == "address.refused"] == [found, found]
+    texts = {answer.error, (trouble or ("", ""))[1]}
+    assert texts == {
+        "The host hooks.example.com leads to no public address. Requests go to public addresses only; "
+        "who runs this service can allow a network with ANGARIUM_ALLOWED_SUBNETS."
+    }
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ECONNREFUSED, "Connection refused by 10.0.0.53"),
+        socket.gaierror(socket.EAI_AGAIN, "server 10.0.0.53 did not answer"),
+        socket.gaierror(socket.EAI_NONAME, "ns.internal.corp has no such name"),
+        socket.gaierror(socket.EAI_FAIL, "refused by 10.0.0.53"),
+        UnicodeError("10.0.0.53"),
+    ],
+)
+async def test_what_our_name_servers_say_is_not_passed_on(error: Exception) -> None:
+    def lookup(_: str) -> list[str]:
+        raise error
+
+    answer = await said("http://hooks.example.com/", resolver=SystemResolver(lookup=lookup))
+    assert answer.error_code == "dns"
+    assert not re.search(r"10\.0|internal", answer.error or "")
 
 
 async def test_a_refused_connection() -> None:

@@ -15,6 +15,9 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 SETTING: Final = "ANGARIUM_ALLOWED_SUBNETS"
+ALLOWED_ONLY: Final = (
+    f"Requests go to public addresses only; who runs this service can allow a network with {SETTING}."
+)
 
 _V4: Final = [
     (IPv4Network(net), words)
@@ -77,7 +80,7 @@ class AddressPolicy:
         self._v6 = tuple(net for net in allowed if isinstance(net, IPv6Network))
 
     def refusal(self, ip: Address | str) -> str | None:
-        """Why the address must not be connected to, in words; None when it may be."""
+        """Why the address must not be connected to, in words that name it; None when it may be."""
         address = ip_address(ip) if isinstance(ip, str) else ip
         if isinstance(address, IPv4Address):
             return self._refusal_v4(address)
@@ -115,7 +118,4 @@ class AddressPolicy:
 
 
 def _words(ip: Address, where: str, words: str) -> str:
-    return (
-        f"The address {ip} is not public: {words} ({where}). Requests go to public addresses only; "
-        f"who runs this service can allow a network with {SETTING}."
-    )
+    return f"The address {ip} is not public: {words} ({where}). {ALLOWED_ONLY}"

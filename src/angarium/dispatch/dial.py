@@ -15,10 +15,13 @@ from ipaddress import ip_address
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import aiohappyeyeballs
+import structlog
 
-from angarium.core.address import AddressPolicy
+from angarium.core.address import ALLOWED_ONLY, AddressPolicy
 from angarium.core.url import literal_address
 from angarium.dispatch.resolver import NameFailure, Resolver
+
+log = structlog.get_logger(__name__)
 
 STAGGER: Final = 0.25  # seconds until the next address is tried beside the one before
 
@@ -95,27 +98,24 @@ async def dial(
 
 async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -> list[str]:
     """The addresses of a host that may be connected to. Raises NameFailure, or AddressRefused if there are
-    others only."""
+    others only.
+
+    The words of both are for customers: what a name leads to within our network is for the log alone.
+    """
     try:
         literal = literal_address(host)
     except ValueError as exc:
         raise NameFailure(f"{host} is no address: {exc}.") from None
     found = [str(literal)] if literal is not None else await names.addresses(host)
-    allowed: list[str] = []
-    refusal: str | None = None
-    for address in found:
-        words = policy.refusal(ip_address(address))
-        if words is None:
-            allowed.append(address)
-        else:
-            refusal = refusal or (
-                words if literal is not None else f"The host {host} leads to {address}. {words}"
-            )
-    if not allowed:
-        if refusal is None:
-            raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
-        raise AddressRefused(refusal)
-    return allowed
+    if not found:
+        raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
+    allowed = [address for address in found if policy.refusal(ip_address(address)) is None]
+    if allowed:
+        return allowed
+    if literal is not None:
+        raise AddressRefused(str(policy.refusal(literal)))
+    log.info("address.refused", host=host, addresses=list(found))
+    raise AddressRefused(f"The host {host} leads to no public address. {ALLOWED_ONLY}")
 
 
 def _info(address: str, port: int) -> Any:
@@ -127,9 +127,8 @@ def _info(address: str, port: int) -> Any:
 def _socket(info: Any, policy: AddressPolicy) -> socket.socket:
     """The last fence: the very address that is connected to."""
     family, kind, proto, _, address = info
-    refusal = policy.refusal(ip_address(address[0]))
-    if refusal is not None:
-        raise AddressRefused(refusal)
+    if policy.refusal(ip_address(address[0])) is not None:
+        raise AddressRefused(ALLOWED_ONLY)
     made = socket.socket(family, kind, proto)
     made.setblocking(False)
     return made
