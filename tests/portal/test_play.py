@@ -259,6 +259,28 @@ async def test_a_long_body_is_cut_off_and_said_to_be(visitor: Visitor) -> None:
     assert (await visitor.client.post(url, content=b"a" * (3 * 1024 * 1024))).status_code == 413
 
 
+SWELLING = [
+    b"[" * 60 + b"[]," * 20_000 + b"0" + b"]" * 60,
+    b"[" * 30_000 + b"]" * 30_000,
+    (b"[" * 100 + b"]" * 100 + b",") * 300,
+    b"[" + b"0," * 32_000 + b"0]",
+    b"\xff" * KEPT_BODY,
+    b'"' * KEPT_BODY,
+    b"<" * KEPT_BODY,
+]
+
+
+@pytest.mark.parametrize("body", SWELLING)
+async def test_a_page_stays_small_whatever_comes_in(visitor: Visitor, body: bytes) -> None:
+    place = await new_inbox(visitor)
+    url = address(await visitor.get(place))
+    headers = {f"x-{number}": '"' * 4000 for number in range(90)}
+    for _ in range(3):
+        await visitor.client.post(url, content=body, headers=headers)
+    for query in ("", "?as=raw"):
+        assert len(await visitor.get(place + query)) < 1024 * 1024
+
+
 async def test_an_inbox_takes_so_many_requests_and_then_says_to_slow_down(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     url = address(await visitor.get(place))

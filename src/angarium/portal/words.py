@@ -81,12 +81,12 @@ def status_words(code: int | None) -> str:
         return str(code)
 
 
-def pretty(payload: bytes | None) -> str:
+def pretty(payload: bytes | None, longest: int = LONGEST_INDENTED) -> str:
     """JSON with line breaks; as it is what is no JSON, or would become much longer."""
     if payload is None:
         return ""
     depth, values = json_bounds.measure(payload)
-    if depth > json_bounds.MAX_DEPTH or values * depth * INDENT > LONGEST_INDENTED:
+    if depth > json_bounds.MAX_DEPTH or values * depth * INDENT > longest:
         return plain(payload)
     try:
         return msgspec.json.format(payload, indent=INDENT).decode()
