@@ -111,6 +111,18 @@ def test_no_body_costs_much_more_than_its_size(read: object, text: bytes) -> Non
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    "piece", [rb"\"", b'"', rb"\\", b'"a",', rb"\ud83d", b"[", b"[]", b'{"', rb"\u", rb"\n"], ids=str
+)
+def test_the_work_goes_with_the_length_whatever_the_text_is(piece: bytes) -> None:
+    """Where it goes with the square, two megabytes take minutes."""
+    text = b'"' + piece * (2 * 1024 * 1024 // len(piece))
+    begun = time.process_time()
+    measure(text, values=10 * MAX_VALUES)
+    has_half_pair(text)
+    assert time.process_time() - begun < 10
+
+
 def test_a_page_does_not_grow_with_the_depth_of_what_it_shows() -> None:
     inner = b",".join([b"1"] * 50_000)
     assert len(pretty(b"[" * 900 + inner + b"]" * 900)) < 200_000

@@ -86,7 +86,8 @@ def pretty(payload: bytes | None, longest: int = LONGEST_INDENTED) -> str:
     if payload is None:
         return ""
     depth, values = json_bounds.measure(payload)
-    if depth > json_bounds.MAX_DEPTH or values * depth * INDENT > longest:
+    is_within = values <= json_bounds.MAX_VALUES and depth <= json_bounds.MAX_DEPTH
+    if not is_within or values * depth * INDENT > longest:
         return plain(payload)
     try:
         return msgspec.json.format(payload, indent=INDENT).decode()
