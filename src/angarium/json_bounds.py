@@ -38,8 +38,8 @@ def check(text: bytes, *, values: int = MAX_VALUES) -> None:
 def measure(text: bytes, values: int = MAX_VALUES) -> tuple[int, int]:
     """How deep JSON is nested, and how many values and names of members it has at the most.
 
-    Where there are more than `values`, the depth is not looked for. The time goes with the length of the text,
-    whatever it is.
+    Where there are more than `values`, the depth is not looked for. The time goes with the length of the
+    text, whatever it is.
     """
     plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     strings = plain.count(b'"') // 2
