@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from math import inf
+from math import inf, isfinite
 from typing import Any, Final
 from uuid import UUID
 
@@ -165,7 +165,13 @@ def _number(value: object, default: float) -> float:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise NotAuthenticated()
-    return float(value)
+    try:
+        number = float(value)
+    except OverflowError:
+        raise NotAuthenticated() from None
+    if not isfinite(number):  # PyJWT accepts NaN, which would never expire
+        raise NotAuthenticated()
+    return number
 
 
 def _digests(value: object) -> tuple[bytes, ...]:

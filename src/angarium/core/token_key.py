@@ -48,8 +48,9 @@ class TokenKey:
 
         Only the canonical spelling of a token is opened: tokens are revoked by the hash of their text.
         """
-        secret = self.signing or ""
-        if self.algorithm.startswith("HS") and hmac.compare_digest(token.encode(), secret.encode()):
+        if self.algorithm.startswith("HS") and hmac.compare_digest(
+            token.encode("utf-8", "surrogatepass"), self.verifying.encode()
+        ):
             raise NotAuthenticated(
                 "The token is the server's JWT secret itself. The secret only signs tokens: make one with "
                 "`angarium token` and send that, and replace the secret if it has left the server."

@@ -1,0 +1,105 @@
+"""Errors: their stable codes, their words, and where a fault is."""
+
+from __future__ import annotations
+
+import pytest
+
+from angarium.core import errors
+from angarium.core.errors import AngariumError, Fault, Invalid
+
+CODES = {
+    "AngariumError": "error",
+    "BadRequest": "bad_request",
+    "TooManyEndpoints": "too_many_endpoints",
+    "NotAuthenticated": "authentication_failed",
+    "NotAllowed": "insufficient access",
+    "NotFound": "not_found",
+    "Conflict": "conflict",
+    "Unsupported": "not_implemented",
+    "Expired": "authentication_failed",
+    "Throttled": "rate_limit",
+    "TooLarge": "payload_too_large",
+    "TooSlow": "body_too_slow",
+    "Compressed": "unsupported_content_encoding",
+    "Overloaded": "overloaded",
+    "Invalid": "validation",
+    "SettingsError": "settings",
+    "StoreUnavailable": "store_unavailable",
+}
+PLAIN = [name for name in CODES if name not in ("TooManyEndpoints", "Invalid")]
+
+
+def test_the_codes_are_stable() -> None:
+    """Clients compare them."""
+    found = {
+        name: kind.code
+        for name, kind in vars(errors).items()
+        if isinstance(kind, type) and issubclass(kind, AngariumError)
+    }
+    assert found == CODES
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_error_has_the_words_of_its_class_unless_others_are_given(name: str) -> None:
+    kind: type[AngariumError] = getattr(errors, name)
+    error = kind()
+    assert error.detail == str(error) == (kind.__doc__ or "").strip() != ""
+    assert error.wire_code == kind.code
+    told = kind("In other words.")
+    assert told.detail == str(told) == "In other words."
+    assert told.wire_code == kind.code
+
+
+@pytest.mark.parametrize("name", ["BadRequest", "NotAllowed", "Throttled"])
+def test_a_code_can_be_more_exact_than_that_of_the_class(name: str) -> None:
+    error = getattr(errors, name)("Words.", code="exact")
+    assert (error.detail, error.wire_code, type(error).code) == ("Words.", "exact", CODES[name])
+
+
+def test_an_error_without_words_is_no_problem() -> None:
+    class Silent(AngariumError):
+        __doc__ = None
+
+    assert Silent().detail == ""
+
+
+@pytest.mark.parametrize("name", ["Throttled", "Overloaded"])
+def test_when_to_try_again_is_a_second_unless_told(name: str) -> None:
+    kind = getattr(errors, name)
+    assert kind().retry_after == 1.0
+    error = kind("Words.", retry_after=7.5)
+    assert (error.detail, error.retry_after) == ("Words.", 7.5)
+
+
+def test_too_many_endpoints_says_how_many_fit() -> None:
+    error = errors.TooManyEndpoints(1)
+    assert (error.most, error.detail) == (1, error.said_of("endpoint"))
+    assert "room for 1 endpoint here" in error.detail
+    assert "room for 2 webhooks here" in errors.TooManyEndpoints(2).said_of("webhook")
+    assert "room for 1,000 endpoints here" in errors.TooManyEndpoints(1000).detail
+    assert error.wire_code == "too_many_endpoints"
+
+
+def test_faults_are_told_with_their_places() -> None:
+    error = Invalid(Fault(("body", "urls", 0), "No URL."), Fault(("query", "limit"), "Too large."))
+    assert error.detail == "body.urls.0: No URL.; query.limit: Too large."
+    assert [fault.type for fault in error.faults] == ["value_error", "value_error"]
+
+
+def test_one_wrong_field() -> None:
+    assert Invalid.field("a.b", "No.").faults == (Fault(("body", "a", "b"), "No.", "value_error"),)
+    assert Invalid.field("a", "No.", where="query").faults == (Fault(("query", "a"), "No."),)
+
+
+def test_faults_can_be_placed_elsewhere() -> None:
+    found = Invalid(Fault(("query", "tag", 0), "No."), Fault(("query", "since"), "Nor this.", "type_error"))
+    assert found.placed("body", "filter").faults == (
+        Fault(("body", "filter", "tag", 0), "No."),
+        Fault(("body", "filter", "since"), "Nor this.", "type_error"),
+    )
+    renamed = found.placed("body", names={"since": "after", "query": "never", "0": "zero"})
+    assert renamed.faults == (
+        Fault(("body", "tag", "zero"), "No."),
+        Fault(("body", "after"), "Nor this.", "type_error"),
+    )
+    assert found.placed().faults[0].loc == ("tag", 0)

@@ -1,0 +1,143 @@
+"""The key of tokens opens what it signed, and nothing else."""
+
+from __future__ import annotations
+
+import base64
+import json
+from functools import cache
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+
+from angarium.core.errors import BadRequest, NotAuthenticated
+from angarium.core.token_key import TokenKey
+
+SECRET = "a secret of the settings that is long enough for each of the three HMAC digests, SHA-512 too"
+OTHER = SECRET[::-1]
+PAYLOAD = {"sub": "org_a", "exp": 20}
+SHARED = ["HS256", "HS384", "HS512"]
+PAIRS = ["RS256", "RS384", "RS512", "EdDSA"]
+
+
+@cache
+def pair(algorithm: str, number: int = 0) -> tuple[str, str]:
+    """A private and a public key as PEM texts. `number` tells two pairs apart."""
+    made = Ed25519PrivateKey.generate() if algorithm == "EdDSA" else generate_private_key(65537, 2048)
+    private = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    public = made.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()
+
+
+def kept(algorithm: str) -> tuple[str, str]:
+    return pair("EdDSA" if algorithm == "EdDSA" else "RS256")
+
+
+def part(value: dict[str, Any]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+@pytest.mark.parametrize("algorithm", SHARED)
+def test_a_shared_secret_signs_and_opens(algorithm: str) -> None:
+    key = TokenKey.of(SECRET, algorithm)
+    token = key.sign(PAYLOAD)
+    assert key.open(token) == PAYLOAD
+    assert jwt.get_unverified_header(token) == {"alg": algorithm, "typ": "JWT"}
+    assert jwt.decode(token, SECRET, [algorithm], options={"verify_exp": False}) == PAYLOAD
+
+
+def test_the_algorithm_is_hs256_unless_another_is_named() -> None:
+    assert TokenKey.of(SECRET) == TokenKey("HS256", SECRET, SECRET)
+
+
+@pytest.mark.parametrize("algorithm", PAIRS)
+def test_a_private_key_signs_and_its_public_key_only_opens(algorithm: str) -> None:
+    private, public = kept(algorithm)
+    signing, verifying = TokenKey.of(private, algorithm), TokenKey.of(public, algorithm)
+    token = signing.sign(PAYLOAD)
+    assert signing.open(token) == verifying.open(token) == PAYLOAD
+    assert signing.verifying == public
+    assert (verifying.verifying, verifying.signing) == (public, None)
+    with pytest.raises(BadRequest, match="can verify tokens but has no key to make them") as refused:
+        verifying.sign(PAYLOAD)
+    assert refused.value.wire_code == "no_signing_key"
+
+
+def test_only_the_first_line_says_whether_a_key_is_private() -> None:
+    """The base64 of a public key may hold any word."""
+    assert TokenKey.of("-----BEGIN PUBLIC KEY-----\nPRIVATE", "RS256").signing is None
+
+
+def test_the_key_does_not_judge_times_and_audiences() -> None:
+    key = TokenKey.of(SECRET)
+    for payload in (
+        {"exp": 1},
+        {"nbf": 2**40},
+        {"iat": 2**40},
+        {"exp": "soon"},
+        {"nbf": "soon"},
+        {"iat": "soon"},
+        {"aud": "someone"},
+    ):
+        assert key.open(jwt.encode(payload, SECRET, algorithm="HS256")) == payload
+
+
+@pytest.mark.parametrize("algorithm", [*SHARED, *PAIRS])
+def test_what_the_key_did_not_sign_is_refused(algorithm: str) -> None:
+    if algorithm in SHARED:
+        key, other, confused = TokenKey.of(SECRET, algorithm), OTHER, SECRET
+    else:
+        key = TokenKey.of(kept(algorithm)[0], algorithm)
+        other = pair("EdDSA" if algorithm == "EdDSA" else "RS256", 1)[0]
+        confused = key.verifying
+    token = key.sign(PAYLOAD)
+    head, payload, signature = token.split(".")
+    forged = [
+        jwt.encode(PAYLOAD, other, algorithm=algorithm),
+        f"{head}.{part({'sub': 'org_b'})}.{signature}",
+        f"{head}.{payload}.",
+        f"{head}.{payload}",
+        f"{part({'alg': 'none'})}.{payload}.",
+        f"{part({'alg': 'HS256' if algorithm != 'HS256' else 'HS512'})}.{payload}.{signature}",
+        token + "A",
+        "",
+        "..",
+        "ä",
+        "\ud800",
+        "x" * 5000,
+        confused,
+    ]
+    for text in forged:
+        with pytest.raises(NotAuthenticated):
+            key.open(text)
+
+
+def test_a_public_key_is_no_shared_secret() -> None:
+    """Who knows the public key could otherwise sign with it, and say that the algorithm is HMAC."""
+    private, public = kept("RS256")
+    head, payload = part({"alg": "HS256", "typ": "JWT"}), part(PAYLOAD)
+    made = jwt.get_algorithm_by_name("HS256").sign(f"{head}.{payload}".encode(), public.encode())
+    forged = f"{head}.{payload}.{base64.urlsafe_b64encode(made).decode().rstrip('=')}"
+    with pytest.raises(NotAuthenticated):
+        TokenKey.of(private, "RS256").open(forged)
+
+
+@pytest.mark.parametrize("body", ["[" * 100_000, "[]", "5", "null", "{", '{"sub": 5}'])
+def test_what_is_no_object_of_claims_is_refused_though_it_is_signed(body: str) -> None:
+    signed = jwt.PyJWS().encode(body.encode(), SECRET, algorithm="HS256")
+    with pytest.raises(NotAuthenticated):
+        TokenKey.of(SECRET).open(signed)
+
+
+def test_the_secret_in_place_of_a_token_is_named_as_what_it_is() -> None:
+    for algorithm in SHARED:
+        with pytest.raises(NotAuthenticated, match="JWT secret itself") as refused:
+            TokenKey.of(SECRET, algorithm).open(SECRET)
+        assert SECRET not in refused.value.detail
+    for text in (kept("RS256")[0], kept("RS256")[1], ""):
+        with pytest.raises(NotAuthenticated) as refused:
+            TokenKey.of(kept("RS256")[0], "RS256").open(text)
+        assert "itself" not in refused.value.detail
