@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import unquote
 
 import asyncpg
 import pytest
 
 from angarium.core.errors import SettingsError
+from angarium.store import postmaster
 from angarium.store.embedded import EmbeddedPostgres
+from angarium.store.postmaster import Account, Postmaster
 from tests.kit.process import runs
 
 START_AND_DIE = """
@@ -25,6 +29,14 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+def owner(path: Path) -> int:
+    return path.stat().st_uid
 
 
 async def one(postgres: EmbeddedPostgres) -> object:
@@ -92,10 +104,65 @@ async def test_a_pid_file_from_before_a_reboot_does_not_stop_it_from_starting(di
     await postgres.stop()
 
 
-async def test_a_path_too_long_for_a_socket_works(directory: Path) -> None:
+async def test_a_path_too_long_for_a_socket_gets_a_private_directory_for_it(directory: Path) -> None:
     postgres = await EmbeddedPostgres.start(directory / ("d" * 60) / ("e" * 60), durable=False)
+    place = Path(unquote(postgres.url().partition("host=")[2]))
+    assert not place.is_relative_to(directory)
+    assert mode(place) == 0o700
+    assert owner(place) == owner(Path(f"/proc/{postgres.pid}"))
     assert await one(postgres) == 1
     await postgres.stop()
+    assert not await asyncio.to_thread(place.exists)
+
+
+async def test_no_directory_outside_of_the_data_is_opened_to_others(directory: Path) -> None:
+    data = directory / "closed" / "home" / "data"
+    for closed in (data.parent.parent, data.parent):
+        await asyncio.to_thread(closed.mkdir, mode=0o700)
+    before = {path: (mode(path), owner(path)) for path in data.parents}
+    for _ in range(2):  # a new cluster, and one that is there
+        postgres = await EmbeddedPostgres.start(data, durable=False)
+        assert await one(postgres) == 1
+        assert mode(data / "postgres") == 0o700
+        assert {path: (mode(path), owner(path)) for path in before} == before
+        await postgres.stop()
+    assert {path: (mode(path), owner(path)) for path in before} == before
+
+
+def test_programs_in_a_closed_directory_are_copied_for_the_user_that_runs_them(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install = directory / "closed" / "pginstall18"
+    for name, kind in (("bin/postgres", 0o700), ("bin/initdb", 0o700), ("share/postgres.bki", 0o600)):
+        file = install / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(name)
+        file.chmod(kind)
+    install.parent.chmod(0o700)
+    monkeypatch.setattr(postmaster, "_installed", lambda _: install / "bin")
+    monkeypatch.setattr(postmaster, "_account", lambda: Account(os.geteuid() + 1, os.getegid() + 1))
+    monkeypatch.setattr(os, "chown", lambda *_: None)
+    monkeypatch.setattr(postmaster, "COPIES", directory / "copies")
+    for _ in range(2):
+        programs = Postmaster.of(directory / "postgres").programs
+        assert programs.is_relative_to(directory / "copies")
+        assert [mode(programs / name) for name in ("postgres", "initdb")] == [0o755, 0o755]
+        assert mode(programs.parent / "share" / "postgres.bki") == 0o644
+        assert [mode(place) for place in (programs, *programs.parents[:3])] == [0o755] * 4
+        assert [one.name for one in programs.parent.parent.iterdir()] == ["pginstall18"]
+    assert mode(install.parent) == 0o700
+
+
+def test_without_a_user_to_run_as_the_error_says_what_to_do(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(postmaster, "USER", "nobody-has-this-name")
+    monkeypatch.setenv("PATH", str(directory))
+    with pytest.raises(SettingsError, match="useradd --system nobody-has-this-name") as refused:
+        Postmaster.of(directory / "postgres")
+    assert "ANGARIUM_DATABASE_URL" in refused.value.detail
+    assert not (directory / "postgres").exists()
 
 
 async def test_commits_are_durable_unless_a_test_says_otherwise(directory: Path) -> None:

