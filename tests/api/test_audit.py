@@ -12,6 +12,7 @@ import pytest
 from angarium.core import ids
 from angarium.core.audit import SYSTEM, Deed
 from angarium.core.errors import NotFound, StoreUnavailable
+from angarium.core.profile_table import Portal
 from angarium.service.application import ApplicationDraft
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.guard import FAILURES
@@ -233,10 +234,10 @@ async def test_a_revoked_key_ends_the_links_that_it_made(backend: Backend, api: 
     )
     (key,) = await services.access.keys(api.org_id)
     theirs = await services.portal_link.give(
-        api.org_id, application.id, origin=(await services.access.verify(shown.key)).origin
+        api.org_id, application.id, Portal(), origin=(await services.access.verify(shown.key)).origin
     )
     mine = services.token.verify(api.token).origin
-    others = await services.portal_link.give(api.org_id, application.id, origin=mine)
+    others = await services.portal_link.give(api.org_id, application.id, Portal(), origin=mine)
     session = await services.portal_link.open(theirs.key)
     await services.access.revoke(api.org_id, key.id)
     for claims in (session.claims, services.token.verify(theirs.token)):

@@ -11,6 +11,7 @@ import pytest
 from angarium.core import ids
 from angarium.core.claims import Claims
 from angarium.core.errors import Expired
+from angarium.core.profile_table import Portal
 from angarium.core.token_key import TokenKey
 from angarium.service.access import name_of
 from angarium.service.application import ApplicationDraft
@@ -52,8 +53,10 @@ async def _family(api: Api, session_id: str | None = None) -> Family:
         shown, org_id=api.org_id, app_id=application.id, scope="organization", name="k"
     )
     key = await services.access.verify(shown.key)
-    link = await links.give(api.org_id, application.id, session_id=session_id, origin=origin)
-    of_key = await links.give(api.org_id, application.id, origin=key.origin)
+    link = await links.give(
+        api.org_id, application.id, Portal(link_lifetime="7d"), session_id=session_id, origin=origin
+    )
+    of_key = await links.give(api.org_id, application.id, Portal(), origin=key.origin)
     operator = (await links.operate(token)).claims
     made = {
         "token": tokens.verify(token),
@@ -148,7 +151,7 @@ async def test_a_key_that_is_revoked_while_it_makes_a_link_ends_that_link(api: A
     )
     key = await services.access.verify(shown.key)
     await services.access.revoke(api.org_id, key.id)
-    late = await services.portal_link.give(api.org_id, application.id, origin=key.origin)
+    late = await services.portal_link.give(api.org_id, application.id, Portal(), origin=key.origin)
     with pytest.raises(Expired):
         await services.portal_link.open(late.key)
 
@@ -168,7 +171,7 @@ async def test_all_of_an_application_is_expired_with_what_is_made_until_then(
     family.made["late session"] = (await links.open(family.link.key)).claims
     app_id, origin = family.made["link"].app_id, family.made["token"].origin
     assert app_id is not None
-    fresh = await links.give(api.org_id, app_id, session_id="s1", origin=origin)
+    fresh = await links.give(api.org_id, app_id, Portal(), session_id="s1", origin=origin)
     assert await _alive(tokens, family) == family.made.keys()
     backend.clock.ahead += 20
     spared = {"token", "operator"}

@@ -116,14 +116,16 @@ async def visit_of(request: Request) -> Visit:
     )
     kind = ActorKind.OPERATOR_SESSION if claims.operator else ActorKind.PORTAL_SESSION
     audit.acting(kind, claims.parent, org_id=claims.org_id, app_id=claims.app_id)
+    product = await services.product.of(claims.org_id)
     return Visit(
         request=request,
         services=services,
         application=await services.application.find(claims.org_id, ref),
-        product=await services.product.of(claims.org_id),
+        product=product,
         claims=claims,
         mark=session.mark_of(token),
-        theme=theme_of(request),
+        # an operator came without a link, which would have told the browser
+        theme=Theme.of(product.profile.portal.theme) if claims.operator else theme_of(request),
         now=services.clock.now(),
     )
 

@@ -19,20 +19,22 @@ from angarium.core import canonical, ids
 from angarium.core.audit import ActorKind, Deed
 from angarium.core.claims import Capability, Claims, Origin
 from angarium.core.errors import BadRequest, NotAuthenticated
+from angarium.core.profile_table import Portal
 from angarium.service import audit
 from angarium.service.token import APPLICATION_LIFETIME, Tokens
 
 
 @dataclass(frozen=True, slots=True)
 class PortalLink:
-    """A new link: its key, and the token inside."""
+    """A new link: its key, the token inside, and how the portal looks that it leads to."""
 
     key: str = field(repr=False)
     token: str = field(repr=False)
+    theme: Mapping[str, str] = field(default_factory=dict)
 
-    def url(self, base: str, theme: Mapping[str, str] | None = None) -> str:
+    def url(self, base: str) -> str:
         """Where it leads: how it looks in the query, the key in the fragment, where it reaches no log."""
-        query = f"?{urlencode(theme)}" if theme else ""
+        query = f"?{urlencode(self.theme)}" if self.theme else ""
         return f"{base}/login{query}#key={self.key}"
 
 
@@ -64,6 +66,7 @@ class PortalLinks:
         capabilities: Sequence[Capability] | None = None,
         session_id: str | None = None,
         lifetime: float = APPLICATION_LIFETIME,
+        theme: Mapping[str, str] | None = None,
         origin: Origin | None = None,
     ) -> PortalLink:
         """A link into one application; `capabilities` None allows everything. It ends with its `origin`."""
@@ -77,27 +80,32 @@ class PortalLinks:
             origin=origin,
         )
         key = msgspec.json.encode(_Key(ids.text(ids.APPLICATION, app_id), token))
-        return PortalLink(canonical.url_safe_text(key), token)
+        return PortalLink(canonical.url_safe_text(key), token, theme or {})
 
     async def give(
         self,
         org_id: str,
         app_id: UUID,
+        portal: Portal,
         *,
         feature_flags: Sequence[str] = (),
         capabilities: Sequence[Capability] | None = None,
         session_id: str | None = None,
-        lifetime: float = APPLICATION_LIFETIME,
+        lifetime: float | None = None,
         origin: Origin,
     ) -> PortalLink:
-        """The same for the holder of `origin`: it is in the audit log before they have it."""
+        """The same for the holder of `origin`: it is in the audit log before they have it.
+
+        `portal` is the product's: its theme, and its lifetime where the caller asks for none.
+        """
         link = self.make(
             org_id,
             app_id,
             feature_flags=feature_flags,
             capabilities=capabilities,
             session_id=session_id,
-            lifetime=lifetime,
+            lifetime=portal.lifetime_seconds if lifetime is None else lifetime,
+            theme=portal.theme,
             origin=origin,
         )
         claims = self._tokens.verify(link.token)

@@ -85,11 +85,11 @@ async def _dashboard_url(info: strawberry.Info[_Context, None]) -> str:
     link = await services_of(context.request).portal_link.give(
         key.org_id,
         key.app_id,
+        profile.portal,
         session_id=name_of(key.id),
         origin=key.origin,
-        lifetime=profile.portal.lifetime_seconds,
     )
-    return link.url(base_url(context.request), profile.portal.theme)
+    return link.url(base_url(context.request))
 
 
 @strawberry.type

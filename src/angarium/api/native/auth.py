@@ -19,7 +19,6 @@ from angarium.core.errors import NotFound
 from angarium.core.nouns import Application
 from angarium.service.portal_link import PortalLink
 from angarium.service.services import Services
-from angarium.service.token import APPLICATION_LIFETIME
 
 router = APIRouter(route_class=WireRoute, tags=["Authentication"])
 
@@ -66,10 +65,11 @@ async def app_portal_access(
     link = await services.portal_link.give(
         caller.org_id,
         application.id,
+        (await services.product.of(caller.org_id)).profile.portal,
         feature_flags=body.feature_flags,
         capabilities=body.granted(),
         session_id=body.session_id,
-        lifetime=APPLICATION_LIFETIME if body.expiry is None else body.expiry,
+        lifetime=body.expiry,
         origin=caller.claims.origin,
     )
     return _access(request, link)
@@ -86,7 +86,8 @@ async def dashboard_access(
 ) -> Response:
     """The older form of app-portal-access; needs no body."""
     application = await services.application.find(caller.org_id, app_id)
-    link = await services.portal_link.give(caller.org_id, application.id, origin=caller.claims.origin)
+    portal = (await services.product.of(caller.org_id)).profile.portal
+    link = await services.portal_link.give(caller.org_id, application.id, portal, origin=caller.claims.origin)
     return _access(request, link)
 
 
