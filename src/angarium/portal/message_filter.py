@@ -88,8 +88,13 @@ class Asked:
         return not self.wanted.empty
 
     def fixed(self, now: float) -> Asked:
-        """The same in times that stay what they are, up to now."""
-        until = min(self.wanted.until or datetime_at(now), datetime_at(now))
+        """The same in times that stay what they are, up to now.
+
+        Now is the whole millisecond: the ids of a batch are a microsecond apart, and run ahead of the clock.
+        """
+        end = datetime_at(now)
+        end = end.replace(microsecond=end.microsecond // 1000 * 1000 + 999)
+        until = min(self.wanted.until or end, end)
         times = {"since": "" if self.wanted.since is None else _iso(self.wanted.since), "until": _iso(until)}
         values = {
             name: value for name, value in {**self.values, **times}.items() if value and name != "within"
