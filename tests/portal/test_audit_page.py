@@ -11,7 +11,7 @@ async def test_a_customer_sees_what_was_changed_and_by_whom(visitor: Visitor, st
         "http://user:hush@127.0.0.1:9/hook?key=tender", headers={"X-A": "silence"}
     )
     await stand.native("PATCH", f"/endpoint/{endpoint}", {"description": "Mine"})
-    await visitor.post(f"/endpoints/{endpoint}/disable")
+    await visitor.post(f"/endpoints/{endpoint}/disable", {"confirmed": "yes"})
     page = await visitor.get("/audit")
     assert "Endpoint added" in page
     assert "Endpoint changed" in page

@@ -19,6 +19,7 @@ from tests.portal.test_access import ADMIN, BASE, ENDPOINT, INBOX, MESSAGE, Scen
 __all__ = ["scene"]
 
 # below the application's portal, in an order that works: what the audit log says, and the form
+YES = {"confirmed": "yes"}
 FORMS: list[tuple[str, str, dict[str, str]]] = [
     ("/tasks/{task}/cancel", "task.canceled", {}),
     ("/endpoints", "endpoint.created", {"url": "http://127.0.0.1:9/new", "every": "all"}),
@@ -29,18 +30,18 @@ FORMS: list[tuple[str, str, dict[str, str]]] = [
     (f"{MESSAGE}/resend", "message.resent", {"endpoint": "{endpoint}"}),
     (f"{ENDPOINT}/recover", "endpoint.recover.begun", {"moment": "{now}"}),
     (f"{ENDPOINT}/replay-missing", "endpoint.replay.begun", {"moment": "{now}"}),
-    ("/messages/resend", "delivery.resend.begun", {"pace": "20"}),
+    ("/messages/resend", "delivery.resend.begun", {"pace": "20", "all": "yes"}),
     ("/play", "inbox.created", {}),
     (INBOX, "inbox.updated", {"status": "410", "delay": "0", "failures": "0"}),
-    (f"{INBOX}/clear", "inbox.cleared", {}),
-    (f"{INBOX}/delete", "inbox.deleted", {}),
-    (f"{ENDPOINT}/disable", "endpoint.disabled", {}),
+    (f"{INBOX}/clear", "inbox.cleared", YES),
+    (f"{INBOX}/delete", "inbox.deleted", YES),
+    (f"{ENDPOINT}/disable", "endpoint.disabled", YES),
     (f"{ENDPOINT}/enable", "endpoint.enabled", {}),
     (f"{ENDPOINT}/delete", "endpoint.deleted", {"host": "127.0.0.1"}),
     ("/logout", "session.ended", {}),
 ]
 ADMIN_FORMS: list[tuple[str, str, dict[str, str]]] = [
-    ("/admin/losses", "endpoint.recover.begun", {"endpoint": "{app_id}.{endpoint}"}),
+    ("/admin/losses", "endpoint.recover.begun", {"endpoint": "{app_id}.{endpoint}", **YES}),
     ("/admin/look", "portal.looked_at", {"application": "{app_id}"}),
     ("/admin/logout", "session.ended", {}),
 ]

@@ -108,7 +108,7 @@ async def test_an_endpoint_is_disabled_and_enabled_and_led_to_what_was_lost(
 ) -> None:
     async with Receiver() as receiver:
         endpoint = await stand.endpoint(receiver.url)
-        page = await visitor.follow(f"/endpoints/{endpoint}/disable")
+        page = await visitor.follow(f"/endpoints/{endpoint}/disable", {"confirmed": "yes"})
         assert "This endpoint is disabled" in page
         assert "by hand" in page
         answer = await visitor.post(f"/endpoints/{endpoint}/enable")
@@ -164,5 +164,6 @@ async def test_a_capability_allows_what_it_names_and_no_more(
     endpoint = await stand.endpoint("http://127.0.0.1:9/")
     async with visiting(stand, capabilities=[Capability.VIEW, capability]) as visitor:
         for one in ("disable", "secret/rotate", "secret", "test"):
-            answer = await visitor.post(f"/endpoints/{endpoint}/{one}", status=303 if one == deed else 403)
+            sure, status = {"confirmed": "yes"}, 303 if one == deed else 403
+            answer = await visitor.post(f"/endpoints/{endpoint}/{one}", sure, status=status)
             assert "whsec_" not in answer.text

@@ -24,7 +24,7 @@ async def test_what_was_lost_is_counted_and_then_sent_again(stand: Stand, visito
         assert "Nothing was lost since" in page
         assert "Nothing is missing since" in page
         assert "<button>Recover" not in page
-        await visitor.post(f"/endpoints/{endpoint}/disable")
+        await visitor.post(f"/endpoints/{endpoint}/disable", {"confirmed": "yes"})
         page = await visitor.get(f"/endpoints/{endpoint}/recover")
         assert "waits until it is enabled" in page
         for _ in range(3):

@@ -83,7 +83,11 @@ async def test_a_secret_that_was_made_just_now_is_in_force_although_time_goes_on
 
 async def test_a_secret_that_somebody_else_knows_is_over_at_once(stand: Stand, visitor: Visitor) -> None:
     ref, before = await made(stand)
-    page = (await visitor.post(f"/endpoints/{ref}/secret/rotate", {"grace": "none"}, status=200)).text
+    page = (
+        await visitor.post(
+            f"/endpoints/{ref}/secret/rotate", {"grace": "none", "confirmed": "yes"}, status=200
+        )
+    ).text
     assert "no longer used" in page
     assert [key.secret for key in (await found(stand)).keys if key.expires_at is not None] == []
     assert before.keys[0].secret not in {key.secret for key in (await found(stand)).keys}

@@ -139,7 +139,7 @@ async def test_what_was_lost_is_sent_again_in_bulk(operator: Operator) -> None:
         failing = await operator.get("/endpoints")
         assert receiver.url in failing
         receiver.default, made = Reply(200), receiver.count
-        answer = await operator.post("/losses", {"endpoint": box})
+        answer = await operator.post("/losses", {"endpoint": box, "confirmed": "yes"})
         assert answer.headers["location"] == "/admin/tasks?said=started"
         assert re.search("Running|Finished", await operator.get("/tasks"))
         await stand.run_tasks()

@@ -116,8 +116,8 @@ async def test_an_inbox_is_emptied_and_deleted(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     url = address(await visitor.get(place))
     await visitor.client.post(url, content=b"to be gone")
-    assert "Nothing has come in yet" in await visitor.follow(f"{place}/clear")
-    assert "The inbox was deleted" in await visitor.follow(f"{place}/delete")
+    assert "Nothing has come in yet" in await visitor.follow(f"{place}/clear", {"confirmed": "yes"})
+    assert "The inbox was deleted" in await visitor.follow(f"{place}/delete", {"confirmed": "yes"})
     await visitor.get(place, status=404)
     assert (await visitor.client.post(url)).status_code == 404
 

@@ -197,7 +197,7 @@ async def test_nothing_else_at_the_same_server_can_be_an_endpoint(database: Data
             f"{url}?a=b",
             f"{url}#a",
             f"{url}%00",
-            f"{url}\n",
+            f"{url}\nx",
             url.replace("://", "://user:pass@"),
             url.replace("://", "://127.0.0.1@"),
             url.replace("://", "://evil.example@"),

@@ -51,7 +51,7 @@ async def test_each_way_in_is_told_apart(database: Database) -> None:
         assert await actors(stand, "endpoint.updated") == ["organization-token"]
         async with visiting(stand) as visitor:
             ref = ids.text(stand.product.profile.ids.endpoint, ids.parse(ids.ENDPOINT, endpoint) or app_id)
-            await visitor.post(f"/endpoints/{ref}/disable")
+            await visitor.post(f"/endpoints/{ref}/disable", {"confirmed": "yes"})
         assert await actors(stand, "endpoint.disabled") == ["portal-session"]
         assert await actors(stand, "session.begun") == ["portal-session"]
 

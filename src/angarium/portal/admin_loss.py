@@ -7,11 +7,14 @@ from typing import Any
 from starlette.responses import Response
 from starlette.routing import Route
 
+from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import BadRequest, NotFound
+from angarium.portal import confirm
 from angarium.portal.admin_page import application_ref
 from angarium.portal.form import Form
 from angarium.portal.operator import OperatorVisit, operator_action, operator_page
+from angarium.service.operator import RECENT
 from angarium.store.dead_letter import Loss
 
 ROWS = 50
@@ -40,8 +43,32 @@ async def replay(visit: OperatorVisit, form: Form) -> Response:
     if not chosen:
         raise BadRequest("Choose at least one endpoint, then send again.")
     losses = [await _loss(visit, one) for one in chosen]
+    if (asked := await _asked(visit, form, losses)) is not None:
+        return asked
     await visit.services.operator.recover(visit.org_id, losses)
     return visit.go(visit.path("tasks", said="started"))
+
+
+async def _asked(visit: OperatorVisit, form: Form, losses: list[Loss]) -> Response | None:
+    since = datetime_at(visit.now - RECENT)
+    counts = [
+        await visit.services.replay.count_recoverable(
+            one.app_id, ids.text(ids.ENDPOINT, one.endpoint_id), since, None
+        )
+        for one in losses
+    ]
+    exact = all(one.exact for one in counts)
+    messages = confirm.counted(sum(one.number for one in counts), "message", "messages", exact=exact)
+    return confirm.question(
+        visit,
+        form,
+        heading="Send again?",
+        happens=f"{messages} will be sent again to {confirm.counted(len(losses), 'endpoint', 'endpoints')}.",
+        button="Send them again",
+        back=visit.path("losses"),
+        section="losses",
+        layout="admin.html",
+    )
 
 
 async def tasks(visit: OperatorVisit) -> Response:

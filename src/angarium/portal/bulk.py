@@ -45,6 +45,8 @@ async def start(visit: Visit, form: Form) -> Response:
         return await _confirm(visit, asked, fault="Choose one of these.")
     if asked.faults:
         return await _confirm(visit, asked)
+    if everything(asked) and not form.has("all"):
+        return await _confirm(visit, asked, unsure="Tick this, or go back and choose a filter.")
     replay = visit.services.replay
     expected = await replay.count_matching(visit.app_id, asked.wanted)
     task = await replay.resend_matching(
@@ -53,7 +55,14 @@ async def start(visit: Visit, form: Form) -> Response:
     return visit.go(task_page.path_of(visit, task.id, said="started"))
 
 
-async def _confirm(visit: Visit, asked: Asked, fault: str | None = None) -> Response:
+def everything(asked: Asked) -> bool:
+    """Whether the filter leaves nothing out but what comes later."""
+    return not asked.statuses and set(asked.values) <= {"until"}
+
+
+async def _confirm(
+    visit: Visit, asked: Asked, *, fault: str | None = None, unsure: str | None = None
+) -> Response:
     endpoints = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
     faults, count = dict(asked.faults), None
     if not faults:
@@ -63,13 +72,15 @@ async def _confirm(visit: Visit, asked: Asked, fault: str | None = None) -> Resp
             faults = {str(one.loc[-1]): one.msg for one in error.faults}
     return visit.render(
         "message_resend.html",
-        status=422 if faults or fault else 200,
+        status=422 if faults or fault or unsure else 200,
         section="messages",
         heading="Send again",
         asked=asked,
         said=message_filter.said(asked.wanted, endpoints),
         faults=faults,
         fault=fault,
+        everything=everything(asked),
+        unsure=unsure,
         count=count,
         paces=PACES,
         pace=PACE,

@@ -12,7 +12,7 @@ from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.nouns import AttemptStatus, Endpoint
 from angarium.core.tally import Span
-from angarium.portal import chart
+from angarium.portal import chart, confirm
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
@@ -102,8 +102,21 @@ async def enable(visit: Visit, _: Form) -> Response:
     return visit.go(visit.path("endpoints", ref, said="enabled"))
 
 
-async def disable(visit: Visit, _: Form) -> Response:
+async def disable(visit: Visit, form: Form) -> Response:
     """Send nothing more to it; what it is owed is canceled."""
+    stats = await visit.services.endpoint.stats(visit.app_id, native_ref(visit), None, None)
+    waiting = confirm.counted(stats.pending + stats.sending, "message", "messages")
+    asked = confirm.question(
+        visit,
+        form,
+        heading="Disable the endpoint?",
+        happens=f"{waiting} of the last 28 days will be canceled, and nothing more is sent to it.",
+        button="Disable the endpoint",
+        back=visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), "settings"),
+        section="endpoints",
+    )
+    if asked is not None:
+        return asked
     await visit.services.endpoint.update(
         visit.application, native_ref(visit), lambda draft: replace(draft, disabled=True)
     )

@@ -11,6 +11,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.nouns import Endpoint, SigningKey
 from angarium.core.signature import PRIVATE, public_form
+from angarium.portal import confirm
 from angarium.portal.endpoint_page import found, native_ref, render
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
@@ -40,6 +41,18 @@ async def reveal(visit: Visit, _: Form) -> Response:
 
 async def rotate(visit: Visit, posted: Form) -> Response:
     """Replace it: at once, or with the old one still good for a while."""
+    if posted.text("grace") == "none":
+        asked = confirm.question(
+            visit,
+            posted,
+            heading="Replace the secret at once?",
+            happens="Your receiver refuses every request until it has the new secret.",
+            button="Replace the secret at once",
+            back=visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), "secret"),
+            section="endpoints",
+        )
+        if asked is not None:
+            return asked
     rule = visit.product.profile.secrets
     key = await visit.services.endpoint_secret.rotate(
         visit.app_id,

@@ -12,7 +12,7 @@ from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Conflict, Invalid, NotFound
 from angarium.core.inbox import NO_ANSWER, Answer, Arrival, Inbox
-from angarium.portal import live
+from angarium.portal import confirm, live
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
@@ -84,18 +84,35 @@ async def set_answer(visit: Visit, form: Form) -> Response:
     return visit.go(visit.path("play", _ref(found.id), said="saved"))
 
 
-async def clear(visit: Visit, _: Form) -> Response:
+async def clear(visit: Visit, form: Form) -> Response:
     """Forget what came in."""
     found = await _inbox_of(visit)
+    if (asked := await _asked(visit, form, found, "Empty the inbox")) is not None:
+        return asked
     await visit.services.play.clear(visit.app_id, found.id)
     return visit.go(visit.path("play", _ref(found.id), said="cleared"))
 
 
-async def delete(visit: Visit, _: Form) -> Response:
+async def delete(visit: Visit, form: Form) -> Response:
     """Forget the inbox."""
     found = await _inbox_of(visit)
+    if (asked := await _asked(visit, form, found, "Delete the inbox")) is not None:
+        return asked
     await visit.services.play.delete(visit.app_id, found.id)
     return visit.go(visit.path("play", said="inbox-deleted"))
+
+
+async def _asked(visit: Visit, form: Form, found: Inbox, button: str) -> Response | None:
+    requests = len(await visit.services.play.arrivals(found))
+    return confirm.question(
+        visit,
+        form,
+        heading=f"{button}?",
+        happens=f"{confirm.counted(requests, 'request', 'requests')} will be gone for good.",
+        button=button,
+        back=visit.path("play", _ref(found.id)),
+        section="play",
+    )
 
 
 async def _list(visit: Visit, *, fault: str | None = None, status: int = 200) -> Response:

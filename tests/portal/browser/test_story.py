@@ -21,6 +21,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, Page, expect
 
 from angarium import profiles
+from tests.kit.patience import until
 from tests.kit.server import Server, dev
 from tests.portal.browser.axe import violations
 from tests.portal.browser.conftest import DEADLINE, DESKTOP
@@ -196,9 +197,12 @@ async def test_the_whole_story(server: Server, browser: Browser, name: str) -> N
         await page.goto(inbox)
         await expect(page.get_by_role("table").get_by_text("Verified", exact=True)).to_have_count(4)
 
-        # all is green
-        await customer.go("Messages")
-        await expect(page.get_by_role("row").filter(has_text="Delivered")).to_have_count(2)
+        # all is green, once the outcome of what has just arrived is recorded
+        async def both_are_delivered() -> bool:
+            await customer.go("Messages")
+            return await page.get_by_role("row").filter(has_text="Delivered").count() == 2
+
+        await until(both_are_delivered)
         await expect(page.get_by_role("row").filter(has_text="Failed")).to_have_count(0)
         await customer.go("Overview")
         await expect(customer.said("All endpoints do well.")).to_be_visible()
