@@ -34,6 +34,7 @@ def forms() -> dict[str, str | bytes]:
     entries = [{"name": name, "value": value} for name, value in made.items()]
     lists = {name: [value] for name, value in made.items()}
     postman = [{"key": name, "value": value} for name, value in made.items()]
+    environ = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in made.items()}
     both = ["v1,b3RoZXI=", made["webhook-signature"]]
     return {
         "lines": lines,
@@ -56,7 +57,7 @@ def forms() -> dict[str, str | bytes]:
         "flags of curl": flags,
         "JSON": json.dumps(made),
         "JSON, indented": json.dumps(made, indent=2),
-        "JSON with lists (Go, Laravel, multiValueHeaders)": json.dumps({k.title(): v for k, v in lists.items()}),
+        "JSON with lists (Go, Laravel)": json.dumps({k.title(): v for k, v in lists.items()}),
         "JSON with a number": json.dumps({**made, "webhook-timestamp": int(made["webhook-timestamp"])}),
         "JSON with null": json.dumps({**made, "x-note": None}),
         "JSON pairs": json.dumps(list(made.items())),
@@ -66,7 +67,7 @@ def forms() -> dict[str, str | bytes]:
         "an event of Lambda": json.dumps({"body": BODY, "multiValueHeaders": lists}),
         "Node's rawHeaders": json.dumps([part for pair in made.items() for part in pair]),
         "JSON, a list of lines": json.dumps(lines.split("\n")),
-        "WSGI's environ": json.dumps({"HTTP_" + k.upper().replace("-", "_"): v for k, v in made.items()}),
+        "WSGI's environ": json.dumps(environ),
         "a dict of Python": repr(made),
         "ASGI's headers": repr([(k.encode(), v.encode()) for k, v in made.items()]),
         "a second signature": f"{lines}\nwebhook-signature: v1,b3RoZXI=",
