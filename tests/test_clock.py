@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time as real
 from typing import Any
 
 import pytest
 
+from angarium import build
 from angarium import clock as module
 from angarium.clock import FOLLOW_EVERY, SystemClock
 from angarium.core.errors import StoreUnavailable
+from angarium.settings import load
 from tests.kit.patience import until
 
 HOUR = 3600.0
@@ -147,3 +150,24 @@ async def test_a_reference_that_cannot_be_asked_is_asked_again(
     following.cancel()
     assert set(naps) == {FOLLOW_EVERY}
     assert clock.now() == pytest.approx(host.wall + HOUR)
+
+
+@pytest.mark.parametrize("embedded", [True, False])
+async def test_the_reference_is_the_database_unless_it_is_embedded(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, embedded: bool
+) -> None:
+    followed: list[Any] = []
+
+    async def follow(_: SystemClock, reference: Any) -> None:
+        followed.append(reference)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(SystemClock, "follow", follow)
+    overrides: dict[str, Any] = {"secret_key": base64.b64encode(bytes(32)).decode(), "jwt_secret": "s" * 32}
+    if not embedded:
+        overrides["database_url"] = database_url
+    async with build.running(load(overrides=overrides), database_url, role="api"):
+        await until(lambda: bool(followed))
+        (reference,) = followed
+        assert (reference is module.host_time) == embedded
+        assert abs(await reference() - real.time()) < 600

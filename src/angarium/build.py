@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from angarium import __version__, profiles
-from angarium.clock import Clock, SystemClock
+from angarium.clock import Clock, SystemClock, host_time
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
@@ -106,8 +106,10 @@ async def running(
         # accepting and delivering have connections of their own, so that no crowd of readers holds them up
         engine = await Database.connect(database_url, size=ENGINE_CONNECTIONS)
         stack.push_async_callback(engine.close)
-        clock.anchor(await engine.time())
-        following = asyncio.create_task(clock.follow(engine.time), name="clock")
+        # the embedded PostgreSQL shares the clock of this host
+        reference = host_time if settings.database_url is None else engine.time
+        clock.anchor(await reference())
+        following = asyncio.create_task(clock.follow(reference), name="clock")
         stack.callback(following.cancel)
         if role == "api":
             herald = Herald(engine)

@@ -56,6 +56,11 @@ def steady() -> float:
 _BOOTTIME: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
+async def host_time() -> float:
+    """The wall time of this host, for `SystemClock.follow` where the database runs on the same one."""
+    return time.time()
+
+
 class SystemClock:
     """A steady time with an offset, which `anchor` corrects.
 
