@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import logging
 import threading
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from angarium.receiver import Answer, Event, MemoryStore, Receiver, RetryLater
+from angarium.receiver import Answer, BadSecret, Event, MemoryStore, Receiver, RetryLater, verify
 from angarium.receiver.store import Claim, Key
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE
@@ -127,13 +128,43 @@ def test_our_own_mistakes_are_500_and_say_nothing_to_the_sender(caplog: pytest.L
     good = sign(BODY, SECRET)
     for receiver, body in (
         (Receiver("standard", SECRET), json.loads(BODY)),
-        (Receiver("standard", "whsec_"), BODY),
+        (Receiver("standard", lambda: "whsec_"), BODY),
         (Receiver("standard", lambda: dict[str, str]()["SECRET"]), BODY),
     ):
         answer = receiver.handle(body, good)
         assert answer.status == 500
         assert b"log" in answer.body
     assert "raw body" in caplog.text
+
+
+@pytest.mark.parametrize("scheme", ["standard", "svix", "stripe", "github", "bluum", "bluma"])
+@pytest.mark.parametrize("kind", ["whpk_", "whsk_"])
+def test_an_ed25519_key_is_never_the_secret_of_an_hmac(scheme: str, kind: str) -> None:
+    """The public half is no secret: anyone could sign with it."""
+    text = kind + base64.b64encode(bytes(64 if kind == "whsk_" else 32)).decode()
+    asymmetric = scheme in ("standard", "svix", "bluum")
+    for given in (text.encode(), *(() if asymmetric else (text, " " + text))):
+        with pytest.raises(BadSecret, match="shared secret"):
+            Receiver(scheme, given)
+        with pytest.raises(BadSecret, match="shared secret"):
+            Receiver(scheme, [SECRET, given])
+        with pytest.raises(BadSecret, match="shared secret"):
+            verify(BODY, sign(BODY, SECRET), given, scheme)
+        with pytest.raises(BadSecret, match="shared secret"):
+            sign(BODY, given, scheme)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "  ", b"", [], [""], None, 5, ["whsec_"], "whsec_not base64!", "whpk_AAAA"]
+)
+def test_a_bad_secret_is_refused_when_the_receiver_is_made(wrong: Any) -> None:
+    with pytest.raises(BadSecret):
+        Receiver("standard", wrong)
+
+
+def test_secrets_of_a_generator_last_for_every_request() -> None:
+    receiver = Receiver("standard", (secret for secret in (SECRET,)))
+    assert [receiver.handle(BODY, sign(BODY, SECRET)).status for _ in range(2)] == [200, 200]
 
 
 def test_handle_answers_whatever_it_is_given() -> None:

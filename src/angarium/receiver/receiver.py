@@ -86,7 +86,9 @@ class Receiver:
         self.inbox = inbox
         self.store = store or MemoryStore()
         self.clock = clock
-        self._secrets = secrets
+        self._secrets = secrets if callable(secrets) else secret.each(secrets)
+        if not callable(self._secrets):
+            self.scheme.accept(self._secrets)
         self._queue = queue
         self._tolerance = tolerance
         self._retry_after = retry_after

@@ -35,7 +35,13 @@ def each(secrets: object) -> list[str | bytes]:
 
 
 def key(secret: str | bytes, decoding: Decoding = "text", prefix: str = "") -> bytes:
-    """The key of an HMAC. Secrets given as bytes are keys already."""
+    """The key of an HMAC. Secrets given as bytes are keys already.
+
+    Raises BadSecret for an Ed25519 key: its public half is no secret, so anyone could sign with it.
+    """
+    start = secret.lstrip()[: len(PUBLIC)]
+    if start in (PRIVATE, PUBLIC, PRIVATE.encode(), PUBLIC.encode()):
+        raise BadSecret("an Ed25519 key (whpk_ or whsk_) is given where a shared secret, as text, is needed")
     if isinstance(secret, bytes):
         return secret
     text = secret.removeprefix(prefix)

@@ -26,6 +26,9 @@ class Scheme(ABC):
     shape: Shape
     tolerance: float
 
+    def accept(self, secrets: Sequence[str | bytes]) -> None:  # noqa: B027 (a scheme need not check)
+        """Raise BadSecret unless each of them can be used. Called when a receiver is made."""
+
     @abstractmethod
     def check(
         self, body: bytes, headers: Headers, secrets: Sequence[str | bytes], *, now: float, tolerance: float

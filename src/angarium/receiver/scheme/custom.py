@@ -80,6 +80,10 @@ class Custom(Scheme):
             if value not in known:
                 raise ValueError(f"{what}: {value!r} is none of {', '.join(known)}")
 
+    def accept(self, secrets: Sequence[str | bytes]) -> None:
+        for secret in secrets:
+            key(secret, self.key, self.key_prefix)
+
     def check(
         self, body: bytes, headers: Headers, secrets: Sequence[str | bytes], *, now: float, tolerance: float
     ) -> Proof:

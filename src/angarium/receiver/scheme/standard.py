@@ -37,6 +37,10 @@ class Standard(Scheme):
     tolerance: float = TOLERANCE
     shape: Shape = field(default_factory=Shape)
 
+    def accept(self, secrets: Sequence[str | bytes]) -> None:
+        for secret in secrets:
+            _check(secret)
+
     def check(
         self, body: bytes, headers: Headers, secrets: Sequence[str | bytes], *, now: float, tolerance: float
     ) -> Proof:

@@ -22,6 +22,10 @@ class Stripe(Scheme):
     tolerance: float = TOLERANCE
     shape: Shape = field(default_factory=lambda: Shape(type=("type",), timestamp=("created",)))
 
+    def accept(self, secrets: Sequence[str | bytes]) -> None:
+        for secret in secrets:
+            key(secret)
+
     def check(
         self, body: bytes, headers: Headers, secrets: Sequence[str | bytes], *, now: float, tolerance: float
     ) -> Proof:
