@@ -213,7 +213,10 @@ async def test_it_ends_with_the_session(stand: Stand, visitor: Visitor) -> None:
     assert viewers(stand).count == 0
 
 
-async def test_no_news_is_told_once_the_session_has_ended(stand: Stand, visitor: Visitor) -> None:
+async def test_no_news_is_told_once_the_session_has_ended(
+    stand: Stand, visitor: Visitor, receiver: Receiver
+) -> None:
+    await stand.endpoint(receiver.url)
     async with watching(visitor) as browser:
         await browser.until("id: ")
         await stand.native("POST", f"//auth/app/{stand.app_id}/expire-all", {})

@@ -49,20 +49,36 @@ def key(secret: str | bytes, decoding: Decoding = "text", prefix: str = "") -> b
         if decoding == "base64":
             decoded = from_base64(text)
         elif decoding == "hex":
-            decoded = bytes.fromhex(text)
+            decoded = from_hex(text)
         else:
             decoded = text.encode("utf-8")
     except ValueError as error:
-        raise BadSecret(f"a secret is not {decoding}") from error
+        raise BadSecret(
+            f"a secret is not {decoding}; check that it was copied whole, without blanks"
+        ) from error
     if not decoded:
         raise BadSecret("a secret has nothing behind its prefix")
     return decoded
 
 
-def from_base64(text: str) -> bytes:
-    """Standard base64, with or without its padding; ValueError for anything else."""
-    bare = text.strip().rstrip("=")
-    return base64.b64decode(bare + "=" * (-len(bare) % 4), validate=True)
+def from_base64(text: str, *, padded: bool = False) -> bytes:
+    """Standard base64, with its padding or, unless it must be `padded`, without; else ValueError.
+
+    Decoders usually ignore the unused bits of the last character, and so take several texts for one key.
+    """
+    decoded = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    written = base64.b64encode(decoded).decode("ascii")
+    if text != written and (padded or text != written.rstrip("=")):
+        raise ValueError("the base64 is not canonical")
+    return decoded
+
+
+def from_hex(text: str) -> bytes:
+    """Hexadecimal digits of either case and nothing else; `bytes.fromhex` alone skips blanks."""
+    decoded = bytes.fromhex(text)
+    if decoded.hex() != text.lower():
+        raise ValueError("there is something between the hexadecimal digits")
+    return decoded
 
 
 def ed25519_check(secret: str) -> Callable[[bytes, bytes], bool]:

@@ -92,7 +92,7 @@ def _check(secret: str | bytes) -> tuple[str, Callable[[bytes, str], bool]]:
 
         def asymmetric(content: bytes, given: str) -> bool:
             try:
-                return fits(from_base64(given), content)
+                return fits(from_base64(given, padded=True), content)
             except ValueError:
                 return False
 
