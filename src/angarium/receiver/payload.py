@@ -52,7 +52,9 @@ def _msgspec(data: Any, wanted: Any) -> Any:
     try:
         return msgspec.convert(data, wanted)
     except msgspec.ValidationError as error:
-        place = str(error).rpartition("`$")[2].rstrip("`")  # what is before it may hold the value
+        # what is before the place may hold the value; an error of the whole data has no place
+        _, found, place = str(error).rpartition(" - at `$")
+        place = place.removesuffix("`") if found else ""
         raise BadPayload(f"data{place} does not fit {wanted.__name__}") from None
 
 

@@ -83,14 +83,14 @@ def from_hex(text: str) -> bytes:
 
 def ed25519_check(secret: str) -> Callable[[bytes, bytes], bool]:
     """`fits(signature, content)` for a `whpk_` or `whsk_` secret."""
-    half = slice(32, 64) if secret.startswith(PRIVATE) else slice(0, 64)
     try:
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError as error:
         raise MissingLibrary("Ed25519 keys need cryptography: pip install cryptography") from error
     try:
-        public = Ed25519PublicKey.from_public_bytes(from_base64(secret.partition("_")[2])[half])
+        raw = from_base64(secret.partition("_")[2])
+        public = Ed25519PublicKey.from_public_bytes(raw[32:] if secret.startswith(PRIVATE) else raw)
     except ValueError as error:
         raise BadSecret("a secret is not an Ed25519 key in base64") from error
 
