@@ -61,7 +61,8 @@ def test_the_public_form_hides_only_the_private_key() -> None:
 
 
 def test_a_signer_does_not_show_its_secret() -> None:
-    assert SECRET[8:] not in repr(Signer(SECRET))
+    for secret in (SECRET, PRIVATE):
+        assert repr(Signer(secret)) == "Signer(…)"
 
 
 @pytest.mark.parametrize("family", ["webhook", "svix", "Webhook", "SVIX"])
@@ -182,7 +183,9 @@ def test_an_unusable_secret_is_one_and_the_same_error(secret: str) -> None:
     [
         ("", "starts with"),
         ("whsec", "starts with"),
-        (PUBLIC, "starts with"),
+        (PUBLIC, "starts with `whsec_` or `whsk_`, followed by base64; `whpk_` is a public key"),
+        ("key_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "starts with `whsec_` or `whsk_`, followed by base64$"),
+        ("whsec_MfKQ_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "base64"),
         ("whsec_", "holds 0 bytes"),
         ("whsec_" + base64.b64encode(b"x" * 23).decode(), "23 bytes"),
         ("whsec_" + base64.b64encode(b"x" * 76).decode(), "76 bytes"),
@@ -206,6 +209,22 @@ def test_a_new_secret_is_24_random_bytes() -> None:
     check_secret(new_secret(b"x" * 24))
     with pytest.raises(ValueError, match="24"):
         new_secret(b"short")
+
+
+@pytest.mark.parametrize("size", range(24, 76))
+def test_a_key_of_every_size_signs_as_hmac_does(size: int) -> None:
+    """A key longer than a block of SHA-256, 64 bytes, is hashed first."""
+    key = bytes(range(size))
+    secret = "whsec_" + base64.b64encode(key).decode()
+    digest = hmac.new(key, f"{ID}.{AT}.".encode() + BODY, hashlib.sha256).digest()
+    assert Signer(secret).sign(ID, AT, BODY) == "v1," + base64.b64encode(digest).decode()
+
+
+@pytest.mark.parametrize("listed", ["v1,\ud800", "v1a,\ud800", "v1,é", "v1a,é", "\ud800"])
+def test_a_signature_of_strange_characters_is_one_that_does_not_fit(listed: str) -> None:
+    for secret in (SECRET, PUBLIC):
+        with pytest.raises(SignatureError, match="no signature fits"):
+            verify(BODY, headers(listed), [secret], now=AT)
 
 
 @given(st.binary(min_size=24, max_size=75), st.binary(max_size=300), st.integers(0, 2**40))

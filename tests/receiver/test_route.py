@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -15,7 +16,7 @@ import pytest
 
 from angarium.receiver import BadPayload, Event, Receiver
 from angarium.receiver.payload import converted
-from angarium.receiver.route import Routes, route
+from angarium.receiver.route import Route, Routes, route
 from angarium.testing import sign
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -214,3 +215,94 @@ def test_a_handler_that_cannot_be_called_is_refused_when_it_is_registered() -> N
 
     with pytest.raises(TypeError, match="payload="):
         receiver.on("a")(handler)
+
+
+def takes_event(event: Event[Any]) -> None: ...
+
+
+def takes_any_event(event: Event) -> None: ...  # type: ignore[type-arg]
+
+
+def takes_order_event(event: Event[Order], more: int = 0) -> None: ...
+
+
+def takes_dictionary_event(event: Event[dict[str, str]]) -> None: ...
+
+
+def takes_order(order: Order) -> None: ...
+
+
+def takes_struct(order: StructOrder) -> None: ...
+
+
+def takes_dictionary(event: dict[str, str]) -> None: ...
+
+
+def takes_anything(event) -> None: ...  # type: ignore[no-untyped-def]
+
+
+class TakesOrder:
+    """A handler that is an object."""
+
+    def __init__(self) -> None:
+        self.got: list[Order] = []
+
+    def __call__(self, order: Order) -> None:
+        self.got.append(order)
+
+
+class TakesOrderLater(TakesOrder):
+    async def __call__(self, order: Order) -> None:  # type: ignore[override]
+        await asyncio.sleep(0)
+        self.got.append(order)
+
+
+@pytest.mark.parametrize(
+    ("handler", "payload", "bare"),
+    [
+        (takes_event, None, False),
+        (takes_any_event, None, False),
+        (takes_order_event, Order, False),
+        (takes_dictionary_event, None, False),
+        (takes_order, Order, True),
+        (takes_struct, StructOrder, True),
+        (takes_dictionary, None, False),
+        (takes_anything, None, False),
+        (TakesOrder(), Order, True),
+        (TakesOrderLater(), Order, True),
+        (TakesOrder().__call__, Order, True),
+        (print, None, False),
+    ],
+)
+def test_a_handler_is_called_with_what_its_first_parameter_asks_for(
+    handler: Any, payload: Any, bare: bool
+) -> None:
+    assert route(handler) == Route(handler, payload, bare)
+    # a type that is named counts before the annotation, and comes within the event
+    assert route(handler, Line) == Route(handler, Line, False)
+
+
+@pytest.mark.parametrize("kind", [TakesOrder, TakesOrderLater])
+def test_an_object_may_be_a_handler_and_may_be_async(kind: type[TakesOrder]) -> None:
+    receiver, handler = Receiver("standard", SECRET), kind()
+    receiver.on("a")(handler)
+    assert delivered(receiver, "a") == 200
+    assert handler.got == [Order("ord_1", Decimal("178.50"))]
+
+
+async def test_an_async_object_is_awaited_in_a_loop() -> None:
+    receiver, handler = Receiver("standard", SECRET), TakesOrderLater()
+    receiver.on("a")(handler)
+    body = '{"type":"a","data":{"id":"ord_1","price":"178.50"}}'
+    assert (await receiver.ahandle(body, sign(body, SECRET))).status == 200
+    assert handler.got == [Order("ord_1", Decimal("178.50"))]
+
+
+async def test_an_async_handler_says_how_it_is_called_in_a_loop() -> None:
+    async def handler(event: Event[Any]) -> None: ...
+
+    step = route(handler).step(None)
+    assert not step.threaded
+    assert route(takes_event).step(None).threaded
+    with pytest.raises(RuntimeError, match="await `ahandle`"):
+        step.block()

@@ -214,7 +214,13 @@ def test_stripes_header_may_be_split_and_repeated() -> None:
         )
     parts = [("Stripe-Signature", time), ("stripe-signature", f"v1={good}")]
     assert at(BODY, parts, SECRET, "stripe").id == "evt_1"
-    for value in (f"v1={good}", f"{time},t={NOW + 1},v1={good}", good, f"{time};v1={good}"):
+    for value in (
+        f"v1={good}",
+        f"{time},t={NOW + 1},v1={good}",
+        f"{time},t=x={NOW},v1={good}",
+        good,
+        f"{time};v1={good}",
+    ):
         with pytest.raises(BadFormat, match=r"Stripe-Signature|timestamp"):
             at(BODY, {"Stripe-Signature": value}, SECRET, "stripe")
     for value in (time, f"{time},v1=", f"{time},v0={good}", f"{time},v1={good}=", f"{time},v1=x={good}"):
