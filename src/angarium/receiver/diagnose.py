@@ -60,7 +60,7 @@ def diagnose(
     if error is None:
         return None
     if fits() is None:
-        return Mistake("clock", f"The signature is right, but {_decapitalized(str(error))}.")
+        return Mistake("clock", f"The signature is right, but {error}.")
     if error.code not in ("no_match", "expired"):
         found = _other_scheme(chosen, fits)
         return found or Mistake(error.code, str(error))
@@ -170,7 +170,3 @@ def _keys(secret: str) -> Iterator[tuple[str, bytes]]:
             continue
         if key:
             yield words, key
-
-
-def _decapitalized(text: str) -> str:
-    return text[:1].lower() + text[1:].rstrip(".")
