@@ -23,7 +23,7 @@ Send = Callable[[Mapping[str, str], bytes], Reply]
 
 
 class Server:
-    """A right receiver that keeps what it is sent. `wrong` gives another answer, or None for the right one."""
+    """A right receiver that keeps what it is sent. `wrong` gives another answer, or None for its own."""
 
     def __init__(
         self, scheme: str = "standard", wrong: Callable[..., Reply | None] = lambda *_: None
@@ -216,6 +216,22 @@ def test_what_follows_on_acceptance_is_skipped_without_it(status: int) -> None:
 
 
 # --------------------------------------------------------------------------------------------- the requests
+
+
+@pytest.mark.parametrize("data", [{}, {"id": "ord_1"}])
+@pytest.mark.parametrize("scheme", [name for name in NAMED if name != "github"])
+def test_each_event_is_json_and_has_its_own_id_and_its_repeat_the_same(scheme: str, data: Any) -> None:
+    server = Server(scheme)
+    list(checkup(server, scheme, data=data).findings())
+    whole = [one for one in server.requests if one[0].keys() == server.requests[0][0].keys()]
+    events = [verify(body, headers, SECRET, scheme, clock=lambda: NOW) for headers, body in whole
+              if accepts(scheme, headers, body)]  # fmt: skip
+    first, repeat, *others = (event.id for event in events)
+    assert first == repeat
+    assert len({first, *others}) == 4
+    assert all(isinstance(event.body, dict) for event in events)
+    if scheme not in ("standard", "svix"):  # which have the id in a header only
+        assert [event.body["id"] for event in events] == [event.id for event in events]
 
 
 @pytest.mark.parametrize("scheme", NAMED)

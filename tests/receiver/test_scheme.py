@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,9 @@ from angarium.receiver import (
     Custom,
     Event,
     MissingHeader,
+    MissingLibrary,
     NoMatch,
+    Receiver,
     Shape,
     UnknownScheme,
     VerificationError,
@@ -189,6 +192,31 @@ def test_an_ed25519_key_of_another_size_is_refused(kind: str, size: int) -> None
     with pytest.raises(BadSecret, match="Ed25519") as caught:
         at(BODY, headers, secret, "standard")
     assert secret not in str(caught.value)
+
+
+def test_the_text_of_a_key_starts_after_the_first_prefix() -> None:
+    private, public = ed25519(b"a" * 32)
+    headers = sign(BODY, private, id="msg_1", timestamp=NOW)
+    for secret in (f"whpk_AAAA_{public[5:]}", f"whsk_AAAA_{private[5:]}"):
+        with pytest.raises(BadSecret, match="Ed25519"):
+            at(BODY, headers, secret, "standard")
+
+
+def test_without_its_library_an_ed25519_key_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    private, public = ed25519(b"a" * 32)
+    headers = sign(BODY, private, id="msg_1", timestamp=NOW)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+    for attempt in (lambda: at(BODY, headers, public, "standard"), lambda: sign(BODY, private)):
+        with pytest.raises(MissingLibrary, match=r"pip install cryptography$"):
+            attempt()
+
+
+def test_a_custom_schemes_secret_is_tried_when_the_receiver_is_made() -> None:
+    scheme = Custom(name="mine", header="X-Signature", key="hex", key_prefix="key_")
+    assert Receiver(scheme, ["key_00ff", "11"]).scheme is scheme
+    for wrong in ("key_zz", "other_00ff"):
+        with pytest.raises(BadSecret, match="hex"):
+            Receiver(scheme, ["key_00ff", wrong])
 
 
 @pytest.mark.parametrize("secret", ["whsk_", "whsk_AAAA", "whsk_%%%%"])
