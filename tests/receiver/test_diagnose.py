@@ -186,7 +186,12 @@ HEX = "The key is written in hexadecimal digits;"
         (SECRET, b"0123456789abcdef01234567", "text", BASE64),
         (f"whsec_{SHORT}", b"0123456789abcdef0123456", "text", BASE64),
         (SHORT, b"0123456789abcdef0123456", "text", BASE64),
-        ("whsec_00ff" + "ab" * 20, bytes.fromhex("00ff" + "ab" * 20), "text", HEX),
+        # without its one dash it is no base64 at all
+        ("whsec_-wAA" + "AAAA" * 7, b"\xfb" + bytes(23), "text", SAFE),
+        *[
+            (f"whsec_{bytes(range(size)).hex()}", bytes(range(size)), "text", HEX)
+            for size in (24, 25, 26, 32)
+        ],
         ("whsec_a_b", b"a_b", "text", BARE),
     ],
 )

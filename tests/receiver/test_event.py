@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,7 +19,7 @@ SUMMER = datetime(2025, 6, 15, 14, 30, 15, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(
-    ("value", "time"),
+    ("value", "wanted"),
     [
         ("2025-06-15T14:30:15Z", SUMMER),
         ("2025-06-15T14:30:15", SUMMER),  # without a zone it is UTC
@@ -41,11 +42,22 @@ SUMMER = datetime(2025, 6, 15, 14, 30, 15, tzinfo=UTC)
         ({}, None),
     ],
 )
-def test_a_time_is_iso_8601_or_epoch_seconds_or_milliseconds(value: object, time: datetime | None) -> None:
+def test_a_time_is_iso_8601_or_epoch_seconds_or_milliseconds(value: object, wanted: datetime | None) -> None:
     found = moment(value)
-    assert found == time
+    assert found == wanted
     if found is not None:
         assert found.tzinfo is UTC
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_receiver_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        assert moment("2025-06-15T14:30:15") == SUMMER
+        assert moment(1_749_997_815) == SUMMER
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def event_of(body: object, shape: Shape | None = None, **proof: Any) -> Event[Any]:

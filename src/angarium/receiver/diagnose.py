@@ -159,13 +159,14 @@ def _keys(secret: str) -> Iterator[tuple[str, bytes]]:
     bare = secret.partition("_")[2] if secret.startswith("whsec_") else secret
     yield "The key is the whole secret as text, with its prefix; do not decode it.", secret.encode()
     yield "The key is the secret as text, without its prefix; do not decode it.", bare.encode()
-    for words, decode in (
-        ("The key is what the base64 behind the prefix stands for; decode it.", base64.b64decode),
-        ("The key is decoded with the URL-safe alphabet of base64.", base64.urlsafe_b64decode),
-        ("The key is written in hexadecimal digits; decode it.", bytes.fromhex),
+    padded = bare + "=" * (-len(bare) % 4)
+    for words, decode, text in (
+        ("The key is what the base64 behind the prefix stands for; decode it.", base64.b64decode, padded),
+        ("The key is decoded with the URL-safe alphabet of base64.", base64.urlsafe_b64decode, padded),
+        ("The key is written in hexadecimal digits; decode it.", bytes.fromhex, bare),
     ):
         try:
-            key = decode(bare + "=" * (-len(bare) % 4)) if decode is not bytes.fromhex else decode(bare)
+            key = decode(text)
         except (binascii.Error, ValueError):
             continue
         if key:

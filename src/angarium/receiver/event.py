@@ -83,7 +83,7 @@ def read(raw: bytes, shape: Shape, proof: Proof) -> Event[Any]:
         data=_data(body, shape),
         raw=raw,
         body=body,
-        sent_at=None if proof.sent_at is None else moment(proof.sent_at),
+        sent_at=moment(proof.sent_at),
     )
 
 
