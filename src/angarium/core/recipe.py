@@ -30,9 +30,9 @@ class Key:
 
     __slots__ = ("active_at", "expires_at", "own", "signer")
 
-    def __init__(self, key: SigningKey, schemes: Sequence[Scheme]) -> None:
+    def __init__(self, key: SigningKey, schemes: Sequence[tuple[str, Scheme]]) -> None:
         self.signer = Signer(key.secret)
-        self.own = tuple(own_signer(key.secret, scheme) for scheme in schemes)
+        self.own = tuple((header, own_signer(key.secret, scheme)) for header, scheme in schemes)
         self.expires_at = float("inf") if key.expires_at is None else key.expires_at
         self.active_at = 0.0 if key.active_at is None else key.active_at
 
@@ -44,11 +44,9 @@ class Recipe:
         self._prefix = profile.ids.message
         self._envelope = tuple(profile.envelope.items())
         self._families = tuple(scheme.family for scheme in profile.signing if scheme.family is not None)
-        self._own = tuple(scheme for scheme in profile.signing if scheme.header is not None)
+        self._own = tuple((scheme.header, scheme) for scheme in profile.signing if scheme.header is not None)
         self._headers = tuple(profile.delivery.headers.items())
-        self._taken = {
-            name.lower() for name in (*profile.delivery.headers, *(s.header or "" for s in self._own))
-        }
+        self._taken = {name.lower() for name in (*profile.delivery.headers, *(own for own, _ in self._own))}
         self._user_agent = profile.delivery.user_agent or user_agent
 
     def message_id(self, message_id: UUID) -> str:
@@ -108,10 +106,7 @@ class Recipe:
             # one signature only: that of the key in force
             alone = next((key for key in living if key.active_at <= now), living[0])
             headers = [header for header in headers if header[0].lower() not in self._taken]
-            headers += [
-                (scheme.header or "", sign(public, timestamp, body))
-                for scheme, sign in zip(self._own, alone.own, strict=True)
-            ]
+            headers += [(name, sign(public, timestamp, body)) for name, sign in alone.own]
             headers += [
                 (name, value.replace("{id}", public).replace("{type}", event_type))
                 for name, value in self._headers

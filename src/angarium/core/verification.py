@@ -21,19 +21,23 @@ def verify_request(
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     for scheme in profile.signing:
-        if scheme.family is not None:
+        if scheme.header is not None:
+            _verify_own(scheme, scheme.header, secrets, lowered, _message_id(profile, lowered), body)
+        else:
             of_family = {k: v for k, v in lowered.items() if k.startswith(f"{scheme.family}-")}
             if not of_family:
                 raise SignatureError(f"the header {scheme.family}-signature is missing")
             verify(body, of_family, secrets, now=now)
-        else:
-            _verify_own(scheme, secrets, lowered, _message_id(profile, lowered), body)
 
 
 def _verify_own(
-    scheme: Scheme, secrets: Sequence[str], headers: Mapping[str, str], message_id: str, body: bytes
+    scheme: Scheme,
+    name: str,
+    secrets: Sequence[str],
+    headers: Mapping[str, str],
+    message_id: str,
+    body: bytes,
 ) -> None:
-    name = scheme.header or ""
     given = headers.get(name.lower())
     if given is None:
         raise SignatureError(f"the header {name} is missing")
