@@ -6,6 +6,7 @@ stand in one, and this module refuses what does not fit together.
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import msgspec
@@ -25,6 +26,7 @@ from angarium.core.profile_table import (
     Table,
 )
 
+_STEP: Final = re.compile(r"\.(\w+)|\[([0-9]+)\]")
 PARTS: Final = ("{id}", "{type}", "{time}", "{data}")
 
 
@@ -144,18 +146,12 @@ def read(data: dict[str, Any]) -> Profile:
         profile = msgspec.convert(data, Profile)
     except msgspec.ValidationError as error:
         words, _, path = str(error).partition(" - at `$")
-        raise ProfileError(_where(path.rstrip("`")), words) from error
+        raise ProfileError(_where(path), words) from error
     profile.check()
     return profile
 
 
 def _where(path: str) -> tuple[str | int, ...]:
-    """`.signing[1].format` as keys."""
-    parts: list[str | int] = []
-    for step in path.replace("[", ".[").split("."):
-        if step.startswith("["):
-            index = step[1:-1]
-            parts.append(int(index) if index.isdigit() else index)
-        elif step:
-            parts.append(step)
-    return tuple(parts)
+    """`.signing[1].format` as keys; as far as msgspec names them (not `[...]`, a key of the file's own)."""
+    named = _STEP.findall(path.partition("[...]")[0])
+    return tuple(int(index) if index else name for name, index in named)

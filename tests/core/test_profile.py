@@ -1,0 +1,185 @@
+"""Profiles: what their tables amount to, and what is refused, with the keys that lead to it."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.core.health import DisableRule
+from angarium.core.product import Product, product_of
+from angarium.core.profile import Profile, ProfileError, read
+from angarium.core.profile_scenario import Step
+from angarium.core.profile_table import Delivery, Disable, Portal, Secrets
+from angarium.core.schedule import Schedule
+
+LEAST: dict[str, Any] = {"name": "x", "title": "X"}
+EVENT: dict[str, Any] = {"name": "order.filled", "description": "An order was filled."}
+ANY_PART = "one of {id}, {type}, {time}, {data}, not '{dta}'"
+OWN: dict[str, Any] = {"header": "X-Sum"}
+
+
+def scenario(**step: Any) -> dict[str, Any]:
+    routes = [
+        {"name": "a", "path": "/a"},
+        {"name": "b", "path": "/b", "steps": [{"type": "order.filled"}, step]},
+    ]
+    return {"events": [EVENT], "scenarios": routes}
+
+
+def schemas(*some: Any) -> dict[str, Any]:
+    return {"events": [{**EVENT, "name": f"order.{at}", "schema": schema} for at, schema in enumerate(some)]}
+
+
+@pytest.mark.parametrize(
+    ("tables", "where", "words"),
+    [
+        # what the types say
+        ({"name": 3}, ("name",), "Expected `str`, got `int`"),
+        ({"extra": 1}, (), "Object contains unknown field `extra`"),
+        ({"delivery": {"headers": 3}}, ("delivery", "headers"), "Expected `object`, got `int`"),
+        ({"delivery": {"headers": {"a": 3}}}, ("delivery", "headers"), "Expected `str`, got `int`"),
+        ({"scenarios": [{"choices": {"a": [], "b": 3}}]}, ("scenarios", 0, "choices"), "Expected `array`"),
+        ({"delivery": {"jitter": [0.1, "a"]}}, ("delivery", "jitter", 1), "Expected `float`, got `str`"),
+        ({"signing": [OWN, {"header": 3}]}, ("signing", 1, "header"), "Expected `str | null`, got `int`"),
+        # names
+        ({"name": ""}, ("name",), "letters, digits"),
+        ({"name": "a b"}, ("name",), "letters, digits"),
+        # the body
+        ({"envelope": {"d": "{data}", "e": "{dta}"}}, ("envelope", "e"), ANY_PART),
+        ({"envelope": {"i": "{id}", "t": "{type}"}}, ("envelope",), "no key holds {data}"),
+        # signatures
+        ({"signing": []}, ("signing",), "at least one way"),
+        ({"signing": [OWN, {}]}, ("signing", 1), "either a family or a header"),
+        ({"signing": [OWN, {"family": "svix", **OWN}]}, ("signing", 1), "either a family or a header"),
+        ({"signing": [OWN, {**OWN, "format": "x"}]}, ("signing", 1, "format"), "must hold {signature}"),
+        ({"signing": [OWN, {**OWN, "signed": "{id}"}]}, ("signing", 1, "signed"), "must hold {body}"),
+        # durations and numbers
+        ({"delivery": {"retries": "5s,soon"}}, ("delivery", "retries"), "'soon' is not a duration"),
+        ({"delivery": {"retries": "31d"}}, ("delivery", "retries"), "at most 30 days"),
+        ({"delivery": {"timeout": "soon"}}, ("delivery", "timeout"), "'soon' is not a duration"),
+        ({"delivery": {"timeout": "0s"}}, ("delivery", "timeout"), "more than nothing and at most 60s"),
+        ({"delivery": {"timeout": "60.001s"}}, ("delivery", "timeout"), "more than nothing and at most 60s"),
+        ({"disable": {"all_failing_for": "x"}}, ("disable", "all_failing_for"), "'x' is not a duration"),
+        ({"disable": {"consecutive_attempts": 0}}, ("disable", "consecutive_attempts"), "at least 1"),
+        ({"secrets": {"overlap": "1"}}, ("secrets", "overlap"), "'1' is not a duration"),
+        ({"portal": {"link_lifetime": ""}}, ("portal", "link_lifetime"), "'' is not a duration"),
+        # events
+        ({"events": [EVENT, {**EVENT, "name": "a b"}]}, ("events", 1, "name"), "'a b' is no event type"),
+        ({"events": [EVENT, EVENT]}, ("events", 1, "name"), "'order.filled' is no event type, or"),
+        (schemas({}, {"type": "thing"}), ("events", 1, "schema", "type"), "thing"),
+        (schemas(None, {"not": {"$ref": "#/none"}}), ("events", 1, "schema", "not", "$ref"), "#/none"),
+        # scenarios
+        (scenario(type="order.lost"), ("scenarios", 1, "steps", 1, "type"), "'order.lost' is no event"),
+        (
+            scenario(type="order.filled", when={"n": {"under": 1}}),
+            ("scenarios", 1, "steps", 1, "when"),
+            "n: 'under' is no comparison",
+        ),
+        (scenario(type="order.filled", after="x"), ("scenarios", 1, "steps", 1, "after"), "'x' is not a"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_at_its_place(
+    tables: dict[str, Any], where: tuple[str | int, ...], words: str
+) -> None:
+    with pytest.raises(ProfileError) as refused:
+        read(LEAST | tables)
+    assert refused.value.where == where
+    assert words in refused.value.words
+    assert str(refused.value) == refused.value.words
+    assert " at `$" not in refused.value.words
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        {"name": "X-1_a.b"},
+        {"envelope": {"d": "{data}"}},
+        {"envelope": {"d": "{data}", "e": "{data}", "i": "{id}", "t": "{type}", "s": "{time}"}},
+        {"signing": [{"family": "svix"}, OWN]},
+        {"signing": [{**OWN, "format": "t={timestamp} v={signature}", "signed": "{id}{timestamp}{body}!"}]},
+        {"delivery": {"retries": "", "timeout": "1ms"}},
+        {"delivery": {"retries": "30d", "timeout": "60s"}},
+        {"disable": {"consecutive_attempts": 1, "all_failing_for": "never"}},
+        schemas(None, {}, {"$ref": "#/definitions/a", "definitions": {"a": {"type": "string"}}}),
+        scenario(type="order.filled", when={"n": {"below": 1}, "m": "a"}, after="1h"),
+    ],
+)  # fmt: skip
+def test_what_just_fits_is_taken(tables: dict[str, Any]) -> None:
+    assert isinstance(read(LEAST | tables), Profile)
+
+
+def test_a_missing_field_is_named() -> None:
+    with pytest.raises(ProfileError, match="missing required field `title`") as refused:
+        read({"name": "x"})
+    assert refused.value.where == ()
+
+
+def test_durations_are_read_as_seconds() -> None:
+    assert Delivery(timeout="1m").timeout_seconds == 60.0
+    assert Secrets(overlap="2d").overlap_seconds == 172_800.0
+    assert Portal(link_lifetime="1h30m").lifetime_seconds == 5400.0
+    assert Step(type="a", after="250ms").after_seconds == 0.25
+    times = (Disable(all_failing_for=text).failing_seconds for text in ("5d", "never", None))
+    assert list(times) == [432_000.0, None, None]
+
+
+def test_a_schedule_has_the_delays_and_the_fractions_of_the_profile() -> None:
+    made = Delivery(retries="5s,1m", jitter=(-0.1, 0.3)).schedule()
+    assert made == Schedule(delays=(5.0, 60.0), jitter=0.3, least=-0.1)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "fractions", "expected"),
+    [
+        (None, (0.5,), {}),
+        (10, (), {}),
+        (10, (0.5, 0.8), {5: 0.5, 8: 0.8}),
+        (6, (0.5, 0.75), {3: 0.5, 5: 0.75}),  # a part of an attempt counts as a whole one
+        (3, (1 / 3, 2 / 3, 1.0), {1: 1 / 3, 2: 2 / 3, 3: 1.0}),
+        (1000, (0.0011,), {2: 0.0011}),
+        (7, (0.1,), {1: 0.1}),
+        (10, (0.1, 0.2, 0.3, 0.6, 0.7), {1: 0.1, 2: 0.2, 3: 0.3, 6: 0.6, 7: 0.7}),  # no float adds one
+    ],
+)  # fmt: skip
+def test_the_operator_is_told_at_fractions_of_the_attempts(
+    attempts: int | None, fractions: tuple[float, ...], expected: dict[int, float]
+) -> None:
+    assert Disable(consecutive_attempts=attempts, warn_at=fractions).warnings() == expected
+
+
+def test_a_product_is_its_profile_made_ready() -> None:
+    tables = {
+        "delivery": {"retries": "5s", "jitter": [0.1, 0.2], "timeout": "3s", "max_body": 1000},
+        "disable": {
+            "consecutive_attempts": 4,
+            "all_failing_for": "1d",
+            "evidence": False,
+            "on_gone": False,
+            "warn_at": [0.5],
+        },
+    }
+    profile = read(LEAST | tables)
+    made = product_of(profile, "Agent/1")
+    assert made == Product(
+        profile=profile,
+        recipe=made.recipe,
+        schedule=Schedule((5.0,), 0.2, 0.1),
+        timeout=3.0,
+        max_body=1000,
+        disable=DisableRule(
+            consecutive=4, failing_for=86_400.0, evidence=False, on_gone=False, warnings={2: 0.5}
+        ),
+    )
+    assert made.name == "x"
+    assert product_of(read(LEAST), "Agent/1").disable == DisableRule(
+        consecutive=None, failing_for=432_000.0, evidence=True, on_gone=True, warnings={}
+    )
+
+
+@pytest.mark.parametrize("named", [None, "Its/2"])
+def test_a_product_sends_with_the_agent_of_its_profile_or_the_given_one(named: str | None) -> None:
+    made = product_of(read(LEAST | {"delivery": {"user_agent": named}}), "Agent/1")
+    sent = made.recipe.headers(message_id=UUID(int=0), event_type="a", body=b"", keys=(), custom={}, now=0.0)
+    assert dict(sent)["user-agent"] == (named or "Agent/1")
