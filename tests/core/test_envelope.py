@@ -8,7 +8,7 @@ import pytest
 import svix
 from standardwebhooks import Webhook
 
-from angarium.core.envelope import FORBIDDEN_HEADERS, check_header, request_headers
+from angarium.core.envelope import FORBIDDEN_HEADERS, check_content_type, check_header, request_headers
 from angarium.core.signature import Signer, new_secret, verify
 
 OLD, NEW = new_secret(b"o" * 24), new_secret(b"n" * 24)
@@ -96,5 +96,55 @@ def test_invalid_values_are_refused(value: str) -> None:
 
 
 def test_ordinary_headers_are_fine() -> None:
-    for name, value in (("Authorization", "Bearer x"), ("X-Api-Key", "k\tv"), ("x-a", "")):
+    for name, value in (
+        ("Authorization", "Bearer x"),
+        ("X-Api-Key", "k\tv"),
+        ("x-a", ""),
+        ("x" * 256, "v" * 4096),
+    ):
         check_header(name, value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "application/xml",
+        "text/plain; charset=utf-8",
+        "text/plain\t ;charset=utf-8",
+        "application/vnd.a+json;v=1",
+        "a/" + "b" * 254,
+        "a/b;" + "c" * 252,
+    ],
+)
+def test_a_content_type_is_a_media_type_with_parameters(value: str) -> None:
+    check_content_type(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        *(
+            (value, "looks like application/xml")
+            for value in ("", "text", "/", "a/b/c", " a/b", "a/b ", "a/b;")
+        ),
+        *(
+            (value, "looks like application/xml")
+            for value in ("a b/c", "a/b\r\nx: y", "ä/b", "a/b; \x00", "a/b c")
+        ),
+        ("a/b;" + "c" * 253, "at most 256 characters"),
+    ],
+)
+def test_another_content_type_is_refused(value: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_content_type(value)
+
+
+def test_a_content_type_and_headers_of_no_endpoint_are_sent_as_given() -> None:
+    assert made(NEW, content_type="text/plain")[:2] == [
+        ("content-type", "text/plain"),
+        ("user-agent", "Angarium-Webhooks/1"),
+    ]
+    assert made(NEW, families=()) == [
+        ("content-type", "application/json"),
+        ("user-agent", "Angarium-Webhooks/1"),
+    ]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angarium.core.rate import RateWindow
+from angarium.core.rate import SLACK, RateWindow
 
 
 def sends(limit: int, seconds: float, lateness: float = 0.0) -> list[float]:
@@ -54,3 +54,36 @@ def test_a_changed_limit_keeps_what_was_sent(before: int, after: int, sent: int)
     window = window.resized(after)
     if min(sent, before) >= after:
         assert window.free_at() >= 1001.0
+
+
+def test_a_window_that_nothing_was_sent_in_is_free_at_any_time() -> None:
+    assert RateWindow(5).free_at() <= 0.0
+    assert RateWindow(5).resized(3).free_at() <= 0.0
+
+
+@given(limit=st.integers(1, 5), by=st.integers(-500, 500), sends=st.lists(st.integers(0, 3), max_size=12))
+def test_a_clock_that_is_set_moves_the_next_send_with_it(limit: int, by: int, sends: list[int]) -> None:
+    stands, moved = RateWindow(limit, full_since=1000.0), RateWindow(limit, full_since=1000.0 - by)
+    at = 1000.0
+    for wait in sends:
+        at += wait
+        stands.note(at)
+        moved.note(at - by)
+    moved.clock_set(by)
+    assert moved.free_at() == pytest.approx(stands.free_at())
+    # what follows is paced as if the clock had never been otherwise
+    for window in (stands, moved):
+        window.note(at + 1.5)
+    assert moved.free_at() == pytest.approx(stands.free_at())
+
+
+def test_the_next_send_has_its_even_place_less_what_timers_are_late() -> None:
+    window = RateWindow(4)
+    window.note(1000.0)
+    assert window.free_at() == pytest.approx(1000.25 - SLACK)
+    window.note(1000.24)
+    assert window.free_at() == pytest.approx(1000.5 - SLACK)
+    window.note(1000.9)  # a late one is where the even places begin again
+    assert window.free_at() == pytest.approx(1001.15 - SLACK)
+    window.note(1000.95)
+    assert window.free_at() == pytest.approx(1001.4 - SLACK)

@@ -83,6 +83,74 @@ def test_classes_grow_steadily_from_a_millisecond_to_a_minute() -> None:
     assert counted([(HERE, 0.0, 10**6, None)])[HERE, 0].latency[-1] == 1
 
 
+def classed(*durations: int) -> tuple[int, ...]:
+    return counted([(HERE, 0.0, duration, None) for duration in durations])[HERE, 0].latency
+
+
+def test_counts_are_taken_with_what_they_add_to_the_whole() -> None:
+    taken = counted(
+        [(HERE, 10, 5, None), (HERE, 20, 70_000, "dns"), (THERE, 30, 5, None), (HERE, HOUR, 1, None)]
+    )
+    assert taken == {
+        (HERE, 0): HourCount(APP, HERE, 0, 1, 1, classed(5, 70_000), 20, "dns"),
+        (THERE, 0): HourCount(APP, THERE, 0, 1, 0, classed(5), None, None),
+        (HERE, HOUR): HourCount(APP, HERE, HOUR, 1, 0, classed(1), None, None),
+        (WHOLE, 0): HourCount(APP, WHOLE, 0, 2, 1, classed(5, 5, 70_000), 20, "dns"),
+        (WHOLE, HOUR): HourCount(APP, WHOLE, HOUR, 1, 0, classed(1), None, None),
+    }
+
+
+def test_two_counts_together_have_the_name_of_the_first_and_the_last_failure_of_both() -> None:
+    early = HourCount(APP, HERE, 0, 1, 2, classed(1, 1, 5), 20, "dns")
+    late = HourCount(APP, THERE, HOUR, 3, 4, classed(1), 30, "timeout")
+    assert early.plus(late) == HourCount(APP, HERE, 0, 4, 6, classed(1, 1, 1, 5), 30, "timeout")
+    assert late.plus(early) == HourCount(APP, THERE, HOUR, 4, 6, classed(1, 1, 1, 5), 30, "timeout")
+
+
+def test_at_most_so_many_counts_are_taken_and_those_that_were_noted_first() -> None:
+    tally = Tally()
+    for endpoint_id in (THERE, HERE, THERE, APP):
+        tally.note(APP, endpoint_id, 0.0, 1, None)
+    assert len(tally) == 3
+    assert [(one.endpoint_id, one.delivered) for one in tally.take(2)] == [(THERE, 2), (HERE, 1), (WHOLE, 3)]
+    tally.note(APP, THERE, 0.0, 1, None)  # it begins anew, behind those that wait
+    assert [(one.endpoint_id, one.delivered) for one in tally.take(1)] == [(APP, 1), (WHOLE, 1)]
+    assert [(one.endpoint_id, one.delivered) for one in tally.take(9)] == [(THERE, 1), (WHOLE, 1)]
+    assert len(tally) == 0
+    assert tally.take() == []
+
+
+def test_a_point_of_a_chart_is_all_of_its_counts_together() -> None:
+    counts = [
+        HourCount(APP, HERE, 0, 7, 1, classed(*[1] * 4, *[3] * 4)),
+        HourCount(APP, THERE, HOUR, 2, 10, classed(*[70_000] * 12)),
+    ]
+    made = point(START, 2 * HOUR, iter(counts))
+    assert (made.start, made.seconds, made.delivered, made.failed) == (START, 2 * HOUR, 9, 11)
+    assert (made.attempts, made.error_rate) == (20, 0.55)
+    # the tenth and the nineteenth of twenty are the second and the eleventh of twelve beyond the last bound
+    assert made.p50_ms == BOUNDS[-1] + BOUNDS[-1] * 2 / 12
+    assert made.p95_ms == BOUNDS[-1] + BOUNDS[-1] * 11 / 12
+
+
+@pytest.mark.parametrize(
+    ("durations", "part", "found"),
+    [
+        ([1, 1, 1, 1], 0.5, 0.5),
+        ([0, 1], 1.0, 1.0),
+        ([2, 2, 2, 2], 0.25, 1.25),
+        ([6, 6, 10, 10], 0.5, 6.0),
+        ([6, 6, 10, 10], 0.75, 9.5),
+        ([100_000], 0.5, 98_304.0),
+        ([1, 1], 0.0, None),
+    ],
+)
+def test_a_percentile_divides_its_class_evenly(
+    durations: list[int], part: float, found: float | None
+) -> None:
+    assert percentile(classed(*durations), part) == found
+
+
 def test_without_attempts_there_is_no_rate_and_no_percentile() -> None:
     empty = point(START, HOUR, [])
     assert (empty.attempts, empty.error_rate, empty.p50_ms, empty.p95_ms) == (0, None, None, None)
@@ -94,3 +162,11 @@ def test_a_span_ends_with_the_hour_that_has_begun(span: Span) -> None:
     now = START.timestamp() + 1234.5
     assert span.start(now) + span.hours * HOUR == START.timestamp() + HOUR
     assert span.hours % span.step == 0
+
+
+def test_a_chart_has_at_most_thirty_points() -> None:
+    assert [(span.value, span.hours, span.hours // span.step) for span in Span] == [
+        ("24h", 24, 24),
+        ("7d", 168, 28),
+        ("28d", 672, 28),
+    ]
