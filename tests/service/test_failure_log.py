@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from angarium.core.errors import Expired, NotAuthenticated, Throttled
-from angarium.service import audit
+from angarium.service import audit, failure_log
 from angarium.service.failure_log import LINE_EVERY, LINES, MOST_KNOWN, WINDOW, FailureLog
 from angarium.service.guard import FAILURES, Guard
 from tests.kit.clock import ManualClock
@@ -40,6 +41,44 @@ async def test_a_flood_from_everywhere_is_counted_and_not_written_out(clock: Man
     await clock.advance_to(clock.now() + 2 * LINE_EVERY)
     later = [line for number in range(5) for line in noted(log, 1, f"192.0.2.{number}")]
     assert [line["unlogged"] for line in later] == [MOST_KNOWN + 50 - LINES, 0]
+
+
+async def test_lines_are_allowed_again_one_by_one_and_not_saved_up(clock: ManualClock) -> None:
+    log = FailureLog(clock)
+    numbers = count()
+
+    def flood() -> list[int]:
+        """One failure each of many origins; gives what each line says was not logged before it."""
+        lines = (noted(log, 1, f"2001:db8:{next(numbers):x}::1") for _ in range(LINES + 5))
+        return [line["unlogged"] for found in lines for line in found]
+
+    assert flood() == [0] * LINES
+    await clock.advance_to(clock.now() + LINE_EVERY - 0.25)
+    assert flood() == []
+    await clock.advance_to(clock.now() + 0.25)
+    assert flood() == [5 + LINES + 5]
+    await clock.advance_to(clock.now() + 100 * LINES * LINE_EVERY)
+    assert flood() == [LINES + 4] + [0] * (LINES - 1)
+
+
+def test_the_failures_of_an_origin_are_counted_by_their_reason(clock: ManualClock) -> None:
+    log = FailureLog(clock)
+    noted(log, 3)
+    with capture_logs() as lines:
+        log.note("192.0.2.1", "ended", kind="token", address=None)
+        log.note("192.0.2.1", "invalid", kind="token", address=None)
+    assert [(line["reason"], line["failures"]) for line in lines] == [("ended", 1), ("invalid", 4)]
+
+
+def test_the_origins_that_failed_last_are_remembered(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(failure_log, "MOST_KNOWN", 2)
+    log = FailureLog(clock)
+    for origin in ("a", "b", "a", "c"):
+        noted(log, 1, origin)
+    assert [line["failures"] for line in noted(log, 2, "a")] == [4]
+    assert [line["failures"] for line in noted(log, 1, "b")] == [1], "it was the oldest"
 
 
 @pytest.mark.parametrize(("error", "reason"), [(NotAuthenticated, "invalid"), (Expired, "ended")])
