@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angarium.core.address import AddressPolicy
+from angarium.core.address import ALLOWED_ONLY, SETTING, AddressPolicy
 
 CLOSED = AddressPolicy()
 
@@ -156,6 +156,22 @@ def test_a_zone_changes_nothing() -> None:
     assert AddressPolicy([ip_network("fe80::/10")]).refusal("fe80::1%lo") is None
 
 
-def test_the_words_name_the_range() -> None:
+@pytest.mark.parametrize(
+    ("ip", "words"),
+    [
+        ("192.0.2.7", "192.0.2.7 is not public: reserved for documentation (192.0.2.0/24)"),
+        ("255.255.255.255", "255.255.255.255 is not public: broadcast (255.255.255.255/32)"),
+        ("FE80::1%eth0", "fe80::1 is not public: link-local (fe80::/10)"),
+        ("4000::1", "4000::1 is not public: not global unicast (outside 2000::/3)"),
+        ("::ffff:10.0.0.1", "10.0.0.1 is not public: a private network (10.0.0.0/8)"),
+    ],
+)
+def test_the_words_name_the_address_and_the_range_and_the_setting(ip: str, words: str) -> None:
+    assert CLOSED.refusal(ip) == f"The address {words}. {ALLOWED_ONLY}"
+    assert SETTING in ALLOWED_ONLY
     assert "metadata" in (CLOSED.refusal("169.254.169.254") or "")
-    assert "NAT64" in (CLOSED.refusal("64:ff9b::10.0.0.1") or "")
+
+
+@pytest.mark.parametrize(("ip", "form"), [("64:ff9b::a00:1", "NAT64"), ("2606:4700::5efe:a00:1", "ISATAP")])
+def test_the_words_name_the_address_that_another_leads_to(ip: str, form: str) -> None:
+    assert CLOSED.refusal(ip) == f"{ip} leads to 10.0.0.1 ({form}). {CLOSED.refusal('10.0.0.1')}"

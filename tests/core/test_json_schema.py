@@ -84,6 +84,53 @@ def test_a_reference_to_nowhere_is_refused_with_its_place(
     assert fault.place == place
 
 
+@pytest.mark.parametrize(
+    ("schema", "place", "words"),
+    [
+        ({"type": "nothing"}, ("type",), '"nothing"'),
+        ({"properties": {"a": {"minimum": "x"}}}, ("properties", "a", "minimum"), 'not of type "number"'),
+        ({"$schema": DRAFT_2020, "allOf": [{"$ref": 1}]}, ("allOf", 0, "$ref"), 'not of type "string"'),
+        ({"title": "\ud800"}, (), "surrogates not allowed"),
+        ({"const": 10**5_000}, (), ""),
+    ],
+)
+def test_what_is_no_schema_is_refused_with_its_place_and_one_line_of_words(
+    schema: dict[str, Any], place: tuple[str | int, ...], words: str
+) -> None:
+    fault = check(schema)
+    assert fault is not None
+    assert fault.place == place
+    assert fault.words.startswith("This is not a valid JSON Schema: ")
+    assert words in fault.words
+    assert "\n" not in fault.words
+
+
+def test_the_words_of_a_fault_do_not_grow_with_what_they_quote() -> None:
+    head = "This is not a valid JSON Schema: "
+    assert check({"type": "y" * 1_000}) == (("type",), f'{head}"{"y" * 299}')
+    assert check({"$ref": "#" + "y" * 1_000}) == (
+        ("$ref",),
+        f"'#{'y' * 199}' leads to no schema in this document.",
+    )
+    assert check({"$ref": "y" * 1_000}) == (
+        ("$ref",),
+        f"'{'y' * 200}' is not in this document, and schemas elsewhere are not fetched.",
+    )
+
+
+def test_a_fault_behind_a_reference_is_placed_where_it_stands_or_where_it_is_referred_to() -> None:
+    behind = {"$id": "part", "x-more": {"y": {"items": {"$ref": "#/nowhere"}}}}
+    schema = {
+        "$schema": DRAFT_2020,
+        "$id": "https://example.com/root",
+        "properties": {"a": {"$ref": "part#/x-more/y"}},
+        "$defs": {"x": behind},
+    }
+    fault = check(schema)
+    assert fault is not None
+    assert fault.place == ("properties", "a", "$ref", "items", "$ref")
+
+
 def nested(depth: int) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     for _ in range(depth - 1):
@@ -94,12 +141,14 @@ def nested(depth: int) -> dict[str, Any]:
 def test_a_schema_has_a_size_and_a_depth() -> None:
     for depth, refused in ((MAX_DEPTH, False), (MAX_DEPTH + 1, True), (100_000, True)):
         fault = check(nested(depth))
-        assert (fault is not None and "levels deep" in fault.words) == refused
+        words = f"The schema is nested more than {MAX_DEPTH} levels deep."
+        assert fault == (((), words) if refused else None)
     frame = len('{"title":""}')
     assert check({"title": "x" * (MAX_BYTES - frame)}) is None
-    fault = check({"title": "x" * (MAX_BYTES - frame + 1)})
-    assert fault is not None
-    assert f"{MAX_BYTES:,}" in fault.words
+    assert check({"title": "x" * (MAX_BYTES - frame + 1)}) == (
+        (),
+        "The schema has 262,145 bytes; at most 262,144 are taken.",
+    )
 
 
 TWICE: dict[str, Any] = {

@@ -11,8 +11,13 @@ from hypothesis import strategies as st
 from angarium.core.errors import SettingsError
 from angarium.core.keyring import Keyring, SealError
 
-OLD, NEW = b"o" * 32, b"n" * 32
+OLD, NEW, OTHER = b"o" * 32, b"n" * 32, b"t" * 32
 NONCE = b"123456789012"
+
+
+def key_id(key: bytes) -> str:
+    """As the head of a sealed value has it."""
+    return Keyring([key]).seal(b"", NONCE, b"")[:4].hex()
 
 
 @given(st.binary(), st.binary(min_size=12, max_size=12), st.binary(), st.binary(min_size=32, max_size=32))
@@ -52,6 +57,9 @@ def test_a_missing_key_is_named_and_the_cure_too() -> None:
     with pytest.raises(SealError, match="ANGARIUM_SECRET_KEY") as caught:
         Keyring([NEW]).open(sealed, b"c")
     assert sealed[:4].hex() in str(caught.value)
+    with pytest.raises(SealError) as caught:
+        Keyring([NEW, OTHER]).open(sealed, b"c")
+    assert f"ANGARIUM_SECRET_KEY ({key_id(OTHER)}, {key_id(NEW)}). " in str(caught.value)
 
 
 @pytest.mark.parametrize("sealed", [b"", b"abc", b"x" * 31])
@@ -71,8 +79,10 @@ def test_keys_are_read_as_base64_or_hex() -> None:
     ring = Keyring.parse(text)
     assert ring.open(Keyring([OLD]).seal(b"x", NONCE, b""), b"") == b"x"
     assert ring.is_current(Keyring([NEW]).seal(b"x", NONCE, b""))
-    url_safe = base64.urlsafe_b64encode(b"\xff" * 32).decode().rstrip("=")
-    assert Keyring.parse(url_safe).is_current(Keyring([b"\xff" * 32]).seal(b"", NONCE, b""))
+    key = b"\xfb\xff" * 16
+    url_safe = base64.urlsafe_b64encode(key).decode().rstrip("=")
+    assert {"-", "_"} < set(url_safe)
+    assert Keyring.parse(url_safe).is_current(Keyring([key]).seal(b"", NONCE, b""))
 
 
 @pytest.mark.parametrize(
@@ -81,6 +91,7 @@ def test_keys_are_read_as_base64_or_hex() -> None:
         ("", "at least one"),
         ("  ,", "at least one"),
         ("zz!!", "number 1 is neither"),
+        (f"{base64.b64encode(NEW).decode()},{base64.b64encode(OLD).decode()[:-1]}!=", "number 2 is neither"),
         ("AAAA", "holds 3 bytes"),
         (f"{OLD.hex()},é", "number 2"),
         ("g" * 64, "number 1"),
@@ -91,8 +102,18 @@ def test_bad_keys_are_told_without_showing_them(text: str, words: str) -> None:
         Keyring.parse(text)
 
 
-def test_a_keyring_does_not_show_its_keys() -> None:
+def test_a_keyring_shows_the_ids_of_its_keys_and_not_the_keys() -> None:
+    assert repr(Keyring([NEW, OLD])) == f"Keyring({key_id(OLD)}, {key_id(NEW)})"
     assert OLD.hex() not in repr(Keyring([OLD]))
+
+
+def test_two_keys_with_the_same_id_are_refused_and_a_repeated_key_is_not() -> None:
+    one, other = (number.to_bytes(32) for number in (50_323, 54_260))
+    assert key_id(one) == key_id(other)
+    with pytest.raises(SettingsError, match="same id"):
+        Keyring([one, other])
+    sealed = Keyring([NEW, OLD, NEW]).seal(b"x", NONCE, b"")
+    assert Keyring([NEW]).open(sealed, b"") == b"x"
 
 
 def test_wrong_sizes_are_refused() -> None:

@@ -35,6 +35,8 @@ SOURCE = Path(angarium.__file__).parent
         ("2026-11-27T10:55:53.5Z", NOON.replace(microsecond=500_000)),
         ("2026-11-27T10:55:53.123456Z", NOON.replace(microsecond=123_456)),
         ("2026-11-27T10:55:53.123456789Z", NOON.replace(microsecond=123_456)),
+        ("2026-11-27T10:55:53." + "123456".ljust(43, "9") + "Z", NOON.replace(microsecond=123_456)),
+        ("2026-11-27T16:54:53+05:59", NOON),
         ("2016-12-31T23:59:60Z", datetime(2017, 1, 1, tzinfo=UTC)),
         ("2016-12-31T23:59:60.25Z", datetime(2017, 1, 1, 0, 0, 0, 250_000, tzinfo=UTC)),
         ("2017-01-01T05:29:60+05:30", datetime(2017, 1, 1, tzinfo=UTC)),
@@ -84,6 +86,7 @@ def test_takes(text: str, expected: datetime) -> None:
         "9999-12-31T23:59:60Z",
         "2026-11-27T10:55:53Z\n",
         "٢٠٢٦-11-27T10:55:53Z",
+        "2026-11-27T10:55:53." + "1" * 44 + "Z",
         "2026-11-27T10:55:53." + "1" * 100_000 + "Z",
     ],
 )
@@ -106,7 +109,9 @@ def test_the_input_of_a_page_is_utc() -> None:
     assert timestamp.parse_form("2026-11-27T10:55:53") == NOON
     assert timestamp.parse_form("2026-11-27 10:55:53.25") == NOON.replace(microsecond=250_000)
     assert timestamp.parse_form("2026-11-27T16:25:53+05:30") == NOON
-    for text in ("2026-11-27", "2026-W48-5T10:55", "2026-11-27T25:00", ""):
+    longest = "2026-11-27T10:55:53.".ljust(63, "0")
+    assert timestamp.parse_form(longest) == NOON
+    for text in ("2026-11-27", "2026-W48-5T10:55", "2026-11-27T25:00", "", f"{longest}0"):
         with pytest.raises(ValueError, match=r"^must be"):
             timestamp.parse_form(text)
 

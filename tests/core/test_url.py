@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import ip_network
 
 import ada_url
@@ -12,7 +13,16 @@ from yarl import URL
 
 from angarium.core import url as url_module
 from angarium.core.address import AddressPolicy
-from angarium.core.url import MAX_URL, check_url, literal_address, split_credentials
+from angarium.core.url import (
+    MAX_URL,
+    check_url,
+    hide_login,
+    is_hidden,
+    literal_address,
+    same_door,
+    split_credentials,
+    with_login,
+)
 
 CLOSED = AddressPolicy()
 
@@ -51,6 +61,12 @@ def check(url: str, *, https_only: bool = False, policy: AddressPolicy = CLOSED)
         ("http://faß.de/", "http://xn--fa-hia.de/"),
         ("http://sub_domain.example.com/", "http://sub_domain.example.com/"),
         ("http://user:pass@example.com", "http://user:pass@example.com/"),
+        ("http://example.com:1/", "http://example.com:1/"),
+        ("http://example.com:65535/", "http://example.com:65535/"),
+        ("http://example.com:000000080/", "http://example.com/"),
+        ("http://example.com/a/b/..", "http://example.com/a/"),
+        ("http://example.com/a/b/.", "http://example.com/a/b/"),
+        ("http://" + "a." * 126 + "b", "http://" + "a." * 126 + "b/"),
         ("http://us%40er:pä@example.com", "http://us%40er:p%C3%A4@example.com/"),
         ("http://@example.com/", "http://example.com/"),
         ("http://:@example.com/", "http://example.com/"),
@@ -104,6 +120,8 @@ def test_the_one_form(given_url: str, stored: str) -> None:
         ("http://example.com:0/", "port"),
         ("http://example.com:65536/", "port"),
         ("http://example.com:99999999999999/", "port"),
+        ("http://example.com:0000000080/", "port"),
+        ("http://[2606:4700::1]:80]/", "port"),
         ("http://example.com:8o/", "port"),
         ("http://example.com:-1/", "port"),
         ("http://example.com:80:80/", "port"),
@@ -115,6 +133,7 @@ def test_the_one_form(given_url: str, stored: str) -> None:
         ("http://-a.example/", "domain name"),
         ("http://" + "a" * 64 + ".example/", "domain name"),
         ("http://" + "a." * 130 + "example/", "domain name"),
+        ("http://" + "a." * 126 + "bc/", "domain name"),
         ("http://exa<mple.com/", "domain name"),
         ("http://[::1/", "brackets"),
         ("http://[::1]x/", "brackets"),
@@ -185,11 +204,32 @@ def test_forbidden_literals_are_refused_in_every_disguise(host: str) -> None:
             check(url)
 
 
+def test_the_longest_url_is_as_long_as_the_limit_before_and_after_encoding() -> None:
+    head = "http://example.com/"
+    longest = head + "a" * (MAX_URL - len(head))
+    assert check(longest) == longest
+    encoded = "ä" * 10_000
+    assert len(check(head + encoded + "a" * (MAX_URL - len(head) - 60_000))) == MAX_URL
+    for url in (longest + "a", head + encoded + "a" * (MAX_URL - len(head) - 60_000 + 1)):
+        with pytest.raises(ValueError, match="longer than 65,536 characters"):
+            check(url)
+
+
+def test_a_url_of_our_own_is_taken_as_it_is() -> None:
+    policy = AddressPolicy(trusts=lambda url: url == "our-own:x")
+    assert check(" our-own:x\n", policy=policy) == "our-own:x"
+    with pytest.raises(ValueError, match="start with"):
+        check("our-own:y", policy=policy)
+
+
 def test_a_url_that_the_standard_reads_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The check behind all others: here our own encoding has a fault."""
+    """The check behind all others: here our own encoding has a fault, then our own idea of a name."""
     monkeypatch.setattr(url_module, "_FRAGMENT_SAFE", "`")
     with pytest.raises(ValueError, match="same way"):
         check("http://example.com/#`")
+    monkeypatch.setattr(url_module, "_LABEL", re.compile(".*"))
+    with pytest.raises(ValueError, match="same way"):
+        check("http://exa<mple.com/")
 
 
 def test_allowed_subnets_allow() -> None:
@@ -212,12 +252,59 @@ def test_https_only() -> None:
         ("http://h/x@y", "http://h/x@y", None),
         ("http://u:p@h:1/x?y#z", "http://h:1/x?y#z", "Basic dTpw"),
         ("http://u@h/", "http://h/", "Basic dTo="),
+        ("http://u:p@q@h/", "http://h/", "Basic dTpwQHE="),
         ("http://u:a%3Ab%40@h/", "http://h/", "Basic dTphOmJA"),
         ("http://u:p@h/u:p@h", "http://h/u:p@h", "Basic dTpw"),
     ],
 )
 def test_credentials_are_split_off(url: str, bare: str, authorization: str | None) -> None:
     assert split_credentials(url) == (bare, authorization)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "login"),
+    [
+        ("http://h/x?y#z", "http://h/x?y#z", None),
+        ("http://h/x@y", "http://h/x@y", None),
+        ("mailto:me@example.com", "mailto:me@example.com", None),
+        ("http://u:p@h:1/x?y#z", "http://u:***@h:1/x?y#z", "u:p"),
+        ("http://key@h/", "http://***@h/", "key"),
+        ("http://:p@h/", "http://***@h/", ":p"),
+        ("http://u:p:q@h/", "http://u:***@h/", "u:p:q"),
+        ("http://u:p@q@h/", "http://u:***@h/", "u:p@q"),
+        ("http://u:p@h/u:p@h", "http://u:***@h/u:p@h", "u:p"),
+        ("http://u:p@http/", "http://u:***@http/", "u:p"),
+    ],
+)
+def test_a_login_is_taken_out_of_a_url_and_put_back(url: str, shown: str, login: str | None) -> None:
+    assert hide_login(url) == (shown, login)
+    assert with_login(shown, login) == url
+    assert is_hidden(hide_login(shown)[1]) is (login is not None)
+
+
+def test_a_login_is_put_before_the_host_of_a_url_without_one() -> None:
+    assert with_login("http://http/http", "u:p") == "http://u:p@http/http"
+    assert with_login("http://h@i:1/x", "u:p") == "http://u:p@i:1/x"
+    assert with_login("http://h@i@j/", "u:p") == "http://u:p@j/"
+    assert with_login("http://h/", None) == "http://h/"
+    assert with_login("no URL", "u:p") == "no URL"
+
+
+def test_only_what_is_shown_in_place_of_a_login_is_hidden() -> None:
+    assert is_hidden("***")
+    assert is_hidden("u:***")
+    for login in (None, "", "u", "u:p", "u***", "***:p", ":***x"):
+        assert not is_hidden(login)
+
+
+def test_the_same_door_is_the_same_scheme_host_and_port() -> None:
+    for other in ("http://h:1/", "http://h:1/y?z#f", "http://a:b@h:1/x", "http://c@d@h:1/"):
+        assert same_door("http://u:p@h:1/x", other)
+        assert same_door(other, "http://h:1")
+    for other in ("https://h:1/", "http://h:2/", "http://h/", "http://i:1/", "http://h:1@i/", "", "h:1"):
+        assert not same_door("http://u:p@h:1/x", other)
+        assert not same_door(other, "http://u:p@h:1/x")
+    assert not same_door("no URL", "no URL")
 
 
 _hosts = st.one_of(

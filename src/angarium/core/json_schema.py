@@ -61,7 +61,7 @@ def check(schema: dict[str, Any]) -> Fault | None:
         jsonschema_rs.meta.validate({**schema, "$schema": draft_of(schema)})
     except (ValueError, OverflowError, RecursionError, jsonschema_rs.ReferencingError) as error:
         place = tuple(getattr(error, "instance_path", ()))
-        words = str(getattr(error, "message", error)).partition("\n")[0][:300]
+        words = str(error).partition("\n")[0][:300]
         return Fault(place, f"This is not a valid JSON Schema: {words}")
     return Document(schema).fault()
 
@@ -94,7 +94,7 @@ class Document:
             found = self._resolve(base, text)
             if not isinstance(found, (dict, bool)):
                 return Fault(place, _nowhere(text))
-            if isinstance(found, dict) and id(found) not in self._bases:
+            if isinstance(found, dict):
                 url, fragment = _joined(base, text)
                 self._add(_steps(fragment) if self._resources[url] is self.root else place, found, url)
         return None

@@ -46,7 +46,7 @@ def parse_query(text: str) -> datetime:
 def parse_form(text: str) -> datetime:
     """The same from a page. What a `datetime-local` input gives has no zone and may lack seconds; our pages
     say that it is UTC, or convert it before it is sent."""
-    if len(text) <= _LONGEST and (found := _FORM.fullmatch(text)) is not None:
+    if (found := _FORM.fullmatch(text)) is not None:
         return parse(f"{text}Z" if found[1] else f"{text}:00Z")
     return parse_query(text)
 

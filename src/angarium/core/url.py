@@ -95,7 +95,7 @@ def with_login(url: str, login: str | None) -> str:
     if shape is None:
         return url
     place = shape[2].rpartition("@")[2]
-    return url.replace(shape[2], f"{login}@{place}", 1)
+    return url.replace(f"://{shape[2]}", f"://{login}@{place}", 1)  # a host may be called `http`
 
 
 def is_hidden(login: str | None) -> bool:
@@ -175,7 +175,7 @@ def _split_port(place: str) -> tuple[str, str]:
 def _port(text: str) -> int | None:
     if not text:
         return None
-    if not (text.isascii() and text.isdigit() and 0 < int(text[:9]) <= 65535 and len(text) <= 9):
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= 65535):
         raise ValueError("the port must be a number from 1 to 65535")
     return int(text)
 
