@@ -8,7 +8,7 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from angarium.core.json_schema import MAX_BYTES, MAX_DEPTH, affordable, check
+from angarium.core.json_schema import MAX_BYTES, MAX_DEPTH, affordable, check, draft_of
 from angarium.core.nouns import EventType
 from angarium.service.example import misfit
 
@@ -131,6 +131,52 @@ def test_a_fault_behind_a_reference_is_placed_where_it_stands_or_where_it_is_ref
     assert fault.place == ("properties", "a", "$ref", "items", "$ref")
 
 
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("not", "if", "then", "else", "additionalProperties", "unevaluatedProperties", "propertyNames"),
+        *("items", "additionalItems", "unevaluatedItems", "contains", "contentSchema"),
+    ],
+)
+def test_a_subschema_may_stand_alone(keyword: str) -> None:
+    fault = check({keyword: {"$ref": "#/nowhere"}})
+    assert fault is not None
+    assert fault.place == (keyword, "$ref")
+
+
+@pytest.mark.parametrize("keyword", ["allOf", "anyOf", "oneOf", "prefixItems", "items"])
+def test_a_subschema_may_stand_in_a_list(keyword: str) -> None:
+    fault = check({keyword: [{}, True, {"$ref": "#/nowhere"}]})
+    assert fault is not None
+    assert fault.place == (keyword, 2, "$ref")
+
+
+@pytest.mark.parametrize(
+    "keyword",
+    [
+        *("dependentSchemas", "dependencies", "properties", "patternProperties", "definitions", "$defs"),
+    ],
+)
+def test_a_subschema_may_stand_under_a_name(keyword: str) -> None:
+    fault = check({keyword: {"a": {}, "b": {"$ref": "#/nowhere"}}})
+    assert fault is not None
+    assert fault.place == (keyword, "b", "$ref")
+
+
+@pytest.mark.parametrize("draft", ["2019-09", "2020-12"])
+@pytest.mark.parametrize("mark", ["", "#"])
+def test_a_schema_may_name_its_draft_with_a_mark_behind_it(draft: str, mark: str) -> None:
+    name = f"https://json-schema.org/draft/{draft}/schema{mark}"
+    assert draft_of({"$schema": name}) == name
+
+
+def test_a_schema_of_an_unknown_draft_is_one_of_draft_7() -> None:
+    draft_7 = "http://json-schema.org/draft-07/schema"
+    for named in ({}, {"$schema": 7}, {"$schema": "https://example.com/schema"}, {"$schema": "#"}):
+        assert draft_of(named) == draft_7
+    assert [draft_of({"$schema": draft_7.replace("7", n)})[-8] for n in "3467"] == ["7", "4", "6", "7"]
+
+
 def nested(depth: int) -> dict[str, Any]:
     schema: dict[str, Any] = {}
     for _ in range(depth - 1):
@@ -183,6 +229,56 @@ def test_a_validation_that_would_not_end_is_not_begun() -> None:
     )
     assert affordable(TWICE, inside(8), 50_000)
     assert affordable(LINKED, inside(500), 50_000)
+
+
+def cost(schema: dict[str, Any], value: Any) -> int:
+    return next(budget for budget in range(100) if affordable(schema, value, budget))
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "expected"),
+    [
+        ({}, 1, 0),
+        ({"type": "object", "const": {"not": {}}, "title": "not"}, {"title": 1}, 0),
+        # those for the value itself
+        ({"not": {}}, 1, 1),
+        ({"if": {}, "then": True, "else": False}, "x", 3),
+        ({"allOf": [{}, {}], "anyOf": [{}], "oneOf": [True]}, [], 4),
+        ({"dependentSchemas": {"a": {}, "b": {}}, "dependencies": {"a": {}}}, {"a": 1}, 3),
+        ({"$ref": "#/definitions/x", "definitions": {"x": {}, "y": {}}}, 1, 1),
+        ({"$ref": "#/definitions/x", "definitions": {"x": {"not": {}}}}, 1, 2),
+        ({"$ref": "#/nowhere"}, 1, 0),
+        # those for the members of an object
+        ({"properties": {"a": {}, "b": {}}}, {"a": 1, "c": 1}, 1),
+        ({"patternProperties": {"a": {}, "b": {}}}, {"a": 1, "b": 1, "c": 1}, 6),
+        ({"additionalProperties": {}}, {"a": 1, "b": 1}, 2),
+        ({"unevaluatedProperties": {}}, {"a": 1, "b": 1}, 2),
+        ({"propertyNames": {}}, {"a": 1, "b": 1}, 2),
+        ({"properties": {"0": {}}, "additionalProperties": {}, "patternProperties": {"": {}}}, ["0"], 0),
+        # those for the entries of an array
+        ({"items": {}}, [1, 2], 2),
+        ({"items": [{}, {}, {}]}, [1, 2], 2),
+        ({"prefixItems": [{}, True, {}]}, [1, 2], 2),
+        ({"additionalItems": {}}, [1, 2, 3], 3),
+        ({"unevaluatedItems": {}}, [1, 2, 3], 3),
+        ({"contains": {}}, [1, 2, 3], 3),
+        ({"items": {}, "prefixItems": [{}], "contains": {}}, {"a": 1}, 0),
+        # and what they hold, each with its part of the value
+        ({"not": {"not": {"not": {}}}}, 1, 3),
+        ({"properties": {"a": {"items": {"not": {}}}}}, {"a": [1, 2]}, 5),
+        ({"items": [{}, {"properties": {"a": {"not": {}}}}]}, [{"a": 1}, {"a": 1}], 4),
+        ({"additionalProperties": {"items": {}}}, {"a": [1], "b": [1, 2]}, 5),
+        ({"patternProperties": {"x": {"items": {}}}}, {"a": [1, 2]}, 3),
+        ({"items": {"items": {}}}, [[1], [1, 2]], 5),
+        ({"properties": {"a": {"$ref": "#"}}}, {"a": {"a": {"a": 1}}}, 6),
+        # not evaluated
+        ({"contentSchema": {"not": {}}}, "x", 0),
+    ],
+)
+def test_the_cost_of_a_validation_is_the_number_of_subschemas_at_places(
+    schema: dict[str, Any], value: Any, expected: int
+) -> None:
+    assert cost(schema, value) == expected
 
 
 def test_a_payload_is_held_to_its_schema_where_that_can_be_afforded() -> None:
