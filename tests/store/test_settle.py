@@ -16,10 +16,23 @@ import pytest
 
 from angarium.core import ids
 from angarium.core.lifecycle import Move
+from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import Answer
 from angarium.store import delivery
 from angarium.store.database import Database
-from angarium.store.settle import Health, Settled, Settlement, settle
+from angarium.store.settle import (
+    Health,
+    Settled,
+    Settlement,
+    Uids,
+    disable_endpoint,
+    hint,
+    settle,
+    uids,
+)
+from angarium.store.shard import CHANNEL
+from tests.kit.patience import until
+from tests.kit.world import World
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
@@ -232,3 +245,108 @@ async def test_the_headers_of_an_attempt_are_kept(case: Case) -> None:
     )
     (made,) = await case.attempts()
     assert json.loads(made["exchange"]) == [[["webhook-id", "msg_1"]], [["Server", "caf\u00e9"]]]
+
+
+async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case: Case) -> None:
+    """Columns that are empty for one outcome are not for its neighbour in the batch."""
+    asked = NOW + timedelta(seconds=1)
+    ids_of = [ids.new(NOW.timestamp() + second, os.urandom(8)) for second in range(4)]
+    async with case.database.connection() as connection:
+        for message_id in ids_of[1:]:
+            await connection.execute(
+                "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)"
+                " values ($1, $2, $3, 7, false, $4)",
+                case.app_id, case.endpoint_id, message_id, NOW,
+            )  # fmt: skip
+    batch = [
+        case.settlement(Move.RETRY, due=LATER),
+        case.settlement(Move.DELIVER, answer=ARRIVED),
+        case.settlement(Move.KEEP, manual_at=asked, answer=Answer(0, "timeout", "No answer.", None, 5)),
+        case.settlement(Move.CANCEL, answer=None),
+    ]
+    batch = [
+        msgspec.structs.replace(
+            one, message_id=message_id, url=f"http://receiver/{place}", number=0 if one.answer is None else 7
+        )
+        for place, (one, message_id) in enumerate(zip(batch, [case.message_id, *ids_of[1:]], strict=True))
+    ]
+    async with case.database.connection() as connection:
+        settled = await settle(connection, batch, [])
+        rows = await connection.fetch("select * from attempt order by id")
+    assert {one.message_id: one.due_at for one in settled} == {
+        batch[0].message_id: LATER.timestamp(), batch[1].message_id: None,
+        batch[2].message_id: NOW.timestamp(), batch[3].message_id: None,
+    }  # fmt: skip
+    assert {one.endpoint_id for one in settled} == {case.endpoint_id}
+    kept = ("status", "status_code", "error_code", "error", "response", "duration_ms", "next_at", "manual")
+    assert [tuple(row[name] for name in kept) for row in rows] == [
+        (2, 500, "http_500", "The receiver answered 500.", b"no", 12, LATER, False),
+        (0, 200, None, None, b"\x00\xff not text", 3, None, False),
+        (2, 0, "timeout", "No answer.", None, 5, None, True),
+    ]
+    assert [(row["id"], row["message_id"]) for row in rows] == [
+        (one.attempt_id, one.message_id) for one in batch[:3]
+    ]
+    assert {(row["app_id"], row["endpoint_id"], row["number"]) for row in rows} == {
+        (case.app_id, case.endpoint_id, 7)
+    }
+    assert [row["url"] for row in rows] == [f"http://receiver/{place}" for place in range(3)]
+
+
+async def test_of_an_endpoints_health_all_is_kept_and_each_is_its_own(case: Case) -> None:
+    at = NOW.timestamp()
+    endpoints = [ids.new(at, os.urandom(8)) for _ in range(2)]
+    sick = Health(case.app_id, endpoints[0], at, 3, at + 1, at + 2, at + 3, generation=4)
+    well = Health(case.app_id, endpoints[1], None, 0)
+    names = ("app_id", "endpoint_id", "failing_since", "failures", "run_since", "run_until", "clock_since")
+    async with case.database.connection() as connection:
+        assert await settle(connection, [], [sick, well]) == []
+        rows = await connection.fetch("select * from endpoint_health order by failures desc")
+    assert [tuple(row[name] for name in (*names, "generation")) for row in rows] == [
+        (case.app_id, endpoints[0], NOW, 3, *(NOW + timedelta(seconds=n) for n in (1, 2, 3)), 4),
+        (case.app_id, endpoints[1], None, 0, None, None, None, 0),
+    ]
+
+
+async def test_an_endpoint_is_disabled_by_one_and_only_as_it_was_known(world: World) -> None:
+    app = await world.application()
+    endpoint, other = [await world.endpoint(app, "http://127.0.0.1:9/") for _ in range(2)]
+    gone = DisabledReason.GONE
+    async with world.database.connection() as connection:
+        assert not await disable_endpoint(connection, app.id, endpoint.id, gone, NOW, generation=1)
+        assert await disable_endpoint(connection, app.id, endpoint.id, gone, NOW)
+        assert not await disable_endpoint(connection, app.id, endpoint.id, gone, LATER)
+        assert await disable_endpoint(
+            connection, app.id, other.id, DisabledReason.FAILING, LATER, generation=0
+        )
+    rows = await world.fetch("select id, disabled_at, disabled_reason from endpoint order by disabled_at")
+    assert [tuple(row) for row in rows] == [
+        (endpoint.id, NOW, gone), (other.id, LATER, DisabledReason.FAILING),
+    ]  # fmt: skip
+
+
+async def test_uids_are_what_the_operator_calls_endpoint_and_application(world: World) -> None:
+    named, plain = await world.application(uid="customer"), await world.application()
+    one = await world.endpoint(named, "http://127.0.0.1:9/", uid="orders")
+    two = await world.endpoint(plain, "http://127.0.0.1:9/")
+    async with world.database.connection() as connection:
+        asked = [(named.id, one.id), (plain.id, two.id), (plain.id, one.id), (plain.id, world.new_id())]
+        assert await uids(connection, asked) == {one.id: Uids("customer", "orders"), two.id: Uids(None, None)}
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_hints_are_heard_when_the_transaction_commits(world: World, alone: bool) -> None:
+    heard: list[str] = []
+    listening = await world.database.dedicated()
+    await listening.add_listener(CHANNEL, lambda *said: heard.append(said[3]))
+    async with world.database.connection() as connection:
+        async with connection.transaction():
+            await connection.execute("set local synchronous_commit = on")
+            await hint(connection, ["t:", "s:"], alone=alone)
+            await listening.execute("select 1")
+            assert heard == []
+            durable = await connection.fetchval("show synchronous_commit")
+        await hint(connection, ["x:"])
+    assert (durable == "off") is alone, "a hint alone need not wait for the disk"
+    await until(lambda: heard == ["t:", "s:", "x:"])
+    await listening.close()

@@ -1,0 +1,432 @@
+"""The settler drops nothing, tells lanes in order, and does what follows from an outcome with it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.errors import StoreUnavailable
+from angarium.core.lane import Lane, Limits
+from angarium.core.lifecycle import Move
+from angarium.core.nouns import Application, DisabledReason, Endpoint
+from angarium.core.outcome import Answer
+from angarium.dispatch.alert import DISABLED, FAILING, OPERATIONS, Alert
+from angarium.dispatch.post import Post
+from angarium.dispatch.settler import CAPACITY, CROWD, GATHER, MAX_BATCH, TRIES, Disable, Outcome, Settler
+from angarium.store import settle, shard
+from angarium.store.accept import Owed
+from angarium.store.settle import Health, Settled, Settlement
+from tests.kit import virtual
+from tests.kit.clock import ManualClock
+from tests.kit.patience import PATIENCE, until
+from tests.kit.virtual import VirtualLoop
+from tests.kit.world import ORG, World
+
+APP, ENDPOINT = UUID(int=1), UUID(int=2)
+ARRIVED = Answer(200, None, None, b"ok", 3)
+FAILED = Answer(500, "http_500", "The receiver answered 500.", b"no", 12)
+URL = "http://127.0.0.1:9/"
+DELIVERED, PENDING, CANCELED = 0, 1, 4
+NOW = 1_800_000_000.0
+
+
+def outcome(number: int, due_at: float | None = None) -> Outcome:
+    settlement = Settlement(
+        attempt_id=UUID(int=number), app_id=APP, endpoint_id=ENDPOINT, message_id=UUID(int=number),
+        move=Move.RETRY if due_at else Move.DELIVER, failures=0, number=1, due_at=due_at, manual_at=None,
+        answer=ARRIVED, succeeded=not due_at, url=URL,
+    )  # fmt: skip
+    return Outcome(Post(APP, ENDPOINT, 2, Lane(Limits(1, 1), 0.0)), settlement)
+
+
+# when batches are written, in virtual time
+
+
+class LoopClock:
+    """The loop's time, as a clock."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+
+    def now(self) -> float:
+        return self._loop.time()
+
+    steady = now
+
+    async def wait(self, event: asyncio.Event, until: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(until - self.now()):
+                await event.wait()
+
+
+@dataclass
+class Table:
+    """The database: it notes what is written, and takes `takes` seconds for it."""
+
+    loop: VirtualLoop
+    takes: float = 0.0
+    fails: list[Exception] = field(default_factory=list)
+    refuses: set[int] = field(default_factory=set)
+    tried: list[tuple[float, int]] = field(default_factory=list)  # when, and how many outcomes
+    written: list[int] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[None]:
+        yield
+
+    async def settle(
+        self, connection: Any, settlements: Sequence[Settlement], health: Sequence[Health]
+    ) -> list[Settled]:
+        numbers = [one.message_id.int for one in settlements]
+        self.tried.append((self.loop.time(), len(numbers)))
+        await asyncio.sleep(self.takes)
+        if self.fails:
+            raise self.fails.pop(0)
+        if self.refuses.intersection(numbers):
+            raise ValueError("a value that no column can hold")
+        self.written += numbers
+        # in another order, as a database may answer
+        return [Settled(one.endpoint_id, one.message_id, one.due_at) for one in reversed(settlements)]
+
+
+@dataclass
+class Work:
+    """A settler at work on a table, and what the lanes are told."""
+
+    table: Table
+    settler: Settler
+    told: list[tuple[int, float | None]] = field(default_factory=list)
+    batches: list[int] = field(default_factory=list)
+
+    def settled(self, batch: list[Outcome], due: list[float | None]) -> None:
+        self.batches.append(len(batch))
+        self.told += [(one.settlement.message_id.int, at) for one, at in zip(batch, due, strict=True)]
+
+    def put(self, *numbers: int) -> None:
+        for number in numbers:
+            self.settler.put(outcome(number))
+
+    @property
+    def pauses(self) -> list[float]:
+        """Seconds between one try and the next."""
+        times = [at for at, _ in self.table.tried]
+        return [round(later - at, 6) for at, later in pairwise(times)]
+
+
+Test = Callable[[Work], Coroutine[Any, Any, None]]
+Run = Callable[[Test], None]
+
+
+@pytest.fixture
+def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Run:
+    def run(test: Test) -> None:
+        async def work(loop: VirtualLoop) -> None:
+            table = Table(loop)
+            monkeypatch.setattr(settle, "settle", table.settle)
+            database: Any = table
+
+            def settled(batch: list[Outcome], due: list[float | None]) -> None:
+                made.settled(batch, due)
+
+            made = Work(table, Settler(database, LoopClock(loop), os.urandom, settled, lambda owed: None))
+            running = asyncio.create_task(made.settler.run())
+            try:
+                await test(made)
+            finally:
+                running.cancel()
+                with suppress(asyncio.CancelledError):
+                    await running
+
+        virtual.run(work)
+
+    return run
+
+
+def test_lanes_are_told_in_order_what_is_owed_still(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        await work.settler.drained()
+        for number, due_at in ((1, None), (2, 5.0), (3, None), (4, 6.0)):
+            work.settler.put(outcome(number, due_at))
+        await work.settler.drained()
+        assert work.told == [(1, None), (2, 5.0), (3, None), (4, 6.0)]
+        assert work.batches == [4]
+
+    in_virtual_time(test)
+
+
+def test_what_comes_while_a_batch_is_written_goes_in_the_next(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.takes = 1.0
+        work.put(1)
+        await asyncio.sleep(0.5)
+        work.put(2, 3)
+        await asyncio.sleep(0.75)
+        assert work.told == [(1, None)]
+        assert work.table.tried[1] == (work.table.tried[0][0] + 1.0, 2), "a few wait for nothing"
+        work.put(4)
+        await work.settler.drained()
+        assert work.batches == [1, 2, 1]
+        assert [number for number, _ in work.told] == [1, 2, 3, 4]
+
+    in_virtual_time(test)
+
+
+def test_after_a_crowd_the_next_batch_gathers_a_while(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.takes = 1.0
+        for first, following, pause in (
+            (CROWD, 1, 1.0 + GATHER),
+            (CROWD - 1, 1, 1.0),
+            (CROWD, MAX_BATCH // 2 - 1, 1.0 + GATHER),
+            (CROWD, MAX_BATCH // 2, 1.0),
+        ):
+            work.put(0)
+            await asyncio.sleep(10)  # a small batch, so this one begins without a pause
+            work.table.tried.clear()
+            work.put(*range(first))
+            await asyncio.sleep(0.5)
+            work.put(*range(following))
+            await asyncio.sleep(10)
+            assert work.pauses == [pause], (first, following)
+            assert [size for _, size in work.table.tried] == [first, following]
+
+    in_virtual_time(test)
+
+
+def test_who_waits_for_all_outcomes_waits_for_no_crowd(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.takes = 1.0
+        work.put(*range(CROWD))
+        await asyncio.sleep(0.5)
+        work.put(9)
+        await work.settler.drained()
+        assert work.pauses == [1.0]
+        assert len(work.told) == CROWD + 1
+
+    in_virtual_time(test)
+
+
+def test_a_batch_has_a_greatest_size_and_so_has_what_is_waiting(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.takes = 1.0
+        work.put(*range(CAPACITY - 1))
+        assert not work.settler.full
+        work.put(CAPACITY)
+        assert work.settler.full
+        await asyncio.sleep(0.5)
+        assert work.settler.full, "what is being written has not gone yet"
+        await asyncio.sleep(1.0)
+        assert not work.settler.full
+        work.put(*range(MAX_BATCH))
+        assert work.settler.full
+        await work.settler.drained()
+        assert work.batches == [MAX_BATCH] * 6
+        assert not work.settler.full
+
+    in_virtual_time(test)
+
+
+def test_while_the_database_is_away_the_same_batch_is_tried_until_it_is_in(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.fails = [StoreUnavailable() for _ in range(8)]
+        work.put(1, 2)
+        await asyncio.sleep(0.05)
+        work.put(3)
+        await work.settler.drained()
+        assert [size for _, size in work.table.tried] == [2] * 9 + [1]
+        assert work.pauses[:8] == [0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0]
+        assert work.told == [(1, None), (2, None), (3, None)]
+        work.table.tried.clear()
+        work.table.fails = [StoreUnavailable()]
+        work.put(4)
+        await work.settler.drained()
+        assert work.pauses == [0.1], "each batch begins with a short pause"
+
+    in_virtual_time(test)
+
+
+def test_what_the_database_refuses_is_tried_some_times_and_then_one_by_one(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.refuses = {2}
+        work.put(1, 2, 3)
+        await work.settler.drained()
+        sizes = [size for _, size in work.table.tried]
+        assert sizes == [3] * (TRIES + 1) + [1] + [1] * (TRIES + 1) + [1]
+        assert work.pauses[: TRIES + 1] == [0.1, 0.2, 0.5, 0.0]
+        assert work.table.written == [1, 3]
+        assert work.told == [(1, None), (2, None), (3, None)], "no lane waits for ever"
+
+    in_virtual_time(test)
+
+
+def test_a_passing_refusal_is_no_reason_to_write_one_by_one(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.fails = [ValueError() for _ in range(TRIES)]
+        work.put(1, 2)
+        await work.settler.drained()
+        assert [size for _, size in work.table.tried] == [2] * (TRIES + 1)
+        assert work.table.written == [1, 2]
+
+    in_virtual_time(test)
+
+
+# what is written with the outcomes
+
+
+@dataclass
+class Desk:
+    """An endpoint that is owed messages, and an operator who wants to know."""
+
+    world: World
+    app: Application
+    endpoint: Endpoint
+    operations: Application
+    told: list[tuple[Outcome, float | None]] = field(default_factory=list)
+    owed: list[Owed] = field(default_factory=list)
+
+    async def settle(self, *outcomes: Outcome) -> None:
+        """Put them all, and wait until they are settled."""
+        world = self.world
+
+        def settled(batch: list[Outcome], due: list[float | None]) -> None:
+            self.told += zip(batch, due, strict=True)
+
+        settler = Settler(world.database, world.clock, os.urandom, settled, self.owed.extend)
+        for one in outcomes:
+            settler.put(one)
+        running = asyncio.create_task(settler.run())
+        async with asyncio.timeout(PATIENCE):
+            await settler.drained()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+
+    async def outcome(self, place: int = 0, **more: Any) -> Outcome:
+        """Of the attempt at one of the messages that are owed, a success."""
+        rows = await self.world.fetch("select message_id from delivery order by message_id")
+        settlement = Settlement(
+            attempt_id=self.world.new_id(), app_id=self.app.id, endpoint_id=self.endpoint.id,
+            message_id=rows[place]["message_id"], move=Move.DELIVER, failures=0, number=1, due_at=None,
+            manual_at=None, answer=ARRIVED, succeeded=True, url=URL,
+        )  # fmt: skip
+        post = Post(self.app.id, self.endpoint.id, self.endpoint.shard, Lane(Limits(1, 1), 0.0))
+        return Outcome(post, settlement, **more)
+
+    def disable(self, **more: Any) -> Disable:
+        return Disable(ORG, self.app.id, self.endpoint.id, DisabledReason.GONE, **more)
+
+    async def alerts(self) -> list[dict[str, Any]]:
+        rows = await self.world.fetch(
+            "select payload from message where app_id = $1 order by id", self.operations.id
+        )
+        return [json.loads(row["payload"]) for row in rows]
+
+
+@pytest.fixture
+async def desk(world: World) -> Desk:
+    world = World(world.database, clock=ManualClock(NOW))
+    app = await world.application(uid="customer")
+    operations = await world.application(org_id=OPERATIONS, uid=ORG)
+    endpoint = await world.endpoint(app, URL, uid="orders")
+    await world.endpoint(operations, URL)
+    async with world.intake() as intake:
+        await intake.accept_many([world.draft(app) for _ in range(3)])
+    return Desk(world, app, endpoint, operations)
+
+
+async def test_the_last_note_on_an_endpoint_is_its_health(desk: Desk) -> None:
+    def noted(failures: int) -> Health:
+        return Health(desk.app.id, desk.endpoint.id, NOW - 60, failures)
+
+    await desk.settle(
+        await desk.outcome(0, health=noted(1)), await desk.outcome(1, health=noted(2)), await desk.outcome(2)
+    )
+    rows = await desk.world.fetch("select failures, failing_since from endpoint_health")
+    assert [tuple(row) for row in rows] == [(2, datetime_at(NOW - 60))]
+    assert await desk.world.states() == {DELIVERED: 3}
+    assert desk.owed == []
+
+
+@pytest.mark.parametrize("failing_since", [None, NOW - 3600.5])
+async def test_an_endpoint_is_disabled_with_all_that_follows_from_it(
+    desk: Desk, failing_since: float | None
+) -> None:
+    heard: list[str] = []
+    listening = await desk.world.database.dedicated()
+    await listening.add_listener(shard.CHANNEL, lambda *said: heard.append(said[3]))
+    health = Health(desk.app.id, desk.endpoint.id, NOW - 60, 9)
+    disable = desk.disable(failing_since=failing_since)
+    await desk.settle(
+        await desk.outcome(0, health=health), await desk.outcome(1, disable=disable)
+    )  # one is still pending
+    (row,) = await desk.world.fetch(
+        "select disabled_at, disabled_reason from endpoint where id = $1", desk.endpoint.id
+    )
+    assert tuple(row) == (datetime_at(NOW), "gone")
+    rows = await desk.world.fetch("select state from delivery where app_id = $1", desk.app.id)
+    assert sorted(row["state"] for row in rows) == [DELIVERED, DELIVERED, CANCELED]
+    ((noted,),) = await desk.world.fetch("select failures from endpoint_health")
+    assert noted == 9
+    target = ids.text(ids.ENDPOINT, desk.endpoint.id)
+    (deed,) = await desk.world.fetch("select * from audit")
+    assert (deed["org_id"], deed["app_id"], deed["actor"]) == (ORG, desk.app.id, "system")
+    assert (deed["action"], deed["target"]) == ("endpoint.disabled", target)
+    assert (deed["before"], deed["after"]) == ({"disabled": False}, {"disabled": True, "reason": "gone"})
+    assert ids.created_at(deed["id"]) == NOW
+    assert await desk.alerts() == [
+        {
+            "type": DISABLED,
+            "data": {
+                "appId": ids.text(ids.APPLICATION, desk.app.id), "appUid": "customer",
+                "endpointId": target, "endpointUid": "orders",
+                "failSince": failing_since and "2027-01-15T06:59:59.500000Z",
+                "trigger": "automatic", "reason": "gone",
+            },
+        }
+    ]  # fmt: skip
+    (owed,) = desk.owed
+    assert (owed.app_id, owed.event_type, owed.due_at) == (desk.operations.id, DISABLED, NOW)
+    await until(lambda: f"e:{desk.endpoint.id.hex}" in heard)
+    await listening.close()
+
+
+async def test_an_endpoint_that_changed_meanwhile_is_not_disabled(desk: Desk) -> None:
+    await desk.world.fetch(
+        "update endpoint set health_generation = 2 where id = $1 returning id", desk.endpoint.id
+    )
+    await desk.settle(await desk.outcome(0, disable=desk.disable(generation=1)))
+    assert await desk.world.fetch("select from endpoint where disabled_at is not null") == []
+    assert (await desk.alerts(), desk.owed, await desk.world.fetch("select from audit")) == ([], [], [])
+    assert await desk.world.states() == {DELIVERED: 1, PENDING: 2}
+    await desk.settle(await desk.outcome(1, disable=desk.disable(generation=2)))
+    assert len(await desk.alerts()) == 1
+    assert await desk.world.states() == {DELIVERED: 2, PENDING: 1, CANCELED: 1}
+
+
+async def test_an_endpoint_is_disabled_once(desk: Desk) -> None:
+    twice = [await desk.outcome(place, disable=desk.disable()) for place in (0, 1)]
+    await desk.settle(*twice)
+    await desk.settle(await desk.outcome(2, disable=desk.disable()))
+    assert len(await desk.alerts()) == len(await desk.world.fetch("select from audit")) == 1
+
+
+async def test_an_alert_is_stored_and_handed_over_with_the_outcome_that_caused_it(desk: Desk) -> None:
+    alert = Alert(FAILING, ORG, desk.app.id, desk.endpoint.id, {"a": 1})
+    await desk.settle(await desk.outcome(0, alert=alert), await desk.outcome(1))
+    (told,) = await desk.alerts()
+    assert told["type"] == FAILING
+    assert told["data"]["a"] == 1
+    assert [owed.event_type for owed in desk.owed] == [FAILING]
+    assert [due for _, due in desk.told] == [None, None]
+    assert await desk.world.states() == {DELIVERED: 2, PENDING: 2}
