@@ -187,6 +187,9 @@ def test_a_header_is_found_by_its_name_in_lower_case() -> None:
 def test_clients_reach_the_server_where_it_is_set_to_be_or_where_they_asked() -> None:
     assert base_url(request(configured="https://hooks.example.org/in")) == "https://hooks.example.org/in"
     assert base_url(request()) == "https://hooks.example.com:8443"
+    mounted = request()
+    mounted.scope["root_path"] = "/X"
+    assert base_url(mounted) == "https://hooks.example.com:8443/X"
 
 
 async def test_a_caller_is_what_the_token_says_and_is_asked_for_once(backend: Backend) -> None:

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from angarium.clock import datetime_at
+from angarium.core import ids
 from angarium.core.errors import NotAuthenticated
 from angarium.service import access as module
 from angarium.service.access import NOTE_USE_EVERY, Access, Shown, name_of
@@ -72,6 +73,7 @@ async def test_a_registered_key_is_let_in_with_what_it_stands_for(access: Access
     (listed,) = await access.keys(ORG)
     found = await access.verify(shown.key)
     assert found.id == listed.id
+    assert ids.parse("key_", name_of(found.id)) == found.id
     assert (found.org_id, found.app_id, found.scope, found.name) == (ORG, APP, SCOPE, "first")
     assert (found.secret, found.revoked_at, found.created_at) == (None, None, datetime_at(NOW))
 

@@ -35,7 +35,7 @@ from tests.kit.world import World
 SECRET = "a secret for tests of tokens " * 4
 ORG, OTHER = "org_a", "org_b"
 APP, OTHER_APP = UUID(int=7), UUID(int=8)
-NOW = 1_800_000_000
+NOW = 1_800_000_007
 DAY = 86400.0
 
 
@@ -234,6 +234,7 @@ def test_a_token_is_remembered_until_many_others_were_verified_after_it(tokens: 
     tokens.verify(others[-1])
     assert tokens.remembered(first) is None
     assert tokens.remembered(second) is not None
+    assert tokens.verify(second) is tokens.verify(second), "what is remembered is not worked out anew"
     assert tokens.verify(first).digest == hashlib.sha256(first.encode()).digest()
 
 
@@ -355,7 +356,7 @@ async def test_an_organization_token_cannot_be_logged_out_but_its_session_can(
     assert await deeds(database) == [(ORG, None, "session.ended", begun.name, None, None)]
 
 
-async def test_whoever_has_a_token_can_show_it_to_have_it_revoked(kept: Tokens) -> None:
+async def test_whoever_has_a_token_can_show_it_to_have_it_revoked(kept: Tokens, database: Database) -> None:
     shown = (
         kept.for_application(ORG, APP),
         kept.for_session(link(kept)),
@@ -364,6 +365,7 @@ async def test_whoever_has_a_token_can_show_it_to_have_it_revoked(kept: Tokens) 
     for made in shown:
         await kept.revoke_shown(ORG, made)
         await refused(kept, kept.verify(made))
+    assert [deed[2] for deed in await deeds(database)] == ["token.ended", "session.ended", "session.ended"]
 
 
 async def test_what_is_no_token_of_the_organization_cannot_be_revoked(
