@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 from uuid import UUID
 
@@ -55,7 +56,33 @@ def schemas(*some: Any) -> dict[str, Any]:
         ({"signing": [OWN, {"family": "svix", **OWN}]}, ("signing", 1), "either a family or a header"),
         ({"signing": [OWN, {**OWN, "format": "x"}]}, ("signing", 1, "format"), "must hold {signature}"),
         ({"signing": [OWN, {**OWN, "signed": "{id}"}]}, ("signing", 1, "signed"), "must hold {body}"),
+        ({"signing": [{**OWN, "format": "{signature}{signature}"}]}, ("signing", 0, "format"), "once, and"),
+        (
+            {"signing": [{**OWN, "format": "{timestamp}.{timestamp}.{signature}"}]},
+            ("signing", 0, "format"),
+            "{timestamp} once at most",
+        ),
+        ({"signing": [{**OWN, "signed": "{body}{body}"}]}, ("signing", 0, "signed"), "{body} once"),
+        # headers that no request could carry
+        ({"signing": [OWN, {"family": "a b"}]}, ("signing", 1, "family"), "not a valid header name"),
+        ({"signing": [OWN, {"header": ""}]}, ("signing", 1, "header"), "not a valid header name"),
+        (
+            {"signing": [OWN, {**OWN, "format": "{signature}\r\nX: 1"}]},
+            ("signing", 1, "format"),
+            "printable ASCII",
+        ),
+        ({"delivery": {"headers": {"X A": "a"}}}, ("delivery", "headers", "X A"), "not a valid header name"),
+        ({"delivery": {"headers": {"X-A": "ä"}}}, ("delivery", "headers", "X-A"), "printable ASCII"),
+        ({"delivery": {"user_agent": "ä/1"}}, ("delivery", "user_agent"), "printable ASCII"),
+        ({"ids": {"message": "a\n"}}, ("ids", "message"), "printable ASCII"),
         # durations and numbers
+        ({"delivery": {"jitter": [-1.0, 0.0]}}, ("delivery", "jitter"), "two fractions"),
+        ({"delivery": {"jitter": [0.2, 0.1]}}, ("delivery", "jitter"), "two fractions"),
+        ({"delivery": {"jitter": [0.0, 1.01]}}, ("delivery", "jitter"), "two fractions"),
+        ({"delivery": {"jitter": [0.0, math.nan]}}, ("delivery", "jitter"), "two fractions"),
+        ({"delivery": {"max_body": 0}}, ("delivery", "max_body"), "at least 1"),
+        ({"disable": {"warn_at": [0.5, 0.0]}}, ("disable", "warn_at", 1), "a fraction"),
+        ({"disable": {"warn_at": [1.01]}}, ("disable", "warn_at", 0), "a fraction"),
         ({"delivery": {"retries": "5s,soon"}}, ("delivery", "retries"), "'soon' is not a duration"),
         ({"delivery": {"retries": "31d"}}, ("delivery", "retries"), "at most 30 days"),
         ({"delivery": {"timeout": "soon"}}, ("delivery", "timeout"), "'soon' is not a duration"),
@@ -99,6 +126,11 @@ def test_what_does_not_fit_is_refused_at_its_place(
         {"envelope": {"d": "{data}", "e": "{data}", "i": "{id}", "t": "{type}", "s": "{time}"}},
         {"signing": [{"family": "svix"}, OWN]},
         {"signing": [{**OWN, "format": "t={timestamp} v={signature}", "signed": "{id}{timestamp}{body}!"}]},
+        {"signing": [{"family": "acme"}]},
+        {"ids": {"message": ""}, "delivery": {"headers": {"X-A": "", "x": "v" * 4096}, "max_body": 1}},
+        {"delivery": {"jitter": [-0.99, 1.0]}},
+        {"delivery": {"jitter": [0.5, 0.5]}},
+        {"disable": {"warn_at": [0.001, 1.0]}},
         {"delivery": {"retries": "", "timeout": "1ms"}},
         {"delivery": {"retries": "30d", "timeout": "60s"}},
         {"disable": {"consecutive_attempts": 1, "all_failing_for": "never"}},
@@ -140,6 +172,7 @@ def test_a_schedule_has_the_delays_and_the_fractions_of_the_profile() -> None:
         (3, (1 / 3, 2 / 3, 1.0), {1: 1 / 3, 2: 2 / 3, 3: 1.0}),
         (1000, (0.0011,), {2: 0.0011}),
         (7, (0.1,), {1: 0.1}),
+        (4000, (0.5,), {2000: 0.5}),
         (10, (0.1, 0.2, 0.3, 0.6, 0.7), {1: 0.1, 2: 0.2, 3: 0.3, 6: 0.6, 7: 0.7}),  # no float adds one
     ],
 )  # fmt: skip

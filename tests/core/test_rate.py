@@ -17,6 +17,7 @@ def sends(limit: int, seconds: float, lateness: float = 0.0) -> list[float]:
         if window.free_at() <= now:
             window.note(now)
             times.append(now)
+            assert len(times) <= limit * (seconds + 1)  # a limit that does not hold would never end here
         else:
             now = window.free_at() + lateness
     return times

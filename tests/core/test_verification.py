@@ -123,6 +123,17 @@ def test_a_family_is_verified_by_its_own_headers() -> None:
     assert refused(both, headers | {"webhook-signature": "v1,bm9uZQ=="}) == "no signature fits"
 
 
+def test_a_family_has_any_name_that_the_profile_gives_it() -> None:
+    described = profile({"family": "Acme"})
+    headers = sent(described)
+    assert headers["Acme-signature"]
+    verified(described, headers)
+    assert refused(described, headers, OTHER) == "no signature fits"
+    del headers["Acme-id"]
+    assert refused(described, headers) == "one of acme-id, acme-timestamp and acme-signature is missing"
+    assert refused(described, {}) == "the header Acme-signature is missing"
+
+
 def test_a_family_has_a_time_and_five_minutes_for_it() -> None:
     described = profile(STANDARD)
     for at in (NOW - 300, NOW + 300):
@@ -175,6 +186,8 @@ def test_the_signed_time_is_that_of_the_header() -> None:
 def test_the_signed_id_is_in_the_products_own_header_or_else_in_that_of_a_family() -> None:
     own, family = profile(TIMED, delivery=NAMED), profile(TIMED, STANDARD)
     message_id = Recipe(own, "Agent/1").message_id(MESSAGE)
+    verified(own, sent(own))
+    verified(family, sent(family))
     assert refused(own, sent(own) | {"X-Note": "msg_2"}) == "no signature fits"
     assert refused(family, sent(family) | {"webhook-id": "msg_2"}) == "no signature fits"
     assert sent(own)["X-Note"] == sent(family)["webhook-id"] == message_id

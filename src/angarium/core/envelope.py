@@ -67,10 +67,20 @@ _MEDIA_TYPE: Final = re.compile(rf"{_TOKEN.pattern}/{_TOKEN.pattern}(?:[ \t]*;[\
 
 def check_header(name: str, value: str) -> None:
     """Raise ValueError, in words, unless an endpoint may send this header."""
-    if _TOKEN.fullmatch(name) is None:
-        raise ValueError("This is not a valid header name.")
+    check_name(name)
     if not _may_send(name.lower()):
         raise ValueError("This header is set by the server and cannot be chosen.")
+    check_value(value)
+
+
+def check_name(name: str) -> None:
+    """Raise ValueError, in words, unless this can be the name of a header."""
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError("This is not a valid header name.")
+
+
+def check_value(value: str) -> None:
+    """Raise ValueError, in words, unless this can be the value of a header."""
     if len(value) > MAX_HEADER_VALUE:
         raise ValueError(f"A header value has at most {MAX_HEADER_VALUE} characters.")
     if _VALUE.fullmatch(value) is None:

@@ -7,12 +7,14 @@ stand in one, and this module refuses what does not fit together.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from angarium.core import json_schema, patterns
 from angarium.core import scenario as scenario_rules
+from angarium.core.envelope import check_name, check_value
 from angarium.core.profile_scenario import Scenario
 from angarium.core.profile_table import (
     Delivery,
@@ -76,6 +78,7 @@ class Profile(Table, frozen=True):
             raise ProfileError(("name",), "a name is of letters, digits, '-', '_' and '.'")
         self._check_envelope()
         self._check_signing()
+        self._check_headers()
         self._check_numbers()
         self._check_events()
         self._check_scenarios({event.name for event in self.events})
@@ -93,27 +96,47 @@ class Profile(Table, frozen=True):
         for index, scheme in enumerate(self.signing):
             if (scheme.family is None) == (scheme.header is None):
                 raise ProfileError(("signing", index), "either a family or a header")
-            if "{signature}" not in scheme.format:
-                raise ProfileError(("signing", index, "format"), "the format must hold {signature}")
-            if "{body}" not in scheme.signed:
-                raise ProfileError(("signing", index, "signed"), "what is signed must hold {body}")
+            if scheme.format.count("{signature}") != 1 or scheme.format.count("{timestamp}") > 1:
+                raise ProfileError(
+                    ("signing", index, "format"),
+                    "the format must hold {signature} once, and {timestamp} once at most",
+                )
+            if scheme.signed.count("{body}") != 1:
+                raise ProfileError(("signing", index, "signed"), "what is signed must hold {body} once")
+
+    def _check_headers(self) -> None:
+        for index, scheme in enumerate(self.signing):
+            if scheme.family is not None:
+                _ask(("signing", index, "family"), check_name, f"{scheme.family}-signature")
+            if scheme.header is not None:
+                _ask(("signing", index, "header"), check_name, scheme.header)
+                _ask(("signing", index, "format"), check_value, scheme.format)
+        for name, value in self.delivery.headers.items():
+            _ask(("delivery", "headers", name), check_name, name)
+            _ask(("delivery", "headers", name), check_value, value)
+        _ask(("delivery", "user_agent"), check_value, self.delivery.user_agent or "")
+        _ask(("ids", "message"), check_value, self.ids.message)
 
     def _check_numbers(self) -> None:
-        for where, check in (
-            (("delivery", "retries"), self.delivery.schedule),
-            (("delivery", "timeout"), lambda: self.delivery.timeout_seconds),
-            (("disable", "all_failing_for"), lambda: self.disable.failing_seconds),
-            (("secrets", "overlap"), lambda: self.secrets.overlap_seconds),
-            (("portal", "link_lifetime"), lambda: self.portal.lifetime_seconds),
-        ):
-            try:
-                check()
-            except ValueError as error:
-                raise ProfileError(where, str(error)) from error
+        _ask(("delivery", "retries"), self.delivery.schedule)
+        _ask(("delivery", "timeout"), lambda: self.delivery.timeout_seconds)
+        _ask(("disable", "all_failing_for"), lambda: self.disable.failing_seconds)
+        _ask(("secrets", "overlap"), lambda: self.secrets.overlap_seconds)
+        _ask(("portal", "link_lifetime"), lambda: self.portal.lifetime_seconds)
+        least, greatest = self.delivery.jitter
+        if not -1.0 < least <= greatest <= 1.0:
+            raise ProfileError(
+                ("delivery", "jitter"), "two fractions: more than -1, at most 1, the lesser one first"
+            )
+        if self.delivery.max_body < 1:
+            raise ProfileError(("delivery", "max_body"), "at least 1")
         if not 0.0 < self.delivery.timeout_seconds <= 60.0:
             raise ProfileError(("delivery", "timeout"), "a timeout is more than nothing and at most 60s")
         if self.disable.consecutive_attempts is not None and self.disable.consecutive_attempts < 1:
             raise ProfileError(("disable", "consecutive_attempts"), "at least 1")
+        for index, part in enumerate(self.disable.warn_at):
+            if not 0.0 < part <= 1.0:
+                raise ProfileError(("disable", "warn_at", index), "a fraction: more than 0, at most 1")
 
     def _check_events(self) -> None:
         names: set[str] = set()
@@ -134,10 +157,15 @@ class Profile(Table, frozen=True):
                     raise ProfileError((*at, "type"), f"{step.type!r} is no event")
                 if (wrong := scenario_rules.unknown_comparison(step.when)) is not None:
                     raise ProfileError((*at, "when"), wrong)
-                try:
-                    step.after_seconds  # noqa: B018 (parses)
-                except ValueError as error:
-                    raise ProfileError((*at, "after"), str(error)) from error
+                _ask((*at, "after"), lambda step=step: step.after_seconds)
+
+
+def _ask(where: tuple[str | int, ...], check: Callable[..., object], *given: str) -> None:
+    """What the check says against it, as a ProfileError."""
+    try:
+        check(*given)
+    except ValueError as error:
+        raise ProfileError(where, str(error)) from error
 
 
 def read(data: dict[str, Any]) -> Profile:
@@ -152,6 +180,5 @@ def read(data: dict[str, Any]) -> Profile:
 
 
 def _where(path: str) -> tuple[str | int, ...]:
-    """`.signing[1].format` as keys; as far as msgspec names them (not `[...]`, a key of the file's own)."""
-    named = _STEP.findall(path.partition("[...]")[0])
-    return tuple(int(index) if index else name for name, index in named)
+    """`.signing[1].format` as keys; a key of the file's own, which msgspec calls `[...]`, is left out."""
+    return tuple(int(index) if index else name for name, index in _STEP.findall(path))

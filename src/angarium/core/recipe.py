@@ -7,6 +7,7 @@ sent. Headers are made for each attempt.
 from __future__ import annotations
 
 import hmac
+import math
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -33,7 +34,7 @@ class Key:
     def __init__(self, key: SigningKey, schemes: Sequence[tuple[str, Scheme]]) -> None:
         self.signer = Signer(key.secret)
         self.own = tuple((header, own_signer(key.secret, scheme)) for header, scheme in schemes)
-        self.expires_at = float("inf") if key.expires_at is None else key.expires_at
+        self.expires_at = math.inf if key.expires_at is None else key.expires_at
         self.active_at = 0.0 if key.active_at is None else key.active_at
 
 
@@ -126,7 +127,7 @@ def own_signer(secret: str, scheme: Scheme) -> Callable[[str, int, bytes], str]:
     def sign(message_id: str, timestamp: int, body: bytes) -> str:
         content = filled(before, message_id, timestamp) + body + filled(after, message_id, timestamp)
         made = hmac.digest(key, content, digest)
-        text = made.hex() if scheme.encoding == "hex" else b64encode(made).decode("ascii")
+        text = made.hex() if scheme.encoding == "hex" else b64encode(made).decode()
         return scheme.format.replace("{timestamp}", str(timestamp)).replace("{signature}", text)
 
     return sign

@@ -134,6 +134,7 @@ def verify(
     *,
     now: float,
     tolerance: float = TOLERANCE,
+    families: Sequence[str] = FAMILIES,
 ) -> None:
     """Raise SignatureError unless one signature fits one secret (`whsec_`, `whsk_` or `whpk_`).
 
@@ -141,7 +142,7 @@ def verify(
     is constant in time. Nothing but SignatureError is raised, whatever comes in.
     """
     lowered = {str(name).lower(): str(value) for name, value in headers.items()}
-    for family in FAMILIES:
+    for family in families:
         parts = [lowered.get(f"{family}-{part}", "") for part in ("id", "timestamp", "signature")]
         if any(parts):
             break

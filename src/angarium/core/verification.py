@@ -21,13 +21,13 @@ def verify_request(
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     for scheme in profile.signing:
+        if scheme.family is not None:
+            family = scheme.family.lower()
+            if not any(name.startswith(f"{family}-") for name in lowered):
+                raise SignatureError(f"the header {scheme.family}-signature is missing")
+            verify(body, lowered, secrets, now=now, families=(family,))
         if scheme.header is not None:
             _verify_own(scheme, scheme.header, secrets, lowered, _message_id(profile, lowered), body)
-        else:
-            of_family = {k: v for k, v in lowered.items() if k.startswith(f"{scheme.family}-")}
-            if not of_family:
-                raise SignatureError(f"the header {scheme.family}-signature is missing")
-            verify(body, of_family, secrets, now=now)
 
 
 def _verify_own(
@@ -41,7 +41,7 @@ def _verify_own(
     given = headers.get(name.lower())
     if given is None:
         raise SignatureError(f"the header {name} is missing")
-    shape = re.escape(scheme.format).replace(r"\{timestamp\}", r"(?P<timestamp>[0-9]{1,15})", 1)
+    shape = re.escape(scheme.format).replace(r"\{timestamp\}", r"(?P<timestamp>[0-9]{1,15})")
     found = re.fullmatch(shape.replace(r"\{signature\}", "[!-~]+"), given)
     if found is None:
         raise SignatureError(f"the header {name} does not look like {scheme.format}")
