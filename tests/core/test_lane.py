@@ -1,0 +1,206 @@
+"""What a lane does at each turn: how many it has in flight, how much it loads, and how long it waits."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from angarium.core.lane import FIRST_ALLOWANCE, FRAME, Held, Lane, Limits, Load, Send, Wait
+from angarium.core.nouns import State
+
+NOW = 1_800_000_000.0
+WIDE = Limits(in_flight=64, window=128)
+
+
+def held(number: int, due_at: float = NOW, payload: bytes | None = b"{}") -> Held:
+    return Held(UUID(int=number), due_at, State.PENDING, 0, None, payload)
+
+
+def lane_with(count: int, limits: Limits = WIDE) -> Lane:
+    lane = Lane(limits, NOW - 10)
+    assert all(lane.arrive(held(number), NOW) for number in range(count))
+    return lane
+
+
+def sends(lane: Lane, now: float = NOW) -> list[UUID]:
+    """What is sent until the lane has another answer."""
+    sent = []
+    while isinstance(turn := lane.turn(now), Send):
+        sent.append(turn.held.message_id)
+    return sent
+
+
+def answer(lane: Lane, message_id: UUID, *, overload: bool = False, pause: float | None = None) -> None:
+    lane.answered(message_id, delivered=not overload, overload=overload, pause=pause, now=NOW)
+    lane.settled(message_id, None)
+
+
+def test_what_is_in_flight_grows_with_each_success_and_halves_with_an_overload() -> None:
+    lane = lane_with(100)
+    flying = sends(lane)
+    assert len(flying) == FIRST_ALLOWANCE == 4
+    for _ in range(4):  # 8 are allowed
+        answer(lane, flying.pop())
+        flying += sends(lane)
+    assert len(flying) == 8
+    answer(lane, flying.pop(), overload=True)  # 4 are, and a round of successes adds one
+    for left in (6, 5, 4):
+        answer(lane, flying.pop())
+        assert sends(lane) == []
+        assert len(flying) == left
+    answer(lane, flying.pop())
+    flying += sends(lane)
+    assert len(flying) == 4
+    answer(lane, flying.pop())
+    flying += sends(lane)
+    assert len(flying) == 5
+
+
+def test_a_new_limit_of_requests_at_once_holds_from_the_next_turn() -> None:
+    lane = lane_with(50)
+    flying = sends(lane)
+    for _ in range(12):
+        answer(lane, flying.pop())
+        flying += sends(lane)
+    assert len(flying) == 16
+    lane.reconfigure(Limits(in_flight=2, window=128), NOW)
+    while flying:
+        answer(lane, flying.pop())
+        if len(flying) >= 2:
+            assert sends(lane) == []
+    assert len(sends(lane)) == 2
+
+
+def test_a_new_owner_and_a_new_rate_limit_begin_with_a_whole_second_used() -> None:
+    limited = Limits(in_flight=64, window=128, rate=2)
+    lane = Lane(limited, NOW)
+    assert lane.arrive(held(1), NOW)
+    assert lane.turn(NOW) == Wait(NOW + 1)
+    other = lane_with(2)
+    other.reconfigure(limited, NOW)
+    assert other.turn(NOW) == Wait(NOW + 1)
+    other.reconfigure(WIDE, NOW)
+    assert len(sends(other)) == 2
+
+
+def test_a_changed_rate_limit_keeps_what_was_sent() -> None:
+    lane = Lane(Limits(in_flight=64, window=128, rate=1), NOW - 10)
+    for number in range(3):
+        lane.arrive(held(number), NOW)
+    assert len(sends(lane)) == 1
+    lane.reconfigure(Limits(in_flight=64, window=128, rate=2), NOW)
+    assert len(sends(lane)) == 1
+    lane.reconfigure(Limits(in_flight=64, window=128, rate=1), NOW)
+    assert lane.turn(NOW) == Wait(NOW + 1)
+
+
+def test_a_lane_that_becomes_first_in_first_out_asks_for_the_order() -> None:
+    lane = lane_with(3)
+    lane.reconfigure(Limits(in_flight=64, window=128, fifo=True), NOW)
+    assert (lane.quiet, lane.size) == (True, 0)
+    assert lane.turn(NOW) == Load(128)
+    lane.loaded([held(1), held(0)], None, 128)
+    assert sends(lane) == [UUID(int=1)]
+
+
+def test_a_load_asks_for_what_there_is_room_for_and_what_is_in_hand() -> None:
+    lane = lane_with(6, Limits(in_flight=64, window=16))
+    assert len(sends(lane)) == 4  # two wait
+    lane.hint(NOW)
+    assert lane.turn(NOW, 100) == Load(16 - 2 + 6)
+    assert lane.loading
+    assert lane.turn(NOW) is None  # one at a time
+    lane.load_failed()
+    assert lane.turn(NOW, 8) == Load(8 - 2 + 6)  # memory is short
+
+
+def test_a_load_waits_until_three_quarters_of_the_window_are_free() -> None:
+    for waiting, loads in ((4, True), (5, False)):
+        lane = lane_with(waiting, Limits(in_flight=1, window=16))
+        lane.hint(NOW)
+        assert len(sends(lane)) == 1
+        lane = lane_with(waiting + 1, Limits(in_flight=1, window=16))
+        sent = lane.turn(NOW)
+        assert isinstance(sent, Send)
+        lane.hint(NOW)
+        assert isinstance(lane.turn(NOW), Load) is loads
+
+
+def test_the_memory_of_what_waits_is_counted() -> None:
+    lane = Lane(WIDE, NOW - 10)
+    lane.arrive(held(1, payload=b"12345"), NOW)
+    lane.arrive(held(2, payload=None), NOW)
+    assert lane.size == 2 * FRAME + 5
+    assert isinstance(lane.turn(NOW), Send)
+    assert lane.size == FRAME
+    assert isinstance(lane.turn(NOW), Send)
+    assert lane.size == 0
+
+
+def test_an_arrival_is_taken_once_and_only_when_it_is_due() -> None:
+    lane = lane_with(1)
+    assert not lane.arrive(held(0), NOW)
+    assert not lane.arrive(held(2, NOW + 5), NOW)
+    assert len(sends(lane)) == 1
+    assert lane.turn(NOW) == Wait(NOW + 5)
+    full = lane_with(2, Limits(in_flight=1, window=2))
+    assert not full.arrive(held(2), NOW)
+
+
+def test_an_attempt_that_broke_off_is_loaded_again_and_made_after_the_pause() -> None:
+    lane = lane_with(2, Limits(in_flight=1, window=8))
+    (first,) = sends(lane)
+    lane.dropped(first, NOW, 3)
+    assert lane.quiet
+    assert lane.turn(NOW) == Load(8)
+    lane.loaded([held(0), held(1)], None, 8)
+    assert lane.turn(NOW) == Wait(NOW + 3)
+    assert sends(lane, NOW + 3) == [first]
+
+
+def test_an_endpoint_that_begins_anew_is_sent_to_without_the_pause() -> None:
+    lane = lane_with(20)
+    flying = sends(lane)
+    answer(lane, flying.pop(), pause=60)
+    assert lane.turn(NOW) == Wait(NOW + 60)
+    lane.renew()
+    assert len(sends(lane)) == FIRST_ALLOWANCE - len(flying)
+
+
+def test_a_clock_that_is_set_keeps_pauses_and_asks_the_table_anew() -> None:
+    lane = lane_with(2, Limits(in_flight=1, window=16, rate=1))
+    (first,) = sends(lane)
+    answer(lane, first, pause=60)
+    lane.clock_set(-1000)
+    assert lane.wants
+    assert lane.turn(NOW - 1000) == Load(16 - 1 + 1)
+    lane.loaded([held(1, NOW - 1000)], None, 16)
+    assert lane.turn(NOW - 1000) == Wait(NOW - 940)
+    assert sends(lane, NOW - 940) == [UUID(int=1)]
+
+
+def test_a_lane_is_idle_when_nothing_that_it_knows_still_matters() -> None:
+    def is_idle(now: float) -> bool:
+        return lane.idle(now, 5)
+
+    lane = Lane(WIDE, NOW - 10)
+    assert is_idle(NOW)
+    assert not lane.wants
+    lane.hint(NOW + 6)
+    assert is_idle(NOW)
+    assert not is_idle(NOW + 1)
+    lane = lane_with(1)
+    (first,) = sends(lane)
+    assert not is_idle(NOW)  # in flight
+    answer(lane, first, pause=2)
+    assert not is_idle(NOW + 1.9)
+    assert is_idle(NOW + 2)
+    lane = lane_with(1, Limits(in_flight=1, window=4, rate=1))
+    answer(lane, *sends(lane))
+    assert not is_idle(NOW + 0.9)
+    assert is_idle(NOW + 1)
+    lane = Lane(WIDE, NOW - 10)
+    lane.hint(NOW)
+    assert isinstance(lane.turn(NOW), Load)
+    assert not is_idle(NOW)  # a load is under way
+    lane.load_failed()
+    assert not is_idle(NOW)  # and to be asked for again
