@@ -24,12 +24,13 @@ from angarium.core.outcome import Answer
 from angarium.dispatch.alert import DISABLED, FAILING, OPERATIONS, Alert
 from angarium.dispatch.post import Post
 from angarium.dispatch.settler import CAPACITY, CROWD, GATHER, MAX_BATCH, TRIES, Disable, Outcome, Settler
-from angarium.store import settle, shard
+from angarium.store import background_task, settle, shard
 from angarium.store.accept import Owed
 from angarium.store.settle import Health, Settled, Settlement
 from tests.kit import virtual
 from tests.kit.clock import ManualClock
 from tests.kit.patience import PATIENCE, until
+from tests.kit.task import finish_tasks
 from tests.kit.virtual import VirtualLoop
 from tests.kit.world import ORG, World
 
@@ -270,6 +271,16 @@ def test_what_the_database_refuses_is_tried_some_times_and_then_one_by_one(in_vi
     in_virtual_time(test)
 
 
+def test_of_two_outcomes_the_one_that_is_refused_does_not_hold_up_the_other(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.refuses = {1}
+        work.put(1, 2)
+        await work.settler.drained()
+        assert work.table.written == [2]
+
+    in_virtual_time(test)
+
+
 def test_a_passing_refusal_is_no_reason_to_write_one_by_one(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.fails = [ValueError() for _ in range(TRIES)]
@@ -406,6 +417,29 @@ async def test_an_endpoint_is_disabled_with_all_that_follows_from_it(
     assert (owed.app_id, owed.event_type, owed.due_at) == (desk.operations.id, DISABLED, NOW)
     await until(lambda: f"e:{desk.endpoint.id.hex}" in heard)
     await listening.close()
+
+
+async def test_what_was_asked_for_by_hand_waits_for_a_disabled_endpoint(desk: Desk) -> None:
+    resent = (await desk.outcome(2)).settlement.message_id
+    await desk.world.fetch(
+        "update delivery set manual_at = $1 where message_id = $2 returning true", datetime_at(NOW), resent
+    )
+    await desk.settle(await desk.outcome(0, disable=desk.disable()))
+    rows = await desk.world.fetch("select manual_at from delivery where manual_at is not null")
+    assert [row["manual_at"] for row in rows] == [datetime_at(NOW)]
+
+
+async def test_what_is_too_much_to_be_canceled_at_once_is_left_to_a_task(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(background_task, "AT_ONCE", 1)
+    await desk.settle(await desk.outcome(0, disable=desk.disable()))
+    (task,) = await desk.world.fetch("select * from background_task")
+    assert (task["org_id"], task["app_id"]) == (ORG, desk.app.id)
+    assert ids.created_at(task["id"]) == NOW
+    await finish_tasks(desk.world.database, desk.world.clock)
+    rows = await desk.world.fetch("select state from delivery where app_id = $1", desk.app.id)
+    assert sorted(row["state"] for row in rows) == [DELIVERED, CANCELED, CANCELED]
 
 
 async def test_an_endpoint_that_changed_meanwhile_is_not_disabled(desk: Desk) -> None:

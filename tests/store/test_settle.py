@@ -342,7 +342,7 @@ async def test_hints_are_heard_when_the_transaction_commits(world: World, alone:
     async with world.database.connection() as connection:
         async with connection.transaction():
             await connection.execute("set local synchronous_commit = on")
-            await hint(connection, ["t:", "s:"], alone=alone)
+            await (hint(connection, ["t:", "s:"], alone=True) if alone else hint(connection, ["t:", "s:"]))
             await listening.execute("select 1")
             assert heard == []
             durable = await connection.fetchval("show synchronous_commit")
