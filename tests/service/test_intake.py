@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from angarium.core import ids
+from angarium.core.audit import ActorKind
 from angarium.core.errors import BadRequest, Conflict, NotFound, Overloaded, StoreUnavailable
+from angarium.service import audit
 from angarium.service.intake import Accepted, Intake
 from angarium.store.accept import Owed
 from tests.kit.clock import ManualClock
@@ -183,3 +186,32 @@ async def test_wildcards_channels_and_disabled_endpoints_are_matched_in_the_same
         handed.clear()
         await intake.accept(world.draft(app, event_type="order.filled", channels=("beta",)))
         assert {one.endpoint_id for one in handed} == {domain.id, everything.id, vip.id}
+
+
+async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(world: World) -> None:
+    app = await world.application()
+    url = "http://127.0.0.1:9/"
+    endpoint, _ = [await world.endpoint(app, url) for _ in range(2)]
+    audit.arrived("192.0.2.7")
+    audit.acting(ActorKind.API_KEY, "key_1")
+    handed: list[tuple[Owed, int]] = []
+
+    def hand_over(owed: Sequence[Owed]) -> None:
+        handed.extend((one, len(owed)) for one in owed)
+
+    test = world.draft(app, event_type="a.test", endpoint_id=endpoint.id, event_id="once")
+    async with world.intake(hand_over) as intake:
+        results = await intake.accept_many([world.draft(app, event_type="a.b"), test, test])
+    assert [type(result) for result in results] == [Accepted, Accepted, Conflict]
+    sent = accepted(results[1]).message
+    assert [one.endpoint_id for one, _ in handed if one.test] == [endpoint.id]
+    assert {count for _, count in handed} == {3}
+    (deed,) = await world.fetch("select * from audit")
+    assert (deed["org_id"], deed["app_id"], deed["actor"]) == (app.org_id, app.id, "api-key:key_1")
+    assert str(deed["address"]) == "192.0.2.7"
+    assert (deed["action"], deed["target"]) == (
+        "endpoint.test.sent", ids.text(ids.ENDPOINT, endpoint.id),
+    )  # fmt: skip
+    after = {"message": ids.text(ids.MESSAGE, sent.id), "eventType": "a.test"}
+    assert (deed["before"], deed["after"]) == (None, after)
+    assert ids.created_at(deed["id"]) == world.clock.now()

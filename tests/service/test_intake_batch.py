@@ -219,6 +219,15 @@ def test_a_batch_is_made_of_whole_requests_until_it_is_large_enough(in_virtual_t
     in_virtual_time(test)
 
 
+def test_a_batch_that_is_full_takes_no_other_request(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        bench.put(MAX_BATCH + 1)
+        await asyncio.sleep(10)
+        assert bench.sizes == [MAX_BATCH, 1]
+
+    in_virtual_time(test)
+
+
 def test_many_messages_are_accepted_in_one_commit_up_to_a_number(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         results = await bench.intake.accept_many([draft(b"%d" % number) for number in range(MAX_BATCH)])
@@ -287,6 +296,9 @@ def test_an_organization_that_is_new_must_be_asked_for_first(in_virtual_time: Ru
         assert not bench.intake.put(draft(org_id=STRANGER), told.append)
         assert (await bench.intake.accept(draft(org_id=STRANGER))).message.app_id == APP
         assert told == []
+        assert bench.organizations == {ORG, STRANGER}
+        await bench.intake.accept_many([draft(org_id="org_third")])
+        assert bench.organizations == {ORG, STRANGER, "org_third"}
         assert bench.intake.put(draft(org_id=STRANGER), told.append)
         await asyncio.sleep(2 * HOLD)
         assert len(told) == 1
