@@ -204,6 +204,7 @@ async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(
         results = await intake.accept_many([world.draft(app, event_type="a.b"), test, test])
     assert [type(result) for result in results] == [Accepted, Accepted, Conflict]
     sent = accepted(results[1]).message
+    assert sent.event_id == "once"
     assert [one.endpoint_id for one, _ in handed if one.test] == [endpoint.id]
     assert {count for _, count in handed} == {3}
     (deed,) = await world.fetch("select * from audit")
