@@ -35,7 +35,7 @@ _RULES: Final = (
     ("angarium/dispatch/", "dispatch"),
     ("angarium/core/lane.py", "dispatch"),
     ("angarium/core/rate.py", "dispatch"),
-    ("angarium/core/circuit.py", "dispatch"),
+    ("angarium/core/allowance.py", "dispatch"),
     ("angarium/api/", "intake"),
     ("angarium/cli/protocol.py", "intake"),
     ("angarium/service/", "intake"),

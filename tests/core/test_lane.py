@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from angarium.core.lane import FIRST_ALLOWANCE, FRAME, Held, Lane, Limits, Load, Send, Wait
+from angarium.core.allowance import FIRST
+from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0
@@ -37,7 +38,7 @@ def answer(lane: Lane, message_id: UUID, *, overload: bool = False, pause: float
 def test_what_is_in_flight_grows_with_each_success_and_halves_with_an_overload() -> None:
     lane = lane_with(100)
     flying = sends(lane)
-    assert len(flying) == FIRST_ALLOWANCE == 4
+    assert len(flying) == FIRST == 4
     for _ in range(4):  # 8 are allowed
         answer(lane, flying.pop())
         flying += sends(lane)
@@ -163,7 +164,7 @@ def test_an_endpoint_that_begins_anew_is_sent_to_without_the_pause() -> None:
     answer(lane, flying.pop(), pause=60)
     assert lane.turn(NOW) == Wait(NOW + 60)
     lane.renew()
-    assert len(sends(lane)) == FIRST_ALLOWANCE - len(flying)
+    assert len(sends(lane)) == FIRST - len(flying)
 
 
 def test_a_clock_that_is_set_keeps_pauses_and_asks_the_table_anew() -> None:

@@ -26,6 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from angarium.core.allowance import FAILING_STARTS, THRESHOLD
 from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
@@ -382,23 +383,27 @@ def test_memory_stays_within_the_window() -> None:
     assert lane.size == 5 * (FRAME + len(b"payload"))
 
 
-def test_a_dead_endpoint_is_probed_rather_than_hammered() -> None:
-    """A thousand deliveries that fail at once cost a probe now and then, not a thousand requests."""
-    now = 0.0
+def test_a_dead_endpoint_gets_few_starts_a_second() -> None:
+    """A thousand deliveries that fail at once are tried at an even rate, not all at once."""
+    now, sent = 0.0, 0
     lane = Lane(Limits(in_flight=64, window=2000), owned_since=0.0)
-    for n in range(1000):
-        lane.arrive(Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b""), now)
-    sent = 0
-    while now < 60.0:
+    owed = [Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b"") for n in range(1000)]
+    for held in owed:
+        lane.arrive(held, now)
+    while now < 2.0:
         match lane.turn(now):
             case Send(held):
                 sent += 1
+                owed.remove(held)
                 lane.answered(held.message_id, delivered=False, overload=True, pause=None, now=now)
+                lane.settled(held.message_id, None)
+            case Load(count):
+                lane.loaded(owed[:count], None, count)
             case Wait(until):
                 now = until
-            case _:
-                now += 1.0
-    assert 10 < sent < 30
+            case None:
+                raise AssertionError("asleep with work in hand")
+    assert 2 * FAILING_STARTS <= sent <= 2 * FAILING_STARTS + THRESHOLD + 2
 
 
 @pytest.mark.parametrize("pause", [3.0, 120.0])

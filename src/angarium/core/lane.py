@@ -7,10 +7,12 @@ the database, which is the truth: what the lane knows of it is `behind` (more is
 
 Rules it keeps, whatever comes in:
 - a delivery is never in hand twice: not sent while an attempt of it is in flight or not yet settled;
-- never more in flight than the allowance, which grows with success and shrinks when the endpoint is in
-  trouble, and never more sends in a second than the rate limit;
-- first-in-first-out lanes have one in flight, and nothing overtakes a failed head; what is scheduled for
-  later holds nothing back and takes its place in the order of acceptance when it is due;
+- never more in flight than the allowance (core/allowance.py), and never more sends in a second than the rate
+  limit;
+- what is due starts in order of due time, tests and manual attempts first;
+- first-in-first-out lanes have one in flight, and nothing overtakes a failed head, no manual attempt either;
+  what is scheduled for later holds nothing back and takes its place in the order of acceptance when due;
+- a lane whose endpoint is failing holds few deliveries, and one that cannot send asks for no more;
 - something due in the database is always loaded eventually: no wake-up is lost.
 """
 
@@ -25,13 +27,15 @@ from uuid import UUID
 
 import msgspec
 
-from angarium.core.circuit import Circuit, Phase
+from angarium.core.allowance import Allowance
 from angarium.core.nouns import State
 from angarium.core.rate import RateWindow
 
 NEVER: Final = float("inf")
-FIRST_ALLOWANCE: Final = 4
 FRAME: Final = 500  # bytes that a delivery takes in memory beside its payload
+FAILING_WINDOW: Final = 32  # deliveries held for a failing endpoint
+PEEK: Final = 16  # rows to ask for when only a manual attempt would be taken
+PEEK_EVERY: Final = 1.0  # seconds, at least, between such questions
 
 
 class Held(msgspec.Struct, frozen=True, gc=False):
@@ -83,8 +87,8 @@ class Lane:
         "_behind",
         "_blocked",
         "_busy",
-        "_circuit",
         "_discard",
+        "_first",
         "_hinted",
         "_hold",
         "_in_flight",
@@ -92,8 +96,10 @@ class Lane:
         "_limits",
         "_loading",
         "_next_due",
+        "_peek_at",
+        "_peeked_at",
+        "_proven",
         "_rate",
-        "_sure",
         "_waiting",
         "size",
     )
@@ -102,7 +108,8 @@ class Lane:
         """`owned_since`: a former owner may have used the rate limit up to that time."""
         self.size = 0  # bytes of memory that what waits takes
         self._limits = limits
-        self._waiting: deque[Held] = deque()
+        self._waiting: deque[Held] = deque()  # in the order in which they are sent
+        self._first: deque[Held] = deque()  # tests and manual attempts, which are sent before those
         # waiting, in flight, or answered and not yet settled; with the manual request that each serves
         self._busy: dict[UUID, datetime | None] = {}
         self._asked_again: set[UUID] = set()  # busy ones for which the table has a newer manual request
@@ -115,9 +122,10 @@ class Lane:
         self._landed: set[UUID] = set()  # settled while a load was under way: its snapshot may be older
         self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is settled
         self._hold = 0.0  # the endpoint asked for a pause until then
-        self._allowance = float(min(FIRST_ALLOWANCE, limits.in_flight))
-        self._sure = float(limits.in_flight)  # up to here the allowance grows fast
-        self._circuit = Circuit()
+        self._peek_at = NEVER  # when to ask the table whether there is a manual attempt
+        self._peeked_at = 0.0
+        self._proven = False
+        self._allowance = Allowance(limits.in_flight)
         self._rate = RateWindow(limits.rate, full_since=owned_since) if limits.rate else None
 
     # what goes in
@@ -126,13 +134,15 @@ class Lane:
         """The clock was set by so many seconds: pauses and the rate limit keep their lengths, and when the
         table has something due is asked again."""
         self._hold += by
-        self._circuit.clock_set(by)
+        self._allowance.clock_set(by)
         if self._rate is not None:
             self._rate.clock_set(by)
-        self._waiting = deque(
-            msgspec.structs.replace(held, due_at=held.due_at + by) for held in self._waiting
-        )
-        self._next_due = NEVER
+        for waiting in (self._first, self._waiting):
+            for _ in range(len(waiting)):
+                held = waiting.popleft()
+                waiting.append(msgspec.structs.replace(held, due_at=held.due_at + by))
+        self._next_due = self._peek_at = NEVER
+        self._peeked_at = 0.0
         self._behind = self._hinted = True
         if self._limits.fifo:
             self._restart()  # another message may be first now
@@ -147,8 +157,7 @@ class Lane:
             self._rate = RateWindow(limits.rate, full_since=now)
         elif limits.rate != self._limits.rate:
             self._rate = self._rate.resized(limits.rate)
-        self._allowance = min(self._allowance, float(limits.in_flight))
-        self._sure = float(limits.in_flight)
+        self._allowance.limited(limits.in_flight)
         self._limits = limits
 
     def arrive(self, held: Held, now: float) -> bool:
@@ -156,7 +165,7 @@ class Lane:
         if held.due_at > now:
             self.hint(held.due_at)
             return False
-        if self._limits.fifo or self._behind or len(self._waiting) >= self._limits.window:
+        if self._limits.fifo or not (self._fits(now) or held.test):
             self.hint(now)
             return False
         if held.message_id in self._busy:
@@ -164,12 +173,14 @@ class Lane:
         self._take(held)
         return True
 
-    def hint(self, due_at: float) -> None:
-        """The database has something due at that time."""
+    def hint(self, due_at: float, *, manual: bool = False) -> None:
+        """The database has something due at that time; `manual`: it may be a manual attempt or a test."""
         if self._limits.fifo:
             self._behind = True  # its place in the order is known to the database alone
         else:
             self._next_due = min(self._next_due, due_at)
+            if manual:
+                self._peek_at = min(self._peek_at, max(due_at, self._peeked_at + PEEK_EVERY))
         self._hinted = True
 
     def loaded(self, rows: Iterable[Held], next_due: float | None, asked: int) -> None:
@@ -177,15 +188,23 @@ class Lane:
         self._loading = False
         count = 0
         again = self._discard or (self._hinted and self._limits.fifo)
+        last = self._waiting[-1].due_at if self._waiting else 0.0
+        disorder = False
         for held in rows:
             count += 1
             if held.message_id in self._landed:
                 again = True
-            elif held.message_id not in self._busy:
-                if not self._discard:
+            elif held.message_id in self._busy:
+                if held.manual_at != self._busy[held.message_id] and not self._replace(held):
+                    self._asked_again.add(held.message_id)
+            elif not self._discard:
+                if self.waiting < self._window or (_comes_first(held) and not self._limits.fifo):
+                    disorder = disorder or held.due_at < last
                     self._take(held)
-            elif held.manual_at != self._busy[held.message_id]:
-                self._asked_again.add(held.message_id)
+                else:
+                    again = True
+        if disorder and not self._limits.fifo:
+            self._waiting = deque(sorted(self._waiting, key=_due_at))
         self._behind = again or count >= asked
         if not self._hinted or self._limits.fifo:
             self._next_due = NEVER
@@ -203,9 +222,13 @@ class Lane:
     def renew(self) -> None:
         """The endpoint begins anew: what its attempts said so far is forgotten."""
         self._hold = 0.0
-        self._allowance = float(min(FIRST_ALLOWANCE, self._limits.in_flight))
-        self._sure = float(self._limits.in_flight)
-        self._circuit = Circuit()
+        self._proven = False
+        self._allowance = Allowance(self._limits.in_flight)
+
+    def fail(self) -> None:
+        """The endpoint is known to fail."""
+        self._allowance.fail()
+        self._shed()
 
     def answered(
         self,
@@ -215,21 +238,22 @@ class Lane:
         overload: bool,
         pause: float | None,
         now: float,
+        took: float = 0.0,
         telling: bool = True,
     ) -> None:
-        """An attempt ended: its slot is free; its delivery stays in hand until it is settled. An attempt that
-        began before `renew` is not `telling`: it says nothing about the endpoint as it is now."""
+        """An attempt ended after `took` seconds: its slot is free; its delivery stays in hand until it is
+        settled. An attempt that began before `renew` is not `telling`: it says nothing about the endpoint as
+        it is now."""
         self._in_flight -= 1
         if not telling:
             pause = None
         elif overload:
-            self._circuit.failed(now)
-            self._allowance = max(1.0, self._allowance / 2)
-            self._sure = self._allowance
+            self._proven = False
+            self._allowance.failed(took)
+            self._shed()
         else:
-            self._circuit.succeeded()
-            step = 1.0 if self._allowance < self._sure else 1.0 / self._allowance
-            self._allowance = min(float(self._limits.in_flight), self._allowance + step)
+            self._proven = True
+            self._allowance.succeeded()
         if pause is not None:
             self._hold = max(self._hold, now + pause)
         if not delivered and self._limits.fifo:
@@ -259,42 +283,83 @@ class Lane:
 
     # what comes out
 
-    def turn(self, now: float, window: int | None = None) -> Turn:
+    def turn(self, now: float, window: int | None = None, *, held_back: bool = False) -> Turn:
         """What to do next. Send and Load are taken as done: the lane counts them from here on.
 
-        `window` may be narrower than the limit while memory is short.
+        `window` may be narrower than the limit while memory is short. `held_back`: nothing may be sent,
+        because others use the room that they share.
         """
-        window = self._limits.window if window is None else min(window, self._limits.window)
         if self._limits.fifo and self._next_due <= now:
             self._next_due = NEVER
             self._restart()  # its place may be before what waits
-        free_at = self._free_at(now)
-        if self._waiting and free_at <= now:
-            held = self._waiting.popleft()
+        free_at = NEVER if held_back else self.free_at()
+        if free_at <= now:
+            held = (self._first or self._waiting).popleft()
             self.size -= _size(held)
             self._in_flight += 1
+            self._allowance.started(now)
             if self._rate is not None:
                 self._rate.note(now)
             return Send(held)
         wanted = self._behind or self._next_due <= now
-        if (
-            wanted
-            and not self._loading
-            and self._blocked is None
-            and len(self._waiting) <= self._limits.window // 4
-        ):
-            self._loading = True
-            self._hinted = False
-            return Load(window - len(self._waiting) + len(self._busy))
+        peek_at = NEVER
+        if wanted and not self._loading and self._blocked is None:
+            window = self._window if window is None else min(window, self._window)
+            if self.waiting <= window // 4:
+                return self._load(now, window - self.waiting + len(self._busy))
+            if self._peek_at <= now:
+                return self._load(now, PEEK + sum(manual_at is not None for manual_at in self._busy.values()))
+            peek_at = self._peek_at
         # what is due already is loaded when there is room: it must not hide the time of the next send
         hidden = (wanted or self._loading) and not self._limits.fifo
-        until = free_at if hidden else min(free_at, self._next_due)
+        until = min(free_at, peek_at) if hidden else min(free_at, self._next_due)
         return Wait(until) if now < until < NEVER else None
+
+    def free_at(self) -> float:
+        """When the first waiting delivery may be sent; NEVER: not before an answer or a settlement."""
+        if self._first:
+            held, manual = self._first[0], True
+        elif self._waiting:
+            held, manual = self._waiting[0], False
+        else:
+            return NEVER
+        allowance = 1 if self._limits.fifo else self._allowance.in_flight(manual=manual)
+        if self._blocked is not None or self._in_flight >= allowance:
+            return NEVER
+        free_at = max(self._hold, self._allowance.free_at(), held.due_at)
+        if self._rate is not None:
+            free_at = max(free_at, self._rate.free_at())
+        return free_at
 
     @property
     def wants(self) -> bool:
         """Whether a turn could come to anything: with nothing waiting, behind or due it is None."""
-        return bool(self._waiting) or self._behind or self._next_due < NEVER
+        return bool(self._waiting) or self._behind or self._next_due < NEVER or bool(self._first)
+
+    @property
+    def waiting(self) -> int:
+        """How many deliveries wait in memory."""
+        return len(self._first) + len(self._waiting)
+
+    @property
+    def in_flight(self) -> int:
+        """How many requests are under way."""
+        return self._in_flight
+
+    @property
+    def failing(self) -> bool:
+        """Whether the endpoint fails every time."""
+        return self._allowance.failing
+
+    @property
+    def proven(self) -> bool:
+        """Whether the endpoint answered the last attempt."""
+        return self._proven
+
+    @property
+    def urgent(self) -> bool:
+        """Whether the next to be sent is a test or a manual attempt."""
+        return bool(self._first)
 
     @property
     def loading(self) -> bool:
@@ -314,36 +379,76 @@ class Lane:
             and not self._behind
             and self._next_due > now + horizon
             and self._hold <= now
-            and self._circuit.phase(now) is Phase.CLOSED
             and (self._rate is None or self._rate.free_at() <= now)
         )
 
-    def _free_at(self, now: float) -> float:
-        """When the first waiting delivery may be sent; NEVER: not before an answer or a settlement."""
-        if not self._waiting:
-            return NEVER
-        probing = self._circuit.phase(now) is not Phase.CLOSED
-        allowance = 1 if self._limits.fifo or probing else int(self._allowance)
-        if self._blocked is not None or self._in_flight >= allowance:
-            return NEVER
-        free_at = max(self._hold, self._circuit.free_at(), self._waiting[0].due_at)
-        if self._rate is not None:
-            free_at = max(free_at, self._rate.free_at())
-        return free_at
+    @property
+    def _window(self) -> int:
+        """How many deliveries may wait in memory."""
+        return min(FAILING_WINDOW, self._limits.window) if self.failing else self._limits.window
+
+    def _fits(self, now: float) -> bool:
+        """Whether what is due now may wait in memory: it must not come before what the table has."""
+        backlog = self.waiting > self._window // 4 and self._next_due <= now
+        return not self._behind and not backlog and self.waiting < self._window
+
+    def _load(self, now: float, count: int) -> Load:
+        self._loading = True
+        self._hinted = False
+        self._peek_at = NEVER
+        self._peeked_at = now
+        return Load(count)
 
     def _take(self, held: Held) -> None:
-        self._waiting.append(held)
+        if self._limits.fifo or not _comes_first(held):
+            self._waiting.append(held)
+        elif held.test:
+            self._first.appendleft(held)
+        else:
+            self._first.append(held)
         self._busy[held.message_id] = held.manual_at
         self.size += _size(held)
+        self._shed()
+
+    def _replace(self, held: Held) -> bool:
+        """A manual attempt was asked for of a delivery that waits for its scheduled one; whether it does."""
+        if self._limits.fifo:
+            return False
+        for index, one in enumerate(self._waiting):
+            if one.message_id == held.message_id:
+                del self._waiting[index]
+                self.size -= _size(one)
+                self._take(held)
+                return True
+        return False
+
+    def _shed(self) -> None:
+        """Leave the last ones to the database when more wait than may."""
+        while self.waiting > self._window:
+            held = (self._waiting or self._first).pop()
+            self._busy.pop(held.message_id, None)
+            self._asked_again.discard(held.message_id)
+            self.size -= _size(held)
+            self._behind = True
+            self.hint(held.due_at)  # a load that is under way may have been read before it was accepted
 
     def _restart(self) -> None:
         """Leave what waits to the database, to be loaded again in the right order."""
-        for held in self._waiting:
-            self._busy.pop(held.message_id, None)
-        self._waiting.clear()
+        for waiting in (self._first, self._waiting):
+            for held in waiting:
+                self._busy.pop(held.message_id, None)
+            waiting.clear()
         self.size = 0
         self._behind = True
         self._discard = self._loading
+
+
+def _comes_first(held: Held) -> bool:
+    return held.manual_at is not None or held.test
+
+
+def _due_at(held: Held) -> float:
+    return held.due_at
 
 
 def _size(held: Held) -> int:

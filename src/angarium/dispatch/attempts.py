@@ -21,6 +21,7 @@ from angarium.dispatch.courier import Courier, Result
 from angarium.dispatch.exchange import Exchange
 from angarium.dispatch.post import Post
 from angarium.dispatch.posts import Posts
+from angarium.dispatch.room import Room
 from angarium.dispatch.sender import Request, Sender
 from angarium.dispatch.settler import Disable, Outcome, Settler
 from angarium.dispatch.target import Target
@@ -34,10 +35,11 @@ BROKEN_PAUSE: Final = 5.0  # seconds that a lane rests after a fault of ours
 class _Attempt:
     """One under way: what it was begun with, and the exchange that it waits for."""
 
-    __slots__ = ("exchange", "held", "post", "request", "started", "target")
+    __slots__ = ("exchange", "failing", "held", "post", "request", "started", "target")
 
-    def __init__(self, post: Post, held: Held, target: Target, started: float) -> None:
+    def __init__(self, post: Post, held: Held, target: Target, started: float, failing: bool) -> None:
         self.post = post
+        self.failing = failing  # the endpoint, when it started
         self.held = held
         self.target = target
         self.started = started
@@ -49,9 +51,10 @@ class Attempts:
     """Starts attempts, tells the lane what came of each, and hands the outcome on to be settled."""
 
     def __init__(
-        self, posts: Posts, courier: Courier, sender: Sender, settler: Settler, clock: Clock
+        self, posts: Posts, room: Room, courier: Courier, sender: Sender, settler: Settler, clock: Clock
     ) -> None:
         self._posts = posts
+        self._room = room
         self._courier = courier
         self._sender = sender
         self._settler = settler
@@ -71,7 +74,7 @@ class Attempts:
         assert post.target is not None
         post.used_at = now
         self.unsettled[post.shard] += 1
-        attempt = _Attempt(post, held, post.target, now)
+        attempt = _Attempt(post, held, post.target, now, self._room.started(post.lane, now))
         self._flying.add(attempt)
         try:
             attempt.request = self._courier.request(attempt.target, held, now)
@@ -140,7 +143,8 @@ class Attempts:
 
     def _over(self, attempt: _Attempt) -> None:
         self._flying.discard(attempt)
-        if self._posts.rounds:
+        self._room.ended(attempt.failing)
+        if self._posts.rounds or self._room.waited_for:
             self._posts.wake.set()  # there is room for one that waits for its turn
         if not self._flying:
             self._landed.set()
@@ -158,6 +162,7 @@ class Attempts:
             overload=judgement.overload,
             pause=judgement.pause,
             now=result.ended_at,
+            took=result.ended_at - attempt.started,
             telling=telling,
         )
         health = disable = alert = None

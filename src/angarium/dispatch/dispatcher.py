@@ -29,6 +29,7 @@ from angarium.dispatch.lookout import Lookout
 from angarium.dispatch.ownership import Ownership
 from angarium.dispatch.post import Post
 from angarium.dispatch.posts import Policy, Posts
+from angarium.dispatch.room import Room
 from angarium.dispatch.sender import Sender
 from angarium.dispatch.settler import Outcome, Settler
 from angarium.dispatch.upkeep import Upkeep
@@ -71,7 +72,10 @@ class Dispatcher:
         self._tasks: list[asyncio.Task[None]] = []
         self._herald = Herald(database)
         self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
-        self._attempts = Attempts(self._posts, Courier(clock, entropy, chance), sender, self._settler, clock)
+        self._space = Room(policy.in_flight_total)
+        self._attempts = Attempts(
+            self._posts, self._space, Courier(clock, entropy, chance), sender, self._settler, clock
+        )
         answers = Answers(self._posts, clock, products, keyring)
         self._loader = Loader(database, clock, answers)
         self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=answers.seen)
@@ -161,7 +165,7 @@ class Dispatcher:
             case Work(lanes):
                 for app_id, endpoint_id in lanes:
                     if self._posts.ours(endpoint_id):
-                        self._posts.news(self._posts.open(app_id, endpoint_id), now)
+                        self._posts.news(self._posts.open(app_id, endpoint_id), now, manual=True)
             case Changed(endpoint_id) | Forgiven(endpoint_id):
                 post = self._posts.get(endpoint_id)
                 if post is not None:
@@ -176,6 +180,7 @@ class Dispatcher:
         """The clock was set by so many seconds, or the host slept (0)."""
         if by:
             self._posts.clock_set(by)
+            self._space.clock_set(by)
         self._lookout.clock_set(by)
         self._upkeep.clock_jumped()
 
@@ -228,6 +233,8 @@ class Dispatcher:
         while True:
             wake.clear()
             rounds.tick(self._clock.now())
+            for post in self._space.woken(self._clock.now()):
+                rounds.mark(post)
             for _ in range(BURST):
                 if not rounds or not self._room():
                     break
@@ -236,15 +243,11 @@ class Dispatcher:
                 await asyncio.sleep(0)
                 continue
             longest = CRAMPED if rounds else FOREVER
-            await self._clock.wait(wake, min(rounds.next_at, self._clock.now() + longest))
+            next_at = min(rounds.next_at, self._space.next_at, self._clock.now() + longest)
+            await self._clock.wait(wake, next_at)
 
     def _room(self) -> bool:
-        return (
-            not self._stopping
-            and self._ownership.sure
-            and len(self._attempts) < self._policy.in_flight_total
-            and not self._settler.full
-        )
+        return not self._stopping and self._ownership.sure and not self._space.full and not self._settler.full
 
     def _turn(self, post: Post) -> None:
         if post.closed or post.shard in self._draining:
@@ -256,7 +259,12 @@ class Dispatcher:
         if post.halted or not post.target.active:
             return
         now = self._clock.now()
-        match post.lane.turn(now, self._posts.window):
+        lane = post.lane
+        held_back = not self._space.admits(post, now)
+        post.admitted = False
+        if held_back and lane.free_at() <= now:
+            self._space.wait(post)
+        match lane.turn(now, self._posts.window(lane), held_back=held_back):
             case Send(held):
                 self._attempts.start(post, held, now)
                 self._posts.mark(post)

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from enum import Enum, auto
 from uuid import UUID
 
+from angarium.core.allowance import THRESHOLD
 from angarium.core.health import HEALTHY
 from angarium.core.lane import NEVER, Lane, Limits
 from angarium.dispatch.target import Target
 from angarium.store.load import Config
 
 
+class Waits(Enum):
+    """Whether a lane waits for room that others use, and where in the queue."""
+
+    NOT = auto()
+    IN_TURN = auto()
+    IN_FRONT = auto()
+
+
 class Post:
     """One lane in service. Without a target, or with a stale one, nothing is sent until it is read."""
 
     __slots__ = (
+        "admitted",
         "app_id",
         "closed",
         "endpoint_id",
@@ -27,6 +38,7 @@ class Post:
         "stale",
         "target",
         "used_at",
+        "waits",
         "wake_at",
     )
 
@@ -42,6 +54,8 @@ class Post:
         self.halted = False  # its endpoint is about to be disabled
         self.size = 0  # bytes of its payloads, as last counted
         self.ready = False  # in the queue of lanes to go round
+        self.waits = Waits.NOT  # for room
+        self.admitted = False  # was woken, for there is room
         self.wake_at = NEVER  # the timer that is set for it
         self.used_at = 0.0
         self.health = HEALTHY
@@ -51,6 +65,8 @@ class Post:
         something may have been sent, it is kept here until a new generation of the endpoint begins."""
         if self.target is None:
             self.health = config.health
+            if config.health.failures >= THRESHOLD:
+                self.lane.fail()
         elif target.generation != self.target.generation:
             self.health = config.health
             self.halted = False

@@ -72,14 +72,18 @@ class Posts:
         """Whether memory for deliveries is short."""
         return self._held_bytes > self._policy.held_bytes
 
-    @property
-    def window(self) -> int | None:
-        """What a lane may hold now; None: what its limits say."""
-        return NARROW if self.short else None
+    def window(self, lane: Lane) -> int | None:
+        """What a lane may hold now; None: what its limits say. Failing endpoints leave half of the memory to
+        the others."""
+        return (
+            NARROW
+            if self.short or (lane.failing and 2 * self._held_bytes > self._policy.held_bytes)
+            else None
+        )
 
-    def news(self, post: Post, due_at: float) -> None:
-        """The table has something for the lane, due at that time."""
-        post.lane.hint(due_at)
+    def news(self, post: Post, due_at: float, *, manual: bool = False) -> None:
+        """The table has something for the lane, due at that time; `manual`: it may be a manual attempt."""
+        post.lane.hint(due_at, manual=manual)
         self.mark(post)
 
     def mark(self, post: Post) -> None:
