@@ -117,6 +117,59 @@ async def test_one_percent_each_of_hanging_refusing_and_slow_endpoints_delays_no
     assert fair(beside, alone), f"{beside}, alone {alone}"
 
 
+@pytest.mark.timeout(900 if LONG else 300)
+async def test_as_many_dead_endpoints_as_there_can_be_delay_no_other(
+    directory: Path, database_url: str, database: Database
+) -> None:
+    """All but one are known to fail: half of them hang, half refuse, and each of them gets messages."""
+    latency = Latency()
+    async with (
+        Receiver(latency, keep=False) as receiver,
+        Receiver(Silence(), keep=False) as silent,
+        servers(directory) as started,
+    ):
+        world = World(database)
+        well = await world.application(uid="well")
+        await world.endpoint(well, receiver.url)
+        apps = [await world.application(uid=f"dead{n}") for n in range(APPS)]
+        kinds = (f"http://127.0.0.1:{silent.port}/hangs", f"http://127.0.0.1:{free_port()}/refused")
+        await endpoints(database, apps, [f"{kinds[n // APPS % 2]}{n}" for n in range(ENDPOINTS)])
+        await world.fetch(
+            "insert into endpoint_health (app_id, endpoint_id, failing_since, failures)"
+            " select app_id, id, now(), 50 from endpoint where app_id <> $1",
+            well.id,
+        )
+        server = await started.serve(database_url, **VARIABLES)
+        async with client(server) as api:
+            dead = Client(server, api.session)
+            await steady(api, ["well"], 2.0, 20.0)
+
+            async def measure() -> Spread:
+                latency.take()
+                sent = await steady(api, ["well"], PHASE, 20.0)
+                await until(lambda: len(latency.times) >= sent, "the healthy one has all of its own")
+                return spread(latency.take())
+
+            async def with_dead() -> Spread:
+                sending = asyncio.create_task(steady(dead, [app.uid or "" for app in apps], PHASE + 1, RATE))
+                beside = await measure()
+                await sending
+                return beside
+
+            alone = await measure()
+            beside = await at_best(with_dead, lambda beside: fair(beside, alone))
+            refused = await world.fetch("select count(*) from attempt where error_code = 'connect_refused'")
+        connections = silent.connections.most
+    report(
+        f"{ENDPOINTS} dead endpoints", 1, Account(len(api.accepted), len(api.accepted), 0, 0),
+        delay_of_the_healthy=beside, without_the_dead=alone, ratio=beside.over(alone),
+        connections_to_those_that_hang=f"{connections} at most", attempts_refused=refused[0][0],
+    )  # fmt: skip
+    assert refused[0][0] > 0
+    assert 0 < connections <= 1000, "half of the requests that the process may have in flight"
+    assert fair(beside, alone), f"{beside}, alone {alone}"
+
+
 async def warmed(api: Client, apps: list[str]) -> None:
     """Every application has had a message, so that in each phase lanes are open and connections made."""
     await steady(api, apps, len(apps) / RATE + 1, RATE)

@@ -25,14 +25,32 @@ with recursive lane as (
 select app_id, endpoint_id, due_at from lane;
 
 -- name: load_free
--- The deliveries of free lanes that are due, earliest first, at most `room` for each lane; and for each
--- lane one row more with its next due time after now.
+-- The deliveries of free lanes that are due, manual attempts first and then the earliest, at most `room` for each
+-- lane; and for each lane one row more with its next due time after now.
 select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload, m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
 from unnest(:endpoint_ids::uuid[], :shards::smallint[], :rooms::integer[]) as lane (endpoint_id, shard, room)
 cross join lateral (
-    select * from delivery
-    where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id and delivery.due_at <= :now
-    order by delivery.due_at
+    select * from (
+        (
+            select * from delivery
+            where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id
+              and delivery.due_at <= :now and delivery.manual_at is not null
+            order by delivery.due_at
+            limit lane.room
+        )
+        union all
+        (
+            select * from (
+                select * from delivery
+                where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id
+                  and delivery.due_at <= :now
+                order by delivery.due_at
+                limit lane.room
+            ) as earliest
+            where earliest.manual_at is null
+        )
+    ) as ready
+    order by ready.manual_at is null, ready.due_at
     limit lane.room
 ) as d
 left join message m on m.app_id = d.app_id and m.id = d.message_id

@@ -1,0 +1,98 @@
+"""A dead endpoint with a backlog: a resend and a test start at once."""
+
+from __future__ import annotations
+
+import os
+from datetime import timedelta
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.allowance import FAILING_IN_FLIGHT
+from angarium.core.nouns import Application, Endpoint
+from angarium.service.replay import Replay
+from angarium.store import load
+from angarium.store.load import Wanted
+from tests.kit.receiver import Receiver, Silence
+from tests.kit.world import World, product
+
+BACKLOG = 100
+LAST = b"%d" % (BACKLOG - 1)
+
+
+async def backlog(world: World, app: Application) -> None:
+    """So many messages in the table, each due a second after the one before."""
+    async with world.intake() as intake:
+        await intake.accept_many([world.draft(app, b"%d" % number) for number in range(BACKLOG)])
+    await world.fetch(
+        "update delivery d set due_at = due_at - make_interval(secs => $1 - o.n) from ("
+        " select message_id, row_number() over (order by seq) n from delivery) o"
+        " where o.message_id = d.message_id",
+        BACKLOG,
+    )
+
+
+async def known_to_fail(world: World, endpoint: Endpoint) -> None:
+    await world.fetch(
+        "insert into endpoint_health (app_id, endpoint_id, failing_since, failures)"
+        " values ($1, $2, now(), 50)",
+        endpoint.app_id,
+        endpoint.id,
+    )
+
+
+async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world: World) -> None:
+    app = await world.application()
+    endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
+    await backlog(world, app)
+    now = datetime_at(world.clock.now())
+    newest = await world.fetch("select message_id from delivery order by seq desc limit 3")
+    manual = [row["message_id"] for row in newest]
+    await world.fetch(
+        "update delivery set due_at = $1, manual_at = $1 where message_id = any($2)", now, manual
+    )
+    for room, expected in ((2, 2), (10, 10), (BACKLOG + 5, BACKLOG)):
+        async with world.database.connection() as conn:
+            wanted = [Wanted(endpoint.id, endpoint.shard, fifo=False, room=room)]
+            found, _ = await load.load(conn, wanted, now + timedelta(seconds=1))
+        assert len({row.message_id for row in found}) == len(found) == expected
+        assert {row.message_id for row in found[:3]} <= set(manual)
+        due = [row.due_at for row in found[3:]]
+        assert due == sorted(due)
+
+
+async def test_a_resend_passes_what_waits(world: World) -> None:
+    app = await world.application()
+    async with Receiver(Silence()) as receiver:
+        endpoint = await world.endpoint(app, receiver.url)
+        await known_to_fail(world, endpoint)
+        await backlog(world, app)
+        async with world.dispatching(product("5s", timeout="60s")):
+            await all_slots_hang(receiver)
+            (row,) = await world.fetch("select id from message where payload = $1", LAST)
+            replay = Replay(world.database, world.clock, os.urandom)
+            await replay.resend(app.id, ids.text(ids.MESSAGE, row["id"]), ids.text(ids.ENDPOINT, endpoint.id))
+            await receiver.wait_for(FAILING_IN_FLIGHT + 1)
+            assert receiver.requests[-1].body == LAST
+
+
+async def test_a_test_passes_what_waits(world: World) -> None:
+    app = await world.application()
+    async with Receiver(Silence()) as receiver:
+        endpoint = await world.endpoint(app, receiver.url)
+        await known_to_fail(world, endpoint)
+        await backlog(world, app)
+        async with (
+            world.dispatching(product("5s", timeout="60s")) as dispatcher,
+            world.intake(dispatcher.hand_over) as intake,
+        ):
+            await all_slots_hang(receiver)
+            await intake.accept(world.draft(app, b'"test"', endpoint_id=endpoint.id))
+            await receiver.wait_for(FAILING_IN_FLIGHT + 1)
+            assert receiver.requests[-1].body == b'"test"'
+
+
+async def all_slots_hang(receiver: Receiver) -> None:
+    """Those that were due first take the slots of the schedule."""
+    await receiver.wait_for(FAILING_IN_FLIGHT)
+    bodies = {request.body for request in receiver.requests}
+    assert bodies == {b"%d" % number for number in range(FAILING_IN_FLIGHT)}
