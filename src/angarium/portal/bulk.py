@@ -20,6 +20,7 @@ from angarium.portal.message_list import asked_of
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.portal.words import endpoint_name
+from angarium.service.log import LogPage
 
 PACES: Final = {
     5: "Gently: 5 a second",
@@ -27,6 +28,7 @@ PACES: Final = {
     100: "Quickly: 100 a second",
     500: "As fast as can be: 500 a second",
 }
+SEEN: Final = 100  # deliveries looked at for those that wait to be sent again already
 PACE: Final = 20  # unless another is chosen
 
 
@@ -64,10 +66,12 @@ async def _confirm(
     visit: Visit, asked: Asked, *, fault: str | None = None, unsure: str | None = None
 ) -> Response:
     endpoints = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
-    faults, count = dict(asked.faults), None
+    faults, count, found = dict(asked.faults), None, LogPage()
     if not faults:
         try:
             count = await visit.services.replay.count_matching(visit.app_id, asked.wanted)
+            if not count.number:
+                found = await visit.services.log.page(visit.app_id, asked.wanted, limit=SEEN)
         except Invalid as error:
             faults = {str(one.loc[-1]): one.msg for one in error.faults}
     return visit.render(
@@ -82,6 +86,8 @@ async def _confirm(
         everything=everything(asked),
         unsure=unsure,
         count=count,
+        waiting=sum(line.row.manual_at is not None for line in found.lines),
+        more_waiting=found.older is not None,
         paces=PACES,
         pace=PACE,
         lasts=None if count is None else {pace: count.number / pace for pace in PACES},

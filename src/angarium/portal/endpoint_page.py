@@ -20,6 +20,7 @@ from angarium.portal.words import shown_url
 from angarium.service.endpoint_log import FAILURES
 
 ROWS: Final = 50
+MANY: Final = 20  # due deliveries; fewer may all be in flight
 DAY: Final = 86400.0
 FILTERS: Final = {"failed": AttemptStatus.FAIL, "delivered": AttemptStatus.SUCCESS}
 
@@ -72,6 +73,7 @@ async def show(visit: Visit) -> Response:
         [point.delivered for point in series.points],
         [point.failed for point in series.points],
     )
+    overdue, wait = await visit.services.overdue.at(visit.app_id, endpoint.id)
     ref = visit.endpoint_ref(endpoint.id)
     older = part.older and ids.text(ids.ATTEMPT, part.older)
     return await render(
@@ -86,6 +88,8 @@ async def show(visit: Visit) -> Response:
         counted=FAILURES if sum(reason.count for reason in reasons) >= FAILURES else None,
         series=series,
         chart=drawn,
+        overdue=overdue if overdue >= MANY else 0,
+        clear_at=None if wait is None else wait.expected_at,
         older=visit.path("endpoints", ref, status=status, before=older) if older else None,
         newest=None if before is None else visit.path("endpoints", ref, status=status),
     )

@@ -37,11 +37,13 @@ async def show(visit: Visit) -> Response:
             found = await _page(visit, asked)
         except Invalid:
             faults["page"] = "There is no such page of the log. Begin again at the newest."
+    waits = await visit.services.overdue.of(visit.app_id, (line.row for line in found.lines))
     first = not any(name in visit.request.query_params for name in ("before", "after"))
     values: dict[str, Any] = {
         "asked": asked,
         "faults": faults,
         "found": found,
+        "waits": waits,
         "first": first,
         "unowed": await _unowed(visit, asked, found) if first and not faults else None,
         "newer": _onward(visit, asked, after=found.newer),

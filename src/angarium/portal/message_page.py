@@ -76,6 +76,7 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
     message, deliveries = detail.message, detail.deliveries[:SHOWN_DELIVERIES]
     ref = visit.message_ref(message.id)
     pending = any(one.line.row.due_at for one in deliveries)
+    waits = await visit.services.overdue.of(visit.app_id, (one.line.row for one in deliveries))
     names = {one.line.endpoint.id: one.line.endpoint for one in detail.deliveries}
     return visit.render(
         "message.html",
@@ -86,6 +87,7 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
         ref=ref,
         refused=refused,
         deliveries=deliveries,
+        waits=waits,
         more_deliveries=len(detail.deliveries) - len(deliveries),
         since={one.line.endpoint.id: _failed_since(visit, message, one) for one in deliveries},
         attempts=detail.attempts,

@@ -44,7 +44,7 @@ async def show(visit: Visit) -> Response:
     services, span = visit.services, activity.span_of(visit.request.query_params.get("span"))
     endpoints = [one for one in await services.log.endpoints(visit.app_id) if not one.deleted]
     any_message = (await services.log.page(visit.app_id, LogFilter(), limit=1)).lines
-    failures = await services.log.page(visit.app_id, _LOST, limit=FAILURES) if any_message else None
+    failures = (await services.log.page(visit.app_id, _LOST, limit=FAILURES)).lines if any_message else ()
     judged = endpoints[-MAX_JUDGED:]
     health = await services.overview.health(visit.app_id, [one.id for one in judged])
     concerns = concerned(judged, health)
@@ -57,7 +57,8 @@ async def show(visit: Visit) -> Response:
         begun=bool(any_message),
         concerns=concerns[:MAX_SHOWN],
         more=len(concerns) - MAX_SHOWN,
-        failures=() if failures is None else failures.lines,
+        failures=failures,
+        waits=await services.overdue.of(visit.app_id, (line.row for line in failures)),
         drawings=activity.drawings(series, span),
         series=series,
         span=span,

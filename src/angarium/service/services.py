@@ -26,6 +26,7 @@ from angarium.service.listener import Listeners
 from angarium.service.log import Log
 from angarium.service.message import Messages
 from angarium.service.operator import Operator
+from angarium.service.overdue import Overdue
 from angarium.service.overview import Overview
 from angarium.service.play import Play
 from angarium.service.portal_link import PortalLinks
@@ -65,6 +66,7 @@ class Services:
     play: Play
     replay: Replay
     operator: Operator
+    overdue: Overdue
     background_task: BackgroundTasks
 
 
@@ -114,5 +116,6 @@ def assembled(
         play=Play(database, clock, entropy, keyring, product, inboxes),
         replay=replay,
         operator=Operator(database, clock, replay),
+        overdue=Overdue(database, clock),
         background_task=BackgroundTasks(database, clock, entropy),
     )

@@ -31,6 +31,7 @@ from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
 from angarium.service.attempt import ATTEMPT_STATUSES, EXPANDED, Status, looking_like, status_of
 from angarium.service.message import Window
+from angarium.service.overdue import Waits
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.delivery import Destination, Owed
@@ -233,11 +234,17 @@ async def list_attempted_messages(
         content=content,
     )
 
+    waits = await services.overdue.of(application.id, (owed.delivery for owed in rows))
+
     def wire(owed: Owed) -> dict[str, Any]:
         out = message_out(owed.message, with_content=content)
         out |= _standing(status_of(owed.delivery, expanded=expanded))
-        if owed.delivery.due_at is not None:
-            out["nextAttempt"] = wire_time(owed.delivery.due_at)
+        key = owed.delivery.endpoint_id, owed.delivery.message_id
+        following = waits.next_attempt(*key, owed.delivery.due_at)
+        if following is not None:
+            out["nextAttempt"] = wire_time(following)
+        if waits.waiting(*key):
+            out["waiting"] = True
         return out
 
     return json_response(page(rows, wanted, lambda owed: message_id(owed.message), wire))
@@ -265,18 +272,21 @@ async def list_attempted_destinations(
     rows = await services.attempt.destinations(
         application.id, msg_id, paging.cursor, backwards=paging.backwards, rows=paging.rows
     )
+    waits = await services.overdue.of(application.id, (row.delivery for row in rows))
     return json_response(
         page(
             rows,
             paging,
             lambda row: ids.text(ids.ENDPOINT, row.id),
-            lambda row: _destination_out(row, expanded=expanded),
+            lambda row: _destination_out(row, waits, expanded=expanded),
         )
     )
 
 
-def _destination_out(destination: Destination, *, expanded: bool) -> dict[str, Any]:
+def _destination_out(destination: Destination, waits: Waits, *, expanded: bool) -> dict[str, Any]:
     delivery = destination.delivery
+    key = delivery.endpoint_id, delivery.message_id
+    following = waits.next_attempt(*key, delivery.due_at)
     return {
         "id": ids.text(ids.ENDPOINT, destination.id),
         "uid": destination.uid,
@@ -293,7 +303,8 @@ def _destination_out(destination: Destination, *, expanded: bool) -> dict[str, A
         "createdAt": wire_time(destination.created_at),
         "updatedAt": wire_time(destination.updated_at),
         **_standing(status_of(delivery, expanded=expanded)),
-        "nextAttempt": None if delivery.due_at is None else wire_time(delivery.due_at),
+        "nextAttempt": None if following is None else wire_time(following),
+        "waiting": waits.waiting(*key),
     }
 
 

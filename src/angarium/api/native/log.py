@@ -25,6 +25,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.service.log import LogLine
+from angarium.service.overdue import Key, Waits
 
 router = APIRouter(route_class=WireRoute, tags=["Log"])
 _FIELDS: Final = {"event_type": "eventType", "http_class": "httpClass", "error_kind": "error"}
@@ -80,6 +81,13 @@ class LineOut(Wire):
     """Of the last attempt; 0: nothing answered; null: none was made yet."""
     error_code: str | None
     next_attempt: datetime | None
+    """When the next attempt is due. Once that has passed, when it is expected to start; null: it cannot be
+    told."""
+    waiting: bool
+    """It has been due for more than 5 seconds: it is in flight, or waits behind others of its endpoint or for
+    the rate limit."""
+    ahead: int | None
+    """How many deliveries of its endpoint come before it, of up to 2,000; null: it is not due."""
     waits_for_endpoint: bool
     """It is sent as soon as the endpoint is enabled."""
     timestamp: datetime
@@ -153,9 +161,10 @@ async def list_log(
     except Invalid as error:
         raise error.placed("query", names={"cursor": "iterator"}) from None
     page = await services.log.page(application.id, wanted, cursor, limit=limit)
+    waits = await services.overdue.of(application.id, (line.row for line in page.lines))
     return json_response(
         {
-            "data": [_line(line) for line in page.lines],
+            "data": [_line(line, waits) for line in page.lines],
             "iterator": None if page.older is None else page.older.text(),
             "searchedTo": None if page.searched_to is None else wire_time(page.searched_to),
             "done": page.older is None,
@@ -207,8 +216,10 @@ async def cancel_task(
     return json_response(task_out(await services.background_task.cancel(application.id, task_id)))
 
 
-def _line(line: LogLine) -> dict[str, Any]:
+def _line(line: LogLine, waits: Waits) -> dict[str, Any]:
     row = line.row
+    key = Key(row.endpoint_id, row.message_id)
+    following = waits.next_attempt(*key, row.due_at)
     return {
         "messageId": ids.text(ids.MESSAGE, row.message_id),
         "eventId": row.event_id,
@@ -219,7 +230,9 @@ def _line(line: LogLine) -> dict[str, Any]:
         "attempts": row.attempts,
         "responseStatusCode": row.status_code,
         "errorCode": row.error_code,
-        "nextAttempt": None if row.due_at is None else wire_time(row.due_at),
+        "nextAttempt": None if following is None else wire_time(following),
+        "waiting": waits.waiting(*key),
+        "ahead": waits[key].ahead if key in waits else None,
         "waitsForEndpoint": row.waiting,
         "timestamp": wire_time(line.created_at),
     }

@@ -104,6 +104,10 @@ class EndpointMessageOut(MessageOut):
     status: StatusNumber
     status_text: StatusText
     next_attempt: datetime | None = None
+    """When the next attempt is due, or expected if it waits."""
+    waiting: bool = False
+    """It has been due for more than 5 seconds: it is in flight, or waits behind others of its endpoint or for
+    the rate limit."""
 
 
 class MessageEndpointOut(Model):
@@ -113,6 +117,10 @@ class MessageEndpointOut(Model):
     status: StatusNumber
     status_text: StatusText
     next_attempt: datetime | None
+    """When the next attempt is due, or expected if it waits; null: there is none, or it cannot be told."""
+    waiting: bool
+    """It has been due for more than 5 seconds: it is in flight, or waits behind others of its endpoint or for
+    the rate limit."""
     uid: str | None
     version: int
     rate_limit: int | None

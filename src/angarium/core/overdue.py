@@ -1,0 +1,40 @@
+"""When a delivery that is due and has not ended may be expected to start. Pure; times are epoch seconds.
+
+What is due waits for the allowance of its endpoint, for the rate limit, or for the one before it in order.
+The estimate follows from its place among what is due and from how many attempts the endpoint had of late.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+RECENT: Final = 60.0  # seconds over which attempts are counted
+ON_TIME: Final = 5.0  # seconds after its time within which an attempt starts when it need not wait
+STARTS: Final = 1.0  # a second, of an endpoint that has had no attempt yet
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """`ahead`: deliveries of the endpoint that come before it, as far as they were counted.
+
+    `waiting`: it has been due for longer than it takes to start. `expected_at`: None when it cannot be told,
+    because the endpoint has had no attempt for `RECENT` seconds.
+    """
+
+    ahead: int
+    waiting: bool
+    expected_at: float | None
+
+
+def estimate(*, due_at: float, ahead: int, recent: int, head_due: float | None, now: float) -> Wait:
+    """For a delivery that is due since `due_at`.
+
+    `recent`: attempts of the endpoint that ended within the last `RECENT` seconds. `head_due`: when the first
+    of a first-in-first-out endpoint is due, which all others wait for.
+    """
+    waiting = now - due_at > ON_TIME
+    begins = now if head_due is None else max(now, head_due)
+    if not recent and begins == now and now - due_at > RECENT:
+        return Wait(ahead, waiting, None)
+    return Wait(ahead, waiting, begins + ahead / (recent / RECENT if recent else STARTS))

@@ -1,0 +1,98 @@
+"""Deliveries that are due and wait: behind how many others, and when they may be expected to start.
+
+Nothing is written for this: the place follows from the queue and the speed from the attempts of the last
+minute, which every process sees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple, Protocol
+from uuid import UUID
+
+from angarium.clock import Clock, datetime_at
+from angarium.core.overdue import Wait, estimate
+from angarium.store import overdue as store
+from angarium.store.database import Database
+
+
+class Owed(Protocol):
+    """A delivery as far as it matters here."""
+
+    @property
+    def endpoint_id(self) -> UUID: ...
+    @property
+    def message_id(self) -> UUID: ...
+    @property
+    def due_at(self) -> datetime | None: ...
+
+
+class Key(NamedTuple):
+    """A delivery."""
+
+    endpoint_id: UUID
+    message_id: UUID
+
+
+class Waits(dict[Key, Wait]):
+    """What waits of the deliveries that were asked for."""
+
+    def next_attempt(self, endpoint_id: UUID, message_id: UUID, due_at: datetime | None) -> datetime | None:
+        """When the next attempt is due, or expected if it waits; never in the past. None: there is none, or
+        it cannot be told."""
+        wait = self.get(Key(endpoint_id, message_id))
+        if wait is None:
+            return due_at
+        return None if wait.expected_at is None else datetime_at(wait.expected_at)
+
+    def waiting(self, endpoint_id: UUID, message_id: UUID) -> bool:
+        """Whether the delivery is due for longer than it takes to start."""
+        wait = self.get(Key(endpoint_id, message_id))
+        return wait is not None and wait.waiting
+
+
+class Overdue:
+    """Looks at what waits."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+
+    async def of(self, app_id: UUID, owed: Iterable[Owed]) -> Waits:
+        """What waits of these deliveries of an application. Asks the database only if any is due."""
+        now = self._clock.now()
+        due = {
+            Key(one.endpoint_id, one.message_id): one.due_at.timestamp()
+            for one in owed
+            if one.due_at is not None and one.due_at.timestamp() <= now
+        }
+        if not due:
+            return Waits()
+        async with self._database.connection() as conn:
+            fares = await store.endpoints(conn, app_id, {key.endpoint_id for key in due}, now)
+            places = await store.places(conn, app_id, due.keys(), now)
+        return Waits(
+            (
+                key,
+                estimate(
+                    due_at=at,
+                    ahead=places.get(key, min(store.LOOKED_AT, fares[key.endpoint_id].due)),
+                    recent=fares[key.endpoint_id].recent,
+                    head_due=fares[key.endpoint_id].head_due,
+                    now=now,
+                ),
+            )
+            for key, at in due.items()
+            if key.endpoint_id in fares
+        )
+
+    async def at(self, app_id: UUID, endpoint_id: UUID) -> tuple[int, Wait | None]:
+        """How many deliveries of an endpoint are due, up to a bound, and the wait of one more."""
+        now = self._clock.now()
+        async with self._database.connection() as conn:
+            fares: Mapping[UUID, store.Fares] = await store.endpoints(conn, app_id, [endpoint_id], now)
+        if endpoint_id not in fares or not fares[endpoint_id].due:
+            return 0, None
+        one = fares[endpoint_id]
+        return one.due, estimate(due_at=now, ahead=one.due, recent=one.recent, head_due=one.head_due, now=now)

@@ -1,0 +1,49 @@
+"""What is due and has not ended: its place among what its endpoint is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.overdue import RECENT
+from angarium.store.sql import queries
+
+LOOKED_AT: Final = 2000  # deliveries of an endpoint
+COUNTED: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Fares:
+    """How an endpoint fares now. `due` and `recent` are counted up to `COUNTED`."""
+
+    recent: int
+    due: int
+    head_due: float | None
+
+
+async def endpoints(conn: Any, app_id: UUID, endpoint_ids: Collection[UUID], now: float) -> dict[UUID, Fares]:
+    """How these endpoints of an application fare."""
+    rows = queries.overdue_endpoints(
+        conn, app_id=app_id, endpoint_ids=list(endpoint_ids), now=datetime_at(now),
+        since=ids.lowest(now - RECENT), counted=COUNTED,
+    )  # fmt: skip
+    return {
+        row["id"]: Fares(row["recent"], row["due"], row["head_due"] and row["head_due"].timestamp())
+        async for row in rows
+    }
+
+
+async def places(
+    conn: Any, app_id: UUID, keys: Collection[tuple[UUID, UUID]], now: float
+) -> dict[tuple[UUID, UUID], int]:
+    """How many deliveries come before each of these, given as (endpoint id, message id); those that are
+    missing come after `LOOKED_AT` others."""
+    rows = queries.overdue_places(
+        conn, app_id=app_id, endpoint_ids=[endpoint_id for endpoint_id, _ in keys],
+        message_ids=[message_id for _, message_id in keys], now=datetime_at(now), looked_at=LOOKED_AT,
+    )  # fmt: skip
+    return {(row["endpoint_id"], row["message_id"]): row["ahead"] async for row in rows}
