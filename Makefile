@@ -17,7 +17,7 @@ UV ?= uv
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium test screenshots lint check bench chaos mutants shake lock clean
+.PHONY: setup demo serve chromium tools test screenshots lint check bench chaos mutants shake lock clean
 
 setup: $(STAMP)
 
@@ -39,13 +39,17 @@ demo: setup
 serve: setup
 	@$(BIN)/angarium dev
 
+# PgBouncer and PostgreSQL 15, of Debian's packages
+tools: setup
+	@$(BIN)/python -m tests.kit.debian > /dev/null
+
 # the browser of the browser tests: one that is there, or Debian's package
 chromium: setup
 	@$(BIN)/python -m tests.kit.chromium > /dev/null
 
 # all together, a file at a time: the fault tests mostly wait, which leaves the processors to the others.
 # What compares delays runs by itself.
-test: setup chromium
+test: setup chromium tools
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests tests/faults --ignore tests/faults/test_fairness.py
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
 

@@ -2,6 +2,8 @@
 
 `database_url` and `database` give a test a fresh clone of a migrated template; making one takes a few
 hundredths of a second. `postgres` is the server, for tests that need to talk to it as its owner.
+
+`ANGARIUM_TEST_POSTGRESQL=15` runs the tests on Debian's PostgreSQL 15 instead of the embedded one.
 """
 
 from __future__ import annotations
@@ -21,12 +23,21 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
+from angarium.store import postmaster
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
+from tests.kit import debian
 from tests.kit.world import World
 
 TEMPLATE = "angarium_template"
+SERVER = os.environ.get("ANGARIUM_TEST_POSTGRESQL")
+"""The server's major version; None: the embedded one."""
+
+if SERVER is not None:
+    assert SERVER == "15", "ANGARIUM_TEST_POSTGRESQL is 15, or not set"
+    programs = debian.ensure(str(debian.POSTGRESQL_15 / "postgres")).parent
+    postmaster._installed = lambda pgdata: programs
 
 # by default a traceback is drawn with the values of all variables, which takes seconds of computing
 structlog.configure(
@@ -56,6 +67,10 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     place = {here / name: number for number, name in enumerate(LONGEST)}
+    if SERVER == "15":
+        for item in items:
+            if item.get_closest_marker("generic_plan"):
+                item.add_marker(pytest.mark.skip(reason="PostgreSQL 15 has no EXPLAIN (generic_plan)"))
     items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 

@@ -13,7 +13,7 @@ import msgspec
 from angarium import __version__, profiles
 from angarium.clock import Clock, SystemClock, host_time
 from angarium.core.address import AddressPolicy
-from angarium.core.errors import SettingsError
+from angarium.core.errors import Reason, SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.product import STANDARD, Product, product_of
@@ -98,13 +98,16 @@ async def running(
     from angarium.service.intake import Intake
     from angarium.service.product import Products
 
+    direct, prepared = settings.direct_url, settings.database_prepared_statements
     clock = SystemClock()
     ring, inboxes = keyring(settings), inbox_urls(settings, role, listening)
     policy = AddressPolicy(settings.allowed_subnets, trusts=None if inboxes is None else inboxes.includes)
     products = products_of(settings)
     async with AsyncExitStack() as stack:
         # accepting and delivering have connections of their own, so that no crowd of readers holds them up
-        engine = await Database.connect(database_url, size=ENGINE_CONNECTIONS)
+        engine = await Database.connect(
+            database_url, size=ENGINE_CONNECTIONS, direct_url=direct, prepared=prepared
+        )
         stack.push_async_callback(engine.close)
         # the embedded PostgreSQL shares the clock of this host
         reference = host_time if settings.database_url is None else engine.time
@@ -116,9 +119,11 @@ async def running(
             await herald.start()
             stack.push_async_callback(herald.stop)
             hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
+            waiting: list[Callable[[], Reason | None]] = []
         else:
             dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products)
             hand_over = dispatcher.hand_over
+            waiting = [lambda: dispatcher.waiting]
             clock.on_jump(dispatcher.clock_jumped)
         if role == "dispatch":
             await dispatcher.start()
@@ -127,7 +132,9 @@ async def running(
             return
         from angarium.service.services import assembled  # what only delivers does without all of these
 
-        database = await Database.connect(database_url, size=settings.database_pool)
+        database = await Database.connect(
+            database_url, size=settings.database_pool, direct_url=direct, prepared=prepared
+        )
         stack.push_async_callback(database.close)
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, product)
@@ -147,6 +154,7 @@ async def running(
             policy=policy,
             https_only=settings.https_only,
             endpoint_limit=settings.endpoint_limit,
+            waiting=waiting,
         )
         app = _app(settings, services, sandbox=sandbox, stopping=stopping)
         # only now: making the application takes a second, in which lanes that were taken over would rest

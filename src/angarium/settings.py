@@ -79,6 +79,16 @@ class Settings(BaseSettings):
         description="PostgreSQL 15 or newer, e.g. `postgresql://user:password@host/angarium`. Without it "
         "Angarium starts its own PostgreSQL in the data directory.",
     )
+    database_direct_url: SecretStr | None = Field(
+        None,
+        description="The same database without the pooler, when `ANGARIUM_DATABASE_URL` leads to one in "
+        "transaction mode, such as PgBouncer. Locks, notifications and migrations go this way.",
+    )
+    database_prepared_statements: bool = Field(
+        True,
+        description="Keep prepared statements on connections. Turn it off for PgBouncer older than 1.21 in "
+        "transaction mode.",
+    )
     data_dir: Path = Field(
         Path(".angarium"), description="Where the embedded PostgreSQL and `angarium dev` keep their data."
     )
@@ -206,7 +216,9 @@ class Settings(BaseSettings):
                 raise ValueError(f"{origin!r} is no origin; write https://app.example.com")
         return value
 
-    @field_validator("jwt_secret", "secret_key", "database_url", "public_url", mode="before")
+    @field_validator(
+        "jwt_secret", "secret_key", "database_url", "database_direct_url", "public_url", mode="before"
+    )
     @classmethod
     def _empty_is_missing(cls, value: object) -> object:
         return None if value == "" else value
@@ -218,7 +230,7 @@ class Settings(BaseSettings):
             InboxUrls(value)
         return value
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_direct_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
@@ -236,6 +248,12 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
+    def _direct_needs_pooled(self) -> Settings:
+        if self.database_direct_url is not None and self.database_url is None:
+            raise ValueError(f"{PREFIX}DATABASE_DIRECT_URL needs {PREFIX}DATABASE_URL, the pooler's address")
+        return self
+
+    @model_validator(mode="after")
     def _secret_fits_algorithm(self) -> Settings:
         if self.jwt_secret is None:
             return self
@@ -249,6 +267,11 @@ class Settings(BaseSettings):
                 f"{len(secret.encode())}; make one with `openssl rand -base64 {shortest}`"
             )
         return self
+
+    @property
+    def direct_url(self) -> str | None:
+        """The address around a pooler; None when there is no pooler."""
+        return None if self.database_direct_url is None else self.database_direct_url.get_secret_value()
 
     @property
     def host(self) -> str:

@@ -274,7 +274,7 @@ async def test_health_says_whether_the_database_answers(client: httpx.AsyncClien
     await backend.services.database.close()
     answer = await client.get("/api/v1/health")
     assert answer.status_code == 503
-    assert answer.json()["database"] == {"status": "error"}
+    assert answer.json()["database"] == {"status": "error", "reason": "unreachable"}
 
 
 async def test_without_a_database_the_answer_is_503_and_says_nothing_of_the_inside(

@@ -263,10 +263,13 @@ def test_what_the_database_refuses_is_tried_some_times_and_then_one_by_one(in_vi
         work.put(1, 2, 3)
         await work.settler.drained()
         sizes = [size for _, size in work.table.tried]
-        assert sizes == [3] * (TRIES + 1) + [1] + [1] * (TRIES + 1) + [1]
+        assert sizes == [3] * (TRIES + 1) + [1] + [1, 1] + [1], (
+            "the refused one once more, without the answer"
+        )
         assert work.pauses[: TRIES + 1] == [0.1, 0.2, 0.5, 0.0]
         assert work.table.written == [1, 3]
         assert work.told == [(1, None), (2, None), (3, None)], "no lane waits for ever"
+        assert work.settler.parked == {(ENDPOINT, UUID(int=2))}
 
     in_virtual_time(test)
 

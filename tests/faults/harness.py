@@ -29,7 +29,7 @@ import psutil
 
 from angarium.cli.token import make
 from angarium.settings import Settings
-from angarium.store.database import LOST
+from angarium.store.fault import RAISED
 from tests.faults.account import account
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
@@ -44,7 +44,7 @@ KEY: Final = base64.b64encode(b"k" * 32).decode()
 ANGARIUM: Final = (sys.executable, "-m", "angarium.cli.main")
 NOBODY: Final = (aiohttp.ClientError, OSError, TimeoutError)
 """What a client sees when the server is gone in the middle."""
-AWAY: Final = (*LOST, asyncpg.PostgresError)
+AWAY: Final = RAISED
 """The same of PostgreSQL."""
 
 

@@ -11,7 +11,6 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import pytest
 from structlog.testing import capture_logs
@@ -31,6 +30,7 @@ from angarium.core.product import Product
 from angarium.service.intake import CROWD, GATHER, MAX_BATCH, MAX_BATCH_BYTES, Accepted, Draft, Intake, Result
 from angarium.store import accept as store
 from angarium.store.accept import Item, Owed, Stored
+from angarium.store.fault import RowRefused
 from tests.kit import virtual
 from tests.kit.virtual import VirtualLoop
 from tests.kit.world import product
@@ -87,7 +87,7 @@ class Bench:
         if self.fails:
             raise self.fails.pop(0)
         if any(item.payload == self.refuses for item in items):
-            raise asyncpg.DataError("no column can hold it")
+            raise RowRefused("22000 no column can hold it")
         self.batches.append(list(items))
         stored = [
             Stored(

@@ -40,6 +40,8 @@ from tests.kit.clock import ManualClock
 from tests.kit.crowd import NOW, ORG, Crowd, endpoint_id
 from tests.kit.world import product
 
+pytestmark = pytest.mark.generic_plan
+
 MESSAGES: Final = 30_000  # of the large application, each owed to three endpoints
 LARGE: Final = ("message", "delivery", "attempt", "event_id", "attempt_hour", "background_task", "audit")
 STRETCHES: Final = (100, 900)  # in place of the real ones, so that a bound shows in a database of this size

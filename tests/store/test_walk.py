@@ -20,6 +20,8 @@ from angarium.store.delivery import Target
 from angarium.store.message import Filter, Page
 from angarium.store.sql import queries
 
+pytestmark = pytest.mark.generic_plan
+
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 APP, OTHER = UUID(int=1), UUID(int=2)
 EVERY = Filter()

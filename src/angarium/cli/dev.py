@@ -70,7 +70,9 @@ async def _dev(settings: Settings, as_json: bool) -> None:
         def announce() -> None:
             _announce(settings, process.url_of(listener), products, as_json)
 
-        await process.work(settings, url, "all", listener, stop, announce, sandbox=True)
+        await process.work(
+            settings, process.served(settings, url), "all", listener, stop, announce, sandbox=True
+        )
 
 
 def _announce(settings: Settings, url: str, products: Mapping[str, Ready], as_json: bool) -> None:

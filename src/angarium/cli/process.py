@@ -61,15 +61,21 @@ def stop_signal(*signals: signal.Signals) -> asyncio.Event:
 
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[str]:
-    """The address of the database: the operator's own, or the embedded one, kept running meanwhile."""
+    """The address of the database, around a pooler: the operator's own, or the embedded one, kept running
+    meanwhile."""
     if settings.database_url is not None:
-        yield settings.database_url.get_secret_value()
+        yield settings.direct_url or settings.database_url.get_secret_value()
         return
     postgres = await EmbeddedPostgres.start(settings.data_dir)
     try:
         yield postgres.url()
     finally:
         await postgres.stop()
+
+
+def served(settings: Settings, url: str) -> str:
+    """The address that a server's own connections use, through a pooler if there is one."""
+    return url if settings.database_url is None else settings.database_url.get_secret_value()
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -66,6 +66,7 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
             telemetry.logger("serve").info("database.migrated", applied=applied)
         else:
             await require_schema(url)
+        url = process.served(settings, url)
         listener = None if role is Role.DISPATCH else process.listen(settings)
         if processes == 1:
             await process.work(settings, url, role.value, listener, stop, lambda: _started(listener))

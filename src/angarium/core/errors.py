@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import ClassVar, Literal
 
 
@@ -174,7 +175,25 @@ class SettingsError(AngariumError):
     code = "settings"
 
 
+class Reason(StrEnum):
+    """Why the database cannot be used now."""
+
+    UNREACHABLE = "unreachable"  # away, starting, stopping, or the connection broke
+    READ_ONLY = "read-only"  # a standby, a demoted primary, or a provider that is out of storage
+    DISK_FULL = "disk-full"
+    TOO_MANY_CONNECTIONS = "too-many-connections"
+    OUT_OF_RESOURCES = "out-of-resources"
+    LOCKED = "locked"  # another session holds a lock for too long
+    TOO_SLOW = "too-slow"  # a statement took longer than it may
+    CONFLICT = "conflict"  # a deadlock, or two transactions that cannot both commit
+    SCHEMA = "schema"  # a table or a right is missing
+
+
 class StoreUnavailable(AngariumError):
     """The database does not answer. Try again, with the same idempotency key if there was one."""
 
     code = "store_unavailable"
+
+    def __init__(self, detail: str | None = None, *, reason: Reason = Reason.UNREACHABLE) -> None:
+        super().__init__(detail)
+        self.reason = reason

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
-import asyncpg
 import structlog
 
 from angarium.clock import Clock
@@ -20,6 +19,7 @@ from angarium.core.errors import StoreUnavailable
 from angarium.core.tally import HourCount, Tally
 from angarium.store import tally as store
 from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
 from angarium.store.settle import Settlement
 
 log = structlog.get_logger(__name__)
@@ -68,6 +68,6 @@ class Bookkeeper:
                 del self._unwritten[:SLICE]
         except StoreUnavailable:
             log.warning("tally.waiting", counts=len(self._unwritten))
-        except asyncpg.PostgresError as error:
+        except DatabaseFault as error:
             log.warning("tally.refused", counts=len(self._unwritten[:SLICE]), error=str(error))
             del self._unwritten[:SLICE]

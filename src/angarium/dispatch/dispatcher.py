@@ -15,6 +15,7 @@ from uuid import UUID
 import structlog
 
 from angarium.clock import Clock
+from angarium.core.errors import Reason
 from angarium.core.keyring import Keyring
 from angarium.core.lane import Held, Load, Send, Wait
 from angarium.core.nouns import State
@@ -77,7 +78,7 @@ class Dispatcher:
             self._posts, self._space, Courier(clock, entropy, chance), sender, self._settler, clock
         )
         answers = Answers(self._posts, clock, products, keyring)
-        self._loader = Loader(database, clock, answers)
+        self._loader = Loader(database, clock, answers, self._settler.parked)
         self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=answers.seen)
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads)
@@ -87,6 +88,11 @@ class Dispatcher:
     def owned(self) -> frozenset[int]:
         """The shards that are ours."""
         return frozenset(self._posts.owned)
+
+    @property
+    def waiting(self) -> Reason | None:
+        """Why outcomes cannot be written, while they wait for the database."""
+        return self._settler.waiting
 
     # life
 
@@ -247,7 +253,13 @@ class Dispatcher:
             await self._clock.wait(wake, next_at)
 
     def _room(self) -> bool:
-        return not self._stopping and self._ownership.sure and not self._space.full and not self._settler.full
+        return (
+            not self._stopping
+            and self._ownership.sure
+            and not self._space.full
+            and not self._settler.full
+            and not self._settler.stuck
+        )
 
     def _turn(self, post: Post) -> None:
         if post.closed or post.shard in self._draining:

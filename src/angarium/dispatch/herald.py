@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from angarium.core.errors import StoreUnavailable
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
 from angarium.store.hint import write
 
 log = structlog.get_logger(__name__)
@@ -72,5 +72,5 @@ class Herald:
         try:
             async with self._database.connection() as connection:
                 await store.hint(connection, write(lanes), alone=True)
-        except (StoreUnavailable, asyncpg.PostgresError) as error:
+        except (StoreUnavailable, DatabaseFault) as error:
             log.warning("hint.lost", lanes=len(lanes), error=str(error))

@@ -1,12 +1,16 @@
-"""Load, coalesced: what many lanes want to know goes into one question to the database."""
+"""Load, coalesced: what many lanes want to know goes into one question to the database.
+
+A question that fails for another reason than the database being away is asked for each lane by itself, so
+that one lane's rows hold up no other.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from typing import Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from angarium.clock import Clock, datetime_at
@@ -14,6 +18,7 @@ from angarium.core.errors import StoreUnavailable
 from angarium.dispatch.answers import Answers
 from angarium.store import load as store
 from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault, StatementFailed
 
 log = structlog.get_logger(__name__)
 
@@ -27,10 +32,18 @@ _PAUSE: Final = 0.5
 class Loader:
     """Collects wishes, asks in batches, and passes the answers on."""
 
-    def __init__(self, database: Database, clock: Clock, answers: Answers) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        answers: Answers,
+        parked: Collection[tuple[UUID, UUID]] = frozenset(),
+    ) -> None:
+        """`parked`: deliveries, as (endpoint id, message id), that are not to be sent again."""
         self._database = database
         self._clock = clock
         self._answers = answers
+        self._parked = parked
         self._configs: dict[UUID, UUID] = {}  # endpoint id -> application id
         self._loads: dict[UUID, store.Wanted] = {}
         self._wake = asyncio.Event()
@@ -51,25 +64,39 @@ class Loader:
             self._wake.clear()
             while self._configs or self._loads:
                 lanes, loads = self._take()
-                try:
-                    async with self._database.connection() as connection:
-                        if lanes:
-                            self._answers.configured(lanes, await store.configs(connection, lanes))
-                        if loads:
-                            now = datetime_at(self._clock.now())
-                            self._answers.loaded(loads, *await store.load(connection, loads, now))
-                except Exception as error:
-                    # whatever it is, the lanes must be told, or they wait for ever
-                    fault = not isinstance(error, StoreUnavailable | asyncpg.PostgresError)
-                    log.warning(
-                        "load.failed", lanes=len(lanes) + len(loads), error=str(error), exc_info=fault
-                    )
-                    for app_id, endpoint_id in lanes:
-                        self._configs.setdefault(endpoint_id, app_id)
-                    await self._clock.wait(self._retry, self._clock.now() + _PAUSE)
-                    self._answers.not_loaded(loads)
+                if not await self._ask(lanes, loads) and len(lanes) + len(loads) > 1:
+                    for lane in lanes:
+                        await self._ask([lane], [])
+                    for load in loads:
+                        await self._ask([], [load])
                 if self._configs or self._loads:
                     await asyncio.sleep(GATHER)
+
+    async def _ask(self, lanes: list[tuple[UUID, UUID]], loads: list[store.Wanted]) -> bool:
+        """Ask, and pass on what the database says; False when it is to be asked for each by itself."""
+        try:
+            async with self._database.connection() as connection:
+                if lanes:
+                    self._answers.configured(lanes, await store.configs(connection, lanes))
+                if loads:
+                    now = datetime_at(self._clock.now())
+                    rows, next_due = await store.load(connection, loads, now)
+                    if self._parked:
+                        rows = [row for row in rows if (row.endpoint_id, row.message_id) not in self._parked]
+                    self._answers.loaded(loads, rows, next_due)
+        except Exception as error:
+            # whatever it is, the lanes must be told, or they wait for ever
+            away = isinstance(error, StoreUnavailable | StatementFailed)
+            known = isinstance(error, StoreUnavailable | DatabaseFault)
+            count = len(lanes) + len(loads)
+            log.warning("load.failed", lanes=count, error=str(error), exc_info=not known)
+            if not away and count > 1:
+                return False
+            for app_id, endpoint_id in lanes:
+                self._configs.setdefault(endpoint_id, app_id)
+            await self._clock.wait(self._retry, self._clock.now() + _PAUSE)
+            self._answers.not_loaded(loads)
+        return True
 
     def _take(self) -> tuple[list[tuple[UUID, UUID]], list[store.Wanted]]:
         lanes = [(app_id, endpoint_id) for endpoint_id, app_id in self._configs.items()][:MAX_LANES]

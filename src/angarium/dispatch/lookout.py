@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
 
-import asyncpg
 import structlog
 
 from angarium.clock import Clock
 from angarium.core.errors import StoreUnavailable
 from angarium.store import load as store
 from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
 from angarium.store.load import LaneRef
 
 log = structlog.get_logger(__name__)
@@ -67,7 +67,7 @@ class Lookout:
                         await store.set_back(connection, shards, now + self._back, now)
                         self._back = 0.0
                     lanes = await store.lanes_of(connection, shards)
-            except (StoreUnavailable, asyncpg.PostgresError) as error:
+            except (StoreUnavailable, DatabaseFault) as error:
                 log.warning("look.failed", error=str(error))
                 self._asked.set()
                 await asyncio.sleep(0.5)

@@ -15,13 +15,13 @@ import random
 from collections.abc import Awaitable, Iterable, Sequence
 from typing import Any, Final, Protocol
 
-import asyncpg
 import structlog
 
 from angarium.clock import steady
-from angarium.core.errors import StoreUnavailable
+from angarium.core.errors import Reason, StoreUnavailable
 from angarium.store import shard as store
-from angarium.store.database import LOST, Database
+from angarium.store.database import Database
+from angarium.store.fault import RAISED
 from angarium.store.hint import Hint, read
 
 log = structlog.get_logger(__name__)
@@ -58,7 +58,7 @@ class Ownership:
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
         self._heard_at = -store.SILENCE  # when what was last answered was asked, by the steady time
-        self.settled = asyncio.Event()  # a first share was taken
+        self.settled = asyncio.Event()  # a first share was taken, or nobody takes writes
 
     @property
     def sure(self) -> bool:
@@ -71,7 +71,9 @@ class Ownership:
             try:
                 connection = await self._database.dedicated(store.TIMEOUT, **store.SESSION)
             except StoreUnavailable as error:
-                log.warning("shards.unavailable", error=error.detail)
+                log.warning("shards.unavailable", reason=error.reason.value, error=error.detail)
+                if error.reason is Reason.READ_ONLY:
+                    self.settled.set()  # a process starts all the same, and takes its shards later
                 await self._pause(_RECONNECT)
                 continue
             self._lost.clear()
@@ -80,7 +82,7 @@ class Ownership:
                 await connection.add_listener(store.CHANNEL, self._on_hint)
                 await store.join(connection)
                 await self._hold(connection)
-            except (*LOST, asyncpg.PostgresError) as error:
+            except RAISED as error:
                 log.warning("shards.lost", shards=len(self._owned), error=str(error))
             finally:
                 self._give_up()
@@ -184,5 +186,5 @@ class Ownership:
     async def _close(self, connection: Any) -> None:
         try:
             await connection.close(timeout=2)
-        except LOST:
+        except RAISED:
             connection.terminate()

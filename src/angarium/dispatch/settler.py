@@ -1,7 +1,9 @@
 """Settle, coalesced: outcomes gather while one transaction is being written and go in the next.
 
-If the database is away, outcomes wait here, the lanes take no new work once `full`, and nothing is
-dropped: the same batch is tried until it is in.
+While the database cannot be written to, outcomes wait here, nothing more is sent (`stuck`), and nothing is
+dropped: the same batch is tried until it is in. An outcome that the database refuses for good is taken out of
+its batch and written without what the receiver said; one that is refused even so is `parked`: its delivery is
+not sent again by this process.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import structlog
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import SYSTEM, Deed
-from angarium.core.errors import StoreUnavailable
+from angarium.core.errors import Reason, StoreUnavailable
 from angarium.core.nouns import DisabledReason
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.dispatch.post import Post
@@ -26,6 +28,7 @@ from angarium.store import accept, audit, background_task
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
+from angarium.store.fault import StatementFailed
 from angarium.store.hint import changed
 
 log = structlog.get_logger(__name__)
@@ -35,7 +38,9 @@ CROWD: Final = 8  # outcomes in a batch from which on there are so many that the
 GATHER: Final = 0.01  # seconds, for a few large transactions cost far less than many small ones
 CAPACITY: Final = 5000
 TRIES: Final = 3  # of a batch that the database refuses, before its outcomes are written one by one
+SLOW: Final = 2.0  # seconds that a transaction may take until nothing more is sent
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
+_UNRECORDED: Final = "The answer could not be recorded."
 
 
 class Disable(msgspec.Struct, frozen=True, gc=False):
@@ -83,6 +88,16 @@ class Settler:
         self._empty = asyncio.Event()
         self._empty.set()
         self._retry = asyncio.Event()
+        self._since = 0.0  # when the batch in hand was begun, by the steady time
+        self.waiting: Reason | None = None  # why the batch in hand could not be written so far
+        self.parked: set[tuple[UUID, UUID]] = set()  # (endpoint id, message id) of what cannot be recorded
+
+    @property
+    def stuck(self) -> bool:
+        """Whether outcomes cannot be written now: what is sent meanwhile might be sent again."""
+        if self.waiting is not None:
+            return True
+        return self._writing > 0 and self._clock.steady() - self._since > SLOW
 
     @property
     def full(self) -> bool:
@@ -109,35 +124,56 @@ class Settler:
                 if self._written >= CROWD and len(self._pending) < MAX_BATCH // 2 and not self._hurry:
                     await asyncio.sleep(GATHER)
                 batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
-                self._writing = len(batch)
+                self._writing, self._since = len(batch), self._clock.steady()
                 rows = {(row.endpoint_id, row.message_id): row.due_at for row in await self._write(batch)}
                 self._writing, self._written = 0, len(batch)
                 wanted = ((o.settlement.endpoint_id, o.settlement.message_id) for o in batch)
                 self._settled(batch, [rows.get(key) for key in wanted])
             self._empty.set()
 
-    async def _write(self, batch: list[Outcome]) -> list[store.Settled]:
+    async def _write(self, batch: list[Outcome], refusals: int = 0) -> list[store.Settled]:
+        """`refusals`: how often a batch with these was refused before."""
         tries = 0
         while True:
             try:
-                return await self._write_once(batch)
-            except StoreUnavailable:
-                log.warning("settle.waiting", outcomes=len(batch))
+                rows = await self._write_once(batch)
+            except StoreUnavailable as error:
+                self.waiting = error.reason
+                log.warning("settle.waiting", outcomes=len(batch), reason=error.reason.value)
+                if error.reason is Reason.TOO_SLOW:
+                    refusals += 1
+                    if refusals > TRIES and len(batch) > 1:
+                        return await self._write_apart(batch)
+            except StatementFailed:
+                self.waiting = Reason.SCHEMA
+                log.exception("settle.waiting", outcomes=len(batch), reason=self.waiting.value)
             except Exception:
                 # Whatever it is: an outcome that is dropped here would leave its lane waiting for ever.
                 log.exception("settle.failed", outcomes=len(batch))
-                if tries >= TRIES:
+                refusals += 1
+                if refusals > TRIES:
                     return await self._write_apart(batch)
+            else:
+                self.waiting = None
+                return rows
             pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
             tries += 1
             await self._clock.wait(self._retry, self._clock.now() + pause)
 
     async def _write_apart(self, batch: list[Outcome]) -> list[store.Settled]:
-        """One that the database refuses for good must not hold up the others: it is left as it was in the
-        table, and will be attempted again."""
+        """One that the database refuses for good must not hold up the others, nor be sent for ever."""
         if len(batch) > 1:
-            return [row for outcome in batch for row in await self._write([outcome])]
-        log.error("settle.refused", message=ids.text(ids.MESSAGE, batch[0].settlement.message_id))
+            return [row for outcome in batch for row in await self._write([outcome], TRIES)]
+        (outcome,) = batch
+        settlement = outcome.settlement
+        message = ids.text(ids.MESSAGE, settlement.message_id)
+        log.error("settle.refused", message=message)
+        bare = _bare(outcome)
+        if bare != outcome:
+            return await self._write([bare], TRIES)
+        self.waiting = None
+        self.parked.add((settlement.endpoint_id, settlement.message_id))
+        log.error("settle.parked", message=message, endpoint=ids.text(ids.ENDPOINT, settlement.endpoint_id))
         return []
 
     async def _write_once(self, batch: list[Outcome]) -> list[store.Settled]:
@@ -186,6 +222,15 @@ class Settler:
         after = {"disabled": True, "reason": one.reason.value}
         deed = Deed(one.org_id, one.app_id, "endpoint.disabled", target, {"disabled": False}, after)
         await audit.record(connection, ids.new(self._clock.now(), self._entropy(8)), SYSTEM, deed)
+
+
+def _bare(outcome: Outcome) -> Outcome:
+    """The same move, without anything that the receiver said, and without what else follows from it."""
+    settlement = outcome.settlement
+    answer = settlement.answer
+    if answer is not None:
+        answer = msgspec.structs.replace(answer, error=_UNRECORDED, response=None, headers=(), control=None)
+    return Outcome(outcome.post, msgspec.structs.replace(settlement, answer=answer, url="", sent=()))
 
 
 def _disabled_alert(one: Disable) -> Alert:

@@ -9,13 +9,13 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-import asyncpg
 import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
 from angarium.store import background_task, idempotency, listener, message, play, tally
 from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
 from angarium.store.replay import run_due_tasks
 
 log = structlog.get_logger(__name__)
@@ -62,7 +62,7 @@ class Upkeep:
                 if self._clock.now() >= self._forget_at:
                     await self._forget()
                     self._forget_at = self._clock.now() + FORGET_EVERY
-            except (StoreUnavailable, asyncpg.PostgresError) as error:
+            except (StoreUnavailable, DatabaseFault) as error:
                 log.warning("upkeep.failed", error=str(error))
 
     async def _heed_pace(self) -> None:

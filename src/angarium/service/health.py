@@ -1,23 +1,39 @@
-"""Whether this server can do its work."""
+"""Whether this server can do its work, and why not."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 from typing import Final
 
-import asyncpg
-
-from angarium.core.errors import StoreUnavailable
+from angarium.core.errors import Reason, StoreUnavailable
 from angarium.store import health
 from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
 
 PATIENCE: Final = 3.0
 
 
-async def database_answers(database: Database) -> bool:
-    """False when it refuses, is away, or takes too long."""
-    try:
-        async with asyncio.timeout(PATIENCE), database.connection() as connection:
-            return await health.check(connection)
-    except (OSError, TimeoutError, StoreUnavailable, asyncpg.PostgresError, asyncpg.InterfaceError):
-        return False
+class Health:
+    """Asks the database, and those who write to it: some faults, such as a full disk, only they notice.
+
+    `waiting`: why each of them cannot write now, None while it can.
+    """
+
+    def __init__(self, database: Database, waiting: Sequence[Callable[[], Reason | None]]) -> None:
+        self._database = database
+        self._waiting = waiting
+
+    async def trouble(self) -> Reason | None:
+        """Why the database cannot be used; None when it can."""
+        try:
+            async with asyncio.timeout(PATIENCE), self._database.connection() as connection:
+                if not await health.writable(connection):
+                    return Reason.READ_ONLY
+        except StoreUnavailable as error:
+            return error.reason
+        except TimeoutError:
+            return Reason.TOO_SLOW
+        except DatabaseFault:
+            return Reason.SCHEMA
+        return next((reason for ask in self._waiting if (reason := ask()) is not None), None)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import msgspec
 import structlog
 
@@ -25,6 +24,7 @@ from angarium.core.errors import (
     Conflict,
     NotFound,
     Overloaded,
+    Reason,
     StoreUnavailable,
     TooLarge,
 )
@@ -35,12 +35,14 @@ from angarium.service.product import Products
 from angarium.store import accept as store
 from angarium.store import audit
 from angarium.store.database import Database
+from angarium.store.fault import RowRefused
 
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
 CROWD: Final = 8  # requests in a batch from which on there are so many that the next may gather a while,
 GATHER: Final = 0.003  # seconds, for a few large transactions cost far less than many small ones
+REMEMBERED: Final = 10.0  # seconds for which a failure of the database is told of, if none succeeds
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _DAY: Final = 86400.0
 _HOUR: Final = 3600.0
@@ -114,8 +116,16 @@ class Intake:
         self._count = 0
         self._bytes = 0
         self._last_id = 0  # epoch microseconds
+        self._failed_at, self._reason = 0.0, Reason.UNREACHABLE
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
+
+    @property
+    def waiting(self) -> Reason | None:
+        """Why the last batch could not be stored, for a while after."""
+        if self._failed_at and self._clock.steady() - self._failed_at < REMEMBERED:
+            return self._reason
+        return None
 
     async def start(self) -> None:
         self._writer = asyncio.create_task(self._write(), name="intake")
@@ -212,12 +222,14 @@ class Intake:
     async def _results(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
         try:
             return await self._store(drafts)
-        except asyncpg.DataError:
+        except RowRefused as error:
             # One item that PostgreSQL cannot hold must not take the others with it.
             if len(drafts) == 1:
+                log.warning("intake.refused", error=str(error))
                 return [BadRequest("The message holds something that cannot be stored.")]
             return [result for draft in drafts for result in await self._results([draft])]
         except StoreUnavailable as error:
+            self._failed_at, self._reason = self._clock.steady(), error.reason
             return [error] * len(drafts)
         except Exception:
             # Whatever it is, the requests get an answer and the writer goes on.
@@ -254,6 +266,7 @@ class Intake:
                 if item.key is not None and one.app_id is not None and not one.stored
             ]
             before = await store.accepted_before(connection, repeated) if repeated else {}
+        self._failed_at = 0.0
         if tests:
             self._hand_over(owed)
         outcomes = iter(stored)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from angarium.clock import Clock
 from angarium.core.address import AddressPolicy
+from angarium.core.errors import Reason
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.service.access import Access
@@ -20,6 +21,7 @@ from angarium.service.endpoint_log import EndpointLog
 from angarium.service.endpoint_secret import EndpointSecrets
 from angarium.service.event_type import EventTypes
 from angarium.service.guard import Guard
+from angarium.service.health import Health
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.listener import Listeners
@@ -43,6 +45,7 @@ class Services:
 
     clock: Clock
     database: Database
+    health: Health
     token: Tokens
     access: Access
     guard: Guard
@@ -84,8 +87,10 @@ def assembled(
     policy: AddressPolicy,
     https_only: bool,
     endpoint_limit: int,
+    waiting: Sequence[Callable[[], Reason | None]] = (),
 ) -> Services:
-    """All of them over one database. `inboxes`: where Play's are, None where there can be none."""
+    """All of them over one database. `inboxes`: where Play's are, None where there can be none. `waiting`:
+    those who say why the database cannot be written to, beside intake."""
     endpoint = Endpoints(
         database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
     )
@@ -93,6 +98,7 @@ def assembled(
     return Services(
         clock=clock,
         database=database,
+        health=Health(database, [lambda: intake.waiting, *waiting]),
         token=token,
         access=Access(database, clock, entropy),
         guard=Guard(clock),

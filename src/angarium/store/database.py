@@ -1,20 +1,21 @@
-"""Connections to PostgreSQL: a pool for everyone, and single connections for those who keep one."""
+"""A PostgreSQL database: a pool of connections for all, and single ones for those who keep one."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
-import msgspec
 
-from angarium.core.errors import StoreUnavailable
+from angarium.store.connection import Connection, Connector
+from angarium.store.fault import RAISED, breaks, translated
 from angarium.store.sql import queries
 
 ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
-STATEMENT_TIMEOUT: Final = 30.0  # seconds that one statement may take
+STATEMENT_TIMEOUT: Final = 30.0  # seconds after which a statement's connection is given up
 
 GONE: Final = {
     # A host that vanished must keep neither shards nor locks: it is asked after a moment of silence, and
@@ -28,55 +29,63 @@ GONE: Final = {
 }
 """What PostgreSQL is told to do about clients that are gone."""
 
-LOST: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a connection that the server ended while it was idle
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,  # shutting down, crashed, starting, canceled
-    asyncpg.InsufficientResourcesError,  # out of connections, memory or disk
-)
-"""What asyncpg raises when the database is not there for us."""
+PATIENCE: Final = {
+    # PostgreSQL gives up before we do, so that the outcome is known: nothing was done.
+    "lock_timeout": "10s",
+    "statement_timeout": "25s",
+}
+"""How long a statement of the pool may take."""
 
 
 async def _keep(connection: asyncpg.Connection) -> None:
     """Nothing to reset: we leave no state on a pooled connection, and a round trip is saved."""
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
-    await connection.set_type_codec(
-        "jsonb",
-        schema="pg_catalog",
-        encoder=lambda value: b"\x01" + msgspec.json.encode(value),
-        decoder=lambda data: msgspec.json.decode(data[1:]),
-        format="binary",
-    )
+def _drop(connection: Any) -> None:
+    """Close a pooled connection at once; the pool makes another when one is needed."""
+    with suppress(asyncpg.InterfaceError):  # it may be closed already
+        connection.terminate()
+
+
+def _cancellation(error: BaseException) -> asyncio.CancelledError | None:
+    """The cancellation of the task that an error took the place of: a statement that was canceled closes its
+    connection, so the rollback that follows fails."""
+    before: BaseException | None = error
+    while isinstance(before, asyncpg.InterfaceError):
+        before = before.__context__
+    return before if isinstance(before, asyncio.CancelledError) else None
 
 
 class Database:
-    """A pool of connections to one PostgreSQL database."""
+    """A pool of connections to one PostgreSQL database.
 
-    def __init__(self, pool: asyncpg.Pool, url: str) -> None:
+    With `direct_url` the pool goes through a pooler in transaction mode, which must see no session settings;
+    `direct_url` leads around it, for locks and listening.
+    """
+
+    def __init__(self, pool: asyncpg.Pool, url: str, direct_url: str | None = None) -> None:
         self._pool = pool
         self.url = url
+        self._direct_url = direct_url or url
 
     @classmethod
-    async def connect(cls, url: str, *, size: int = 10) -> Database:
-        """Open a pool of at most `size` connections. Raises StoreUnavailable when nobody answers."""
-        try:
-            pool = await asyncpg.create_pool(
-                url,
-                min_size=1,
-                max_size=size,
-                init=_prepare,
-                reset=_keep,
-                command_timeout=STATEMENT_TIMEOUT,
-                server_settings={"application_name": "angarium"} | GONE,
-            )
-        except (*LOST, asyncpg.PostgresError) as error:
-            raise StoreUnavailable(f"cannot connect to the database: {error}") from error
-        return cls(pool, url)
+    async def connect(
+        cls, url: str, *, size: int = 10, direct_url: str | None = None, prepared: bool = True
+    ) -> Database:
+        """Open a pool of at most `size` connections. `prepared`: keep prepared statements.
+
+        Raises StoreUnavailable when nobody answers.
+        """
+        connector = Connector(
+            url,
+            statement_timeout=STATEMENT_TIMEOUT,
+            settings={} if direct_url else GONE | PATIENCE,
+            prepared=prepared,
+        )
+        pool = await asyncpg.create_pool(
+            min_size=1, max_size=size, connect=connector, connection_class=Connection, reset=_keep
+        )
+        return cls(pool, url, direct_url)
 
     async def close(self) -> None:
         await self._pool.close()
@@ -92,19 +101,23 @@ class Database:
     async def connection(self) -> AsyncIterator[Any]:
         """A connection for reads and single statements (each its own transaction).
 
-        Raises StoreUnavailable when the database is not there, before or in between, and after a deadlock.
+        Raises StoreUnavailable when the database cannot do it now, before or in between, and RowRefused or
+        StatementFailed when it never will (see store/fault.py).
         """
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
                 try:
                     yield connection
-                except LOST:
-                    connection.terminate()  # in an unknown state: the pool makes another
+                except (*RAISED, asyncio.CancelledError) as error:
+                    if isinstance(error, asyncio.CancelledError) or breaks(error):
+                        _drop(connection)
                     raise
-        except LOST as error:
-            raise StoreUnavailable from error
-        except asyncpg.TransactionRollbackError as error:
-            raise StoreUnavailable("Two changes got in each other's way; try again.") from error
+                if getattr(connection, "outdated", False):
+                    _drop(connection)
+        except RAISED as error:
+            if (canceled := _cancellation(error)) is not None:
+                raise canceled from None
+            raise translated(error) from error
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:
@@ -112,17 +125,19 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def dedicated(self, timeout: float = STATEMENT_TIMEOUT, **server_settings: str) -> Any:
-        """A connection outside the pool, for locks and listening; the caller closes it.
+    async def dedicated(
+        self, timeout: float = STATEMENT_TIMEOUT, *, application_name: str = "angarium", **settings: str
+    ) -> Any:
+        """A connection outside the pool to a server that takes writes, for locks and listening; the caller
+        closes it.
 
-        `timeout`: seconds that one statement may take.
+        `timeout`: seconds that one statement may take. Raises StoreUnavailable.
         """
-        settings = {"application_name": "angarium", **server_settings}
-        try:
-            connection = await asyncpg.connect(
-                self.url, server_settings=settings, timeout=ACQUIRE_TIMEOUT, command_timeout=timeout
-            )
-        except (*LOST, asyncpg.PostgresError) as error:
-            raise StoreUnavailable(f"cannot connect to the database: {error}") from error
-        await _prepare(connection)
-        return connection
+        connector = Connector(
+            self._direct_url,
+            statement_timeout=timeout,
+            name=application_name,
+            settings=settings,
+            writable=True,
+        )
+        return await connector()

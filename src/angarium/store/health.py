@@ -1,4 +1,4 @@
-"""Whether the database answers."""
+"""Whether the database answers, and takes writes."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from typing import Any
 from angarium.store.sql import queries
 
 
-async def check(connection: Any) -> bool:
+async def writable(connection: Any) -> bool:
     return bool(await queries.health_check(connection))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
-from angarium.core.errors import StoreUnavailable
+from angarium.store.connection import Connector
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -89,9 +89,4 @@ async def _current(connection: Any) -> str | None:
 
 
 async def _connect(url: str) -> Any:
-    try:
-        return await asyncpg.connect(
-            url, timeout=10, server_settings={"application_name": "angarium migrate"}
-        )
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        raise StoreUnavailable(f"cannot connect to the database: {error}") from error
+    return await Connector(url, statement_timeout=None, name="angarium migrate")()

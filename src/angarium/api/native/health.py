@@ -7,7 +7,6 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import ServicesOf
 from angarium.api.query import QueryRoute
-from angarium.service.health import database_answers
 
 router = APIRouter(route_class=QueryRoute, tags=["Health"])
 
@@ -15,12 +14,12 @@ router = APIRouter(route_class=QueryRoute, tags=["Health"])
 @router.head("/health", include_in_schema=False)
 @router.get("/health", operation_id="v1.health.get")
 async def get_health(services: ServicesOf) -> Response:
-    """200 when the database answers, else 503."""
-    healthy = await database_answers(services.database)
-    status = "ok" if healthy else "error"
+    """200 when the database answers and takes writes, else 503 with the reason."""
+    trouble = await services.health.trouble()
+    status = {"status": "ok"} if trouble is None else {"status": "error", "reason": trouble.value}
     # clients of Svix look for a queue and a cache; here the database is all three
-    body = {name: {"status": status} for name in ("database", "queue", "cache")}
-    return JSONResponse(body, 200 if healthy else 503)
+    body = dict.fromkeys(("database", "queue", "cache"), status)
+    return JSONResponse(body, 200 if trouble is None else 503)
 
 
 @router.head("/health/ping", include_in_schema=False)

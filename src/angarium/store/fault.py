@@ -1,0 +1,89 @@
+"""What went wrong at the database, in three kinds that callers tell apart.
+
+- `StoreUnavailable` (core/errors.py): the database cannot do it now. Trying again later is right; its
+  `reason` says why. The outcome of a statement is unknown when the connection broke during it.
+- `StatementFailed`: the statement itself is refused, whatever its rows: the schema or the rights do not fit.
+- `RowRefused`: anything else. A value, a constraint or a bug stands against these rows, and will again; other
+  rows may do.
+
+The SQLSTATE decides (PostgreSQL's documentation, appendix A). The driver's errors do not leave `store/`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import asyncpg
+
+from angarium.core.errors import Reason, StoreUnavailable
+
+RAISED: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # the server ended a connection that was idle
+    asyncpg.PostgresError,
+)
+"""Everything that asyncpg raises."""
+
+_STATES: Final = {
+    "25006": Reason.READ_ONLY,
+    "25P03": Reason.UNREACHABLE,  # the session was idle in a transaction for too long, and is gone
+    "25P04": Reason.TOO_SLOW,  # transaction_timeout
+    "53100": Reason.DISK_FULL,
+    "53300": Reason.TOO_MANY_CONNECTIONS,
+    "55P03": Reason.LOCKED,  # lock_timeout
+    "57014": Reason.TOO_SLOW,  # statement_timeout, or canceled by an administrator
+}
+_CLASSES: Final = {
+    "08": Reason.UNREACHABLE,
+    "40": Reason.CONFLICT,
+    "53": Reason.OUT_OF_RESOURCES,
+    "57": Reason.UNREACHABLE,
+    "58": Reason.OUT_OF_RESOURCES,  # errors of the server's files
+}
+_STATEMENT: Final = ("0A", "28", "3D", "3F", "42")  # not supported, no right, no such database, schema, table
+_SOUND: Final = (Reason.LOCKED, Reason.TOO_SLOW, Reason.CONFLICT)
+
+
+class DatabaseFault(Exception):
+    """The database refused a statement, and would refuse it again."""
+
+
+class RowRefused(DatabaseFault):
+    """Something stands against these rows: a value, a constraint, or a bug."""
+
+
+class StatementFailed(DatabaseFault):
+    """The statement is refused whatever its rows are: the schema or the rights do not fit this program."""
+
+
+def reason_of(error: BaseException) -> Reason | None:
+    """Why the database cannot be used now; None when the error is no matter of time."""
+    if isinstance(error, asyncpg.DataError):
+        return None
+    if isinstance(error, asyncpg.InvalidCachedStatementError):
+        return Reason.CONFLICT  # a migration changed a table under a prepared statement
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return _STATES.get(state) or _CLASSES.get(state[:2])
+    return Reason.UNREACHABLE
+
+
+def breaks(error: BaseException) -> bool:
+    """Whether the connection is not to be used again: it is broken, or another host may be better."""
+    reason = reason_of(error)
+    return reason is not None and reason not in _SOUND
+
+
+def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
+    """The store's error for one of `RAISED`."""
+    reason = reason_of(error)
+    if reason is Reason.UNREACHABLE:
+        return StoreUnavailable()
+    if reason is Reason.CONFLICT:
+        return StoreUnavailable("Two changes got in each other's way; try again.", reason=reason)
+    if reason is not None:
+        return StoreUnavailable(str(error), reason=reason)
+    state = getattr(error, "sqlstate", None) or ""
+    return (StatementFailed if state[:2] in _STATEMENT else RowRefused)(f"{state} {error}")

@@ -1,0 +1,67 @@
+"""Programs of Debian's packages that tests need beside the locked ones: found, or installed.
+
+    python -m tests.kit.debian      install what is missing
+
+A missing program is an error that says what to install: nothing is skipped in silence.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+POSTGRESQL_15: Final = Path("/usr/lib/postgresql/15/bin")
+PACKAGES: Final = {"pgbouncer": "pgbouncer", str(POSTGRESQL_15 / "postgres"): "postgresql-15"}
+_SYSTEM: Final = "/usr/local/sbin:/usr/sbin:/sbin"
+_INSTALL_DEADLINE: Final = 1200.0
+
+
+class MissingProgramError(Exception):
+    """A program is missing, and cannot be installed."""
+
+
+def ensure(program: str) -> Path:
+    """The path of a program of `PACKAGES`, installed with apt-get if it is missing."""
+    if (found := _found(program)) is not None:
+        return found
+    package = PACKAGES[program]
+    print(f"installing {package} for the tests ...", file=sys.stderr)  # noqa: T201
+    prefix = () if os.geteuid() == 0 else ("sudo", "-n")
+    apt = (
+        *prefix,
+        "env",
+        "DEBIAN_FRONTEND=noninteractive",
+        "apt-get",
+        "-o",
+        "DPkg::Lock::Timeout=300",
+        "-qq",
+    )
+    for command in ((*apt, "update"), (*apt, "-y", "--no-install-recommends", "install", package)):
+        try:
+            subprocess.run(command, stdout=sys.stderr, timeout=_INSTALL_DEADLINE, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            print(error, file=sys.stderr)  # noqa: T201
+    if (found := _found(program)) is None:
+        raise MissingProgramError(
+            f"the tests need {program}, of Debian's package {package}, and it could not be installed; "
+            "install it by hand, or run `make test` as root or with sudo without a password"
+        )
+    return found
+
+
+def _found(program: str) -> Path | None:
+    path = f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM}"
+    found = shutil.which(program, path=path)
+    return None if found is None else Path(found)
+
+
+if __name__ == "__main__":
+    try:
+        for one in PACKAGES:
+            print(ensure(one))  # noqa: T201
+    except MissingProgramError as error:
+        sys.exit(str(error))

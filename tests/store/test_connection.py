@@ -1,0 +1,207 @@
+"""How connections are made, and what becomes of a commit that nobody waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import asyncpg
+import pytest
+
+from angarium.core.errors import Reason, StoreUnavailable
+from angarium.store import connection as opening
+from angarium.store import database as pooling
+from angarium.store.connection import Connector
+from angarium.store.database import Database
+from angarium.store.embedded import EmbeddedPostgres
+from tests.kit.patience import until
+
+
+@contextlib.asynccontextmanager
+async def replicated(directory: Path) -> AsyncIterator[EmbeddedPostgres]:
+    """A PostgreSQL with a table, in which a commit waits for a standby that is not there."""
+    postgres = await EmbeddedPostgres.start(directory)
+    owner = await asyncpg.connect(postgres.url())
+    try:
+        await owner.execute("set synchronous_commit = local")
+        await owner.execute("create table t (n int)")
+        await owner.execute("alter system set synchronous_standby_names = 'nobody'")
+        await owner.execute("select pg_reload_conf()")
+        await until(lambda: _waits(owner), "commits wait for a standby")
+        yield postgres
+    finally:
+        await owner.close()
+        await postgres.stop()
+
+
+async def _waits(owner: asyncpg.Connection) -> bool:
+    return bool(await owner.fetchval("show synchronous_standby_names") == "nobody")
+
+
+async def _commits(owner: asyncpg.Connection) -> bool:
+    query = "select exists (select from pg_stat_activity where wait_event = 'SyncRep')"
+    return bool(await owner.fetchval(query))
+
+
+async def _insert(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("insert into t values (1)")
+
+
+@pytest.mark.parametrize("ends", ["timeout", "cancellation"])
+async def test_a_commit_is_never_canceled(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    """A canceled commit would be visible though no standby has it."""
+    if ends == "timeout":
+        monkeypatch.setattr(pooling, "STATEMENT_TIMEOUT", 2.0)
+    async with replicated(directory) as postgres:
+        owner = await asyncpg.connect(postgres.url())
+        await owner.execute("set synchronous_commit = local")
+        database = await Database.connect(postgres.url(), size=1)
+        writing = asyncio.create_task(_insert(database))
+        await until(lambda: _commits(owner), "the commit waits for the standby")
+        if ends == "cancellation":
+            writing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await writing
+        else:
+            with pytest.raises(StoreUnavailable):
+                await writing
+        # the server would have acted on a cancel request before it takes a connection that came later
+        async with database.connection() as connection:
+            assert await connection.fetchval("select count(*) from t") == 0, "nobody sees it"
+        assert await _commits(owner), "the commit goes on waiting"
+        await owner.execute("alter system reset synchronous_standby_names")
+        await owner.execute("select pg_reload_conf()")
+
+        async def seen() -> bool:
+            return bool(await owner.fetchval("select count(*) from t") == 1)
+
+        await until(seen, "it is committed when it may be")
+        await database.close()
+        await owner.close()
+
+
+async def test_a_connection_by_itself_cancels_no_commit_either(directory: Path) -> None:
+    async with replicated(directory) as postgres:
+        owner = await asyncpg.connect(postgres.url())
+        await owner.execute("set synchronous_commit = local")
+        alone = await Connector(postgres.url(), statement_timeout=2.0)()
+        with pytest.raises(TimeoutError):
+            await alone.execute("insert into t values (1)")
+        await until(alone.is_closed, "the connection is closed")
+        later = await asyncpg.connect(postgres.url())  # a cancel request would have come before
+        assert await owner.fetchval("select count(*) from t") == 0, "nobody sees it"
+        assert await _commits(owner), "the commit goes on waiting"
+        await later.close()
+        await owner.close()
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[str]:
+    """A host that takes connections and says nothing, as `host:port`."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(16)
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+
+
+def _several(url: str, *before: str) -> str:
+    """A URL with other hosts before the socket directory of `url`."""
+    directory = parse_qs(urlsplit(url).query)["host"][0]
+    hosts = [place.rpartition(":")[0] for place in before]
+    ports = [place.rpartition(":")[2] for place in before]
+    database = urlsplit(url).path.lstrip("/")
+    named = ",".join([*hosts, directory])
+    return f"postgresql://postgres@/{database}?host={named}&port={','.join([*ports, '5432'])}"
+
+
+async def test_a_silent_first_host_costs_its_own_short_time_once(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening, "HOST_TIMEOUT", 0.5)
+    with silent() as one, silent() as two:
+        connector = Connector(_several(database_url, one, two), statement_timeout=5.0)
+        connection = await connector()
+        await connection.close()
+        monkeypatch.setattr(connector, "_timeout", 600.0)
+        async with asyncio.timeout(300):  # the host that answered is tried first from now on
+            connection = await connector()
+        await connection.close()
+
+
+async def test_a_host_is_not_tried_first_again_by_one_who_was_given_up(database_url: str) -> None:
+    with silent() as one:
+        connector = Connector(_several(database_url, one), statement_timeout=5.0)
+        connector._timeout = 0.3
+        waiting = asyncio.create_task(connector())
+        await until(lambda: connector._first == 1, "the silent host was given up")
+        await (await waiting).close()
+
+
+async def test_all_hosts_away_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "HOST_TIMEOUT", 0.2)
+    with silent() as one, silent() as two:
+        connector = Connector(f"postgresql://u@{one},{two}/db", statement_timeout=5.0)
+        with pytest.raises(StoreUnavailable) as caught:
+            await connector()
+    assert caught.value.reason is Reason.UNREACHABLE
+
+
+@pytest.fixture
+async def read_only_url(empty_database_url: str) -> str:
+    """A database whose new sessions only read."""
+    owner = await asyncpg.connect(empty_database_url)
+    name = urlsplit(empty_database_url).path.lstrip("/")
+    await owner.execute(f"alter database {name} set default_transaction_read_only = on")
+    await owner.close()
+    return empty_database_url
+
+
+async def test_a_host_that_takes_writes_is_preferred(
+    database_url: str, read_only_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connector = Connector("postgresql://unused", statement_timeout=5.0)
+    monkeypatch.setattr(connector, "_hosts", [read_only_url, database_url])
+    connection = await connector()
+    assert connection.writable
+    assert await connection.fetchval("show default_transaction_read_only") == "off"
+    await connection.close()
+
+
+async def test_a_pool_reads_where_nobody_takes_writes_and_locks_ask_for_more(read_only_url: str) -> None:
+    database = await Database.connect(read_only_url, size=1)
+    async with database.connection() as connection:
+        assert await connection.fetchval("select 1") == 1
+    with pytest.raises(StoreUnavailable) as caught:
+        await database.dedicated()
+    assert caught.value.reason is Reason.READ_ONLY
+    await database.close()
+
+
+async def test_a_connection_that_only_reads_is_replaced_in_time(
+    read_only_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = await Database.connect(read_only_url, size=1)
+    async with database.connection() as connection:
+        first = connection.get_server_pid()
+    monkeypatch.setattr(opening, "RETRY_WRITABLE", -1.0)
+    async with database.connection() as connection:
+        assert connection.get_server_pid() == first
+    async with database.connection() as connection:
+        assert connection.get_server_pid() != first
+    await database.close()
+
+
+async def test_a_session_gives_up_locks_and_statements_before_we_do(database: Database) -> None:
+    async with database.connection() as connection:
+        found = await connection.fetchrow(
+            "select current_setting('lock_timeout'), current_setting('statement_timeout'),"
+            " current_setting('idle_in_transaction_session_timeout')"
+        )
+    assert list(found) == ["10s", "25s", "1min"]

@@ -1,0 +1,88 @@
+"""What PostgreSQL says, as the store's errors."""
+
+from __future__ import annotations
+
+import asyncpg
+import pytest
+
+from angarium.core.errors import Reason, StoreUnavailable
+from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault, RowRefused, StatementFailed, breaks, translated
+
+LATER = {
+    "08006": Reason.UNREACHABLE,
+    "25006": Reason.READ_ONLY,
+    "25P03": Reason.UNREACHABLE,
+    "40001": Reason.CONFLICT,
+    "40P01": Reason.CONFLICT,
+    "53000": Reason.OUT_OF_RESOURCES,
+    "53100": Reason.DISK_FULL,
+    "53200": Reason.OUT_OF_RESOURCES,
+    "53300": Reason.TOO_MANY_CONNECTIONS,
+    "55P03": Reason.LOCKED,
+    "57014": Reason.TOO_SLOW,
+    "57P01": Reason.UNREACHABLE,
+    "57P03": Reason.UNREACHABLE,
+    "58030": Reason.OUT_OF_RESOURCES,
+}
+NEVER = {
+    "22003": RowRefused,
+    "22021": RowRefused,
+    "23505": RowRefused,
+    "23514": RowRefused,
+    "P0001": RowRefused,
+    "XX000": RowRefused,
+    "42501": StatementFailed,
+    "42601": StatementFailed,
+    "42P01": StatementFailed,
+    "3F000": StatementFailed,
+}
+
+
+async def raised(database: Database, state: str) -> Exception:
+    with pytest.raises((StoreUnavailable, DatabaseFault)) as caught:
+        async with database.connection() as connection:
+            await connection.execute(f"do $$ begin raise exception using errcode = '{state}'; end $$")
+    return caught.value
+
+
+@pytest.mark.parametrize(("state", "reason"), LATER.items())
+async def test_what_passes_is_unavailable_with_a_reason(
+    database: Database, state: str, reason: Reason
+) -> None:
+    error = await raised(database, state)
+    assert isinstance(error, StoreUnavailable)
+    assert error.reason is reason
+
+
+@pytest.mark.parametrize(("state", "kind"), NEVER.items())
+async def test_what_does_not_pass_says_whether_other_rows_may_do(
+    database: Database, state: str, kind: type[Exception]
+) -> None:
+    assert type(await raised(database, state)) is kind
+
+
+async def test_a_value_that_no_column_holds_is_refused_before_it_is_sent(database: Database) -> None:
+    with pytest.raises(RowRefused):
+        async with database.connection() as connection:
+            await connection.fetchval("select $1::int2", 40_000)
+
+
+async def test_a_connection_survives_what_says_nothing_against_it(database: Database) -> None:
+    async with database.connection() as connection:
+        first = connection.get_server_pid()
+    for state in ("23505", "40001", "55P03", "57014"):
+        await raised(database, state)
+    async with database.connection() as connection:
+        assert connection.get_server_pid() == first
+    await raised(database, "25006")
+    async with database.connection() as connection:
+        assert connection.get_server_pid() != first, "another host may take writes"
+
+
+@pytest.mark.parametrize("error", [OSError("gone"), TimeoutError(), asyncpg.InterfaceError("closed")])
+def test_a_broken_connection_is_unavailable(error: Exception) -> None:
+    assert breaks(error)
+    found = translated(error)
+    assert isinstance(found, StoreUnavailable)
+    assert found.reason is Reason.UNREACHABLE
