@@ -13,6 +13,9 @@ MUTANTS ?=
 SECONDS ?= 60
 OUT ?= .bench.md
 UV ?= uv
+# what runs on PostgreSQL 15 too, the oldest that is supported
+ON_15 := $(patsubst %,tests/store/test_%.py,fault connection settle migrate message walk sql) \
+	$(patsubst %,tests/dispatch/test_%.py,settling settler database_states)
 
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
@@ -52,6 +55,7 @@ chromium: setup
 test: setup chromium tools
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests tests/faults --ignore tests/faults/test_fairness.py
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
+	ANGARIUM_TEST_POSTGRESQL=15 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(ON_15)
 
 # every page of the portal as pictures in .screenshots
 screenshots: setup chromium
