@@ -12,15 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angarium.core.health import HEALTHY, SPAN, SPREAD, DisableRule, Health
-from angarium.core.lifecycle import Move
+from angarium.core.lifecycle import Effect, Move, Transition
 from angarium.core.nouns import DisabledReason
-from angarium.core.outcome import Verdict
 
 HOUR, DAY = 3600.0, 86400.0
 FIVE_DAYS = DisableRule(consecutive=None, failing_for=5 * DAY, evidence=True, on_gone=True, warnings={})
 PLAIN = replace(FIVE_DAYS, evidence=False)
 TEN = replace(FIVE_DAYS, consecutive=10, failing_for=None)
 START = 1_800_000_000.0
+RETRIED = Transition(Move.RETRY, Effect.FAILURE)
+EXHAUSTED = Transition(Move.EXHAUST, Effect.FAILURE)
 
 
 def lost(rule: DisableRule, hours: Sequence[float]) -> int | None:
@@ -28,7 +29,7 @@ def lost(rule: DisableRule, hours: Sequence[float]) -> int | None:
     health = HEALTHY
     for place, hour in enumerate(hours):
         health = rule.failed(health, Move.EXHAUST, START + hour * HOUR)
-        if rule.reason(health, Verdict.RETRY, Move.EXHAUST, START + hour * HOUR) is not None:
+        if rule.reason(health, EXHAUSTED, START + hour * HOUR) is not None:
             return place
     return None
 
@@ -76,16 +77,16 @@ def test_the_plain_rule(hours: list[float], disabled_by: int | None) -> None:
 def test_the_plain_rule_counts_every_attempt_and_disables_when_one_is_given_up() -> None:
     health = PLAIN.failed(HEALTHY, Move.RETRY, START)
     health = PLAIN.failed(health, Move.RETRY, START + 5 * DAY)
-    assert PLAIN.reason(health, Verdict.RETRY, Move.RETRY, START + 5 * DAY) is None
+    assert PLAIN.reason(health, RETRIED, START + 5 * DAY) is None
     health = PLAIN.failed(health, Move.EXHAUST, START + 6 * DAY)
-    assert PLAIN.reason(health, Verdict.RETRY, Move.EXHAUST, START + 6 * DAY) is DisabledReason.FAILING
+    assert PLAIN.reason(health, EXHAUSTED, START + 6 * DAY) is DisabledReason.FAILING
 
 
 def test_attempts_that_are_retried_are_no_evidence() -> None:
     health = HEALTHY
     for hour in range(24 * 10):
         health = FIVE_DAYS.failed(health, Move.RETRY, START + hour * HOUR)
-        assert FIVE_DAYS.reason(health, Verdict.RETRY, Move.RETRY, START + hour * HOUR) is None
+        assert FIVE_DAYS.reason(health, RETRIED, START + hour * HOUR) is None
     assert health == Health(START, 240)
 
 
@@ -93,7 +94,7 @@ def test_ten_failed_attempts_in_a_row_whatever_the_time() -> None:
     health = HEALTHY
     for number in range(1, 11):
         health = TEN.failed(health, Move.RETRY, START)
-        reason = TEN.reason(health, Verdict.RETRY, Move.RETRY, START)
+        reason = TEN.reason(health, RETRIED, START)
         assert reason is (DisabledReason.FAILING if number == 10 else None)
 
 
@@ -103,7 +104,7 @@ def test_a_receiver_that_is_gone_disables_at_once_where_the_product_says_so(
 ) -> None:
     rule = replace(FIVE_DAYS, on_gone=on_gone)
     health = rule.failed(HEALTHY, Move.EXHAUST, START)
-    assert rule.reason(health, Verdict.GONE, Move.EXHAUST, START) is reason
+    assert rule.reason(health, Transition(Move.EXHAUST, Effect.GONE), START) is reason
 
 
 def test_a_short_period_needs_evidence_in_proportion() -> None:

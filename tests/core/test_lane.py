@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
+import pytest
+
 from angarium.core.allowance import FIRST
 from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
@@ -147,15 +149,36 @@ def test_an_arrival_is_taken_once_and_only_when_it_is_due() -> None:
     assert not full.arrive(held(2), NOW)
 
 
-def test_an_attempt_that_broke_off_is_loaded_again_and_made_after_the_pause() -> None:
+@pytest.mark.parametrize("last", [False, True])
+def test_an_attempt_without_a_result_waits_again_as_the_first_or_the_last(last: bool) -> None:
     lane = lane_with(2, Limits(in_flight=1, window=8))
-    (first,) = sends(lane)
-    lane.dropped(first, NOW, 3)
-    assert lane.quiet
+    size = lane.size
+    send = lane.turn(NOW)
+    assert isinstance(send, Send)
+    lane.returned(send.held, NOW, last=last)
+    assert lane.size == size
+    (again,) = sends(lane)
+    assert (again == send.held.message_id) is not last
+
+
+def test_an_attempt_without_a_result_is_not_postponed_by_a_clock_that_was_set_back() -> None:
+    lane = lane_with(1, Limits(in_flight=1, window=8))
+    send = lane.turn(NOW)
+    assert isinstance(send, Send)
+    lane.returned(send.held, NOW - 3600)
+    assert sends(lane, NOW - 3600) == [send.held.message_id]
+
+
+def test_in_strict_order_what_has_no_result_is_loaded_again_in_its_place() -> None:
+    lane = Lane(Limits(in_flight=1, window=8, fifo=True), 0.0)
+    lane.hint(NOW)
     assert lane.turn(NOW) == Load(8)
     lane.loaded([held(0), held(1)], None, 8)
-    assert lane.turn(NOW) == Wait(NOW + 3)
-    assert sends(lane, NOW + 3) == [first]
+    send = lane.turn(NOW)
+    assert isinstance(send, Send)
+    lane.returned(send.held, NOW, last=True)
+    assert lane.quiet
+    assert lane.turn(NOW) == Load(8)
 
 
 def test_an_endpoint_that_begins_anew_is_sent_to_without_the_pause() -> None:

@@ -27,16 +27,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from angarium.core.allowance import FAILING_STARTS, THRESHOLD
+from angarium.core.failure import KINDS
 from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
-from angarium.core.outcome import Judgement, Verdict
+from angarium.core.outcome import AttemptResult
 from angarium.core.schedule import Schedule
 
 LOOK_EVERY: Final = 15.0
 END: Final = 200_000.0  # virtual seconds by which everything must have ended
 SCHEDULES: Final = int(os.environ.get("ANGARIUM_TEST_SCHEDULES", "10000"))
 PARTS: Final = 4  # of them, so that both cores have some
+ARRIVED: Final = AttemptResult(200, None, None, None, 1)
+REFUSED: Final = AttemptResult(0, KINDS["connect_refused"], None, None, 1)
 V = TypeVar("V")
 
 
@@ -219,11 +222,11 @@ class Simulation:
         overload = failed and self.random.random() < 0.7
         pause = self.pick([None, 0.5, 3.0]) if overload else None
         if failed and self.random.random() < 0.05:
-            self.lane.dropped(held.message_id, self.now, 5.0)
+            self.lane.returned(held, self.now, last=self.random.random() < 0.5)
             return
-        judgement = Judgement(Verdict.RETRY if failed else Verdict.DELIVERED, overload, pause)
+        result = REFUSED if failed else ARRIVED
         following = advance(
-            state=held.state, manual=held.manual_at is not None, failures=held.failures, judgement=judgement,
+            result, state=held.state, manual=held.manual_at is not None, failures=held.failures, on_gone=True,
             schedule=self.schedule, now=self.now, chance=self.random.random(),
         )  # fmt: skip
         self.lane.answered(

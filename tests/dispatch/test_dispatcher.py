@@ -69,7 +69,6 @@ async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_aga
         return judged(*arguments)
 
     monkeypatch.setattr(attempts, "_consequences", faulty)
-    monkeypatch.setattr(attempts, "BROKEN_PAUSE", 0.05)
     app = await world.application()
     for fifo in (False, True):
         faults = iter([RuntimeError("a fault of ours")])

@@ -52,6 +52,9 @@ class Stub:
     def __init__(self, port: int) -> None:
         self._port = port
 
+    def silent(self, seconds: float) -> bool:
+        return False
+
     async def addresses(self, host: str) -> Sequence[str]:
         question = b"".join(bytes([len(part)]) + part.encode() for part in host.split(".")) + b"\0"
         loop = asyncio.get_running_loop()

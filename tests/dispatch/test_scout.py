@@ -19,6 +19,9 @@ class Names:
 
     known: dict[str, list[str]] = field(default_factory=dict)
 
+    def silent(self, seconds: float) -> bool:
+        return False
+
     async def addresses(self, host: str) -> Sequence[str]:
         if host.endswith(".invalid"):
             raise NameFailure(f"There is no {host}.")

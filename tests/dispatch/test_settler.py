@@ -8,14 +8,14 @@ from contextlib import suppress
 
 from angarium.core.lane import Lane, Limits
 from angarium.core.lifecycle import Move
-from angarium.core.outcome import Answer
+from angarium.core.outcome import AttemptResult
 from angarium.dispatch.post import Post
 from angarium.dispatch.settler import Outcome, Settler
 from angarium.store.settle import Settlement
 from tests.kit.patience import PATIENCE
 from tests.kit.world import World
 
-ARRIVED = Answer(200, None, None, b"ok", 3)
+ARRIVED = AttemptResult(200, None, None, b"ok", 3)
 
 
 async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(world: World) -> None:

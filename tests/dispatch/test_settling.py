@@ -17,10 +17,11 @@ import pytest
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
+from angarium.core.failure import kind_of
 from angarium.core.lane import Lane, Limits
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import Application, DisabledReason, Endpoint
-from angarium.core.outcome import Answer
+from angarium.core.outcome import AttemptResult
 from angarium.dispatch.alert import DISABLED, FAILING, OPERATIONS, Alert
 from angarium.dispatch.post import Post
 from angarium.dispatch.settler import CAPACITY, CROWD, GATHER, MAX_BATCH, TRIES, Disable, Outcome, Settler
@@ -35,8 +36,8 @@ from tests.kit.virtual import VirtualLoop
 from tests.kit.world import ORG, World
 
 APP, ENDPOINT = UUID(int=1), UUID(int=2)
-ARRIVED = Answer(200, None, None, b"ok", 3)
-FAILED = Answer(500, "http_500", "The receiver answered 500.", b"no", 12)
+ARRIVED = AttemptResult(200, None, None, b"ok", 3)
+FAILED = AttemptResult(500, kind_of("http_500"), "The receiver answered 500.", b"no", 12)
 URL = "http://127.0.0.1:9/"
 DELIVERED, PENDING, CANCELED = 0, 1, 4
 NOW = 1_800_000_000.0

@@ -17,16 +17,18 @@ from math import ceil
 from typing import Final
 from uuid import UUID
 
+from angarium.core.failure import KINDS
 from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
-from angarium.core.outcome import Judgement, Verdict
+from angarium.core.outcome import AttemptResult
 from angarium.core.schedule import Schedule, parse_schedule
 
 DEFAULT: Final = Schedule(parse_schedule("5s,5m,30m,2h,5h,10h,10h"), 0.2)
 HOUR: Final = 3600.0
 DATABASE: Final = 0.01  # seconds that a load or a settlement takes
-FAILED: Final = Judgement(Verdict.RETRY, overload=True, pause=None)
+ARRIVED: Final = AttemptResult(200, None, None, None, 1)
+FAILED: Final = AttemptResult(0, KINDS["connect_refused"], None, None, 1)
 START: Final = 1_000_000.0
 
 
@@ -164,8 +166,8 @@ class DeadEndpoint:
         self._in_flight -= 1
         well = self.now >= START + self.alive_from or self.random.random() >= self.flaky
         following = advance(
-            state=held.state, manual=held.manual_at is not None, failures=held.failures,
-            judgement=Judgement(Verdict.DELIVERED, overload=False, pause=None) if well else FAILED,
+            ARRIVED if well else FAILED,
+            state=held.state, manual=held.manual_at is not None, failures=held.failures, on_gone=True,
             schedule=self.schedule, now=self.now, chance=self.random.random(),
         )  # fmt: skip
         self.lane.answered(

@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from angarium.core.outcome import Answer
+from angarium.core.outcome import AttemptResult
 from angarium.dispatch.exchange import Exchange
 from angarium.dispatch.sender import Request, Sender
 from tests.kit.patience import until
 
 
-async def overdue(sender: Sender, request: Request, far: Callable[[Exchange], object]) -> Answer:
+async def overdue(sender: Sender, request: Request, far: Callable[[Exchange], object]) -> AttemptResult:
     """The answer when the time is over as soon as the request got so far: the loop's time jumps then."""
     loop = asyncio.get_running_loop()
-    answered: asyncio.Future[Answer] = loop.create_future()
+    answered: asyncio.Future[AttemptResult] = loop.create_future()
     exchange = sender.start(request, answered.set_result)
     assert exchange is not None
     await until(lambda: far(exchange))

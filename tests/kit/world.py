@@ -54,11 +54,15 @@ class World:
 
     @asynccontextmanager
     async def dispatching(
-        self, standard: Product | None = None, policy: Policy | None = None, **parts: Any
+        self,
+        standard: Product | None = None,
+        policy: Policy | None = None,
+        sender: Sender | None = None,
+        **parts: Any,
     ) -> AsyncIterator[Dispatcher]:
         """A dispatcher at work."""
         policy = policy or Policy(longest=10.0)
-        sender = Sender(
+        sender = sender or Sender(
             policy=self.addresses,
             response_limit=16384,
             connections=policy.in_flight_total,

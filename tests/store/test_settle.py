@@ -15,9 +15,10 @@ import msgspec
 import pytest
 
 from angarium.core import ids
+from angarium.core.failure import kind_of
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
-from angarium.core.outcome import Answer
+from angarium.core.outcome import AttemptResult
 from angarium.store import delivery
 from angarium.store.database import Database
 from angarium.store.settle import (
@@ -37,8 +38,9 @@ from tests.kit.world import World
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER = NOW + timedelta(minutes=5)
 DELIVERED, PENDING, EXHAUSTED, CANCELED = 0, 1, 2, 4
-FAILED = Answer(500, "http_500", "The receiver answered 500.", b"no", 12)
-ARRIVED = Answer(200, None, None, b"\x00\xff not text", 3)
+FAILED = AttemptResult(500, kind_of("http_500"), "The receiver answered 500.", b"no", 12)
+LATE = AttemptResult(0, kind_of("timeout"), "No answer.", None, 5)
+ARRIVED = AttemptResult(200, None, None, b"\x00\xff not text", 3)
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Case:
 
     def settlement(
         self, move: Move, *, failures: int = 0, due: datetime | None = None,
-        manual_at: datetime | None = None, answer: Answer | None = FAILED,
+        manual_at: datetime | None = None, answer: AttemptResult | None = FAILED,
     ) -> Settlement:  # fmt: skip
         return Settlement(
             attempt_id=ids.new(NOW.timestamp() + next(self.clock), os.urandom(8)), app_id=self.app_id,
@@ -228,7 +230,7 @@ async def test_health_is_the_last_that_was_noted(case: Case) -> None:
 
 async def test_a_delivery_shows_its_last_attempt_and_a_late_outcome_does_not_hide_it(case: Case) -> None:
     assert (await case.row())["status_code"] is None
-    late = case.settlement(Move.RETRY, due=LATER, answer=Answer(0, "timeout", "No answer.", None, 5))
+    late = case.settlement(Move.RETRY, due=LATER, answer=LATE)
     await case.settle(Move.RETRY, due=LATER)
     row = await case.row()
     assert (row["status_code"], row["error_code"]) == (500, "http_500")
@@ -261,7 +263,7 @@ async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case
     batch = [
         case.settlement(Move.RETRY, due=LATER),
         case.settlement(Move.DELIVER, answer=ARRIVED),
-        case.settlement(Move.KEEP, manual_at=asked, answer=Answer(0, "timeout", "No answer.", None, 5)),
+        case.settlement(Move.KEEP, manual_at=asked, answer=LATE),
         case.settlement(Move.CANCEL, answer=None),
     ]
     batch = [

@@ -22,9 +22,8 @@ from typing import Final
 
 import msgspec
 
-from angarium.core.lifecycle import Move
+from angarium.core.lifecycle import Effect, Move, Transition
 from angarium.core.nouns import DisabledReason
-from angarium.core.outcome import Verdict
 
 SPAN: Final = 24 * 3600.0
 SPREAD: Final = 12 * 3600.0
@@ -69,13 +68,13 @@ class DisableRule:
             return _failed(health, self.failing_for, now)
         return _lost(health, self.failing_for, now) if move is Move.EXHAUST else health
 
-    def reason(self, health: Health, verdict: Verdict, move: Move, now: float) -> DisabledReason | None:
+    def reason(self, health: Health, transition: Transition, now: float) -> DisabledReason | None:
         """Why the endpoint is disabled after that attempt, or None. `health` includes the attempt."""
-        if verdict is Verdict.GONE and self.on_gone:
+        if transition.effect is Effect.GONE and self.on_gone:
             return DisabledReason.GONE
         if self.consecutive is not None and health.failures >= self.consecutive:
             return DisabledReason.FAILING
-        if self.failing_for is None or health.clock_since is None or move is not Move.EXHAUST:
+        if self.failing_for is None or health.clock_since is None or transition.move is not Move.EXHAUST:
             return None
         return DisabledReason.FAILING if now - health.clock_since >= self.failing_for else None
 

@@ -273,13 +273,21 @@ class Lane:
         if due_at is not None:
             self.hint(due_at)
 
-    def dropped(self, message_id: UUID, now: float, pause: float) -> None:
-        """An attempt broke off without an outcome (our fault): the table still has the delivery."""
+    def returned(self, held: Held, now: float, *, last: bool = False) -> None:
+        """An attempt ended by a fault of ours, without a result: the delivery waits again, as the first or as
+        the last. It says nothing about the endpoint."""
         self._in_flight -= 1
-        self._busy.pop(message_id, None)
-        self._asked_again.discard(message_id)
-        self._hold = max(self._hold, now + pause)
-        self._restart()
+        if self._limits.fifo or held.message_id in self._asked_again:
+            self._busy.pop(held.message_id, None)
+            self._asked_again.discard(held.message_id)
+            self._restart()  # the table knows its place, and the newer request
+            return
+        if last or held.due_at > now:  # the clock was set back meanwhile
+            held = msgspec.structs.replace(held, due_at=now)
+        waiting = self._first if _comes_first(held) else self._waiting
+        (waiting.append if last else waiting.appendleft)(held)
+        self.size += _size(held)
+        self._shed()
 
     # what comes out
 

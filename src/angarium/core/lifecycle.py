@@ -1,12 +1,14 @@
-"""The states of a delivery and what moves it between them; nothing else changes a state.
+"""The states of a delivery, and what follows from one attempt: for the delivery, the lane and the endpoint.
 
     PENDING ──2xx──▶ DELIVERED          any state ──resend, 2xx──▶ DELIVERED
     PENDING ──failure, schedule left──▶ PENDING (due later)
     PENDING ──failure, schedule used up, or the receiver wants no more of it──▶ EXHAUSTED
     PENDING ──endpoint disabled or deleted, payload gone──▶ CANCELED
+    any state ──failure on our side──▶ the same, and nothing is recorded
 
-A manual attempt stands beside the schedule: its success delivers, its failure changes nothing, so a
-resend never costs an automatic retry. A test is one attempt: its failure exhausts.
+A manual attempt does not use the schedule: its success delivers, its failure changes nothing, so a resend
+never costs an automatic retry. A test is one attempt: its failure exhausts.
+
 `store/settle.py` writes exactly these moves, guarded by the state and the count of failures that the attempt
 started from.
 """
@@ -14,12 +16,16 @@ started from.
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 
 import msgspec
 
 from angarium.core.nouns import State
-from angarium.core.outcome import Judgement, Verdict
+from angarium.core.outcome import AttemptResult
 from angarium.core.schedule import Schedule
+
+MAX_PAUSE: Final = 3600.0
+"""Seconds that a Retry-After may hold a lane; a receiver's typing error must not stop it for a year."""
 
 
 class Move(Enum):
@@ -30,40 +36,118 @@ class Move(Enum):
     EXHAUST = auto()
     CANCEL = auto()
     KEEP = auto()  # a manual attempt failed
+    WAIT = auto()  # a fault of ours: it is made again, and nothing is written
 
 
-class Next(msgspec.Struct, frozen=True, gc=False):
-    """The move, and for RETRY the time (epoch seconds) at which the next attempt is due."""
+class Effect(Enum):
+    """What one attempt does to the health of its endpoint."""
+
+    NONE = auto()
+    RESET = auto()  # it is healthy
+    FAILURE = auto()
+    GONE = auto()  # a failure by which the receiver asks for no more messages
+
+
+class Transition(msgspec.Struct, frozen=True, gc=False):
+    """What follows from one attempt."""
 
     move: Move
-    due: float | None = None
+    effect: Effect = Effect.NONE
+    due: float | None = None  # for RETRY: epoch seconds at which the next attempt is due
+    slows: bool = False  # the endpoint as a whole is in trouble, so its lane slows down
+    pause: float | None = None  # seconds for which the receiver asked the lane to wait
 
 
-DELIVERED = Next(Move.DELIVER)
-EXHAUSTED = Next(Move.EXHAUST)
-CANCELED = Next(Move.CANCEL)
-KEPT = Next(Move.KEEP)
+class _Ending(Enum):
+    """What an attempt came to, as far as the table needs it."""
+
+    DELIVERED = auto()
+    FAILED = auto()
+    GONE = auto()  # 410, or `webhook-delivery: disable`
+    ABORTED = auto()  # `webhook-delivery: abort-message`: this message is not wanted
+
+
+class _Attempt(Enum):
+    """Why an attempt was made."""
+
+    SCHEDULED = auto()
+    TEST = auto()
+    MANUAL = auto()  # or late: the delivery had ended before
+
+
+_TABLE: Final = {
+    (_Ending.DELIVERED, _Attempt.SCHEDULED): (Move.DELIVER, Effect.RESET),
+    (_Ending.DELIVERED, _Attempt.TEST): (Move.DELIVER, Effect.RESET),
+    (_Ending.DELIVERED, _Attempt.MANUAL): (Move.DELIVER, Effect.RESET),
+    (_Ending.FAILED, _Attempt.SCHEDULED): (Move.RETRY, Effect.FAILURE),
+    (_Ending.FAILED, _Attempt.TEST): (Move.EXHAUST, Effect.NONE),
+    (_Ending.FAILED, _Attempt.MANUAL): (Move.KEEP, Effect.NONE),
+    (_Ending.GONE, _Attempt.SCHEDULED): (Move.EXHAUST, Effect.GONE),
+    (_Ending.GONE, _Attempt.TEST): (Move.EXHAUST, Effect.NONE),
+    (_Ending.GONE, _Attempt.MANUAL): (Move.KEEP, Effect.NONE),
+    (_Ending.ABORTED, _Attempt.SCHEDULED): (Move.EXHAUST, Effect.FAILURE),
+    (_Ending.ABORTED, _Attempt.TEST): (Move.EXHAUST, Effect.NONE),
+    (_Ending.ABORTED, _Attempt.MANUAL): (Move.KEEP, Effect.NONE),
+}
+"""RETRY becomes EXHAUST when the schedule is used up."""
+
+DELIVERED: Final = Transition(Move.DELIVER, Effect.RESET)
+CANCELED: Final = Transition(Move.CANCEL)
+WAITING: Final = Transition(Move.WAIT)
+_CONTROLS: Final = {"disable": _Ending.GONE, "abort-message": _Ending.ABORTED}
 
 
 def advance(
+    result: AttemptResult,
     *,
     state: State,
     manual: bool,
     test: bool = False,
     failures: int,
-    judgement: Judgement,
+    on_gone: bool,
     schedule: Schedule,
     now: float,
     chance: float,
-) -> Next:
-    """What follows from an attempt that ended `now`; `failures` counts the failed ones before it."""
-    if judgement.verdict is Verdict.DELIVERED:
+) -> Transition:
+    """What follows from an attempt that ended `now`.
+
+    `failures` counts the failed ones before it. With `on_gone` 410 disables the endpoint; without, 410 is a
+    failure as any other. Only 2xx delivers. With a failure a receiver may say more in the header
+    `webhook-delivery` (Svix's name): `disable` means the same as 410, `abort-message` gives up this message
+    alone.
+    """
+    if result.delivered:
         return DELIVERED
+    kind = result.kind
+    if kind is not None and kind.ours:
+        return WAITING
     if manual or state is not State.PENDING:
-        return KEPT
-    if test or judgement.verdict in (Verdict.GONE, Verdict.ABORTED):
-        return EXHAUSTED
-    delay = schedule.delay(failures + 1, chance)
-    if delay is None:
-        return EXHAUSTED
-    return Next(Move.RETRY, now + max(delay, judgement.pause or 0.0))
+        reason = _Attempt.MANUAL
+    else:
+        reason = _Attempt.TEST if test else _Attempt.SCHEDULED
+    move, effect = _TABLE[_ending(result, on_gone=on_gone), reason]
+    pause = None
+    if result.status_code and result.retry_after is not None:
+        pause = min(max(result.retry_after, 0.0), MAX_PAUSE)
+    due = None
+    if move is Move.RETRY:
+        delay = schedule.delay(failures + 1, chance)
+        if delay is None:
+            move = Move.EXHAUST
+        else:
+            due = now + max(delay, pause or 0.0)
+    return Transition(move, effect, due, slows=kind is not None and kind.slows, pause=pause)
+
+
+def _ending(result: AttemptResult, *, on_gone: bool) -> _Ending:
+    if not result.status_code:
+        return _Ending.FAILED
+    ending = (
+        _Ending.GONE if result.status_code == 410 else _CONTROLS.get(result.control or "", _Ending.FAILED)
+    )
+    return _Ending.FAILED if ending is _Ending.GONE and not on_gone else ending
+
+
+def asks_for_no_more(result: AttemptResult) -> bool:
+    """Whether the receiver said that the endpoint is gone."""
+    return _ending(result, on_gone=True) is _Ending.GONE

@@ -1,9 +1,6 @@
-"""What one HTTP request came to: the answer as a value, its words for a human, and the judgement on it.
+"""What one HTTP request came to: the facts as a value, and their words for a human.
 
-Every failure has a stable code and says what happened and what to do next. The codes: `dns`,
-`refused_address`, `connect_refused`, `connect_failed`, `tls_name`, `tls_expired`, `tls_untrusted`, `tls`,
-`timeout`, `reset`, `protocol`, `too_large`, `redirect`, `http_<status>`, `bad_request` (the endpoint's own
-settings cannot be sent), `internal`.
+What follows from it is decided in core/lifecycle.py. The kinds of failure are in core/failure.py.
 """
 
 from __future__ import annotations
@@ -11,87 +8,37 @@ from __future__ import annotations
 import math
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from enum import Enum
 from typing import Final
 
 import msgspec
 
-from angarium.core.explanation import step_of
-
-MAX_PAUSE: Final = 3600.0
-"""Seconds that a Retry-After may hold a lane; a receiver's typing error must not stop it for a year."""
+from angarium.core.failure import FailureKind, kind_of_status
 
 MAX_WORDS: Final = 1000
 MASK: Final = "(hidden)"
 """Stands in the log for the value of a header that may be a credential."""
 
 
-class Verdict(Enum):
-    """What an answer means for its delivery. (That a schedule is exhausted is decided by the lifecycle.)"""
-
-    DELIVERED = "delivered"
-    RETRY = "retry"
-    GONE = "gone"  # the receiver wants no more; the endpoint is disabled
-    ABORTED = "aborted"  # the receiver never wants this message; it is not tried again
-    REFUSED = (
-        "refused"  # nothing was sent, because of our own rules; DNS or settings may change, so retried too
-    )
-
-
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """What came back for one request. `status_code` 0: no HTTP answer."""
+class AttemptResult(msgspec.Struct, frozen=True, gc=False):
+    """The facts of one request. `status_code` 0: no HTTP answer; `kind` None: delivered."""
 
     status_code: int
-    error_code: str | None
-    error: str | None
-    response: bytes | None
+    kind: FailureKind | None
+    error: str | None  # the failure in words for a human
+    response: bytes | None  # first bytes of the answer's body
     duration_ms: int
     retry_after: float | None = None  # seconds from now
     headers: tuple[tuple[str, str], ...] = ()  # as received, within bounds; cookies are masked
     control: str | None = None  # the receiver's `webhook-delivery` header
 
+    @property
+    def delivered(self) -> bool:
+        return 200 <= self.status_code <= 299
 
-class Judgement(msgspec.Struct, frozen=True, gc=False):
-    verdict: Verdict
-    overload: bool  # the endpoint as a whole is in trouble, so its lane slows down
-    pause: float | None  # seconds the receiver asked us to wait
-
-
-_OVERLOAD_STATUS: Final = frozenset({429, 502, 503, 504})
-_OVERLOAD_CODE: Final = frozenset(
-    {
-        "dns",
-        "refused_address",
-        "connect_refused",
-        "connect_failed",
-        "tls_name",
-        "tls_expired",
-        "tls_untrusted",
-        "tls",
-        "timeout",
-        "reset",
-    }
-)
-_CONTROLS: Final = {"disable": Verdict.GONE, "abort-message": Verdict.ABORTED}
-_REFUSED: Final = frozenset({"refused_address", "bad_request"})
-_DELIVERED: Final = Judgement(Verdict.DELIVERED, overload=False, pause=None)
-
-
-def judge(answer: Answer) -> Judgement:
-    """Only 2xx delivers; a redirect is a failure; 410 ends the endpoint; the rest is tried again.
-
-    With a failure a receiver may say more in the header `webhook-delivery` (Svix's name): `disable` is 410
-    in other words, `abort-message` gives up this message alone.
-    """
-    status = answer.status_code
-    if 200 <= status <= 299:
-        return _DELIVERED
-    if status:
-        pause = None if answer.retry_after is None else min(max(answer.retry_after, 0.0), MAX_PAUSE)
-        verdict = Verdict.GONE if status == 410 else _CONTROLS.get(answer.control or "", Verdict.RETRY)
-        return Judgement(verdict, overload=status in _OVERLOAD_STATUS, pause=pause)
-    verdict = Verdict.REFUSED if answer.error_code in _REFUSED else Verdict.RETRY
-    return Judgement(verdict, overload=answer.error_code in _OVERLOAD_CODE, pause=None)
+    @property
+    def error_code(self) -> str | None:
+        """The stable code of the failure."""
+        return None if self.kind is None else self.kind.code
 
 
 _STATUS_WORDS: Final = {
@@ -137,16 +84,16 @@ GONE_KEPT: Final = (
 """The words for 410 where it disables nothing: a test, a resend, or a product without that rule."""
 
 
-def explain_status(status: int, location: str | None = None) -> tuple[str | None, str | None]:
-    """Code and words for a status; both None when it delivers."""
+def explain_status(status: int, location: str | None = None) -> tuple[FailureKind | None, str | None]:
+    """Kind and words for a status; both None when it delivers."""
     if 200 <= status <= 299:
         return None, None
+    kind = kind_of_status(status)
     if 300 <= status <= 399:
         target = f" to {plain(location, 300)}" if location else ""
-        return "redirect", f"The receiver answered {status}, a redirect{target}. {step_of('redirect')}"
-    code = f"http_{status}"
+        return kind, f"The receiver answered {status}, a redirect{target}. {kind.advice}"
     words = _STATUS_WORDS.get(status) or _CLASS_WORDS.get(status // 100, "this is no known HTTP status")
-    return code, f"The receiver answered {status}: {words}. {step_of(code)}"
+    return kind, f"The receiver answered {status}: {words}. {kind.advice}"
 
 
 def plain(text: str, limit: int = MAX_WORDS) -> str:

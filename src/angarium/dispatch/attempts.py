@@ -6,19 +6,22 @@ import asyncio
 import logging
 from collections import Counter
 from functools import partial
-from typing import Final
 
+import msgspec
 import structlog
 
 from angarium.clock import Clock
 from angarium.core import ids
+from angarium.core.failure import KINDS, FailureKind, Side
 from angarium.core.health import HEALTHY, Health
 from angarium.core.lane import Held
-from angarium.core.lifecycle import Move
-from angarium.core.outcome import Answer, Verdict
+from angarium.core.lifecycle import Effect, Move, Transition
+from angarium.core.outage import Suspicion
+from angarium.core.outcome import AttemptResult
 from angarium.dispatch.alert import FAILING, Alert
-from angarium.dispatch.courier import Courier, Result
+from angarium.dispatch.courier import Courier
 from angarium.dispatch.exchange import Exchange
+from angarium.dispatch.outages import Fault, Outages
 from angarium.dispatch.post import Post
 from angarium.dispatch.posts import Posts
 from angarium.dispatch.room import Room
@@ -26,16 +29,15 @@ from angarium.dispatch.sender import Request, Sender
 from angarium.dispatch.settler import Disable, Outcome, Settler
 from angarium.dispatch.target import Target
 from angarium.store.settle import Health as Noted
+from angarium.store.settle import Settlement
 
 log = structlog.get_logger(__name__)
-
-BROKEN_PAUSE: Final = 5.0  # seconds that a lane rests after a fault of ours
 
 
 class _Attempt:
     """One under way: what it was begun with, and the exchange that it waits for."""
 
-    __slots__ = ("exchange", "failing", "held", "post", "request", "started", "target")
+    __slots__ = ("exchange", "failing", "held", "post", "probe", "request", "started", "target")
 
     def __init__(self, post: Post, held: Held, target: Target, started: float, failing: bool) -> None:
         self.post = post
@@ -45,20 +47,30 @@ class _Attempt:
         self.started = started
         self.request: Request | None = None
         self.exchange: Exchange | None = None
+        self.probe: Fault | None = None
 
 
 class Attempts:
     """Starts attempts, tells the lane what came of each, and hands the outcome on to be settled."""
 
     def __init__(
-        self, posts: Posts, room: Room, courier: Courier, sender: Sender, settler: Settler, clock: Clock
+        self,
+        posts: Posts,
+        room: Room,
+        courier: Courier,
+        sender: Sender,
+        settler: Settler,
+        outages: Outages,
+        clock: Clock,
     ) -> None:
         self._posts = posts
         self._room = room
+        self._outages = outages
         self._courier = courier
         self._sender = sender
         self._settler = settler
         self._clock = clock
+        self._suspicion = Suspicion()
         self._flying: set[_Attempt] = set()
         self._landed = asyncio.Event()  # none is in flight any more
         self._log = log.bind()  # a lazy logger costs at each look
@@ -75,6 +87,8 @@ class Attempts:
         post.used_at = now
         self.unsettled[post.shard] += 1
         attempt = _Attempt(post, held, post.target, now, self._room.started(post.lane, now))
+        if self._outages:
+            attempt.probe = self._outages.probe(post)
         self._flying.add(attempt)
         try:
             attempt.request = self._courier.request(attempt.target, held, now)
@@ -111,35 +125,55 @@ class Attempts:
         self._posts.wake.set()
         self.drained.set()
 
-    def _ended(self, attempt: _Attempt, answer: Answer | None) -> None:
+    def _ended(self, attempt: _Attempt, result: AttemptResult | None) -> None:
         try:
-            result = self._courier.result(
-                attempt.target, attempt.held, attempt.started, attempt.request, answer
+            result = self._attributed(attempt, result)
+            now = self._clock.now()
+            transition = self._courier.transition(attempt.target, attempt.held, result, now)
+            if transition.move is Move.WAIT and result is not None and result.kind is not None:
+                self._wait(attempt, result.kind)
+                return
+            settlement = self._courier.settlement(
+                attempt.target, attempt.held, attempt.started, attempt.request, result, transition
             )
+            self._tell(attempt, settlement)
+            outcome = self._outcome(attempt, settlement, transition, now)
         except Exception:
             self._broken(attempt)
             return
         self._over(attempt)
-        post, held = attempt.post, attempt.held
-        try:
-            outcome = self._outcome(attempt, result)
-            self._tell(post, held, result)
-        except Exception:
-            # a fault of ours again: what is not recorded is made again
-            log.exception("attempt.lost", message=ids.text(ids.MESSAGE, held.message_id))
-            self.unsettled[post.shard] -= 1
-            post.lane.settled(held.message_id, self._clock.now() + BROKEN_PAUSE)
-        else:
-            self._settler.put(outcome)
+        if attempt.probe is not None and result is not None:
+            self._outages.passed(attempt.probe)
+        self._settler.put(outcome)
+        self._posts.mark(attempt.post)
+
+    def _attributed(self, attempt: _Attempt, result: AttemptResult | None) -> AttemptResult | None:
+        """The result, with the kind of ours in place of an ambiguous one if the failure is ours."""
+        exchange = attempt.exchange
+        if result is None or exchange is None:
+            return result
+        kind, now = result.kind, self._clock.steady()
+        if kind is None or kind.side is Side.RECEIVER:
+            if not exchange.origin.trusted:  # our own inboxes say nothing about the network
+                self._suspicion.reached(now)
+        elif kind.becomes is not None and self._suspicion.failed(kind, exchange.origin.host, now):
+            return msgspec.structs.replace(result, kind=KINDS[kind.becomes])
+        return result
+
+    def _wait(self, attempt: _Attempt, kind: FailureKind) -> None:
+        """A failure on our side: nothing is recorded, and the delivery waits until the fault is gone."""
+        self._over(attempt)
+        post = attempt.post
+        self.unsettled[post.shard] -= 1
+        self.drained.set()
+        post.lane.returned(attempt.held, self._clock.now(), last=kind.lane_only)
+        self._outages.failed(post, kind, attempt.probe)
         self._posts.mark(post)
 
     def _broken(self, attempt: _Attempt) -> None:
-        """A fault of ours must cost neither the delivery nor the dispatcher: the table still has it."""
+        """A bug of ours costs neither the delivery nor the dispatcher."""
         log.exception("attempt.broken", message=ids.text(ids.MESSAGE, attempt.held.message_id))
-        self._over(attempt)
-        self.unsettled[attempt.post.shard] -= 1
-        attempt.post.lane.dropped(attempt.held.message_id, self._clock.now(), BROKEN_PAUSE)
-        self._posts.mark(attempt.post)
+        self._wait(attempt, KINDS["internal"])
 
     def _over(self, attempt: _Attempt) -> None:
         self._flying.discard(attempt)
@@ -149,41 +183,42 @@ class Attempts:
         if not self._flying:
             self._landed.set()
 
-    def _outcome(self, attempt: _Attempt, result: Result) -> Outcome:
+    def _outcome(
+        self, attempt: _Attempt, settlement: Settlement, transition: Transition, now: float
+    ) -> Outcome:
         """What is to be settled; the lane and the endpoint's health are updated at once."""
-        post, held, judgement = attempt.post, attempt.held, result.judgement
-        delivered = judgement.verdict is Verdict.DELIVERED
+        post = attempt.post
         # The lane may have another owner by now, or the endpoint may have been enabled or given another URL:
         # then the attempt says nothing about the endpoint as it is.
         telling = not post.closed and post.generation == attempt.target.generation
+        health = disable = alert = None
+        if telling:
+            health, disable, alert = _consequences(post, attempt.target, transition, now)
+            post.halted = post.halted or disable is not None
         post.lane.answered(
-            held.message_id,
-            delivered=delivered or result.settlement.move is Move.CANCEL,
-            overload=judgement.overload,
-            pause=judgement.pause,
-            now=result.ended_at,
-            took=result.ended_at - attempt.started,
+            settlement.message_id,
+            delivered=transition.move in (Move.DELIVER, Move.CANCEL),
+            overload=transition.slows,
+            pause=transition.pause,
+            now=now,
+            took=now - attempt.started,
             telling=telling,
         )
-        health = disable = alert = None
-        if telling and result.settlement.answer is not None:
-            health, disable, alert = _consequences(post, attempt.target, held, result)
-            post.halted = post.halted or disable is not None
-        return Outcome(post, result.settlement, health, disable, alert)
+        return Outcome(post, settlement, health, disable, alert)
 
-    def _tell(self, post: Post, held: Held, result: Result) -> None:
+    def _tell(self, attempt: _Attempt, settlement: Settlement) -> None:
         """The line in the log."""
         log = self._log
         if not log.is_enabled_for(logging.INFO):
             return
-        answer = result.settlement.answer
+        answer = settlement.answer
         log.info(
             "delivery.attempted",
-            message=ids.text(ids.MESSAGE, held.message_id),
-            endpoint=ids.text(ids.ENDPOINT, post.endpoint_id),
-            attempt=result.settlement.number,
-            manual=held.manual_at is not None,
-            move=result.settlement.move.name.lower(),
+            message=ids.text(ids.MESSAGE, settlement.message_id),
+            endpoint=ids.text(ids.ENDPOINT, attempt.post.endpoint_id),
+            attempt=settlement.number,
+            manual=settlement.manual_at is not None,
+            move=settlement.move.name.lower(),
             status=answer.status_code if answer else None,
             error=answer.error_code if answer else None,
             duration_ms=answer.duration_ms if answer else None,
@@ -191,16 +226,16 @@ class Attempts:
 
 
 def _consequences(
-    post: Post, target: Target, held: Held, result: Result
+    post: Post, target: Target, transition: Transition, now: float
 ) -> tuple[Noted | None, Disable | None, Alert | None]:
     """What changed of the endpoint's health, whether it is disabled, and whether its operator is warned."""
-    if result.judgement.verdict is Verdict.DELIVERED:
-        return _noted(post, HEALTHY), None, None
-    if held.manual_at is not None or held.test:
+    if transition.effect is Effect.NONE:
         return None, None, None
-    rule, move, now = target.product.disable, result.settlement.move, result.ended_at
-    noted = _noted(post, rule.failed(post.health, move, now))
-    reason = rule.reason(post.health, result.judgement.verdict, move, now)
+    if transition.effect is Effect.RESET:
+        return _noted(post, HEALTHY), None, None
+    rule = target.product.disable
+    noted = _noted(post, rule.failed(post.health, transition.move, now))
+    reason = rule.reason(post.health, transition, now)
     named = target.org_id, post.app_id, post.endpoint_id
     if reason is not None:
         return noted, Disable(*named, reason, post.health.failing_since, target.generation), None

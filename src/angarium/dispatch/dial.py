@@ -8,6 +8,7 @@ second apart (RFC 8305).
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -40,6 +41,14 @@ class NotConnected(Exception):
         self.error = error
 
 
+class NoSocket(Exception):
+    """The system gave us no socket; `error` is what it said."""
+
+    def __init__(self, error: OSError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class Origin(NamedTuple):
     """Where connections lead, and by whose rules; those of one origin may stand in for each other."""
 
@@ -64,7 +73,7 @@ async def dial(
     protocol: Callable[[socket.socket], P],
     stages: Stages,
 ) -> P:
-    """A connected protocol. Raises NameFailure, AddressRefused or NotConnected."""
+    """A connected protocol. Raises NameFailure, NameServersDown, AddressRefused, NoSocket or NotConnected."""
     stages.stage = "dns"
     found = await allowed_addresses(origin.host, names, policy)
     stages.stage = "connect"
@@ -129,6 +138,13 @@ def _socket(info: Any, policy: AddressPolicy) -> socket.socket:
     family, kind, proto, _, address = info
     if policy.refusal(ip_address(address[0])) is not None:
         raise AddressRefused(ALLOWED_ONLY)
-    made = socket.socket(family, kind, proto)
+    try:
+        made = socket.socket(family, kind, proto)
+    except OSError as error:
+        # Not an OSError, which would be mixed with what other addresses of the host say. A family that the
+        # system does not have is the address's own failure.
+        if error.errno == errno.EAFNOSUPPORT:
+            raise OSError(errno.ENETUNREACH, "no such address family here") from None
+        raise NoSocket(error) from None
     made.setblocking(False)
     return made

@@ -27,6 +27,7 @@ from angarium.dispatch.courier import Courier
 from angarium.dispatch.herald import Herald
 from angarium.dispatch.loader import Loader
 from angarium.dispatch.lookout import Lookout
+from angarium.dispatch.outages import Outages
 from angarium.dispatch.ownership import Ownership
 from angarium.dispatch.post import Post
 from angarium.dispatch.posts import Policy, Posts
@@ -74,8 +75,10 @@ class Dispatcher:
         self._herald = Herald(database)
         self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
         self._space = Room(policy.in_flight_total)
+        self._outages = Outages(self._posts, clock)
+        courier = Courier(entropy, chance)
         self._attempts = Attempts(
-            self._posts, self._space, Courier(clock, entropy, chance), sender, self._settler, clock
+            self._posts, self._space, courier, sender, self._settler, self._outages, clock
         )
         answers = Answers(self._posts, clock, products, keyring)
         self._loader = Loader(database, clock, answers, self._settler.parked)
@@ -268,7 +271,7 @@ class Dispatcher:
             self._loader.want_config(post.app_id, post.endpoint_id)
             return
         assert post.target is not None
-        if post.halted or not post.target.active:
+        if post.halted or not post.target.active or (self._outages and not self._outages.admits(post)):
             return
         now = self._clock.now()
         lane = post.lane

@@ -45,6 +45,10 @@ class HungUp(Exception):
     """The receiver closed the connection before it answered."""
 
 
+class Unsendable(ValueError):
+    """The endpoint's URL or headers cannot be written as a request."""
+
+
 class Exchange:
     """What is known of one request; `stage` is how far it got: queue, dns, connect, tls, answer."""
 
@@ -171,7 +175,10 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None and self._exchange is not None:
             self._read_what_is_left()
-        self._closed(exc)
+        if exc is not None and not isinstance(exc, OSError) and self._exchange is not None:
+            self._end(exc)  # raised in one of our callbacks: the receiver did not do it
+        else:
+            self._closed(exc)
         self._transport = None
 
     def pause_writing(self) -> None:

@@ -1,22 +1,27 @@
-"""Exceptions of the HTTP client, DNS and TLS to a stable code and words: what happened, and what to do."""
+"""Exceptions of the HTTP client, DNS and TLS to a kind of failure and words: what happened, and what to do.
+
+An exception that is not known here is a bug of ours, so it never counts against the receiver.
+"""
 
 from __future__ import annotations
 
 import errno
+import os
 import ssl
 from typing import Final
 
 import structlog
 
-from angarium.core.explanation import step_of
+from angarium.core.failure import KINDS, FailureKind
 from angarium.core.outcome import plain
-from angarium.dispatch.dial import AddressRefused, NotConnected
-from angarium.dispatch.exchange import AnswerTooLarge, HungUp, NotHttp
-from angarium.dispatch.resolver import NameFailure
+from angarium.dispatch.dial import AddressRefused, NoSocket, NotConnected
+from angarium.dispatch.exchange import AnswerTooLarge, HungUp, NotHttp, Unsendable
+from angarium.dispatch.pool import Closed
+from angarium.dispatch.resolver import NameFailure, NameServersDown
 
 log = structlog.get_logger(__name__)
 
-Failure = tuple[str, str]
+Failure = tuple[FailureKind, str]
 
 _NO_HTTP: Final = "The receiver's answer is not valid HTTP."
 _CUT_OFF: Final = "The receiver's answer was cut off: its headers are too large, or do not end."
@@ -51,24 +56,26 @@ _WANTS_CERTIFICATE: Final = frozenset(
 )
 _UNKNOWN_HOST: Final = frozenset({"TLSV1_UNRECOGNIZED_NAME", "TLSV1_ALERT_INTERNAL_ERROR"})
 
-_NO_ROUTE: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+_NO_ROUTE: Final = frozenset({errno.EHOSTUNREACH, errno.EHOSTDOWN})
+# EPERM and EACCES come from a firewall on this host.
+_NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EPERM, errno.EACCES})
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL})
 
 _TIMEOUT: Final = {
     "dns": (
+        "dns_unanswered",
         "The host name was not resolved within {0:g} seconds.",
         "Check the name servers of the domain.",
     ),
-    "connect": (
-        "No connection came about within {0:g} seconds.",
-        "Check that the server runs and that its firewall lets us in.",
-    ),
+    "connect": ("connect_timeout", "Connection timed out after {0:g} seconds.", None),
     "tls": (
-        "The server took the connection, but agreed on no encryption within {0:g} seconds.",
+        "timeout",
+        "TLS handshake timed out after {0:g} seconds.",
         "Check that the port speaks https, and that the server is not overloaded.",
     ),
-    "answer": ("No answer came within {0:g} seconds.", step_of("timeout")),
+    "answer": ("timeout", "No answer came within {0:g} seconds.", None),
     "head": (
+        "timeout",
         "The answer began, but its headers were not complete within {0:g} seconds.",
         "Send the status and all headers at once, and do the work afterwards.",
     ),
@@ -78,24 +85,29 @@ _TIMEOUT: Final = {
 def explain_timeout(stage: str, timeout: float) -> Failure:
     """The total deadline passed before a status had arrived."""
     if stage == "queue":
-        return _failure("internal", f"No connection of ours was free within {timeout:g} seconds.")
-    happened, step = _TIMEOUT[stage]
-    return _failure("timeout", happened.format(timeout), step)
+        return _failure("pool_full", f"All our connections were in use for {timeout:g} seconds.")
+    code, happened, step = _TIMEOUT[stage]
+    return _checked(*_failure(code, happened.format(timeout), step))
 
 
 def _failure(code: str, happened: str, step: str | None = None) -> Failure:
-    return code, f"{happened} {step or step_of(code)}"
+    kind = KINDS[code]
+    return kind, f"{happened} {step or kind.advice}"
 
 
 def explain(exc: BaseException) -> Failure:
     """Any exception of one request."""
     match exc:
         case AddressRefused():
-            return "refused_address", str(exc)
+            return KINDS["refused_address"], str(exc)
+        case NameServersDown():
+            return _failure("resolver_down", "Our name servers do not answer.")
         case NameFailure():
-            return "dns", str(exc)
+            return _checked(KINDS["dns_unanswered" if exc.temporary else "dns"], str(exc))
         case AnswerTooLarge():
             return _failure("too_large", _CUT_OFF)
+        case NoSocket():
+            return _connect(exc.error)
         case NotConnected():
             return _tls(exc.error) if isinstance(exc.error, ssl.SSLError) else _connect(exc.error)
         case HungUp() | ConnectionError():
@@ -106,15 +118,32 @@ def explain(exc: BaseException) -> Failure:
             return _tls(exc)
         case OSError():
             return _connect(exc)
-        case ValueError() | TypeError():
-            # A header that must not go out (control characters) shows only when it is written.
+        case Unsendable():
             return _failure("bad_request", "The request cannot be sent as the endpoint is set up.")
+        case MemoryError():
+            return _failure("out_of_resources", "The request was not sent: we are out of memory.")
+        case Closed():
+            return _failure("internal", "The request was not sent: this process is stopping.")
         case _:
-            log.error("sender.failed", error=f"{type(exc).__name__}: {plain(str(exc), 200)}")
-            return _failure("internal", "The request was not made because of a fault of ours.")
+            log.error("sender.failed", error=f"{type(exc).__name__}: {plain(str(exc), 200)}", exc_info=exc)
+            return _failure("internal", "The request was not sent because of a fault on our side.")
+
+
+def _checked(kind: FailureKind, words: str) -> Failure:
+    """A failure of DNS or TLS. Without free file descriptors, both fail in other words: the name server's
+    address and the certificates of authorities are in files."""
+    try:
+        os.close(os.dup(0))
+    except OSError as error:
+        if error.errno in _OURS:
+            return _connect(error)
+    return kind, words
 
 
 def _connect(exc: OSError) -> Failure:
+    if exc.errno in _OURS:
+        log.error("sender.failed", error=errno.errorcode.get(exc.errno or 0, "OSError"))
+        return _failure("out_of_resources", "The connection was not made: we are out of resources.")
     if exc.errno == errno.ECONNREFUSED or isinstance(exc, ConnectionRefusedError):
         return _failure("connect_refused", "Nothing listens at the host and port of the URL.")
     if isinstance(exc, ConnectionError):
@@ -123,12 +152,13 @@ def _connect(exc: OSError) -> Failure:
             "The connection was closed while it was made.",
             "Check the firewall, and that the server offers TLS 1.2 or 1.3 if the URL begins with https.",
         )
+    if exc.errno in _NO_NETWORK:
+        return _failure("connect_no_network", "No network leads to the server.")
     if exc.errno in _NO_ROUTE:
-        return _failure("connect_failed", "No way through the network leads to the server.")
-    if exc.errno in _OURS:
-        log.error("sender.failed", error=errno.errorcode.get(exc.errno or 0, "OSError"))
-        return _failure("internal", "The connection was not made because of a fault of ours.")
-    return _failure("connect_failed", "No connection to the server came about.")
+        return _failure("connect_no_route", "No route leads to the server.")
+    if exc.errno == errno.ETIMEDOUT or isinstance(exc, TimeoutError):
+        return _failure("connect_timeout", "The connection timed out.")
+    return _failure("connect_failed", "The connection to the server failed.")
 
 
 def _certificate(exc: Exception) -> Failure:
@@ -157,6 +187,10 @@ def _certificate(exc: Exception) -> Failure:
 
 
 def _tls(exc: OSError) -> Failure:
+    return _checked(*_handshake(exc))
+
+
+def _handshake(exc: OSError) -> Failure:
     if isinstance(exc, ssl.SSLCertVerificationError):
         return _certificate(exc)
     reason = str(getattr(exc, "reason", None) or "")

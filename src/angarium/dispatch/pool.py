@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
+from collections.abc import Callable
 from typing import Final
 
 from angarium.clock import steady
@@ -43,12 +44,14 @@ class Pool:
         context: ssl.SSLContext,
         limit: int,
         body_limit: int,
+        admitted: Callable[[Exchange], None],
     ) -> None:
         self._policy = policy
         self._names = names
         self._context = context
         self._limit = limit
         self._body_limit = body_limit
+        self._admitted = admitted  # called with one that waited and goes on
         self._loop = asyncio.get_running_loop()
         self._resting: dict[Origin, list[Connection]] = {}  # the one used last is at the end
         self._rest_count = 0
@@ -100,11 +103,15 @@ class Pool:
 
     def _carry(self, exchange: Exchange) -> None:
         self._carried.add(exchange)
-        connection = None if exchange.fresh else self._wake(exchange.origin)
-        if connection is not None:
-            connection.begin(exchange)
-        else:
-            exchange.dialing = self._loop.create_task(self._dial(exchange))
+        try:
+            connection = None if exchange.fresh else self._wake(exchange.origin)
+            if connection is not None:
+                connection.begin(exchange)
+            else:
+                exchange.dialing = self._loop.create_task(self._dial(exchange))
+        except Exception as error:
+            # later, for the caller does not expect an end before it returns
+            self._loop.call_soon(self._finish, exchange, error)
 
     async def _dial(self, exchange: Exchange) -> None:
         origin = exchange.origin
@@ -117,15 +124,15 @@ class Pool:
                 protocol=lambda sock: Connection(origin, self._body_limit, self._ended, self._lost, sock),
                 stages=exchange,
             )
+            if exchange.done is None:
+                connection.close()
+            else:
+                connection.begin(exchange)
         except Exception as error:
             exchange.dialing = None
             self._finish(exchange, error)
         else:
             exchange.dialing = None
-            if exchange.done is None:
-                connection.close()
-            else:
-                connection.begin(exchange)
 
     def _ended(
         self, connection: Connection, exchange: Exchange, error: Exception | None, reusable: bool
@@ -154,7 +161,9 @@ class Pool:
 
     def _next(self) -> None:
         if self._waiting and len(self._carried) < self._limit and not self._closed:
-            self._carry(self._waiting.popleft())
+            exchange = self._waiting.popleft()
+            self._admitted(exchange)
+            self._carry(exchange)
 
     # resting
 

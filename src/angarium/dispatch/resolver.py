@@ -3,6 +3,10 @@
 The system's resolver blocks a thread for each lookup, so the threads are this module's own and bounded,
 lookups for one name are shared, and names that were slow or failed last time get a few threads of their
 own. What comes back is judged by `dial`, every time it is used, cached or not.
+
+A name server that does not answer for one name may be the domain's or ours. A control lookup tells: of names
+that were found before, and of a name that never exists (RFC 6761), which a working name server denies. When
+none is answered, our name servers are down. It is made only when a lookup fails or is slow.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import asyncio
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, Protocol, TypeVar
+from typing import Final, NamedTuple, NoReturn, Protocol, TypeVar
 
 from angarium.clock import steady
 
@@ -25,15 +29,33 @@ MAX_WAITING: Final = 2_000
 MAX_ADDRESSES: Final = 8  # a name with hundreds of addresses must not start hundreds of connections
 
 
+SLOW_CONTROL: Final = 2.0  # seconds of a lookup after which the control lookup begins
+CONTROL: Final = "control.invalid."
+CONTROLS: Final = 2  # names found before that are looked up
+GOOD_NAMES: Final = 16
+
+
 class NameFailure(Exception):
-    """The host name could not be resolved; the message says why, in words."""
+    """The host name could not be resolved; the message says why, in words. `temporary`: the name servers did
+    not say that it does not exist."""
+
+    def __init__(self, words: str, *, temporary: bool = False) -> None:
+        super().__init__(words)
+        self.temporary = temporary
+
+
+class NameServersDown(Exception):
+    """Our name servers answer for no name."""
 
 
 class Resolver(Protocol):
     """What the sender needs of DNS."""
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """IP addresses of the host, the preferred first; raises NameFailure."""
+        """IP addresses of the host, the preferred first; raises NameFailure or NameServersDown."""
+
+    def silent(self, seconds: float) -> bool:
+        """Whether no lookup that began in the last seconds was answered, a control lookup included."""
 
     async def close(self) -> None:
         """Let go of what the resolver holds."""
@@ -60,32 +82,40 @@ class SystemResolver:
         self._clock = clock
         self._quick = ThreadPoolExecutor(threads, "dns")
         self._slow = ThreadPoolExecutor(max(2, threads // 4), "dns-slow")
-        self._known: dict[str, tuple[float, tuple[str, ...] | str]] = {}  # until when; addresses or words
+        self._apart = ThreadPoolExecutor(2, "dns-control")
+        self._known: dict[str, tuple[float, tuple[str, ...] | _Failed]] = {}  # until when; what
+        self._good: dict[str, None] = {}  # names that were found, the last one at the end
+        self._answered = float("-inf")  # when the youngest lookup that was answered began
+        self._control: asyncio.Future[bool] | None = None
         self._suspect: dict[str, None] = {}
         self._running: dict[str, asyncio.Future[tuple[str, ...]]] = {}
 
     async def addresses(self, host: str) -> Sequence[str]:
         known = self._known.get(host)
         if known is not None and known[0] > self._clock():
-            if isinstance(known[1], str):
-                raise NameFailure(known[1])
-            return known[1]
+            if isinstance(known[1], _Failed):
+                known[1].throw()
+            else:
+                return known[1]
         running = self._running.get(host)
         if running is None:
             if len(self._running) >= MAX_WAITING:
-                raise NameFailure(
-                    f"{host} was not looked up: too many lookups wait for DNS. It is tried again later."
-                )
+                raise NameServersDown("too many lookups wait")
             running = asyncio.ensure_future(self._find(host))
             self._running[host] = running
             running.add_done_callback(lambda done: self._finished(host, done))
         # The lookup is shared: one caller that gives up must not take it from the others.
         return await asyncio.shield(running)
 
+    def silent(self, seconds: float) -> bool:
+        return self._control is not None and self._answered < self._clock() - seconds
+
     async def close(self) -> None:
-        for executor in (self._quick, self._slow):
+        for executor in (self._quick, self._slow, self._apart):
             executor.shutdown(wait=False, cancel_futures=True)
-        running = list(self._running.values())
+        running: list[asyncio.Future[tuple[str, ...]] | asyncio.Future[bool]] = [*self._running.values()]
+        if self._control is not None:
+            running.append(self._control)
         for lookup in running:
             lookup.cancel()
         await asyncio.gather(*running, return_exceptions=True)
@@ -94,18 +124,60 @@ class SystemResolver:
         executor = self._slow if host in self._suspect else self._quick
         # Suspect until proven quick: a lookup that hangs leaves its mark for the next one.
         _remember(self._suspect, host, None)
+        asked = self._clock()
+        lookup = asyncio.get_running_loop().run_in_executor(executor, self._timed, host)
+        if not (await asyncio.wait({lookup}, timeout=SLOW_CONTROL))[0]:
+            self._begin_control(host)
         try:
-            started, found = await asyncio.get_running_loop().run_in_executor(executor, self._timed, host)
+            started, found = await lookup
         except (OSError, UnicodeError) as exc:
-            words = _words(host, exc)
-            _remember(self._known, host, (self._clock() + FAILED_SECONDS, words))
-            raise NameFailure(words) from None
+            failed = await self._failed(host, exc, asked)
+            _remember(self._known, host, (self._clock() + FAILED_SECONDS, failed))
+            failed.throw()
+        self._answered = max(self._answered, started)
+        self._good.pop(host, None)
+        self._good[host] = None
+        if len(self._good) > GOOD_NAMES:
+            del self._good[next(iter(self._good))]
         now = self._clock()
         if now - started < SLOW_SECONDS:
             self._suspect.pop(host, None)
         addresses = tuple(found[:MAX_ADDRESSES])
         _remember(self._known, host, (now + FRESH_SECONDS, addresses))
         return addresses
+
+    async def _failed(self, host: str, exc: Exception, asked: float) -> _Failed:
+        """What a lookup failed with: the name, or our name servers."""
+        if not _temporary(exc):
+            self._answered = max(self._answered, asked)
+            return _Failed(
+                f"The host name {host} does not exist in DNS. Check the URL, or the domain's DNS records."
+            )
+        if self._answered < asked and not await asyncio.shield(self._begin_control(host)):
+            return _Failed("our name servers do not answer", down=True)
+        return _Failed(
+            f"The name server did not answer for {host}. If this repeats, check the domain's name servers.",
+            temporary=True,
+        )
+
+    def _begin_control(self, host: str) -> asyncio.Future[bool]:
+        """Whether our name servers answer. One control is under way at a time."""
+        if self._control is None or self._control.done():
+            self._control = asyncio.ensure_future(self._answering(host))
+        return self._control
+
+    async def _answering(self, host: str) -> bool:
+        names = [name for name in reversed(self._good) if name != host][:CONTROLS]
+        for name in names if len(names) == CONTROLS else [*names, CONTROL]:
+            asked = self._clock()
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._apart, self._lookup, name)
+            except (OSError, UnicodeError) as exc:
+                if _temporary(exc):
+                    continue
+            self._answered = max(self._answered, asked)
+            return True
+        return False
 
     def _timed(self, host: str) -> tuple[float, list[str]]:
         started = self._clock()
@@ -124,7 +196,25 @@ def _remember(memory: dict[str, V], host: str, value: V) -> None:
     memory[host] = value
 
 
-def _words(host: str, exc: Exception) -> str:
-    if isinstance(exc, socket.gaierror) and exc.errno == socket.EAI_AGAIN:
-        return f"The name server did not answer for {host}. If this repeats, check the domain's name servers."
-    return f"The host name {host} does not exist in DNS. Check the URL, or the domain's DNS records."
+def _temporary(exc: Exception) -> bool:
+    """Whether the failure does not say that the name has no address."""
+    if isinstance(exc, socket.gaierror):
+        return exc.errno in _UNANSWERED
+    return isinstance(exc, OSError)
+
+
+_UNANSWERED: Final = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_MEMORY})
+
+
+class _Failed(NamedTuple):
+    """A failure that is remembered."""
+
+    words: str
+    temporary: bool = False
+    down: bool = False
+
+    def throw(self) -> NoReturn:
+        """Raise it."""
+        if self.down:
+            raise NameServersDown(self.words)
+        raise NameFailure(self.words, temporary=self.temporary)

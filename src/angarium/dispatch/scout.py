@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from angarium.core.address import AddressPolicy
-from angarium.core.outcome import Answer
+from angarium.core.outcome import AttemptResult
 from angarium.dispatch.dial import AddressRefused, allowed_addresses
-from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
+from angarium.dispatch.resolver import NameFailure, NameServersDown, Resolver, SystemResolver
 from angarium.dispatch.sender import Request, Sender
 
 
@@ -48,14 +48,18 @@ class Scout:
                 await allowed_addresses(host, self._names, self._policy)
         except NameFailure as error:
             return "dns", str(error)
+        except NameServersDown:
+            return "resolver_down", f"{host} was not looked up: our name servers do not answer."
         except AddressRefused as error:
             return "refused_address", str(error)
         except TimeoutError:
             return "timeout", f"The name servers of {host} did not answer within {timeout:g} s."
         return None
 
-    async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float) -> Answer:
-        """POST once; every failure is an Answer."""
+    async def post(
+        self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
+    ) -> AttemptResult:
+        """POST once; every failure is a result."""
         return await self._sender.send(Request(url, list(headers), body, timeout))
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One HTTP POST: to a judged address, with a deadline over everything, and an Answer whatever happens.
+"""One HTTP POST: to a judged address, with a deadline over everything, and an AttemptResult whatever happens.
 
 HTTP/1.1 alone, without redirects, cookies, proxies, `.netrc` and decompression. On a connection that is
 there an attempt costs no task: the answer arrives in a callback.
@@ -17,14 +17,14 @@ from urllib.parse import quote, urlsplit
 import msgspec
 
 from angarium.core.address import AddressPolicy
-from angarium.core.outcome import MASK, Answer, explain_status, parse_retry_after
+from angarium.core.outcome import MASK, AttemptResult, explain_status, parse_retry_after
 from angarium.core.url import split_credentials
 from angarium.dispatch.deadline import Deadlines
 from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import Exchange
+from angarium.dispatch.exchange import Exchange, Unsendable
 from angarium.dispatch.failure import Failure, explain, explain_timeout
 from angarium.dispatch.pool import Pool
-from angarium.dispatch.resolver import Resolver, SystemResolver
+from angarium.dispatch.resolver import NameServersDown, Resolver, SystemResolver
 
 SHOWN_HEADERS: Final = 32
 SHOWN_NAME: Final = 100
@@ -65,9 +65,9 @@ class Sender:
         self._deadlines: Deadlines[Exchange]
         self._closed = False
 
-    async def send(self, request: Request) -> Answer:
-        """POST once. Raises nothing but CancelledError; every failure is an Answer."""
-        answered: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    async def send(self, request: Request) -> AttemptResult:
+        """POST once. Raises nothing but CancelledError; every failure is a result."""
+        answered: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
         under_way = self.start(request, answered.set_result)
         try:
             return await answered
@@ -75,19 +75,23 @@ class Sender:
             self.drop(under_way)
             raise
 
-    def start(self, request: Request, done: Callable[[Answer], None]) -> Exchange | None:
+    def start(self, request: Request, done: Callable[[AttemptResult], None]) -> Exchange | None:
         """The same with a callback, which is not called before this returns; None: nothing can be dropped."""
         loop = asyncio.get_running_loop()
         try:
             exchange = self._exchange(request)
             pool = self._open()
         except Exception as error:
-            code, words = explain(error)
-            loop.call_soon(done, Answer(0, code, words, None, 0))
+            kind, words = explain(error)
+            loop.call_soon(done, AttemptResult(0, kind, words, None, 0))
             return None
-        exchange.done = lambda ended, error: done(self._answer(ended, error))
+        exchange.done = lambda ended, error: done(self._result(ended, error))
         self._deadlines.add(exchange, request.timeout)
-        pool.carry(exchange)
+        try:
+            pool.carry(exchange)
+        except BaseException:
+            self.drop(exchange)
+            raise
         return exchange
 
     def drop(self, exchange: Exchange | None) -> None:
@@ -118,23 +122,37 @@ class Sender:
                 context=self._ssl_context or ssl.create_default_context(),
                 limit=self._connections,
                 body_limit=self._response_limit,
+                admitted=self._admitted,
             )
         return self._pool
 
     def _exchange(self, request: Request) -> Exchange:
-        origin, start, authorization = _target(request.url, self._policy.trusts(request.url))
+        trusted = self._policy.trusts(request.url)
+        try:
+            origin, start, authorization = _target(request.url, trusted)
+        except ValueError as error:
+            raise Unsendable(str(error)) from None
         lines = [f"{name}: {value}\r\n" for name, value in request.headers]
         named = "".join(lines)
         if named.count("\n") != len(lines) or named.count("\r") != len(lines) or "\0" in named:
-            raise ValueError("a header holds a control character")
+            raise Unsendable("a header holds a control character")
         if authorization is not None and not any(
             name.lower() == "authorization" for name, _ in request.headers
         ):
             named += f"authorization: {authorization}\r\n"
-        head = f"{start}{named}content-length: {len(request.body)}\r\n\r\n".encode()
+        try:
+            head = f"{start}{named}content-length: {len(request.body)}\r\n\r\n".encode()
+        except UnicodeEncodeError:
+            raise Unsendable("a header holds a lone surrogate") from None
         exchange = Exchange(origin, head, request.body, request.timeout)
         exchange.started = time.perf_counter()
         return exchange
+
+    def _admitted(self, exchange: Exchange) -> None:
+        """It had to wait for one of our connections: only now the receiver's time begins."""
+        self._deadlines.remove(exchange, exchange.timeout)
+        self._deadlines.add(exchange, exchange.timeout)
+        exchange.started = time.perf_counter()
 
     def _expired(self, exchange: Exchange) -> None:
         done = exchange.done
@@ -144,13 +162,21 @@ class Sender:
         self._pool.drop(exchange)
         done(exchange, failure)
 
-    def _answer(self, exchange: Exchange, error: Exception | None) -> Answer:
+    def _result(self, exchange: Exchange, error: Exception | None) -> AttemptResult:
+        """What came of it. Whatever fails here, the caller hears of an end."""
+        try:
+            return self._answer(exchange, error)
+        except Exception as bug:
+            kind, words = explain(bug)
+            return AttemptResult(0, kind, words, None, 0)
+
+    def _answer(self, exchange: Exchange, error: Exception | None) -> AttemptResult:
         self._deadlines.remove(exchange, exchange.timeout)
         duration_ms = round((time.perf_counter() - exchange.started) * 1000)
         status = exchange.status
         if not status:
-            code, words = self._failure(exchange, error)
-            return Answer(0, code, words, None, duration_ms)
+            kind, words = self._failure(exchange, error)
+            return AttemptResult(0, kind, words, None, duration_ms)
         retry_after: float | None = None
         location: str | None = None
         control: str | None = None
@@ -160,13 +186,19 @@ class Sender:
                 retry_after = parse_retry_after(value, self._now())
             location = said.get(b"location")
             control = said.get(b"webhook-delivery", "").strip().lower() or None
-        code_, words_ = explain_status(status, location)
+        failed, said_so = explain_status(status, location)
         kept = exchange.body[: self._response_limit]
-        return Answer(status, code_, words_, kept, duration_ms, retry_after, _shown(exchange.fields), control)
+        return AttemptResult(
+            status, failed, said_so, kept, duration_ms, retry_after, _shown(exchange.fields), control
+        )
 
     def _failure(self, exchange: Exchange, error: Exception | None) -> Failure:
         if isinstance(error, TimeoutError):
-            return explain_timeout(exchange.how_far(), exchange.timeout)
+            stage = exchange.how_far()
+            if stage == "dns" and self._resolver is not None and self._resolver.silent(exchange.timeout):
+                error = NameServersDown()
+            else:
+                return explain_timeout(stage, exchange.timeout)
         return explain(error or RuntimeError("an exchange ended without an answer"))
 
 
@@ -187,10 +219,12 @@ def _target(url: str, trusted: bool) -> tuple[Origin, str, str | None]:
     bare, authorization = split_credentials(url)
     parts = urlsplit(bare)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise ValueError("the URL is no http or https URL")
+        raise Unsendable("the URL is no http or https URL")
     path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_ENCODED)
+    if parts.hostname.startswith("."):
+        raise Unsendable("the URL's host begins with a dot")
     if not all("!" <= c <= "~" for c in parts.netloc):
-        raise ValueError("the URL's host is not encoded")
+        raise Unsendable("the URL's host is not encoded")
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     default = _PORTS[parts.scheme]
     port = parts.port or default

@@ -1,6 +1,6 @@
 """What failed, in the few words that a list has room for. Each attempt explains it at length.
 
-The codes are those of core/outcome.py; a kind is a code, or the family that several begin with.
+The codes are those of core/failure.py; a kind is a code, or the family that several begin with.
 """
 
 from __future__ import annotations
@@ -8,22 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from angarium.core.explanation import title_of
+from angarium.core.failure import FAMILIES, title_of
 from angarium.portal.words import status_words
 
-KINDS: Final = {
-    "dns": "Host name not found",
-    "connect": "Could not connect",
-    "tls": "Certificate or secure connection",
-    "timeout": "No answer in time",
-    "reset": "Connection broken off",
-    "http": "Refused by an HTTP status",
-    "redirect": "Redirect",
-    "protocol": "Answer was not HTTP",
-    "refused_address": "Address not allowed",
-    "bad_request": "Endpoint's settings cannot be sent",
-    "internal": "Fault on our side",
-}
+KINDS: Final = FAMILIES
 """The kinds that a filter offers."""
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from starlette.responses import Response
 from starlette.routing import Route
 
-from angarium.core.explanation import step_of
+from angarium.core.failure import kind_of
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.nouns import DisabledReason
 from angarium.portal import activity, message_filter
@@ -78,7 +78,7 @@ def concerned(endpoints: Sequence[LogEndpoint], health: Mapping[UUID, EndpointHe
 
 def _concern(endpoint: LogEndpoint, health: EndpointHealth) -> Concern | None:
     last = short(health.last_error_code)
-    step = health.last_error_code and step_of(health.last_error_code)
+    step = health.last_error_code and kind_of(health.last_error_code).advice
     name = endpoint_name(endpoint)
     if health.disabled_at is not None:
         if health.disabled_reason == DisabledReason.MANUAL:

@@ -14,7 +14,7 @@ from markupsafe import Markup
 from angarium import json_bounds
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.explanation import title_of
+from angarium.core.failure import title_of
 from angarium.core.url import split_credentials
 
 MAX_SHOWN_URL: Final = 300

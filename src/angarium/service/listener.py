@@ -21,9 +21,10 @@ from angarium import json_bounds
 from angarium.clock import Clock, datetime_at
 from angarium.core import canonical, ids
 from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound
+from angarium.core.failure import kind_of
 from angarium.core.lifecycle import CANCELED, advance
 from angarium.core.nouns import Application, Endpoint, State
-from angarium.core.outcome import MAX_WORDS, Answer, Verdict, explain_status, judge, plain
+from angarium.core.outcome import MAX_WORDS, AttemptResult, explain_status, plain
 from angarium.core.product import Product
 from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_draft import EndpointDraft
@@ -242,26 +243,22 @@ class Listeners:
         receipt = Receipt.read(report.receipt)
         now = self._clock.now()
         if report.status_code:
-            code, words = explain_status(report.status_code, None)
+            kind, words = explain_status(report.status_code, None)
         else:
-            code, words = (
-                "local",
+            kind, words = (
+                kind_of("local"),
                 plain(report.error or "Nothing answered on the listener's machine.")[:MAX_WORDS],
             )
-        answer = Answer(
-            report.status_code, code, words, report.body, report.duration_ms, headers=report.headers
+        answer = AttemptResult(
+            report.status_code, kind, words, report.body, report.duration_ms, headers=report.headers
         )
-        judgement = judge(answer)
-        if judgement.verdict is Verdict.GONE:
-            judgement = msgspec.structs.replace(
-                judgement, verdict=Verdict.RETRY
-            )  # a listener is closed by whoever runs it
         following = advance(
+            answer,
             state=State(receipt.state),
             manual=receipt.manual_at is not None,
             test=receipt.test,
             failures=receipt.failures,
-            judgement=judgement,
+            on_gone=False,  # a listener is closed by whoever runs it
             schedule=product.schedule,
             now=now,
             chance=self._chance.random(),
@@ -278,7 +275,7 @@ class Listeners:
             due_at=following.due,
             manual_at=_moment(receipt.manual_at),
             answer=answer,
-            succeeded=judgement.verdict is Verdict.DELIVERED,
+            succeeded=answer.delivered,
             url=endpoint.url,
         )
 

@@ -20,7 +20,7 @@ from angarium.core import ids
 from angarium.core.address import AddressPolicy
 from angarium.core.errors import BadRequest, Invalid
 from angarium.core.nouns import Endpoint
-from angarium.core.outcome import Answer
+from angarium.core.outcome import AttemptResult
 from angarium.core.product import Product
 from angarium.core.url import check_url, with_login
 from angarium.service import endpoint_secret
@@ -41,8 +41,10 @@ class Outside(Protocol):
     async def trouble(self, host: str, timeout: float) -> tuple[str, str] | None:
         """Why nothing could be sent to a host, as a code and words; None when something could."""
 
-    async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float) -> Answer:
-        """POST once; every failure is an Answer."""
+    async def post(
+        self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
+    ) -> AttemptResult:
+        """POST once; every failure is a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,12 @@ class Trial:
     """One request that was made. `known`: it was signed with keys that the receiver can have."""
 
     event_type: str
-    answer: Answer
+    answer: AttemptResult
     known: bool
 
     @property
     def delivered(self) -> bool:
-        return 200 <= self.answer.status_code <= 299
+        return self.answer.delivered
 
     @property
     def refused_signature(self) -> bool:

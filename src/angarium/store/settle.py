@@ -12,7 +12,7 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
-from angarium.core.outcome import Answer
+from angarium.core.outcome import AttemptResult
 from angarium.store.sql import queries, sparse
 
 _exchange = msgspec.json.Encoder().encode
@@ -32,7 +32,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     number: int  # of this attempt, from 1; 0 when none was made
     due_at: float | None
     manual_at: datetime | None
-    answer: Answer | None
+    answer: AttemptResult | None
     succeeded: bool
     url: str
     sent: Sequence[tuple[str, str]] = ()  # the headers, with what may be a credential masked

@@ -13,6 +13,7 @@ from angarium.api.dialects.route import answering
 from angarium.clock import datetime_at
 from angarium.core import errors, ids
 from angarium.core.errors import AngariumError, Invalid
+from angarium.core.failure import kind_of
 from angarium.core.nouns import Endpoint
 from angarium.core.product import Product
 from angarium.service.attempt import Logged
@@ -98,7 +99,7 @@ def delivery(product: Product, logged: Logged) -> dict[str, Any]:
     """One attempt, as the documented log shows it."""
     attempt = logged.attempt
     nothing = product.profile.management.no_response_status
-    timeout = attempt.error_code == "timeout"
+    timeout = attempt.error_code is not None and kind_of(attempt.error_code).timed_out
     row: dict[str, Any] = {
         "id": ids.text(product.profile.ids.attempt, attempt.id),
         "event_id": ids.text(product.profile.ids.message, attempt.message_id),

@@ -1,0 +1,267 @@
+"""Every kind of failure: its code, its title and advice for customers, and what depends on it.
+
+The code is stable: the API, the log and the filters of the portal use it. Nothing else switches on codes or
+statuses. `side` says whose fault the failure is. A failure of side `ours` is never recorded: no attempt is
+written, no retry is used, and the endpoint's health does not change (see core/outage.py).
+
+A kind with `becomes` is ambiguous: the network between us and the receiver failed, and one failure does not
+tell at which end. It counts as the kind in `becomes` when `burst` unrelated hosts failed in this way and no
+receiver was reached in between.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+BURST: Final = 5
+"""Unrelated hosts that must fail, with no success in between, until an ambiguous failure is ours."""
+
+
+class Side(StrEnum):
+    """Whose fault a failure is."""
+
+    RECEIVER = "receiver"
+    NETWORK = "network"  # between us and the receiver
+    SETTINGS = "settings"  # of the endpoint
+    OURS = "ours"
+
+
+class FailureKind(msgspec.Struct, frozen=True, gc=False):
+    """One row of the table."""
+
+    code: str
+    title: str
+    advice: str
+    side: Side
+    slows: bool = False  # the endpoint as a whole is in trouble, so its lane slows down
+    timed_out: bool = False
+    becomes: str | None = None  # the code of side `ours` that it counts as after a burst
+    burst: int = 0
+    lane_only: bool = False  # of side `ours`: it says nothing about other lanes
+
+    @property
+    def ours(self) -> bool:
+        return self.side is Side.OURS
+
+
+_WAIT: Final = "No action needed. We send it when the fault is gone."
+
+
+def _receiver(
+    code: str, title: str, advice: str, *, slows: bool = True, timed_out: bool = False
+) -> FailureKind:
+    return FailureKind(code, title, advice, Side.RECEIVER, slows, timed_out)
+
+
+def _network(
+    code: str, title: str, advice: str, becomes: str, burst: int = BURST, *, timed_out: bool = False
+) -> FailureKind:
+    return FailureKind(code, title, advice, Side.NETWORK, True, timed_out, becomes, burst)
+
+
+def _settings(code: str, title: str, advice: str, *, slows: bool = True) -> FailureKind:
+    return FailureKind(code, title, advice, Side.SETTINGS, slows)
+
+
+def _ours(code: str, title: str, *, lane_only: bool = False) -> FailureKind:
+    return FailureKind(code, title, _WAIT, Side.OURS, lane_only=lane_only)
+
+
+_TABLE: Final = (
+    _settings("dns", "Host name not found", "Check the host in the URL, and the domain's DNS records."),
+    _network(
+        "dns_unanswered",
+        "Name server did not answer",
+        "Check the domain's name servers.",
+        becomes="resolver_down",
+    ),
+    _settings("refused_address", "Address not allowed", "Use a URL that leads to a public address."),
+    _receiver(
+        "connect_refused",
+        "Connection refused",
+        "Check that your server runs, and that the port in the URL is right.",
+    ),
+    _network(
+        "connect_timeout",
+        "Connection timed out",
+        "Check that your server runs and that its firewall lets us in.",
+        becomes="network_down",
+        timed_out=True,
+    ),
+    _network(
+        "connect_no_route",
+        "No route to host",
+        "Check that the address is right and can be reached from the internet.",
+        becomes="network_down",
+    ),
+    # Usually a fault of our own network, so one host is enough. While others are reached it is the host's:
+    # an IPv6 address, say, that is called from a network without IPv6.
+    _network(
+        "connect_no_network",
+        "Network unreachable",
+        "Check that the address is right and can be reached from the internet.",
+        becomes="network_down",
+        burst=1,
+    ),
+    _receiver(
+        "connect_failed",
+        "Could not connect",
+        "Check that the address is right and can be reached from the internet.",
+    ),
+    _receiver(
+        "tls_name",
+        "Certificate for another name",
+        "Get a certificate for the host in the URL, or correct the URL.",
+    ),
+    _receiver(
+        "tls_expired", "Certificate expired", "Renew the certificate, and reload the server that uses it."
+    ),
+    _receiver(
+        "tls_untrusted",
+        "Certificate not trusted",
+        "Use a certificate of a public authority, and send its intermediate certificates too.",
+    ),
+    _receiver(
+        "tls",
+        "No secure connection",
+        "Check that the port in the URL speaks https, with TLS 1.2 or 1.3.",
+    ),
+    _receiver(
+        "timeout", "No answer in time", "Answer with 200 first and do the work afterwards.", timed_out=True
+    ),
+    _receiver(
+        "reset",
+        "Connection broken off",
+        "Look for a crash, a restart or a limit in your server's log at the time of this attempt.",
+    ),
+    _receiver(
+        "protocol",
+        "Answer was not HTTP",
+        "Check that the port in the URL belongs to an HTTP server.",
+        slows=False,
+    ),
+    _receiver(
+        "too_large",
+        "Answer too large",
+        "Answer with a short 200: a few headers, and no body is needed.",
+        slows=False,
+    ),
+    _receiver(
+        "redirect",
+        "Redirect",
+        "Set the endpoint's URL to the final address: redirects are not followed.",
+        slows=False,
+    ),
+    _receiver(
+        "local",
+        "No answer from the local server",
+        "Check that your server runs, and that `angarium listen` forwards to its port.",
+        slows=False,
+    ),
+    _settings(
+        "bad_request",
+        "Settings cannot be sent",
+        "Set the endpoint's URL and its own headers again.",
+        slows=False,
+    ),
+    _ours("out_of_resources", "Out of resources on our side"),
+    _ours("resolver_down", "No name resolution on our side"),
+    _ours("network_down", "Network is down on our side"),
+    _ours("pool_full", "All our connections are in use"),
+    _ours("internal", "Fault on our side", lane_only=True),
+)
+KINDS: Final = {kind.code: kind for kind in _TABLE}
+
+FAMILIES: Final = {
+    "dns": "Host name not resolved",
+    "connect": "Could not connect",
+    "tls": "Certificate or secure connection",
+    "timeout": "No answer in time",
+    "reset": "Connection broken off",
+    "http": "Refused by an HTTP status",
+    "redirect": "Redirect",
+    "protocol": "Answer was not HTTP",
+    "too_large": "Answer too large",
+    "refused_address": "Address not allowed",
+    "bad_request": "Endpoint's settings cannot be sent",
+    "local": "No answer from the local server",
+}
+"""The families that a filter of failed attempts offers. A family is a code, or what several begin with."""
+
+_SLOWING: Final = frozenset({429, 502, 503, 504})
+_STATUS_ADVICE: Final = {
+    400: "Compare the body with what your code expects. Do not parse it before the signature is verified.",
+    401: "Check that your code has this endpoint's secret and verifies the raw body, and that no login of "
+    "your site guards the path.",
+    403: "Let requests to this path through your firewall, CSRF protection and bot protection.",
+    404: "Check the path in the URL, and that the route is deployed.",
+    405: "Let the route take POST, or correct the URL.",
+    406: "Answer whatever content type is asked for: a webhook needs no content.",
+    408: "If this repeats, check the proxy in front of your server.",
+    409: "If the message was handled before, answer 200: a repeat is not an error.",
+    410: "If you still want messages, enable the endpoint again.",
+    411: "Check the proxy in front of your server: every request says how long it is.",
+    413: "Raise the body limit of your server, or of the proxy in front of it.",
+    414: "Shorten the URL of the endpoint.",
+    415: "Let the route accept application/json.",
+    418: "Check that the URL leads to your own application.",
+    421: "Check the host in the URL, and how your proxy routes it.",
+    422: "Answer 200, and log what your code cannot handle.",
+    425: "Check the proxy in front of your server: nothing is sent early here.",
+    426: "Take the demand for another protocol off this path.",
+    428: "Take the demand for a condition off this path.",
+    429: "Set a rate limit for the endpoint that your server can keep up with.",
+    431: "Raise the header limit of your server, or remove headers of your own from the endpoint.",
+    451: "Ask whoever runs the host or the proxy in front of it why it refuses.",
+    500: "Your server's own log at the time of this attempt shows why.",
+    501: "Check that the URL leads to your application.",
+    502: "Check that your application runs behind its proxy.",
+    503: "Bring your server back up, or out of maintenance; what is owed is sent then.",
+    504: "Answer with 200 first and do the work afterwards, or check whether your application hangs.",
+    507: "Free some space on your server.",
+    508: "Check the routing of your proxy: it runs in a circle.",
+    511: "Check the network of your server: something in between asks for a login.",
+}
+_CLASS_ADVICE: Final = {
+    1: "Answer with 200.",
+    4: "Check the URL and the code behind it.",
+    5: "Your server's own log at the time of this attempt shows why.",
+}
+
+
+def kind_of(code: str) -> FailureKind:
+    """The kind with this code. One that is not known is a fault of ours."""
+    found = KINDS.get(code)
+    if found is None and (status := _status(code)) is not None:
+        return kind_of_status(status)
+    return found or KINDS["internal"]
+
+
+@lru_cache(maxsize=1024)
+def kind_of_status(status: int) -> FailureKind:
+    """The kind of a failed answer with this status."""
+    if 300 <= status <= 399:
+        return KINDS["redirect"]
+    try:
+        title = f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        title = f"Status {status}"
+    advice = _STATUS_ADVICE.get(status) or _CLASS_ADVICE.get(
+        status // 100, "Answer with a status that HTTP knows, such as 200."
+    )
+    return FailureKind(f"http_{status}", title, advice, Side.RECEIVER, status in _SLOWING)
+
+
+def title_of(code: str) -> str:
+    """What a kind of failure is called: `Certificate expired`, `404 Not Found`."""
+    return kind_of(code).title
+
+
+def _status(code: str) -> int | None:
+    number = code.removeprefix("http_")
+    return int(number) if number != code and number.isascii() and number.isdigit() else None

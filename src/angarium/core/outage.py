@@ -1,0 +1,133 @@
+"""Failures on our side: which ambiguous ones are ours, and how sending pauses and is tried again.
+
+Pure; times are seconds of a clock that never jumps.
+"""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Final
+
+from angarium.core.failure import FailureKind
+
+WINDOW: Final = 120.0
+"""Seconds within which failures of unrelated hosts make a burst."""
+RECENT: Final = 60.0
+"""Seconds for which a success shows that the network works, to hosts that failed before."""
+FIRST: Final = 0.5
+LONGEST: Final = 30.0
+PATIENCE: Final = 5.0
+TRIES: Final = 8
+MAX_SITES: Final = 1000
+
+
+class Suspicion:
+    """Tells whether an ambiguous failure is ours: `reached` and `failed` see every attempt.
+
+    A kind with a burst of several hosts is ours from the moment when so many unrelated hosts have failed
+    within `WINDOW`, without a success in between, until the next success.
+
+    A kind for which one host is enough is ours at first. If another receiver is reached before the host
+    fails again, the failure is the host's, and stays so while others are reached.
+    """
+
+    def __init__(self) -> None:
+        self._reached_at = float("-inf")
+        self._failing: dict[str, dict[str, float]] = {}  # code of ours -> site -> last failure
+        self._down: set[str] = set()
+        self._doubts: dict[str, float] = {}  # site -> first failure
+        self._blamed: set[str] = set()
+
+    def reached(self, now: float) -> None:
+        """A receiver was reached, whatever it answered."""
+        self._reached_at = now
+        if self._failing:
+            self._failing.clear()
+            self._down.clear()
+
+    def failed(self, kind: FailureKind, host: str, now: float) -> bool:
+        """Whether this failure is ours. The kind is ambiguous (`becomes`)."""
+        code, site = kind.becomes, site_of(host)
+        if code is None:
+            return False
+        if kind.burst <= 1:
+            return self._alone(site, now)
+        sites = self._failing.setdefault(code, {})
+        _put(sites, site, now)
+        if code not in self._down:
+            for old in [one for one, at in sites.items() if at < now - WINDOW]:
+                del sites[old]
+            if len(sites) >= kind.burst:
+                self._down.add(code)
+        return code in self._down
+
+    def _alone(self, site: str, now: float) -> bool:
+        if site in self._blamed and self._reached_at >= now - RECENT:
+            return False
+        since = self._doubts.get(site)
+        if since is not None and site not in self._blamed and self._reached_at > since:
+            del self._doubts[site]
+            while len(self._blamed) >= MAX_SITES:
+                self._blamed.pop()
+            self._blamed.add(site)
+            return False
+        if since is None or site in self._blamed:
+            self._blamed.discard(site)
+            _put(self._doubts, site, now)
+        return True
+
+
+class ProbePause:
+    """A growing pause of sending, with one probe at a time after it."""
+
+    __slots__ = ("_pauses", "_tries", "_until")
+
+    def __init__(self, now: float) -> None:
+        self._pauses = 0
+        self._tries = TRIES
+        self._until = now
+        self.failed(now)
+
+    @property
+    def next_at(self) -> float:
+        """When `admits` may say yes."""
+        return self._until
+
+    def failed(self, now: float) -> None:
+        """The probe failed: the next one has to wait longer, `LONGEST` at most."""
+        self._until = now + min(LONGEST, FIRST * 2.0 ** min(self._pauses, 16))
+        self._pauses += 1
+        self._tries = TRIES
+
+    def admits(self, now: float) -> bool:
+        """Whether a lane may look for something to probe with. Few lanes may in a second, for a lane without
+        anything in memory reads the database first."""
+        if now < self._until:
+            return False
+        if not self._tries:
+            self._until = now + 1.0
+            self._tries = TRIES
+            return False
+        self._tries -= 1
+        return True
+
+    def probing(self, now: float) -> None:
+        """A probe is under way: no other for `PATIENCE` seconds."""
+        self._until = now + PATIENCE
+
+
+def site_of(host: str) -> str:
+    """What hosts that fail together have in common: the domain's last two labels, or the network (/24 of
+    IPv4, /48 of IPv6). Hosts of different sites are unrelated."""
+    bare = host.strip("[]")
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        return ".".join(bare.rstrip(".").lower().rsplit(".", 2)[-2:])
+    return address.packed[: 3 if address.version == 4 else 6].hex()
+
+
+def _put(sites: dict[str, float], site: str, now: float) -> None:
+    sites[site] = now
+    while len(sites) > MAX_SITES:
+        del sites[next(iter(sites))]

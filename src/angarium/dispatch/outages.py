@@ -1,0 +1,110 @@
+"""Faults of this process under way: the lanes that they hold, and the probes that end them.
+
+A lane whose attempt fails on our side is held: it starts nothing but a probe, after a growing pause and one
+at a time for all lanes of the same fault. The first probe that gets past our side releases them all at
+once. Lanes that are not held go on: a connection that is open works without a new socket, and an address
+works without a name server.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from angarium.clock import Clock, datetime_at
+from angarium.core import ids
+from angarium.core.failure import FailureKind
+from angarium.core.outage import ProbePause
+from angarium.dispatch.post import Post
+from angarium.dispatch.posts import Posts
+
+log = structlog.get_logger(__name__)
+
+
+class Fault:
+    """One fault under way."""
+
+    __slots__ = ("key", "kind", "pause", "posts", "since")
+
+    def __init__(self, kind: FailureKind, key: object, clock: Clock) -> None:
+        self.kind = kind
+        self.key = key
+        self.since = clock.now()
+        self.pause = ProbePause(clock.steady())
+        self.posts: dict[Post, None] = {}
+
+
+class Outages:
+    """Faults by kind; a fault of a kind that concerns one lane only, by lane."""
+
+    def __init__(self, posts: Posts, clock: Clock) -> None:
+        self._posts = posts
+        self._clock = clock
+        self._faults: dict[object, Fault] = {}
+        self._held: dict[Post, Fault] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._faults)
+
+    @property
+    def faults(self) -> list[Fault]:
+        """Those under way. Lanes that are closed, or have nothing left to send, are let go first."""
+        for post in [post for post in self._held if post.closed or (post.lane.quiet and not post.lane.wants)]:
+            self._let_go(post)
+        return list(self._faults.values())
+
+    def failed(self, post: Post, kind: FailureKind, probe: Fault | None) -> None:
+        """An attempt of the lane failed on our side; `probe`: the fault that it probed, if any."""
+        key = (kind.code, post.endpoint_id) if kind.lane_only else kind.code
+        fault = self._faults.get(key)
+        if fault is None:
+            fault = self._faults[key] = Fault(kind, key, self._clock)
+            log.error("sending.paused", fault=kind.code, endpoint=ids.text(ids.ENDPOINT, post.endpoint_id))
+        elif fault is probe:
+            fault.pause.failed(self._clock.steady())
+        before = self._held.get(post)
+        if before is not fault and not post.closed:
+            if before is not None:
+                self._let_go(post)
+            self._held[post] = fault
+            fault.posts[post] = None
+
+    def passed(self, probe: Fault) -> None:
+        """A probe got past our side: the fault is over."""
+        if self._faults.get(probe.key) is not probe:
+            return
+        held = list(probe.posts)
+        self._end(probe)
+        for post in held:
+            del self._held[post]
+            self._posts.mark(post)
+
+    def admits(self, post: Post) -> bool:
+        """Whether the lane may have a turn. One that may not gets another one later."""
+        fault = self._held.get(post)
+        now = self._clock.steady()
+        if fault is None or fault.pause.admits(now):
+            return True
+        self._posts.rounds.wait(post, self._clock.now() + fault.pause.next_at - now)
+        return False
+
+    def probe(self, post: Post) -> Fault | None:
+        """The lane starts an attempt: the fault that this probes, if it is held."""
+        fault = self._held.get(post)
+        if fault is not None:
+            fault.pause.probing(self._clock.steady())
+        return fault
+
+    def _let_go(self, post: Post) -> None:
+        fault = self._held.pop(post)
+        del fault.posts[post]
+        if not fault.posts:
+            self._end(fault)
+
+    def _end(self, fault: Fault) -> None:
+        del self._faults[fault.key]
+        log.warning(
+            "sending.resumed",
+            fault=fault.kind.code,
+            since=datetime_at(fault.since).isoformat(),
+            lanes=len(fault.posts),
+        )

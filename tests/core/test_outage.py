@@ -1,0 +1,131 @@
+"""Whose failure it is when the network fails, and how sending pauses: by example and by random histories."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angarium.core.failure import BURST, KINDS
+from angarium.core.outage import (
+    FIRST,
+    LONGEST,
+    PATIENCE,
+    RECENT,
+    TRIES,
+    WINDOW,
+    ProbePause,
+    Suspicion,
+    site_of,
+)
+
+BURSTS = [kind for kind in KINDS.values() if kind.burst > 1]
+UNREACHABLE = KINDS["connect_no_network"]
+TIMEOUT = KINDS["connect_timeout"]
+HOSTS = [f"hooks.customer{number}.com" for number in range(20)]
+
+
+@given(st.lists(st.tuples(st.sampled_from(BURSTS), st.floats(0, 100)), max_size=50))
+def test_the_failures_of_one_host_alone_are_never_ours(history: list[tuple[object, float]]) -> None:
+    suspicion, now = Suspicion(), 0.0
+    for kind, seconds in history:
+        now += seconds
+        assert not suspicion.failed(kind, "hooks.example.com", now)  # type: ignore[arg-type]
+        assert not suspicion.failed(kind, "other.example.com", now), "related"  # type: ignore[arg-type]
+
+
+@given(st.permutations(HOSTS), st.lists(st.floats(0, WINDOW / BURST / 4), min_size=20, max_size=20))
+def test_a_burst_is_ours_from_the_host_that_completes_it_until_a_success(
+    hosts: list[str], seconds: list[float]
+) -> None:
+    suspicion, now = Suspicion(), 1000.0
+    for place, (host, after) in enumerate(zip(hosts, seconds, strict=True), 1):
+        now += after
+        assert suspicion.failed(TIMEOUT, host, now) is (place >= BURST)
+    assert suspicion.failed(TIMEOUT, hosts[0], now + 10 * WINDOW), "it lasts, however rarely it is probed"
+    suspicion.reached(now)
+    assert not suspicion.failed(TIMEOUT, hosts[0], now)
+
+
+@given(st.lists(st.sampled_from([*HOSTS, None]), max_size=200), st.sampled_from(BURSTS))
+def test_fewer_hosts_than_a_burst_between_two_successes_are_never_ours(
+    history: list[str | None], kind: object
+) -> None:
+    suspicion = Suspicion()
+    since: set[str] = set()
+    for now, host in enumerate(history):
+        if host is None:
+            suspicion.reached(float(now))
+            since.clear()
+            continue
+        since.add(site_of(host))
+        ours = suspicion.failed(kind, host, float(now))  # type: ignore[arg-type]
+        assert not ours or len(since) >= BURST
+
+
+def test_failures_far_apart_are_no_burst() -> None:
+    suspicion = Suspicion()
+    for place, host in enumerate(HOSTS):
+        assert not suspicion.failed(TIMEOUT, host, place * WINDOW)
+
+
+def test_an_unreachable_network_is_ours_until_another_receiver_is_reached() -> None:
+    suspicion = Suspicion()
+    suspicion.reached(99.0)
+    for now in (100.0, 101.0, 200.0, 10_000.0):
+        assert suspicion.failed(UNREACHABLE, "a.example", now)
+    suspicion.reached(10_001.0)
+    assert not suspicion.failed(UNREACHABLE, "a.example", 10_002.0), "the network works: it is the host"
+    assert not suspicion.failed(UNREACHABLE, "a.example", 10_001.0 + RECENT)
+    assert suspicion.failed(UNREACHABLE, "b.example", 10_002.0), "each host is asked again"
+    assert suspicion.failed(UNREACHABLE, "a.example", 10_002.0 + 2 * RECENT), "nobody was reached for long"
+
+
+@given(st.lists(st.sampled_from([*HOSTS, None]), max_size=200))
+def test_an_unreachable_host_is_blamed_only_after_others_were_reached(history: list[str | None]) -> None:
+    suspicion, reached = Suspicion(), False
+    for now, host in enumerate(history):
+        if host is None:
+            suspicion.reached(float(now))
+            reached = True
+        else:
+            assert suspicion.failed(UNREACHABLE, host, float(now)) or reached
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "related"),
+    [
+        ("a.example.com", "b.example.com", True),
+        ("A.example.com.", "example.com", True),
+        ("example.com", "example.org", False),
+        ("192.0.2.1", "192.0.2.254", True),
+        ("192.0.2.1", "192.0.3.1", False),
+        ("[2001:db8:1::1]", "2001:db8:1:2::1", True),
+        ("[2001:db8:1::1]", "[2001:db8:2::1]", False),
+        ("localhost", "localhost", True),
+    ],
+)
+def test_which_hosts_are_related(one: str, other: str, related: bool) -> None:
+    assert (site_of(one) == site_of(other)) is related
+
+
+@given(st.integers(1, 40))
+def test_the_pause_grows_and_is_bounded(failures: int) -> None:
+    pause, now = ProbePause(0.0), 0.0
+    for number in range(failures):
+        wait = pause.next_at - now
+        assert wait == min(LONGEST, FIRST * 2**number)
+        assert not pause.admits(now + wait / 2)
+        now = pause.next_at
+        assert pause.admits(now)
+        pause.probing(now)
+        assert not pause.admits(now), "one probe at a time"
+        assert pause.admits(now + PATIENCE)
+        pause.failed(now)
+
+
+def test_few_lanes_look_for_a_probe_in_a_second() -> None:
+    pause = ProbePause(0.0)
+    admitted = [pause.admits(FIRST) for _ in range(100)]
+    assert admitted.count(True) == TRIES
+    assert pause.admits(FIRST + 1.0)
