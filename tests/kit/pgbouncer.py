@@ -99,15 +99,21 @@ class PgBouncer:
         task = asyncio.current_task()
         assert task is not None
         self._pumps.add(task)
+        writers = [writer]
         try:
             with contextlib.suppress(OSError):
                 there, back = await asyncio.open_unix_connection(self._socket)
+                writers.append(back)
                 await asyncio.gather(_pump(reader, back), _pump(there, writer))
         except asyncio.CancelledError:
-            writer.transport.abort()
+            for one in writers:
+                one.transport.abort()
         finally:
+            for one in writers:
+                one.close()
+                with contextlib.suppress(OSError):
+                    await one.wait_closed()
             self._pumps.discard(task)
-            writer.close()
 
     async def _listens(self) -> bool:
         assert self._process is not None
@@ -117,4 +123,6 @@ class PgBouncer:
         except OSError:
             return False
         writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
         return True

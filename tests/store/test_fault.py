@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import traceback
+
 import asyncpg
 import pytest
 
@@ -66,6 +68,31 @@ async def test_a_value_that_no_column_holds_is_refused_before_it_is_sent(databas
     with pytest.raises(RowRefused):
         async with database.connection() as connection:
             await connection.fetchval("select $1::int2", 40_000)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "insert into event_id (app_id, event_id, message_id) values (gen_random_uuid(), $1, null)",
+        "select $1::int2",
+        "select $1::text::int2",
+    ],
+)
+async def test_no_value_of_a_refused_row_is_in_the_error_or_its_traceback(
+    database: Database, statement: str
+) -> None:
+    with pytest.raises(RowRefused) as caught:
+        async with database.connection() as connection:
+            await connection.execute(statement, "a-secret-value")
+    assert "a-secret-value" not in "".join(traceback.format_exception(caught.value))
+
+
+async def test_a_refusal_names_the_constraint(database: Database) -> None:
+    with pytest.raises(RowRefused, match="NotNullViolationError 23502 event_id message_id"):
+        async with database.connection() as connection:
+            await connection.execute(
+                "insert into event_id (app_id, event_id, message_id) values (gen_random_uuid(), 'a', null)"
+            )
 
 
 async def test_a_connection_survives_what_says_nothing_against_it(database: Database) -> None:

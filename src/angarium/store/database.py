@@ -11,7 +11,7 @@ from typing import Any, Final
 import asyncpg
 
 from angarium.store.connection import Connection, Connector
-from angarium.store.fault import RAISED, breaks, translated
+from angarium.store.fault import RAISED, breaks, caused_by, translated
 from angarium.store.sql import queries
 
 ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
@@ -117,7 +117,8 @@ class Database:
         except RAISED as error:
             if (canceled := _cancellation(error)) is not None:
                 raise canceled from None
-            raise translated(error) from error
+            fault = translated(error)
+            raise fault from caused_by(fault, error)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Any]:

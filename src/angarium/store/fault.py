@@ -77,7 +77,7 @@ def breaks(error: BaseException) -> bool:
 
 
 def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
-    """The store's error for one of `RAISED`."""
+    """The store's error for one of `RAISED`, to be raised `from caused_by`."""
     reason = reason_of(error)
     if reason is Reason.UNREACHABLE:
         return StoreUnavailable()
@@ -86,4 +86,13 @@ def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
     if reason is not None:
         return StoreUnavailable(str(error), reason=reason)
     state = getattr(error, "sqlstate", None) or ""
-    return (StatementFailed if state[:2] in _STATEMENT else RowRefused)(f"{state} {error}")
+    if state[:2] in _STATEMENT:
+        return StatementFailed(f"{state} {error}")
+    named = (getattr(error, name, None) for name in ("table_name", "column_name", "constraint_name"))
+    return RowRefused(" ".join([type(error).__name__, state, *filter(None, named)]))
+
+
+def caused_by(fault: Exception, error: BaseException) -> BaseException | None:
+    """What is logged with the error as its cause. What refuses a row quotes its values, which may be payloads
+    or secrets."""
+    return None if isinstance(fault, RowRefused) else error
