@@ -67,10 +67,6 @@ LONGEST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     place = {here / name: number for number, name in enumerate(LONGEST)}
-    if SERVER == "15":
-        for item in items:
-            if item.get_closest_marker("generic_plan"):
-                item.add_marker(pytest.mark.skip(reason="PostgreSQL 15 has no EXPLAIN (generic_plan)"))
     items.sort(key=lambda item: place.get(item.path, len(LONGEST)))
 
 

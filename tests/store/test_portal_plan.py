@@ -38,9 +38,8 @@ from tests.conftest import TEMPLATE
 from tests.kit import crowd
 from tests.kit.clock import ManualClock
 from tests.kit.crowd import NOW, ORG, Crowd, endpoint_id
+from tests.kit.plan import generic_plan
 from tests.kit.world import product
-
-pytestmark = pytest.mark.generic_plan
 
 MESSAGES: Final = 30_000  # of the large application, each owed to three endpoints
 LARGE: Final = ("message", "delivery", "attempt", "event_id", "attempt_hour", "background_task", "audit")
@@ -109,9 +108,10 @@ class _Explained:
 
     async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:
         analyze = "" if "update " in sql else "analyze, "
-        for options, values in ((f"{analyze}format json", args), ("generic_plan, format json", args)):
-            text = await self._connection.fetchval(f"explain ({options}) {sql}", *values)
-            self._watched.see(sql, json.loads(text)[0]["Plan"])
+        text = await self._connection.fetchval(f"explain ({analyze}format json) {sql}", *args)
+        (generic,) = await generic_plan(self._connection, sql, "(format json)")
+        for plan in (text, generic):
+            self._watched.see(sql, json.loads(plan)[0]["Plan"])
 
     async def fetch(self, sql: str, *args: Any) -> Any:
         await self._explain(sql, args)

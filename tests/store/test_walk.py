@@ -19,8 +19,7 @@ from angarium.store.database import Database
 from angarium.store.delivery import Target
 from angarium.store.message import Filter, Page
 from angarium.store.sql import queries
-
-pytestmark = pytest.mark.generic_plan
+from tests.kit.plan import generic_plan
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 APP, OTHER = UUID(int=1), UUID(int=2)
@@ -80,9 +79,9 @@ class Explaining:
         self.plans: list[str] = []
 
     async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:
-        for options in ("", "(generic_plan) "):
-            rows = await self._connection.fetch(f"explain {options}{sql}", *args)
-            self.plans.append("\n".join(row[0] for row in rows))
+        rows = await self._connection.fetch(f"explain {sql}", *args)
+        self.plans.append("\n".join(row[0] for row in rows))
+        self.plans.append("\n".join(await generic_plan(self._connection, sql)))
 
     async def fetch(self, sql: str, *args: Any) -> list[Any]:
         await self._explain(sql, args)

@@ -1,0 +1,19 @@
+"""Plans of statements for values that are not known, as PostgreSQL keeps them for a prepared statement."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_PARAMETERS = "select cardinality(parameter_types) from pg_prepared_statements where name = 'explained'"
+
+
+async def generic_plan(connection: Any, sql: str, options: str = "") -> list[str]:
+    """The lines of the generic plan. `explain (generic_plan)` does the same, but not in PostgreSQL 15."""
+    async with connection.transaction():
+        await connection.execute("set local plan_cache_mode = force_generic_plan")
+        await connection.execute(f"prepare explained as {sql}")
+        values = ", ".join(["null"] * await connection.fetchval(_PARAMETERS))
+        rows = await connection.fetch(f"explain {options} execute explained{values and f'({values})'}")
+        await connection.execute("deallocate explained")
+        await connection.execute("set local plan_cache_mode = auto")
+    return [row[0] for row in rows]
