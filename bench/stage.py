@@ -23,7 +23,7 @@ _RULES: Final = (
     ("asyncpg/", "database"),
     ("angarium/dispatch/settler.py", "settle"),
     ("angarium/dispatch/bookkeeper.py", "settle"),
-    ("angarium/dispatch/courier.py", "send"),
+    ("angarium/dispatch/request_builder.py", "send"),
     ("angarium/dispatch/sender.py", "send"),
     ("angarium/dispatch/pool.py", "send"),
     ("angarium/dispatch/exchange.py", "send"),

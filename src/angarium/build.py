@@ -13,7 +13,7 @@ import msgspec
 from angarium import __version__, profiles
 from angarium.clock import Clock, SystemClock, host_time
 from angarium.core.address import AddressPolicy
-from angarium.core.errors import Reason, SettingsError
+from angarium.core.errors import SettingsError, StoreReason
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.product import STANDARD, Product, product_of
@@ -119,7 +119,7 @@ async def running(
             await herald.start()
             stack.push_async_callback(herald.stop)
             hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
-            waiting: list[Callable[[], Reason | None]] = []
+            waiting: list[Callable[[], StoreReason | None]] = []
         else:
             dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products)
             hand_over = dispatcher.hand_over

@@ -30,7 +30,7 @@ EVENTS: Final = {
     "hint.lost": "another process could not be told of new work; it finds it by itself a little later",
     "http.refused": "a request was refused for its head or framing, and its connection closed",
     "intake.failed": "messages could not be stored; their senders were told",
-    "intake.refused": "PostgreSQL cannot hold a message; its sender was told",
+    "intake.refused": "PostgreSQL refuses a message; its sender was told",
     "intake.untold": "a fault of ours kept an answer from a sender whose messages were stored or refused",
     "load.failed": "deliveries could not be read; tried again",
     "look.failed": "the round of all lanes could not be made; tried again",

@@ -135,7 +135,7 @@ def test_a_sample_belongs_to_the_innermost_frame_that_tells_a_stage() -> None:
     uvicorn = "run_asgi (uvicorn/protocols/http/httptools_impl.py:416)"
     accept = "accept (angarium/store/accept.py:80)"
     sign = "sign (angarium/core/signature.py:30)"
-    send = "attempt (angarium/dispatch/courier.py:50)"
+    send = "attempt (angarium/dispatch/request_builder.py:50)"
     assert stage.stage_of([uvicorn, accept]) == "database"
     assert stage.stage_of([uvicorn, sign]) == "intake"
     assert stage.stage_of([uvicorn, send, sign]) == "send"

@@ -21,8 +21,8 @@ OURS = "Fault on our side"
         ("http_499", "Status 499", "Check the URL and the code behind it."),
         ("http_505", "505 HTTP Version Not Supported", "Your server's own log"),
         ("http_599", "Status 599", "Your server's own log"),
-        ("http_600", "Status 600", "Answer with a status that HTTP knows"),
-        ("http_0", "Status 0", "Answer with a status that HTTP knows"),
+        ("http_600", "Status 600", "Answer with a standard HTTP status"),
+        ("http_0", "Status 0", "Answer with a standard HTTP status"),
         # what is no code of ours
         ("internal", OURS, "No action needed"),
         ("", OURS, "No action needed"),

@@ -14,8 +14,8 @@ from angarium.core.outage import (
     RECENT,
     TRIES,
     WINDOW,
+    FaultDetector,
     ProbePause,
-    Suspicion,
     site_of,
 )
 
@@ -27,69 +27,69 @@ HOSTS = [f"hooks.customer{number}.com" for number in range(20)]
 
 @given(st.lists(st.tuples(st.sampled_from(BURSTS), st.floats(0, 100)), max_size=50))
 def test_the_failures_of_one_host_alone_are_never_ours(history: list[tuple[object, float]]) -> None:
-    suspicion, now = Suspicion(), 0.0
+    detector, now = FaultDetector(), 0.0
     for kind, seconds in history:
         now += seconds
-        assert not suspicion.failed(kind, "hooks.example.com", now)  # type: ignore[arg-type]
-        assert not suspicion.failed(kind, "other.example.com", now), "related"  # type: ignore[arg-type]
+        assert not detector.failed(kind, "hooks.example.com", now)  # type: ignore[arg-type]
+        assert not detector.failed(kind, "other.example.com", now), "related"  # type: ignore[arg-type]
 
 
 @given(st.permutations(HOSTS), st.lists(st.floats(0, WINDOW / BURST / 4), min_size=20, max_size=20))
 def test_a_burst_is_ours_from_the_host_that_completes_it_until_a_success(
     hosts: list[str], seconds: list[float]
 ) -> None:
-    suspicion, now = Suspicion(), 1000.0
+    detector, now = FaultDetector(), 1000.0
     for place, (host, after) in enumerate(zip(hosts, seconds, strict=True), 1):
         now += after
-        assert suspicion.failed(TIMEOUT, host, now) is (place >= BURST)
-    assert suspicion.failed(TIMEOUT, hosts[0], now + 10 * WINDOW), "it lasts, however rarely it is probed"
-    suspicion.reached(now)
-    assert not suspicion.failed(TIMEOUT, hosts[0], now)
+        assert detector.failed(TIMEOUT, host, now) is (place >= BURST)
+    assert detector.failed(TIMEOUT, hosts[0], now + 10 * WINDOW), "it lasts, however rarely it is probed"
+    detector.reached(now)
+    assert not detector.failed(TIMEOUT, hosts[0], now)
 
 
 @given(st.lists(st.sampled_from([*HOSTS, None]), max_size=200), st.sampled_from(BURSTS))
 def test_fewer_hosts_than_a_burst_between_two_successes_are_never_ours(
     history: list[str | None], kind: object
 ) -> None:
-    suspicion = Suspicion()
+    detector = FaultDetector()
     since: set[str] = set()
     for now, host in enumerate(history):
         if host is None:
-            suspicion.reached(float(now))
+            detector.reached(float(now))
             since.clear()
             continue
         since.add(site_of(host))
-        ours = suspicion.failed(kind, host, float(now))  # type: ignore[arg-type]
+        ours = detector.failed(kind, host, float(now))  # type: ignore[arg-type]
         assert not ours or len(since) >= BURST
 
 
 def test_failures_far_apart_are_no_burst() -> None:
-    suspicion = Suspicion()
+    detector = FaultDetector()
     for place, host in enumerate(HOSTS):
-        assert not suspicion.failed(TIMEOUT, host, place * WINDOW)
+        assert not detector.failed(TIMEOUT, host, place * WINDOW)
 
 
 def test_an_unreachable_network_is_ours_until_another_receiver_is_reached() -> None:
-    suspicion = Suspicion()
-    suspicion.reached(99.0)
+    detector = FaultDetector()
+    detector.reached(99.0)
     for now in (100.0, 101.0, 200.0, 10_000.0):
-        assert suspicion.failed(UNREACHABLE, "a.example", now)
-    suspicion.reached(10_001.0)
-    assert not suspicion.failed(UNREACHABLE, "a.example", 10_002.0), "the network works: it is the host"
-    assert not suspicion.failed(UNREACHABLE, "a.example", 10_001.0 + RECENT)
-    assert suspicion.failed(UNREACHABLE, "b.example", 10_002.0), "each host is asked again"
-    assert suspicion.failed(UNREACHABLE, "a.example", 10_002.0 + 2 * RECENT), "nobody was reached for long"
+        assert detector.failed(UNREACHABLE, "a.example", now)
+    detector.reached(10_001.0)
+    assert not detector.failed(UNREACHABLE, "a.example", 10_002.0), "the network works: it is the host"
+    assert not detector.failed(UNREACHABLE, "a.example", 10_001.0 + RECENT)
+    assert detector.failed(UNREACHABLE, "b.example", 10_002.0), "each host is asked again"
+    assert detector.failed(UNREACHABLE, "a.example", 10_002.0 + 2 * RECENT), "nobody was reached for long"
 
 
 @given(st.lists(st.sampled_from([*HOSTS, None]), max_size=200))
 def test_an_unreachable_host_is_blamed_only_after_others_were_reached(history: list[str | None]) -> None:
-    suspicion, reached = Suspicion(), False
+    detector, reached = FaultDetector(), False
     for now, host in enumerate(history):
         if host is None:
-            suspicion.reached(float(now))
+            detector.reached(float(now))
             reached = True
         else:
-            assert suspicion.failed(UNREACHABLE, host, float(now)) or reached
+            assert detector.failed(UNREACHABLE, host, float(now)) or reached
 
 
 @pytest.mark.parametrize(

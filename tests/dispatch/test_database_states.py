@@ -13,10 +13,10 @@ import asyncpg
 import pytest
 from structlog.testing import capture_logs
 
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.dispatch import lookout
 from angarium.dispatch.posts import Policy
-from angarium.service.health import Health
+from angarium.service.health import DatabaseHealth
 from angarium.store import database as pooling
 from angarium.store.database import Database
 from angarium.store.load import LaneRef
@@ -80,10 +80,10 @@ async def crowded(owner: asyncpg.Connection) -> AsyncIterator[None]:
 
 
 STATES = {
-    Reason.READ_ONLY: read_only,
-    Reason.DISK_FULL: full_disk,
-    Reason.LOCKED: locked,
-    Reason.TOO_MANY_CONNECTIONS: crowded,
+    StoreReason.READ_ONLY: read_only,
+    StoreReason.DISK_FULL: full_disk,
+    StoreReason.LOCKED: locked,
+    StoreReason.TOO_MANY_CONNECTIONS: crowded,
 }
 
 
@@ -118,7 +118,7 @@ async def app_world(
 
 @pytest.mark.parametrize("reason", STATES)
 async def test_nothing_is_repeated_while_it_lasts_and_all_goes_on_afterwards(
-    app_world: World, owner: asyncpg.Connection, reason: Reason
+    app_world: World, owner: asyncpg.Connection, reason: StoreReason
 ) -> None:
     world = app_world
     app = await world.application()
@@ -127,7 +127,7 @@ async def test_nothing_is_repeated_while_it_lasts_and_all_goes_on_afterwards(
         world.dispatching(policy=Policy(in_flight=IN_FLIGHT, longest=10.0)) as dispatcher,
         world.intake(dispatcher.hand_over) as intake,
     ):
-        health = Health(world.database, [lambda: intake.waiting, lambda: dispatcher.waiting])
+        health = DatabaseHealth(world.database, [lambda: intake.waiting, lambda: dispatcher.waiting])
         receiver.default = Reply(200, delay=0.1)
         await world.endpoint(app, receiver.url)
         assert await health.trouble() is None

@@ -22,10 +22,10 @@ from angarium.core.failure import BURST
 from angarium.core.outcome import AttemptResult
 from angarium.core.profile_table import Disable
 from angarium.dispatch import dial
-from angarium.dispatch.courier import Courier
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.exchange import Connection
 from angarium.dispatch.pool import Pool
+from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.resolver import CONTROL, SystemResolver
 from angarium.dispatch.sender import Request, Sender
 from tests.kit.patience import PATIENCE, until
@@ -231,9 +231,9 @@ def breaks(*arguments: Any, **named: Any) -> Any:
         (Pool, "_wake"),
         (Sender, "_answer"),
         (dial, "_info"),
-        (Courier, "request"),
-        (Courier, "transition"),
-        (Courier, "settlement"),
+        (RequestBuilder, "request"),
+        (RequestBuilder, "transition"),
+        (RequestBuilder, "settlement"),
     ],
 )
 async def test_a_bug_in_the_transport(
@@ -251,14 +251,14 @@ async def test_a_bug_in_the_transport(
 async def test_a_delivery_that_cannot_be_sent_by_a_bug_leaves_the_others_of_its_lane_alone(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = Courier.request
+    request = RequestBuilder.request
     poison: list[Any] = []
 
-    def poisoned(self: Courier, target: Any, held: Any, now: float) -> Any:
+    def poisoned(self: RequestBuilder, target: Any, held: Any, now: float) -> Any:
         poison[:] = poison or [held.message_id]
         return breaks() if held.message_id == poison[0] else request(self, target, held, now)
 
-    monkeypatch.setattr(Courier, "request", poisoned)
+    monkeypatch.setattr(RequestBuilder, "request", poisoned)
     app = await world.application()
     async with (
         Receiver() as receiver,

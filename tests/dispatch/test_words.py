@@ -22,7 +22,7 @@ from angarium.core.failure import KINDS, kind_of, title_of
 from angarium.core.outcome import AttemptResult, explain_status
 from angarium.dispatch.dial import NotConnected
 from angarium.dispatch.failure import explain, explain_timeout
-from angarium.dispatch.resolver import CONTROL, SystemResolver
+from angarium.dispatch.resolver import CONTROL, NameFailure, SystemResolver
 from angarium.dispatch.scout import Scout
 from angarium.dispatch.sender import Request, Sender
 from tests.kit import receiver as kit
@@ -38,7 +38,7 @@ OURS = re.compile(
     r"Error|Exception|errno|\bE[A-Z]{4,}\b|aiohttp|[Pp]ython|OpenSSL|_ssl|SSL:|socket|None|Traceback|object|[{}]"
 )
 NEXT_STEP = re.compile(
-    r"\b(Check|Use|Get|Renew|Answer|Look|Set|Raise|Let|Compare|Offer|Replace|Take|Send|Bring|Shorten|Free|Ask)\b"
+    r"\b(Check|Use|Get|Renew|Answer|Look|Set|Raise|Let|Compare|Offer|Replace|Remove|Send|Start|Accept|Shorten|Free|Ask)\b"
     r"|No action needed|shows why|If |can allow"
 )
 
@@ -101,7 +101,25 @@ async def test_dns() -> None:
     answer = await said(url, resolver=SystemResolver(lookup=fails(socket.EAI_NONAME)))
     holds(answer, "dns", "The host name hooks.example.com does not exist in DNS", "Check the URL")
     answer = await said(url, resolver=SystemResolver(lookup=fails(socket.EAI_AGAIN)))
-    holds(answer, "resolver_down", "Our name servers do not answer", "No action needed")
+    holds(answer, "resolver_down", "Our name servers do not respond", "No action needed")
+
+    never = asyncio.get_running_loop().create_future()
+
+    class Silent:
+        """Name servers that answer nothing, the control lookup neither."""
+
+        async def addresses(self, host: str) -> list[str]:
+            await never
+            return []
+
+        def silent(self, seconds: float) -> bool:
+            return True
+
+        async def close(self) -> None:
+            never.cancel()
+
+    answer = await said(url, resolver=Silent(), over_at="dns")
+    holds(answer, "resolver_down", "Our name servers do not respond", "No action needed")
 
     def broken_domain(host: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME if host == CONTROL else socket.EAI_AGAIN, "x")
@@ -186,12 +204,12 @@ async def test_a_refused_connection() -> None:
 @pytest.mark.parametrize(
     ("number", "code", "words"),
     [
-        (errno.EHOSTUNREACH, "connect_no_route", "No route leads to the server"),
-        (errno.ENETUNREACH, "connect_no_network", "No network leads to the server"),
+        (errno.EHOSTUNREACH, "connect_no_route", "No route to the server"),
+        (errno.ENETUNREACH, "connect_no_network", "Network is unreachable"),
         (errno.ETIMEDOUT, "connect_timeout", "The connection timed out"),
         (errno.EMFILE, "out_of_resources", "we are out of resources"),
         (errno.EADDRNOTAVAIL, "out_of_resources", "we are out of resources"),
-        (errno.EPERM, "connect_no_network", "No network leads to the server"),
+        (errno.EPERM, "connect_no_network", "Network is unreachable"),
         (errno.EPROTO, "connect_failed", "The connection to the server failed"),
     ],
 )
@@ -237,7 +255,7 @@ async def test_nothing_in_common(tmp_path: Path) -> None:
     assert "TLS 1.2 or 1.3" in (answer.error or "")
     async with speaking(b"\x15\x03\x03\x00\x02\x02\x46") as port:  # the alert protocol_version
         answer = await said(f"https://127.0.0.1:{port}/")
-        holds(answer, "tls", "no version of TLS, or no cipher, in common", "Offer TLS 1.2 or 1.3")
+        holds(answer, "tls", "none of our TLS versions or ciphers", "Offer TLS 1.2 or 1.3")
 
 
 async def test_a_server_that_breaks_off_the_handshake() -> None:
@@ -254,7 +272,7 @@ def test_another_failure_of_tls(reason: str | None) -> None:
     error = ssl.SSLError(1, f"[SSL: {reason}] some new reason (_ssl.c:1000)")
     code, words = explain(error)
     assert code.code == "tls"
-    assert "broke off while the encryption was agreed on" in well_said(words)
+    assert "closed the connection during the TLS handshake" in well_said(words)
 
 
 def test_another_failure_of_a_certificate() -> None:
@@ -297,7 +315,7 @@ async def test_a_connection_that_does_not_come_about() -> None:
         finally:
             for one in waiting:
                 one.close()
-    holds(answer, "connect_timeout", "Connection timed out after 3 seconds", "firewall lets us in")
+    holds(answer, "connect_timeout", "Connection timed out after 3 seconds", "firewall accepts our requests")
 
 
 async def test_a_handshake_that_does_not_end(receiver: Receiver) -> None:
@@ -309,7 +327,7 @@ async def test_a_handshake_that_does_not_end(receiver: Receiver) -> None:
 async def test_an_answer_that_does_not_come(receiver: Receiver) -> None:
     receiver.default = Silence()
     answer = await said(receiver.url, over_at="answer")
-    holds(answer, "timeout", "No answer came within 30 seconds", "Answer with 200 first")
+    holds(answer, "timeout", "No response within 30 seconds", "Answer with 200 first")
 
 
 async def test_an_answer_that_does_not_get_on(receiver: Receiver) -> None:
@@ -466,3 +484,25 @@ async def speaking(data: bytes) -> AsyncIterator[int]:
         done.set()
         server.close()
         await server.wait_closed()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NameFailure("The host name does not exist in DNS.", temporary=False),
+        NameFailure("The host name was not resolved.", temporary=True),
+        NotConnected(ssl.SSLError(1, "certificate verify failed")),
+    ],
+)
+def test_without_file_descriptors_dns_and_tls_fail_in_other_words(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert explain(error)[0].code != "out_of_resources"
+
+    def exhausted(descriptor: int) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("angarium.dispatch.failure.os.dup", exhausted)
+    kind, words = explain(error)
+    assert kind.code == "out_of_resources"
+    well_said(words)

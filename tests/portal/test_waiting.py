@@ -80,7 +80,7 @@ async def test_the_pages_say_that_it_waits_and_until_when(
     stand: Stand, visitor: Visitor, queue: Queue
 ) -> None:
     listed = await visitor.get("/messages")
-    assert listed.count("Waits its turn") == COUNT
+    assert listed.count("Delayed") == COUNT
     assert "estimated" in listed
     page = await visitor.get(f"/messages/{queue.messages[-1]}")
     assert f"behind {COUNT - 1} other deliveries of this endpoint" in page

@@ -14,7 +14,7 @@ from angarium.core.log_filter import LogFilter
 from angarium.core.nouns import State
 from angarium.core.product import STANDARD
 from angarium.service.log import Log
-from angarium.service.overdue import Key, Overdue, Waits
+from angarium.service.overdue import DeliveryKey, Overdue, WaitEstimates
 from angarium.service.product import Products
 from angarium.store import overdue as store
 from tests.kit.clock import ManualClock
@@ -36,13 +36,13 @@ def overdue(book: Book) -> Overdue:
     return Overdue(book.world.database, book.world.clock)
 
 
-async def owe(book: Book, endpoint: UUID, late: float, *, manual: bool = False) -> Key:
+async def owe(book: Book, endpoint: UUID, late: float, *, manual: bool = False) -> DeliveryKey:
     """A delivery that has been due for so many seconds."""
     due = datetime_at(NOW - late)
     key = await book.owe(
         await book.message(), endpoint, state=State.PENDING, due_at=due, manual_at=due if manual else None
     )
-    return Key(key.endpoint_id, key.message_id)
+    return DeliveryKey(key.endpoint_id, key.message_id)
 
 
 async def attempted(book: Book, endpoint: UUID, count: int, ago: float) -> None:
@@ -54,12 +54,12 @@ async def attempted(book: Book, endpoint: UUID, count: int, ago: float) -> None:
         )  # fmt: skip
 
 
-async def waits(book: Book, overdue: Overdue, app_id: UUID | None = None) -> Waits:
+async def waits(book: Book, overdue: Overdue, app_id: UUID | None = None) -> WaitEstimates:
     lines = (await book.log.page(book.app.id, LogFilter())).lines
     return await overdue.of(app_id or book.app.id, (line.row for line in lines))
 
 
-def places(found: Waits) -> dict[Key, int]:
+def places(found: WaitEstimates) -> dict[DeliveryKey, int]:
     return {key: wait.ahead for key, wait in found.items()}
 
 

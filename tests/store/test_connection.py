@@ -12,7 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 import asyncpg
 import pytest
 
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store import connection as opening
 from angarium.store import database as pooling
 from angarium.store.connection import Connector
@@ -125,9 +125,11 @@ async def test_a_silent_first_host_costs_its_own_short_time_once(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "HOST_TIMEOUT", 0.5)
+    monkeypatch.setattr(opening, "CONNECT_TIMEOUT", 600.0)  # it is for the only host
     with silent() as one, silent() as two:
         connector = Connector(_several(database_url, one, two), statement_timeout=5.0)
-        connection = await connector()
+        async with asyncio.timeout(300):
+            connection = await connector()
         await connection.close()
         monkeypatch.setattr(connector, "_timeout", 600.0)
         async with asyncio.timeout(300):  # the host that answered is tried first from now on
@@ -150,7 +152,7 @@ async def test_all_hosts_away_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
         connector = Connector(f"postgresql://u@{one},{two}/db", statement_timeout=5.0)
         with pytest.raises(StoreUnavailable) as caught:
             await connector()
-    assert caught.value.reason is Reason.UNREACHABLE
+    assert caught.value.reason is StoreReason.UNREACHABLE
 
 
 @pytest.fixture
@@ -180,7 +182,7 @@ async def test_a_pool_reads_where_nobody_takes_writes_and_locks_ask_for_more(rea
         assert await connection.fetchval("select 1") == 1
     with pytest.raises(StoreUnavailable) as caught:
         await database.dedicated()
-    assert caught.value.reason is Reason.READ_ONLY
+    assert caught.value.reason is StoreReason.READ_ONLY
     await database.close()
 
 

@@ -7,25 +7,25 @@ import traceback
 import asyncpg
 import pytest
 
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault, RowRefused, StatementFailed, breaks, translated
 
 LATER = {
-    "08006": Reason.UNREACHABLE,
-    "25006": Reason.READ_ONLY,
-    "25P03": Reason.UNREACHABLE,
-    "40001": Reason.CONFLICT,
-    "40P01": Reason.CONFLICT,
-    "53000": Reason.OUT_OF_RESOURCES,
-    "53100": Reason.DISK_FULL,
-    "53200": Reason.OUT_OF_RESOURCES,
-    "53300": Reason.TOO_MANY_CONNECTIONS,
-    "55P03": Reason.LOCKED,
-    "57014": Reason.TOO_SLOW,
-    "57P01": Reason.UNREACHABLE,
-    "57P03": Reason.UNREACHABLE,
-    "58030": Reason.OUT_OF_RESOURCES,
+    "08006": StoreReason.UNREACHABLE,
+    "25006": StoreReason.READ_ONLY,
+    "25P03": StoreReason.UNREACHABLE,
+    "40001": StoreReason.CONFLICT,
+    "40P01": StoreReason.CONFLICT,
+    "53000": StoreReason.OUT_OF_RESOURCES,
+    "53100": StoreReason.DISK_FULL,
+    "53200": StoreReason.OUT_OF_RESOURCES,
+    "53300": StoreReason.TOO_MANY_CONNECTIONS,
+    "55P03": StoreReason.LOCKED,
+    "57014": StoreReason.TOO_SLOW,
+    "57P01": StoreReason.UNREACHABLE,
+    "57P03": StoreReason.UNREACHABLE,
+    "58030": StoreReason.OUT_OF_RESOURCES,
 }
 NEVER = {
     "22003": RowRefused,
@@ -50,7 +50,7 @@ async def raised(database: Database, state: str) -> Exception:
 
 @pytest.mark.parametrize(("state", "reason"), LATER.items())
 async def test_what_passes_is_unavailable_with_a_reason(
-    database: Database, state: str, reason: Reason
+    database: Database, state: str, reason: StoreReason
 ) -> None:
     error = await raised(database, state)
     assert isinstance(error, StoreUnavailable)
@@ -112,4 +112,4 @@ def test_a_broken_connection_is_unavailable(error: Exception) -> None:
     assert breaks(error)
     found = translated(error)
     assert isinstance(found, StoreUnavailable)
-    assert found.reason is Reason.UNREACHABLE
+    assert found.reason is StoreReason.UNREACHABLE

@@ -1,7 +1,7 @@
 """How much an endpoint may be sent at once, and while it fails, how many starts a second.
 
 The number in flight grows with each success and is halved by each failure of the endpoint as a whole (see
-`Judgement.overload`; an answer such as 400 concerns one message and counts as a success here). It never
+`FailureKind.slows`; an answer such as 400 concerns one message and counts as a success here). It never
 shrinks so far that less than `LEAST_STARTS` attempts a second could start: what hangs for its whole timeout
 gets as many slots as that takes, what fails at once gets one.
 

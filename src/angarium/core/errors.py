@@ -175,7 +175,7 @@ class SettingsError(AngariumError):
     code = "settings"
 
 
-class Reason(StrEnum):
+class StoreReason(StrEnum):
     """Why the database cannot be used now."""
 
     UNREACHABLE = "unreachable"  # away, starting, stopping, or the connection broke
@@ -194,6 +194,6 @@ class StoreUnavailable(AngariumError):
 
     code = "store_unavailable"
 
-    def __init__(self, detail: str | None = None, *, reason: Reason = Reason.UNREACHABLE) -> None:
+    def __init__(self, detail: str | None = None, *, reason: StoreReason = StoreReason.UNREACHABLE) -> None:
         super().__init__(detail)
         self.reason = reason

@@ -49,7 +49,7 @@ class FailureKind(msgspec.Struct, frozen=True, gc=False):
         return self.side is Side.OURS
 
 
-_WAIT: Final = "No action needed. We send it when the fault is gone."
+_WAIT: Final = "No action needed. We will send it when the fault is over."
 
 
 def _receiver(
@@ -80,7 +80,7 @@ _TABLE: Final = (
         "Check the domain's name servers.",
         becomes="resolver_down",
     ),
-    _settings("refused_address", "Address not allowed", "Use a URL that leads to a public address."),
+    _settings("refused_address", "Address not allowed", "Use a URL with a public address."),
     _receiver(
         "connect_refused",
         "Connection refused",
@@ -89,7 +89,7 @@ _TABLE: Final = (
     _network(
         "connect_timeout",
         "Connection timed out",
-        "Check that your server runs and that its firewall lets us in.",
+        "Check that your server runs and that its firewall accepts our requests.",
         becomes="network_down",
         timed_out=True,
     ),
@@ -201,31 +201,31 @@ _STATUS_ADVICE: Final = {
     403: "Let requests to this path through your firewall, CSRF protection and bot protection.",
     404: "Check the path in the URL, and that the route is deployed.",
     405: "Let the route take POST, or correct the URL.",
-    406: "Answer whatever content type is asked for: a webhook needs no content.",
+    406: "Accept requests with any Accept header: the response to a webhook needs no content.",
     408: "If this repeats, check the proxy in front of your server.",
     409: "If the message was handled before, answer 200: a repeat is not an error.",
     410: "If you still want messages, enable the endpoint again.",
-    411: "Check the proxy in front of your server: every request says how long it is.",
+    411: "Check the proxy in front of your server: every request has a Content-Length header.",
     413: "Raise the body limit of your server, or of the proxy in front of it.",
     414: "Shorten the URL of the endpoint.",
     415: "Let the route accept application/json.",
     418: "Check that the URL leads to your own application.",
     421: "Check the host in the URL, and how your proxy routes it.",
     422: "Answer 200, and log what your code cannot handle.",
-    425: "Check the proxy in front of your server: nothing is sent early here.",
-    426: "Take the demand for another protocol off this path.",
-    428: "Take the demand for a condition off this path.",
+    425: "Check the proxy in front of your server: we do not send TLS early data.",
+    426: "Remove the requirement for another protocol from this path.",
+    428: "Remove the requirement for a conditional request from this path.",
     429: "Set a rate limit for the endpoint that your server can keep up with.",
     431: "Raise the header limit of your server, or remove headers of your own from the endpoint.",
-    451: "Ask whoever runs the host or the proxy in front of it why it refuses.",
+    451: "Ask the operator of the host, or of the proxy in front of it, why the request is refused.",
     500: "Your server's own log at the time of this attempt shows why.",
     501: "Check that the URL leads to your application.",
     502: "Check that your application runs behind its proxy.",
-    503: "Bring your server back up, or out of maintenance; what is owed is sent then.",
+    503: "Start your server again, or end its maintenance. Waiting deliveries are sent then.",
     504: "Answer with 200 first and do the work afterwards, or check whether your application hangs.",
     507: "Free some space on your server.",
-    508: "Check the routing of your proxy: it runs in a circle.",
-    511: "Check the network of your server: something in between asks for a login.",
+    508: "Check the routing of your proxy: it has a loop.",
+    511: "Check the network in front of your server: it asks for a login.",
 }
 _CLASS_ADVICE: Final = {
     1: "Answer with 200.",
@@ -252,7 +252,7 @@ def kind_of_status(status: int) -> FailureKind:
     except ValueError:
         title = f"Status {status}"
     advice = _STATUS_ADVICE.get(status) or _CLASS_ADVICE.get(
-        status // 100, "Answer with a status that HTTP knows, such as 200."
+        status // 100, "Answer with a standard HTTP status, such as 200."
     )
     return FailureKind(f"http_{status}", title, advice, Side.RECEIVER, status in _SLOWING)
 

@@ -67,7 +67,7 @@ class _Ending(Enum):
     ABORTED = auto()  # `webhook-delivery: abort-message`: this message is not wanted
 
 
-class _Attempt(Enum):
+class _Cause(Enum):
     """Why an attempt was made."""
 
     SCHEDULED = auto()
@@ -76,18 +76,18 @@ class _Attempt(Enum):
 
 
 _TABLE: Final = {
-    (_Ending.DELIVERED, _Attempt.SCHEDULED): (Move.DELIVER, Effect.RESET),
-    (_Ending.DELIVERED, _Attempt.TEST): (Move.DELIVER, Effect.RESET),
-    (_Ending.DELIVERED, _Attempt.MANUAL): (Move.DELIVER, Effect.RESET),
-    (_Ending.FAILED, _Attempt.SCHEDULED): (Move.RETRY, Effect.FAILURE),
-    (_Ending.FAILED, _Attempt.TEST): (Move.EXHAUST, Effect.NONE),
-    (_Ending.FAILED, _Attempt.MANUAL): (Move.KEEP, Effect.NONE),
-    (_Ending.GONE, _Attempt.SCHEDULED): (Move.EXHAUST, Effect.GONE),
-    (_Ending.GONE, _Attempt.TEST): (Move.EXHAUST, Effect.NONE),
-    (_Ending.GONE, _Attempt.MANUAL): (Move.KEEP, Effect.NONE),
-    (_Ending.ABORTED, _Attempt.SCHEDULED): (Move.EXHAUST, Effect.FAILURE),
-    (_Ending.ABORTED, _Attempt.TEST): (Move.EXHAUST, Effect.NONE),
-    (_Ending.ABORTED, _Attempt.MANUAL): (Move.KEEP, Effect.NONE),
+    (_Ending.DELIVERED, _Cause.SCHEDULED): (Move.DELIVER, Effect.RESET),
+    (_Ending.DELIVERED, _Cause.TEST): (Move.DELIVER, Effect.RESET),
+    (_Ending.DELIVERED, _Cause.MANUAL): (Move.DELIVER, Effect.RESET),
+    (_Ending.FAILED, _Cause.SCHEDULED): (Move.RETRY, Effect.FAILURE),
+    (_Ending.FAILED, _Cause.TEST): (Move.EXHAUST, Effect.NONE),
+    (_Ending.FAILED, _Cause.MANUAL): (Move.KEEP, Effect.NONE),
+    (_Ending.GONE, _Cause.SCHEDULED): (Move.EXHAUST, Effect.GONE),
+    (_Ending.GONE, _Cause.TEST): (Move.EXHAUST, Effect.NONE),
+    (_Ending.GONE, _Cause.MANUAL): (Move.KEEP, Effect.NONE),
+    (_Ending.ABORTED, _Cause.SCHEDULED): (Move.EXHAUST, Effect.FAILURE),
+    (_Ending.ABORTED, _Cause.TEST): (Move.EXHAUST, Effect.NONE),
+    (_Ending.ABORTED, _Cause.MANUAL): (Move.KEEP, Effect.NONE),
 }
 """RETRY becomes EXHAUST when the schedule is used up."""
 
@@ -122,9 +122,9 @@ def advance(
     if kind is not None and kind.ours:
         return WAITING
     if manual or state is not State.PENDING:
-        reason = _Attempt.MANUAL
+        reason = _Cause.MANUAL
     else:
-        reason = _Attempt.TEST if test else _Attempt.SCHEDULED
+        reason = _Cause.TEST if test else _Cause.SCHEDULED
     move, effect = _TABLE[_ending(result, on_gone=on_gone), reason]
     pause = None
     if result.status_code and result.retry_after is not None:

@@ -21,7 +21,7 @@ TRIES: Final = 8
 MAX_SITES: Final = 1000
 
 
-class Suspicion:
+class FaultDetector:
     """Tells whether an ambiguous failure is ours: `reached` and `failed` see every attempt.
 
     A kind with a burst of several hosts is ours from the moment when so many unrelated hosts have failed
@@ -35,8 +35,8 @@ class Suspicion:
         self._reached_at = float("-inf")
         self._failing: dict[str, dict[str, float]] = {}  # code of ours -> site -> last failure
         self._down: set[str] = set()
-        self._doubts: dict[str, float] = {}  # site -> first failure
-        self._blamed: set[str] = set()
+        self._unclear: dict[str, float] = {}  # site -> first failure
+        self._remote: set[str] = set()
 
     def reached(self, now: float) -> None:
         """A receiver was reached, whatever it answered."""
@@ -62,18 +62,18 @@ class Suspicion:
         return code in self._down
 
     def _alone(self, site: str, now: float) -> bool:
-        if site in self._blamed and self._reached_at >= now - RECENT:
+        if site in self._remote and self._reached_at >= now - RECENT:
             return False
-        since = self._doubts.get(site)
-        if since is not None and site not in self._blamed and self._reached_at > since:
-            del self._doubts[site]
-            while len(self._blamed) >= MAX_SITES:
-                self._blamed.pop()
-            self._blamed.add(site)
+        since = self._unclear.get(site)
+        if since is not None and site not in self._remote and self._reached_at > since:
+            del self._unclear[site]
+            while len(self._remote) >= MAX_SITES:
+                self._remote.pop()
+            self._remote.add(site)
             return False
-        if since is None or site in self._blamed:
-            self._blamed.discard(site)
-            _put(self._doubts, site, now)
+        if since is None or site in self._remote:
+            self._remote.discard(site)
+            _put(self._unclear, site, now)
         return True
 
 

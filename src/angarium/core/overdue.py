@@ -15,7 +15,7 @@ STARTS: Final = 1.0  # a second, of an endpoint that has had no attempt yet
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class WaitEstimate:
     """`ahead`: deliveries of the endpoint that come before it, as far as they were counted.
 
     `waiting`: it has been due for longer than it takes to start. `expected_at`: None when it cannot be told,
@@ -27,7 +27,7 @@ class Wait:
     expected_at: float | None
 
 
-def estimate(*, due_at: float, ahead: int, recent: int, head_due: float | None, now: float) -> Wait:
+def estimate(*, due_at: float, ahead: int, recent: int, head_due: float | None, now: float) -> WaitEstimate:
     """For a delivery that is due since `due_at`.
 
     `recent`: attempts of the endpoint that ended within the last `RECENT` seconds. `head_due`: when the first
@@ -36,5 +36,5 @@ def estimate(*, due_at: float, ahead: int, recent: int, head_due: float | None, 
     waiting = now - due_at > ON_TIME
     begins = now if head_due is None else max(now, head_due)
     if not recent and begins == now and now - due_at > RECENT:
-        return Wait(ahead, waiting, None)
-    return Wait(ahead, waiting, begins + ahead / (recent / RECENT if recent else STARTS))
+        return WaitEstimate(ahead, waiting, None)
+    return WaitEstimate(ahead, waiting, begins + ahead / (recent / RECENT if recent else STARTS))

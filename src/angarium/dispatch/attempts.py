@@ -16,14 +16,14 @@ from angarium.core.failure import KINDS, FailureKind, Side
 from angarium.core.health import HEALTHY, Health
 from angarium.core.lane import Held
 from angarium.core.lifecycle import Effect, Move, Transition
-from angarium.core.outage import Suspicion
+from angarium.core.outage import FaultDetector
 from angarium.core.outcome import AttemptResult
 from angarium.dispatch.alert import FAILING, Alert
-from angarium.dispatch.courier import Courier
 from angarium.dispatch.exchange import Exchange
-from angarium.dispatch.outages import Fault, Outages
+from angarium.dispatch.outages import Outages, SendingFault
 from angarium.dispatch.post import Post
 from angarium.dispatch.posts import Posts
+from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
 from angarium.dispatch.sender import Request, Sender
 from angarium.dispatch.settler import Disable, Outcome, Settler
@@ -47,7 +47,7 @@ class _Attempt:
         self.started = started
         self.request: Request | None = None
         self.exchange: Exchange | None = None
-        self.probe: Fault | None = None
+        self.probe: SendingFault | None = None
 
 
 class Attempts:
@@ -57,7 +57,7 @@ class Attempts:
         self,
         posts: Posts,
         room: Room,
-        courier: Courier,
+        builder: RequestBuilder,
         sender: Sender,
         settler: Settler,
         outages: Outages,
@@ -66,11 +66,11 @@ class Attempts:
         self._posts = posts
         self._room = room
         self._outages = outages
-        self._courier = courier
+        self._builder = builder
         self._sender = sender
         self._settler = settler
         self._clock = clock
-        self._suspicion = Suspicion()
+        self._detector = FaultDetector()
         self._flying: set[_Attempt] = set()
         self._landed = asyncio.Event()  # none is in flight any more
         self._log = log.bind()  # a lazy logger costs at each look
@@ -91,7 +91,7 @@ class Attempts:
             attempt.probe = self._outages.probe(post)
         self._flying.add(attempt)
         try:
-            attempt.request = self._courier.request(attempt.target, held, now)
+            attempt.request = self._builder.request(attempt.target, held, now)
             if attempt.request is not None:
                 attempt.exchange = self._sender.start(attempt.request, partial(self._ended, attempt))
         except Exception:
@@ -129,11 +129,11 @@ class Attempts:
         try:
             result = self._attributed(attempt, result)
             now = self._clock.now()
-            transition = self._courier.transition(attempt.target, attempt.held, result, now)
+            transition = self._builder.transition(attempt.target, attempt.held, result, now)
             if transition.move is Move.WAIT and result is not None and result.kind is not None:
                 self._wait(attempt, result.kind)
                 return
-            settlement = self._courier.settlement(
+            settlement = self._builder.settlement(
                 attempt.target, attempt.held, attempt.started, attempt.request, result, transition
             )
             self._tell(attempt, settlement)
@@ -155,8 +155,8 @@ class Attempts:
         kind, now = result.kind, self._clock.steady()
         if kind is None or kind.side is Side.RECEIVER:
             if not exchange.origin.trusted:  # our own inboxes say nothing about the network
-                self._suspicion.reached(now)
-        elif kind.becomes is not None and self._suspicion.failed(kind, exchange.origin.host, now):
+                self._detector.reached(now)
+        elif kind.becomes is not None and self._detector.failed(kind, exchange.origin.host, now):
             return msgspec.structs.replace(result, kind=KINDS[kind.becomes])
         return result
 

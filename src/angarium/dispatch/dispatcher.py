@@ -15,22 +15,22 @@ from uuid import UUID
 import structlog
 
 from angarium.clock import Clock
-from angarium.core.errors import Reason
+from angarium.core.errors import StoreReason
 from angarium.core.keyring import Keyring
 from angarium.core.lane import Held, Load, Send, Wait
 from angarium.core.nouns import State
 from angarium.core.product import Product
-from angarium.dispatch.answers import Answers
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.bookkeeper import Bookkeeper
-from angarium.dispatch.courier import Courier
 from angarium.dispatch.herald import Herald
+from angarium.dispatch.load_handler import LoadHandler
 from angarium.dispatch.loader import Loader
 from angarium.dispatch.lookout import Lookout
 from angarium.dispatch.outages import Outages
 from angarium.dispatch.ownership import Ownership
 from angarium.dispatch.post import Post
 from angarium.dispatch.posts import Policy, Posts
+from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
 from angarium.dispatch.sender import Sender
 from angarium.dispatch.settler import Outcome, Settler
@@ -76,13 +76,13 @@ class Dispatcher:
         self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
         self._space = Room(policy.in_flight_total)
         self._outages = Outages(self._posts, clock)
-        courier = Courier(entropy, chance)
+        builder = RequestBuilder(entropy, chance)
         self._attempts = Attempts(
-            self._posts, self._space, courier, sender, self._settler, self._outages, clock
+            self._posts, self._space, builder, sender, self._settler, self._outages, clock
         )
-        answers = Answers(self._posts, clock, products, keyring)
-        self._loader = Loader(database, clock, answers, self._settler.parked)
-        self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=answers.seen)
+        handler = LoadHandler(self._posts, clock, products, keyring)
+        self._loader = Loader(database, clock, handler, self._settler.parked)
+        self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=handler.seen)
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads)
         self._bookkeeper = Bookkeeper(database, clock)
@@ -93,7 +93,7 @@ class Dispatcher:
         return frozenset(self._posts.owned)
 
     @property
-    def waiting(self) -> Reason | None:
+    def waiting(self) -> StoreReason | None:
         """Why outcomes cannot be written, while they wait for the database."""
         return self._settler.waiting
 

@@ -73,7 +73,7 @@ _TIMEOUT: Final = {
         "TLS handshake timed out after {0:g} seconds.",
         "Check that the port speaks https, and that the server is not overloaded.",
     ),
-    "answer": ("timeout", "No answer came within {0:g} seconds.", None),
+    "answer": ("timeout", "No response within {0:g} seconds.", None),
     "head": (
         "timeout",
         "The answer began, but its headers were not complete within {0:g} seconds.",
@@ -101,7 +101,7 @@ def explain(exc: BaseException) -> Failure:
         case AddressRefused():
             return KINDS["refused_address"], str(exc)
         case NameServersDown():
-            return _failure("resolver_down", "Our name servers do not answer.")
+            return _failure("resolver_down", "Our name servers do not respond.")
         case NameFailure():
             return _checked(KINDS["dns_unanswered" if exc.temporary else "dns"], str(exc))
         case AnswerTooLarge():
@@ -145,17 +145,20 @@ def _connect(exc: OSError) -> Failure:
         log.error("sender.failed", error=errno.errorcode.get(exc.errno or 0, "OSError"))
         return _failure("out_of_resources", "The connection was not made: we are out of resources.")
     if exc.errno == errno.ECONNREFUSED or isinstance(exc, ConnectionRefusedError):
-        return _failure("connect_refused", "Nothing listens at the host and port of the URL.")
+        return _failure(
+            "connect_refused",
+            "Nothing listens at the host and port of the URL.",
+        )
     if isinstance(exc, ConnectionError):
         return _failure(
             "reset",
-            "The connection was closed while it was made.",
+            "The connection was closed before it was established.",
             "Check the firewall, and that the server offers TLS 1.2 or 1.3 if the URL begins with https.",
         )
     if exc.errno in _NO_NETWORK:
-        return _failure("connect_no_network", "No network leads to the server.")
+        return _failure("connect_no_network", "Network is unreachable.")
     if exc.errno in _NO_ROUTE:
-        return _failure("connect_no_route", "No route leads to the server.")
+        return _failure("connect_no_route", "No route to the server.")
     if exc.errno == errno.ETIMEDOUT or isinstance(exc, TimeoutError):
         return _failure("connect_timeout", "The connection timed out.")
     return _failure("connect_failed", "The connection to the server failed.")
@@ -203,14 +206,14 @@ def _handshake(exc: OSError) -> Failure:
     if reason in _NOTHING_COMMON:
         return _failure(
             "tls",
-            "The server and we have no version of TLS, or no cipher, in common.",
-            "Offer TLS 1.2 or 1.3 with a cipher of today.",
+            "The server supports none of our TLS versions or ciphers.",
+            "Offer TLS 1.2 or 1.3 with a current cipher.",
         )
     if reason in _WANTS_CERTIFICATE:
         return _failure(
             "tls",
-            "The server asks for a certificate of ours, and we have none.",
-            "Take that demand off this path; signatures prove who sends.",
+            "The server requires a client certificate, and we have none.",
+            "Do not require one for this path; signatures prove who sends.",
         )
     if reason in _UNKNOWN_HOST:
         return _failure(
@@ -218,4 +221,4 @@ def _handshake(exc: OSError) -> Failure:
             "The server has no certificate for the host in the URL.",
             "Check the host in the URL, and set up https for it.",
         )
-    return _failure("tls", "The server broke off while the encryption was agreed on.")
+    return _failure("tls", "The server closed the connection during the TLS handshake.")

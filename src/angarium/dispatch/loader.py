@@ -15,7 +15,7 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
-from angarium.dispatch.answers import Answers
+from angarium.dispatch.load_handler import LoadHandler
 from angarium.store import load as store
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault, StatementFailed
@@ -36,13 +36,13 @@ class Loader:
         self,
         database: Database,
         clock: Clock,
-        answers: Answers,
+        handler: LoadHandler,
         parked: Collection[tuple[UUID, UUID]] = frozenset(),
     ) -> None:
         """`parked`: deliveries, as (endpoint id, message id), that are not to be sent again."""
         self._database = database
         self._clock = clock
-        self._answers = answers
+        self._handler = handler
         self._parked = parked
         self._configs: dict[UUID, UUID] = {}  # endpoint id -> application id
         self._loads: dict[UUID, store.Wanted] = {}
@@ -77,13 +77,13 @@ class Loader:
         try:
             async with self._database.connection() as connection:
                 if lanes:
-                    self._answers.configured(lanes, await store.configs(connection, lanes))
+                    self._handler.configured(lanes, await store.configs(connection, lanes))
                 if loads:
                     now = datetime_at(self._clock.now())
                     rows, next_due = await store.load(connection, loads, now)
                     if self._parked:
                         rows = [row for row in rows if (row.endpoint_id, row.message_id) not in self._parked]
-                    self._answers.loaded(loads, rows, next_due)
+                    self._handler.loaded(loads, rows, next_due)
         except Exception as error:
             # whatever it is, the lanes must be told, or they wait for ever
             away = isinstance(error, StoreUnavailable | StatementFailed)
@@ -95,7 +95,7 @@ class Loader:
             for app_id, endpoint_id in lanes:
                 self._configs.setdefault(endpoint_id, app_id)
             await self._clock.wait(self._retry, self._clock.now() + _PAUSE)
-            self._answers.not_loaded(loads)
+            self._handler.not_loaded(loads)
         return True
 
     def _take(self) -> tuple[list[tuple[UUID, UUID]], list[store.Wanted]]:

@@ -20,7 +20,7 @@ from angarium.dispatch.posts import Posts
 log = structlog.get_logger(__name__)
 
 
-class Fault:
+class SendingFault:
     """One fault under way."""
 
     __slots__ = ("key", "kind", "pause", "posts", "since")
@@ -39,25 +39,25 @@ class Outages:
     def __init__(self, posts: Posts, clock: Clock) -> None:
         self._posts = posts
         self._clock = clock
-        self._faults: dict[object, Fault] = {}
-        self._held: dict[Post, Fault] = {}
+        self._faults: dict[object, SendingFault] = {}
+        self._held: dict[Post, SendingFault] = {}
 
     def __bool__(self) -> bool:
         return bool(self._faults)
 
     @property
-    def faults(self) -> list[Fault]:
+    def faults(self) -> list[SendingFault]:
         """Those under way. Lanes that are closed, or have nothing left to send, are let go first."""
         for post in [post for post in self._held if post.closed or (post.lane.quiet and not post.lane.wants)]:
             self._let_go(post)
         return list(self._faults.values())
 
-    def failed(self, post: Post, kind: FailureKind, probe: Fault | None) -> None:
+    def failed(self, post: Post, kind: FailureKind, probe: SendingFault | None) -> None:
         """An attempt of the lane failed on our side; `probe`: the fault that it probed, if any."""
         key = (kind.code, post.endpoint_id) if kind.lane_only else kind.code
         fault = self._faults.get(key)
         if fault is None:
-            fault = self._faults[key] = Fault(kind, key, self._clock)
+            fault = self._faults[key] = SendingFault(kind, key, self._clock)
             log.error("sending.paused", fault=kind.code, endpoint=ids.text(ids.ENDPOINT, post.endpoint_id))
         elif fault is probe:
             fault.pause.failed(self._clock.steady())
@@ -68,7 +68,7 @@ class Outages:
             self._held[post] = fault
             fault.posts[post] = None
 
-    def passed(self, probe: Fault) -> None:
+    def passed(self, probe: SendingFault) -> None:
         """A probe got past our side: the fault is over."""
         if self._faults.get(probe.key) is not probe:
             return
@@ -87,7 +87,7 @@ class Outages:
         self._posts.rounds.wait(post, self._clock.now() + fault.pause.next_at - now)
         return False
 
-    def probe(self, post: Post) -> Fault | None:
+    def probe(self, post: Post) -> SendingFault | None:
         """The lane starts an attempt: the fault that this probes, if it is held."""
         fault = self._held.get(post)
         if fault is not None:
@@ -100,7 +100,7 @@ class Outages:
         if not fault.posts:
             self._end(fault)
 
-    def _end(self, fault: Fault) -> None:
+    def _end(self, fault: SendingFault) -> None:
         del self._faults[fault.key]
         log.warning(
             "sending.resumed",

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import structlog
 
 from angarium.clock import steady
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store import shard as store
 from angarium.store.database import Database
 from angarium.store.fault import RAISED
@@ -72,7 +72,7 @@ class Ownership:
                 connection = await self._database.dedicated(store.TIMEOUT, **store.SESSION)
             except StoreUnavailable as error:
                 log.warning("shards.unavailable", reason=error.reason.value, error=error.detail)
-                if error.reason is Reason.READ_ONLY:
+                if error.reason is StoreReason.READ_ONLY:
                     self.settled.set()  # a process starts all the same, and takes its shards later
                 await self._pause(_RECONNECT)
                 continue

@@ -12,7 +12,7 @@ from angarium.dispatch.target import Target
 from angarium.store.load import Config
 
 
-class Waits(Enum):
+class RoomWait(Enum):
     """Whether a lane waits for room that others use, and where in the queue."""
 
     NOT = auto()
@@ -54,7 +54,7 @@ class Post:
         self.halted = False  # its endpoint is about to be disabled
         self.size = 0  # bytes of its payloads, as last counted
         self.ready = False  # in the queue of lanes to go round
-        self.waits = Waits.NOT  # for room
+        self.waits = RoomWait.NOT  # for room
         self.admitted = False  # was woken, for there is room
         self.wake_at = NEVER  # the timer that is set for it
         self.used_at = 0.0

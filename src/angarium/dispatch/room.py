@@ -13,7 +13,7 @@ from typing import Final
 
 from angarium.core.lane import NEVER, Lane
 from angarium.core.rate import RateWindow
-from angarium.dispatch.post import Post, Waits
+from angarium.dispatch.post import Post, RoomWait
 
 FAILING_STARTS: Final = 500
 """A second, of all failing endpoints of a process: about a tenth of what it can send."""
@@ -51,13 +51,13 @@ class Room:
     def wait(self, post: Post) -> None:
         """The post's lane is not admitted; it is among those to be woken when there is room."""
         lane = post.lane
-        if lane.failing and lane.urgent and post.waits is not Waits.IN_FRONT:
-            if post.waits is Waits.IN_TURN:
+        if lane.failing and lane.urgent and post.waits is not RoomWait.IN_FRONT:
+            if post.waits is RoomWait.IN_TURN:
                 self._forget(post)
-            post.waits = Waits.IN_FRONT
+            post.waits = RoomWait.IN_FRONT
             self._failing_posts.appendleft(post)
-        elif post.waits is Waits.NOT:
-            post.waits = Waits.IN_TURN
+        elif post.waits is RoomWait.NOT:
+            post.waits = RoomWait.IN_TURN
             (self._failing_posts if lane.failing else self._others).append(post)
 
     def started(self, lane: Lane, now: float) -> bool:
@@ -83,7 +83,7 @@ class Room:
         ):
             for _ in range(min(count, len(waiting), BUNCH)):
                 post = waiting.popleft()
-                post.waits = Waits.NOT
+                post.waits = RoomWait.NOT
                 post.admitted = True
                 posts.append(post)
         return posts

@@ -20,7 +20,7 @@ import structlog
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import SYSTEM, Deed
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.nouns import DisabledReason
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.dispatch.post import Post
@@ -89,7 +89,7 @@ class Settler:
         self._empty.set()
         self._retry = asyncio.Event()
         self._since = 0.0  # when the batch in hand was begun, by the steady time
-        self.waiting: Reason | None = None  # why the batch in hand could not be written so far
+        self.waiting: StoreReason | None = None  # why the batch in hand could not be written so far
         self.parked: set[tuple[UUID, UUID]] = set()  # (endpoint id, message id) of what cannot be recorded
 
     @property
@@ -140,12 +140,12 @@ class Settler:
             except StoreUnavailable as error:
                 self.waiting = error.reason
                 log.warning("settle.waiting", outcomes=len(batch), reason=error.reason.value)
-                if error.reason is Reason.TOO_SLOW:
+                if error.reason is StoreReason.TOO_SLOW:
                     refusals += 1
                     if refusals > TRIES and len(batch) > 1:
                         return await self._write_apart(batch)
             except StatementFailed:
-                self.waiting = Reason.SCHEMA
+                self.waiting = StoreReason.SCHEMA
                 log.exception("settle.waiting", outcomes=len(batch), reason=self.waiting.value)
             except Exception:
                 # Whatever it is: an outcome that is dropped here would leave its lane waiting for ever.

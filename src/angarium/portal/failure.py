@@ -11,7 +11,6 @@ from typing import Final
 from angarium.core.failure import FAMILIES, title_of
 from angarium.portal.words import status_words
 
-KINDS: Final = FAMILIES
 """The kinds that a filter offers."""
 
 
@@ -29,7 +28,7 @@ def answered(status_code: int | None, code: str | None) -> str:
 
 def kind_words(kind: str) -> str:
     """A kind as a filter names it; one that it does not offer by its short words."""
-    return KINDS.get(kind) or short(kind)
+    return FAMILIES.get(kind) or short(kind)
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {

@@ -11,10 +11,11 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.core.errors import Invalid, NotFound
+from angarium.core.failure import FAMILIES
 from angarium.core.log_filter import LogKey
 from angarium.core.nouns import Message
 from angarium.portal import live, message_filter, task_page
-from angarium.portal.failure import KINDS, kind_words
+from angarium.portal.failure import kind_words
 from angarium.portal.form import Form
 from angarium.portal.message_filter import Asked
 from angarium.portal.route import page
@@ -130,7 +131,7 @@ async def event_types(visit: Visit) -> list[str]:
 
 def _kinds(asked: Asked) -> list[tuple[str, str]]:
     """The kinds of failure to choose from, and the one that a URL asks for."""
-    kinds = dict(KINDS)
+    kinds = dict(FAMILIES)
     if asked["error"]:
         kinds.setdefault(asked["error"], kind_words(asked["error"]))
     return list(kinds.items())

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store import health
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
@@ -14,26 +14,26 @@ from angarium.store.fault import DatabaseFault
 PATIENCE: Final = 3.0
 
 
-class Health:
+class DatabaseHealth:
     """Asks the database, and those who write to it: some faults, such as a full disk, only they notice.
 
     `waiting`: why each of them cannot write now, None while it can.
     """
 
-    def __init__(self, database: Database, waiting: Sequence[Callable[[], Reason | None]]) -> None:
+    def __init__(self, database: Database, waiting: Sequence[Callable[[], StoreReason | None]]) -> None:
         self._database = database
         self._waiting = waiting
 
-    async def trouble(self) -> Reason | None:
+    async def trouble(self) -> StoreReason | None:
         """Why the database cannot be used; None when it can."""
         try:
             async with asyncio.timeout(PATIENCE), self._database.connection() as connection:
                 if not await health.writable(connection):
-                    return Reason.READ_ONLY
+                    return StoreReason.READ_ONLY
         except StoreUnavailable as error:
             return error.reason
         except TimeoutError:
-            return Reason.TOO_SLOW
+            return StoreReason.TOO_SLOW
         except DatabaseFault:
-            return Reason.SCHEMA
+            return StoreReason.SCHEMA
         return next((reason for ask in self._waiting if (reason := ask()) is not None), None)

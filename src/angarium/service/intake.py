@@ -24,7 +24,7 @@ from angarium.core.errors import (
     Conflict,
     NotFound,
     Overloaded,
-    Reason,
+    StoreReason,
     StoreUnavailable,
     TooLarge,
 )
@@ -116,12 +116,12 @@ class Intake:
         self._count = 0
         self._bytes = 0
         self._last_id = 0  # epoch microseconds
-        self._failed_at, self._reason = 0.0, Reason.UNREACHABLE
+        self._failed_at, self._reason = 0.0, StoreReason.UNREACHABLE
         self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     @property
-    def waiting(self) -> Reason | None:
+    def waiting(self) -> StoreReason | None:
         """Why the last batch could not be stored, for a while after."""
         if self._failed_at and self._clock.steady() - self._failed_at < REMEMBERED:
             return self._reason

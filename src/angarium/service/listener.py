@@ -258,7 +258,7 @@ class Listeners:
             manual=receipt.manual_at is not None,
             test=receipt.test,
             failures=receipt.failures,
-            on_gone=False,  # a listener is closed by whoever runs it
+            on_gone=False,  # only the developer who runs a listener closes it
             schedule=product.schedule,
             now=now,
             chance=self._chance.random(),

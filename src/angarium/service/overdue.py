@@ -12,13 +12,13 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.overdue import Wait, estimate
+from angarium.core.overdue import WaitEstimate, estimate
 from angarium.store import overdue as store
 from angarium.store.database import Database
 
 
-class Owed(Protocol):
-    """A delivery as far as it matters here."""
+class DueDelivery(Protocol):
+    """What is needed of a delivery to estimate when it starts."""
 
     @property
     def endpoint_id(self) -> UUID: ...
@@ -28,27 +28,27 @@ class Owed(Protocol):
     def due_at(self) -> datetime | None: ...
 
 
-class Key(NamedTuple):
+class DeliveryKey(NamedTuple):
     """A delivery."""
 
     endpoint_id: UUID
     message_id: UUID
 
 
-class Waits(dict[Key, Wait]):
+class WaitEstimates(dict[DeliveryKey, WaitEstimate]):
     """What waits of the deliveries that were asked for."""
 
     def next_attempt(self, endpoint_id: UUID, message_id: UUID, due_at: datetime | None) -> datetime | None:
         """When the next attempt is due, or expected if it waits; never in the past. None: there is none, or
         it cannot be told."""
-        wait = self.get(Key(endpoint_id, message_id))
+        wait = self.get(DeliveryKey(endpoint_id, message_id))
         if wait is None:
             return due_at
         return None if wait.expected_at is None else datetime_at(wait.expected_at)
 
     def waiting(self, endpoint_id: UUID, message_id: UUID) -> bool:
         """Whether the delivery is due for longer than it takes to start."""
-        wait = self.get(Key(endpoint_id, message_id))
+        wait = self.get(DeliveryKey(endpoint_id, message_id))
         return wait is not None and wait.waiting
 
 
@@ -59,40 +59,40 @@ class Overdue:
         self._database = database
         self._clock = clock
 
-    async def of(self, app_id: UUID, owed: Iterable[Owed]) -> Waits:
+    async def of(self, app_id: UUID, owed: Iterable[DueDelivery]) -> WaitEstimates:
         """What waits of these deliveries of an application. Asks the database only if any is due."""
         now = self._clock.now()
         due = {
-            Key(one.endpoint_id, one.message_id): one.due_at.timestamp()
+            DeliveryKey(one.endpoint_id, one.message_id): one.due_at.timestamp()
             for one in owed
             if one.due_at is not None and one.due_at.timestamp() <= now
         }
         if not due:
-            return Waits()
+            return WaitEstimates()
         async with self._database.connection() as conn:
-            fares = await store.endpoints(conn, app_id, {key.endpoint_id for key in due}, now)
+            backlogs = await store.endpoints(conn, app_id, {key.endpoint_id for key in due}, now)
             places = await store.places(conn, app_id, due.keys(), now)
-        return Waits(
+        return WaitEstimates(
             (
                 key,
                 estimate(
                     due_at=at,
-                    ahead=places.get(key, min(store.LOOKED_AT, fares[key.endpoint_id].due)),
-                    recent=fares[key.endpoint_id].recent,
-                    head_due=fares[key.endpoint_id].head_due,
+                    ahead=places.get(key, min(store.LOOKED_AT, backlogs[key.endpoint_id].due)),
+                    recent=backlogs[key.endpoint_id].recent,
+                    head_due=backlogs[key.endpoint_id].head_due,
                     now=now,
                 ),
             )
             for key, at in due.items()
-            if key.endpoint_id in fares
+            if key.endpoint_id in backlogs
         )
 
-    async def at(self, app_id: UUID, endpoint_id: UUID) -> tuple[int, Wait | None]:
+    async def at(self, app_id: UUID, endpoint_id: UUID) -> tuple[int, WaitEstimate | None]:
         """How many deliveries of an endpoint are due, up to a bound, and the wait of one more."""
         now = self._clock.now()
         async with self._database.connection() as conn:
-            fares: Mapping[UUID, store.Fares] = await store.endpoints(conn, app_id, [endpoint_id], now)
-        if endpoint_id not in fares or not fares[endpoint_id].due:
+            backlogs: Mapping[UUID, store.Backlog] = await store.endpoints(conn, app_id, [endpoint_id], now)
+        if endpoint_id not in backlogs or not backlogs[endpoint_id].due:
             return 0, None
-        one = fares[endpoint_id]
+        one = backlogs[endpoint_id]
         return one.due, estimate(due_at=now, ahead=one.due, recent=one.recent, head_due=one.head_due, now=now)

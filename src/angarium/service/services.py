@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from angarium.clock import Clock
 from angarium.core.address import AddressPolicy
-from angarium.core.errors import Reason
+from angarium.core.errors import StoreReason
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.service.access import Access
@@ -21,7 +21,7 @@ from angarium.service.endpoint_log import EndpointLog
 from angarium.service.endpoint_secret import EndpointSecrets
 from angarium.service.event_type import EventTypes
 from angarium.service.guard import Guard
-from angarium.service.health import Health
+from angarium.service.health import DatabaseHealth
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.listener import Listeners
@@ -45,7 +45,7 @@ class Services:
 
     clock: Clock
     database: Database
-    health: Health
+    health: DatabaseHealth
     token: Tokens
     access: Access
     guard: Guard
@@ -87,7 +87,7 @@ def assembled(
     policy: AddressPolicy,
     https_only: bool,
     endpoint_limit: int,
-    waiting: Sequence[Callable[[], Reason | None]] = (),
+    waiting: Sequence[Callable[[], StoreReason | None]] = (),
 ) -> Services:
     """All of them over one database. `inboxes`: where Play's are, None where there can be none. `waiting`:
     those who say why the database cannot be written to, beside intake."""
@@ -98,7 +98,7 @@ def assembled(
     return Services(
         clock=clock,
         database=database,
-        health=Health(database, [lambda: intake.waiting, *waiting]),
+        health=DatabaseHealth(database, [lambda: intake.waiting, *waiting]),
         token=token,
         access=Access(database, clock, entropy),
         guard=Guard(clock),

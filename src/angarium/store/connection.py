@@ -21,7 +21,7 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store.fault import RAISED, reason_of
 from angarium.store.host import each_host
 from angarium.store.sql import queries
@@ -31,7 +31,7 @@ HOST_TIMEOUT: Final = 3.0  # and for each of several
 RETRY_WRITABLE: Final = 5.0  # seconds after which a connection that only reads is replaced
 
 
-class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
+class StoreConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection that is closed where asyncpg would send a cancel request."""
 
     __slots__ = ("opened_at", "writable")
@@ -77,11 +77,11 @@ class Connector:
         if not prepared:
             self._options["statement_cache_size"] = 0
 
-    async def __call__(self, *_: Any, **__: Any) -> Connection:
+    async def __call__(self, *_: Any, **__: Any) -> StoreConnection:
         """A new connection, as asyncpg's pool calls for it."""
-        reading: Connection | None = None
+        reading: StoreConnection | None = None
         failed: list[str] = []
-        reason = Reason.UNREACHABLE
+        reason = StoreReason.UNREACHABLE
         first = self._first
         try:
             for number in range(first, first + len(self._hosts)):
@@ -112,13 +112,13 @@ class Connector:
             raise StoreUnavailable(f"cannot connect to the database: {'; '.join(failed)}", reason=reason)
         if self._writable:
             reading.terminate()
-            raise StoreUnavailable("the database is read-only", reason=Reason.READ_ONLY)
+            raise StoreUnavailable("the database is read-only", reason=StoreReason.READ_ONLY)
         return reading
 
-    async def _open(self, url: str) -> Connection:
-        connection: Connection = await asyncpg.connect(
+    async def _open(self, url: str) -> StoreConnection:
+        connection: StoreConnection = await asyncpg.connect(
             url,
-            connection_class=Connection,
+            connection_class=StoreConnection,
             timeout=self._timeout,
             # what else is set is set by SET: a pooler refuses to start with parameters it does not know
             server_settings={"application_name": self._name},

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import asyncpg
 
-from angarium.store.connection import Connection, Connector
+from angarium.store.connection import Connector, StoreConnection
 from angarium.store.fault import RAISED, breaks, caused_by, translated
 from angarium.store.sql import queries
 
@@ -83,7 +83,7 @@ class Database:
             prepared=prepared,
         )
         pool = await asyncpg.create_pool(
-            min_size=1, max_size=size, connect=connector, connection_class=Connection, reset=_keep
+            min_size=1, max_size=size, connect=connector, connection_class=StoreConnection, reset=_keep
         )
         return cls(pool, url, direct_url)
 

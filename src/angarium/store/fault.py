@@ -15,7 +15,7 @@ from typing import Final
 
 import asyncpg
 
-from angarium.core.errors import Reason, StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 
 RAISED: Final = (
     OSError,
@@ -27,23 +27,23 @@ RAISED: Final = (
 """Everything that asyncpg raises."""
 
 _STATES: Final = {
-    "25006": Reason.READ_ONLY,
-    "25P03": Reason.UNREACHABLE,  # the session was idle in a transaction for too long, and is gone
-    "25P04": Reason.TOO_SLOW,  # transaction_timeout
-    "53100": Reason.DISK_FULL,
-    "53300": Reason.TOO_MANY_CONNECTIONS,
-    "55P03": Reason.LOCKED,  # lock_timeout
-    "57014": Reason.TOO_SLOW,  # statement_timeout, or canceled by an administrator
+    "25006": StoreReason.READ_ONLY,
+    "25P03": StoreReason.UNREACHABLE,  # the session was idle in a transaction for too long, and is gone
+    "25P04": StoreReason.TOO_SLOW,  # transaction_timeout
+    "53100": StoreReason.DISK_FULL,
+    "53300": StoreReason.TOO_MANY_CONNECTIONS,
+    "55P03": StoreReason.LOCKED,  # lock_timeout
+    "57014": StoreReason.TOO_SLOW,  # statement_timeout, or canceled by an administrator
 }
 _CLASSES: Final = {
-    "08": Reason.UNREACHABLE,
-    "40": Reason.CONFLICT,
-    "53": Reason.OUT_OF_RESOURCES,
-    "57": Reason.UNREACHABLE,
-    "58": Reason.OUT_OF_RESOURCES,  # errors of the server's files
+    "08": StoreReason.UNREACHABLE,
+    "40": StoreReason.CONFLICT,
+    "53": StoreReason.OUT_OF_RESOURCES,
+    "57": StoreReason.UNREACHABLE,
+    "58": StoreReason.OUT_OF_RESOURCES,  # errors of the server's files
 }
 _STATEMENT: Final = ("0A", "28", "3D", "3F", "42")  # not supported, no right, no such database, schema, table
-_SOUND: Final = (Reason.LOCKED, Reason.TOO_SLOW, Reason.CONFLICT)
+_SOUND: Final = (StoreReason.LOCKED, StoreReason.TOO_SLOW, StoreReason.CONFLICT)
 
 
 class DatabaseFault(Exception):
@@ -58,16 +58,16 @@ class StatementFailed(DatabaseFault):
     """The statement is refused whatever its rows are: the schema or the rights do not fit this program."""
 
 
-def reason_of(error: BaseException) -> Reason | None:
+def reason_of(error: BaseException) -> StoreReason | None:
     """Why the database cannot be used now; None when the error is no matter of time."""
     if isinstance(error, asyncpg.DataError):
         return None
     if isinstance(error, asyncpg.InvalidCachedStatementError):
-        return Reason.CONFLICT  # a migration changed a table under a prepared statement
+        return StoreReason.CONFLICT  # a migration changed a table under a prepared statement
     if isinstance(error, asyncpg.PostgresError):
         state = error.sqlstate or ""
         return _STATES.get(state) or _CLASSES.get(state[:2])
-    return Reason.UNREACHABLE
+    return StoreReason.UNREACHABLE
 
 
 def breaks(error: BaseException) -> bool:
@@ -79,9 +79,9 @@ def breaks(error: BaseException) -> bool:
 def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
     """The store's error for one of `RAISED`, to be raised `from caused_by`."""
     reason = reason_of(error)
-    if reason is Reason.UNREACHABLE:
+    if reason is StoreReason.UNREACHABLE:
         return StoreUnavailable()
-    if reason is Reason.CONFLICT:
+    if reason is StoreReason.CONFLICT:
         return StoreUnavailable("Two changes got in each other's way; try again.", reason=reason)
     if reason is not None:
         return StoreUnavailable(str(error), reason=reason)

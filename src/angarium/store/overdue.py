@@ -1,4 +1,4 @@
-"""What is due and has not ended: its place among what its endpoint is owed."""
+"""Deliveries that are due: how many of the same endpoint come before each, and how fast they go."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ COUNTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Fares:
-    """How an endpoint fares now. `due` and `recent` are counted up to `COUNTED`."""
+class Backlog:
+    """Of one endpoint: attempts that ended lately and deliveries that are due, both counted up to `COUNTED`;
+    and when the first of a first-in-first-out endpoint is due."""
 
     recent: int
     due: int
     head_due: float | None
 
 
-async def endpoints(conn: Any, app_id: UUID, endpoint_ids: Collection[UUID], now: float) -> dict[UUID, Fares]:
-    """How these endpoints of an application fare."""
+async def endpoints(
+    conn: Any, app_id: UUID, endpoint_ids: Collection[UUID], now: float
+) -> dict[UUID, Backlog]:
+    """The backlogs of these endpoints of an application."""
     rows = queries.overdue_endpoints(
         conn, app_id=app_id, endpoint_ids=list(endpoint_ids), now=datetime_at(now),
         since=ids.lowest(now - RECENT), counted=COUNTED,
     )  # fmt: skip
     return {
-        row["id"]: Fares(row["recent"], row["due"], row["head_due"] and row["head_due"].timestamp())
+        row["id"]: Backlog(row["recent"], row["due"], row["head_due"] and row["head_due"].timestamp())
         async for row in rows
     }
 

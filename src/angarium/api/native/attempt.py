@@ -31,7 +31,7 @@ from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
 from angarium.service.attempt import ATTEMPT_STATUSES, EXPANDED, Status, looking_like, status_of
 from angarium.service.message import Window
-from angarium.service.overdue import Waits
+from angarium.service.overdue import WaitEstimates
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.delivery import Destination, Owed
@@ -283,7 +283,7 @@ async def list_attempted_destinations(
     )
 
 
-def _destination_out(destination: Destination, waits: Waits, *, expanded: bool) -> dict[str, Any]:
+def _destination_out(destination: Destination, waits: WaitEstimates, *, expanded: bool) -> dict[str, Any]:
     delivery = destination.delivery
     key = delivery.endpoint_id, delivery.message_id
     following = waits.next_attempt(*key, delivery.due_at)

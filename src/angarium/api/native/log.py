@@ -25,7 +25,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.service.log import LogLine
-from angarium.service.overdue import Key, Waits
+from angarium.service.overdue import DeliveryKey, WaitEstimates
 
 router = APIRouter(route_class=WireRoute, tags=["Log"])
 _FIELDS: Final = {"event_type": "eventType", "http_class": "httpClass", "error_kind": "error"}
@@ -216,9 +216,9 @@ async def cancel_task(
     return json_response(task_out(await services.background_task.cancel(application.id, task_id)))
 
 
-def _line(line: LogLine, waits: Waits) -> dict[str, Any]:
+def _line(line: LogLine, waits: WaitEstimates) -> dict[str, Any]:
     row = line.row
-    key = Key(row.endpoint_id, row.message_id)
+    key = DeliveryKey(row.endpoint_id, row.message_id)
     following = waits.next_attempt(*key, row.due_at)
     return {
         "messageId": ids.text(ids.MESSAGE, row.message_id),

@@ -21,7 +21,7 @@ cross join lateral (
 where placed.message_id = any(:message_ids::uuid[]);
 
 -- name: overdue_endpoints
--- How endpoints fare: attempts that ended since `:since` (an attempt id), how many deliveries are due, each up to
+-- The backlogs of endpoints: attempts that ended since `:since` (an attempt id), how many deliveries are due, each up to
 -- a bound, and for first-in-first-out endpoints when the first is due.
 select e.id,
        (

@@ -1,4 +1,4 @@
-"""What the database says about lanes, put into their posts: how they are configured, what is due and owed."""
+"""Passes what was read from the database to the lanes: configurations, due deliveries, and next due times."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from angarium.store.load import Config, LaneRef, Loaded, Wanted
 log = structlog.get_logger(__name__)
 
 
-class Answers:
-    """What the loader and the lookout call back."""
+class LoadHandler:
+    """Called by the loader and the lookout with what they read."""
 
     def __init__(self, posts: Posts, clock: Clock, products: Mapping[str, Product], keyring: Keyring) -> None:
         self._posts = posts

@@ -1,4 +1,4 @@
-"""The two sides of an attempt: build and sign what is sent, and say what follows from what came back."""
+"""Builds and signs the request of an attempt, and works out what follows from its result."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from angarium.dispatch.target import Target
 from angarium.store.settle import Settlement
 
 
-class Courier:
-    """Knows the rules of attempts; remembers nothing and sends nothing."""
+class RequestBuilder:
+    """The rules of one attempt. It keeps no state and sends nothing."""
 
     def __init__(self, entropy: Callable[[int], bytes], chance: random.Random) -> None:
         self._entropy = entropy
