@@ -10,10 +10,11 @@ import asyncpg
 import pytest
 
 from angarium.core import ids
+from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import State
 from angarium.store import background_task, delivery
 from angarium.store.database import Database
-from angarium.store.replay import run_due_tasks, step
+from angarium.store.replay import MAX_FAILURES, run_due_tasks, step
 from tests.api.conftest import Backend
 from tests.api.world import ORG, World, uuid_of
 from tests.kit.patience import PATIENCE
@@ -173,6 +174,29 @@ async def test_a_large_recovery_goes_step_by_step_and_survives_a_restart(
     assert await owed(world) == sorted(made)
     finished = await task_of(world, task)
     assert (finished["status"], finished["data"]) == ("finished", {"messagesSent": 35})
+
+
+@pytest.mark.parametrize("state", ["53100", "53300", "25006", "55P03"])
+async def test_what_the_database_cannot_do_now_is_no_failure_of_a_task(world: World, state: str) -> None:
+    app = await world.application()
+    endpoint = await world.endpoint(app)
+    made = await many(world, app, 5)
+    async with world.database.connection() as conn:
+        await conn.execute("update delivery set state = 2, due_at = null")
+        await conn.execute(
+            "create function refuse() returns trigger language plpgsql as"
+            f" $$ begin raise exception using errcode = '{state}'; end $$;"
+            "create trigger refuse before update on delivery for each statement execute function refuse()"
+        )
+    task = await begin(world, app, endpoint, "recover")
+    for _ in range(MAX_FAILURES + 1):
+        with pytest.raises(StoreUnavailable):
+            await step(world.database, world.services.clock.now())
+    assert (await task_of(world, task))["status"] == "running"
+    async with world.database.connection() as conn:
+        await conn.execute("drop trigger refuse on delivery")
+    await run_due_tasks(world.database, world.services.clock)
+    assert await owed(world) == sorted(made)
 
 
 async def test_several_processes_share_tasks_without_doing_a_step_twice(

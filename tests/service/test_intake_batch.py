@@ -30,7 +30,7 @@ from angarium.core.product import Product
 from angarium.service.intake import CROWD, GATHER, MAX_BATCH, MAX_BATCH_BYTES, Accepted, Draft, Intake, Result
 from angarium.store import accept as store
 from angarium.store.accept import Item, Owed, Stored
-from angarium.store.fault import RowRefused
+from angarium.store.fault import RowRefused, ValueRefused
 from tests.kit import virtual
 from tests.kit.virtual import VirtualLoop
 from tests.kit.world import product
@@ -50,7 +50,8 @@ class Bench:
     takes: float = HOLD
     at: float | None = None  # where the clock stands; None: it goes with the loop
     fails: list[Exception] = field(default_factory=list)
-    refuses: bytes = b"refused"  # a payload that the database cannot hold
+    refuses: bytes = b"refused"  # a payload that the database refuses,
+    refusal: RowRefused = field(default_factory=lambda: ValueRefused("DataError 22000"))  # and how
     taken: dict[bytes, Message] = field(default_factory=dict)
     began: list[float] = field(default_factory=list)
     batches: list[list[Item]] = field(default_factory=list)
@@ -87,7 +88,7 @@ class Bench:
         if self.fails:
             raise self.fails.pop(0)
         if any(item.payload == self.refuses for item in items):
-            raise RowRefused("22000 no column can hold it")
+            raise self.refusal
         self.batches.append(list(items))
         stored = [
             Stored(
@@ -351,6 +352,15 @@ def test_what_cannot_be_stored_is_refused_alone(in_virtual_time: Run) -> None:
         assert [type(result) for result in results] == [Accepted, BadRequest, Accepted]
         assert results[1].detail == "The message holds something that cannot be stored."
         assert [message(results[place]).payload for place in (0, 2)] == [b"1", b"2"]
+
+    in_virtual_time(test)
+
+
+def test_a_refusal_that_is_no_matter_of_values_is_not_the_senders_to_mend(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        bench.refusal = RowRefused("CheckViolationError 23514")
+        results = await bench.intake.accept_many([draft(b"1"), draft(bench.refuses), draft(b"2")])
+        assert [type(result) for result in results] == [Accepted, StoreUnavailable, Accepted]
 
     in_virtual_time(test)
 

@@ -9,7 +9,7 @@ import pytest
 
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store.database import Database
-from angarium.store.fault import DatabaseFault, RowRefused, StatementFailed, breaks, translated
+from angarium.store.fault import DatabaseFault, RowRefused, StatementFailed, ValueRefused, breaks, translated
 
 LATER = {
     "08006": StoreReason.UNREACHABLE,
@@ -28,8 +28,8 @@ LATER = {
     "58030": StoreReason.OUT_OF_RESOURCES,
 }
 NEVER = {
-    "22003": RowRefused,
-    "22021": RowRefused,
+    "22003": ValueRefused,
+    "22021": ValueRefused,
     "23505": RowRefused,
     "23514": RowRefused,
     "P0001": RowRefused,
@@ -65,7 +65,7 @@ async def test_what_does_not_pass_says_whether_other_rows_may_do(
 
 
 async def test_a_value_that_no_column_holds_is_refused_before_it_is_sent(database: Database) -> None:
-    with pytest.raises(RowRefused):
+    with pytest.raises(ValueRefused):
         async with database.connection() as connection:
             await connection.fetchval("select $1::int2", 40_000)
 

@@ -35,7 +35,7 @@ from angarium.service.product import Products
 from angarium.store import accept as store
 from angarium.store import audit
 from angarium.store.database import Database
-from angarium.store.fault import RowRefused
+from angarium.store.fault import RowRefused, ValueRefused
 
 log = structlog.get_logger(__name__)
 
@@ -223,11 +223,13 @@ class Intake:
         try:
             return await self._store(drafts)
         except RowRefused as error:
-            # One item that PostgreSQL cannot hold must not take the others with it.
-            if len(drafts) == 1:
-                log.warning("intake.refused", error=str(error))
+            # One item that PostgreSQL refuses must not take the others with it.
+            if len(drafts) > 1:
+                return [result for draft in drafts for result in await self._results([draft])]
+            log.warning("intake.refused", error=str(error))
+            if isinstance(error, ValueRefused):
                 return [BadRequest("The message holds something that cannot be stored.")]
-            return [result for draft in drafts for result in await self._results([draft])]
+            return [StoreUnavailable()]  # a bug of ours, which is not the sender's to mend
         except StoreUnavailable as error:
             self._failed_at, self._reason = self._clock.steady(), error.reason
             return [error] * len(drafts)

@@ -4,7 +4,7 @@
   `reason` says why. The outcome of a statement is unknown when the connection broke during it.
 - `StatementFailed`: the statement itself is refused, whatever its rows: the schema or the rights do not fit.
 - `RowRefused`: anything else. A value, a constraint or a bug stands against these rows, and will again; other
-  rows may do.
+  rows may do. `ValueRefused`: PostgreSQL cannot hold a value, so whoever sent it has to change it.
 
 The SQLSTATE decides (PostgreSQL's documentation, appendix A). The driver's errors do not leave `store/`.
 """
@@ -54,6 +54,10 @@ class RowRefused(DatabaseFault):
     """Something stands against these rows: a value, a constraint, or a bug."""
 
 
+class ValueRefused(RowRefused):
+    """PostgreSQL cannot hold a value: a character, a number or a size."""
+
+
 class StatementFailed(DatabaseFault):
     """The statement is refused whatever its rows are: the schema or the rights do not fit this program."""
 
@@ -89,7 +93,8 @@ def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
     if state[:2] in _STATEMENT:
         return StatementFailed(f"{state} {error}")
     named = (getattr(error, name, None) for name in ("table_name", "column_name", "constraint_name"))
-    return RowRefused(" ".join([type(error).__name__, state, *filter(None, named)]))
+    kind = ValueRefused if isinstance(error, asyncpg.DataError) else RowRefused
+    return kind(" ".join([type(error).__name__, state, *filter(None, named)]))
 
 
 def caused_by(fault: Exception, error: BaseException) -> BaseException | None:

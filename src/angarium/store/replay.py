@@ -16,14 +16,17 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import Invalid
+from angarium.core.errors import Invalid, StoreReason
 from angarium.store import background_task, delivery, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
+from angarium.store.fault import reason_of
 
 log = structlog.get_logger(__name__)
 
 MAX_FAILURES: Final = 10  # steps of one task that may fail in a row (a deadlock, a bug) before it is given up
+# a step that is refused, that collides with others, or that takes too long may do so again
+_OF_THE_TASK: Final = (None, StoreReason.CONFLICT, StoreReason.TOO_SLOW)
 BREATH: Final = 2.0  # seconds of work at its pace that a task takes in one step
 
 
@@ -55,6 +58,8 @@ async def step(database: Database, now: float) -> bool:
             async with conn.transaction():
                 done = await _work(conn, task, now)
         except (asyncpg.PostgresError, KeyError, ValueError, Invalid) as error:
+            if isinstance(error, asyncpg.PostgresError) and reason_of(error) not in _OF_THE_TASK:
+                raise  # the database's own trouble, which passes
             done = _failed(task, error)
         due_at = datetime_at(now + done.rest) if done.rest else None
         await background_task.advance(
