@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.allowance import FAILING_IN_FLIGHT
 from angarium.core.nouns import Application, Endpoint
+from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.replay import Replay
 from angarium.store import load
 from angarium.store.load import Wanted
@@ -61,34 +64,35 @@ async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world
 
 
 async def test_a_resend_passes_what_waits(world: World) -> None:
-    app = await world.application()
-    async with Receiver(Silence()) as receiver:
-        endpoint = await world.endpoint(app, receiver.url)
-        await known_to_fail(world, endpoint)
-        await backlog(world, app)
-        async with world.dispatching(product("5s", timeout="60s")):
-            await all_slots_hang(receiver)
-            (row,) = await world.fetch("select id from message where payload = $1", LAST)
-            replay = Replay(world.database, world.clock, os.urandom)
-            await replay.resend(app.id, ids.text(ids.MESSAGE, row["id"]), ids.text(ids.ENDPOINT, endpoint.id))
-            await receiver.wait_for(FAILING_IN_FLIGHT + 1)
-            assert receiver.requests[-1].body == LAST
+    async with hanging(world) as (app, endpoint, receiver, _):
+        (row,) = await world.fetch("select id from message where payload = $1", LAST)
+        replay = Replay(world.database, world.clock, os.urandom)
+        await replay.resend(app.id, ids.text(ids.MESSAGE, row["id"]), ids.text(ids.ENDPOINT, endpoint.id))
+        await receiver.wait_for(FAILING_IN_FLIGHT + 1)
+        assert receiver.requests[-1].body == LAST
 
 
 async def test_a_test_passes_what_waits(world: World) -> None:
+    async with (
+        hanging(world) as (app, endpoint, receiver, dispatcher),
+        world.intake(dispatcher.hand_over) as intake,
+    ):
+        await intake.accept(world.draft(app, b'"test"', endpoint_id=endpoint.id))
+        await receiver.wait_for(FAILING_IN_FLIGHT + 1)
+        assert receiver.requests[-1].body == b'"test"'
+
+
+@asynccontextmanager
+async def hanging(world: World) -> AsyncIterator[tuple[Application, Endpoint, Receiver, Dispatcher]]:
+    """An endpoint that is known to fail, with a backlog of which the first attempts take all of its slots."""
     app = await world.application()
     async with Receiver(Silence()) as receiver:
         endpoint = await world.endpoint(app, receiver.url)
         await known_to_fail(world, endpoint)
         await backlog(world, app)
-        async with (
-            world.dispatching(product("5s", timeout="60s")) as dispatcher,
-            world.intake(dispatcher.hand_over) as intake,
-        ):
+        async with world.dispatching(product("5s", timeout="60s")) as dispatcher:
             await all_slots_hang(receiver)
-            await intake.accept(world.draft(app, b'"test"', endpoint_id=endpoint.id))
-            await receiver.wait_for(FAILING_IN_FLIGHT + 1)
-            assert receiver.requests[-1].body == b'"test"'
+            yield app, endpoint, receiver, dispatcher
 
 
 async def all_slots_hang(receiver: Receiver) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
-from contextlib import suppress
 
 from angarium.core.lane import Lane, Limits
 from angarium.core.lifecycle import Move
@@ -12,7 +10,7 @@ from angarium.core.outcome import AttemptResult
 from angarium.dispatch.post import Post
 from angarium.dispatch.settler import Outcome, Settler
 from angarium.store.settle import Settlement
-from tests.kit.patience import PATIENCE
+from tests.kit.settling import written_by
 from tests.kit.world import World
 
 ARRIVED = AttemptResult(200, None, None, b"ok", 3)
@@ -37,11 +35,6 @@ async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(world: Worl
             succeeded=True, url="http://127.0.0.1:9/",
         )  # fmt: skip
         settler.put(Outcome(post, settlement))
-    running = asyncio.create_task(settler.run())
-    async with asyncio.timeout(PATIENCE):
-        await settler.drained()
-    running.cancel()
-    with suppress(asyncio.CancelledError):
-        await running
+    await written_by(settler)
     assert await world.states() == {0: 2, 1: 1}
     assert len(told) == 3, "every lane is told, so none waits for ever"

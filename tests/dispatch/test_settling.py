@@ -24,13 +24,24 @@ from angarium.core.nouns import Application, DisabledReason, Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.dispatch.alert import DISABLED, FAILING, OPERATIONS, Alert
 from angarium.dispatch.post import Post
-from angarium.dispatch.settler import CAPACITY, CROWD, GATHER, MAX_BATCH, TRIES, Disable, Outcome, Settler
+from angarium.dispatch.settler import (
+    CAPACITY,
+    CROWD,
+    GATHER,
+    MAX_BATCH,
+    SLOW,
+    TRIES,
+    Disable,
+    Outcome,
+    Settler,
+)
 from angarium.store import background_task, settle, shard
 from angarium.store.accept import Owed
 from angarium.store.settle import Health, Settled, Settlement
 from tests.kit import virtual
 from tests.kit.clock import ManualClock
-from tests.kit.patience import PATIENCE, until
+from tests.kit.patience import until
+from tests.kit.settling import written_by
 from tests.kit.task import finish_tasks
 from tests.kit.virtual import VirtualLoop
 from tests.kit.world import ORG, World
@@ -239,6 +250,20 @@ def test_a_batch_has_a_greatest_size_and_so_has_what_is_waiting(in_virtual_time:
     in_virtual_time(test)
 
 
+def test_nothing_more_is_sent_while_a_batch_takes_long(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.takes = 2 * SLOW
+        work.put(1)
+        await asyncio.sleep(SLOW / 2)
+        assert not work.settler.stuck
+        await asyncio.sleep(SLOW)
+        assert work.settler.stuck
+        await work.settler.drained()
+        assert not work.settler.stuck
+
+    in_virtual_time(test)
+
+
 def test_while_the_database_is_away_the_same_batch_is_tried_until_it_is_in(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.fails = [StoreUnavailable() for _ in range(8)]
@@ -327,12 +352,7 @@ class Desk:
         settler = Settler(world.database, world.clock, os.urandom, settled, self.owed.extend)
         for one in outcomes:
             settler.put(one)
-        running = asyncio.create_task(settler.run())
-        async with asyncio.timeout(PATIENCE):
-            await settler.drained()
-        running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        await written_by(settler)
 
     async def outcome(self, place: int = 0, **more: Any) -> Outcome:
         """Of the attempt at one of the messages that are owed, a success."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -22,7 +22,7 @@ from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.store.database import Database
 from tests.faults.account import Account, report
-from tests.faults.harness import LONG, Client, client, servers
+from tests.faults.harness import LONG, Client, Servers, client, servers
 from tests.faults.latency import Latency, Spread, spread, steady
 from tests.kit.patience import until
 from tests.kit.port import free_port
@@ -81,6 +81,18 @@ async def endpoints(database: Database, apps: list[Application], urls: list[str]
             group.create_task(make(apps[n % len(apps)], url))
 
 
+@contextlib.asynccontextmanager
+async def beside_silence(directory: Path) -> AsyncIterator[tuple[Latency, Receiver, Receiver, Servers]]:
+    """A receiver that notes how long messages took, one that never answers, and servers to be started."""
+    latency = Latency()
+    async with (
+        Receiver(latency, keep=False) as receiver,
+        Receiver(Silence(), keep=False) as silent,
+        servers(directory) as started,
+    ):
+        yield latency, receiver, silent, started
+
+
 @pytest.mark.timeout(900 if LONG else 300)
 async def test_one_percent_each_of_hanging_refusing_and_slow_endpoints_delays_no_other(
     directory: Path, database_url: str, database: Database
@@ -122,12 +134,7 @@ async def test_as_many_dead_endpoints_as_there_can_be_delay_no_other(
     directory: Path, database_url: str, database: Database
 ) -> None:
     """All but one are known to fail: half of them hang, half refuse, and each of them gets messages."""
-    latency = Latency()
-    async with (
-        Receiver(latency, keep=False) as receiver,
-        Receiver(Silence(), keep=False) as silent,
-        servers(directory) as started,
-    ):
+    async with beside_silence(directory) as (latency, receiver, silent, started):
         world = World(database)
         well = await world.application(uid="well")
         await world.endpoint(well, receiver.url)
@@ -267,12 +274,7 @@ async def test_an_enormous_backlog_of_a_dead_endpoint_delays_neither_others_nor_
     directory: Path, database_url: str, database: Database
 ) -> None:
     """Killed in the middle, as for want of memory, it starts again as quickly."""
-    latency = Latency()
-    async with (
-        Receiver(latency, keep=False) as receiver,
-        Receiver(Silence(), keep=False) as silent,
-        servers(directory) as started,
-    ):
+    async with beside_silence(directory) as (latency, receiver, silent, started):
         world = World(database)
         app = await world.application(uid="well")
         await world.endpoint(app, receiver.url)

@@ -1,0 +1,125 @@
+"""Lanes held by a fault on our side: when each may have a turn, and what releases them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.core.failure import KINDS
+from angarium.core.lane import Lane, Limits
+from angarium.core.outage import FIRST, PATIENCE
+from angarium.dispatch.outages import Outages
+from angarium.dispatch.post import Post
+from tests.kit.clock import ManualClock
+
+NETWORK, INTERNAL = KINDS["network_down"], KINDS["internal"]
+
+
+class Turns:
+    """The posts of a dispatcher, as far as turns are given: now, or at a time."""
+
+    def __init__(self) -> None:
+        self.rounds = self
+        self.marked: list[Post] = []
+        self.waiting: list[tuple[Post, float]] = []
+
+    def mark(self, post: Post) -> None:
+        self.marked.append(post)
+
+    def wait(self, post: Post, until: float) -> None:
+        self.waiting.append((post, until))
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def turns() -> Turns:
+    return Turns()
+
+
+@pytest.fixture
+def outages(turns: Any, clock: ManualClock) -> Outages:
+    return Outages(turns, clock)
+
+
+@pytest.fixture
+def posts() -> Iterator[Post]:
+    return (Post(UUID(int=1), UUID(int=n), 0, Lane(Limits(1, 1), 0.0)) for n in count(2))
+
+
+async def test_a_lane_that_failed_rests_and_others_go_on(
+    outages: Outages, turns: Turns, clock: ManualClock, posts: Iterator[Post]
+) -> None:
+    failed, other = next(posts), next(posts)
+    outages.failed(failed, NETWORK, None)
+    assert not outages.admits(failed)
+    assert turns.waiting == [(failed, clock.now() + FIRST)], "it gets its turn when the pause is over"
+    assert outages.admits(other)
+    assert outages.probe(other) is None
+
+
+async def test_one_probe_at_a_time_goes_for_all_lanes_of_a_fault(
+    outages: Outages, clock: ManualClock, posts: Iterator[Post]
+) -> None:
+    one, two = next(posts), next(posts)
+    for post in (one, two):
+        outages.failed(post, NETWORK, None)
+    await clock.advance_to(clock.now() + FIRST)
+    assert outages.admits(one)
+    probe = outages.probe(one)
+    assert not outages.admits(two)
+    outages.failed(one, NETWORK, probe)
+    await clock.advance_to(clock.now() + FIRST)
+    assert not outages.admits(two), "the pause grows"
+    await clock.advance_to(clock.now() + FIRST)
+    assert outages.admits(two)
+
+
+async def test_another_probe_starts_when_the_first_takes_long(
+    outages: Outages, clock: ManualClock, posts: Iterator[Post]
+) -> None:
+    one, two = next(posts), next(posts)
+    for post in (one, two):
+        outages.failed(post, NETWORK, None)
+    await clock.advance_to(clock.now() + FIRST)
+    outages.probe(one)
+    await clock.advance_to(clock.now() + PATIENCE)
+    assert outages.admits(two)
+
+
+async def test_a_probe_that_passes_gives_all_held_lanes_a_turn(
+    outages: Outages, turns: Turns, clock: ManualClock, posts: Iterator[Post]
+) -> None:
+    one, two, alone = next(posts), next(posts), next(posts)
+    for post in (one, two):
+        outages.failed(post, NETWORK, None)
+    outages.failed(alone, INTERNAL, None)
+    await clock.advance_to(clock.now() + FIRST)
+    probe = outages.probe(one)
+    assert probe is not None
+    outages.passed(probe)
+    assert turns.marked == [one, two]
+    assert outages.admits(one)
+    assert outages.admits(two)
+    assert [fault.kind for fault in outages.faults] == [], "nothing waits in a lane that is empty"
+
+
+async def test_a_bug_holds_the_lane_in_which_it_happens_only(
+    outages: Outages, turns: Turns, clock: ManualClock, posts: Iterator[Post]
+) -> None:
+    one, two = next(posts), next(posts)
+    for post in (one, two):
+        outages.failed(post, INTERNAL, None)
+    await clock.advance_to(clock.now() + FIRST)
+    probe = outages.probe(one)
+    assert probe is not None
+    assert outages.admits(two)
+    outages.passed(probe)
+    assert turns.marked == [one]
