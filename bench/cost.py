@@ -29,10 +29,11 @@ CASES: Final = (SINGLE, CROWDED, BATCH)
 SAMPLED: Final = 15.0  # seconds, at most, of the second pass
 LISTED: Final = 5.0  # of the third
 SERVER, POSTGRES, LOAD, RECEIVER = "server", "PostgreSQL", "load generator", "receiver"
-TABLES: Final = ("message", "delivery", "attempt")
+TABLES: Final = ("message", "payload", "pending", "retry", "attempt")
 _DISK: Final = """
-select sum(pg_total_relation_size(t::regclass))::float / (select count(*) from delivery)
+select sum(pg_total_relation_size(coalesce(p.relid, t::regclass)))::float / (select count(*) from delivery)
 from unnest($1::text[]) t
+left join lateral pg_partition_tree(t::regclass) p on true
 """
 
 
@@ -139,7 +140,7 @@ def _database(costs: list[Cost], names: tuple[str, ...]) -> Table:
               *(f"{c.per_delivery(w.total()):.2f}" for c, w in zip(costs, rows, strict=True)))  # fmt: skip
     for name in TABLES:
         table.add(f"  {name}", *(f"{c.per_delivery(w[name]):.2f}" for c, w in zip(costs, rows, strict=True)))
-    table.add("updates of delivery that touch no index (HOT)",
+    table.add("updates of retry that touch no index (HOT)",
               *(f"{c.entry.hot / max(1, c.entry.updated):.0%}" for c in costs))  # fmt: skip
     return table
 

@@ -13,14 +13,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
+from angarium.store import partition
 from tests.kit import crowd
 
 SMALL: Final = 1_000  # applications
 PER_MESSAGE: Final = 3  # deliveries, each with one attempt
 LARGE: Final = 0.9  # share of all messages that are the large application's
-_TABLES: Final = ("message", "delivery", "attempt")
+_TABLES: Final = ("message", "payload", "attempt")
 _INDEXES: Final = """
-select i.indexdef, 'drop index ' || i.indexname as away
+select replace(i.indexdef, ' ON ONLY ', ' ON ') as indexdef, 'drop index ' || i.indexname as away
 from pg_indexes i
 where i.schemaname = 'public' and i.tablename = any($1::text[])
   and not exists (select from pg_constraint c where c.conname = i.indexname)
@@ -34,14 +35,17 @@ where c.contype = 'p' and c.conrelid = any(select t::regclass from unnest($1::te
 # the time of an id is its first 48 bits; a thousand of what waits came in each
 _WAITING: Final = """
 with made as (
-    insert into message (app_id, id, event_type, payload, expires_at)
+    insert into message (app_id, id, event_type, expires_at)
     select $1, (lpad(to_hex($3::bigint + n / 1000), 12, '0') || '70008' || lpad(to_hex(n), 15, '0'))::uuid,
-           'order.placed', convert_to($5, 'UTF8'), $6
+           'order.placed', $6
     from generate_series(1, $4::bigint) n
-    returning id
+    returning id, expires_at
+),
+kept as (
+    insert into payload (message_id, expires_at, body) select id, expires_at, convert_to($5, 'UTF8') from made
 )
-insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)
-select $1, e.id, made.id, e.shard, false, $7
+insert into pending (shard, endpoint_id, message_id, app_id, due_at)
+select e.shard, e.id, made.id, $1, $7
 from made cross join endpoint e where e.app_id = $1 and e.id = $2
 """
 
@@ -78,5 +82,7 @@ async def wait_for(connection: Any, app_id: UUID, endpoint_id: UUID, count: int,
     """So many deliveries that are due, of messages with this payload, for one endpoint."""
     now = datetime.now(UTC)
     start = int(now.timestamp() * 1000) - count // 1000 - 1000
+    days = [UUID(int=at << 80) for at in (start, start + count // 1000)]
+    await partition.cover(connection, days, [now + timedelta(days=90)])
     await connection.execute(_WAITING, app_id, endpoint_id, start, count, body, now + timedelta(days=90), now)
-    await connection.execute("vacuum analyze message, delivery")
+    await connection.execute("vacuum analyze message, payload, pending")

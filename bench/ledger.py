@@ -22,9 +22,14 @@ from bench.service import Installation
 
 REPORTED: Final = 11.0  # seconds after which even idle backends have told what they counted
 KEY: Final = 600  # characters that tell a statement from the others
+# those of partitions count as of their table
 _ROWS: Final = """
-select relname, n_tup_ins + n_tup_upd + n_tup_del as written, n_tup_upd, n_tup_hot_upd
-from pg_stat_user_tables
+select coalesce(i.inhparent, s.relid)::regclass::text as relname,
+       sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint as written,
+       sum(n_tup_upd)::bigint as n_tup_upd, sum(n_tup_hot_upd)::bigint as n_tup_hot_upd
+from pg_stat_user_tables s
+left join pg_inherits i on i.inhrelid = s.relid
+group by 1
 """
 _SUM: Final = "select sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint from pg_stat_user_tables"
 _POSITION: Final = """
@@ -43,7 +48,7 @@ class Entry:
     wal_bytes: int = 0
     commits: int = 0
     written: Counter[str] = field(default_factory=Counter)  # rows, by table
-    updated: int = 0  # deliveries, and of these
+    updated: int = 0  # deliveries that are retried, and of these
     hot: int = 0  # without touching an index
     statements: Counter[str] = field(default_factory=Counter)  # by name
 
@@ -64,7 +69,7 @@ async def counted(place: Installation) -> AsyncIterator[Entry]:
         for row in await connection.fetch(_ROWS):
             name, before = row["relname"], rows[row["relname"]]
             entry.written[name] = row["written"] - before["written"]
-            if name == "delivery":
+            if name == "retry":
                 entry.updated = row["n_tup_upd"] - before["n_tup_upd"]
                 entry.hot = row["n_tup_hot_upd"] - before["n_tup_hot_upd"]
 

@@ -35,6 +35,8 @@ EVENTS: Final = {
     "load.failed": "deliveries could not be read; tried again",
     "look.failed": "the round of all lanes could not be made; tried again",
     "part.broken": "a part of the dispatcher ended by a fault of ours",
+    "partition.dropped": "a day of the history or of payloads is over, and was deleted",
+    "partition.locked": "a partition is in use and could not be dropped; tried again",
     "process.died": "a worker process ended by itself; it is started again",
     "process.started": "a worker process was started",
     "sender.failed": "a request could not be made by a fault of ours; tried again",

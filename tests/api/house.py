@@ -27,6 +27,7 @@ from angarium.store.database import Database
 from tests.api.operation import MESSAGE, ORG, SINCE, SPARE, URL
 from tests.kit.access import Crowd
 from tests.kit.at_work import services_of
+from tests.kit.rows import add_attempt
 from tests.kit.world import World
 
 
@@ -135,18 +136,25 @@ async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str
     ]
     attempt = ids.new(house.clock.now(), os.urandom(8))
     async with house.database.connection() as connection:
-        await connection.execute(
-            "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status, status_code,"
-            " duration_ms, url) values ($1, $2, $3, $4, 1, false, 0, 200, 5, '')",
-            ids.parse(ids.APPLICATION, app_id), ids.parse(ids.MESSAGE, message), attempt,
-            ids.parse(ids.ENDPOINT, endpoint),
-        )  # fmt: skip
+        await add_attempt(
+            connection,
+            _parsed(ids.APPLICATION, app_id),
+            _parsed(ids.MESSAGE, message),
+            attempt,
+            _parsed(ids.ENDPOINT, endpoint),
+        )
     return {
         "app_id": app_id, "endpoint_id": endpoint, "listener": listener, "inbox_id": inbox, "msg_id": message,
         "task_id": task,
         "attempt_id": ids.text(ids.ATTEMPT, attempt), "event_type_name": "order.filled",
         "webhook_id": endpoint, "event_id": message, "account_id": "acct_1", "name": "bluum", "rest": "x",
     }  # fmt: skip
+
+
+def _parsed(prefix: str, public: str) -> UUID:
+    found = ids.parse(prefix, public)
+    assert found is not None
+    return found
 
 
 def _ago(clock: Clock) -> str:

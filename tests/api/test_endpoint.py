@@ -332,7 +332,7 @@ async def test_switching_the_order_switches_what_is_owed(api: Api, backend: Back
 
     async def order() -> bool:
         async with backend.services.database.connection() as connection:
-            return bool(await connection.fetchval("select fifo from delivery"))
+            return bool(await connection.fetchval("select seq is not null from pending"))
 
     assert await order() is True
     await api.patch(f"/app/{app}/endpoint/{endpoint}", {"fifo": False})

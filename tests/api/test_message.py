@@ -14,6 +14,7 @@ from angarium.core.nouns import State
 from angarium.store.database import Database
 from tests.api.conftest import Backend
 from tests.api.world import World, uuid_of
+from tests.kit.rows import add_message
 
 
 @pytest.fixture
@@ -24,8 +25,9 @@ def world(backend: Backend, database: Database) -> World:
 async def stored(world: World, app: str, message: str) -> bytes | None:
     async with world.database.connection() as conn:
         payload: bytes | None = await conn.fetchval(
-            "select payload from message where app_id = $1 and id = $2", uuid_of(app), uuid_of(message)
-        )
+            "select p.body from message m join payload p on p.message_id = m.id"
+            " where m.app_id = $1 and m.id = $2", uuid_of(app), uuid_of(message),
+        )  # fmt: skip
         return payload
 
 
@@ -411,11 +413,7 @@ async def test_lists_go_back_ninety_days_unless_told_where_to_look(world: World)
     now = world.services.clock.now()
     old = ids.new(now - 91 * 86400, bytes(8))
     async with world.database.connection() as conn:
-        await conn.execute(
-            "insert into message (app_id, id, event_type, expires_at) values ($1, $2, 'a', now())",
-            uuid_of(app),
-            old,
-        )
+        await add_message(conn, uuid_of(app), old, payload=None)
     fresh = await world.message(app)
     page = (await world.org.get(f"/app/{app}/msg")).json()
     assert [item["id"] for item in page["data"]] == [fresh]

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from angarium.core import ids, timestamp
+from angarium.core.nouns import State
 from angarium.service.audit import PREFIX
 from angarium.store.database import Database
 from tests.api.conftest import Backend
 from tests.api.world import ORG, World, uuid_of
+from tests.kit.rows import add_attempt, add_delivery, add_message
 
 STEPS = (1, 2, 7, 250, 999, 1000, 1_000_000)  # microseconds from one instant to the next
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -58,20 +60,10 @@ class Lists:
         async with self.world.database.transaction() as conn:
             for _ in range(count):
                 new = self._id(ids.MESSAGE, micros, self.by_message)
-                await conn.execute(
-                    "insert into message (app_id, id, event_type, expires_at) values ($1, $2, 'a', now())",
-                    app, new,
-                )  # fmt: skip
-                await conn.execute(
-                    "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, state)"
-                    " values ($1, $2, $3, 0, false, 0)",
-                    app, endpoint, new,
-                )  # fmt: skip
-                await conn.execute(
-                    "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status,"
-                    " status_code, duration_ms, url) values ($1, $2, $3, $4, 1, false, 0, 200, 1, '')",
-                    app, message, self._id(ids.ATTEMPT, micros, self.by_attempt), endpoint,
-                )  # fmt: skip
+                await add_message(conn, app, new, payload=None)
+                await add_delivery(conn, app, endpoint, new, state=State.DELIVERED)
+                attempt = self._id(ids.ATTEMPT, micros, self.by_attempt)
+                await add_attempt(conn, app, message, attempt, endpoint)
                 await conn.execute(
                     "insert into audit (org_id, id, actor, action) values ($1, $2, 'system', 'test.made')",
                     ORG, self._id(PREFIX, micros, ["/audit"]),

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import pytest
 
+from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import State
@@ -18,6 +19,7 @@ from angarium.store.replay import MAX_FAILURES, run_due_tasks, step
 from tests.api.conftest import Backend
 from tests.api.world import ORG, World, uuid_of
 from tests.kit.patience import PATIENCE
+from tests.kit.rows import end_pending
 
 
 @pytest.fixture
@@ -78,7 +80,8 @@ async def test_a_message_can_be_sent_to_an_endpoint_that_never_was_owed_it(world
     await resend(world, app, endpoint, message)
     row = await world.delivery(app, endpoint, message)
     assert row["due_at"] == row["manual_at"] is not None
-    assert (row["fifo"], row["shard"]) == (True, uuid_of(endpoint).int % 64)
+    assert row["seq"] is not None
+    assert row["shard"] == uuid_of(endpoint).int % 64
 
 
 async def test_a_resend_tells_the_owner_of_the_lane(world: World) -> None:
@@ -158,7 +161,7 @@ async def test_a_large_recovery_goes_step_by_step_and_survives_a_restart(
     endpoint = await world.endpoint(app)
     made = await many(world, app, 35)
     async with world.database.connection() as conn:
-        await conn.execute("update delivery set state = 2, due_at = null")
+        await end_pending(conn, State.EXHAUSTED)
     task = await begin(world, app, endpoint, "recover")
     now = world.services.clock.now()
     assert await step(world.database, now)
@@ -182,11 +185,11 @@ async def test_what_the_database_cannot_do_now_is_no_failure_of_a_task(world: Wo
     endpoint = await world.endpoint(app)
     made = await many(world, app, 5)
     async with world.database.connection() as conn:
-        await conn.execute("update delivery set state = 2, due_at = null")
+        await end_pending(conn, State.EXHAUSTED)
         await conn.execute(
             "create function refuse() returns trigger language plpgsql as"
             f" $$ begin raise exception using errcode = '{state}'; end $$;"
-            "create trigger refuse before update on delivery for each statement execute function refuse()"
+            "create trigger refuse before insert on retry for each statement execute function refuse()"
         )
     task = await begin(world, app, endpoint, "recover")
     for _ in range(MAX_FAILURES + 1):
@@ -194,7 +197,7 @@ async def test_what_the_database_cannot_do_now_is_no_failure_of_a_task(world: Wo
             await step(world.database, world.services.clock.now())
     assert (await task_of(world, task))["status"] == "running"
     async with world.database.connection() as conn:
-        await conn.execute("drop trigger refuse on delivery")
+        await conn.execute("drop trigger refuse on retry")
     await run_due_tasks(world.database, world.services.clock)
     assert await owed(world) == sorted(made)
 
@@ -207,7 +210,7 @@ async def test_several_processes_share_tasks_without_doing_a_step_twice(
     endpoints = [await world.endpoint(app) for _ in range(3)]
     await many(world, app, 40)
     async with world.database.connection() as conn:
-        await conn.execute("update delivery set state = 2, due_at = null")
+        await end_pending(conn, State.EXHAUSTED)
     tasks = [await begin(world, app, endpoint, "recover") for endpoint in endpoints]
     while any([(await task_of(world, task))["status"] == "running" for task in tasks]):
         await asyncio.gather(*(run_due_tasks(world.database, world.services.clock) for _ in range(4)))
@@ -237,7 +240,6 @@ async def test_replay_missing_owes_what_the_endpoint_wants_and_never_was_owed(wo
     rows = [await world.delivery(app, late, message) for message in (a, c)]
     assert all(row["state"] == State.PENDING and row["due_at"] and row["manual_at"] is None for row in rows)
     assert rows[0]["seq"] < rows[1]["seq"]
-    assert rows[0]["fifo"]
     assert await world.delivery(app, late, b) is None
     assert (await world.delivery(app, narrow, c))["state"] == State.PENDING
     assert await world.delivery(app, narrow, d) is None
@@ -446,7 +448,10 @@ async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(
     newer = await spaced(world, app)
     now = world.services.clock.now()
     async with world.database.transaction() as conn:
-        assert await delivery.cancel_pending(conn, uuid_of(app), uuid_of(endpoint), None, 3) == 3
+        assert (
+            await delivery.cancel_pending(conn, uuid_of(app), uuid_of(endpoint), None, 3, datetime_at(now))
+            == 3
+        )
         arguments = background_task.cancel_arguments(uuid_of(endpoint), uuid_of(newer))
         task = await background_task.create(
             conn,

@@ -20,6 +20,7 @@ from angarium.core.nouns import State
 from angarium.service.services import Services
 from angarium.store.database import Database
 from tests.api.conftest import Backend
+from tests.kit.rows import add_attempt, move_delivery
 from tests.kit.task import finish_tasks
 
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
@@ -83,12 +84,10 @@ class World:
         """Write an attempt, as a dispatcher would."""
         attempt_id = ids.new(self.services.clock.now() if at is None else at, os.urandom(8))
         async with self.database.connection() as conn:
-            await conn.execute(
-                "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status,"
-                " status_code, error_code, error, response, duration_ms, url)"
-                " values ($1, $2, $3, $4, 1, $5, $6, $7, $8, $9, $10, 12, 'http://127.0.0.1:9/hook')",
-                uuid_of(app), uuid_of(message), attempt_id, uuid_of(endpoint), manual,
-                0 if 200 <= code < 300 else 2, code, error and "refused", error, body,
+            await add_attempt(
+                conn, uuid_of(app), uuid_of(message), attempt_id, uuid_of(endpoint), manual=manual,
+                status=0 if 200 <= code < 300 else 2, status_code=code, error_code=error and "refused",
+                error=error, response=body, duration_ms=12, url="http://127.0.0.1:9/hook",
             )  # fmt: skip
         return ids.text(ids.ATTEMPT, attempt_id)
 
@@ -105,18 +104,19 @@ class World:
         """Put a delivery into a state, as a dispatcher would."""
         due = None if due_in is None else datetime_at(self.services.clock.now()) + timedelta(seconds=due_in)
         async with self.database.connection() as conn:
-            done = await conn.execute(
-                "update delivery set state = $4, failures = $5, due_at = $6, manual_at = null"
-                " where app_id = $1 and endpoint_id = $2 and message_id = $3",
-                uuid_of(app), uuid_of(endpoint), uuid_of(message), int(state), failures, due,
+            await move_delivery(
+                conn, uuid_of(app), uuid_of(endpoint), uuid_of(message), state=state, failures=failures,
+                due_at=due,
             )  # fmt: skip
-        assert done == "UPDATE 1"
 
     async def delivery(self, app: str, endpoint: str, message: str) -> Any:
-        """The row of a delivery, or None."""
+        """The row of a delivery with its place in the order of acceptance, or None."""
         async with self.database.connection() as conn:
             return await conn.fetchrow(
-                "select * from delivery where app_id = $1 and endpoint_id = $2 and message_id = $3",
+                "select d.*, coalesce(p.seq, r.seq) as seq from delivery d"
+                " left join pending p using (endpoint_id, message_id)"
+                " left join retry r using (endpoint_id, message_id)"
+                " where d.app_id = $1 and d.endpoint_id = $2 and d.message_id = $3",
                 uuid_of(app), uuid_of(endpoint), uuid_of(message),
             )  # fmt: skip
 

@@ -84,7 +84,9 @@ async def test_g3_g5_g6_g11_failures_are_retried_with_the_same_id_and_bytes_and_
     key = await secret(stand, endpoint)
     for request in requests:
         signed(stand, request, key)
-    rows = await stand.world.fetch("select status_code, error from attempt order by id")
+    rows = await stand.world.fetch(
+        "select status_code, error from attempt where status is not null order by id"
+    )
     assert [row["status_code"] for row in rows] == [302, 404, 201]
     assert all(len(row["error"]) > 30 for row in rows[:2])
     assert rows[2]["error"] is None

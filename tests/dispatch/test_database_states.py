@@ -206,7 +206,7 @@ async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever
         await owner.execute(
             "create function refused() returns trigger language plpgsql as $$ begin"
             f" if {condition} and exists"
-            " (select from message where id = new.message_id and payload = '\\x30')"
+            " (select from payload p where p.message_id = new.message_id and p.body = '\\x30')"
             " then raise exception 'a bug' using errcode = 'internal_error'; end if; return new; end $$"
         )
         await owner.execute(

@@ -236,7 +236,9 @@ async def test_the_alert_of_a_disabled_endpoint_has_the_fields_of_svix(
             return bool(await world.fetch("select from message where app_id = $1", desk.id))
 
         await until(told)
-    ((payload,),) = await world.fetch("select payload from message where app_id = $1", desk.id)
+    ((payload,),) = await world.fetch(
+        "select body from payload p join message m on m.id = p.message_id where m.app_id = $1", desk.id
+    )
     told_of = json.loads(payload)
     since = told_of["data"].pop("failSince")
     assert datetime.fromisoformat(since) >= endpoint.created_at

@@ -13,7 +13,7 @@ from angarium.core.allowance import FAILING_IN_FLIGHT
 from angarium.core.nouns import Application, Endpoint
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.replay import Replay
-from angarium.store import load
+from angarium.store import delivery, load
 from angarium.store.load import Wanted
 from tests.kit.receiver import Receiver, Silence
 from tests.kit.world import World, product
@@ -27,8 +27,8 @@ async def backlog(world: World, app: Application) -> None:
     async with world.intake() as intake:
         await intake.accept_many([world.draft(app, b"%d" % number) for number in range(BACKLOG)])
     await world.fetch(
-        "update delivery d set due_at = due_at - make_interval(secs => $1 - o.n) from ("
-        " select message_id, row_number() over (order by seq) n from delivery) o"
+        "update pending d set due_at = due_at - make_interval(secs => $1 - o.n) from ("
+        " select message_id, row_number() over (order by message_id) n from pending) o"
         " where o.message_id = d.message_id",
         BACKLOG,
     )
@@ -48,11 +48,13 @@ async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     await backlog(world, app)
     now = datetime_at(world.clock.now())
-    newest = await world.fetch("select message_id from delivery order by seq desc limit 3")
+    newest = await world.fetch("select message_id from pending order by message_id desc limit 3")
     manual = [row["message_id"] for row in newest]
-    await world.fetch(
-        "update delivery set due_at = $1, manual_at = $1 where message_id = any($2)", now, manual
-    )
+    async with world.database.transaction() as conn:
+        target = await delivery.target(conn, app.id, endpoint_id=endpoint.id)
+        assert target is not None
+        for message_id in manual:
+            await delivery.resend(conn, target, message_id, now)
     for room, expected in ((2, 2), (10, 10), (BACKLOG + 5, BACKLOG)):
         async with world.database.connection() as conn:
             wanted = [Wanted(endpoint.id, endpoint.shard, fifo=False, room=room)]
@@ -65,7 +67,7 @@ async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world
 
 async def test_a_resend_passes_what_waits(world: World) -> None:
     async with hanging(world) as (app, endpoint, receiver, _):
-        (row,) = await world.fetch("select id from message where payload = $1", LAST)
+        (row,) = await world.fetch("select message_id as id from payload where body = $1", LAST)
         replay = Replay(world.database, world.clock, os.urandom)
         await replay.resend(app.id, ids.text(ids.MESSAGE, row["id"]), ids.text(ids.ENDPOINT, endpoint.id))
         await receiver.wait_for(FAILING_IN_FLIGHT + 1)

@@ -166,7 +166,7 @@ async def test_a_customer_with_dead_name_servers_is_not_our_fault(world: World) 
     names.broken.add(HOSTS[0])
     async with stage(world, names) as made:
         await world.until_states({0: ALL - 1, 4: 1})
-        rows = await world.fetch("select error_code from attempt where status_code = 0")
+        rows = await world.fetch("select error_code from attempt where status = 2")
         assert [row[0] for row in rows] == ["dns_unanswered"]
         assert not made.outages.faults
 
@@ -287,7 +287,7 @@ async def test_a_refused_connection_of_the_only_endpoint_fails_as_ever(world: Wo
         await intake.accept(world.draft(app))
 
         async def recorded() -> bool:
-            rows = await world.fetch("select error_code from attempt where status_code = 0")
+            rows = await world.fetch("select error_code from attempt where status = 2")
             return [row[0] for row in rows] == ["connect_refused"]
 
         await until(recorded)

@@ -28,7 +28,7 @@ async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(world: Worl
     )
     post = Post(app.id, endpoint.id, endpoint.shard, Lane(Limits(1, 1), 0.0))
     for place, row in enumerate(rows):
-        number = 40_000 if place == 1 else 1  # more than the column can hold
+        number = 2**31 if place == 1 else 1  # more than the column can hold
         settlement = Settlement(
             attempt_id=world.new_id(), app_id=app.id, endpoint_id=endpoint.id, message_id=row["message_id"],
             move=Move.DELIVER, failures=0, number=number, due_at=None, manual_at=None, answer=ARRIVED,

@@ -35,7 +35,7 @@ from angarium.dispatch.settler import (
     Outcome,
     Settler,
 )
-from angarium.store import background_task, settle, shard
+from angarium.store import background_task, delivery, settle, shard
 from angarium.store.accept import Owed
 from angarium.store.settle import Health, Settled, Settlement
 from tests.kit import virtual
@@ -370,9 +370,11 @@ class Desk:
 
     async def alerts(self) -> list[dict[str, Any]]:
         rows = await self.world.fetch(
-            "select payload from message where app_id = $1 order by id", self.operations.id
+            "select p.body from payload p join message m on m.id = p.message_id"
+            " where m.app_id = $1 order by m.id",
+            self.operations.id,
         )
-        return [json.loads(row["payload"]) for row in rows]
+        return [json.loads(row["body"]) for row in rows]
 
 
 @pytest.fixture
@@ -445,9 +447,10 @@ async def test_an_endpoint_is_disabled_with_all_that_follows_from_it(
 
 async def test_what_was_asked_for_by_hand_waits_for_a_disabled_endpoint(desk: Desk) -> None:
     resent = (await desk.outcome(2)).settlement.message_id
-    await desk.world.fetch(
-        "update delivery set manual_at = $1 where message_id = $2 returning true", datetime_at(NOW), resent
-    )
+    async with desk.world.database.transaction() as connection:
+        target = await delivery.target(connection, desk.app.id, endpoint_id=desk.endpoint.id)
+        assert target is not None
+        await delivery.resend(connection, target, resent, datetime_at(NOW))
     await desk.settle(await desk.outcome(0, disable=desk.disable()))
     rows = await desk.world.fetch("select manual_at from delivery where manual_at is not null")
     assert [row["manual_at"] for row in rows] == [datetime_at(NOW)]

@@ -101,8 +101,8 @@ async def test_order_holds_while_lanes_change_hands(world: World) -> None:
             await world.until_states({DELIVERED: 400})
         by_secret: dict[str, list[int]] = {}
         rows = await world.fetch(
-            "select a.endpoint_id, convert_from(m.payload, 'utf8')::int as n"
-            " from attempt a join message m on m.id = a.message_id order by a.id"
+            "select a.endpoint_id, convert_from(p.body, 'utf8')::int as n"
+            " from attempt a join payload p on p.message_id = a.message_id order by a.id"
         )
         for row in rows:
             by_secret.setdefault(str(row["endpoint_id"]), []).append(row["n"])

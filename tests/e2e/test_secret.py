@@ -252,7 +252,7 @@ async def test_no_secret_is_anywhere_in_what_was_written(directory: Path) -> Non
         tables = await _values(postgres.url())
     finally:
         await postgres.stop()
-    for table in ("application", "message"):
+    for table in ("application", "payload"):
         assert _found({"canary": story.canary}, tables[table]), f"nothing would be found in {table}"
     assert tables["attempt"]
     # a URL is shown to whoever may see the endpoint, with what its owner put into it

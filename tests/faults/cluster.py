@@ -237,7 +237,8 @@ class Cluster:
         """Attempts on record of what came to healthy endpoints in this cycle."""
         messages = [ids.parse(ids.MESSAGE, one) for one in self.customers.tally.messages]
         rows = await self.fetch(
-            "select count(*) from attempt where endpoint_id = any($1) and message_id = any($2)",
+            "select count(*) from attempt"
+            " where status is not null and endpoint_id = any($1) and message_id = any($2)",
             list(self.healthy),
             messages,
         )

@@ -325,7 +325,7 @@ async def recorded(database_url: str) -> int:
     """How many attempts are on record."""
     connection = await asyncpg.connect(database_url)
     try:
-        return int(await connection.fetchval("select count(*) from attempt"))
+        return int(await connection.fetchval("select count(*) from attempt where status is not null"))
     finally:
         await connection.close()
 

@@ -18,8 +18,10 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
+from angarium.store import partition
 from angarium.store.database import Database
 from tests.faults.account import Account, report
 from tests.faults.harness import LONG, Client, Servers, client, servers
@@ -319,8 +321,11 @@ async def test_an_enormous_backlog_of_a_dead_endpoint_delays_neither_others_nor_
 async def backlog(url: str, app_id: UUID, endpoint_id: UUID, shard: int) -> None:
     """Messages that one endpoint is owed, all due."""
     first = ids.lowest(time.time() - 3600).int >> 80
+    days = [UUID(int=at << 80) for at in (first, first + BACKLOG // 1000)]
+    expires_at = datetime_at(time.time() + 90 * 86400)
     connection = await asyncpg.connect(url)
     try:
+        await partition.cover(connection, days, [expires_at])
         await connection.execute(
             "create temporary table made as select (lpad(to_hex($1::bigint + n / 1000), 12, '0') || '7'"
             " || lpad(to_hex(n % 4096), 3, '0') || '8' || substr(md5(n::text), 1, 15))::uuid as id"
@@ -329,18 +334,21 @@ async def backlog(url: str, app_id: UUID, endpoint_id: UUID, shard: int) -> None
             BACKLOG,
         )
         await connection.execute(
-            "insert into message (app_id, id, event_type, payload, expires_at)"
-            " select $1, id, 'fault.made', convert_to(repeat('x', 200), 'utf8'), now() + interval '90 days'"
-            " from made",
+            "insert into message (app_id, id, event_type, expires_at)"
+            " select $1, id, 'fault.made', $2 from made",
             app_id,
+            expires_at,
         )
         await connection.execute(
-            "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)"
-            " select $1, $2, id, $3, false, now() - interval '1 hour' from made",
+            "insert into payload select id, $1, convert_to(repeat('x', 200), 'utf8') from made", expires_at
+        )
+        await connection.execute(
+            "insert into pending (app_id, endpoint_id, message_id, shard, due_at)"
+            " select $1, $2, id, $3, now() - interval '1 hour' from made",
             app_id,
             endpoint_id,
             shard,
         )
-        await connection.execute("analyze message, delivery")
+        await connection.execute("analyze message, payload, pending")
     finally:
         await connection.close()

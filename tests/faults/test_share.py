@@ -98,7 +98,7 @@ async def begun(database_url: str) -> dict[UUID, list[float]]:
     were not yet recorded are missing.)"""
     connection = await asyncpg.connect(database_url)
     try:
-        rows = await connection.fetch("select endpoint_id, id from attempt")
+        rows = await connection.fetch("select endpoint_id, id from attempt where status is not null")
     finally:
         await connection.close()
     found: dict[UUID, list[float]] = defaultdict(list)

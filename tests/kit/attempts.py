@@ -65,7 +65,8 @@ class Attempts:
         """How many attempts there are, and when the next is due; both of one moment."""
         ((recorded, due),) = await self.world.fetch(
             "with ours as (select id from application where org_id = $1 and id = coalesce($2, id))"
-            " select (select count(*) from attempt where app_id in (select id from ours)),"
+            " select (select count(*) from attempt where status is not null"
+            " and app_id in (select id from ours)),"
             " (select min(due_at) from delivery where app_id in (select id from ours))",
             self.org_id,
             self.only,

@@ -45,7 +45,7 @@ async def test_numbers_names_and_escapes_of_a_payload_are_shown_as_they_were_sen
 ) -> None:
     payload = '{"amount":100.00,"big":1E400,"id":12345678901234567890,"k":1,"k":2,"s":"\\u00e9\\/"}'
     sent = await stand.send("order.filled")
-    await stand.world.fetch("update message set payload = $1", payload.encode())
+    await stand.world.fetch("update payload set body = $1", payload.encode())
     page = await visitor.get(f"/messages/{sent['id']}")
     shown = {one: unescape(re.findall(rf'<pre id="{one}"[^>]*>(.*?)</pre>', page, re.S)[0]) for one in _VIEWS}
     assert shown["raw"].strip() == payload
@@ -205,7 +205,7 @@ async def test_a_payload_nested_too_deep_for_line_breaks_is_still_shown(
 ) -> None:
     await stand.endpoint(receiver.url)
     sent = await stand.send("order.filled")
-    await stand.world.fetch("update message set payload = $1", b"[" * depth + b"]" * depth)
+    await stand.world.fetch("update payload set body = $1", b"[" * depth + b"]" * depth)
     page = await visitor.get(f"/messages/{sent['id']}")
     assert "[" * depth in page
     assert len(page) < 400_000

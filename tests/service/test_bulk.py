@@ -27,6 +27,7 @@ from angarium.store.replay import step
 from tests.kit.clock import ManualClock
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver
+from tests.kit.rows import add_message
 from tests.kit.task import finish_tasks
 from tests.kit.world import World, product
 from tests.service.book import START, Book
@@ -149,12 +150,10 @@ async def test_a_message_that_came_later_and_a_delivery_mended_meanwhile_are_lef
     mended = await book.owe(await book.message(), endpoint, **LOST)
     kept = await book.owe(await book.message(), endpoint, **LOST)
     await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
-    await book.world.fetch("update delivery set state = 0 where message_id = $1", mended.message_id)
+    await book.world.fetch("update attempt set state = 0 where message_id = $1", mended.message_id)
     newer = ids.new(NOW + 1, os.urandom(8))
-    await book.world.fetch(
-        "insert into message (app_id, id, event_type, payload, expires_at) values ($1, $2, 'a', '', $3)",
-        book.app.id, newer, datetime_at(NOW + 1e9),
-    )  # fmt: skip
+    async with book.world.database.connection() as connection:
+        await add_message(connection, book.app.id, newer)
     await book.owe(newer, endpoint, **LOST)
     await run(book)
     assert await owed(book) == [kept]

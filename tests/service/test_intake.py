@@ -18,7 +18,11 @@ from tests.kit.clock import ManualClock
 from tests.kit.world import World
 
 KEY = b"k" * 32
-JOINED = "select m.payload, d.endpoint_id from message m join delivery d on d.message_id = m.id"
+JOINED = """
+select p.body, d.endpoint_id from message m
+join payload p on p.message_id = m.id and p.expires_at = m.expires_at
+join delivery d on d.message_id = m.id
+"""
 
 
 @pytest.fixture

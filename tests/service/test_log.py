@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from angarium.core.product import STANDARD
 from angarium.service import log as service
 from angarium.service.log import Log
 from angarium.service.product import Products
+from tests.kit.rows import add_attempt
 from tests.kit.world import World, product
 from tests.service.book import START, Book, keys
 
@@ -141,6 +143,61 @@ async def test_pages_go_both_ways_and_meet(book: Book) -> None:
         assert [key for one in back for key in one] == expected
 
 
+MADE: dict[str, dict[str, Any]] = {  # what a test writes, and in which table each is
+    "pending": {"state": State.PENDING, "due_at": datetime_at(START), "status_code": None},
+    "retried": {"state": State.PENDING, "failures": 2, "due_at": datetime_at(START), "error_code": "timeout"},
+    "scheduled": {"state": State.PENDING, "status_code": None},  # or waits for its endpoint
+    "asked again": {"state": State.EXHAUSTED, "failures": 5, "manual_at": datetime_at(START)},
+    "delivered": {},
+    "lost": {"state": State.EXHAUSTED, "failures": 5, "error_code": "timeout"},
+    "canceled": {"state": State.CANCELED, "status_code": None},
+}
+STATUSES = {
+    LogStatus.WAITING: {"pending", "scheduled"},
+    LogStatus.RETRYING: {"retried"},
+    LogStatus.FAILED: {"asked again", "lost"},
+    LogStatus.DELIVERED: {"delivered"},
+    LogStatus.CANCELED: {"canceled"},
+}
+
+
+@pytest.mark.parametrize("stretches", [(2, 4), (1_000, 9_000)])
+async def test_the_log_is_one_over_queue_and_history_and_over_days(
+    book: Book, stretches: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "STRETCHES", stretches)
+    book.seconds = count(0, 8 * 3600)
+    endpoints = [await book.endpoint() for _ in range(2)]
+    written: dict[LogKey, str] = {}
+    for n in range(2 * len(MADE)):
+        message = await book.message()
+        for place, endpoint in enumerate(endpoints):
+            kind = [*MADE][(n * (place + 1) + place) % len(MADE)]
+            written[await book.owe(message, endpoint, **MADE[kind])] = kind
+    for one in (frozenset[LogStatus](), *(frozenset({status}) for status in STATUSES)):
+        for endpoint_id in (None, *endpoints):
+            wanted = LogFilter(statuses=one, endpoint_id=endpoint_id)
+            kinds = set(MADE) if not one else set().union(*(STATUSES[status] for status in one))
+            expected = sorted(
+                (
+                    key
+                    for key, kind in written.items()
+                    if kind in kinds and endpoint_id in (None, key.endpoint_id)
+                ),
+                reverse=True,
+            )
+            for backwards in (False, True):
+                cursor = LogKey(UUID(int=0), UUID(int=0)) if backwards else None
+                found: list[LogKey] = []
+                while True:
+                    page = await book.log.page(book.app.id, wanted, cursor, backwards=backwards, limit=3)
+                    found = keys(page) + found if backwards else found + keys(page)
+                    cursor = page.newer if backwards else page.older
+                    if cursor is None:
+                        break
+                assert found == expected, (wanted, backwards)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 async def test_a_rare_thing_costs_several_pages_and_none_is_left_out(
     book: Book, backwards: bool, monkeypatch: pytest.MonkeyPatch
@@ -219,12 +276,10 @@ async def test_a_message_shows_payload_every_endpoint_and_every_attempt(book: Bo
     made = []
     for n, endpoint in enumerate((first, second, second)):
         made.append(ids.new(START + n, os.urandom(8)))
-        await book.world.fetch(
-            "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status, status_code,"
-            " response, duration_ms, url, exchange)"
-            " values ($1, $2, $3, $4, 1, false, 0, 200, $5, 7, 'u', $6)",
-            book.app.id, message, made[n], endpoint, b"ok", exchange if n else None,
-        )  # fmt: skip
+        async with book.world.database.connection() as connection:
+            await add_attempt(
+                connection, book.app.id, message, made[n], endpoint, exchange=exchange if n else None
+            )
     detail = await book.log.message(book.app.org_id, book.app.id, ids.text(ids.MESSAGE, message))
     assert detail.message.payload == b'{"n":1}'
     lines = [

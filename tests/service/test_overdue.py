@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -18,6 +19,7 @@ from angarium.service.overdue import DeliveryKey, Overdue, WaitEstimates
 from angarium.service.product import Products
 from angarium.store import overdue as store
 from tests.kit.clock import ManualClock
+from tests.kit.rows import add_attempt
 from tests.kit.world import World, product
 from tests.service.book import START, Book
 
@@ -36,22 +38,23 @@ def overdue(book: Book) -> Overdue:
     return Overdue(book.world.database, book.world.clock)
 
 
-async def owe(book: Book, endpoint: UUID, late: float, *, manual: bool = False) -> DeliveryKey:
+async def owe(
+    book: Book, endpoint: UUID, late: float, *, manual: bool = False, fifo: bool = False, **fields: Any
+) -> DeliveryKey:
     """A delivery that has been due for so many seconds."""
     due = datetime_at(NOW - late)
     key = await book.owe(
-        await book.message(), endpoint, state=State.PENDING, due_at=due, manual_at=due if manual else None
-    )
+        await book.message(), endpoint, state=State.PENDING, due_at=due, manual_at=due if manual else None,
+        fifo=fifo, **fields,
+    )  # fmt: skip
     return DeliveryKey(key.endpoint_id, key.message_id)
 
 
 async def attempted(book: Book, endpoint: UUID, count: int, ago: float) -> None:
     for _ in range(count):
-        await book.world.fetch(
-            "insert into attempt (app_id, message_id, id, endpoint_id, number, manual, status, status_code,"
-            " duration_ms, url) values ($1, $2, $3, $4, 1, false, 2, 500, 1, 'http://127.0.0.1:9/')",
-            book.app.id, ids.new(START, os.urandom(8)), ids.new(NOW - ago, os.urandom(8)), endpoint,
-        )  # fmt: skip
+        async with book.world.database.connection() as connection:
+            message_id, attempt_id = (ids.new(at, os.urandom(8)) for at in (START, NOW - ago))
+            await add_attempt(connection, book.app.id, message_id, attempt_id, endpoint, status=2)
 
 
 async def waits(book: Book, overdue: Overdue, app_id: UUID | None = None) -> WaitEstimates:
@@ -78,16 +81,15 @@ async def test_places_follow_the_due_time_of_the_endpoints_own_and_manual_ones_c
 
 async def test_in_order_places_follow_the_order_of_acceptance(book: Book, overdue: Overdue) -> None:
     endpoint = await book.endpoint(fifo=True)
-    keys = [await owe(book, endpoint, late) for late in (10, 30, 20)]
-    manual = await owe(book, endpoint, 40, manual=True)
+    keys = [await owe(book, endpoint, late, fifo=True) for late in (10, 30, 20)]
+    manual = await owe(book, endpoint, 40, manual=True, fifo=True)
     assert places(await waits(book, overdue)) == {keys[0]: 0, keys[1]: 1, keys[2]: 2, manual: 3}
 
 
 async def test_in_order_the_others_are_expected_after_the_first(book: Book, overdue: Overdue) -> None:
     endpoint = await book.endpoint(fifo=True)
-    await owe(book, endpoint, -600.0)  # failed, and is due in ten minutes
-    await book.world.fetch("update delivery set fifo = true, failures = 1")
-    second = await owe(book, endpoint, 300.0)
+    await owe(book, endpoint, -600.0, failures=1, fifo=True)  # failed, and is due in ten minutes
+    second = await owe(book, endpoint, 300.0, fifo=True)
     wait = (await waits(book, overdue))[second]
     assert wait.expected_at == NOW + 600.0
 
@@ -108,7 +110,7 @@ async def test_the_estimate_follows_the_attempts_of_the_last_minute(book: Book, 
 async def test_a_time_to_come_stays_and_nothing_is_asked(book: Book, overdue: Overdue) -> None:
     later = datetime_at(NOW + 300)
     endpoint = await book.endpoint()
-    key = await owe(book, endpoint, -300.0)
+    key = await owe(book, endpoint, -300.0, scheduled=True)
     found = await waits(book, overdue)
     assert found == {}
     assert found.next_attempt(*key, later) == later

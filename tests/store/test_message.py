@@ -1,4 +1,4 @@
-"""Payloads are forgotten when their time is over, and nothing else is."""
+"""A payload ends apart from its message: when it expires, or when it is expunged."""
 
 from __future__ import annotations
 
@@ -6,51 +6,70 @@ import os
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import pytest
+
 from angarium.core import ids
-from angarium.store import message
+from angarium.store import message, partition, payload
 from angarium.store.database import Database
+from angarium.store.message import Filter, Page
+from tests.kit.rows import add_message
 
-NOW = datetime(2026, 11, 20, tzinfo=UTC)
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 APP = UUID(int=1)
-INSERT = """
-insert into message (app_id, id, event_type, payload, expires_at) values ($1, $2, 'a', '{}', $3)
-"""
+EVERYTHING = Page(UUID(int=0), UUID(int=(1 << 128) - 1), 50)
 
 
-async def test_payloads_are_forgotten_when_their_time_is_over(database: Database) -> None:
-    spans = [timedelta(hours=-2), timedelta(hours=-1), timedelta(0), timedelta(hours=1)]
-    made = [ids.new(NOW.timestamp(), os.urandom(8)) for _ in spans]
+@pytest.fixture
+async def made(database: Database) -> list[UUID]:
+    """Messages whose payloads expire on several days, two of them on the last."""
+    made = [ids.new(NOW.timestamp() + n, os.urandom(8)) for n in range(5)]
     async with database.connection() as conn:
-        for message_id, span in zip(made, spans, strict=True):
-            await conn.execute(
-                INSERT,
-                APP,
-                message_id,
-                NOW + span,
-            )
-        assert await message.forget_payloads(conn, NOW, 2) == 2
-        kept = [await message.has_payload(conn, APP, message_id) for message_id in made]
-        assert kept == [False, False, True, True]  # the oldest first
-        assert await message.forget_payloads(conn, NOW, 2) == 1
-        assert await message.forget_payloads(conn, NOW, 2) == 0
-        found = await message.get(conn, APP, made[3])
+        for n, message_id in enumerate(made):
+            body = b'{"n": %d}' % n
+            await add_message(conn, APP, message_id, payload=body, expires_at=NOW + timedelta(days=min(n, 3)))
+    return made
+
+
+async def test_each_message_is_read_with_its_payload_or_without(database: Database, made: list[UUID]) -> None:
+    async with database.connection() as conn:
+        page = await message.page(conn, APP, EVERYTHING, Filter(), with_payload=True)
+        assert [(one.id, one.payload) for one in page[::-1]] == [
+            (message_id, b'{"n": %d}' % n) for n, message_id in enumerate(made)
+        ]
+        page = await message.page(conn, APP, EVERYTHING, Filter(), with_payload=False)
+        assert [one.payload for one in page] == [None] * 5
+        found = await message.get(conn, APP, made[2])
         assert found is not None
-        assert found.payload == b"{}"
-        gone = await message.get(conn, APP, made[0])
-        assert gone is not None
-        assert gone.payload is None
+        assert found.payload == b'{"n": 2}'
+        bare = await message.get(conn, APP, made[2], with_payload=False)
+        assert bare is not None
+        assert bare.payload is None
+        assert await message.get(conn, UUID(int=2), made[2]) is None
+        assert await message.has_payload(conn, UUID(int=2), made[2]) is None
 
 
-async def test_two_processes_forget_beside_each_other(database: Database) -> None:
+async def test_an_expired_payload_is_gone_and_its_message_stays(database: Database, made: list[UUID]) -> None:
     async with database.connection() as conn:
-        for _ in range(4):
-            await conn.execute(
-                INSERT,
-                APP,
-                ids.new(NOW.timestamp(), os.urandom(8)),
-                NOW,
-            )
-    async with database.transaction() as one, database.transaction() as other:
-        assert await message.forget_payloads(one, NOW, 3) == 3
-        # what the one holds the other neither waits for nor counts
-        assert await message.forget_payloads(other, NOW, 3) == 1
+        assert await partition.drop(conn, NOW + timedelta(days=2), partition.HISTORY) == 2
+        assert [await message.has_payload(conn, APP, one) for one in made] == [False] * 2 + [True] * 3
+        page = await message.page(conn, APP, EVERYTHING, Filter(), with_payload=True)
+        assert [one.payload is None for one in page] == [False] * 3 + [True] * 2
+
+
+async def test_one_payload_is_expunged_and_those_beside_it_are_not(
+    database: Database, made: list[UUID]
+) -> None:
+    async with database.connection() as conn:
+        assert not await message.expunge(conn, UUID(int=2), made[3]), "the message of another application"
+        assert await message.has_payload(conn, APP, made[3])
+        assert await message.expunge(conn, APP, made[3])
+        assert await message.expunge(conn, APP, made[3]), "the message is still there"
+        assert [await message.has_payload(conn, APP, one) for one in made] == [True] * 3 + [False, True]
+
+
+async def test_payloads_are_found_by_message_and_time_together(database: Database, made: list[UUID]) -> None:
+    expiries = {one: NOW + timedelta(days=min(n, 3)) for n, one in enumerate(made)}
+    async with database.connection() as conn:
+        assert await payload.kept(conn, expiries) == set(made)
+        assert await payload.kept(conn, expiries | {made[0]: NOW + timedelta(days=1)}) == set(made[1:])
+        assert await payload.bodies(conn, {}) == {}

@@ -32,6 +32,6 @@ async def test_payloads_are_not_compressed_by_the_slow_method(database: Database
     async with database.connection() as connection:
         stored = await connection.fetchval(
             "select attstorage::text || attcompression::text from pg_attribute"
-            " where attrelid = 'message'::regclass and attname = 'payload'"
+            " where attrelid = 'payload'::regclass and attname = 'body'"
         )
     assert stored in ("xl", "e")  # with lz4, or as it is where PostgreSQL was built without

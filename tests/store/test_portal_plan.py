@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,37 +32,41 @@ from angarium.service.operator import Health, Operator
 from angarium.service.overview import Overview
 from angarium.service.product import Products
 from angarium.service.replay import Replay
-from angarium.store import background_task, resend, tally
+from angarium.store import background_task, delivery, message, resend, tally
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
+from angarium.store.message import Filter, Page
+from angarium.store.stretch import HIGHEST, LOWEST
 from tests.conftest import TEMPLATE
 from tests.kit import crowd
 from tests.kit.clock import ManualClock
 from tests.kit.crowd import NOW, ORG, Crowd, endpoint_id
-from tests.kit.plan import generic_plan
 from tests.kit.world import product
 
 MESSAGES: Final = 30_000  # of the large application, each owed to three endpoints
-LARGE: Final = ("message", "delivery", "attempt", "event_id", "attempt_hour", "background_task", "audit")
+TABLES: Final = re.compile(
+    "(?:message|payload|attempt)_[0-9]{8}|pending|retry|event_id|attempt_hour|background_task|audit"
+)
+LARGE: Final = "select relname from pg_class where relkind = 'r' and reltuples >= 500"  # rows
 STRETCHES: Final = (100, 900)  # in place of the real ones, so that a bound shows in a database of this size
 BOUND: Final = 5 * sum(STRETCHES)  # the walk, its end, and a lookup or two for each
 NAME: Final = "crowded"
 
 
 @pytest.fixture(scope="module")
-def crowded(postgres: EmbeddedPostgres) -> Iterator[tuple[str, Crowd]]:
+def crowded(postgres: EmbeddedPostgres) -> Iterator[tuple[str, Crowd, frozenset[str]]]:
     """A database with a crowd in it, which the tests here only look at."""
 
-    async def made() -> Crowd:
+    async def made() -> tuple[Crowd, frozenset[str]]:
         await _as_owner(postgres, f"create database {NAME} template {TEMPLATE} strategy file_copy")
         connection = await asyncpg.connect(postgres.url(NAME))
         try:
-            return await crowd.fill(connection, messages=MESSAGES, applications=100, each=20)
+            filled = await crowd.fill(connection, messages=MESSAGES, applications=100, each=20)
+            return filled, frozenset(row["relname"] for row in await connection.fetch(LARGE))
         finally:
             await connection.close()
 
-    crowd_made = asyncio.run(made())
-    yield postgres.url(NAME), crowd_made
+    yield postgres.url(NAME), *asyncio.run(made())
     asyncio.run(_as_owner(postgres, f"drop database {NAME} with (force)"))
 
 
@@ -78,7 +83,8 @@ class Watched:
     """A database whose statements are explained before they are run."""
 
     database: Database
-    rows: int = 0  # of large tables, looked at since `rows` was reset
+    large: frozenset[str]  # tables and partitions; any plan will do for those with little in them
+    rows: int = 0  # of tables that grow, looked at since `rows` was reset
     faults: list[str] = field(default_factory=list)
 
     @asynccontextmanager
@@ -88,17 +94,29 @@ class Watched:
 
     transaction = connection
 
-    def see(self, sql: str, plan: dict[str, Any]) -> None:
-        """Count what a plan looked at."""
+    def see(self, sql: str, text: str) -> int:
+        """How many rows a plan looked at."""
+        return self._see(sql, json.loads(text)[0]["Plan"])
+
+    def _see(self, sql: str, plan: dict[str, Any]) -> int:
+        rows = 0
         table = plan.get("Relation Name")
-        if table in LARGE:
+        if table and TABLES.fullmatch(table):
             loops = plan.get("Actual Loops", 0)
             removed = plan.get("Rows Removed by Filter", 0) + plan.get("Rows Removed by Index Recheck", 0)
-            self.rows += int((plan.get("Actual Rows", 0) + removed) * loops)
-            if plan["Node Type"] == "Seq Scan":
+            rows = int((plan.get("Actual Rows", 0) + removed) * loops)
+            if plan["Node Type"] == "Seq Scan" and table in self.large:
                 self.faults.append(f"Seq Scan on {table}:\n{sql}")
-        for below in plan.get("Plans", ()):
-            self.see(sql, below)
+        return rows + sum(self._see(sql, below) for below in plan.get("Plans", ()))
+
+
+def _literal(value: Any) -> str:
+    """A value as it stands in a statement."""
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"'{{{','.join(map(str, value))}}}'"
+    return f"'{value}'"
 
 
 class _Explained:
@@ -107,11 +125,16 @@ class _Explained:
         self._watched = watched
 
     async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:
+        """As it is planned for these values, and as PostgreSQL plans it for any when it is asked often."""
         analyze = "" if "update " in sql else "analyze, "
-        text = await self._connection.fetchval(f"explain ({analyze}format json) {sql}", *args)
-        (generic,) = await generic_plan(self._connection, sql, "(format json)")
-        for plan in (text, generic):
-            self._watched.see(sql, json.loads(plan)[0]["Plan"])
+        run, values = self._connection, f"({', '.join(map(_literal, args))})" if args else ""
+        rows = self._watched.see(sql, await run.fetchval(f"explain ({analyze}format json) {sql}", *args))
+        await run.execute("set plan_cache_mode = force_generic_plan")
+        await run.execute(f"prepare asked as {sql}")
+        text = await run.fetchval(f"explain ({analyze}format json) execute asked {values}")
+        await run.execute("deallocate asked")
+        await run.execute("reset plan_cache_mode")
+        self._watched.rows += max(rows, self._watched.see(sql, text))
 
     async def fetch(self, sql: str, *args: Any) -> Any:
         await self._explain(sql, args)
@@ -151,14 +174,16 @@ class Place:
 
 
 @pytest.fixture
-async def place(crowded: tuple[str, Crowd], monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Place]:
+async def place(
+    crowded: tuple[str, Crowd, frozenset[str]], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Place]:
     monkeypatch.setattr(log_service, "STRETCHES", STRETCHES)
     monkeypatch.setattr(replay_service, "LOOKED_AT", sum(STRETCHES))
     monkeypatch.setattr(replay_service, "PATIENCE", 0.0)
     monkeypatch.setattr(resend, "LOOKED_AT", sum(STRETCHES))
     monkeypatch.setattr(endpoint_log_service, "LOOKED", sum(STRETCHES))
     database = await Database.connect(crowded[0])
-    yield Place(Watched(database), crowded[1], ManualClock(NOW + 1))
+    yield Place(Watched(database, crowded[2]), crowded[1], ManualClock(NOW + 1))
     await database.close()
 
 
@@ -228,10 +253,26 @@ def _message(place: Place) -> str:
 
 ENDPOINT: Final = ids.text(ids.ENDPOINT, HERE)
 RECENT: Final = datetime_at(NOW - 12 * 86400)
+NEWEST: Final = Page(LOWEST, HIGHEST, 51)
+
+
+async def _listed(place: Place, verb: Callable[..., Awaitable[Any]], *of: UUID, **more: Any) -> None:
+    async with place.watched.connection() as connection:
+        assert (
+            len(await verb(connection, place.app_id, *of, NEWEST, Filter(), with_payload=True, **more)) == 51
+        )
+
+
 LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
     "a message": (20, lambda p: p.log.message(ORG, p.app_id, _message(p))),
     "a message by event id": (20, lambda p: p.log.message(ORG, p.app_id, "event-99")),
-    "attempts": (200, lambda p: p.endpoint_log.page(p.app_id, HERE, None, None, 50)),
+    "messages": (400, lambda p: _listed(p, message.page)),
+    "messages of an endpoint": (400, lambda p: _listed(p, delivery.owed_by_endpoint, HERE, statuses=None)),
+    "messages of an endpoint, queued": (
+        2000,
+        lambda p: _listed(p, delivery.owed_by_endpoint, endpoint_id(1), statuses={S.WAITING, S.RETRYING}),
+    ),
+    "attempts": (400, lambda p: p.endpoint_log.page(p.app_id, HERE, None, None, 50)),
     "attempts, failed": (
         BOUND,
         lambda p: p.endpoint_log.page(p.app_id, HERE, ids.highest(NOW), AttemptStatus.FAIL, 50),
@@ -248,8 +289,8 @@ LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
     "disabled endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.DISABLED)),
     "healthy endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.HEALTHY)),
     "losses": (20_000, lambda p: p.operator.losses(ORG)),
-    "a message of the organization": (2, lambda p: p.operator.find_message(ORG, _message(p))),
-    "an event of the organization": (4, lambda p: p.operator.find_message(ORG, "event-99")),
+    "a message of the organization": (3, lambda p: p.operator.find_message(ORG, _message(p))),
+    "an event of the organization": (6, lambda p: p.operator.find_message(ORG, "event-99")),
     "a message of nobody": (0, lambda p: p.operator.find_message(ORG, ids.text(ids.MESSAGE, UUID(int=7)))),
 }
 

@@ -31,7 +31,7 @@ from angarium.store.settle import (
     settle,
     uids,
 )
-from angarium.store.shard import CHANNEL
+from angarium.store.shard import CHANNEL, shard_of
 from tests.kit.patience import until
 from tests.kit.world import World
 
@@ -51,6 +51,7 @@ class Case:
     app_id: UUID
     endpoint_id: UUID
     message_id: UUID
+    pending: bool
     clock: Iterator[int] = field(default_factory=count)
     made: set[UUID] = field(default_factory=set)
 
@@ -60,7 +61,7 @@ class Case:
 
     async def attempts(self) -> list[Any]:
         async with self.database.connection() as connection:
-            return list(await connection.fetch("select * from attempt order by id"))
+            return list(await connection.fetch("select * from attempt where status is not null order by id"))
 
     def settlement(
         self, move: Move, *, failures: int = 0, due: datetime | None = None,
@@ -72,6 +73,7 @@ class Case:
             number=0 if answer is None else len(self.made) + 1,
             due_at=due.timestamp() if due and move is Move.RETRY else None, manual_at=manual_at,
             answer=answer, succeeded=move is Move.DELIVER, url="http://receiver/",
+            pending=self.pending and not self.made and manual_at is None,
         )  # fmt: skip
 
     async def write(self, settlement: Settlement) -> Settled:
@@ -90,16 +92,18 @@ class Case:
             await delivery.resend(connection, target, self.message_id, now)
 
 
-@pytest.fixture
-async def case(database: Database) -> Case:
+@pytest.fixture(params=["pending", "scheduled"])
+async def case(request: pytest.FixtureRequest, database: Database) -> Case:
     app_id, endpoint_id, message_id = (ids.new(NOW.timestamp(), os.urandom(8)) for _ in range(3))
     async with database.connection() as connection:
         await connection.execute(
-            "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)"
-            " values ($1, $2, $3, 7, false, $4)",
-            app_id, endpoint_id, message_id, NOW,
+            "insert into pending (app_id, endpoint_id, message_id, shard, due_at) values ($1, $2, $3, $4, $5)"
+            if request.param == "pending"
+            else "insert into retry (app_id, endpoint_id, message_id, shard, due_at, state, scheduled)"
+            " values ($1, $2, $3, $4, $5, 1, true)",
+            app_id, endpoint_id, message_id, shard_of(endpoint_id), NOW,
         )  # fmt: skip
-    return Case(database, app_id, endpoint_id, message_id)
+    return Case(database, app_id, endpoint_id, message_id, request.param == "pending")
 
 
 async def test_a_success_delivers_and_nothing_more_is_owed(case: Case) -> None:
@@ -212,7 +216,7 @@ async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: C
     """An attempt was in flight when the endpoint was disabled and its message sent again by hand."""
     disabled = delivery.Target(case.endpoint_id, case.app_id, 7, False, None, None, NOW)
     async with case.database.transaction() as connection:
-        await delivery.cancel_pending(connection, case.app_id, case.endpoint_id, None, 10)
+        await delivery.cancel_pending(connection, case.app_id, case.endpoint_id, None, 10, NOW)
         await delivery.resend(connection, disabled, case.message_id, LATER)
     settled = await case.settle(move, due=LATER, answer=ARRIVED if move is Move.DELIVER else FAILED)
     row = await case.row()
@@ -256,9 +260,9 @@ async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case
     async with case.database.connection() as connection:
         for message_id in ids_of[1:]:
             await connection.execute(
-                "insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at)"
-                " values ($1, $2, $3, 7, false, $4)",
-                case.app_id, case.endpoint_id, message_id, NOW,
+                "insert into pending (app_id, endpoint_id, message_id, shard, due_at)"
+                " values ($1, $2, $3, $4, $5)",
+                case.app_id, case.endpoint_id, message_id, shard_of(case.endpoint_id), NOW,
             )  # fmt: skip
     batch = [
         case.settlement(Move.RETRY, due=LATER),
@@ -274,7 +278,7 @@ async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case
     ]
     async with case.database.connection() as connection:
         settled = await settle(connection, batch, [])
-        rows = await connection.fetch("select * from attempt order by id")
+        rows = await connection.fetch("select * from attempt where status is not null order by id")
     assert {one.message_id: one.due_at for one in settled} == {
         batch[0].message_id: LATER.timestamp(), batch[1].message_id: None,
         batch[2].message_id: NOW.timestamp(), batch[3].message_id: None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from angarium.store.sql import expanded, queries, walk
+from angarium.store.sql import expanded, parts_of, queries, walk
 
 FILE = """\
 -- What the file is for.
@@ -50,6 +50,14 @@ select count(*) from (
 ) wanted;
 """
     assert expanded(FILE) == down + up + count
+
+
+def test_parts_of_one_file_serve_the_others_and_a_file_s_own_come_first() -> None:
+    shared = parts_of("-- part: mine\nname = :name\n\n-- part: whose\nwhere\n  -- include: mine\n")
+    assert shared == {"mine": "name = :name", "whose": "where\n  name = :name"}
+    query = "-- name: thing$\nselect count(*) from thing\n-- include: whose\n-- include: mine\n"
+    assert expanded(query, shared).endswith("from thing\nwhere\n  name = :name\nname = :name\n")
+    assert expanded(f"-- part: mine\nsize > 1\n\n{query}", shared).endswith("name = :name\nsize > 1\n")
 
 
 def test_a_part_that_is_not_there_is_an_error() -> None:

@@ -51,6 +51,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     attempts: int = 0  # made before
     test: bool = False  # sent to try the endpoint: says nothing of its health
     content_type: str | None = None  # None: application/json
+    pending: bool = False  # it was never attempted before
 
 
 @dataclass(frozen=True, slots=True)

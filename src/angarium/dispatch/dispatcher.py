@@ -161,6 +161,7 @@ class Dispatcher:
                     one.event_type,
                     test=one.test,
                     content_type=one.content_type,
+                    pending=True,
                 )
                 post.lane.arrive(held, now)
             self._posts.mark(post)

@@ -71,6 +71,7 @@ class LoadHandler:
                     row.attempts,
                     row.test,
                     row.content_type,
+                    row.pending,
                 )
             )
         for want in wanted:

@@ -72,4 +72,5 @@ class RequestBuilder:
             succeeded=result is not None and result.delivered,
             url=target.shown_url,
             sent=() if request is None else target.shown(request.headers),
+            pending=held.pending,
         )

@@ -13,7 +13,7 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
-from angarium.store import background_task, idempotency, listener, message, play, tally
+from angarium.store import background_task, idempotency, listener, partition, play, tally
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
 from angarium.store.replay import run_due_tasks
@@ -77,8 +77,8 @@ class Upkeep:
         at = self._clock.now()
         now = datetime_at(at)
         async with self._database.connection() as connection:
-            while await message.forget_payloads(connection, now, SLICE) == SLICE:
-                pass
+            await partition.ahead(connection, now, partition.RETENTION)
+            await partition.drop(connection, now, partition.HISTORY)
             await play.forget(connection, self._clock.now(), SLICE)
             await idempotency.prune(connection, now, SLICE)
             await tally.forget(connection, datetime_at(at - TALLY_KEPT), SLICE)

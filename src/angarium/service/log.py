@@ -154,9 +154,8 @@ async def _look(
     """The first matches in the order of the walk, and what is left of the log beyond them."""
     rows: list[LogRow] = []
     for deliveries in STRETCHES:
-        end = None
-        if not search.unfiltered:
-            end = await store.end(conn, search, stretch, search.rows(deliveries), upwards=upwards)
+        look_at = limit + 1 if search.unfiltered else search.rows(deliveries)
+        end = await store.end(conn, search, stretch, look_at, upwards=upwards)
         part = stretch if end is None else stretch.until(end, upwards=upwards)
         rows += await store.page(conn, search, part, limit + 1 - len(rows), upwards=upwards)
         if len(rows) > limit:

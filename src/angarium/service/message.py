@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-from angarium.clock import Clock
+from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
@@ -84,6 +84,6 @@ class Messages:
             message_id = await store.find(conn, app_id, ref)
             if message_id is None or not await store.expunge(conn, app_id, message_id):
                 raise NotFound()
-            await delivery.cancel_message(conn, app_id, message_id)
+            await delivery.cancel_message(conn, app_id, message_id, datetime_at(self._clock.now()))
             deed = Deed(None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))
             await audit.record(conn, self._clock.now(), self._entropy, deed)

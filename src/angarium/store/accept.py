@@ -14,6 +14,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids, patterns
 from angarium.core.audit import Actor
 from angarium.core.nouns import Message
+from angarium.store import partition
 from angarium.store.sql import queries, sparse
 
 
@@ -63,29 +64,38 @@ async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[li
     """Store the items at the time `now`, epoch seconds; answers are in their order. The caller hands over
     `Owed` after the commit."""
     refs = [ids.parse(ids.APPLICATION, item.app) for item in items]
-    rows = queries.accept(
-        connection,
-        ids=[item.id for item in items],
-        org_ids=[item.org_id for item in items],
-        app_ids=refs,
-        app_uids=sparse([item.app if ref is None else None for item, ref in zip(items, refs, strict=True)]),
-        event_types=[item.event_type for item in items],
-        patterns=[_covering(item.event_type) for item in items],
-        payloads=[item.payload for item in items],
-        event_ids=sparse([item.event_id for item in items]),
-        channels=sparse([" ".join(item.channels) if item.channels else None for item in items]),
-        tags=sparse([" ".join(item.tags) if item.tags else None for item in items]),
-        expires=[item.expires_at for item in items],
-        keys=sparse([item.key for item in items]),
-        endpoint_ids=sparse([item.endpoint_id for item in items]),
-        due=sparse([None if item.due_at == now else datetime_at(item.due_at) for item in items]),
-        content_types=sparse([item.content_type for item in items]),
-        now=datetime_at(now),
-    )
+    columns = {
+        "ids": [item.id for item in items],
+        "org_ids": [item.org_id for item in items],
+        "app_ids": refs,
+        "app_uids": sparse(
+            [item.app if ref is None else None for item, ref in zip(items, refs, strict=True)]
+        ),
+        "event_types": [item.event_type for item in items],
+        "patterns": [_covering(item.event_type) for item in items],
+        "payloads": [item.payload for item in items],
+        "event_ids": sparse([item.event_id for item in items]),
+        "channels": sparse([" ".join(item.channels) if item.channels else None for item in items]),
+        "tags": sparse([" ".join(item.tags) if item.tags else None for item in items]),
+        "expires": [item.expires_at for item in items],
+        "keys": sparse([item.key for item in items]),
+        "endpoint_ids": sparse([item.endpoint_id for item in items]),
+        "due": sparse([None if item.due_at == now else datetime_at(item.due_at) for item in items]),
+        "content_types": sparse([item.content_type for item in items]),
+        "now": datetime_at(now),
+    }
+
+    async def write() -> list[Any]:
+        return [row async for row in queries.accept(connection, **columns)]
+
+    async def cover() -> None:
+        await partition.cover(connection, (item.id for item in items), (item.expires_at for item in items))
+
     outcomes: dict[UUID, Stored] = {}
     owed: list[Owed] = []
     by_id = {item.id: item for item in items}
-    async for message_id, app_id, stored, endpoint_id, shard, fifo, revision in rows:
+    rows = await partition.covered(connection, write, cover)
+    for message_id, app_id, stored, endpoint_id, shard, fifo, revision in rows:
         if message_id not in outcomes:
             outcomes[message_id] = Stored(app_id, stored)
         if endpoint_id is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -11,8 +12,10 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
+from angarium.store import stretch
 from angarium.store.message import Filter, Page
 from angarium.store.sql import queries, walk
+from angarium.store.stretch import HIGHEST, LOWEST
 
 _Headers = tuple[tuple[str, str], ...]
 _exchange: Final = msgspec.json.Decoder(tuple[_Headers, _Headers])
@@ -92,18 +95,33 @@ async def by_endpoint(
 ) -> list[Recorded]:
     """The attempts at one endpoint in a stretch of ids, in the order of the walk."""
     query = walk("attempt_by_endpoint", upwards=page.upwards)
-    rows = query(
-        conn, app_id=app_id, endpoint_id=endpoint_id, low=page.low, high=page.high, limit=page.limit,
-        with_response=with_response, status=like.status, code_low=like.status_code_class,
-        channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
-    )  # fmt: skip
-    return [_recorded(row) async for row in rows]
+
+    async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
+        return await _end(conn, app_id, endpoint_id, (low, high), rows, upwards=page.upwards)
+
+    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Any]:
+        rows: AsyncIterator[Any] = query(
+            conn, app_id=app_id, endpoint_id=endpoint_id, low_message=LOWEST, high_message=HIGHEST, low=low,
+            high=high, limit=limit, with_response=with_response, status=like.status,
+            code_low=like.status_code_class, channel=wanted.channel, tag=wanted.tag,
+            event_types=wanted.event_types,
+        )  # fmt: skip
+        return rows
+
+    found = await stretch.read(page.low, page.high, page.limit, end, part, upwards=page.upwards)
+    return [_recorded(row) for row in found]
 
 
 async def reach(conn: Any, app_id: UUID, endpoint_id: UUID, high: UUID, rows: int) -> UUID | None:
     """The newest attempt below `high` that a look at so many does not reach; None: it reaches all."""
-    found: UUID | None = await queries.attempt_reach(
-        conn, app_id=app_id, endpoint_id=endpoint_id, high=high, rows=rows
+    return await _end(conn, app_id, endpoint_id, (LOWEST, high), rows, upwards=False)
+
+
+async def _end(
+    conn: Any, app_id: UUID, endpoint_id: UUID, between: tuple[UUID, UUID], rows: int, *, upwards: bool
+) -> UUID | None:
+    found: UUID | None = await walk("attempt_end", upwards=upwards)(
+        conn, app_id=app_id, endpoint_id=endpoint_id, low=between[0], high=between[1], rows=rows
     )
     return found
 
@@ -121,7 +139,8 @@ async def by_message(
     """The attempts for one message in a stretch of ids, in the order of the walk."""
     query = walk("attempt_by_message", upwards=page.upwards)
     rows = query(
-        conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit,
+        conn, app_id=app_id, low_message=message_id, high_message=message_id, low=page.low, high=page.high,
+        limit=page.limit,
         with_response=with_response, status=like.status, code_low=like.status_code_class,
         endpoint_id=like.endpoint_id, channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
     )  # fmt: skip

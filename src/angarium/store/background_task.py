@@ -186,12 +186,13 @@ async def cancel_owed(
 ) -> None:
     """Cancel all that an endpoint is owed now: a bounded part at once, the rest by a task. Manual attempts
     `wait` until it is enabled, or are canceled too with all that waits already."""
-    canceled = [await delivery.cancel_pending(conn, app_id, endpoint_id, None, AT_ONCE, wait=wait)]
+    at = datetime_at(now)
+    canceled = [await delivery.cancel_pending(conn, app_id, endpoint_id, None, AT_ONCE, at, wait=wait)]
     if not wait:
-        canceled.append(await delivery.forget_waiting(conn, app_id, endpoint_id, AT_ONCE))
+        canceled.append(await delivery.forget_waiting(conn, app_id, endpoint_id, AT_ONCE, at))
     if max(canceled) >= AT_ONCE:
         arguments = cancel_arguments(endpoint_id, ids.made_by(now), wait=wait)
-        await create(conn, task_id, org_id, app_id, CANCEL, arguments, datetime_at(now))
+        await create(conn, task_id, org_id, app_id, CANCEL, arguments, at)
 
 
 async def release_waiting(

@@ -10,19 +10,21 @@ Lock order, so that no two transactions wait for each other: background task, en
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from angarium.core.log_filter import LogStatus
+from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
-from angarium.store import log
+from angarium.store import log, partition, payload, stretch
 from angarium.store.hint import write
 from angarium.store.message import Filter, Page, message_of
+from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
+from angarium.store.stretch import HIGHEST, LOWEST
 
 SLICE: Final = 1000  # deliveries or messages looked at in one step of a background task
 
@@ -120,16 +122,31 @@ async def owed_by_endpoint(
 ) -> list[Owed]:  # fmt: skip
     """The messages an endpoint is or was owed; those of any status when `statuses` is None."""
     query = walk("delivery_attempted", upwards=page.upwards)
-    rows = query(
-        conn, app_id=app_id, endpoint_id=endpoint_id, low=page.low, high=page.high, limit=page.limit,
-        statuses=None if statuses is None else log.numbers(statuses), with_payload=with_payload,
-        channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
-    )  # fmt: skip
+    search = log.Search(app_id, [endpoint_id], LogFilter(endpoint_id=endpoint_id))
+
+    async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
+        between = log.Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
+        key = await log.end(conn, search, between, rows, upwards=page.upwards)
+        return None if key is None else key.message_id
+
+    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Any]:
+        rows: AsyncIterator[Any] = query(
+            conn, app_id=app_id, endpoint_id=endpoint_id, shard=shard_of(endpoint_id), low_message=low,
+            high_message=high, reach=None, limit=limit, channel=wanted.channel, tag=wanted.tag,
+            statuses=None if statuses is None else log.numbers(statuses), event_types=wanted.event_types,
+        )  # fmt: skip
+        return rows
+
+    found = await stretch.read(page.low, page.high, page.limit, end, part, upwards=page.upwards)
+    bodies: dict[UUID, bytes] = {}
+    if with_payload:
+        bodies = await payload.bodies(conn, {row["message_id"]: row["expires_at"] for row in found})
     return [
         Owed(
-            _delivery(row, row["endpoint_id"], row["message_id"], app_id), message_of(row, row["message_id"])
+            _delivery(row, endpoint_id, row["message_id"], app_id),
+            message_of(row, row["message_id"], bodies.get(row["message_id"])),
         )
-        async for row in rows
+        for row in found
     ]
 
 
@@ -160,14 +177,39 @@ def due(target: Target, now: datetime) -> datetime | None:
 
 
 async def resend(conn: Any, target: Target, message_id: UUID, now: datetime) -> None:
-    """Owe one manual attempt now, whether or not the endpoint ever was owed the message."""
+    """Owe one manual attempt now, whether or not the endpoint ever was owed the message; in a transaction."""
     due_at = due(target, now)
-    await queries.delivery_resend(
-        conn, app_id=target.app_id, endpoint_id=target.id, message_id=message_id, shard=target.shard,
-        fifo=target.fifo, state=State.EXHAUSTED, due_at=due_at, now=now,
-    )  # fmt: skip
+    if not await resend_queued(conn, target, [message_id], now) and not await resend_over(
+        conn, target, [message_id], now
+    ):
+        await queries.resend_new(
+            conn, app_id=target.app_id, endpoint_id=target.id, message_id=message_id, shard=target.shard,
+            fifo=target.fifo, due_at=due_at, now=now,
+        )  # fmt: skip
     if due_at is not None:
         await hint(conn, target)
+
+
+async def resend_queued(
+    conn: Any, target: Target, message_ids: Sequence[UUID], now: datetime, *, passing_over: bool = False
+) -> int:
+    """Owe one manual attempt of each of these that is queued; gives how many. Those under way are waited
+    for, or passed over together with those that are owed one already."""
+    query = queries.resend_queued_many if passing_over else queries.resend_queued
+    count: int = await query(
+        conn, app_id=target.app_id, endpoint_ids=[target.id] * len(message_ids), message_ids=message_ids,
+        shards=[shard_of(target.id)] * len(message_ids), due_at=due(target, now), now=now,
+    )  # fmt: skip
+    return count
+
+
+async def resend_over(conn: Any, target: Target, message_ids: Sequence[UUID], now: datetime) -> int:
+    """Owe one manual attempt of each of these that is over; gives how many."""
+    count: int = await queries.resend_over(
+        conn, app_id=target.app_id, endpoint_id=target.id, message_ids=message_ids, shard=target.shard,
+        fifo=target.fifo, due_at=due(target, now), now=now,
+    )  # fmt: skip
+    return count
 
 
 async def recover(
@@ -182,7 +224,9 @@ async def recover(
     if not seen:
         return Slice(0, None)
     due_at = due(target, now)
-    marked = _count(await queries.delivery_recover(conn, **bounds, until=seen[-1], due_at=due_at, now=now))
+    marked: int = await queries.resend_recover(
+        conn, **bounds, until=seen[-1], shard=target.shard, fifo=target.fifo, due_at=due_at, now=now
+    )
     if marked and due_at is not None:
         await hint(conn, target)
     return Slice(marked, seen[-1] if len(seen) == limit else None)
@@ -192,7 +236,13 @@ async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, limit:
     """How many deliveries with after < message id <= until `recover` would owe again, at most `limit`."""
     return int(
         await queries.delivery_count_lost(
-            conn, app_id=target.app_id, endpoint_id=target.id, after=after, until=until, limit=limit
+            conn,
+            app_id=target.app_id,
+            endpoint_id=target.id,
+            lowest=after,
+            after=after,
+            until=until,
+            limit=limit,
         )
     )
 
@@ -212,11 +262,9 @@ async def replay(
     wanted = [
         row["id"] for row in seen if row["kept"] and target.wants(row["event_type"], row["channels"] or ())
     ]
-    marked = _count(
-        await queries.delivery_replay(
-            conn, app_id=target.app_id, endpoint_id=target.id, shard=target.shard, fifo=target.fifo,
-            due_at=due(target, now), message_ids=wanted,
-        )
+    marked: int = await queries.resend_missing(
+        conn, app_id=target.app_id, endpoint_id=target.id, shard=target.shard, fifo=target.fifo,
+        due_at=due(target, now), message_ids=wanted,
     )  # fmt: skip
     if marked and target.disabled_at is None:
         await hint(conn, target)
@@ -224,27 +272,45 @@ async def replay(
 
 
 async def cancel_pending(
-    conn: Any, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int, *, wait: bool = False
-) -> int:
+    conn: Any, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int, now: datetime,
+    *, wait: bool = False,
+) -> int:  # fmt: skip
     """Cancel at most `limit` of what the endpoint is owed, of messages before `before`; gives how many.
     Manual attempts `wait` until it is enabled, or are canceled too."""
-    return _count(
-        await queries.delivery_cancel_pending(
-            conn,
-            app_id=app_id,
-            endpoint_id=endpoint_id,
-            before=before,
-            limit=limit,
-            wait=wait,
-        )
-    )
+    lane = {"app_id": app_id, "endpoint_id": endpoint_id, "before": before, "now": now}
+
+    async def cancel() -> int:
+        first: int = await queries.cancel_pending(conn, **lane, shard=shard_of(endpoint_id), limit=limit)
+        if first >= limit:
+            return first
+        again: int = await queries.cancel_retry(conn, **lane, limit=limit - first, wait=wait)
+        return first + again
+
+    return await _recording(conn, endpoint_id, limit, cancel)
 
 
-async def forget_waiting(conn: Any, app_id: UUID, endpoint_id: UUID, limit: int) -> int:
+async def forget_waiting(conn: Any, app_id: UUID, endpoint_id: UUID, limit: int, now: datetime) -> int:
     """Cancel at most `limit` of what waits for a deleted endpoint to be enabled; gives how many."""
-    return _count(
-        await queries.delivery_forget_waiting(conn, app_id=app_id, endpoint_id=endpoint_id, limit=limit)
-    )
+
+    async def cancel() -> int:
+        count: int = await queries.cancel_waiting(
+            conn, app_id=app_id, endpoint_id=endpoint_id, limit=limit, now=now
+        )
+        return count
+
+    return await _recording(conn, endpoint_id, limit, cancel)
+
+
+async def _recording(conn: Any, endpoint_id: UUID, limit: int, cancel: Callable[[], Awaitable[int]]) -> int:
+    """Cancel, with the partitions that the records go to: those of old messages may be gone."""
+
+    async def cover() -> None:
+        rows = queries.cancel_message_ids(
+            conn, shard=shard_of(endpoint_id), endpoint_id=endpoint_id, limit=limit
+        )
+        await partition.cover(conn, [row["message_id"] async for row in rows])
+
+    return await partition.covered(conn, cancel, cover)
 
 
 async def release(
@@ -252,18 +318,19 @@ async def release(
 ) -> int:
     """Have at most `limit` of what waited for the endpoint to be enabled sent now; gives how many."""
     released = _count(
-        await queries.delivery_release(
-            conn, app_id=app_id, endpoint_id=endpoint_id, now=now, limit=limit, fifo=fifo
-        )
+        await queries.release(conn, app_id=app_id, endpoint_id=endpoint_id, now=now, limit=limit, fifo=fifo)
     )
     if released:
         await queries.delivery_hint(conn, hint=write([(app_id, endpoint_id)])[0])
     return released
 
 
-async def cancel_message(conn: Any, app_id: UUID, message_id: UUID) -> int:
+async def cancel_message(conn: Any, app_id: UUID, message_id: UUID, now: datetime) -> int:
     """Cancel what is still owed of one message, whose payload is gone; gives how many."""
-    return _count(await queries.delivery_cancel_message(conn, app_id=app_id, message_id=message_id))
+    message = {"app_id": app_id, "message_id": message_id, "now": now}
+    first: int = await queries.cancel_message_pending(conn, **message)
+    again: int = await queries.cancel_message_retry(conn, **message)
+    return first + again
 
 
 async def hint(conn: Any, target: Target) -> None:
@@ -276,7 +343,11 @@ async def retries(
 ) -> dict[UUID, tuple[int, datetime]]:
     """Of those messages that the endpoint is still owed: the attempts made, and when the next is due."""
     rows = queries.delivery_retries(
-        conn, app_id=app_id, endpoint_id=endpoint_id, message_ids=list(message_ids)
+        conn,
+        app_id=app_id,
+        endpoint_id=endpoint_id,
+        shard=shard_of(endpoint_id),
+        message_ids=list(message_ids),
     )
     return {
         row["message_id"]: (row["attempts"], row["retry_at"])

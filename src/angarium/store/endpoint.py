@@ -21,6 +21,7 @@ from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_uid
 from angarium.core.url import hide_login
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
+from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
 
 TAKEN = "An endpoint with that id or uid already exists"
@@ -157,10 +158,10 @@ async def forgive(connection: Any, endpoint: Endpoint) -> None:
 
 
 async def set_order(connection: Any, endpoint: Endpoint) -> None:
-    """Give the deliveries that are still owed the order of the endpoint."""
-    await queries.endpoint_set_order(
-        connection, shard=endpoint.shard, app_id=endpoint.app_id, id=endpoint.id, fifo=endpoint.fifo
-    )
+    """Give the deliveries that are queued the order of the endpoint."""
+    lane = {"app_id": endpoint.app_id, "endpoint_id": endpoint.id, "fifo": endpoint.fifo}
+    await queries.order_pending(connection, shard=shard_of(endpoint.id), **lane)
+    await queries.order_retry(connection, **lane)
 
 
 async def touch_all(connection: Any, app_id: UUID, *, only_inheriting: bool) -> list[UUID]:
@@ -186,6 +187,7 @@ async def page(
 async def stats(connection: Any, endpoint: Endpoint, lowest: UUID, highest: UUID) -> Stats:
     """Attempts and deliveries whose ids lie in the span."""
     row = await queries.endpoint_stats(
-        connection, app_id=endpoint.app_id, id=endpoint.id, lowest=lowest, highest=highest
-    )
+        connection, app_id=endpoint.app_id, id=endpoint.id, shard=shard_of(endpoint.id), lowest=lowest,
+        highest=highest,
+    )  # fmt: skip
     return Stats(row["success"], row["pending"], row["sending"], row["fail"], row["canceled"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -14,6 +14,8 @@ from angarium.clock import datetime_at
 from angarium.core.health import Health
 from angarium.core.nouns import State
 from angarium.store.sql import queries
+
+FIRST: Final = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class Wanted:
     shard: int
     fifo: bool
     room: int
+    after: UUID = FIRST  # pending deliveries of messages up to this one are in hand already
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
@@ -49,6 +52,7 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     payload: bytes | None
     test: bool  # sent to this endpoint alone, to try it
     content_type: str | None
+    pending: bool  # never attempted, and in `pending`
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,7 @@ async def load(
                 connection,
                 endpoint_ids=[want.endpoint_id for want in free],
                 shards=[want.shard for want in free],
+                afters=[want.after for want in free],
                 rooms=[want.room for want in free],
                 now=now,
             )
@@ -136,6 +141,7 @@ def _loaded(row: Any) -> Loaded:
         payload=row["payload"],
         test=row["test"],
         content_type=row["content_type"],
+        pending=row["pending"],
     )
 
 

@@ -18,11 +18,11 @@ from angarium.core import ids
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus, log_status
 from angarium.core.nouns import State
 from angarium.core.patterns import EVERYTHING, is_wildcard
-from angarium.store import message
+from angarium.store import message, payload
+from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
+from angarium.store.stretch import HIGHEST, LOWEST
 
-LOWEST: Final = UUID(int=0)
-HIGHEST: Final = UUID(int=(1 << 128) - 1)
 _RETRYING: Final = 3  # what SQL calls PENDING with a failed attempt
 _STATUS: Final = {
     LogStatus.DELIVERED: State.DELIVERED.value,
@@ -117,8 +117,8 @@ class Search:
 
     @property
     def unfiltered(self) -> bool:
-        """Whether every row of the walk is wanted, so that no bound is needed. (Messages are not rows: of
-        many, nothing may be owed to anyone.)"""
+        """Whether every row of the walk is wanted, so that a page needs no more of them than it has lines.
+        (Messages are not rows: of many, nothing may be owed to anyone.)"""
         wanted = self.wanted
         place = LogFilter(
             endpoint_id=wanted.endpoint_id, message=wanted.message, since=wanted.since, until=wanted.until
@@ -129,6 +129,14 @@ class Search:
         """How many rows of the walk come to about so many deliveries looked at."""
         return max(1, deliveries // len(self.endpoint_ids)) if self.walk == "message" else deliveries
 
+    def _lanes(self) -> dict[str, Any]:
+        """Where deliveries that were never attempted are found."""
+        endpoint_id = self.wanted.endpoint_id
+        return {
+            "shard": None if endpoint_id is None else shard_of(endpoint_id),
+            "shards": [shard_of(one) for one in self.endpoint_ids],
+        }
+
     def parameters(self) -> dict[str, Any]:
         wanted = self.wanted
         wildcard = wanted.event_type is not None and is_wildcard(wanted.event_type)
@@ -138,6 +146,7 @@ class Search:
             "app_id": self.app_id,
             "endpoint_id": wanted.endpoint_id,
             "endpoint_ids": self.endpoint_ids,
+            **self._lanes(),
             "statuses": numbers(wanted.statuses) or None,
             "http_low": None if wanted.http_class is None else wanted.http_class * 100,
             "error_kind": wanted.error_kind,
@@ -146,6 +155,7 @@ class Search:
             "tag": wanted.tag,
             "channel": wanted.channel,
             "sendable": self.sendable,
+            "reach": None,
         }
 
 
@@ -201,12 +211,14 @@ async def look_for(
 
 async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards: bool) -> LogKey | None:
     """The first key that a walk over so many rows of the stretch does not reach; None: it reaches all."""
-    place = {"app_id": search.app_id, "rows": rows, **_bounds(stretch)}
+    place = {"app_id": search.app_id, "rows": rows, "reach": rows + 1, **bounds(stretch)}
     query = walk(f"log_{search.walk}_end", upwards=upwards)
     if search.walk == "trouble":
         row = await query(conn, **place)
         return None if row is None else LogKey(row["message_id"], row["endpoint_id"])
-    found = await query(conn, endpoint_id=search.wanted.endpoint_id, **place)
+    endpoint_id = search.wanted.endpoint_id
+    shard = None if endpoint_id is None else shard_of(endpoint_id)
+    found = await query(conn, endpoint_id=endpoint_id, shard=shard, **place)
     # of the message itself nothing was looked at, so the end lies on the near side of all its deliveries
     return None if found is None else LogKey(found, LOWEST if upwards else HIGHEST)
 
@@ -214,17 +226,19 @@ async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards
 async def page(conn: Any, search: Search, stretch: Stretch, limit: int, *, upwards: bool) -> list[LogRow]:
     """The first matches of a stretch, in the order of the walk."""
     query = walk(f"log_{search.walk}", upwards=upwards)
-    rows = query(conn, **search.parameters(), **_bounds(stretch), limit=limit)
-    return [_row(row) async for row in rows]
+    rows = [row async for row in query(conn, **search.parameters(), **bounds(stretch), limit=limit)]
+    kept = await payload.kept(conn, {row["message_id"]: row["expires_at"] for row in rows})
+    return [_row(row, kept=row["message_id"] in kept) for row in rows]
 
 
 async def count(conn: Any, search: Search, stretch: Stretch) -> int:
     """How many deliveries of a stretch match."""
     query = getattr(queries, f"log_{search.walk}_count")
-    return int(await query(conn, **search.parameters(), **_bounds(stretch)))
+    return int(await query(conn, **search.parameters(), **bounds(stretch)))
 
 
-def _bounds(stretch: Stretch) -> dict[str, UUID]:
+def bounds(stretch: Stretch) -> dict[str, UUID]:
+    """A stretch as queries take it."""
     return {
         "low_message": stretch.low.message_id,
         "low_endpoint": stretch.low.endpoint_id,
@@ -233,14 +247,14 @@ def _bounds(stretch: Stretch) -> dict[str, UUID]:
     }
 
 
-def _row(row: Any) -> LogRow:
+def _row(row: Any, *, kept: bool) -> LogRow:
     return LogRow(
         message_id=row["message_id"],
         event_id=row["event_id"],
         event_type=row["event_type"],
         tags=tuple(row["tags"] or ()),
         channels=tuple(row["channels"] or ()),
-        kept=row["kept"],
+        kept=kept,
         endpoint_id=row["endpoint_id"],
         state=State(row["state"]),
         failures=row["failures"],

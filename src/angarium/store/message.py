@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Message
 from angarium.core.patterns import is_event_type
+from angarium.store import payload, stretch
 from angarium.store.sql import queries, walk
 
 
@@ -33,14 +34,14 @@ class Filter:
     event_types: tuple[str, ...] | None = None
 
 
-def message_of(row: Any, message_id: UUID) -> Message:
-    """The message in a row with its columns; the payload is None when gone or not asked for."""
+def message_of(row: Any, message_id: UUID, body: bytes | None = None) -> Message:
+    """The message in a row with its columns, and its payload: None when it is gone or not asked for."""
     return Message(
         id=message_id,
         app_id=row["app_id"],
         event_id=row["event_id"],
         event_type=row["event_type"],
-        payload=row["payload"],
+        payload=body,
         channels=tuple(row["channels"] or ()),
         tags=tuple(row["tags"] or ()),
         expires_at=row["expires_at"],
@@ -59,32 +60,48 @@ async def find(conn: Any, app_id: UUID, ref: str) -> UUID | None:
 
 
 async def get(conn: Any, app_id: UUID, message_id: UUID, *, with_payload: bool = True) -> Message | None:
-    row = await queries.message_get(conn, app_id=app_id, id=message_id, with_payload=with_payload)
-    return None if row is None else message_of(row, row["id"])
+    row = await queries.message_get(conn, app_id=app_id, id=message_id)
+    if row is None:
+        return None
+    return message_of(row, message_id, (await _bodies(conn, [row], wanted=with_payload)).get(message_id))
 
 
 async def has_payload(conn: Any, app_id: UUID, message_id: UUID) -> bool | None:
     """Whether the message can still be sent; None when there is no such message."""
-    row = await queries.message_get(conn, app_id=app_id, id=message_id, with_payload=False)
-    return None if row is None else bool(row["kept"])
+    row = await queries.message_get(conn, app_id=app_id, id=message_id)
+    return None if row is None else bool(await payload.kept(conn, {message_id: row["expires_at"]}))
 
 
 async def page(conn: Any, app_id: UUID, page: Page, wanted: Filter, *, with_payload: bool) -> list[Message]:
     """The messages of an application in a stretch of ids, in the order of the walk."""
     query = walk("message_page", upwards=page.upwards)
-    rows = query(
-        conn, app_id=app_id, low=page.low, high=page.high, limit=page.limit, with_payload=with_payload,
-        channel=wanted.channel, tag=wanted.tag, event_types=wanted.event_types,
-    )  # fmt: skip
-    return [message_of(row, row["id"]) async for row in rows]
+
+    async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
+        found: UUID | None = await walk("message_end", upwards=page.upwards)(
+            conn, app_id=app_id, low=low, high=high, rows=rows
+        )
+        return found
+
+    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Any]:
+        walked: AsyncIterator[Any] = query(
+            conn, app_id=app_id, low=low, high=high, limit=limit, channel=wanted.channel, tag=wanted.tag,
+            event_types=wanted.event_types,
+        )  # fmt: skip
+        return walked
+
+    rows = await stretch.read(page.low, page.high, page.limit, end, part, upwards=page.upwards)
+    bodies = await _bodies(conn, rows, wanted=with_payload)
+    return [message_of(row, row["id"], bodies.get(row["id"])) for row in rows]
+
+
+async def _bodies(conn: Any, rows: Sequence[Any], *, wanted: bool) -> dict[UUID, bytes]:
+    return await payload.bodies(conn, {row["id"]: row["expires_at"] for row in rows}) if wanted else {}
 
 
 async def expunge(conn: Any, app_id: UUID, message_id: UUID) -> bool:
     """Forget the payload at once; False when there is no such message."""
-    return await queries.message_expunge(conn, app_id=app_id, id=message_id) is not None
-
-
-async def forget_payloads(conn: Any, now: datetime, limit: int) -> int:
-    """Forget at most `limit` payloads whose time is over; gives how many."""
-    status: str = await queries.message_forget(conn, now=now, limit=limit)
-    return int(status.rpartition(" ")[2])
+    row = await queries.message_get(conn, app_id=app_id, id=message_id)
+    if row is None:
+        return False
+    await payload.expunge(conn, message_id, row["expires_at"])
+    return True

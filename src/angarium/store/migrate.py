@@ -7,17 +7,22 @@ follows and hands out `migrations/NNNN_word.sql`; nothing needs Alembic's own en
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import asyncpg
 
+from angarium.core.errors import StoreUnavailable
+from angarium.store import partition
 from angarium.store.connection import Connector
+from angarium.store.sql import queries
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
+FIRST: Final = "1001"  # what begins with a smaller number is of a pre-release
 _LOCK: Final = 0x616E6761  # the advisory lock of migrations, the same in every release
 
 
@@ -47,7 +52,10 @@ async def migrate(url: str) -> list[str]:
             return []
         await connection.execute("select pg_advisory_lock($1)", _LOCK)
         try:
-            return await _upgrade(connection)
+            applied = await _upgrade(connection)
+            now = datetime.fromtimestamp(await queries.database_time(connection), UTC)
+            await partition.ahead(connection, now, partition.RETENTION)
+            return applied
         finally:
             await connection.execute("select pg_advisory_unlock($1)", _LOCK)
     finally:
@@ -57,6 +65,11 @@ async def migrate(url: str) -> list[str]:
 async def _upgrade(connection: Any) -> list[str]:
     applied = []
     start = await _current(connection)
+    if start is not None and start < FIRST:
+        raise StoreUnavailable(
+            f"the database has the schema of a pre-release ({start}), which cannot be upgraded; "
+            "use an empty database"
+        )
     for script in _missing(start):
         async with connection.transaction():
             await connection.execute(

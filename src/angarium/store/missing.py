@@ -8,6 +8,7 @@ from uuid import UUID
 
 from angarium.core.patterns import EVERYTHING, is_wildcard
 from angarium.store.delivery import Target
+from angarium.store.shard import shard_of
 from angarium.store.sql import queries
 
 
@@ -23,8 +24,8 @@ async def count(conn: Any, target: Target, after: UUID, until: UUID) -> int:
     """How many messages with after < id <= until are missing."""
     names, prefixes = _patterns(target.event_types)
     found: int = await queries.missing_count(
-        conn, app_id=target.app_id, endpoint_id=target.id, after=after, until=until, names=names,
-        prefixes=prefixes, channels=target.channels,
+        conn, app_id=target.app_id, endpoint_id=target.id, shard=shard_of(target.id), after=after,
+        until=until, names=names, prefixes=prefixes, channels=target.channels,
     )  # fmt: skip
     return found
 

@@ -32,7 +32,7 @@ async def endpoints(
     """The backlogs of these endpoints of an application."""
     rows = queries.overdue_endpoints(
         conn, app_id=app_id, endpoint_ids=list(endpoint_ids), now=datetime_at(now),
-        since=ids.lowest(now - RECENT), counted=COUNTED,
+        since=ids.lowest(now - RECENT), most=COUNTED,
     )  # fmt: skip
     return {
         row["id"]: Backlog(row["recent"], row["due"], row["head_due"] and row["head_due"].timestamp())
@@ -47,6 +47,6 @@ async def places(
     missing come after `LOOKED_AT` others."""
     rows = queries.overdue_places(
         conn, app_id=app_id, endpoint_ids=[endpoint_id for endpoint_id, _ in keys],
-        message_ids=[message_id for _, message_id in keys], now=datetime_at(now), looked_at=LOOKED_AT,
+        message_ids=[message_id for _, message_id in keys], now=datetime_at(now), most=LOOKED_AT,
     )  # fmt: skip
     return {(row["endpoint_id"], row["message_id"]): row["ahead"] async for row in rows}

@@ -86,7 +86,7 @@ async def _work(conn: Any, task: BackgroundTask, now: float) -> Progress:
         return await _resend(conn, task, task.app_id, now)
     endpoint_id = UUID(task.arguments["endpoint"])
     if task.kind == background_task.CANCEL:
-        return await _cancel(conn, task, task.app_id, endpoint_id)
+        return await _cancel(conn, task, task.app_id, endpoint_id, now)
     if task.kind == background_task.RELEASE:
         return await _release(conn, task, task.app_id, endpoint_id, now)
     if task.kind not in background_task.PUBLIC:
@@ -102,16 +102,17 @@ async def _work(conn: Any, task: BackgroundTask, now: float) -> Progress:
     return _progress(task, done.marked, cursor, finished=done.after is None)
 
 
-async def _cancel(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: UUID) -> Progress:
+async def _cancel(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: UUID, now: float) -> Progress:
+    at = datetime_at(now)
     before, wait = UUID(task.arguments["before"]), task.arguments.get("wait", False)
     limit = delivery.SLICE
     if wait:
         target = await delivery.hold_target(conn, app_id, endpoint_id)
         if target is not None and target.disabled_at is None:
             return Progress(TaskStatus.FINISHED, None, task.data)  # what is asked for by now is for it
-    count = await delivery.cancel_pending(conn, app_id, endpoint_id, before, limit, wait=wait)
+    count = await delivery.cancel_pending(conn, app_id, endpoint_id, before, limit, at, wait=wait)
     if not wait and count < limit:
-        count = await delivery.forget_waiting(conn, app_id, endpoint_id, limit)
+        count = await delivery.forget_waiting(conn, app_id, endpoint_id, limit, at)
     return Progress(_status(count < limit), None, task.data)
 
 

@@ -15,9 +15,7 @@ from uuid import UUID
 
 from angarium.core.log_filter import LogFilter, LogKey
 from angarium.store import delivery, log
-from angarium.store.hint import write
-from angarium.store.log import HIGHEST
-from angarium.store.sql import queries
+from angarium.store.stretch import HIGHEST
 
 SLICE: Final = 500  # deliveries owed in one step
 LOOKED_AT: Final = 2000  # deliveries that one step goes over
@@ -73,24 +71,15 @@ async def resend(conn: Any, app_id: UUID, order: Order, now: datetime, limit: in
 async def _owe(conn: Any, app_id: UUID, keys: list[LogKey], now: datetime, *, named: bool) -> int:
     """Owe one attempt each, unless the endpoint was disabled or deleted just now; gives how many. An endpoint
     that the filter has `named` is owed it when it is enabled."""
-    held: set[UUID] = set()
-    due_at: datetime | None = now
+    owed = 0
     for endpoint_id in sorted({key.endpoint_id for key in keys}):
         target = await delivery.hold_target(conn, app_id, endpoint_id)
-        if target is not None and (named or target.disabled_at is None):
-            held.add(endpoint_id)
-            due_at = delivery.due(target, now)
-    owed = [key for key in keys if key.endpoint_id in held]
-    if not owed:
-        return 0
-    status: str = await queries.resend_many(
-        conn,
-        app_id=app_id,
-        endpoint_ids=[key.endpoint_id for key in owed],
-        message_ids=[key.message_id for key in owed],
-        due_at=due_at,
-        now=now,
-    )
-    for hint in write((app_id, endpoint_id) for endpoint_id in sorted(held)):
-        await queries.delivery_hint(conn, hint=hint)
-    return int(status.rpartition(" ")[2])
+        if target is None or (target.disabled_at is not None and not named):
+            continue
+        wanted = [key.message_id for key in keys if key.endpoint_id == endpoint_id]
+        marked = await delivery.resend_queued(conn, target, wanted, now, passing_over=True)
+        marked += await delivery.resend_over(conn, target, wanted, now)
+        if marked and target.disabled_at is None:
+            await delivery.hint(conn, target)
+        owed += marked
+    return owed

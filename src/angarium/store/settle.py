@@ -1,8 +1,13 @@
-"""Settle: attempts recorded, deliveries moved and health noted, in one statement for many outcomes."""
+"""Settle: attempts recorded, deliveries moved and health noted, in one statement for many outcomes.
+
+A delivery that is not where its attempt found it (resent meanwhile, canceled, or recorded by a commit that
+was not confirmed) needs more statements. They are rare, and each outcome is a fact of its own, so they need
+no transaction.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -13,6 +18,8 @@ from angarium.clock import datetime_at
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import AttemptResult
+from angarium.store import partition
+from angarium.store.shard import shard_of
 from angarium.store.sql import queries, sparse
 
 _exchange = msgspec.json.Encoder().encode
@@ -36,6 +43,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     succeeded: bool
     url: str
     sent: Sequence[tuple[str, str]] = ()  # the headers, with what may be a credential masked
+    pending: bool = False  # loaded from `pending`: it was never attempted before
 
 
 class Health(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +59,9 @@ class Health(msgspec.Struct, frozen=True, gc=False):
     generation: int = 0
 
 
+_Key = tuple[UUID, UUID]
+
+
 class Settled(msgspec.Struct, frozen=True, gc=False):
     """Where a delivery stands now; `due_at` None: nothing more is owed."""
 
@@ -62,40 +73,96 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 async def settle(
     connection: Any, settlements: Sequence[Settlement], health: Sequence[Health]
 ) -> list[Settled]:
-    """Record and move a batch. No two settlements may be of the same delivery."""
-    answers = [settlement.answer for settlement in settlements]
-    rows = queries.settle(
-        connection,
-        ids=[s.attempt_id for s in settlements],
-        app_ids=[s.app_id for s in settlements],
-        endpoint_ids=[s.endpoint_id for s in settlements],
-        message_ids=[s.message_id for s in settlements],
-        moves=[_MOVES[s.move] for s in settlements],
-        failures=[s.failures for s in settlements],
-        numbers=[s.number for s in settlements],
-        due=sparse([None if s.due_at is None else datetime_at(s.due_at) for s in settlements]),
-        manual_at=sparse([s.manual_at for s in settlements]),
-        statuses=[None if s.answer is None else (0 if s.succeeded else 2) for s in settlements],
-        status_codes=[a.status_code if a else 0 for a in answers],
-        error_codes=sparse([a.error_code if a else None for a in answers]),
-        errors=sparse([a.error if a else None for a in answers]),
-        responses=sparse([a.response if a else None for a in answers]),
-        durations=[a.duration_ms if a else 0 for a in answers],
-        urls=[s.url for s in settlements],
-        exchanges=[None if s.answer is None else _exchange((s.sent, s.answer.headers)) for s in settlements],
-        sick_apps=[h.app_id for h in health],
-        sick_endpoints=[h.endpoint_id for h in health],
-        generations=[h.generation for h in health],
-        failing_since=_times(h.failing_since for h in health),
-        sick_failures=[h.failures for h in health],
-        run_since=_times(h.run_since for h in health),
-        run_until=_times(h.run_until for h in health),
-        clock_since=_times(h.clock_since for h in health),
-    )
-    return [
-        Settled(endpoint_id, message_id, due_at.timestamp() if due_at else None)
-        async for endpoint_id, message_id, _, due_at in rows
+    """Record and move a batch; gives where each delivery stands. No two may be of the same delivery."""
+    placed = await _place(connection, settlements, health)
+    if len(placed) < len(settlements):
+        placed |= await _place_elsewhere(connection, settlements, placed)
+    return [_settled((s.endpoint_id, s.message_id), placed) for s in settlements]
+
+
+def _settled(key: _Key, placed: Mapping[_Key, datetime | None]) -> Settled:
+    due_at = placed.get(key)
+    return Settled(*key, None if due_at is None else due_at.timestamp())
+
+
+async def _place_elsewhere(
+    connection: Any, settlements: Sequence[Settlement], placed: Mapping[_Key, datetime | None]
+) -> dict[_Key, datetime | None]:
+    rest = [
+        msgspec.structs.replace(s, pending=not s.pending)
+        for s in settlements
+        if (s.endpoint_id, s.message_id) not in placed
     ]
+    found = await _place(connection, rest, [])
+    gone = [s for s in rest if (s.endpoint_id, s.message_id) not in found]
+    if gone:
+        columns = _columns(gone)
+        for queue_only in ("shards", "pending", "moves", "due"):
+            del columns[queue_only]
+        await _in_history(connection, gone, queries.settle_late, columns)
+    return found
+
+
+async def _place(
+    connection: Any, settlements: Sequence[Settlement], health: Sequence[Health]
+) -> dict[_Key, datetime | None]:
+    columns = _columns(settlements) | {
+        "sick_apps": [h.app_id for h in health],
+        "sick_endpoints": [h.endpoint_id for h in health],
+        "generations": [h.generation for h in health],
+        "failing_since": _times(h.failing_since for h in health),
+        "sick_failures": [h.failures for h in health],
+        "run_since": _times(h.run_since for h in health),
+        "run_until": _times(h.run_until for h in health),
+        "clock_since": _times(h.clock_since for h in health),
+    }
+    rows = await _in_history(connection, settlements, _settle, columns)
+    return {(endpoint_id, message_id): due_at for endpoint_id, message_id, due_at in rows}
+
+
+async def _settle(connection: Any, **columns: Any) -> list[Any]:
+    return [row async for row in queries.settle(connection, **columns)]
+
+
+async def _in_history(
+    connection: Any,
+    settlements: Sequence[Settlement],
+    verb: Callable[..., Awaitable[Any]],
+    columns: dict[str, Any],
+) -> Any:
+    """Run a verb that writes attempts. The partition of a message whose time is over may be gone."""
+    return await partition.covered(
+        connection,
+        lambda: verb(connection, **columns),
+        lambda: partition.cover(connection, (s.message_id for s in settlements)),
+    )
+
+
+def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
+    answers = [settlement.answer for settlement in settlements]
+    return {
+        "ids": [s.attempt_id for s in settlements],
+        "app_ids": [s.app_id for s in settlements],
+        "endpoint_ids": [s.endpoint_id for s in settlements],
+        "message_ids": [s.message_id for s in settlements],
+        "shards": [shard_of(s.endpoint_id) for s in settlements],
+        "pending": [s.pending for s in settlements],
+        "moves": [_MOVES[s.move] for s in settlements],
+        "failures": [s.failures for s in settlements],
+        "numbers": [s.number for s in settlements],
+        "due": sparse([None if s.due_at is None else datetime_at(s.due_at) for s in settlements]),
+        "manual_at": sparse([s.manual_at for s in settlements]),
+        "statuses": [None if s.answer is None else (0 if s.succeeded else 2) for s in settlements],
+        "status_codes": [a.status_code if a else None for a in answers],
+        "error_codes": sparse([a.error_code if a else None for a in answers]),
+        "errors": sparse([a.error if a else None for a in answers]),
+        "responses": sparse([a.response if a else None for a in answers]),
+        "durations": [a.duration_ms if a else None for a in answers],
+        "urls": [s.url for s in settlements],
+        "exchanges": [
+            None if s.answer is None else _exchange((s.sent, s.answer.headers)) for s in settlements
+        ],
+    }
 
 
 async def disable_endpoint(

@@ -3,16 +3,17 @@
 Beside aiosql's `-- name:` a file has two headings of ours, and a line that each of its queries may have:
 
     -- part: NAME       a piece of a query, up to the next heading
-    -- include: NAME    stands for the part of that name, which comes earlier in the file
+    -- include: NAME    stands for the part of that name, which comes earlier in the file or is in part.sql
     -- walk: NAME       a query written downwards (`order by id desc`): NAME_down; without `desc` NAME_up
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from textwrap import indent
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import aiosql
@@ -52,9 +53,18 @@ _INCLUDE = re.compile(r"^( *)-- include: (\w+)$", re.MULTILINE)
 _WALK = re.compile(r"-- walk: (\w+)")
 
 
-def expanded(text: str) -> str:
+def expanded(text: str, shared: Mapping[str, str] = MappingProxyType({})) -> str:
     """The text of a file with nothing but whole queries in it, as aiosql reads it."""
-    parts: dict[str, str] = {}
+    return "".join(_split(text, shared)[1])
+
+
+def parts_of(text: str) -> dict[str, str]:
+    """The parts of a file by name."""
+    return _split(text, {})[0]
+
+
+def _split(text: str, shared: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    parts = dict(shared)
     queries = []
     _what_it_is_for, *blocks = _HEADING.split(text)
     for block in blocks:
@@ -66,12 +76,13 @@ def expanded(text: str) -> str:
             queries.append(_WALK.sub(r"-- name: \1_up", re.sub(r" desc\b", "", whole)))
         else:
             queries.append(whole)
-    return "".join(queries)
+    return parts, queries
 
 
 def _loaded() -> Any:
-    files = sorted((Path(__file__).parent / "queries").glob("*.sql"))
-    text = "\n".join(expanded(file.read_text()) for file in files)
+    directory = Path(__file__).parent / "queries"
+    shared = parts_of((directory / "part.sql").read_text())
+    text = "\n".join(expanded(file.read_text(), shared) for file in sorted(directory.glob("*.sql")))
     return aiosql.from_str(text, _adapter, mandatory_parameters=False)
 
 

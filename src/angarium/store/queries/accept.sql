@@ -1,5 +1,6 @@
 -- name: accept
--- Store a batch of messages with every delivery they owe: one statement, one commit.
+-- Store a batch of messages with every delivery that they create: one statement, one commit. What is due goes to
+-- `pending`; what was accepted for a later time, and what a listener fetches, goes to `retry`.
 -- An item is left out when its application is unknown, its event id is taken, or its idempotency key was
 -- used before; the unique indexes decide between concurrent duplicates. Inserts are ordered by key so that
 -- two batches cannot wait for each other in a circle.
@@ -57,12 +58,12 @@ accepted as materialized (
       and (key is null or id in (select message_id from claimed))
 ),
 stored as (
-    insert into message (
-        app_id, id, event_id, event_type, payload, channels, tags, endpoint_id, expires_at, content_type
-    )
-    select app_id, id, event_id, event_type, payload,
-           channels, tags, endpoint_id, expires_at, content_type
+    insert into message (app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at)
+    select app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at
     from accepted
+),
+kept as (
+    insert into payload (message_id, expires_at, body) select id, expires_at, payload from accepted
 ),
 match as materialized (
     select accepted.app_id, accepted.id as message_id, accepted.due_at,
@@ -83,10 +84,20 @@ match as materialized (
         offset 0
     ) as e
 ),
-owed as (
-    insert into delivery (app_id, endpoint_id, message_id, shard, fifo, due_at, scheduled)
-    select app_id, endpoint_id, message_id, shard, fifo, due_at, due_at > :now::timestamptz
-    from match order by message_id
+due as (
+    insert into pending (shard, endpoint_id, message_id, app_id, due_at, seq)
+    select shard, endpoint_id, message_id, app_id, due_at, case when fifo then nextval('acceptance') end
+    from (
+        select * from match where due_at <= :now::timestamptz and shard < 64 order by message_id offset 0
+    ) as match
+),
+later as (
+    insert into retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
+    select endpoint_id, message_id, app_id, shard, 1, due_at, due_at > :now::timestamptz,
+           case when fifo then nextval('acceptance') end
+    from (
+        select * from match where due_at > :now::timestamptz or shard = 64 order by message_id offset 0
+    ) as match
 )
 select item.id, owned.app_id, accepted.id is not null as stored,
        match.endpoint_id, match.shard, match.fifo, match.revision
@@ -97,7 +108,8 @@ left join match on match.message_id = item.id;
 
 -- name: accepted_before
 -- The messages behind idempotency keys that were used before.
-select i.key, m.app_id, m.id, m.event_id, m.event_type, m.payload, m.channels, m.tags, m.expires_at
+select i.key, m.app_id, m.id, m.event_id, m.event_type, p.body as payload, m.channels, m.tags, m.expires_at
 from idempotency i
 join message m on m.app_id = i.app_id and m.id = i.message_id
+left join payload p on p.message_id = m.id and p.expires_at = m.expires_at
 where i.key = any(:keys::bytea[]);

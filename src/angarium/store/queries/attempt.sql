@@ -3,20 +3,20 @@
 select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        a.response, a.duration_ms, a.url, a.exchange, m.event_id, m.event_type, m.channels, m.tags, m.expires_at
 from attempt a
-left join message m on m.app_id = a.app_id and m.id = a.message_id
-where a.app_id = :app_id and a.message_id = :message_id and a.id = :id;
+left join message m on m.app_id = :app_id and m.id = :message_id
+where a.app_id = :app_id and a.message_id = :message_id and a.id = :id and a.status is not null;
 
 -- name: attempt_whole
 -- the newest attempts for one message with all that was recorded: a walk down the primary key
 select * from attempt
-where app_id = :app_id and message_id = :message_id
+where app_id = :app_id and message_id = :message_id and status is not null
 order by id desc
 limit :limit;
 
 -- name: attempt_expunge$
 -- put a mark in place of the answer's body; gives the id when the attempt exists
 update attempt set response = :mark
-where app_id = :app_id and message_id = :message_id and id = :id
+where app_id = :app_id and message_id = :message_id and id = :id and status is not null
 returning id;
 
 -- part: attempt_page
@@ -27,9 +27,9 @@ select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_a
 from attempt a
 left join lateral (
     select event_id, event_type, channels, tags, expires_at from message
-    where app_id = a.app_id and id = a.message_id offset 0
+    where app_id = :app_id and id = a.message_id and id >= :low_message and id <= :high_message offset 0
 ) m on true
-where a.app_id = :app_id and a.id > :low and a.id < :high
+where a.app_id = :app_id and a.id > :low and a.id < :high and a.status is not null
   and (:status::smallint is null or a.status = :status)
   and (:code_low::smallint is null or a.status_code between :code_low and :code_low + 99)
   and (:channel::text is null or :channel = any(m.channels))
@@ -37,7 +37,7 @@ where a.app_id = :app_id and a.id > :low and a.id < :high
   and (:event_types::text[] is null or m.event_type = any(:event_types))
 
 -- walk: attempt_by_endpoint
--- along attempt_endpoint
+-- along attempt_endpoint in each partition, merged: an attempt may be for a message of any age
 -- include: attempt_page
   and a.endpoint_id = :endpoint_id
 order by a.id desc
@@ -46,13 +46,15 @@ limit :limit;
 -- walk: attempt_by_message
 -- along the primary key
 -- include: attempt_page
-  and a.message_id = :message_id and (:endpoint_id::uuid is null or a.endpoint_id = :endpoint_id)
+  and a.message_id = :low_message and (:endpoint_id::uuid is null or a.endpoint_id = :endpoint_id)
 order by a.id desc
 limit :limit;
 
--- name: attempt_reach$
--- the first attempt at an endpoint that a walk over so many of its newest does not reach: attempt_endpoint alone
+-- walk: attempt_end$
+-- the first attempt at an endpoint that a walk over so many of a stretch does not reach: attempt_endpoint alone. The
+-- comparison of rows is one of ids; the planner expects more of it than of a range, and so goes along the index
 select id from attempt
-where app_id = :app_id and endpoint_id = :endpoint_id and id < :high
+where endpoint_id = :endpoint_id and (id, endpoint_id) > (:low, :endpoint_id) and id < :high and status is not null
+  -- include: own_endpoint
 order by id desc
 offset :rows limit 1;

@@ -1,15 +1,13 @@
 -- name: dead_letter_endpoint
 -- The living endpoints that lost something since, and how much of it a replay would send: one walk along
--- the primary key of delivery for each endpoint.
+-- attempt_endpoint_trouble for each endpoint.
 select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
 from application a
 join endpoint e on e.app_id = a.id and e.deleted_at is null
 cross join lateral (
     select count(*) as number
-    from delivery d
-    join message m on m.app_id = d.app_id and m.id = d.message_id and m.payload is not null
-    where d.app_id = e.app_id and d.endpoint_id = e.id and d.message_id >= :lowest
-        and d.state in (2, 4) and d.manual_at is null
+    -- include: lost
+    where d.endpoint_id = e.id and d.app_id = e.app_id and d.message_id >= :lowest
 ) as lost
 where a.org_id = :org_id and a.deleted_at is null and lost.number > 0
     and (cast(:app_id as uuid) is null or a.id = :app_id)
@@ -23,10 +21,8 @@ from application a
 join endpoint e on e.app_id = a.id and e.deleted_at is null
 cross join lateral (
     select d.message_id, m.event_type, d.state, d.failures
-    from delivery d
-    join message m on m.app_id = d.app_id and m.id = d.message_id and m.payload is not null
-    where d.app_id = e.app_id and d.endpoint_id = e.id and d.message_id >= :lowest
-        and d.state in (2, 4) and d.manual_at is null
+    -- include: lost
+    where d.endpoint_id = e.id and d.app_id = e.app_id and d.message_id >= :lowest
     order by d.message_id desc
     limit :limit
 ) as lost

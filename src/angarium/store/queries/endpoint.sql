@@ -80,33 +80,29 @@ delete from endpoint_health where app_id = :app_id and endpoint_id = :id;
 -- Tell whoever sends for the endpoint to forget them too; arrives with the commit.
 select pg_notify('angarium', 'f:' || replace(cast(cast(:id as uuid) as text), '-', ''));
 
--- name: endpoint_set_order!
--- Switch what is owed to the endpoint to another order.
-update delivery set fifo = :fifo
-where shard = :shard and app_id = :app_id and endpoint_id = :id and due_at is not null and fifo <> :fifo;
-
 -- name: endpoint_stats^
 -- Attempts made in a span of ids by their result, and deliveries that still wait or were canceled.
-select
-    (
-        select count(*) from attempt
-        where app_id = :app_id and endpoint_id = :id and id between :lowest and :highest and status = 0
-    ) as success,
-    (
-        select count(*) from attempt
-        where app_id = :app_id and endpoint_id = :id and id between :lowest and :highest and status = 2
-    ) as fail,
-    (
-        select count(*) from delivery
-        where app_id = :app_id and endpoint_id = :id and message_id between :lowest and :highest
-            and state = 1 and failures = 0
-    ) as pending,
-    (
-        select count(*) from delivery
-        where app_id = :app_id and endpoint_id = :id and message_id between :lowest and :highest
-            and state = 1 and failures > 0
-    ) as sending,
-    (
-        select count(*) from delivery
-        where app_id = :app_id and endpoint_id = :id and message_id between :lowest and :highest and state = 4
-    ) as canceled;
+select made.success, made.fail, fresh.number + again.pending as pending, again.sending, again.canceled + lost.canceled as canceled
+from (
+    select count(*) filter (where status = 0) as success, count(*) filter (where status = 2) as fail
+    from attempt
+    where app_id = :app_id and endpoint_id = :id and status is not null and id between :lowest and :highest
+) made,
+(
+    select count(*) as number
+    from pending
+    where shard = :shard and endpoint_id = :id and app_id = :app_id and message_id between :lowest and :highest
+) fresh,
+(
+    select count(*) filter (where state = 1 and failures = 0) as pending,
+           count(*) filter (where state = 1 and failures > 0) as sending,
+           count(*) filter (where state = 4) as canceled
+    from retry
+    where endpoint_id = :id and app_id = :app_id and message_id between :lowest and :highest
+) again,
+(
+    select count(*) filter (where state = 4) as canceled
+    from attempt
+    where app_id = :app_id and endpoint_id = :id and final and (state <> 0 or error_code is not null)
+      and message_id between :lowest and :highest
+) lost;

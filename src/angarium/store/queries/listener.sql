@@ -6,22 +6,23 @@ on conflict (app_id, endpoint_id) do update set heard_at = excluded.heard_at;
 -- name: listener_fetch
 -- lease the next deliveries of a pulled endpoint, earliest first: they are owed again when the lease ends
 with due as (
-    select app_id, endpoint_id, message_id from delivery
+    select app_id, endpoint_id, message_id from retry
     where shard = 64 and app_id = :app_id and endpoint_id = :endpoint_id and due_at <= :now
     order by due_at
     limit :limit
     for update skip locked
 ),
 leased as (
-    update delivery d set due_at = :lease_until
+    update retry d set due_at = :lease_until
     from due
-    where d.app_id = due.app_id and d.endpoint_id = due.endpoint_id and d.message_id = due.message_id
+    where d.endpoint_id = due.endpoint_id and d.message_id = due.message_id
     returning d.app_id, d.message_id, d.state, d.failures, d.attempts, d.manual_at
 )
 select leased.message_id, leased.state, leased.failures, leased.attempts, leased.manual_at,
-       m.event_type, m.payload, m.content_type, m.endpoint_id is not null as test
+       m.event_type, p.body as payload, m.content_type, m.endpoint_id is not null as test
 from leased
 left join message m on m.app_id = leased.app_id and m.id = leased.message_id
+left join payload p on p.message_id = m.id and p.expires_at = m.expires_at
 order by leased.message_id;
 
 -- name: listener_silent

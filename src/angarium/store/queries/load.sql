@@ -1,104 +1,166 @@
 -- name: lanes_of
--- The lanes of some shards that owe anything, each with its next due time: walks the partial index from
--- lane to lane, so the cost follows the number of lanes and not the backlog.
-with recursive lane as (
+-- The lanes of some shards with something in the queue, each with its next due time: walks the indexes from lane
+-- to lane, so the cost follows the number of lanes and not the backlog.
+with recursive fresh as (
     select first.*
     from unnest(:shards::smallint[]) as wanted (shard)
     cross join lateral (
-        select d.shard, d.endpoint_id, d.app_id, d.due_at
-        from delivery d
-        where d.shard = wanted.shard and d.due_at is not null
-        order by d.shard, d.endpoint_id, d.due_at
+        select p.shard, p.endpoint_id, p.app_id, p.due_at
+        from pending p
+        where p.shard = wanted.shard
+        order by p.shard, p.endpoint_id, p.message_id
         limit 1
     ) as first
     union all
     select next.*
-    from lane
+    from fresh
     cross join lateral (
-        select d.shard, d.endpoint_id, d.app_id, d.due_at
-        from delivery d
-        where d.shard = lane.shard and d.endpoint_id > lane.endpoint_id and d.due_at is not null
-        order by d.shard, d.endpoint_id, d.due_at
+        select p.shard, p.endpoint_id, p.app_id, p.due_at
+        from pending p
+        where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
+        order by p.shard, p.endpoint_id, p.message_id
+        limit 1
+    ) as next
+),
+again as (
+    select first.*
+    from unnest(:shards::smallint[]) as wanted (shard)
+    cross join lateral (
+        select r.shard, r.endpoint_id, r.app_id, r.due_at
+        from retry r
+        where r.shard = wanted.shard and r.due_at is not null
+        order by r.shard, r.endpoint_id, r.due_at
+        limit 1
+    ) as first
+    union all
+    select next.*
+    from again
+    cross join lateral (
+        select r.shard, r.endpoint_id, r.app_id, r.due_at
+        from retry r
+        where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
+        order by r.shard, r.endpoint_id, r.due_at
         limit 1
     ) as next
 )
-select app_id, endpoint_id, due_at from lane;
+select app_id, endpoint_id, min(due_at) as due_at
+from (select * from fresh union all select * from again) as lane
+group by app_id, endpoint_id;
+
+-- part: load_row
+lane.endpoint_id, d.message_id, d.pending, d.state, d.failures, d.attempts, d.due_at, d.manual_at,
+m.event_type, p.body as payload, m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
+
+-- part: load_content
+left join message m on m.app_id = d.app_id and m.id = d.message_id
+left join payload p on p.message_id = m.id and p.expires_at = m.expires_at
+
+-- part: load_from_pending
+select app_id, message_id, true as pending, 1::smallint as state, 0 as failures, 0 as attempts, due_at,
+       null::timestamptz as manual_at, seq
+
+-- part: load_from_retry
+select app_id, message_id, false as pending, state, failures, attempts, due_at, manual_at, seq
+
+-- part: load_no_row
+lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null
 
 -- name: load_free
--- The deliveries of free lanes that are due, manual attempts first and then the earliest, at most `room` for each
--- lane; and for each lane one row more with its next due time after now.
-select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload, m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
-from unnest(:endpoint_ids::uuid[], :shards::smallint[], :rooms::integer[]) as lane (endpoint_id, shard, room)
+-- The deliveries of free lanes that are due, at most `room` for each lane: manual attempts first, then the earliest.
+-- Pending ones are read from behind `after`. For each lane one row more has its next due time after now.
+select
+    -- include: load_row
+from unnest(:endpoint_ids::uuid[], :shards::smallint[], :afters::uuid[], :rooms::integer[])
+    as lane (endpoint_id, shard, after, room)
 cross join lateral (
     select * from (
         (
-            select * from delivery
-            where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id
-              and delivery.due_at <= :now and delivery.manual_at is not null
-            order by delivery.due_at
+            -- include: load_from_retry
+            from retry
+            where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now and manual_at is not null
+            order by due_at
             limit lane.room
         )
         union all
         (
             select * from (
-                select * from delivery
-                where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id
-                  and delivery.due_at <= :now
-                order by delivery.due_at
+                -- include: load_from_retry
+                from retry
+                where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now
+                order by due_at
                 limit lane.room
             ) as earliest
-            where earliest.manual_at is null
+            where manual_at is null
+        )
+        union all
+        (
+            -- include: load_from_pending
+            from pending
+            where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id > lane.after
+            order by message_id
+            limit lane.room
         )
     ) as ready
-    order by ready.manual_at is null, ready.due_at
+    order by manual_at is null, due_at
     limit lane.room
 ) as d
-left join message m on m.app_id = d.app_id and m.id = d.message_id
+-- include: load_content
 union all
-select lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, (
-    select delivery.due_at from delivery
-    where delivery.shard = lane.shard and delivery.endpoint_id = lane.endpoint_id and delivery.due_at > :now
-    order by delivery.due_at
-    limit 1
-)
+select
+    -- include: load_no_row
+    , (
+        select due_at from retry
+        where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at > :now
+        order by due_at
+        limit 1
+    )
 from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as lane (endpoint_id, shard);
 
 -- name: load_fifo
 -- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides. Those
--- scheduled for later are left out until they are due; for each lane one row more says when the next of them is.
-select lane.endpoint_id, d.message_id, d.state, d.failures, d.attempts, d.due_at, d.manual_at, m.event_type, m.payload,
-       m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
+-- accepted for a later time are left out until they are due; for each lane one row more says when the next of them is.
+select
+    -- include: load_row
 from unnest(:endpoint_ids::uuid[], :rooms::integer[]) as lane (endpoint_id, room)
 cross join lateral (
     select * from (
         (
-            select * from delivery
-            where delivery.endpoint_id = lane.endpoint_id
-              and delivery.due_at is not null and delivery.fifo and not delivery.scheduled
-            order by delivery.seq
+            -- include: load_from_pending
+            from pending
+            where endpoint_id = lane.endpoint_id and seq is not null
+            order by seq
             limit lane.room
         )
         union all
         (
-            select * from delivery
-            where delivery.endpoint_id = lane.endpoint_id
-              and delivery.due_at <= :now and delivery.fifo and delivery.scheduled
-            order by delivery.seq
+            -- include: load_from_retry
+            from retry
+            where endpoint_id = lane.endpoint_id and due_at is not null and seq is not null and not scheduled
+            order by seq
+            limit lane.room
+        )
+        union all
+        (
+            -- include: load_from_retry
+            from retry
+            where endpoint_id = lane.endpoint_id and due_at <= :now and seq is not null and scheduled
+            order by seq
             limit lane.room
         )
     ) as ready
-    order by ready.seq
+    order by seq
     limit lane.room
 ) as d
-left join message m on m.app_id = d.app_id and m.id = d.message_id
+-- include: load_content
 union all
-select lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, (
-    select delivery.due_at from delivery
-    where delivery.endpoint_id = lane.endpoint_id
-      and delivery.due_at > :now and delivery.fifo and delivery.scheduled
-    order by delivery.due_at
-    limit 1
-)
+select
+    -- include: load_no_row
+    , (
+        select due_at from retry
+        where endpoint_id = lane.endpoint_id and due_at > :now and seq is not null and scheduled
+        order by due_at
+        limit 1
+    )
 from unnest(:endpoint_ids::uuid[]) as lane (endpoint_id);
 
 -- name: lane_configs
@@ -116,7 +178,7 @@ left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and 
 -- name: due_set_back!
 -- The clock was at :before and is now at :now. What was due then is due still, and what waits for its next
 -- retry waits as long as it would have. A time that a customer chose for a message stays.
-update delivery
+update retry
 set due_at = due_at - (:before::timestamptz - :now::timestamptz),
     resume_at = resume_at - (:before::timestamptz - :now::timestamptz)
 where shard = any(:shards::smallint[]) and due_at > :now and (due_at <= :before or failures > 0);

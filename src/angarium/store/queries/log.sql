@@ -1,7 +1,7 @@
--- The log of an application: its deliveries by (message, endpoint). Four walks along an index, and for each
--- the first key that it does not reach after so many rows: a page looks no further than that, so its cost
--- has a bound whatever is filtered for. Keys are exclusive at both ends.
--- `offset 0` keeps a lookup a lookup, and `is true` keeps a condition out of the choice of an index.
+-- The log of an application: its deliveries by (message, endpoint). Four walks along indexes, and for each the first
+-- key that it does not reach after so many rows. A page looks no further than that, so its cost has a bound whatever
+-- is filtered for, and only the partitions in between are read. Keys are exclusive at both ends.
+-- A delivery is recorded in one of three tables, so a walk along deliveries merges theirs.
 
 -- name: log_endpoints
 -- the endpoints of an application, deleted ones too, as a log names them
@@ -11,57 +11,97 @@ where app_id = :app_id
 order by id;
 
 -- part: log_trouble
--- the condition of the indexes delivery_trouble and delivery_endpoint_trouble
-and (d.state in (2, 4) or (d.state = 1 and d.failures > 0) or d.error_code is not null)
+-- the condition of the index retry_trouble; what is pending is never in trouble
+and (state in (2, 4) or (state = 1 and failures > 0) or error_code is not null)
 
 -- part: log_between
-and d.message_id >= :low_message and d.message_id <= :high_message
-and (d.message_id, d.endpoint_id) > (:low_message, :low_endpoint)
-and (d.message_id, d.endpoint_id) < (:high_message, :high_endpoint)
+and (message_id, endpoint_id) > (:low_message, :low_endpoint)
+and (message_id, endpoint_id) < (:high_message, :high_endpoint)
+
+-- part: log_of_endpoint_trouble
+-- the deliveries of one endpoint in trouble, among those that are retried: the few others cost a look each
+(
+    (
+        -- include: retries_of_endpoint
+    )
+    union all
+    (
+        select
+            -- include: as_over
+        from attempt
+        where endpoint_id = :endpoint_id and final and (state <> 0 or error_code is not null)
+          -- include: between_messages
+          -- include: own_endpoint
+        order by message_id desc
+        limit :reach
+    )
+) d
+
+-- part: log_of_trouble
+-- the deliveries in trouble
+(
+    (
+        select
+            -- include: as_retry
+        from retry
+        where app_id = :app_id
+          -- include: log_trouble
+          -- include: between_messages
+          -- include: log_between
+        order by message_id desc, endpoint_id desc
+        limit :reach
+    )
+    union all
+    (
+        select
+            -- include: as_over
+        from attempt
+        where app_id = :app_id and final and (state <> 0 or error_code is not null)
+          -- include: between_messages
+          -- include: log_between
+        order by message_id desc, endpoint_id desc
+        limit :reach
+    )
+) d
 
 -- walk: log_message_end$
--- the first message that a walk along the primary key of message does not reach
+-- the first message that a walk along the primary key of message does not reach. As in attempt_end, the comparison of
+-- rows is one of ids
 select id from message
-where app_id = :app_id and id >= :low_message and id <= :high_message
+where app_id = :app_id and (id, app_id) >= (:low_message, :app_id) and id <= :high_message
 order by id desc
 offset :rows limit 1;
 
 -- walk: log_endpoint_end$
--- the first message that a walk along the primary key of delivery does not reach
-select message_id from delivery
-where app_id = :app_id and endpoint_id = :endpoint_id
-  and message_id >= :low_message and message_id <= :high_message
-order by message_id desc
+-- the first message that a walk along the deliveries of one endpoint does not reach
+select d.message_id from
+-- include: deliveries_of_endpoint
+order by d.message_id desc
 offset :rows limit 1;
 
 -- walk: log_endpoint_trouble_end$
 -- the first message that a walk along those of one endpoint in trouble does not reach
-select d.message_id from delivery d
-where d.app_id = :app_id and d.endpoint_id = :endpoint_id
-  and d.message_id >= :low_message and d.message_id <= :high_message
-  -- include: log_trouble
+select d.message_id from
+-- include: log_of_endpoint_trouble
 order by d.message_id desc
 offset :rows limit 1;
 
 -- walk: log_trouble_end^
 -- the first delivery that a walk along those in trouble does not reach
-select d.message_id, d.endpoint_id from delivery d
-where d.app_id = :app_id
-  -- include: log_between
-  -- include: log_trouble
+select d.message_id, d.endpoint_id from
+-- include: log_of_trouble
 order by d.message_id desc, d.endpoint_id desc
 offset :rows limit 1;
 
 -- part: log_row
 d.message_id, d.endpoint_id, d.state, d.failures, d.attempts, d.status_code, d.error_code, d.due_at, d.resume_at,
-d.manual_at, m.event_id, m.event_type, m.tags, m.channels, m.kept
+d.manual_at, m.event_id, m.event_type, m.tags, m.channels, m.expires_at
 
 -- part: log_wanted_message
 and (:event_type::text is null or event_type = :event_type)
 and (:event_prefix::text is null or event_type ^@ :event_prefix)
 and (:tag::text is null or :tag = any(tags))
 and (:channel::text is null or :channel = any(channels))
-and (not :sendable or payload is not null)
 
 -- part: log_wanted_delivery
 and (:statuses::smallint[] is null or case when d.state = 1 and d.failures > 0 then 3 else d.state end = any(:statuses))
@@ -69,36 +109,63 @@ and (:http_low::smallint is null or d.status_code between :http_low and :http_lo
 and (:error_kind::text is null or d.error_code = :error_kind or d.error_code ^@ (:error_kind || '_'))
 and (not :sendable or d.manual_at is null)
 
+-- part: log_sendable
+and (
+    not :sendable or
+    -- include: kept
+)
+
 -- part: log_by_message
 -- along the messages: for each a lookup of its delivery to each endpoint
 from (
-    select app_id, id, event_id, event_type, tags, channels, payload is not null as kept from message
+    select id, event_id, event_type, tags, channels, expires_at from message
     where app_id = :app_id and id >= :low_message and id <= :high_message
       -- include: log_wanted_message
     order by id desc
     offset 0
 ) m
 cross join lateral (
-    select * from delivery d
-    where d.app_id = m.app_id and d.endpoint_id = any(:endpoint_ids::uuid[]) and d.message_id = m.id
-      and (m.id > :low_message or d.endpoint_id > :low_endpoint)
+    select d.* from (
+        select p.* from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as e (id, shard)
+        cross join lateral (
+            select
+                -- include: as_pending
+            from pending
+            where shard = e.shard and endpoint_id = e.id and message_id = m.id and app_id = :app_id
+            offset 0
+        ) p
+        union all
+        select
+            -- include: as_retry
+        from retry
+        where endpoint_id = any(:endpoint_ids::uuid[]) and message_id = m.id and app_id = :app_id
+        union all
+        select
+            -- include: as_over
+        from attempt
+        where endpoint_id = any(:endpoint_ids::uuid[]) and message_id = m.id and app_id = :app_id and final
+          -- include: between_messages
+    ) d
+    where (m.id > :low_message or d.endpoint_id > :low_endpoint)
       and (m.id < :high_message or d.endpoint_id < :high_endpoint)
       -- include: log_wanted_delivery
     offset 0
 ) d
+where true
+  -- include: log_sendable
 
--- part: log_by_delivery
--- along deliveries, which a condition that follows may narrow: for each a lookup of its message
-from delivery d
+-- part: log_message_of
+-- for each delivery a lookup of its message
 join lateral (
-    select event_id, event_type, tags, channels, payload is not null as kept from message
-    where app_id = d.app_id and id = d.message_id
+    select id, event_id, event_type, tags, channels, expires_at from message
+    where app_id = :app_id and id = d.message_id and id >= :low_message and id <= :high_message
       -- include: log_wanted_message
     offset 0
 ) m on true
-where d.app_id = :app_id
+where true
   -- include: log_between
   -- include: log_wanted_delivery
+  -- include: log_sendable
 
 -- walk: log_message
 select
@@ -111,8 +178,9 @@ limit :limit;
 -- along the deliveries of one endpoint
 select
     -- include: log_row
--- include: log_by_delivery
-  and d.endpoint_id = :endpoint_id
+from
+-- include: deliveries_of_endpoint
+-- include: log_message_of
 order by d.message_id desc
 limit :limit;
 
@@ -120,9 +188,10 @@ limit :limit;
 -- along the deliveries of one endpoint in trouble
 select
     -- include: log_row
--- include: log_by_delivery
+from
+-- include: log_of_endpoint_trouble
+-- include: log_message_of
   -- include: log_trouble
-  and d.endpoint_id = :endpoint_id
 order by d.message_id desc
 limit :limit;
 
@@ -130,29 +199,33 @@ limit :limit;
 -- along the deliveries in trouble
 select
     -- include: log_row
--- include: log_by_delivery
-  -- include: log_trouble
-  and (d.endpoint_id = any(:endpoint_ids::uuid[])) is true
+from
+-- include: log_of_trouble
+-- include: log_message_of
+  and d.endpoint_id = any(:endpoint_ids::uuid[])
 order by d.message_id desc, d.endpoint_id desc
 limit :limit;
 
 -- name: log_message_count$
 select count(*)
 -- include: log_by_message
+;
 
 -- name: log_endpoint_count$
-select count(*)
--- include: log_by_delivery
-  and d.endpoint_id = :endpoint_id;
+select count(*) from
+-- include: deliveries_of_endpoint
+-- include: log_message_of
+;
 
 -- name: log_endpoint_trouble_count$
-select count(*)
--- include: log_by_delivery
+select count(*) from
+-- include: log_of_endpoint_trouble
+-- include: log_message_of
   -- include: log_trouble
-  and d.endpoint_id = :endpoint_id;
+;
 
 -- name: log_trouble_count$
-select count(*)
--- include: log_by_delivery
-  -- include: log_trouble
-  and (d.endpoint_id = any(:endpoint_ids::uuid[])) is true;
+select count(*) from
+-- include: log_of_trouble
+-- include: log_message_of
+  and d.endpoint_id = any(:endpoint_ids::uuid[]);

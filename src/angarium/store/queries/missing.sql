@@ -1,19 +1,32 @@
 -- name: missing_end$
 -- the message up to which a stretch of so many messages reaches; null: to the end
 select id from message
-where app_id = :app_id and id > :after and id <= :until
+where app_id = :app_id and id > :after and (id, app_id) <= (:until, :app_id)
 order by id
 offset :rows limit 1;
 
 -- name: missing_count$
 -- how many messages of a stretch an endpoint wants today and never was owed; `offset 0` keeps that a lookup
 select count(*) from (
-    select id from message
-    where app_id = :app_id and id > :after and id <= :until and payload is not null and endpoint_id is null
+    select id from message m
+    where app_id = :app_id and id > :after and id <= :until and endpoint_id is null
       and (:names::text[] is null or event_type = any(:names) or event_type ^@ any(:prefixes::text[]))
       and (:channels::text[] is null or channels && :channels)
+      and
+      -- include: kept
     offset 0
 ) m
 where not exists (
-    select from delivery where app_id = :app_id and endpoint_id = :endpoint_id and message_id = m.id offset 0
+    select from pending
+    where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id and message_id = m.id
+    offset 0
+)
+and not exists (
+    select from retry where endpoint_id = :endpoint_id and app_id = :app_id and message_id = m.id offset 0
+)
+and not exists (
+    select from attempt
+    where endpoint_id = :endpoint_id and app_id = :app_id and message_id = m.id and final
+      and message_id > :after and message_id <= :until
+    offset 0
 );

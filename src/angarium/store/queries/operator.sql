@@ -52,9 +52,18 @@ cross join lateral (
 ) e
 cross join lateral (
     select count(*) as number from (
-        select from delivery
-        where app_id = a.id and message_id >= :lowest
-          and (state in (2, 4) or (state = 1 and failures > 0) or error_code is not null)
+        (
+            select from retry
+            where app_id = a.id and message_id >= :lowest
+              and (state in (2, 4) or (state = 1 and failures > 0) or error_code is not null)
+            limit :most
+        )
+        union all
+        (
+            select from attempt
+            where app_id = a.id and message_id >= :lowest and final and (state <> 0 or error_code is not null)
+            limit :most
+        )
         limit :most
     ) counted
 ) trouble;
@@ -72,12 +81,9 @@ cross join lateral (
 ) e
 cross join lateral (
     select count(*) as number from (
-        select from delivery d
-        join lateral (
-            select from message where app_id = d.app_id and id = d.message_id and payload is not null offset 0
-        ) m on true
-        where d.app_id = a.id and d.endpoint_id = e.id and d.message_id >= :lowest
-          and d.state in (2, 4) and d.manual_at is null
+        select
+        -- include: lost
+        where d.endpoint_id = e.id and d.app_id = a.id and d.message_id >= :lowest
         limit :most
     ) counted
 ) lost

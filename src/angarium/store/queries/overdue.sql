@@ -1,3 +1,25 @@
+-- part: overdue_due
+-- what is due of an endpoint, at most so many; nothing of a listener is pending
+(
+    (
+        select message_id, due_at, null::timestamptz as manual_at, seq
+        from pending
+        where shard = e.shard and endpoint_id = e.id
+        order by message_id
+        limit :most
+    )
+    union all
+    (
+        select message_id, due_at, manual_at, seq
+        from retry
+        where shard = e.shard and endpoint_id = e.id and due_at <= :now
+        order by due_at
+        limit :most
+    )
+    order by due_at
+    limit :most
+)
+
 -- name: overdue_places
 -- For deliveries that are due: how many of their endpoint come before each. Only so many of an endpoint are
 -- looked at; those that are not found among them come later.
@@ -10,13 +32,9 @@ cross join lateral (
            row_number() over (
                order by case when e.fifo then due.seq end, not e.fifo and due.manual_at is null, due.due_at
            ) - 1 as ahead
-    from (
-        select d.message_id, d.due_at, d.manual_at, d.seq
-        from delivery d
-        where d.shard = e.shard and d.endpoint_id = e.id and d.due_at <= :now
-        order by d.due_at
-        limit :looked_at
-    ) as due
+    from
+        -- include: overdue_due
+        as due
 ) as placed
 where placed.message_id = any(:message_ids::uuid[]);
 
@@ -27,21 +45,32 @@ select e.id,
        (
            select count(*) from (
                select from attempt a
-               where a.app_id = :app_id and a.endpoint_id = e.id and a.id >= :since
-               limit :counted
+               where a.app_id = :app_id and a.endpoint_id = e.id and a.id >= :since and a.status is not null
+               limit :most
            ) as ended
        ) as recent,
        (
-           select count(*) from (
-               select from delivery d
-               where d.shard = e.shard and d.endpoint_id = e.id and d.due_at <= :now
-               limit :counted
-           ) as due
+           select count(*) from
+               -- include: overdue_due
+               as due
        ) as due,
        (
-           select d.due_at from delivery d
-           where e.fifo and d.endpoint_id = e.id and d.due_at is not null and d.fifo and not d.scheduled
-           order by d.seq
+           select due_at from (
+               (
+                   select seq, due_at from pending
+                   where e.fifo and endpoint_id = e.id and seq is not null
+                   order by seq
+                   limit 1
+               )
+               union all
+               (
+                   select seq, due_at from retry
+                   where e.fifo and endpoint_id = e.id and due_at is not null and seq is not null and not scheduled
+                   order by seq
+                   limit 1
+               )
+           ) as head
+           order by seq
            limit 1
        ) as head_due
 from endpoint e

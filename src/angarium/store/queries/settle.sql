@@ -1,34 +1,4 @@
--- name: settle
--- Record a batch of attempts and move their deliveries, in one statement. A move is guarded by the state
--- and the count of failures that the attempt started from, so a late outcome never undoes a newer one; a
--- success always delivers, for it is a fact. A batch whose commit was not confirmed is settled again: the
--- second time changes nothing.
-with outcome as materialized (
-    -- a column of nulls comes as an empty array, which unnest fills up
-    select *
-    from unnest(
-        :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[],
-        :moves::text[], :failures::smallint[], :numbers::smallint[], :due::timestamptz[], :manual_at::timestamptz[],
-        :statuses::smallint[], :status_codes::smallint[], :error_codes::text[], :errors::text[],
-        :responses::bytea[], :durations::integer[], :urls::text[], :exchanges::bytea[]
-    ) as outcome (
-        id, app_id, endpoint_id, message_id,
-        move, failures, number, due_at, manual_at,
-        status, status_code, error_code, error,
-        response, duration_ms, url, exchange
-    )
-),
-recorded as (
-    insert into attempt (
-        app_id, message_id, id, endpoint_id, number, manual, status, status_code,
-        error_code, error, response, duration_ms, next_at, url, exchange
-    )
-    select app_id, message_id, id, endpoint_id, number, manual_at is not null, status, status_code,
-           error_code, error, response, duration_ms, due_at, url, exchange
-    from outcome
-    where status is not null
-    on conflict do nothing
-),
+-- part: settle_health
 health as (
     insert into endpoint_health (
         app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since
@@ -45,40 +15,163 @@ health as (
             run_since = excluded.run_since, run_until = excluded.run_until, clock_since = excluded.clock_since
         where endpoint_health.generation <= excluded.generation
 )
-update delivery d
-set state = case
-        when outcome.move = 'deliver' then 0
-        when outcome.move = 'cancel' and d.state = 1 then 4
-        when outcome.move = 'exhaust' and d.state = 1 and d.failures = outcome.failures then 2
-        else d.state end,
-    failures = case
-        when outcome.move in ('retry', 'exhaust') and d.state = 1 and d.failures = outcome.failures
-        then d.failures + 1 else d.failures end,
-    attempts = greatest(d.attempts, outcome.number),
-    status_code = case when outcome.number >= greatest(d.attempts, 1) then outcome.status_code else d.status_code end,
-    error_code = case when outcome.number >= greatest(d.attempts, 1) then outcome.error_code else d.error_code end,
-    -- a manual attempt asked for since this one began comes first, unless it waits for the endpoint to be
-    -- enabled; the schedule resumes after it
-    due_at = case
-        when nullif(d.manual_at, outcome.manual_at) is not null then case when d.due_at is not null then d.manual_at end
-        when outcome.move in ('deliver', 'cancel') then null
-        when outcome.move = 'keep' and d.manual_at is null then d.due_at
-        when outcome.move = 'keep' then case when d.state = 1 then d.resume_at end
-        when d.state = 1 and d.failures = outcome.failures then outcome.due_at
-        else d.due_at end,
-    resume_at = case
-        when nullif(d.manual_at, outcome.manual_at) is null then null
-        when outcome.move in ('deliver', 'cancel') then null
-        when outcome.move = 'keep' then d.resume_at
-        when d.state = 1 and d.failures = outcome.failures then outcome.due_at
-        else d.resume_at end,
-    manual_at = nullif(d.manual_at, outcome.manual_at),
-    scheduled = d.scheduled and outcome.move <> 'retry'
-from outcome
-where d.app_id = outcome.app_id
-  and d.endpoint_id = outcome.endpoint_id
-  and d.message_id = outcome.message_id
-returning d.endpoint_id, d.message_id, d.state, d.due_at;
+
+-- name: settle
+-- Record a batch of attempts and move their deliveries, in one statement. A delivery leaves the queue when it is
+-- over, and its record is the attempt. A move is guarded by the state and the count of failures that the attempt
+-- started from, so a late outcome never undoes a newer one; a success always delivers, for it is a fact.
+-- What is not where the attempt found it any more does not come back, and nothing of it is recorded.
+with outcome as materialized (
+    -- a column of nulls comes as an empty array, which unnest fills up
+    select *
+    from unnest(
+        :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[], :shards::smallint[],
+        :pending::boolean[], :moves::text[], :failures::integer[], :numbers::integer[], :due::timestamptz[],
+        :manual_at::timestamptz[], :statuses::smallint[], :status_codes::smallint[], :error_codes::text[],
+        :errors::text[], :responses::bytea[], :durations::integer[], :urls::text[], :exchanges::bytea[]
+    ) as outcome (
+        id, app_id, endpoint_id, message_id, shard,
+        pending, move, failures, number, due_at,
+        manual_at, status, status_code, error_code,
+        error, response, duration_ms, url, exchange
+    )
+),
+queued as (
+    delete from pending p
+    using outcome o
+    where o.pending and p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
+    returning o.*, p.seq, 1::smallint as was, 0 as failed, 0 as made, p.due_at as queued_due,
+        null::timestamptz as resume_at, null::timestamptz as queued_manual,
+        null::smallint as last_status, null::text as last_error
+),
+held as materialized (
+    select o.*, r.seq, r.state, r.failures as failed, r.attempts, r.due_at as queued_due,
+           r.resume_at, r.manual_at as queued_manual, r.status_code as last_status, r.error_code as last_error
+    from outcome o
+    join retry r on r.endpoint_id = o.endpoint_id and r.message_id = o.message_id
+    where not o.pending
+    for update of r
+),
+judged as materialized (
+    select q.*,
+        case
+            when move = 'deliver' then 0
+            when move = 'cancel' and was = 1 then 4
+            when move = 'exhaust' and on_schedule then 2
+            else was end as state,
+        failed + (move in ('retry', 'exhaust') and on_schedule)::integer as failed_now,
+        greatest(made, number) as made_now,
+        case when number >= greatest(made, 1) then status_code else last_status end as shown_status,
+        case when number >= greatest(made, 1) then error_code else last_error end as shown_error,
+        -- a manual attempt asked for since this one began comes first, unless it waits for the endpoint to be
+        -- enabled; the schedule resumes after it
+        case
+            when asked_again is not null then case when queued_due is not null then asked_again end
+            when move in ('deliver', 'cancel') then null
+            when move = 'keep' and queued_manual is null then queued_due
+            when move = 'keep' then case when was = 1 then resume_at end
+            when on_schedule then due_at
+            else queued_due end as next_due,
+        case
+            when asked_again is null or move in ('deliver', 'cancel') then null
+            when move = 'keep' then resume_at
+            when on_schedule then due_at
+            else resume_at end as next_resume
+    from (
+        select found.*, was = 1 and failed = failures as on_schedule, nullif(queued_manual, manual_at) as asked_again
+        from (select * from queued union all select * from held) as found
+    ) q
+),
+placed as materialized (
+    -- `over`: it leaves the queue
+    select judged.*, asked_again is null and state <> 1 as over from judged
+),
+entered as (
+    insert into retry (
+        endpoint_id, message_id, app_id, shard, seq, state, failures, attempts, due_at, resume_at, manual_at,
+        scheduled, status_code, error_code
+    )
+    select endpoint_id, message_id, app_id, shard, seq, state, failed_now, made_now, next_due, next_resume,
+           asked_again, false, shown_status, shown_error
+    from placed
+    where pending and not over
+),
+moved as (
+    update retry r
+    set state = placed.state, failures = failed_now, attempts = made_now, due_at = next_due, resume_at = next_resume,
+        manual_at = asked_again, scheduled = r.scheduled and move <> 'retry',
+        status_code = shown_status, error_code = shown_error
+    from placed
+    where not placed.pending and not over and r.endpoint_id = placed.endpoint_id and r.message_id = placed.message_id
+),
+ended as (
+    delete from retry r
+    using placed
+    where not placed.pending and over and r.endpoint_id = placed.endpoint_id and r.message_id = placed.message_id
+),
+recorded as (
+    insert into attempt (
+        message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
+        final, next_at, url, error_code, error, response, exchange
+    )
+    select message_id, id, endpoint_id, app_id, case when status is null then made_now else number end, failed_now,
+           duration_ms, state, status, case when status is null then last_status else status_code end,
+           manual_at is not null, over, due_at, url,
+           case when status is null then last_error else error_code end, error, response, exchange
+    from placed
+    where status is not null or over
+    on conflict do nothing
+),
+-- include: settle_health
+
+select endpoint_id, message_id, next_due as due_at from placed;
+
+-- name: settle_late!
+-- Record attempts of deliveries that left the queue while they were under way: canceled, deleted, or recorded by a
+-- commit that was not confirmed, which is found by the attempt's id. A success delivers all the same.
+with outcome as materialized (
+    select *
+    from unnest(
+        :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[], :failures::integer[],
+        :numbers::integer[], :manual_at::timestamptz[], :statuses::smallint[], :status_codes::smallint[],
+        :error_codes::text[], :errors::text[], :responses::bytea[], :durations::integer[], :urls::text[],
+        :exchanges::bytea[]
+    ) as outcome (
+        id, app_id, endpoint_id, message_id, failures,
+        number, manual_at, status, status_code,
+        error_code, error, response, duration_ms, url,
+        exchange
+    )
+    where status is not null
+      and not exists (select from attempt a where a.message_id = outcome.message_id and a.id = outcome.id)
+),
+compared as materialized (
+    -- the newest attempt is the record, and a success is one for good
+    select o.*, a.id as record_id, coalesce(a.state, 4::smallint) as record_state, a.number as record_number,
+           a.failures as record_failures,
+           a.id is null or o.number > a.number or (o.status = 0 and a.state <> 0) as final
+    from outcome o
+    left join lateral (
+        select id, state, number, failures from attempt
+        where endpoint_id = o.endpoint_id and message_id = o.message_id and final
+    ) a on true
+),
+replaced as (
+    update attempt a set final = false
+    from compared c
+    where c.final and a.message_id = c.message_id and a.id = c.record_id and a.final
+    returning a.id
+)
+insert into attempt (
+    message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
+    final, url, error_code, error, response, exchange
+)
+select message_id, id, endpoint_id, app_id, number, coalesce(record_failures, failures), duration_ms,
+       case when status = 0 then 0 else record_state end, status, status_code, manual_at is not null,
+       final, url, error_code, error, response, exchange
+from compared
+where (select count(*) from replaced) >= 0
+on conflict do nothing;
 
 -- name: disable_endpoint$
 -- The endpoint gets nothing from now on; true for the one caller that changed it.

@@ -1,0 +1,486 @@
+-- The schema: a queue that empties, and a history that is partitioned by day and only added to.
+--
+-- A delivery is a message that one endpoint gets. It is recorded in exactly one place:
+--   pending   it was never attempted, and is due
+--   retry     it is due again, at a later time, by hand, or when its endpoint is enabled
+--   attempt   it is over: its last attempt, or its cancellation, is marked as final
+-- The view `delivery` shows all three alike.
+--
+-- Each index says what it is for. Times come from the caller, never from now(): tests run in virtual time, and
+-- one clock decides.
+
+-- an organization that is a product of its own: one without a row has the standard profile
+create table organization (
+    id text primary key,
+    profile text not null,
+    created_at timestamptz not null
+);
+
+-- keys of a product's own API; tokens of the native API need no row. `beginning` tells a key from others, and
+-- opens nothing
+create table api_key (
+    id uuid primary key,
+    org_id text not null,
+    app_id uuid,
+    scope text not null,
+    name text not null,
+    lookup bytea not null,
+    secret bytea,
+    created_at timestamptz not null,
+    last_used_at timestamptz,
+    revoked_at timestamptz,
+    beginning text not null default ''
+);
+
+-- finds the key that was shown, by the hash of its public part
+create unique index api_key_lookup on api_key (lookup);
+
+-- the keys of an organization
+create index api_key_list on api_key (org_id, id);
+
+create table application (
+    id uuid primary key,
+    org_id text not null,
+    uid text,
+    name text not null,
+    rate_limit integer check (rate_limit > 0),
+    metadata jsonb not null default '{}',
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    deleted_at timestamptz
+);
+
+-- a uid is unique among the living applications of an organization, and finds them
+create unique index application_uid on application (org_id, uid) where deleted_at is null;
+
+-- the list of an organization's applications, in order of creation
+create index application_list on application (org_id, id) where deleted_at is null;
+
+create table event_type (
+    org_id text not null,
+    name text collate "C" not null,
+    description text not null,
+    schemas jsonb,
+    archived boolean not null default false,
+    deprecated boolean not null default false,
+    feature_flags text[] not null default '{}',
+    group_name text,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    primary key (org_id, name)
+);
+
+-- Failures of an endpoint belong to one generation of it: a new URL and enabling begin a new one, and what is
+-- recorded of an older generation says nothing any more.
+create table endpoint (
+    app_id uuid not null,
+    id uuid not null,
+    org_id text not null,
+    uid text,
+    url text not null,
+    name text,
+    description text not null default '',
+    version integer not null default 1,
+    rate_limit integer check (rate_limit > 0),
+    event_types text[],
+    channels text[],
+    metadata jsonb not null default '{}',
+    headers bytea,
+    keys bytea not null,
+    fifo boolean not null default false,
+    shard smallint not null check (shard between 0 and 64),  -- 64: fetched by a listener, not sent to
+    disabled_at timestamptz,
+    disabled_reason text check (disabled_reason in ('manual', 'failing', 'gone', 'unheard')),
+    revision bigint not null default 1,
+    health_generation integer not null default 0,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    deleted_at timestamptz,
+    primary key (app_id, id)
+);
+
+-- a uid is unique among the living endpoints of an application, and finds them
+create unique index endpoint_uid on endpoint (app_id, uid) where deleted_at is null;
+
+-- disabled endpoints of an organization, for its operator
+create index endpoint_disabled on endpoint (org_id, disabled_at, id)
+    where disabled_at is not null and deleted_at is null;
+
+-- written by the owner of the lane when health changes; apart from endpoint so that edits and sending
+-- never wait for each other. core/health.py explains the evidence for disabling
+create table endpoint_health (
+    app_id uuid not null,
+    endpoint_id uuid not null,
+    failing_since timestamptz,
+    failures integer not null default 0,
+    generation integer not null default 0,
+    run_since timestamptz,
+    run_until timestamptz,
+    clock_since timestamptz,
+    primary key (app_id, endpoint_id)
+);
+
+-- endpoints that fail now, the longest first
+create index endpoint_health_failing on endpoint_health (failing_since, endpoint_id)
+    where failing_since is not null;
+
+-- Endpoints whose deliveries are fetched by a listener (`angarium listen`) instead of being sent.
+create table listener (
+    app_id uuid not null,
+    endpoint_id uuid not null,
+    heard_at timestamptz not null,
+    primary key (app_id, endpoint_id)
+);
+
+-- finds listeners that nobody runs any more
+create index listener_silence on listener (heard_at);
+
+
+-- The queue
+
+-- Deliveries that were never attempted and are due, in the order in which a lane loads them: the primary key.
+-- A lane goes on behind the last one that it has loaded, so it does not pass over what is done.
+create table pending (
+    due_at timestamptz not null,
+    endpoint_id uuid not null,
+    message_id uuid not null,
+    app_id uuid not null,
+    shard smallint not null check (shard between 0 and 63),
+    seq bigint,  -- the order of acceptance, in first-in-first-out lanes only
+    primary key (shard, endpoint_id, message_id)
+) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
+
+-- what a first-in-first-out lane sends next
+create index pending_fifo on pending (endpoint_id, seq) where seq is not null;
+
+-- Deliveries that failed and are tried again, that somebody wants sent again by hand, that were accepted for a
+-- later time, or that a listener fetches.
+create table retry (
+    endpoint_id uuid not null,
+    message_id uuid not null,
+    app_id uuid not null,
+    shard smallint not null check (shard between 0 and 64),
+    seq bigint,  -- the order of acceptance, in first-in-first-out lanes only
+    state smallint not null check (state in (0, 1, 2, 4)),  -- delivered, pending, exhausted, canceled
+    failures integer not null default 0 check (failures >= 0),
+    attempts integer not null default 0 check (attempts >= 0),
+    due_at timestamptz,  -- null: it waits until its endpoint is enabled
+    resume_at timestamptz,  -- when the schedule goes on after the manual attempt
+    manual_at timestamptz,  -- a manual attempt was asked for at this time
+    -- accepted for a later time and not tried yet: holds nothing back in a first-in-first-out lane until it is due
+    scheduled boolean not null default false,
+    status_code smallint,  -- of the last attempt; 0: no HTTP answer, null: none was made
+    error_code text,
+    primary key (endpoint_id, message_id),
+    check (state = 1 or manual_at is not null),
+    check (resume_at is null or manual_at is not null)
+) with (
+    fillfactor = 80,
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0
+);
+
+-- what a lane retries and when; a shard finds its lanes by skipping along
+create index retry_due on retry (shard, endpoint_id, due_at) where due_at is not null;
+
+-- manual attempts of a lane, which come first
+create index retry_manual on retry (shard, endpoint_id, due_at) where due_at is not null and manual_at is not null;
+
+-- the next of a first-in-first-out lane, in order of acceptance
+create index retry_fifo on retry (endpoint_id, seq) where due_at is not null and seq is not null and not scheduled;
+
+-- and what takes its place among these when it is due
+create index retry_fifo_scheduled on retry (endpoint_id, due_at) where due_at is not null and seq is not null and scheduled;
+
+-- what waits for its endpoint to be enabled
+create index retry_waiting on retry (endpoint_id, message_id) where due_at is null;
+
+-- the deliveries of an application that are lost or in trouble, newest first over all endpoints
+create index retry_trouble on retry (app_id, message_id, endpoint_id)
+    where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
+
+-- numbers the deliveries of first-in-first-out lanes as they are accepted, whatever the clocks of the hosts say
+create sequence acceptance;
+
+
+-- The history, partitioned by day (store/partition.py). A message and its attempts are in the partitions of the
+-- day on which the message was accepted, so they go together.
+
+create table message (
+    app_id uuid not null,
+    id uuid not null,
+    event_id text,
+    event_type text not null,
+    channels text[],
+    tags text[],
+    endpoint_id uuid,  -- the one endpoint that a test was for; no other ever gets it
+    content_type text,  -- of its requests, where its sender chose another than application/json
+    expires_at timestamptz not null,  -- of its payload
+    primary key (app_id, id)
+) partition by range (id);
+
+-- Bodies as they are sent, partitioned by the day on which they expire. The history outlives them, or they it.
+create table payload (
+    message_id uuid not null,
+    expires_at timestamptz not null,
+    body bytea not null,
+    primary key (message_id, expires_at)
+) partition by range (expires_at);
+
+-- PostgreSQL's own compression, pglz, takes four tenths of the time of a delivery of 20 kB. So a payload beyond
+-- some 2 kB is compressed with lz4, or not at all by a PostgreSQL that was built without it.
+do $$
+begin
+    alter table payload alter column body set compression lz4;
+exception when feature_not_supported then
+    alter table payload alter column body set storage external;
+end
+$$;
+
+-- One row for each request, and one for each cancellation (`status` is null), with the delivery's state after it.
+create table attempt (
+    message_id uuid not null,
+    id uuid not null,
+    endpoint_id uuid not null,
+    app_id uuid not null,
+    number integer not null check (number >= 0),  -- of all attempts of the delivery, from 1
+    failures integer not null check (failures >= 0),  -- scheduled attempts that failed, this one included
+    duration_ms integer,
+    state smallint not null check (state in (0, 1, 2, 4)),  -- of the delivery after it
+    status smallint check (status in (0, 2)),  -- 0 succeeded, 2 failed
+    status_code smallint,  -- 0: no HTTP answer, null: none was made
+    manual boolean not null,
+    -- the delivery is over and this is its record; at most one of a delivery, and none while it is in the queue
+    final boolean not null,
+    next_at timestamptz,
+    url text,
+    error_code text,
+    error text,
+    response bytea,
+    -- JSON: [headers sent, headers received], each a list of pairs; values that may be credentials are masked
+    exchange bytea,
+    primary key (message_id, id),
+    check (status is null or (status_code is not null and duration_ms is not null and url is not null)),
+    check (not final or state <> 1)
+) partition by range (message_id);
+
+-- the deliveries of an endpoint that are over, by message; one record for each
+create unique index attempt_final on attempt (endpoint_id, message_id) where final;
+
+-- the attempts of one endpoint, newest first
+create index attempt_endpoint on attempt (endpoint_id, id) where status is not null;
+
+-- deliveries that are lost, or whose last attempt failed, newest first over all endpoints; what is delivered at
+-- the first attempt is never in it
+create index attempt_trouble on attempt (app_id, message_id, endpoint_id)
+    where final and (state <> 0 or error_code is not null);
+
+-- the same of one endpoint, beside whatever trouble others have
+create index attempt_endpoint_trouble on attempt (endpoint_id, message_id)
+    where final and (state <> 0 or error_code is not null);
+
+-- The state of each delivery, wherever it is recorded.
+create view delivery as
+select app_id, endpoint_id, message_id, shard, 1::smallint as state, 0 as failures, 0 as attempts,
+       null::smallint as status_code, null::text as error_code,
+       due_at, null::timestamptz as resume_at, null::timestamptz as manual_at
+from pending
+union all
+select app_id, endpoint_id, message_id, shard, state, failures, attempts, status_code, error_code,
+       due_at, resume_at, manual_at
+from retry
+union all
+select app_id, endpoint_id, message_id, null, state, failures, number, status_code, error_code, null, null, null
+from attempt
+where final;
+
+-- Adds a partition. Attaching one locks the parent against other such changes only, so those who write into it
+-- go on.
+create function add_partition(parent text, name text, low text, high text) returns boolean language plpgsql as $$
+begin
+    if to_regclass(name) is not null then
+        return false;
+    end if;
+    execute format('create table %I (like %I including all)', name, parent);
+    execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, name, low, high);
+    return true;
+end $$;
+
+-- Drops a partition. The lock on the parent that this takes is held for the moment of the change only; the caller
+-- sets lock_timeout, so that nobody waits long behind it.
+create function drop_partition(parent text, name text) returns void language plpgsql as $$
+begin
+    execute format('alter table %I detach partition %I', parent, name);
+    execute format('drop table %I', name);
+end $$;
+
+
+-- A UUIDv7 (RFC 9562, 5.7) for a time.
+create function new_id(at timestamptz) returns uuid language sql volatile as $$
+    select encode(set_byte(made, 6, (get_byte(made, 6) & 15) | 112), 'hex')::uuid
+    from (
+        select overlay(
+            uuid_send(gen_random_uuid())
+            placing substring(int8send((extract(epoch from at) * 1000)::bigint) from 3) from 1 for 6
+        ) as made
+    ) random
+$$;
+
+
+-- what an operator's own message ids stand for; unique in the application, which no partitioned table can promise
+create table event_id (
+    app_id uuid not null,
+    event_id text not null,
+    message_id uuid not null,
+    primary key (app_id, event_id)
+);
+
+create table idempotency (
+    key bytea primary key,
+    message_id uuid,
+    app_id uuid,
+    status smallint,
+    body bytea,
+    locked_until timestamptz not null,
+    expires_at timestamptz not null
+);
+
+-- finds keys to delete
+create index idempotency_expiry on idempotency (expires_at);
+
+-- attempts counted by endpoint and hour, for charts; `latency` counts them by duration (core/tally.py).
+-- Endpoint 0 stands for the whole application. Added up in memory and written every few seconds, so a crash
+-- may lose the last ones; the history never does. `failed_at` and `error_code`: the last failure of the hour
+create table attempt_hour (
+    app_id uuid not null,
+    endpoint_id uuid not null,
+    hour timestamptz not null,
+    delivered integer not null,
+    failed integer not null,
+    latency integer[] not null,
+    failed_at timestamptz,
+    error_code text,
+    primary key (app_id, endpoint_id, hour)
+);
+
+-- finds hours to delete
+create index attempt_hour_expiry on attempt_hour (hour);
+
+create table background_task (
+    id uuid primary key,
+    org_id text not null,
+    app_id uuid,
+    kind text not null,
+    status text not null check (status in ('running', 'finished', 'failed', 'canceled')),
+    arguments jsonb not null,
+    cursor jsonb,
+    data jsonb not null default '{}',
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    due_at timestamptz  -- when the next step may be taken, where a pace is set; null: as soon as somebody has time
+);
+
+-- the list of an organization's tasks
+create index background_task_list on background_task (org_id, id);
+
+-- tasks to go on with
+create index background_task_running on background_task (id) where status = 'running';
+
+-- the tasks of an application
+create index background_task_application on background_task (app_id, id);
+
+-- application tokens that were logged out, by hash, until they expire by themselves
+create table revoked_token (
+    digest bytea primary key,
+    expires_at timestamptz not null
+);
+
+-- finds tokens to delete
+create index revoked_token_expiry on revoked_token (expires_at);
+
+-- Tokens of organizations that were used. A token needs no row to be good; only what is known can be listed.
+create table organization_token (
+    org_id text not null,
+    digest bytea not null,
+    first_used_at timestamptz not null,
+    last_used_at timestamptz not null,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    primary key (org_id, digest)
+);
+
+-- application tokens ended all at once: those issued up to a time are refused from another on; an empty
+-- session stands for all of them
+create table token_cutoff (
+    app_id uuid not null,
+    session_id text not null,
+    issued_until timestamptz not null,
+    ends_at timestamptz not null,
+    primary key (app_id, session_id, issued_until)
+);
+
+-- numbers that sandbox scenarios keep for an application, such as credits
+create table sandbox_counter (
+    app_id uuid not null,
+    name text not null,
+    value bigint not null,
+    primary key (app_id, name)
+);
+
+-- a throw-away receiver for an application's trials, and how it answers
+create table play_inbox (
+    id uuid primary key,
+    org_id text not null,
+    app_id uuid not null,
+    status_code smallint not null default 200,
+    delay_ms integer not null default 0,
+    failure_percent smallint not null default 0,
+    expires_at timestamptz not null
+);
+
+-- the inboxes of an application
+create index play_inbox_list on play_inbox (app_id, id);
+
+-- finds inboxes to delete
+create index play_inbox_expiry on play_inbox (expires_at);
+
+-- what came in; the oldest go when an inbox is full. `verified` null: there was no secret to verify with
+create table play_request (
+    inbox_id uuid not null references play_inbox (id) on delete cascade,
+    id uuid not null,
+    method text not null,
+    headers jsonb not null,
+    body bytea not null,
+    size integer not null,
+    status_code smallint not null,
+    verified boolean,
+    finding text not null,
+    primary key (inbox_id, id)
+);
+
+-- finds requests to delete
+create index play_request_expiry on play_request (id);
+
+-- who did what, when and from where; written in the transaction of the change, and never changed
+create table audit (
+    org_id text not null,
+    id uuid not null,
+    app_id uuid,
+    actor text not null,
+    address text,
+    action text not null,
+    target text,
+    before jsonb,
+    after jsonb,
+    primary key (org_id, id)
+);
+
+-- what happened in one application
+create index audit_application on audit (app_id, id) where app_id is not null;
+
+create function audit_is_append_only() returns trigger language plpgsql as $$
+begin
+    raise exception 'the audit log is append-only';
+end $$;
+
+create trigger audit_append_only before update or delete or truncate on audit
+    for each statement execute function audit_is_append_only();

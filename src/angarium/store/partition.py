@@ -1,0 +1,126 @@
+"""Partitions of the history, one for each day (UTC): made ahead or when they are missing, and dropped.
+
+`message` and `attempt` are partitioned by the message's id, `payload` by the time at which it expires. There
+is no default partition: rows in one would block the making of the partition that they belong to. A statement
+that finds no partition fails, and the verbs that write history make it and try again, so nothing depends on
+maintenance having run.
+
+Making a partition stops nobody. Dropping one locks its parent for a moment. It gives up after `PATIENCE`,
+because whoever comes later waits behind it, and is tried again at the next maintenance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+from uuid import UUID
+
+import asyncpg
+import structlog
+
+from angarium.store.sql import queries
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+AHEAD: Final = 7  # days
+RETENTION: Final = timedelta(days=90)  # of payloads, where a message says nothing else
+HISTORY: Final = timedelta(days=90)
+PATIENCE: Final = "50ms"
+_DAY: Final = timedelta(days=1)
+_BY_ID: Final = ("message", "attempt")
+_BY_EXPIRY: Final = "payload"
+
+
+async def covered(
+    connection: Any, write: Callable[[], Awaitable[T]], cover: Callable[[], Awaitable[None]]
+) -> T:
+    """What `write` gives. If a row of it finds no partition, `cover` makes it, and it is written again."""
+    try:
+        if not connection.is_in_transaction():
+            return await write()
+        async with connection.transaction():
+            return await write()
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name is not None:  # a constraint that is violated has a name
+            raise
+    await cover()
+    return await write()
+
+
+async def cover(connection: Any, message_ids: Iterable[UUID], expiries: Iterable[datetime] = ()) -> None:
+    """Make what is missing for messages with these ids, whose payloads expire at these times."""
+    await _add(connection, {_day_of(one) for one in message_ids}, {_midnight(at) for at in expiries})
+
+
+async def ahead(connection: Any, now: datetime, retention: timedelta) -> None:
+    """Make what the next days need, with payloads that are kept for `retention`."""
+    days = [_midnight(now) + n * _DAY for n in range(AHEAD + 1)]
+    # the end of a payload is rounded up, so the last of a day may expire on the next
+    await _add(connection, days, [_midnight(now + retention) + n * _DAY for n in range(AHEAD + 2)])
+
+
+async def drop(connection: Any, now: datetime, history: timedelta) -> int:
+    """Drop the days of history that are older than `history`, and payloads that have expired; gives how many
+    partitions went. What is locked stays until the next time."""
+    expired = [(parent, _midnight(now - history)) for parent in _BY_ID] + [(_BY_EXPIRY, _midnight(now))]
+    dropped = 0
+    for parent, before in expired:
+        names = [row["name"] async for row in queries.partition_list(connection, parent=parent)]
+        for name in sorted(names):
+            if name >= _name(parent, before):
+                break
+            try:
+                async with connection.transaction():
+                    await queries.partition_begin(connection, timeout=PATIENCE)
+                    await queries.partition_drop(connection, parent=parent, name=name)
+            except asyncpg.LockNotAvailableError:
+                log.info("partition.locked", partition=name)
+                break
+            except asyncpg.UndefinedTableError:
+                continue  # another process was faster
+            log.info("partition.dropped", partition=name)
+            dropped += 1
+    return dropped
+
+
+async def _add(connection: Any, by_id: Collection[datetime], by_expiry: Collection[datetime]) -> None:
+    wanted = [(parent, day) for day in sorted(by_id) for parent in _BY_ID]
+    wanted += [(_BY_EXPIRY, day) for day in sorted(by_expiry)]
+    known = {
+        row["name"]
+        for parent in (*_BY_ID, _BY_EXPIRY)
+        async for row in queries.partition_list(connection, parent=parent)
+    }
+    missing = [(parent, day) for parent, day in wanted if _name(parent, day) not in known]
+    if not missing:
+        return
+    async with connection.transaction():
+        await queries.partition_begin(connection, timeout="10s")
+        for parent, day in missing:
+            bound = _bound_of_ids if parent in _BY_ID else _bound_of_times
+            await queries.partition_add(
+                connection, parent=parent, name=_name(parent, day), low=bound(day), high=bound(day + _DAY)
+            )
+
+
+def _name(parent: str, day: datetime) -> str:
+    return f"{parent}_{day.year:04}{day:%m%d}"
+
+
+def _bound_of_ids(day: datetime) -> str:
+    return str(UUID(int=int(day.timestamp() * 1000) << 80))
+
+
+def _bound_of_times(day: datetime) -> str:
+    return day.isoformat()
+
+
+def _midnight(at: datetime) -> datetime:
+    return at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+def _day_of(message_id: UUID) -> datetime:
+    return _midnight(datetime.fromtimestamp((message_id.int >> 80) / 1000, UTC))

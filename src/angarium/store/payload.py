@@ -1,0 +1,40 @@
+"""Payloads: kept apart from their messages, until they expire or are expunged.
+
+They are partitioned by the time at which they expire. A message says when that is, so it is read first, and
+one statement looks only into the partitions of the days that it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from angarium.store.sql import queries
+
+
+async def bodies(conn: Any, expiries: Mapping[UUID, datetime]) -> dict[UUID, bytes]:
+    """The payloads that are still there, of messages that expire at these times."""
+    return {row["id"]: row["body"] async for row in _read(conn, expiries, with_body=True)}
+
+
+async def kept(conn: Any, expiries: Mapping[UUID, datetime]) -> set[UUID]:
+    """The messages whose payload is still there."""
+    return {row["id"] async for row in _read(conn, expiries, with_body=False)}
+
+
+async def _read(conn: Any, expiries: Mapping[UUID, datetime], *, with_body: bool) -> AsyncIterator[Any]:
+    if not expiries:
+        return
+    times = expiries.values()
+    rows = queries.payload_read(
+        conn, ids=list(expiries), expiries=list(times), first=min(times), last=max(times), with_body=with_body
+    )
+    async for row in rows:
+        yield row
+
+
+async def expunge(conn: Any, message_id: UUID, expires_at: datetime) -> None:
+    """Delete the payload now."""
+    await queries.payload_expunge(conn, id=message_id, expires_at=expires_at)

@@ -1,0 +1,160 @@
+-- Cancellations, and what waits for an endpoint to be enabled. A cancellation is a row of the history. A delivery that
+-- was over before its manual attempt was asked for is over as it was.
+
+-- part: cancel_record
+recorded as (
+    insert into attempt (
+        message_id, id, endpoint_id, app_id, number, failures, state, status_code, manual, final, error_code
+    )
+    select message_id, new_id(:now), endpoint_id, app_id, attempts, failures, case when state = 1 then 4 else state end,
+           status_code, false, true, error_code
+    from gone
+    on conflict do nothing
+)
+
+-- name: cancel_pending$
+-- Cancel first attempts at one endpoint, of messages before a message. Locks in order of message, so that two
+-- cancellations cannot wait for each other.
+with owed as materialized (
+    select shard, endpoint_id, message_id from pending
+    where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id
+      and (:before::uuid is null or message_id < :before)
+    order by message_id
+    limit :limit
+    for update
+),
+gone as (
+    delete from pending p
+    using owed o
+    where p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
+    returning p.endpoint_id, p.message_id, p.app_id, 1 as state, 0 as failures, 0 as attempts,
+        null::smallint as status_code, null::text as error_code
+),
+-- include: cancel_record
+
+select count(*) from gone;
+
+-- part: cancel_gone
+gone as (
+    delete from retry r
+    using owed o
+    where r.endpoint_id = o.endpoint_id and r.message_id = o.message_id and not o.stays
+    returning r.endpoint_id, r.message_id, r.app_id, r.state, r.failures, r.attempts, r.status_code, r.error_code
+)
+
+-- name: cancel_retry$
+-- Cancel retries at one endpoint. Manual attempts wait for it to be enabled, or are canceled too.
+with owed as materialized (
+    select endpoint_id, message_id, :wait and manual_at is not null as stays from retry
+    where endpoint_id = :endpoint_id and app_id = :app_id and due_at is not null
+      and (:before::uuid is null or message_id < :before)
+    order by message_id
+    limit :limit
+    for update
+),
+-- include: cancel_gone
+,
+waiting as (
+    update retry r
+    set state = case when r.state = 1 then 4 else r.state end, due_at = null, resume_at = null
+    from owed o
+    where r.endpoint_id = o.endpoint_id and r.message_id = o.message_id and o.stays
+),
+-- include: cancel_record
+
+select count(*) from owed;
+
+-- name: cancel_waiting$
+-- Cancel what waits for an endpoint that is never enabled again.
+with owed as materialized (
+    select endpoint_id, message_id, false as stays from retry
+    where endpoint_id = :endpoint_id and app_id = :app_id and due_at is null
+    order by message_id
+    limit :limit
+    for update
+),
+-- include: cancel_gone
+,
+-- include: cancel_record
+
+select count(*) from owed;
+
+-- name: cancel_message_pending$
+-- Cancel the first attempts of one message, by way of the application's endpoints.
+with owed as materialized (
+    select p.shard, p.endpoint_id, p.message_id from endpoint e
+    join pending p on p.shard = e.shard and p.endpoint_id = e.id and p.message_id = :message_id
+    where e.app_id = :app_id
+    order by p.endpoint_id
+    for update of p
+),
+gone as (
+    delete from pending p
+    using owed o
+    where p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
+    returning p.endpoint_id, p.message_id, p.app_id, 1 as state, 0 as failures, 0 as attempts,
+        null::smallint as status_code, null::text as error_code
+),
+-- include: cancel_record
+
+select count(*) from gone;
+
+-- name: cancel_message_retry$
+-- Cancel everything else of it that is queued.
+with owed as materialized (
+    select r.endpoint_id, r.message_id, false as stays from endpoint e
+    join retry r on r.endpoint_id = e.id and r.message_id = :message_id
+    where e.app_id = :app_id
+    order by r.endpoint_id
+    for update of r
+),
+-- include: cancel_gone
+,
+-- include: cancel_record
+
+select count(*) from owed;
+
+-- name: cancel_message_ids
+-- The messages that the next cancellation at an endpoint concerns.
+(select message_id from pending where shard = :shard and endpoint_id = :endpoint_id order by message_id limit :limit)
+union all
+(select message_id from retry where endpoint_id = :endpoint_id order by message_id limit :limit);
+
+-- name: release!
+-- What waits for an endpoint is due now, because it was enabled.
+with waiting as (
+    select endpoint_id, message_id from retry
+    where endpoint_id = :endpoint_id and app_id = :app_id and due_at is null
+    order by message_id
+    limit :limit
+    for update
+)
+update retry r
+set due_at = :now, resume_at = case when r.state = 1 and r.manual_at is not null then :now::timestamptz end,
+    seq = case when :fifo::boolean then coalesce(r.seq, nextval('acceptance')) end
+from waiting w
+where r.endpoint_id = w.endpoint_id and r.message_id = w.message_id;
+
+-- name: order_pending!
+-- Give the pending deliveries of a lane a place in the order of acceptance, or none.
+with wanted as (
+    select message_id from pending
+    where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id and (seq is null) = :fifo
+    order by message_id
+    for update
+)
+update pending p set seq = case when :fifo::boolean then nextval('acceptance') end
+from wanted w
+where p.shard = :shard and p.endpoint_id = :endpoint_id and p.message_id = w.message_id;
+
+-- name: order_retry!
+-- The same for what is retried.
+with wanted as (
+    select message_id from retry
+    where endpoint_id = :endpoint_id and app_id = :app_id and (seq is null) = :fifo
+    order by message_id
+    for update
+)
+update retry r set seq = case when :fifo::boolean then nextval('acceptance') end
+from wanted w
+where r.endpoint_id = :endpoint_id and r.message_id = w.message_id;

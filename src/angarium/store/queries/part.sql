@@ -1,0 +1,95 @@
+-- Parts that every file may include.
+-- A partitioned table is read within bounds that are parameters, so that the planner leaves partitions out. An
+-- attempt is in the partition of its message's id, a payload in that of the time at which its message expires.
+-- `offset 0` keeps a lookup a lookup, and what is in order in that order.
+
+-- part: as_pending
+app_id, endpoint_id, message_id, 1::smallint as state, 0 as failures, 0 as attempts, null::smallint as status_code,
+null::text as error_code, due_at, null::timestamptz as resume_at, null::timestamptz as manual_at
+
+-- part: as_retry
+app_id, endpoint_id, message_id, state, failures, attempts, status_code, error_code, due_at, resume_at, manual_at
+
+-- part: as_over
+app_id, endpoint_id, message_id, state, failures, number as attempts, status_code, error_code,
+null::timestamptz as due_at, null::timestamptz as resume_at, null::timestamptz as manual_at
+
+-- part: kept
+-- the payload of message `m` is still there
+exists (select from payload where message_id = m.id and expires_at = m.expires_at offset 0)
+
+-- part: delivery_of
+-- the delivery of one message to endpoint `e`
+select
+    -- include: as_pending
+from pending
+where shard = e.shard and endpoint_id = e.id and app_id = :app_id and message_id = :message_id
+union all
+select
+    -- include: as_retry
+from retry
+where endpoint_id = e.id and app_id = :app_id and message_id = :message_id
+union all
+select
+    -- include: as_over
+from attempt
+where endpoint_id = e.id and app_id = :app_id and message_id = :message_id and final
+
+-- part: lost
+-- what is lost and could be sent again, which is nothing in the queue: there it is tried again, or is owed a manual
+-- attempt. A condition that follows names the endpoint of `d`
+from (
+    select app_id, endpoint_id, message_id, state, failures from attempt
+    where final and (state <> 0 or error_code is not null) and state in (2, 4)
+) d
+join lateral (
+    select id, event_type, expires_at from message where app_id = d.app_id and id = d.message_id and id >= :lowest
+    offset 0
+) m on
+-- include: kept
+
+-- part: between_messages
+and message_id >= :low_message and message_id <= :high_message
+
+-- part: own_endpoint
+-- the indexes of one endpoint's attempts do without the application
+and (select exists (select from endpoint where app_id = :app_id and id = :endpoint_id))
+
+-- part: retries_of_endpoint
+select
+    -- include: as_retry
+from retry
+where endpoint_id = :endpoint_id and app_id = :app_id
+  -- include: between_messages
+order by message_id desc
+limit :reach
+
+-- part: deliveries_of_endpoint
+-- the deliveries of one endpoint `d`, in a stretch of messages: those of the three tables merged. Where the stretch is
+-- long, `reach` says how many are needed; null stands for all
+(
+    (
+        select
+            -- include: as_pending
+        from pending
+        where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id
+          -- include: between_messages
+        order by message_id desc
+        limit :reach
+    )
+    union all
+    (
+        -- include: retries_of_endpoint
+    )
+    union all
+    (
+        select
+            -- include: as_over
+        from attempt
+        where endpoint_id = :endpoint_id and final
+          -- include: between_messages
+          -- include: own_endpoint
+        order by message_id desc
+        limit :reach
+    )
+) d

@@ -1,0 +1,17 @@
+-- name: partition_begin^
+-- One at a time; whoever waits for a lock on a table gives up soon, for others would wait behind it.
+select pg_advisory_xact_lock(1097755489, -2), set_config('lock_timeout', :timeout, true);
+
+-- name: partition_list
+-- The partitions of a table.
+select c.relname as name
+from pg_inherits i
+join pg_class c on c.oid = i.inhrelid
+where i.inhparent = cast(:parent as text)::regclass
+order by c.relname;
+
+-- name: partition_add^
+select add_partition(:parent, :name, :low, :high);
+
+-- name: partition_drop^
+select drop_partition(:parent, :name);
