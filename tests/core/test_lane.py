@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -228,3 +229,54 @@ def test_a_lane_is_idle_when_nothing_that_it_knows_still_matters() -> None:
     assert not is_idle(NOW)  # a load is under way
     lane.load_failed()
     assert not is_idle(NOW)  # and to be asked for again
+
+
+def brought(number: int, manual_at: datetime | None = None) -> Held:
+    """A row of a load."""
+    pending = manual_at is None
+    return Held(UUID(int=number), NOW, State.PENDING, 0, manual_at, b"{}", pending=pending)
+
+
+def until_load(lane: Lane, now: float = NOW) -> Load:
+    """Deliver what is in hand, one after the other, until the lane wants more."""
+    while isinstance(turn := lane.turn(now), Send):
+        answer(lane, turn.held.message_id)
+    assert isinstance(turn, Load)
+    return turn
+
+
+def test_a_load_reads_on_behind_what_was_taken_in_hand() -> None:
+    lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
+    lane.hint(NOW, since=UUID(int=1))
+    assert until_load(lane) == Load(4, UUID(int=0))
+    lane.loaded([brought(number) for number in (1, 2, 3, 5)], None, 4)
+    assert until_load(lane) == Load(4, UUID(int=5))
+    lane.loaded([brought(number) for number in (6, 7, 8, 9, 10)], None, 4)  # there is no room for the last
+    assert until_load(lane).after == UUID(int=9)
+
+
+def test_what_is_left_to_the_table_is_read_again() -> None:
+    """A manual attempt takes the place of the last one that waits."""
+    lane = Lane(Limits(in_flight=1, window=2), NOW - 10)
+    lane.hint(NOW, since=UUID(int=1))
+    assert until_load(lane) == Load(2, UUID(int=0))
+    lane.loaded([brought(2), brought(3)], None, 2)
+    lane.hint(NOW, manual=True)
+    turn = lane.turn(NOW + 1, held_back=True)
+    assert isinstance(turn, Load)
+    assert turn.after == UUID(int=3)
+    lane.loaded([brought(1, datetime(2026, 11, 28, tzinfo=UTC))], None, turn.count)
+    assert until_load(lane, NOW + 1) == Load(2, UUID(int=2))
+
+
+def test_what_was_accepted_by_a_clock_that_is_ahead_is_read_when_it_is_due() -> None:
+    lane = Lane(WIDE, NOW - 10)
+    lane.hint(NOW, since=UUID(int=9))
+    lane.turn(NOW)
+    lane.loaded([brought(9)], None, 128)
+    sends(lane)
+    answer(lane, UUID(int=9))
+    assert not lane.arrive(held(5, NOW + 1), NOW)
+    turn = lane.turn(NOW + 1)
+    assert isinstance(turn, Load)
+    assert turn.after == UUID(int=4)

@@ -32,6 +32,7 @@ from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
 from angarium.core.outcome import AttemptResult
+from angarium.core.read_position import FIRST
 from angarium.core.schedule import Schedule
 
 LOOK_EVERY: Final = 15.0
@@ -56,6 +57,7 @@ class Row:
     resume_at: float | None = None
     place_at: float = 0.0  # from then on it has its place in the order of acceptance
     scheduled: bool = False  # it was accepted for later, and not tried on its schedule yet
+    pending: bool = False  # never attempted, and read in order of id
 
     def holds_back(self, now: float) -> bool:
         """Whether what was accepted after it has to wait for it."""
@@ -117,26 +119,38 @@ class Simulation:
         def accepted() -> None:
             scheduled = self.random.random() < self.later
             due_at = self.now + self.pick([0.001, 0.5, 10.0, 300.0]) if scheduled else self.now
-            row = Row(UUID(int=seq + 1), seq, due_at, place_at=due_at, scheduled=scheduled)
-            self.rows[row.id] = row
-            if self.looks and self.random.random() < 0.2:
-                return  # the hint was lost
-            if self.limits.fifo or self.random.random() < 0.3:
-                self.lane.hint(due_at)
-            else:
-                self.lane.arrive(self.held(row), self.now)
+            row = Row(
+                UUID(int=seq + 1), seq, due_at, place_at=due_at, scheduled=scheduled, pending=not scheduled
+            )
+            if self.limits.fifo:
+                self.commit(row)
+            else:  # commits are not in order of id
+                self.at(self.now + self.pick([0.0, 0.0, 0.01, 0.5, 5.0]), lambda: self.commit(row))
 
         return accepted
+
+    def commit(self, row: Row) -> None:
+        self.rows[row.id] = row
+        due_at = row.due_at or self.now
+        if self.looks and self.random.random() < 0.2:
+            return  # the hint was lost
+        if self.limits.fifo or self.random.random() < 0.3:
+            self.lane.hint(due_at, since=row.id)
+        else:
+            self.lane.arrive(self.held(row), self.now)
 
     def resend(self, number: int) -> Callable[[], None]:
         """Somebody asks for a manual attempt, as store/delivery.resend does."""
 
         def asked() -> None:
+            if not self.rows:
+                return
             row = self.pick(list(self.rows.values()))
             if row.state is State.PENDING and row.manual_at is None:
                 row.resume_at = row.due_at
             row.manual_at = datetime.fromtimestamp(number, UTC)
             row.due_at = self.now
+            row.pending = False
             if not self.looks or self.random.random() < 0.8:
                 at = self.now
                 self.at(at + self.pick([0.0, 0.001]), lambda: self.lane.hint(at))
@@ -145,12 +159,14 @@ class Simulation:
 
     def held(self, row: Row) -> Held:
         assert row.due_at is not None
-        return Held(row.id, row.due_at, row.state, row.failures, row.manual_at, b"x" * 10)
+        return Held(
+            row.id, row.due_at, row.state, row.failures, row.manual_at, b"x" * 10, pending=row.pending
+        )
 
     def look(self) -> None:
         due = [row.due_at for row in self.rows.values() if row.due_at is not None]
         if due:
-            self.lane.hint(min(due))
+            self.lane.hint(min(due), since=FIRST)
         self.at(self.now + LOOK_EVERY, self.look)
 
     def run(self) -> None:
@@ -179,8 +195,8 @@ class Simulation:
             match self.lane.turn(self.now):
                 case Send(held):
                     self.send(held)
-                case Load(count=asked):
-                    self.load(asked)
+                case Load(asked, after):
+                    self.load(asked, after)
                 case Wait(until):
                     assert until > self.now
                     if until < self.waiting_until:
@@ -240,6 +256,7 @@ class Simulation:
     def settle(self, held: Held, move: Move, due: float | None) -> None:
         """What store/queries/settle.sql does."""
         row = self.rows[held.message_id]
+        row.pending = False
         newer = row.manual_at if row.manual_at != held.manual_at else None
         pending = row.state is State.PENDING
         match move:
@@ -260,7 +277,8 @@ class Simulation:
         owed = row.due_at
         self.at(self.now + self.pick([0.0, 0.001]), lambda: self.lane.settled(held.message_id, owed))
 
-    def load(self, asked: int) -> None:
+    def load(self, asked: int, after: UUID) -> None:
+        """What store/queries/load.sql does."""
         delay = self.pick([0.0, 0.003, 0.5])
         if self.random.random() < self.table_trouble:
             self.at(self.now + delay, self.lane.load_failed)
@@ -273,10 +291,20 @@ class Simulation:
             later = min((row.due_at or 0.0 for row in owed if self.to_come(row)), default=None)
             rows = [row for row in owed if not self.to_come(row)][:asked]
         else:
-            rows = [row for row in owed if (row.due_at or 0.0) <= self.now][:asked]
+            rows = self.first(asked, after)
             later = next((row.due_at for row in owed if (row.due_at or 0.0) > self.now), None)
         snapshot = [self.held(row) for row in rows]
         self.at(self.now + delay, lambda: self.lane.loaded(snapshot, later, asked))
+
+    def first(self, asked: int, after: UUID) -> list[Row]:
+        """What is due: manual attempts first, and pending rows without a gap from `after` on."""
+        due = [row for row in self.rows.values() if row.due_at is not None and row.due_at <= self.now]
+        place = {row.id: row.due_at or 0.0 for row in due if not row.pending}
+        last = 0.0
+        for row in sorted((row for row in due if row.pending and row.id > after), key=lambda row: row.id):
+            place[row.id] = last = max(last, row.due_at or 0.0)
+        due = [row for row in due if row.id in place]
+        return sorted(due, key=lambda row: (row.manual_at is None, place[row.id], row.id))[:asked]
 
     def to_come(self, row: Row) -> bool:
         return row.scheduled and (row.due_at or 0.0) > self.now

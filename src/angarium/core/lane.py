@@ -2,8 +2,9 @@
 
 Arrivals, loads, answers and settlements go in; `turn` says what to do next: send one, load some, wait
 until a time, or rest. The lane never holds more than `window` deliveries; the rest of a backlog stays in
-the database, which is the truth: what the lane knows of it is `behind` (more is due than is held) and
-`next_due` (when the next becomes due; in a first-in-first-out lane, the next that was scheduled for later).
+the database, which is the truth: what the lane knows of it is `behind` (more is due than is held),
+`next_due` (when the next becomes due; in a first-in-first-out lane, the next that was scheduled for later)
+and the position up to which it has read what was never attempted (core/read_position.py).
 
 Rules it keeps, whatever comes in:
 - a delivery is never in hand twice: not sent while an attempt of it is in flight or not yet settled;
@@ -30,6 +31,7 @@ import msgspec
 from angarium.core.allowance import Allowance
 from angarium.core.nouns import State
 from angarium.core.rate import RateWindow
+from angarium.core.read_position import FIRST, LAST, ReadPosition
 
 NEVER: Final = float("inf")
 FRAME: Final = 500  # bytes that a delivery takes in memory beside its payload
@@ -69,7 +71,8 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Load(msgspec.Struct, frozen=True, gc=False):
-    count: int  # rows to ask for: those already in hand come back too
+    count: int  # rows to ask for: some of those already in hand come back too
+    after: UUID = FIRST  # of what was never attempted, only messages behind this one
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
@@ -99,8 +102,10 @@ class Lane:
         "_next_due",
         "_peek_at",
         "_peeked_at",
+        "_position",
         "_proven",
         "_rate",
+        "_repeated",
         "_waiting",
         "size",
     )
@@ -114,12 +119,14 @@ class Lane:
         # waiting, in flight, or answered and not yet settled; with the manual request that each serves
         self._busy: dict[UUID, datetime | None] = {}
         self._asked_again: set[UUID] = set()  # busy ones for which the table has a newer manual request
+        self._repeated: set[UUID] = set()  # busy ones that a load brings again: those attempted before
         self._in_flight = 0
         self._behind = False
         self._next_due = NEVER
         self._loading = False
         self._hinted = False  # news came while a load was under way
         self._discard = False  # the order changed while a load was under way: what it brings is void
+        self._position = ReadPosition()
         self._landed: set[UUID] = set()  # settled while a load was under way: its snapshot may be older
         self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is settled
         self._hold = 0.0  # the endpoint asked for a pause until then
@@ -145,6 +152,7 @@ class Lane:
         self._next_due = self._peek_at = NEVER
         self._peeked_at = 0.0
         self._behind = self._hinted = True
+        self._position.back_to(FIRST)
         if self._limits.fifo:
             self._restart()  # another message may be first now
 
@@ -164,18 +172,20 @@ class Lane:
     def arrive(self, held: Held, now: float) -> bool:
         """A delivery was just accepted; whether it was taken in hand (otherwise the table has it)."""
         if held.due_at > now:
-            self.hint(held.due_at)
+            self.hint(held.due_at, since=held.message_id)
             return False
         if self._limits.fifo or not (self._fits(now) or held.test):
-            self.hint(now)
+            self.hint(now, since=held.message_id)
             return False
         if held.message_id in self._busy:
             return False
         self._take(held)
         return True
 
-    def hint(self, due_at: float, *, manual: bool = False) -> None:
-        """The database has something due at that time; `manual`: it may be a manual attempt or a test."""
+    def hint(self, due_at: float, *, manual: bool = False, since: UUID = LAST) -> None:
+        """The database has something due at that time; `manual`: it may be a manual attempt or a test.
+        `since`: the first message that may have been accepted and is not in hand."""
+        self._position.back_to(since)
         if self._limits.fifo:
             self._behind = True  # its place in the order is known to the database alone
         else:
@@ -190,7 +200,7 @@ class Lane:
         count = 0
         again = self._discard or (self._hinted and self._limits.fifo)
         last = self._waiting[-1].due_at if self._waiting else 0.0
-        disorder = False
+        disorder = left = False
         for held in rows:
             count += 1
             if held.message_id in self._landed:
@@ -203,7 +213,9 @@ class Lane:
                     disorder = disorder or held.due_at < last
                     self._take(held)
                 else:
-                    again = True
+                    again = left = True
+            if held.pending and not left:
+                self._position.advance(held.message_id)
         if disorder and not self._limits.fifo:
             self._waiting = deque(sorted(self._waiting, key=_due_at))
         self._behind = again or count >= asked
@@ -263,6 +275,7 @@ class Lane:
     def settled(self, message_id: UUID, due_at: float | None) -> None:
         """An outcome is committed; `due_at`: when the delivery's next attempt is due, if it has one."""
         self._busy.pop(message_id, None)
+        self._repeated.discard(message_id)
         if self._loading:
             self._landed.add(message_id)
         if message_id in self._asked_again:
@@ -279,8 +292,7 @@ class Lane:
         the last. It says nothing about the endpoint."""
         self._in_flight -= 1
         if self._limits.fifo or held.message_id in self._asked_again:
-            self._busy.pop(held.message_id, None)
-            self._asked_again.discard(held.message_id)
+            self._let_go(held)
             self._restart()  # the table knows its place, and the newer request
             return
         if last or held.due_at > now:  # the clock was set back meanwhile
@@ -315,7 +327,7 @@ class Lane:
         if wanted and not self._loading and self._blocked is None:
             window = self._window if window is None else min(window, self._window)
             if self.waiting <= window // 4:
-                return self._load(now, window - self.waiting + len(self._busy))
+                return self._load(now, window - self.waiting + len(self._repeated))
             if self._peek_at <= now:
                 return self._load(now, PEEK + sum(manual_at is not None for manual_at in self._busy.values()))
             peek_at = self._peek_at
@@ -406,7 +418,7 @@ class Lane:
         self._hinted = False
         self._peek_at = NEVER
         self._peeked_at = now
-        return Load(count)
+        return Load(count, self._position.begin())
 
     def _take(self, held: Held) -> None:
         if self._limits.fifo or not _comes_first(held):
@@ -416,6 +428,8 @@ class Lane:
         else:
             self._first.append(held)
         self._busy[held.message_id] = held.manual_at
+        if self._limits.fifo or not held.pending:
+            self._repeated.add(held.message_id)
         self.size += _size(held)
         self._shed()
 
@@ -435,21 +449,28 @@ class Lane:
         """Leave the last ones to the database when more wait than may."""
         while self.waiting > self._window:
             held = (self._waiting or self._first).pop()
-            self._busy.pop(held.message_id, None)
-            self._asked_again.discard(held.message_id)
+            self._let_go(held)
             self.size -= _size(held)
             self._behind = True
-            self.hint(held.due_at)  # a load that is under way may have been read before it was accepted
+            # a load that is under way may have been read before it was accepted
+            self.hint(held.due_at, since=held.message_id)
 
     def _restart(self) -> None:
         """Leave what waits to the database, to be loaded again in the right order."""
         for waiting in (self._first, self._waiting):
             for held in waiting:
-                self._busy.pop(held.message_id, None)
+                self._let_go(held)
             waiting.clear()
         self.size = 0
         self._behind = True
         self._discard = self._loading
+        self._position.back_to(FIRST)
+
+    def _let_go(self, held: Held) -> None:
+        """The delivery is not in hand any more; the table has it."""
+        self._busy.pop(held.message_id, None)
+        self._asked_again.discard(held.message_id)
+        self._repeated.discard(held.message_id)
 
 
 def _comes_first(held: Held) -> bool:

@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Final
-from uuid import UUID
 
 import structlog
 
@@ -137,19 +136,19 @@ class Dispatcher:
     def hand_over(self, owed: Sequence[Owed]) -> None:
         """Deliveries just committed: ours go into their lanes, of the others their owners are told."""
         now = self._clock.now()
-        foreign: list[tuple[UUID, UUID]] = []
+        foreign: list[Owed] = []
         for one in owed:
             if one.shard == PULLED:
                 continue  # its listener asks for it
             if one.shard not in self._posts.owned:
-                foreign.append((one.app_id, one.endpoint_id))
+                foreign.append(one)
                 continue
             post = self._posts.open(one.app_id, one.endpoint_id)
             if one.revision > post.revision:
                 post.revision = one.revision
                 post.stale = post.stale or post.target is None or post.target.revision < one.revision
             if one.fifo or (self._posts.short and one.due_at <= now):
-                post.lane.hint(one.due_at)
+                post.lane.hint(one.due_at, since=one.message_id)
             else:
                 held = Held(
                     one.message_id,
@@ -173,9 +172,10 @@ class Dispatcher:
         now = self._clock.now()
         match hint:
             case Work(lanes):
-                for app_id, endpoint_id in lanes:
+                for app_id, endpoint_id, first in lanes:
                     if self._posts.ours(endpoint_id):
-                        self._posts.news(self._posts.open(app_id, endpoint_id), now, manual=True)
+                        opened = self._posts.open(app_id, endpoint_id)
+                        self._posts.news(opened, now, manual=True, since=first)
             case Changed(endpoint_id) | Forgiven(endpoint_id):
                 post = self._posts.get(endpoint_id)
                 if post is not None:
@@ -284,8 +284,8 @@ class Dispatcher:
             case Send(held):
                 self._attempts.start(post, held, now)
                 self._posts.mark(post)
-            case Load(count):
-                self._loader.want(Wanted(post.endpoint_id, post.shard, post.target.fifo, count))
+            case Load(count, after):
+                self._loader.want(Wanted(post.endpoint_id, post.shard, post.target.fifo, count, after))
                 self._posts.mark(post)
             case Wait(until):
                 self._posts.rounds.wait(post, until)

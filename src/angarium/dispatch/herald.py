@@ -17,7 +17,7 @@ from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
-from angarium.store.hint import write
+from angarium.store.hint import accepted
 
 log = structlog.get_logger(__name__)
 
@@ -30,7 +30,7 @@ class Herald:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._lanes: dict[tuple[UUID, UUID], None] = {}
+        self._first: dict[tuple[UUID, UUID], UUID] = {}  # new messages of each lane
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -47,13 +47,17 @@ class Herald:
 
     def hand_over(self, owed: Sequence[Owed]) -> None:
         """Deliveries were accepted, none of them for a lane of this process."""
-        self.tell((one.app_id, one.endpoint_id) for one in owed)
+        self.tell(owed)
 
-    def tell(self, lanes: Iterable[tuple[UUID, UUID]]) -> None:
-        for lane in lanes:
-            if len(self._lanes) < CAPACITY:
-                self._lanes[lane] = None
-        if self._lanes:
+    def tell(self, owed: Iterable[Owed]) -> None:
+        for one in owed:
+            lane = (one.app_id, one.endpoint_id)
+            first = self._first.get(lane)
+            if first is not None:
+                self._first[lane] = min(first, one.message_id)
+            elif len(self._first) < CAPACITY:
+                self._first[lane] = one.message_id
+        if self._first:
             self._wake.set()
 
     async def _run(self) -> None:
@@ -61,16 +65,16 @@ class Herald:
             await self._wake.wait()
             self._wake.clear()
             await self._tell()
-            if self._lanes and not self._stopping:
+            if self._first and not self._stopping:
                 await asyncio.sleep(GATHER)
         await self._tell()
 
     async def _tell(self) -> None:
-        lanes, self._lanes = self._lanes, {}
-        if not lanes:
+        first, self._first = self._first, {}
+        if not first:
             return
         try:
             async with self._database.connection() as connection:
-                await store.hint(connection, write(lanes), alone=True)
+                await store.hint(connection, accepted(first), alone=True)
         except (StoreUnavailable, DatabaseFault) as error:
-            log.warning("hint.lost", lanes=len(lanes), error=str(error))
+            log.warning("hint.lost", lanes=len(first), error=str(error))

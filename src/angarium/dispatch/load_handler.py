@@ -12,6 +12,7 @@ from angarium.core import ids
 from angarium.core.keyring import Keyring, SealError
 from angarium.core.lane import Held
 from angarium.core.product import STANDARD, Product
+from angarium.core.read_position import FIRST
 from angarium.dispatch.posts import HORIZON, Posts
 from angarium.dispatch.target import open_target
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
@@ -95,5 +96,6 @@ class LoadHandler:
         for lane in lanes:
             soon = lane.due_at < now + HORIZON or self._posts.get(lane.endpoint_id) is not None
             if soon and self._posts.ours(lane.endpoint_id):
-                self._posts.news(self._posts.open(lane.app_id, lane.endpoint_id), lane.due_at)
+                post = self._posts.open(lane.app_id, lane.endpoint_id)
+                self._posts.news(post, lane.due_at, since=FIRST)
         self._posts.forget_idle()

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from angarium.clock import Clock
 from angarium.core.lane import Lane, Limits
+from angarium.core.read_position import LAST
 from angarium.dispatch.post import Post
 from angarium.dispatch.rounds import Rounds
 from angarium.store.shard import shard_of
@@ -81,9 +82,9 @@ class Posts:
             else None
         )
 
-    def news(self, post: Post, due_at: float, *, manual: bool = False) -> None:
-        """The table has something for the lane, due at that time; `manual`: it may be a manual attempt."""
-        post.lane.hint(due_at, manual=manual)
+    def news(self, post: Post, due_at: float, *, manual: bool = False, since: UUID = LAST) -> None:
+        """The table has something for the lane, due at that time: see `Lane.hint`."""
+        post.lane.hint(due_at, manual=manual, since=since)
         self.mark(post)
 
     def mark(self, post: Post) -> None:

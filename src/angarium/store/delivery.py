@@ -20,7 +20,7 @@ from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
 from angarium.store import log, partition, payload, stretch
-from angarium.store.hint import write
+from angarium.store.hint import lane_hint
 from angarium.store.message import Filter, Page, message_of
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
@@ -321,7 +321,7 @@ async def release(
         await queries.release(conn, app_id=app_id, endpoint_id=endpoint_id, now=now, limit=limit, fifo=fifo)
     )
     if released:
-        await queries.delivery_hint(conn, hint=write([(app_id, endpoint_id)])[0])
+        await queries.delivery_hint(conn, hint=lane_hint(app_id, endpoint_id))
     return released
 
 
@@ -335,7 +335,7 @@ async def cancel_message(conn: Any, app_id: UUID, message_id: UUID, now: datetim
 
 async def hint(conn: Any, target: Target) -> None:
     """Tell the owner of the endpoint's lane that there is work, when the transaction commits."""
-    await queries.delivery_hint(conn, hint=write([(target.app_id, target.id)])[0])
+    await queries.delivery_hint(conn, hint=lane_hint(target.app_id, target.id))
 
 
 async def retries(

@@ -1,6 +1,7 @@
 """Hints between processes over NOTIFY: short texts that say where to look. The table is the truth.
 
-- `w:<application>.<endpoint>,…` lanes that have new work
+- `w:<application>.<endpoint>,…` lanes that have new work; with `.<message>` behind it where messages were
+  accepted, the first of them
 - `e:<endpoint>` an endpoint changed
 - `f:<endpoint>` an endpoint was enabled again: its failures are forgiven
 - `t:` there is a background task
@@ -9,13 +10,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
+from angarium.core.read_position import LAST
+
 MAX_BYTES: Final = 7900  # PostgreSQL takes fewer than 8000
-_LANES: Final = MAX_BYTES // 66
+_LANES: Final = MAX_BYTES // 99
 MAX_HINTS: Final = 20
 EVERYTHING: Final = "s:"
 TASK: Final = "t:"
@@ -23,9 +26,9 @@ TASK: Final = "t:"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """These lanes, as (application id, endpoint id), have new work."""
+    """These lanes, as (application id, endpoint id, first message that was accepted), have new work."""
 
-    lanes: tuple[tuple[UUID, UUID], ...]
+    lanes: tuple[tuple[UUID, UUID, UUID], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,20 +66,26 @@ def changed(endpoint_id: UUID) -> str:
     return f"e:{endpoint_id.hex}"
 
 
-def write(lanes: Iterable[tuple[UUID, UUID]]) -> list[str]:
-    """The hints for lanes with new work."""
-    named = [f"{app_id.hex}.{endpoint_id.hex}" for app_id, endpoint_id in lanes]
-    if len(named) > _LANES * MAX_HINTS:
+def accepted(first: Mapping[tuple[UUID, UUID], UUID]) -> list[str]:
+    """The hints for new messages: the first of each lane, by (application id, endpoint id)."""
+    if len(first) > _LANES * MAX_HINTS:
         return [EVERYTHING]
+    named = [
+        f"{app_id.hex}.{endpoint_id.hex}.{first[app_id, endpoint_id].hex}" for app_id, endpoint_id in first
+    ]
     return ["w:" + ",".join(named[i : i + _LANES]) for i in range(0, len(named), _LANES)]
+
+
+def lane_hint(app_id: UUID, endpoint_id: UUID) -> str:
+    """The hint for a lane with more to send, none of it new."""
+    return f"w:{app_id.hex}.{endpoint_id.hex}"
 
 
 def read(text: str) -> Hint:
     """The hint of a notification; one that cannot be read means: look everywhere."""
     try:
         if text.startswith("w:"):
-            pairs = (pair.split(".") for pair in text[2:].split(","))
-            return Work(tuple((UUID(hex=app_id), UUID(hex=endpoint_id)) for app_id, endpoint_id in pairs))
+            return Work(tuple(_lane(named) for named in text[2:].split(",")))
         if text.startswith("e:"):
             return Changed(UUID(hex=text[2:]))
         if text.startswith("f:"):
@@ -86,3 +95,8 @@ def read(text: str) -> Hint:
     except ValueError:
         pass
     return LookEverywhere()
+
+
+def _lane(named: str) -> tuple[UUID, UUID, UUID]:
+    app_id, endpoint_id, *first = (UUID(hex=part) for part in named.split("."))
+    return app_id, endpoint_id, first[0] if first else LAST

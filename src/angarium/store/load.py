@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -13,9 +13,8 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core.health import Health
 from angarium.core.nouns import State
+from angarium.core.read_position import FIRST
 from angarium.store.sql import queries
-
-FIRST: Final = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,7 @@ class Wanted:
     shard: int
     fifo: bool
     room: int
-    after: UUID = FIRST  # pending deliveries of messages up to this one are in hand already
+    after: UUID = FIRST  # of what was never attempted, only messages behind this one
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):

@@ -67,7 +67,8 @@ lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, nu
 
 -- name: load_free
 -- The deliveries of free lanes that are due, at most `room` for each lane: manual attempts first, then the earliest.
--- Pending ones are read from behind `after`. For each lane one row more has its next due time after now.
+-- Pending ones are read from behind `after`, and come in order of their messages without a gap, so that the last of
+-- them says where to read on. For each lane one row more has its next due time after now.
 select
     -- include: load_row
 from unnest(:endpoint_ids::uuid[], :shards::smallint[], :afters::uuid[], :rooms::integer[])
@@ -76,6 +77,7 @@ cross join lateral (
     select * from (
         (
             -- include: load_from_retry
+            , due_at as place
             from retry
             where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now and manual_at is not null
             order by due_at
@@ -85,6 +87,7 @@ cross join lateral (
         (
             select * from (
                 -- include: load_from_retry
+                , due_at as place
                 from retry
                 where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now
                 order by due_at
@@ -94,14 +97,16 @@ cross join lateral (
         )
         union all
         (
-            -- include: load_from_pending
-            from pending
-            where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id > lane.after
-            order by message_id
-            limit lane.room
+            select *, max(due_at) over (order by message_id) from (
+                -- include: load_from_pending
+                from pending
+                where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id > lane.after
+                order by message_id
+                limit lane.room
+            ) as next
         )
     ) as ready
-    order by manual_at is null, due_at
+    order by manual_at is null, place, message_id
     limit lane.room
 ) as d
 -- include: load_content
