@@ -81,7 +81,13 @@ class Dispatcher:
         )
         handler = LoadHandler(self._posts, clock, products, keyring)
         self._loader = Loader(database, clock, handler, self._settler.parked)
-        self._lookout = Lookout(database, clock, owned=lambda: self._posts.owned, seen=handler.seen)
+        self._lookout = Lookout(
+            database,
+            clock,
+            owned=lambda: self._posts.owned,
+            seen=handler.seen,
+            inactive=handler.take_inactive,
+        )
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads)
         self._bookkeeper = Bookkeeper(database, clock)

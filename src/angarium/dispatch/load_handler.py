@@ -28,6 +28,7 @@ class LoadHandler:
         self._clock = clock
         self._products = products
         self._keyring = keyring
+        self._inactive: dict[UUID, UUID] = {}  # endpoint id -> application id
 
     def configured(self, lanes: list[tuple[UUID, UUID]], configs: list[Config]) -> None:
         """How the endpoints of these lanes are configured; of those missing, nothing is sent."""
@@ -40,6 +41,7 @@ class LoadHandler:
             config = found.get(endpoint_id)
             if config is None or not config.active:
                 self._posts.forget(post)
+                self._inactive[endpoint_id] = post.app_id
                 continue
             try:
                 product = self._products[config.profile or STANDARD]
@@ -55,6 +57,13 @@ class LoadHandler:
                 continue
             post.reconfigure(config, target, self._posts.limits(config.rate_limit, config.fifo), now)
             self._posts.mark(post)
+
+    def take_inactive(self) -> list[tuple[UUID, UUID]]:
+        """Lanes, as (application id, endpoint id), that had something to send though their endpoints get
+        nothing; each is given once."""
+        lanes = [(app_id, endpoint_id) for endpoint_id, app_id in self._inactive.items()]
+        self._inactive.clear()
+        return lanes
 
     def loaded(self, wanted: list[Wanted], rows: list[Loaded], next_due: dict[UUID, float]) -> None:
         """What was due on the lanes that asked, and when (seconds since the epoch) the rest of each is."""

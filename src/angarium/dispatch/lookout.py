@@ -1,5 +1,8 @@
 """The lookout reads, now and then and whenever asked, which lanes of our shards owe something and when.
 
+It cancels what is owed to endpoints that get nothing any more. Disabling an endpoint cancels all that it is
+owed, but a message that is being accepted at that moment may be committed after it.
+
 When the clock was set back it corrects the stored times first. The owner of a shard alone writes the times of
 retries, and it writes them by this process's clock. (Accepted: a process that accepts messages may notice up
 to `FOLLOW_EVERY` later, and what it stores until then is late by as much as the clock was wrong.)
@@ -10,11 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from typing import Final
+from uuid import UUID
 
 import structlog
 
-from angarium.clock import Clock
+from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
+from angarium.store import delivery
 from angarium.store import load as store
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
@@ -23,6 +28,7 @@ from angarium.store.load import LaneRef
 log = structlog.get_logger(__name__)
 
 EVERY: Final = 15.0  # seconds
+SLICE: Final = 1000  # deliveries canceled in one transaction
 
 
 class Lookout:
@@ -35,11 +41,15 @@ class Lookout:
         *,
         owned: Callable[[], Collection[int]],
         seen: Callable[[list[LaneRef]], None],
+        inactive: Callable[[], list[tuple[UUID, UUID]]],
     ) -> None:
+        """`seen` is told what the table owes. `inactive` gives lanes that had something to send though their
+        endpoints get nothing."""
         self._database = database
         self._clock = clock
         self._owned = owned
         self._seen = seen
+        self._inactive = inactive
         self._asked = asyncio.Event()
         self._back = 0.0  # seconds by which the clock was set back since the stored times were corrected
 
@@ -67,9 +77,17 @@ class Lookout:
                         await store.set_back(connection, shards, now + self._back, now)
                         self._back = 0.0
                     lanes = await store.lanes_of(connection, shards)
+                self._seen(lanes)
+                await self._cancel_stranded()
             except (StoreUnavailable, DatabaseFault) as error:
                 log.warning("look.failed", error=str(error))
                 self._asked.set()
                 await asyncio.sleep(0.5)
-                continue
-            self._seen(lanes)
+
+    async def _cancel_stranded(self) -> None:
+        now = datetime_at(self._clock.now())
+        for app_id, endpoint_id in self._inactive():
+            canceled = SLICE
+            while canceled >= SLICE:
+                async with self._database.transaction() as connection:
+                    canceled = await delivery.cancel_stranded(connection, app_id, endpoint_id, now, SLICE)

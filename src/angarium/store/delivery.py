@@ -289,6 +289,15 @@ async def cancel_pending(
     return await _recording(conn, endpoint_id, limit, cancel)
 
 
+async def cancel_stranded(conn: Any, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int) -> int:
+    """Cancel at most `limit` of what is owed to an endpoint that gets nothing any more: messages that were
+    accepted while it was disabled or deleted. In a transaction; gives how many."""
+    target = await hold_target(conn, app_id, endpoint_id)
+    if target is not None and target.disabled_at is None:
+        return 0
+    return await cancel_pending(conn, app_id, endpoint_id, None, limit, now, wait=target is not None)
+
+
 async def forget_waiting(conn: Any, app_id: UUID, endpoint_id: UUID, limit: int, now: datetime) -> int:
     """Cancel at most `limit` of what waits for a deleted endpoint to be enabled; gives how many."""
 
