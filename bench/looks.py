@@ -62,7 +62,7 @@ class Crowded:
 def looks(database: Database) -> dict[str, Look]:
     """What pages ask for, by name."""
     clock, app_id = Crowded(), crowd.application_id(0)
-    log = Log(database, Products(database, clock, {STANDARD: product()}))
+    log = Log(database, clock, Products(database, clock, {STANDARD: product()}))
     overview = Overview(database, clock)
     replay = Replay(database, clock, os.urandom)
     operator = Operator(database, clock, replay)

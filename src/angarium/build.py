@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -17,10 +18,12 @@ from angarium.core.errors import SettingsError, StoreReason
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.product import STANDARD, Product, product_of
+from angarium.core.schedule import spoken
 from angarium.core.token_key import TokenKey
 from angarium.service.token import Tokens
 from angarium.settings import Settings
 from angarium.store.database import Database
+from angarium.store.retention import Retention
 
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
@@ -59,7 +62,7 @@ def tokens(settings: Settings, database: Database | None = None, clock: Clock | 
 def products_of(settings: Settings) -> dict[str, Product]:
     """The products that this process serves. The settings say how the standard one delivers.
 
-    Raises SettingsError when a profile is missing or wrong.
+    Raises SettingsError when a profile is missing or wrong, or its schedule outlasts the history.
     """
     loaded = profiles.load_all(settings.profiles)
     standard = loaded[STANDARD]
@@ -75,7 +78,24 @@ def products_of(settings: Settings) -> dict[str, Product]:
         ),
         disable=msgspec.structs.replace(standard.disable, all_failing_for=f"{settings.disable_after:.3f}s"),
     )
-    return {name: product_of(profile, USER_AGENT) for name, profile in loaded.items()}
+    products = {name: product_of(profile, USER_AGENT) for name, profile in loaded.items()}
+    for name, product in products.items():
+        if (longest := product.schedule.longest) >= settings.history:
+            raise SettingsError(
+                f"ANGARIUM_HISTORY is {spoken(settings.history)}; the retry schedule of {name} takes up to "
+                f"{spoken(round(longest))}"
+            )
+    return products
+
+
+def retention_of(settings: Settings) -> Retention:
+    """How long what is kept."""
+    return Retention(
+        history=timedelta(seconds=settings.history),
+        audit=timedelta(seconds=settings.audit_history),
+        statistics=timedelta(seconds=settings.statistics_history),
+        tasks=timedelta(seconds=settings.task_history),
+    )
 
 
 @asynccontextmanager
@@ -137,7 +157,7 @@ async def running(
         )
         stack.push_async_callback(database.close)
         product = Products(database, clock, products)
-        intake = Intake(engine, clock, os.urandom, hand_over, product)
+        intake = Intake(engine, clock, os.urandom, hand_over, product, history=settings.history)
         await _provision(database, clock, product).refresh()
         scout = _scout(settings, policy, clock)
         stack.push_async_callback(scout.close)
@@ -215,7 +235,9 @@ def _dispatcher(
         in_flight_total=settings.concurrency,
         longest=max(product.timeout for product in products.values()),
     )
-    return Dispatcher(database, clock, os.urandom, sender, ring, products, policy)
+    return Dispatcher(
+        database, clock, os.urandom, sender, ring, products, policy, retention=retention_of(settings)
+    )
 
 
 def inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrls | None:

@@ -25,6 +25,7 @@ from angarium.message_form import MAX_BODY
 
 PREFIX: Final = "ANGARIUM_"
 _FILE: Final = "_FILE"
+_DAY: Final = 86400.0  # seconds
 _CLIENTS: Final = frozenset({"ANGARIUM_URL", "ANGARIUM_TOKEN", "ANGARIUM_APP"})  # not the service's
 _SHORTEST_SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes, RFC 7518 section 3.2
 
@@ -159,6 +160,24 @@ class Settings(BaseSettings):
         description="An endpoint whose deliveries have all failed for this long is disabled. The time "
         "starts when several deliveries were given up within 24 hours, at least 12 hours apart (a fifth and "
         "a tenth of this time when it is less than five days).",
+    )
+    history: Seconds = Field(
+        _written("90d"),
+        ge=7 * _DAY,
+        le=1000 * _DAY,
+        description="How long messages, attempts and deleted endpoints are kept, 7d to 1000d. It must be "
+        "longer than the retry schedule of every product. No payload is kept longer.",
+    )
+    audit_history: Seconds = Field(
+        _written("365d"), ge=_DAY, description="How long records of the audit log are kept."
+    )
+    statistics_history: Seconds = Field(
+        _written("90d"), ge=_DAY, description="How long hourly counts of attempts, for charts, are kept."
+    )
+    task_history: Seconds = Field(
+        _written("30d"),
+        ge=_DAY,
+        description="How long background tasks that are finished, failed or canceled are kept.",
     )
     body_limit: int = Field(MAX_BODY, ge=1024, description="Largest request body the API takes, in bytes.")
     response_limit: int = Field(

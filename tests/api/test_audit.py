@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-import asyncpg
 import pytest
 
 from angarium.core import ids
@@ -148,15 +147,6 @@ async def test_nobody_but_the_organization_reads_its_records(
     assert await actions(new_organization()) == []
     assert await actions(new_organization(), application=app) == []
     await api.as_application(app).get("/audit", status=403)
-
-
-async def test_not_even_the_tables_owner_changes_a_record(api: Api, database: Database) -> None:
-    await api.application("First")
-    for statement in ("update audit set action = 'x'", "delete from audit", "truncate audit"):
-        async with database.connection() as connection:
-            with pytest.raises(asyncpg.RaiseError, match="append-only"):
-                await connection.execute(statement)
-    assert await actions(api) == ["application.created"]
 
 
 async def _count(database: Database, table: str) -> int:

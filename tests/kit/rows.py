@@ -39,6 +39,15 @@ values ($1, $2, $3, $4, $5, 0, $6, 1, $7, $8, $9, false, $10, $11, $12, $13, $14
 """
 
 
+async def add_endpoint(connection: Any, app_id: UUID, endpoint_id: UUID) -> None:
+    """An endpoint that nothing is sent to."""
+    await connection.execute(
+        "insert into endpoint (app_id, id, org_id, url, keys, shard, created_at, updated_at)"
+        " values ($1, $2, 'org_1', 'http://127.0.0.1:9/', '', $3, $4, $4)",
+        app_id, endpoint_id, shard_of(endpoint_id), LATER,
+    )  # fmt: skip
+
+
 async def add_message(
     connection: Any,
     app_id: UUID,

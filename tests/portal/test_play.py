@@ -12,8 +12,8 @@ import pytest
 
 from angarium.service import play
 from angarium.service.play import BURST, KEPT_BODY, KEPT_REQUESTS, MAX_INBOXES, RATE, TURNS
-from angarium.store import play as store
 from tests.api.serving import serving
+from tests.kit.ended import end
 from tests.kit.patience import PATIENCE, until
 from tests.kit.stand import URL, Stand
 from tests.portal.inbox import address, new_inbox, say, text
@@ -298,18 +298,14 @@ async def test_an_inbox_that_is_used_lives_on_and_one_that_is_not_ends(visitor: 
     clock, database = visitor.stand.clock, visitor.stand.world.database
     start = clock.now()
 
-    async def upkeep() -> None:
-        async with database.connection() as connection:
-            await store.forget(connection, clock.now(), 1000)
-
     await clock.advance_to(start + 6 * DAY)
-    await upkeep()
+    await end(database, clock)
     assert (await visitor.client.post(url)).status_code == 200
     await clock.advance_to(start + 12 * DAY)
     assert (await visitor.client.post(url)).status_code == 200
     await clock.advance_to(start + 20 * DAY)
     assert (await visitor.client.post(url)).status_code == 404
-    await upkeep()
+    await end(database, clock)
     (row,) = await visitor.stand.world.fetch("select count(*) from play_inbox")
     assert row[0] == 0
 
@@ -322,8 +318,7 @@ async def test_requests_are_forgotten_after_a_day(visitor: Visitor) -> None:
     await clock.advance_to(clock.now() + DAY + 1)
     async with visiting(visitor.stand) as later:
         assert "Nothing has come in yet" in await later.get(place)
-    async with visitor.stand.world.database.connection() as connection:
-        await store.forget(connection, clock.now(), 1000)
+    await end(visitor.stand.world.database, clock)
     assert await visitor.stand.world.fetch("select * from play_request") == []
 
 

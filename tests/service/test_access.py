@@ -36,7 +36,13 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-def access(database: Database, clock: ManualClock) -> Access:
+async def access(database: Database, clock: ManualClock) -> Access:
+    async with database.connection() as connection:
+        await connection.execute(
+            "insert into application (id, org_id, name, created_at, updated_at)"
+            " values ($1, $2, 'app', $3, $3)",
+            APP, ORG, datetime_at(NOW),
+        )  # fmt: skip
     return Access(database, clock, drawn())
 
 

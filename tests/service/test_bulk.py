@@ -40,7 +40,7 @@ NOW = START + 9_000
 async def book_of(database: Database, clock: Any) -> Book:
     world = World(database, clock=clock)
     products = Products(database, clock, {STANDARD: product()})
-    return Book(world, Log(database, products), await world.application())
+    return Book(world, Log(database, world.clock, products), await world.application())
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ FAILED = frozenset({LogStatus.FAILED})
 @pytest.fixture
 async def book(world: World) -> Book:
     products = Products(world.database, world.clock, {STANDARD: product("5s,5m,30m")})
-    return Book(world, Log(world.database, products), await world.application())
+    return Book(world, Log(world.database, world.clock, products), await world.application())
 
 
 async def test_a_line_names_message_endpoint_and_the_last_result(book: Book) -> None:

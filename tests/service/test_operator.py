@@ -43,7 +43,11 @@ def operator(world: World) -> Operator:
 
 
 def book_of(world: World, app: Application) -> Book:
-    return Book(world, Log(world.database, Products(world.database, world.clock, {STANDARD: product()})), app)
+    return Book(
+        world,
+        Log(world.database, world.clock, Products(world.database, world.clock, {STANDARD: product()})),
+        app,
+    )
 
 
 async def application(world: World, number: int, org_id: str = ORG) -> Application:

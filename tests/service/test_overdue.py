@@ -30,7 +30,7 @@ NOW = START + 3600.0
 async def book(world: World) -> Book:
     world.clock = ManualClock(NOW)
     products = Products(world.database, world.clock, {STANDARD: product()})
-    return Book(world, Log(world.database, products), await world.application())
+    return Book(world, Log(world.database, world.clock, products), await world.application())
 
 
 @pytest.fixture

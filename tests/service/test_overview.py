@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.tally import HOUR, Span, Tally
 from angarium.service.overview import Overview
 from angarium.store import tally
+from angarium.store.retention import Retention
 from tests.kit.clock import ManualClock
+from tests.kit.ended import end
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import World
 
@@ -87,6 +90,6 @@ async def test_old_hours_are_forgotten(world: World) -> None:
         one.note(app, endpoint, NOW - day * 86400, 50, None)
     async with world.database.connection() as connection:
         await tally.add(connection, one.take())
-        before = datetime_at(NOW - 2.5 * 86400)
-        assert [await tally.forget(connection, before, 3) for _ in range(3)] == [3, 1, 0]
+    await end(world.database, ManualClock(NOW), Retention(statistics=timedelta(days=2.5)))
+    async with world.database.connection() as connection:
         assert len(await tally.hours(connection, app, endpoint, datetime_at(0))) == 3

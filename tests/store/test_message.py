@@ -19,6 +19,10 @@ APP = UUID(int=1)
 EVERYTHING = Page(UUID(int=0), UUID(int=(1 << 128) - 1), 50)
 
 
+def expiry(n: int) -> datetime:
+    return NOW + timedelta(days=min(n + 1, 4))
+
+
 @pytest.fixture
 async def made(database: Database) -> list[UUID]:
     """Messages whose payloads expire on several days, two of them on the last."""
@@ -26,33 +30,33 @@ async def made(database: Database) -> list[UUID]:
     async with database.connection() as conn:
         for n, message_id in enumerate(made):
             body = b'{"n": %d}' % n
-            await add_message(conn, APP, message_id, payload=body, expires_at=NOW + timedelta(days=min(n, 3)))
+            await add_message(conn, APP, message_id, payload=body, expires_at=expiry(n))
     return made
 
 
 async def test_each_message_is_read_with_its_payload_or_without(database: Database, made: list[UUID]) -> None:
     async with database.connection() as conn:
-        page = await message.page(conn, APP, EVERYTHING, Filter(), with_payload=True)
+        page = await message.page(conn, APP, EVERYTHING, Filter(), NOW, with_payload=True)
         assert [(one.id, one.payload) for one in page[::-1]] == [
             (message_id, b'{"n": %d}' % n) for n, message_id in enumerate(made)
         ]
-        page = await message.page(conn, APP, EVERYTHING, Filter(), with_payload=False)
+        page = await message.page(conn, APP, EVERYTHING, Filter(), NOW, with_payload=False)
         assert [one.payload for one in page] == [None] * 5
-        found = await message.get(conn, APP, made[2])
+        found = await message.get(conn, APP, made[2], NOW)
         assert found is not None
         assert found.payload == b'{"n": 2}'
-        bare = await message.get(conn, APP, made[2], with_payload=False)
+        bare = await message.get(conn, APP, made[2], NOW, with_payload=False)
         assert bare is not None
         assert bare.payload is None
-        assert await message.get(conn, UUID(int=2), made[2]) is None
-        assert await message.has_payload(conn, UUID(int=2), made[2]) is None
+        assert await message.get(conn, UUID(int=2), made[2], NOW) is None
+        assert await message.has_payload(conn, UUID(int=2), made[2], NOW) is None
 
 
 async def test_an_expired_payload_is_gone_and_its_message_stays(database: Database, made: list[UUID]) -> None:
     async with database.connection() as conn:
-        assert await partition.drop(conn, NOW + timedelta(days=2), partition.HISTORY) == 2
-        assert [await message.has_payload(conn, APP, one) for one in made] == [False] * 2 + [True] * 3
-        page = await message.page(conn, APP, EVERYTHING, Filter(), with_payload=True)
+        assert await partition.drop(conn, NOW + timedelta(days=3), timedelta(days=90), 100) == 2
+        assert [await message.has_payload(conn, APP, one, NOW) for one in made] == [False] * 2 + [True] * 3
+        page = await message.page(conn, APP, EVERYTHING, Filter(), NOW, with_payload=True)
         assert [one.payload is None for one in page] == [False] * 3 + [True] * 2
 
 
@@ -61,15 +65,15 @@ async def test_one_payload_is_expunged_and_those_beside_it_are_not(
 ) -> None:
     async with database.connection() as conn:
         assert not await message.expunge(conn, UUID(int=2), made[3]), "the message of another application"
-        assert await message.has_payload(conn, APP, made[3])
+        assert await message.has_payload(conn, APP, made[3], NOW)
         assert await message.expunge(conn, APP, made[3])
         assert await message.expunge(conn, APP, made[3]), "the message is still there"
-        assert [await message.has_payload(conn, APP, one) for one in made] == [True] * 3 + [False, True]
+        assert [await message.has_payload(conn, APP, one, NOW) for one in made] == [True] * 3 + [False, True]
 
 
 async def test_payloads_are_found_by_message_and_time_together(database: Database, made: list[UUID]) -> None:
-    expiries = {one: NOW + timedelta(days=min(n, 3)) for n, one in enumerate(made)}
+    expiries = {one: expiry(n) for n, one in enumerate(made)}
     async with database.connection() as conn:
-        assert await payload.kept(conn, expiries) == set(made)
-        assert await payload.kept(conn, expiries | {made[0]: NOW + timedelta(days=1)}) == set(made[1:])
-        assert await payload.bodies(conn, {}) == {}
+        assert await payload.kept(conn, expiries, NOW) == set(made)
+        assert await payload.kept(conn, expiries | {made[0]: expiry(1)}, NOW) == set(made[1:])
+        assert await payload.bodies(conn, {}, NOW) == {}

@@ -32,10 +32,11 @@ from angarium.service.operator import Health, Operator
 from angarium.service.overview import Overview
 from angarium.service.product import Products
 from angarium.service.replay import Replay
-from angarium.store import background_task, delivery, message, resend, tally
+from angarium.store import background_task, delivery, message, resend
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.message import Filter, Page
+from angarium.store.retention import QUEUE, RULES, Retention
 from angarium.store.stretch import HIGHEST, LOWEST
 from tests.conftest import TEMPLATE
 from tests.kit import crowd
@@ -164,7 +165,7 @@ class Place:
     def __post_init__(self) -> None:
         database = cast(Database, self.watched)
         products = Products(self.watched.database, self.clock, {STANDARD: product()})
-        self.log = Log(database, products)
+        self.log = Log(database, self.clock, products)
         self.endpoint_log = EndpointLog(database, self.clock)
         self.overview = Overview(database, self.clock)
         self.replay = Replay(database, self.clock, os.urandom)
@@ -259,7 +260,19 @@ NEWEST: Final = Page(LOWEST, HIGHEST, 51)
 async def _listed(place: Place, verb: Callable[..., Awaitable[Any]], *of: UUID, **more: Any) -> None:
     async with place.watched.connection() as connection:
         assert (
-            len(await verb(connection, place.app_id, *of, NEWEST, Filter(), with_payload=True, **more)) == 51
+            len(
+                await verb(
+                    connection,
+                    place.app_id,
+                    *of,
+                    NEWEST,
+                    Filter(),
+                    datetime_at(NOW),
+                    with_payload=True,
+                    **more,
+                )
+            )
+            == 51
         )
 
 
@@ -307,7 +320,8 @@ async def test_upkeep_goes_along_indexes(place: Place) -> None:
     async with place.watched.connection() as connection:
         await background_task.claim(connection, datetime_at(NOW))
         await background_task.next_due(connection)
-        await tally.forget(connection, datetime_at(NOW - 90 * 86400), 100)
+        for rule in (*QUEUE, *RULES):
+            await rule.end(connection, Retention(), datetime_at(NOW), 100)
     assert place.watched.rows <= 20, "the running tasks, twice"
     assert not place.watched.faults
 

@@ -33,6 +33,7 @@ from angarium.store.settle import (
 )
 from angarium.store.shard import CHANNEL, shard_of
 from tests.kit.patience import until
+from tests.kit.rows import add_endpoint
 from tests.kit.world import World
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -225,6 +226,7 @@ async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: C
 
 async def test_health_is_the_last_that_was_noted(case: Case) -> None:
     async with case.database.connection() as connection:
+        await add_endpoint(connection, case.app_id, case.endpoint_id)
         sick = Health(case.app_id, case.endpoint_id, NOW.timestamp(), 3)
         await settle(connection, [], [sick])
         await settle(connection, [], [Health(case.app_id, case.endpoint_id, None, 0)])
@@ -306,7 +308,10 @@ async def test_of_an_endpoints_health_all_is_kept_and_each_is_its_own(case: Case
     well = Health(case.app_id, endpoints[1], None, 0)
     names = ("app_id", "endpoint_id", "failing_since", "failures", "run_since", "run_until", "clock_since")
     async with case.database.connection() as connection:
-        assert await settle(connection, [], [sick, well]) == []
+        for endpoint_id in endpoints:
+            await add_endpoint(connection, case.app_id, endpoint_id)
+        of_nobody = Health(case.app_id, case.app_id, at, 3)
+        assert await settle(connection, [], [sick, well, of_nobody]) == []
         rows = await connection.fetch("select * from endpoint_health order by failures desc")
     assert [tuple(row[name] for name in (*names, "generation")) for row in rows] == [
         (case.app_id, endpoints[0], NOW, 3, *(NOW + timedelta(seconds=n) for n in (1, 2, 3)), 4),

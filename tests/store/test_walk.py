@@ -18,6 +18,7 @@ from angarium.store.attempt import AttemptFilter
 from angarium.store.database import Database
 from angarium.store.delivery import Target
 from angarium.store.message import Filter, Page
+from angarium.store.retention import QUEUE, RULES, Retention
 from angarium.store.sql import queries
 from tests.kit.plan import generic_plan
 
@@ -65,7 +66,47 @@ select ID, 'org_' || n % 50, APP, 'endpoint.recover', case n % 500 when 0 then '
 from generate_series(1, 25000) n;
 
 insert into idempotency (key, locked_until, expires_at)
-select decode(md5(n::text), 'hex'), NOW, NOW from generate_series(1, 25000) n
+select decode(md5(n::text), 'hex'), NOW, NOW from generate_series(1, 25000) n;
+
+insert into audit (org_id, id, actor, action)
+select 'org_' || n % 50, ID, 'system', 'a' from generate_series(1, 25000) n;
+
+insert into attempt_hour (app_id, endpoint_id, hour, delivered, failed, latency)
+select APP, ENDPOINT, NOW - n * interval '1 hour', 1, 0, '{}' from generate_series(1, 5000) n;
+
+insert into revoked_token (digest, expires_at)
+select decode(md5(n::text), 'hex'), NOW + n * interval '1 day' from generate_series(1, 5000) n;
+
+insert into organization_token (org_id, digest, first_used_at, last_used_at, expires_at)
+select 'org_' || n % 50, decode(md5(n::text), 'hex'), NOW, NOW, NOW + n * interval '1 day'
+from generate_series(1, 5000) n;
+
+insert into token_cutoff (app_id, session_id, issued_until, ends_at)
+select ID, n, NOW - n * interval '1 day', NOW from generate_series(1, 5000) n;
+
+insert into api_key (id, org_id, app_id, scope, name, lookup, created_at, revoked_at)
+select ID, 'org_' || n % 50, APP, 'a', 'b', decode(md5(n::text), 'hex'), NOW, NOW - n * interval '1 day'
+from generate_series(1, 5000) n;
+
+insert into application (id, org_id, name, created_at, updated_at, deleted_at)
+select ID, 'org_' || n % 50, 'a', NOW, NOW, case n % 100 when 0 then NOW - n * interval '1 day' end
+from generate_series(1, 5000) n;
+
+insert into endpoint (app_id, id, org_id, url, keys, shard, created_at, updated_at, deleted_at)
+select ID, ID, 'org_1', 'http://a/', '', 1, NOW, NOW, case n % 100 when 50 then NOW - n * interval '1 day' end
+from generate_series(1, 5000) n;
+
+insert into endpoint_health (app_id, endpoint_id) select app_id, id from endpoint;
+
+insert into listener (app_id, endpoint_id, heard_at) select app_id, id, NOW from endpoint;
+
+insert into sandbox_counter (app_id, name, value) select id, 'a', 1 from application;
+
+insert into play_inbox (id, org_id, app_id, expires_at)
+select ID, 'org_1', APP, NOW + n * interval '1 hour' from generate_series(1, 5000) n;
+
+insert into play_request (inbox_id, id, method, headers, body, size, status_code, finding)
+select ID, ID, 'POST', '[]', '', 0, 200, '' from generate_series(1, 5000) n
 """
 WORDS = {
     "ID": "(lpad(to_hex(1790000000000 + n * 1000), 12, '0') || '70008000' || lpad(to_hex(n), 12, '0'))::uuid",
@@ -130,10 +171,10 @@ DOWN, UP = Page(UUID(int=0), SOME_ID, 51), Page(SOME_ID, UUID(int=(1 << 128) - 1
 NARROW = AttemptFilter(AttemptStatus.FAIL, 500, ENDPOINT)
 
 LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
-    "message.get": lambda c: message.get(c, APP, SOME_ID),
+    "message.get": lambda c: message.get(c, APP, SOME_ID, NOW),
     "message.find": lambda c: message.find(c, APP, "m17"),
     "message.expunge": lambda c: message.expunge(c, APP, SOME_ID),
-    "payload.kept": lambda c: payload.kept(c, {SOME_ID: NOW}),
+    "payload.kept": lambda c: payload.kept(c, {SOME_ID: NOW}, NOW),
     "payload.expunge": lambda c: payload.expunge(c, SOME_ID, NOW),
     "missing.end": lambda c: missing.end(c, APP, UUID(int=0), SOME_ID, 1000),
     "attempt.get": lambda c: attempt.get(c, APP, SOME_ID, SOME_ID),
@@ -182,7 +223,7 @@ for way, page in (("down", DOWN), ("up", UP)):
         statuses = [LogStatus.CANCELED] if some else None
         LOOKS |= {
             f"message.page {some}{way}": lambda c, p=page, w=wanted: message.page(
-                c, APP, p, w, with_payload=True
+                c, APP, p, w, NOW, with_payload=True
             ),  # type: ignore[misc]
             f"attempt.by_endpoint {some}{way}": lambda c, p=page, w=wanted, k=like: attempt.by_endpoint(  # type: ignore[misc]
                 c, APP, ENDPOINT, p, k, w, with_response=True
@@ -192,7 +233,7 @@ for way, page in (("down", DOWN), ("up", UP)):
             ),
             f"delivery.owed_by_endpoint {some}{way}": lambda c, p=page, w=wanted, s=statuses: (
                 delivery.owed_by_endpoint(  # type: ignore[misc]
-                    c, APP, ENDPOINT, p, w, statuses=s, with_payload=True
+                    c, APP, ENDPOINT, p, w, NOW, statuses=s, with_payload=True
                 )
             ),
         }
@@ -200,6 +241,12 @@ for way, page in (("down", DOWN), ("up", UP)):
         f"delivery.destinations {way}": lambda c, p=page: delivery.destinations(c, APP, SOME_ID, p),  # type: ignore[misc]
         f"background_task.page {way}": lambda c, p=page: background_task.page(c, "org_1", p),  # type: ignore[misc]
     }
+
+
+LOOKS |= {
+    f"retention.{rule.table}": lambda c, r=rule: r.end(c, Retention(), NOW)  # type: ignore[misc]
+    for rule in (*QUEUE, *RULES)
+}
 
 
 async def test_no_look_reads_a_large_table_from_end_to_end(explaining: Explaining) -> None:

@@ -58,6 +58,11 @@ class Schedule:
     jitter: float = 0.0
     least: float = 0.0
 
+    @property
+    def longest(self) -> float:
+        """Seconds from the first attempt to the last, at most."""
+        return sum(self.delays) * (1 + self.jitter)
+
     def delay(self, failures: int, chance: float) -> float | None:
         """Seconds from the `failures`-th failed attempt to the next; None: that was the last.
 

@@ -38,6 +38,7 @@ from angarium.store.accept import Owed
 from angarium.store.database import Database
 from angarium.store.hint import Changed, Forgiven, Hint, LookEverywhere, Task, Work
 from angarium.store.load import Wanted
+from angarium.store.retention import Retention
 from angarium.store.shard import PULLED
 
 log = structlog.get_logger(__name__)
@@ -61,6 +62,7 @@ class Dispatcher:
         products: Mapping[str, Product],
         policy: Policy,
         *,
+        retention: Retention | None = None,
         chance: random.Random | None = None,
     ) -> None:
         chance = chance or random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
@@ -89,7 +91,7 @@ class Dispatcher:
             inactive=handler.take_inactive,
         )
         self._ownership = Ownership(database, self, chance)
-        self._upkeep = Upkeep(database, clock, self._leads)
+        self._upkeep = Upkeep(database, clock, self._leads, retention or Retention())
         self._bookkeeper = Bookkeeper(database, clock)
 
     @property

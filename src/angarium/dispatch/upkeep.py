@@ -1,42 +1,49 @@
-"""Upkeep: background tasks are taken further, and what has had its time is forgotten.
+"""Upkeep: background tasks are taken further, partitions are made ahead, and what is old is deleted.
 
-Any process could do it; the owner of the first shard does, so that one does.
+Any process could do it; the owner of the first shard does, so that one does. Deletion goes a slice at a time,
+and background tasks get their turn after each. A deletion that fails is left until the next time, and the
+others go on.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
 from typing import Final
 
 import structlog
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.errors import StoreUnavailable
-from angarium.store import background_task, idempotency, listener, partition, play, tally
+from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.store import background_task, listener, partition
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
 from angarium.store.replay import run_due_tasks
+from angarium.store.retention import QUEUE, RULES, SLICE, Retention, Rule
 
 log = structlog.get_logger(__name__)
 
 EVERY: Final = 10.0  # seconds between looks for background tasks nobody told of
 STEPS: Final = 20  # of background tasks, before anything else gets its turn
-FORGET_EVERY: Final = 60.0
-TALLY_KEPT: Final = 90 * 86400.0  # seconds for which counts of attempts are kept
+DELETE_EVERY: Final = 60.0
 LISTENERS: Final = 20  # given up in one transaction
-SLICE: Final = 5000  # rows forgotten in one transaction
+PARTITIONS: Final = 10  # dropped in a row
+_OF_ONE_TABLE: Final = (StoreReason.LOCKED, StoreReason.TOO_SLOW, StoreReason.CONFLICT)
 
 
 class Upkeep:
     """Runs while `leads` says that it is ours to do."""
 
-    def __init__(self, database: Database, clock: Clock, leads: Callable[[], bool]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, leads: Callable[[], bool], retention: Retention
+    ) -> None:
         self._database = database
         self._clock = clock
         self._leads = leads
+        self._retention = retention
         self._asked = asyncio.Event()
-        self._forget_at = 0.0
+        self._delete_at = 0.0
         self._look_at = clock.now() + EVERY
 
     def look(self) -> None:
@@ -45,7 +52,7 @@ class Upkeep:
 
     def clock_jumped(self) -> None:
         """The clock was set, or the host slept: listeners get time to be heard before one is given up."""
-        self._forget_at = self._clock.now() + FORGET_EVERY
+        self._delete_at = self._clock.now() + DELETE_EVERY
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -56,14 +63,68 @@ class Upkeep:
             if not self._leads():
                 continue
             try:
-                if await run_due_tasks(self._database, self._clock, steps=STEPS) == STEPS:
-                    self._asked.set()
+                await self._take_steps()
                 await self._heed_pace()
-                if self._clock.now() >= self._forget_at:
-                    await self._forget()
-                    self._forget_at = self._clock.now() + FORGET_EVERY
+                if self._clock.now() >= self._delete_at:
+                    self._delete_at = self._clock.now() + DELETE_EVERY
+                    await self.delete()
             except (StoreUnavailable, DatabaseFault) as error:
                 log.warning("upkeep.failed", error=str(error))
+
+    async def delete(self) -> None:
+        """Make partitions ahead, and delete what has had its time, until nothing is left of that.
+
+        Raises StoreUnavailable when the database is away.
+        """
+        for name, slices in self._work(datetime_at(self._clock.now())):
+            try:
+                while self._leads() and await slices():
+                    await self._take_steps()
+            except (StoreUnavailable, DatabaseFault) as error:
+                if isinstance(error, StoreUnavailable) and error.reason not in _OF_ONE_TABLE:
+                    raise
+                log.warning("upkeep.failed", at=name, error=str(error))
+            await self._take_steps()
+
+    def _work(self, now: datetime) -> Iterator[tuple[str, Callable[[], Awaitable[bool]]]]:
+        """What is to be done, each as a function that does some of it and says whether there is more."""
+
+        async def ahead() -> bool:
+            longest = min(partition.RETENTION, self._retention.history)
+            async with self._database.connection() as connection:
+                await partition.ahead(connection, now, longest)
+            return False
+
+        async def drop() -> bool:
+            async with self._database.connection() as connection:
+                dropped = await partition.drop(connection, now, self._retention.history, PARTITIONS)
+            return dropped == PARTITIONS
+
+        async def give_up() -> bool:
+            async with self._database.transaction() as connection:
+                return await listener.give_up(connection, self._clock.now(), LISTENERS) == LISTENERS
+
+        yield "partitions ahead", ahead
+        yield "listener", give_up
+        for rule in QUEUE:
+            yield rule.table, self._slices(rule, now)
+        yield "partitions", drop
+        for rule in RULES:
+            yield rule.table, self._slices(rule, now)
+
+    def _slices(self, rule: Rule, now: datetime) -> Callable[[], Awaitable[bool]]:
+        async def slices() -> bool:
+            async with self._database.connection() as connection:
+                ended = await rule.end(connection, self._retention, now)
+            if ended:
+                log.debug("retention.deleted", table=rule.table, rows=ended)
+            return ended == SLICE
+
+        return slices
+
+    async def _take_steps(self) -> None:
+        if await run_due_tasks(self._database, self._clock, steps=STEPS) == STEPS:
+            self._asked.set()
 
     async def _heed_pace(self) -> None:
         """Look again when a task that keeps a pace may go on."""
@@ -72,15 +133,3 @@ class Upkeep:
         if due_at is not None:
             # not at once again: another process may be at it
             self._look_at = min(self._look_at, max(due_at.timestamp(), self._clock.now() + 0.1))
-
-    async def _forget(self) -> None:
-        at = self._clock.now()
-        now = datetime_at(at)
-        async with self._database.connection() as connection:
-            await partition.ahead(connection, now, partition.RETENTION)
-            await partition.drop(connection, now, partition.HISTORY)
-            await play.forget(connection, self._clock.now(), SLICE)
-            await idempotency.prune(connection, now, SLICE)
-            await tally.forget(connection, datetime_at(at - TALLY_KEPT), SLICE)
-        async with self._database.transaction() as connection:
-            await listener.give_up(connection, self._clock.now(), LISTENERS)

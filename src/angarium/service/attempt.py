@@ -10,7 +10,7 @@ from enum import IntEnum
 from typing import Any, Final
 from uuid import UUID
 
-from angarium.clock import Clock
+from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
@@ -79,7 +79,7 @@ async def target_of(conn: Any, app_id: UUID, ref: str) -> Target:
 async def message_id_of(conn: Any, app_id: UUID, ref: str) -> UUID:
     """The id of the existing message with this id or the operator's own. Raises NotFound."""
     message_id = await message.find(conn, app_id, ref)
-    if message_id is None or await message.has_payload(conn, app_id, message_id) is None:
+    if message_id is None or not await message.exists(conn, app_id, message_id):
         raise NotFound()
     return message_id
 
@@ -194,11 +194,19 @@ class Attempts:
         content: bool,
     ) -> Sequence[Owed]:
         """The messages that an endpoint is or was owed, in the direction of reading. Raises NotFound."""
-        page = window.page(self._clock.now())
+        now = self._clock.now()
+        page = window.page(now)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
             return await delivery.owed_by_endpoint(
-                conn, app_id, target.id, page, wanted, statuses=statuses, with_payload=content
+                conn,
+                app_id,
+                target.id,
+                page,
+                wanted,
+                datetime_at(now),
+                statuses=statuses,
+                with_payload=content,
             )
 
     async def destinations(

@@ -58,4 +58,4 @@ class DeadLetters:
             if found is None:
                 raise NotFound(f"There is no application {app} in {org_id}.")
             app_id = found.id
-        return Where(org_id, app_id, endpoint_id, ids.lowest(since))
+        return Where(org_id, app_id, endpoint_id, ids.lowest(since), datetime_at(self._clock.now()))

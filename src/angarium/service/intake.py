@@ -92,7 +92,10 @@ class _Group:
 
 
 class Intake:
-    """Coalesces drafts into batches; `hand_over` gets the deliveries of each batch after its commit."""
+    """Coalesces drafts into batches; `hand_over` gets the deliveries of each batch after its commit.
+
+    `history`: seconds for which messages are kept. No payload is kept longer.
+    """
 
     def __init__(
         self,
@@ -102,6 +105,7 @@ class Intake:
         hand_over: Callable[[Sequence[store.Owed]], None],
         products: Products,
         *,
+        history: float = 90 * _DAY,
         capacity: int = 10_000,
         capacity_bytes: int = 64 * 1024 * 1024,
     ) -> None:
@@ -110,6 +114,7 @@ class Intake:
         self._entropy = entropy
         self._hand_over = hand_over
         self._products = products
+        self._history = history
         self._capacity = capacity
         self._capacity_bytes = capacity_bytes
         self._pending: deque[_Group] = deque()
@@ -267,7 +272,7 @@ class Intake:
                 for item, one in zip(items, stored, strict=True)
                 if item.key is not None and one.app_id is not None and not one.stored
             ]
-            before = await store.accepted_before(connection, repeated) if repeated else {}
+            before = await store.accepted_before(connection, repeated, now) if repeated else {}
         self._failed_at = 0.0
         if tests:
             self._hand_over(owed)
@@ -306,8 +311,7 @@ class Intake:
             event_id=draft.event_id,
             channels=draft.channels,
             tags=draft.tags,
-            # whole hours, so that the index on it stays small
-            expires_at=datetime_at((now + draft.retention) // _HOUR * _HOUR + _HOUR),
+            expires_at=datetime_at((now + min(draft.retention, self._history)) // _HOUR * _HOUR + _HOUR),
             key=draft.idempotency_key,
             endpoint_id=draft.endpoint_id,
             due_at=now if draft.deliver_at is None else draft.deliver_at,

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from angarium.clock import datetime_at
+from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import NotFound
 from angarium.core.log_filter import LogFilter, LogKey
@@ -83,8 +83,9 @@ class MessageDetail:
 class Log:
     """Look through an application's deliveries."""
 
-    def __init__(self, database: Database, product: Products) -> None:
+    def __init__(self, database: Database, clock: Clock, product: Products) -> None:
         self._database = database
+        self._clock = clock
         self._product = product
 
     async def endpoints(self, app_id: UUID) -> tuple[LogEndpoint, ...]:
@@ -105,7 +106,7 @@ class Log:
         """The lines before the cursor, or backwards those after it. Raises Invalid for a wrong filter."""
         wanted.check()
         async with self._database.connection() as conn:
-            found = await store.look_for(conn, app_id, wanted)
+            found = await store.look_for(conn, app_id, wanted, datetime_at(self._clock.now()))
             if found is None:
                 return LogPage()
             search, stretch, known = found
@@ -120,15 +121,16 @@ class Log:
     async def message(self, org_id: str, app_id: UUID, ref: str) -> MessageDetail:
         """The message with this id or the operator's own, and all that became of it. Raises NotFound."""
         product = await self._product.of(org_id)
+        now = datetime_at(self._clock.now())
         async with self._database.connection() as conn:
             message_id = await message_store.find(conn, app_id, ref)
-            message = message_id and await message_store.get(conn, app_id, message_id)
+            message = message_id and await message_store.get(conn, app_id, message_id, now)
             if not message:
                 raise NotFound()
             known = {one.id: one for one in await store.endpoints(conn, app_id)}
             rows = []
             if known:
-                search = Search(app_id, list(known), LogFilter())
+                search = Search(app_id, list(known), LogFilter(), now)
                 rows = await store.page(
                     conn, search, store.of_message(message.id), MAX_DELIVERIES, upwards=True
                 )

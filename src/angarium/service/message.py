@@ -65,7 +65,9 @@ class Messages:
         """The message with this id or the operator's own. Raises NotFound."""
         async with self._database.connection() as conn:
             message_id = await store.find(conn, app_id, ref)
-            found = message_id and await store.get(conn, app_id, message_id, with_payload=with_payload)
+            found = message_id and await store.get(
+                conn, app_id, message_id, datetime_at(self._clock.now()), with_payload=with_payload
+            )
         if not found:
             raise NotFound()
         return found
@@ -74,9 +76,10 @@ class Messages:
         self, app_id: UUID, window: Window, wanted: Filter, *, with_payload: bool
     ) -> Sequence[Message]:
         """Newest first, or oldest first when the window is backwards."""
-        page = window.page(self._clock.now())
+        now = self._clock.now()
+        page = window.page(now)
         async with self._database.connection() as conn:
-            return await store.page(conn, app_id, page, wanted, with_payload=with_payload)
+            return await store.page(conn, app_id, page, wanted, datetime_at(now), with_payload=with_payload)
 
     async def expunge(self, app_id: UUID, ref: str) -> None:
         """Forget the payload at once, and cancel what could no longer be sent. Raises NotFound."""

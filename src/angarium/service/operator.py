@@ -155,11 +155,12 @@ class Operator:
     async def losses(self, org_id: str, cursor: str | None = None, *, limit: int = 50) -> LossPage:
         """What endpoints lost in the last 14 days and could be sent again. Raises Invalid for the cursor."""
         beyond = _place(cursor)
-        lowest = ids.lowest(self._clock.now() - RECENT)
+        now = self._clock.now()
+        lowest = ids.lowest(now - RECENT)
         async with self._database.connection() as conn:
             applications = await _applications(conn, org_id, beyond)
             app_ids = [one.id for one in applications]
-            found = await store.losses(conn, app_ids, beyond, lowest, MOST, limit + 1)
+            found = await store.losses(conn, app_ids, beyond, lowest, datetime_at(now), MOST, limit + 1)
         known = {one.id: one for one in applications}
         older = _onward(found, limit, applications, lambda one: (one.app_id, one.endpoint_id))
         return LossPage(tuple(ApplicationLoss(known[one.app_id], one) for one in found[:limit]), older)
@@ -188,6 +189,7 @@ class Operator:
         found: list[FoundMessage] = []
         cursor: UUID | None = None
         async with self._database.connection() as conn:
+            now = datetime_at(self._clock.now())
             for _ in range(SEARCHED // APPLICATIONS):
                 applications = await application_store.page(
                     conn, org_id, cursor, ascending=False, limit=APPLICATIONS
@@ -196,7 +198,7 @@ class Operator:
                 for app_id, message_id in await store.messages(
                     conn, list(known), ref, MAX_FOUND - len(found)
                 ):
-                    message = await message_store.get(conn, app_id, message_id, with_payload=False)
+                    message = await message_store.get(conn, app_id, message_id, now, with_payload=False)
                     if message is not None:
                         found.append(FoundMessage(known[app_id], message))
                 if len(applications) < APPLICATIONS:

@@ -66,15 +66,15 @@ class Replay:
 
     async def resend(self, app_id: UUID, message_ref: str, endpoint_ref: str) -> None:
         """Raises NotFound, or BadRequest when the payload is gone."""
+        now = self._clock.now()
         async with self._database.transaction() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
             found = await target_of(conn, app_id, endpoint_ref)
             target = _living(await delivery.hold_target(conn, app_id, found.id))
-            if not await message.has_payload(conn, app_id, message_id):
+            if not await message.has_payload(conn, app_id, message_id, datetime_at(now)):
                 raise BadRequest(
                     "The payload of this message is gone, so it cannot be sent.", code="missing_payload"
                 )
-            now = self._clock.now()
             await delivery.resend(conn, target, message_id, datetime_at(now))
             after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
             deed = Deed(None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), None, after)
@@ -115,7 +115,9 @@ class Replay:
         after, last = self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
-            return await delivery.count_lost(conn, target, after, last, MAX_LOST)
+            return await delivery.count_lost(
+                conn, target, after, last, datetime_at(self._clock.now()), MAX_LOST
+            )
 
     async def count_recoverable(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
@@ -146,13 +148,14 @@ class Replay:
     ) -> Count:
         """How many messages `replay_missing` would send now. Raises as it does."""
         after, last = self._window(since, until)
+        now = datetime_at(self._clock.now())
 
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
 
             async def stretch(after: UUID) -> tuple[int, UUID | None]:
                 end = await missing.end(conn, app_id, after, last, LOOKED_AT)
-                return await missing.count(conn, target, after, end or last), end
+                return await missing.count(conn, target, after, end or last, now), end
 
             return await self._count(stretch, after)
 
@@ -193,7 +196,7 @@ class Replay:
         """How many deliveries `resend_matching` would send again now. Raises Invalid for a wrong filter."""
         wanted.check()
         async with self._database.connection() as conn:
-            found = await log.look_for(conn, app_id, wanted, sendable=True)
+            found = await log.look_for(conn, app_id, wanted, datetime_at(self._clock.now()), sendable=True)
             if found is None:
                 return Count(0, exact=True)
             search, whole, _ = found

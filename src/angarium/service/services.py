@@ -117,7 +117,7 @@ def assembled(
         listener=Listeners(database, clock, entropy, endpoint, replay, product),
         message=Messages(database, clock),
         attempt=Attempts(database, clock),
-        log=Log(database, product),
+        log=Log(database, clock, product),
         overview=Overview(database, clock),
         play=Play(database, clock, entropy, keyring, product, inboxes),
         replay=replay,

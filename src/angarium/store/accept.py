@@ -123,9 +123,9 @@ def _covering(event_type: str) -> str:
     return " ".join(patterns.covering(event_type))
 
 
-async def accepted_before(connection: Any, keys: Sequence[bytes]) -> dict[bytes, Message]:
+async def accepted_before(connection: Any, keys: Sequence[bytes], now: float) -> dict[bytes, Message]:
     """The messages that these idempotency keys stand for, by key."""
-    rows = queries.accepted_before(connection, keys=keys)
+    rows = queries.accepted_before(connection, keys=keys, now=datetime_at(now))
     return {
         row["key"]: Message(
             id=row["id"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,12 +37,13 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What to look at: an organization, an application or endpoint of it, from a message id on."""
+    """What to look at `now`: an organization, an application or endpoint of it, from a message id on."""
 
     org_id: str
     app_id: UUID | None
     endpoint_id: UUID | None
     lowest: UUID
+    now: datetime
 
 
 async def page(connection: Any, where: Where, limit: int) -> list[DeadLetter]:
@@ -68,4 +70,5 @@ def _bound(where: Where) -> dict[str, Any]:
         "app_id": where.app_id,
         "endpoint_id": where.endpoint_id,
         "lowest": where.lowest,
+        "now": where.now,
     }

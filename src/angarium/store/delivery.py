@@ -118,11 +118,11 @@ async def hold_target(conn: Any, app_id: UUID, endpoint_id: UUID) -> Target | No
 
 async def owed_by_endpoint(
     conn: Any, app_id: UUID, endpoint_id: UUID, page: Page, wanted: Filter,
-    *, statuses: Collection[LogStatus] | None, with_payload: bool,
+    now: datetime, *, statuses: Collection[LogStatus] | None, with_payload: bool,
 ) -> list[Owed]:  # fmt: skip
     """The messages an endpoint is or was owed; those of any status when `statuses` is None."""
     query = walk("delivery_attempted", upwards=page.upwards)
-    search = log.Search(app_id, [endpoint_id], LogFilter(endpoint_id=endpoint_id))
+    search = log.Search(app_id, [endpoint_id], LogFilter(endpoint_id=endpoint_id), now)
 
     async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
         between = log.Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
@@ -140,7 +140,7 @@ async def owed_by_endpoint(
     found = await stretch.read(page.low, page.high, page.limit, end, part, upwards=page.upwards)
     bodies: dict[UUID, bytes] = {}
     if with_payload:
-        bodies = await payload.bodies(conn, {row["message_id"]: row["expires_at"] for row in found})
+        bodies = await payload.bodies(conn, {row["message_id"]: row["expires_at"] for row in found}, now)
     return [
         Owed(
             _delivery(row, endpoint_id, row["message_id"], app_id),
@@ -232,7 +232,7 @@ async def recover(
     return Slice(marked, seen[-1] if len(seen) == limit else None)
 
 
-async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, limit: int) -> int:
+async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, now: datetime, limit: int) -> int:
     """How many deliveries with after < message id <= until `recover` would owe again, at most `limit`."""
     return int(
         await queries.delivery_count_lost(
@@ -242,6 +242,7 @@ async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, limit:
             lowest=after,
             after=after,
             until=until,
+            now=now,
             limit=limit,
         )
     )
@@ -254,7 +255,7 @@ async def replay(
     seen = [
         row
         async for row in queries.delivery_replay_scan(
-            conn, app_id=target.app_id, after=after, until=until, limit=limit
+            conn, app_id=target.app_id, after=after, until=until, now=now, limit=limit
         )
     ]
     if not seen:

@@ -44,8 +44,3 @@ async def finish(
 
 async def abandon(connection: Any, key: bytes, *, locked_until: datetime) -> None:
     await queries.idempotency_abandon(connection, key=key, locked_until=locked_until)
-
-
-async def prune(connection: Any, now: datetime, limit: int) -> None:
-    """Forget up to `limit` expired keys."""
-    await queries.idempotency_prune(connection, now=now, limit=limit)

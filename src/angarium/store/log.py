@@ -101,11 +101,12 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What to look for in which application. `sendable`: only what could be sent again now."""
+    """What to look for in which application. `sendable`: only what could be sent again `now`."""
 
     app_id: UUID
     endpoint_ids: Sequence[UUID]  # in all of which to look
     wanted: LogFilter
+    now: datetime
     sendable: bool = False
 
     @property
@@ -155,6 +156,7 @@ class Search:
             "tag": wanted.tag,
             "channel": wanted.channel,
             "sendable": self.sendable,
+            "now": self.now,
             "reach": None,
         }
 
@@ -186,7 +188,7 @@ async def endpoints(conn: Any, app_id: UUID) -> list[LogEndpoint]:
 
 
 async def look_for(
-    conn: Any, app_id: UUID, wanted: LogFilter, *, sendable: bool = False
+    conn: Any, app_id: UUID, wanted: LogFilter, now: datetime, *, sendable: bool = False
 ) -> tuple[Search, Stretch, Mapping[UUID, LogEndpoint]] | None:
     """What to look for, in which part of the log, and the endpoints there are; None: nothing can match."""
     known = {
@@ -206,7 +208,7 @@ async def look_for(
             return None
         one = of_message(message_id)
         stretch = Stretch(max(stretch.low, one.low), min(stretch.high, one.high))
-    return Search(app_id, endpoint_ids, wanted, sendable), stretch, known
+    return Search(app_id, endpoint_ids, wanted, now, sendable), stretch, known
 
 
 async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards: bool) -> LogKey | None:
@@ -227,7 +229,7 @@ async def page(conn: Any, search: Search, stretch: Stretch, limit: int, *, upwar
     """The first matches of a stretch, in the order of the walk."""
     query = walk(f"log_{search.walk}", upwards=upwards)
     rows = [row async for row in query(conn, **search.parameters(), **bounds(stretch), limit=limit)]
-    kept = await payload.kept(conn, {row["message_id"]: row["expires_at"] for row in rows})
+    kept = await payload.kept(conn, {row["message_id"]: row["expires_at"] for row in rows}, search.now)
     return [_row(row, kept=row["message_id"] in kept) for row in rows]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -59,20 +60,30 @@ async def find(conn: Any, app_id: UUID, ref: str) -> UUID | None:
     return found
 
 
-async def get(conn: Any, app_id: UUID, message_id: UUID, *, with_payload: bool = True) -> Message | None:
+async def get(
+    conn: Any, app_id: UUID, message_id: UUID, now: datetime, *, with_payload: bool = True
+) -> Message | None:
+    """The message, with its payload if there is one `now`."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     if row is None:
         return None
-    return message_of(row, message_id, (await _bodies(conn, [row], wanted=with_payload)).get(message_id))
+    bodies = await _bodies(conn, [row], now, wanted=with_payload)
+    return message_of(row, message_id, bodies.get(message_id))
 
 
-async def has_payload(conn: Any, app_id: UUID, message_id: UUID) -> bool | None:
-    """Whether the message can still be sent; None when there is no such message."""
+async def exists(conn: Any, app_id: UUID, message_id: UUID) -> bool:
+    return await queries.message_get(conn, app_id=app_id, id=message_id) is not None
+
+
+async def has_payload(conn: Any, app_id: UUID, message_id: UUID, now: datetime) -> bool | None:
+    """Whether the message can be sent `now`; None when there is no such message."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
-    return None if row is None else bool(await payload.kept(conn, {message_id: row["expires_at"]}))
+    return None if row is None else bool(await payload.kept(conn, {message_id: row["expires_at"]}, now))
 
 
-async def page(conn: Any, app_id: UUID, page: Page, wanted: Filter, *, with_payload: bool) -> list[Message]:
+async def page(
+    conn: Any, app_id: UUID, page: Page, wanted: Filter, now: datetime, *, with_payload: bool
+) -> list[Message]:
     """The messages of an application in a stretch of ids, in the order of the walk."""
     query = walk("message_page", upwards=page.upwards)
 
@@ -90,12 +101,12 @@ async def page(conn: Any, app_id: UUID, page: Page, wanted: Filter, *, with_payl
         return walked
 
     rows = await stretch.read(page.low, page.high, page.limit, end, part, upwards=page.upwards)
-    bodies = await _bodies(conn, rows, wanted=with_payload)
+    bodies = await _bodies(conn, rows, now, wanted=with_payload)
     return [message_of(row, row["id"], bodies.get(row["id"])) for row in rows]
 
 
-async def _bodies(conn: Any, rows: Sequence[Any], *, wanted: bool) -> dict[UUID, bytes]:
-    return await payload.bodies(conn, {row["id"]: row["expires_at"] for row in rows}) if wanted else {}
+async def _bodies(conn: Any, rows: Sequence[Any], now: datetime, *, wanted: bool) -> dict[UUID, bytes]:
+    return await payload.bodies(conn, {row["id"]: row["expires_at"] for row in rows}, now) if wanted else {}
 
 
 async def expunge(conn: Any, app_id: UUID, message_id: UUID) -> bool:

@@ -3,6 +3,7 @@ is `delivery.replay`."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -20,12 +21,13 @@ async def end(conn: Any, app_id: UUID, after: UUID, until: UUID, rows: int) -> U
     return found
 
 
-async def count(conn: Any, target: Target, after: UUID, until: UUID) -> int:
-    """How many messages with after < id <= until are missing."""
+async def count(conn: Any, target: Target, after: UUID, until: UUID, now: datetime) -> int:
+    """How many messages with after < id <= until are missing and can be sent `now`."""
     names, prefixes = _patterns(target.event_types)
     found: int = await queries.missing_count(
         conn, app_id=target.app_id, endpoint_id=target.id, shard=shard_of(target.id), after=after,
         until=until, names=names, prefixes=prefixes, channels=target.channels,
+        now=now,
     )  # fmt: skip
     return found
 

@@ -97,12 +97,15 @@ async def standing(conn: Any, app_ids: Sequence[UUID], lowest: UUID, most: int) 
 
 
 async def losses(
-    conn: Any, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, most: int, limit: int
-) -> list[Loss]:
-    """What endpoints of these applications lost from a message on, each counted up to `most`."""
+    conn: Any, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, now: datetime, most: int,
+    limit: int,
+) -> list[Loss]:  # fmt: skip
+    """What endpoints of these applications lost from a message on and can be sent `now`, each counted up to
+    `most`."""
     rows = queries.operator_losses(
-        conn, app_ids=app_ids, app_id=beyond[0], endpoint_id=beyond[1], lowest=lowest, most=most, limit=limit
-    )
+        conn, app_ids=app_ids, app_id=beyond[0], endpoint_id=beyond[1], lowest=lowest, now=now, most=most,
+        limit=limit,
+    )  # fmt: skip
     return [Loss(row["app_id"], row["id"], row["url"], row["disabled"], row["number"]) async for row in rows]
 
 

@@ -27,7 +27,6 @@ T = TypeVar("T")
 
 AHEAD: Final = 7  # days
 RETENTION: Final = timedelta(days=90)  # of payloads, where a message says nothing else
-HISTORY: Final = timedelta(days=90)
 PATIENCE: Final = "50ms"
 _DAY: Final = timedelta(days=1)
 _BY_ID: Final = ("message", "attempt")
@@ -62,15 +61,21 @@ async def ahead(connection: Any, now: datetime, retention: timedelta) -> None:
     await _add(connection, days, [_midnight(now + retention) + n * _DAY for n in range(AHEAD + 2)])
 
 
-async def drop(connection: Any, now: datetime, history: timedelta) -> int:
-    """Drop the days of history that are older than `history`, and payloads that have expired; gives how many
-    partitions went. What is locked stays until the next time."""
-    expired = [(parent, _midnight(now - history)) for parent in _BY_ID] + [(_BY_EXPIRY, _midnight(now))]
+def oldest_day(now: datetime, history: timedelta) -> datetime:
+    """When the first day begins that is still kept. Days are dropped whole, so its messages are up to a day
+    older than `history`."""
+    return _midnight(now - history)
+
+
+async def drop(connection: Any, now: datetime, history: timedelta, limit: int) -> int:
+    """Drop the days of history that are older than `history`, and payloads that have expired, at most `limit`
+    partitions; gives how many went. What is locked stays until the next time."""
+    expired = [(parent, oldest_day(now, history)) for parent in _BY_ID] + [(_BY_EXPIRY, _midnight(now))]
     dropped = 0
     for parent, before in expired:
         names = [row["name"] async for row in queries.partition_list(connection, parent=parent)]
         for name in sorted(names):
-            if name >= _name(parent, before):
+            if name >= _name(parent, before) or dropped == limit:
                 break
             try:
                 async with connection.transaction():

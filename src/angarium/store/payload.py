@@ -1,5 +1,8 @@
 """Payloads: kept apart from their messages, until they expire or are expunged.
 
+One that has expired is as good as gone, though it stays until its partition is dropped: whoever reads says
+what time it is. Statements that join payloads do so by the parts `payload_of` and `kept` (queries/part.sql).
+
 They are partitioned by the time at which they expire. A message says when that is, so it is read first, and
 one statement looks only into the partitions of the days that it needs.
 """
@@ -14,23 +17,26 @@ from uuid import UUID
 from angarium.store.sql import queries
 
 
-async def bodies(conn: Any, expiries: Mapping[UUID, datetime]) -> dict[UUID, bytes]:
-    """The payloads that are still there, of messages that expire at these times."""
-    return {row["id"]: row["body"] async for row in _read(conn, expiries, with_body=True)}
+async def bodies(conn: Any, expiries: Mapping[UUID, datetime], now: datetime) -> dict[UUID, bytes]:
+    """The payloads that are there `now`, of messages that expire at these times."""
+    return {row["id"]: row["body"] async for row in _read(conn, expiries, now, with_body=True)}
 
 
-async def kept(conn: Any, expiries: Mapping[UUID, datetime]) -> set[UUID]:
-    """The messages whose payload is still there."""
-    return {row["id"] async for row in _read(conn, expiries, with_body=False)}
+async def kept(conn: Any, expiries: Mapping[UUID, datetime], now: datetime) -> set[UUID]:
+    """The messages whose payload is there `now`."""
+    return {row["id"] async for row in _read(conn, expiries, now, with_body=False)}
 
 
-async def _read(conn: Any, expiries: Mapping[UUID, datetime], *, with_body: bool) -> AsyncIterator[Any]:
+async def _read(
+    conn: Any, expiries: Mapping[UUID, datetime], now: datetime, *, with_body: bool
+) -> AsyncIterator[Any]:
     if not expiries:
         return
     times = expiries.values()
     rows = queries.payload_read(
-        conn, ids=list(expiries), expiries=list(times), first=min(times), last=max(times), with_body=with_body
-    )
+        conn, ids=list(expiries), expiries=list(times), first=min(times), last=max(times), now=now,
+        with_body=with_body,
+    )  # fmt: skip
     async for row in rows:
         yield row
 

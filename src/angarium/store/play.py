@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from angarium.clock import datetime_at
-from angarium.core.inbox import Answer, Arrival, Inbox, oldest_kept
+from angarium.core.inbox import Answer, Arrival, Inbox
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Endpoint
 from angarium.store.endpoint import endpoint_of
@@ -135,9 +134,3 @@ async def last(connection: Any, inbox_id: UUID) -> UUID | None:
 
 async def clear(connection: Any, app_id: UUID, inbox_id: UUID) -> None:
     await queries.play_request_clear(connection, app_id=app_id, id=inbox_id)
-
-
-async def forget(connection: Any, now: float, limit: int) -> None:
-    """Forget inboxes and requests whose time is over, at most `limit` of each."""
-    await queries.play_forget_inboxes(connection, now=datetime_at(now), limit=limit)
-    await queries.play_forget_requests(connection, before=oldest_kept(now), limit=limit)

@@ -50,7 +50,7 @@ class Slice:
 
 async def resend(conn: Any, app_id: UUID, order: Order, now: datetime, limit: int) -> Slice:
     """Owe one attempt to each of the next matches, at most `limit`; in a transaction."""
-    found = await log.look_for(conn, app_id, order.wanted, sendable=True)
+    found = await log.look_for(conn, app_id, order.wanted, now, sendable=True)
     if found is None:
         return Slice(0, None)
     search, stretch, _ = found

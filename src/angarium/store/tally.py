@@ -1,5 +1,5 @@
-"""Counts of attempts by endpoint and hour: added to, read back, forgotten. They are for charts; what
-became of a message is in the log."""
+"""Counts of attempts by endpoint and hour: added to and read back. They are for charts; what became of a
+message is in the log."""
 
 from __future__ import annotations
 
@@ -91,9 +91,3 @@ async def health(
         )
         async for row in rows
     }
-
-
-async def forget(conn: Any, before: datetime, limit: int) -> int:
-    """Forget at most `limit` counts of hours before; gives how many."""
-    status: str = await queries.tally_forget(conn, before=before, limit=limit)
-    return int(status.rpartition(" ")[2])

@@ -111,5 +111,5 @@ left join match on match.message_id = item.id;
 select i.key, m.app_id, m.id, m.event_id, m.event_type, p.body as payload, m.channels, m.tags, m.expires_at
 from idempotency i
 join message m on m.app_id = i.app_id and m.id = i.message_id
-left join payload p on p.message_id = m.id and p.expires_at = m.expires_at
+-- include: payload_of
 where i.key = any(:keys::bytea[]);

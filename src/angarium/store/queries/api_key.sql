@@ -7,10 +7,10 @@ where api_key.org_id = excluded.org_id and api_key.app_id is distinct from exclu
 returning id;
 
 -- name: api_key_find^
--- A living key by the hash of its public part, unless its application is gone.
+-- A living key by the hash of its public part, unless its application is deleted, or no longer there.
 select k.* from api_key k
 left join application a on a.id = k.app_id
-where k.lookup = :lookup and k.revoked_at is null and a.deleted_at is null;
+where k.lookup = :lookup and k.revoked_at is null and (k.app_id is null or a.id is not null) and a.deleted_at is null;
 
 -- name: api_key_list
 -- The keys of an organization.

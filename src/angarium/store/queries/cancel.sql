@@ -158,3 +158,84 @@ with wanted as (
 update retry r set seq = case when :fifo::boolean then nextval('acceptance') end
 from wanted w
 where r.endpoint_id = :endpoint_id and r.message_id = w.message_id;
+
+-- part: cancel_with_message
+-- A cancellation is recorded where its message still is. Without one, the partition of the record is gone too.
+gone as (
+    select * from ended
+    where exists (select from message where app_id = ended.app_id and id = ended.message_id offset 0)
+)
+
+-- name: end_pending$
+-- Cancel first attempts of messages before a message. Walks along the key from lane to lane, so its cost follows the
+-- number of lanes. What another transaction holds is being attempted.
+with recursive lane as (
+    (select shard, endpoint_id from pending order by shard, endpoint_id, message_id limit 1)
+    union all
+    select next.*
+    from lane
+    cross join lateral (
+        select shard, endpoint_id from pending
+        where (shard, endpoint_id) > (lane.shard, lane.endpoint_id)
+        order by shard, endpoint_id, message_id
+        limit 1
+    ) as next
+),
+old as materialized (
+    select p.place
+    from lane
+    cross join lateral (
+        select ctid as place from pending
+        where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id < :before
+        order by message_id
+        limit :limit
+        for update skip locked
+    ) as p
+    limit :limit
+),
+ended as (
+    delete from pending where ctid = any(array(select place from old))
+    returning endpoint_id, message_id, app_id, 1 as state, 0 as failures, 0 as attempts,
+        null::smallint as status_code, null::text as error_code
+),
+-- include: cancel_with_message
+,
+-- include: cancel_record
+
+select count(*) from ended;
+
+-- name: end_retry$
+-- The same for what is retried, wanted by hand, or waits for its endpoint.
+with recursive lane as (
+    (select endpoint_id from retry order by endpoint_id, message_id limit 1)
+    union all
+    select next.*
+    from lane
+    cross join lateral (
+        select endpoint_id from retry
+        where endpoint_id > lane.endpoint_id
+        order by endpoint_id, message_id
+        limit 1
+    ) as next
+),
+old as materialized (
+    select r.place
+    from lane
+    cross join lateral (
+        select ctid as place from retry
+        where endpoint_id = lane.endpoint_id and message_id < :before
+        order by message_id
+        limit :limit
+        for update skip locked
+    ) as r
+    limit :limit
+),
+ended as (
+    delete from retry where ctid = any(array(select place from old))
+    returning endpoint_id, message_id, app_id, state, failures, attempts, status_code, error_code
+),
+-- include: cancel_with_message
+,
+-- include: cancel_record
+
+select count(*) from ended;

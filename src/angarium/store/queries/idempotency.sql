@@ -21,9 +21,3 @@ where key = :key and status is null and locked_until = :locked_until;
 -- name: idempotency_abandon!
 -- Let the key go without an answer.
 delete from idempotency where key = :key and status is null and locked_until = :locked_until;
-
--- name: idempotency_prune!
--- Forget keys that have expired, a bounded number at a time.
-delete from idempotency where key in (
-    select key from idempotency where expires_at <= :now order by expires_at limit :limit
-);

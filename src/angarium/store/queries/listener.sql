@@ -22,7 +22,7 @@ select leased.message_id, leased.state, leased.failures, leased.attempts, leased
        m.event_type, p.body as payload, m.content_type, m.endpoint_id is not null as test
 from leased
 left join message m on m.app_id = leased.app_id and m.id = leased.message_id
-left join payload p on p.message_id = m.id and p.expires_at = m.expires_at
+-- include: payload_of
 order by leased.message_id;
 
 -- name: listener_silent

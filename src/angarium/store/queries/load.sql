@@ -53,7 +53,7 @@ m.event_type, p.body as payload, m.endpoint_id is not null as test, m.content_ty
 
 -- part: load_content
 left join message m on m.app_id = d.app_id and m.id = d.message_id
-left join payload p on p.message_id = m.id and p.expires_at = m.expires_at
+-- include: payload_of
 
 -- part: load_from_pending
 select app_id, message_id, true as pending, 1::smallint as state, 0 as failures, 0 as attempts, due_at,

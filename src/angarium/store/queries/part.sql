@@ -15,8 +15,12 @@ app_id, endpoint_id, message_id, state, failures, number as attempts, status_cod
 null::timestamptz as due_at, null::timestamptz as resume_at, null::timestamptz as manual_at
 
 -- part: kept
--- the payload of message `m` is still there
-exists (select from payload where message_id = m.id and expires_at = m.expires_at offset 0)
+-- the payload of message `m` can still be sent. One that has expired is there until its partition is dropped
+exists (select from payload where message_id = m.id and expires_at = m.expires_at and expires_at > :now offset 0)
+
+-- part: payload_of
+-- the payload of message `m`, unless it has expired
+left join payload p on p.message_id = m.id and p.expires_at = m.expires_at and p.expires_at > :now
 
 -- part: delivery_of
 -- the delivery of one message to endpoint `e`

@@ -1,10 +1,11 @@
 -- name: payload_read
--- those of some payloads that are there; the bounds leave out the partitions of other days
+-- those of some payloads that are there and have not expired; the bounds leave out the partitions of other days
 select wanted.id, case when :with_body then p.body end as body
 from unnest(:ids::uuid[], :expiries::timestamptz[]) as wanted (id, expires_at)
 cross join lateral (
     select body from payload
     where message_id = wanted.id and expires_at = wanted.expires_at and expires_at between :first and :last
+      and expires_at > :now
     offset 0
 ) p;
 

@@ -95,13 +95,3 @@ select id from play_request where inbox_id = :inbox_id order by id desc limit 1;
 -- All requests of an inbox.
 delete from play_request
 where inbox_id = (select id from play_inbox where id = :id and app_id = :app_id);
-
--- name: play_forget_inboxes!
--- Inboxes that nobody used for long, a bounded number at a time, with what is in them.
-delete from play_inbox where id in (
-    select id from play_inbox where expires_at <= :now order by expires_at limit :limit
-);
-
--- name: play_forget_requests!
--- Requests made before an id, a bounded number at a time.
-delete from play_request where id in (select id from play_request where id < :before order by id limit :limit);

@@ -120,7 +120,8 @@ with over as materialized (
     where a.app_id = :app_id and a.endpoint_id = :endpoint_id and a.final and a.state in (2, 4)
       and a.message_id > :after and a.message_id <= :until
       and m.id > :after and m.id <= :until
-      and exists (select from payload p where p.message_id = m.id and p.expires_at = m.expires_at)
+      and
+      -- include: kept
     order by a.message_id
     for update of a skip locked
 ),

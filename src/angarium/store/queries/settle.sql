@@ -8,8 +8,8 @@ health as (
         :sick_apps::uuid[], :sick_endpoints::uuid[], :generations::integer[], :failing_since::timestamptz[],
         :sick_failures::integer[], :run_since::timestamptz[], :run_until::timestamptz[], :clock_since::timestamptz[]
     ) as noted (app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since)
-    left join endpoint e on e.app_id = noted.app_id and e.id = noted.endpoint_id
-    where e.health_generation is null or e.health_generation <= noted.generation
+    join endpoint e on e.app_id = noted.app_id and e.id = noted.endpoint_id
+    where e.health_generation <= noted.generation
     on conflict (app_id, endpoint_id) do update
         set generation = excluded.generation, failing_since = excluded.failing_since, failures = excluded.failures,
             run_since = excluded.run_since, run_until = excluded.run_until, clock_since = excluded.clock_since

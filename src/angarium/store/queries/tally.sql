@@ -44,15 +44,3 @@ left join lateral (
     limit 1
 ) last on true
 where e.app_id = :app_id and e.id = any(:endpoint_ids::uuid[]);
-
--- name: tally_forget!
--- forget old hours, a batch at a time
-with old as (
-    select app_id, endpoint_id, hour from attempt_hour
-    where hour < :before
-    order by hour
-    limit :limit
-    for update skip locked
-)
-delete from attempt_hour h using old
-where h.app_id = old.app_id and h.endpoint_id = old.endpoint_id and h.hour = old.hour;

@@ -1,0 +1,97 @@
+"""Retention: what ends the rows of each table, and at what age.
+
+Everything ends. `message`, `attempt` and `payload` end by dropping partitions (store/partition.py). The rows
+of other tables are deleted by `QUEUE` and `RULES`, a slice at a time, in an order that leaves no remains:
+
+- What is queued of a message ends before the message does, as a cancellation in its history.
+- A deleted endpoint or application ends when no message names it any more.
+
+Whoever runs a rule calls it until it gives less than a whole slice. Each slice is a statement of its own, so
+nothing else waits for long.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.core import ids
+from angarium.core.inbox import oldest_kept
+from angarium.store import partition
+from angarium.store.sql import queries
+
+SLICE: Final = 2000  # rows that go in one statement
+LONGEST_TOKEN: Final = timedelta(
+    days=3650
+)  # what ended a token is known at least as long as any of them lives
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long what is kept. Payloads have periods of their own, none longer than `history`."""
+
+    history: timedelta = timedelta(days=90)  # messages, attempts, what belongs to them, what is deleted
+    audit: timedelta = timedelta(days=365)
+    statistics: timedelta = timedelta(days=90)
+    tasks: timedelta = timedelta(days=30)  # background tasks that are over
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One table's. `before` says up to which time or id its rows go."""
+
+    table: str
+    verb: Callable[..., Awaitable[int]]
+    before: Callable[[Retention, datetime], datetime | UUID]
+
+    async def end(self, connection: Any, retention: Retention, now: datetime, limit: int = SLICE) -> int:
+        """Delete a slice; gives how many rows went."""
+        return await self.verb(connection, before=self.before(retention, now), now=now, limit=limit)
+
+
+def _now(_: Retention, now: datetime) -> datetime:
+    return now
+
+
+def _queued(retention: Retention, now: datetime) -> UUID:
+    # up to a day before the message goes with its partition
+    return ids.lowest((now - retention.history).timestamp())
+
+
+def _oldest_message(retention: Retention, now: datetime) -> UUID:
+    return ids.lowest(_oldest_day(retention, now).timestamp())
+
+
+def _oldest_day(retention: Retention, now: datetime) -> datetime:
+    return partition.oldest_day(now, retention.history)
+
+
+def _oldest_token(_: Retention, now: datetime) -> datetime:
+    return now - LONGEST_TOKEN
+
+
+QUEUE: Final = (
+    Rule("pending", queries.end_pending, _queued),
+    Rule("retry", queries.end_retry, _queued),
+)
+"""Before the history is dropped."""
+
+RULES: Final = (
+    Rule("event_id", queries.end_event_id, _oldest_message),
+    Rule("idempotency", queries.end_idempotency, _now),
+    Rule("attempt_hour", queries.end_attempt_hour, lambda kept, now: now - kept.statistics),
+    Rule("background_task", queries.end_background_task, lambda kept, now: now - kept.tasks),
+    Rule("audit", queries.end_audit, lambda kept, now: ids.lowest((now - kept.audit).timestamp())),
+    Rule("revoked_token", queries.end_revoked_token, _now),
+    Rule("organization_token", queries.end_organization_token, _now),
+    Rule("token_cutoff", queries.end_token_cutoff, _oldest_token),
+    Rule("api_key", queries.end_api_key, _oldest_token),
+    Rule("play_inbox", queries.end_play_inbox, _now),
+    Rule("play_request", queries.end_play_request, lambda _, now: oldest_kept(now.timestamp())),
+    Rule("endpoint", queries.end_endpoint, _oldest_day),
+    Rule("application", queries.end_application, _oldest_day),
+)
+"""After the history is dropped."""

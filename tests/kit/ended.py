@@ -1,0 +1,13 @@
+"""Deletion of what has had its time, as the owner of the first shard does it each minute."""
+
+from __future__ import annotations
+
+from angarium.clock import Clock
+from angarium.dispatch.upkeep import Upkeep
+from angarium.store.database import Database
+from angarium.store.retention import Retention
+
+
+async def end(database: Database, clock: Clock, retention: Retention | None = None) -> None:
+    """One round of it."""
+    await Upkeep(database, clock, lambda: True, retention or Retention()).delete()

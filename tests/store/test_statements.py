@@ -1,0 +1,68 @@
+"""Rules that hold for every SQL statement of the package."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Final
+
+import angarium
+
+PACKAGE: Final = Path(angarium.__file__).parent
+QUERIES: Final = PACKAGE / "store/queries"
+COMMENT: Final = re.compile(r"--.*")
+STATEMENT: Final = re.compile(r"^-- (?:name|part|walk): (\w+)", re.MULTILINE)
+
+
+def statements() -> dict[str, str]:
+    """All queries and parts by name, in small letters and without comments."""
+    found = {}
+    for file in QUERIES.glob("*.sql"):
+        _, *pieces = STATEMENT.split(file.read_text())
+        for name, text in zip(pieces[::2], pieces[1::2], strict=True):
+            found[name] = " ".join(COMMENT.sub("", text).lower().split())
+    return found
+
+
+def changing(table: str, text: str) -> list[str]:
+    """The verbs with which a text changes rows of a table that are there."""
+    found = re.findall(
+        rf"\b(update(?: only)?|delete from|truncate(?: table)?|merge into|on conflict) \"?{table}\b", text
+    )
+    if re.search(rf"\binsert into {table}\b.*\bdo update\b", text):
+        found.append("do update")
+    return found
+
+
+def test_no_statement_changes_a_record_of_the_audit_log_and_one_deletes_by_age() -> None:
+    changed = {name: verbs for name, text in statements().items() if (verbs := changing("audit", text))}
+    assert changed == {"end_audit": ["delete from"]}
+    sources = [file for kind in ("*.py", "*.sql") for file in PACKAGE.rglob(kind) if file.parent != QUERIES]
+    assert not [file for file in sources if changing("audit", " ".join(file.read_text().lower().split()))]
+
+
+def test_a_change_of_the_audit_log_would_be_noticed() -> None:
+    for text in (
+        "update audit set action = 'x'",
+        "truncate table audit",
+        "with a as (delete from audit a returning 1)",
+        "insert into audit (id) values (1) on conflict (id) do update set id = 1",
+    ):
+        assert changing("audit", text), text
+    assert not changing("audit", "insert into audit (id) values (1)")
+
+
+def test_every_statement_that_reads_payloads_passes_over_expired_ones() -> None:
+    reading = {
+        name: text for name, text in statements().items() if re.search(r"\b(from|join) payload\b", text)
+    }
+    del reading["payload_expunge"]  # deletes one that is named
+    assert set(reading) == {"kept", "payload_of", "payload_read"}
+    assert all("expires_at > :now" in text for text in reading.values())
+
+
+def test_no_table_has_a_trigger_and_no_statement_asks_postgresql_for_the_time() -> None:
+    texts = {name: text for name, text in statements().items() if re.search(r"\bnow\(\)", text)}
+    assert not texts
+    schema = "".join(file.read_text() for file in (PACKAGE / "store/migrations").glob("*.sql"))
+    assert "create trigger" not in schema.lower()
