@@ -85,6 +85,12 @@ def products_of(settings: Settings) -> dict[str, Product]:
                 f"ANGARIUM_HISTORY is {spoken(settings.history)}; the retry schedule of {name} takes up to "
                 f"{spoken(round(longest))}"
             )
+        # links made with an API key are refused as long as it is known that the key was revoked
+        if (link := loaded[name].portal.lifetime_seconds) > settings.audit_history:
+            raise SettingsError(
+                f"ANGARIUM_AUDIT_HISTORY is {spoken(settings.audit_history)}; the portal links of {name} "
+                f"live {spoken(link)}"
+            )
     return products
 
 

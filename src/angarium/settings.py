@@ -169,7 +169,9 @@ class Settings(BaseSettings):
         "longer than the retry schedule of every product. No payload is kept longer.",
     )
     audit_history: Seconds = Field(
-        _written("365d"), ge=_DAY, description="How long records of the audit log are kept."
+        _written("365d"),
+        ge=7 * _DAY,
+        description="How long records of the audit log and revoked API keys are kept, 7d or longer.",
     )
     statistics_history: Seconds = Field(
         _written("90d"), ge=_DAY, description="How long hourly counts of attempts, for charts, are kept."

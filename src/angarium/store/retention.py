@@ -24,9 +24,7 @@ from angarium.store import partition
 from angarium.store.sql import queries
 
 SLICE: Final = 2000  # rows that go in one statement
-LONGEST_TOKEN: Final = timedelta(
-    days=3650
-)  # what ended a token is known at least as long as any of them lives
+LONGEST_TOKEN: Final = timedelta(days=3650)  # that a cutoff ends with all others
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Retention:
     """How long what is kept. Payloads have periods of their own, none longer than `history`."""
 
     history: timedelta = timedelta(days=90)  # messages, attempts, what belongs to them, what is deleted
-    audit: timedelta = timedelta(days=365)
+    audit: timedelta = timedelta(days=365)  # its records, and revoked API keys, which they name
     statistics: timedelta = timedelta(days=90)
     tasks: timedelta = timedelta(days=30)  # background tasks that are over
 
@@ -69,6 +67,10 @@ def _oldest_day(retention: Retention, now: datetime) -> datetime:
     return partition.oldest_day(now, retention.history)
 
 
+def _oldest_record(retention: Retention, now: datetime) -> datetime:
+    return now - retention.audit
+
+
 def _oldest_token(_: Retention, now: datetime) -> datetime:
     return now - LONGEST_TOKEN
 
@@ -84,11 +86,12 @@ RULES: Final = (
     Rule("idempotency", queries.end_idempotency, _now),
     Rule("attempt_hour", queries.end_attempt_hour, lambda kept, now: now - kept.statistics),
     Rule("background_task", queries.end_background_task, lambda kept, now: now - kept.tasks),
-    Rule("audit", queries.end_audit, lambda kept, now: ids.lowest((now - kept.audit).timestamp())),
+    Rule("audit", queries.end_audit, lambda kept, now: ids.lowest(_oldest_record(kept, now).timestamp())),
     Rule("revoked_token", queries.end_revoked_token, _now),
     Rule("organization_token", queries.end_organization_token, _now),
     Rule("token_cutoff", queries.end_token_cutoff, _oldest_token),
-    Rule("api_key", queries.end_api_key, _oldest_token),
+    # a revoked key refuses the links that were made with it, which live no longer than `audit`
+    Rule("api_key", queries.end_api_key, _oldest_record),
     Rule("play_inbox", queries.end_play_inbox, _now),
     Rule("play_request", queries.end_play_request, lambda _, now: oldest_kept(now.timestamp())),
     Rule("endpoint", queries.end_endpoint, _oldest_day),

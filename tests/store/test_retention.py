@@ -1,0 +1,275 @@
+"""What ends the rows of each table: the old ones go, a slice at a time, and those beside them stay."""
+
+from __future__ import annotations
+
+import os
+import re
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import pytest
+
+from angarium.core import ids
+from angarium.settings import Settings
+from angarium.store import api_key, partition
+from angarium.store.database import Database
+from angarium.store.retention import QUEUE, RULES, Retention, Rule
+from angarium.store.shard import shard_of
+from bench.year import Year
+from tests.kit.rows import add_endpoint, add_message
+
+OPERATING: Final = Path(__file__).parents[2] / "docs/operating.md"
+NOW: Final = datetime(2027, 6, 15, 12, tzinfo=UTC)
+APP, ENDPOINT = UUID(int=1), UUID(int=2)
+KEPT: Final = Retention(
+    history=timedelta(days=10),
+    audit=timedelta(days=20),
+    statistics=timedelta(days=30),
+    tasks=timedelta(days=5),
+)
+RULE: Final = {rule.table: rule for rule in (*QUEUE, *RULES)}
+CANCELED: Final = 4
+
+# a row at a time $1, with an id $2 that was made at $1
+ROWS: Final = {
+    "event_id": ("insert into event_id values (gen_random_uuid(), $1::timestamptz::text, $2)", 10.5),
+    "idempotency": (
+        "insert into idempotency (key, locked_until, expires_at) values (uuid_send($2::uuid), $1, $1)",
+        0,
+    ),
+    "attempt_hour": ("insert into attempt_hour values (gen_random_uuid(), $2, $1, 1, 0, '{}')", 30),
+    "background_task": (
+        "insert into background_task (id, org_id, kind, status, arguments, created_at, updated_at)"
+        " values ($2, 'a', 'a', 'finished', '{}', $1, $1)",
+        5,
+    ),
+    "audit": (
+        "insert into audit (org_id, id, actor, action) select 'a', $2, 'a', $1::timestamptz::text",
+        20,
+    ),
+    "revoked_token": ("insert into revoked_token values (uuid_send($2::uuid), $1)", 0),
+    "organization_token": ("insert into organization_token values ('a', uuid_send($2::uuid), $1, $1, $1)", 0),
+    "token_cutoff": ("insert into token_cutoff values ($2, 'a', $1, $1)", 3650),
+    "api_key": (
+        "insert into api_key (id, org_id, scope, name, lookup, created_at, revoked_at)"
+        " values ($2, 'a', 'a', 'a', uuid_send($2::uuid), $1, $1)",
+        20,
+    ),
+    "play_inbox": ("insert into play_inbox (id, org_id, app_id, expires_at) values ($2, 'a', $2, $1)", 0),
+    "play_request": (
+        "with inbox as (insert into play_inbox (id, org_id, app_id, expires_at)"
+        " values ($2, 'a', $2, '2040-01-01') on conflict do nothing)"
+        " insert into play_request select $2, $2, $1::timestamptz::text, '[]', '', 0, 200, null, ''",
+        1,
+    ),
+    "endpoint": (
+        "insert into endpoint (app_id, id, org_id, url, keys, shard, created_at, updated_at, deleted_at)"
+        " values ($2, $2, 'a', 'http://a/', '', 1, $1, $1, $1)",
+        10.5,
+    ),
+    "application": (
+        "insert into application (id, org_id, name, created_at, updated_at, deleted_at)"
+        " values ($2, 'a', 'a', $1, $1, $1)",
+        10.5,
+    ),
+}
+
+
+async def end(connection: Any, rule: Rule, limit: int = 2) -> list[int]:
+    """The slices in which the rows of a table go, the last one with fewer than `limit`."""
+    slices = [await rule.end(connection, KEPT, NOW, limit)]
+    while slices[-1] == limit:
+        slices.append(await rule.end(connection, KEPT, NOW, limit))
+    return slices
+
+
+async def test_the_documentation_says_for_each_table_what_ends_its_rows(database: Database) -> None:
+    _, _, section = OPERATING.read_text().partition("## What ends, and when")
+    lines = [line for line in section.partition("\n## ")[0].splitlines() if line.startswith("| `")]
+    named = [name for line in lines for name in re.findall(r"`(\w+)`", line.split("|")[1])]
+    async with database.connection() as connection:
+        tables = await connection.fetch(
+            "select relname from pg_class where relkind in ('r', 'p') and not relispartition"
+            " and relnamespace = 'public'::regnamespace and relname <> 'alembic_version'"
+        )
+    assert sorted(named) == sorted(row[0] for row in tables)
+    settings = set(re.findall(r"ANGARIUM_\w+", "".join(lines)))
+    assert settings == {
+        f"ANGARIUM_{name.upper()}" for name in Settings.model_fields if name.endswith("history")
+    }
+
+
+async def test_a_database_under_constant_load_stops_growing(database: Database) -> None:
+    """Forty days with ten of history. What is left at the end is what was there after half of them."""
+    kept = Retention(
+        history=timedelta(days=10),
+        audit=timedelta(days=10),
+        statistics=timedelta(days=10),
+        tasks=timedelta(days=10),
+    )
+    days = [day async for day in Year(database, 40, kept).days(40)]
+    grown = {name for name, size in days[-1].items() if size.rows}
+    assert grown >= {*RULE, "message", "attempt", "payload"} - {"idempotency"}  # gone within the day
+    for name in days[-1].keys() - {"token_cutoff"}:  # kept as long as any token may live
+        for what in ("rows", "partitions"):
+            half, end = (max(getattr(day[name], what) for day in days[n : n + 5]) for n in (20, 35))
+            assert half == end, (name, what)
+
+
+def test_every_rule_is_tested() -> None:
+    assert {*ROWS, "pending", "retry"} == RULE.keys()
+
+
+@pytest.mark.parametrize("name", ROWS)
+async def test_old_rows_go_a_slice_at_a_time_and_others_stay(database: Database, name: str) -> None:
+    statement, days = ROWS[name]
+    border = NOW - timedelta(days=days)
+    async with database.connection() as connection:
+        for hours in (-3, -2, -1, 1, 2):
+            at = border + timedelta(hours=hours)
+            await connection.execute(statement, at, ids.new(at.timestamp(), os.urandom(8)))
+        assert await end(connection, RULE[name]) == [2, 1]
+        left = await connection.fetchval(f'select count(*) from "{name}"')
+    assert left == 2
+
+
+async def test_what_still_means_something_has_no_age(database: Database) -> None:
+    old = NOW - timedelta(days=4000)
+    async with database.connection() as connection:
+        for statement in (
+            "insert into background_task (id, org_id, kind, status, arguments, created_at, updated_at)"
+            " values ($2, 'a', 'a', 'running', '{}', $1, $1)",
+            "insert into organization_token select 'a', uuid_send($2::uuid), $1, $1, null",
+            "insert into api_key (id, org_id, scope, name, lookup, created_at)"
+            " values ($2, 'a', 'a', 'a', uuid_send($2::uuid), $1)",
+            "insert into application (id, org_id, name, created_at, updated_at)"
+            " values ($2, 'a', 'a', $1, $1)",
+            "insert into endpoint (app_id, id, org_id, url, keys, shard, created_at, updated_at)"
+            " values ($2, $2, 'a', 'http://a/', '', 1, $1, $1)",
+        ):
+            await connection.execute(statement, old, ids.new(0, os.urandom(8)))
+        for rule in (*QUEUE, *RULES):
+            assert await end(connection, rule) == [0], rule.table
+
+
+async def test_a_deleted_endpoint_goes_with_its_health_and_its_listener(database: Database) -> None:
+    other = UUID(int=3)
+    async with database.connection() as connection:
+        for endpoint_id in (ENDPOINT, other):
+            await add_endpoint(connection, APP, endpoint_id)
+            await connection.execute("insert into endpoint_health values ($1, $2)", APP, endpoint_id)
+            await connection.execute("insert into listener values ($1, $2, $3)", APP, endpoint_id, NOW)
+        await connection.execute(
+            "update endpoint set deleted_at = $2 where id = $1", ENDPOINT, NOW - timedelta(days=11)
+        )
+        assert await end(connection, RULE["endpoint"]) == [1]
+        for table in ("endpoint", "endpoint_health", "listener"):
+            rows = await connection.fetch(f'select * from "{table}"')
+            assert [row.get("endpoint_id", row.get("id")) for row in rows] == [other], table
+
+
+async def test_a_deleted_application_goes_with_all_that_it_has(database: Database) -> None:
+    gone, kept = UUID(int=7), UUID(int=8)
+    async with database.connection() as connection:
+        for n, app in enumerate((gone, kept)):
+            deleted_at = NOW - timedelta(days=11) if app == gone else None
+            await connection.execute(
+                "insert into application values ($1, 'a', null, 'a', null, '{}', $2, $2, $3)",
+                app,
+                NOW,
+                deleted_at,
+            )
+            for endpoint_id in (UUID(int=10 + n), UUID(int=20 + n), UUID(int=30 + n)):
+                await add_endpoint(connection, app, endpoint_id)
+            await connection.execute(
+                "insert into api_key (id, org_id, app_id, scope, name, lookup, created_at)"
+                " values ($1, 'a', $1, 'a', 'a', uuid_send($1::uuid), $2)",
+                app,
+                NOW,
+            )
+            await connection.execute("insert into sandbox_counter values ($1, 'credits', 1)", app)
+            await connection.execute("insert into token_cutoff values ($1, '', $2, $2)", app, NOW)
+        assert await end(connection, RULE["application"]) == [0], "it has endpoints"
+        assert await end(connection, RULE["endpoint"]) == [2, 1]
+        assert await end(connection, RULE["application"]) == [1]
+        for table, column in {
+            "application": "id", "endpoint": "app_id", "api_key": "app_id", "sandbox_counter": "app_id",
+            "token_cutoff": "app_id",
+        }.items():  # fmt: skip
+            found = await connection.fetch(f'select distinct {column} from "{table}"')
+            assert [row[0] for row in found] == [kept], table
+
+
+async def test_a_key_of_an_application_that_is_gone_opens_nothing(database: Database) -> None:
+    async with database.connection() as connection:
+        await connection.execute(
+            "insert into api_key (id, org_id, app_id, scope, name, lookup, created_at)"
+            " values ($1, 'a', $1, 'a', 'a', 'abc', $2)",
+            APP,
+            NOW,
+        )
+        assert await api_key.find(connection, b"abc") is None
+
+
+async def queue(connection: Any, age: timedelta, *, message: bool = True) -> list[UUID]:
+    """Queued deliveries of messages of an age: never attempted, failed, by hand, waiting for the endpoint."""
+    at = NOW - age
+    made = [ids.new(at.timestamp(), os.urandom(8)) for _ in range(4)]
+    shard = shard_of(ENDPOINT)
+    for one in made if message else ():
+        await add_message(connection, APP, one, expires_at=NOW + timedelta(days=1))
+    await connection.execute(
+        "insert into pending (shard, endpoint_id, message_id, app_id, due_at) values ($1, $2, $3, $4, $5)",
+        shard, ENDPOINT, made[0], APP, at,
+    )  # fmt: skip
+    for one, state, failures, due_at, manual_at in (
+        (made[1], 1, 3, at, None),
+        (made[2], 2, 5, NOW, NOW),
+        (made[3], 0, 0, None, NOW),
+    ):
+        await connection.execute(
+            "insert into retry (shard, endpoint_id, message_id, app_id, state, failures, attempts, due_at,"
+            " manual_at) values ($1, $2, $3, $4, $5, $6, $6, $7, $8)",
+            shard, ENDPOINT, one, APP, state, failures, due_at, manual_at,
+        )  # fmt: skip
+    return made
+
+
+async def test_what_is_queued_beyond_the_history_ends_and_is_recorded(database: Database) -> None:
+    async with database.connection() as connection:
+        old = await queue(connection, timedelta(days=10, minutes=1))
+        new = await queue(connection, timedelta(days=9, hours=11))
+        assert await end(connection, RULE["pending"], 1) == [1, 0]
+        assert await end(connection, RULE["retry"]) == [2, 1]
+        queued = await connection.fetch(
+            "select message_id from pending union all select message_id from retry"
+        )
+        assert {row[0] for row in queued} == set(new)
+        rows = await connection.fetch("select message_id, state, failures from attempt where final")
+        # what was delivered or given up before it was wanted by hand is over as it was
+        assert {row[0]: tuple(row)[1:] for row in rows} == {
+            old[0]: (CANCELED, 0), old[1]: (CANCELED, 3), old[2]: (2, 5), old[3]: (0, 0),
+        }  # fmt: skip
+        for days, kept in ((0, {*old, *new}), (1, {*new})):  # a day is kept as a whole
+            await partition.drop(connection, NOW + timedelta(days=days), KEPT.history, 1000)
+            left = await connection.fetch("select id from message")
+            assert {row[0] for row in left} == kept
+
+
+async def test_what_is_queued_without_a_message_ends_without_a_record(database: Database) -> None:
+    async with database.connection() as connection:
+        await queue(connection, timedelta(days=400), message=False)
+        assert await end(connection, RULE["pending"]) == [1]
+        assert await end(connection, RULE["retry"]) == [2, 1]
+        assert await connection.fetchval("select count(*) from attempt") == 0
+
+
+async def test_a_delivery_that_is_being_attempted_is_passed_over(database: Database) -> None:
+    async with database.connection() as connection, database.transaction() as other:
+        old = await queue(connection, timedelta(days=11))
+        await other.execute("select from retry where message_id = $1 for update", old[1])
+        await other.execute("select from pending where message_id = $1 for update", old[0])
+        assert await end(connection, RULE["pending"]) == [0]
+        assert await end(connection, RULE["retry"], 10) == [2]
