@@ -1,0 +1,69 @@
+"""Deletion goes on beside background tasks, and past a table that fails."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.dispatch import upkeep
+from angarium.store import message, partition
+from angarium.store.database import Database
+from tests.kit.clock import ManualClock
+from tests.kit.ended import end
+
+OLD = "insert into idempotency (key, locked_until, expires_at) select uuid_send(gen_random_uuid()), $1, $1"
+NOW = datetime(2027, 6, 15, 12, tzinfo=UTC)
+
+
+async def _count(database: Database, table: str) -> int:
+    async with database.connection() as connection:
+        return int(await connection.fetchval(f"select count(*) from {table}"))
+
+
+async def _fill(database: Database, rows: int) -> None:
+    async with database.connection() as connection:
+        await connection.execute(f"{OLD} from generate_series(1, {rows})", NOW - timedelta(days=1))
+
+
+async def test_all_old_rows_go_in_one_round_and_tasks_have_a_turn_after_each_slice(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = 3 * upkeep.SLICE + 1
+    await _fill(database, rows)
+    seen: list[int] = []
+
+    async def turn(database: Database, *_: Any, **__: Any) -> int:
+        seen.append(await _count(database, "idempotency"))
+        return 0
+
+    monkeypatch.setattr(upkeep, "run_due_tasks", turn)
+    await end(database, ManualClock(NOW.timestamp()))
+    assert sorted(set(seen), reverse=True) == [rows, *(rows - n * upkeep.SLICE for n in (1, 2, 3)), 0]
+
+
+async def test_a_table_that_fails_does_not_keep_the_others_from_being_cleaned(database: Database) -> None:
+    await _fill(database, 1)
+    async with database.connection() as connection:
+        await connection.execute("alter table event_id rename to elsewhere")
+    await end(database, ManualClock(NOW.timestamp()))
+    assert await _count(database, "idempotency") == 0
+
+
+async def test_a_partition_in_use_is_dropped_at_a_later_round(database: Database) -> None:
+    clock = ManualClock((NOW + timedelta(days=200)).timestamp())
+    async with database.transaction() as reading:
+        assert await message.exists(reading, UUID(int=0), UUID(int=0)) is False
+        await end(database, clock)
+        left = await reading.fetchval(
+            "select count(*) from pg_inherits where inhparent = 'message'::regclass"
+        )
+        assert left > partition.AHEAD + 1
+    await end(database, clock)
+    async with database.connection() as connection:
+        left = await connection.fetchval(
+            "select count(*) from pg_inherits where inhparent = 'message'::regclass"
+        )
+    assert left == partition.AHEAD + 1
