@@ -50,3 +50,15 @@ def test_long_durations_reach_the_standard_product_as_they_were_set(days: str) -
     assert standard.disable.failing_for == settings.disable_after
     assert standard.schedule.delays == (0.2, 1234.567, 30 * 86400.0)
     assert standard.timeout == settings.request_timeout
+
+
+def test_a_schedule_that_outlasts_the_history_is_refused() -> None:
+    days = f"{86400 * 6}s"
+    with pytest.raises(SettingsError, match="ANGARIUM_HISTORY is 10 days"):
+        build.products_of(load(overrides={"history": "10d", "retry_schedule": f"{days},{days}"}))
+
+
+def test_what_is_kept_for_how_long_is_as_it_was_set() -> None:
+    given = {"history": "8d", "audit_history": "9d", "statistics_history": "2d", "task_history": "3d"}
+    kept = build.retention_of(load(overrides=given))
+    assert [one.days for one in (kept.history, kept.audit, kept.statistics, kept.tasks)] == [8, 9, 2, 3]

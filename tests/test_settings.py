@@ -61,6 +61,9 @@ def test_subnets_are_a_list_separated_by_commas(monkeypatch: pytest.MonkeyPatch)
         ("JWT_ALGORITHM", "none", "ANGARIUM_JWT_ALGORITHM"),
         ("DATABASE_URL", "mysql://x", "postgresql://"),
         ("ENDPOINT_LIMIT", "0", "ANGARIUM_ENDPOINT_LIMIT"),
+        ("HISTORY", "6d", "ANGARIUM_HISTORY"),
+        ("HISTORY", "1001d", "ANGARIUM_HISTORY"),
+        ("AUDIT_HISTORY", "1d", "ANGARIUM_AUDIT_HISTORY"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(

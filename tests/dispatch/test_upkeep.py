@@ -11,6 +11,7 @@ import pytest
 from angarium.dispatch import upkeep
 from angarium.store import message, partition
 from angarium.store.database import Database
+from angarium.store.retention import SLICE
 from tests.kit.clock import ManualClock
 from tests.kit.ended import end
 
@@ -31,7 +32,7 @@ async def _fill(database: Database, rows: int) -> None:
 async def test_all_old_rows_go_in_one_round_and_tasks_have_a_turn_after_each_slice(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = 3 * upkeep.SLICE + 1
+    rows = 3 * SLICE + 1
     await _fill(database, rows)
     seen: list[int] = []
 
@@ -41,7 +42,7 @@ async def test_all_old_rows_go_in_one_round_and_tasks_have_a_turn_after_each_sli
 
     monkeypatch.setattr(upkeep, "run_due_tasks", turn)
     await end(database, ManualClock(NOW.timestamp()))
-    assert sorted(set(seen), reverse=True) == [rows, *(rows - n * upkeep.SLICE for n in (1, 2, 3)), 0]
+    assert sorted(set(seen), reverse=True) == [rows, *(rows - n * SLICE for n in (1, 2, 3)), 0]
 
 
 async def test_a_table_that_fails_does_not_keep_the_others_from_being_cleaned(database: Database) -> None:

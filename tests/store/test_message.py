@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from angarium.core import ids
-from angarium.store import message, partition, payload
+from angarium.store import load, message, partition, payload
 from angarium.store.database import Database
 from angarium.store.message import Filter, Page
 from tests.kit.rows import add_message
@@ -77,3 +77,27 @@ async def test_payloads_are_found_by_message_and_time_together(database: Databas
         assert await payload.kept(conn, expiries, NOW) == set(made)
         assert await payload.kept(conn, expiries | {made[0]: expiry(1)}, NOW) == set(made[1:])
         assert await payload.bodies(conn, {}, NOW) == {}
+
+
+async def test_an_expired_payload_is_passed_over_while_it_is_on_the_disk(
+    database: Database, made: list[UUID]
+) -> None:
+    at = expiry(1)
+    async with database.connection() as conn:
+        assert [await message.has_payload(conn, APP, one, at) for one in made] == [False] * 2 + [True] * 3
+        found = await message.get(conn, APP, made[1], at)
+        assert found is not None
+        assert found.payload is None
+        page = await message.page(conn, APP, EVERYTHING, Filter(), at, with_payload=True)
+        assert [one.payload is None for one in page] == [False] * 3 + [True] * 2
+        for one in made:
+            await conn.execute(
+                "insert into pending (shard, endpoint_id, message_id, app_id, due_at)"
+                " values (1, $1, $2, $1, $3)",
+                APP, one, NOW,
+            )  # fmt: skip
+        loaded, _ = await load.load(conn, [load.Wanted(APP, 1, fifo=False, room=9)], at)
+        assert {one.message_id: one.payload is None for one in loaded} == {
+            one: n < 2 for n, one in enumerate(made)
+        }
+        assert await conn.fetchval("select count(*) from payload") == 5
