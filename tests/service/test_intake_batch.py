@@ -83,7 +83,7 @@ class Bench:
         self, connection: Any, items: Sequence[Item], now: float
     ) -> tuple[list[Stored], list[Owed]]:
         self.began.append(self.loop.time())
-        assert now == self.now()
+        assert now <= self.now()
         await asyncio.sleep(self.takes)
         if self.fails:
             raise self.fails.pop(0)
@@ -98,8 +98,11 @@ class Bench:
         ]
         return stored, [Owed(APP, APP, item.id, 0, False, 0, now, "a.b", b"") for item in items]
 
-    async def accepted_before(self, connection: Any, keys: Sequence[bytes]) -> dict[bytes, Message]:
+    async def accepted_before(
+        self, connection: Any, keys: Sequence[bytes], now: float
+    ) -> dict[bytes, Message]:
         assert keys
+        assert now <= self.now()
         return {key: self.taken[key] for key in keys if key in self.taken}
 
     def hand_over(self, owed: Sequence[Owed]) -> None:

@@ -94,17 +94,18 @@ async def drop(connection: Any, now: datetime, history: timedelta, limit: int) -
 async def _add(connection: Any, by_id: Collection[datetime], by_expiry: Collection[datetime]) -> None:
     wanted = [(parent, day) for day in sorted(by_id) for parent in _BY_ID]
     wanted += [(_BY_EXPIRY, day) for day in sorted(by_expiry)]
-    known = {
-        row["name"]
-        for parent in (*_BY_ID, _BY_EXPIRY)
-        async for row in queries.partition_list(connection, parent=parent)
-    }
-    missing = [(parent, day) for parent, day in wanted if _name(parent, day) not in known]
-    if not missing:
-        return
     async with connection.transaction():
+        # The lock comes first. What another transaction made can be seen a moment before the sessions that
+        # know the table as it was are told of it; the lock is given back after that.
         await queries.partition_begin(connection, timeout="10s")
-        for parent, day in missing:
+        known = {
+            row["name"]
+            for parent in (*_BY_ID, _BY_EXPIRY)
+            async for row in queries.partition_list(connection, parent=parent)
+        }
+        for parent, day in wanted:
+            if _name(parent, day) in known:
+                continue
             bound = _bound_of_ids if parent in _BY_ID else _bound_of_times
             await queries.partition_add(
                 connection, parent=parent, name=_name(parent, day), low=bound(day), high=bound(day + _DAY)

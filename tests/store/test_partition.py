@@ -1,0 +1,113 @@
+"""Partitions are made when they are missing, one at a time, and dropped while nobody waits for long."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.nouns import Application
+from angarium.store import accept, partition
+from angarium.store.database import Database
+from tests.kit.patience import until
+from tests.kit.world import World
+
+FAR = datetime(2033, 5, 1, 12, tzinfo=UTC)  # no migration made partitions for it
+_NAMES = "select relname from pg_class where relispartition and relkind = 'r' and relname ~ $1 order by 1"
+_WAITING = "select count(*) from pg_locks where locktype = 'advisory' and objid = 4294967294 and not granted"
+
+
+def item(app: Application, at: datetime, kept: timedelta = timedelta(days=90)) -> accept.Item:
+    return accept.Item(
+        id=ids.new(at.timestamp(), os.urandom(8)), org_id=app.org_id, app=ids.text(ids.APPLICATION, app.id),
+        event_type="a.b", payload=b"{}", event_id=None, channels=(), tags=(), expires_at=at + kept, key=None,
+        endpoint_id=None, due_at=at.timestamp(),
+    )  # fmt: skip
+
+
+async def names(connection: Any, pattern: str) -> list[str]:
+    return [row[0] for row in await connection.fetch(_NAMES, pattern)]
+
+
+@pytest.mark.parametrize("in_transaction", [False, True])
+async def test_a_message_that_finds_no_partition_makes_it(world: World, in_transaction: bool) -> None:
+    app = await world.application()
+    held = world.database.transaction() if in_transaction else world.database.connection()
+    async with held as connection:
+        for _ in range(2):
+            stored, _ = await accept.accept(connection, [item(app, FAR)], FAR.timestamp())
+            assert stored[0].stored
+        assert await names(connection, "_2033") == [
+            "attempt_20330501",
+            "message_20330501",
+            "payload_20330730",
+        ]
+
+
+async def test_many_at_once_make_one_partition(world: World) -> None:
+    app = await world.application()
+
+    async def put() -> None:
+        async with world.database.connection() as connection:
+            stored, _ = await accept.accept(connection, [item(app, FAR)], FAR.timestamp())
+            assert stored[0].stored
+
+    await asyncio.gather(*(put() for _ in range(5)))
+    (row,) = await world.fetch("select count(*) from message")
+    assert row[0] == 5
+
+
+async def test_whoever_finds_a_partition_made_waits_until_its_maker_is_done(database: Database) -> None:
+    """Sessions hear of a new partition a moment after others can see that it is there."""
+    message_id = ids.new(FAR.timestamp(), os.urandom(8))
+
+    async def cover() -> None:
+        async with database.connection() as connection:
+            await partition.cover(connection, [message_id])
+
+    await cover()
+    async with database.connection() as looking:
+        async with database.transaction() as maker:
+            await maker.execute("select pg_advisory_xact_lock(1097755489, -2)")
+            again = asyncio.create_task(cover())
+
+            async def waits() -> bool:
+                return bool(await looking.fetchval(_WAITING)) or again.done()
+
+            await until(waits, "the second waits for the lock")
+            assert not again.done()
+        await again
+
+
+async def test_a_partition_in_use_is_left_until_the_next_time_and_stops_nobody(world: World) -> None:
+    app = await world.application()
+    now = datetime_at(world.clock.now())
+    old = now - timedelta(days=100)
+    async with world.database.connection() as connection:
+        await accept.accept(connection, [item(app, old)], old.timestamp())
+        name = f"message_{old:%Y%m%d}"
+        async with world.database.transaction() as dump:
+            await dump.execute("select count(*) from message")
+            dropped = asyncio.create_task(partition.drop(connection, now, timedelta(days=90), 10))
+            for _ in range(20):
+                async with world.database.connection() as other:
+                    stored, _ = await accept.accept(other, [item(app, now)], now.timestamp())
+                    assert stored[0].stored
+            await dropped
+            assert await names(dump, name) == [name]
+        await partition.drop(connection, now, timedelta(days=90), 10)
+        assert await names(connection, name) == []
+        assert await connection.fetchval("select count(*) from message") == 20
+
+
+def test_a_day_begins_and_ends_at_midnight_utc() -> None:
+    last = ids.new(datetime(2026, 12, 31, 23, 59, 59, 999000, tzinfo=UTC).timestamp(), os.urandom(8))
+    first = ids.new(datetime(2027, 1, 1, tzinfo=UTC).timestamp(), os.urandom(8))
+    assert [partition._day_of(one).day for one in (last, first)] == [31, 1]
+    assert last < UUID(partition._bound_of_ids(datetime(2027, 1, 1, tzinfo=UTC))) <= first
