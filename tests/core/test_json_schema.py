@@ -118,6 +118,31 @@ def test_the_words_of_a_fault_do_not_grow_with_what_they_quote() -> None:
     )
 
 
+def hidden(levels: int, *, reference: str) -> dict[str, Any]:
+    """Doubled at each level, in a place that no keyword names, below a schema with an id of its own."""
+    doubled = {f"t{n}": {"allOf": [{"$ref": f"#/x-more/t{n + 1}"}] * 2} for n in range(levels)}
+    part = {"$id": "part", "x-more": {**doubled, f"t{levels}": {"type": "string"}}}
+    return {"$schema": DRAFT_2020, "$ref": reference, "$defs": {"p": part}, "x-more": {"t1": {}}}
+
+
+def test_what_only_a_reference_knows_is_counted_with_references_relative_to_where_it_stands() -> None:
+    schema = hidden(40, reference="part#/x-more/t0")
+    assert check(schema) is None
+    assert not affordable(schema, "text", 50_000)
+    assert affordable(hidden(8, reference="part#/x-more/t0"), "text", 50_000)
+
+
+def test_a_pointer_through_a_schema_with_an_id_of_its_own_is_a_fault() -> None:
+    """Validators differ in what a reference behind it is relative to, so its cost cannot be told."""
+    for reference in ("#/$defs/p/x-more/t0", "#/$defs/p/x-more"):
+        fault = check(hidden(40, reference=reference))
+        assert fault is not None
+        assert fault.place == ("$ref",)
+        assert "leads through a schema with a $id of its own" in fault.words
+    assert check(hidden(3, reference="#/$defs/p")) is None
+    assert check({"$schema": DRAFT_2020, "$ref": "#/allOf/0/not/x", "allOf": [{"not": {"x": {}}}]}) is None
+
+
 def test_a_fault_behind_a_reference_is_placed_where_it_stands_or_where_it_is_referred_to() -> None:
     behind = {"$id": "part", "x-more": {"y": {"items": {"$ref": "#/nowhere"}}}}
     schema = {

@@ -1,6 +1,8 @@
 """JSON Schemas as documents: their subschemas, what a reference leads to, and their limits.
 
 A reference leads to a place in the same document, or to a meta-schema of JSON Schema. Nothing is fetched.
+A pointer does not pass through a schema that has an id of its own, since validators differ in what a
+reference behind it is relative to (JSON Schema 2020-12, 9.2.1).
 A schema may refer to itself, so whatever follows references has a budget.
 """
 
@@ -96,6 +98,8 @@ class Document:
                 return Fault(place, _nowhere(text))
             if isinstance(found, dict):
                 url, fragment = _joined(base, text)
+                if self._crosses(url, fragment):
+                    return Fault(place, _crossing(text, self._id))
                 self._add(_steps(fragment) if self._resources[url] is self.root else place, found, url)
         return None
 
@@ -106,6 +110,7 @@ class Document:
             if isinstance(text := schema.get(keyword), str):
                 found = self._resolve(base, text)
                 if isinstance(found, dict):
+                    self._add((), found, _joined(base, text)[0])  # a place that only a reference knows
                     yield found
 
     def _add(self, place: Place, schema: Any, base: str) -> None:
@@ -136,6 +141,17 @@ class Document:
             if isinstance(own := schema.get(keyword), str):
                 self._anchors.setdefault((base, own), schema)
         return base
+
+    def _crosses(self, url: str, fragment: str) -> bool:
+        """Whether a pointer passes through a schema with an id of its own."""
+        if not fragment.startswith("/"):
+            return False
+        found = self._resources[url]
+        for step in _steps(fragment)[:-1]:
+            found = found[int(step)] if isinstance(found, list) else found[step]
+            if isinstance(found, dict) and isinstance(found.get(self._id), str):
+                return True
+        return False
 
     def _resolve(self, base: str, text: str) -> Any:
         """What a reference leads to; None for nowhere, and anything for a meta-schema."""
@@ -225,6 +241,10 @@ def _joined(base: str, text: str) -> tuple[str, str]:
 def _steps(fragment: str) -> tuple[str, ...]:
     """The keys of a JSON pointer."""
     return tuple(unquote(step).replace("~1", "/").replace("~0", "~") for step in fragment.split("/")[1:])
+
+
+def _crossing(text: str, keyword: str) -> str:
+    return f"{text[:200]!r} leads through a schema with a {keyword} of its own; begin it with that."
 
 
 def _nowhere(text: str) -> str:
