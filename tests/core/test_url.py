@@ -286,6 +286,7 @@ def test_a_login_is_put_before_the_host_of_a_url_without_one() -> None:
     assert with_login("http://http/http", "u:p") == "http://u:p@http/http"
     assert with_login("http://h@i:1/x", "u:p") == "http://u:p@i:1/x"
     assert with_login("http://h@i@j/", "u:p") == "http://u:p@j/"
+    assert with_login("http://h/?next=http://h/", "u:p") == "http://u:p@h/?next=http://h/"
     assert with_login("http://h/", None) == "http://h/"
     assert with_login("no URL", "u:p") == "no URL"
 
@@ -353,7 +354,57 @@ def test_any_text_is_refused_in_words_or_becomes_a_stable_ascii_url(
     assert literal is None or CLOSED.refusal(literal) is None
 
 
-@given(st.text("0123456789abcdefx.", min_size=1, max_size=16))
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("0", "0.0.0.0"),
+        ("00", "0.0.0.0"),
+        ("8", "0.0.0.8"),
+        ("010", "0.0.0.8"),
+        ("0x10", "0.0.0.16"),
+        ("0X10", "0.0.0.16"),
+        ("0x", "0.0.0.0"),
+        ("0X", "0.0.0.0"),
+        ("1.0x", "1.0.0.0"),
+        ("1.2", "1.0.0.2"),
+        ("1.65535", "1.0.255.255"),
+        ("1.2.3", "1.2.0.3"),
+        ("1.2.65535", "1.2.255.255"),
+        ("255.255.255.255", "255.255.255.255"),
+        ("255.16777215", "255.255.255.255"),
+        ("4294967295", "255.255.255.255"),
+        ("1.2.3.4.", "1.2.3.4"),
+        ("1.", "0.0.0.1"),
+        ("0" * 31 + "1", "0.0.0.1"),
+        ("0x" + "0" * 29 + "1.2", "1.0.0.2"),
+        ("::1", "::1"),
+        ("[::1]", "::1"),
+    ],
+)
+def test_an_address_may_be_spelled_in_many_ways(host: str, address: str) -> None:
+    assert str(literal_address(host)) == address
+
+
+@pytest.mark.parametrize("host", ["", ".", "a", "1.a", "1.2.3.4a", "0b1", "1.0xg", "a]", "[a", "1.2.3.4.."])
+def test_a_host_whose_last_part_is_no_number_is_a_name(host: str) -> None:
+    assert literal_address(host) is None
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        *("a.1", "0b1.1", "0xg.1", "+1.1", "-1.1", " 1.1", "1_0.1", ".1", "1..1", "08", "08.1", "\u0661.1"),
+        *("1.2.3.4.0", "1.2.3.4.5", "0.0.0.0.0.0", "256.1", "1.256.1", "1.2.256.1", "1.2.3.256"),
+        *("1.2.65536", "1.16777216", "4294967296", "0" * 32 + "1", "0x" + "0" * 30 + "1.1"),
+        *("[::1", "::1]", "[]", "[1.2.3.4]", "a:b", ":", "fe80::1%0"),
+    ],
+)
+def test_a_host_that_looks_like_an_address_and_is_none_is_refused(host: str) -> None:
+    with pytest.raises(ValueError, match=r"valid one|valid IPv6 address|zone"):
+        literal_address(host)
+
+
+@given(st.text("0123456789abcdefxX.", min_size=1, max_size=16))
 def test_hosts_of_digits_mean_what_the_system_means(host: str) -> None:
     import socket
 

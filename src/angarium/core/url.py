@@ -153,7 +153,7 @@ def _ipv4(parts: list[str]) -> IPv4Address:
             if part[:2] in ("0x", "0X"):
                 numbers.append(int(part[2:] or "0", 16))
             else:
-                numbers.append(int(part, 8 if len(part) > 1 and part[0] == "0" else 10))
+                numbers.append(int(part, 8 if part[0] == "0" else 10))
         except ValueError:
             raise ValueError("the host looks like an IPv4 address, but is not a valid one") from None
     *front, last = numbers
