@@ -13,6 +13,9 @@ from angarium.core.nouns import EventType
 from angarium.service.example import misfit
 
 EPOCH = datetime.fromtimestamp(0, UTC)
+DRAFT_4 = "http://json-schema.org/draft-04/schema"
+DRAFT_6 = "http://json-schema.org/draft-06/schema"
+DRAFT_7 = "http://json-schema.org/draft-07/schema"
 DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
 
 LEADING: list[dict[str, Any]] = [
@@ -31,6 +34,22 @@ LEADING: list[dict[str, Any]] = [
         "$defs": {"x": {"$id": "part", "$defs": {"y": {"$ref": "#/$defs/z"}, "z": {}}}},
     },
     {"$schema": DRAFT_2020, "$dynamicAnchor": "node", "properties": {"a": {"$dynamicRef": "#node"}}},
+    {"$schema": DRAFT_4, "properties": {"a": {"$ref": "#here"}}, "definitions": {"x": {"id": "#here"}}},
+    {"$schema": DRAFT_6, "properties": {"a": {"$ref": "#here"}}, "definitions": {"x": {"$id": "#here"}}},
+    {
+        "$schema": f"{DRAFT_4}#",
+        "id": "https://example.com/root",
+        "properties": {"a": {"$ref": "part#/definitions/y"}},
+        "definitions": {"x": {"id": "part", "definitions": {"y": {}}}},
+    },
+    {  # to draft 7, a name beside a reference is none
+        "definitions": {"x": {"$id": "https://example.com/part", "$ref": "#/definitions/y"}, "y": {}},
+    },
+    {
+        "$schema": DRAFT_2020,
+        "$defs": {"x": {"$id": "urn:example:x", "$ref": "#/$defs/y", "$defs": {"y": {}}}},
+    },
+    {"properties": {"a": {"$ref": "#/allOf/000001"}}, "allOf": [{}, {}]},
     # what only looks like a reference
     {"properties": {"$ref": {"type": "string"}}},
     {"const": {"$ref": "#/nowhere"}, "enum": [{"$ref": "#/nowhere"}], "default": {"$ref": "#/nowhere"}},
@@ -47,6 +66,31 @@ NOWHERE: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [
         ("additionalProperties", "not", "$ref"),
     ),
     ({"properties": {"a": {"$ref": "#/allOf/1"}}, "allOf": [{}]}, ("properties", "a", "$ref")),
+    *(
+        ({"allOf": [{}, {"$ref": f"#/allOf/{index}"}]}, ("allOf", 1, "$ref"))
+        for index in ("2", "x", "-1", "+1", "1_0", "", "0000001", "%D9%A1", "%C2%B2")
+    ),
+    ({"not": {"$ref": "#/title/0"}, "title": "x"}, ("not", "$ref")),
+    ({"not": {"$ref": "#/x-ours/0"}, "x-ours": True}, ("not", "$ref")),
+    *(
+        (
+            {
+                "$schema": named,
+                "properties": {"a": {"$ref": "#here"}},
+                "definitions": {"x": {"$id": "#here", "$ref": "#/definitions/y"}, "y": {}},
+            },
+            ("properties", "a", "$ref"),
+        )
+        for named in (DRAFT_6, f"{DRAFT_6}#", DRAFT_7, f"{DRAFT_7}#")
+    ),
+    (
+        {"$schema": DRAFT_4, "not": {"$ref": "#here"}, "definitions": {"x": {"$id": "#here"}}},
+        ("not", "$ref"),
+    ),
+    (
+        {"$schema": DRAFT_6, "not": {"$ref": "#here"}, "definitions": {"x": {"id": "#here"}}},
+        ("not", "$ref"),
+    ),
     ({"$ref": "https://example.com/schema"}, ("$ref",)),
     ({"$ref": "http://127.0.0.1:9/schema#/definitions/x"}, ("$ref",)),
     ({"$ref": "other.json"}, ("$ref",)),
@@ -82,6 +126,14 @@ def test_a_reference_to_nowhere_is_refused_with_its_place(
     fault = check(schema)
     assert fault is not None
     assert fault.place == place
+
+
+@pytest.mark.parametrize("reference", ["#", "http://[", f"{DRAFT_7}#"])
+def test_a_url_that_cannot_be_read_is_a_name_as_it_stands(reference: str) -> None:
+    schema = {"$schema": DRAFT_2020, "$id": "http://[", "properties": {"a": {"$ref": reference}}}
+    assert check(schema) is None
+    schema["$id"] = "http://[::"
+    assert (check(schema) is None) == (reference != "http://[")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +235,7 @@ def test_a_subschema_may_stand_in_a_list(keyword: str) -> None:
     ],
 )
 def test_a_subschema_may_stand_under_a_name(keyword: str) -> None:
-    fault = check({keyword: {"a": {}, "b": {"$ref": "#/nowhere"}}})
+    fault = check({keyword: {"a": {}, "b": {"$ref": "#/nowhere"}, "c": True}})
     assert fault is not None
     assert fault.place == (keyword, "b", "$ref")
 
@@ -196,10 +248,9 @@ def test_a_schema_may_name_its_draft_with_a_mark_behind_it(draft: str, mark: str
 
 
 def test_a_schema_of_an_unknown_draft_is_one_of_draft_7() -> None:
-    draft_7 = "http://json-schema.org/draft-07/schema"
     for named in ({}, {"$schema": 7}, {"$schema": "https://example.com/schema"}, {"$schema": "#"}):
-        assert draft_of(named) == draft_7
-    assert [draft_of({"$schema": draft_7.replace("7", n)})[-8] for n in "3467"] == ["7", "4", "6", "7"]
+        assert draft_of(named) == DRAFT_7
+    assert [draft_of({"$schema": DRAFT_7.replace("7", n)})[-8] for n in "3467"] == ["7", "4", "6", "7"]
 
 
 def nested(depth: int) -> dict[str, Any]:
@@ -273,6 +324,17 @@ def cost(schema: dict[str, Any], value: Any) -> int:
         ({"$ref": "#/definitions/x", "definitions": {"x": {}, "y": {}}}, 1, 1),
         ({"$ref": "#/definitions/x", "definitions": {"x": {"not": {}}}}, 1, 2),
         ({"$ref": "#/nowhere"}, 1, 0),
+        ({"$ref": "#/x-ours/a", "x-ours": {"a": {"$ref": "#/x-ours/b"}, "b": {"not": {}}}}, 1, 3),
+        (
+            {
+                "$schema": DRAFT_2020,
+                "$id": "https://example.com/root",
+                "$ref": "part",
+                "$defs": {"x": {"$id": "part", "$ref": "#/$defs/y", "$defs": {"y": {"not": {}}}}},
+            },
+            1,
+            3,
+        ),
         # those for the members of an object
         ({"properties": {"a": {}, "b": {}}}, {"a": 1, "c": 1}, 1),
         ({"patternProperties": {"a": {}, "b": {}}}, {"a": 1, "b": 1, "c": 1}, 6),
