@@ -146,8 +146,3 @@ def _ending(result: AttemptResult, *, on_gone: bool) -> _Ending:
         _Ending.GONE if result.status_code == 410 else _CONTROLS.get(result.control or "", _Ending.FAILED)
     )
     return _Ending.FAILED if ending is _Ending.GONE and not on_gone else ending
-
-
-def asks_for_no_more(result: AttemptResult) -> bool:
-    """Whether the receiver said that the endpoint is gone."""
-    return _ending(result, on_gone=True) is _Ending.GONE
