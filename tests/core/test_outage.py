@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +11,7 @@ from angarium.core.failure import BURST, KINDS
 from angarium.core.outage import (
     FIRST,
     LONGEST,
+    MAX_SITES,
     PATIENCE,
     RECENT,
     TRIES,
@@ -69,6 +71,55 @@ def test_failures_far_apart_are_no_burst() -> None:
         assert not detector.failed(TIMEOUT, host, place * WINDOW)
 
 
+def test_a_burst_lies_within_the_window() -> None:
+    for after, ours in ((WINDOW, True), (WINDOW + 1, False)):
+        detector = FaultDetector()
+        for host in HOSTS[1:BURST]:
+            assert not detector.failed(TIMEOUT, host, 0.0)
+        assert detector.failed(TIMEOUT, HOSTS[0], after) is ours
+
+
+def test_a_burst_has_as_many_hosts_as_its_kind_says() -> None:
+    detector = FaultDetector()
+    pair = msgspec.structs.replace(TIMEOUT, burst=2)
+    assert not detector.failed(pair, HOSTS[0], 0.0)
+    assert detector.failed(pair, HOSTS[1], 0.0)
+
+
+def test_failures_that_come_to_different_faults_of_ours_are_no_burst() -> None:
+    detector = FaultDetector()
+    for host, other in zip(HOSTS[1:BURST], HOSTS[BURST + 1 : 2 * BURST], strict=True):
+        assert not detector.failed(TIMEOUT, host, 0.0)
+        assert not detector.failed(KINDS["dns_unanswered"], other, 0.0)
+    assert detector.failed(TIMEOUT, HOSTS[0], 0.0)
+    assert not detector.failed(KINDS["dns_unanswered"], HOSTS[BURST + 1], 0.0)
+
+
+def test_a_failure_that_is_not_ambiguous_is_never_ours() -> None:
+    detector = FaultDetector()
+    assert not any(detector.failed(KINDS["connect_refused"], host, 0.0) for host in HOSTS)
+
+
+def test_the_hosts_that_failed_longest_ago_are_forgotten_when_there_are_many() -> None:
+    detector = FaultDetector()
+    for number in range(MAX_SITES + 1):
+        assert detector.failed(UNREACHABLE, f"customer{number}.com", 0.0)
+    detector.reached(1.0)
+    assert not detector.failed(UNREACHABLE, "customer1.com", 2.0)
+    assert not detector.failed(UNREACHABLE, f"customer{MAX_SITES}.com", 2.0)
+    assert detector.failed(UNREACHABLE, "customer0.com", 2.0), "it is asked again"
+
+
+def test_a_host_that_is_blamed_once_is_asked_again_whenever_nobody_was_reached_for_long() -> None:
+    detector, now = FaultDetector(), 0.0
+    for _ in range(3):
+        assert detector.failed(UNREACHABLE, "a.example", now)
+        assert detector.failed(UNREACHABLE, "a.example", now + 1)
+        detector.reached(now + 2)
+        assert not detector.failed(UNREACHABLE, "a.example", now + 3)
+        now += 2 + 2 * RECENT
+
+
 def test_an_unreachable_network_is_ours_until_another_receiver_is_reached() -> None:
     detector = FaultDetector()
     detector.reached(99.0)
@@ -107,6 +158,19 @@ def test_an_unreachable_host_is_blamed_only_after_others_were_reached(history: l
 )
 def test_which_hosts_are_related(one: str, other: str, related: bool) -> None:
     assert (site_of(one) == site_of(other)) is related
+
+
+@pytest.mark.parametrize(
+    ("host", "site"),
+    [
+        ("a.b.c.Example.XX.", "example.xx"),
+        ("localhost", "localhost"),
+        ("192.0.2.1", "c00002"),
+        ("[2001:db8:1:2::1]", "20010db80001"),
+    ],
+)
+def test_a_site_is_a_domain_or_a_network(host: str, site: str) -> None:
+    assert site_of(host) == site
 
 
 @given(st.integers(1, 40))

@@ -65,15 +65,15 @@ class FaultDetector:
         if site in self._remote and self._reached_at >= now - RECENT:
             return False
         since = self._unclear.get(site)
-        if since is not None and site not in self._remote and self._reached_at > since:
+        if since is None:
+            self._remote.discard(site)
+            _put(self._unclear, site, now)
+        elif self._reached_at > since:
             del self._unclear[site]
             while len(self._remote) >= MAX_SITES:
                 self._remote.pop()
             self._remote.add(site)
             return False
-        if since is None or site in self._remote:
-            self._remote.discard(site)
-            _put(self._unclear, site, now)
         return True
 
 
@@ -84,8 +84,6 @@ class ProbePause:
 
     def __init__(self, now: float) -> None:
         self._pauses = 0
-        self._tries = TRIES
-        self._until = now
         self.failed(now)
 
     @property
