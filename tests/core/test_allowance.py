@@ -56,7 +56,8 @@ def test_each_failure_halves_it_and_then_it_grows_slowly() -> None:
 
 
 def test_what_fails_at_once_shrinks_to_one() -> None:
-    assert count(failed(grown(), THRESHOLD - 1, took=0.05)) == 1
+    for took in (0.0, 0.05):
+        assert count(failed(grown(), THRESHOLD - 1, took=took)) == 1
 
 
 @pytest.mark.parametrize(("took", "slots"), [(1.5, 2), (15.0, 15), (60.0, FAILING_IN_FLIGHT)])
@@ -66,12 +67,13 @@ def test_what_hangs_keeps_the_slots_to_start_an_attempt_each_second(took: float,
 
 
 def test_after_so_many_failures_in_a_row_the_endpoint_is_failing() -> None:
-    allowance = failed(grown(), THRESHOLD - 1)
-    assert not allowance.failing
-    assert allowance.free_at() == 0.0
-    allowance.failed(0.0)
-    assert allowance.failing
-    assert count(allowance) == FAILING_IN_FLIGHT
+    for allowance in (grown(), Allowance(64)):
+        failed(allowance, THRESHOLD - 1)
+        assert not allowance.failing
+        assert allowance.free_at() == 0.0
+        allowance.failed(0.0)
+        assert allowance.failing
+        assert count(allowance) == FAILING_IN_FLIGHT
 
 
 def test_a_success_between_failures_begins_the_count_anew() -> None:
@@ -121,6 +123,15 @@ def test_a_lower_limit_holds_at_once() -> None:
     allowance.limited(3)
     assert count(allowance) == 3
     assert count(failed(allowance)) == 3
+
+
+def test_growth_up_to_a_new_limit_is_fast() -> None:
+    allowance = failed(grown(), 3)
+    allowance.limited(5)
+    allowance.limited(20)
+    for slots in (6, 7, 8):
+        allowance.succeeded()
+        assert count(allowance) == slots
 
 
 def test_a_clock_that_is_set_leaves_the_starts_a_second_as_they_are() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from angarium.core import errors
-from angarium.core.errors import AngariumError, Fault, Invalid
+from angarium.core.errors import AngariumError, Fault, Invalid, StoreReason, StoreUnavailable
 
 CODES = {
     "AngariumError": "error",
@@ -103,3 +103,9 @@ def test_faults_can_be_placed_elsewhere() -> None:
         Fault(("body", "after"), "Nor this.", "type_error"),
     )
     assert found.placed().faults[0].loc == ("tag", 0)
+
+
+@pytest.mark.parametrize("reason", StoreReason)
+def test_the_reason_why_the_store_is_unavailable_is_kept(reason: StoreReason) -> None:
+    assert StoreUnavailable(reason=reason).reason is reason
+    assert StoreUnavailable("Words.").reason is StoreReason.UNREACHABLE

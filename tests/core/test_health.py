@@ -146,3 +146,12 @@ def test_no_endpoint_is_disabled_without_five_days_between_its_first_and_last_fa
     place = lost(FIVE_DAYS, hours)
     if place is not None:
         assert hours[place] - hours[0] >= 132 - 1e-3
+
+
+def test_a_clock_that_is_forgotten_takes_its_run_with_it() -> None:
+    """Also where an endpoint failed all the time, by a rule that was changed in between."""
+    health, now = HEALTHY, START + 10 * DAY + HOUR
+    for day in range(11):
+        health = PLAIN.failed(health, Move.RETRY, START + day * DAY)
+    health = FIVE_DAYS.failed(health, Move.EXHAUST, now)
+    assert (health.run_since, health.clock_since) == (now, None)

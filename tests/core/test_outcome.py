@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angarium.core.failure import kind_of_status
 from angarium.core.outcome import explain_status, parse_retry_after, plain
 
 
@@ -23,6 +27,33 @@ def test_every_failing_status_has_a_code_and_words(status: int, location: str | 
     assert words.endswith(".")
     assert words.isprintable()
     words.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("status", "location", "words"),
+    [
+        (100, None, "100: this is not a final answer"),
+        (299, None, None),
+        (300, None, "300, a redirect"),
+        (302, "", "302, a redirect"),
+        (307, "https://h/\n", "307, a redirect to https://h/\\x0a"),
+        (399, "x" * 301, f"399, a redirect to {'x' * 300}…"),
+        (400, "https://h/", "400: it could not make sense of the request"),
+        (402, None, "402: it refused the request"),
+        (499, None, "499: it refused the request"),
+        (500, None, "500: the receiver's code failed"),
+        (599, None, "599: it failed"),
+        (600, None, "600: this is no known HTTP status"),
+    ],
+)
+def test_the_words_for_a_status_say_what_was_answered_and_what_to_do(
+    status: int, location: str | None, words: str | None
+) -> None:
+    if words is None:
+        assert explain_status(status, location) == (None, None)
+    else:
+        kind = kind_of_status(status)
+        assert explain_status(status, location) == (kind, f"The receiver answered {words}. {kind.advice}")
 
 
 @given(st.text(st.characters()), st.integers(1, 50))
@@ -79,3 +110,18 @@ def test_any_retry_after_is_seconds_or_nothing(value: str, now: float) -> None:
 )
 def test_retry_after_in_its_forms(value: str, seconds: float | None) -> None:
     assert parse_retry_after(value, 1445412480.0) == seconds
+
+
+@pytest.fixture
+def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process whose local time is not UTC."""
+    with monkeypatch.context() as changed:
+        changed.setenv("TZ", "XYZ-9")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.usefixtures("far_east")
+def test_a_date_without_a_zone_is_in_gmt_wherever_the_server_stands() -> None:
+    assert parse_retry_after("Wed, 21 Oct 2015 07:28:30", 1445412480.0) == 30.0

@@ -141,3 +141,8 @@ def test_the_secret_in_place_of_a_token_is_named_as_what_it_is() -> None:
         with pytest.raises(NotAuthenticated) as refused:
             TokenKey.of(kept("RS256")[0], "RS256").open(text)
         assert "itself" not in refused.value.detail
+
+
+def test_what_a_key_is_stands_in_its_first_line() -> None:
+    key = "-----BEGIN PUBLIC KEY-----\nPRIVATE\n-----END PUBLIC KEY-----\n"
+    assert TokenKey.of(key, "RS256") == TokenKey("RS256", key, None)
