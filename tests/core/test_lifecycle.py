@@ -144,3 +144,11 @@ def test_no_connection_slows_the_lane(code: str) -> None:
 @pytest.mark.parametrize("code", ["protocol", "too_large", "bad_request", "local"])
 def test_a_failure_of_one_request_does_not(code: str) -> None:
     assert not follows(result(code)).slows
+
+
+def test_a_delay_may_be_shorter_than_a_second() -> None:
+    following = advance(
+        REFUSED, state=State.PENDING, manual=False, test=False, failures=0, on_gone=True,
+        schedule=Schedule((0.5,), 0.0), now=NOW, chance=0.5,
+    )  # fmt: skip
+    assert following.due == NOW + 0.5
