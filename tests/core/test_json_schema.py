@@ -94,6 +94,7 @@ NOWHERE: list[tuple[dict[str, Any], tuple[str | int, ...]]] = [
     ({"$ref": "https://example.com/schema"}, ("$ref",)),
     ({"$ref": "http://127.0.0.1:9/schema#/definitions/x"}, ("$ref",)),
     ({"$ref": "other.json"}, ("$ref",)),
+    ({"$ref": f"{DRAFT_7}X"}, ("$ref",)),
     ({"$ref": "file:///etc/passwd"}, ("$ref",)),
     ({"$ref": "urn:example:x"}, ("$ref",)),
     ({"$ref": "http://[::1"}, ("$ref",)),
@@ -248,7 +249,13 @@ def test_a_schema_may_name_its_draft_with_a_mark_behind_it(draft: str, mark: str
 
 
 def test_a_schema_of_an_unknown_draft_is_one_of_draft_7() -> None:
-    for named in ({}, {"$schema": 7}, {"$schema": "https://example.com/schema"}, {"$schema": "#"}):
+    for named in (
+        {},
+        {"$schema": 7},
+        {"$schema": "https://example.com/schema"},
+        {"$schema": "#"},
+        {"$schema": f"{DRAFT_2020}X"},
+    ):
         assert draft_of(named) == DRAFT_7
     assert [draft_of({"$schema": DRAFT_7.replace("7", n)})[-8] for n in "3467"] == ["7", "4", "6", "7"]
 

@@ -164,6 +164,7 @@ def test_which_hosts_are_related(one: str, other: str, related: bool) -> None:
     ("host", "site"),
     [
         ("a.b.c.Example.XX.", "example.xx"),
+        ("XX.Example", "xx.example"),
         ("localhost", "localhost"),
         ("192.0.2.1", "c00002"),
         ("[2001:db8:1:2::1]", "20010db80001"),
