@@ -39,7 +39,7 @@ EVENTS: Final = {
     "partition.locked": "a partition is in use and could not be dropped; tried again",
     "process.died": "a worker process ended by itself; it is started again",
     "process.started": "a worker process was started",
-    "retention.deleted": "rows that had their time were deleted, and of which table",
+    "retention.deleted": "expired rows of a table were deleted",
     "sender.failed": "a request could not be made by a fault of ours; tried again",
     "sending.paused": "a fault on our side keeps requests from some endpoints; they wait, and one is tried",
     "sending.resumed": "the fault is over, and what waited for it goes on",

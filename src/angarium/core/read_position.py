@@ -2,7 +2,7 @@
 
 Reading on from there keeps a load cheap: what is done is not passed over again, also while an old snapshot
 keeps it in the table. What is up to `after` is in hand or done. Messages are not committed in order of id, so
-whoever knows of one that is not in hand says so, also while a load is under way.
+callers report each one that is not in hand, also while a load is under way.
 """
 
 from __future__ import annotations

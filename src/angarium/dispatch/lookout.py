@@ -1,7 +1,7 @@
 """The lookout reads, now and then and whenever asked, which lanes of our shards owe something and when.
 
-It cancels what is owed to endpoints that get nothing any more. Disabling an endpoint cancels all that it is
-owed, but a message that is being accepted at that moment may be committed after it.
+It cancels queued deliveries of inactive endpoints. Disabling an endpoint cancels its deliveries, but a
+message that is being accepted at that moment may be committed after that.
 
 When the clock was set back it corrects the stored times first. The owner of a shard alone writes the times of
 retries, and it writes them by this process's clock. (Accepted: a process that accepts messages may notice up

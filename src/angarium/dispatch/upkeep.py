@@ -72,7 +72,7 @@ class Upkeep:
                 log.warning("upkeep.failed", error=str(error))
 
     async def delete(self) -> None:
-        """Make partitions ahead, and delete what has had its time, until nothing is left of that.
+        """Make partitions ahead, and delete expired data until none is left.
 
         Raises StoreUnavailable when the database is away.
         """

@@ -291,8 +291,8 @@ async def cancel_pending(
 
 
 async def cancel_stranded(conn: Any, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int) -> int:
-    """Cancel at most `limit` of what is owed to an endpoint that gets nothing any more: messages that were
-    accepted while it was disabled or deleted. In a transaction; gives how many."""
+    """Cancel at most `limit` queued deliveries of an endpoint if it is disabled or deleted. In a transaction;
+    gives how many."""
     target = await hold_target(conn, app_id, endpoint_id)
     if target is not None and target.disabled_at is None:
         return 0

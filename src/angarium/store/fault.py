@@ -4,7 +4,7 @@
   `reason` says why. The outcome of a statement is unknown when the connection broke during it.
 - `StatementFailed`: the statement itself is refused, whatever its rows: the schema or the rights do not fit.
 - `RowRefused`: anything else. A value, a constraint or a bug stands against these rows, and will again; other
-  rows may do. `ValueRefused`: PostgreSQL cannot hold a value, so whoever sent it has to change it.
+  rows may do. `ValueRefused`: PostgreSQL cannot hold a value, so the sender has to change it.
 
 The SQLSTATE decides (PostgreSQL's documentation, appendix A). The driver's errors do not leave `store/`.
 """

@@ -6,7 +6,7 @@ that finds no partition fails, and the verbs that write history make it and try 
 maintenance having run.
 
 Making a partition stops nobody. Dropping one locks its parent for a moment. It gives up after `PATIENCE`,
-because whoever comes later waits behind it, and is tried again at the next maintenance.
+because later statements wait behind it, and is tried again at the next maintenance.
 """
 
 from __future__ import annotations

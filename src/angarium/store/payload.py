@@ -1,7 +1,7 @@
 """Payloads: kept apart from their messages, until they expire or are expunged.
 
-One that has expired is as good as gone, though it stays until its partition is dropped: whoever reads says
-what time it is. Statements that join payloads do so by the parts `payload_of` and `kept` (queries/part.sql).
+An expired payload is never read, though it stays until its partition is dropped: callers that read pass
+the time. Statements that join payloads do so by the parts `payload_of` and `kept` (queries/part.sql).
 
 They are partitioned by the time at which they expire. A message says when that is, so it is read first, and
 one statement looks only into the partitions of the days that it needs.

@@ -12,6 +12,15 @@ recorded as (
     on conflict do nothing
 )
 
+-- part: cancel_gone_pending
+gone as (
+    delete from pending p
+    using owed o
+    where p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
+    returning p.endpoint_id, p.message_id, p.app_id, 1 as state, 0 as failures, 0 as attempts,
+        null::smallint as status_code, null::text as error_code
+)
+
 -- name: cancel_pending$
 -- Cancel first attempts at one endpoint, of messages before a message. Locks in order of message, so that two
 -- cancellations cannot wait for each other.
@@ -23,13 +32,8 @@ with owed as materialized (
     limit :limit
     for update
 ),
-gone as (
-    delete from pending p
-    using owed o
-    where p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
-    returning p.endpoint_id, p.message_id, p.app_id, 1 as state, 0 as failures, 0 as attempts,
-        null::smallint as status_code, null::text as error_code
-),
+-- include: cancel_gone_pending
+,
 -- include: cancel_record
 
 select count(*) from gone;
@@ -88,13 +92,8 @@ with owed as materialized (
     order by p.endpoint_id
     for update of p
 ),
-gone as (
-    delete from pending p
-    using owed o
-    where p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
-    returning p.endpoint_id, p.message_id, p.app_id, 1 as state, 0 as failures, 0 as attempts,
-        null::smallint as status_code, null::text as error_code
-),
+-- include: cancel_gone_pending
+,
 -- include: cancel_record
 
 select count(*) from gone;

@@ -1,4 +1,4 @@
--- What has had its time is deleted, a slice at a time (store/retention.py). Each statement walks along an index, oldest
+-- Expired data is deleted, a slice at a time (store/retention.py). Each statement walks along an index, oldest
 -- first, passes over rows that others hold, and gives how many rows went. Rows are deleted by their place (`ctid`), so
 -- no plan reads the whole table.
 
