@@ -12,11 +12,13 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.errors import StoreUnavailable
+from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.failure import kind_of
 from angarium.core.lane import Lane, Limits
 from angarium.core.lifecycle import Move
@@ -37,6 +39,7 @@ from angarium.dispatch.settler import (
 )
 from angarium.store import background_task, delivery, settle, shard
 from angarium.store.accept import Owed
+from angarium.store.fault import StatementFailed
 from angarium.store.settle import Health, Settled, Settlement
 from tests.kit import virtual
 from tests.kit.clock import ManualClock
@@ -54,12 +57,13 @@ DELIVERED, PENDING, CANCELED = 0, 1, 4
 NOW = 1_800_000_000.0
 
 
-def outcome(number: int, due_at: float | None = None) -> Outcome:
+def outcome(number: int, due_at: float | None = None, **changes: Any) -> Outcome:
     settlement = Settlement(
         attempt_id=UUID(int=number), app_id=APP, endpoint_id=ENDPOINT, message_id=UUID(int=number),
         move=Move.RETRY if due_at else Move.DELIVER, failures=0, number=1, due_at=due_at, manual_at=None,
         answer=ARRIVED, succeeded=not due_at, url=URL,
     )  # fmt: skip
+    settlement = msgspec.structs.replace(settlement, **changes)
     return Outcome(Post(APP, ENDPOINT, 2, Lane(Limits(1, 1), 0.0)), settlement)
 
 
@@ -91,8 +95,10 @@ class Table:
     takes: float = 0.0
     fails: list[Exception] = field(default_factory=list)
     refuses: set[int] = field(default_factory=set)
+    refuses_answers: bool = False  # the words of a receiver are refused, whoever said them
     tried: list[tuple[float, int]] = field(default_factory=list)  # when, and how many outcomes
     written: list[int] = field(default_factory=list)
+    rows: list[Settlement] = field(default_factory=list)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[None]:
@@ -108,7 +114,10 @@ class Table:
             raise self.fails.pop(0)
         if self.refuses.intersection(numbers):
             raise ValueError("a value that no column can hold")
+        if self.refuses_answers and any(one.answer and one.answer.response for one in settlements):
+            raise ValueError("a text that no column can hold")
         self.written += numbers
+        self.rows += settlements
         # in another order, as a database may answer
         return [Settled(one.endpoint_id, one.message_id, one.due_at) for one in reversed(settlements)]
 
@@ -321,6 +330,137 @@ def test_a_passing_refusal_is_no_reason_to_write_one_by_one(in_virtual_time: Run
     in_virtual_time(test)
 
 
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (StoreUnavailable(), StoreReason.UNREACHABLE),
+        (StoreUnavailable(reason=StoreReason.DISK_FULL), StoreReason.DISK_FULL),
+        (StoreUnavailable(reason=StoreReason.TOO_SLOW), StoreReason.TOO_SLOW),
+        (StatementFailed(), StoreReason.SCHEMA),
+    ],
+)
+def test_while_outcomes_cannot_be_written_the_reason_is_told(
+    in_virtual_time: Run, fault: Exception, reason: StoreReason
+) -> None:
+    async def test(work: Work) -> None:
+        assert work.settler.waiting is None
+        work.table.fails = [fault]
+        work.put(1)
+        await asyncio.sleep(0.05)  # the pause after the first try is longer
+        assert work.settler.waiting is reason
+        assert work.settler.stuck
+        await work.settler.drained()
+        assert work.settler.waiting is None
+        assert not work.settler.stuck
+
+    in_virtual_time(test)
+
+
+def test_only_outcomes_are_refused_so_a_statement_that_fails_is_tried_with_all_of_them(
+    in_virtual_time: Run,
+) -> None:
+    async def test(work: Work) -> None:
+        work.table.fails = [StatementFailed() for _ in range(3 * TRIES)]
+        work.put(1, 2)
+        await work.settler.drained()
+        assert [size for _, size in work.table.tried] == [2] * (3 * TRIES + 1)
+        assert work.settler.parked == set()
+
+    in_virtual_time(test)
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_batch_that_takes_too_long_again_and_again_is_written_one_by_one(
+    in_virtual_time: Run, size: int
+) -> None:
+    async def test(work: Work) -> None:
+        work.table.fails = [StoreUnavailable(reason=StoreReason.TOO_SLOW) for _ in range(TRIES + 1)]
+        work.put(*range(size))
+        await work.settler.drained()
+        assert [tried for _, tried in work.table.tried] == [size] * (TRIES + 1) + [1] * size
+        assert work.table.written == list(range(size))
+        assert [row.answer for row in work.table.rows] == [ARRIVED] * size, "and loses nothing"
+
+    in_virtual_time(test)
+
+
+def test_a_batch_that_took_too_long_for_a_while_stays_together(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        slow = StoreUnavailable(reason=StoreReason.TOO_SLOW)
+        # what is away takes no time, so it does not count
+        work.table.fails = [slow, StoreUnavailable(), StoreUnavailable(), slow, slow]
+        work.put(1, 2)
+        await work.settler.drained()
+        assert [tried for _, tried in work.table.tried] == [2] * 6
+
+    in_virtual_time(test)
+
+
+def test_a_single_outcome_is_tried_however_long_it_takes(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.fails = [StoreUnavailable(reason=StoreReason.TOO_SLOW) for _ in range(3 * TRIES)]
+        work.put(1)
+        await work.settler.drained()
+        assert [row.answer for row in work.table.rows] == [ARRIVED]
+        assert work.settler.parked == set()
+
+    in_virtual_time(test)
+
+
+def test_an_outcome_that_is_refused_is_written_without_what_the_receiver_said(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        said = AttemptResult(
+            503, kind_of("http_503"), "Busy.", b"no", 12, 60.0, (("x", "y"),), '{"retry-after": 60}'
+        )
+        refused = outcome(1, NOW + 60, answer=said, sent=(("a", "b"),))
+        work.table.refuses_answers = True
+        work.settler.put(refused)
+        await work.settler.drained()
+        bare = AttemptResult(503, said.kind, "The answer could not be recorded.", None, 12, 60.0)
+        assert work.table.rows == [
+            msgspec.structs.replace(refused.settlement, answer=bare, url="", sent=())
+        ], "the delivery moves as it would have"
+        assert work.told == [(1, NOW + 60)]
+        assert work.settler.parked == set()
+
+    in_virtual_time(test)
+
+
+def test_an_outcome_that_is_refused_with_nothing_left_to_take_out_is_parked_and_told(
+    in_virtual_time: Run,
+) -> None:
+    async def test(work: Work) -> None:
+        work.table.refuses = {1}
+        work.settler.put(outcome(1, answer=None, url=""))
+        with capture_logs() as logs:
+            await work.settler.drained()
+        assert len(work.table.tried) == TRIES + 1, "it is not tried again as it was"
+        assert work.settler.parked == {(ENDPOINT, UUID(int=1))}
+        assert work.told == [(1, None)]
+        assert not work.settler.stuck, "the others go on"
+        told = {one["event"]: one for one in logs if one["log_level"] == "error" and "message" in one}
+        message = ids.text(ids.MESSAGE, UUID(int=1))
+        assert told["settle.refused"]["message"] == told["settle.parked"]["message"] == message
+        assert told["settle.parked"]["endpoint"] == ids.text(ids.ENDPOINT, ENDPOINT)
+
+    in_virtual_time(test)
+
+
+def test_the_others_go_on_after_a_database_that_was_away_and_an_outcome_that_it_refused(
+    in_virtual_time: Run,
+) -> None:
+    async def test(work: Work) -> None:
+        work.table.fails = [StoreUnavailable()]
+        work.table.refuses = {1}
+        work.put(1)
+        await work.settler.drained()
+        assert work.settler.parked == {(ENDPOINT, UUID(int=1))}
+        assert work.settler.waiting is None
+        assert not work.settler.stuck
+
+    in_virtual_time(test)
+
+
 # what is written with the outcomes
 
 
@@ -341,6 +481,11 @@ class Desk:
     operations: Application
     told: list[tuple[Outcome, float | None]] = field(default_factory=list)
     owed: list[Owed] = field(default_factory=list)
+    handed_over: int = 0  # how often
+
+    def hand_over(self, owed: Sequence[Owed]) -> None:
+        self.owed += owed
+        self.handed_over += 1
 
     async def settle(self, *outcomes: Outcome) -> None:
         """Put them all, and wait until they are settled."""
@@ -349,7 +494,7 @@ class Desk:
         def settled(batch: list[Outcome], due: list[float | None]) -> None:
             self.told += zip(batch, due, strict=True)
 
-        settler = Settler(world.database, world.clock, os.urandom, settled, self.owed.extend)
+        settler = Settler(world.database, world.clock, os.urandom, settled, self.hand_over)
         for one in outcomes:
             settler.put(one)
         await written_by(settler)
@@ -476,6 +621,7 @@ async def test_an_endpoint_that_changed_meanwhile_is_not_disabled(desk: Desk) ->
     await desk.settle(await desk.outcome(0, disable=desk.disable(generation=1)))
     assert await desk.world.fetch("select from endpoint where disabled_at is not null") == []
     assert (await desk.alerts(), desk.owed, await desk.world.fetch("select from audit")) == ([], [], [])
+    assert desk.handed_over == 1, "the outcome is written once"
     assert await desk.world.states() == {DELIVERED: 1, PENDING: 2}
     await desk.settle(await desk.outcome(1, disable=desk.disable(generation=2)))
     assert len(await desk.alerts()) == 1
