@@ -64,6 +64,8 @@ def test_subnets_are_a_list_separated_by_commas(monkeypatch: pytest.MonkeyPatch)
         ("HISTORY", "6d", "ANGARIUM_HISTORY"),
         ("HISTORY", "1001d", "ANGARIUM_HISTORY"),
         ("AUDIT_HISTORY", "1d", "ANGARIUM_AUDIT_HISTORY"),
+        ("AUDIT_HISTORY", "99999d", "ANGARIUM_AUDIT_HISTORY: 99999d is too long"),
+        ("TASK_HISTORY", "9" * 400 + "d", "ANGARIUM_TASK_HISTORY: a duration has at most 100 characters"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(

@@ -74,6 +74,12 @@ def test_a_token_for_an_application_lasts_as_long_as_asked() -> None:
         (("--org", "acme"), "--org: acme is not an organization's id"),
         (("--org", "org_a", "--app", "app_short"), "--app: app_short is not an application's id"),
         (("--org", "org_a", "--expires", "soon"), "--expires: 'soon' is not a duration"),
+        (
+            ("--org", "org_a", "--expires", "9" * 400 + "d"),
+            "--expires: a duration has at most 100 characters",
+        ),
+        (("--org", "org_a", "--expires", "99999d"), "--expires: 99999d is too long"),
+        (("--org", "org_a", "--expires", "0s"), "--expires: a token lasts at least 1s"),
     ],
 )
 def test_a_wrong_option_of_token_is_told(arguments: tuple[str, ...], words: str) -> None:

@@ -31,6 +31,8 @@ OURS = "Fault on our side"
         ("http_abc", OURS, "No action needed"),
         ("http_-404", OURS, "No action needed"),
         ("http_\u0664", OURS, "No action needed"),
+        ("http_1000", OURS, "No action needed"),
+        ("http_" + "9" * 5000, OURS, "No action needed"),
         ("http_http_404", OURS, "No action needed"),
     ],
 )

@@ -16,6 +16,7 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 DRAFT_4 = "http://json-schema.org/draft-04/schema"
 DRAFT_6 = "http://json-schema.org/draft-06/schema"
 DRAFT_7 = "http://json-schema.org/draft-07/schema"
+DRAFT_2019 = "https://json-schema.org/draft/2019-09/schema"
 DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
 
 LEADING: list[dict[str, Any]] = [
@@ -129,12 +130,58 @@ def test_a_reference_to_nowhere_is_refused_with_its_place(
     assert fault.place == place
 
 
-@pytest.mark.parametrize("reference", ["#", "http://[", f"{DRAFT_7}#"])
-def test_a_url_that_cannot_be_read_is_a_name_as_it_stands(reference: str) -> None:
-    schema = {"$schema": DRAFT_2020, "$id": "http://[", "properties": {"a": {"$ref": reference}}}
+@pytest.mark.parametrize("draft", [DRAFT_4, DRAFT_6, DRAFT_7, DRAFT_2019, DRAFT_2020])
+def test_an_id_is_refused_exactly_if_a_validator_cannot_be_built_with_it(draft: str) -> None:
+    keyword = "id" if draft == DRAFT_4 else "$id"
+    for name in (
+        "http://[", "http://[::", "http://a b/", "http://%zz/", "http://a/{b}", "http://a\\b/", "http://é/",
+        "::", "1:2", "a b", "%", "^", "<a>", "\0", "é", "/[", "http://a@b@c/", "http://a/#%zz", "http://a/#x",
+        "", "a", "//", "/..", "urn:", "urn:x:y", "x:", "http://", "http://[::1]/", "http://a:99999/", "?",
+        *(("#x", "#x y", "#[") if draft == DRAFT_4 else ("#",)),
+    ):  # fmt: skip
+        for where in ((), ("properties", "a"), ("definitions", "b", "items")):
+            named: dict[str, Any] = {keyword: name, "type": "object"}
+            schema = named
+            for step in reversed(where):
+                schema = {step: schema}
+            schema = {"$schema": draft, **schema}
+            fault = check(schema)
+            assert (fault is None) == buildable(schema), (name, fault)
+            if fault is not None:
+                place = (*where, keyword)  # or what holds it, where the meta-schema has alternatives
+                assert fault.place == place[: len(fault.place)]
+                assert fault.place == place or draft not in (DRAFT_4, DRAFT_2020)
+
+
+def buildable(schema: dict[str, Any]) -> bool:
+    try:
+        jsonschema_rs.validator_for(schema)
+    except ValueError:
+        return False
+    return True
+
+
+def test_an_id_that_cannot_be_read_is_found_in_a_place_that_only_a_reference_knows() -> None:
+    schema = {"$schema": DRAFT_2020, "$ref": "#/components/x", "components": {"x": {"$id": "http://["}}}
+    assert check(schema) == (
+        ("components", "x", "$id"), "'http://[' is not a URI reference (RFC 3986), as an $id must be."
+    )  # fmt: skip
+    schema["components"] = {"x": {"$id": "a"}, "y": {"$id": "http://["}}
+    assert check(schema) is None, "what is no schema is not looked at"
+
+
+def test_of_several_ids_that_cannot_be_read_the_first_is_told_and_before_a_reference_to_nowhere() -> None:
+    schema: dict[str, Any] = {"$schema": DRAFT_2020, "$id": "a b", "items": {"$id": "c d"}, "$ref": "#/x"}
+    assert (fault := check(schema)) is not None
+    assert fault.place == ("$id",)
+    assert (fault := check(schema | {"$id": "e" * 300 + " "})) is not None
+    assert fault.words == f"'{'e' * 200}' is not a URI reference (RFC 3986), as an $id must be."
+
+
+def test_an_id_beside_a_reference_does_not_count_in_old_drafts() -> None:
+    schema = {"$schema": DRAFT_4, "items": {"id": "a b", "$ref": "#"}}
     assert check(schema) is None
-    schema["$id"] = "http://[::"
-    assert (check(schema) is None) == (reference != "http://[")
+    assert buildable(schema)
 
 
 @pytest.mark.parametrize(
@@ -382,6 +429,13 @@ def test_a_payload_is_held_to_its_schema_where_that_can_be_afforded() -> None:
     assert misfit(_type(LINKED), wrong) == 'x.x: "n" is a required property'
     for schema in (TWICE, DOUBLED, {"allOf": [{"$ref": "#"}]}):
         assert misfit(_type(schema), inside(60)) is None
+
+
+def test_a_payload_is_held_to_a_schema_whose_draft_is_not_known_as_to_draft_7() -> None:
+    schema = {"$schema": "https://example.com/ours", "items": [{"type": "string"}]}
+    assert check(schema) is None
+    assert misfit(_type(schema), ["a"]) is None
+    assert misfit(_type(schema), [1]) == '0: 1 is not of type "string"'
 
 
 def _type(schema: dict[str, Any]) -> EventType:

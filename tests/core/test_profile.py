@@ -76,6 +76,12 @@ def schemas(*some: Any) -> dict[str, Any]:
         ({"delivery": {"user_agent": "ä/1"}}, ("delivery", "user_agent"), "printable ASCII"),
         ({"ids": {"message": "a\n"}}, ("ids", "message"), "printable ASCII"),
         # durations and numbers
+        ({"delivery": {"timeout": "9" * 400 + "s"}}, ("delivery", "timeout"), "at most 100 characters"),
+        ({"secrets": {"overlap": "99999d"}}, ("secrets", "overlap"), "at most 36525d"),
+        ({"portal": {"link_lifetime": "99999d"}}, ("portal", "link_lifetime"), "at most 36525d"),
+        ({"disable": {"all_failing_for": "99999d"}}, ("disable", "all_failing_for"), "at most 36525d"),
+        ({"management": {"create_status": 199}}, ("management", "create_status"), "from 200 to 299"),
+        ({"management": {"create_status": 300}}, ("management", "create_status"), "from 200 to 299"),
         ({"delivery": {"jitter": [-1.0, 0.0]}}, ("delivery", "jitter"), "two fractions"),
         ({"delivery": {"jitter": [0.2, 0.1]}}, ("delivery", "jitter"), "two fractions"),
         ({"delivery": {"jitter": [0.0, 1.01]}}, ("delivery", "jitter"), "two fractions"),

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angarium.core.schedule import MAX_ATTEMPTS, MAX_DELAY, Schedule, parse_duration, parse_schedule, spoken
+from angarium.core.schedule import (
+    MAX_ATTEMPTS,
+    MAX_DELAY,
+    MAX_DURATION,
+    Schedule,
+    TooLong,
+    parse_duration,
+    parse_schedule,
+    spoken,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +41,21 @@ def test_anything_else_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match="is not a duration") as refused:
         parse_duration(text)
     assert repr(text.strip()) in str(refused.value)
+
+
+def test_a_duration_is_at_most_a_hundred_years() -> None:
+    assert parse_duration("36525d") == MAX_DURATION == 100 * 365.25 * 86400
+    for text in ("36525d1ms", "36526d", "9" * 99 + "d", f"{'9' * 40}d{'9' * 40}h"):
+        with pytest.raises(TooLong, match="at most 36525d"):
+            parse_duration(text)
+
+
+def test_a_text_is_no_longer_than_a_duration_can_be_and_the_error_does_not_quote_it() -> None:
+    assert parse_duration("0" * 97 + "12s") == 12.0
+    with pytest.raises(ValueError, match=r"^a duration has at most 100 characters$"):
+        parse_duration("0" * 98 + "12s")
+    with pytest.raises(ValueError, match=r"^a duration has at most 100 characters$"):
+        parse_duration("9" * 400 + "d")
 
 
 @pytest.mark.parametrize(

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from angarium.core import timestamp
-from angarium.core.schedule import parse_duration
+from angarium.core.schedule import TooLong, parse_duration
 
 
 def moment(text: str) -> datetime:
     """The time in UTC. Raises ValueError in words."""
     try:
-        ago = timedelta(seconds=parse_duration(text))
-    except ValueError:
-        ago = None
-    except OverflowError:
+        ago = parse_duration(text)
+    except TooLong:
         raise ValueError(f"{text!r} is too long ago") from None
-    if ago is None:
+    except ValueError:
         try:
             return timestamp.parse(text)
         except ValueError as error:
             raise ValueError(f"write a duration such as 2h or 7d; a time {error}, not {text!r}") from None
-    try:
-        return datetime.fromtimestamp(time.time(), UTC) - ago
-    except OverflowError:
-        raise ValueError(f"{text!r} is too long ago") from None
+    return datetime.fromtimestamp(time.time() - ago, UTC)

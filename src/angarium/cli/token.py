@@ -32,6 +32,8 @@ def token(
         lifetime = None if expires is None else parse_duration(expires)
     except ValueError as error:
         raise SettingsError(f"--expires: {error}") from error
+    if lifetime is not None and lifetime < 1:
+        raise SettingsError("--expires: a token lasts at least 1s")
     print(make(settings, org, _application(app), lifetime))
 
 

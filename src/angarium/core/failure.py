@@ -264,4 +264,6 @@ def title_of(code: str) -> str:
 
 def _status(code: str) -> int | None:
     number = code.removeprefix("http_")
-    return int(number) if number != code and number.isascii() and number.isdigit() else None
+    return (
+        int(number) if number != code and number.isascii() and number.isdigit() and len(number) <= 3 else None
+    )

@@ -33,6 +33,7 @@ _ONE: Final = (*_SAME_ONE, *_MEMBERS, *_ENTRIES, "contentSchema")
 _LIST: Final = (*_SAME_LIST, "prefixItems", "items")
 _MAP: Final = (*_SAME_MAP, "properties", "patternProperties", "definitions", "$defs")
 _REFERENCES: Final = ("$ref", "$dynamicRef", "$recursiveRef")
+_URI_REFERENCE: Final = jsonschema_rs.validator_for({"format": "uri-reference"}, validate_formats=True)
 
 Place = tuple[str | int, ...]
 
@@ -85,12 +86,14 @@ class Document:
         self._resources: dict[str, Any] = {"": root}
         self._anchors: dict[tuple[str, str], Any] = {}
         self._references: list[Reference] = []
+        self._unreadable: Fault | None = None
         self._add((), root, "")
 
     def fault(self) -> Fault | None:
-        """The first reference that leads nowhere."""
+        """The first id that cannot be read, or else the first reference that leads nowhere."""
         seen = 0
-        while seen < len(self._references):  # a place that only a reference knows may hold more of them
+        while not self._unreadable and seen < len(self._references):
+            # a place that only a reference knows may hold more of both
             place, base, text = self._references[seen]
             seen += 1
             found = self._resolve(base, text)
@@ -101,7 +104,7 @@ class Document:
                 if self._crosses(url, fragment):
                     return Fault(place, _crossing(text, self._id))
                 self._add(_steps(fragment) if self._resources[url] is self.root else place, found, url)
-        return None
+        return self._unreadable
 
     def referred(self, schema: dict[str, Any]) -> Iterator[Any]:
         """The schemas that a schema refers to; what leads nowhere is left out."""
@@ -120,14 +123,14 @@ class Document:
             place, schema, base = pending.pop()
             if not isinstance(schema, dict) or id(schema) in self._bases:
                 continue
-            base = self._named(schema, base)
+            base = self._named(place, schema, base)
             self._bases[id(schema)] = base
             for keyword in _REFERENCES:
                 if isinstance(text := schema.get(keyword), str):
                     self._references.append(Reference((*place, keyword), base, text))
             pending += [((*place, *step), child, base) for step, child in _subschemas(schema)]
 
-    def _named(self, schema: dict[str, Any], base: str) -> str:
+    def _named(self, place: Place, schema: dict[str, Any], base: str) -> str:
         """Note the names that a schema gives itself; gives the URL that its references are relative to."""
         name = schema.get(self._id)
         if isinstance(name, str) and not (self._legacy and "$ref" in schema):
@@ -137,6 +140,8 @@ class Document:
             if not name.startswith("#"):
                 base = url
                 self._resources.setdefault(base, schema)
+                if not self._unreadable and not _URI_REFERENCE.is_valid(name):
+                    self._unreadable = Fault((*place, self._id), _no_reference(name, self._id))
         for keyword in ("$anchor", "$dynamicAnchor"):
             if isinstance(own := schema.get(keyword), str):
                 self._anchors.setdefault((base, own), schema)
@@ -241,6 +246,10 @@ def _joined(base: str, text: str) -> tuple[str, str]:
 def _steps(fragment: str) -> tuple[str, ...]:
     """The keys of a JSON pointer."""
     return tuple(unquote(step).replace("~1", "/").replace("~0", "~") for step in fragment.split("/")[1:])
+
+
+def _no_reference(name: str, keyword: str) -> str:
+    return f"{name[:200]!r} is not a URI reference (RFC 3986), as an {keyword} must be."
 
 
 def _crossing(text: str, keyword: str) -> str:

@@ -123,6 +123,8 @@ class Profile(Table, frozen=True):
         _ask(("disable", "all_failing_for"), lambda: self.disable.failing_seconds)
         _ask(("secrets", "overlap"), lambda: self.secrets.overlap_seconds)
         _ask(("portal", "link_lifetime"), lambda: self.portal.lifetime_seconds)
+        if not 200 <= self.management.create_status <= 299:
+            raise ProfileError(("management", "create_status"), "a status from 200 to 299")
         least, greatest = self.delivery.jitter
         if not -1.0 < least <= greatest <= 1.0:
             raise ProfileError(

@@ -35,7 +35,7 @@ class Management(Table, frozen=True):
     wildcards: bool = True
     """Whether an endpoint may subscribe to patterns such as `order.*`."""
     create_status: int = 201
-    """The status of the answer to a new endpoint."""
+    """The status of the answer to a new endpoint, from 200 to 299."""
     warning: str | None = None
     """A sentence in the answer that shows a secret."""
     no_response_status: int | None = None

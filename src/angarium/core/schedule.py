@@ -8,19 +8,30 @@ from typing import Final
 
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|s|m|h|d))+", re.ASCII)
+_MAX_TEXT: Final = 100  # characters
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", re.ASCII)
+MAX_DURATION: Final = 36_525 * 86400.0  # 100 years
 MAX_DELAY: Final = 30 * 86400.0
 MAX_ATTEMPTS: Final = 100
+
+
+class TooLong(ValueError):
+    """A duration that is longer than MAX_DURATION."""
 
 
 def parse_duration(text: str) -> float:
     """Seconds of a duration such as `200ms`, `5s`, `1h30m` or `5d`. Raises ValueError in words."""
     text = text.strip()
+    if len(text) > _MAX_TEXT:
+        raise ValueError(f"a duration has at most {_MAX_TEXT} characters")
     if _DURATION.fullmatch(text) is None:
         raise ValueError(
             f"{text!r} is not a duration; write a number and ms, s, m, h or d, such as 30s or 1h30m"
         )
-    return sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+    if seconds > MAX_DURATION:
+        raise TooLong(f"{text} is too long; a duration is at most 36525d (100 years)")
+    return seconds
 
 
 def spoken(seconds: float) -> str:

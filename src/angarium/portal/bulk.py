@@ -42,7 +42,7 @@ async def start(visit: Visit, form: Form) -> Response:
     """Begin; where it can be watched is the page that follows."""
     asked = asked_of(visit, form.pairs)
     chosen = form.text("pace")
-    pace = int(chosen) if chosen.isdecimal() and int(chosen) in PACES else None
+    pace = next((one for one in PACES if str(one) == chosen), None)
     if pace is None:
         return await _confirm(visit, asked, fault="Choose one of these.")
     if asked.faults:

@@ -42,7 +42,9 @@ def misfit(event_type: EventType, payload: Any) -> str | None:
     if schema is None or not json_schema.affordable(schema, payload, BUDGET):
         return None
     try:
-        validator = jsonschema_rs.validator_for(schema, retriever=_offline, pattern_options=_PATTERNS)
+        validator = jsonschema_rs.validator_for(
+            {**schema, "$schema": json_schema.draft_of(schema)}, retriever=_offline, pattern_options=_PATTERNS
+        )
     except (ValueError, jsonschema_rs.ReferencingError):
         return None
     try:

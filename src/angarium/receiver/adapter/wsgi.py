@@ -28,11 +28,11 @@ def wsgi(receiver: Receiver) -> WSGIApplication:
 def body(environ: WSGIEnvironment, most: int) -> bytes:
     """The raw body; one byte too many is read of a body that is too long, which the Receiver then refuses."""
     stream: Any = environ["wsgi.input"]
-    stated: Any = environ.get("CONTENT_LENGTH")
+    stated = str(environ.get("CONTENT_LENGTH") or "")
     if not stated:
         # servers that take chunked bodies say that their input ends by itself
         return bytes(stream.read(most + 1)) if environ.get("wsgi.input_terminated") else b""
-    length = int(stated) if str(stated).isdecimal() else 0
+    length = int(stated[:18]) if stated.isdecimal() else 0
     return bytes(stream.read(min(length, most + 1)))
 
 
