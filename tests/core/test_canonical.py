@@ -26,6 +26,27 @@ def test_the_one_spelling_is_read_and_every_other_is_refused(data: bytes) -> Non
                 read(other)
 
 
+@pytest.mark.parametrize(
+    ("data", "standard", "url_safe"),
+    [
+        (b"", "", ""),
+        (b"\0", "AA==", "AA"),
+        (b"\0\0", "AAA=", "AAA"),
+        (b"\0\0\0", "AAAA", "AAAA"),
+        (b"\xfb\xef\xbe\xff", "++++/w==", "----_w"),
+        (b"\xff\xff\xff", "////", "____"),
+        (b"]u\xd7", "XXXX", "XXXX"),  # no letter is taken for padding
+    ],
+)
+def test_bytes_have_the_text_of_the_standard(data: bytes, standard: str, url_safe: str) -> None:
+    assert canonical.standard(standard) == canonical.url_safe(url_safe) == data
+    assert canonical.url_safe_text(data) == url_safe
+    for read, other in ((canonical.standard, url_safe), (canonical.url_safe, standard)):
+        if standard != url_safe:
+            with pytest.raises(ValueError, match=r"."):
+                read(other)
+
+
 @given(st.text(max_size=40))
 def test_whatever_is_read_is_written_the_same_way(text: str) -> None:
     for read, write in (

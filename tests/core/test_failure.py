@@ -4,9 +4,134 @@ from __future__ import annotations
 
 import pytest
 
-from angarium.core.failure import KINDS, Side, kind_of
+from angarium.core.failure import FAMILIES, KINDS, FailureKind, Side, kind_of, title_of
 
 OURS = "Fault on our side"
+WAIT = "No action needed. We will send it when the fault is over."
+
+TABLE = [
+    FailureKind(
+        "dns", "Host name not found",
+        "Check the host in the URL, and the domain's DNS records.",
+        Side.SETTINGS, slows=True,
+    ),
+    FailureKind(
+        "dns_unanswered", "Name server did not answer",
+        "Check the domain's name servers.",
+        Side.NETWORK, slows=True, becomes="resolver_down", burst=5,
+    ),
+    FailureKind(
+        "refused_address", "Address not allowed",
+        "Use a URL with a public address.",
+        Side.SETTINGS, slows=True,
+    ),
+    FailureKind(
+        "connect_refused", "Connection refused",
+        "Check that your server runs, and that the port in the URL is right.",
+        Side.RECEIVER, slows=True,
+    ),
+    FailureKind(
+        "connect_timeout", "Connection timed out",
+        "Check that your server runs and that its firewall accepts our requests.",
+        Side.NETWORK, slows=True, timed_out=True, becomes="network_down", burst=5,
+    ),
+    FailureKind(
+        "connect_no_route", "No route to host",
+        "Check that the address is right and can be reached from the internet.",
+        Side.NETWORK, slows=True, becomes="network_down", burst=5,
+    ),
+    FailureKind(
+        "connect_no_network", "Network unreachable",
+        "Check that the address is right and can be reached from the internet.",
+        Side.NETWORK, slows=True, becomes="network_down", burst=1,
+    ),
+    FailureKind(
+        "connect_failed", "Could not connect",
+        "Check that the address is right and can be reached from the internet.",
+        Side.RECEIVER, slows=True,
+    ),
+    FailureKind(
+        "tls_name", "Certificate for another name",
+        "Get a certificate for the host in the URL, or correct the URL.",
+        Side.RECEIVER, slows=True,
+    ),
+    FailureKind(
+        "tls_expired", "Certificate expired",
+        "Renew the certificate, and reload the server that uses it.",
+        Side.RECEIVER, slows=True,
+    ),
+    FailureKind(
+        "tls_untrusted", "Certificate not trusted",
+        "Use a certificate of a public authority, and send its intermediate certificates too.",
+        Side.RECEIVER, slows=True,
+    ),
+    FailureKind(
+        "tls", "No secure connection",
+        "Check that the port in the URL speaks https, with TLS 1.2 or 1.3.",
+        Side.RECEIVER, slows=True,
+    ),
+    FailureKind(
+        "timeout", "No answer in time",
+        "Answer with 200 first and do the work afterwards.",
+        Side.RECEIVER, slows=True, timed_out=True,
+    ),
+    FailureKind(
+        "reset", "Connection broken off",
+        "Look for a crash, a restart or a limit in your server's log at the time of this attempt.",
+        Side.RECEIVER, slows=True,
+    ),
+    FailureKind(
+        "protocol", "Answer was not HTTP",
+        "Check that the port in the URL belongs to an HTTP server.",
+        Side.RECEIVER,
+    ),
+    FailureKind(
+        "too_large", "Answer too large",
+        "Answer with a short 200: a few headers, and no body is needed.",
+        Side.RECEIVER,
+    ),
+    FailureKind(
+        "redirect", "Redirect",
+        "Set the endpoint's URL to the final address: redirects are not followed.",
+        Side.RECEIVER,
+    ),
+    FailureKind(
+        "local", "No answer from the local server",
+        "Check that your server runs, and that `angarium listen` forwards to its port.",
+        Side.RECEIVER,
+    ),
+    FailureKind(
+        "bad_request", "Settings cannot be sent",
+        "Set the endpoint's URL and its own headers again.",
+        Side.SETTINGS,
+    ),
+    FailureKind(
+        "out_of_resources", "Out of resources on our side",
+        WAIT,
+        Side.OURS,
+    ),
+    FailureKind(
+        "resolver_down", "No name resolution on our side",
+        WAIT,
+        Side.OURS,
+    ),
+    FailureKind(
+        "network_down", "Network is down on our side",
+        WAIT,
+        Side.OURS,
+    ),
+    FailureKind(
+        "pool_full", "All our connections are in use",
+        WAIT,
+        Side.OURS,
+    ),
+    FailureKind(
+        "internal", "Fault on our side",
+        WAIT,
+        Side.OURS, lane_only=True,
+    ),
+]  # fmt: skip
+"""What customers and the dispatcher go by, once more: a row changes here too, or not at all."""
 
 
 @pytest.mark.parametrize(
@@ -57,3 +182,31 @@ def test_what_may_be_ours_becomes_a_kind_of_ours() -> None:
     ambiguous = [kind for kind in KINDS.values() if kind.becomes is not None]
     assert {kind.side for kind in ambiguous} == {Side.NETWORK}
     assert all(kind.burst >= 1 and KINDS[kind.becomes or ""].ours for kind in ambiguous)
+
+
+def test_the_table_is_as_it_was_decided() -> None:
+    assert list(KINDS.values()) == TABLE
+    assert list(KINDS) == [kind.code for kind in TABLE]
+
+
+def test_an_answer_slows_an_endpoint_down_only_if_it_says_that_it_is_too_much_or_not_there() -> None:
+    kinds = {status: kind_of(f"http_{status}") for status in range(400, 1000)}
+    assert {status for status, kind in kinds.items() if kind.slows} == {429, 502, 503, 504}
+    assert not any(kind.timed_out or kind.becomes or kind.burst or kind.lane_only for kind in kinds.values())
+    assert all(kind.code == f"http_{status}" for status, kind in kinds.items())
+
+
+def test_a_redirect_is_a_kind_of_its_own_whatever_its_status() -> None:
+    assert {kind_of(f"http_{status}").code for status in range(300, 400)} == {"redirect"}
+    assert {kind_of(f"http_{status}").code for status in (299, 400)} == {"http_299", "http_400"}
+
+
+def test_a_code_is_titled_as_its_kind() -> None:
+    assert title_of("http_404") == "404 Not Found"
+    assert title_of("tls_expired") == "Certificate expired"
+
+
+def test_each_kind_that_is_recorded_belongs_to_a_family() -> None:
+    for kind in TABLE:
+        families = [name for name in FAMILIES if kind.code == name or kind.code.startswith(f"{name}_")]
+        assert len(families) == (0 if kind.ours else 1), kind.code
