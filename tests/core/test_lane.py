@@ -8,11 +8,13 @@ from uuid import UUID
 import pytest
 
 from angarium.core.allowance import FIRST
-from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
+from angarium.core.lane import FAILING_WINDOW, FRAME, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0
 WIDE = Limits(in_flight=64, window=128)
+STRICT = Limits(in_flight=1, window=8, fifo=True)
+ASKED = datetime(2026, 11, 28, tzinfo=UTC)
 
 
 def held(number: int, due_at: float = NOW, payload: bytes | None = b"{}") -> Held:
@@ -156,7 +158,10 @@ def test_an_attempt_without_a_result_waits_again_as_the_first_or_the_last(last: 
     size = lane.size
     send = lane.turn(NOW)
     assert isinstance(send, Send)
-    lane.returned(send.held, NOW, last=last)
+    if last:
+        lane.returned(send.held, NOW, last=True)
+    else:
+        lane.returned(send.held, NOW)
     assert lane.size == size
     (again,) = sends(lane)
     assert (again == send.held.message_id) is not last
@@ -265,7 +270,7 @@ def test_what_is_left_to_the_table_is_read_again() -> None:
     turn = lane.turn(NOW + 1, held_back=True)
     assert isinstance(turn, Load)
     assert turn.after == UUID(int=3)
-    lane.loaded([brought(1, datetime(2026, 11, 28, tzinfo=UTC))], None, turn.count)
+    lane.loaded([brought(1, ASKED)], None, turn.count)
     assert until_load(lane, NOW + 1) == Load(2, UUID(int=2))
 
 
@@ -280,3 +285,141 @@ def test_what_was_accepted_by_a_clock_that_is_ahead_is_read_when_it_is_due() -> 
     turn = lane.turn(NOW + 1)
     assert isinstance(turn, Load)
     assert turn.after == UUID(int=4)
+
+
+def test_a_load_that_brings_less_than_was_asked_for_leaves_nothing_behind() -> None:
+    for brings, behind in ((2, False), (3, False), (4, True)):
+        lane = Lane(Limits(in_flight=8, window=4), NOW - 10)
+        lane.hint(NOW)
+        assert lane.turn(NOW) == Load(4)
+        lane.loaded([held(number) for number in range(brings)], None, 4)
+        for number in range(brings):
+            assert lane.turn(NOW) == Send(held(number))
+        assert isinstance(lane.turn(NOW), Load) is behind
+
+
+def test_what_is_in_hand_and_comes_again_as_it_is_changes_nothing() -> None:
+    lane = lane_with(3, Limits(in_flight=1, window=16))
+    (first,) = sends(lane)
+    lane.hint(NOW)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    size = lane.size
+    lane.loaded([held(0), held(1), held(2)], None, turn.count)
+    assert (lane.size, lane.waiting) == (size, 2)
+    answer(lane, first)
+    order = []
+    while isinstance(turn := lane.turn(NOW), Send):
+        order.append(turn.held.message_id.int)
+        answer(lane, turn.held.message_id)
+    assert order == [1, 2]
+    assert turn is None, "nothing was asked for again"
+
+
+def test_a_delivery_that_makes_room_for_its_manual_attempt_is_counted_once() -> None:
+    lane = lane_with(3, Limits(in_flight=1, window=16))
+    sends(lane)
+    size = lane.size
+    lane.hint(NOW, manual=True)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    lane.loaded([brought(2, ASKED)], None, turn.count)
+    assert (lane.size, lane.waiting, lane.urgent) == (size, 2, True)
+    answer(lane, UUID(int=0))
+    assert lane.turn(NOW) == Send(brought(2, ASKED))
+    answer(lane, UUID(int=2))
+    assert sends(lane) == [UUID(int=1)]
+    answer(lane, UUID(int=1))
+    assert lane.turn(NOW) is None, "the request that was served is not asked for again"
+
+
+def strict_lane(*rows: Held) -> Lane:
+    """First in, first out; with these in hand."""
+    lane = Lane(STRICT, NOW - 10)
+    lane.hint(NOW)
+    assert lane.turn(NOW) == Load(8)
+    lane.loaded(rows, None, 8)
+    return lane
+
+
+def test_in_strict_order_a_manual_attempt_of_what_is_under_way_is_asked_for_when_that_is_settled() -> None:
+    lane = strict_lane(held(0))
+    assert sends(lane) == [UUID(int=0)]
+    lane.hint(NOW, manual=True)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    lane.loaded([brought(0, ASKED)], None, turn.count)
+    assert lane.turn(NOW) is None
+    answer(lane, UUID(int=0))
+    assert isinstance(lane.turn(NOW), Load)
+
+
+def test_a_request_for_what_was_given_back_is_made_once() -> None:
+    lane = strict_lane(held(0))
+    send = lane.turn(NOW)
+    assert isinstance(send, Send)
+    lane.hint(NOW, manual=True)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    lane.loaded([brought(0, ASKED)], None, turn.count)
+    lane.returned(send.held, NOW)
+    assert lane.turn(NOW) == Load(8), "nothing is in hand"
+    lane.loaded([brought(0, ASKED)], None, 8)
+    assert lane.turn(NOW) == Send(brought(0, ASKED))
+    answer(lane, UUID(int=0))
+    assert lane.turn(NOW) is None
+
+
+def test_a_manual_attempt_without_a_result_still_comes_first() -> None:
+    lane = lane_with(1, Limits(in_flight=1, window=8))
+    assert lane.arrive(held(1), NOW)
+    manual = brought(2, ASKED)
+    lane.hint(NOW, manual=True)
+    turn = lane.turn(NOW, held_back=True)
+    assert isinstance(turn, Load)
+    lane.loaded([manual], None, turn.count)
+    assert lane.turn(NOW) == Send(manual)
+    lane.returned(manual, NOW)
+    assert lane.urgent
+    assert lane.turn(NOW) == Send(manual)
+
+
+def test_an_endpoint_that_begins_anew_has_proved_nothing() -> None:
+    lane = lane_with(1)
+    (first,) = sends(lane)
+    assert not lane.proven
+    answer(lane, first)
+    assert lane.proven
+    lane.renew()
+    assert not lane.proven
+
+
+def test_the_pace_of_a_failing_endpoint_is_kept_when_the_clock_is_set() -> None:
+    lane = lane_with(FAILING_WINDOW)
+    lane.fail()
+    while isinstance(turn := lane.turn(NOW), Send):
+        answer(lane, turn.held.message_id, overload=True)
+    assert isinstance(turn, Wait)
+    assert NOW < turn.until == lane.free_at()
+    lane.clock_set(-1000)
+    assert lane.free_at() == pytest.approx(turn.until - 1000, abs=1e-6)
+
+
+def test_a_lane_in_strict_order_asks_for_the_order_when_the_clock_is_set() -> None:
+    lane = strict_lane(held(0), held(1))
+    lane.clock_set(-1000)
+    assert lane.quiet
+    assert lane.turn(NOW - 1000) == Load(8)
+    lane.loaded([held(1, NOW - 1000)], None, 8)
+    assert sends(lane, NOW - 1000) == [UUID(int=1)]
+
+
+def test_a_manual_attempt_is_looked_for_at_once_after_the_clock_was_set_back() -> None:
+    lane = lane_with(8, Limits(in_flight=1, window=8))
+    sends(lane)
+    lane.hint(NOW, manual=True)
+    assert isinstance(lane.turn(NOW), Load)
+    lane.loaded([], None, 8)
+    lane.clock_set(-1000)
+    lane.hint(NOW - 1000, manual=True)
+    assert isinstance(lane.turn(NOW - 1000), Load)
