@@ -84,6 +84,7 @@ def held(annotation: Any) -> type[Any]:
         (Optional[Point], {"x": 1}, Point(1)),  # noqa: UP045
         (int | list[int], [1], [1]),
         (Literal["a", 1], 1, 1),
+        (Literal[True, "a"], True, True),
         (date, "2025-06-15", date(2025, 6, 15)),
         (Decimal, 1.5, Decimal("1.5")),
         (float, 2, 2.0),
@@ -124,6 +125,10 @@ def test_a_field_takes_what_its_type_says(wanted: Any, value: Any, made: Any) ->
         (Decimal, "much", "data.value is not Decimal"),
         (Decimal, True, "data.value is not Decimal"),
         (float, True, "data.value is not float"),
+        pytest.param(float, 10**400, "data.value is not float", id="float-huge"),
+        pytest.param(Decimal, 10**5000, "data.value is not Decimal", id="decimal-huge"),
+        (Literal["a", 1], True, "data.value is not Literal"),
+        (Literal[False], 0, "data.value is not Literal"),
         (int, True, "data.value is not int"),
         (bool, 1, "data.value is not bool"),
         (int, 1.0, "data.value is not int"),

@@ -65,7 +65,7 @@ def _value(value: Any, wanted: Any, place: str) -> Any:
     if origin in (typing.Union, types.UnionType):
         return _one_of(value, typing.get_args(wanted), place)
     if origin is typing.Literal:
-        return value if value in typing.get_args(wanted) else _misfit(place, wanted)
+        return value if _among(value, typing.get_args(wanted)) else _misfit(place, wanted)
     if origin is not None:
         return _container(value, origin, typing.get_args(wanted), place)
     if wanted is None or wanted is types.NoneType:
@@ -119,6 +119,11 @@ def _one_of(value: Any, choices: tuple[Any, ...], place: str) -> Any:
     return _misfit(place, " or ".join(getattr(one, "__name__", str(one)) for one in choices))
 
 
+def _among(value: Any, choices: tuple[Any, ...]) -> bool:
+    """Whether it is one of them; Python has True equal 1, JSON has not."""
+    return any(value == one and isinstance(value, bool) is isinstance(one, bool) for one in choices)
+
+
 def _plain(value: Any, wanted: Any, place: str) -> Any:
     try:
         if isinstance(wanted, type) and issubclass(wanted, enum.Enum):
@@ -129,10 +134,10 @@ def _plain(value: Any, wanted: Any, place: str) -> Any:
             return Decimal(str(value))
         if wanted is UUID and isinstance(value, str):
             return UUID(value)
-    except (ValueError, InvalidOperation):
+        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)
+    except (ValueError, OverflowError, InvalidOperation):
         _misfit(place, wanted)
-    if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     if isinstance(wanted, type) and not (
         isinstance(value, wanted) and isinstance(value, bool) <= (wanted is bool)
     ):
