@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from uuid import UUID
 
+import msgspec
 import pytest
 
-from angarium.core.allowance import FIRST
-from angarium.core.lane import FAILING_WINDOW, FRAME, Held, Lane, Limits, Load, Send, Wait
+from angarium.core.allowance import FAILING_IN_FLIGHT, FIRST, MANUAL_EXTRA
+from angarium.core.lane import FAILING_WINDOW, FRAME, PEEK, Held, Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0
@@ -352,6 +353,10 @@ def test_in_strict_order_a_manual_attempt_of_what_is_under_way_is_asked_for_when
     assert lane.turn(NOW) is None
     answer(lane, UUID(int=0))
     assert isinstance(lane.turn(NOW), Load)
+    lane.loaded([brought(0, ASKED)], None, 8)
+    assert sends(lane) == [UUID(int=0)]
+    answer(lane, UUID(int=0))
+    assert lane.turn(NOW) is None, "once"
 
 
 def test_a_request_for_what_was_given_back_is_made_once() -> None:
@@ -389,9 +394,18 @@ def test_an_endpoint_that_begins_anew_has_proved_nothing() -> None:
     (first,) = sends(lane)
     assert not lane.proven
     answer(lane, first)
-    assert lane.proven
+    assert lane.proven is True
     lane.renew()
-    assert not lane.proven
+    assert lane.proven is False
+
+
+def test_the_last_answer_says_whether_an_endpoint_is_proven() -> None:
+    lane = lane_with(4)
+    one, other, *_ = sends(lane)
+    answer(lane, one)
+    assert lane.proven is True
+    answer(lane, other, overload=True)
+    assert lane.proven is False
 
 
 def test_the_pace_of_a_failing_endpoint_is_kept_when_the_clock_is_set() -> None:
@@ -423,3 +437,67 @@ def test_a_manual_attempt_is_looked_for_at_once_after_the_clock_was_set_back() -
     lane.clock_set(-1000)
     lane.hint(NOW - 1000, manual=True)
     assert isinstance(lane.turn(NOW - 1000), Load)
+
+
+def test_a_manual_attempt_that_waits_and_comes_again_as_it_is_changes_nothing() -> None:
+    lane = lane_with(2, Limits(in_flight=1, window=16))
+    sends(lane)
+    for _ in range(2):
+        lane.hint(NOW, manual=True)
+        turn = lane.turn(NOW)
+        assert isinstance(turn, Load)
+        lane.loaded([brought(2, ASKED)], None, turn.count)
+    assert lane.waiting == 2
+    answer(lane, UUID(int=0))
+    served = []
+    while isinstance(turn := lane.turn(NOW), Send):
+        served.append(turn.held.message_id.int)
+        answer(lane, turn.held.message_id)
+    assert served == [2, 1]
+    assert turn is None
+
+
+def test_a_search_for_manual_attempts_asks_for_some_more_than_are_in_hand() -> None:
+    lane = lane_with(16, Limits(in_flight=1, window=16))
+    for number in (20, 21):
+        lane.hint(NOW, manual=True)
+        turn = lane.turn(NOW + number, held_back=True)
+        assert turn == Load(PEEK + number - 20)
+        lane.loaded([brought(20, ASKED)][: number - 19], None, turn.count)
+
+
+def test_tests_and_manual_attempts_have_slots_of_their_own_at_a_failing_endpoint() -> None:
+    lane = lane_with(FAILING_WINDOW)
+    lane.fail()
+    now = NOW
+    while isinstance(turn := lane.turn(now), Send | Wait):
+        now = turn.until if isinstance(turn, Wait) else now
+    assert lane.in_flight == FAILING_IN_FLIGHT
+    now += 1
+    for number in range(MANUAL_EXTRA + 1):
+        assert lane.arrive(msgspec.structs.replace(held(100 + number), test=True), now)
+        now += 1
+        assert isinstance(lane.turn(now), Send) is (number < MANUAL_EXTRA)
+
+
+def test_an_arrival_goes_before_a_backlog_only_while_a_quarter_of_the_window_or_less_waits() -> None:
+    for waiting in (3, 4, 5):
+        lane = lane_with(waiting, Limits(in_flight=1, window=16))
+        lane.hint(NOW)
+        assert lane.arrive(held(50), NOW) is (waiting <= 4)
+
+
+def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken() -> None:
+    lane = lane_with(FAILING_WINDOW + 10)
+    each = lane.size // (FAILING_WINDOW + 10)
+    lane.fail()
+    assert lane.size == FAILING_WINDOW * each
+    now = NOW
+    while not isinstance(turn := lane.turn(now), Load):
+        assert turn is not None
+        now = turn.until if isinstance(turn, Wait) else now
+        if isinstance(turn, Send):
+            lane.answered(turn.held.message_id, delivered=False, overload=True, pause=None, now=now)
+            lane.settled(turn.held.message_id, None)
+    assert lane.waiting == FAILING_WINDOW // 4
+    assert not lane.arrive(held(100, now), now)
