@@ -22,12 +22,23 @@ from angarium.core.errors import (
     Conflict,
     NotFound,
     Overloaded,
+    StoreReason,
     StoreUnavailable,
     TooLarge,
 )
 from angarium.core.nouns import Message
 from angarium.core.product import Product
-from angarium.service.intake import CROWD, GATHER, MAX_BATCH, MAX_BATCH_BYTES, Accepted, Draft, Intake, Result
+from angarium.service.intake import (
+    CROWD,
+    GATHER,
+    MAX_BATCH,
+    MAX_BATCH_BYTES,
+    REMEMBERED,
+    Accepted,
+    Draft,
+    Intake,
+    Result,
+)
 from angarium.store import accept as store
 from angarium.store.accept import Item, Owed, Stored
 from angarium.store.fault import RowRefused, ValueRefused
@@ -140,7 +151,7 @@ Run = Callable[..., None]
 
 @pytest.fixture
 def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Run:
-    def run(test: Test, **bounds: int) -> None:
+    def run(test: Test, **bounds: Any) -> None:
         async def work(loop: VirtualLoop) -> None:
             bench: Any = Bench(loop)
             monkeypatch.setattr(store, "accept", bench.accept)
@@ -471,3 +482,36 @@ def test_without_a_start_nothing_is_taken(in_virtual_time: Run) -> None:
         await intake.stop()
 
     in_virtual_time(test)
+
+
+def test_why_the_last_batch_could_not_be_stored_is_told_for_a_while(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        bench.at = 1_800_000_000.0
+
+        async def fail() -> None:
+            bench.fails = [StoreUnavailable(reason=StoreReason.DISK_FULL)]
+            with pytest.raises(StoreUnavailable):
+                await bench.intake.accept(draft())
+
+        assert bench.intake.waiting is None
+        await fail()
+        bench.at += REMEMBERED - 0.25
+        assert bench.intake.waiting is StoreReason.DISK_FULL
+        bench.at += 0.25
+        assert bench.intake.waiting is None, "nobody asked since, so it is not known"
+        await fail()
+        assert bench.intake.waiting is StoreReason.DISK_FULL
+        await bench.intake.accept(draft())
+        assert bench.intake.waiting is None
+
+    in_virtual_time(test)
+
+
+def test_no_payload_is_kept_longer_than_messages_are(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        bench.at = 500_000 * HOUR + 1
+        for retention, hours in ((HOUR - 2, 1), (HOUR - 1, 2), (5 * HOUR, 6), (99 * HOUR, 11)):
+            (found,) = await bench.intake.accept_many([draft(retention=retention)])
+            assert message(found).expires_at.timestamp() / HOUR - 500_000 == hours
+
+    in_virtual_time(test, history=10 * HOUR)
