@@ -31,9 +31,10 @@ from angarium.core.nouns import Application, Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.core.tally import Tally
 from angarium.dispatch.upkeep import Upkeep
-from angarium.store import accept, partition, play, sandbox_counter, settle, tally
+from angarium.store import accept, our_fault, partition, play, sandbox_counter, settle, tally
 from angarium.store.accept import Item
 from angarium.store.database import Database
+from angarium.store.our_fault import FaultRow, HeldLane
 from angarium.store.retention import Retention
 from angarium.store.settle import Health, Settlement
 from bench.service import installation
@@ -171,7 +172,8 @@ class Year:
         )  # fmt: skip
 
     async def _come_and_go(self, connection: Any, now: float) -> None:
-        """An endpoint and an application that are deleted the same day, and what belongs to them."""
+        """An endpoint and an application that are deleted the same day, what belongs to them, and a process
+        that is killed during a fault."""
         at = datetime_at(now)
         gone = await self._world.application()
         left = [await self._world.endpoint(app, "http://127.0.0.1:9/") for app in (self._app, gone)]
@@ -184,6 +186,9 @@ class Year:
         await play.create(connection, inbox)
         request = Arrival(self._world.new_id(), "POST", [], b"{}", 2, 200, None, "")
         await play.put(connection, inbox.id, request, kept=10)
+        process = f"killed-{now}"
+        await our_fault.note(connection, process, [FaultRow(process, "internal", now, 1)], now)
+        await our_fault.hold(connection, process, [HeldLane(left[0].id, "internal", now)])
         await self._delete(connection, gone, left[0], at)
 
     async def _delete(self, connection: Any, app: Application, endpoint: Endpoint, at: datetime) -> None:

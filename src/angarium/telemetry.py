@@ -27,6 +27,7 @@ EVENTS: Final = {
     "database.migrated": "the schema was brought to this release",
     "endpoint.disabled": "an endpoint gets nothing more, and why",
     "endpoint.sealed": "no key opens an endpoint's secrets; ANGARIUM_SECRET_KEY lacks its key",
+    "fault.unreported": "other processes could not be told of a fault on our side; tried again",
     "hint.lost": "another process could not be told of new work; it finds it by itself a little later",
     "http.refused": "a request was refused for its head or framing, and its connection closed",
     "intake.failed": "messages could not be stored; their senders were told",

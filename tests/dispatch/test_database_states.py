@@ -127,7 +127,8 @@ async def test_nothing_is_repeated_while_it_lasts_and_all_goes_on_afterwards(
         world.dispatching(policy=Policy(in_flight=IN_FLIGHT, longest=10.0)) as dispatcher,
         world.intake(dispatcher.hand_over) as intake,
     ):
-        health = DatabaseHealth(world.database, [lambda: intake.waiting, lambda: dispatcher.waiting])
+        waiting = [lambda: intake.waiting, lambda: dispatcher.waiting]
+        health = DatabaseHealth(world.database, world.clock, waiting)
         receiver.default = Reply(200, delay=0.1)
         await world.endpoint(app, receiver.url)
         assert await health.trouble() is None

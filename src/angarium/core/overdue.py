@@ -15,25 +15,45 @@ STARTS: Final = 1.0  # a second, of an endpoint that has had no attempt yet
 
 
 @dataclass(frozen=True, slots=True)
+class Hold:
+    """A fault on our side that holds an endpoint's deliveries: the code of its kind, and since when."""
+
+    code: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class WaitEstimate:
     """`ahead`: deliveries of the endpoint that come before it, as far as they were counted.
 
     `waiting`: it has been due for longer than it takes to start. `expected_at`: None when it cannot be told,
-    because the endpoint has had no attempt for `RECENT` seconds.
+    because a fault on our side holds it, or the endpoint has had no attempt for `RECENT` seconds.
     """
 
     ahead: int
     waiting: bool
     expected_at: float | None
+    hold: Hold | None = None
 
 
-def estimate(*, due_at: float, ahead: int, recent: int, head_due: float | None, now: float) -> WaitEstimate:
+def estimate(
+    *,
+    due_at: float,
+    ahead: int,
+    recent: int,
+    head_due: float | None,
+    now: float,
+    hold: Hold | None = None,
+) -> WaitEstimate:
     """For a delivery that is due since `due_at`.
 
     `recent`: attempts of the endpoint that ended within the last `RECENT` seconds. `head_due`: when the first
-    of a first-in-first-out endpoint is due, which all others wait for.
+    of a first-in-first-out endpoint is due, which all others wait for. `hold`: a fault on our side that holds
+    the endpoint's deliveries.
     """
     waiting = now - due_at > ON_TIME
+    if hold is not None:
+        return WaitEstimate(ahead, waiting, None, hold)
     begins = now if head_due is None else max(now, head_due)
     if not recent and begins == now and now - due_at > RECENT:
         return WaitEstimate(ahead, waiting, None)

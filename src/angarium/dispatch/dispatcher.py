@@ -7,6 +7,7 @@ state belongs to one event loop; nothing here blocks.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Final
@@ -21,6 +22,7 @@ from angarium.core.nouns import State
 from angarium.core.product import Product
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.bookkeeper import Bookkeeper
+from angarium.dispatch.fault_report import FaultReport
 from angarium.dispatch.herald import Herald
 from angarium.dispatch.load_handler import LoadHandler
 from angarium.dispatch.loader import Loader
@@ -76,7 +78,9 @@ class Dispatcher:
         self._herald = Herald(database)
         self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
         self._space = Room(policy.in_flight_total)
-        self._outages = Outages(self._posts, clock)
+        name = f"{os.getpid()}-{entropy(2).hex()}"
+        self._outages = Outages(self._posts, clock, name)
+        self._report = FaultReport(database, clock, self._outages, name)
         builder = RequestBuilder(entropy, chance)
         self._attempts = Attempts(
             self._posts, self._space, builder, sender, self._settler, self._outages, clock
@@ -115,6 +119,7 @@ class Dispatcher:
             self._lookout,
             self._upkeep,
             self._bookkeeper,
+            self._report,
             self._ownership,
         )
         for run in (self._go_round, *(part.run for part in parts)):
@@ -136,6 +141,7 @@ class Dispatcher:
             task.cancel()
         await asyncio.wait(self._tasks)
         await self._bookkeeper.write()
+        await self._report.stop()
         await self._herald.stop()
         await self._sender.close()
 

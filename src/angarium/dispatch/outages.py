@@ -8,6 +8,8 @@ works without a name server.
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from angarium.clock import Clock, datetime_at
@@ -30,17 +32,20 @@ class SendingFault:
         self.key = key
         self.since = clock.now()
         self.pause = ProbePause(clock.steady())
-        self.posts: dict[Post, None] = {}
+        self.posts: dict[Post, float] = {}  # the lanes that it holds, and since when
 
 
 class Outages:
     """Faults by kind; a fault of a kind that concerns one lane only, by lane."""
 
-    def __init__(self, posts: Posts, clock: Clock) -> None:
+    def __init__(self, posts: Posts, clock: Clock, process: str = "") -> None:
+        """`process`: the name of this process in the log."""
         self._posts = posts
+        self._process = process
         self._clock = clock
         self._faults: dict[object, SendingFault] = {}
         self._held: dict[Post, SendingFault] = {}
+        self.changed = asyncio.Event()  # a fault has begun
 
     def __bool__(self) -> bool:
         return bool(self._faults)
@@ -58,7 +63,13 @@ class Outages:
         fault = self._faults.get(key)
         if fault is None:
             fault = self._faults[key] = SendingFault(kind, key, self._clock)
-            log.error("sending.paused", fault=kind.code, endpoint=ids.text(ids.ENDPOINT, post.endpoint_id))
+            self.changed.set()
+            log.error(
+                "sending.paused",
+                fault=kind.code,
+                endpoint=ids.text(ids.ENDPOINT, post.endpoint_id),
+                process=self._process,
+            )
         elif fault is probe:
             fault.pause.failed(self._clock.steady())
         before = self._held.get(post)
@@ -66,7 +77,7 @@ class Outages:
             if before is not None:
                 self._let_go(post)
             self._held[post] = fault
-            fault.posts[post] = None
+            fault.posts[post] = self._clock.now()
 
     def passed(self, probe: SendingFault) -> None:
         """A probe got past our side: the fault is over."""
@@ -107,4 +118,5 @@ class Outages:
             fault=fault.kind.code,
             since=datetime_at(fault.since).isoformat(),
             lanes=len(fault.posts),
+            process=self._process,
         )

@@ -89,6 +89,7 @@ async def show(visit: Visit) -> Response:
         series=series,
         chart=drawn,
         overdue=overdue if overdue >= MANY else 0,
+        hold=None if wait is None else wait.hold,
         clear_at=None if wait is None else wait.expected_at,
         older=visit.path("endpoints", ref, status=status, before=older) if older else None,
         newest=None if before is None else visit.path("endpoints", ref, status=status),

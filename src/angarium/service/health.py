@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from angarium.clock import Clock
 from angarium.core.errors import StoreReason, StoreUnavailable
-from angarium.store import health
+from angarium.store import health, our_fault
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
+from angarium.store.our_fault import FaultRow
 
 PATIENCE: Final = 3.0
 
@@ -20,8 +22,11 @@ class DatabaseHealth:
     `waiting`: why each of them cannot write now, None while it can.
     """
 
-    def __init__(self, database: Database, waiting: Sequence[Callable[[], StoreReason | None]]) -> None:
+    def __init__(
+        self, database: Database, clock: Clock, waiting: Sequence[Callable[[], StoreReason | None]]
+    ) -> None:
         self._database = database
+        self._clock = clock
         self._waiting = waiting
 
     async def trouble(self) -> StoreReason | None:
@@ -37,3 +42,12 @@ class DatabaseHealth:
         except DatabaseFault:
             return StoreReason.SCHEMA
         return next((reason for ask in self._waiting if (reason := ask()) is not None), None)
+
+    async def faults(self) -> list[FaultRow]:
+        """Faults on our side, of all processes, that keep requests from being sent. Empty when the database
+        cannot tell."""
+        try:
+            async with asyncio.timeout(PATIENCE), self._database.connection() as connection:
+                return await our_fault.under_way(connection, self._clock.now())
+        except (StoreUnavailable, DatabaseFault, TimeoutError):
+            return []

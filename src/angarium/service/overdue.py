@@ -1,7 +1,7 @@
 """Deliveries that are due and wait: behind how many others, and when they may be expected to start.
 
-Nothing is written for this: the place follows from the queue and the speed from the attempts of the last
-minute, which every process sees.
+Nothing is written for this but faults on our side (store/our_fault.py): the place follows from the queue and
+the speed from the attempts of the last minute, which every process sees.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.overdue import WaitEstimate, estimate
+from angarium.core.overdue import Hold, WaitEstimate, estimate
 from angarium.store import overdue as store
 from angarium.store.database import Database
 
@@ -51,6 +51,11 @@ class WaitEstimates(dict[DeliveryKey, WaitEstimate]):
         wait = self.get(DeliveryKey(endpoint_id, message_id))
         return wait is not None and wait.waiting
 
+    def hold(self, endpoint_id: UUID, message_id: UUID) -> Hold | None:
+        """The fault on our side that holds the delivery."""
+        wait = self.get(DeliveryKey(endpoint_id, message_id))
+        return None if wait is None else wait.hold
+
 
 class Overdue:
     """Looks at what waits."""
@@ -81,6 +86,7 @@ class Overdue:
                     recent=backlogs[key.endpoint_id].recent,
                     head_due=backlogs[key.endpoint_id].head_due,
                     now=now,
+                    hold=backlogs[key.endpoint_id].hold,
                 ),
             )
             for key, at in due.items()
@@ -95,4 +101,6 @@ class Overdue:
         if endpoint_id not in backlogs or not backlogs[endpoint_id].due:
             return 0, None
         one = backlogs[endpoint_id]
-        return one.due, estimate(due_at=now, ahead=one.due, recent=one.recent, head_due=one.head_due, now=now)
+        return one.due, estimate(
+            due_at=now, ahead=one.due, recent=one.recent, head_due=one.head_due, now=now, hold=one.hold
+        )

@@ -98,7 +98,7 @@ def assembled(
     return Services(
         clock=clock,
         database=database,
-        health=DatabaseHealth(database, [lambda: intake.waiting, *waiting]),
+        health=DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting]),
         token=token,
         access=Access(database, clock, entropy),
         guard=Guard(clock),

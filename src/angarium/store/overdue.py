@@ -9,7 +9,8 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.overdue import RECENT
+from angarium.core.overdue import RECENT, Hold
+from angarium.store.our_fault import noted_since
 from angarium.store.sql import queries
 
 LOOKED_AT: Final = 2000  # deliveries of an endpoint
@@ -19,11 +20,12 @@ COUNTED: Final = 10_000
 @dataclass(frozen=True, slots=True)
 class Backlog:
     """Of one endpoint: attempts that ended lately and deliveries that are due, both counted up to `COUNTED`;
-    and when the first of a first-in-first-out endpoint is due."""
+    when the first of a first-in-first-out endpoint is due; and the fault on our side that holds it."""
 
     recent: int
     due: int
     head_due: float | None
+    hold: Hold | None
 
 
 async def endpoints(
@@ -32,10 +34,15 @@ async def endpoints(
     """The backlogs of these endpoints of an application."""
     rows = queries.overdue_endpoints(
         conn, app_id=app_id, endpoint_ids=list(endpoint_ids), now=datetime_at(now),
-        since=ids.lowest(now - RECENT), most=COUNTED,
+        since=ids.lowest(now - RECENT), most=COUNTED, noted_since=noted_since(now),
     )  # fmt: skip
     return {
-        row["id"]: Backlog(row["recent"], row["due"], row["head_due"] and row["head_due"].timestamp())
+        row["id"]: Backlog(
+            row["recent"],
+            row["due"],
+            row["head_due"] and row["head_due"].timestamp(),
+            None if row["hold_code"] is None else Hold(row["hold_code"], row["hold_since"].timestamp()),
+        )
         async for row in rows
     }
 

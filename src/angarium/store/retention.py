@@ -24,6 +24,7 @@ from angarium.store import partition
 from angarium.store.sql import queries
 
 SLICE: Final = 2000  # rows that go in one statement
+LONGEST_FAULT: Final = timedelta(hours=1)  # that its process has not noted
 LONGEST_TOKEN: Final = timedelta(days=3650)  # that a cutoff ends with all others
 
 
@@ -94,6 +95,8 @@ RULES: Final = (
     Rule("api_key", queries.end_api_key, _oldest_record),
     Rule("play_inbox", queries.end_play_inbox, _now),
     Rule("play_request", queries.end_play_request, lambda _, now: oldest_kept(now.timestamp())),
+    # with the lanes that it held
+    Rule("fault", queries.end_fault, lambda _, now: now - LONGEST_FAULT),
     Rule("endpoint", queries.end_endpoint, _oldest_day),
     Rule("application", queries.end_application, _oldest_day),
 )

@@ -26,6 +26,7 @@ from angarium.api.native import message_model as model
 from angarium.api.native import replay
 from angarium.api.native.message import MessageRef
 from angarium.api.native.message_out import HIDDEN, head_of, message_id, message_out
+from angarium.api.native.our_fault import our_fault_out
 from angarium.api.paging import Paging, page, paged
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
@@ -245,6 +246,8 @@ async def list_attempted_messages(
             out["nextAttempt"] = wire_time(following)
         if waits.waiting(*key):
             out["waiting"] = True
+        if (fault := our_fault_out(waits.hold(*key))) is not None:
+            out["ourFault"] = fault
         return out
 
     return json_response(page(rows, wanted, lambda owed: message_id(owed.message), wire))
@@ -305,6 +308,7 @@ def _destination_out(destination: Destination, waits: WaitEstimates, *, expanded
         **_standing(status_of(delivery, expanded=expanded)),
         "nextAttempt": None if following is None else wire_time(following),
         "waiting": waits.waiting(*key),
+        "ourFault": our_fault_out(waits.hold(*key)),
     }
 
 

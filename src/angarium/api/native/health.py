@@ -2,24 +2,52 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import ServicesOf
+from angarium.api.field import wire_time
 from angarium.api.query import QueryRoute
+from angarium.clock import datetime_at
+from angarium.store.our_fault import FaultRow
 
 router = APIRouter(route_class=QueryRoute, tags=["Health"])
+
+_STORES: Final = ("database", "queue", "cache")
+"""What clients of Svix look for; here the database is all three."""
 
 
 @router.head("/health", include_in_schema=False)
 @router.get("/health", operation_id="v1.health.get")
 async def get_health(services: ServicesOf) -> Response:
-    """200 when the database answers and takes writes, else 503 with the reason."""
+    """200 when the database answers and takes writes, else 503 with the reason.
+
+    `sending` names faults on our side, of all processes, that keep requests from being sent. They do not
+    change the status: messages are accepted, so a load balancer has no reason to look for another server.
+    """
     trouble = await services.health.trouble()
-    status = {"status": "ok"} if trouble is None else {"status": "error", "reason": trouble.value}
-    # clients of Svix look for a queue and a cache; here the database is all three
-    body = dict.fromkeys(("database", "queue", "cache"), status)
-    return JSONResponse(body, 200 if trouble is None else 503)
+    if trouble is not None:
+        status: dict[str, Any] = {"status": "error", "reason": trouble.value}
+        return JSONResponse(dict.fromkeys((*_STORES, "sending"), status), 503)
+    faults = await services.health.faults()
+    return JSONResponse({name: {"status": "ok"} for name in _STORES} | {"sending": _sending(faults)})
+
+
+def _sending(faults: list[FaultRow]) -> dict[str, Any]:
+    if not faults:
+        return {"status": "ok"}
+    shown = [
+        {
+            "reason": fault.code,
+            "since": wire_time(datetime_at(fault.since)),
+            "endpoints": fault.lanes,
+            "process": fault.process,
+        }
+        for fault in faults
+    ]
+    return {"status": "error", "faults": shown}
 
 
 @router.head("/health/ping", include_in_schema=False)

@@ -17,6 +17,7 @@ from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Flag, Moment, wire_time
 from angarium.api.listing import json_response
 from angarium.api.native import message_model as model
+from angarium.api.native.our_fault import our_fault_out
 from angarium.api.native.replay import task_out
 from angarium.api.paging import Limit
 from angarium.api.query import QueryMoment, QueryNumber
@@ -88,6 +89,8 @@ class LineOut(Wire):
     the rate limit."""
     ahead: int | None
     """How many deliveries of its endpoint come before it, of up to 2,000; null: it is not due."""
+    our_fault: model.OurFaultOut | None
+    """It is due and waits for a fault on our side to end. No action is needed."""
     waits_for_endpoint: bool
     """It is sent as soon as the endpoint is enabled."""
     timestamp: datetime
@@ -233,6 +236,7 @@ def _line(line: LogLine, waits: WaitEstimates) -> dict[str, Any]:
         "nextAttempt": None if following is None else wire_time(following),
         "waiting": waits.waiting(*key),
         "ahead": waits[key].ahead if key in waits else None,
+        "ourFault": our_fault_out(waits.hold(*key)),
         "waitsForEndpoint": row.waiting,
         "timestamp": wire_time(line.created_at),
     }

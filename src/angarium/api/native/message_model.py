@@ -100,6 +100,15 @@ class AttemptOut(Model):
     msg: MessageOut | None = None
 
 
+class OurFaultOut(Model):
+    """A fault on our side that keeps an endpoint's deliveries from being sent."""
+
+    code: str
+    """What kind of fault: `resolver_down`, `network_down`, `out_of_resources`, `pool_full` or `internal`."""
+    title: str
+    since: datetime
+
+
 class EndpointMessageOut(MessageOut):
     status: StatusNumber
     status_text: StatusText
@@ -108,6 +117,8 @@ class EndpointMessageOut(MessageOut):
     waiting: bool = False
     """It has been due for more than 5 seconds: it is in flight, or waits behind others of its endpoint or for
     the rate limit."""
+    our_fault: OurFaultOut | None = None
+    """It is due and waits for a fault on our side to end. No action is needed."""
 
 
 class MessageEndpointOut(Model):
@@ -121,6 +132,8 @@ class MessageEndpointOut(Model):
     waiting: bool
     """It has been due for more than 5 seconds: it is in flight, or waits behind others of its endpoint or for
     the rate limit."""
+    our_fault: OurFaultOut | None
+    """It is due and waits for a fault on our side to end. No action is needed."""
     uid: str | None
     version: int
     rate_limit: int | None

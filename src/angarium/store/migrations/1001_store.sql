@@ -144,6 +144,33 @@ create table listener (
 -- finds listeners that nobody runs any more
 create index listener_silence on listener (heard_at);
 
+-- Faults on our side that keep requests from being sent. Each process writes its own, and again every few seconds
+-- while they last. One that is not written again belongs to a process that is gone.
+create table fault (
+    process text not null,
+    code text not null,  -- of the kind of failure (core/failure.py)
+    since timestamptz not null,
+    noted_at timestamptz not null,
+    lanes integer not null check (lanes >= 0),
+    primary key (process, code)
+);
+
+-- finds faults of processes that are gone
+create index fault_expiry on fault (noted_at);
+
+-- endpoints that nothing is sent to because of a fault
+create table held_lane (
+    endpoint_id uuid not null,
+    process text not null,
+    code text not null,
+    since timestamptz not null,
+    primary key (endpoint_id, process),
+    foreign key (process, code) references fault on delete cascade
+);
+
+-- the endpoints of a fault, to let them go when it is over
+create index held_lane_fault on held_lane (process, code);
+
 
 -- The queue
 

@@ -40,7 +40,7 @@ where placed.message_id = any(:message_ids::uuid[]);
 
 -- name: overdue_endpoints
 -- The backlogs of endpoints: attempts that ended since `:since` (an attempt id), how many deliveries are due, each up to
--- a bound, and for first-in-first-out endpoints when the first is due.
+-- a bound, for first-in-first-out endpoints when the first is due, and the fault on our side that holds them.
 select e.id,
        (
            select count(*) from (
@@ -72,6 +72,14 @@ select e.id,
            ) as head
            order by seq
            limit 1
-       ) as head_due
+       ) as head_due,
+       hold.code as hold_code, hold.since as hold_since
 from endpoint e
+left join lateral (
+    select l.code, l.since from held_lane l
+    join fault f on f.process = l.process and f.code = l.code
+    where l.endpoint_id = e.id and f.noted_at >= :noted_since
+    order by f.noted_at desc
+    limit 1
+) as hold on true
 where e.app_id = :app_id and e.id = any(:endpoint_ids::uuid[]);

@@ -112,6 +112,16 @@ with gone as (
 )
 select count(*) from gone;
 
+-- name: end_fault$
+-- Faults of processes that have not noted them since a time, with the lanes that they held.
+with gone as (
+    delete from fault where ctid = any(array(
+        select ctid from fault where noted_at < :before order by noted_at limit :limit for update skip locked
+    ))
+    returning 1
+)
+select count(*) from gone;
+
 -- name: end_endpoint$
 -- Endpoints that were deleted before a time, or whose application was, with their health and listener.
 with old as materialized (

@@ -1,0 +1,74 @@
+"""Faults on our side, and the lanes that they hold, as every process can see them.
+
+A process writes its own faults and notes again and again that they last. What has not been noted for `STALE`
+seconds belongs to a process that is gone, and does not count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from angarium.clock import datetime_at
+from angarium.store.sql import queries
+
+STALE: Final = 30.0
+SHOWN: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """A fault of one process: its kind, since when (epoch seconds), and how many lanes it holds."""
+
+    process: str
+    code: str
+    since: float
+    lanes: int
+
+
+@dataclass(frozen=True, slots=True)
+class HeldLane:
+    """A lane that a fault holds, since a time (epoch seconds)."""
+
+    endpoint_id: UUID
+    code: str
+    since: float
+
+
+async def note(connection: Any, process: str, faults: Collection[FaultRow], now: float) -> None:
+    """Write the faults of a process as they are now; those that are not among them are over."""
+    await queries.fault_end(connection, process=process, codes=[fault.code for fault in faults])
+    if faults:
+        await queries.fault_note(
+            connection, process=process, now=datetime_at(now), codes=[fault.code for fault in faults],
+            since=[datetime_at(fault.since) for fault in faults], lanes=[fault.lanes for fault in faults],
+        )  # fmt: skip
+
+
+async def hold(connection: Any, process: str, lanes: Collection[HeldLane]) -> None:
+    """Write lanes that faults of the process hold; the faults are written already."""
+    await queries.fault_hold(
+        connection, process=process, endpoint_ids=[lane.endpoint_id for lane in lanes],
+        codes=[lane.code for lane in lanes], since=[datetime_at(lane.since) for lane in lanes],
+    )  # fmt: skip
+
+
+async def let_go(connection: Any, process: str, endpoint_ids: Iterable[UUID]) -> None:
+    """These lanes are held no longer."""
+    await queries.fault_let_go(connection, process=process, endpoint_ids=list(endpoint_ids))
+
+
+async def under_way(connection: Any, now: float) -> list[FaultRow]:
+    """The faults of all processes, the oldest first, at most `SHOWN`."""
+    rows = queries.fault_list(connection, noted_since=noted_since(now), limit=SHOWN)
+    return [
+        FaultRow(row["process"], row["code"], row["since"].timestamp(), row["lanes"]) async for row in rows
+    ]
+
+
+def noted_since(now: float) -> datetime:
+    """From when on a fault must have been noted to count."""
+    return datetime_at(now - STALE)
