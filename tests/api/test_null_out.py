@@ -17,10 +17,11 @@ _NULL = {
     "MessageOut": {"channels", "eventId"},
     "EndpointMessageOut": {"channels", "eventId"},
     "MessageEndpointOut": {
-        "channels", "eventTypes", "filterTypes", "nextAttempt", "rateLimit", "throttleRate", "uid",
+        "channels", "eventTypes", "filterTypes", "nextAttempt", "ourFault", "rateLimit", "throttleRate",
+        "uid",
     },
 }  # fmt: skip
-_LEFT_OUT = {"ApplicationOut": {"uid"}, "EndpointMessageOut": {"nextAttempt"}}
+_LEFT_OUT = {"ApplicationOut": {"uid"}, "EndpointMessageOut": {"nextAttempt", "ourFault"}}
 
 
 async def test_the_document_says_what_is_null_and_what_is_left_out(house: House) -> None:

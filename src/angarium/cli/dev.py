@@ -43,8 +43,9 @@ def dev(
     if port is not None:
         settings = settings.model_copy(update={"listen": f"127.0.0.1:{port}"})
     telemetry.configure(settings.log_format, settings.log_level)
-    from angarium.cli import process
+    from angarium.cli import open_files, process
 
+    open_files.allow(settings, "all")
     process.run(_dev(settings, as_json))
 
 

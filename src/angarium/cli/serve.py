@@ -39,8 +39,9 @@ def serve(
     settings = load(overrides={"listen": listen, "data_dir": data})
     require_secrets(settings)
     telemetry.configure(settings.log_format, settings.log_level)
-    from angarium.cli import process
+    from angarium.cli import open_files, process
 
+    open_files.allow(settings, role.value)
     process.run(_serve(settings, role, processes, migrate))
 
 
