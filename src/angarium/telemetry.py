@@ -49,6 +49,8 @@ EVENTS: Final = {
     "profile.unknown": "an organization has a profile that this process was not given; its lanes wait",
     "settle.failed": "outcomes could not be written by a fault of ours; tried again",
     "settle.parked": "an outcome cannot be written at all; this process does not attempt its delivery again",
+    "settle.still_parked": "an outcome that is parked is refused again",
+    "settle.unparked": "an outcome that was parked is written",
     "settle.refused": "an outcome cannot be written; it is written again without its answer",
     "settle.waiting": "outcomes wait for the database",
     "shards.given": "shards were handed to another dispatcher",

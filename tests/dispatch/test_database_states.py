@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from angarium.core.errors import StoreReason, StoreUnavailable
-from angarium.dispatch import lookout
+from angarium.dispatch import lookout, settler
 from angarium.dispatch.posts import Policy
 from angarium.service.health import DatabaseHealth
 from angarium.store import database as pooling
@@ -236,3 +236,32 @@ async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever
         bodies = Counter(request.body for request in receiver.requests)
         assert set(bodies.values()) == {1}
         assert len(bodies) == 20
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_an_outcome_that_was_refused_for_good_is_written_once_it_is_taken(
+    world: World, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    """At the next try, or when the process stops; so that no other process sends it again."""
+    monkeypatch.setattr(settler, "AGAIN", 10 * PATIENCE if stops else 0.1)
+    app = await world.application()
+    async with Receiver() as receiver:
+        async with world.dispatching() as dispatcher:
+            await world.endpoint(app, receiver.url)
+            await owner.execute("alter table attempt add constraint refused check (number < 0) not valid")
+            async with world.intake(dispatcher.hand_over) as intake:
+                await intake.accept(world.draft(app))
+            await until(lambda: bool(dispatcher._settler.parked), "the outcome is parked")
+            assert await world.states() == {1: 1}
+            await owner.execute("alter table attempt drop constraint refused")
+            if not stops:
+                await world.until_states({DELIVERED: 1})
+                await until(lambda: not dispatcher._settler.parked)
+        assert await world.states() == {DELIVERED: 1}
+        looks: list[list[LaneRef]] = []
+        async with world.dispatching() as dispatcher:
+            dispatcher._lookout._seen = looks.append
+            dispatcher._lookout.look()
+            await until(lambda: bool(looks))
+        assert looks[-1] == []
+        assert len(receiver.requests) == 1

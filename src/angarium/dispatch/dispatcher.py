@@ -133,6 +133,7 @@ class Dispatcher:
         try:
             async with asyncio.timeout(self._policy.longest + 5):
                 await self._settler.drained()
+                await self._settler.try_parked()
         except TimeoutError:
             log.error("stop.unsettled", deliveries=self._attempts.unsettled.total())
         self._ownership.stop()

@@ -3,14 +3,15 @@
 While the database cannot be written to, outcomes wait here, nothing more is sent (`stuck`), and nothing is
 dropped: the same batch is tried until it is in. An outcome that the database refuses for good is taken out of
 its batch and written without what the receiver said; one that is refused even so is `parked`: its delivery is
-not sent again by this process.
+not sent again by this process. It is tried again each minute and when the process stops, for what stood
+against it may be gone, such as a constraint or a trigger.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final
 from uuid import UUID
 
@@ -38,6 +39,7 @@ CROWD: Final = 8  # outcomes in a batch from which on there are so many that the
 GATHER: Final = 0.01  # seconds, for a few large transactions cost far less than many small ones
 CAPACITY: Final = 5000
 TRIES: Final = 3  # of a batch that the database refuses, before its outcomes are written one by one
+AGAIN: Final = 60.0  # seconds between tries of parked outcomes
 SLOW: Final = 2.0  # seconds that a transaction may take until nothing more is sent
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _UNRECORDED: Final = "The answer could not be recorded."
@@ -90,7 +92,13 @@ class Settler:
         self._retry = asyncio.Event()
         self._since = 0.0  # when the batch in hand was begun, by the steady time
         self.waiting: StoreReason | None = None  # why the batch in hand could not be written so far
-        self.parked: set[tuple[UUID, UUID]] = set()  # (endpoint id, message id) of what cannot be recorded
+        self._parked: dict[tuple[UUID, UUID], Outcome] = {}  # by endpoint id and message id
+        self._try_at = 0.0  # the parked ones, by the steady time
+
+    @property
+    def parked(self) -> Collection[tuple[UUID, UUID]]:
+        """What cannot be recorded now, as (endpoint id, message id); it stays as it is at any time."""
+        return self._parked.keys()
 
     @property
     def stuck(self) -> bool:
@@ -118,7 +126,10 @@ class Settler:
     async def run(self) -> None:
         """Write batches until cancelled."""
         while True:
-            await self._wake.wait()
+            if self._parked:
+                await self._clock.wait(self._wake, self._clock.now() + self._try_at - self._clock.steady())
+            else:
+                await self._wake.wait()
             self._wake.clear()
             while self._pending:
                 if self._written >= CROWD and len(self._pending) < MAX_BATCH // 2 and not self._hurry:
@@ -130,6 +141,8 @@ class Settler:
                 wanted = ((o.settlement.endpoint_id, o.settlement.message_id) for o in batch)
                 self._settled(batch, [rows.get(key) for key in wanted])
             self._empty.set()
+            if self._parked and self._clock.steady() >= self._try_at:
+                await self.try_parked()
 
     async def _write(self, batch: list[Outcome], refusals: int = 0) -> list[store.Settled]:
         """`refusals`: how often a batch with these was refused before."""
@@ -172,9 +185,26 @@ class Settler:
         if bare != outcome:
             return await self._write([bare], TRIES)
         self.waiting = None
-        self.parked.add((settlement.endpoint_id, settlement.message_id))
+        if not self._parked:
+            self._try_at = self._clock.steady() + AGAIN
+        self._parked[settlement.endpoint_id, settlement.message_id] = bare
         log.error("settle.parked", message=message, endpoint=ids.text(ids.ENDPOINT, settlement.endpoint_id))
         return []
+
+    async def try_parked(self) -> None:
+        """Write those that are taken by now. Their lanes are done with them: what is due again is found in
+        the table."""
+        self._try_at = self._clock.steady() + AGAIN
+        for key, outcome in list(self._parked.items()):
+            try:
+                await self._write_once([outcome])
+            except StoreUnavailable:
+                return
+            except Exception as error:
+                log.debug("settle.still_parked", error=str(error))
+                continue
+            self._parked.pop(key, None)
+            log.info("settle.unparked", message=ids.text(ids.MESSAGE, outcome.settlement.message_id))
 
     async def _write_once(self, batch: list[Outcome]) -> list[store.Settled]:
         settlements = [outcome.settlement for outcome in batch]
