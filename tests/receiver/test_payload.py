@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Literal, Optional, Union
+from uuid import UUID
 
 import msgspec
 import pydantic
@@ -30,6 +32,10 @@ class PydanticLine(pydantic.BaseModel):
 class StructLine(msgspec.Struct):
     symbol: str
     count: int
+
+
+class Colour(Enum):
+    RED = "red"
 
 
 class PickyModel:
@@ -88,6 +94,9 @@ def held(annotation: Any) -> type[Any]:
         (date, "2025-06-15", date(2025, 6, 15)),
         (Decimal, 1.5, Decimal("1.5")),
         (float, 2, 2.0),
+        (Colour, "red", Colour.RED),
+        (UUID, "00000000-0000-0000-0000-000000000007", UUID(int=7)),
+        (datetime, "2025-06-15T12:00:00+00:00", datetime(2025, 6, 15, 12, tzinfo=UTC)),
         (bool, True, True),
         (Any, {"a": [1]}, {"a": [1]}),
         (Point, {"x": 1, "y": 2, "z": 3}, Point(1, 2)),
@@ -125,6 +134,11 @@ def test_a_field_takes_what_its_type_says(wanted: Any, value: Any, made: Any) ->
         (Decimal, "much", "data.value is not Decimal"),
         (Decimal, True, "data.value is not Decimal"),
         (float, True, "data.value is not float"),
+        (Colour, "blue", "data.value is not Colour"),
+        (Colour, ["red"], "data.value is not Colour"),
+        (UUID, "7", "data.value is not UUID"),
+        (UUID, 7, "data.value is not UUID"),
+        (datetime, 5, "data.value is not datetime"),
         pytest.param(float, 10**400, "data.value is not float", id="float-huge"),
         pytest.param(Decimal, 10**5000, "data.value is not Decimal", id="decimal-huge"),
         (Literal["a", 1], True, "data.value is not Literal"),
