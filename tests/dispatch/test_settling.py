@@ -27,6 +27,7 @@ from angarium.core.outcome import AttemptResult
 from angarium.dispatch.alert import DISABLED, FAILING, OPERATIONS, Alert
 from angarium.dispatch.post import Post
 from angarium.dispatch.settler import (
+    AGAIN,
     CAPACITY,
     CROWD,
     GATHER,
@@ -457,6 +458,75 @@ def test_the_others_go_on_after_a_database_that_was_away_and_an_outcome_that_it_
         assert work.settler.parked == {(ENDPOINT, UUID(int=1))}
         assert work.settler.waiting is None
         assert not work.settler.stuck
+
+    in_virtual_time(test)
+
+
+def test_parked_outcomes_are_tried_each_minute_until_the_database_takes_them(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.refuses = {1, 2}
+        work.put(1, 2, 3)
+        await work.settler.drained()
+        parked_at = work.table.loop.time()
+        assert work.settler.parked == {(ENDPOINT, UUID(int=1)), (ENDPOINT, UUID(int=2))}
+        work.table.tried.clear()
+        work.table.refuses = {1}
+        await asyncio.sleep(AGAIN - 1)
+        assert work.table.tried == []
+        await asyncio.sleep(2)
+        assert [round(at - parked_at, 6) for at, _ in work.table.tried] == [AGAIN, AGAIN], "each on its own"
+        assert work.settler.parked == {(ENDPOINT, UUID(int=1))}
+        work.table.refuses = set()
+        await asyncio.sleep(AGAIN)
+        assert [round(at - parked_at, 6) for at, _ in work.table.tried[2:]] == [2 * AGAIN]
+        assert work.settler.parked == set()
+        assert work.table.written == [3, 2, 1]
+        assert [row.answer and row.answer.error for row in work.table.rows] == [
+            None, "The answer could not be recorded.", "The answer could not be recorded."
+        ]  # fmt: skip
+        await asyncio.sleep(3 * AGAIN)
+        assert len(work.table.tried) == 3
+        assert work.told == [(1, None), (2, None), (3, None)], "a lane is told once"
+
+    in_virtual_time(test)
+
+
+def test_parked_outcomes_wait_while_the_database_is_away(in_virtual_time: Run) -> None:
+    async def test(work: Work) -> None:
+        work.table.refuses = {1, 2}
+        work.put(1, 2)
+        await work.settler.drained()
+        work.table.tried.clear()
+        work.table.refuses = set()
+        work.table.fails = [StoreUnavailable()]
+        await asyncio.sleep(AGAIN + 1)
+        assert len(work.table.tried) == 1, "the others would only wait for it too"
+        assert not work.settler.stuck
+        assert len(work.settler.parked) == 2
+        await asyncio.sleep(AGAIN)
+        assert work.table.written == [1, 2]
+        assert work.settler.parked == set()
+
+    in_virtual_time(test)
+
+
+def test_what_is_parked_later_is_tried_with_the_first_and_other_outcomes_are_not_delayed(
+    in_virtual_time: Run,
+) -> None:
+    async def test(work: Work) -> None:
+        work.table.refuses = {1, 2}
+        work.put(1)
+        await work.settler.drained()
+        parked_at = work.table.loop.time()
+        await asyncio.sleep(AGAIN / 2)
+        work.put(2, 3)
+        await work.settler.drained()
+        assert work.table.written == [3]
+        work.table.tried.clear()
+        work.table.refuses = set()
+        await asyncio.sleep(AGAIN / 2)
+        assert [round(at - parked_at, 6) for at, _ in work.table.tried] == [AGAIN, AGAIN]
+        assert work.table.written == [3, 1, 2]
 
     in_virtual_time(test)
 
