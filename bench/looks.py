@@ -55,6 +55,9 @@ class Crowded:
     def steady(self) -> float:
         return time.monotonic()
 
+    def apart(self) -> float:
+        return 0.0
+
     async def wait(self, event: asyncio.Event, until: float) -> None:
         raise NotImplementedError
 

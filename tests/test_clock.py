@@ -79,6 +79,16 @@ def test_a_clock_that_is_set_is_followed_and_the_steady_time_is_not(host: Host, 
     assert len(heard) == 1
 
 
+@pytest.mark.parametrize("by", [HOUR, -HOUR])
+def test_how_far_the_database_s_clock_is_ahead_of_the_host_s(host: Host, by: float) -> None:
+    clock = SystemClock()
+    assert clock.apart() == pytest.approx(0)
+    clock.anchor(host.wall + by)
+    assert clock.apart() == pytest.approx(by)
+    host.sleep(600)
+    assert clock.apart() == pytest.approx(by), "sleep changes nothing"
+
+
 def test_listeners_hear_of_sleep_too(host: Host) -> None:
     clock = SystemClock()
     heard: list[float] = []

@@ -26,6 +26,7 @@ log = structlog.get_logger(__name__)
 FOLLOW_EVERY: Final = 10.0  # seconds between looks at the reference
 LONGEST_NAP: Final = 5.0  # a wait looks at the time again after this, for timers stand still during sleep
 TOLERANCE: Final = 0.2  # a difference that the way to the database and back may make
+DOUBTFUL: Final = 300.0  # when the clocks of two hosts are so far apart, one of them is wrong
 JUMP: Final = 1.0  # from here on a difference is no drift: someone set the clock, or the host was paused
 
 
@@ -37,6 +38,9 @@ class Clock(Protocol):
 
     def steady(self) -> float:
         """Seconds since some moment in the past."""
+
+    def apart(self) -> float:
+        """Seconds by which `now` is ahead of this host's own clock; negative when it is behind."""
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
         """Return when the event is set or it is `until` by `now`, and also when the clock was set."""
@@ -78,6 +82,9 @@ class SystemClock:
 
     def steady(self) -> float:
         return steady()
+
+    def apart(self) -> float:
+        return self.now() - time.time()
 
     def on_jump(self, listener: Callable[[float], None]) -> None:
         """`listener(seconds)` is called after each jump: by how much the clock was set, or 0 after the host

@@ -41,6 +41,8 @@ EVENTS: Final = {
     "process.died": "a worker process ended by itself; it is started again",
     "process.started": "a worker process was started",
     "retention.deleted": "expired rows of a table were deleted",
+    "retention.held": "nothing is deleted, because the clock may be wrong; `apart` is by how many seconds "
+    "the database's is ahead of this host's",
     "sender.failed": "a request could not be made by a fault of ours; tried again",
     "sending.paused": "a fault on our side keeps requests from some endpoints; they wait, and one is tried",
     "sending.resumed": "the fault is over, and what waited for it goes on",

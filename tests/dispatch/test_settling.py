@@ -82,6 +82,9 @@ class LoopClock:
 
     steady = now
 
+    def apart(self) -> float:
+        return 0.0
+
     async def wait(self, event: asyncio.Event, until: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(until - self.now()):

@@ -7,11 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
+from angarium.clock import DOUBTFUL
 from angarium.dispatch import upkeep
+from angarium.dispatch.upkeep import Upkeep
 from angarium.store import message, partition
 from angarium.store.database import Database
-from angarium.store.retention import SLICE
+from angarium.store.retention import SLICE, Retention
 from tests.kit.clock import ManualClock
 from tests.kit.ended import end
 
@@ -68,3 +71,50 @@ async def test_a_partition_in_use_is_dropped_at_a_later_round(database: Database
             "select count(*) from pg_inherits where inhparent = 'message'::regclass"
         )
     assert left == partition.AHEAD + 1
+
+
+async def _messages(database: Database) -> int:
+    async with database.connection() as connection:
+        query = "select count(*) from pg_inherits where inhparent = 'message'::regclass"
+        return int(await connection.fetchval(query))
+
+
+@pytest.mark.parametrize("ahead", [DOUBTFUL + 1, -DOUBTFUL - 1])
+async def test_nothing_ends_by_age_while_two_clocks_disagree(database: Database, ahead: float) -> None:
+    await _fill(database, 3)
+    clock = ManualClock((NOW + timedelta(days=200)).timestamp())
+    made = Upkeep(database, clock, lambda: True, Retention())
+    before = await _messages(database)
+    clock.ahead = ahead
+    with capture_logs() as logs:
+        await made.delete()
+    assert [log["apart"] for log in logs if log["event"] == "retention.held"] == [ahead]
+    assert await _messages(database) == before + partition.AHEAD + 1, "what comes is made all the same"
+    assert await _count(database, "idempotency") == 3
+    clock.ahead = DOUBTFUL - 1
+    await made.delete()
+    assert await _messages(database) == partition.AHEAD + 1
+    assert await _count(database, "idempotency") == 0
+
+
+async def test_a_clock_that_leaps_forward_is_believed_after_a_day(database: Database) -> None:
+    await _fill(database, 3)
+    clock = ManualClock(NOW.timestamp())
+    made = Upkeep(database, clock, lambda: True, Retention())
+    made.clock_jumped(upkeep.LEAP + 1)
+    await clock.advance_to(clock.now() + upkeep.DOUBT - 1)
+    await made.delete()
+    assert await _count(database, "idempotency") == 3
+    await clock.advance_to(clock.now() + 1)
+    await made.delete()
+    assert await _count(database, "idempotency") == 0
+
+
+@pytest.mark.parametrize("jumps", [(upkeep.LEAP - 1,), (0.0,), (-7200.0,), (7200.0, -7200.0)])
+async def test_small_jumps_sleep_and_a_clock_that_is_set_back_raise_no_doubt(
+    database: Database, jumps: tuple[float, ...]
+) -> None:
+    made = Upkeep(database, ManualClock(NOW.timestamp()), lambda: True, Retention())
+    for by in jumps:
+        made.clock_jumped(by)
+    assert not made.doubts_clock

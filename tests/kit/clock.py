@@ -10,6 +10,7 @@ class ManualClock:
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self._now = now
+        self.ahead = 0.0  # of the clock of this host
         self._moved = asyncio.Condition()
         self._waits: list[tuple[asyncio.Event, float]] = []
 
@@ -18,6 +19,9 @@ class ManualClock:
 
     def steady(self) -> float:
         return self._now
+
+    def apart(self) -> float:
+        return self.ahead
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
         if event.is_set() or until <= self._now:

@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Final
 
 POSTGRESQL_15: Final = Path("/usr/lib/postgresql/15/bin")
-PACKAGES: Final = {"pgbouncer": "pgbouncer", str(POSTGRESQL_15 / "postgres"): "postgresql-15"}
+FAKETIME: Final = Path("/usr/lib") / f"{os.uname().machine}-linux-gnu" / "faketime/libfaketime.so.1"
+PACKAGES: Final = {
+    "pgbouncer": "pgbouncer",
+    str(POSTGRESQL_15 / "postgres"): "postgresql-15",
+    str(FAKETIME): "faketime",
+}
 _SYSTEM: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _INSTALL_DEADLINE: Final = 1200.0
 
@@ -25,7 +30,7 @@ class MissingProgramError(Exception):
 
 
 def ensure(program: str) -> Path:
-    """The path of a program of `PACKAGES`, installed with apt-get if it is missing."""
+    """The path of a program or library of `PACKAGES`, installed with apt-get if it is missing."""
     if (found := _found(program)) is not None:
         return found
     package = PACKAGES[program]
@@ -56,6 +61,8 @@ def ensure(program: str) -> Path:
 def _found(program: str) -> Path | None:
     path = f"{os.environ.get('PATH', os.defpath)}:{_SYSTEM}"
     found = shutil.which(program, path=path)
+    if found is None and Path(program).is_absolute() and Path(program).exists():
+        found = program  # a library
     return None if found is None else Path(found)
 
 

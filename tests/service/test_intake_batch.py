@@ -76,6 +76,9 @@ class Bench:
     def steady(self) -> float:
         return self.now()
 
+    def apart(self) -> float:
+        return 0.0
+
     async def wait(self, event: asyncio.Event, until: float) -> None:
         raise AssertionError("intake waits for no time of day")
 

@@ -207,7 +207,7 @@ class Dispatcher:
             self._posts.clock_set(by)
             self._space.clock_set(by)
         self._lookout.clock_set(by)
-        self._upkeep.clock_jumped()
+        self._upkeep.clock_jumped(by)
 
     def gained(self, shards: Iterable[int]) -> None:
         now = self._clock.now()

@@ -3,6 +3,10 @@
 Any process could do it; the owner of the first shard does, so that one does. Deletion goes a slice at a time,
 and background tasks get their turn after each. A deletion that fails is left until the next time, and the
 others go on.
+
+Nothing ends by age while the database's clock and this host's disagree: which of them is wrong is unknown,
+and what a clock that is far ahead deletes is lost. The same holds for a day after the clock was set forward
+by more than an hour: where both are the clock of one host they always agree.
 """
 
 from __future__ import annotations
@@ -14,7 +18,7 @@ from typing import Final
 
 import structlog
 
-from angarium.clock import Clock, datetime_at
+from angarium.clock import DOUBTFUL, Clock, datetime_at
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store import background_task, listener, partition
 from angarium.store.database import Database
@@ -28,6 +32,8 @@ EVERY: Final = 10.0  # seconds between looks for background tasks nobody told of
 STEPS: Final = 20  # of background tasks, before anything else gets its turn
 DELETE_EVERY: Final = 60.0
 LISTENERS: Final = 20  # given up in one transaction
+LEAP: Final = 3600.0  # seconds: a clock that is set forward by more may be wrong,
+DOUBT: Final = 86400.0  # and is believed after so many
 PARTITIONS: Final = 10  # dropped in a row
 _OF_ONE_TABLE: Final = (StoreReason.LOCKED, StoreReason.TOO_SLOW, StoreReason.CONFLICT)
 
@@ -44,15 +50,28 @@ class Upkeep:
         self._retention = retention
         self._asked = asyncio.Event()
         self._delete_at = 0.0
+        self._leapt_at: float | None = None  # by the steady time
         self._look_at = clock.now() + EVERY
 
     def look(self) -> None:
         """There is a background task: do not wait for the next look."""
         self._asked.set()
 
-    def clock_jumped(self) -> None:
-        """The clock was set, or the host slept: listeners get time to be heard before one is given up."""
+    def clock_jumped(self, by: float) -> None:
+        """The clock was set by so many seconds, or the host slept (0): listeners get time to be heard before
+        one is given up."""
         self._delete_at = self._clock.now() + DELETE_EVERY
+        if by > LEAP:
+            self._leapt_at = self._clock.steady()
+        elif by < -LEAP:
+            self._leapt_at = None  # it is right again
+
+    @property
+    def doubts_clock(self) -> bool:
+        """Whether the clock may be wrong, so that nothing ends by age."""
+        if abs(self._clock.apart()) > DOUBTFUL:
+            return True
+        return self._leapt_at is not None and self._clock.steady() - self._leapt_at < DOUBT
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -105,6 +124,9 @@ class Upkeep:
                 return await listener.give_up(connection, self._clock.now(), LISTENERS) == LISTENERS
 
         yield "partitions ahead", ahead
+        if self.doubts_clock:
+            log.error("retention.held", apart=round(self._clock.apart(), 1), now=now.isoformat())
+            return
         yield "listener", give_up
         for rule in QUEUE:
             yield rule.table, self._slices(rule, now)

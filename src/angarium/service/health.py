@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from angarium.clock import Clock
+from angarium.clock import DOUBTFUL, Clock
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store import health, our_fault
 from angarium.store.database import Database
@@ -42,6 +42,11 @@ class DatabaseHealth:
         except DatabaseFault:
             return StoreReason.SCHEMA
         return next((reason for ask in self._waiting if (reason := ask()) is not None), None)
+
+    def clock_apart(self) -> float | None:
+        """Seconds by which the database's clock is ahead of this host's, if so many that one is wrong."""
+        apart = self._clock.apart()
+        return apart if abs(apart) > DOUBTFUL else None
 
     async def faults(self) -> list[FaultRow]:
         """Faults on our side, of all processes, that keep requests from being sent. Empty when the database

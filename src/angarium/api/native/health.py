@@ -32,7 +32,10 @@ async def get_health(services: ServicesOf) -> Response:
         status: dict[str, Any] = {"status": "error", "reason": trouble.value}
         return JSONResponse(dict.fromkeys((*_STORES, "sending"), status), 503)
     faults = await services.health.faults()
-    return JSONResponse({name: {"status": "ok"} for name in _STORES} | {"sending": _sending(faults)})
+    body = {name: {"status": "ok"} for name in _STORES} | {"sending": _sending(faults)}
+    if (apart := services.health.clock_apart()) is not None:
+        body["clock"] = {"status": "error", "reason": "apart", "seconds": round(apart, 1)}
+    return JSONResponse(body)
 
 
 def _sending(faults: list[FaultRow]) -> dict[str, Any]:
