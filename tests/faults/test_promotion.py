@@ -1,0 +1,111 @@
+"""Failover by hand over a URL with two hosts: a primary that is killed, and one that is demoted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from angarium.store.migrate import migrate
+from tests.faults.account import account, report
+from tests.faults.harness import Client, Server, client, servers, until_delivered
+from tests.faults.replicated import Replicated
+from tests.kit.patience import PATIENCE, until
+from tests.kit.receiver import Receiver, Reply
+
+IN_FLIGHT = 16
+LOAD = 400
+VARIABLES = {"ANGARIUM_ENDPOINT_CONCURRENCY": str(IN_FLIGHT)}
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Replicated]:
+    async with Replicated() as made:
+        await migrate(made.first.url)
+        yield made
+
+
+async def health(api: Client) -> tuple[int, str]:
+    async with api.session.get(f"{api.server.url}/api/v1/health") as answer:
+        return answer.status, (await answer.json())["database"].get("reason", "ok")
+
+
+def tries(server: Server) -> int:
+    """How often it could not write results, or was given no shards."""
+    log = server.log.read_text()
+    return log.count("settle.waiting") + log.count("shards.unavailable")
+
+
+async def retry_after(api: Client) -> int:
+    """What a sender is told while nothing can be stored: 503, and when to come again."""
+    headers = {"authorization": f"Bearer {api.server.token}"}
+    body = {"eventType": "a.b", "payload": {}}
+    async with api.session.post(f"{api.server.url}/api/v1/app/one/msg", json=body, headers=headers) as answer:
+        assert answer.status == 503, await answer.text()
+        return int(answer.headers["retry-after"])
+
+
+async def test_a_primary_is_killed_and_its_standby_is_promoted(pair: Replicated) -> None:
+    async with Receiver(Reply(delay=0.02)) as receiver, servers(pair.directory) as started:
+        server = await started.serve(pair.url, **VARIABLES)
+        async with client(server) as api:
+            await api.app("one", receiver.url)
+            loading = asyncio.create_task(api.load("one", LOAD))
+            await api.until_accepted(LOAD // 4)
+            pair.first.kill()
+            assert await api.send("one", {"while": "nobody is there"}) is None
+            assert await retry_after(api) >= 1
+            await pair.second.promote()
+            again = await until(lambda: api.send("one", {"up": "again"}), "it accepts again")
+            await asyncio.wait_for(loading, PATIENCE)
+            await until_delivered(api.accepted, receiver)
+            result = account(api.accepted, receiver)
+            assert await health(api) == (200, "ok")
+        assert await server.terminate() == 0
+    report(
+        "primary killed, standby promoted by hand", 1, result,
+        refused=dict(api.refused), accepts_again_after=f"{again:.1f} s",
+    )  # fmt: skip
+    assert result.lost == 0
+    assert result.duplicates <= IN_FLIGHT
+    assert set(api.refused) == {"503"}
+
+
+async def test_a_primary_is_demoted_while_the_server_runs(pair: Replicated) -> None:
+    """It comes back as a standby, so for a while nobody takes writes; then the other one does."""
+    async with Receiver(Reply(delay=0.02)) as receiver, servers(pair.directory) as started:
+        server = await started.serve(pair.url, **VARIABLES)
+        async with client(server) as api:
+            await api.app("one", receiver.url)
+            loading = asyncio.create_task(api.load("one", LOAD))
+            await api.until_accepted(LOAD // 4)
+            await pair.first.stop()
+            await pair.first.follow(pair.second)
+            await pair.first.start()
+
+            async def told() -> bool:
+                return await health(api) == (503, "read-only")
+
+            await until(told, "health says why")
+            assert await retry_after(api) >= 1
+            status, listed = await api.call("GET", "/app/one/endpoint")
+            assert (status, len(listed["data"])) == (200, 1), "what is read is there"
+            begun = receiver.count
+            goal = tries(server) + 5
+            await until(lambda: tries(server) >= goal, "it tries again and again")
+            assert receiver.count <= begun + IN_FLIGHT, "and sends no more than was in flight"
+            await pair.second.promote()
+            again = await until(lambda: api.send("one", {"up": "again"}), "it accepts again")
+            await asyncio.wait_for(loading, PATIENCE)
+            await until_delivered(api.accepted, receiver)
+            result = account(api.accepted, receiver)
+            assert await health(api) == (200, "ok")
+        assert await server.terminate() == 0
+    report(
+        "primary demoted, standby promoted by hand", 1, result,
+        refused=dict(api.refused), accepts_again_after=f"{again:.1f} s",
+    )  # fmt: skip
+    assert result.lost == 0
+    assert result.duplicates <= IN_FLIGHT
+    assert set(api.refused) == {"503"}
