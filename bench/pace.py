@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections import deque
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final, cast
 from urllib.parse import urlsplit
 
@@ -45,6 +45,7 @@ class Kept:
     accepted: int = 0
     refused: int = 0
     late: int = 0
+    answer_ms: list[float] = field(default_factory=list)  # from the moment at which a message was due
 
 
 def request(pace: Pace) -> tuple[bytes, bytes]:
@@ -67,6 +68,12 @@ class _Line(asyncio.Protocol):
         self._kept: Final = kept
         self._free: Final = free
         self._answer = b""
+        self._due = 0.0
+
+    def send(self, due: float, request: bytes) -> None:
+        """Send a request that was due then."""
+        self._due = due
+        self.transport.write(request)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.WriteTransport, transport)
@@ -80,6 +87,7 @@ class _Line(asyncio.Protocol):
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
         if len(body) < int(length or 0):
             return
+        self._kept.answer_ms.append((time.monotonic() - self._due) * 1000)
         if head.startswith(b"HTTP/1.1 202"):
             self._kept.accepted += 1
         else:
@@ -106,7 +114,7 @@ async def keep(pace: Pace) -> Kept:
         while due and free:
             at = due.popleft()
             kept.late += now - at > LATE
-            free.popleft().transport.write(before + f"{at:0{_WIDTH}.6f}".encode() + after)
+            free.popleft().send(at, before + f"{at:0{_WIDTH}.6f}".encode() + after)
         await asyncio.sleep(TICK)
     async with asyncio.timeout(60):
         while len(free) < CONNECTIONS:  # noqa: ASYNC110 (answers come by themselves)

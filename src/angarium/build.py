@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from angarium.store.accept import Owed
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
-ENGINE_CONNECTIONS = 7  # intake, settler, loader, lookout, upkeep, herald and the clock: one at a time each
+ENGINE_CONNECTIONS = (
+    8  # intake, settler, loader, lookout, upkeep, fan-out, herald, the clock: one at a time each
+)
 
 
 def keyring(settings: Settings) -> Keyring:
@@ -145,10 +147,11 @@ async def running(
             await herald.start()
             stack.push_async_callback(herald.stop)
             hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
+            fan_out: Callable[[], None] = herald.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
             dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products)
-            hand_over = dispatcher.hand_over
+            hand_over, fan_out = dispatcher.hand_over, dispatcher.fan_out
             waiting = [lambda: dispatcher.waiting]
             clock.on_jump(dispatcher.clock_jumped)
         if role == "dispatch":
@@ -163,7 +166,7 @@ async def running(
         )
         stack.push_async_callback(database.close)
         product = Products(database, clock, products)
-        intake = Intake(engine, clock, os.urandom, hand_over, product, history=settings.history)
+        intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
         await _provision(database, clock, product).refresh()
         scout = _scout(settings, policy, clock)
         stack.push_async_callback(scout.close)

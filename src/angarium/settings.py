@@ -200,7 +200,7 @@ class Settings(BaseSettings):
         10,
         ge=4,
         le=1000,
-        description="Database connections per process for API requests; accepting and delivering have seven "
+        description="Database connections per process for API requests; accepting and delivering have eight "
         "more of their own.",
     )
     log_format: Literal["console", "json"] = Field(

@@ -27,6 +27,9 @@ EVENTS: Final = {
     "database.migrated": "the schema was brought to this release",
     "endpoint.disabled": "an endpoint gets nothing more, and why",
     "endpoint.sealed": "no key opens an endpoint's secrets; ANGARIUM_SECRET_KEY lacks its key",
+    "fan_out.failed": "deliveries of a large message could not be written; tried again",
+    "fan_out.waiting": "large messages have kept this process busy for a minute; how many wait, and how old "
+    "the oldest is",
     "fault.unreported": "other processes could not be told of a fault on our side; tried again",
     "hint.lost": "another process could not be told of new work; it finds it by itself a little later",
     "http.refused": "a request was refused for its head or framing, and its connection closed",

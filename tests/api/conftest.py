@@ -151,7 +151,7 @@ async def backend(database: Database) -> AsyncIterator[Backend]:
     products = Products(
         database, clock, {name: product_of(one, "test") for name, one in load_all([]).items()}
     )
-    intake = Intake(database, clock, os.urandom, hand_over, products)
+    intake = Intake(database, clock, os.urandom, hand_over, lambda: None, products)
     services = services_of(World(database, clock=clock), products, intake, secret=JWT_SECRET)
     await intake.start()
     try:

@@ -36,7 +36,7 @@ async def running(database: Database, *keys: bytes) -> AsyncIterator[httpx.Async
     world = World(database, clock=SystemClock(), keyring=Keyring(keys))
     known = Products(database, world.clock, {STANDARD: standard_product()})
     async with world.dispatching() as dispatcher:
-        intake = Intake(database, world.clock, os.urandom, dispatcher.hand_over, known)
+        intake = Intake(database, world.clock, os.urandom, dispatcher.hand_over, dispatcher.fan_out, known)
         services = services_of(world, known, intake)
         await intake.start()
         token = services.token.for_organization(ORG)

@@ -85,7 +85,7 @@ async def at_work(
     world = World(database, clock=clock, products={made.name: made}, addresses=addresses)
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
     async with world.dispatching() as dispatcher:
-        intake = Intake(database, clock, os.urandom, dispatcher.hand_over, known)
+        intake = Intake(database, clock, os.urandom, dispatcher.hand_over, dispatcher.fan_out, known)
         scout = scouting(world)
         services = services_of(
             world, known, intake, https_only=https_only, scout=scout, play=play, endpoint_limit=endpoint_limit

@@ -81,10 +81,16 @@ class World:
             await dispatcher.stop()
 
     @asynccontextmanager
-    async def intake(self, hand_over: Callable[[Any], None] | None = None) -> AsyncIterator[Intake]:
+    async def intake(
+        self,
+        hand_over: Callable[[Any], None] | None = None,
+        fan_out: Callable[[], None] = lambda: None,
+    ) -> AsyncIterator[Intake]:
         """Intake, handing over to a dispatcher or to nobody."""
         known = Products(self.database, self.clock, {STANDARD: product()} | self.products)
-        intake = Intake(self.database, self.clock, os.urandom, hand_over or (lambda owed: None), known)
+        intake = Intake(
+            self.database, self.clock, os.urandom, hand_over or (lambda owed: None), fan_out, known
+        )
         await intake.start()
         try:
             yield intake

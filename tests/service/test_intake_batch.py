@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -67,6 +67,7 @@ class Bench:
     began: list[float] = field(default_factory=list)
     batches: list[list[Item]] = field(default_factory=list)
     handed: list[int] = field(default_factory=list)
+    late: int = 0
     organizations: set[str] = field(default_factory=lambda: {ORG})
     intake: Any = None
 
@@ -94,7 +95,7 @@ class Bench:
         yield
 
     async def accept(
-        self, connection: Any, items: Sequence[Item], now: float
+        self, connection: Any, items: Sequence[Item], now: float, *, last: Collection[str] = ()
     ) -> tuple[list[Stored], list[Owed]]:
         self.began.append(self.loop.time())
         assert now <= self.now()
@@ -121,6 +122,9 @@ class Bench:
 
     def hand_over(self, owed: Sequence[Owed]) -> None:
         self.handed.append(len(owed))
+
+    def fan_out(self) -> None:
+        self.late += 1
 
     def put(self, count: int = 1, **fields: Any) -> list[Result]:
         """So many requests of one message each; gives the list of what they are told."""
@@ -159,7 +163,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Run:
             bench: Any = Bench(loop)
             monkeypatch.setattr(store, "accept", bench.accept)
             monkeypatch.setattr(store, "accepted_before", bench.accepted_before)
-            bench.intake = Intake(bench, bench, os.urandom, bench.hand_over, bench, **bounds)
+            bench.intake = Intake(bench, bench, os.urandom, bench.hand_over, bench.fan_out, bench, **bounds)
             await bench.intake.start()
             await test(bench)
             await bench.intake.stop()
@@ -479,7 +483,7 @@ def test_ids_grow_also_when_the_clock_is_set_back_a_little(in_virtual_time: Run)
 def test_without_a_start_nothing_is_taken(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         database: Any = bench
-        intake = Intake(database, bench, os.urandom, bench.hand_over, database)
+        intake = Intake(database, bench, os.urandom, bench.hand_over, bench.fan_out, database)
         with pytest.raises(Overloaded):
             await intake.accept(draft())
         await intake.stop()

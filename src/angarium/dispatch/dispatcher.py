@@ -23,6 +23,7 @@ from angarium.core.product import Product
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.bookkeeper import Bookkeeper
 from angarium.dispatch.fault_report import FaultReport
+from angarium.dispatch.fan_out import FanOut
 from angarium.dispatch.herald import Herald
 from angarium.dispatch.load_handler import LoadHandler
 from angarium.dispatch.loader import Loader
@@ -39,6 +40,7 @@ from angarium.dispatch.upkeep import Upkeep
 from angarium.store.accept import Owed
 from angarium.store.database import Database
 from angarium.store.hint import Changed, Forgiven, Hint, LookEverywhere, Task, Work
+from angarium.store.hint import FanOut as FanOutDue
 from angarium.store.load import Wanted
 from angarium.store.retention import Retention
 from angarium.store.shard import PULLED
@@ -97,6 +99,7 @@ class Dispatcher:
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads, retention or Retention())
         self._bookkeeper = Bookkeeper(database, clock)
+        self._fan_out = FanOut(database, clock, self.hand_over)
 
     @property
     def owned(self) -> frozenset[int]:
@@ -120,6 +123,7 @@ class Dispatcher:
             self._upkeep,
             self._bookkeeper,
             self._report,
+            self._fan_out,
             self._ownership,
         )
         for run in (self._go_round, *(part.run for part in parts)):
@@ -162,7 +166,7 @@ class Dispatcher:
             if one.revision > post.revision:
                 post.revision = one.revision
                 post.stale = post.stale or post.target is None or post.target.revision < one.revision
-            if one.fifo or (self._posts.short and one.due_at <= now):
+            if one.fifo or one.payload is None or (self._posts.short and one.due_at <= now):
                 post.lane.hint(one.due_at, since=one.message_id)
             else:
                 held = Held(
@@ -182,6 +186,10 @@ class Dispatcher:
         if foreign:
             self._herald.tell(foreign)
 
+    def fan_out(self) -> None:
+        """A message was accepted whose deliveries are still to be written."""
+        self._fan_out.look()
+
     def hinted(self, hint: Hint) -> None:
         """Another process says where to look."""
         now = self._clock.now()
@@ -198,6 +206,8 @@ class Dispatcher:
                     self._posts.news(post, now)
             case Task():
                 self._upkeep.look()
+            case FanOutDue():
+                self._fan_out.look()
             case LookEverywhere():
                 self._lookout.look()
 

@@ -17,7 +17,7 @@ from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
-from angarium.store.hint import accepted
+from angarium.store.hint import FAN_OUT, accepted
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +31,7 @@ class Herald:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._first: dict[tuple[UUID, UUID], UUID] = {}  # new messages of each lane
+        self._fan_out = False  # deliveries are still to be written
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
@@ -60,6 +61,11 @@ class Herald:
         if self._first:
             self._wake.set()
 
+    def fan_out(self) -> None:
+        """A message was accepted whose deliveries are still to be written, and nobody here does it."""
+        self._fan_out = True
+        self._wake.set()
+
     async def _run(self) -> None:
         while not self._stopping:
             await self._wake.wait()
@@ -71,10 +77,14 @@ class Herald:
 
     async def _tell(self) -> None:
         first, self._first = self._first, {}
-        if not first:
+        hints = accepted(first)
+        if self._fan_out:
+            self._fan_out = False
+            hints.append(FAN_OUT)
+        if not hints:
             return
         try:
             async with self._database.connection() as connection:
-                await store.hint(connection, accepted(first), alone=True)
+                await store.hint(connection, hints, alone=True)
         except (StoreUnavailable, DatabaseFault) as error:
             log.warning("hint.lost", lanes=len(first), error=str(error))

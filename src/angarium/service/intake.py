@@ -1,5 +1,7 @@
 """Intake: messages are durable, with every delivery they owe, before the answer.
 
+Where these are many, what is durable is that they are to be written (store/accept.py).
+
 Requests gather while one transaction is being written and go together in the next: no timer, so a lone
 request waits for nothing, and a crowd shares a commit.
 """
@@ -31,6 +33,7 @@ from angarium.core.errors import (
 from angarium.core.nouns import Message
 from angarium.core.product import Product
 from angarium.service.audit import current
+from angarium.service.large import Large
 from angarium.service.product import Products
 from angarium.store import accept as store
 from angarium.store import audit
@@ -94,6 +97,7 @@ class _Group:
 class Intake:
     """Coalesces drafts into batches; `hand_over` gets the deliveries of each batch after its commit.
 
+    `fan_out` is called when some of them are still to be written.
     `history`: seconds for which messages are kept. No payload is kept longer.
     """
 
@@ -103,6 +107,7 @@ class Intake:
         clock: Clock,
         entropy: Callable[[int], bytes],
         hand_over: Callable[[Sequence[store.Owed]], None],
+        fan_out: Callable[[], None],
         products: Products,
         *,
         history: float = 90 * _DAY,
@@ -113,6 +118,8 @@ class Intake:
         self._clock = clock
         self._entropy = entropy
         self._hand_over = hand_over
+        self._fan_out = fan_out
+        self._large = Large()
         self._products = products
         self._history = history
         self._capacity = capacity
@@ -262,7 +269,7 @@ class Intake:
         # a batch is one statement, so only tests, which are recorded beside it, need a transaction
         held = self._database.transaction() if tests else self._database.connection()
         async with held as connection:
-            stored, owed = await store.accept(connection, items, now)
+            stored, owed = await store.accept(connection, items, now, last=self._large.among(items))
             if tests:
                 await self._record(connection, items, stored, now)
             else:
@@ -276,6 +283,11 @@ class Intake:
         self._failed_at = 0.0
         if tests:
             self._hand_over(owed)
+        late = any(one.late for one in stored)
+        if late:
+            self._fan_out()
+        if late or self._large:
+            self._large.learn(items, stored)
         outcomes = iter(stored)
         return [
             self._result(item, next(outcomes), before) if isinstance(item, store.Item) else item

@@ -1,11 +1,15 @@
-"""Accept: messages and every delivery they owe, in one statement for many requests."""
+"""Accept: messages and every delivery they owe, in one statement for many requests.
+
+What one statement looks at and writes is bounded. The deliveries of a message for which there is no room are
+written later (store/fan_out.py): that they are to be is stored in the same commit.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
@@ -16,6 +20,10 @@ from angarium.core.audit import Actor
 from angarium.core.nouns import Message
 from angarium.store import partition
 from angarium.store.sql import queries, sparse
+
+BASE: Final = 250  # deliveries that one statement writes,
+EACH: Final = 4  # and so many more for each message
+LOOKS: Final = 5000  # endpoints that one statement looks at
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
@@ -48,21 +56,31 @@ class Owed(msgspec.Struct, frozen=True, gc=False):
     revision: int  # of the endpoint when the message was matched
     due_at: float
     event_type: str
-    payload: bytes
+    payload: bytes | None  # None: the lane reads it
     test: bool = False  # sent to this endpoint alone, to try it
     content_type: str | None = None
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """What became of one item: `app_id` None: no such application; not `stored`: a duplicate."""
+    """What became of one item: `app_id` None: no such application; not `stored`: a duplicate; `late`: its
+    deliveries are written later; `large`: the first of these in its batch, for which there was no room."""
 
     app_id: UUID | None
     stored: bool
+    late: bool = False
+    large: bool = False
 
 
-async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[list[Stored], list[Owed]]:
+async def accept(
+    connection: Any, items: Sequence[Item], now: float, *, last: Collection[str] = ()
+) -> tuple[list[Stored], list[Owed]]:
     """Store the items at the time `now`, epoch seconds; answers are in their order. The caller hands over
-    `Owed` after the commit."""
+    `Owed` after the commit. Messages of the applications `last` get what room the others leave."""
+    asked = items
+    light = len(items)
+    if last:
+        items = sorted(asked, key=lambda item: item.app in last)
+        light = sum(item.app not in last for item in items)
     refs = [ids.parse(ids.APPLICATION, item.app) for item in items]
     columns = {
         "ids": [item.id for item in items],
@@ -83,6 +101,9 @@ async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[li
         "due": sparse([None if item.due_at == now else datetime_at(item.due_at) for item in items]),
         "content_types": sparse([item.content_type for item in items]),
         "now": datetime_at(now),
+        # the row that ends each message counts too
+        "looks": LOOKS + len(items),
+        "room": BASE + EACH * light + len(items),
     }
 
     async def write() -> list[Any]:
@@ -95,9 +116,9 @@ async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[li
     owed: list[Owed] = []
     by_id = {item.id: item for item in items}
     rows = await partition.covered(connection, write, cover)
-    for message_id, app_id, stored, endpoint_id, shard, fifo, revision in rows:
+    for message_id, app_id, stored, late, endpoint_id, shard, fifo, revision in rows:
         if message_id not in outcomes:
-            outcomes[message_id] = Stored(app_id, stored)
+            outcomes[message_id] = Stored(app_id, stored, late)
         if endpoint_id is not None:
             item = by_id[message_id]
             owed.append(
@@ -115,7 +136,11 @@ async def accept(connection: Any, items: Sequence[Item], now: float) -> tuple[li
                     item.content_type,
                 )
             )
-    return [outcomes[item.id] for item in items], owed
+    if len(owed) < len(rows):  # else none is late
+        large = next((item.id for item in items if outcomes[item.id].late), None)
+        if large is not None:
+            outcomes[large] = msgspec.structs.replace(outcomes[large], large=True)
+    return [outcomes[item.id] for item in asked], owed
 
 
 @lru_cache(maxsize=4096)

@@ -5,7 +5,7 @@ What is asked for while an endpoint is disabled waits: it has no due time, so no
 endpoint releases it, deleting the endpoint cancels it. Disabling cancels what is owed on its schedule, and
 has manual attempts wait.
 
-Lock order, so that no two transactions wait for each other: background task, endpoint, delivery.
+Lock order, so that no two transactions wait for each other: background task, endpoint, fan-out, delivery.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
-from angarium.store import log, partition, payload, stretch
+from angarium.store import fan_out, log, partition, payload, stretch
 from angarium.store.hint import lane_hint
 from angarium.store.message import Filter, Page, message_of
 from angarium.store.shard import shard_of
@@ -179,6 +179,7 @@ def due(target: Target, now: datetime) -> datetime | None:
 async def resend(conn: Any, target: Target, message_id: UUID, now: datetime) -> None:
     """Owe one manual attempt now, whether or not the endpoint ever was owed the message; in a transaction."""
     due_at = due(target, now)
+    await fan_out.write_one(conn, target, message_id)
     if not await resend_queued(conn, target, [message_id], now) and not await resend_over(
         conn, target, [message_id], now
     ):
@@ -255,7 +256,7 @@ async def replay(
     seen = [
         row
         async for row in queries.delivery_replay_scan(
-            conn, app_id=target.app_id, after=after, until=until, now=now, limit=limit
+            conn, app_id=target.app_id, endpoint_id=target.id, after=after, until=until, now=now, limit=limit
         )
     ]
     if not seen:
@@ -338,6 +339,7 @@ async def release(
 async def cancel_message(conn: Any, app_id: UUID, message_id: UUID, now: datetime) -> int:
     """Cancel what is still owed of one message, whose payload is gone; gives how many."""
     message = {"app_id": app_id, "message_id": message_id, "now": now}
+    await fan_out.forget(conn, message_id)
     first: int = await queries.cancel_message_pending(conn, **message)
     again: int = await queries.cancel_message_retry(conn, **message)
     return first + again

@@ -5,6 +5,7 @@
 - `e:<endpoint>` an endpoint changed
 - `f:<endpoint>` an endpoint was enabled again: its failures are forgiven
 - `t:` there is a background task
+- `m:` there is a message whose deliveries are still to be written
 - `s:` there is work in more lanes than fit into a hint: look at all
 """
 
@@ -22,6 +23,7 @@ _LANES: Final = MAX_BYTES // 99
 MAX_HINTS: Final = 20
 EVERYTHING: Final = "s:"
 TASK: Final = "t:"
+FAN_OUT: Final = "m:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,16 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class FanOut:
+    """There is a message whose deliveries are still to be written."""
+
+
+@dataclass(frozen=True, slots=True)
 class LookEverywhere:
     """More lanes have work than a hint can name."""
 
 
-Hint = Work | Changed | Forgiven | Task | LookEverywhere
+Hint = Work | Changed | Forgiven | Task | FanOut | LookEverywhere
 
 
 def changed(endpoint_id: UUID) -> str:
@@ -92,6 +99,8 @@ def read(text: str) -> Hint:
             return Forgiven(UUID(hex=text[2:]))
         if text == TASK:
             return Task()
+        if text == FAN_OUT:
+            return FanOut()
     except ValueError:
         pass
     return LookEverywhere()

@@ -77,6 +77,7 @@ def _oldest_token(_: Retention, now: datetime) -> datetime:
 
 
 QUEUE: Final = (
+    Rule("fan_out", queries.end_fan_out, _queued),
     Rule("pending", queries.end_pending, _queued),
     Rule("retry", queries.end_retry, _queued),
 )

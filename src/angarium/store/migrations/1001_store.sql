@@ -9,6 +9,10 @@
 -- Each index says what it is for. Times come from the caller, never from now(): tests run in virtual time, and
 -- one clock decides.
 
+-- The order of acceptance, whatever the clocks of the hosts say. A message takes its place when it is accepted, and
+-- an endpoint when it is created.
+create sequence acceptance;
+
 -- an organization that is a product of its own: one without a row has the standard profile
 create table organization (
     id text primary key,
@@ -102,6 +106,7 @@ create table endpoint (
     created_at timestamptz not null,
     updated_at timestamptz not null,
     deleted_at timestamptz,
+    first_seq bigint not null default nextval('acceptance'),  -- it gets no message that was accepted before
     primary key (app_id, id)
 );
 
@@ -234,8 +239,22 @@ create index retry_waiting on retry (endpoint_id, message_id) where due_at is nu
 create index retry_trouble on retry (app_id, message_id, endpoint_id)
     where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
 
--- numbers the deliveries of first-in-first-out lanes as they are accepted, whatever the clocks of the hosts say
-create sequence acceptance;
+
+-- Messages that are accepted and whose deliveries are not all written yet (store/fan_out.py). Rows are few and go soon.
+create table fan_out (
+    message_id uuid primary key,
+    app_id uuid not null,
+    seq bigint not null,  -- the order of acceptance
+    due_at timestamptz not null,
+    after_id uuid,  -- endpoints up to this one are done; null: none is
+    written uuid[]  -- endpoints behind it whose delivery was written out of turn, because it was asked for by hand
+) with (
+    fillfactor = 80,
+    autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0
+);
+
+-- the next message of an application
+create index fan_out_order on fan_out (app_id, seq);
 
 
 -- The history, partitioned by day (store/partition.py). A message and its attempts are in the partitions of the

@@ -1,6 +1,7 @@
 -- name: accept
 -- Store a batch of messages with every delivery that they create: one statement, one commit. What is due goes to
--- `pending`; what was accepted for a later time, and what a listener fetches, goes to `retry`.
+-- `pending`; what was accepted for a later time, and what a listener fetches, goes to `retry`. A message for whose
+-- endpoints there is no room goes to `fan_out` as a whole, and its deliveries are written later.
 -- An item is left out when its application is unknown, its event id is taken, or its idempotency key was
 -- used before; the unique indexes decide between concurrent duplicates. Inserts are ordered by key so that
 -- two batches cannot wait for each other in a circle.
@@ -9,16 +10,16 @@ with item as materialized (
     select id, org_id, app_ref, app_uid, event_type, payload, event_id,
            string_to_array(patterns, ' ') as patterns,
            string_to_array(channels, ' ') as channels, string_to_array(tags, ' ') as tags,
-           expires_at, key, endpoint_id, content_type, coalesce(due_at, :now::timestamptz) as due_at
+           expires_at, key, endpoint_id, content_type, coalesce(due_at, :now::timestamptz) as due_at, place
     from unnest(
         :ids::uuid[], :org_ids::text[], :app_ids::uuid[], :app_uids::text[], :event_types::text[],
         :patterns::text[], :payloads::bytea[], :event_ids::text[], :channels::text[], :tags::text[],
         :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[],
         :content_types::text[]
-    ) as item (
+    ) with ordinality as item (
         id, org_id, app_ref, app_uid, event_type,
         patterns, payload, event_id, channels, tags,
-        expires_at, key, endpoint_id, due_at, content_type
+        expires_at, key, endpoint_id, due_at, content_type, place
     )
 ),
 owned as materialized (
@@ -53,9 +54,13 @@ claimed as (
     returning message_id
 ),
 accepted as materialized (
-    select * from fresh
-    where (event_id is null or id in (select message_id from named))
-      and (key is null or id in (select message_id from claimed))
+    select *, nextval('acceptance') as seq from (
+        select * from fresh
+        where (event_id is null or id in (select message_id from named))
+          and (key is null or id in (select message_id from claimed))
+        order by id
+        offset 0
+    ) as fresh
 ),
 stored as (
     insert into message (app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at)
@@ -66,45 +71,63 @@ kept as (
     insert into payload (message_id, expires_at, body) select id, expires_at, payload from accepted
 ),
 match as materialized (
-    select accepted.app_id, accepted.id as message_id, accepted.due_at,
-           e.id as endpoint_id, e.shard, e.fifo, e.revision
-    from accepted
-    -- `offset 0` has each item look into its own application; the planner, which expects a hundred items,
-    -- would rather read the endpoints of all of them
-    cross join lateral (
-        select e.id, e.shard, e.fifo, e.revision
-        from endpoint e
-        where e.app_id = accepted.app_id
-          and e.deleted_at is null
-          and e.disabled_at is null
-          and case when accepted.endpoint_id is null
-              then (e.event_types is null or e.event_types && accepted.patterns)
-               and (e.channels is null or e.channels && accepted.channels)
-              else e.id = accepted.endpoint_id end
-        offset 0
-    ) as e
+    -- The endpoints of one message after the other, those that get it, and behind them a row without an endpoint, which
+    -- says that all were looked at. Both limits end the walk, so what it costs does not depend on how many there are.
+    select * from (
+        select m.app_id, m.id as message_id, m.place, m.seq, m.due_at, e.*
+        from (select * from accepted order by place offset 0) as m
+        cross join lateral (
+            (
+                select e.id as endpoint_id, e.shard, e.fifo, e.revision,
+                    -- include: wanted
+                from endpoint e
+                where e.app_id = m.app_id
+                  -- include: asked_for
+                order by e.id
+            )
+            union all
+            select null, null, false, null, true
+        ) as e
+        limit :looks
+    ) as looked
+    where wanted
+    limit :room
+),
+reached as materialized (
+    select coalesce(max(place), 0) as place from match where endpoint_id is null
+),
+behind as materialized (
+    -- a first-in-first-out lane gets nothing before what was accepted earlier is written
+    select app_id from (select distinct app_id from match where fifo) as lane
+    where exists (select from fan_out where app_id = lane.app_id offset 0)
+       or exists (select from accepted where app_id = lane.app_id and place > (select place from reached))
+),
+late as materialized (
+    insert into fan_out (message_id, app_id, seq, due_at)
+    select id, app_id, seq, due_at from accepted
+    where place > (select place from reached) or app_id in (select app_id from behind)
+    returning message_id
 ),
 due as (
     insert into pending (shard, endpoint_id, message_id, app_id, due_at, seq)
-    select shard, endpoint_id, message_id, app_id, due_at, case when fifo then nextval('acceptance') end
-    from (
-        select * from match where due_at <= :now::timestamptz and shard < 64 order by message_id offset 0
-    ) as match
+    select shard, endpoint_id, message_id, app_id, due_at, case when fifo then seq end
+    from match
+    where due_at <= :now::timestamptz and shard < 64 and message_id not in (select message_id from late)
 ),
 later as (
     insert into retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
-    select endpoint_id, message_id, app_id, shard, 1, due_at, due_at > :now::timestamptz,
-           case when fifo then nextval('acceptance') end
-    from (
-        select * from match where due_at > :now::timestamptz or shard = 64 order by message_id offset 0
-    ) as match
+    select endpoint_id, message_id, app_id, shard, 1, due_at, due_at > :now::timestamptz, case when fifo then seq end
+    from match
+    where (due_at > :now::timestamptz or shard = 64) and endpoint_id is not null
+      and message_id not in (select message_id from late)
 )
-select item.id, owned.app_id, accepted.id is not null as stored,
+select item.id, owned.app_id, accepted.id is not null as stored, late.message_id is not null as late,
        match.endpoint_id, match.shard, match.fifo, match.revision
 from item
 left join owned on owned.id = item.id
 left join accepted on accepted.id = item.id
-left join match on match.message_id = item.id;
+left join late on late.message_id = item.id
+left join match on match.message_id = item.id and match.endpoint_id is not null and late.message_id is null;
 
 -- name: accepted_before
 -- The messages behind idempotency keys that were used before.

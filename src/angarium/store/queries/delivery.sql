@@ -73,6 +73,8 @@ select count(*) from (
 -- one endpoint alone, are not kept for others
 select id, event_type, channels,
     endpoint_id is null and
+    -- include: fanned_out
+    and
     -- include: kept
     as kept
 from message m

@@ -13,6 +13,8 @@ select count(*) from (
       and (:names::text[] is null or event_type = any(:names) or event_type ^@ any(:prefixes::text[]))
       and (:channels::text[] is null or channels && :channels)
       and
+      -- include: fanned_out
+      and
       -- include: kept
     offset 0
 ) m

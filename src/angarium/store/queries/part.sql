@@ -97,3 +97,24 @@ limit :reach
         limit :reach
     )
 ) d
+
+-- part: wanted
+-- whether endpoint `e` gets message `m`
+e.deleted_at is null and e.disabled_at is null and (
+    m.endpoint_id is not null
+    or ((e.event_types is null or e.event_types && m.patterns) and (e.channels is null or e.channels && m.channels))
+) as wanted
+
+-- part: asked_for
+-- of the application's endpoints, the one that message `m` is for, or all
+and e.id >= coalesce(m.endpoint_id, '00000000-0000-0000-0000-000000000000')
+and e.id <= coalesce(m.endpoint_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
+
+-- part: fanned_out
+-- the endpoint does not get message `m` by itself yet: its deliveries are written, or were never to be for this one
+not exists (
+    select from fan_out f
+    where f.message_id = m.id
+      and f.seq > (select first_seq from endpoint where app_id = :app_id and id = :endpoint_id)
+    offset 0
+)

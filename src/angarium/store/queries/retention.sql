@@ -2,6 +2,16 @@
 -- first, passes over rows that others hold, and gives how many rows went. Rows are deleted by their place (`ctid`), so
 -- no plan reads the whole table.
 
+-- name: end_fan_out$
+-- Messages before a message whose deliveries are not all written.
+with gone as (
+    delete from fan_out where ctid = any(array(
+        select ctid from fan_out where message_id < :before order by message_id limit :limit for update skip locked
+    ))
+    returning 1
+)
+select count(*) from gone;
+
 -- name: end_event_id$
 -- The operator's own ids of messages before a message.
 with gone as (

@@ -1,0 +1,108 @@
+"""Fan-out at work: writes the deliveries of large messages, a slice of each application in turn (see
+store/fan_out.py).
+
+It rests after each slice for as long as the slice took, and hands deliveries over a few at a time, so that
+whatever else the process and the database do goes on meanwhile. Every dispatching process does this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from angarium.clock import Clock
+from angarium.core import ids
+from angarium.core.errors import StoreUnavailable
+from angarium.store import fan_out
+from angarium.store.accept import Owed
+from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
+from angarium.store.stretch import LOWEST
+
+log = structlog.get_logger(__name__)
+
+EVERY: Final = 5.0  # seconds between looks for what nobody told of
+APPLICATIONS: Final = 50  # that have a turn before the next are looked for
+HANDFUL: Final = 50  # deliveries handed over at once
+PAUSE: Final = 0.5  # seconds after a fault
+LONG: Final = 60.0  # seconds of work after which operators are told what waits, and between that
+
+
+class FanOut:
+    """`hand_over` gets the deliveries of each slice after its commit."""
+
+    def __init__(self, database: Database, clock: Clock, hand_over: Callable[[Sequence[Owed]], None]) -> None:
+        self._database = database
+        self._clock = clock
+        self._hand_over = hand_over
+        self._asked = asyncio.Event()
+        self._never = asyncio.Event()
+        self._after = LOWEST
+        self._told_at = 0.0
+
+    def look(self) -> None:
+        """There is a message with deliveries to write."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            self._asked.clear()
+            self._told_at = self._clock.steady()
+            try:
+                while await self._round():
+                    await self._tell()
+            except StoreUnavailable as error:
+                log.warning("fan_out.failed", error=str(error))
+                await self._rest(PAUSE)
+                continue
+            await self._clock.wait(self._asked, self._clock.now() + EVERY)
+
+    async def _round(self) -> bool:
+        """A slice of each of the next applications; whether anything was there to do."""
+        async with self._database.connection() as connection:
+            waiting = await fan_out.applications(connection, self._after, APPLICATIONS)
+            if not waiting and self._after != LOWEST:
+                waiting = await fan_out.applications(connection, LOWEST, APPLICATIONS)
+        written = [await self._slice(app_id) for app_id in waiting]
+        return any(written)
+
+    async def _slice(self, app_id: UUID) -> bool:
+        self._after = app_id
+        begun = self._clock.steady()
+        try:
+            made = await fan_out.write(self._database, app_id, self._clock.now())
+        except DatabaseFault as error:
+            # the other applications go on
+            log.warning("fan_out.failed", application=ids.text(ids.APPLICATION, app_id), error=str(error))
+            await self._rest(PAUSE)
+            return True
+        if made is None:
+            return False
+        for first in range(0, len(made.owed), HANDFUL):
+            self._hand_over(made.owed[first : first + HANDFUL])
+            await asyncio.sleep(0)
+        await self._rest(self._clock.steady() - begun)
+        return True
+
+    async def _rest(self, seconds: float) -> None:
+        await self._clock.wait(self._never, self._clock.now() + seconds)
+
+    async def _tell(self) -> None:
+        if self._clock.steady() - self._told_at < LONG:
+            return
+        self._told_at = self._clock.steady()
+        async with self._database.connection() as connection:
+            waiting = await fan_out.waiting(connection)
+        if waiting.oldest is not None:
+            since = self._clock.now() - ids.created_at(waiting.oldest)
+            log.warning(
+                "fan_out.waiting",
+                messages=waiting.messages,
+                applications=waiting.applications,
+                seconds=round(since, 1),
+            )

@@ -1,0 +1,189 @@
+"""Fan-out at work: large messages arrive whole, whoever writes their deliveries, and no neighbour waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import Final
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.core.nouns import Application
+from angarium.dispatch import fan_out as module
+from angarium.dispatch.fan_out import FanOut
+from angarium.dispatch.herald import Herald
+from angarium.service.intake import Accepted
+from angarium.store import fan_out
+from angarium.store.accept import Owed
+from angarium.store.database import Database
+from angarium.store.fault import RowRefused
+from tests.kit import many
+from tests.kit.patience import until
+from tests.kit.receiver import Receiver
+from tests.kit.task import finish_tasks
+from tests.kit.world import World
+
+DELIVERED: Final = 0
+CROWD: Final = 2 * fan_out.ROOM + 7
+HELD: Final = "select message_id from fan_out where app_id = $1 for update"
+
+
+async def crowd(world: World, app: Application, url: str, count: int = CROWD, *, fifo: bool = False) -> None:
+    async with world.database.connection() as connection:
+        await many.endpoints(connection, app, count, url + "/", keyring=world.keyring, fifo=fifo)
+
+
+@pytest.mark.parametrize("fifo", [False, True])
+async def test_a_large_message_arrives_once_at_each_endpoint(world: World, fifo: bool) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching() as dispatcher:
+        await crowd(world, app, receiver.url, fifo=fifo)
+        async with world.intake(dispatcher.hand_over, dispatcher.fan_out) as intake:
+            await intake.accept(world.draft(app, b'{"n": 1}'))
+        await world.until_states({DELIVERED: CROWD})
+        assert Counter(request.path for request in receiver.requests) == {
+            f"/hook/{n + 1}": 1 for n in range(CROWD)
+        }
+        assert {request.body for request in receiver.requests} == {b'{"n": 1}'}
+
+
+async def test_what_nobody_told_of_is_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process that accepted it is gone."""
+    app = await world.application()
+    async with Receiver() as receiver:
+        await crowd(world, app, receiver.url)
+        async with world.intake() as intake:
+            await intake.accept(world.draft(app))
+        assert not await world.states()
+        async with world.dispatching():
+            await world.until_states({DELIVERED: CROWD})
+            monkeypatch.setattr(module, "EVERY", 0.1)
+            async with world.intake() as intake:
+                await intake.accept(world.draft(app))
+            await world.until_states({DELIVERED: 2 * CROWD})
+
+
+async def test_a_process_that_only_accepts_tells_those_who_deliver(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "EVERY", 3600.0)  # they do not look by themselves
+    app = await world.application()
+    async with Receiver() as receiver, world.dispatching():
+        await crowd(world, app, receiver.url)
+        herald = Herald(world.database)
+        await herald.start()
+        async with world.intake(herald.hand_over, herald.fan_out) as intake:
+            await intake.accept(world.draft(app))
+        await world.until_states({DELIVERED: CROWD})
+        await herald.stop()
+
+
+async def test_a_neighbour_is_served_while_a_large_message_is_not_written(world: World) -> None:
+    """The large one's row is held from here, so that it provably is not."""
+    large, other, small = [await world.application() for _ in range(3)]
+    async with Receiver() as receiver, Receiver() as quick, world.dispatching() as dispatcher:
+        await crowd(world, large, receiver.url)
+        await crowd(world, other, receiver.url)
+        await world.endpoint(small, quick.url)
+        async with world.database.transaction() as connection:
+            async with world.intake() as intake:
+                await intake.accept_many([world.draft(large) for _ in range(20)])
+            await connection.fetch(HELD, large.id)
+            async with world.intake(dispatcher.hand_over, dispatcher.fan_out) as intake:
+                found = await intake.accept_many([world.draft(small), world.draft(other), world.draft(large)])
+                assert all(isinstance(one, Accepted) for one in found)
+                await quick.wait_for(1)
+            await world.until_states({DELIVERED: 1 + CROWD})
+        dispatcher.fan_out()
+        await world.until_states({DELIVERED: 1 + 22 * CROWD})
+
+
+async def test_the_order_of_acceptance_is_kept_behind_a_large_message(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver, Receiver() as first, world.dispatching() as dispatcher:
+        await crowd(world, app, receiver.url)
+        await world.endpoint(app, first.url, fifo=True)
+        async with world.intake(dispatcher.hand_over, dispatcher.fan_out) as intake:
+            for n in range(5):
+                await intake.accept(world.draft(app, b'{"n": %d}' % n))
+        await world.until_states({DELIVERED: 5 * (CROWD + 1)})
+        assert [request.body for request in first.requests] == [b'{"n": %d}' % n for n in range(5)]
+
+
+async def test_an_endpoint_that_is_disabled_in_between_leaves_nothing_behind(world: World) -> None:
+    app = await world.application()
+    async with Receiver() as receiver:
+        await crowd(world, app, receiver.url)
+        async with world.intake() as intake:
+            await intake.accept(world.draft(app))
+        await fan_out.write(world.database, app.id, world.clock.now())
+        written = len(await world.fetch("select from pending"))
+        await world.fetch("update endpoint set disabled_at = updated_at")
+        async with world.dispatching():
+            await world.until_states({4: written})
+        await finish_tasks(world.database, world.clock)
+        assert not receiver.requests
+        assert not await world.fetch("select from fan_out")
+
+
+class Broken:
+    """Fails so often for one application, and once for all."""
+
+    def __init__(self, world: World, application: Application) -> None:
+        self.real = fan_out.write
+        self.application = application
+        self.times = 3
+        self.away = 1
+
+    async def write(self, database: Database, app_id: UUID, now: float) -> fan_out.Slice | None:
+        if self.away:
+            self.away -= 1
+            raise StoreUnavailable(reason=StoreReason.UNREACHABLE)
+        if app_id == self.application.id and self.times:
+            self.times -= 1
+            raise RowRefused("23514")
+        return await self.real(database, app_id, now)
+
+
+async def test_a_fault_of_one_application_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apps = sorted([await world.application() for _ in range(3)], key=lambda app: app.id)
+    broken = Broken(world, apps[1])
+    monkeypatch.setattr(fan_out, "write", broken.write)
+    monkeypatch.setattr(module, "PAUSE", 0.01)
+    for app in apps:
+        await crowd(world, app, "http://127.0.0.1:9")
+    async with world.intake() as intake:
+        for app in apps:
+            await intake.accept(world.draft(app))
+    handed: list[Owed] = []
+    at_work = FanOut(world.database, world.clock, handed.extend)
+    with capture_logs() as logs:
+        running = asyncio.create_task(at_work.run())
+        await until(lambda: len(handed) == 3 * CROWD, "all is written")
+        running.cancel()
+    failed = [entry.get("application") for entry in logs if entry["event"] == "fan_out.failed"]
+    assert len(failed) == 4
+    last = [one.app_id for one in handed][-1]
+    assert last == apps[1].id
+
+
+async def test_operators_are_told_of_what_takes_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LONG", 0.0)
+    app = await world.application()
+    await crowd(world, app, "http://127.0.0.1:9")
+    async with world.intake() as intake:
+        await intake.accept(world.draft(app))
+    handed: list[Owed] = []
+    with capture_logs() as logs:
+        running = asyncio.create_task(FanOut(world.database, world.clock, handed.extend).run())
+        await until(lambda: len(handed) == CROWD, "all is written")
+        running.cancel()
+    told = [entry for entry in logs if entry["event"] == "fan_out.waiting"]
+    assert told
+    assert (told[0]["messages"], told[0]["applications"]) == (1, 1)
+    assert told[0]["seconds"] >= 0
