@@ -8,11 +8,16 @@ from html import unescape
 
 import pytest
 
+from angarium.core import ids
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, link, visiting
 
 _VIEWS = ("raw", "pretty")
+WAITS = """
+insert into fan_out (message_id, app_id, seq, due_at)
+select id, app_id, 1, expires_at from message where id = $1
+"""
 
 
 @pytest.fixture
@@ -220,6 +225,18 @@ async def test_a_message_of_another_application_is_not_there(
         for path in ("", "/payload", "/live"):
             await stranger.get(f"/messages/{sent['id']}{path}", status=404)
         await stranger.post(f"/messages/{sent['id']}/resend", {"endpoint": "ep_x"}, status=404)
+
+
+async def test_a_message_whose_deliveries_are_being_written_says_so(stand: Stand, visitor: Visitor) -> None:
+    sent = await stand.send("order.filled")
+    await stand.world.fetch(WAITS, ids.parse(ids.MESSAGE, sent["id"]))
+    page = await visitor.get(f"/messages/{sent['id']}")
+    assert "are being written" in page
+    assert "data-live" in page
+    assert "No endpoint wanted" not in page
+    listed = await visitor.get(f"/messages?id={sent['id']}")
+    assert "its deliveries are being written" in listed
+    assert "no endpoint wanted" not in listed
 
 
 async def test_a_message_that_nobody_wanted_says_so(stand: Stand, visitor: Visitor) -> None:

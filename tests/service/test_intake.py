@@ -14,6 +14,7 @@ from angarium.core.errors import BadRequest, Conflict, NotFound, Overloaded, Sto
 from angarium.service import audit
 from angarium.service.intake import Accepted, Intake
 from angarium.store.accept import Owed
+from tests.kit import many
 from tests.kit.clock import ManualClock
 from tests.kit.world import World
 
@@ -220,3 +221,28 @@ async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(
     after = {"message": ids.text(ids.MESSAGE, sent.id), "eventType": "a.test"}
     assert (deed["before"], deed["after"]) == (None, after)
     assert ids.created_at(deed["id"]) == world.clock.now()
+
+
+async def test_large_messages_are_told_of_after_the_commit_and_go_last_from_then_on(world: World) -> None:
+    large, small = await world.application(), await world.application()
+    async with world.database.connection() as connection:
+        await many.endpoints(connection, large, 2000)
+        await many.endpoints(connection, small, 1)
+    owed: list[Owed] = []
+    waiting: list[int] = []
+    told = 0
+
+    def tell() -> None:
+        nonlocal told
+        told += 1
+
+    async with world.intake(owed.extend, tell) as intake:
+        await intake.accept(world.draft(small))
+        assert (len(owed), told) == (1, 0)
+        await intake.accept(world.draft(large))
+        waiting.append(len(await world.fetch("select from fan_out")))
+        assert (len(owed), told, waiting) == (1, 1, [1])
+        drafts = [world.draft(large)] * 100 + [world.draft(small)] * 100
+        messages = [accepted(one).message for one in await intake.accept_many(drafts)]
+        assert [one.message_id for one in owed[1:]] == [one.id for one in messages[100:]]
+        assert len(await world.fetch("select from fan_out")) == 101

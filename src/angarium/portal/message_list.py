@@ -40,13 +40,15 @@ async def show(visit: Visit) -> Response:
             faults["page"] = "There is no such page of the log. Begin again at the newest."
     waits = await visit.services.overdue.of(visit.app_id, (line.row for line in found.lines))
     first = not any(name in visit.request.query_params for name in ("before", "after"))
+    unowed = await _unowed(visit, asked, found) if first and not faults else None
     values: dict[str, Any] = {
         "asked": asked,
         "faults": faults,
         "found": found,
         "waits": waits,
         "first": first,
-        "unowed": await _unowed(visit, asked, found) if first and not faults else None,
+        "unowed": unowed,
+        "unwritten": unowed is not None and await visit.services.message.waits(visit.app_id, unowed.id),
         "newer": _onward(visit, asked, after=found.newer),
         "older": _onward(visit, asked, before=found.older),
         "live": None,

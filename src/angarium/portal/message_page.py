@@ -75,7 +75,8 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
     detail = await visit.services.log.message(visit.application.org_id, visit.app_id, _ref(visit))
     message, deliveries = detail.message, detail.deliveries[:SHOWN_DELIVERIES]
     ref = visit.message_ref(message.id)
-    pending = any(one.line.row.due_at for one in deliveries)
+    unwritten = await visit.services.message.waits(visit.app_id, message.id)
+    pending = unwritten or any(one.line.row.due_at for one in deliveries)
     waits = await visit.services.overdue.of(visit.app_id, (one.line.row for one in deliveries))
     names = {one.line.endpoint.id: one.line.endpoint for one in detail.deliveries}
     return visit.render(
@@ -87,6 +88,7 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
         ref=ref,
         refused=refused,
         deliveries=deliveries,
+        unwritten=unwritten,
         waits=waits,
         more_deliveries=len(detail.deliveries) - len(deliveries),
         since={one.line.endpoint.id: _failed_since(visit, message, one) for one in deliveries},

@@ -14,7 +14,7 @@ from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
 from angarium.core.nouns import Message
 from angarium.service import audit
-from angarium.store import delivery
+from angarium.store import delivery, fan_out
 from angarium.store import message as store
 from angarium.store.database import Database
 from angarium.store.message import Filter, Page
@@ -71,6 +71,11 @@ class Messages:
         if not found:
             raise NotFound()
         return found
+
+    async def waits(self, app_id: UUID, message_id: UUID) -> bool:
+        """Whether some of the message's deliveries are still to be written (store/fan_out.py)."""
+        async with self._database.connection() as conn:
+            return await fan_out.waits(conn, app_id, message_id)
 
     async def page(
         self, app_id: UUID, window: Window, wanted: Filter, *, with_payload: bool

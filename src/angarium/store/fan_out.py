@@ -148,6 +148,11 @@ async def forget(connection: Any, message_id: UUID) -> None:
     await queries.fan_out_forget(connection, message_id=message_id)
 
 
+async def waits(connection: Any, app_id: UUID, message_id: UUID) -> bool:
+    """Whether deliveries of a message are still to be written."""
+    return bool(await queries.fan_out_waits(connection, app_id=app_id, message_id=message_id))
+
+
 async def waiting(connection: Any) -> Waiting:
     """What waits, for operators."""
     row = await queries.fan_out_waiting(connection)

@@ -126,6 +126,10 @@ from fan_out f
 join endpoint e on e.app_id = f.app_id and e.id = :endpoint_id and e.first_seq < f.seq and e.shard < 64
 where f.message_id = :message_id and :wanted;
 
+-- name: fan_out_waits$
+-- Whether deliveries of a message are still to be written.
+select exists (select from fan_out where app_id = :app_id and message_id = :message_id);
+
 -- name: fan_out_forget!
 -- Write no more deliveries of a message.
 delete from fan_out where message_id = :message_id;
