@@ -99,7 +99,7 @@ class Dispatcher:
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads, retention or Retention())
         self._bookkeeper = Bookkeeper(database, clock)
-        self._fan_out = FanOut(database, clock, self.hand_over)
+        self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts))
 
     @property
     def owned(self) -> frozenset[int]:

@@ -1,8 +1,9 @@
 """Fan-out at work: writes the deliveries of large messages, a slice of each application in turn (see
 store/fan_out.py).
 
-It rests after each slice for as long as the slice took, and hands deliveries over a few at a time, so that
-whatever else the process and the database do goes on meanwhile. Every dispatching process does this.
+Every dispatching process does this, beside whatever else it does. So it hands deliveries over a few at a
+time, waits for a moment while many requests are in flight, and rests after each slice for as long as the
+slice took.
 """
 
 from __future__ import annotations
@@ -27,18 +28,27 @@ log = structlog.get_logger(__name__)
 
 EVERY: Final = 5.0  # seconds between looks for what nobody told of
 APPLICATIONS: Final = 50  # that have a turn before the next are looked for
-HANDFUL: Final = 50  # deliveries handed over at once
+HANDFUL: Final = 25  # deliveries handed over at once
+BUSY: Final = 50  # requests in flight while which no more are handed over,
+MOMENT: Final = 0.02  # but for so many seconds
 PAUSE: Final = 0.5  # seconds after a fault
 LONG: Final = 60.0  # seconds of work after which operators are told what waits, and between that
 
 
 class FanOut:
-    """`hand_over` gets the deliveries of each slice after its commit."""
+    """`hand_over` gets the deliveries of each slice after its commit. `in_flight`: how many requests are."""
 
-    def __init__(self, database: Database, clock: Clock, hand_over: Callable[[Sequence[Owed]], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        hand_over: Callable[[Sequence[Owed]], None],
+        in_flight: Callable[[], int] = lambda: 0,
+    ) -> None:
         self._database = database
         self._clock = clock
         self._hand_over = hand_over
+        self._in_flight = in_flight
         self._asked = asyncio.Event()
         self._never = asyncio.Event()
         self._after = LOWEST
@@ -84,10 +94,17 @@ class FanOut:
         if made is None:
             return False
         for first in range(0, len(made.owed), HANDFUL):
+            await self._calm()
             self._hand_over(made.owed[first : first + HANDFUL])
-            await asyncio.sleep(0)
         await self._rest(self._clock.steady() - begun)
         return True
+
+    async def _calm(self) -> None:
+        """Until few requests are in flight, or a moment is over."""
+        end = self._clock.steady() + MOMENT
+        await asyncio.sleep(0)
+        while self._in_flight() >= BUSY and self._clock.steady() < end:
+            await self._rest(MOMENT / 10)
 
     async def _rest(self, seconds: float) -> None:
         await self._clock.wait(self._never, self._clock.now() + seconds)

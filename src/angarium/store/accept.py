@@ -116,9 +116,12 @@ async def accept(
     owed: list[Owed] = []
     by_id = {item.id: item for item in items}
     rows = await partition.covered(connection, write, cover)
-    for message_id, app_id, stored, late, endpoint_id, shard, fifo, revision in rows:
+    late: set[UUID] = set()
+    while rows and rows[-1]["late"]:
+        late.add(rows.pop()["id"])
+    for message_id, app_id, stored, _, endpoint_id, shard, fifo, revision in rows:
         if message_id not in outcomes:
-            outcomes[message_id] = Stored(app_id, stored, late)
+            outcomes[message_id] = Stored(app_id, stored, message_id in late)
         if endpoint_id is not None:
             item = by_id[message_id]
             owed.append(
@@ -136,10 +139,9 @@ async def accept(
                     item.content_type,
                 )
             )
-    if len(owed) < len(rows):  # else none is late
-        large = next((item.id for item in items if outcomes[item.id].late), None)
-        if large is not None:
-            outcomes[large] = msgspec.structs.replace(outcomes[large], large=True)
+    if late:
+        large = next(item.id for item in items if item.id in late)
+        outcomes[large] = msgspec.structs.replace(outcomes[large], large=True)
     return [outcomes[item.id] for item in asked], owed
 
 

@@ -98,36 +98,44 @@ reached as materialized (
 ),
 behind as materialized (
     -- a first-in-first-out lane gets nothing before what was accepted earlier is written
-    select app_id from (select distinct app_id from match where fifo) as lane
-    where exists (select from fan_out where app_id = lane.app_id offset 0)
-       or exists (select from accepted where app_id = lane.app_id and place > (select place from reached))
+    select app_id from match
+    where fifo and (
+        exists (select from fan_out where app_id = match.app_id offset 0)
+        or exists (select from accepted where app_id = match.app_id and place > (select place from reached))
+    )
 ),
-late as materialized (
-    insert into fan_out (message_id, app_id, seq, due_at)
-    select id, app_id, seq, due_at from accepted
-    where place > (select place from reached) or app_id in (select app_id from behind)
-    returning message_id
+owed as materialized (
+    select * from match
+    where endpoint_id is not null and place <= (select place from reached)
+      and app_id not in (select app_id from behind)
 ),
 due as (
     insert into pending (shard, endpoint_id, message_id, app_id, due_at, seq)
     select shard, endpoint_id, message_id, app_id, due_at, case when fifo then seq end
-    from match
-    where due_at <= :now::timestamptz and shard < 64 and message_id not in (select message_id from late)
+    from owed
+    where due_at <= :now::timestamptz and shard < 64
 ),
 later as (
     insert into retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
     select endpoint_id, message_id, app_id, shard, 1, due_at, due_at > :now::timestamptz, case when fifo then seq end
-    from match
-    where (due_at > :now::timestamptz or shard = 64) and endpoint_id is not null
-      and message_id not in (select message_id from late)
+    from owed
+    where due_at > :now::timestamptz or shard = 64
+),
+late as (
+    insert into fan_out (message_id, app_id, seq, due_at)
+    select id, app_id, seq, due_at from accepted
+    where place > (select place from reached) or app_id in (select app_id from behind)
+    returning message_id
 )
-select item.id, owned.app_id, accepted.id is not null as stored, late.message_id is not null as late,
-       match.endpoint_id, match.shard, match.fifo, match.revision
+select item.id, owned.app_id, accepted.id is not null as stored, false as late,
+       owed.endpoint_id, owed.shard, owed.fifo, owed.revision
 from item
 left join owned on owned.id = item.id
 left join accepted on accepted.id = item.id
-left join late on late.message_id = item.id
-left join match on match.message_id = item.id and match.endpoint_id is not null and late.message_id is null;
+left join owed on owed.message_id = item.id
+union all
+-- at the end, those of the above that are written later
+select message_id, null, true, true, null, null, null, null from late;
 
 -- name: accepted_before
 -- The messages behind idempotency keys that were used before.
