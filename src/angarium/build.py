@@ -34,9 +34,8 @@ if TYPE_CHECKING:
     from angarium.store.accept import Owed
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
-ENGINE_CONNECTIONS = (
-    8  # intake, settler, loader, lookout, upkeep, fan-out, herald, the clock: one at a time each
-)
+# intake, settler, loader, lookout, upkeep, fan-out, herald and the clock: one at a time each
+ENGINE_CONNECTIONS = 8
 
 
 def keyring(settings: Settings) -> Keyring:

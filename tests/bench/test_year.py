@@ -19,8 +19,8 @@ async def test_every_table_and_the_number_of_partitions_reach_a_plateau(database
     kept = Retention(history=timedelta(days=10), audit=short, statistics=short, tasks=short)
     days = [day async for day in Year(database, 40, kept).days(40)]
     filled = {name for day in days for name, size in day.items() if size.rows}
-    # keys last for half a day, faults of killed processes for an hour, and large messages for seconds, so that
-    # none is left in the morning
+    # keys last half a day, faults of killed processes an hour, and large messages seconds, so none
+    # is left in the morning
     assert days[0].keys() - filled - CONFIGURATION == {"idempotency", "fault", "held_lane", "fan_out"}
     for name, last in days[-1].items():
         assert max(day[name].rows for day in days[25:]) <= max(day[name].rows for day in days[:25]), name

@@ -22,8 +22,8 @@ from angarium.core.nouns import State
 from angarium.core.product import Product
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.bookkeeper import Bookkeeper
-from angarium.dispatch.fault_report import FaultReport
 from angarium.dispatch.fan_out import FanOut
+from angarium.dispatch.fault_report import FaultReport
 from angarium.dispatch.herald import Herald
 from angarium.dispatch.load_handler import LoadHandler
 from angarium.dispatch.loader import Loader
