@@ -77,6 +77,25 @@ def test_a_right_receiver_has_no_complaint(scheme: str, data: Any) -> None:
         )
 
 
+def test_a_right_receiver_is_told_what_it_does_right() -> None:
+    found = list(checkup(Server()).findings())
+    assert [(one.check, one.level, one.words) for one in found] == [
+        ("signature", "ok", "A rightly signed event is accepted."),
+        ("redirect", "ok", "It does not redirect."),
+        ("wrong_signature", "ok", "It refuses one signed by somebody else."),
+        ("changed_body", "ok", "It refuses a body changed on its way."),
+        ("garbled_signature", "ok", "It refuses a signature that makes no sense."),
+        ("missing_header", "ok", "It refuses one without a signature."),
+        ("old_timestamp", "ok", "It refuses one signed an hour ago."),
+        ("duplicate", "ok", "The same event once more is accepted."),
+        ("same_data", "ok", "Two events about the same thing are accepted."),
+        ("exact_bytes", "ok", "A body with blanks, non-ASCII text and odd numbers verifies."),
+        ("large_body", "ok", "It takes a body of 150 KiB."),
+        ("latency", "ok", "The slowest answer took 0.10 s of 10 s."),
+        ("answer", "ok", "Its answers are small."),
+    ]
+
+
 def accepts(scheme: str, headers: Mapping[str, str], body: bytes) -> bool:
     try:
         verify(body, headers, SECRET, scheme, clock=lambda: NOW)
