@@ -20,7 +20,7 @@ ON_15 := $(patsubst %,tests/store/test_%.py,fault connection settle migrate mess
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium tools test screenshots lint check bench chaos mutants shake lock clean
+.PHONY: setup demo serve chromium tools test screenshots lint check bench chaos failover mutants shake lock clean
 
 setup: $(STAMP)
 
@@ -80,6 +80,11 @@ bench: setup
 chaos: setup
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
 		$(BIN)/python -m pytest -q tests/faults
+
+# Patroni's primary is killed twice under load, about a minute; needs Debian's packages patroni, etcd-server and
+# haproxy, and says so
+failover: setup tools
+	$(BIN)/python -m pytest -q tests/faults/failover.py
 
 # Mutation tests of the rules: each changed line must fail a test. MUTANTS names functions, such as
 # 'angarium.core.lane*'; without it all take some hours. Prints the score of each module.

@@ -117,11 +117,7 @@ class Node:
         await self.execute("select pg_promote()")
 
     async def execute(self, query: str, database: str = "postgres") -> Any:
-        connection = await asyncpg.connect(f"postgresql://postgres@{self.place}/{database}", timeout=PATIENCE)
-        try:
-            return await connection.fetchval(query)
-        finally:
-            await connection.close()
+        return await administered(self.port, query, database)
 
     async def _answers(self) -> bool:
         assert self._process is not None
@@ -176,6 +172,15 @@ class Replicated:
             return bool(await primary.execute(query))
 
         await until(attached, "the standby is synchronous")
+
+
+async def administered(port: int, query: str, database: str = "postgres") -> Any:
+    """The value of a query as the owner."""
+    connection = await asyncpg.connect(f"postgresql://postgres@127.0.0.1:{port}/{database}", timeout=PATIENCE)
+    try:
+        return await connection.fetchval(query)
+    finally:
+        await connection.close()
 
 
 def own(path: Path) -> None:

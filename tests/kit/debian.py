@@ -21,6 +21,8 @@ PACKAGES: Final = {
     str(POSTGRESQL_15 / "postgres"): "postgresql-15",
     str(FAKETIME): "faketime",
 }
+SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni", "haproxy": "haproxy"}
+"""What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
 _SYSTEM: Final = "/usr/local/sbin:/usr/sbin:/sbin"
 _INSTALL_DEADLINE: Final = 1200.0
 
@@ -56,6 +58,18 @@ def ensure(program: str) -> Path:
             "install it by hand, or run `make test` as root or with sudo without a password"
         )
     return found
+
+
+def services() -> list[Path]:
+    """The programs of `SERVICES`, in that order."""
+    found = [_found(program) for program in SERVICES]
+    missing = [SERVICES[program] for program, path in zip(SERVICES, found, strict=True) if path is None]
+    if missing:
+        raise MissingProgramError(
+            "the failover test needs more of Debian's packages: apt-get install --no-install-recommends "
+            + " ".join(missing)
+        )
+    return [path for path in found if path is not None]
 
 
 def _found(program: str) -> Path | None:
