@@ -79,6 +79,7 @@ async def test_an_event_id_is_taken_once(world: World) -> None:
     async with world.intake() as intake:
         results = await intake.accept_many([world.draft(app, event_id="e1"), world.draft(app, event_id="e1")])
         assert [type(result) for result in results] == [Accepted, Conflict]
+        assert accepted(results[0]).message.event_id == "e1"
         with pytest.raises(Conflict):
             await intake.accept(world.draft(app, event_id="e1"))
         await intake.accept(world.draft(other, event_id="e1"))

@@ -64,6 +64,7 @@ class Bench:
     refuses: bytes = b"refused"  # a payload that the database refuses,
     refusal: RowRefused = field(default_factory=lambda: ValueRefused("DataError 22000"))  # and how
     taken: dict[bytes, Message] = field(default_factory=dict)
+    asked: list[list[bytes]] = field(default_factory=list)  # for messages with these keys
     began: list[float] = field(default_factory=list)
     batches: list[list[Item]] = field(default_factory=list)
     handed: list[int] = field(default_factory=list)
@@ -116,7 +117,7 @@ class Bench:
     async def accepted_before(
         self, connection: Any, keys: Sequence[bytes], now: float
     ) -> dict[bytes, Message]:
-        assert keys
+        self.asked.append(list(keys))
         assert now <= self.now()
         return {key: self.taken[key] for key in keys if key in self.taken}
 
@@ -522,3 +523,50 @@ def test_no_payload_is_kept_longer_than_messages_are(in_virtual_time: Run) -> No
             assert message(found).expires_at.timestamp() / HOUR - 500_000 == hours
 
     in_virtual_time(test, history=10 * HOUR)
+
+
+def test_each_id_has_random_bits_of_its_own(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        bench.at = 1_800_000_000.0
+        noise = bytes(range(24))
+        asked: list[int] = []
+
+        def entropy(size: int) -> bytes:
+            asked.append(size)
+            return noise[:size]
+
+        database: Any = bench
+        intake = Intake(database, bench, entropy, bench.hand_over, bench.fan_out, database)
+        await intake.start()
+        made = [message(result).id for result in await intake.accept_many([draft()] * 3)]
+        await intake.stop()
+        assert asked == [24]
+        first = int(bench.at * 1_000_000)
+        assert made == [ids.at(first + place, noise[8 * place : 8 * place + 8]) for place in range(3)]
+
+    in_virtual_time(test)
+
+
+def test_only_keys_of_what_was_not_stored_are_looked_up(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.intake.accept_many([draft(idempotency_key=b"new"), draft(), draft(event_id="taken")])
+        await bench.intake.accept_many([draft(app="nowhere", idempotency_key=b"other")])
+        assert bench.asked == []
+        first = message(await bench.intake.accept(draft()))
+        bench.taken[b"old"] = first
+        results = await bench.intake.accept_many(
+            [draft(idempotency_key=b"old"), draft(idempotency_key=b"new"), draft(event_id="taken")]
+        )
+        assert bench.asked == [[b"old"]]
+        assert results[0] == Accepted(first, replayed=True)
+        assert isinstance(results[2], Conflict)
+
+    in_virtual_time(test)
+
+
+def test_each_message_has_the_product_of_its_organization(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        await bench.intake.accept_many([draft(org_id=STRANGER), draft()])
+        assert bench.organizations == {ORG, STRANGER}
+
+    in_virtual_time(test)
