@@ -15,7 +15,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import celery_variant, cost, delay, growth, machine, memory, plan, program, rate, report, target
+from bench import (
+    celery_variant,
+    cost,
+    delay,
+    fan_out,
+    growth,
+    machine,
+    memory,
+    plan,
+    program,
+    rate,
+    report,
+    target,
+)
 from bench.rate import BATCH, CROWDED, SINGLE
 from bench.table import Table
 
@@ -77,6 +90,9 @@ async def run(seconds: float, scale: Scale, show: Console) -> tuple[list[Table],
     if scale == Scale():
         figures[target.BY_ENDPOINTS] = grown[1].times
         figures[target.BY_PAST] = grown[-1].times
+
+    bursts = fan_out.BURSTS if scale == Scale() else fan_out.BURSTS[:2]
+    keep(fan_out.table(await fan_out.measure(max(10.0, seconds / 3), bursts)))
 
     met = target.table(figures)
     met.show(show)

@@ -1,9 +1,9 @@
 """Fan-out at work: writes the deliveries of large messages, a slice of each application in turn (see
 store/fan_out.py).
 
-Every dispatching process does this, beside whatever else it does. So it hands deliveries over a few at a
-time, waits for a moment while many requests are in flight, and rests after each slice for as long as the
-slice took.
+Every dispatching process does this beside whatever else it does. So it takes half of the time at most: it
+rests after each slice for as long as that took, and hands deliveries over a few at a time, with a rest for as
+long as the event loop had to do with them. While many requests are in flight it waits for a moment.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ log = structlog.get_logger(__name__)
 
 EVERY: Final = 5.0  # seconds between looks for what nobody told of
 APPLICATIONS: Final = 50  # that have a turn before the next are looked for
-HANDFUL: Final = 25  # deliveries handed over at once
-BUSY: Final = 50  # requests in flight while which no more are handed over,
+HANDFUL: Final = 10  # deliveries handed over at once
+TURNS: Final = 3  # of the event loop, in which it starts to send them
+BUSY: Final = 500  # requests in flight while which no more are handed over,
 MOMENT: Final = 0.02  # but for so many seconds
 PAUSE: Final = 0.5  # seconds after a fault
 LONG: Final = 60.0  # seconds of work after which operators are told what waits, and between that
@@ -93,16 +94,20 @@ class FanOut:
             return True
         if made is None:
             return False
+        took = self._clock.steady() - begun
         for first in range(0, len(made.owed), HANDFUL):
             await self._calm()
+            handed_at = self._clock.steady()
             self._hand_over(made.owed[first : first + HANDFUL])
-        await self._rest(self._clock.steady() - begun)
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+            await self._rest(self._clock.steady() - handed_at)
+        await self._rest(took)
         return True
 
     async def _calm(self) -> None:
         """Until few requests are in flight, or a moment is over."""
         end = self._clock.steady() + MOMENT
-        await asyncio.sleep(0)
         while self._in_flight() >= BUSY and self._clock.steady() < end:
             await self._rest(MOMENT / 10)
 
