@@ -21,6 +21,7 @@ from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
 
 LOW = 300
+OPERATING = Path(__file__).parents[2] / "docs/operating.md"
 ALLOW = "from angarium.cli import open_files; from angarium.settings import load; import resource, sys; "
 SHOW = "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
 DEFAULTS = Settings.model_validate({})
@@ -66,6 +67,12 @@ def test_what_is_needed_follows_the_settings_and_the_role() -> None:
     assert open_files.needed(more, "all") == everything + 3
     assert open_files.needed(more, "api") == api + 1
     assert open_files.needed(more, "dispatch") == dispatch + 2
+
+
+def test_the_documentation_has_the_numbers_of_the_defaults() -> None:
+    page = OPERATING.read_text()
+    for role in ("all", "api", "dispatch"):
+        assert f"{open_files.needed(DEFAULTS, role):,}" in page, role
 
 
 @pytest.mark.parametrize("role", ["all", "api", "dispatch"])

@@ -20,7 +20,9 @@ from angarium import telemetry
 from angarium.cli import process
 from angarium.settings import Settings
 
-STOP_DEADLINE: Final = 120.0  # seconds; above what a child needs for its own deadlines
+STOP_DEADLINE: Final = 180.0
+"""Seconds; above what a child needs for its own deadlines: it answers, then waits for what is in flight, then
+for results that the database does not take."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
 HEALTHY: Final = 30.0  # seconds alive after which the pause starts again from the first
