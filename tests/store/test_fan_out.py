@@ -19,10 +19,14 @@ from angarium.store import accept, delivery, fan_out
 from angarium.store.accept import BASE, EACH, LOOKS, Item, Owed, Stored
 from angarium.store.sql import queries
 from tests.kit import many
+from tests.kit.patience import until
 from tests.kit.task import finish_tasks
 from tests.kit.world import World
 
 ENTRIES = "select endpoint_id, message_id, seq from pending order by endpoint_id, message_id"
+BLOCKED = """
+select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+"""
 WAITING = "select message_id, app_id, seq, after_id from fan_out order by seq"
 
 
@@ -370,6 +374,31 @@ async def test_what_is_sent_by_hand_before_its_slice_is_written_once(world: Worl
     assert manual == {everyone[0]: (1, True), everyone[-1]: (1, True), unwilling.id: (2, False)}
     assert await entries(world) == [(endpoint, one.id) for endpoint in everyone[1:-1]]
     assert not await world.fetch(WAITING)
+
+
+async def test_what_is_being_sent_by_hand_is_waited_for(world: World) -> None:
+    """Also when the message is not the first of its application."""
+    app = await world.application()
+    everyone = await crowd(world, app, 40)
+    batch = [item(world, app) for _ in range(20)]
+    await store(world, *batch)
+    second = (await world.fetch(WAITING))[1]["message_id"]
+    async with world.database.transaction() as connection:
+        target = await delivery.hold_target(connection, app.id, everyone[-1])
+        assert target is not None
+        await delivery.resend(connection, target, second, now(world))
+        writing = asyncio.create_task(write_all(world, app))
+
+        async def waits() -> bool:
+            return bool((await world.fetch(BLOCKED))[0][0]) or writing.done()
+
+        await until(waits, "the slice waits for what is resent")
+        assert not writing.done()
+    await writing
+    queued = await world.fetch("select endpoint_id, message_id from retry")
+    assert [tuple(row) for row in queued] == [(everyone[-1], second)]
+    owed = {(endpoint, one.id) for endpoint in everyone for one in batch}
+    assert await entries(world) == sorted(owed - {(everyone[-1], second)})
 
 
 async def test_operators_see_what_waits(world: World) -> None:
