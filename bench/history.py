@@ -23,7 +23,7 @@ _TABLES: Final = ("message", "payload", "attempt")
 _INDEXES: Final = """
 select replace(i.indexdef, ' ON ONLY ', ' ON ') as indexdef, 'drop index ' || i.indexname as away
 from pg_indexes i
-where i.schemaname = 'public' and i.tablename = any($1::text[])
+where i.schemaname = 'angarium_1' and i.tablename = any($1::text[])
   and not exists (select from pg_constraint c where c.conname = i.indexname)
 """
 _KEYS: Final = """

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import angarium
+from angarium.store.section import FIRST
 from bench.child import until
 from bench.service import Installation
 
@@ -136,7 +137,7 @@ def names() -> dict[str, str]:
     """The store's queries by their keys."""
     found = {}
     for path in (Path(angarium.__file__).parent / "store/queries").glob("*.sql"):
-        for part in path.read_text().split("-- name: ")[1:]:
+        for part in FIRST.named(path.read_text()).split("-- name: ")[1:]:
             name, _, text = part.partition("\n")
             found[key(text)] = name.strip("!$^<* ")
     return found

@@ -30,6 +30,7 @@ from angarium.service.operator import Health, Operator
 from angarium.service.overview import Overview
 from angarium.service.product import Products
 from angarium.service.replay import Replay
+from angarium.store.connection import Connector
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
@@ -37,6 +38,7 @@ from bench import history
 from bench.table import Table
 from tests.kit import crowd
 from tests.kit.crowd import NOW, ORG
+from tests.kit.schemas import find_tables
 from tests.kit.world import product
 
 TIMES = 7
@@ -144,7 +146,10 @@ async def _alone(data: Path, attempts: int) -> Table:
     server = await EmbeddedPostgres.start(data, durable=False)
     try:
         await migrate(server.url())
-        connection = await asyncpg.connect(server.url())
+        owner = await asyncpg.connect(server.url())
+        await find_tables(owner)
+        await owner.close()
+        connection = await Connector(server.url(), statement_timeout=None)()
         try:
             if not await connection.fetchval("select exists (select from application)"):
                 await history.make(connection, attempts)

@@ -32,6 +32,7 @@ from angarium.store.migrate import migrate
 from bench.child import child, until
 from bench.load import Target
 from tests.kit.port import free_port
+from tests.kit.schemas import find_tables
 
 AT_ONCE: Final = 16  # API requests, when many things are made
 _OWNERS: Final = """
@@ -87,6 +88,9 @@ async def installation(directory: Path, *, durable: bool = True) -> AsyncIterato
     postgres = await EmbeddedPostgres.start(directory / "data", durable=durable)
     try:
         await migrate(postgres.url())
+        owner = await asyncpg.connect(postgres.url())
+        await find_tables(owner)
+        await owner.close()
         environment = {
             "ANGARIUM_DATABASE_URL": postgres.url(),
             "ANGARIUM_JWT_SECRET": secrets.token_urlsafe(48),

@@ -31,7 +31,7 @@ from angarium.core.nouns import Application, Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.core.tally import Tally
 from angarium.dispatch.upkeep import Upkeep
-from angarium.store import accept, our_fault, partition, play, sandbox_counter, settle, tally
+from angarium.store import accept, application, our_fault, partition, play, sandbox_counter, settle, tally
 from angarium.store.accept import Item
 from angarium.store.database import Database
 from angarium.store.our_fault import FaultRow, HeldLane
@@ -40,6 +40,7 @@ from angarium.store.settle import Health, Settlement
 from bench.service import installation
 from bench.table import Table, number
 from tests.kit.clock import ManualClock
+from tests.kit.schemas import SCHEMAS
 from tests.kit.world import ORG, World
 
 DAY: Final = 86400.0
@@ -59,7 +60,7 @@ select coalesce(parent.relname, c.relname) as name, sum(pg_total_relation_size(c
 from pg_class c
 left join pg_inherits i on i.inhrelid = c.oid
 left join pg_class parent on parent.oid = i.inhparent
-where c.relkind = 'r' and c.relnamespace = 'public'::regnamespace
+where c.relkind = 'r' and c.relnamespace::regnamespace::text = any($1)
 group by 1 order by 1
 """
 
@@ -78,7 +79,7 @@ _DAILY: Final = (
     " where $2::uuid is not null",
     "insert into api_key (id, org_id, app_id, scope, name, lookup, created_at, revoked_at)"
     " select new_id($3), $1::text, $2::uuid, 'a', 'a', uuid_send(gen_random_uuid()), $3, $3",
-    "insert into idempotency (key, status, body, locked_until, expires_at)"
+    "insert into angarium.idempotency (key, status, body, locked_until, expires_at)"
     " select uuid_send(gen_random_uuid()), 200, '{}', $3, $3::timestamptz + interval '12 hours'"
     " where $1::text <> $2::uuid::text",
 )
@@ -192,12 +193,12 @@ class Year:
         await self._delete(connection, gone, left[0], at)
 
     async def _delete(self, connection: Any, app: Application, endpoint: Endpoint, at: datetime) -> None:
-        await connection.execute("update application set deleted_at = $2 where id = $1", app.id, at)
+        await application.delete(connection, app, at)
         await connection.execute("update endpoint set deleted_at = $2 where id = $1", endpoint.id, at)
 
     async def _sizes(self) -> dict[str, Size]:
         async with self._database.connection() as connection:
-            found = await connection.fetch(_SIZES)
+            found = await connection.fetch(_SIZES, SCHEMAS)
             sizes = {}
             for name, size, partitions in found:
                 await connection.execute(f'vacuum "{name}"')

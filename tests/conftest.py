@@ -27,10 +27,16 @@ from angarium.store import postmaster
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
+from angarium.store.section import CONTROL, FIRST
 from tests.kit import debian
+from tests.kit.schemas import find_tables
 from tests.kit.world import World
 
 TEMPLATE = "angarium_template"
+ALL_AUDIT = f"""
+create view public.all_audit as
+select * from {FIRST.schema}.audit union all select * from {CONTROL}.audit
+"""
 SERVER = os.environ.get("ANGARIUM_TEST_POSTGRESQL")
 """The server's major version; None: the embedded one."""
 
@@ -86,8 +92,12 @@ def postgres() -> Iterator[EmbeddedPostgres]:
         server = await EmbeddedPostgres.start(directory, durable=False)
         owner = await asyncpg.connect(server.url("postgres"))
         await owner.execute(f"create database {TEMPLATE}")
+        await find_tables(owner)
         await owner.close()
         await migrate(server.url(TEMPLATE))
+        template = await asyncpg.connect(server.url(TEMPLATE))
+        await template.execute(ALL_AUDIT)
+        await template.close()
         return server
 
     try:

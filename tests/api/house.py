@@ -81,7 +81,7 @@ class House:
     async def deeds(self) -> int:
         """How much was done in the first organization."""
         async with self.database.connection() as connection:
-            return int(await connection.fetchval("select count(*) from audit where org_id = $1", ORG))
+            return int(await connection.fetchval("select count(*) from all_audit where org_id = $1", ORG))
 
 
 @asynccontextmanager

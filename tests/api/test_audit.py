@@ -164,9 +164,10 @@ async def test_a_change_whose_record_cannot_be_written_is_not_made(
             "create function refuse() returns trigger language plpgsql as "
             "$$ begin raise exception 'no room' using errcode = '53100'; end $$"
         )
-        await connection.execute(
-            "create trigger refuse before insert on audit for each row execute function refuse()"
-        )
+        for table in ("audit", "angarium.audit"):
+            await connection.execute(
+                f"create trigger refuse before insert on {table} for each row execute function refuse()"
+            )
     at = f"/app/{app}/endpoint/{endpoint}"
     before = await api.get(at)
     await api.post("/app", {"name": "Second"}, status=503)

@@ -102,7 +102,7 @@ class Line:
 async def _lines(house: House, org_id: str) -> list[Line]:
     async with house.database.connection() as connection:
         rows = await connection.fetch(
-            "select id, action, actor, address from audit where org_id = $1 order by id", org_id
+            "select id, action, actor, address from all_audit where org_id = $1 order by id", org_id
         )
         return [Line(**row) for row in rows]
 

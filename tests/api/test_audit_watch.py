@@ -15,7 +15,9 @@ begin
     if tg_op = 'UPDATE' and to_jsonb(new) - tg_argv[0]::text[] = to_jsonb(old) - tg_argv[0]::text[] then
         return null;
     end if;
-    if not exists (select from audit where xmin = pg_current_xact_id()::xid) then
+    if not exists (select from audit where xmin = pg_current_xact_id()::xid)
+        and not exists (select from angarium.audit where xmin = pg_current_xact_id()::xid)
+    then
         raise exception '% of % without a record', tg_op, tg_table_name;
     end if;
     return null;

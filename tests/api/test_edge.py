@@ -251,7 +251,7 @@ async def test_of_many_at_once_with_one_key_one_is_carried_out(api: Api, backend
 async def test_a_kept_answer_is_sealed(api: Api, backend: Backend) -> None:
     await api.post("/app", {"name": "Confidential"}, headers={"idempotency-key": "k-6"})
     async with backend.services.database.connection() as connection:
-        kept = await connection.fetchval("select body from idempotency")
+        kept = await connection.fetchval("select body from angarium.idempotency")
     assert b"Confidential" not in kept
 
 
@@ -259,7 +259,7 @@ async def test_a_key_without_a_token_is_not_kept(client: httpx.AsyncClient, back
     answer = await client.post("/api/v1/app", content=b"{}", headers={"idempotency-key": "k-7"})
     assert answer.status_code == 401
     async with backend.services.database.connection() as connection:
-        assert await connection.fetchval("select count(*) from idempotency") == 0
+        assert await connection.fetchval("select count(*) from angarium.idempotency") == 0
 
 
 async def test_health_says_whether_the_database_answers(client: httpx.AsyncClient, backend: Backend) -> None:

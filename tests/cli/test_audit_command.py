@@ -94,7 +94,7 @@ async def test_the_command_line_is_on_the_record(database_url: str) -> None:
     ]
     await command("apikey", "revoke", listed[-1]["id"], "--org", ORG)
     connection = await asyncpg.connect(database_url)
-    rows = await connection.fetch("select * from audit where org_id = $1 order by id", ORG)
+    rows = await connection.fetch("select * from all_audit where org_id = $1 order by id", ORG)
     await connection.close()
     assert {row["actor"] for row in rows} == {f"command-line:{getpass.getuser()}"}
     assert {"organization.profile_given", "application.created", "api_key.made", "api_key.revoked"} <= {

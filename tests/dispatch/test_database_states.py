@@ -22,6 +22,7 @@ from angarium.store.database import Database
 from angarium.store.load import LaneRef
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.schemas import SCHEMAS
 from tests.kit.world import World
 
 DELIVERED = 0
@@ -103,9 +104,10 @@ async def app_world(
     monkeypatch.setattr(lookout, "EVERY", 0.2)
     await owner.execute("drop role if exists angarium_app")
     await owner.execute("create role angarium_app login")
-    await owner.execute("grant all on schema public to angarium_app")
-    await owner.execute("grant all on all tables in schema public to angarium_app")
-    await owner.execute("grant all on all sequences in schema public to angarium_app")
+    schemas = ", ".join(SCHEMAS)
+    await owner.execute(f"grant all on schema {schemas} to angarium_app")
+    await owner.execute(f"grant all on all tables in schema {schemas} to angarium_app")
+    await owner.execute(f"grant all on all sequences in schema {schemas} to angarium_app")
     parts = urlsplit(database_url)
     database = await Database.connect(f"postgresql://angarium_app@{parts.path}?{parts.query}")
     try:

@@ -18,7 +18,10 @@ from angarium.store.retention import SLICE, Retention
 from tests.kit.clock import ManualClock
 from tests.kit.ended import end
 
-OLD = "insert into idempotency (key, locked_until, expires_at) select uuid_send(gen_random_uuid()), $1, $1"
+OLD = (
+    "insert into angarium.idempotency (key, locked_until, expires_at)"
+    " select uuid_send(gen_random_uuid()), $1, $1"
+)
 NOW = datetime(2027, 6, 15, 12, tzinfo=UTC)
 
 
@@ -40,7 +43,7 @@ async def test_all_old_rows_go_in_one_round_and_tasks_have_a_turn_after_each_sli
     seen: list[int] = []
 
     async def turn(database: Database, *_: Any, **__: Any) -> int:
-        seen.append(await _count(database, "idempotency"))
+        seen.append(await _count(database, "angarium.idempotency"))
         return 0
 
     monkeypatch.setattr(upkeep, "run_due_tasks", turn)
@@ -53,7 +56,7 @@ async def test_a_table_that_fails_does_not_keep_the_others_from_being_cleaned(da
     async with database.connection() as connection:
         await connection.execute("alter table event_id rename to elsewhere")
     await end(database, ManualClock(NOW.timestamp()))
-    assert await _count(database, "idempotency") == 0
+    assert await _count(database, "angarium.idempotency") == 0
 
 
 async def test_a_partition_in_use_is_dropped_at_a_later_round(database: Database) -> None:
@@ -90,11 +93,11 @@ async def test_nothing_ends_by_age_while_two_clocks_disagree(database: Database,
         await made.delete()
     assert [log["apart"] for log in logs if log["event"] == "retention.held"] == [ahead]
     assert await _messages(database) == before + partition.AHEAD + 1, "what comes is made all the same"
-    assert await _count(database, "idempotency") == 3
+    assert await _count(database, "angarium.idempotency") == 3
     clock.ahead = DOUBTFUL - 1
     await made.delete()
     assert await _messages(database) == partition.AHEAD + 1
-    assert await _count(database, "idempotency") == 0
+    assert await _count(database, "angarium.idempotency") == 0
 
 
 async def test_a_clock_that_leaps_forward_is_believed_after_a_day(database: Database) -> None:
@@ -104,10 +107,10 @@ async def test_a_clock_that_leaps_forward_is_believed_after_a_day(database: Data
     made.clock_jumped(upkeep.LEAP + 1)
     await clock.advance_to(clock.now() + upkeep.DOUBT - 1)
     await made.delete()
-    assert await _count(database, "idempotency") == 3
+    assert await _count(database, "angarium.idempotency") == 3
     await clock.advance_to(clock.now() + 1)
     await made.delete()
-    assert await _count(database, "idempotency") == 0
+    assert await _count(database, "angarium.idempotency") == 0
 
 
 @pytest.mark.parametrize("jumps", [(upkeep.LEAP - 1,), (0.0,), (-7200.0,), (7200.0, -7200.0)])

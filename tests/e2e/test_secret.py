@@ -21,6 +21,7 @@ import httpx
 from angarium.store.embedded import EmbeddedPostgres
 from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.schemas import SCHEMAS
 from tests.kit.server import angarium
 
 # kept for their owner alone, so that a restart finds them: `angarium dev` says where
@@ -205,11 +206,14 @@ async def _values(url: str) -> dict[str, bytes]:
     """Every row of every table as text, as a dump would have it."""
     connection = await asyncpg.connect(url)
     try:
-        tables = await connection.fetch("select tablename from pg_tables where schemaname = 'public'")
-        found = {}
-        for (table,) in tables:
-            rows = await connection.fetch(f'select t::text from "{table}" t')
-            found[table] = "\n".join(row[0] for row in rows).encode()
+        tables = await connection.fetch(
+            "select schemaname, tablename from pg_tables where schemaname = any($1::text[])", SCHEMAS
+        )
+        found: dict[str, bytes] = {}
+        for schema, table in tables:
+            rows = await connection.fetch(f'select t::text from "{schema}"."{table}" t')
+            # two schemas may have a table of the same name
+            found[table] = found.get(table, b"") + "\n".join(row[0] for row in rows).encode()
         return found
     finally:
         await connection.close()

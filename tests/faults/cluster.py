@@ -37,6 +37,7 @@ from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
 from tests.kit.process import runs
 from tests.kit.receiver import Receiver
+from tests.kit.schemas import FOUND
 
 SETTINGS: Final = {
     "ANGARIUM_ENDPOINT_CONCURRENCY": "16",
@@ -44,7 +45,7 @@ SETTINGS: Final = {
     "ANGARIUM_RETRY_SCHEDULE": "300ms,500ms,1s,1s,2s,2s,4s,4s,8s,8s,15s",
 }
 HOST: Final = (sys.executable, "-P", str(Path(__file__).with_name("host.py")))
-PATIENT: Final = {"statement_timeout": "0"}  # of what is done here, whatever is done to the others
+PATIENT: Final = FOUND | {"statement_timeout": "0"}  # of what is done here, whatever is done to the others
 CLIENTS: Final = 6
 PACE: Final = 0.06 if LONG else 0.12  # seconds between the requests of one client
 

@@ -34,6 +34,7 @@ from tests.faults.account import account
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
 from tests.kit.receiver import Receiver
+from tests.kit.schemas import FOUND
 
 PLANNED: Final = int(os.environ.get("ANGARIUM_TEST_CYCLES", "0"))
 LONG: Final = PLANNED > 0
@@ -292,7 +293,7 @@ async def shared_by(database_url: str, count: int, timeout: float = PATIENCE) ->
 
 async def _owned(database_url: str) -> list[int]:
     """How many shards each owner has, the least first."""
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(database_url, server_settings=FOUND)
     try:
         rows = await connection.fetch(
             "select count(*) as owned from pg_locks where locktype = 'advisory' and classid = 1097755489"
@@ -323,7 +324,7 @@ async def until_delivered(
 
 async def recorded(database_url: str) -> int:
     """How many attempts are on record."""
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(database_url, server_settings=FOUND)
     try:
         return int(await connection.fetchval("select count(*) from attempt where status is not null"))
     finally:

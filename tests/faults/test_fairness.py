@@ -29,6 +29,7 @@ from tests.faults.latency import Latency, Spread, spread, steady
 from tests.kit.patience import until
 from tests.kit.port import free_port
 from tests.kit.receiver import Behaviour, Received, Receiver, Reply, Silence
+from tests.kit.schemas import FOUND
 from tests.kit.world import World
 
 ENDPOINTS = 10_000 if LONG else 300
@@ -323,7 +324,7 @@ async def backlog(url: str, app_id: UUID, endpoint_id: UUID, shard: int) -> None
     first = ids.lowest(time.time() - 3600).int >> 80
     days = [UUID(int=at << 80) for at in (first, first + BACKLOG // 1000)]
     expires_at = datetime_at(time.time() + 90 * 86400)
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, server_settings=FOUND)
     try:
         await partition.cover(connection, days, [expires_at])
         await connection.execute(

@@ -6,10 +6,9 @@ import contextlib
 from pathlib import Path
 from typing import Final
 
-import asyncpg
-
 from angarium.core.keyring import Keyring
 from angarium.store import application
+from angarium.store.connection import Connector
 from tests.faults.account import account, report
 from tests.faults.harness import ORG, client, recorded, seen, servers, until_delivered
 from tests.kit import many
@@ -28,7 +27,7 @@ async def test_a_large_message_arrives_whole_although_its_server_is_killed(
     async with contextlib.AsyncExitStack() as stack:
         receiver = await stack.enter_async_context(Receiver(path="/"))
         started = await stack.enter_async_context(servers(directory))
-        database = await asyncpg.connect(database_url)
+        database = await Connector(database_url, statement_timeout=None)()
         stack.push_async_callback(database.close)
         server = await started.serve(database_url)
         api = await stack.enter_async_context(client(server))

@@ -17,6 +17,7 @@ from tests.faults.account import Account, account, report
 from tests.faults.harness import Server, client, servers, until_delivered
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver
+from tests.kit.schemas import FOUND
 
 BATCHES = 48
 BATCH = 500  # messages; what the batches hold together is more than twice what may wait
@@ -54,7 +55,7 @@ class Flood:
 @contextlib.asynccontextmanager
 async def standstill(url: str) -> Any:
     """Nothing can be stored meanwhile, so that whatever comes in waits."""
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, server_settings=FOUND)
     try:
         async with connection.transaction():
             await connection.execute("lock table message in access exclusive mode")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import asyncpg
 import pytest
 
 from angarium.store import shard
-from angarium.store.database import Database
+from angarium.store.connection import Connector
+from angarium.store.database import GONE, Database
 from tests.faults.proxy import Proxy
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver
@@ -20,7 +20,9 @@ async def test_an_owner_that_hangs_loses_its_lanes_to_the_others(
 ) -> None:
     """Its host answers for it, so PostgreSQL keeps its session for good. (It kept its shards as long.)"""
     monkeypatch.setattr(shard, "SILENCE", 1.5)
-    hanging = await asyncpg.connect(database_url, server_settings=shard.SESSION)
+    hanging = await Connector(
+        database_url, statement_timeout=None, name="angarium-dispatcher", settings=GONE
+    )()
     await shard.join(hanging)
     assert len(await shard.take(hanging, range(shard.SHARDS))) == shard.SHARDS
     async with Receiver() as receiver, world.dispatching() as dispatcher, world.intake() as intake:

@@ -27,6 +27,7 @@ from tests.faults.harness import ORG, SECRET, Client, client, servers, shared_by
 from tests.kit.debian import FAKETIME, ensure
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.schemas import FOUND
 
 HOUR = 3600.0
 FEW = 60
@@ -85,7 +86,7 @@ async def postgresql(directory: Path, clock: DatabaseClock) -> AsyncIterator[str
 
 async def off(url: str) -> float:
     """Seconds by which the database's clock is ahead of ours."""
-    connection = await asyncpg.connect(url)
+    connection = await asyncpg.connect(url, server_settings=FOUND)
     try:
         told: float = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")
     finally:
@@ -187,7 +188,7 @@ async def test_a_database_whose_clock_is_far_ahead_keeps_its_history(
         clock.set(365 * 24 * HOUR)
         server = await started.serve(url)
         await until(lambda: "retention.held" in server.log.read_text(), "it would delete now")
-        connection = await asyncpg.connect(url)
+        connection = await asyncpg.connect(url, server_settings=FOUND)
         try:
             kept = await connection.fetchval("select count(*) from message")
         finally:

@@ -14,6 +14,7 @@ from tests.faults.account import account, report
 from tests.faults.harness import CYCLES, client, servers, shared_by, until_delivered
 from tests.kit.rate import most_in
 from tests.kit.receiver import Receiver, Reply
+from tests.kit.schemas import FOUND
 
 
 async def test_order_holds_over_two_processes_and_a_kill(directory: Path, database_url: str) -> None:
@@ -96,7 +97,7 @@ async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, dat
 async def begun(database_url: str) -> dict[UUID, list[float]]:
     """When the attempts at each endpoint began, by the senders' clocks. (Those of a killed process that
     were not yet recorded are missing.)"""
-    connection = await asyncpg.connect(database_url)
+    connection = await asyncpg.connect(database_url, server_settings=FOUND)
     try:
         rows = await connection.fetch("select endpoint_id, id from attempt where status is not null")
     finally:

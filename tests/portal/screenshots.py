@@ -22,6 +22,7 @@ from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
 from tests.conftest import TEMPLATE, cloned
 from tests.kit import chromium
+from tests.kit.schemas import find_tables
 from tests.portal.browser.history import History, history
 from tests.portal.browser.place import PLACES, Place
 
@@ -66,6 +67,7 @@ async def main(folder: Path, products: tuple[str, ...]) -> None:
     try:
         owner = await asyncpg.connect(server.url("postgres"))
         await owner.execute(f"create database {TEMPLATE}")
+        await find_tables(owner)
         await owner.close()
         await migrate(server.url(TEMPLATE))
         async with async_playwright() as playwright:

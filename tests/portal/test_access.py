@@ -147,7 +147,7 @@ class Scene:
         )
 
     async def deeds(self) -> int:
-        (row,) = await self.stand.world.fetch("select count(*) from audit")
+        (row,) = await self.stand.world.fetch("select count(*) from all_audit")
         return int(row[0])
 
 

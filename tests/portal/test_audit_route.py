@@ -76,7 +76,7 @@ def _filled(form: dict[str, str], places: dict[str, str]) -> dict[str, str]:
 
 
 async def _lines(scene: Scene) -> dict[Any, Any]:
-    rows = await scene.stand.world.fetch("select id, action, actor, address from audit order by id")
+    rows = await scene.stand.world.fetch("select id, action, actor, address from all_audit order by id")
     return {row["id"]: row for row in rows}
 
 
@@ -141,7 +141,9 @@ async def test_a_session_is_begun_on_the_record(scene: Scene) -> None:
 async def test_a_look_at_a_secret_says_which_and_not_what(scene: Scene) -> None:
     cookie = scene.session(scene.mine)
     page = await scene.ask("POST", f"{BASE}{ENDPOINT}/secret", cookie)
-    (row,) = await scene.stand.world.fetch("select * from audit where action = 'endpoint.secret.revealed'")
+    (row,) = await scene.stand.world.fetch(
+        "select * from all_audit where action = 'endpoint.secret.revealed'"
+    )
     assert row["target"] == scene.mine["endpoint"]
     (endpoint,) = await services_endpoints(scene)
     assert endpoint.keys[0].secret in page.text

@@ -43,6 +43,7 @@ async def access(database: Database, clock: ManualClock) -> Access:
             " values ($1, $2, 'app', $3, $3)",
             APP, ORG, datetime_at(NOW),
         )  # fmt: skip
+        await connection.execute("insert into placement values ($1, $2, 'angarium_1')", APP, ORG)
     return Access(database, clock, drawn())
 
 
@@ -58,7 +59,7 @@ async def deeds(database: Database) -> list[tuple[Any, ...]]:
     """What the audit log says, oldest first."""
     async with database.connection() as connection:
         rows = await connection.fetch(
-            "select org_id, app_id, action, target, before, after from audit order by id"
+            "select org_id, app_id, action, target, before, after from all_audit order by id"
         )
     return [tuple(row) for row in rows]
 

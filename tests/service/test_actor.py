@@ -17,7 +17,7 @@ from tests.portal.visitor import visiting
 
 
 async def actors(stand: Stand, action: str) -> list[str]:
-    rows = await stand.world.fetch(f"select actor from audit where action = '{action}' order by id desc")
+    rows = await stand.world.fetch(f"select actor from all_audit where action = '{action}' order by id desc")
     return [row["actor"].partition(":")[0] for row in rows]
 
 
@@ -31,7 +31,9 @@ async def test_each_way_in_is_told_apart(database: Database) -> None:
         )
         assert answer.is_success, answer.text
         assert await actors(stand, "endpoint.created") == ["api-key"]
-        (row,) = await stand.world.fetch("select actor, address from audit where action = 'endpoint.created'")
+        (row,) = await stand.world.fetch(
+            "select actor, address from all_audit where action = 'endpoint.created'"
+        )
         (known,) = await stand.services.access.keys(ORG)
         assert row["actor"] == f"api-key:{ids.text('key_', known.id)}"
         assert row["address"] == "127.0.0.1"
@@ -67,7 +69,7 @@ async def test_what_the_server_does_by_itself_says_so(database: Database) -> Non
             return bool(await actors(stand, "endpoint.disabled"))
 
         await until(disabled)
-        (row,) = await stand.world.fetch("select * from audit where action = 'endpoint.disabled'")
+        (row,) = await stand.world.fetch("select * from all_audit where action = 'endpoint.disabled'")
         assert row["actor"] == "system"
         assert row["address"] is None
         assert row["org_id"] == ORG
@@ -105,5 +107,5 @@ async def test_behind_a_proxy_only_a_trusted_one_is_believed(database: Database)
                     headers={"authorization": f"Bearer {token}", "x-forwarded-for": shown},
                 )
                 assert answer.is_success
-            (row,) = await stand.world.fetch("select address from audit order by id desc limit 1")
+            (row,) = await stand.world.fetch("select address from all_audit order by id desc limit 1")
             assert row["address"] == expected

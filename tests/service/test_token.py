@@ -283,7 +283,7 @@ async def deeds(database: Database) -> list[tuple[Any, ...]]:
     """What the audit log says, oldest first."""
     async with database.connection() as connection:
         rows = await connection.fetch(
-            "select org_id, app_id, action, target, before, after from audit order by id"
+            "select org_id, app_id, action, target, before, after from all_audit order by id"
         )
     return [tuple(row) for row in rows]
 
@@ -449,7 +449,7 @@ async def test_a_token_that_is_made_is_written_down(
     await kept.record(deed)
     assert await deeds(database) == [(ORG, APP, "token.made", "target", None, {"a": 1})]
     async with database.connection() as connection:
-        (row,) = await connection.fetch("select id from audit")
+        (row,) = await connection.fetch("select id from all_audit")
     assert ids.created_at(row["id"]) == pytest.approx(clock.now(), abs=0.001)
 
 

@@ -75,6 +75,7 @@ class Explained:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self.section = connection.section
         self.pages = 0
 
     async def fetch(self, sql: str, *args: Any) -> Any:

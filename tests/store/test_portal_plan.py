@@ -33,6 +33,7 @@ from angarium.service.overview import Overview
 from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.store import background_task, delivery, message, resend
+from angarium.store.connection import Connector
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.message import Filter, Page
@@ -60,7 +61,7 @@ def crowded(postgres: EmbeddedPostgres) -> Iterator[tuple[str, Crowd, frozenset[
 
     async def made() -> tuple[Crowd, frozenset[str]]:
         await _as_owner(postgres, f"create database {NAME} template {TEMPLATE} strategy file_copy")
-        connection = await asyncpg.connect(postgres.url(NAME))
+        connection = await Connector(postgres.url(NAME), statement_timeout=None)()
         try:
             filled = await crowd.fill(connection, messages=MESSAGES, applications=100, each=20)
             return filled, frozenset(row["relname"] for row in await connection.fetch(LARGE))
@@ -123,6 +124,7 @@ def _literal(value: Any) -> str:
 class _Explained:
     def __init__(self, connection: Any, watched: Watched) -> None:
         self._connection = connection
+        self.section = connection.section
         self._watched = watched
 
     async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:

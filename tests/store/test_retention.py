@@ -16,9 +16,11 @@ from angarium.settings import Settings
 from angarium.store import api_key, partition
 from angarium.store.database import Database
 from angarium.store.retention import QUEUE, RULES, Retention, Rule
+from angarium.store.section import CONTROL
 from angarium.store.shard import shard_of
 from bench.year import Year
 from tests.kit.rows import add_endpoint, add_message
+from tests.kit.schemas import SCHEMAS
 
 OPERATING: Final = Path(__file__).parents[2] / "docs/operating.md"
 NOW: Final = datetime(2027, 6, 15, 12, tzinfo=UTC)
@@ -40,7 +42,13 @@ ROWS: Final = {
     ),
     "event_id": ("insert into event_id values (gen_random_uuid(), $1::timestamptz::text, $2)", 10.5),
     "idempotency": (
-        "insert into idempotency (key, locked_until, expires_at) values (uuid_send($2::uuid), $1, $1)",
+        "insert into idempotency (key, message_id, app_id, expires_at)"
+        " values (uuid_send($2::uuid), $2, $2, $1)",
+        0,
+    ),
+    "control.idempotency": (
+        "insert into angarium.idempotency (key, locked_until, expires_at)"
+        " values (uuid_send($2::uuid), $1, $1)",
         0,
     ),
     "attempt_hour": ("insert into attempt_hour values (gen_random_uuid(), $2, $1, 1, 0, '{}')", 30),
@@ -51,6 +59,10 @@ ROWS: Final = {
     ),
     "audit": (
         "insert into audit (org_id, id, actor, action) select 'a', $2, 'a', $1::timestamptz::text",
+        20,
+    ),
+    "control.audit": (
+        "insert into angarium.audit (org_id, id, actor, action) select 'a', $2, 'a', $1::timestamptz::text",
         20,
     ),
     "revoked_token": ("insert into revoked_token values (uuid_send($2::uuid), $1)", 0),
@@ -97,9 +109,10 @@ async def test_the_documentation_says_for_each_table_what_ends_its_rows(database
     async with database.connection() as connection:
         tables = await connection.fetch(
             "select relname from pg_class where relkind in ('r', 'p') and not relispartition"
-            " and relnamespace = 'public'::regnamespace and relname <> 'alembic_version'"
+            " and relnamespace::regnamespace::text = any($1)",
+            SCHEMAS,
         )
-    assert sorted(named) == sorted(row[0] for row in tables)
+    assert sorted(named) == sorted({row[0] for row in tables})
     settings = set(re.findall(r"ANGARIUM_\w+", "".join(lines)))
     assert settings == {
         f"ANGARIUM_{name.upper()}" for name in Settings.model_fields if name.endswith("history")
@@ -115,9 +128,10 @@ async def test_a_database_under_constant_load_stops_growing(database: Database) 
         tasks=timedelta(days=10),
     )
     days = [day async for day in Year(database, 40, kept).days(40)]
+    ended = {name.removeprefix("control.") for name in RULE}
     grown = {name for name, size in days[-1].items() if size.rows}
     within_the_day = {"idempotency", "fault", "fan_out"}
-    assert grown >= {*RULE, "message", "attempt", "payload"} - within_the_day
+    assert grown >= {*ended, "message", "attempt", "payload"} - within_the_day
     for name in days[-1].keys() - {"token_cutoff"}:  # kept as long as any token may live
         for what in ("rows", "partitions"):
             half, end = (max(getattr(day[name], what) for day in days[n : n + 5]) for n in (20, 35))
@@ -137,7 +151,8 @@ async def test_old_rows_go_a_slice_at_a_time_and_others_stay(database: Database,
             at = border + timedelta(hours=hours)
             await connection.execute(statement, at, ids.new(at.timestamp(), os.urandom(8)))
         assert await end(connection, RULE[name]) == [2, 1]
-        left = await connection.fetchval(f'select count(*) from "{name}"')
+        table = name.replace("control", CONTROL)
+        left = await connection.fetchval(f"select count(*) from {table}")
     assert left == 2
 
 

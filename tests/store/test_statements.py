@@ -11,6 +11,7 @@ import angarium
 PACKAGE: Final = Path(angarium.__file__).parent
 QUERIES: Final = PACKAGE / "store/queries"
 COMMENT: Final = re.compile(r"--.*")
+PLACE: Final = re.compile(r"\b(?:section|control)\.")
 STATEMENT: Final = re.compile(r"^-- (?:name|part|walk): (\w+)", re.MULTILINE)
 
 
@@ -20,7 +21,7 @@ def statements() -> dict[str, str]:
     for file in QUERIES.glob("*.sql"):
         _, *pieces = STATEMENT.split(file.read_text())
         for name, text in zip(pieces[::2], pieces[1::2], strict=True):
-            found[name] = " ".join(COMMENT.sub("", text).lower().split())
+            found[name] = PLACE.sub("", " ".join(COMMENT.sub("", text).lower().split()))
     return found
 
 
@@ -36,7 +37,7 @@ def changing(table: str, text: str) -> list[str]:
 
 def test_no_statement_changes_a_record_of_the_audit_log_and_one_deletes_by_age() -> None:
     changed = {name: verbs for name, text in statements().items() if (verbs := changing("audit", text))}
-    assert changed == {"end_audit": ["delete from"]}
+    assert changed == {"end_audit": ["delete from"], "end_audit_control": ["delete from"]}
     sources = [file for kind in ("*.py", "*.sql") for file in PACKAGE.rglob(kind) if file.parent != QUERIES]
     assert not [file for file in sources if changing("audit", " ".join(file.read_text().lower().split()))]
 

@@ -65,11 +65,20 @@ select ID, 'org_' || n % 50, APP, 'endpoint.recover', case n % 500 when 0 then '
        '{}', NOW, NOW
 from generate_series(1, 25000) n;
 
-insert into idempotency (key, locked_until, expires_at)
+insert into angarium.idempotency (key, locked_until, expires_at)
 select decode(md5(n::text), 'hex'), NOW, NOW from generate_series(1, 25000) n;
+
+insert into idempotency (key, message_id, app_id, expires_at)
+select decode(md5(n::text), 'hex'), ID, APP, NOW from generate_series(1, 25000) n;
 
 insert into audit (org_id, id, actor, action)
 select 'org_' || n % 50, ID, 'system', 'a' from generate_series(1, 25000) n;
+
+insert into angarium.audit (org_id, id, actor, action)
+select 'org_' || n % 50, ID, 'system', 'a' from generate_series(1, 25000) n;
+
+insert into placement (app_id, org_id, section)
+select ID, 'org_1', 'angarium_1' from generate_series(1, 5000) n;
 
 insert into attempt_hour (app_id, endpoint_id, hour, delivered, failed, latency)
 select APP, ENDPOINT, NOW - n * interval '1 hour', 1, 0, '{}' from generate_series(1, 5000) n;
@@ -125,6 +134,7 @@ class Explaining:
 
     def __init__(self, connection: Any, large: frozenset[str]) -> None:
         self._connection = connection
+        self.section = connection.section
         self.large = large  # tables and partitions; any plan will do for those with little in them
         self.plans: list[str] = []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 from enum import StrEnum
@@ -81,7 +80,7 @@ async def require_schema(url: str) -> None:
     """Raises SettingsError with the command to run when the database is not at this release's schema."""
     from angarium.store import migrate as schema
 
-    found, needed = await asyncio.gather(schema.current(url), asyncio.to_thread(schema.head))
+    found, needed = await schema.current(url), schema.head()
     if found is not None and found > needed:
         return  # a newer release migrated it already; schemas only grow, so this release runs on it
     if found != needed:

@@ -77,6 +77,9 @@ async def create(connection: Any, application: Application) -> Application:
     )
     if row is None:
         raise Conflict(TAKEN)
+    await queries.application_place(
+        connection, id=application.id, org_id=application.org_id, section=connection.section.schema
+    )
     return _application(row)
 
 
@@ -100,6 +103,7 @@ async def update(connection: Any, application: Application) -> Application | Non
 
 async def delete(connection: Any, application: Application, now: datetime) -> None:
     await queries.application_delete(connection, id=application.id, org_id=application.org_id, now=now)
+    await queries.application_displace(connection, id=application.id)
 
 
 async def page(

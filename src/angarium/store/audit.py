@@ -1,11 +1,17 @@
-"""The audit log: deeds recorded in their own transaction, and read. The table refuses every change."""
+"""The audit log: deeds recorded in their own transaction, and read.
+
+What happens in the control schema is recorded there, everything else in the application's section, so that a
+deed and its record are always in one database.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from heapq import merge
 from ipaddress import ip_address
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
@@ -13,6 +19,11 @@ from angarium.core import ids
 from angarium.core.audit import Actor, Deed
 from angarium.store.message import Page
 from angarium.store.sql import queries, walk
+
+CONTROL: Final = frozenset(
+    {"api_key", "event_type", "organization", "portal", "portal_link", "session", "token"}
+)
+"""Nouns of the actions that are recorded in the control schema."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +41,9 @@ class Record:
 
 async def record(connection: Any, record_id: UUID, actor: Actor, deed: Deed) -> None:
     """Write a deed. Call it in the transaction that does the deed."""
-    await queries.audit_record(
+    noun = deed.action.partition(".")[0]
+    recorded = queries.audit_record_control if noun in CONTROL else queries.audit_record
+    await recorded(
         connection,
         org_id=deed.org_id,
         id=record_id,
@@ -59,11 +72,14 @@ async def page(
         "action": action,
         "noun": f"{action}.",
     }
-    if app_id is None:
-        rows = walk("audit_page", upwards=page.upwards)(connection, **bound)
-    else:
-        rows = walk("audit_application_page", upwards=page.upwards)(connection, app_id=app_id, **bound)
-    return [_record(row) async for row in rows]
+    kind = "page"
+    if app_id is not None:
+        kind, bound["app_id"] = "application_page", app_id
+    found = [
+        [_record(row) async for row in walk(f"audit_{part}{kind}", upwards=page.upwards)(connection, **bound)]
+        for part in ("", "control_")
+    ]
+    return list(islice(merge(*found, key=lambda one: one.id, reverse=not page.upwards), page.limit))
 
 
 def _address(text: str | None) -> str | None:

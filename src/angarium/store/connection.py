@@ -24,6 +24,7 @@ import msgspec
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store.fault import RAISED, reason_of
 from angarium.store.host import each_host
+from angarium.store.section import FIRST
 from angarium.store.sql import queries
 
 CONNECT_TIMEOUT: Final = 10.0  # seconds for the only host,
@@ -32,13 +33,14 @@ RETRY_WRITABLE: Final = 5.0  # seconds after which a connection that only reads 
 
 
 class StoreConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """A connection that is closed where asyncpg would send a cancel request."""
+    """A connection to one section, closed where asyncpg would send a cancel request."""
 
-    __slots__ = ("opened_at", "writable")
+    __slots__ = ("opened_at", "section", "writable")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.opened_at = time.monotonic()
+        self.section = FIRST
         self.writable = True
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:

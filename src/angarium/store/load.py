@@ -14,6 +14,7 @@ from angarium.clock import datetime_at
 from angarium.core.health import Health
 from angarium.core.nouns import State
 from angarium.core.read_position import FIRST
+from angarium.store import organization
 from angarium.store.sql import queries
 
 
@@ -150,17 +151,19 @@ def _seconds(at: datetime | None) -> float | None:
 
 async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[Config]:
     """The configuration of some lanes, given as (application id, endpoint id)."""
-    rows = queries.lane_configs(
+    found = queries.lane_configs(
         connection,
         app_ids=[app_id for app_id, _ in lanes],
         endpoint_ids=[endpoint_id for _, endpoint_id in lanes],
     )
+    rows = [row async for row in found]
+    profiles = await organization.profiles(connection, {row["org_id"] for row in rows})
     return [
         Config(
             app_id=row["app_id"],
             endpoint_id=row["id"],
             org_id=row["org_id"],
-            profile=row["profile"],
+            profile=profiles.get(row["org_id"]),
             url=row["url"],
             headers=row["headers"],
             keys=row["keys"],
@@ -178,5 +181,5 @@ async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[C
                 clock_since=_seconds(row["clock_since"]),
             ),
         )
-        async for row in rows
+        for row in rows
     ]

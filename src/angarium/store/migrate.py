@@ -1,60 +1,61 @@
-"""Bring a database's schema to this release: Alembic keeps the order, plain SQL does the work.
+"""Bring a database's schemas to this release: numbered SQL files, each applied once.
 
-Rules for a migration: safe while the previous release is running (expand now, contract in a later release),
-and the previous release must run on the new schema. `migrations/versions/NNNN_word.py` says what it
-follows and hands out `migrations/NNNN_word.sql`; nothing needs Alembic's own environment.
+`migrations/NNNN_control.sql` changes the control schema, `migrations/NNNN_section.sql` each section. Every
+schema notes the numbers it has, also those of files that are not for it. Rules for a migration: safe while
+the previous release is running (expand now, contract in a later release), and the previous release must run
+on the new schema.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
-
-import asyncpg
+from typing import Final
 
 from angarium.core.errors import StoreUnavailable
 from angarium.store import partition
-from angarium.store.connection import Connector
+from angarium.store.connection import Connector, StoreConnection
+from angarium.store.section import CONTROL
 from angarium.store.sql import queries
 
-if TYPE_CHECKING:
-    from alembic.script import ScriptDirectory
-
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
-FIRST: Final = "1001"  # what begins with a smaller number is of a pre-release
 _LOCK: Final = 0x616E6761  # the advisory lock of migrations, the same in every release
 
 
 def head() -> str:
-    """The revision this release needs: the last file, by number (Alembic is slow to import)."""
-    return max(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    """The version this release needs: the number of the last file."""
+    return _numbers()[-1]
 
 
 async def current(url: str) -> str | None:
-    """The revision of a database, or None when it has no schema. Raises StoreUnavailable."""
+    """The version that all schemas of a database have, or None when one is missing.
+
+    Raises StoreUnavailable.
+    """
     connection = await _connect(url)
     try:
-        return await _current(connection)
+        await _refuse_pre_release(connection)
+        found = [max(await _applied(connection, schema), default="") for _, schema in _schemas(connection)]
+        return min(found) or None
     finally:
         await connection.close()
 
 
 async def migrate(url: str) -> list[str]:
-    """Apply what is missing, each migration in a transaction of its own; returns the revisions applied.
+    """Apply what is missing, each number in a transaction of its own; returns the numbers applied.
 
     Any number of processes may call this at once: one works, the others wait and find nothing to do.
     Raises StoreUnavailable.
     """
     connection = await _connect(url)
     try:
-        if await _current(connection) == head():
-            return []
+        await _refuse_pre_release(connection)
         await connection.execute("select pg_advisory_lock($1)", _LOCK)
         try:
             applied = await _upgrade(connection)
-            now = datetime.fromtimestamp(await queries.database_time(connection), UTC)
-            await partition.ahead(connection, now, partition.RETENTION)
+            if applied:
+                now = datetime.fromtimestamp(await queries.database_time(connection), UTC)
+                await partition.ahead(connection, now, partition.RETENTION)
             return applied
         finally:
             await connection.execute("select pg_advisory_unlock($1)", _LOCK)
@@ -62,44 +63,61 @@ async def migrate(url: str) -> list[str]:
         await connection.close()
 
 
-async def _upgrade(connection: Any) -> list[str]:
+async def _upgrade(connection: StoreConnection) -> list[str]:
+    had = {schema: await _applied(connection, schema) for _, schema in _schemas(connection)}
     applied = []
-    start = await _current(connection)
-    if start is not None and start < FIRST:
-        raise StoreUnavailable(
-            f"the database has the schema of a pre-release ({start}), which cannot be upgraded; "
-            "use an empty database"
-        )
-    for script in _missing(start):
+    for number in _numbers():
+        behind = [(kind, schema) for kind, schema in _schemas(connection) if number not in had[schema]]
+        if not behind:
+            continue
         async with connection.transaction():
-            await connection.execute(
-                "create table if not exists alembic_version (version_num varchar(32) not null primary key)"
-            )
-            await connection.execute(script.module.sql())
-            await connection.execute("delete from alembic_version")
-            await connection.execute("insert into alembic_version (version_num) values ($1)", script.revision)
-        applied.append(script.revision)
+            for kind, schema in behind:
+                await _apply(connection, number, kind, schema)
+        applied.append(number)
     return applied
 
 
-def _missing(start: str | None) -> list[Any]:
-    """The scripts after `start`, oldest first, in the order that Alembic works out from their links."""
-    return list(reversed(list(_scripts().iterate_revisions("head", start or "base"))))
+async def _apply(connection: StoreConnection, number: str, kind: str, schema: str) -> None:
+    # not `if not exists`, which asks for the right to create schemas even where this one is there
+    if not await connection.fetchval("select to_regnamespace($1) is not null", schema):
+        await connection.execute(f"create schema {schema}")
+    await connection.execute(
+        f"create table if not exists {schema}.migration"
+        " (number text primary key, applied_at timestamptz not null)"
+    )
+    file = MIGRATIONS / f"{number}_{kind}.sql"
+    if file.exists():
+        await connection.execute(connection.section.named(file.read_text()))
+    await connection.execute(
+        f"insert into {schema}.migration (number, applied_at) values ($1, clock_timestamp())",  # noqa: S608
+        number,
+    )
 
 
-def _scripts() -> ScriptDirectory:
-    from alembic.script import ScriptDirectory
-
-    return ScriptDirectory(str(MIGRATIONS))
-
-
-async def _current(connection: Any) -> str | None:
-    try:
-        found = await connection.fetchval("select max(version_num) from alembic_version")
-    except asyncpg.UndefinedTableError:
-        return None
-    return None if found is None else str(found)
+async def _applied(connection: StoreConnection, schema: str) -> set[str]:
+    if not await connection.fetchval("select to_regclass($1) is not null", f"{schema}.migration"):
+        return set()
+    rows = await connection.fetch(f"select number from {schema}.migration")  # noqa: S608
+    return {row["number"] for row in rows}
 
 
-async def _connect(url: str) -> Any:
+async def _refuse_pre_release(connection: StoreConnection) -> None:
+    """The tables of pre-releases were in the schema that a connection finds by itself."""
+    if await connection.fetchval(
+        "select to_regclass('alembic_version') is not null and to_regclass('endpoint_health') is not null"
+    ):
+        raise StoreUnavailable(
+            "the database has the schema of a pre-release, which cannot be upgraded; use an empty database"
+        )
+
+
+def _schemas(connection: StoreConnection) -> tuple[tuple[str, str], ...]:
+    return (("control", CONTROL), ("section", connection.section.schema))
+
+
+def _numbers() -> list[str]:
+    return sorted({file.name.partition("_")[0] for file in MIGRATIONS.glob("[0-9]*.sql")})
+
+
+async def _connect(url: str) -> StoreConnection:
     return await Connector(url, statement_timeout=None, name="angarium migrate")()

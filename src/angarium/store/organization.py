@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +13,14 @@ async def profile_of(connection: Any, org_id: str) -> str | None:
     """The name of the organization's profile; None: the standard one."""
     name: str | None = await queries.organization_profile(connection, id=org_id)
     return name
+
+
+async def profiles(connection: Any, org_ids: Collection[str]) -> dict[str, str]:
+    """The profiles of those of some organizations that have one of their own."""
+    return {
+        row["id"]: row["profile"]
+        async for row in queries.organization_profiles(connection, ids=list(org_ids))
+    }
 
 
 async def create(connection: Any, org_id: str, profile: str, now: datetime) -> bool:

@@ -68,12 +68,29 @@ def _oldest_day(retention: Retention, now: datetime) -> datetime:
     return partition.oldest_day(now, retention.history)
 
 
-def _oldest_record(retention: Retention, now: datetime) -> datetime:
+def _oldest_record(retention: Retention, now: datetime) -> UUID:
+    return ids.lowest((now - retention.audit).timestamp())
+
+
+def _oldest_revoked(retention: Retention, now: datetime) -> datetime:
     return now - retention.audit
 
 
 def _oldest_token(_: Retention, now: datetime) -> datetime:
     return now - LONGEST_TOKEN
+
+
+async def _end_applications(connection: Any, *, before: datetime, limit: int, **_: object) -> int:
+    """Deleted applications, at last. They go after what the control schema has of them, so that a stop in
+    between leaves something to find the rest by."""
+    old = [row async for row in queries.application_ended(connection, before=before, limit=limit)]
+    app_ids = [row["id"] for row in old]
+    if old:
+        await queries.end_application_control(
+            connection, org_ids=[row["org_id"] for row in old], app_ids=app_ids
+        )
+    ended: int = await queries.end_application(connection, app_ids=app_ids)
+    return ended
 
 
 QUEUE: Final = (
@@ -86,19 +103,21 @@ QUEUE: Final = (
 RULES: Final = (
     Rule("event_id", queries.end_event_id, _oldest_message),
     Rule("idempotency", queries.end_idempotency, _now),
+    Rule("control.idempotency", queries.end_idempotency_control, _now),
     Rule("attempt_hour", queries.end_attempt_hour, lambda kept, now: now - kept.statistics),
     Rule("background_task", queries.end_background_task, lambda kept, now: now - kept.tasks),
-    Rule("audit", queries.end_audit, lambda kept, now: ids.lowest(_oldest_record(kept, now).timestamp())),
+    Rule("audit", queries.end_audit, _oldest_record),
+    Rule("control.audit", queries.end_audit_control, _oldest_record),
     Rule("revoked_token", queries.end_revoked_token, _now),
     Rule("organization_token", queries.end_organization_token, _now),
     Rule("token_cutoff", queries.end_token_cutoff, _oldest_token),
     # a revoked key refuses the links that were made with it, which live no longer than `audit`
-    Rule("api_key", queries.end_api_key, _oldest_record),
+    Rule("api_key", queries.end_api_key, _oldest_revoked),
     Rule("play_inbox", queries.end_play_inbox, _now),
     Rule("play_request", queries.end_play_request, lambda _, now: oldest_kept(now.timestamp())),
     # with the lanes that it held
     Rule("fault", queries.end_fault, lambda _, now: now - LONGEST_FAULT),
     Rule("endpoint", queries.end_endpoint, _oldest_day),
-    Rule("application", queries.end_application, _oldest_day),
+    Rule("application", _end_applications, _oldest_day),
 )
 """After the history is dropped."""

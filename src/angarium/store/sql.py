@@ -5,6 +5,8 @@ Beside aiosql's `-- name:` a file has two headings of ours, and a line that each
     -- part: NAME       a piece of a query, up to the next heading
     -- include: NAME    stands for the part of that name, which comes earlier in the file or is in part.sql
     -- walk: NAME       a query written downwards (`order by id desc`): NAME_down; without `desc` NAME_up
+
+Each statement runs on the section of the connection that it is given (store/section.py).
 """
 
 from __future__ import annotations
@@ -23,27 +25,29 @@ T = TypeVar("T")
 
 
 class _OnConnection(AsyncPGAdapter):
-    """aiosql's adapter without its look whether it was given a pool, which costs more than the call."""
+    """aiosql's adapter that puts in the names of schemas, and does not look whether it was given a pool,
+    which costs more than the call."""
 
-    def _order(self, query_name: str, parameters: Any) -> Any:
-        return self.maybe_order_params(query_name, parameters)  # type: ignore[no-untyped-call]
+    def _call(self, conn: Any, query_name: str, sql: str, parameters: Any) -> tuple[Any, ...]:
+        ordered = self.maybe_order_params(query_name, parameters)  # type: ignore[no-untyped-call]
+        return (conn.section.statement(sql), *ordered)
 
     async def select(
         self, conn: Any, query_name: str, sql: str, parameters: Any, record_class: Any = None
     ) -> AsyncIterator[Any]:
-        for row in await conn.fetch(sql, *self._order(query_name, parameters)):
+        for row in await conn.fetch(*self._call(conn, query_name, sql, parameters)):
             yield row
 
     async def select_one(
         self, conn: Any, query_name: str, sql: str, parameters: Any, record_class: Any = None
     ) -> Any:
-        return await conn.fetchrow(sql, *self._order(query_name, parameters))
+        return await conn.fetchrow(*self._call(conn, query_name, sql, parameters))
 
     async def select_value(self, conn: Any, query_name: str, sql: str, parameters: Any) -> Any:
-        return await conn.fetchval(sql, *self._order(query_name, parameters))
+        return await conn.fetchval(*self._call(conn, query_name, sql, parameters))
 
     async def insert_update_delete(self, conn: Any, query_name: str, sql: str, parameters: Any) -> Any:
-        return await conn.execute(sql, *self._order(query_name, parameters))
+        return await conn.execute(*self._call(conn, query_name, sql, parameters))
 
 
 _adapter: Any = _OnConnection

@@ -27,26 +27,26 @@ owned as materialized (
     from item
     cross join lateral (
         -- `offset 0`: found by its id, never among all applications of the organization
-        select id from (select * from application where id = item.app_ref offset 0) a
+        select id from (select * from section.application where id = item.app_ref offset 0) a
         where a.org_id = item.org_id and a.deleted_at is null
         union all
-        select id from application a
+        select id from section.application a
         where a.uid = item.app_uid and a.org_id = item.org_id and a.deleted_at is null
     ) as application
 ),
 fresh as materialized (
     select * from owned
-    where key is null or not exists (select from idempotency i where i.key = owned.key)
+    where key is null or not exists (select from section.idempotency i where i.key = owned.key)
 ),
 named as (
-    insert into event_id (app_id, event_id, message_id)
+    insert into section.event_id (app_id, event_id, message_id)
     select app_id, event_id, id from fresh where event_id is not null order by app_id, event_id
     on conflict do nothing
     returning message_id
 ),
 claimed as (
-    insert into idempotency (key, message_id, app_id, locked_until, expires_at)
-    select key, id, app_id, :now::timestamptz, :now::timestamptz + interval '12 hours'
+    insert into section.idempotency (key, message_id, app_id, expires_at)
+    select key, id, app_id, :now::timestamptz + interval '12 hours'
     from fresh
     where key is not null and (event_id is null or id in (select message_id from named))
     order by key
@@ -54,7 +54,7 @@ claimed as (
     returning message_id
 ),
 accepted as materialized (
-    select *, nextval('acceptance') as seq from (
+    select *, nextval('section.acceptance') as seq from (
         select * from fresh
         where (event_id is null or id in (select message_id from named))
           and (key is null or id in (select message_id from claimed))
@@ -63,12 +63,12 @@ accepted as materialized (
     ) as fresh
 ),
 stored as (
-    insert into message (app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at)
+    insert into section.message (app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at)
     select app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at
     from accepted
 ),
 kept as (
-    insert into payload (message_id, expires_at, body) select id, expires_at, payload from accepted
+    insert into section.payload (message_id, expires_at, body) select id, expires_at, payload from accepted
 ),
 match as materialized (
     -- The endpoints of one message after the other, those that get it, and behind them a row without an endpoint, which
@@ -80,7 +80,7 @@ match as materialized (
             (
                 select e.id as endpoint_id, e.shard, e.fifo, e.revision,
                     -- include: wanted
-                from endpoint e
+                from section.endpoint e
                 where e.app_id = m.app_id
                   -- include: asked_for
                 order by e.id
@@ -100,7 +100,7 @@ behind as materialized (
     -- a first-in-first-out lane gets nothing before what was accepted earlier is written
     select app_id from match
     where fifo and (
-        exists (select from fan_out where app_id = match.app_id offset 0)
+        exists (select from section.fan_out where app_id = match.app_id offset 0)
         or exists (select from accepted where app_id = match.app_id and place > (select place from reached))
     )
 ),
@@ -110,19 +110,19 @@ owed as materialized (
       and app_id not in (select app_id from behind)
 ),
 due as (
-    insert into pending (shard, endpoint_id, message_id, app_id, due_at, seq)
+    insert into section.pending (shard, endpoint_id, message_id, app_id, due_at, seq)
     select shard, endpoint_id, message_id, app_id, due_at, case when fifo then seq end
     from owed
     where due_at <= :now::timestamptz and shard < 64
 ),
 later as (
-    insert into retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
+    insert into section.retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
     select endpoint_id, message_id, app_id, shard, 1, due_at, due_at > :now::timestamptz, case when fifo then seq end
     from owed
     where due_at > :now::timestamptz or shard = 64
 ),
 late as (
-    insert into fan_out (message_id, app_id, seq, due_at)
+    insert into section.fan_out (message_id, app_id, seq, due_at)
     select id, app_id, seq, due_at from accepted
     where place > (select place from reached) or app_id in (select app_id from behind)
     returning message_id
@@ -140,7 +140,7 @@ select message_id, null, true, true, null, null, null, null from late;
 -- name: accepted_before
 -- The messages behind idempotency keys that were used before.
 select i.key, m.app_id, m.id, m.event_id, m.event_type, p.body as payload, m.channels, m.tags, m.expires_at
-from idempotency i
-join message m on m.app_id = i.app_id and m.id = i.message_id
+from section.idempotency i
+join section.message m on m.app_id = i.app_id and m.id = i.message_id
 -- include: payload_of
 where i.key = any(:keys::bytea[]);

@@ -1,6 +1,6 @@
 -- name: api_key_create^
 -- A new key; the same one again at most moves to an application that took the place of a deleted one.
-insert into api_key (id, org_id, app_id, scope, name, lookup, secret, created_at, beginning)
+insert into control.api_key (id, org_id, app_id, scope, name, lookup, secret, created_at, beginning)
 values (:id, :org_id, :app_id, :scope, :name, :lookup, :secret, :now, :beginning)
 on conflict (lookup) do update set app_id = excluded.app_id
 where api_key.org_id = excluded.org_id and api_key.app_id is distinct from excluded.app_id
@@ -8,19 +8,19 @@ returning id;
 
 -- name: api_key_find^
 -- A living key by the hash of its public part, unless its application is deleted, or no longer there.
-select k.* from api_key k
-left join application a on a.id = k.app_id
-where k.lookup = :lookup and k.revoked_at is null and (k.app_id is null or a.id is not null) and a.deleted_at is null;
+select k.* from control.api_key k
+left join control.placement p on p.app_id = k.app_id
+where k.lookup = :lookup and k.revoked_at is null and (k.app_id is null or p.app_id is not null);
 
 -- name: api_key_list
 -- The keys of an organization.
-select * from api_key where org_id = :org_id order by id;
+select * from control.api_key where org_id = :org_id order by id;
 
 -- name: api_key_used!
 -- When it was last used.
-update api_key set last_used_at = :now where id = :id;
+update control.api_key set last_used_at = :now where id = :id;
 
 -- name: api_key_revoke^
 -- Refused from now on.
-update api_key set revoked_at = :now where id = :id and org_id = :org_id and revoked_at is null
+update control.api_key set revoked_at = :now where id = :id and org_id = :org_id and revoked_at is null
 returning *;

@@ -1,56 +1,64 @@
 -- name: application_find^
 -- One living application by its id or uid.
-select * from application
+select * from section.application
 where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid);
 
 -- name: application_lock^
 -- The same, for a change: the second of two concurrent changes sees the first one's result.
-select * from application
+select * from section.application
 where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid)
 for update;
 
 -- name: application_hold!
 -- Have whoever else makes something that is counted wait until the end of the transaction; readers do not wait.
-select id from application where org_id = :org_id and id = :id for no key update;
+select id from section.application where org_id = :org_id and id = :id for no key update;
 
 -- name: application_insert^
 -- A new application; nothing when the uid is taken.
-insert into application (id, org_id, uid, name, rate_limit, metadata, created_at, updated_at)
+insert into section.application (id, org_id, uid, name, rate_limit, metadata, created_at, updated_at)
 values (:id, :org_id, :uid, :name, :rate_limit, :metadata, :created_at, :updated_at)
 on conflict (org_id, uid) where deleted_at is null do nothing
 returning *;
 
+-- name: application_place!
+-- Say in which section it is.
+insert into control.placement (app_id, org_id, section) values (:id, :org_id, :section);
+
+-- name: application_displace!
+-- It is in no section any more: nothing finds it.
+delete from control.placement where app_id = :id;
+
 -- name: application_update^
 -- Replace everything that can change.
-update application
+update section.application
 set uid = :uid, name = :name, rate_limit = :rate_limit, metadata = :metadata, updated_at = :updated_at
 where id = :id and org_id = :org_id and deleted_at is null
 returning *;
 
 -- name: application_delete!
 -- Mark an application as deleted; its uid can be used again.
-update application set deleted_at = :now, updated_at = :now
+update section.application set deleted_at = :now, updated_at = :now
 where id = :id and org_id = :org_id and deleted_at is null;
 
 -- part: application_listed
 -- The conditions of a list: each looks at the endpoints of one application, along their primary key.
 a.org_id = :org_id and a.deleted_at is null
 and (not :with_endpoints or exists (
-    select from endpoint e where e.app_id = a.id and e.deleted_at is null
+    select from section.endpoint e where e.app_id = a.id and e.deleted_at is null
 ))
 and (not :not_all_disabled
-    or exists (select from endpoint e where e.app_id = a.id and e.deleted_at is null and e.disabled_at is null)
-    or not exists (select from endpoint e where e.app_id = a.id and e.deleted_at is null))
+    or exists (select from section.endpoint e where e.app_id = a.id and e.deleted_at is null and e.disabled_at is null)
+    or not exists (select from section.endpoint e where e.app_id = a.id and e.deleted_at is null))
 and (cast(:not_all_below as text[]) is null
     or exists (
-        select from endpoint e where e.app_id = a.id and e.deleted_at is null
+        select from section.endpoint e where e.app_id = a.id and e.deleted_at is null
             and not exists (select from unnest(:not_all_below) as prefix where starts_with(e.url, prefix))
     )
-    or not exists (select from endpoint e where e.app_id = a.id and e.deleted_at is null))
+    or not exists (select from section.endpoint e where e.app_id = a.id and e.deleted_at is null))
 
 -- name: application_list_up
 -- A page in order of creation, from after the cursor.
-select * from application a
+select * from section.application a
 where
     -- include: application_listed
     and (cast(:cursor as uuid) is null or a.id > :cursor)
@@ -58,7 +66,7 @@ order by id limit :limit;
 
 -- name: application_list_down
 -- A page in reverse order of creation, from before the cursor.
-select * from application a
+select * from section.application a
 where
     -- include: application_listed
     and (cast(:cursor as uuid) is null or a.id < :cursor)
@@ -66,7 +74,7 @@ order by id desc limit :limit;
 
 -- name: application_search
 -- Living applications of an organization with a text in their name or uid; looks at all of them.
-select * from application
+select * from section.application
 where org_id = :org_id and deleted_at is null
     and (position(lower(:text) in lower(name)) > 0 or position(lower(:text) in lower(uid)) > 0)
 order by id desc limit :limit;

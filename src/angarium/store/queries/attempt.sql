@@ -2,20 +2,20 @@
 -- one attempt for a message, with its message
 select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        a.response, a.duration_ms, a.url, a.exchange, m.event_id, m.event_type, m.channels, m.tags, m.expires_at
-from attempt a
-left join message m on m.app_id = :app_id and m.id = :message_id
+from section.attempt a
+left join section.message m on m.app_id = :app_id and m.id = :message_id
 where a.app_id = :app_id and a.message_id = :message_id and a.id = :id and a.status is not null;
 
 -- name: attempt_whole
 -- the newest attempts for one message with all that was recorded: a walk down the primary key
-select * from attempt
+select * from section.attempt
 where app_id = :app_id and message_id = :message_id and status is not null
 order by id desc
 limit :limit;
 
 -- name: attempt_expunge$
 -- put a mark in place of the answer's body; gives the id when the attempt exists
-update attempt set response = :mark
+update section.attempt set response = :mark
 where app_id = :app_id and message_id = :message_id and id = :id and status is not null
 returning id;
 
@@ -24,9 +24,9 @@ returning id;
 select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
        case when :with_response then a.response end as response, a.duration_ms, a.url,
        m.event_id, m.event_type, m.channels, m.tags, m.expires_at
-from attempt a
+from section.attempt a
 left join lateral (
-    select event_id, event_type, channels, tags, expires_at from message
+    select event_id, event_type, channels, tags, expires_at from section.message
     where app_id = :app_id and id = a.message_id and id >= :low_message and id <= :high_message offset 0
 ) m on true
 where a.app_id = :app_id and a.id > :low and a.id < :high and a.status is not null
@@ -53,7 +53,7 @@ limit :limit;
 -- walk: attempt_end$
 -- the first attempt at an endpoint that a walk over so many of a stretch does not reach: attempt_endpoint alone. The
 -- comparison of rows is one of ids; the planner expects more of it than of a range, and so goes along the index
-select id from attempt
+select id from section.attempt
 where endpoint_id = :endpoint_id and (id, endpoint_id) > (:low, :endpoint_id) and id < :high and status is not null
   -- include: own_endpoint
 order by id desc

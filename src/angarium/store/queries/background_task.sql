@@ -1,6 +1,6 @@
 -- name: background_task_create^
 -- a new task, to be picked up by the first process that has time
-insert into background_task (id, org_id, app_id, kind, status, arguments, data, created_at, updated_at)
+insert into section.background_task (id, org_id, app_id, kind, status, arguments, data, created_at, updated_at)
 values (:id, :org_id, :app_id, :kind, 'running', :arguments, :data, :now, :now)
 returning *;
 
@@ -10,11 +10,11 @@ select pg_notify('angarium', 't:');
 
 -- name: background_task_get^
 -- one task of an organization, of the kinds that the caller may see
-select * from background_task where id = :id and org_id = :org_id and kind = any(:kinds::text[]);
+select * from section.background_task where id = :id and org_id = :org_id and kind = any(:kinds::text[]);
 
 -- walk: background_task_page
 -- within bounds
-select * from background_task
+select * from section.background_task
 where org_id = :org_id and kind = any(:kinds::text[]) and id > :low and id < :high
   and (:statuses::text[] is null or status = any(:statuses))
 order by id desc
@@ -22,24 +22,24 @@ limit :limit;
 
 -- name: background_task_of_application
 -- the newest tasks of an application, of the kinds that the caller may see
-select * from background_task
+select * from section.background_task
 where app_id = :app_id and kind = any(:kinds::text[])
 order by id desc
 limit :limit;
 
 -- name: background_task_find^
 -- one task of an application, of the kinds that the caller may see
-select * from background_task where id = :id and app_id = :app_id and kind = any(:kinds::text[]);
+select * from section.background_task where id = :id and app_id = :app_id and kind = any(:kinds::text[]);
 
 -- name: background_task_cancel^
 -- take no further step of a task that is under way; waits for the step that is being taken
-update background_task set status = 'canceled', updated_at = :now
+update section.background_task set status = 'canceled', updated_at = :now
 where id = :id and app_id = :app_id and kind = any(:kinds::text[]) and status = 'running'
 returning *;
 
 -- name: background_task_claim^
 -- the task that has waited longest for its next step, if its pace allows one, held until the transaction ends
-select * from background_task
+select * from section.background_task
 where status = 'running' and (due_at is null or due_at <= :now)
 order by updated_at, id
 limit 1
@@ -47,10 +47,10 @@ for update skip locked;
 
 -- name: background_task_next_due$
 -- when the next step of a task that keeps a pace may be taken; null: none waits for that
-select min(due_at) from background_task where status = 'running';
+select min(due_at) from section.background_task where status = 'running';
 
 -- name: background_task_advance!
 -- note how far a task has come, and when it may go on
-update background_task
+update section.background_task
 set status = :status, cursor = :cursor, data = :data, updated_at = :now, due_at = :due_at
 where id = :id;

@@ -3,10 +3,10 @@
 
 -- part: cancel_record
 recorded as (
-    insert into attempt (
+    insert into section.attempt (
         message_id, id, endpoint_id, app_id, number, failures, state, status_code, manual, final, error_code
     )
-    select message_id, new_id(:now), endpoint_id, app_id, attempts, failures, case when state = 1 then 4 else state end,
+    select message_id, section.new_id(:now), endpoint_id, app_id, attempts, failures, case when state = 1 then 4 else state end,
            status_code, false, true, error_code
     from gone
     on conflict do nothing
@@ -14,7 +14,7 @@ recorded as (
 
 -- part: cancel_gone_pending
 gone as (
-    delete from pending p
+    delete from section.pending p
     using owed o
     where p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
     returning p.endpoint_id, p.message_id, p.app_id, 1 as state, 0 as failures, 0 as attempts,
@@ -25,7 +25,7 @@ gone as (
 -- Cancel first attempts at one endpoint, of messages before a message. Locks in order of message, so that two
 -- cancellations cannot wait for each other.
 with owed as materialized (
-    select shard, endpoint_id, message_id from pending
+    select shard, endpoint_id, message_id from section.pending
     where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id
       and (:before::uuid is null or message_id < :before)
     order by message_id
@@ -40,7 +40,7 @@ select count(*) from gone;
 
 -- part: cancel_gone
 gone as (
-    delete from retry r
+    delete from section.retry r
     using owed o
     where r.endpoint_id = o.endpoint_id and r.message_id = o.message_id and not o.stays
     returning r.endpoint_id, r.message_id, r.app_id, r.state, r.failures, r.attempts, r.status_code, r.error_code
@@ -49,7 +49,7 @@ gone as (
 -- name: cancel_retry$
 -- Cancel retries at one endpoint. Manual attempts wait for it to be enabled, or are canceled too.
 with owed as materialized (
-    select endpoint_id, message_id, :wait and manual_at is not null as stays from retry
+    select endpoint_id, message_id, :wait and manual_at is not null as stays from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and due_at is not null
       and (:before::uuid is null or message_id < :before)
     order by message_id
@@ -59,7 +59,7 @@ with owed as materialized (
 -- include: cancel_gone
 ,
 waiting as (
-    update retry r
+    update section.retry r
     set state = case when r.state = 1 then 4 else r.state end, due_at = null, resume_at = null
     from owed o
     where r.endpoint_id = o.endpoint_id and r.message_id = o.message_id and o.stays
@@ -71,7 +71,7 @@ select count(*) from owed;
 -- name: cancel_waiting$
 -- Cancel what waits for an endpoint that is never enabled again.
 with owed as materialized (
-    select endpoint_id, message_id, false as stays from retry
+    select endpoint_id, message_id, false as stays from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and due_at is null
     order by message_id
     limit :limit
@@ -86,8 +86,8 @@ select count(*) from owed;
 -- name: cancel_message_pending$
 -- Cancel the first attempts of one message, by way of the application's endpoints.
 with owed as materialized (
-    select p.shard, p.endpoint_id, p.message_id from endpoint e
-    join pending p on p.shard = e.shard and p.endpoint_id = e.id and p.message_id = :message_id
+    select p.shard, p.endpoint_id, p.message_id from section.endpoint e
+    join section.pending p on p.shard = e.shard and p.endpoint_id = e.id and p.message_id = :message_id
     where e.app_id = :app_id
     order by p.endpoint_id
     for update of p
@@ -101,8 +101,8 @@ select count(*) from gone;
 -- name: cancel_message_retry$
 -- Cancel everything else of it that is queued.
 with owed as materialized (
-    select r.endpoint_id, r.message_id, false as stays from endpoint e
-    join retry r on r.endpoint_id = e.id and r.message_id = :message_id
+    select r.endpoint_id, r.message_id, false as stays from section.endpoint e
+    join section.retry r on r.endpoint_id = e.id and r.message_id = :message_id
     where e.app_id = :app_id
     order by r.endpoint_id
     for update of r
@@ -115,46 +115,46 @@ select count(*) from owed;
 
 -- name: cancel_message_ids
 -- The messages that the next cancellation at an endpoint concerns.
-(select message_id from pending where shard = :shard and endpoint_id = :endpoint_id order by message_id limit :limit)
+(select message_id from section.pending where shard = :shard and endpoint_id = :endpoint_id order by message_id limit :limit)
 union all
-(select message_id from retry where endpoint_id = :endpoint_id order by message_id limit :limit);
+(select message_id from section.retry where endpoint_id = :endpoint_id order by message_id limit :limit);
 
 -- name: release!
 -- What waits for an endpoint is due now, because it was enabled.
 with waiting as (
-    select endpoint_id, message_id from retry
+    select endpoint_id, message_id from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and due_at is null
     order by message_id
     limit :limit
     for update
 )
-update retry r
+update section.retry r
 set due_at = :now, resume_at = case when r.state = 1 and r.manual_at is not null then :now::timestamptz end,
-    seq = case when :fifo::boolean then coalesce(r.seq, nextval('acceptance')) end
+    seq = case when :fifo::boolean then coalesce(r.seq, nextval('section.acceptance')) end
 from waiting w
 where r.endpoint_id = w.endpoint_id and r.message_id = w.message_id;
 
 -- name: order_pending!
 -- Give the pending deliveries of a lane a place in the order of acceptance, or none.
 with wanted as (
-    select message_id from pending
+    select message_id from section.pending
     where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id and (seq is null) = :fifo
     order by message_id
     for update
 )
-update pending p set seq = case when :fifo::boolean then nextval('acceptance') end
+update section.pending p set seq = case when :fifo::boolean then nextval('section.acceptance') end
 from wanted w
 where p.shard = :shard and p.endpoint_id = :endpoint_id and p.message_id = w.message_id;
 
 -- name: order_retry!
 -- The same for what is retried.
 with wanted as (
-    select message_id from retry
+    select message_id from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and (seq is null) = :fifo
     order by message_id
     for update
 )
-update retry r set seq = case when :fifo::boolean then nextval('acceptance') end
+update section.retry r set seq = case when :fifo::boolean then nextval('section.acceptance') end
 from wanted w
 where r.endpoint_id = :endpoint_id and r.message_id = w.message_id;
 
@@ -162,19 +162,19 @@ where r.endpoint_id = :endpoint_id and r.message_id = w.message_id;
 -- A cancellation is recorded where its message still is. Without one, the partition of the record is gone too.
 gone as (
     select * from ended
-    where exists (select from message where app_id = ended.app_id and id = ended.message_id offset 0)
+    where exists (select from section.message where app_id = ended.app_id and id = ended.message_id offset 0)
 )
 
 -- name: end_pending$
 -- Cancel first attempts of messages before a message. Walks along the key from lane to lane, so its cost follows the
 -- number of lanes. What another transaction holds is being attempted.
 with recursive lane as (
-    (select shard, endpoint_id from pending order by shard, endpoint_id, message_id limit 1)
+    (select shard, endpoint_id from section.pending order by shard, endpoint_id, message_id limit 1)
     union all
     select next.*
     from lane
     cross join lateral (
-        select shard, endpoint_id from pending
+        select shard, endpoint_id from section.pending
         where (shard, endpoint_id) > (lane.shard, lane.endpoint_id)
         order by shard, endpoint_id, message_id
         limit 1
@@ -184,7 +184,7 @@ old as materialized (
     select p.place
     from lane
     cross join lateral (
-        select ctid as place from pending
+        select ctid as place from section.pending
         where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id < :before
         order by message_id
         limit :limit
@@ -193,7 +193,7 @@ old as materialized (
     limit :limit
 ),
 ended as (
-    delete from pending where ctid = any(array(select place from old))
+    delete from section.pending where ctid = any(array(select place from old))
     returning endpoint_id, message_id, app_id, 1 as state, 0 as failures, 0 as attempts,
         null::smallint as status_code, null::text as error_code
 ),
@@ -206,12 +206,12 @@ select count(*) from ended;
 -- name: end_retry$
 -- The same for what is retried, wanted by hand, or waits for its endpoint.
 with recursive lane as (
-    (select endpoint_id from retry order by endpoint_id, message_id limit 1)
+    (select endpoint_id from section.retry order by endpoint_id, message_id limit 1)
     union all
     select next.*
     from lane
     cross join lateral (
-        select endpoint_id from retry
+        select endpoint_id from section.retry
         where endpoint_id > lane.endpoint_id
         order by endpoint_id, message_id
         limit 1
@@ -221,7 +221,7 @@ old as materialized (
     select r.place
     from lane
     cross join lateral (
-        select ctid as place from retry
+        select ctid as place from section.retry
         where endpoint_id = lane.endpoint_id and message_id < :before
         order by message_id
         limit :limit
@@ -230,7 +230,7 @@ old as materialized (
     limit :limit
 ),
 ended as (
-    delete from retry where ctid = any(array(select place from old))
+    delete from section.retry where ctid = any(array(select place from old))
     returning endpoint_id, message_id, app_id, state, failures, attempts, status_code, error_code
 ),
 -- include: cancel_with_message

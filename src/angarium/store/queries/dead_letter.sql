@@ -2,8 +2,8 @@
 -- The living endpoints that lost something since, and how much of it a replay would send: one walk along
 -- attempt_endpoint_trouble for each endpoint.
 select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
-from application a
-join endpoint e on e.app_id = a.id and e.deleted_at is null
+from section.application a
+join section.endpoint e on e.app_id = a.id and e.deleted_at is null
 cross join lateral (
     select count(*) as number
     -- include: lost
@@ -17,8 +17,8 @@ order by e.app_id, e.id;
 -- name: dead_letter_list
 -- What was lost since, newest first for each endpoint, at most `limit` of each.
 select e.app_id, e.id as endpoint_id, e.url, lost.message_id, lost.event_type, lost.state, lost.failures
-from application a
-join endpoint e on e.app_id = a.id and e.deleted_at is null
+from section.application a
+join section.endpoint e on e.app_id = a.id and e.deleted_at is null
 cross join lateral (
     select d.message_id, m.event_type, d.state, d.failures
     -- include: lost

@@ -1,18 +1,18 @@
 -- name: delivery_target_by_id^
 -- what replaying needs to know of a living endpoint, by id
-select id, app_id, shard, fifo, event_types, channels, disabled_at from endpoint
+select id, app_id, shard, fifo, event_types, channels, disabled_at from section.endpoint
 where app_id = :app_id and id = :id and deleted_at is null;
 
 -- name: delivery_target_by_uid^
 -- the same by the operator's own id
-select id, app_id, shard, fifo, event_types, channels, disabled_at from endpoint
+select id, app_id, shard, fifo, event_types, channels, disabled_at from section.endpoint
 where app_id = :app_id and uid = :uid and deleted_at is null;
 
 -- name: delivery_target_hold^
 -- the same, held against being disabled or deleted until the transaction ends
-select id, app_id, shard, fifo, event_types, channels, disabled_at from endpoint
+select id, app_id, shard, fifo, event_types, channels, disabled_at from section.endpoint
 where app_id = :app_id and id = :id and deleted_at is null
-  and exists (select from application a where a.id = endpoint.app_id and a.deleted_at is null)
+  and exists (select from section.application a where a.id = endpoint.app_id and a.deleted_at is null)
 for share;
 
 -- walk: delivery_attempted
@@ -22,7 +22,7 @@ select d.endpoint_id, d.message_id, d.state, d.failures, d.due_at, d.manual_at,
 from
 -- include: deliveries_of_endpoint
 join lateral (
-    select app_id, id, event_id, event_type, channels, tags, expires_at from message
+    select app_id, id, event_id, event_type, channels, tags, expires_at from section.message
     where app_id = :app_id and id = d.message_id and id >= :low_message and id <= :high_message
     offset 0
 ) m on true
@@ -39,7 +39,7 @@ limit :limit;
 -- each
 select e.id, e.uid, e.url, e.description, e.version, e.rate_limit, e.event_types, e.channels, e.disabled_at,
        e.deleted_at, e.created_at, e.updated_at, d.state, d.failures, d.due_at, d.manual_at
-from endpoint e
+from section.endpoint e
 join lateral (
     select state, failures, due_at, manual_at from (
         -- include: delivery_of
@@ -52,7 +52,7 @@ limit :limit;
 
 -- name: delivery_recover_scan
 -- the next slice of an endpoint's lost deliveries, in order of message id
-select message_id from attempt
+select message_id from section.attempt
 where endpoint_id = :endpoint_id and app_id = :app_id and message_id > :after and message_id <= :until
   and final and (state <> 0 or error_code is not null) and state in (2, 4)
 order by message_id
@@ -77,7 +77,7 @@ select id, event_type, channels,
     and
     -- include: kept
     as kept
-from message m
+from section.message m
 where app_id = :app_id and id > :after and id <= :until
 order by id
 limit :limit;
@@ -89,9 +89,9 @@ select pg_notify('angarium', :hint);
 -- name: delivery_retries
 -- when the next scheduled attempt of some messages at one endpoint is due, and how many were made
 select message_id, 0 as attempts, due_at as retry_at
-from pending
+from section.pending
 where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id and message_id = any(:message_ids::uuid[])
 union all
 select message_id, attempts, case when manual_at is null then due_at else resume_at end
-from retry
+from section.retry
 where endpoint_id = :endpoint_id and app_id = :app_id and message_id = any(:message_ids::uuid[]) and state = 1;

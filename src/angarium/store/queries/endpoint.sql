@@ -1,17 +1,17 @@
 -- name: endpoint_find^
 -- One living endpoint by its id or uid.
-select * from endpoint
+select * from section.endpoint
 where app_id = :app_id and deleted_at is null and (id = :id or uid = :uid);
 
 -- name: endpoint_lock^
 -- The same, for a change: the second of two concurrent changes sees the first one's result.
-select * from endpoint
+select * from section.endpoint
 where app_id = :app_id and deleted_at is null and (id = :id or uid = :uid)
 for update;
 
 -- name: endpoint_insert^
 -- A new endpoint; nothing when the uid is taken.
-insert into endpoint (
+insert into section.endpoint (
     app_id, id, org_id, uid, url, name, description, version, rate_limit, event_types, channels, metadata,
     headers, keys, fifo, shard, disabled_at, disabled_reason, created_at, updated_at
 )
@@ -24,11 +24,11 @@ returning *;
 
 -- name: endpoint_count$
 -- How many living endpoints an application has; counts no further than to the limit.
-select count(*) from (select from endpoint where app_id = :app_id and deleted_at is null limit :limit) as counted;
+select count(*) from (select from section.endpoint where app_id = :app_id and deleted_at is null limit :limit) as counted;
 
 -- name: endpoint_update^
 -- Replace everything that can change, as a new revision.
-update endpoint
+update section.endpoint
 set
     uid = :uid, url = :url, name = :name, description = :description, version = :version, rate_limit = :rate_limit,
     event_types = :event_types, channels = :channels, metadata = :metadata, headers = :headers, keys = :keys,
@@ -39,7 +39,7 @@ returning *;
 
 -- name: endpoint_delete!
 -- Mark an endpoint as deleted, as a new revision; its uid can be used again.
-update endpoint set deleted_at = :now, updated_at = :now, revision = revision + 1
+update section.endpoint set deleted_at = :now, updated_at = :now, revision = revision + 1
 where app_id = :app_id and id = :id and deleted_at is null;
 
 -- name: endpoint_notify!
@@ -48,7 +48,7 @@ select pg_notify('angarium', 'e:' || replace(cast(cast(:id as uuid) as text), '-
 
 -- name: endpoint_touch_all
 -- A new revision for the endpoints of an application, or only those that follow its rate limit.
-update endpoint set revision = revision + 1
+update section.endpoint set revision = revision + 1
 where app_id = :app_id and deleted_at is null and (not :only_inheriting or rate_limit is null)
 returning id;
 
@@ -59,22 +59,22 @@ from unnest(cast(:ids as uuid [])) as changed;
 
 -- name: endpoint_list_up
 -- A page in order of creation, from after the cursor.
-select * from endpoint
+select * from section.endpoint
 where app_id = :app_id and deleted_at is null and (cast(:cursor as uuid) is null or id > :cursor)
 order by id limit :limit;
 
 -- name: endpoint_list_down
 -- A page in reverse order of creation, from before the cursor.
-select * from endpoint
+select * from section.endpoint
 where app_id = :app_id and deleted_at is null and (cast(:cursor as uuid) is null or id < :cursor)
 order by id desc limit :limit;
 
 -- name: endpoint_forgive!
 -- Forget the endpoint's failures: a new generation of it begins. What is settled later of an older one is ignored.
 with renewed as (
-    update endpoint set health_generation = health_generation + 1 where app_id = :app_id and id = :id
+    update section.endpoint set health_generation = health_generation + 1 where app_id = :app_id and id = :id
 )
-delete from endpoint_health where app_id = :app_id and endpoint_id = :id;
+delete from section.endpoint_health where app_id = :app_id and endpoint_id = :id;
 
 -- name: endpoint_notify_forgiven!
 -- Tell whoever sends for the endpoint to forget them too; arrives with the commit.
@@ -85,24 +85,24 @@ select pg_notify('angarium', 'f:' || replace(cast(cast(:id as uuid) as text), '-
 select made.success, made.fail, fresh.number + again.pending as pending, again.sending, again.canceled + lost.canceled as canceled
 from (
     select count(*) filter (where status = 0) as success, count(*) filter (where status = 2) as fail
-    from attempt
+    from section.attempt
     where app_id = :app_id and endpoint_id = :id and status is not null and id between :lowest and :highest
 ) made,
 (
     select count(*) as number
-    from pending
+    from section.pending
     where shard = :shard and endpoint_id = :id and app_id = :app_id and message_id between :lowest and :highest
 ) fresh,
 (
     select count(*) filter (where state = 1 and failures = 0) as pending,
            count(*) filter (where state = 1 and failures > 0) as sending,
            count(*) filter (where state = 4) as canceled
-    from retry
+    from section.retry
     where endpoint_id = :id and app_id = :app_id and message_id between :lowest and :highest
 ) again,
 (
     select count(*) filter (where state = 4) as canceled
-    from attempt
+    from section.attempt
     where app_id = :app_id and endpoint_id = :id and final and (state <> 0 or error_code is not null)
       and message_id between :lowest and :highest
 ) lost;

@@ -1,14 +1,14 @@
 -- name: event_type_find^
 -- One event type by name, archived ones too.
-select * from event_type where org_id = :org_id and name = :name;
+select * from control.event_type where org_id = :org_id and name = :name;
 
 -- name: event_type_lock^
 -- The same, for a change: the second of two concurrent changes sees the first one's result.
-select * from event_type where org_id = :org_id and name = :name for update;
+select * from control.event_type where org_id = :org_id and name = :name for update;
 
 -- name: event_type_insert^
 -- A new event type, or an archived one brought back; nothing when the name is in use.
-insert into event_type (
+insert into control.event_type (
     org_id, name, description, schemas, archived, deprecated, feature_flags, group_name, created_at, updated_at
 )
 values (
@@ -25,7 +25,7 @@ returning *;
 
 -- name: event_type_update^
 -- Replace everything that can change.
-update event_type
+update control.event_type
 set
     description = :description, schemas = :schemas, archived = :archived, deprecated = :deprecated,
     feature_flags = :feature_flags, group_name = :group_name, updated_at = :updated_at
@@ -34,11 +34,11 @@ returning *;
 
 -- name: event_type_expunge!
 -- Remove an event type altogether.
-delete from event_type where org_id = :org_id and name = :name;
+delete from control.event_type where org_id = :org_id and name = :name;
 
 -- name: event_type_list_up
 -- A page by name, from after the cursor; only those that one of the flags opens, unless flags is null.
-select * from event_type
+select * from control.event_type
 where org_id = :org_id
     and (cast(:cursor as text) is null or name > cast(:cursor as text) collate "C")
     and (:include_archived or not archived)
@@ -47,7 +47,7 @@ order by name limit :limit;
 
 -- name: event_type_list_down
 -- The same in reverse, from before the cursor.
-select * from event_type
+select * from control.event_type
 where org_id = :org_id
     and (cast(:cursor as text) is null or name < cast(:cursor as text) collate "C")
     and (:include_archived or not archived)
@@ -56,4 +56,4 @@ order by name desc limit :limit;
 
 -- name: event_type_known
 -- Which of these names are event types in use.
-select name from event_type where org_id = :org_id and name = any(cast(:names as text [])) and not archived;
+select name from control.event_type where org_id = :org_id and name = any(cast(:names as text [])) and not archived;

@@ -3,12 +3,12 @@
 -- name: fan_out_applications
 -- The next applications behind `:after` whose messages wait.
 with recursive head as (
-    (select app_id, 1 as turn from fan_out where app_id > :after order by app_id limit 1)
+    (select app_id, 1 as turn from section.fan_out where app_id > :after order by app_id limit 1)
     union all
     select next.*
     from head
     cross join lateral (
-        select app_id, head.turn + 1 from fan_out where app_id > head.app_id order by app_id limit 1
+        select app_id, head.turn + 1 from section.fan_out where app_id > head.app_id order by app_id limit 1
     ) as next
     where head.turn < :limit
 )
@@ -18,21 +18,21 @@ select app_id from head;
 -- The next messages of an application, held until the transaction ends; none when somebody else is at them. Whoever
 -- holds the first has the application to itself.
 with claimed as materialized (
-    select app_id from fan_out
-    where message_id = (select message_id from fan_out where app_id = :app_id order by seq limit 1)
+    select app_id from section.fan_out
+    where message_id = (select message_id from section.fan_out where app_id = :app_id order by seq limit 1)
     for update skip locked
 ),
 held as materialized (
     select f.*
     from claimed
     cross join lateral (
-        select * from fan_out where app_id = claimed.app_id order by seq limit :messages for update
+        select * from section.fan_out where app_id = claimed.app_id order by seq limit :messages for update
     ) as f
 )
 select h.app_id, h.message_id, h.seq, h.due_at, h.after_id, h.written,
        m.event_type, m.channels, m.content_type, m.endpoint_id, m.expires_at
 from held h
-left join message m on m.app_id = h.app_id and m.id = h.message_id
+left join section.message m on m.app_id = h.app_id and m.id = h.message_id
 order by h.seq;
 
 -- name: fan_out_slice
@@ -59,10 +59,10 @@ match as materialized (
                     select e.id as endpoint_id, e.shard, e.fifo, e.revision,
                         e.first_seq < m.seq and (m.written is null or e.id <> all(m.written)) and
                         -- include: wanted
-                    from endpoint e
+                    from section.endpoint e
                     where e.app_id = :app_id
                       and e.id > m.after_id
-                      and (select exists (select from application where id = :app_id and deleted_at is null))
+                      and (select exists (select from section.application where id = :app_id and deleted_at is null))
                       -- include: asked_for
                     order by e.id
                 )
@@ -76,24 +76,24 @@ match as materialized (
     limit :room
 ),
 due as (
-    insert into pending (shard, endpoint_id, message_id, app_id, due_at, seq)
+    insert into section.pending (shard, endpoint_id, message_id, app_id, due_at, seq)
     select shard, endpoint_id, message_id, :app_id, due_at, case when fifo then seq end
     from match
     where wanted and due_at <= :now::timestamptz and shard < 64
     on conflict do nothing
 ),
 later as (
-    insert into retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
+    insert into section.retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
     select endpoint_id, message_id, :app_id, shard, 1, due_at, due_at > :now::timestamptz, case when fifo then seq end
     from match
     where wanted and endpoint_id is not null and (due_at > :now::timestamptz or shard = 64)
     on conflict do nothing
 ),
 done as (
-    delete from fan_out where message_id in (select message_id from match where endpoint_id is null)
+    delete from section.fan_out where message_id in (select message_id from match where endpoint_id is null)
 ),
 moved as (
-    update fan_out f
+    update section.fan_out f
     set after_id = last.endpoint_id
     from (select message_id, endpoint_id from match order by turn desc limit 1) as last
     where f.message_id = last.message_id and last.endpoint_id is not null
@@ -110,32 +110,32 @@ from unnest(:ids::uuid[], :expires::timestamptz[]) as m (id, expires_at)
 -- name: fan_out_hold^
 -- How far the deliveries of one message are written, held against going on; nothing when all are.
 select f.after_id, m.event_type, m.channels, m.endpoint_id
-from fan_out f
-join message m on m.app_id = f.app_id and m.id = f.message_id
+from section.fan_out f
+join section.message m on m.app_id = f.app_id and m.id = f.message_id
 where f.app_id = :app_id and f.message_id = :message_id
 for update of f;
 
 -- name: fan_out_write!
 -- Take an endpoint out of the deliveries of a message that are still to be written, and write its own if it is `:wanted`.
 with written as (
-    update fan_out set written = array_append(written, :endpoint_id::uuid) where message_id = :message_id
+    update section.fan_out set written = array_append(written, :endpoint_id::uuid) where message_id = :message_id
 )
-insert into pending (shard, endpoint_id, message_id, app_id, due_at, seq)
+insert into section.pending (shard, endpoint_id, message_id, app_id, due_at, seq)
 select e.shard, e.id, f.message_id, f.app_id, f.due_at, case when e.fifo then f.seq end
-from fan_out f
-join endpoint e on e.app_id = f.app_id and e.id = :endpoint_id and e.first_seq < f.seq and e.shard < 64
+from section.fan_out f
+join section.endpoint e on e.app_id = f.app_id and e.id = :endpoint_id and e.first_seq < f.seq and e.shard < 64
 where f.message_id = :message_id and :wanted;
 
 -- name: fan_out_waits$
 -- Whether deliveries of a message are still to be written.
-select exists (select from fan_out where app_id = :app_id and message_id = :message_id);
+select exists (select from section.fan_out where app_id = :app_id and message_id = :message_id);
 
 -- name: fan_out_forget!
 -- Write no more deliveries of a message.
-delete from fan_out where message_id = :message_id;
+delete from section.fan_out where message_id = :message_id;
 
 -- name: fan_out_waiting^
 -- How many messages wait, of how many applications, and the oldest of them.
 select count(*) as messages, count(distinct app_id) as applications,
-       (select message_id from fan_out order by message_id limit 1) as oldest
-from fan_out;
+       (select message_id from section.fan_out order by message_id limit 1) as oldest
+from section.fan_out;

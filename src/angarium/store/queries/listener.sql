@@ -1,19 +1,19 @@
 -- name: listener_heard!
 -- note that somebody listens
-insert into listener (app_id, endpoint_id, heard_at) values (:app_id, :endpoint_id, :now)
+insert into section.listener (app_id, endpoint_id, heard_at) values (:app_id, :endpoint_id, :now)
 on conflict (app_id, endpoint_id) do update set heard_at = excluded.heard_at;
 
 -- name: listener_fetch
 -- lease the next deliveries of a pulled endpoint, earliest first: they are owed again when the lease ends
 with due as (
-    select app_id, endpoint_id, message_id from retry
+    select app_id, endpoint_id, message_id from section.retry
     where shard = 64 and app_id = :app_id and endpoint_id = :endpoint_id and due_at <= :now
     order by due_at
     limit :limit
     for update skip locked
 ),
 leased as (
-    update retry d set due_at = :lease_until
+    update section.retry d set due_at = :lease_until
     from due
     where d.endpoint_id = due.endpoint_id and d.message_id = due.message_id
     returning d.app_id, d.message_id, d.state, d.failures, d.attempts, d.manual_at
@@ -21,15 +21,15 @@ leased as (
 select leased.message_id, leased.state, leased.failures, leased.attempts, leased.manual_at,
        m.event_type, p.body as payload, m.content_type, m.endpoint_id is not null as test
 from leased
-left join message m on m.app_id = leased.app_id and m.id = leased.message_id
+left join section.message m on m.app_id = leased.app_id and m.id = leased.message_id
 -- include: payload_of
 order by leased.message_id;
 
 -- name: listener_silent
 -- enabled listeners that nobody has run since a time
 select l.app_id, l.endpoint_id, e.org_id
-from listener l
-join endpoint e on e.app_id = l.app_id and e.id = l.endpoint_id
+from section.listener l
+join section.endpoint e on e.app_id = l.app_id and e.id = l.endpoint_id
 where l.heard_at < :since and e.disabled_at is null and e.deleted_at is null
 order by l.heard_at
 limit :limit;

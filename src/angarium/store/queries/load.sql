@@ -6,7 +6,7 @@ with recursive fresh as (
     from unnest(:shards::smallint[]) as wanted (shard)
     cross join lateral (
         select p.shard, p.endpoint_id, p.app_id, p.due_at
-        from pending p
+        from section.pending p
         where p.shard = wanted.shard
         order by p.shard, p.endpoint_id, p.message_id
         limit 1
@@ -16,7 +16,7 @@ with recursive fresh as (
     from fresh
     cross join lateral (
         select p.shard, p.endpoint_id, p.app_id, p.due_at
-        from pending p
+        from section.pending p
         where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
         order by p.shard, p.endpoint_id, p.message_id
         limit 1
@@ -27,7 +27,7 @@ again as (
     from unnest(:shards::smallint[]) as wanted (shard)
     cross join lateral (
         select r.shard, r.endpoint_id, r.app_id, r.due_at
-        from retry r
+        from section.retry r
         where r.shard = wanted.shard and r.due_at is not null
         order by r.shard, r.endpoint_id, r.due_at
         limit 1
@@ -37,7 +37,7 @@ again as (
     from again
     cross join lateral (
         select r.shard, r.endpoint_id, r.app_id, r.due_at
-        from retry r
+        from section.retry r
         where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
         order by r.shard, r.endpoint_id, r.due_at
         limit 1
@@ -52,7 +52,7 @@ lane.endpoint_id, d.message_id, d.pending, d.state, d.failures, d.attempts, d.du
 m.event_type, p.body as payload, m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
 
 -- part: load_content
-left join message m on m.app_id = d.app_id and m.id = d.message_id
+left join section.message m on m.app_id = d.app_id and m.id = d.message_id
 -- include: payload_of
 
 -- part: load_from_pending
@@ -78,7 +78,7 @@ cross join lateral (
         (
             -- include: load_from_retry
             , due_at as place
-            from retry
+            from section.retry
             where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now and manual_at is not null
             order by due_at
             limit lane.room
@@ -88,7 +88,7 @@ cross join lateral (
             select * from (
                 -- include: load_from_retry
                 , due_at as place
-                from retry
+                from section.retry
                 where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now
                 order by due_at
                 limit lane.room
@@ -99,7 +99,7 @@ cross join lateral (
         (
             select *, max(due_at) over (order by message_id) from (
                 -- include: load_from_pending
-                from pending
+                from section.pending
                 where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id > lane.after
                 order by message_id
                 limit lane.room
@@ -114,7 +114,7 @@ union all
 select
     -- include: load_no_row
     , (
-        select due_at from retry
+        select due_at from section.retry
         where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at > :now
         order by due_at
         limit 1
@@ -131,7 +131,7 @@ cross join lateral (
     select * from (
         (
             -- include: load_from_pending
-            from pending
+            from section.pending
             where endpoint_id = lane.endpoint_id and seq is not null
             order by seq
             limit lane.room
@@ -139,7 +139,7 @@ cross join lateral (
         union all
         (
             -- include: load_from_retry
-            from retry
+            from section.retry
             where endpoint_id = lane.endpoint_id and due_at is not null and seq is not null and not scheduled
             order by seq
             limit lane.room
@@ -147,7 +147,7 @@ cross join lateral (
         union all
         (
             -- include: load_from_retry
-            from retry
+            from section.retry
             where endpoint_id = lane.endpoint_id and due_at <= :now and seq is not null and scheduled
             order by seq
             limit lane.room
@@ -161,7 +161,7 @@ union all
 select
     -- include: load_no_row
     , (
-        select due_at from retry
+        select due_at from section.retry
         where endpoint_id = lane.endpoint_id and due_at > :now and seq is not null and scheduled
         order by due_at
         limit 1
@@ -170,20 +170,19 @@ from unnest(:endpoint_ids::uuid[]) as lane (endpoint_id);
 
 -- name: lane_configs
 -- All that sending to these endpoints needs to know. Those of shard 64 are fetched, not sent to.
-select e.app_id, e.id, e.org_id, o.profile, e.url, e.headers, e.keys, e.fifo, e.shard, e.revision,
+select e.app_id, e.id, e.org_id, e.url, e.headers, e.keys, e.fifo, e.shard, e.revision,
        coalesce(e.rate_limit, a.rate_limit) as rate_limit,
        e.deleted_at is null and a.deleted_at is null and e.disabled_at is null and e.shard < 64 as active,
        e.health_generation as generation, h.failing_since, h.failures, h.run_since, h.run_until, h.clock_since
 from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as wanted (app_id, endpoint_id)
-join endpoint e on e.app_id = wanted.app_id and e.id = wanted.endpoint_id
-join application a on a.id = e.app_id
-left join organization o on o.id = e.org_id
-left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation;
+join section.endpoint e on e.app_id = wanted.app_id and e.id = wanted.endpoint_id
+join section.application a on a.id = e.app_id
+left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation;
 
 -- name: due_set_back!
 -- The clock was at :before and is now at :now. What was due then is due still, and what waits for its next
 -- retry waits as long as it would have. A time that a customer chose for a message stays.
-update retry
+update section.retry
 set due_at = due_at - (:before::timestamptz - :now::timestamptz),
     resume_at = resume_at - (:before::timestamptz - :now::timestamptz)
 where shard = any(:shards::smallint[]) and due_at > :now and (due_at <= :before or failures > 0);

@@ -6,7 +6,7 @@
 -- name: log_endpoints
 -- the endpoints of an application, deleted ones too, as a log names them
 select id, url, name, description, disabled_at is not null as disabled, deleted_at is not null as deleted
-from endpoint
+from section.endpoint
 where app_id = :app_id
 order by id;
 
@@ -28,7 +28,7 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
     (
         select
             -- include: as_over
-        from attempt
+        from section.attempt
         where endpoint_id = :endpoint_id and final and (state <> 0 or error_code is not null)
           -- include: between_messages
           -- include: own_endpoint
@@ -43,7 +43,7 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
     (
         select
             -- include: as_retry
-        from retry
+        from section.retry
         where app_id = :app_id
           -- include: log_trouble
           -- include: between_messages
@@ -55,7 +55,7 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
     (
         select
             -- include: as_over
-        from attempt
+        from section.attempt
         where app_id = :app_id and final and (state <> 0 or error_code is not null)
           -- include: between_messages
           -- include: log_between
@@ -67,7 +67,7 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
 -- walk: log_message_end$
 -- the first message that a walk along the primary key of message does not reach. As in attempt_end, the comparison of
 -- rows is one of ids
-select id from message
+select id from section.message
 where app_id = :app_id and (id, app_id) >= (:low_message, :app_id) and id <= :high_message
 order by id desc
 offset :rows limit 1;
@@ -118,7 +118,7 @@ and (
 -- part: log_by_message
 -- along the messages: for each a lookup of its delivery to each endpoint
 from (
-    select id, event_id, event_type, tags, channels, expires_at from message
+    select id, event_id, event_type, tags, channels, expires_at from section.message
     where app_id = :app_id and id >= :low_message and id <= :high_message
       -- include: log_wanted_message
     order by id desc
@@ -130,19 +130,19 @@ cross join lateral (
         cross join lateral (
             select
                 -- include: as_pending
-            from pending
+            from section.pending
             where shard = e.shard and endpoint_id = e.id and message_id = m.id and app_id = :app_id
             offset 0
         ) p
         union all
         select
             -- include: as_retry
-        from retry
+        from section.retry
         where endpoint_id = any(:endpoint_ids::uuid[]) and message_id = m.id and app_id = :app_id
         union all
         select
             -- include: as_over
-        from attempt
+        from section.attempt
         where endpoint_id = any(:endpoint_ids::uuid[]) and message_id = m.id and app_id = :app_id and final
           -- include: between_messages
     ) d
@@ -157,7 +157,7 @@ where true
 -- part: log_message_of
 -- for each delivery a lookup of its message
 join lateral (
-    select id, event_id, event_type, tags, channels, expires_at from message
+    select id, event_id, event_type, tags, channels, expires_at from section.message
     where app_id = :app_id and id = d.message_id and id >= :low_message and id <= :high_message
       -- include: log_wanted_message
     offset 0

@@ -1,22 +1,22 @@
 -- name: message_get^
 -- one message of an application
-select id, app_id, event_id, event_type, channels, tags, expires_at from message
+select id, app_id, event_id, event_type, channels, tags, expires_at from section.message
 where app_id = :app_id and id = :id;
 
 -- name: message_by_event_id$
 -- the id of the message that has the operator's own id
-select message_id from event_id where app_id = :app_id and event_id = :event_id;
+select message_id from section.event_id where app_id = :app_id and event_id = :event_id;
 
 -- walk: message_end$
 -- the first message that a walk over so many does not reach
-select id from message
+select id from section.message
 where app_id = :app_id and (id, app_id) > (:low, :app_id) and id < :high
 order by id desc
 offset :rows limit 1;
 
 -- walk: message_page
 -- within bounds: along the primary key
-select id, app_id, event_id, event_type, channels, tags, expires_at from message
+select id, app_id, event_id, event_type, channels, tags, expires_at from section.message
 where app_id = :app_id and id > :low and id < :high
   and (:channel::text is null or :channel = any(channels))
   and (:tag::text is null or :tag = any(tags))

@@ -1,6 +1,6 @@
 -- name: missing_end$
 -- the message up to which a stretch of so many messages reaches; null: to the end
-select id from message
+select id from section.message
 where app_id = :app_id and id > :after and (id, app_id) <= (:until, :app_id)
 order by id
 offset :rows limit 1;
@@ -8,7 +8,7 @@ offset :rows limit 1;
 -- name: missing_count$
 -- how many messages of a stretch an endpoint wants today and never was owed; `offset 0` keeps that a lookup
 select count(*) from (
-    select id from message m
+    select id from section.message m
     where app_id = :app_id and id > :after and id <= :until and endpoint_id is null
       and (:names::text[] is null or event_type = any(:names) or event_type ^@ any(:prefixes::text[]))
       and (:channels::text[] is null or channels && :channels)
@@ -19,15 +19,15 @@ select count(*) from (
     offset 0
 ) m
 where not exists (
-    select from pending
+    select from section.pending
     where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id and message_id = m.id
     offset 0
 )
 and not exists (
-    select from retry where endpoint_id = :endpoint_id and app_id = :app_id and message_id = m.id offset 0
+    select from section.retry where endpoint_id = :endpoint_id and app_id = :app_id and message_id = m.id offset 0
 )
 and not exists (
-    select from attempt
+    select from section.attempt
     where endpoint_id = :endpoint_id and app_id = :app_id and message_id = m.id and final
       and message_id > :after and message_id <= :until
     offset 0

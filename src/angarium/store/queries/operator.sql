@@ -2,9 +2,9 @@
 -- the failing endpoints of an organization, the longest first: along those of all organizations
 select e.app_id, a.name as app_name, a.uid as app_uid, e.id, e.url, e.name, h.failing_since, h.failures,
        e.disabled_at, e.disabled_reason
-from endpoint_health h
-join endpoint e on e.app_id = h.app_id and e.id = h.endpoint_id and e.health_generation = h.generation
-join application a on a.id = e.app_id
+from section.endpoint_health h
+join section.endpoint e on e.app_id = h.app_id and e.id = h.endpoint_id and e.health_generation = h.generation
+join section.application a on a.id = e.app_id
 where h.failing_since is not null and (h.failing_since, h.endpoint_id) > (:at, :endpoint_id)
   and e.org_id = :org_id and e.deleted_at is null and e.disabled_at is null and a.deleted_at is null
 order by h.failing_since, h.endpoint_id
@@ -14,9 +14,9 @@ limit :limit;
 -- the disabled endpoints of an organization, the last first
 select e.app_id, a.name as app_name, a.uid as app_uid, e.id, e.url, e.name, h.failing_since,
        coalesce(h.failures, 0) as failures, e.disabled_at, e.disabled_reason
-from endpoint e
-join application a on a.id = e.app_id
-left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
+from section.endpoint e
+join section.application a on a.id = e.app_id
+left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
 where e.org_id = :org_id and e.disabled_at is not null and e.deleted_at is null and a.deleted_at is null
   and (e.disabled_at, e.id) < (:at, :endpoint_id)
 order by e.disabled_at desc, e.id desc
@@ -29,8 +29,8 @@ from unnest(:app_ids::uuid[]) with ordinality as a (id, place)
 cross join lateral (
     select e.app_id, e.id, e.url, e.name, null::timestamptz as failing_since, coalesce(h.failures, 0) as failures,
            e.disabled_at, e.disabled_reason
-    from endpoint e
-    left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
+    from section.endpoint e
+    left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
     where e.app_id = a.id and (e.app_id, e.id) < (:app_id, :endpoint_id)
       and e.deleted_at is null and e.disabled_at is null and h.failing_since is null
     order by e.id desc
@@ -46,21 +46,21 @@ from unnest(:app_ids::uuid[]) as a (id)
 cross join lateral (
     select count(*) as endpoints, count(e.disabled_at) as disabled,
            count(h.failing_since) filter (where e.disabled_at is null) as failing
-    from endpoint e
-    left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
+    from section.endpoint e
+    left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
     where e.app_id = a.id and e.deleted_at is null
 ) e
 cross join lateral (
     select count(*) as number from (
         (
-            select from retry
+            select from section.retry
             where app_id = a.id and message_id >= :lowest
               and (state in (2, 4) or (state = 1 and failures > 0) or error_code is not null)
             limit :most
         )
         union all
         (
-            select from attempt
+            select from section.attempt
             where app_id = a.id and message_id >= :lowest and final and (state <> 0 or error_code is not null)
             limit :most
         )
@@ -74,7 +74,7 @@ cross join lateral (
 select a.id as app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
 from unnest(:app_ids::uuid[]) with ordinality as a (id, place)
 cross join lateral (
-    select id, url, disabled_at from endpoint
+    select id, url, disabled_at from section.endpoint
     where app_id = a.id and (app_id, id) < (:app_id, :endpoint_id) and deleted_at is null
     order by id desc
     offset 0
@@ -95,11 +95,11 @@ limit :limit;
 -- which of some applications have the message with this id
 select a.id as app_id, m.id
 from unnest(:app_ids::uuid[]) as a (id)
-cross join lateral (select id from message where app_id = a.id and id = :id offset 0) m;
+cross join lateral (select id from section.message where app_id = a.id and id = :id offset 0) m;
 
 -- name: operator_message_by_event_id
 -- the messages of some applications with the operator's own id, at most so many
 select a.id as app_id, m.message_id as id
 from unnest(:app_ids::uuid[]) as a (id)
-cross join lateral (select message_id from event_id where app_id = a.id and event_id = :event_id offset 0) m
+cross join lateral (select message_id from section.event_id where app_id = a.id and event_id = :event_id offset 0) m
 limit :limit;

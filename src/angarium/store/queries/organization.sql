@@ -1,17 +1,21 @@
 -- name: organization_profile$
 -- The profile of an organization that has a row.
-select profile from organization where id = :id;
+select profile from control.organization where id = :id;
+
+-- name: organization_profiles
+-- The profiles of those organizations that have a row.
+select id, profile from control.organization where id = any(:ids::text[]);
 
 -- name: organization_create$
 -- An organization has one profile for good: lanes and bodies depend on it.
-insert into organization (id, profile, created_at) values (:id, :profile, :now) on conflict do nothing
+insert into control.organization (id, profile, created_at) values (:id, :profile, :now) on conflict do nothing
 returning id;
 
 -- name: organization_catalogue
 -- The profile's event types for the organizations that have it (or one of them); archived ones stay so.
-insert into event_type (org_id, name, description, schemas, group_name, created_at, updated_at)
+insert into control.event_type (org_id, name, description, schemas, group_name, created_at, updated_at)
 select o.id, e.name, e.description, e.schemas, e.group_name, :now, :now
-from organization o
+from control.organization o
 cross join jsonb_to_recordset(cast(:types as jsonb))
     as e (name text, description text, schemas jsonb, group_name text)
 where o.profile = :profile and (cast(:id as text) is null or o.id = cast(:id as text))

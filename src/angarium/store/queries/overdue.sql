@@ -3,7 +3,7 @@
 (
     (
         select message_id, due_at, null::timestamptz as manual_at, seq
-        from pending
+        from section.pending
         where shard = e.shard and endpoint_id = e.id
         order by message_id
         limit :most
@@ -11,7 +11,7 @@
     union all
     (
         select message_id, due_at, manual_at, seq
-        from retry
+        from section.retry
         where shard = e.shard and endpoint_id = e.id and due_at <= :now
         order by due_at
         limit :most
@@ -25,7 +25,7 @@
 -- looked at; those that are not found among them come later.
 select wanted.endpoint_id, placed.message_id, placed.ahead
 from (select distinct unnest(:endpoint_ids::uuid[]) as endpoint_id) as wanted
-join endpoint e on e.app_id = :app_id and e.id = wanted.endpoint_id
+join section.endpoint e on e.app_id = :app_id and e.id = wanted.endpoint_id
 cross join lateral (
     -- the order in which a lane sends
     select due.message_id,
@@ -44,7 +44,7 @@ where placed.message_id = any(:message_ids::uuid[]);
 select e.id,
        (
            select count(*) from (
-               select from attempt a
+               select from section.attempt a
                where a.app_id = :app_id and a.endpoint_id = e.id and a.id >= :since and a.status is not null
                limit :most
            ) as ended
@@ -57,14 +57,14 @@ select e.id,
        (
            select due_at from (
                (
-                   select seq, due_at from pending
+                   select seq, due_at from section.pending
                    where e.fifo and endpoint_id = e.id and seq is not null
                    order by seq
                    limit 1
                )
                union all
                (
-                   select seq, due_at from retry
+                   select seq, due_at from section.retry
                    where e.fifo and endpoint_id = e.id and due_at is not null and seq is not null and not scheduled
                    order by seq
                    limit 1
@@ -74,10 +74,10 @@ select e.id,
            limit 1
        ) as head_due,
        hold.code as hold_code, hold.since as hold_since
-from endpoint e
+from section.endpoint e
 left join lateral (
-    select l.code, l.since from held_lane l
-    join fault f on f.process = l.process and f.code = l.code
+    select l.code, l.since from section.held_lane l
+    join section.fault f on f.process = l.process and f.code = l.code
     where l.endpoint_id = e.id and f.noted_at >= :noted_since
     order by f.noted_at desc
     limit 1

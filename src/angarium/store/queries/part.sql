@@ -16,38 +16,38 @@ null::timestamptz as due_at, null::timestamptz as resume_at, null::timestamptz a
 
 -- part: kept
 -- the payload of message `m` can still be sent. One that has expired is there until its partition is dropped
-exists (select from payload where message_id = m.id and expires_at = m.expires_at and expires_at > :now offset 0)
+exists (select from section.payload where message_id = m.id and expires_at = m.expires_at and expires_at > :now offset 0)
 
 -- part: payload_of
 -- the payload of message `m`, unless it has expired
-left join payload p on p.message_id = m.id and p.expires_at = m.expires_at and p.expires_at > :now
+left join section.payload p on p.message_id = m.id and p.expires_at = m.expires_at and p.expires_at > :now
 
 -- part: delivery_of
 -- the delivery of one message to endpoint `e`
 select
     -- include: as_pending
-from pending
+from section.pending
 where shard = e.shard and endpoint_id = e.id and app_id = :app_id and message_id = :message_id
 union all
 select
     -- include: as_retry
-from retry
+from section.retry
 where endpoint_id = e.id and app_id = :app_id and message_id = :message_id
 union all
 select
     -- include: as_over
-from attempt
+from section.attempt
 where endpoint_id = e.id and app_id = :app_id and message_id = :message_id and final
 
 -- part: lost
 -- what is lost and could be sent again, which is nothing in the queue: there it is tried again, or is owed a manual
 -- attempt. A condition that follows names the endpoint of `d`
 from (
-    select app_id, endpoint_id, message_id, state, failures from attempt
+    select app_id, endpoint_id, message_id, state, failures from section.attempt
     where final and (state <> 0 or error_code is not null) and state in (2, 4)
 ) d
 join lateral (
-    select id, event_type, expires_at from message where app_id = d.app_id and id = d.message_id and id >= :lowest
+    select id, event_type, expires_at from section.message where app_id = d.app_id and id = d.message_id and id >= :lowest
     offset 0
 ) m on
 -- include: kept
@@ -57,12 +57,12 @@ and message_id >= :low_message and message_id <= :high_message
 
 -- part: own_endpoint
 -- the indexes of one endpoint's attempts do without the application
-and (select exists (select from endpoint where app_id = :app_id and id = :endpoint_id))
+and (select exists (select from section.endpoint where app_id = :app_id and id = :endpoint_id))
 
 -- part: retries_of_endpoint
 select
     -- include: as_retry
-from retry
+from section.retry
 where endpoint_id = :endpoint_id and app_id = :app_id
   -- include: between_messages
 order by message_id desc
@@ -75,7 +75,7 @@ limit :reach
     (
         select
             -- include: as_pending
-        from pending
+        from section.pending
         where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id
           -- include: between_messages
         order by message_id desc
@@ -89,7 +89,7 @@ limit :reach
     (
         select
             -- include: as_over
-        from attempt
+        from section.attempt
         where endpoint_id = :endpoint_id and final
           -- include: between_messages
           -- include: own_endpoint
@@ -113,8 +113,8 @@ and e.id <= coalesce(m.endpoint_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 -- part: fanned_out
 -- the endpoint does not get message `m` by itself yet: its deliveries are written, or were never to be for this one
 not exists (
-    select from fan_out f
+    select from section.fan_out f
     where f.message_id = m.id
-      and f.seq > (select first_seq from endpoint where app_id = :app_id and id = :endpoint_id)
+      and f.seq > (select first_seq from section.endpoint where app_id = :app_id and id = :endpoint_id)
     offset 0
 )

@@ -7,11 +7,11 @@ select pg_advisory_xact_lock(1097755489, -2), set_config('lock_timeout', :timeou
 select c.relname as name
 from pg_inherits i
 join pg_class c on c.oid = i.inhrelid
-where i.inhparent = cast(:parent as text)::regclass
+where i.inhparent = format('section.%I', cast(:parent as text))::regclass
 order by c.relname;
 
 -- name: partition_add^
-select add_partition(:parent, :name, :low, :high);
+select section.add_partition(:parent, :name, :low, :high);
 
 -- name: partition_drop^
-select drop_partition(:parent, :name);
+select section.drop_partition(:parent, :name);

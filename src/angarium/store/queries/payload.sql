@@ -3,7 +3,7 @@
 select wanted.id, case when :with_body then p.body end as body
 from unnest(:ids::uuid[], :expiries::timestamptz[]) as wanted (id, expires_at)
 cross join lateral (
-    select body from payload
+    select body from section.payload
     where message_id = wanted.id and expires_at = wanted.expires_at and expires_at between :first and :last
       and expires_at > :now
     offset 0
@@ -11,4 +11,4 @@ cross join lateral (
 
 -- name: payload_expunge!
 -- delete one before it expires
-delete from payload where message_id = :id and expires_at = :expires_at;
+delete from section.payload where message_id = :id and expires_at = :expires_at;

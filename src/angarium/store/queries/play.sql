@@ -1,82 +1,82 @@
 -- name: play_inbox_insert!
 -- A new inbox, which answers 200 at once.
-insert into play_inbox (id, org_id, app_id, expires_at) values (:id, :org_id, :app_id, :expires_at);
+insert into section.play_inbox (id, org_id, app_id, expires_at) values (:id, :org_id, :app_id, :expires_at);
 
 -- name: play_inbox_count$
 -- How many living inboxes an application has.
-select count(*) from play_inbox where app_id = :app_id and expires_at > :now;
+select count(*) from section.play_inbox where app_id = :app_id and expires_at > :now;
 
 -- name: play_inbox_list
 -- The living inboxes of an application, newest first, with when the last request came.
-select i.*, (select r.id from play_request r where r.inbox_id = i.id order by r.id desc limit 1) as last_id
-from play_inbox i
+select i.*, (select r.id from section.play_request r where r.inbox_id = i.id order by r.id desc limit 1) as last_id
+from section.play_inbox i
 where i.app_id = :app_id and i.expires_at > :now
 order by i.id desc;
 
 -- name: play_inbox_find^
 -- A living inbox of an application.
-select * from play_inbox where id = :id and app_id = :app_id and expires_at > :now;
+select * from section.play_inbox where id = :id and app_id = :app_id and expires_at > :now;
 
 -- name: play_inbox_take^
 -- A living inbox, held while a request is put into it, so that requests come in one after the other.
-select i.* from play_inbox i
-join application a on a.org_id = i.org_id and a.id = i.app_id and a.deleted_at is null
+select i.* from section.play_inbox i
+join section.application a on a.org_id = i.org_id and a.id = i.app_id and a.deleted_at is null
 where i.id = :id and i.expires_at > :now
 for update of i;
 
 -- name: play_inbox_is_living$
 -- Whether there is a living inbox with this id.
 select exists(
-    select 1 from play_inbox i
-    join application a on a.org_id = i.org_id and a.id = i.app_id and a.deleted_at is null
+    select 1 from section.play_inbox i
+    join section.application a on a.org_id = i.org_id and a.id = i.app_id and a.deleted_at is null
     where i.id = :id and i.expires_at > :now
 );
 
 -- name: play_inbox_answer^
 -- How an inbox answers from now on.
-update play_inbox
+update section.play_inbox
 set status_code = :status_code, delay_ms = :delay_ms, failure_percent = :failure_percent, expires_at = :expires_at
 where id = :id and app_id = :app_id
 returning *;
 
 -- name: play_inbox_extend!
 -- An inbox in use lives on.
-update play_inbox set expires_at = :expires_at where id = :id;
+update section.play_inbox set expires_at = :expires_at where id = :id;
 
 -- name: play_inbox_delete!
 -- An inbox with everything in it.
-delete from play_inbox where id = :id and app_id = :app_id;
+delete from section.play_inbox where id = :id and app_id = :app_id;
 
 -- name: play_endpoints
 -- The endpoints of an application that have exactly this URL.
-select * from endpoint
+select * from section.endpoint
 where app_id = :app_id and url = :url and deleted_at is null
 order by id
 limit :limit;
 
 -- name: play_request_insert!
 -- One more request.
-insert into play_request (inbox_id, id, method, headers, body, size, status_code, verified, finding)
+insert into section.play_request (inbox_id, id, method, headers, body, size, status_code, verified, finding)
 values (:inbox_id, :id, :method, :headers, :body, :size, :status_code, :verified, :finding);
 
 -- name: play_request_trim!
 -- Only the newest stay.
-delete from play_request
+delete from section.play_request
 where
     inbox_id = :inbox_id
-    and id < (select id from play_request where inbox_id = :inbox_id order by id desc offset :kept - 1 limit 1);
+    and id < (select id from section.play_request where inbox_id = :inbox_id order by id desc offset :kept - 1 limit 1);
 
 -- name: play_request_list
 -- The requests in an inbox after an id, newest first, without their bodies.
 select id, method, cast('[]' as jsonb) as headers, cast('' as bytea) as body, size, status_code, verified, finding
-from play_request
+from section.play_request
 where inbox_id = :inbox_id and id > :after
 order by id desc;
 
 -- name: play_request_since
 -- Whole requests in an inbox after an id, oldest first.
 select id, method, headers, body, size, status_code, verified, finding
-from play_request
+from section.play_request
 where inbox_id = :inbox_id and id > :after
 order by id
 limit :limit;
@@ -84,14 +84,14 @@ limit :limit;
 -- name: play_request_get^
 -- One request, whole.
 select id, method, headers, body, size, status_code, verified, finding
-from play_request
+from section.play_request
 where inbox_id = :inbox_id and id = :id;
 
 -- name: play_request_last$
 -- The newest request in an inbox.
-select id from play_request where inbox_id = :inbox_id order by id desc limit 1;
+select id from section.play_request where inbox_id = :inbox_id order by id desc limit 1;
 
 -- name: play_request_clear!
 -- All requests of an inbox.
-delete from play_request
-where inbox_id = (select id from play_inbox where id = :id and app_id = :app_id);
+delete from section.play_request
+where inbox_id = (select id from section.play_inbox where id = :id and app_id = :app_id);

@@ -10,20 +10,20 @@ wanted as materialized (
 -- part: resend_queued
 -- Without a due time the attempt waits for its endpoint, which is disabled, so that an automatic retry is canceled.
 taken as (
-    delete from pending p
+    delete from section.pending p
     using free_pending f
     where p.shard = f.shard and p.endpoint_id = f.endpoint_id and p.message_id = f.message_id
     returning p.*
 ),
 entered as (
-    insert into retry (endpoint_id, message_id, app_id, shard, seq, state, due_at, resume_at, manual_at)
+    insert into section.retry (endpoint_id, message_id, app_id, shard, seq, state, due_at, resume_at, manual_at)
     select endpoint_id, message_id, app_id, shard, seq, case when :due_at::timestamptz is null then 4 else 1 end,
            :due_at::timestamptz, case when :due_at::timestamptz is not null then due_at end, :now
     from taken
     returning 1
 ),
 moved as (
-    update retry r
+    update section.retry r
     set state = case when r.state = 1 and r.due_at is not null and :due_at::timestamptz is null then 4 else r.state end,
         resume_at = case
             when :due_at::timestamptz is null then null
@@ -43,13 +43,13 @@ with
 -- include: resend_wanted
 , free_pending as materialized (
     select p.shard, p.endpoint_id, p.message_id from wanted w
-    join pending p on p.shard = w.shard and p.endpoint_id = w.endpoint_id and p.message_id = w.message_id
+    join section.pending p on p.shard = w.shard and p.endpoint_id = w.endpoint_id and p.message_id = w.message_id
     where p.app_id = :app_id
     for update of p
 ),
 free_retry as materialized (
     select r.endpoint_id, r.message_id from wanted w
-    join retry r on r.endpoint_id = w.endpoint_id and r.message_id = w.message_id
+    join section.retry r on r.endpoint_id = w.endpoint_id and r.message_id = w.message_id
     where r.app_id = :app_id
     for update of r
 ),
@@ -63,14 +63,14 @@ with
 -- include: resend_wanted
 , free_pending as materialized (
     select p.shard, p.endpoint_id, p.message_id from wanted w
-    join pending p on p.shard = w.shard and p.endpoint_id = w.endpoint_id and p.message_id = w.message_id
+    join section.pending p on p.shard = w.shard and p.endpoint_id = w.endpoint_id and p.message_id = w.message_id
     where p.app_id = :app_id
     order by p.message_id, p.endpoint_id
     for update of p skip locked
 ),
 free_retry as materialized (
     select r.endpoint_id, r.message_id from wanted w
-    join retry r on r.endpoint_id = w.endpoint_id and r.message_id = w.message_id
+    join section.retry r on r.endpoint_id = w.endpoint_id and r.message_id = w.message_id
     where r.app_id = :app_id and r.manual_at is null
     order by r.message_id, r.endpoint_id
     for update of r skip locked
@@ -80,17 +80,17 @@ free_retry as materialized (
 
 -- part: resend_reopened
 reopened as (
-    update attempt a set final = false
+    update section.attempt a set final = false
     from over o
     where a.message_id = o.message_id and a.id = o.id
     returning a.id
 ),
 entered as (
-    insert into retry (
+    insert into section.retry (
         endpoint_id, message_id, app_id, shard, seq, state, failures, attempts, due_at, manual_at, status_code, error_code
     )
     select o.endpoint_id, o.message_id, o.app_id, :shard::smallint,
-           case when :fifo::boolean then nextval('acceptance') end,
+           case when :fifo::boolean then nextval('section.acceptance') end,
            o.state, o.failures, o.number, :due_at::timestamptz, :now, o.status_code, o.error_code
     from over o
     order by o.message_id
@@ -103,7 +103,7 @@ select (select count(*) from entered) + 0 * (select count(*) from reopened)
 -- Ask for one manual attempt of deliveries to one endpoint that are over.
 with over as materialized (
     select a.* from unnest(:message_ids::uuid[]) as wanted (message_id)
-    join attempt a on a.endpoint_id = :endpoint_id and a.message_id = wanted.message_id and a.final
+    join section.attempt a on a.endpoint_id = :endpoint_id and a.message_id = wanted.message_id and a.final
     where a.app_id = :app_id
     order by a.message_id
     for update of a
@@ -115,8 +115,8 @@ with over as materialized (
 -- Ask for one manual attempt of each exhausted or canceled delivery of a slice that can still be sent. What another
 -- transaction holds is being recovered or resent already.
 with over as materialized (
-    select a.* from attempt a
-    join message m on m.app_id = a.app_id and m.id = a.message_id
+    select a.* from section.attempt a
+    join section.message m on m.app_id = a.app_id and m.id = a.message_id
     where a.app_id = :app_id and a.endpoint_id = :endpoint_id and a.final and a.state in (2, 4)
       and a.message_id > :after and a.message_id <= :until
       and m.id > :after and m.id <= :until
@@ -131,9 +131,9 @@ with over as materialized (
 -- name: resend_new!
 -- Ask for one manual attempt of a message that the endpoint never got: a delivery that is over but for this attempt.
 -- One that somebody else queued meanwhile gets the manual attempt.
-insert into retry as r (endpoint_id, message_id, app_id, shard, seq, state, due_at, manual_at)
+insert into section.retry as r (endpoint_id, message_id, app_id, shard, seq, state, due_at, manual_at)
 values (
-    :endpoint_id, :message_id, :app_id, :shard, case when :fifo::boolean then nextval('acceptance') end, 2,
+    :endpoint_id, :message_id, :app_id, :shard, case when :fifo::boolean then nextval('section.acceptance') end, 2,
     :due_at::timestamptz, :now
 )
 on conflict (endpoint_id, message_id) do update
@@ -148,16 +148,16 @@ set state = case when r.state = 1 and r.due_at is not null and excluded.due_at i
 -- Queue messages for an endpoint that never got them, in the order given. Without a due time they wait until it is
 -- enabled.
 with entered as (
-    insert into retry (endpoint_id, message_id, app_id, shard, seq, state, due_at)
-    select :endpoint_id, message_id, :app_id, :shard, case when :fifo::boolean then nextval('acceptance') end, 1,
+    insert into section.retry (endpoint_id, message_id, app_id, shard, seq, state, due_at)
+    select :endpoint_id, message_id, :app_id, :shard, case when :fifo::boolean then nextval('section.acceptance') end, 1,
            :due_at::timestamptz
     from unnest(:message_ids::uuid[]) with ordinality as wanted (message_id, place)
     where not exists (
-        select from pending p
+        select from section.pending p
         where p.shard = :shard and p.endpoint_id = :endpoint_id and p.message_id = wanted.message_id
     )
     and not exists (
-        select from attempt a where a.endpoint_id = :endpoint_id and a.message_id = wanted.message_id and a.final
+        select from section.attempt a where a.endpoint_id = :endpoint_id and a.message_id = wanted.message_id and a.final
     )
     order by place
     on conflict (endpoint_id, message_id) do nothing

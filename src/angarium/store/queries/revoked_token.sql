@@ -1,16 +1,16 @@
 -- name: revoked_token_create!
 -- Remember a token that was logged out, and forget those that have expired by themselves.
-with forgotten as (delete from revoked_token where expires_at < :now)
-insert into revoked_token (digest, expires_at) values (:digest, :expires_at) on conflict do nothing;
+with forgotten as (delete from control.revoked_token where expires_at < :now)
+insert into control.revoked_token (digest, expires_at) values (:digest, :expires_at) on conflict do nothing;
 
 -- name: revoked_token_is_ended$
 -- Whether one of the credentials was revoked, tokens and keys, or a cutoff of the application or session is past.
-select exists (select from revoked_token where digest = any(cast(:digests as bytea [])))
+select exists (select from control.revoked_token where digest = any(cast(:digests as bytea [])))
     or exists (
-        select from api_key where lookup = any(cast(:digests as bytea [])) and revoked_at is not null
+        select from control.api_key where lookup = any(cast(:digests as bytea [])) and revoked_at is not null
     )
     or exists (
-        select from token_cutoff
+        select from control.token_cutoff
         where app_id = :app_id and session_id in ('', :session_id)
             and issued_until >= :issued_at and ends_at <= :now
     );
@@ -18,11 +18,11 @@ select exists (select from revoked_token where digest = any(cast(:digests as byt
 -- name: revoked_token_end_all!
 -- A cutoff; those that it covers are forgotten.
 with covered as (
-    delete from token_cutoff
+    delete from control.token_cutoff
     where app_id = :app_id and session_id = :session_id
         and issued_until < :issued_until and ends_at >= :ends_at
 )
-insert into token_cutoff (app_id, session_id, issued_until, ends_at)
+insert into control.token_cutoff (app_id, session_id, issued_until, ends_at)
 values (:app_id, :session_id, :issued_until, :ends_at)
 on conflict (app_id, session_id, issued_until) do update
 set ends_at = least(token_cutoff.ends_at, excluded.ends_at);

@@ -1,6 +1,6 @@
 -- part: settle_health
 health as (
-    insert into endpoint_health (
+    insert into section.endpoint_health (
         app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since
     )
     select noted.*
@@ -8,7 +8,7 @@ health as (
         :sick_apps::uuid[], :sick_endpoints::uuid[], :generations::integer[], :failing_since::timestamptz[],
         :sick_failures::integer[], :run_since::timestamptz[], :run_until::timestamptz[], :clock_since::timestamptz[]
     ) as noted (app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since)
-    join endpoint e on e.app_id = noted.app_id and e.id = noted.endpoint_id
+    join section.endpoint e on e.app_id = noted.app_id and e.id = noted.endpoint_id
     where e.health_generation <= noted.generation
     on conflict (app_id, endpoint_id) do update
         set generation = excluded.generation, failing_since = excluded.failing_since, failures = excluded.failures,
@@ -37,7 +37,7 @@ with outcome as materialized (
     )
 ),
 queued as (
-    delete from pending p
+    delete from section.pending p
     using outcome o
     where o.pending and p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
     returning o.*, p.seq, 1::smallint as was, 0 as failed, 0 as made, p.due_at as queued_due,
@@ -48,7 +48,7 @@ held as materialized (
     select o.*, r.seq, r.state, r.failures as failed, r.attempts, r.due_at as queued_due,
            r.resume_at, r.manual_at as queued_manual, r.status_code as last_status, r.error_code as last_error
     from outcome o
-    join retry r on r.endpoint_id = o.endpoint_id and r.message_id = o.message_id
+    join section.retry r on r.endpoint_id = o.endpoint_id and r.message_id = o.message_id
     where not o.pending
     for update of r
 ),
@@ -87,7 +87,7 @@ placed as materialized (
     select judged.*, asked_again is null and state <> 1 as over from judged
 ),
 entered as (
-    insert into retry (
+    insert into section.retry (
         endpoint_id, message_id, app_id, shard, seq, state, failures, attempts, due_at, resume_at, manual_at,
         scheduled, status_code, error_code
     )
@@ -97,7 +97,7 @@ entered as (
     where pending and not over
 ),
 moved as (
-    update retry r
+    update section.retry r
     set state = placed.state, failures = failed_now, attempts = made_now, due_at = next_due, resume_at = next_resume,
         manual_at = asked_again, scheduled = r.scheduled and move <> 'retry',
         status_code = shown_status, error_code = shown_error
@@ -105,12 +105,12 @@ moved as (
     where not placed.pending and not over and r.endpoint_id = placed.endpoint_id and r.message_id = placed.message_id
 ),
 ended as (
-    delete from retry r
+    delete from section.retry r
     using placed
     where not placed.pending and over and r.endpoint_id = placed.endpoint_id and r.message_id = placed.message_id
 ),
 recorded as (
-    insert into attempt (
+    insert into section.attempt (
         message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
         final, next_at, url, error_code, error, response, exchange
     )
@@ -143,7 +143,7 @@ with outcome as materialized (
         exchange
     )
     where status is not null
-      and not exists (select from attempt a where a.message_id = outcome.message_id and a.id = outcome.id)
+      and not exists (select from section.attempt a where a.message_id = outcome.message_id and a.id = outcome.id)
 ),
 compared as materialized (
     -- the newest attempt is the record, and a success is one for good
@@ -152,17 +152,17 @@ compared as materialized (
            a.id is null or o.number > a.number or (o.status = 0 and a.state <> 0) as final
     from outcome o
     left join lateral (
-        select id, state, number, failures from attempt
+        select id, state, number, failures from section.attempt
         where endpoint_id = o.endpoint_id and message_id = o.message_id and final
     ) a on true
 ),
 replaced as (
-    update attempt a set final = false
+    update section.attempt a set final = false
     from compared c
     where c.final and a.message_id = c.message_id and a.id = c.record_id and a.final
     returning a.id
 )
-insert into attempt (
+insert into section.attempt (
     message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
     final, url, error_code, error, response, exchange
 )
@@ -176,7 +176,7 @@ on conflict do nothing;
 -- name: disable_endpoint$
 -- The endpoint gets nothing from now on; true for the one caller that changed it.
 with changed as (
-    update endpoint
+    update section.endpoint
     set disabled_at = :now, disabled_reason = :reason, revision = revision + 1, updated_at = :now
     where app_id = :app_id and id = :endpoint_id and health_generation = coalesce(:generation::integer, health_generation)
       and disabled_at is null and deleted_at is null
@@ -188,8 +188,8 @@ select exists (select from changed) as changed;
 -- What the operator calls these endpoints and their applications.
 select e.id, e.uid, a.uid as app_uid
 from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as named (app_id, endpoint_id)
-join endpoint e on e.app_id = named.app_id and e.id = named.endpoint_id
-join application a on a.id = e.app_id;
+join section.endpoint e on e.app_id = named.app_id and e.id = named.endpoint_id
+join section.application a on a.id = e.app_id;
 
 -- name: hint!
 -- Tell the owners of shards something when the transaction commits: a hint, the table is the truth.

@@ -1,6 +1,6 @@
 -- name: tally_add!
 -- add counts to those of their hours; in order of key, so that two writers cannot wait for each other
-insert into attempt_hour as h (
+insert into section.attempt_hour as h (
     app_id, endpoint_id, hour, delivered, failed, latency, failed_at, error_code
 )
 select app_id, endpoint_id, hour, delivered, failed, string_to_array(latency, ' ')::integer[], failed_at, error_code
@@ -22,7 +22,7 @@ set delivered = h.delivered + excluded.delivered,
 
 -- name: tally_hours
 -- the counts of one endpoint, or of a whole application, from an hour on
-select hour, delivered, failed, latency from attempt_hour
+select hour, delivered, failed, latency from section.attempt_hour
 where app_id = :app_id and endpoint_id = :endpoint_id and hour >= :since
 order by hour;
 
@@ -31,14 +31,14 @@ order by hour;
 -- lanes know
 select e.id, e.disabled_at, e.disabled_reason, h.failing_since, coalesce(h.failures, 0) as failures,
        recent.delivered, recent.failed, last.failed_at, last.error_code
-from endpoint e
-left join endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
+from section.endpoint e
+left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
 cross join lateral (
-    select coalesce(sum(delivered), 0) as delivered, coalesce(sum(failed), 0) as failed from attempt_hour
+    select coalesce(sum(delivered), 0) as delivered, coalesce(sum(failed), 0) as failed from section.attempt_hour
     where app_id = e.app_id and endpoint_id = e.id and hour >= :recent
 ) recent
 left join lateral (
-    select failed_at, error_code from attempt_hour
+    select failed_at, error_code from section.attempt_hour
     where app_id = e.app_id and endpoint_id = e.id and hour >= :since and failed > 0
     order by hour desc
     limit 1

@@ -11,41 +11,9 @@
 
 -- The order of acceptance, whatever the clocks of the hosts say. A message takes its place when it is accepted, and
 -- an endpoint when it is created.
-create sequence acceptance;
+create sequence section.acceptance;
 
--- an organization that is a product of its own: one without a row has the standard profile
-create table organization (
-    id text primary key,
-    profile text not null,
-    created_at timestamptz not null
-);
-
--- keys of a product's own API; tokens of the native API need no row. `beginning` tells a key from others, and
--- opens nothing
-create table api_key (
-    id uuid primary key,
-    org_id text not null,
-    app_id uuid,
-    scope text not null,
-    name text not null,
-    lookup bytea not null,
-    secret bytea,
-    created_at timestamptz not null,
-    last_used_at timestamptz,
-    revoked_at timestamptz,
-    beginning text not null default ''
-);
-
--- finds the key that was shown, by the hash of its public part
-create unique index api_key_lookup on api_key (lookup);
-
--- the keys of an organization
-create index api_key_list on api_key (org_id, id);
-
--- finds revoked keys to delete
-create index api_key_expiry on api_key (revoked_at) where revoked_at is not null;
-
-create table application (
+create table section.application (
     id uuid primary key,
     org_id text not null,
     uid text,
@@ -58,31 +26,17 @@ create table application (
 );
 
 -- a uid is unique among the living applications of an organization, and finds them
-create unique index application_uid on application (org_id, uid) where deleted_at is null;
+create unique index application_uid on section.application (org_id, uid) where deleted_at is null;
 
 -- the list of an organization's applications, in order of creation
-create index application_list on application (org_id, id) where deleted_at is null;
+create index application_list on section.application (org_id, id) where deleted_at is null;
 
 -- finds deleted applications, whose rows go later
-create index application_expiry on application (deleted_at) where deleted_at is not null;
-
-create table event_type (
-    org_id text not null,
-    name text collate "C" not null,
-    description text not null,
-    schemas jsonb,
-    archived boolean not null default false,
-    deprecated boolean not null default false,
-    feature_flags text[] not null default '{}',
-    group_name text,
-    created_at timestamptz not null,
-    updated_at timestamptz not null,
-    primary key (org_id, name)
-);
+create index application_expiry on section.application (deleted_at) where deleted_at is not null;
 
 -- Failures of an endpoint belong to one generation of it: a new URL and enabling begin a new one, and what is
 -- recorded of an older generation says nothing any more.
-create table endpoint (
+create table section.endpoint (
     app_id uuid not null,
     id uuid not null,
     org_id text not null,
@@ -106,23 +60,23 @@ create table endpoint (
     created_at timestamptz not null,
     updated_at timestamptz not null,
     deleted_at timestamptz,
-    first_seq bigint not null default nextval('acceptance'),  -- it gets no message that was accepted before
+    first_seq bigint not null default nextval('section.acceptance'),  -- it gets no message that was accepted before
     primary key (app_id, id)
 );
 
 -- a uid is unique among the living endpoints of an application, and finds them
-create unique index endpoint_uid on endpoint (app_id, uid) where deleted_at is null;
+create unique index endpoint_uid on section.endpoint (app_id, uid) where deleted_at is null;
 
 -- disabled endpoints of an organization, for its operator
-create index endpoint_disabled on endpoint (org_id, disabled_at, id)
+create index endpoint_disabled on section.endpoint (org_id, disabled_at, id)
     where disabled_at is not null and deleted_at is null;
 
 -- finds deleted endpoints, whose rows go later
-create index endpoint_expiry on endpoint (deleted_at) where deleted_at is not null;
+create index endpoint_expiry on section.endpoint (deleted_at) where deleted_at is not null;
 
 -- written by the owner of the lane when health changes; apart from endpoint so that edits and sending
 -- never wait for each other. core/health.py explains the evidence for disabling
-create table endpoint_health (
+create table section.endpoint_health (
     app_id uuid not null,
     endpoint_id uuid not null,
     failing_since timestamptz,
@@ -135,11 +89,11 @@ create table endpoint_health (
 );
 
 -- endpoints that fail now, the longest first
-create index endpoint_health_failing on endpoint_health (failing_since, endpoint_id)
+create index endpoint_health_failing on section.endpoint_health (failing_since, endpoint_id)
     where failing_since is not null;
 
 -- Endpoints whose deliveries are fetched by a listener (`angarium listen`) instead of being sent.
-create table listener (
+create table section.listener (
     app_id uuid not null,
     endpoint_id uuid not null,
     heard_at timestamptz not null,
@@ -147,11 +101,11 @@ create table listener (
 );
 
 -- finds listeners that nobody runs any more
-create index listener_silence on listener (heard_at);
+create index listener_silence on section.listener (heard_at);
 
 -- Faults on our side that keep requests from being sent. Each process writes its own, and again every few seconds
 -- while they last. One that is not written again belongs to a process that is gone.
-create table fault (
+create table section.fault (
     process text not null,
     code text not null,  -- of the kind of failure (core/failure.py)
     since timestamptz not null,
@@ -161,27 +115,27 @@ create table fault (
 );
 
 -- finds faults of processes that are gone
-create index fault_expiry on fault (noted_at);
+create index fault_expiry on section.fault (noted_at);
 
 -- endpoints that nothing is sent to because of a fault
-create table held_lane (
+create table section.held_lane (
     endpoint_id uuid not null,
     process text not null,
     code text not null,
     since timestamptz not null,
     primary key (endpoint_id, process),
-    foreign key (process, code) references fault on delete cascade
+    foreign key (process, code) references section.fault on delete cascade
 );
 
 -- the endpoints of a fault, to let them go when it is over
-create index held_lane_fault on held_lane (process, code);
+create index held_lane_fault on section.held_lane (process, code);
 
 
 -- The queue
 
 -- Deliveries that were never attempted and are due, in the order in which a lane loads them: the primary key.
 -- A lane goes on behind the last one that it has loaded, so it does not pass over what is done.
-create table pending (
+create table section.pending (
     due_at timestamptz not null,
     endpoint_id uuid not null,
     message_id uuid not null,
@@ -192,11 +146,11 @@ create table pending (
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 
 -- what a first-in-first-out lane sends next
-create index pending_fifo on pending (endpoint_id, seq) where seq is not null;
+create index pending_fifo on section.pending (endpoint_id, seq) where seq is not null;
 
 -- Deliveries that failed and are tried again, that somebody wants sent again by hand, that were accepted for a
 -- later time, or that a listener fetches.
-create table retry (
+create table section.retry (
     endpoint_id uuid not null,
     message_id uuid not null,
     app_id uuid not null,
@@ -221,27 +175,27 @@ create table retry (
 );
 
 -- what a lane retries and when; a shard finds its lanes by skipping along
-create index retry_due on retry (shard, endpoint_id, due_at) where due_at is not null;
+create index retry_due on section.retry (shard, endpoint_id, due_at) where due_at is not null;
 
 -- manual attempts of a lane, which come first
-create index retry_manual on retry (shard, endpoint_id, due_at) where due_at is not null and manual_at is not null;
+create index retry_manual on section.retry (shard, endpoint_id, due_at) where due_at is not null and manual_at is not null;
 
 -- the next of a first-in-first-out lane, in order of acceptance
-create index retry_fifo on retry (endpoint_id, seq) where due_at is not null and seq is not null and not scheduled;
+create index retry_fifo on section.retry (endpoint_id, seq) where due_at is not null and seq is not null and not scheduled;
 
 -- and what takes its place among these when it is due
-create index retry_fifo_scheduled on retry (endpoint_id, due_at) where due_at is not null and seq is not null and scheduled;
+create index retry_fifo_scheduled on section.retry (endpoint_id, due_at) where due_at is not null and seq is not null and scheduled;
 
 -- what waits for its endpoint to be enabled
-create index retry_waiting on retry (endpoint_id, message_id) where due_at is null;
+create index retry_waiting on section.retry (endpoint_id, message_id) where due_at is null;
 
 -- the deliveries of an application that are lost or in trouble, newest first over all endpoints
-create index retry_trouble on retry (app_id, message_id, endpoint_id)
+create index retry_trouble on section.retry (app_id, message_id, endpoint_id)
     where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
 
 
 -- Messages that are accepted and whose deliveries are not all written yet (store/fan_out.py). Rows are few and go soon.
-create table fan_out (
+create table section.fan_out (
     message_id uuid primary key,
     app_id uuid not null,
     seq bigint not null,  -- the order of acceptance
@@ -254,13 +208,13 @@ create table fan_out (
 );
 
 -- the next message of an application
-create index fan_out_order on fan_out (app_id, seq);
+create index fan_out_order on section.fan_out (app_id, seq);
 
 
 -- The history, partitioned by day (store/partition.py). A message and its attempts are in the partitions of the
 -- day on which the message was accepted, so they go together.
 
-create table message (
+create table section.message (
     app_id uuid not null,
     id uuid not null,
     event_id text,
@@ -274,7 +228,7 @@ create table message (
 ) partition by range (id);
 
 -- Bodies as they are sent, partitioned by the day on which they expire. The history outlives them, or they it.
-create table payload (
+create table section.payload (
     message_id uuid not null,
     expires_at timestamptz not null,
     body bytea not null,
@@ -285,14 +239,14 @@ create table payload (
 -- some 2 kB is compressed with lz4, or not at all by a PostgreSQL that was built without it.
 do $$
 begin
-    alter table payload alter column body set compression lz4;
+    alter table section.payload alter column body set compression lz4;
 exception when feature_not_supported then
-    alter table payload alter column body set storage external;
+    alter table section.payload alter column body set storage external;
 end
 $$;
 
 -- One row for each request, and one for each cancellation (`status` is null), with the delivery's state after it.
-create table attempt (
+create table section.attempt (
     message_id uuid not null,
     id uuid not null,
     endpoint_id uuid not null,
@@ -319,58 +273,60 @@ create table attempt (
 ) partition by range (message_id);
 
 -- the deliveries of an endpoint that are over, by message; one record for each
-create unique index attempt_final on attempt (endpoint_id, message_id) where final;
+create unique index attempt_final on section.attempt (endpoint_id, message_id) where final;
 
 -- the attempts of one endpoint, newest first
-create index attempt_endpoint on attempt (endpoint_id, id) where status is not null;
+create index attempt_endpoint on section.attempt (endpoint_id, id) where status is not null;
 
 -- deliveries that are lost, or whose last attempt failed, newest first over all endpoints; what is delivered at
 -- the first attempt is never in it
-create index attempt_trouble on attempt (app_id, message_id, endpoint_id)
+create index attempt_trouble on section.attempt (app_id, message_id, endpoint_id)
     where final and (state <> 0 or error_code is not null);
 
 -- the same of one endpoint, beside whatever trouble others have
-create index attempt_endpoint_trouble on attempt (endpoint_id, message_id)
+create index attempt_endpoint_trouble on section.attempt (endpoint_id, message_id)
     where final and (state <> 0 or error_code is not null);
 
 -- The state of each delivery, wherever it is recorded.
-create view delivery as
+create view section.delivery as
 select app_id, endpoint_id, message_id, shard, 1::smallint as state, 0 as failures, 0 as attempts,
        null::smallint as status_code, null::text as error_code,
        due_at, null::timestamptz as resume_at, null::timestamptz as manual_at
-from pending
+from section.pending
 union all
 select app_id, endpoint_id, message_id, shard, state, failures, attempts, status_code, error_code,
        due_at, resume_at, manual_at
-from retry
+from section.retry
 union all
 select app_id, endpoint_id, message_id, null, state, failures, number, status_code, error_code, null, null, null
-from attempt
+from section.attempt
 where final;
 
 -- Adds a partition. Attaching one locks the parent against other such changes only, so those who write into it
 -- go on.
-create function add_partition(parent text, name text, low text, high text) returns boolean language plpgsql as $$
+create function section.add_partition(parent text, name text, low text, high text) returns boolean language plpgsql as $$
 begin
-    if to_regclass(name) is not null then
+    if to_regclass(format('section.%I', name)) is not null then
         return false;
     end if;
-    execute format('create table %I (like %I including all)', name, parent);
-    execute format('alter table %I attach partition %I for values from (%L) to (%L)', parent, name, low, high);
+    execute format('create table section.%I (like section.%I including all)', name, parent);
+    execute format(
+        'alter table section.%I attach partition section.%I for values from (%L) to (%L)', parent, name, low, high
+    );
     return true;
 end $$;
 
 -- Drops a partition. The lock on the parent that this takes is held for the moment of the change only; the caller
 -- sets lock_timeout, so that nobody waits long behind it.
-create function drop_partition(parent text, name text) returns void language plpgsql as $$
+create function section.drop_partition(parent text, name text) returns void language plpgsql as $$
 begin
-    execute format('alter table %I detach partition %I', parent, name);
-    execute format('drop table %I', name);
+    execute format('alter table section.%I detach partition section.%I', parent, name);
+    execute format('drop table section.%I', name);
 end $$;
 
 
 -- A UUIDv7 (RFC 9562, 5.7) for a time.
-create function new_id(at timestamptz) returns uuid language sql volatile as $$
+create function section.new_id(at timestamptz) returns uuid language sql volatile as $$
     select encode(set_byte(made, 6, (get_byte(made, 6) & 15) | 112), 'hex')::uuid
     from (
         select overlay(
@@ -380,9 +336,8 @@ create function new_id(at timestamptz) returns uuid language sql volatile as $$
     ) random
 $$;
 
-
 -- what an operator's own message ids stand for; unique in the application, which no partitioned table can promise
-create table event_id (
+create table section.event_id (
     app_id uuid not null,
     event_id text not null,
     message_id uuid not null,
@@ -390,25 +345,23 @@ create table event_id (
 );
 
 -- finds those of old messages to delete
-create index event_id_expiry on event_id (message_id);
+create index event_id_expiry on section.event_id (message_id);
 
-create table idempotency (
+-- idempotency keys of messages, and the message that each stands for
+create table section.idempotency (
     key bytea primary key,
-    message_id uuid,
-    app_id uuid,
-    status smallint,
-    body bytea,
-    locked_until timestamptz not null,
+    message_id uuid not null,
+    app_id uuid not null,
     expires_at timestamptz not null
 );
 
 -- finds keys to delete
-create index idempotency_expiry on idempotency (expires_at);
+create index idempotency_expiry on section.idempotency (expires_at);
 
 -- attempts counted by endpoint and hour, for charts; `latency` counts them by duration (core/tally.py).
 -- Endpoint 0 stands for the whole application. Added up in memory and written every few seconds, so a crash
 -- may lose the last ones; the history never does. `failed_at` and `error_code`: the last failure of the hour
-create table attempt_hour (
+create table section.attempt_hour (
     app_id uuid not null,
     endpoint_id uuid not null,
     hour timestamptz not null,
@@ -421,9 +374,9 @@ create table attempt_hour (
 );
 
 -- finds hours to delete
-create index attempt_hour_expiry on attempt_hour (hour);
+create index attempt_hour_expiry on section.attempt_hour (hour);
 
-create table background_task (
+create table section.background_task (
     id uuid primary key,
     org_id text not null,
     app_id uuid,
@@ -438,55 +391,19 @@ create table background_task (
 );
 
 -- the list of an organization's tasks
-create index background_task_list on background_task (org_id, id);
+create index background_task_list on section.background_task (org_id, id);
 
 -- tasks to go on with
-create index background_task_running on background_task (id) where status = 'running';
+create index background_task_running on section.background_task (id) where status = 'running';
 
 -- the tasks of an application
-create index background_task_application on background_task (app_id, id);
+create index background_task_application on section.background_task (app_id, id);
 
 -- finds tasks to delete
-create index background_task_expiry on background_task (updated_at) where status <> 'running';
-
--- application tokens that were logged out, by hash, until they expire by themselves
-create table revoked_token (
-    digest bytea primary key,
-    expires_at timestamptz not null
-);
-
--- finds tokens to delete
-create index revoked_token_expiry on revoked_token (expires_at);
-
--- Tokens of organizations that were used. A token needs no row to be good; only what is known can be listed.
-create table organization_token (
-    org_id text not null,
-    digest bytea not null,
-    first_used_at timestamptz not null,
-    last_used_at timestamptz not null,
-    expires_at timestamptz,
-    revoked_at timestamptz,
-    primary key (org_id, digest)
-);
-
--- finds tokens to delete; one that never expires stays
-create index organization_token_expiry on organization_token (expires_at) where expires_at is not null;
-
--- application tokens ended all at once: those issued up to a time are refused from another on; an empty
--- session stands for all of them
-create table token_cutoff (
-    app_id uuid not null,
-    session_id text not null,
-    issued_until timestamptz not null,
-    ends_at timestamptz not null,
-    primary key (app_id, session_id, issued_until)
-);
-
--- finds cutoffs to delete
-create index token_cutoff_expiry on token_cutoff (issued_until);
+create index background_task_expiry on section.background_task (updated_at) where status <> 'running';
 
 -- numbers that sandbox scenarios keep for an application, such as credits
-create table sandbox_counter (
+create table section.sandbox_counter (
     app_id uuid not null,
     name text not null,
     value bigint not null,
@@ -494,7 +411,7 @@ create table sandbox_counter (
 );
 
 -- a throw-away receiver for an application's trials, and how it answers
-create table play_inbox (
+create table section.play_inbox (
     id uuid primary key,
     org_id text not null,
     app_id uuid not null,
@@ -505,14 +422,14 @@ create table play_inbox (
 );
 
 -- the inboxes of an application
-create index play_inbox_list on play_inbox (app_id, id);
+create index play_inbox_list on section.play_inbox (app_id, id);
 
 -- finds inboxes to delete
-create index play_inbox_expiry on play_inbox (expires_at);
+create index play_inbox_expiry on section.play_inbox (expires_at);
 
 -- what came in; the oldest go when an inbox is full. `verified` null: there was no secret to verify with
-create table play_request (
-    inbox_id uuid not null references play_inbox (id) on delete cascade,
+create table section.play_request (
+    inbox_id uuid not null references section.play_inbox (id) on delete cascade,
     id uuid not null,
     method text not null,
     headers jsonb not null,
@@ -525,11 +442,10 @@ create table play_request (
 );
 
 -- finds requests to delete
-create index play_request_expiry on play_request (id);
+create index play_request_expiry on section.play_request (id);
 
--- Who did what, when and from where; written in the transaction of the change, and never changed. No trigger guards
--- it: no statement of this program updates it, and one deletes, by age (a test reads all of them).
-create table audit (
+-- Who did what with what is in this section; see control.audit.
+create table section.audit (
     org_id text not null,
     id uuid not null,
     app_id uuid,
@@ -543,7 +459,7 @@ create table audit (
 );
 
 -- what happened in one application
-create index audit_application on audit (app_id, id) where app_id is not null;
+create index audit_application on section.audit (app_id, id) where app_id is not null;
 
 -- finds records to delete
-create index audit_expiry on audit (id);
+create index audit_expiry on section.audit (id);
