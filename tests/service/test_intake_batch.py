@@ -112,7 +112,7 @@ class Bench:
             )
             for item in items
         ]
-        return stored, [Owed(APP, APP, item.id, 0, False, 0, now, "a.b", b"") for item in items]
+        return stored, [Owed(APP, APP, item.id, 0, False, 0, now, "a.b", b"", now) for item in items]
 
     async def accepted_before(
         self, connection: Any, keys: Sequence[bytes], now: float

@@ -54,6 +54,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     test: bool = False  # sent to try the endpoint: says nothing of its health
     content_type: str | None = None  # None: application/json
     pending: bool = False  # it was never attempted before
+    expires_at: float = NEVER  # of the payload, which is not sent after it
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,7 @@ class Dispatcher:
                     test=one.test,
                     content_type=one.content_type,
                     pending=True,
+                    expires_at=one.expires_at,
                 )
                 post.lane.arrive(held, now)
             self._posts.mark(post)

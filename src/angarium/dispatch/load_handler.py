@@ -82,6 +82,7 @@ class LoadHandler:
                     row.test,
                     row.content_type,
                     row.pending,
+                    row.expires_at,
                 )
             )
         for want in wanted:

@@ -24,8 +24,8 @@ class RequestBuilder:
         self._chance = chance
 
     def request(self, target: Target, held: Held, now: float) -> Request | None:
-        """What to send at `now` for the delivery; None: its payload is gone."""
-        if held.payload is None:
+        """What to send at `now` for the delivery; None: its payload is gone or has expired."""
+        if held.payload is None or held.expires_at <= now:
             return None
         headers = target.headers_for(held.message_id, held.event_type, held.payload, now, held.content_type)
         return Request(target.url, headers, held.payload, target.product.timeout)

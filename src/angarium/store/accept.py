@@ -57,6 +57,7 @@ class Owed(msgspec.Struct, frozen=True, gc=False):
     due_at: float
     event_type: str
     payload: bytes | None  # None: the lane reads it
+    expires_at: float  # of the payload
     test: bool = False  # sent to this endpoint alone, to try it
     content_type: str | None = None
 
@@ -135,6 +136,7 @@ async def accept(
                     item.due_at,
                     item.event_type,
                     item.payload,
+                    item.expires_at.timestamp(),
                     item.endpoint_id is not None,
                     item.content_type,
                 )

@@ -84,6 +84,7 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
             due_at=by_id[row["message_id"]]["due_at"].timestamp(),
             event_type=by_id[row["message_id"]]["event_type"],
             payload=bodies.get(row["message_id"]),
+            expires_at=by_id[row["message_id"]]["expires_at"].timestamp(),
             test=by_id[row["message_id"]]["endpoint_id"] is not None,
             content_type=by_id[row["message_id"]]["content_type"],
         )

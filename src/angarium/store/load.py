@@ -50,6 +50,7 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     manual_at: datetime | None
     event_type: str
     payload: bytes | None
+    expires_at: float  # of the payload
     test: bool  # sent to this endpoint alone, to try it
     content_type: str | None
     pending: bool  # never attempted, and in `pending`
@@ -139,6 +140,7 @@ def _loaded(row: Any) -> Loaded:
         manual_at=row["manual_at"],
         event_type=row["event_type"] or "",
         payload=row["payload"],
+        expires_at=0.0 if row["expires_at"] is None else row["expires_at"].timestamp(),
         test=row["test"],
         content_type=row["content_type"],
         pending=row["pending"],

@@ -49,7 +49,8 @@ group by app_id, endpoint_id;
 
 -- part: load_row
 lane.endpoint_id, d.message_id, d.pending, d.state, d.failures, d.attempts, d.due_at, d.manual_at,
-m.event_type, p.body as payload, m.endpoint_id is not null as test, m.content_type, null::timestamptz as next_due
+m.event_type, p.body as payload, p.expires_at, m.endpoint_id is not null as test, m.content_type,
+null::timestamptz as next_due
 
 -- part: load_content
 left join section.message m on m.app_id = d.app_id and m.id = d.message_id
@@ -63,7 +64,7 @@ select app_id, message_id, true as pending, 1::smallint as state, 0 as failures,
 select app_id, message_id, false as pending, state, failures, attempts, due_at, manual_at, seq
 
 -- part: load_no_row
-lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null
+lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null, null
 
 -- name: load_free
 -- The deliveries of free lanes that are due, at most `room` for each lane: manual attempts first, then the earliest.
