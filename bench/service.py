@@ -26,6 +26,7 @@ from angarium.clock import SystemClock
 from angarium.core import ids
 from angarium.core.token_key import TokenKey
 from angarium.service.token import ORGANIZATION_LIFETIME, Tokens
+from angarium.store.connection import Connector
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.migrate import migrate
@@ -59,7 +60,7 @@ class Installation:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Any]:
-        connection = await asyncpg.connect(self.postgres.url())
+        connection = await Connector(self.postgres.url(), statement_timeout=None)()
         try:
             yield connection
         finally:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-import asyncpg
 import pytest
 
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.store import partition
+from angarium.store.connection import Connector
 from angarium.store.database import Database
 from tests.faults.account import Account, report
 from tests.faults.harness import LONG, Client, Servers, client, servers
@@ -29,7 +29,6 @@ from tests.faults.latency import Latency, Spread, spread, steady
 from tests.kit.patience import until
 from tests.kit.port import free_port
 from tests.kit.receiver import Behaviour, Received, Receiver, Reply, Silence
-from tests.kit.schemas import FOUND
 from tests.kit.world import World
 
 ENDPOINTS = 10_000 if LONG else 300
@@ -324,7 +323,7 @@ async def backlog(url: str, app_id: UUID, endpoint_id: UUID, shard: int) -> None
     first = ids.lowest(time.time() - 3600).int >> 80
     days = [UUID(int=at << 80) for at in (first, first + BACKLOG // 1000)]
     expires_at = datetime_at(time.time() + 90 * 86400)
-    connection = await asyncpg.connect(url, server_settings=FOUND)
+    connection = await Connector(url, statement_timeout=None)()
     try:
         await partition.cover(connection, days, [expires_at])
         await connection.execute(
