@@ -502,3 +502,21 @@ def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken() -> None:
             lane.settled(turn.held.message_id, None)
     assert lane.waiting == FAILING_WINDOW // 4
     assert not lane.arrive(held(100, now), now)
+
+
+def test_a_load_that_brings_more_than_the_window_has_room_for_is_taken_in_part() -> None:
+    """Deliveries arrived while the load was under way; what has no room stays in the table."""
+    lane = Lane(Limits(in_flight=1, window=8), NOW - 10)
+    lane.hint(NOW)
+    assert lane.turn(NOW) == Load(8)
+    arrived = [held(number) for number in range(20, 23)]
+    assert all(lane.arrive(one, NOW) for one in arrived)
+    rows = [held(number) for number in range(8)]
+    lane.loaded(rows, None, 8)
+    assert lane.waiting == 8
+    served = []
+    while isinstance(turn := lane.turn(NOW), Send):
+        served.append(turn.held)
+        answer(lane, turn.held.message_id)
+    assert served == [*arrived, *rows[:5]]
+    assert isinstance(turn, Load), "the rest is asked for"
