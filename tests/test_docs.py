@@ -12,12 +12,14 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 
+from angarium.store.database import Database
 from tests.kit.receiver import Receiver
 from tests.kit.server import dev
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
 ASK = "print(angarium.endpoint.get_secret(app.id, angarium.endpoint.list(app.id).data[0].id).key)"
+SQL = re.compile(r"```sql\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
 
 
@@ -31,6 +33,33 @@ def test_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def anchors(page: Path) -> list[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    plain = [re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", one).lower().strip() for one in headings]
+    return [re.sub(r"[^\w\- ]", "", one).replace(" ", "-") for one in plain]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_headings_lead_to_one(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)\s]+)\)", page.read_text()):
+        if "://" not in target:
+            found = anchors(page.parent / target if target else page)
+            assert found.count(anchor) == 1, f"{target}#{anchor}"
+
+
+async def test_the_statements_for_operators_run(database: Database) -> None:
+    """What docs/operating.md tells them to ask PostgreSQL."""
+    statements = SQL.findall((ROOT / "docs/operating.md").read_text())
+    assert len(statements) > 5
+    async with database.transaction() as connection:
+        await connection.execute("create role angarium")
+        for one in statements:
+            await connection.execute(one)
+        await connection.execute("drop role angarium")
 
 
 def test_every_page_is_reached_from_the_readme() -> None:
