@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -21,12 +22,12 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_look(
 ) -> None:
     app = await world.application()
     looks, looking = asyncio.Event(), asyncio.Event()
-    evict = shard.oust
+    members = shard.members
 
-    async def held_up(connection: Any) -> int:
+    async def held_up(connection: Any) -> dict[int, datetime | None]:
         looking.set()
         await looks.wait()
-        return await evict(connection)
+        return await members(connection)
 
     async with Receiver() as receiver, world.dispatching() as dispatcher:
         await world.endpoint(app, receiver.url)
@@ -34,7 +35,7 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_look(
             await intake.accept(world.draft(app))
             await world.until_states({DELIVERED: 1})  # the lane is open, its endpoint is known
             assert dispatcher._ownership.sure
-            monkeypatch.setattr(shard, "oust", held_up)
+            monkeypatch.setattr(shard, "members", held_up)
             await looking.wait()
             # the process stood still
             monkeypatch.setattr(ownership, "steady", lambda: steady() + shard.SILENCE)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +38,8 @@ class Session:
     terminated: bool = False
     joined: bool = False
     stuck: bool = False  # it cannot be closed in good order
+    hangs: bool = False  # its owner says nothing more
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
     ended: list[Callable[[Any], None]] = field(default_factory=list)
     listeners: dict[str, Callable[..., None]] = field(default_factory=dict)
     looks: list[float] = field(default_factory=list)
@@ -61,6 +63,7 @@ class Session:
     def lose(self) -> None:
         """The server, or the network, ends it."""
         self.broken = True
+        self.lost.set()
         self._gone()
         for listener in self.ended:
             listener(self)
@@ -87,6 +90,7 @@ class Cluster:
         self.asked: list[float] = []  # when somebody wanted to connect
         self.answers_after = 0.0
         self.given: list[int] = []
+        self.ousted: list[tuple[int, float]] = []  # which session, and its silence
 
     async def dedicated(self, timeout: float, **settings: str) -> Session:
         self.asked.append(self.loop.time())
@@ -100,15 +104,28 @@ class Cluster:
         await session.ask()
         session.joined = True
 
-    async def members(self, session: Session) -> int:
-        await session.ask()
-        return sum(one.joined for one in self.sessions) + self.strangers
-
-    async def oust(self, session: Session) -> int:
+    async def members(self, session: Session) -> dict[int, float | None]:
         await asyncio.sleep(self.answers_after)
         await session.ask()
         session.looks.append(self.loop.time())
-        return 0
+        marks: dict[int, float | None] = dict.fromkeys(range(-self.strangers, 0))
+        for number, one in enumerate(self.sessions):
+            if one.joined:
+                marks[number] = one.looks[-1] if one.looks else None
+        if session.hangs:
+            await session.lost.wait()
+            await session.ask()
+        return marks
+
+    async def oust(self, session: Session, silent: Mapping[int, float]) -> int:
+        await session.ask()
+        for number, mark in silent.items():
+            one = self.sessions[number]
+            assert one is not session
+            assert one.looks[-1] == mark
+            self.ousted.append((number, self.loop.time() - mark))
+            one.lose()
+        return len(silent)
 
     async def take(self, session: Session, shards: Sequence[int]) -> list[int]:
         await session.ask()
@@ -396,6 +413,34 @@ def test_a_session_is_never_silent_while_shards_are_drained(in_virtual_time: Run
     in_virtual_time(test)
 
 
+def test_an_owner_that_says_nothing_more_is_ousted_once(in_virtual_time: Run) -> None:
+    async def test(cluster: Cluster) -> None:
+        async with owning(cluster, 0) as one, owning(cluster, 1) as two:
+            await asyncio.sleep(60)
+            one.session.hangs = True
+            await asyncio.sleep(shard.SILENCE + 3 * LOOK)
+            [(number, silent)] = cluster.ousted
+            assert cluster.sessions[number] is one.session
+            assert shard.SILENCE < silent <= shard.SILENCE + 2 * LOOK
+            assert len(two.lanes.mine) >= 32
+
+    in_virtual_time(test)
+
+
+def test_whoever_was_paused_ousts_nobody_for_the_time_that_it_did_not_see(
+    in_virtual_time: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test(cluster: Cluster) -> None:
+        async with owning(cluster, 0), owning(cluster, 1):
+            await asyncio.sleep(60)
+            # all stand still, as on a host that sleeps; whoever looks first sees the others' old marks
+            monkeypatch.setattr(ownership, "steady", lambda: cluster.loop.time() + 3600.0)
+            await asyncio.sleep(60)
+            assert cluster.ousted == []
+
+    in_virtual_time(test)
+
+
 def test_nothing_is_drained_for_a_connection_that_is_lost(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
@@ -451,7 +496,7 @@ def test_whoever_gets_no_answer_owns_nothing_until_there_is_another_connection(
         async with owning(cluster) as one:
             one.session.stuck = True
 
-            async def fail(session: Session) -> int:
+            async def fail(session: Session) -> dict[int, float | None]:
                 if session is one.session:
                     assert one.lanes.mine == ALL
                     raise error

@@ -13,12 +13,14 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Iterable, Sequence
+from datetime import datetime
 from typing import Any, Final, Protocol
 
 import structlog
 
 from angarium.clock import steady
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.core.silence import Silences
 from angarium.store import shard as store
 from angarium.store.database import Database
 from angarium.store.fault import RAISED
@@ -54,6 +56,7 @@ class Ownership:
         self._database = database
         self._lanes = lanes
         self._chance = chance
+        self._silences: Silences[int, datetime] = Silences(store.SILENCE, store.GAP)
         self._owned: set[int] = set()
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
@@ -125,13 +128,14 @@ class Ownership:
     async def _look(self, connection: Any) -> int:
         """Be heard of, and oust who is not; how many dispatchers there are."""
         asked_at = steady()
-        if ousted := await store.oust(connection):
-            log.warning("shards.ousted", owners=ousted)
         members = await store.members(connection)
+        silent = self._silences.look(members, steady())
+        if silent and (ousted := await store.oust(connection, silent)):
+            log.warning("shards.ousted", owners=ousted)
         was_sure, self._heard_at = self.sure, asked_at
         if not was_sure:
             self._lanes.gained(())
-        return max(1, members)
+        return max(1, len(members))
 
     async def _take(self, connection: Any, free: list[int], room: int) -> None:
         while free and room > 0:

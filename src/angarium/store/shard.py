@@ -5,7 +5,8 @@ Every call is made on one dedicated connection that lives as long as the ownersh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ SHARDS: Final = 64
 PULLED: Final = SHARDS  # of endpoints whose deliveries are fetched (store/listener.py); no dispatcher owns it
 CHANNEL: Final = "angarium"
 SILENCE: Final = 10.0  # seconds after which an owner is ousted; it asks something every second
+GAP: Final = 2.0  # seconds of it that may lie between two looks of whoever ousts
 TIMEOUT: Final = 8.0  # seconds that it waits for an answer, and then stops by itself: before that
 SESSION: Final = {"application_name": "angarium-dispatcher"} | GONE
 
@@ -30,19 +32,20 @@ async def join(connection: Any) -> None:
     await queries.shard_join(connection)
 
 
-async def members(connection: Any) -> int:
-    """How many dispatchers there are."""
-    count: int = await queries.shard_members(connection)
-    return count
+async def members(connection: Any) -> dict[int, datetime | None]:
+    """The sessions of the dispatchers there are, each with a mark that changes with everything it says (None:
+    this role may not see it). The database's clock makes the marks, so they say nothing of time."""
+    return {pid: mark async for pid, mark in queries.shard_members(connection)}
 
 
-async def oust(connection: Any) -> int:
-    """End the sessions of other owners that have been silent for too long; how many there were.
+async def oust(connection: Any, silent: Mapping[int, datetime]) -> int:
+    """End the sessions of other owners that have been silent for too long, unless their marks have changed;
+    how many there were.
 
     They are paused, they hang, or nothing reaches them. Their host may still answer for them, and what
     PostgreSQL could not send them may hold up its own time limits, so those do not suffice.
     """
-    count: int = await queries.shard_oust(connection, silence=SILENCE)
+    count: int = await queries.shard_oust(connection, pids=list(silent), marks=list(silent.values()))
     return count
 
 

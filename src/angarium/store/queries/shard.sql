@@ -2,25 +2,31 @@
 -- Be counted: a shared lock that every dispatcher holds.
 select pg_advisory_lock_shared(1097755489, -1);
 
--- name: shard_members$
--- How many dispatchers hold the shared lock in this database.
-select count(*)::integer
-from pg_locks
-where locktype = 'advisory' and classid = 1097755489 and objid = 4294967295 and objsubid = 2
-  and mode = 'ShareLock' and granted
-  and database = (select oid from pg_database where datname = current_database());
+-- part: shard_member
+-- the sessions that hold the shared lock in this database
+locktype = 'advisory' and classid = 1097755489 and objid = 4294967295 and objsubid = 2
+and mode = 'ShareLock' and granted
+and database = (select oid from pg_database where datname = current_database())
+
+-- name: shard_members
+-- The dispatchers' sessions, and a mark of each that changes with everything it says.
+select l.pid, a.state_change as mark
+from pg_locks l
+left join pg_stat_activity a on a.pid = l.pid
+where
+  -- include: shard_member
+;
 
 -- name: shard_oust$
--- End the sessions of dispatchers that have said nothing for so many seconds, by the clock that notes it.
+-- End these sessions of dispatchers, but not those that have said something since.
 select count(pg_terminate_backend(a.pid))::integer
-from pg_stat_activity a
-where a.datname = current_database()
-  and a.pid <> pg_backend_pid()
-  and extract(epoch from clock_timestamp() - a.state_change) > :silence::float8
+from unnest(:pids::integer[], :marks::timestamptz[]) as silent (pid, mark)
+join pg_stat_activity a on a.pid = silent.pid and a.state_change = silent.mark
+where a.pid <> pg_backend_pid()
   and a.pid in (
     select pid from pg_locks
-    where locktype = 'advisory' and classid = 1097755489 and objid = 4294967295 and objsubid = 2
-      and mode = 'ShareLock' and granted and database = a.datid
+    where
+      -- include: shard_member
   );
 
 -- name: shard_take
