@@ -1,4 +1,8 @@
-"""Angarium behind a real PgBouncer (Debian's, 1.18), in session and in transaction mode."""
+"""Angarium behind a real PgBouncer, in session and in transaction mode.
+
+It is the one on the PATH, else Debian's, 1.18. From 1.21 on it keeps prepared statements in transaction mode,
+and what is said of that is tested where it is there.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +11,20 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
 from tests.faults.harness import client, servers, until_delivered
-from tests.kit.pgbouncer import SERVERS, PgBouncer
+from tests.kit.pgbouncer import SERVERS, PgBouncer, version
 from tests.kit.receiver import Receiver
 from tests.kit.world import World
 
 DELIVERED = 0
 BATCHES = 10
+KEEPS_PREPARED = version() >= (1, 21)
+SETTINGS = [None, 0, 200] if KEEPS_PREPARED else [None]
+"""max_prepared_statements; None: not set. With it our own setting can be on."""
 
 
 async def _deliver(database: Database) -> None:
@@ -50,9 +60,10 @@ async def test_session_mode_needs_no_setting(database_url: str) -> None:
         await database.close()
 
 
-async def test_transaction_mode_needs_a_second_address(database_url: str) -> None:
-    async with PgBouncer(database_url, "transaction") as bouncer:
-        database = await Database.connect(bouncer.url, direct_url=database_url, prepared=False)
+@pytest.mark.parametrize("prepared", SETTINGS)
+async def test_transaction_mode_needs_a_second_address(database_url: str, prepared: int | None) -> None:
+    async with PgBouncer(database_url, "transaction", prepared=prepared) as bouncer:
+        database = await Database.connect(bouncer.url, direct_url=database_url, prepared=bool(prepared))
         assert len(await _pids(database, 10)) <= SERVERS, "connections share those of PgBouncer"
         await _deliver(database)
         async with database.connection() as connection:
@@ -62,13 +73,23 @@ async def test_transaction_mode_needs_a_second_address(database_url: str) -> Non
         await database.close()
 
 
-async def test_a_server_works_behind_it(directory: Path, database_url: str) -> None:
+async def test_without_its_support_prepared_statements_must_be_off(database_url: str) -> None:
+    """Statements of one connection are asked for on another: the reason for the setting."""
+    async with PgBouncer(database_url, "transaction", prepared=0 if KEEPS_PREPARED else None) as bouncer:
+        database = await Database.connect(bouncer.url, direct_url=database_url)
+        with pytest.raises(DatabaseFault):
+            await _pids(database, 10)
+        await database.close()
+
+
+@pytest.mark.parametrize("prepared", SETTINGS)
+async def test_a_server_works_behind_it(directory: Path, database_url: str, prepared: int | None) -> None:
     variables: dict[str, Any] = {
         "ANGARIUM_DATABASE_DIRECT_URL": database_url,
-        "ANGARIUM_DATABASE_PREPARED_STATEMENTS": "false",
+        "ANGARIUM_DATABASE_PREPARED_STATEMENTS": "true" if prepared else "false",
     }
     async with (
-        PgBouncer(database_url, "transaction") as bouncer,
+        PgBouncer(database_url, "transaction", prepared=prepared) as bouncer,
         Receiver() as receiver,
         servers(directory) as started,
     ):

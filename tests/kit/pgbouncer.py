@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import os
 import pwd
+import re
 import shutil
 import subprocess
 import tempfile
@@ -32,6 +33,16 @@ SERVERS = 3
 SOCKET = ".s.PGSQL.5432"
 
 
+def version() -> tuple[int, ...]:
+    """Of the PgBouncer that the tests use: the one on the PATH, else Debian's."""
+    told = subprocess.run(
+        [ensure("pgbouncer"), "--version"], capture_output=True, text=True, check=True, timeout=PATIENCE
+    )
+    found = re.search(r"PgBouncer (\d+)\.(\d+)", told.stdout)
+    assert found is not None, told.stdout
+    return tuple(map(int, found.groups()))
+
+
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
@@ -44,8 +55,13 @@ class PgBouncer:
     """Runs as long as the context lasts; `url` is its address."""
 
     def __init__(
-        self, upstream: str, mode: Literal["session", "transaction"], servers: int = SERVERS
+        self,
+        upstream: str,
+        mode: Literal["session", "transaction"],
+        servers: int = SERVERS,
+        prepared: int | None = None,
     ) -> None:
+        """`prepared`: max_prepared_statements, which versions before 1.21 do not know."""
         parts = urlsplit(upstream)
         self._socket = Path(parse_qs(parts.query)["host"][0]) / SOCKET
         self._here = free_port()
@@ -63,6 +79,7 @@ class PgBouncer:
             f"[databases]\n* = host=127.0.0.1 port={self._here} user=postgres\n"
             f"[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\n"
             f"auth_type = any\npool_mode = {mode}\ndefault_pool_size = {servers}\nmax_client_conn = 200\n"
+            + ("" if prepared is None else f"max_prepared_statements = {prepared}\n")
         )
 
     async def __aenter__(self) -> Self:
