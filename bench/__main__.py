@@ -86,7 +86,7 @@ async def run(seconds: float, scale: Scale, show: Console) -> tuple[list[Table],
     figures[target.REST] = memories.memories[0].total
 
     grown, seen = await growth.measure(seconds / 4, attempts=scale.attempts, endpoints=scale.endpoints)
-    keep(growth.table(grown), seen)
+    keep(growth.table(grown), *seen)
     if scale == Scale():
         figures[target.BY_ENDPOINTS] = grown[1].times
         figures[target.BY_PAST] = grown[-1].times

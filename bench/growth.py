@@ -4,7 +4,8 @@
 
 Each row sends single messages of 1 kB, each owed to one endpoint, drawn at random from all. The cost is the
 CPU of server and PostgreSQL. What a row is compared with is measured anew before and after it, for machines
-that others share are now faster and now slower.
+that others share are now faster and now slower. The long past is spread over 90 days, a partition each; a
+second table has what single statements cost there (bench/hot.py).
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from pathlib import Path
 from statistics import mean
 from typing import Final
 
-from bench import history, looks
+from rich.console import Console
+
+from bench import history, hot, looks
 from bench.cost import POSTGRES, SERVER, Cost, spent
 from bench.load import Target
 from bench.rate import SINGLE, brief, warm_up
@@ -110,25 +113,34 @@ async def compared(
 
 async def measure(
     seconds: float, *, attempts: int = ATTEMPTS, endpoints: int = ENDPOINTS
-) -> tuple[list[Growth], Table]:
-    """All rows, the one with the long past last, and what pages and lists take in that database."""
+) -> tuple[list[Growth], list[Table]]:
+    """All rows, the one with the long past last, and the tables of that database."""
     found = [
         await compared(shape, against, partial(fresh, shape, seconds), seconds)
         for shape, against in shapes(endpoints)
     ]
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
-        async with installation(Path(name), durable=False) as place, place.connection() as connection:
-            past = await history.make(connection, attempts)
-        shape = Shape(f"one endpoint, with {past.attempts:,} attempts before")
+        grown, tables = await after_past(Path(name), attempts, seconds)
+    return [*found, grown], tables
 
-        async def later() -> Cost:
-            async with installation(Path(name)) as place:
-                return await of(place, shape, seconds)
 
-        found.append(await compared(shape, BASE, later, seconds))
-        async with installation(Path(name)) as place:
-            seen = await looks.measure(place.postgres.url(), past.attempts)
-    return found, seen
+async def after_past(directory: Path, attempts: int, seconds: float) -> tuple[Growth, list[Table]]:
+    """The row with the long past, and what statements, pages and lists take there. The past is made unless
+    the directory has one."""
+    async with installation(directory, durable=False) as place, place.connection() as connection:
+        past = await history.there_or_made(connection, attempts)
+    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as empty:
+        statements = await hot.measure(directory, Path(empty))
+    shape = Shape(f"one endpoint, with {past:,} attempts before")
+
+    async def later() -> Cost:
+        async with installation(directory) as place:
+            return await of(place, shape, seconds)
+
+    grown = await compared(shape, BASE, later, seconds)
+    async with installation(directory) as place:
+        seen = await looks.measure(place.postgres.url(), past)
+    return grown, [statements, seen]
 
 
 def table(found: Sequence[Growth]) -> Table:
@@ -162,12 +174,17 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--attempts", type=int, default=ATTEMPTS)
     parser.add_argument("--endpoints", type=int, default=ENDPOINTS)
+    parser.add_argument("--past", type=Path, help="only what is beside a long past, kept in this directory")
     options = parser.parse_args()
-    found, seen = asyncio.run(
-        measure(options.seconds, attempts=options.attempts, endpoints=options.endpoints)
-    )
-    for one in (table(found), seen):
-        one.show()
+    if options.past:
+        grown, tables = asyncio.run(after_past(options.past, options.attempts, options.seconds))
+        found = [grown]
+    else:
+        found, tables = asyncio.run(
+            measure(options.seconds, attempts=options.attempts, endpoints=options.endpoints)
+        )
+    for one in (table(found), *tables):
+        one.show(Console(width=200))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from tests.kit import crowd
 SMALL: Final = 1_000  # applications
 PER_MESSAGE: Final = 3  # deliveries, each with one attempt
 LARGE: Final = 0.9  # share of all messages that are the large application's
+DAYS: Final = 90  # over which they came: with those made ahead, 98 partitions of each table
 _TABLES: Final = ("message", "payload", "attempt")
 _INDEXES: Final = """
 select replace(i.indexdef, ' ON ONLY ', ' ON ') as indexdef, 'drop index ' || i.indexname as away
@@ -66,7 +67,8 @@ async def make(connection: Any, attempts: int) -> Past:
     await connection.execute("set work_mem = '512MB'; set maintenance_work_mem = '1GB'; set jit = off")
     for one in (*indexes, *keys):
         await connection.execute(one["away"])
-    await crowd.fill(connection, messages=large, applications=SMALL, each=-(-(messages - large) // SMALL))
+    each = -(-(messages - large) // SMALL)
+    await crowd.fill(connection, messages=large, applications=SMALL, each=each, days=DAYS)
     for one in keys:
         await connection.execute(one["made"])
     for one in indexes:
@@ -76,6 +78,13 @@ async def make(connection: Any, attempts: int) -> Past:
     await connection.execute("checkpoint")
     made = await connection.fetchval("select count(*) from attempt")
     return Past(made, time.monotonic() - begun)
+
+
+async def there_or_made(connection: Any, attempts: int) -> int:
+    """How many attempts an installation has; makes at least so many where there is no application."""
+    if not await connection.fetchval("select exists (select from application)"):
+        await make(connection, attempts)
+    return int(await connection.fetchval("select count(*) from attempt"))
 
 
 async def wait_for(connection: Any, app_id: UUID, endpoint_id: UUID, count: int, body: str) -> None:

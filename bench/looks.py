@@ -96,7 +96,7 @@ def looks(database: Database) -> dict[str, Look]:
         f"log: {name}": lambda wanted=wanted: log.page(app_id, wanted)  # type: ignore[misc]
         for name, wanted in filters.items()
     }
-    since = datetime.fromtimestamp(NOW - crowd.SPAN, UTC)
+    since = datetime.fromtimestamp(NOW - crowd.DAYS * crowd.DAY, UTC)
     endpoint = ids.text(ids.ENDPOINT, here)
     return found | {
         "a message": lambda: log.message(ORG, app_id, "event-999"),
@@ -151,9 +151,7 @@ async def _alone(data: Path, attempts: int) -> Table:
         await owner.close()
         connection = await Connector(server.url(), statement_timeout=None)()
         try:
-            if not await connection.fetchval("select exists (select from application)"):
-                await history.make(connection, attempts)
-            made = await connection.fetchval("select count(*) from attempt")
+            made = await history.there_or_made(connection, attempts)
         finally:
             await connection.close()
         return await measure(server.url(), made)

@@ -19,7 +19,8 @@ from angarium.store import partition
 
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 NOW: Final = 1_800_000_000.0
-SPAN: Final = 13 * 86400  # seconds over which the messages came
+DAY: Final = 86400
+DAYS: Final = 13  # over which the messages came, if nothing else is said
 KEPT: Final = timedelta(days=90)  # of their payloads
 
 _SMALL: Final = "00000000-0000-7000-9000-"
@@ -153,18 +154,19 @@ def endpoint_id(number: int) -> UUID:
     return UUID(f"{_ENDPOINT}{number:012d}")
 
 
-async def _make_partitions(connection: Any) -> None:
-    """The partitions of the span, and those that are made ahead."""
-    days = [NOW - SPAN + n * 86400 for n in range(SPAN // 86400 + 1 + partition.AHEAD)]
+async def _make_partitions(connection: Any, days_of_history: int) -> None:
+    """The partitions of so many days, and those that are made ahead."""
+    days = [NOW + n * DAY for n in range(-days_of_history, 1 + partition.AHEAD)]
     expiries = [datetime.fromtimestamp(day, UTC) + KEPT for day in days]
     await partition.cover(connection, [ids.lowest(day) for day in days], expiries)
 
 
-async def fill(connection: Any, *, messages: int, applications: int, each: int) -> Crowd:
-    """Make the crowd: `messages` of the large application, and `applications` with `each`."""
+async def fill(connection: Any, *, messages: int, applications: int, each: int, days: int = DAYS) -> Crowd:
+    """Make the crowd: `messages` of the large application, and `applications` with `each`, which came over
+    the last `days` days."""
     now = datetime.fromtimestamp(NOW, UTC)
-    start, span = int(NOW - SPAN) * 1000, SPAN * 1000
-    await _make_partitions(connection)
+    start, span = int(NOW - days * DAY) * 1000, days * DAY * 1000
+    await _make_partitions(connection, days)
     await connection.execute(_APPLICATION, applications, now)
     await connection.execute(_ENDPOINTS, applications, now)
     await connection.execute(_MESSAGE, 0, 1, start, span, messages, KEPT)

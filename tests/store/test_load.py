@@ -71,7 +71,7 @@ async def test_the_last_that_comes_has_no_gap_before_it_whatever_the_clocks_of_t
 
 
 class Explained:
-    """A connection that tells how many pages a query looked at."""
+    """A connection that tells how many pages of the queue a query looked at."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -80,9 +80,14 @@ class Explained:
 
     async def fetch(self, sql: str, *args: Any) -> Any:
         text = await self._connection.fetchval(f"explain (analyze, buffers, format json) {sql}", *args)
-        plan = json.loads(text)[0]["Plan"]
-        self.pages = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+        self.pages = _pages_of_queue(json.loads(text)[0]["Plan"])
         return await self._connection.fetch(sql, *args)
+
+
+def _pages_of_queue(plan: dict[str, Any]) -> int:
+    if plan.get("Relation Name") in ("pending", "retry"):
+        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    return sum(_pages_of_queue(below) for below in plan.get("Plans", ()))
 
 
 async def pages(world: World, endpoint: Endpoint, now: datetime, after: UUID) -> int:

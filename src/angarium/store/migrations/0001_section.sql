@@ -325,6 +325,58 @@ begin
 end $$;
 
 
+-- Messages with their payloads, those apart that have expired at a time; each message is asked for once. A join with
+-- the history over many days would open and lock each of its partitions. So this goes day by day, with plans for the
+-- values of each day, which reach one partition.
+create function section.content(app_ids uuid[], message_ids uuid[], at timestamptz)
+returns table (
+    app_id uuid, id uuid, event_id text, event_type text, channels text[], tags text[], endpoint_id uuid,
+    content_type text, expires_at timestamptz, body bytea
+)
+language plpgsql stable rows 100 set plan_cache_mode = force_custom_plan as $$
+#variable_conflict use_column
+declare
+    found section.message[];
+    lows uuid[];
+    highs uuid[];
+    begins timestamptz[];
+    ends timestamptz[];
+    day integer;
+begin
+    select array_agg((lpad(to_hex(one * 86400000), 12, '0') || repeat('0', 20))::uuid),
+           array_agg((lpad(to_hex((one + 1) * 86400000 - 1), 12, '0') || repeat('f', 20))::uuid)
+    into lows, highs
+    from (
+        select distinct ('x' || encode(substring(uuid_send(one) for 6), 'hex'))::bit(48)::bigint / 86400000 as one
+        from unnest(message_ids) as one
+    ) as days;
+    for day in 1 .. coalesce(cardinality(lows), 0) loop
+        found := found || array(
+            select m.one from unnest(app_ids, message_ids) as wanted (app_id, id)
+            cross join lateral (
+                select m as one from section.message m
+                where app_id = wanted.app_id and id = wanted.id and id between lows[day] and highs[day]
+                offset 0
+            ) as m
+        );
+    end loop;
+    select array_agg(one), array_agg(one + interval '1 day') into begins, ends
+    from (select distinct date_trunc('day', expires_at, 'UTC') as one from unnest(found)) as days;
+    for day in 1 .. coalesce(cardinality(begins), 0) loop
+        return query
+        select m.app_id, m.id, m.event_id, m.event_type, m.channels, m.tags, m.endpoint_id, m.content_type,
+               m.expires_at, p.body
+        from unnest(found) as m
+        left join lateral (
+            select body from section.payload
+            where message_id = m.id and expires_at = m.expires_at and expires_at > at
+              and expires_at >= begins[day] and expires_at < ends[day]
+            offset 0
+        ) as p on true
+        where m.expires_at >= begins[day] and m.expires_at < ends[day];
+    end loop;
+end $$;
+
 -- A UUIDv7 (RFC 9562, 5.7) for a time.
 create function section.new_id(at timestamptz) returns uuid language sql volatile as $$
     select encode(set_byte(made, 6, (get_byte(made, 6) & 15) | 112), 'hex')::uuid

@@ -139,8 +139,9 @@ select message_id, null, true, true, null, null, null, null from late;
 
 -- name: accepted_before
 -- The messages behind idempotency keys that were used before.
-select i.key, m.app_id, m.id, m.event_id, m.event_type, p.body as payload, m.channels, m.tags, m.expires_at
-from section.idempotency i
-join section.message m on m.app_id = i.app_id and m.id = i.message_id
--- include: payload_of
-where i.key = any(:keys::bytea[]);
+with used as materialized (
+    select key, app_id, message_id from section.idempotency where key = any(:keys::bytea[])
+)
+select used.key, m.app_id, m.id, m.event_id, m.event_type, m.body as payload, m.channels, m.tags, m.expires_at
+from section.content(array(select app_id from used), array(select message_id from used), :now::timestamptz) as m
+join used on used.app_id = m.app_id and used.message_id = m.id;

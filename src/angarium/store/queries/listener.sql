@@ -19,10 +19,10 @@ leased as (
     returning d.app_id, d.message_id, d.state, d.failures, d.attempts, d.manual_at
 )
 select leased.message_id, leased.state, leased.failures, leased.attempts, leased.manual_at,
-       m.event_type, p.body as payload, m.content_type, m.endpoint_id is not null as test
+       c.event_type, c.body as payload, c.content_type, c.endpoint_id is not null as test
 from leased
-left join section.message m on m.app_id = leased.app_id and m.id = leased.message_id
--- include: payload_of
+left join section.content(array(select app_id from leased), array(select message_id from leased), :now::timestamptz) as c
+    on c.app_id = leased.app_id and c.id = leased.message_id
 order by leased.message_id;
 
 -- name: listener_silent

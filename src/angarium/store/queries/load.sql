@@ -47,14 +47,23 @@ select app_id, endpoint_id, min(due_at) as due_at
 from (select * from fresh union all select * from again) as lane
 group by app_id, endpoint_id;
 
--- part: load_row
-lane.endpoint_id, d.message_id, d.pending, d.state, d.failures, d.attempts, d.due_at, d.manual_at,
-m.event_type, p.body as payload, p.expires_at, m.endpoint_id is not null as test, m.content_type,
-null::timestamptz as next_due
-
--- part: load_content
-left join section.message m on m.app_id = d.app_id and m.id = d.message_id
--- include: payload_of
+-- part: load_rows
+-- Deliveries `due` with what is sent, in their order. The row of a lane that says when more is due comes after them.
+, content as materialized (
+    select c.* from (
+        select array_agg(app_id) as app_ids, array_agg(message_id) as message_ids
+        from (select distinct app_id, message_id from due) as wanted
+    ) as wanted
+    cross join lateral section.content(app_ids, message_ids, :now::timestamptz) as c
+)
+select * from (
+    select d.endpoint_id, d.message_id, d.pending, d.state, d.failures, d.attempts, d.due_at, d.manual_at, c.event_type,
+           c.body as payload, c.expires_at, c.endpoint_id is not null as test, c.content_type,
+           null::timestamptz as next_due
+    from due d
+    left join content c on c.app_id = d.app_id and c.id = d.message_id
+    order by d.turn
+) as loaded
 
 -- part: load_from_pending
 select app_id, message_id, true as pending, 1::smallint as state, 0 as failures, 0 as attempts, due_at,
@@ -70,47 +79,48 @@ lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, nu
 -- The deliveries of free lanes that are due, at most `room` for each lane: manual attempts first, then the earliest.
 -- Pending ones are read from behind `after`, and come in order of their messages without a gap, so that the last of
 -- them says where to read on. For each lane one row more has its next due time after now.
-select
-    -- include: load_row
-from unnest(:endpoint_ids::uuid[], :shards::smallint[], :afters::uuid[], :rooms::integer[])
-    as lane (endpoint_id, shard, after, room)
-cross join lateral (
-    select * from (
-        (
-            -- include: load_from_retry
-            , due_at as place
-            from section.retry
-            where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now and manual_at is not null
-            order by due_at
-            limit lane.room
-        )
-        union all
-        (
-            select * from (
+with due as materialized (
+    select lane.endpoint_id, d.*, row_number() over () as turn
+    from unnest(:endpoint_ids::uuid[], :shards::smallint[], :afters::uuid[], :rooms::integer[])
+        as lane (endpoint_id, shard, after, room)
+    cross join lateral (
+        select * from (
+            (
                 -- include: load_from_retry
                 , due_at as place
                 from section.retry
-                where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now
+                where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now and manual_at is not null
                 order by due_at
                 limit lane.room
-            ) as earliest
-            where manual_at is null
-        )
-        union all
-        (
-            select *, max(due_at) over (order by message_id) from (
-                -- include: load_from_pending
-                from section.pending
-                where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id > lane.after
-                order by message_id
-                limit lane.room
-            ) as next
-        )
-    ) as ready
-    order by manual_at is null, place, message_id
-    limit lane.room
-) as d
--- include: load_content
+            )
+            union all
+            (
+                select * from (
+                    -- include: load_from_retry
+                    , due_at as place
+                    from section.retry
+                    where shard = lane.shard and endpoint_id = lane.endpoint_id and due_at <= :now
+                    order by due_at
+                    limit lane.room
+                ) as earliest
+                where manual_at is null
+            )
+            union all
+            (
+                select *, max(due_at) over (order by message_id) from (
+                    -- include: load_from_pending
+                    from section.pending
+                    where shard = lane.shard and endpoint_id = lane.endpoint_id and message_id > lane.after
+                    order by message_id
+                    limit lane.room
+                ) as next
+            )
+        ) as ready
+        order by manual_at is null, place, message_id
+        limit lane.room
+    ) as d
+)
+-- include: load_rows
 union all
 select
     -- include: load_no_row
@@ -125,39 +135,40 @@ from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as lane (endpoint_id, sh
 -- name: load_fifo
 -- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides. Those
 -- accepted for a later time are left out until they are due; for each lane one row more says when the next of them is.
-select
-    -- include: load_row
-from unnest(:endpoint_ids::uuid[], :rooms::integer[]) as lane (endpoint_id, room)
-cross join lateral (
-    select * from (
-        (
-            -- include: load_from_pending
-            from section.pending
-            where endpoint_id = lane.endpoint_id and seq is not null
-            order by seq
-            limit lane.room
-        )
-        union all
-        (
-            -- include: load_from_retry
-            from section.retry
-            where endpoint_id = lane.endpoint_id and due_at is not null and seq is not null and not scheduled
-            order by seq
-            limit lane.room
-        )
-        union all
-        (
-            -- include: load_from_retry
-            from section.retry
-            where endpoint_id = lane.endpoint_id and due_at <= :now and seq is not null and scheduled
-            order by seq
-            limit lane.room
-        )
-    ) as ready
-    order by seq
-    limit lane.room
-) as d
--- include: load_content
+with due as materialized (
+    select lane.endpoint_id, d.*, row_number() over () as turn
+    from unnest(:endpoint_ids::uuid[], :rooms::integer[]) as lane (endpoint_id, room)
+    cross join lateral (
+        select * from (
+            (
+                -- include: load_from_pending
+                from section.pending
+                where endpoint_id = lane.endpoint_id and seq is not null
+                order by seq
+                limit lane.room
+            )
+            union all
+            (
+                -- include: load_from_retry
+                from section.retry
+                where endpoint_id = lane.endpoint_id and due_at is not null and seq is not null and not scheduled
+                order by seq
+                limit lane.room
+            )
+            union all
+            (
+                -- include: load_from_retry
+                from section.retry
+                where endpoint_id = lane.endpoint_id and due_at <= :now and seq is not null and scheduled
+                order by seq
+                limit lane.room
+            )
+        ) as ready
+        order by seq
+        limit lane.room
+    ) as d
+)
+-- include: load_rows
 union all
 select
     -- include: load_no_row

@@ -1,0 +1,290 @@
+"""Measure 8: what the hot statements cost in an empty database, and beside a long past in 98 partitions.
+
+    python -m bench.hot --attempts 1000000 [--data DIRECTORY]
+
+Each verb is called over one connection that keeps prepared statements, as a server does it: with the plans
+that PostgreSQL chooses, then with generic plans only. A row tells how long the median call took, how long its
+statements are planned, and how many locks on tables and indexes it holds at its end. A session has room for
+some locks of its own. All others are in a table that the sessions share, which can be full.
+
+Both databases are measured in turn, a round each, so that a drift of the machine falls out. With `--data` the
+database is kept, and used again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final
+
+from rich.console import Console
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.failure import kind_of
+from angarium.core.lifecycle import Move
+from angarium.core.nouns import Endpoint
+from angarium.core.outcome import AttemptResult
+from angarium.store import accept, background_task, load, settle
+from angarium.store.accept import Item
+from angarium.store.database import Database
+from angarium.store.load import Loaded, Wanted
+from angarium.store.settle import Settlement
+from bench import history
+from bench.service import installation
+from bench.table import Table, number, ratio
+from tests.kit.clock import ManualClock
+from tests.kit.crowd import NOW
+from tests.kit.world import ORG, World
+
+ATTEMPTS: Final = 10_000_000
+ROUNDS: Final = 30
+WARM: Final = 6  # rounds that are not counted: after five calls PostgreSQL may choose a generic plan
+MANY: Final = 100  # deliveries of a batch
+DAY: Final = 86400.0
+AGES: Final = 3  # days back to which what is retried was accepted
+_BODY: Final = b"x" * 1000
+_HEADERS: Final = (("content-type", "application/json"), ("webhook-id", "msg_1"), ("user-agent", "Angarium"))
+_OK: Final = AttemptResult(200, None, None, b"ok", 12, headers=_HEADERS)
+_REFUSED: Final = AttemptResult(
+    500, kind_of("http_500"), "The receiver answered 500.", b"no", 12, headers=_HEADERS
+)
+_LOCKS: Final = """
+select count(*) as held, count(*) filter (where not l.fastpath) as shared
+from pg_locks l join pg_class c on c.oid = l.relation
+where l.pid = pg_backend_pid() and c.relnamespace::regnamespace::text like 'angarium%'
+"""
+_MEMORY: Final = "select sum(total_bytes)::bigint from pg_backend_memory_contexts"
+
+
+@dataclass
+class Call:
+    """One verb: its calls so far."""
+
+    times: list[float] = field(default_factory=list)  # milliseconds
+    planning: float = 0.0  # milliseconds, of all its statements for given values
+    locks: int = 0  # the most that it held
+    shared: int = 0  # of these, in the table that all sessions share
+
+
+class Watched:
+    """A connection that times what runs on it, and makes plans once more to see how long that takes."""
+
+    def __init__(self, connection: Any) -> None:
+        self.connection = connection
+        self.section = connection.section
+        self.milliseconds = 0.0
+        self.planning: float | None = None  # counted while it is a number
+
+    def is_in_transaction(self) -> bool:
+        return bool(self.connection.is_in_transaction())
+
+    def transaction(self) -> Any:
+        return self.connection.transaction()
+
+    async def _run(self, way: Callable[..., Awaitable[Any]], sql: str, args: tuple[Any, ...]) -> Any:
+        begun = time.perf_counter()
+        found = await way(sql, *args)
+        self.milliseconds += (time.perf_counter() - begun) * 1000
+        if self.planning is not None:
+            text = await self.connection.fetchval(f"explain (summary, format json) {sql}", *args)
+            self.planning += json.loads(text)[0]["Planning Time"]
+        return found
+
+    async def fetch(self, sql: str, *args: Any) -> Any:
+        return await self._run(self.connection.fetch, sql, args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        return await self._run(self.connection.fetchrow, sql, args)
+
+    async def fetchval(self, sql: str, *args: Any) -> Any:
+        return await self._run(self.connection.fetchval, sql, args)
+
+    async def execute(self, sql: str, *args: Any) -> Any:
+        return await self._run(self.connection.execute, sql, args)
+
+
+class Scene:
+    """A new application with a free and a first-in-first-out endpoint, and what happens to its messages."""
+
+    def __init__(self, database: Database) -> None:
+        self.calls: dict[tuple[str, bool], Call] = {}  # by the verb, and whether its plans were generic
+        self._clock = ManualClock(NOW + 60)
+        self._world = World(database, clock=self._clock)
+
+    async def prepare(self, connection: Any) -> None:
+        self._app = await self._world.application()
+        self._free = await self._world.endpoint(self._app, "http://127.0.0.1:9/free", event_types=("free",))
+        self._fifo = await self._world.endpoint(
+            self._app, "http://127.0.0.1:9/fifo", event_types=("fifo",), fifo=True
+        )
+        self._watched = Watched(connection)
+
+    async def round(self, *, generic: bool, look: bool) -> None:
+        """Every verb once. `look`: at planning times, too, which disturbs the times of calls."""
+        self._generic, self._look = generic, look
+        mode = "force_generic_plan" if generic else "auto"
+        await self._watched.connection.execute(f"set plan_cache_mode = {mode}")
+        await self._clock.advance_to(self._clock.now() + 1)
+        await self._call("accept 1", lambda c: self._accept(c, "free", 1))
+        await self._call(f"accept {MANY}", lambda c: self._accept(c, "free", MANY - 1))
+        await self._call("lanes of a shard", lambda c: load.lanes_of(c, [self._free.shard]))
+        await self._call(
+            "configuration of a lane", lambda c: load.configs(c, [(self._app.id, self._free.id)])
+        )
+        owed = await self._call(f"load {MANY} pending", lambda c: self._load(c, self._free))
+        await self._call("settle 1, delivered", lambda c: self._settle(c, owed[:1], Move.DELIVER))
+        await self._call(f"settle {MANY}, delivered", lambda c: self._settle(c, owed[1:50], Move.DELIVER))
+        await self._call("settle 50, to be retried", lambda c: self._settle(c, owed[50:], Move.RETRY))
+        retried = await self._call("load 50 retries", lambda c: self._load(c, self._free))
+        await self._call("settle 50 retries, delivered", lambda c: self._settle(c, retried, Move.DELIVER))
+        await self._accept(self._watched, "fifo", MANY)
+        owed = await self._call(f"load {MANY} first-in-first-out", lambda c: self._load(c, self._fifo))
+        await self._settle(self._watched, owed, Move.DELIVER)
+        await self._call("claim a background task", lambda c: background_task.claim(c, self._at))
+
+    async def memory(self) -> int:
+        """Bytes of the session."""
+        return int(await self._watched.connection.fetchval(_MEMORY))
+
+    @property
+    def _at(self) -> Any:
+        return datetime_at(self._clock.now())
+
+    async def _call(self, name: str, verb: Callable[[Any], Awaitable[Any]]) -> Any:
+        """In a transaction, whose commit is not counted, so that the locks are still there."""
+        call = self.calls.setdefault((name, self._generic), Call())
+        watched = self._watched
+        async with watched.transaction():
+            watched.milliseconds, watched.planning = 0.0, 0.0 if self._look else None
+            found = await verb(watched)
+            held = await watched.connection.fetchrow(_LOCKS)
+        call.locks, call.shared = max(call.locks, held["held"]), max(call.shared, held["shared"])
+        if watched.planning is None:
+            call.times.append(watched.milliseconds)
+        else:
+            call.planning = watched.planning
+        return found
+
+    async def _accept(self, connection: Any, event_type: str, count: int) -> None:
+        now = self._clock.now()
+        await accept.accept(connection, [self._item(event_type, n) for n in range(count)], now)
+
+    def _item(self, event_type: str, n: int) -> Item:
+        now = self._clock.now()
+        made = ids.new(now - (n % AGES) * DAY + n / 1000, os.urandom(8))
+        return Item(
+            id=made, org_id=ORG, app=ids.text(ids.APPLICATION, self._app.id), event_type=event_type,
+            payload=_BODY, event_id=None, channels=(), tags=(), key=made.bytes, endpoint_id=None, due_at=now,
+            expires_at=datetime_at(now + DAY * (n % AGES + 1)),
+        )  # fmt: skip
+
+    async def _load(self, connection: Any, endpoint: Endpoint) -> list[Loaded]:
+        wanted = Wanted(endpoint.id, endpoint.shard, endpoint.fifo, room=MANY)
+        rows, _ = await load.load(connection, [wanted], self._at)
+        return rows
+
+    async def _settle(self, connection: Any, owed: Sequence[Loaded], move: Move) -> None:
+        now = self._clock.now()
+        settled = await settle.settle(
+            connection,
+            [
+                Settlement(
+                    attempt_id=ids.new(now, os.urandom(8)), app_id=self._app.id, endpoint_id=one.endpoint_id,
+                    message_id=one.message_id, move=move, failures=one.failures, number=one.attempts + 1,
+                    due_at=now if move is Move.RETRY else None, manual_at=None,
+                    answer=_REFUSED if move is Move.RETRY else _OK, succeeded=move is Move.DELIVER,
+                    url="http://127.0.0.1:9/", sent=_HEADERS, pending=one.pending,
+                )
+                for one in owed
+            ],
+            [],
+        )  # fmt: skip
+        if len(settled) != len(owed):
+            raise RuntimeError(f"{len(settled)} of {len(owed)} deliveries were settled")
+
+
+@asynccontextmanager
+async def _scene(directory: Path) -> AsyncIterator[Scene]:
+    async with installation(directory, durable=False) as place:
+        database = await Database.connect(place.postgres.url())
+        try:
+            async with place.connection() as connection:
+                scene = Scene(database)
+                await scene.prepare(connection)
+                yield scene
+        finally:
+            await database.close()
+
+
+async def measure(past: Path, empty: Path, rounds: int = ROUNDS) -> Table:
+    """A row for each verb. `past`: an installation with one (bench/history.py); `empty`: one without."""
+    async with AsyncExitStack() as stack:
+        scenes = [await stack.enter_async_context(_scene(one)) for one in (empty, past)]
+        for number_of_round in range(WARM + rounds + 1):
+            for scene in scenes:
+                if number_of_round == WARM:
+                    scene.calls.clear()
+                for generic in (False, True):
+                    await scene.round(generic=generic, look=number_of_round == WARM + rounds)
+        return _table(scenes, [await scene.memory() for scene in scenes])
+
+
+def _table(scenes: Sequence[Scene], memory: Sequence[int]) -> Table:
+    made = Table(
+        "What hot statements cost beside a long past",
+        (
+            "verb, on one connection", "ms, empty", "ms, past", "times", "generic, empty", "generic, past",
+            "times", "planning, empty", "planning, past", "locks, empty", "locks, past", "of these shared",
+        ),
+        note="Medians of the client's times. `generic`: with generic plans only. Locks are those on tables"
+        " and indexes, the most of a call; `shared` ones are not in the session's own room."
+        f" Memory of the session: {memory[0] / 1e6:.1f} MB, with the past {memory[1] / 1e6:.1f} MB.",
+    )  # fmt: skip
+    for name in dict.fromkeys(name for name, _ in scenes[1].calls):
+        cells = []
+        for generic in (False, True):
+            before, after = (median(scene.calls[name, generic].times) for scene in scenes)
+            cells += [f"{before:.2f}", f"{after:.2f}", ratio(after, before)]
+        plain = [scene.calls[name, False] for scene in scenes]
+        most = [
+            max((scene.calls[name, generic] for generic in (False, True)), key=lambda call: call.locks)
+            for scene in scenes
+        ]
+        made.add(
+            name, *cells, *(f"{call.planning:.2f}" for call in plain), *(number(call.locks) for call in most),
+            number(most[1].shared),
+        )  # fmt: skip
+    return made
+
+
+async def _alone(data: Path, attempts: int, rounds: int) -> Table:
+    async with installation(data, durable=False) as place, place.connection() as connection:
+        await history.there_or_made(connection, attempts)
+    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as empty:
+        return await measure(data, Path(empty), rounds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--attempts", type=int, default=ATTEMPTS)
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--data", type=Path, help="where to keep the database")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="angarium-bench-") as directory:
+        made = asyncio.run(_alone(options.data or Path(directory), options.attempts, options.rounds))
+    made.show(Console(width=200))
+    print(made.markdown())
+
+
+if __name__ == "__main__":
+    main()
