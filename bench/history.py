@@ -10,10 +10,11 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.store import partition
+from angarium.store.connection import Connection
 from tests.kit import crowd
 
 SMALL: Final = 1_000  # applications
@@ -57,7 +58,7 @@ class Past:
     seconds: float  # that it took to make
 
 
-async def make(connection: Any, attempts: int) -> Past:
+async def make(connection: Connection, attempts: int) -> Past:
     """At least so many attempts, in an empty database. Nothing of it is due."""
     begun = time.monotonic()
     keys = await connection.fetch(_KEYS, list(_TABLES))
@@ -80,14 +81,14 @@ async def make(connection: Any, attempts: int) -> Past:
     return Past(made, time.monotonic() - begun)
 
 
-async def there_or_made(connection: Any, attempts: int) -> int:
+async def there_or_made(connection: Connection, attempts: int) -> int:
     """How many attempts an installation has; makes at least so many where there is no application."""
     if not await connection.fetchval("select exists (select from application)"):
         await make(connection, attempts)
     return int(await connection.fetchval("select count(*) from attempt"))
 
 
-async def wait_for(connection: Any, app_id: UUID, endpoint_id: UUID, count: int, body: str) -> None:
+async def wait_for(connection: Connection, app_id: UUID, endpoint_id: UUID, count: int, body: str) -> None:
     """So many deliveries that are due, of messages with this payload, for one endpoint."""
     now = datetime.now(UTC)
     start = int(now.timestamp() * 1000) - count // 1000 - 1000

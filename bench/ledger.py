@@ -14,9 +14,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import angarium
+from angarium.store.connection import Connection
 from angarium.store.section import FIRST
 from bench.child import until
 from bench.service import Installation
@@ -75,7 +76,7 @@ async def counted(place: Installation) -> AsyncIterator[Entry]:
                 entry.hot = row["n_tup_hot_upd"] - before["n_tup_hot_upd"]
 
 
-async def _reported(connection: Any) -> None:
+async def _reported(connection: Connection) -> None:
     """Until the counts by table are complete."""
     await asyncio.sleep(REPORTED)
     last = None

@@ -17,7 +17,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -33,6 +33,7 @@ from angarium.core.tally import Tally
 from angarium.dispatch.upkeep import Upkeep
 from angarium.store import accept, application, our_fault, partition, play, sandbox_counter, settle, tally
 from angarium.store.accept import Item
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.our_fault import FaultRow, HeldLane
 from angarium.store.retention import Retention
@@ -125,7 +126,7 @@ class Year:
             for statement in _DAILY:
                 await connection.execute(statement, ORG, self._app.id, datetime_at(now))
 
-    async def _send(self, connection: Any, now: float) -> None:
+    async def _send(self, connection: Connection, now: float) -> None:
         """A day's messages. Of those to the second endpoint some fail, and some of these wait for ever."""
         items = [self._item(now, n) for n in range(self._messages)]
         _, owed = await accept.accept(connection, items, now)
@@ -172,7 +173,7 @@ class Year:
             pending=not again,
         )  # fmt: skip
 
-    async def _come_and_go(self, connection: Any, now: float) -> None:
+    async def _come_and_go(self, connection: Connection, now: float) -> None:
         """An endpoint and an application that are deleted the same day, what belongs to them, and a process
         that is killed during a fault."""
         at = datetime_at(now)
@@ -192,7 +193,9 @@ class Year:
         await our_fault.hold(connection, process, [HeldLane(left[0].id, "internal", now)])
         await self._delete(connection, gone, left[0], at)
 
-    async def _delete(self, connection: Any, app: Application, endpoint: Endpoint, at: datetime) -> None:
+    async def _delete(
+        self, connection: Connection, app: Application, endpoint: Endpoint, at: datetime
+    ) -> None:
         await application.delete(connection, app, at)
         await connection.execute("update endpoint set deleted_at = $2 where id = $1", endpoint.id, at)
 

@@ -12,6 +12,7 @@ import pytest
 from angarium.core.errors import Invalid
 from angarium.core.ids import ENDPOINT, parse, text
 from angarium.service.endpoint_draft import EndpointDraft
+from angarium.store.connection import Connection
 from tests.api.conftest import Api, Backend
 from tests.kit.task import finish_tasks
 
@@ -286,7 +287,7 @@ async def test_every_change_is_told_to_whoever_sends(api: Api, backend: Backend)
         await connection.close()
 
 
-async def _revision(connection: Any, endpoint_id: UUID) -> int:
+async def _revision(connection: Connection, endpoint_id: UUID) -> int:
     return int(await connection.fetchval("select revision from endpoint where id = $1", endpoint_id))
 
 

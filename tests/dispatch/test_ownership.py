@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from typing import Any
 
 import pytest
 
 from angarium.clock import steady
 from angarium.dispatch import ownership
 from angarium.store import shard
+from angarium.store.connection import Connection
 from tests.kit.receiver import Receiver
 from tests.kit.world import World
 
@@ -24,7 +24,7 @@ async def test_after_a_pause_nothing_is_sent_before_the_next_look(
     looks, looking = asyncio.Event(), asyncio.Event()
     members = shard.members
 
-    async def held_up(connection: Any) -> dict[int, datetime | None]:
+    async def held_up(connection: Connection) -> dict[int, datetime | None]:
         looking.set()
         await looks.wait()
         return await members(connection)

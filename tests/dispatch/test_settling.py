@@ -40,6 +40,7 @@ from angarium.dispatch.settler import (
 )
 from angarium.store import background_task, delivery, settle, shard
 from angarium.store.accept import Owed
+from angarium.store.connection import Connection
 from angarium.store.fault import StatementFailed
 from angarium.store.settle import Health, Settled, Settlement
 from tests.kit import virtual
@@ -109,7 +110,7 @@ class Table:
         yield
 
     async def settle(
-        self, connection: Any, settlements: Sequence[Settlement], health: Sequence[Health]
+        self, connection: Connection, settlements: Sequence[Settlement], health: Sequence[Health]
     ) -> list[Settled]:
         numbers = [one.message_id.int for one in settlements]
         self.tried.append((self.loop.time(), len(numbers)))

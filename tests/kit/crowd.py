@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.core import ids
 from angarium.core.tally import CLASSES, WHOLE
 from angarium.store import partition
+from angarium.store.connection import Connection
 
 ORG: Final = "org_23rb8YdGqMT0qIzpgGwdXfHirMu"
 NOW: Final = 1_800_000_000.0
@@ -154,14 +155,16 @@ def endpoint_id(number: int) -> UUID:
     return UUID(f"{_ENDPOINT}{number:012d}")
 
 
-async def _make_partitions(connection: Any, days_of_history: int) -> None:
+async def _make_partitions(connection: Connection, days_of_history: int) -> None:
     """The partitions of so many days, and those that are made ahead."""
     days = [NOW + n * DAY for n in range(-days_of_history, 1 + partition.AHEAD)]
     expiries = [datetime.fromtimestamp(day, UTC) + KEPT for day in days]
     await partition.cover(connection, [ids.lowest(day) for day in days], expiries)
 
 
-async def fill(connection: Any, *, messages: int, applications: int, each: int, days: int = DAYS) -> Crowd:
+async def fill(
+    connection: Connection, *, messages: int, applications: int, each: int, days: int = DAYS
+) -> Crowd:
     """Make the crowd: `messages` of the large application, and `applications` with `each`, which came over
     the last `days` days."""
     now = datetime.fromtimestamp(NOW, UTC)

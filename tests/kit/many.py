@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.core import ids
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, SigningKey
 from angarium.core.signature import new_secret
+from angarium.store.connection import Connection
 from angarium.store.sealed import seal_keys
 from angarium.store.shard import shard_of
 
@@ -24,7 +25,7 @@ from unnest($9::uuid[], $10::bytea[], $11::smallint[]) with ordinality as made (
 
 
 async def endpoints(
-    connection: Any,
+    connection: Connection,
     app: Application,
     count: int,
     url: str = "http://127.0.0.1:9/",

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from angarium.store.connection import Connection
 
 _PARAMETERS = "select cardinality(parameter_types) from pg_prepared_statements where name = 'explained'"
 
 
-async def generic_plan(connection: Any, sql: str, options: str = "") -> list[str]:
+async def generic_plan(connection: Connection, sql: str, options: str = "") -> list[str]:
     """The lines of the generic plan. `explain (generic_plan)` does the same, but not in PostgreSQL 15."""
     async with connection.transaction():
         await connection.execute("set local plan_cache_mode = force_generic_plan")

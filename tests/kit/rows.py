@@ -9,6 +9,7 @@ from uuid import UUID
 
 from angarium.core.nouns import State
 from angarium.store import partition
+from angarium.store.connection import Connection
 from angarium.store.shard import shard_of
 
 LATER: Final = datetime(2040, 1, 1, tzinfo=UTC)
@@ -39,7 +40,7 @@ values ($1, $2, $3, $4, $5, 0, $6, 1, $7, $8, $9, false, $10, $11, $12, $13, $14
 """
 
 
-async def add_endpoint(connection: Any, app_id: UUID, endpoint_id: UUID) -> None:
+async def add_endpoint(connection: Connection, app_id: UUID, endpoint_id: UUID) -> None:
     """An endpoint that nothing is sent to."""
     await connection.execute(
         "insert into endpoint (app_id, id, org_id, url, keys, shard, created_at, updated_at)"
@@ -49,7 +50,7 @@ async def add_endpoint(connection: Any, app_id: UUID, endpoint_id: UUID) -> None
 
 
 async def add_message(
-    connection: Any,
+    connection: Connection,
     app_id: UUID,
     message_id: UUID,
     event_type: str = "a",
@@ -75,7 +76,7 @@ async def add_message(
 
 
 async def add_delivery(
-    connection: Any,
+    connection: Connection,
     app_id: UUID,
     endpoint_id: UUID,
     message_id: UUID,
@@ -115,7 +116,7 @@ async def add_delivery(
 
 
 async def move_delivery(
-    connection: Any, app_id: UUID, endpoint_id: UUID, message_id: UUID, **state: Any
+    connection: Connection, app_id: UUID, endpoint_id: UUID, message_id: UUID, **state: Any
 ) -> None:
     """The delivery there is, as `add_delivery` makes it."""
     queued = [
@@ -134,7 +135,7 @@ async def move_delivery(
     await add_delivery(connection, app_id, endpoint_id, message_id, **state)
 
 
-async def end_pending(connection: Any, state: State) -> None:
+async def end_pending(connection: Connection, state: State) -> None:
     """Everything that was never attempted is over."""
     await connection.execute(
         "with gone as (delete from pending returning *)"
@@ -145,7 +146,7 @@ async def end_pending(connection: Any, state: State) -> None:
 
 
 async def add_attempt(
-    connection: Any,
+    connection: Connection,
     app_id: UUID,
     message_id: UUID,
     attempt_id: UUID,

@@ -41,6 +41,7 @@ from angarium.service.intake import (
 )
 from angarium.store import accept as store
 from angarium.store.accept import Item, Owed, Stored
+from angarium.store.connection import Connection
 from angarium.store.fault import RowRefused, ValueRefused
 from tests.kit import virtual
 from tests.kit.virtual import VirtualLoop
@@ -96,7 +97,7 @@ class Bench:
         yield
 
     async def accept(
-        self, connection: Any, items: Sequence[Item], now: float, *, last: Collection[str] = ()
+        self, connection: Connection, items: Sequence[Item], now: float, *, last: Collection[str] = ()
     ) -> tuple[list[Stored], list[Owed]]:
         self.began.append(self.loop.time())
         assert now <= self.now()
@@ -115,7 +116,7 @@ class Bench:
         return stored, [Owed(APP, APP, item.id, 0, False, 0, now, "a.b", b"", now) for item in items]
 
     async def accepted_before(
-        self, connection: Any, keys: Sequence[bytes], now: float
+        self, connection: Connection, keys: Sequence[bytes], now: float
     ) -> dict[bytes, Message]:
         self.asked.append(list(keys))
         assert now <= self.now()

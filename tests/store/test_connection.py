@@ -191,12 +191,12 @@ async def test_a_connection_that_only_reads_is_replaced_in_time(
 ) -> None:
     database = await Database.connect(read_only_url, size=1)
     async with database.connection() as connection:
-        first = connection.get_server_pid()
+        first = await connection.fetchval("select pg_backend_pid()")
     monkeypatch.setattr(opening, "RETRY_WRITABLE", -1.0)
     async with database.connection() as connection:
-        assert connection.get_server_pid() == first
+        assert await connection.fetchval("select pg_backend_pid()") == first
     async with database.connection() as connection:
-        assert connection.get_server_pid() != first
+        assert await connection.fetchval("select pg_backend_pid()") != first
     await database.close()
 
 

@@ -176,7 +176,7 @@ async def test_a_slice_that_is_not_committed_is_written_again(world: World) -> N
     written = await entries(world)
 
     async with world.database.connection() as connection:
-        killed = connection.transaction()
+        killed: Any = connection.transaction()
         await killed.start()
         held = [row async for row in queries.fan_out_claim(connection, app_id=app.id, messages=9)]
         assert await fan_out._slice(connection, held, world.clock.now())

@@ -13,6 +13,7 @@ from angarium.clock import datetime_at
 from angarium.core.nouns import Application, Endpoint
 from angarium.core.read_position import FIRST
 from angarium.store import load
+from angarium.store.connection import Connection
 from angarium.store.load import Loaded, Wanted
 from tests.kit.world import World
 
@@ -73,7 +74,7 @@ async def test_the_last_that_comes_has_no_gap_before_it_whatever_the_clocks_of_t
 class Explained:
     """A connection that tells how many pages of the queue a query looked at."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self.section = connection.section
         self.pages = 0
@@ -94,7 +95,8 @@ async def pages(world: World, endpoint: Endpoint, now: datetime, after: UUID) ->
     wanted = Wanted(endpoint.id, endpoint.shard, fifo=False, room=ROOM, after=after)
     async with world.database.connection() as connection:
         explained = Explained(connection)
-        rows, _ = await load.load(explained, [wanted], now)
+        held: Any = explained  # what a load asks of a connection, and no more
+        rows, _ = await load.load(held, [wanted], now)
         assert len(rows) == ROOM
         return explained.pages
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 import pytest
@@ -14,6 +13,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.store import accept, partition
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from tests.kit.patience import until
 from tests.kit.world import World
@@ -31,7 +31,7 @@ def item(app: Application, at: datetime, kept: timedelta = timedelta(days=90)) -
     )  # fmt: skip
 
 
-async def names(connection: Any, pattern: str) -> list[str]:
+async def names(connection: Connection, pattern: str) -> list[str]:
     return [row[0] for row in await connection.fetch(_NAMES, pattern)]
 
 

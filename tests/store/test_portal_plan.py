@@ -33,7 +33,7 @@ from angarium.service.overview import Overview
 from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.store import background_task, delivery, message, resend
-from angarium.store.connection import Connector
+from angarium.store.connection import Connection, Connector
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.store.message import Filter, Page
@@ -122,7 +122,7 @@ def _literal(value: Any) -> str:
 
 
 class _Explained:
-    def __init__(self, connection: Any, watched: Watched) -> None:
+    def __init__(self, connection: Connection, watched: Watched) -> None:
         self._connection = connection
         self.section = connection.section
         self._watched = watched

@@ -6,7 +6,7 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from angarium.core import ids
 from angarium.settings import Settings
 from angarium.store import api_key, partition
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.retention import QUEUE, RULES, Retention, Rule
 from angarium.store.section import CONTROL
@@ -94,7 +95,7 @@ ROWS: Final = {
 }
 
 
-async def end(connection: Any, rule: Rule, limit: int = 2) -> list[int]:
+async def end(connection: Connection, rule: Rule, limit: int = 2) -> list[int]:
     """The slices in which the rows of a table go, the last one with fewer than `limit`."""
     slices = [await rule.end(connection, KEPT, NOW, limit)]
     while slices[-1] == limit:
@@ -234,7 +235,7 @@ async def test_a_key_of_an_application_that_is_gone_opens_nothing(database: Data
         assert await api_key.find(connection, b"abc") is None
 
 
-async def queue(connection: Any, age: timedelta, *, message: bool = True) -> list[UUID]:
+async def queue(connection: Connection, age: timedelta, *, message: bool = True) -> list[UUID]:
     """Queued deliveries of messages of an age: never attempted, failed, by hand, waiting for the endpoint."""
     at = NOW - age
     made = [ids.new(at.timestamp(), os.urandom(8)) for _ in range(4)]

@@ -15,6 +15,7 @@ from angarium.core.log_filter import LogStatus
 from angarium.core.nouns import AttemptStatus
 from angarium.store import attempt, background_task, delivery, message, missing, partition, payload
 from angarium.store.attempt import AttemptFilter
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.delivery import Target
 from angarium.store.message import Filter, Page
@@ -132,7 +133,7 @@ SORT = re.compile(r"\bSort  \(")
 class Explaining:
     """A connection that explains each statement in place of running it."""
 
-    def __init__(self, connection: Any, large: frozenset[str]) -> None:
+    def __init__(self, connection: Connection, large: frozenset[str]) -> None:
         self._connection = connection
         self.section = connection.section
         self.large = large  # tables and partitions; any plan will do for those with little in them

@@ -14,7 +14,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -22,6 +22,7 @@ from angarium.clock import steady
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.silence import Silences
 from angarium.store import shard as store
+from angarium.store.connection import Connection, DedicatedConnection
 from angarium.store.database import Database
 from angarium.store.fault import RAISED
 from angarium.store.hint import Hint, read
@@ -96,7 +97,7 @@ class Ownership:
         self._stop.set()
         self._lost.set()
 
-    async def _hold(self, connection: Any) -> None:
+    async def _hold(self, connection: Connection) -> None:
         patience, haste, before = _PATIENCE, 0, 0
         loop = asyncio.get_running_loop()
         grace_ends = loop.time() + _GRACE
@@ -125,7 +126,7 @@ class Ownership:
             # a shard that nobody owns delivers nothing, so it should not lie about
             await self._pause(LOOK / 10 if hasty else LOOK)
 
-    async def _look(self, connection: Any) -> int:
+    async def _look(self, connection: Connection) -> int:
         """Be heard of, and oust who is not; how many dispatchers there are."""
         asked_at = steady()
         members = await store.members(connection)
@@ -137,7 +138,7 @@ class Ownership:
             self._lanes.gained(())
         return max(1, len(members))
 
-    async def _take(self, connection: Any, free: list[int], room: int) -> None:
+    async def _take(self, connection: Connection, free: list[int], room: int) -> None:
         while free and room > 0:
             some, free = free[:room], free[room:]
             taken = await store.take(connection, some)
@@ -147,7 +148,7 @@ class Ownership:
                 log.info("shards.taken", shards=len(taken), owned=len(self._owned))
                 self._lanes.gained(taken)
 
-    async def _give(self, connection: Any, count: int, patience: float) -> bool:
+    async def _give(self, connection: Connection, count: int, patience: float) -> bool:
         """Let go of up to `count` shards; whether there was one that could be let go of."""
         shards = await self._drained(connection, count, patience)
         self._lanes.lost(shards)
@@ -157,7 +158,7 @@ class Ownership:
             log.info("shards.given", shards=len(shards), owned=len(self._owned))
         return bool(shards)
 
-    async def _drained(self, connection: Any, count: int, patience: float) -> Sequence[int]:
+    async def _drained(self, connection: Connection, count: int, patience: float) -> Sequence[int]:
         """Drain shards; that takes a while, in which the session must not be silent."""
         draining = asyncio.ensure_future(self._lanes.drain(count, patience))
         try:
@@ -172,11 +173,11 @@ class Ownership:
         owned, self._owned = self._owned, set()
         self._lanes.lost(owned)
 
-    def _on_lost(self, _: Any) -> None:
+    def _on_lost(self, _: object) -> None:
         self._lost.set()
         self._give_up()
 
-    def _on_hint(self, _connection: Any, _pid: int, _channel: str, payload: str) -> None:
+    def _on_hint(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
         self._lanes.hinted(read(payload))
 
     async def _pause(self, seconds: float) -> None:
@@ -187,7 +188,7 @@ class Ownership:
         except TimeoutError:
             return
 
-    async def _close(self, connection: Any) -> None:
+    async def _close(self, connection: DedicatedConnection) -> None:
         try:
             await connection.close(timeout=2)
         except RAISED:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -28,6 +28,7 @@ from angarium.dispatch.post import Post
 from angarium.store import accept, audit, background_task
 from angarium.store import settle as store
 from angarium.store.accept import Owed
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.fault import StatementFailed
 from angarium.store.hint import changed
@@ -232,13 +233,13 @@ class Settler:
         self._hand_over(owed)
         return settled
 
-    async def _disable(self, connection: Any, one: Disable) -> bool:
+    async def _disable(self, connection: Connection, one: Disable) -> bool:
         now = datetime_at(self._clock.now())
         return await store.disable_endpoint(
             connection, one.app_id, one.endpoint_id, one.reason, now, generation=one.generation
         )
 
-    async def _cancel(self, connection: Any, one: Disable) -> None:
+    async def _cancel(self, connection: Connection, one: Disable) -> None:
         now = self._clock.now()
         task_id = ids.new(now, self._entropy(8))
         await background_task.cancel_owed(
@@ -247,7 +248,7 @@ class Settler:
         await store.hint(connection, [changed(one.endpoint_id)])
         log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)
 
-    async def _record(self, connection: Any, one: Disable) -> None:
+    async def _record(self, connection: Connection, one: Disable) -> None:
         target = ids.text(ids.ENDPOINT, one.endpoint_id)
         after = {"disabled": True, "reason": one.reason.value}
         deed = Deed(one.org_id, one.app_id, "endpoint.disabled", target, {"disabled": False}, after)

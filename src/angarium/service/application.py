@@ -18,6 +18,7 @@ from angarium.store import application as store
 from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store
 from angarium.store.application import EVERY, ApplicationFilter
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 
 
@@ -119,7 +120,7 @@ class Applications:
                     now,
                 )
 
-    async def _create(self, connection: Any, org_id: str, draft: ApplicationDraft) -> Application:
+    async def _create(self, connection: Connection, org_id: str, draft: ApplicationDraft) -> Application:
         check_text("name", draft.name, MAX_NAME)
         made = await store.create(connection, self._new(org_id, draft))
         await self._record(connection, made, "application.created", after=application_view(made))
@@ -127,7 +128,7 @@ class Applications:
 
     async def _record(
         self,
-        connection: Any,
+        connection: Connection,
         application: Application,
         action: str,
         before: dict[str, Any] | None = None,
@@ -151,7 +152,9 @@ class Applications:
             updated_at=now,
         )
 
-    async def _replace(self, connection: Any, found: Application, draft: ApplicationDraft) -> Application:
+    async def _replace(
+        self, connection: Connection, found: Application, draft: ApplicationDraft
+    ) -> Application:
         check_text("name", draft.name, MAX_NAME, found.name)
         changed = replace(
             found,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -21,6 +21,7 @@ from angarium.service.message import Window
 from angarium.store import attempt as store
 from angarium.store import delivery, message
 from angarium.store.attempt import AttemptFilter, Recorded
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.delivery import Destination, Owed, Target
 from angarium.store.message import Filter, Page
@@ -67,7 +68,7 @@ def looking_like(status: Status | None, *, expanded: bool) -> frozenset[LogStatu
     return frozenset(one for one in LogStatus if _shown(one, expanded=expanded) is status)
 
 
-async def target_of(conn: Any, app_id: UUID, ref: str) -> Target:
+async def target_of(conn: Connection, app_id: UUID, ref: str) -> Target:
     """The endpoint with this id or uid. Raises NotFound."""
     endpoint_id = ids.parse(ids.ENDPOINT, ref)
     found = await delivery.target(conn, app_id, endpoint_id=endpoint_id, uid=ref)
@@ -76,7 +77,7 @@ async def target_of(conn: Any, app_id: UUID, ref: str) -> Target:
     return found
 
 
-async def message_id_of(conn: Any, app_id: UUID, ref: str) -> UUID:
+async def message_id_of(conn: Connection, app_id: UUID, ref: str) -> UUID:
     """The id of the existing message with this id or the operator's own. Raises NotFound."""
     message_id = await message.find(conn, app_id, ref)
     if message_id is None or not await message.exists(conn, app_id, message_id):

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from angarium.core import ids
@@ -20,6 +19,7 @@ from angarium.core.patterns import is_event_type
 from angarium.store import application
 from angarium.store import audit as store
 from angarium.store.audit import Record
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.message import Page
 
@@ -42,7 +42,7 @@ def acting(kind: ActorKind, name: str = "", *, org_id: str | None = None, app_id
     _actor.set(_actor.get().became(kind, name, org_id, app_id))
 
 
-async def record(connection: Any, at: float, entropy: Callable[[int], bytes], deed: Deed) -> None:
+async def record(connection: Connection, at: float, entropy: Callable[[int], bytes], deed: Deed) -> None:
     """Write down what the transaction does, and who has it done; `at` in epoch seconds."""
     await store.record(connection, ids.new(at, entropy(8)), _actor.get(), deed)
 

@@ -11,6 +11,7 @@ from angarium.core.errors import NotFound
 from angarium.service.replay import Replay
 from angarium.store import application
 from angarium.store import dead_letter as store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.dead_letter import DeadLetter, Loss, Where
 
@@ -50,7 +51,7 @@ class DeadLetters:
                 await self._replay.recover(org_id, loss.app_id, endpoint, datetime_at(since), None)
 
     async def _where(
-        self, connection: object, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
+        self, connection: Connection, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
     ) -> Where:
         app_id = None
         if app is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -26,6 +26,7 @@ from angarium.service.endpoint_login import kept_login
 from angarium.store import application as application_store
 from angarium.store import background_task
 from angarium.store import endpoint as store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.endpoint import Stats
 from angarium.store.shard import PULLED, shard_of
@@ -155,7 +156,7 @@ class Endpoints:
             found = await self._deeds.find(connection, app_id, ref)
             return await store.stats(connection, found, ids.lowest(start), last)
 
-    async def _insert(self, connection: Any, new: Endpoint) -> Endpoint:
+    async def _insert(self, connection: Connection, new: Endpoint) -> Endpoint:
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""
         await application_store.hold(connection, new.org_id, new.app_id)
         made = await self._deeds.create(connection, new)
@@ -166,7 +167,7 @@ class Endpoints:
 
     async def _store(
         self,
-        connection: Any,
+        connection: Connection,
         found: Endpoint,
         draft: EndpointDraft,
         login: str | None,
@@ -186,14 +187,14 @@ class Endpoints:
             await store.set_order(connection, stored)
         return stored
 
-    async def _cancel(self, connection: Any, endpoint: Endpoint, *, wait: bool = False) -> None:
+    async def _cancel(self, connection: Connection, endpoint: Endpoint, *, wait: bool = False) -> None:
         at = self._clock.now()
         task_id = ids.new(at, self._entropy(8))
         await background_task.cancel_owed(
             connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at, wait=wait
         )
 
-    async def _release(self, connection: Any, endpoint: Endpoint) -> None:
+    async def _release(self, connection: Connection, endpoint: Endpoint) -> None:
         at = self._clock.now()
         task_id = ids.new(at, self._entropy(8))
         await background_task.release_waiting(

@@ -18,6 +18,7 @@ from angarium.core.keyring import Keyring
 from angarium.core.nouns import Endpoint
 from angarium.service import audit
 from angarium.store import endpoint as store
+from angarium.store.connection import Connection
 
 
 class EndpointDeeds:
@@ -28,20 +29,22 @@ class EndpointDeeds:
         self._entropy = entropy
         self._keyring = keyring
 
-    async def find(self, connection: Any, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
+    async def find(self, connection: Connection, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
         """The living endpoint with this id or uid; `lock` it for a change. Raises NotFound."""
         found = await store.find(connection, app_id, ref, self._keyring, lock=lock)
         if found is None:
             raise NotFound()
         return found
 
-    async def create(self, connection: Any, new: Endpoint) -> Endpoint:
+    async def create(self, connection: Connection, new: Endpoint) -> Endpoint:
         """Raises Conflict when the uid is taken."""
         made = await store.create(connection, new, self._keyring, self._entropy)
         await self.record(connection, made, "endpoint.created", after=endpoint_view(made))
         return made
 
-    async def write(self, connection: Any, found: Endpoint, changed: Endpoint, action: str) -> Endpoint:
+    async def write(
+        self, connection: Connection, found: Endpoint, changed: Endpoint, action: str
+    ) -> Endpoint:
         """Store the changed one in place of the one found. What changes nothing is not recorded.
 
         Raises NotFound, or Conflict when the uid is taken.
@@ -61,13 +64,13 @@ class EndpointDeeds:
             await self.record(connection, stored, action, *changes)
         return stored
 
-    async def delete(self, connection: Any, found: Endpoint) -> None:
+    async def delete(self, connection: Connection, found: Endpoint) -> None:
         await store.delete(connection, found, datetime_at(self._clock.now()))
         await self.record(connection, found, "endpoint.deleted", before=endpoint_view(found))
 
     async def record(
         self,
-        connection: Any,
+        connection: Connection,
         endpoint: Endpoint,
         action: str,
         before: Mapping[str, Any] | None = None,

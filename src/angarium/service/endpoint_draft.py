@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
 
 from angarium.core.errors import Invalid
 from angarium.core.nouns import DisabledReason, Endpoint
 from angarium.core.patterns import is_wildcard
 from angarium.service.text import MAX_TEXT, check_text
 from angarium.store import event_type
+from angarium.store.connection import Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class EndpointDraft:
 Change = Callable[[EndpointDraft], EndpointDraft]
 
 
-async def check_event_types(connection: Any, org_id: str, patterns: tuple[str, ...] | None) -> None:
+async def check_event_types(connection: Connection, org_id: str, patterns: tuple[str, ...] | None) -> None:
     """Raises Invalid unless every name is an event type in use; a wildcard need only be well-formed."""
     names = [pattern for pattern in patterns or () if not is_wildcard(pattern)]
     if not names:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -19,6 +19,7 @@ from angarium.service.message import AHEAD
 from angarium.store import attempt as store
 from angarium.store import delivery
 from angarium.store.attempt import AttemptFilter, Recorded
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.message import Filter, Page
 
@@ -92,7 +93,7 @@ class EndpointLog:
         return grouped(found)
 
     async def _look(
-        self, conn: Any, app_id: UUID, endpoint_id: UUID, page: Page, like: AttemptFilter
+        self, conn: Connection, app_id: UUID, endpoint_id: UUID, page: Page, like: AttemptFilter
     ) -> list[Recorded]:
         return await store.by_endpoint(conn, app_id, endpoint_id, page, like, Filter(), with_response=False)
 

@@ -16,6 +16,7 @@ from angarium.core.patterns import is_event_type
 from angarium.service import audit
 from angarium.service.text import MAX_TEXT, check_text
 from angarium.store import event_type as store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 
 MAX_VERSIONS: Final = 100
@@ -147,19 +148,21 @@ class EventTypes:
             await store.expunge(connection, org_id, name)
             await self._record(connection, found, "event_type.expunged", before=event_type_view(found))
 
-    async def _create(self, connection: Any, new: EventType) -> EventType:
+    async def _create(self, connection: Connection, new: EventType) -> EventType:
         made = await store.create(connection, new)
         await self._record(connection, made, "event_type.created", after=event_type_view(made))
         return made
 
-    async def _record_change(self, connection: Any, found: EventType | None, stored: EventType) -> None:
+    async def _record_change(
+        self, connection: Connection, found: EventType | None, stored: EventType
+    ) -> None:
         before = {} if found is None else event_type_view(found)
         if (changes := difference(before, event_type_view(stored))) is not None:
             await self._record(connection, stored, "event_type.updated", *changes)
 
     async def _record(
         self,
-        connection: Any,
+        connection: Connection,
         event_type: EventType,
         action: str,
         before: Mapping[str, Any] | None = None,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -37,6 +37,7 @@ from angarium.service.large import Large
 from angarium.service.product import Products
 from angarium.store import accept as store
 from angarium.store import audit
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.fault import RowRefused, ValueRefused
 
@@ -295,7 +296,7 @@ class Intake:
         ]
 
     async def _record(
-        self, connection: Any, items: Sequence[store.Item], stored: Sequence[store.Stored], now: float
+        self, connection: Connection, items: Sequence[store.Item], stored: Sequence[store.Stored], now: float
     ) -> None:
         for item, one in zip(items, stored, strict=True):
             if item.actor is None or item.endpoint_id is None or not one.stored:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -21,6 +21,7 @@ from angarium.service.product import Products
 from angarium.store import attempt
 from angarium.store import log as store
 from angarium.store import message as message_store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.log import LogEndpoint, LogRow, Search, Stretch
 
@@ -151,7 +152,7 @@ class Log:
 
 
 async def _look(
-    conn: Any, search: Search, stretch: Stretch, limit: int, *, upwards: bool
+    conn: Connection, search: Search, stretch: Stretch, limit: int, *, upwards: bool
 ) -> tuple[list[LogRow], Stretch | None]:
     """The first matches in the order of the walk, and what is left of the log beyond them."""
     rows: list[LogRow] = []

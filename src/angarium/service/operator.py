@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -22,6 +22,7 @@ from angarium.service.replay import Replay
 from angarium.store import application as application_store
 from angarium.store import message as message_store
 from angarium.store import operator as store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.dead_letter import Loss
 from angarium.store.operator import OperatorEndpoint, Standing
@@ -126,7 +127,7 @@ class Operator:
             older = f"{(at - _EPOCH) // timedelta(microseconds=1)}.{ids.text(ids.ENDPOINT, last.id)}"
         return EndpointPage(tuple(found[:limit]), older)
 
-    async def _healthy(self, conn: Any, org_id: str, cursor: str | None, limit: int) -> EndpointPage:
+    async def _healthy(self, conn: Connection, org_id: str, cursor: str | None, limit: int) -> EndpointPage:
         beyond = _place(cursor)
         applications = await _applications(conn, org_id, beyond)
         found = await store.healthy(conn, applications, beyond, limit + 1)
@@ -209,7 +210,7 @@ class Operator:
         return FoundMessages(tuple(found), complete=False)
 
 
-async def _applications(conn: Any, org_id: str, beyond: tuple[UUID, UUID]) -> list[Application]:
+async def _applications(conn: Connection, org_id: str, beyond: tuple[UUID, UUID]) -> list[Application]:
     """The applications that a page goes through, newest first; the one it stopped in is the first."""
     above = None if beyond[0] == _HIGHEST else UUID(int=beyond[0].int + 1)
     return await application_store.page(conn, org_id, above, ascending=False, limit=APPLICATIONS)

@@ -41,6 +41,7 @@ from angarium.service.endpoint_header import SENSITIVE
 from angarium.service.product import Products
 from angarium.store import application as application_store
 from angarium.store import play as store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 
 MAX_INBOXES: Final = 20  # of one application
@@ -262,14 +263,14 @@ class Play:
                 await store.extend(connection, inbox_id, self._expiry(now))
         return answer
 
-    async def _held(self, connection: Any, app_id: UUID, inbox_id: UUID) -> Inbox | None:
+    async def _held(self, connection: Connection, app_id: UUID, inbox_id: UUID) -> Inbox | None:
         """The living inbox of the application, which nobody else changes until the transaction ends."""
         held = await store.take(connection, inbox_id, self._now())
         return held if held is not None and held.app_id == app_id else None
 
     async def _record(
         self,
-        connection: Any,
+        connection: Connection,
         inbox: Inbox,
         action: str,
         before: Mapping[str, Any] | None = None,

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from angarium.core.keyring import NONCE_BYTES, Keyring, SealError
 from angarium.core.url import hide_login, is_hidden
 from angarium.service.idempotency import ANSWER
 from angarium.store import rewrap as store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -55,7 +58,9 @@ class Rewrap:
                 await self._answer(answer, count, change)
         return count
 
-    async def _page(self, read: Callable[..., Any], after: Any) -> Any:
+    async def _page(
+        self, read: Callable[[Connection, T | None], Awaitable[Sequence[T]]], after: T | None
+    ) -> Sequence[T]:
         async with self._database.connection() as connection:
             return await read(connection, after)
 

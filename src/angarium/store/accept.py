@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -19,6 +19,7 @@ from angarium.core import ids, patterns
 from angarium.core.audit import Actor
 from angarium.core.nouns import Message
 from angarium.store import partition
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, sparse
 
 BASE: Final = 250  # deliveries that one statement writes,
@@ -73,7 +74,7 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 
 async def accept(
-    connection: Any, items: Sequence[Item], now: float, *, last: Collection[str] = ()
+    connection: Connection, items: Sequence[Item], now: float, *, last: Collection[str] = ()
 ) -> tuple[list[Stored], list[Owed]]:
     """Store the items at the time `now`, epoch seconds; answers are in their order. The caller hands over
     `Owed` after the commit. Messages of the applications `last` get what room the others leave."""
@@ -107,7 +108,7 @@ async def accept(
         "room": BASE + EACH * light + len(items),
     }
 
-    async def write() -> list[Any]:
+    async def write() -> list[Row]:
         return [row async for row in queries.accept(connection, **columns)]
 
     async def cover() -> None:
@@ -152,7 +153,7 @@ def _covering(event_type: str) -> str:
     return " ".join(patterns.covering(event_type))
 
 
-async def accepted_before(connection: Any, keys: Sequence[bytes], now: float) -> dict[bytes, Message]:
+async def accepted_before(connection: Connection, keys: Sequence[bytes], now: float) -> dict[bytes, Message]:
     """The messages that these idempotency keys stand for, by key."""
     rows = queries.accepted_before(connection, keys=keys, now=datetime_at(now))
     return {

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from angarium.core.claims import Origin
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 
 
@@ -37,7 +37,7 @@ class ApiKey:
         return Origin((self.lookup,))
 
 
-def _key(row: Any) -> ApiKey:
+def _key(row: Row) -> ApiKey:
     return ApiKey(
         row["id"], row["org_id"], row["app_id"], row["scope"], row["name"], row["secret"],
         row["created_at"], row["last_used_at"], row["revoked_at"],
@@ -45,7 +45,7 @@ def _key(row: Any) -> ApiKey:
     )  # fmt: skip
 
 
-async def create(connection: Any, key: ApiKey, lookup: bytes) -> bool:
+async def create(connection: Connection, key: ApiKey, lookup: bytes) -> bool:
     """Store a key; one that is there already stays as it is, but for its application. Whether it changed."""
     row = await queries.api_key_create(
         connection,
@@ -62,23 +62,23 @@ async def create(connection: Any, key: ApiKey, lookup: bytes) -> bool:
     return row is not None
 
 
-async def find(connection: Any, lookup: bytes) -> ApiKey | None:
+async def find(connection: Connection, lookup: bytes) -> ApiKey | None:
     """The living key whose public part has this hash."""
     row = await queries.api_key_find(connection, lookup=lookup)
     return None if row is None else _key(row)
 
 
-async def page(connection: Any, org_id: str) -> list[ApiKey]:
+async def page(connection: Connection, org_id: str) -> list[ApiKey]:
     """The keys of an organization, oldest first, revoked ones too."""
     return [_key(row) async for row in queries.api_key_list(connection, org_id=org_id)]
 
 
-async def used(connection: Any, key_id: UUID, now: datetime) -> None:
+async def used(connection: Connection, key_id: UUID, now: datetime) -> None:
     """Note that the key was used."""
     await queries.api_key_used(connection, id=key_id, now=now)
 
 
-async def revoke(connection: Any, org_id: str, key_id: UUID, now: datetime) -> ApiKey | None:
+async def revoke(connection: Connection, org_id: str, key_id: UUID, now: datetime) -> ApiKey | None:
     """Refuse the key from now on; gives it unless it was refused already."""
     row = await queries.api_key_revoke(connection, org_id=org_id, id=key_id, now=now)
     return None if row is None else _key(row)

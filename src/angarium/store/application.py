@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -13,6 +13,7 @@ from angarium.core import ids
 from angarium.core.errors import Conflict
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_uid
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, walk
 
 TAKEN = "An application with that id or uid already exists"
@@ -30,7 +31,7 @@ class ApplicationFilter:
 EVERY: Final = ApplicationFilter()
 
 
-def _application(row: Any) -> Application:
+def _application(row: Row) -> Application:
     return Application(
         id=row["id"],
         org_id=row["org_id"],
@@ -43,7 +44,7 @@ def _application(row: Any) -> Application:
     )
 
 
-async def find(connection: Any, org_id: str, ref: str, *, lock: bool = False) -> Application | None:
+async def find(connection: Connection, org_id: str, ref: str, *, lock: bool = False) -> Application | None:
     """The living application with this id or uid, or None; `ref` may be any text. `lock` it for a change."""
     app_id = ids.parse(ids.APPLICATION, ref)
     if app_id is None and not is_uid(ref, ids.APPLICATION):
@@ -54,7 +55,7 @@ async def find(connection: Any, org_id: str, ref: str, *, lock: bool = False) ->
     return None if row is None else _application(row)
 
 
-async def hold(connection: Any, org_id: str, app_id: UUID) -> None:
+async def hold(connection: Connection, org_id: str, app_id: UUID) -> None:
     """From here to the end of the transaction nobody else holds the application: what it has can be counted.
 
     Intake and everything else that only reads goes on.
@@ -62,7 +63,7 @@ async def hold(connection: Any, org_id: str, app_id: UUID) -> None:
     await queries.application_hold(connection, org_id=org_id, id=app_id)
 
 
-async def create(connection: Any, application: Application) -> Application:
+async def create(connection: Connection, application: Application) -> Application:
     """Raises Conflict when the uid is taken."""
     row = await queries.application_insert(
         connection,
@@ -83,7 +84,7 @@ async def create(connection: Any, application: Application) -> Application:
     return _application(row)
 
 
-async def update(connection: Any, application: Application) -> Application | None:
+async def update(connection: Connection, application: Application) -> Application | None:
     """Store what can change. None when it is gone; raises Conflict when the uid is taken."""
     try:
         row = await queries.application_update(
@@ -101,13 +102,13 @@ async def update(connection: Any, application: Application) -> Application | Non
     return None if row is None else _application(row)
 
 
-async def delete(connection: Any, application: Application, now: datetime) -> None:
+async def delete(connection: Connection, application: Application, now: datetime) -> None:
     await queries.application_delete(connection, id=application.id, org_id=application.org_id, now=now)
     await queries.application_displace(connection, id=application.id)
 
 
 async def page(
-    connection: Any,
+    connection: Connection,
     org_id: str,
     cursor: UUID | None,
     *,
@@ -129,7 +130,7 @@ async def page(
     return [_application(row) async for row in rows]
 
 
-async def search(connection: Any, org_id: str, text: str, limit: int) -> list[Application]:
+async def search(connection: Connection, org_id: str, text: str, limit: int) -> list[Application]:
     """Up to `limit` applications that have the text in their name or uid, newest first."""
     rows = queries.application_search(connection, org_id=org_id, text=text, limit=limit)
     return [_application(row) async for row in rows]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import msgspec
@@ -13,6 +13,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
 from angarium.store import stretch
+from angarium.store.connection import Connection, Row
 from angarium.store.message import Filter, Page
 from angarium.store.sql import queries, walk
 from angarium.store.stretch import HIGHEST, LOWEST
@@ -39,7 +40,7 @@ class Recorded:
     message: Message | None
 
 
-def _attempt(row: Any) -> Attempt:
+def _attempt(row: Row) -> Attempt:
     return Attempt(
         id=row["id"],
         app_id=row["app_id"],
@@ -60,7 +61,7 @@ def _attempt(row: Any) -> Attempt:
     )
 
 
-def _recorded(row: Any) -> Recorded:
+def _recorded(row: Row) -> Recorded:
     attempt = _attempt(row)
     if row["event_type"] is None:
         return Recorded(attempt, None)
@@ -78,13 +79,13 @@ def _recorded(row: Any) -> Recorded:
     return Recorded(attempt, message)
 
 
-async def get(conn: Any, app_id: UUID, message_id: UUID, attempt_id: UUID) -> Recorded | None:
+async def get(conn: Connection, app_id: UUID, message_id: UUID, attempt_id: UUID) -> Recorded | None:
     row = await queries.attempt_get(conn, app_id=app_id, message_id=message_id, id=attempt_id)
     return None if row is None else _recorded(row)
 
 
 async def by_endpoint(
-    conn: Any,
+    conn: Connection,
     app_id: UUID,
     endpoint_id: UUID,
     page: Page,
@@ -99,8 +100,8 @@ async def by_endpoint(
     async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
         return await _end(conn, app_id, endpoint_id, (low, high), rows, upwards=page.upwards)
 
-    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Any]:
-        rows: AsyncIterator[Any] = query(
+    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Row]:
+        rows: AsyncIterator[Row] = query(
             conn, app_id=app_id, endpoint_id=endpoint_id, low_message=LOWEST, high_message=HIGHEST, low=low,
             high=high, limit=limit, with_response=with_response, status=like.status,
             code_low=like.status_code_class, channel=wanted.channel, tag=wanted.tag,
@@ -112,13 +113,13 @@ async def by_endpoint(
     return [_recorded(row) for row in found]
 
 
-async def reach(conn: Any, app_id: UUID, endpoint_id: UUID, high: UUID, rows: int) -> UUID | None:
+async def reach(conn: Connection, app_id: UUID, endpoint_id: UUID, high: UUID, rows: int) -> UUID | None:
     """The newest attempt below `high` that a look at so many does not reach; None: it reaches all."""
     return await _end(conn, app_id, endpoint_id, (LOWEST, high), rows, upwards=False)
 
 
 async def _end(
-    conn: Any, app_id: UUID, endpoint_id: UUID, between: tuple[UUID, UUID], rows: int, *, upwards: bool
+    conn: Connection, app_id: UUID, endpoint_id: UUID, between: tuple[UUID, UUID], rows: int, *, upwards: bool
 ) -> UUID | None:
     found: UUID | None = await walk("attempt_end", upwards=upwards)(
         conn, app_id=app_id, endpoint_id=endpoint_id, low=between[0], high=between[1], rows=rows
@@ -127,7 +128,7 @@ async def _end(
 
 
 async def by_message(
-    conn: Any,
+    conn: Connection,
     app_id: UUID,
     message_id: UUID,
     page: Page,
@@ -147,13 +148,13 @@ async def by_message(
     return [_recorded(row) async for row in rows]
 
 
-async def whole(conn: Any, app_id: UUID, message_id: UUID, limit: int) -> list[Attempt]:
+async def whole(conn: Connection, app_id: UUID, message_id: UUID, limit: int) -> list[Attempt]:
     """The newest attempts for a message with all that was recorded of them."""
     rows = queries.attempt_whole(conn, app_id=app_id, message_id=message_id, limit=limit)
     return [_attempt(row) async for row in rows]
 
 
-async def expunge(conn: Any, app_id: UUID, message_id: UUID, attempt_id: UUID) -> bool:
+async def expunge(conn: Connection, app_id: UUID, message_id: UUID, attempt_id: UUID) -> bool:
     """Put EXPUNGED in place of the answer's body; False when there is no such attempt."""
     found = await queries.attempt_expunge(
         conn, app_id=app_id, message_id=message_id, id=attempt_id, mark=EXPUNGED

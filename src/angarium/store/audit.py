@@ -11,12 +11,13 @@ from datetime import datetime
 from heapq import merge
 from ipaddress import ip_address
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.audit import Actor, Deed
+from angarium.store.connection import Connection, Row
 from angarium.store.message import Page
 from angarium.store.sql import queries, walk
 
@@ -39,7 +40,7 @@ class Record:
         return datetime_at(ids.created_at(self.id))
 
 
-async def record(connection: Any, record_id: UUID, actor: Actor, deed: Deed) -> None:
+async def record(connection: Connection, record_id: UUID, actor: Actor, deed: Deed) -> None:
     """Write a deed. Call it in the transaction that does the deed."""
     noun = deed.action.partition(".")[0]
     recorded = queries.audit_record_control if noun in CONTROL else queries.audit_record
@@ -58,7 +59,7 @@ async def record(connection: Any, record_id: UUID, actor: Actor, deed: Deed) -> 
 
 
 async def page(
-    connection: Any, org_id: str, app_id: UUID | None, page: Page, *, action: str | None = None
+    connection: Connection, org_id: str, app_id: UUID | None, page: Page, *, action: str | None = None
 ) -> list[Record]:
     """Deeds of an organization, or of one application of it, in the order of the walk.
 
@@ -90,7 +91,7 @@ def _address(text: str | None) -> str | None:
         return None
 
 
-def _record(row: Any) -> Record:
+def _record(row: Row) -> Record:
     return Record(
         row["id"],
         Actor.of(row["actor"], row["address"]),

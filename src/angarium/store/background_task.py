@@ -17,6 +17,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter
 from angarium.store import delivery
+from angarium.store.connection import Connection, Row
 from angarium.store.message import Page
 from angarium.store.sql import queries, walk
 
@@ -77,7 +78,7 @@ def resend_arguments(wanted: LogFilter, until: UUID, pace: float) -> dict[str, A
     return {"filter": wanted.document(), "until": str(until), "pace": pace}
 
 
-def _task(row: Any) -> BackgroundTask:
+def _task(row: Row) -> BackgroundTask:
     return BackgroundTask(
         row["id"], row["org_id"], row["app_id"], row["kind"], TaskStatus(row["status"]), row["arguments"],
         row["cursor"], row["data"], row["created_at"], row["updated_at"],
@@ -85,7 +86,7 @@ def _task(row: Any) -> BackgroundTask:
 
 
 async def create(
-    conn: Any,
+    conn: Connection,
     task_id: UUID,
     org_id: str,
     app_id: UUID | None,
@@ -110,13 +111,13 @@ async def create(
     )
 
 
-async def get(conn: Any, org_id: str, task_id: UUID) -> BackgroundTask | None:
+async def get(conn: Connection, org_id: str, task_id: UUID) -> BackgroundTask | None:
     row = await queries.background_task_get(conn, id=task_id, org_id=org_id, kinds=PUBLIC)
     return None if row is None else _task(row)
 
 
 async def page(
-    conn: Any, org_id: str, page: Page, *, kind: str | None = None, status: str | None = None
+    conn: Connection, org_id: str, page: Page, *, kind: str | None = None, status: str | None = None
 ) -> list[BackgroundTask]:
     """The tasks of an organization that clients may see, in the order of the walk."""
     kinds = PUBLIC if kind is None else tuple(k for k in PUBLIC if k == kind)
@@ -130,37 +131,37 @@ async def page(
     return [_task(row) async for row in rows]
 
 
-async def of_application(conn: Any, app_id: UUID, limit: int) -> list[BackgroundTask]:
+async def of_application(conn: Connection, app_id: UUID, limit: int) -> list[BackgroundTask]:
     """The newest tasks of an application that its people may see."""
     rows = queries.background_task_of_application(conn, app_id=app_id, kinds=SHOWN, limit=limit)
     return [_task(row) async for row in rows]
 
 
-async def find(conn: Any, app_id: UUID, task_id: UUID) -> BackgroundTask | None:
+async def find(conn: Connection, app_id: UUID, task_id: UUID) -> BackgroundTask | None:
     row = await queries.background_task_find(conn, id=task_id, app_id=app_id, kinds=SHOWN)
     return None if row is None else _task(row)
 
 
-async def cancel(conn: Any, app_id: UUID, task_id: UUID, now: datetime) -> BackgroundTask | None:
+async def cancel(conn: Connection, app_id: UUID, task_id: UUID, now: datetime) -> BackgroundTask | None:
     """Take no further step of a task; None when there is none that is under way."""
     row = await queries.background_task_cancel(conn, id=task_id, app_id=app_id, kinds=SHOWN, now=now)
     return None if row is None else _task(row)
 
 
-async def claim(conn: Any, now: datetime) -> BackgroundTask | None:
+async def claim(conn: Connection, now: datetime) -> BackgroundTask | None:
     """The task that has waited longest for a step that is due, held until the transaction ends."""
     row = await queries.background_task_claim(conn, now=now)
     return None if row is None else _task(row)
 
 
-async def next_due(conn: Any) -> datetime | None:
+async def next_due(conn: Connection) -> datetime | None:
     """When the next step of a task that keeps a pace is due."""
     found: datetime | None = await queries.background_task_next_due(conn)
     return found
 
 
 async def advance(
-    conn: Any,
+    conn: Connection,
     task_id: UUID,
     status: TaskStatus,
     cursor: dict[str, Any] | None,
@@ -175,7 +176,7 @@ async def advance(
 
 
 async def cancel_owed(
-    conn: Any,
+    conn: Connection,
     task_id: UUID,
     org_id: str,
     app_id: UUID,
@@ -196,7 +197,7 @@ async def cancel_owed(
 
 
 async def release_waiting(
-    conn: Any, task_id: UUID, org_id: str, app_id: UUID, endpoint_id: UUID, now: float, *, fifo: bool
+    conn: Connection, task_id: UUID, org_id: str, app_id: UUID, endpoint_id: UUID, now: float, *, fifo: bool
 ) -> None:
     """Send what waited for an endpoint to be enabled: a bounded part at once, the rest by a task."""
     at = datetime_at(now)

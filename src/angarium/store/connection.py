@@ -15,8 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol
 
 import asyncpg
 import msgspec
@@ -24,12 +25,56 @@ import msgspec
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store.fault import RAISED, reason_of
 from angarium.store.host import each_host
-from angarium.store.section import FIRST
+from angarium.store.section import FIRST, Section
 from angarium.store.sql import queries
 
 CONNECT_TIMEOUT: Final = 10.0  # seconds for the only host,
 HOST_TIMEOUT: Final = 3.0  # and for each of several
 RETRY_WRITABLE: Final = 5.0  # seconds after which a connection that only reads is replaced
+
+
+class Row(Protocol):
+    """A row of a result: its values by the names of columns, and in their order."""
+
+    def __getitem__(self, column: str) -> Any: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+    def get(self, column: str) -> Any: ...
+
+
+class Connection(Protocol):
+    """What a verb of the store is given: a connection to one section, of the pool or dedicated.
+
+    Statements have names (store/sql.py). What is here is for them, for transactions, and for migrations.
+    """
+
+    @property
+    def section(self) -> Section: ...
+
+    def transaction(self) -> AbstractAsyncContextManager[object]: ...
+
+    def is_in_transaction(self) -> bool: ...
+
+    async def fetch(self, statement: str, *arguments: object) -> list[Any]: ...
+
+    async def fetchrow(self, statement: str, *arguments: object) -> Any: ...
+
+    async def fetchval(self, statement: str, *arguments: object) -> Any: ...
+
+    async def execute(self, statement: str, *arguments: object) -> str: ...
+
+
+class DedicatedConnection(Connection, Protocol):
+    """One that is not of the pool: its owner listens on it, and closes it."""
+
+    def add_termination_listener(self, listener: Callable[[object], None]) -> None: ...
+
+    async def add_listener(self, channel: str, listener: Callable[[object, int, str, str], None]) -> None: ...
+
+    async def close(self, *, timeout: float | None = None) -> None: ...
+
+    def terminate(self) -> None: ...
 
 
 class StoreConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types

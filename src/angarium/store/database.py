@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
-from angarium.store.connection import Connector, StoreConnection
+from angarium.store.connection import Connection, Connector, DedicatedConnection, StoreConnection
 from angarium.store.fault import RAISED, breaks, caused_by, translated
 from angarium.store.sql import queries
 
@@ -41,7 +41,7 @@ async def _keep(connection: asyncpg.Connection) -> None:
     """Nothing to reset: we leave no state on a pooled connection, and a round trip is saved."""
 
 
-def _drop(connection: Any) -> None:
+def _drop(connection: asyncpg.Connection) -> None:
     """Close a pooled connection at once; the pool makes another when one is needed."""
     with suppress(asyncpg.InterfaceError):  # it may be closed already
         connection.terminate()
@@ -98,7 +98,7 @@ class Database:
             return answer + (time.monotonic() - started) / 2
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Any]:
+    async def connection(self) -> AsyncIterator[Connection]:
         """A connection for reads and single statements (each its own transaction).
 
         Raises StoreUnavailable when the database cannot do it now, before or in between, and RowRefused or
@@ -121,14 +121,14 @@ class Database:
             raise fault from caused_by(fault, error)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Any]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         """A connection inside a transaction, committed on leaving and rolled back on an error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     async def dedicated(
         self, timeout: float = STATEMENT_TIMEOUT, *, application_name: str = "angarium", **settings: str
-    ) -> Any:
+    ) -> DedicatedConnection:
         """A connection outside the pool to a server that takes writes, for locks and listening; the caller
         closes it.
 

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from angarium.core.nouns import State
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 
@@ -46,7 +47,7 @@ class Where:
     now: datetime
 
 
-async def page(connection: Any, where: Where, limit: int) -> list[DeadLetter]:
+async def page(connection: Connection, where: Where, limit: int) -> list[DeadLetter]:
     """At most `limit`, newest first."""
     rows = queries.dead_letter_list(connection, **_bound(where), limit=limit)
     return [
@@ -58,7 +59,7 @@ async def page(connection: Any, where: Where, limit: int) -> list[DeadLetter]:
     ]  # fmt: skip
 
 
-async def losses(connection: Any, where: Where) -> list[Loss]:
+async def losses(connection: Connection, where: Where) -> list[Loss]:
     """The endpoints that lost something."""
     rows = queries.dead_letter_endpoint(connection, **_bound(where))
     return [Loss(row["app_id"], row["id"], row["url"], row["disabled"], row["number"]) async for row in rows]

@@ -13,13 +13,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import Delivery, Message, State
 from angarium.core.patterns import covers, is_event_type
 from angarium.store import fan_out, log, partition, payload, stretch
+from angarium.store.connection import Connection, Row
 from angarium.store.hint import lane_hint
 from angarium.store.message import Filter, Page, message_of
 from angarium.store.shard import shard_of
@@ -91,7 +92,7 @@ def _tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
     return None if values is None else tuple(values)
 
 
-def _target(row: Any) -> Target | None:
+def _target(row: Row) -> Target | None:
     if row is None:
         return None
     return Target(
@@ -101,7 +102,7 @@ def _target(row: Any) -> Target | None:
 
 
 async def target(
-    conn: Any, app_id: UUID, *, endpoint_id: UUID | None = None, uid: str | None = None
+    conn: Connection, app_id: UUID, *, endpoint_id: UUID | None = None, uid: str | None = None
 ) -> Target | None:
     """A living endpoint of the application, by its id or by the operator's own id."""
     if endpoint_id is not None:
@@ -111,13 +112,13 @@ async def target(
     return _target(await queries.delivery_target_by_uid(conn, app_id=app_id, uid=uid))
 
 
-async def hold_target(conn: Any, app_id: UUID, endpoint_id: UUID) -> Target | None:
+async def hold_target(conn: Connection, app_id: UUID, endpoint_id: UUID) -> Target | None:
     """The same, held against being disabled or deleted until the transaction ends."""
     return _target(await queries.delivery_target_hold(conn, app_id=app_id, id=endpoint_id))
 
 
 async def owed_by_endpoint(
-    conn: Any, app_id: UUID, endpoint_id: UUID, page: Page, wanted: Filter,
+    conn: Connection, app_id: UUID, endpoint_id: UUID, page: Page, wanted: Filter,
     now: datetime, *, statuses: Collection[LogStatus] | None, with_payload: bool,
 ) -> list[Owed]:  # fmt: skip
     """The messages an endpoint is or was owed; those of any status when `statuses` is None."""
@@ -129,8 +130,8 @@ async def owed_by_endpoint(
         key = await log.end(conn, search, between, rows, upwards=page.upwards)
         return None if key is None else key.message_id
 
-    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Any]:
-        rows: AsyncIterator[Any] = query(
+    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Row]:
+        rows: AsyncIterator[Row] = query(
             conn, app_id=app_id, endpoint_id=endpoint_id, shard=shard_of(endpoint_id), low_message=low,
             high_message=high, reach=None, limit=limit, channel=wanted.channel, tag=wanted.tag,
             statuses=None if statuses is None else log.numbers(statuses), event_types=wanted.event_types,
@@ -150,7 +151,7 @@ async def owed_by_endpoint(
     ]
 
 
-async def destinations(conn: Any, app_id: UUID, message_id: UUID, page: Page) -> list[Destination]:
+async def destinations(conn: Connection, app_id: UUID, message_id: UUID, page: Page) -> list[Destination]:
     """The endpoints a message is or was owed to, deleted ones too."""
     query = walk("delivery_destinations", upwards=page.upwards)
     rows = query(conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit)
@@ -165,7 +166,7 @@ async def destinations(conn: Any, app_id: UUID, message_id: UUID, page: Page) ->
     ]  # fmt: skip
 
 
-def _delivery(row: Any, endpoint_id: UUID, message_id: UUID, app_id: UUID) -> Delivery:
+def _delivery(row: Row, endpoint_id: UUID, message_id: UUID, app_id: UUID) -> Delivery:
     return Delivery(
         app_id, endpoint_id, message_id, State(row["state"]), row["failures"], row["due_at"], row["manual_at"]
     )
@@ -176,7 +177,7 @@ def due(target: Target, now: datetime) -> datetime | None:
     return now if target.disabled_at is None else None
 
 
-async def resend(conn: Any, target: Target, message_id: UUID, now: datetime) -> None:
+async def resend(conn: Connection, target: Target, message_id: UUID, now: datetime) -> None:
     """Owe one manual attempt now, whether or not the endpoint ever was owed the message; in a transaction."""
     due_at = due(target, now)
     await fan_out.write_one(conn, target, message_id)
@@ -192,7 +193,12 @@ async def resend(conn: Any, target: Target, message_id: UUID, now: datetime) -> 
 
 
 async def resend_queued(
-    conn: Any, target: Target, message_ids: Sequence[UUID], now: datetime, *, passing_over: bool = False
+    conn: Connection,
+    target: Target,
+    message_ids: Sequence[UUID],
+    now: datetime,
+    *,
+    passing_over: bool = False,
 ) -> int:
     """Owe one manual attempt of each of these that is queued; gives how many. Those under way are waited
     for, or passed over together with those that are owed one already."""
@@ -204,7 +210,7 @@ async def resend_queued(
     return count
 
 
-async def resend_over(conn: Any, target: Target, message_ids: Sequence[UUID], now: datetime) -> int:
+async def resend_over(conn: Connection, target: Target, message_ids: Sequence[UUID], now: datetime) -> int:
     """Owe one manual attempt of each of these that is over; gives how many."""
     count: int = await queries.resend_over(
         conn, app_id=target.app_id, endpoint_id=target.id, message_ids=message_ids, shard=target.shard,
@@ -214,7 +220,7 @@ async def resend_over(conn: Any, target: Target, message_ids: Sequence[UUID], no
 
 
 async def recover(
-    conn: Any, target: Target, after: UUID, until: UUID, now: datetime, limit: int = SLICE
+    conn: Connection, target: Target, after: UUID, until: UUID, now: datetime, limit: int = SLICE
 ) -> Slice:
     """Owe one manual attempt to each of the next `limit` lost deliveries with after < message id <= until."""
     bounds = {"app_id": target.app_id, "endpoint_id": target.id, "after": after}
@@ -233,7 +239,9 @@ async def recover(
     return Slice(marked, seen[-1] if len(seen) == limit else None)
 
 
-async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, now: datetime, limit: int) -> int:
+async def count_lost(
+    conn: Connection, target: Target, after: UUID, until: UUID, now: datetime, limit: int
+) -> int:
     """How many deliveries with after < message id <= until `recover` would owe again, at most `limit`."""
     return int(
         await queries.delivery_count_lost(
@@ -250,7 +258,7 @@ async def count_lost(conn: Any, target: Target, after: UUID, until: UUID, now: d
 
 
 async def replay(
-    conn: Any, target: Target, after: UUID, until: UUID, now: datetime, limit: int = SLICE
+    conn: Connection, target: Target, after: UUID, until: UUID, now: datetime, limit: int = SLICE
 ) -> Slice:
     """Owe those of the next `limit` messages that the endpoint wants and never was owed."""
     seen = [
@@ -274,7 +282,7 @@ async def replay(
 
 
 async def cancel_pending(
-    conn: Any, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int, now: datetime,
+    conn: Connection, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int, now: datetime,
     *, wait: bool = False,
 ) -> int:  # fmt: skip
     """Cancel at most `limit` of what the endpoint is owed, of messages before `before`; gives how many.
@@ -291,7 +299,9 @@ async def cancel_pending(
     return await _recording(conn, endpoint_id, limit, cancel)
 
 
-async def cancel_stranded(conn: Any, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int) -> int:
+async def cancel_stranded(
+    conn: Connection, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int
+) -> int:
     """Cancel at most `limit` queued deliveries of an endpoint if it is disabled or deleted. In a transaction;
     gives how many."""
     target = await hold_target(conn, app_id, endpoint_id)
@@ -300,7 +310,7 @@ async def cancel_stranded(conn: Any, app_id: UUID, endpoint_id: UUID, now: datet
     return await cancel_pending(conn, app_id, endpoint_id, None, limit, now, wait=target is not None)
 
 
-async def forget_waiting(conn: Any, app_id: UUID, endpoint_id: UUID, limit: int, now: datetime) -> int:
+async def forget_waiting(conn: Connection, app_id: UUID, endpoint_id: UUID, limit: int, now: datetime) -> int:
     """Cancel at most `limit` of what waits for a deleted endpoint to be enabled; gives how many."""
 
     async def cancel() -> int:
@@ -312,7 +322,9 @@ async def forget_waiting(conn: Any, app_id: UUID, endpoint_id: UUID, limit: int,
     return await _recording(conn, endpoint_id, limit, cancel)
 
 
-async def _recording(conn: Any, endpoint_id: UUID, limit: int, cancel: Callable[[], Awaitable[int]]) -> int:
+async def _recording(
+    conn: Connection, endpoint_id: UUID, limit: int, cancel: Callable[[], Awaitable[int]]
+) -> int:
     """Cancel, with the partitions that the records go to: those of old messages may be gone."""
 
     async def cover() -> None:
@@ -325,7 +337,7 @@ async def _recording(conn: Any, endpoint_id: UUID, limit: int, cancel: Callable[
 
 
 async def release(
-    conn: Any, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int, *, fifo: bool
+    conn: Connection, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int, *, fifo: bool
 ) -> int:
     """Have at most `limit` of what waited for the endpoint to be enabled sent now; gives how many."""
     released = _count(
@@ -336,7 +348,7 @@ async def release(
     return released
 
 
-async def cancel_message(conn: Any, app_id: UUID, message_id: UUID, now: datetime) -> int:
+async def cancel_message(conn: Connection, app_id: UUID, message_id: UUID, now: datetime) -> int:
     """Cancel what is still owed of one message, whose payload is gone; gives how many."""
     message = {"app_id": app_id, "message_id": message_id, "now": now}
     await fan_out.forget(conn, message_id)
@@ -345,13 +357,13 @@ async def cancel_message(conn: Any, app_id: UUID, message_id: UUID, now: datetim
     return first + again
 
 
-async def hint(conn: Any, target: Target) -> None:
+async def hint(conn: Connection, target: Target) -> None:
     """Tell the owner of the endpoint's lane that there is work, when the transaction commits."""
     await queries.delivery_hint(conn, hint=lane_hint(target.app_id, target.id))
 
 
 async def retries(
-    conn: Any, app_id: UUID, endpoint_id: UUID, message_ids: Iterable[UUID]
+    conn: Connection, app_id: UUID, endpoint_id: UUID, message_ids: Iterable[UUID]
 ) -> dict[UUID, tuple[int, datetime]]:
     """Of those messages that the endpoint is still owed: the attempts made, and when the next is due."""
     rows = queries.delivery_retries(

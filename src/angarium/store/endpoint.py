@@ -20,6 +20,7 @@ from angarium.core.keyring import NONCE_BYTES, Keyring
 from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_uid
 from angarium.core.url import hide_login
+from angarium.store.connection import Connection, Row
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
@@ -38,7 +39,7 @@ class Stats:
     canceled: int
 
 
-def endpoint_of(row: Any, keyring: Keyring) -> Endpoint:
+def endpoint_of(row: Row, keyring: Keyring) -> Endpoint:
     """The endpoint of a full row."""
     endpoint_id = row["id"]
     headers = open_headers(keyring, endpoint_id, row["headers"])
@@ -99,7 +100,7 @@ def _values(endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes
 
 
 async def find(
-    connection: Any, app_id: UUID, ref: str, keyring: Keyring, *, lock: bool = False
+    connection: Connection, app_id: UUID, ref: str, keyring: Keyring, *, lock: bool = False
 ) -> Endpoint | None:
     """The living endpoint with this id or uid, or None; `ref` may be any text. `lock` it for a change."""
     endpoint_id = ids.parse(ids.ENDPOINT, ref)
@@ -112,7 +113,7 @@ async def find(
 
 
 async def create(
-    connection: Any, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
+    connection: Connection, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
 ) -> Endpoint:
     """Raises Conflict when the uid is taken."""
     row = await queries.endpoint_insert(
@@ -128,14 +129,14 @@ async def create(
     return endpoint_of(row, keyring)
 
 
-async def count(connection: Any, app_id: UUID, limit: int) -> int:
+async def count(connection: Connection, app_id: UUID, limit: int) -> int:
     """How many endpoints an application has, counted up to `limit`."""
     found: int = await queries.endpoint_count(connection, app_id=app_id, limit=limit)
     return found
 
 
 async def update(
-    connection: Any, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
+    connection: Connection, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
 ) -> Endpoint | None:
     """Store what can change. None when it is gone; raises Conflict when the uid is taken."""
     try:
@@ -146,25 +147,25 @@ async def update(
     return None if row is None else endpoint_of(row, keyring)
 
 
-async def delete(connection: Any, endpoint: Endpoint, now: datetime) -> None:
+async def delete(connection: Connection, endpoint: Endpoint, now: datetime) -> None:
     await queries.endpoint_delete(connection, app_id=endpoint.app_id, id=endpoint.id, now=now)
     await queries.endpoint_notify(connection, id=endpoint.id)
 
 
-async def forgive(connection: Any, endpoint: Endpoint) -> None:
+async def forgive(connection: Connection, endpoint: Endpoint) -> None:
     """Forget what the endpoint's health was."""
     await queries.endpoint_forgive(connection, app_id=endpoint.app_id, id=endpoint.id)
     await queries.endpoint_notify_forgiven(connection, id=endpoint.id)
 
 
-async def set_order(connection: Any, endpoint: Endpoint) -> None:
+async def set_order(connection: Connection, endpoint: Endpoint) -> None:
     """Give the deliveries that are queued the order of the endpoint."""
     lane = {"app_id": endpoint.app_id, "endpoint_id": endpoint.id, "fifo": endpoint.fifo}
     await queries.order_pending(connection, shard=shard_of(endpoint.id), **lane)
     await queries.order_retry(connection, **lane)
 
 
-async def touch_all(connection: Any, app_id: UUID, *, only_inheriting: bool) -> list[UUID]:
+async def touch_all(connection: Connection, app_id: UUID, *, only_inheriting: bool) -> list[UUID]:
     """Make senders read the endpoints of an application again; `only_inheriting`: its rate limit changed.
 
     Gives the ids of these endpoints.
@@ -176,7 +177,13 @@ async def touch_all(connection: Any, app_id: UUID, *, only_inheriting: bool) -> 
 
 
 async def page(
-    connection: Any, app_id: UUID, cursor: UUID | None, keyring: Keyring, *, ascending: bool, limit: int
+    connection: Connection,
+    app_id: UUID,
+    cursor: UUID | None,
+    keyring: Keyring,
+    *,
+    ascending: bool,
+    limit: int,
 ) -> list[Endpoint]:
     """Up to `limit` endpoints beyond the cursor, in the order asked for."""
     query = walk("endpoint_list", upwards=ascending)
@@ -184,7 +191,7 @@ async def page(
     return [endpoint_of(row, keyring) async for row in rows]
 
 
-async def stats(connection: Any, endpoint: Endpoint, lowest: UUID, highest: UUID) -> Stats:
+async def stats(connection: Connection, endpoint: Endpoint, lowest: UUID, highest: UUID) -> Stats:
     """Attempts and deliveries whose ids lie in the span."""
     row = await queries.endpoint_stats(
         connection, app_id=endpoint.app_id, id=endpoint.id, shard=shard_of(endpoint.id), lowest=lowest,

@@ -7,10 +7,11 @@ from typing import Any
 
 from angarium.core.errors import Conflict
 from angarium.core.nouns import EventType
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, walk
 
 
-def _event_type(row: Any) -> EventType:
+def _event_type(row: Row) -> EventType:
     return EventType(
         org_id=row["org_id"],
         name=row["name"],
@@ -39,14 +40,14 @@ def _values(event_type: EventType) -> dict[str, Any]:
     }
 
 
-async def find(connection: Any, org_id: str, name: str, *, lock: bool = False) -> EventType | None:
+async def find(connection: Connection, org_id: str, name: str, *, lock: bool = False) -> EventType | None:
     """The event type of this name, archived or not. `lock` it for a change."""
     query = queries.event_type_lock if lock else queries.event_type_find
     row = await query(connection, org_id=org_id, name=name)
     return None if row is None else _event_type(row)
 
 
-async def create(connection: Any, event_type: EventType) -> EventType:
+async def create(connection: Connection, event_type: EventType) -> EventType:
     """Make it, or bring an archived one back. Raises Conflict when the name is in use."""
     row = await queries.event_type_insert(connection, **_values(event_type), created_at=event_type.created_at)
     if row is None:
@@ -54,17 +55,17 @@ async def create(connection: Any, event_type: EventType) -> EventType:
     return _event_type(row)
 
 
-async def update(connection: Any, event_type: EventType) -> EventType | None:
+async def update(connection: Connection, event_type: EventType) -> EventType | None:
     row = await queries.event_type_update(connection, **_values(event_type))
     return None if row is None else _event_type(row)
 
 
-async def expunge(connection: Any, org_id: str, name: str) -> None:
+async def expunge(connection: Connection, org_id: str, name: str) -> None:
     await queries.event_type_expunge(connection, org_id=org_id, name=name)
 
 
 async def page(
-    connection: Any,
+    connection: Connection,
     org_id: str,
     cursor: str | None,
     *,
@@ -86,7 +87,7 @@ async def page(
     return [_event_type(row) async for row in rows]
 
 
-async def known(connection: Any, org_id: str, names: Collection[str]) -> set[str]:
+async def known(connection: Connection, org_id: str, names: Collection[str]) -> set[str]:
     """Those of the names that are event types in use."""
     rows = queries.event_type_known(connection, org_id=org_id, names=list(names))
     return {row["name"] async for row in rows}

@@ -17,12 +17,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import patterns
 from angarium.store.accept import Owed
+from angarium.store.connection import Connection, Row
 from angarium.store.database import Database
 from angarium.store.sql import queries, sparse
 from angarium.store.stretch import LOWEST
@@ -53,7 +54,7 @@ class Waiting:
     oldest: UUID | None
 
 
-async def applications(connection: Any, after: UUID, limit: int) -> list[UUID]:
+async def applications(connection: Connection, after: UUID, limit: int) -> list[UUID]:
     """At most so many applications whose messages wait, the next behind `after`."""
     return [row["app_id"] async for row in queries.fan_out_applications(connection, after=after, limit=limit)]
 
@@ -94,7 +95,7 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
     return Slice(owed, len(written) - len(owed))
 
 
-async def _slice(connection: Any, held: Sequence[Any], now: float) -> list[Any]:
+async def _slice(connection: Connection, held: Sequence[Row], now: float) -> list[Row]:
     work = [row for row in held if row["event_type"] is not None]
     rows = queries.fan_out_slice(
         connection,
@@ -115,7 +116,7 @@ async def _slice(connection: Any, held: Sequence[Any], now: float) -> list[Any]:
     return [row async for row in rows]
 
 
-async def _bodies(connection: Any, messages: Sequence[Any], now: float) -> dict[UUID, bytes]:
+async def _bodies(connection: Connection, messages: Sequence[Row], now: float) -> dict[UUID, bytes]:
     if not messages:
         return {}
     rows = queries.fan_out_bodies(
@@ -128,7 +129,7 @@ async def _bodies(connection: Any, messages: Sequence[Any], now: float) -> dict[
     return {row["id"]: row["body"] async for row in rows if row["body"] is not None}
 
 
-async def write_one(connection: Any, target: Target, message_id: UUID) -> None:
+async def write_one(connection: Connection, target: Target, message_id: UUID) -> None:
     """Write the delivery of a message to one endpoint, if it is still to be written: somebody asks for it by
     hand. In a transaction."""
     held = await queries.fan_out_hold(connection, app_id=target.app_id, message_id=message_id)
@@ -144,17 +145,17 @@ async def write_one(connection: Any, target: Target, message_id: UUID) -> None:
     )
 
 
-async def forget(connection: Any, message_id: UUID) -> None:
+async def forget(connection: Connection, message_id: UUID) -> None:
     """Write no more deliveries of a message."""
     await queries.fan_out_forget(connection, message_id=message_id)
 
 
-async def waits(connection: Any, app_id: UUID, message_id: UUID) -> bool:
+async def waits(connection: Connection, app_id: UUID, message_id: UUID) -> bool:
     """Whether deliveries of a message are still to be written."""
     return bool(await queries.fan_out_waits(connection, app_id=app_id, message_id=message_id))
 
 
-async def waiting(connection: Any) -> Waiting:
+async def waiting(connection: Connection) -> Waiting:
     """What waits, for operators."""
     row = await queries.fan_out_waiting(connection)
     return Waiting(row["messages"], row["applications"], row["oldest"])

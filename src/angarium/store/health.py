@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 
-async def writable(connection: Any) -> bool:
+async def writable(connection: Connection) -> bool:
     return bool(await queries.health_check(connection))

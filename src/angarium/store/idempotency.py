@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 
@@ -19,7 +19,7 @@ class Known:
 
 
 async def begin(
-    connection: Any, key: bytes, *, now: datetime, locked_until: datetime, expires_at: datetime
+    connection: Connection, key: bytes, *, now: datetime, locked_until: datetime, expires_at: datetime
 ) -> bool:
     """Take the key; whether it was free."""
     row = await queries.idempotency_begin(
@@ -28,13 +28,19 @@ async def begin(
     return row is not None
 
 
-async def find(connection: Any, key: bytes) -> Known | None:
+async def find(connection: Connection, key: bytes) -> Known | None:
     row = await queries.idempotency_find(connection, key=key)
     return None if row is None else Known(row["status"], row["body"], row["locked_until"])
 
 
 async def finish(
-    connection: Any, key: bytes, *, locked_until: datetime, status: int, body: bytes, expires_at: datetime
+    connection: Connection,
+    key: bytes,
+    *,
+    locked_until: datetime,
+    status: int,
+    body: bytes,
+    expires_at: datetime,
 ) -> None:
     """Keep the answer; `locked_until` says whose hold on the key this is."""
     await queries.idempotency_finish(
@@ -42,5 +48,5 @@ async def finish(
     )
 
 
-async def abandon(connection: Any, key: bytes, *, locked_until: datetime) -> None:
+async def abandon(connection: Connection, key: bytes, *, locked_until: datetime) -> None:
     await queries.idempotency_abandon(connection, key=key, locked_until=locked_until)

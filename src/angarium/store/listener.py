@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
@@ -15,6 +15,7 @@ from angarium.core import ids
 from angarium.core.audit import SYSTEM, Deed
 from angarium.core.nouns import DisabledReason, State
 from angarium.store import audit, background_task
+from angarium.store.connection import Connection
 from angarium.store.settle import disable_endpoint
 from angarium.store.sql import queries
 
@@ -36,13 +37,13 @@ class Fetched:
     test: bool  # sent to this listener alone, to try it
 
 
-async def heard(connection: Any, app_id: UUID, endpoint_id: UUID, now: datetime) -> None:
+async def heard(connection: Connection, app_id: UUID, endpoint_id: UUID, now: datetime) -> None:
     """Somebody listens."""
     await queries.listener_heard(connection, app_id=app_id, endpoint_id=endpoint_id, now=now)
 
 
 async def fetch(
-    connection: Any, app_id: UUID, endpoint_id: UUID, now: datetime, lease_until: datetime, limit: int
+    connection: Connection, app_id: UUID, endpoint_id: UUID, now: datetime, lease_until: datetime, limit: int
 ) -> list[Fetched]:
     """At most `limit` deliveries that are due, in order of their messages."""
     rows = queries.listener_fetch(
@@ -69,7 +70,7 @@ async def fetch(
     ]
 
 
-async def give_up(connection: Any, now: float, limit: int) -> int:
+async def give_up(connection: Connection, now: float, limit: int) -> int:
     """Disable listeners that nobody runs any more, and cancel what they are owed; gives how many.
 
     In a transaction. Once opened again a listener is caught up with what was canceled.

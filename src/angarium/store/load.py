@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import msgspec
@@ -15,6 +14,7 @@ from angarium.core.health import Health
 from angarium.core.nouns import State
 from angarium.core.read_position import FIRST
 from angarium.store import organization
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 
 
@@ -76,14 +76,14 @@ class Config:
     health: Health
 
 
-async def lanes_of(connection: Any, shards: Sequence[int]) -> list[LaneRef]:
+async def lanes_of(connection: Connection, shards: Sequence[int]) -> list[LaneRef]:
     """The lanes of these shards that owe anything."""
     rows = queries.lanes_of(connection, shards=shards)
     return [LaneRef(app_id, endpoint_id, due_at.timestamp()) async for app_id, endpoint_id, due_at in rows]
 
 
 async def load(
-    connection: Any, wanted: Sequence[Wanted], now: datetime
+    connection: Connection, wanted: Sequence[Wanted], now: datetime
 ) -> tuple[list[Loaded], dict[UUID, float]]:
     """The next deliveries of some lanes, and when more of each is due after `now`: of free lanes anything, of
     first-in-first-out lanes what was scheduled for later."""
@@ -121,7 +121,7 @@ async def load(
     return loaded, next_due
 
 
-async def set_back(connection: Any, shards: Sequence[int], before: float, now: float) -> None:
+async def set_back(connection: Connection, shards: Sequence[int], before: float, now: float) -> None:
     """The clock was set back from `before` to `now`, epoch seconds: times that were stored by the former
     clock follow it, as far as they are not a customer's choice."""
     await queries.due_set_back(
@@ -129,7 +129,7 @@ async def set_back(connection: Any, shards: Sequence[int], before: float, now: f
     )
 
 
-def _loaded(row: Any) -> Loaded:
+def _loaded(row: Row) -> Loaded:
     return Loaded(
         endpoint_id=row["endpoint_id"],
         message_id=row["message_id"],
@@ -151,7 +151,7 @@ def _seconds(at: datetime | None) -> float | None:
     return None if at is None else at.timestamp()
 
 
-async def configs(connection: Any, lanes: Sequence[tuple[UUID, UUID]]) -> list[Config]:
+async def configs(connection: Connection, lanes: Sequence[tuple[UUID, UUID]]) -> list[Config]:
     """The configuration of some lanes, given as (application id, endpoint id)."""
     found = queries.lane_configs(
         connection,

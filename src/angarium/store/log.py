@@ -19,6 +19,7 @@ from angarium.core.log_filter import LogFilter, LogKey, LogStatus, log_status
 from angarium.core.nouns import State
 from angarium.core.patterns import EVERYTHING, is_wildcard
 from angarium.store import message, payload
+from angarium.store.connection import Connection, Row
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
 from angarium.store.stretch import HIGHEST, LOWEST
@@ -179,7 +180,7 @@ def just_above(key: LogKey) -> LogKey:
     return LogKey(key.message_id, UUID(int=min(HIGHEST.int, key.endpoint_id.int + 1)))
 
 
-async def endpoints(conn: Any, app_id: UUID) -> list[LogEndpoint]:
+async def endpoints(conn: Connection, app_id: UUID) -> list[LogEndpoint]:
     """The endpoints of an application, deleted ones too."""
     return [
         LogEndpoint(row["id"], row["url"], row["name"], row["description"], row["disabled"], row["deleted"])
@@ -188,7 +189,7 @@ async def endpoints(conn: Any, app_id: UUID) -> list[LogEndpoint]:
 
 
 async def look_for(
-    conn: Any, app_id: UUID, wanted: LogFilter, now: datetime, *, sendable: bool = False
+    conn: Connection, app_id: UUID, wanted: LogFilter, now: datetime, *, sendable: bool = False
 ) -> tuple[Search, Stretch, Mapping[UUID, LogEndpoint]] | None:
     """What to look for, in which part of the log, and the endpoints there are; None: nothing can match."""
     known = {
@@ -211,7 +212,9 @@ async def look_for(
     return Search(app_id, endpoint_ids, wanted, now, sendable), stretch, known
 
 
-async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards: bool) -> LogKey | None:
+async def end(
+    conn: Connection, search: Search, stretch: Stretch, rows: int, *, upwards: bool
+) -> LogKey | None:
     """The first key that a walk over so many rows of the stretch does not reach; None: it reaches all."""
     place = {"app_id": search.app_id, "rows": rows, "reach": rows + 1, **bounds(stretch)}
     query = walk(f"log_{search.walk}_end", upwards=upwards)
@@ -225,7 +228,9 @@ async def end(conn: Any, search: Search, stretch: Stretch, rows: int, *, upwards
     return None if found is None else LogKey(found, LOWEST if upwards else HIGHEST)
 
 
-async def page(conn: Any, search: Search, stretch: Stretch, limit: int, *, upwards: bool) -> list[LogRow]:
+async def page(
+    conn: Connection, search: Search, stretch: Stretch, limit: int, *, upwards: bool
+) -> list[LogRow]:
     """The first matches of a stretch, in the order of the walk."""
     query = walk(f"log_{search.walk}", upwards=upwards)
     rows = [row async for row in query(conn, **search.parameters(), **bounds(stretch), limit=limit)]
@@ -233,7 +238,7 @@ async def page(conn: Any, search: Search, stretch: Stretch, limit: int, *, upwar
     return [_row(row, kept=row["message_id"] in kept) for row in rows]
 
 
-async def count(conn: Any, search: Search, stretch: Stretch) -> int:
+async def count(conn: Connection, search: Search, stretch: Stretch) -> int:
     """How many deliveries of a stretch match."""
     query = getattr(queries, f"log_{search.walk}_count")
     return int(await query(conn, **search.parameters(), **bounds(stretch)))
@@ -249,7 +254,7 @@ def bounds(stretch: Stretch) -> dict[str, UUID]:
     }
 
 
-def _row(row: Any, *, kept: bool) -> LogRow:
+def _row(row: Row, *, kept: bool) -> LogRow:
     return LogRow(
         message_id=row["message_id"],
         event_id=row["event_id"],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from angarium.clock import datetime_at
@@ -13,6 +12,7 @@ from angarium.core import ids
 from angarium.core.nouns import Message
 from angarium.core.patterns import is_event_type
 from angarium.store import payload, stretch
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, walk
 
 
@@ -35,7 +35,7 @@ class Filter:
     event_types: tuple[str, ...] | None = None
 
 
-def message_of(row: Any, message_id: UUID, body: bytes | None = None) -> Message:
+def message_of(row: Row, message_id: UUID, body: bytes | None = None) -> Message:
     """The message in a row with its columns, and its payload: None when it is gone or not asked for."""
     return Message(
         id=message_id,
@@ -50,7 +50,7 @@ def message_of(row: Any, message_id: UUID, body: bytes | None = None) -> Message
     )
 
 
-async def find(conn: Any, app_id: UUID, ref: str) -> UUID | None:
+async def find(conn: Connection, app_id: UUID, ref: str) -> UUID | None:
     """The id that a reference stands for: our own id, or the operator's. Our own may not exist."""
     if (own := ids.parse(ids.MESSAGE, ref)) is not None:
         return own
@@ -61,7 +61,7 @@ async def find(conn: Any, app_id: UUID, ref: str) -> UUID | None:
 
 
 async def get(
-    conn: Any, app_id: UUID, message_id: UUID, now: datetime, *, with_payload: bool = True
+    conn: Connection, app_id: UUID, message_id: UUID, now: datetime, *, with_payload: bool = True
 ) -> Message | None:
     """The message, with its payload if there is one `now`."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
@@ -71,18 +71,18 @@ async def get(
     return message_of(row, message_id, bodies.get(message_id))
 
 
-async def exists(conn: Any, app_id: UUID, message_id: UUID) -> bool:
+async def exists(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
     return await queries.message_get(conn, app_id=app_id, id=message_id) is not None
 
 
-async def has_payload(conn: Any, app_id: UUID, message_id: UUID, now: datetime) -> bool | None:
+async def has_payload(conn: Connection, app_id: UUID, message_id: UUID, now: datetime) -> bool | None:
     """Whether the message can be sent `now`; None when there is no such message."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     return None if row is None else bool(await payload.kept(conn, {message_id: row["expires_at"]}, now))
 
 
 async def page(
-    conn: Any, app_id: UUID, page: Page, wanted: Filter, now: datetime, *, with_payload: bool
+    conn: Connection, app_id: UUID, page: Page, wanted: Filter, now: datetime, *, with_payload: bool
 ) -> list[Message]:
     """The messages of an application in a stretch of ids, in the order of the walk."""
     query = walk("message_page", upwards=page.upwards)
@@ -93,8 +93,8 @@ async def page(
         )
         return found
 
-    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Any]:
-        walked: AsyncIterator[Any] = query(
+    def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Row]:
+        walked: AsyncIterator[Row] = query(
             conn, app_id=app_id, low=low, high=high, limit=limit, channel=wanted.channel, tag=wanted.tag,
             event_types=wanted.event_types,
         )  # fmt: skip
@@ -105,11 +105,11 @@ async def page(
     return [message_of(row, row["id"], bodies.get(row["id"])) for row in rows]
 
 
-async def _bodies(conn: Any, rows: Sequence[Any], now: datetime, *, wanted: bool) -> dict[UUID, bytes]:
+async def _bodies(conn: Connection, rows: Sequence[Row], now: datetime, *, wanted: bool) -> dict[UUID, bytes]:
     return await payload.bodies(conn, {row["id"]: row["expires_at"] for row in rows}, now) if wanted else {}
 
 
-async def expunge(conn: Any, app_id: UUID, message_id: UUID) -> bool:
+async def expunge(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
     """Forget the payload at once; False when there is no such message."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     if row is None:

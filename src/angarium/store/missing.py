@@ -4,16 +4,16 @@ is `delivery.replay`."""
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from angarium.core.patterns import EVERYTHING, is_wildcard
+from angarium.store.connection import Connection
 from angarium.store.delivery import Target
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries
 
 
-async def end(conn: Any, app_id: UUID, after: UUID, until: UUID, rows: int) -> UUID | None:
+async def end(conn: Connection, app_id: UUID, after: UUID, until: UUID, rows: int) -> UUID | None:
     """The message after which a stretch of so many messages from `after` on ends; None: `until`."""
     found: UUID | None = await queries.missing_end(
         conn, app_id=app_id, after=after, until=until, rows=rows - 1
@@ -21,7 +21,7 @@ async def end(conn: Any, app_id: UUID, after: UUID, until: UUID, rows: int) -> U
     return found
 
 
-async def count(conn: Any, target: Target, after: UUID, until: UUID, now: datetime) -> int:
+async def count(conn: Connection, target: Target, after: UUID, until: UUID, now: datetime) -> int:
     """How many messages with after < id <= until are missing and can be sent `now`."""
     names, prefixes = _patterns(target.event_types)
     found: int = await queries.missing_count(

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_event_type
+from angarium.store.connection import Connection, Row
 from angarium.store.dead_letter import Loss
 from angarium.store.sql import queries
 
@@ -46,7 +46,7 @@ class Standing:
 
 
 async def failing(
-    conn: Any, org_id: str, beyond: tuple[datetime, UUID], limit: int
+    conn: Connection, org_id: str, beyond: tuple[datetime, UUID], limit: int
 ) -> list[OperatorEndpoint]:
     """Endpoints that fail now, the longest first, beyond a time and an endpoint."""
     rows = queries.operator_failing(conn, org_id=org_id, at=beyond[0], endpoint_id=beyond[1], limit=limit)
@@ -54,7 +54,7 @@ async def failing(
 
 
 async def disabled(
-    conn: Any, org_id: str, beyond: tuple[datetime, UUID], limit: int
+    conn: Connection, org_id: str, beyond: tuple[datetime, UUID], limit: int
 ) -> list[OperatorEndpoint]:
     """Disabled endpoints, the last first, beyond a time and an endpoint."""
     rows = queries.operator_disabled(conn, org_id=org_id, at=beyond[0], endpoint_id=beyond[1], limit=limit)
@@ -62,7 +62,7 @@ async def disabled(
 
 
 async def healthy(
-    conn: Any, applications: Sequence[Application], beyond: tuple[UUID, UUID], limit: int
+    conn: Connection, applications: Sequence[Application], beyond: tuple[UUID, UUID], limit: int
 ) -> list[OperatorEndpoint]:
     """The healthy endpoints of these applications, in their order, beyond an application and endpoint."""
     rows = queries.operator_healthy(
@@ -72,7 +72,7 @@ async def healthy(
 
 
 async def _endpoints(
-    rows: AsyncIterator[Any], known: dict[UUID, Application] | None = None
+    rows: AsyncIterator[Row], known: dict[UUID, Application] | None = None
 ) -> list[OperatorEndpoint]:
     found = []
     async for row in rows:
@@ -87,7 +87,9 @@ async def _endpoints(
     return found
 
 
-async def standing(conn: Any, app_ids: Sequence[UUID], lowest: UUID, most: int) -> dict[UUID, Standing]:
+async def standing(
+    conn: Connection, app_ids: Sequence[UUID], lowest: UUID, most: int
+) -> dict[UUID, Standing]:
     """How these applications stand; deliveries in trouble are counted from a message on, up to `most`."""
     rows = queries.operator_standing(conn, app_ids=app_ids, lowest=lowest, most=most)
     return {
@@ -97,8 +99,8 @@ async def standing(conn: Any, app_ids: Sequence[UUID], lowest: UUID, most: int) 
 
 
 async def losses(
-    conn: Any, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, now: datetime, most: int,
-    limit: int,
+    conn: Connection, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, now: datetime,
+    most: int, limit: int,
 ) -> list[Loss]:  # fmt: skip
     """What endpoints of these applications lost from a message on and can be sent `now`, each counted up to
     `most`."""
@@ -109,7 +111,9 @@ async def losses(
     return [Loss(row["app_id"], row["id"], row["url"], row["disabled"], row["number"]) async for row in rows]
 
 
-async def messages(conn: Any, app_ids: Sequence[UUID], ref: str, limit: int) -> list[tuple[UUID, UUID]]:
+async def messages(
+    conn: Connection, app_ids: Sequence[UUID], ref: str, limit: int
+) -> list[tuple[UUID, UUID]]:
     """Application and message ids of what a reference, our id or the operator's, stands for in these."""
     own = ids.parse(ids.MESSAGE, ref)
     if own is not None:

@@ -6,16 +6,17 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 
-async def profile_of(connection: Any, org_id: str) -> str | None:
+async def profile_of(connection: Connection, org_id: str) -> str | None:
     """The name of the organization's profile; None: the standard one."""
     name: str | None = await queries.organization_profile(connection, id=org_id)
     return name
 
 
-async def profiles(connection: Any, org_ids: Collection[str]) -> dict[str, str]:
+async def profiles(connection: Connection, org_ids: Collection[str]) -> dict[str, str]:
     """The profiles of those of some organizations that have one of their own."""
     return {
         row["id"]: row["profile"]
@@ -23,13 +24,13 @@ async def profiles(connection: Any, org_ids: Collection[str]) -> dict[str, str]:
     }
 
 
-async def create(connection: Any, org_id: str, profile: str, now: datetime) -> bool:
+async def create(connection: Connection, org_id: str, profile: str, now: datetime) -> bool:
     """Give an organization a profile, for good; False when it has one, and nothing happens."""
     return await queries.organization_create(connection, id=org_id, profile=profile, now=now) is not None
 
 
 async def write_catalogue(
-    connection: Any, profile: str, org_id: str | None, types: list[dict[str, Any]], now: datetime
+    connection: Connection, profile: str, org_id: str | None, types: list[dict[str, Any]], now: datetime
 ) -> dict[str, list[str]]:
     """Give every organization of the profile (or only one) these event types; others of theirs stay.
 

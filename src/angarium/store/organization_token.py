@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 
@@ -22,7 +22,7 @@ class OrganizationToken:
 
 
 async def used(
-    connection: Any, org_id: str, digest: bytes, expires_at: datetime | None, now: datetime
+    connection: Connection, org_id: str, digest: bytes, expires_at: datetime | None, now: datetime
 ) -> None:
     """Note that a token was used."""
     await queries.organization_token_used(
@@ -30,18 +30,18 @@ async def used(
     )
 
 
-async def page(connection: Any, org_id: str, limit: int) -> list[OrganizationToken]:
+async def page(connection: Connection, org_id: str, limit: int) -> list[OrganizationToken]:
     """The tokens of an organization, the one that was used last first, revoked ones too."""
     rows = queries.organization_token_list(connection, org_id=org_id, limit=limit)
     return [OrganizationToken(**row) async for row in rows]
 
 
-async def find(connection: Any, org_id: str, start: str) -> OrganizationToken | None:
+async def find(connection: Connection, org_id: str, start: str) -> OrganizationToken | None:
     """The token whose hash begins with these hexadecimal digits."""
     row = await queries.organization_token_find(connection, org_id=org_id, start=start)
     return None if row is None else OrganizationToken(**row)
 
 
-async def revoke(connection: Any, org_id: str, digest: bytes, now: datetime) -> None:
+async def revoke(connection: Connection, org_id: str, digest: bytes, now: datetime) -> None:
     """Note that a token was revoked. What refuses it is `revoked_token`."""
     await queries.organization_token_revoke(connection, org_id=org_id, digest=digest, now=now)

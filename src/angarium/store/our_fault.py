@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 STALE: Final = 30.0
@@ -38,7 +39,7 @@ class HeldLane:
     since: float
 
 
-async def note(connection: Any, process: str, faults: Collection[FaultRow], now: float) -> None:
+async def note(connection: Connection, process: str, faults: Collection[FaultRow], now: float) -> None:
     """Write the faults of a process as they are now; those that are not among them are over."""
     await queries.fault_end(connection, process=process, codes=[fault.code for fault in faults])
     if faults:
@@ -48,7 +49,7 @@ async def note(connection: Any, process: str, faults: Collection[FaultRow], now:
         )  # fmt: skip
 
 
-async def hold(connection: Any, process: str, lanes: Collection[HeldLane]) -> None:
+async def hold(connection: Connection, process: str, lanes: Collection[HeldLane]) -> None:
     """Write lanes that faults of the process hold; the faults are written already."""
     await queries.fault_hold(
         connection, process=process, endpoint_ids=[lane.endpoint_id for lane in lanes],
@@ -56,12 +57,12 @@ async def hold(connection: Any, process: str, lanes: Collection[HeldLane]) -> No
     )  # fmt: skip
 
 
-async def let_go(connection: Any, process: str, endpoint_ids: Iterable[UUID]) -> None:
+async def let_go(connection: Connection, process: str, endpoint_ids: Iterable[UUID]) -> None:
     """These lanes are held no longer."""
     await queries.fault_let_go(connection, process=process, endpoint_ids=list(endpoint_ids))
 
 
-async def under_way(connection: Any, now: float) -> list[FaultRow]:
+async def under_way(connection: Connection, now: float) -> list[FaultRow]:
     """The faults of all processes, the oldest first, at most `SHOWN`."""
     rows = queries.fault_list(connection, noted_since=noted_since(now), limit=SHOWN)
     return [

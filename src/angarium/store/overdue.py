@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.overdue import RECENT, Hold
+from angarium.store.connection import Connection
 from angarium.store.our_fault import noted_since
 from angarium.store.sql import queries
 
@@ -29,7 +30,7 @@ class Backlog:
 
 
 async def endpoints(
-    conn: Any, app_id: UUID, endpoint_ids: Collection[UUID], now: float
+    conn: Connection, app_id: UUID, endpoint_ids: Collection[UUID], now: float
 ) -> dict[UUID, Backlog]:
     """The backlogs of these endpoints of an application."""
     rows = queries.overdue_endpoints(
@@ -48,7 +49,7 @@ async def endpoints(
 
 
 async def places(
-    conn: Any, app_id: UUID, keys: Collection[tuple[UUID, UUID]], now: float
+    conn: Connection, app_id: UUID, keys: Collection[tuple[UUID, UUID]], now: float
 ) -> dict[tuple[UUID, UUID], int]:
     """How many deliveries come before each of these, given as (endpoint id, message id); those that are
     missing come after `LOOKED_AT` others."""

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import asyncpg
 import structlog
 
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 log = structlog.get_logger(__name__)
@@ -34,7 +35,7 @@ _BY_EXPIRY: Final = "payload"
 
 
 async def covered(
-    connection: Any, write: Callable[[], Awaitable[T]], cover: Callable[[], Awaitable[None]]
+    connection: Connection, write: Callable[[], Awaitable[T]], cover: Callable[[], Awaitable[None]]
 ) -> T:
     """What `write` gives. If a row of it finds no partition, `cover` makes it, and it is written again."""
     try:
@@ -49,12 +50,14 @@ async def covered(
     return await write()
 
 
-async def cover(connection: Any, message_ids: Iterable[UUID], expiries: Iterable[datetime] = ()) -> None:
+async def cover(
+    connection: Connection, message_ids: Iterable[UUID], expiries: Iterable[datetime] = ()
+) -> None:
     """Make what is missing for messages with these ids, whose payloads expire at these times."""
     await _add(connection, {_day_of(one) for one in message_ids}, {_midnight(at) for at in expiries})
 
 
-async def ahead(connection: Any, now: datetime, retention: timedelta) -> None:
+async def ahead(connection: Connection, now: datetime, retention: timedelta) -> None:
     """Make what the next days need, with payloads that are kept for `retention`."""
     days = [_midnight(now) + n * _DAY for n in range(AHEAD + 1)]
     # the end of a payload is rounded up, so the last of a day may expire on the next
@@ -67,7 +70,7 @@ def oldest_day(now: datetime, history: timedelta) -> datetime:
     return _midnight(now - history)
 
 
-async def drop(connection: Any, now: datetime, history: timedelta, limit: int) -> int:
+async def drop(connection: Connection, now: datetime, history: timedelta, limit: int) -> int:
     """Drop the days of history that are older than `history`, and payloads that have expired, at most `limit`
     partitions; gives how many went. What is locked stays until the next time."""
     expired = [(parent, oldest_day(now, history)) for parent in _BY_ID] + [(_BY_EXPIRY, _midnight(now))]
@@ -91,7 +94,7 @@ async def drop(connection: Any, now: datetime, history: timedelta, limit: int) -
     return dropped
 
 
-async def _add(connection: Any, by_id: Collection[datetime], by_expiry: Collection[datetime]) -> None:
+async def _add(connection: Connection, by_id: Collection[datetime], by_expiry: Collection[datetime]) -> None:
     wanted = [(parent, day) for day in sorted(by_id) for parent in _BY_ID]
     wanted += [(_BY_EXPIRY, day) for day in sorted(by_expiry)]
     async with connection.transaction():

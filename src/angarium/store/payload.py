@@ -11,25 +11,25 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 
 
-async def bodies(conn: Any, expiries: Mapping[UUID, datetime], now: datetime) -> dict[UUID, bytes]:
+async def bodies(conn: Connection, expiries: Mapping[UUID, datetime], now: datetime) -> dict[UUID, bytes]:
     """The payloads that are there `now`, of messages that expire at these times."""
     return {row["id"]: row["body"] async for row in _read(conn, expiries, now, with_body=True)}
 
 
-async def kept(conn: Any, expiries: Mapping[UUID, datetime], now: datetime) -> set[UUID]:
+async def kept(conn: Connection, expiries: Mapping[UUID, datetime], now: datetime) -> set[UUID]:
     """The messages whose payload is there `now`."""
     return {row["id"] async for row in _read(conn, expiries, now, with_body=False)}
 
 
 async def _read(
-    conn: Any, expiries: Mapping[UUID, datetime], now: datetime, *, with_body: bool
-) -> AsyncIterator[Any]:
+    conn: Connection, expiries: Mapping[UUID, datetime], now: datetime, *, with_body: bool
+) -> AsyncIterator[Row]:
     if not expiries:
         return
     times = expiries.values()
@@ -41,6 +41,6 @@ async def _read(
         yield row
 
 
-async def expunge(conn: Any, message_id: UUID, expires_at: datetime) -> None:
+async def expunge(conn: Connection, message_id: UUID, expires_at: datetime) -> None:
     """Delete the payload now."""
     await queries.payload_expunge(conn, id=message_id, expires_at=expires_at)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from angarium.core.inbox import Answer, Arrival, Inbox
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Endpoint
+from angarium.store.connection import Connection, Row
 from angarium.store.endpoint import endpoint_of
 from angarium.store.sql import queries
 
 
-def _inbox(row: Any) -> Inbox:
+def _inbox(row: Row) -> Inbox:
     answer = Answer(row["status_code"], row["delay_ms"] / 1000, row["failure_percent"])
     return Inbox(row["id"], row["org_id"], row["app_id"], answer, row["expires_at"])
 
 
-def _arrival(row: Any) -> Arrival:
+def _arrival(row: Row) -> Arrival:
     headers = [(name, value) for name, value in row["headers"]]
     return Arrival(
         row["id"], row["method"], headers, row["body"], row["size"], row["status_code"], row["verified"],
@@ -26,42 +26,42 @@ def _arrival(row: Any) -> Arrival:
     )  # fmt: skip
 
 
-async def count(connection: Any, app_id: UUID, now: datetime) -> int:
+async def count(connection: Connection, app_id: UUID, now: datetime) -> int:
     """How many living inboxes an application has."""
     found: int = await queries.play_inbox_count(connection, app_id=app_id, now=now)
     return found
 
 
-async def create(connection: Any, inbox: Inbox) -> None:
+async def create(connection: Connection, inbox: Inbox) -> None:
     await queries.play_inbox_insert(
         connection, id=inbox.id, org_id=inbox.org_id, app_id=inbox.app_id, expires_at=inbox.expires_at
     )
 
 
-async def inboxes(connection: Any, app_id: UUID, now: datetime) -> list[tuple[Inbox, UUID | None]]:
+async def inboxes(connection: Connection, app_id: UUID, now: datetime) -> list[tuple[Inbox, UUID | None]]:
     """The inboxes of an application, newest first, each with the id of the last request in it."""
     rows = queries.play_inbox_list(connection, app_id=app_id, now=now)
     return [(_inbox(row), row["last_id"]) async for row in rows]
 
 
-async def find(connection: Any, app_id: UUID, inbox_id: UUID, now: datetime) -> Inbox | None:
+async def find(connection: Connection, app_id: UUID, inbox_id: UUID, now: datetime) -> Inbox | None:
     row = await queries.play_inbox_find(connection, app_id=app_id, id=inbox_id, now=now)
     return None if row is None else _inbox(row)
 
 
-async def take(connection: Any, inbox_id: UUID, now: datetime) -> Inbox | None:
+async def take(connection: Connection, inbox_id: UUID, now: datetime) -> Inbox | None:
     """The inbox with this id, whoever asks, held until the end of the transaction."""
     row = await queries.play_inbox_take(connection, id=inbox_id, now=now)
     return None if row is None else _inbox(row)
 
 
-async def is_living(connection: Any, inbox_id: UUID, now: datetime) -> bool:
+async def is_living(connection: Connection, inbox_id: UUID, now: datetime) -> bool:
     """Whether requests to the inbox are taken, whoever asks."""
     found: bool = await queries.play_inbox_is_living(connection, id=inbox_id, now=now)
     return found
 
 
-async def set_answer(connection: Any, held: Inbox, answer: Answer, expires_at: datetime) -> Inbox:
+async def set_answer(connection: Connection, held: Inbox, answer: Answer, expires_at: datetime) -> Inbox:
     """The inbox as it is then; it has been taken in this transaction."""
     row = await queries.play_inbox_answer(
         connection,
@@ -75,23 +75,23 @@ async def set_answer(connection: Any, held: Inbox, answer: Answer, expires_at: d
     return _inbox(row)
 
 
-async def extend(connection: Any, inbox_id: UUID, expires_at: datetime) -> None:
+async def extend(connection: Connection, inbox_id: UUID, expires_at: datetime) -> None:
     await queries.play_inbox_extend(connection, id=inbox_id, expires_at=expires_at)
 
 
-async def delete(connection: Any, app_id: UUID, inbox_id: UUID) -> None:
+async def delete(connection: Connection, app_id: UUID, inbox_id: UUID) -> None:
     await queries.play_inbox_delete(connection, app_id=app_id, id=inbox_id)
 
 
 async def endpoints(
-    connection: Any, app_id: UUID, url: str, keyring: Keyring, *, limit: int
+    connection: Connection, app_id: UUID, url: str, keyring: Keyring, *, limit: int
 ) -> list[Endpoint]:
     """The endpoints of an application with exactly this URL."""
     rows = queries.play_endpoints(connection, app_id=app_id, url=url, limit=limit)
     return [endpoint_of(row, keyring) async for row in rows]
 
 
-async def put(connection: Any, inbox_id: UUID, arrival: Arrival, *, kept: int) -> None:
+async def put(connection: Connection, inbox_id: UUID, arrival: Arrival, *, kept: int) -> None:
     """Store a request; only the newest `kept` stay. The inbox must have been taken."""
     await queries.play_request_insert(
         connection,
@@ -108,29 +108,29 @@ async def put(connection: Any, inbox_id: UUID, arrival: Arrival, *, kept: int) -
     await queries.play_request_trim(connection, inbox_id=inbox_id, kept=kept)
 
 
-async def arrivals(connection: Any, inbox_id: UUID, after: UUID) -> list[Arrival]:
+async def arrivals(connection: Connection, inbox_id: UUID, after: UUID) -> list[Arrival]:
     """The requests after an id, newest first, without headers and bodies."""
     rows = queries.play_request_list(connection, inbox_id=inbox_id, after=after)
     return [_arrival(row) async for row in rows]
 
 
-async def since(connection: Any, inbox_id: UUID, after: UUID, limit: int) -> list[Arrival]:
+async def since(connection: Connection, inbox_id: UUID, after: UUID, limit: int) -> list[Arrival]:
     """Whole requests after an id, oldest first."""
     rows = queries.play_request_since(connection, inbox_id=inbox_id, after=after, limit=limit)
     return [_arrival(row) async for row in rows]
 
 
-async def arrival(connection: Any, inbox_id: UUID, arrival_id: UUID) -> Arrival | None:
+async def arrival(connection: Connection, inbox_id: UUID, arrival_id: UUID) -> Arrival | None:
     """One request, whole."""
     row = await queries.play_request_get(connection, inbox_id=inbox_id, id=arrival_id)
     return None if row is None else _arrival(row)
 
 
-async def last(connection: Any, inbox_id: UUID) -> UUID | None:
+async def last(connection: Connection, inbox_id: UUID) -> UUID | None:
     """The newest request."""
     found: UUID | None = await queries.play_request_last(connection, inbox_id=inbox_id)
     return found
 
 
-async def clear(connection: Any, app_id: UUID, inbox_id: UUID) -> None:
+async def clear(connection: Connection, app_id: UUID, inbox_id: UUID) -> None:
     await queries.play_request_clear(connection, app_id=app_id, id=inbox_id)

@@ -19,6 +19,7 @@ from angarium.core import ids
 from angarium.core.errors import Invalid, StoreReason
 from angarium.store import background_task, delivery, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.fault import reason_of
 
@@ -79,7 +80,7 @@ def _failed(task: BackgroundTask, error: Exception) -> Progress:
     return Progress(TaskStatus.FAILED, cursor, {**task.data, "error": words})
 
 
-async def _work(conn: Any, task: BackgroundTask, now: float) -> Progress:
+async def _work(conn: Connection, task: BackgroundTask, now: float) -> Progress:
     if task.app_id is None:
         raise ValueError("the task names no application")
     if task.kind == background_task.RESEND:
@@ -102,7 +103,9 @@ async def _work(conn: Any, task: BackgroundTask, now: float) -> Progress:
     return _progress(task, done.marked, cursor, finished=done.after is None)
 
 
-async def _cancel(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: UUID, now: float) -> Progress:
+async def _cancel(
+    conn: Connection, task: BackgroundTask, app_id: UUID, endpoint_id: UUID, now: float
+) -> Progress:
     at = datetime_at(now)
     before, wait = UUID(task.arguments["before"]), task.arguments.get("wait", False)
     limit = delivery.SLICE
@@ -116,7 +119,9 @@ async def _cancel(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: UU
     return Progress(_status(count < limit), None, task.data)
 
 
-async def _release(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: UUID, now: float) -> Progress:
+async def _release(
+    conn: Connection, task: BackgroundTask, app_id: UUID, endpoint_id: UUID, now: float
+) -> Progress:
     target = await delivery.hold_target(conn, app_id, endpoint_id)
     if target is None or target.disabled_at is not None:
         return Progress(TaskStatus.FINISHED, None, task.data)  # it waits again, or was canceled
@@ -125,7 +130,7 @@ async def _release(conn: Any, task: BackgroundTask, app_id: UUID, endpoint_id: U
     return Progress(_status(count < limit), None, task.data)
 
 
-async def _resend(conn: Any, task: BackgroundTask, app_id: UUID, now: float) -> Progress:
+async def _resend(conn: Connection, task: BackgroundTask, app_id: UUID, now: float) -> Progress:
     done = await resend.resend(
         conn,
         app_id,

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from angarium.core.log_filter import LogFilter, LogKey
 from angarium.store import delivery, log
+from angarium.store.connection import Connection
 from angarium.store.stretch import HIGHEST
 
 SLICE: Final = 500  # deliveries owed in one step
@@ -48,7 +49,7 @@ class Slice:
     after: LogKey | None
 
 
-async def resend(conn: Any, app_id: UUID, order: Order, now: datetime, limit: int) -> Slice:
+async def resend(conn: Connection, app_id: UUID, order: Order, now: datetime, limit: int) -> Slice:
     """Owe one attempt to each of the next matches, at most `limit`; in a transaction."""
     found = await log.look_for(conn, app_id, order.wanted, now, sendable=True)
     if found is None:
@@ -68,7 +69,7 @@ async def resend(conn: Any, app_id: UUID, order: Order, now: datetime, limit: in
     return Slice(marked, None if end is None else stretch.beyond(end, upwards=True).low)
 
 
-async def _owe(conn: Any, app_id: UUID, keys: list[LogKey], now: datetime, *, named: bool) -> int:
+async def _owe(conn: Connection, app_id: UUID, keys: list[LogKey], now: datetime, *, named: bool) -> int:
     """Owe one attempt each, unless the endpoint was disabled or deleted just now; gives how many. An endpoint
     that the filter has `named` is owed it when it is enabled."""
     owed = 0

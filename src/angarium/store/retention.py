@@ -15,12 +15,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.core import ids
 from angarium.core.inbox import oldest_kept
 from angarium.store import partition
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 SLICE: Final = 2000  # rows that go in one statement
@@ -46,7 +47,9 @@ class Rule:
     verb: Callable[..., Awaitable[int]]
     before: Callable[[Retention, datetime], datetime | UUID]
 
-    async def end(self, connection: Any, retention: Retention, now: datetime, limit: int = SLICE) -> int:
+    async def end(
+        self, connection: Connection, retention: Retention, now: datetime, limit: int = SLICE
+    ) -> int:
         """Delete a slice; gives how many rows went."""
         return await self.verb(connection, before=self.before(retention, now), now=now, limit=limit)
 
@@ -80,7 +83,7 @@ def _oldest_token(_: Retention, now: datetime) -> datetime:
     return now - LONGEST_TOKEN
 
 
-async def _end_applications(connection: Any, *, before: datetime, limit: int, **_: object) -> int:
+async def _end_applications(connection: Connection, *, before: datetime, limit: int, **_: object) -> int:
     """Deleted applications, at last. They go after what the control schema has of them, so that a stop in
     between leaves something to find the rest by."""
     old = [row async for row in queries.application_ended(connection, before=before, limit=limit)]

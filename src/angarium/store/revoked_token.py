@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 
-async def create(connection: Any, digest: bytes, expires_at: datetime, now: datetime) -> None:
+async def create(connection: Connection, digest: bytes, expires_at: datetime, now: datetime) -> None:
     await queries.revoked_token_create(connection, digest=digest, expires_at=expires_at, now=now)
 
 
 async def is_ended(
-    connection: Any,
+    connection: Connection,
     digests: list[bytes],
     app_id: UUID,
     session_id: str | None,
@@ -35,7 +35,7 @@ async def is_ended(
 
 
 async def end_all(
-    connection: Any, app_id: UUID, session_id: str | None, issued_until: datetime, ends_at: datetime
+    connection: Connection, app_id: UUID, session_id: str | None, issued_until: datetime, ends_at: datetime
 ) -> None:
     """End the tokens issued so far; `session_id` None: of every session."""
     await queries.revoked_token_end_all(

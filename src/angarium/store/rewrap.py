@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 PAGE: Final = 500
@@ -27,7 +28,7 @@ class SealedAnswer:
     body: bytes = field(repr=False)
 
 
-async def endpoints(connection: Any, after: SealedEndpoint | None) -> Sequence[SealedEndpoint]:
+async def endpoints(connection: Connection, after: SealedEndpoint | None) -> Sequence[SealedEndpoint]:
     """The next endpoints, at most PAGE."""
     rows = queries.rewrap_endpoint_page(
         connection,
@@ -39,7 +40,7 @@ async def endpoints(connection: Any, after: SealedEndpoint | None) -> Sequence[S
 
 
 async def replace_endpoint(
-    connection: Any, old: SealedEndpoint, url: str, keys: bytes, headers: bytes | None
+    connection: Connection, old: SealedEndpoint, url: str, keys: bytes, headers: bytes | None
 ) -> None:
     """Does nothing when the endpoint was changed meanwhile."""
     await queries.rewrap_endpoint(
@@ -55,12 +56,12 @@ async def replace_endpoint(
     )
 
 
-async def answers(connection: Any, after: SealedAnswer | None) -> Sequence[SealedAnswer]:
+async def answers(connection: Connection, after: SealedAnswer | None) -> Sequence[SealedAnswer]:
     """The answers kept for the next idempotency keys, at most PAGE."""
     rows = queries.rewrap_answer_page(connection, key=after.key if after else b"", limit=PAGE)
     return [SealedAnswer(**row) async for row in rows]
 
 
-async def replace_answer(connection: Any, old: SealedAnswer, body: bytes) -> None:
+async def replace_answer(connection: Connection, old: SealedAnswer, body: bytes) -> None:
     """Does nothing when the answer was changed meanwhile."""
     await queries.rewrap_answer(connection, key=old.key, body=body, old_body=old.body)

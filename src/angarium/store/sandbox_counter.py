@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 
-async def take(connection: Any, app_id: UUID, name: str, start: int, amount: int) -> tuple[int, int]:
+async def take(connection: Connection, app_id: UUID, name: str, start: int, amount: int) -> tuple[int, int]:
     """What the counter was before and is after `amount` was taken; never below nothing."""
     after: int = await queries.sandbox_counter_take(
         connection, app_id=app_id, name=name, start=start, take=amount

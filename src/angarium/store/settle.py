@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -19,10 +19,12 @@ from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import AttemptResult
 from angarium.store import partition
+from angarium.store.connection import Connection, Row
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, sparse
 
 _exchange = msgspec.json.Encoder().encode
+T = TypeVar("T")
 _MOVES = {move: move.name.lower() for move in Move}
 
 
@@ -71,7 +73,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 
 
 async def settle(
-    connection: Any, settlements: Sequence[Settlement], health: Sequence[Health]
+    connection: Connection, settlements: Sequence[Settlement], health: Sequence[Health]
 ) -> list[Settled]:
     """Record and move a batch; gives where each delivery stands. No two may be of the same delivery."""
     placed = await _place(connection, settlements, health)
@@ -86,7 +88,7 @@ def _settled(key: _Key, placed: Mapping[_Key, datetime | None]) -> Settled:
 
 
 async def _place_elsewhere(
-    connection: Any, settlements: Sequence[Settlement], placed: Mapping[_Key, datetime | None]
+    connection: Connection, settlements: Sequence[Settlement], placed: Mapping[_Key, datetime | None]
 ) -> dict[_Key, datetime | None]:
     rest = [
         msgspec.structs.replace(s, pending=not s.pending)
@@ -104,7 +106,7 @@ async def _place_elsewhere(
 
 
 async def _place(
-    connection: Any, settlements: Sequence[Settlement], health: Sequence[Health]
+    connection: Connection, settlements: Sequence[Settlement], health: Sequence[Health]
 ) -> dict[_Key, datetime | None]:
     columns = _columns(settlements) | {
         "sick_apps": [h.app_id for h in health],
@@ -120,16 +122,16 @@ async def _place(
     return {(endpoint_id, message_id): due_at for endpoint_id, message_id, due_at in rows}
 
 
-async def _settle(connection: Any, **columns: Any) -> list[Any]:
+async def _settle(connection: Connection, **columns: Any) -> list[Row]:
     return [row async for row in queries.settle(connection, **columns)]
 
 
 async def _in_history(
-    connection: Any,
+    connection: Connection,
     settlements: Sequence[Settlement],
-    verb: Callable[..., Awaitable[Any]],
+    verb: Callable[..., Awaitable[T]],
     columns: dict[str, Any],
-) -> Any:
+) -> T:
     """Run a verb that writes attempts. The partition of a message whose time is over may be gone."""
     return await partition.covered(
         connection,
@@ -166,7 +168,7 @@ def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
 
 
 async def disable_endpoint(
-    connection: Any,
+    connection: Connection,
     app_id: UUID,
     endpoint_id: UUID,
     reason: DisabledReason,
@@ -193,7 +195,7 @@ class Uids(msgspec.Struct, frozen=True, gc=False):
     endpoint: str | None
 
 
-async def uids(connection: Any, named: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Uids]:
+async def uids(connection: Connection, named: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Uids]:
     """The uids of endpoints given as (application id, endpoint id), by endpoint id."""
     rows = queries.endpoint_uids(
         connection,
@@ -203,6 +205,6 @@ async def uids(connection: Any, named: Sequence[tuple[UUID, UUID]]) -> dict[UUID
     return {row["id"]: Uids(row["app_uid"], row["uid"]) async for row in rows}
 
 
-async def hint(connection: Any, hints: Sequence[str], *, alone: bool = False) -> None:
+async def hint(connection: Connection, hints: Sequence[str], *, alone: bool = False) -> None:
     """Send hints to the dispatchers (see store/hint.py); `alone` outside any other transaction."""
     await (queries.hint_alone if alone else queries.hint)(connection, hints=hints)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
+from angarium.store.connection import Connection
 from angarium.store.database import GONE
 from angarium.store.sql import queries
 
@@ -27,18 +28,18 @@ def shard_of(endpoint_id: UUID) -> int:
     return endpoint_id.int % SHARDS
 
 
-async def join(connection: Any) -> None:
+async def join(connection: Connection) -> None:
     """Be counted among the dispatchers while the connection lives."""
     await queries.shard_join(connection)
 
 
-async def members(connection: Any) -> dict[int, datetime | None]:
+async def members(connection: Connection) -> dict[int, datetime | None]:
     """The sessions of the dispatchers there are, each with a mark that changes with everything it says (None:
     this role may not see it). The database's clock makes the marks, so they say nothing of time."""
     return {pid: mark async for pid, mark in queries.shard_members(connection)}
 
 
-async def oust(connection: Any, silent: Mapping[int, datetime]) -> int:
+async def oust(connection: Connection, silent: Mapping[int, datetime]) -> int:
     """End the sessions of other owners that have been silent for too long, unless their marks have changed;
     how many there were.
 
@@ -49,11 +50,11 @@ async def oust(connection: Any, silent: Mapping[int, datetime]) -> int:
     return count
 
 
-async def take(connection: Any, shards: Sequence[int]) -> list[int]:
+async def take(connection: Connection, shards: Sequence[int]) -> list[int]:
     """Try to own these shards; those that are free become ours."""
     return [shard async for shard, taken in queries.shard_take(connection, shards=shards) if taken]
 
 
-async def give(connection: Any, shards: Sequence[int]) -> None:
+async def give(connection: Connection, shards: Sequence[int]) -> None:
     """Let go of these shards."""
     await queries.shard_give(connection, shards=shards)

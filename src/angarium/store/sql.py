@@ -16,10 +16,13 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from textwrap import indent
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import aiosql
 from aiosql.adapters.asyncpg import AsyncPGAdapter
+
+if TYPE_CHECKING:
+    from angarium.store.connection import Connection, Row  # which runs a statement of ours itself
 
 T = TypeVar("T")
 
@@ -28,25 +31,25 @@ class _OnConnection(AsyncPGAdapter):
     """aiosql's adapter that puts in the names of schemas, and does not look whether it was given a pool,
     which costs more than the call."""
 
-    def _call(self, conn: Any, query_name: str, sql: str, parameters: Any) -> tuple[Any, ...]:
+    def _call(self, conn: Connection, query_name: str, sql: str, parameters: Any) -> tuple[Any, ...]:
         ordered = self.maybe_order_params(query_name, parameters)  # type: ignore[no-untyped-call]
         return (conn.section.statement(sql), *ordered)
 
     async def select(
-        self, conn: Any, query_name: str, sql: str, parameters: Any, record_class: Any = None
-    ) -> AsyncIterator[Any]:
+        self, conn: Connection, query_name: str, sql: str, parameters: Any, record_class: Any = None
+    ) -> AsyncIterator[Row]:
         for row in await conn.fetch(*self._call(conn, query_name, sql, parameters)):
             yield row
 
     async def select_one(
-        self, conn: Any, query_name: str, sql: str, parameters: Any, record_class: Any = None
+        self, conn: Connection, query_name: str, sql: str, parameters: Any, record_class: Any = None
     ) -> Any:
         return await conn.fetchrow(*self._call(conn, query_name, sql, parameters))
 
-    async def select_value(self, conn: Any, query_name: str, sql: str, parameters: Any) -> Any:
+    async def select_value(self, conn: Connection, query_name: str, sql: str, parameters: Any) -> Any:
         return await conn.fetchval(*self._call(conn, query_name, sql, parameters))
 
-    async def insert_update_delete(self, conn: Any, query_name: str, sql: str, parameters: Any) -> Any:
+    async def insert_update_delete(self, conn: Connection, query_name: str, sql: str, parameters: Any) -> Any:
         return await conn.execute(*self._call(conn, query_name, sql, parameters))
 
 

@@ -8,24 +8,25 @@ up to there. Where little matches, the stretches become longer.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final
+from typing import Final, TypeVar
 from uuid import UUID
 
 LOWEST: Final = UUID(int=0)
 HIGHEST: Final = UUID(int=(1 << 128) - 1)
 LONGEST: Final = 10_000  # rows that one statement of a list goes over
 
+T = TypeVar("T")
 End = Callable[[UUID, UUID, int], Awaitable[UUID | None]]
-Read = Callable[[UUID, UUID, int], AsyncIterator[Any]]
+Read = Callable[[UUID, UUID, int], AsyncIterator[T]]
 
 
-async def read(low: UUID, high: UUID, limit: int, end: End, part: Read, *, upwards: bool) -> list[Any]:
+async def read(low: UUID, high: UUID, limit: int, end: End, part: Read[T], *, upwards: bool) -> list[T]:
     """At most `limit` rows between two ids, themselves not included, from one end.
 
     `end` gives the first id between two that so many rows do not reach, None when they reach all. `part`
     reads at most so many rows between two.
     """
-    found: list[Any] = []
+    found: list[T] = []
     rows = limit
     while True:
         at = await end(low, high, rows)

@@ -6,11 +6,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core.tally import WHOLE, HourCount
+from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 _ENOUGH: Final = 20  # attempts
@@ -42,7 +43,7 @@ class EndpointHealth:
         return self.delivered + self.failed >= _ENOUGH and (self.error_rate or 0.0) >= _OFTEN
 
 
-async def add(conn: Any, counts: Sequence[HourCount]) -> None:
+async def add(conn: Connection, counts: Sequence[HourCount]) -> None:
     """Add to what is counted already. No two of the same endpoint and hour."""
     await queries.tally_add(
         conn,
@@ -57,7 +58,7 @@ async def add(conn: Any, counts: Sequence[HourCount]) -> None:
     )
 
 
-async def hours(conn: Any, app_id: UUID, endpoint_id: UUID | None, since: datetime) -> list[HourCount]:
+async def hours(conn: Connection, app_id: UUID, endpoint_id: UUID | None, since: datetime) -> list[HourCount]:
     """The counts of an endpoint, or of the whole application, from an hour on, oldest first."""
     endpoint_id = endpoint_id or WHOLE
     return [
@@ -74,7 +75,7 @@ async def hours(conn: Any, app_id: UUID, endpoint_id: UUID | None, since: dateti
 
 
 async def health(
-    conn: Any, app_id: UUID, endpoint_ids: Sequence[UUID], recent: datetime, since: datetime
+    conn: Connection, app_id: UUID, endpoint_ids: Sequence[UUID], recent: datetime, since: datetime
 ) -> dict[UUID, EndpointHealth]:
     """How these endpoints fare: attempts since `recent`, the last failure since `since`."""
     rows = queries.tally_health(conn, app_id=app_id, endpoint_ids=endpoint_ids, recent=recent, since=since)
