@@ -117,3 +117,30 @@ def test_a_failing_lane_with_more_in_hand_than_it_may_have_keeps_those_due_first
     assert lane.waiting == FAILING_WINDOW
     first = lane.turn(NOW + 1)
     assert first == Send(msgspec.structs.replace(held(len(flying))))
+
+
+def test_what_a_load_brought_before_it_arrives_is_sent_once() -> None:
+    """Others see a commit before the process that made it hears of it."""
+    lane, asked = lane_that_asked()
+    brought = msgspec.structs.replace(held(1), pending=True)
+    lane.loaded([brought], None, asked)
+    assert sends(lane) == [1]
+    assert not lane.arrive(brought, NOW)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load), "the table is asked"
+    lane.loaded([], None, turn.count)
+    assert sends(lane) == []
+
+
+def test_what_is_committed_after_its_place_was_read_is_sent() -> None:
+    lane, asked = lane_that_asked()
+    lane.loaded([msgspec.structs.replace(held(2), pending=True)], None, asked)
+    assert sends(lane) == [2]
+    late = msgspec.structs.replace(held(1), pending=True)
+    assert not lane.arrive(late, NOW)
+    turn = lane.turn(NOW)
+    assert isinstance(turn, Load)
+    assert turn.after < late.message_id
+    lane.loaded([late], None, turn.count)
+    assert sends(lane) == [1]
+    assert lane.arrive(held(3), NOW), "what is accepted later needs no load"

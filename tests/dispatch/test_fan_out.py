@@ -129,6 +129,31 @@ async def test_an_endpoint_that_is_disabled_in_between_leaves_nothing_behind(wor
         assert not await world.fetch("select from fan_out")
 
 
+@pytest.mark.parametrize("regained", [False, True])
+async def test_what_is_handed_over_late_is_sent_once(world: World, regained: bool) -> None:
+    """A slice is handed over in parts, and lanes may read it from the table before; so may another owner of
+    the shard in between."""
+    app = await world.application()
+    async with Receiver() as receiver:
+        await crowd(world, app, receiver.url)
+        async with world.intake() as intake:
+            await intake.accept(world.draft(app))
+        since = world.clock.now()
+        made = await fan_out.write(world.database, app.id, since)
+        assert made is not None
+        async with world.dispatching() as dispatcher:
+            await world.until_states({DELIVERED: CROWD})
+            if regained:
+                shards = dispatcher.owned
+                dispatcher.lost(shards)
+                dispatcher.gained(shards)
+            dispatcher.hand_over(made.owed, since)
+            async with world.intake(dispatcher.hand_over) as intake:
+                await intake.accept(world.draft(app, b'{"n": 2}'))
+            await world.until_states({DELIVERED: 2 * CROWD})
+        assert len(receiver.requests) == 2 * CROWD
+
+
 class Broken:
     """Fails so often for one application, and once for all."""
 
@@ -148,6 +173,12 @@ class Broken:
         return await self.real(database, app_id, now)
 
 
+def at_work_on(world: World) -> tuple[FanOut, list[Owed]]:
+    """And where what it hands over is put."""
+    handed: list[Owed] = []
+    return FanOut(world.database, world.clock, lambda owed, _since: handed.extend(owed)), handed
+
+
 async def test_a_fault_of_one_application_holds_up_no_other(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,8 +191,7 @@ async def test_a_fault_of_one_application_holds_up_no_other(
     async with world.intake() as intake:
         for app in apps:
             await intake.accept(world.draft(app))
-    handed: list[Owed] = []
-    at_work = FanOut(world.database, world.clock, handed.extend)
+    at_work, handed = at_work_on(world)
     with capture_logs() as logs:
         running = asyncio.create_task(at_work.run())
         await until(lambda: len(handed) == 3 * CROWD, "all is written")
@@ -180,7 +210,9 @@ async def test_operators_are_told_of_what_takes_long(world: World, monkeypatch: 
         await intake.accept(world.draft(app))
     handed: list[Owed] = []
     with capture_logs() as logs:
-        running = asyncio.create_task(FanOut(world.database, world.clock, handed.extend).run())
+        running = asyncio.create_task(
+            FanOut(world.database, world.clock, lambda owed, _since: handed.extend(owed)).run()
+        )
         await until(lambda: len(handed) == CROWD, "all is written")
         running.cancel()
     told = [entry for entry in logs if entry["event"] == "fan_out.waiting"]

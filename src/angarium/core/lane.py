@@ -171,11 +171,13 @@ class Lane:
         self._limits = limits
 
     def arrive(self, held: Held, now: float) -> bool:
-        """A delivery was just accepted; whether it was taken in hand (otherwise the table has it)."""
+        """A delivery was just accepted; whether it was taken in hand (otherwise the table has it). One that a
+        load may have brought before is left to the table, which knows whether it is done."""
         if held.due_at > now:
             self.hint(held.due_at, since=held.message_id)
             return False
-        if self._limits.fifo or not (self._fits(now) or held.test):
+        known = self._position.passed(held.message_id)
+        if known or self._limits.fifo or not (self._fits(now) or held.test):
             self.hint(now, since=held.message_id)
             return False
         if held.message_id in self._busy:

@@ -32,6 +32,10 @@ class ReadPosition:
         """A load brought this message, and it is in hand or done."""
         self.after = max(self.after, min(message_id, _before(self._unread)))
 
+    def passed(self, message_id: UUID) -> bool:
+        """Whether reading is past it: it was in hand before, or it was committed after its place was read."""
+        return self.after is not FIRST and message_id <= self.after
+
     def back_to(self, message_id: UUID) -> None:
         """The table has this message, and it is not in hand."""
         self._unread = min(self._unread, message_id)

@@ -152,21 +152,27 @@ class Dispatcher:
 
     # what comes in
 
-    def hand_over(self, owed: Sequence[Owed]) -> None:
-        """Deliveries just committed: ours go into their lanes, of the others their owners are told."""
+    def hand_over(self, owed: Sequence[Owed], since: float | None = None) -> None:
+        """Deliveries that are committed: ours go into their lanes, of the others their owners are told.
+
+        `since`: when they were committed, if not just now. In a shard that is ours only since later, a former
+        owner may have sent them, so its lanes read the table.
+        """
         now = self._clock.now()
         foreign: list[Owed] = []
         for one in owed:
             if one.shard == PULLED:
                 continue  # its listener asks for it
-            if one.shard not in self._posts.owned:
+            owned_since = self._posts.owned.get(one.shard)
+            if owned_since is None:
                 foreign.append(one)
                 continue
             post = self._posts.open(one.app_id, one.endpoint_id)
             if one.revision > post.revision:
                 post.revision = one.revision
                 post.stale = post.stale or post.target is None or post.target.revision < one.revision
-            if one.fifo or one.payload is None or (self._posts.short and one.due_at <= now):
+            doubtful = since is not None and owned_since >= since
+            if doubtful or one.fifo or one.payload is None or (self._posts.short and one.due_at <= now):
                 post.lane.hint(one.due_at, since=one.message_id)
             else:
                 held = Held(

@@ -37,13 +37,14 @@ LONG: Final = 60.0  # seconds of work after which operators are told what waits,
 
 
 class FanOut:
-    """`hand_over` gets the deliveries of each slice after its commit. `in_flight`: how many requests are."""
+    """`hand_over` gets the deliveries of each slice after its commit, a few at a time, and when the slice was
+    begun. `in_flight`: how many requests are."""
 
     def __init__(
         self,
         database: Database,
         clock: Clock,
-        hand_over: Callable[[Sequence[Owed]], None],
+        hand_over: Callable[[Sequence[Owed], float], None],
         in_flight: Callable[[], int] = lambda: 0,
     ) -> None:
         self._database = database
@@ -84,9 +85,9 @@ class FanOut:
 
     async def _slice(self, app_id: UUID) -> bool:
         self._after = app_id
-        begun = self._clock.steady()
+        begun, begun_at = self._clock.steady(), self._clock.now()
         try:
-            made = await fan_out.write(self._database, app_id, self._clock.now())
+            made = await fan_out.write(self._database, app_id, begun_at)
         except DatabaseFault as error:
             # the other applications go on
             log.warning("fan_out.failed", application=ids.text(ids.APPLICATION, app_id), error=str(error))
@@ -98,7 +99,7 @@ class FanOut:
         for first in range(0, len(made.owed), HANDFUL):
             await self._calm()
             handed_at = self._clock.steady()
-            self._hand_over(made.owed[first : first + HANDFUL])
+            self._hand_over(made.owed[first : first + HANDFUL], begun_at)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
             await self._rest(self._clock.steady() - handed_at)
