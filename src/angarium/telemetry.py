@@ -37,6 +37,7 @@ EVENTS: Final = {
     "intake.refused": "PostgreSQL refuses a message; its sender was told",
     "intake.untold": "a fault of ours kept an answer from a sender whose messages were stored or refused",
     "load.failed": "deliveries could not be read; tried again",
+    "placement.failed": "deliveries could not be put in the order of acceptance; tried again",
     "look.failed": "the round of all lanes could not be made; tried again",
     "part.broken": "a part of the dispatcher ended by a fault of ours",
     "partition.dropped": "a day of the history or of payloads is over, and was deleted",

@@ -326,18 +326,21 @@ async def test_deleting_an_application_cancels_what_its_endpoints_are_owed(
     await api.application(uid="gone")
 
 
-async def test_switching_the_order_switches_what_is_owed(api: Api, backend: Backend) -> None:
+async def test_what_is_owed_is_placed_when_the_order_becomes_first_in_first_out(
+    api: Api, backend: Backend
+) -> None:
     app = await api.application()
-    endpoint = await api.endpoint(app, fifo=True)
+    endpoint = await api.endpoint(app)
     await api.post(f"/app/{app}/msg", {"eventType": "e", "payload": {}}, status=202)
 
-    async def order() -> bool:
+    async def place() -> int | None:
         async with backend.services.database.connection() as connection:
-            return bool(await connection.fetchval("select seq is not null from pending"))
+            found: int | None = await connection.fetchval("select seq from pending")
+            return found
 
-    assert await order() is True
-    await api.patch(f"/app/{app}/endpoint/{endpoint}", {"fifo": False})
-    assert await order() is False
+    assert await place() is None
+    await api.patch(f"/app/{app}/endpoint/{endpoint}", {"fifo": True})
+    assert await place() == 0
 
 
 async def test_enabling_forgets_the_failures(api: Api, backend: Backend) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime, timedelta
-from typing import Any
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -15,6 +14,7 @@ from angarium.core.read_position import FIRST
 from angarium.store import load
 from angarium.store.connection import Connection
 from angarium.store.load import Loaded, Wanted
+from tests.kit.explained import Explained
 from tests.kit.world import World
 
 ROOM = 10
@@ -71,32 +71,11 @@ async def test_the_last_that_comes_has_no_gap_before_it_whatever_the_clocks_of_t
     assert sorted(read) == list(range(1, 21))
 
 
-class Explained:
-    """A connection that tells how many pages of the queue a query looked at."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.section = connection.section
-        self.pages = 0
-
-    async def fetch(self, sql: str, *args: Any) -> Any:
-        text = await self._connection.fetchval(f"explain (analyze, buffers, format json) {sql}", *args)
-        self.pages = _pages_of_queue(json.loads(text)[0]["Plan"])
-        return await self._connection.fetch(sql, *args)
-
-
-def _pages_of_queue(plan: dict[str, Any]) -> int:
-    if plan.get("Relation Name") in ("pending", "retry"):
-        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-    return sum(_pages_of_queue(below) for below in plan.get("Plans", ()))
-
-
 async def pages(world: World, endpoint: Endpoint, now: datetime, after: UUID) -> int:
     wanted = Wanted(endpoint.id, endpoint.shard, fifo=False, room=ROOM, after=after)
     async with world.database.connection() as connection:
         explained = Explained(connection)
-        held: Any = explained  # what a load asks of a connection, and no more
-        rows, _ = await load.load(held, [wanted], now)
+        rows, _ = await load.load(cast(Connection, explained), [wanted], now)
         assert len(rows) == ROOM
         return explained.pages
 

@@ -170,6 +170,10 @@ class Lane:
         self._allowance.limited(limits.in_flight)
         self._limits = limits
 
+    def reorder(self) -> None:
+        """Places in the order of acceptance were given in the table."""
+        self._restart()
+
     def arrive(self, held: Held, now: float) -> bool:
         """A delivery was just accepted; whether it was taken in hand (otherwise the table has it). One that a
         load may have brought before is left to the table, which knows whether it is done."""

@@ -20,6 +20,7 @@ from angarium.core.keyring import Keyring
 from angarium.core.lane import Held, Load, Send, Wait
 from angarium.core.nouns import State
 from angarium.core.product import Product
+from angarium.core.read_position import LAST
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.bookkeeper import Bookkeeper
 from angarium.dispatch.fan_out import FanOut
@@ -30,7 +31,8 @@ from angarium.dispatch.loader import Loader
 from angarium.dispatch.lookout import Lookout
 from angarium.dispatch.outages import Outages
 from angarium.dispatch.ownership import Ownership
-from angarium.dispatch.post import Post
+from angarium.dispatch.placement import Placement
+from angarium.dispatch.post import Placing, Post
 from angarium.dispatch.posts import Policy, Posts
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
@@ -96,6 +98,7 @@ class Dispatcher:
             seen=handler.seen,
             inactive=handler.take_inactive,
         )
+        self._placement = Placement(database, clock, self._posts)
         self._ownership = Ownership(database, self, chance)
         self._upkeep = Upkeep(database, clock, self._leads, retention or Retention())
         self._bookkeeper = Bookkeeper(database, clock)
@@ -119,6 +122,7 @@ class Dispatcher:
         parts = (
             self._settler,
             self._loader,
+            self._placement,
             self._lookout,
             self._upkeep,
             self._bookkeeper,
@@ -171,6 +175,8 @@ class Dispatcher:
             if one.revision > post.revision:
                 post.revision = one.revision
                 post.stale = post.stale or post.target is None or post.target.revision < one.revision
+            if not one.fifo and (post.target is None or post.target.fifo):
+                post.unplaced()
             doubtful = since is not None and owned_since >= since
             if doubtful or one.fifo or one.payload is None or (self._posts.short and one.due_at <= now):
                 post.lane.hint(one.due_at, since=one.message_id)
@@ -205,6 +211,8 @@ class Dispatcher:
                 for app_id, endpoint_id, first in lanes:
                     if self._posts.ours(endpoint_id):
                         opened = self._posts.open(app_id, endpoint_id)
+                        if first != LAST:
+                            opened.unplaced()
                         self._posts.news(opened, now, manual=True, since=first)
             case Changed(endpoint_id) | Forgiven(endpoint_id):
                 post = self._posts.get(endpoint_id)
@@ -304,6 +312,9 @@ class Dispatcher:
             self._loader.want_config(post.app_id, post.endpoint_id)
             return
         assert post.target is not None
+        if post.placing is not Placing.DONE:
+            self._placement.want(post)
+            return
         if post.halted or not post.target.active or (self._outages and not self._outages.admits(post)):
             return
         now = self._clock.now()

@@ -13,6 +13,7 @@ from uuid import UUID
 import structlog
 
 from angarium.core.errors import StoreUnavailable
+from angarium.core.read_position import LAST
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
@@ -54,10 +55,11 @@ class Herald:
         for one in owed:
             lane = (one.app_id, one.endpoint_id)
             first = self._first.get(lane)
+            message_id = LAST if one.fifo else one.message_id
             if first is not None:
-                self._first[lane] = min(first, one.message_id)
+                self._first[lane] = min(first, message_id)
             elif len(self._first) < CAPACITY:
-                self._first[lane] = one.message_id
+                self._first[lane] = message_id
         if self._first:
             self._wake.set()
 

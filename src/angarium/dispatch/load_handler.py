@@ -107,5 +107,7 @@ class LoadHandler:
             soon = lane.due_at < now + HORIZON or self._posts.get(lane.endpoint_id) is not None
             if soon and self._posts.ours(lane.endpoint_id):
                 post = self._posts.open(lane.app_id, lane.endpoint_id)
+                if lane.unplaced:
+                    post.unplaced()
                 self._posts.news(post, lane.due_at, since=FIRST)
         self._posts.forget_idle()

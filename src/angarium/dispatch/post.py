@@ -20,6 +20,14 @@ class RoomWait(Enum):
     IN_FRONT = auto()
 
 
+class Placing(Enum):
+    """Whether deliveries of the lane must get their places in the order of acceptance before it goes on."""
+
+    DONE = auto()
+    WANTED = auto()
+    UNDER_WAY = auto()
+
+
 class Post:
     """One lane in service. Without a target, or with a stale one, nothing is sent until it is read."""
 
@@ -31,6 +39,7 @@ class Post:
         "halted",
         "health",
         "lane",
+        "placing",
         "ready",
         "revision",
         "shard",
@@ -52,6 +61,7 @@ class Post:
         self.revision = 0  # the target must be at least this new
         self.closed = False  # its shard is not ours any more
         self.halted = False  # its endpoint is about to be disabled
+        self.placing = Placing.DONE
         self.size = 0  # bytes of its payloads, as last counted
         self.ready = False  # in the queue of lanes to go round
         self.waits = RoomWait.NOT  # for room
@@ -71,9 +81,18 @@ class Post:
             self.health = config.health
             self.halted = False
             self.lane.renew()
+        if not target.fifo:
+            self.placing = Placing.DONE
+        elif self.target is not None and not self.target.fifo:
+            self.placing = Placing.WANTED
         self.target = target
         self.stale = target.revision < self.revision
         self.lane.reconfigure(limits, now)
+
+    def unplaced(self) -> None:
+        """The table has a delivery of the lane without a place in the order of acceptance."""
+        if self.target is None or self.target.fifo:
+            self.placing = Placing.WANTED
 
     @property
     def generation(self) -> int:

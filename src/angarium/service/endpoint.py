@@ -29,6 +29,7 @@ from angarium.store import endpoint as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.endpoint import Stats
+from angarium.store.place import place
 from angarium.store.shard import PULLED, shard_of
 
 STATS_SPAN: Final = 28 * 86400.0
@@ -183,8 +184,8 @@ class Endpoints:
             await store.forgive(connection, stored)  # what failed says nothing about it as it is now
         if was_disabled and not draft.disabled:
             await self._release(connection, stored)
-        if found.fifo != stored.fifo:
-            await store.set_order(connection, stored)
+        if stored.fifo and not found.fifo:
+            await place(connection, stored.app_id, stored.id, anew=True)
         return stored
 
     async def _cancel(self, connection: Connection, endpoint: Endpoint, *, wait: bool = False) -> None:

@@ -158,13 +158,6 @@ async def forgive(connection: Connection, endpoint: Endpoint) -> None:
     await queries.endpoint_notify_forgiven(connection, id=endpoint.id)
 
 
-async def set_order(connection: Connection, endpoint: Endpoint) -> None:
-    """Give the deliveries that are queued the order of the endpoint."""
-    lane = {"app_id": endpoint.app_id, "endpoint_id": endpoint.id, "fifo": endpoint.fifo}
-    await queries.order_pending(connection, shard=shard_of(endpoint.id), **lane)
-    await queries.order_retry(connection, **lane)
-
-
 async def touch_all(connection: Connection, app_id: UUID, *, only_inheriting: bool) -> list[UUID]:
     """Make senders read the endpoints of an application again; `only_inheriting`: its rate limit changed.
 

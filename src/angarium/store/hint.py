@@ -1,7 +1,7 @@
 """Hints between processes over NOTIFY: short texts that say where to look. The table is the truth.
 
 - `w:<application>.<endpoint>,…` lanes that have new work; with `.<message>` behind it where messages were
-  accepted, the first of them
+  accepted, the first of them that has no place in the order of acceptance (the last id of all where all have)
 - `e:<endpoint>` an endpoint changed
 - `f:<endpoint>` an endpoint was enabled again: its failures are forgiven
 - `t:` there is a background task
@@ -28,7 +28,8 @@ FAN_OUT: Final = "m:"
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """These lanes, as (application id, endpoint id, first message that was accepted), have new work."""
+    """These lanes, as (application id, endpoint id, first message), have new work. The message is the first
+    that was accepted without a place in the order of acceptance; without any it is the last id of all."""
 
     lanes: tuple[tuple[UUID, UUID, UUID], ...]
 
@@ -74,7 +75,7 @@ def changed(endpoint_id: UUID) -> str:
 
 
 def accepted(first: Mapping[tuple[UUID, UUID], UUID]) -> list[str]:
-    """The hints for new messages: the first of each lane, by (application id, endpoint id)."""
+    """The hints for new messages: of each lane, by (application id, endpoint id), the first."""
     if len(first) > _LANES * MAX_HINTS:
         return [EVERYTHING]
     named = [

@@ -20,11 +20,13 @@ from angarium.store.sql import queries
 
 @dataclass(frozen=True, slots=True)
 class LaneRef:
-    """A lane that owes something, and when next."""
+    """A lane that owes something, and when next. `unplaced`: the first of it has no place in the order of
+    acceptance, as none has in a free lane."""
 
     app_id: UUID
     endpoint_id: UUID
     due_at: float
+    unplaced: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,10 @@ class Config:
 async def lanes_of(connection: Connection, shards: Sequence[int]) -> list[LaneRef]:
     """The lanes of these shards that owe anything."""
     rows = queries.lanes_of(connection, shards=shards)
-    return [LaneRef(app_id, endpoint_id, due_at.timestamp()) async for app_id, endpoint_id, due_at in rows]
+    return [
+        LaneRef(app_id, endpoint_id, due_at.timestamp(), unplaced)
+        async for app_id, endpoint_id, due_at, unplaced in rows
+    ]
 
 
 async def load(

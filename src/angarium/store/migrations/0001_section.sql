@@ -141,12 +141,12 @@ create table section.pending (
     message_id uuid not null,
     app_id uuid not null,
     shard smallint not null check (shard between 0 and 63),
-    seq bigint,  -- the order of acceptance, in first-in-first-out lanes only
+    seq bigint,  -- the order of acceptance, in first-in-first-out lanes only; 0: before they became that
     primary key (shard, endpoint_id, message_id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 
 -- what a first-in-first-out lane sends next
-create index pending_fifo on section.pending (endpoint_id, seq) where seq is not null;
+create index pending_fifo on section.pending (endpoint_id, seq, message_id) where seq is not null;
 
 -- Deliveries that failed and are tried again, that somebody wants sent again by hand, that were accepted for a
 -- later time, or that a listener fetches.
@@ -155,7 +155,7 @@ create table section.retry (
     message_id uuid not null,
     app_id uuid not null,
     shard smallint not null check (shard between 0 and 64),
-    seq bigint,  -- the order of acceptance, in first-in-first-out lanes only
+    seq bigint,  -- as in pending
     state smallint not null check (state in (0, 1, 2, 4)),  -- delivered, pending, exhausted, canceled
     failures integer not null default 0 check (failures >= 0),
     attempts integer not null default 0 check (attempts >= 0),
@@ -181,7 +181,7 @@ create index retry_due on section.retry (shard, endpoint_id, due_at) where due_a
 create index retry_manual on section.retry (shard, endpoint_id, due_at) where due_at is not null and manual_at is not null;
 
 -- the next of a first-in-first-out lane, in order of acceptance
-create index retry_fifo on section.retry (endpoint_id, seq) where due_at is not null and seq is not null and not scheduled;
+create index retry_fifo on section.retry (endpoint_id, seq, message_id) where due_at is not null and seq is not null and not scheduled;
 
 -- and what takes its place among these when it is due
 create index retry_fifo_scheduled on section.retry (endpoint_id, due_at) where due_at is not null and seq is not null and scheduled;

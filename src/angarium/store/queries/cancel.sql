@@ -134,30 +134,6 @@ set due_at = :now, resume_at = case when r.state = 1 and r.manual_at is not null
 from waiting w
 where r.endpoint_id = w.endpoint_id and r.message_id = w.message_id;
 
--- name: order_pending!
--- Give the pending deliveries of a lane a place in the order of acceptance, or none.
-with wanted as (
-    select message_id from section.pending
-    where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id and (seq is null) = :fifo
-    order by message_id
-    for update
-)
-update section.pending p set seq = case when :fifo::boolean then nextval('section.acceptance') end
-from wanted w
-where p.shard = :shard and p.endpoint_id = :endpoint_id and p.message_id = w.message_id;
-
--- name: order_retry!
--- The same for what is retried.
-with wanted as (
-    select message_id from section.retry
-    where endpoint_id = :endpoint_id and app_id = :app_id and (seq is null) = :fifo
-    order by message_id
-    for update
-)
-update section.retry r set seq = case when :fifo::boolean then nextval('section.acceptance') end
-from wanted w
-where r.endpoint_id = :endpoint_id and r.message_id = w.message_id;
-
 -- part: cancel_with_message
 -- A cancellation is recorded where its message still is. Without one, the partition of the record is gone too.
 gone as (

@@ -1,11 +1,12 @@
 -- name: lanes_of
 -- The lanes of some shards with something in the queue, each with its next due time: walks the indexes from lane
--- to lane, so the cost follows the number of lanes and not the backlog.
+-- to lane, so the cost follows the number of lanes and not the backlog. `unplaced`: the first delivery of a lane has no
+-- place in the order of acceptance.
 with recursive fresh as (
     select first.*
     from unnest(:shards::smallint[]) as wanted (shard)
     cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at
+        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq
         from section.pending p
         where p.shard = wanted.shard
         order by p.shard, p.endpoint_id, p.message_id
@@ -15,7 +16,7 @@ with recursive fresh as (
     select next.*
     from fresh
     cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at
+        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq
         from section.pending p
         where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
         order by p.shard, p.endpoint_id, p.message_id
@@ -26,7 +27,7 @@ again as (
     select first.*
     from unnest(:shards::smallint[]) as wanted (shard)
     cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at
+        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq
         from section.retry r
         where r.shard = wanted.shard and r.due_at is not null
         order by r.shard, r.endpoint_id, r.due_at
@@ -36,14 +37,14 @@ again as (
     select next.*
     from again
     cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at
+        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq
         from section.retry r
         where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
         order by r.shard, r.endpoint_id, r.due_at
         limit 1
     ) as next
 )
-select app_id, endpoint_id, min(due_at) as due_at
+select app_id, endpoint_id, min(due_at) as due_at, bool_or(seq is null) as unplaced
 from (select * from fresh union all select * from again) as lane
 group by app_id, endpoint_id;
 
@@ -144,7 +145,7 @@ with due as materialized (
                 -- include: load_from_pending
                 from section.pending
                 where endpoint_id = lane.endpoint_id and seq is not null
-                order by seq
+                order by seq, message_id
                 limit lane.room
             )
             union all
@@ -152,7 +153,7 @@ with due as materialized (
                 -- include: load_from_retry
                 from section.retry
                 where endpoint_id = lane.endpoint_id and due_at is not null and seq is not null and not scheduled
-                order by seq
+                order by seq, message_id
                 limit lane.room
             )
             union all
@@ -160,11 +161,11 @@ with due as materialized (
                 -- include: load_from_retry
                 from section.retry
                 where endpoint_id = lane.endpoint_id and due_at <= :now and seq is not null and scheduled
-                order by seq
+                order by seq, message_id
                 limit lane.room
             )
         ) as ready
-        order by seq
+        order by seq, message_id
         limit lane.room
     ) as d
 )
