@@ -14,7 +14,7 @@ from angarium.dispatch import upkeep
 from angarium.dispatch.upkeep import Upkeep
 from angarium.store import message, partition
 from angarium.store.database import Database
-from angarium.store.retention import SLICE, Retention
+from angarium.store.retention import LANES, SLICE, LaneRule, Retention
 from tests.kit.clock import ManualClock
 from tests.kit.ended import end
 
@@ -74,6 +74,47 @@ async def test_a_partition_in_use_is_dropped_at_a_later_round(database: Database
             "select count(*) from pg_inherits where inhparent = 'message'::regclass"
         )
     assert left == partition.AHEAD + 1
+
+
+async def test_lanes_are_walked_once_for_each_day_of_history_that_goes(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slice at a time. Nothing looks at the lanes in other rounds."""
+    lanes, stride = 25, 10
+    walked: list[str] = []
+
+    def counted(rule: LaneRule) -> LaneRule:
+        async def verb(*arguments: Any, **values: Any) -> Any:
+            walked.append(rule.table)
+            return await rule.verb(*arguments, **(values | {"lanes": stride}))
+
+        return LaneRule(rule.table, verb)
+
+    monkeypatch.setattr(upkeep, "LANES", [counted(rule) for rule in LANES])
+    clock = ManualClock((NOW + timedelta(days=200)).timestamp())
+    made = Upkeep(database, clock, lambda: True, Retention())
+    async with database.connection() as connection:
+        await connection.execute(
+            "insert into pending (shard, endpoint_id, message_id, app_id, due_at)"
+            " select n % 64, gen_random_uuid(), new_id($1), gen_random_uuid(), $1"
+            " from generate_series(1, $2) n",
+            NOW, lanes,
+        )  # fmt: skip
+    async with database.transaction() as reading:
+        await message.exists(reading, UUID(int=0), UUID(int=0))  # the days cannot be dropped
+        for _ in range(2):
+            await made.delete()
+            assert walked == ["pending"] * 3 + ["retry"]
+    assert await _count(database, "pending") == 0
+    await made.delete()
+    assert await _messages(database) == partition.AHEAD + 1, "the days are dropped"
+    await made.delete()
+    await Upkeep(database, clock, lambda: True, Retention()).delete()  # as after a restart
+    assert walked == ["pending"] * 3 + ["retry"]
+    await clock.advance_to((NOW + timedelta(days=400)).timestamp())
+    await made.delete()
+    await made.delete()
+    assert walked == (["pending"] * 3 + ["retry"]) + ["pending", "retry"]
 
 
 async def _messages(database: Database) -> int:

@@ -17,9 +17,17 @@ class Explained:
         self.pages = 0
 
     async def fetch(self, sql: str, *args: Any) -> Any:
+        await self._explain(sql, args)
+        return await self._connection.fetch(sql, *args)
+
+    async def fetchrow(self, sql: str, *args: Any) -> Any:
+        await self._explain(sql, args)
+        return await self._connection.fetchrow(sql, *args)
+
+    async def _explain(self, sql: str, args: Any) -> None:
+        """What the statement does, it does twice."""
         text = await self._connection.fetchval(f"explain (analyze, buffers, format json) {sql}", *args)
         self.pages = _pages_of_queue(json.loads(text)[0]["Plan"])
-        return await self._connection.fetch(sql, *args)
 
 
 def _pages_of_queue(plan: dict[str, Any]) -> int:

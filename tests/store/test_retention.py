@@ -6,7 +6,7 @@ import os
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 from uuid import UUID
 
 import pytest
@@ -16,10 +16,11 @@ from angarium.settings import Settings
 from angarium.store import api_key, partition
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.retention import QUEUE, RULES, Retention, Rule
+from angarium.store.retention import LANES, QUEUE, RULES, LaneRule, Position, Retention, Rule
 from angarium.store.section import CONTROL
 from angarium.store.shard import shard_of
 from bench.year import Year
+from tests.kit.explained import Explained
 from tests.kit.rows import add_endpoint, add_message
 from tests.kit.schemas import SCHEMAS
 
@@ -32,7 +33,7 @@ KEPT: Final = Retention(
     statistics=timedelta(days=30),
     tasks=timedelta(days=5),
 )
-RULE: Final = {rule.table: rule for rule in (*QUEUE, *RULES)}
+RULE: Final[dict[str, Rule | LaneRule]] = {rule.table: rule for rule in (*QUEUE, *LANES, *RULES)}
 CANCELED: Final = 4
 
 # a row at a time $1, with an id $2 that was made at $1
@@ -95,11 +96,24 @@ ROWS: Final = {
 }
 
 
-async def end(connection: Connection, rule: Rule, limit: int = 2) -> list[int]:
+async def end(connection: Connection, rule: Rule | LaneRule, limit: int = 2) -> list[int]:
     """The slices in which the rows of a table go, the last one with fewer than `limit`."""
+    if isinstance(rule, LaneRule):
+        return await end_in_lanes(connection, rule, limit)
     slices = [await rule.end(connection, KEPT, NOW, limit)]
     while slices[-1] == limit:
         slices.append(await rule.end(connection, KEPT, NOW, limit))
+    return slices
+
+
+async def end_in_lanes(
+    connection: Connection, rule: LaneRule, limit: int = 2, lanes: int = 1000
+) -> list[int]:
+    position: Position | None = Position()
+    slices = []
+    while position is not None:
+        ended, position = await rule.end(connection, KEPT, NOW, position, limit, lanes)
+        slices.append(ended)
     return slices
 
 
@@ -172,7 +186,7 @@ async def test_what_still_means_something_has_no_age(database: Database) -> None
             " values ($2, $2, 'a', 'http://a/', '', 1, $1, $1)",
         ):
             await connection.execute(statement, old, ids.new(0, os.urandom(8)))
-        for rule in (*QUEUE, *RULES):
+        for rule in RULE.values():
             assert await end(connection, rule) == [0], rule.table
 
 
@@ -261,8 +275,8 @@ async def queue(connection: Connection, age: timedelta, *, message: bool = True)
 
 async def test_what_is_queued_beyond_the_history_ends_and_is_recorded(database: Database) -> None:
     async with database.connection() as connection:
-        old = await queue(connection, timedelta(days=10, minutes=1))
-        new = await queue(connection, timedelta(days=9, hours=11))
+        old = await queue(connection, timedelta(days=10, hours=12, minutes=1))  # before the oldest day
+        new = await queue(connection, timedelta(days=10, hours=11, minutes=59))
         assert await end(connection, RULE["pending"], 1) == [1, 0]
         assert await end(connection, RULE["retry"]) == [2, 1]
         queued = await connection.fetch(
@@ -274,7 +288,7 @@ async def test_what_is_queued_beyond_the_history_ends_and_is_recorded(database: 
         assert {row[0]: tuple(row)[1:] for row in rows} == {
             old[0]: (CANCELED, 0), old[1]: (CANCELED, 3), old[2]: (2, 5), old[3]: (0, 0),
         }  # fmt: skip
-        for days, kept in ((0, {*old, *new}), (1, {*new})):  # a day is kept as a whole
+        for days, kept in ((0, {*new}), (1, set[UUID]())):  # a day is kept as a whole
             await partition.drop(connection, NOW + timedelta(days=days), KEPT.history, 1000)
             left = await connection.fetch("select id from message")
             assert {row[0] for row in left} == kept
@@ -295,3 +309,48 @@ async def test_a_delivery_that_is_being_attempted_is_passed_over(database: Datab
         await other.execute("select from pending where message_id = $1 for update", old[0])
         assert await end(connection, RULE["pending"]) == [0]
         assert await end(connection, RULE["retry"], 10) == [2]
+
+
+async def lanes(connection: Connection, count: int, messages: int = 1) -> None:
+    """Endpoints with old deliveries in both tables of the queue, in all shards."""
+    for table, columns in (("pending", ""), ("retry", ", state")):
+        await connection.execute(
+            f"insert into {table} (shard, endpoint_id, message_id, app_id, due_at{columns})"
+            " select n % 64, lpad(to_hex(n), 32, '0')::uuid, lpad(to_hex(m), 32, '0')::uuid, $1, $2"
+            f"{columns and ', 1'}"
+            " from generate_series(1, $3::integer) n, generate_series(1, $4::integer) m",
+            APP, NOW, count, messages,
+        )  # fmt: skip
+        await connection.execute(f"analyze {table}")
+
+
+@pytest.mark.parametrize("table", ["pending", "retry"])
+@pytest.mark.parametrize(("limit", "stride"), [(1, 1), (2, 1), (5, 2), (7, 100), (1000, 3), (1000, 100)])
+async def test_each_lane_is_walked_whatever_the_slices(
+    database: Database, table: str, limit: int, stride: int
+) -> None:
+    async with database.connection() as connection:
+        await lanes(connection, 70, messages=3)
+        rule = RULE[table]
+        assert isinstance(rule, LaneRule)
+        slices = await end_in_lanes(connection, rule, limit, stride)
+        assert sum(slices) == 70 * 3
+        assert max(slices) <= limit
+        assert await connection.fetchval(f"select count(*) from {table}") == 0
+
+
+@pytest.mark.parametrize("table", ["pending", "retry"])
+async def test_one_statement_looks_at_no_more_lanes_however_many_there_are(
+    database: Database, table: str
+) -> None:
+    rule = RULE[table]
+    assert isinstance(rule, LaneRule)
+    async with database.connection() as connection:
+        read = []
+        for count in (100, 10_000):
+            await connection.execute("truncate pending, retry")
+            await lanes(connection, count)
+            explained = Explained(connection)
+            await rule.end(cast(Connection, explained), KEPT, NOW, Position(), 20, 20)
+            read.append(explained.pages)
+        assert read[1] < 2 * read[0]

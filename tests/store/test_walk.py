@@ -19,7 +19,7 @@ from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.delivery import Target
 from angarium.store.message import Filter, Page
-from angarium.store.retention import QUEUE, RULES, Retention
+from angarium.store.retention import LANES, QUEUE, RULES, Retention
 from angarium.store.sql import queries
 from tests.kit.plan import generic_plan
 
@@ -257,6 +257,12 @@ for way, page in (("down", DOWN), ("up", UP)):
 LOOKS |= {
     f"retention.{rule.table}": lambda c, r=rule: r.end(c, Retention(), NOW)  # type: ignore[misc]
     for rule in (*QUEUE, *RULES)
+}
+LOOKS |= {
+    f"retention.{rule.table}": lambda c, r=rule: r.verb(  # type: ignore[misc]
+        c, before=SOME_ID, now=NOW, limit=10, lanes=10, shard=1, endpoint_id=ENDPOINT
+    )
+    for rule in LANES
 }
 
 

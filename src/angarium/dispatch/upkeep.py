@@ -24,7 +24,7 @@ from angarium.store import background_task, listener, partition
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
 from angarium.store.replay import run_due_tasks
-from angarium.store.retention import QUEUE, RULES, SLICE, Retention, Rule
+from angarium.store.retention import LANES, QUEUE, RULES, SLICE, LaneRule, Position, Retention, Rule
 
 log = structlog.get_logger(__name__)
 
@@ -50,6 +50,7 @@ class Upkeep:
         self._retention = retention
         self._asked = asyncio.Event()
         self._delete_at = 0.0
+        self._walked: dict[str, datetime] = {}  # table -> up to which day its lanes were walked
         self._leapt_at: float | None = None  # by the steady time
         self._look_at = clock.now() + EVERY
 
@@ -130,6 +131,8 @@ class Upkeep:
         yield "listener", give_up
         for rule in QUEUE:
             yield rule.table, self._slices(rule, now)
+        for walked in LANES:
+            yield walked.table, self._walk(walked, now)
         yield "partitions", drop
         for rule in RULES:
             yield rule.table, self._slices(rule, now)
@@ -143,6 +146,30 @@ class Upkeep:
             return ended == SLICE
 
         return slices
+
+    def _walk(self, rule: LaneRule, now: datetime) -> Callable[[], Awaitable[bool]]:
+        """Over all lanes, once for each day of history that is about to be dropped."""
+        day = partition.oldest_day(now, self._retention.history)
+        position = Position()
+
+        async def walk() -> bool:
+            nonlocal position
+            async with self._database.connection() as connection:
+                if position == Position() and (
+                    self._walked.get(rule.table) == day
+                    or not await partition.history_ends(connection, now, self._retention.history)
+                ):
+                    return False
+                ended, reached = await rule.end(connection, self._retention, now, position)
+            if ended:
+                log.debug("retention.deleted", table=rule.table, rows=ended)
+            if reached is None:
+                self._walked[rule.table] = day
+                return False
+            position = reached
+            return True
+
+        return walk
 
     async def _take_steps(self) -> None:
         if await run_due_tasks(self._database, self._clock, steps=STEPS) == STEPS:

@@ -70,14 +70,21 @@ def oldest_day(now: datetime, history: timedelta) -> datetime:
     return _midnight(now - history)
 
 
+async def history_ends(connection: Connection, now: datetime, history: timedelta) -> bool:
+    """Whether `drop` has a day of history to drop."""
+    for parent in _BY_ID:
+        if min(await _names(connection, parent), default="~") < _name(parent, oldest_day(now, history)):
+            return True
+    return False
+
+
 async def drop(connection: Connection, now: datetime, history: timedelta, limit: int) -> int:
     """Drop the days of history that are older than `history`, and payloads that have expired, at most `limit`
     partitions; gives how many went. What is locked stays until the next time."""
     expired = [(parent, oldest_day(now, history)) for parent in _BY_ID] + [(_BY_EXPIRY, _midnight(now))]
     dropped = 0
     for parent, before in expired:
-        names = [row["name"] async for row in queries.partition_list(connection, parent=parent)]
-        for name in sorted(names):
+        for name in sorted(await _names(connection, parent)):
             if name >= _name(parent, before) or dropped == limit:
                 break
             try:
@@ -94,6 +101,10 @@ async def drop(connection: Connection, now: datetime, history: timedelta, limit:
     return dropped
 
 
+async def _names(connection: Connection, parent: str) -> list[str]:
+    return [row["name"] async for row in queries.partition_list(connection, parent=parent)]
+
+
 async def _add(connection: Connection, by_id: Collection[datetime], by_expiry: Collection[datetime]) -> None:
     wanted = [(parent, day) for day in sorted(by_id) for parent in _BY_ID]
     wanted += [(_BY_EXPIRY, day) for day in sorted(by_expiry)]
@@ -101,11 +112,7 @@ async def _add(connection: Connection, by_id: Collection[datetime], by_expiry: C
         # The lock comes first. What another transaction made can be seen a moment before the sessions that
         # know the table as it was are told of it; the lock is given back after that.
         await queries.partition_begin(connection, timeout="10s")
-        known = {
-            row["name"]
-            for parent in (*_BY_ID, _BY_EXPIRY)
-            async for row in queries.partition_list(connection, parent=parent)
-        }
+        known = {name for parent in (*_BY_ID, _BY_EXPIRY) for name in await _names(connection, parent)}
         for parent, day in wanted:
             if _name(parent, day) in known:
                 continue

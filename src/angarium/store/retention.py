@@ -1,9 +1,12 @@
 """Retention: what ends the rows of each table, and at what age.
 
 Everything ends. `message`, `attempt` and `payload` end by dropping partitions (store/partition.py). The rows
-of other tables are deleted by `QUEUE` and `RULES`, a slice at a time, in an order that leaves no remains:
+of other tables are deleted by `QUEUE`, `LANES` and `RULES`, a slice at a time, in an order that leaves no
+remains:
 
-- What is queued of a message ends before the message does, as a cancellation in its history.
+- What is queued of a message ends before the message does, as a cancellation in its history. No index finds
+  the oldest in the queue, since each delivery would pay for it. So all lanes are walked, a bounded number
+  at a time, and only when a day of history is about to be dropped.
 - A deleted endpoint or application ends when no message names it any more.
 
 Whoever runs a rule calls it until it gives less than a whole slice. Each slice is a statement of its own, so
@@ -20,11 +23,13 @@ from uuid import UUID
 
 from angarium.core import ids
 from angarium.core.inbox import oldest_kept
+from angarium.core.read_position import FIRST
 from angarium.store import partition
-from angarium.store.connection import Connection
+from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 
 SLICE: Final = 2000  # rows that go in one statement
+STRIDE: Final = 1000  # lanes that one statement looks at
 LONGEST_FAULT: Final = timedelta(hours=1)  # that its process has not noted
 LONGEST_TOKEN: Final = timedelta(days=3650)  # that a cutoff ends with all others
 
@@ -52,6 +57,47 @@ class Rule:
     ) -> int:
         """Delete a slice; gives how many rows went."""
         return await self.verb(connection, before=self.before(retention, now), now=now, limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a walk over the lanes came: this one and those before it are done."""
+
+    shard: int = -1
+    endpoint_id: UUID = FIRST
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRule:
+    """One table of the queue's, whose rows go with their messages."""
+
+    table: str
+    verb: Callable[..., Awaitable[Row]]
+
+    async def end(
+        self,
+        connection: Connection,
+        retention: Retention,
+        now: datetime,
+        after: Position,
+        limit: int = SLICE,
+        lanes: int = STRIDE,
+    ) -> tuple[int, Position | None]:
+        """Delete a slice from the next lanes; gives how many rows went, and where to go on."""
+        row = await self.verb(
+            connection,
+            before=_oldest_message(retention, now),
+            now=now,
+            limit=limit,
+            lanes=lanes,
+            shard=after.shard,
+            endpoint_id=after.endpoint_id,
+        )
+        if row["ended"] >= limit:
+            return row["ended"], after  # these lanes may have more
+        if row["endpoint_id"] is None:
+            return row["ended"], None
+        return row["ended"], Position(row["shard"], row["endpoint_id"])
 
 
 def _now(_: Retention, now: datetime) -> datetime:
@@ -96,12 +142,11 @@ async def _end_applications(connection: Connection, *, before: datetime, limit: 
     return ended
 
 
-QUEUE: Final = (
-    Rule("fan_out", queries.end_fan_out, _queued),
-    Rule("pending", queries.end_pending, _queued),
-    Rule("retry", queries.end_retry, _queued),
-)
-"""Before the history is dropped."""
+QUEUE: Final = (Rule("fan_out", queries.end_fan_out, _queued),)
+"""Before the lanes are walked."""
+
+LANES: Final = (LaneRule("pending", queries.end_pending), LaneRule("retry", queries.end_retry))
+"""Before a day of history is dropped."""
 
 RULES: Final = (
     Rule("event_id", queries.end_event_id, _oldest_message),

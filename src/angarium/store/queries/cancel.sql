@@ -141,20 +141,32 @@ gone as (
     where exists (select from section.message where app_id = ended.app_id and id = ended.message_id offset 0)
 )
 
--- name: end_pending$
--- Cancel first attempts of messages before a message. Walks along the key from lane to lane, so its cost follows the
--- number of lanes. What another transaction holds is being attempted.
+-- part: cancel_reached
+-- how many ended, and the last lane that was looked at; no lane when all were
+select counted.ended, last.shard, last.endpoint_id
+from (select count(*) as ended from ended) as counted
+left join lane as last on last.turn = :lanes
+
+-- name: end_pending^
+-- Cancel first attempts of messages before a message, in the next `:lanes` lanes behind one. Walks along the key from
+-- lane to lane. What another transaction holds is being attempted.
 with recursive lane as (
-    (select shard, endpoint_id from section.pending order by shard, endpoint_id, message_id limit 1)
+    (
+        select shard, endpoint_id, message_id, 1 as turn from section.pending
+        where (shard, endpoint_id) > (:shard::smallint, :endpoint_id::uuid)
+        order by shard, endpoint_id, message_id
+        limit 1
+    )
     union all
-    select next.*
+    select next.*, lane.turn + 1
     from lane
     cross join lateral (
-        select shard, endpoint_id from section.pending
+        select shard, endpoint_id, message_id from section.pending
         where (shard, endpoint_id) > (lane.shard, lane.endpoint_id)
         order by shard, endpoint_id, message_id
         limit 1
     ) as next
+    where lane.turn < :lanes
 ),
 old as materialized (
     select p.place
@@ -166,6 +178,7 @@ old as materialized (
         limit :limit
         for update skip locked
     ) as p
+    where lane.message_id < :before
     limit :limit
 ),
 ended as (
@@ -177,21 +190,28 @@ ended as (
 ,
 -- include: cancel_record
 
-select count(*) from ended;
+-- include: cancel_reached
+;
 
--- name: end_retry$
+-- name: end_retry^
 -- The same for what is retried, wanted by hand, or waits for its endpoint.
 with recursive lane as (
-    (select endpoint_id from section.retry order by endpoint_id, message_id limit 1)
+    (
+        select shard, endpoint_id, message_id, 1 as turn from section.retry
+        where endpoint_id > :endpoint_id::uuid
+        order by endpoint_id, message_id
+        limit 1
+    )
     union all
-    select next.*
+    select next.*, lane.turn + 1
     from lane
     cross join lateral (
-        select endpoint_id from section.retry
+        select shard, endpoint_id, message_id from section.retry
         where endpoint_id > lane.endpoint_id
         order by endpoint_id, message_id
         limit 1
     ) as next
+    where lane.turn < :lanes
 ),
 old as materialized (
     select r.place
@@ -203,6 +223,7 @@ old as materialized (
         limit :limit
         for update skip locked
     ) as r
+    where lane.message_id < :before
     limit :limit
 ),
 ended as (
@@ -213,4 +234,5 @@ ended as (
 ,
 -- include: cancel_record
 
-select count(*) from ended;
+-- include: cancel_reached
+;
