@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from angarium.clock import SystemClock
+from angarium.core import header_code
 from angarium.store.database import Database
 from tests.kit.receiver import Received, Receiver, Reply
 from tests.kit.stand import standing
@@ -32,8 +33,12 @@ async def test_every_attempt_has_it_and_the_log_shows_it(database: Database, fif
         assert types(requests) == [[XML], [XML]]
         assert {one.body for one in requests} == {b"<order/>"}
         await stand.until_attempts(2)
-        shown = await stand.world.fetch("select exchange from attempt")
-        assert all(XML in str(row["exchange"]) for row in shown)
+        shown = await stand.world.fetch("select message_id, id, exchange from attempt")
+        for row in shown:
+            headers, _ = header_code.decode(
+                row["exchange"], message_id=row["message_id"], attempt_id=row["id"]
+            )
+            assert ("content-type", XML) in headers
 
 
 async def test_it_belongs_to_one_message_of_a_batch(database: Database) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from angarium.core import header_code
 from angarium.core.profile_table import Disable
 from angarium.dispatch import attempts
 from angarium.dispatch.dispatcher import Dispatcher
@@ -183,12 +184,13 @@ async def test_a_receiver_may_give_up_one_message_and_keep_its_endpoint(world: W
             await world.until_states({EXHAUSTED: 1, DELIVERED: 1})
     sent = receiver.requests[0]
     assert sent.header("x-key") == "secret"
-    (row, _) = await world.fetch("select exchange from attempt order by id")
-    shown = row["exchange"].decode()
-    assert sent.header("webhook-signature") in shown
-    assert '["set-cookie","(hidden)"]' in shown
-    assert '["X-Key","(hidden)"]' in shown
-    assert "secret" not in shown
+    (row, _) = await world.fetch("select message_id, id, exchange from attempt order by id")
+    assert b"secret" not in row["exchange"]
+    shown, answered = header_code.decode(row["exchange"], message_id=row["message_id"], attempt_id=row["id"])
+    for name in ("webhook-id", "webhook-timestamp", "webhook-signature", "content-type", "user-agent"):
+        assert (name, sent.header(name)) in shown
+    assert ("set-cookie", "(hidden)") in answered
+    assert ("X-Key", "(hidden)") in shown
 
 
 async def test_a_product_may_take_410_for_a_failure_like_others(world: World) -> None:

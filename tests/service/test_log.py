@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from angarium.clock import datetime_at
-from angarium.core import ids
+from angarium.core import header_code, ids
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import State
@@ -272,10 +272,12 @@ async def test_a_message_shows_payload_every_endpoint_and_every_attempt(book: Bo
     await book.owe(message, first)
     await book.owe(message, second, state=State.PENDING, failures=1, due_at=datetime_at(START + 300))
     await book.world.fetch("update endpoint set deleted_at = $2 where id = $1", first, datetime_at(START))
-    exchange = b'[[["content-type","application/json"]],[["server","x"]]]'
     made = []
     for n, endpoint in enumerate((first, second, second)):
         made.append(ids.new(START + n, os.urandom(8)))
+        exchange = header_code.encode(
+            [("content-type", "application/json")], [("server", "x")], message_id=message, attempt_id=made[n]
+        )
         async with book.world.database.connection() as connection:
             await add_attempt(
                 connection, book.app.id, message, made[n], endpoint, exchange=exchange if n else None

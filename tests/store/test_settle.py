@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from angarium.core import ids
+from angarium.core import header_code, ids
 from angarium.core.failure import kind_of
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
@@ -212,6 +212,26 @@ async def test_settling_twice_is_settling_once(case: Case, move: Move) -> None:
     assert len(await case.attempts()) == 2
 
 
+_BLOCKED = "select exists (select from pg_locks where locktype = 'transactionid' and not granted)"
+
+
+@pytest.mark.parametrize("move", [Move.RETRY, Move.DELIVER, Move.EXHAUST])
+async def test_settling_twice_at_the_same_time_is_settling_once(case: Case, move: Move) -> None:
+    """A connection is lost, and its statement is still under way when it is tried again. The second statement
+    does not see what the first has written."""
+    settlement = case.settlement(move, due=LATER)
+    async with case.database.transaction() as connection:
+        await settle(connection, [settlement], [])
+        again = asyncio.create_task(case.write(settlement))
+        await until(lambda: connection.fetchval(_BLOCKED), "the second waits for the first")
+    await again
+    (made,) = await case.attempts()
+    assert made["id"] == settlement.attempt_id
+    row = await case.row()
+    assert row["attempts"] == 1
+    assert row["failures"] == (0 if move is Move.DELIVER else 1)
+
+
 @pytest.mark.parametrize("move", [Move.KEEP, Move.RETRY, Move.DELIVER])
 async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: Case, move: Move) -> None:
     """An attempt was in flight when the endpoint was disabled and its message sent again by hand."""
@@ -252,7 +272,8 @@ async def test_the_headers_of_an_attempt_are_kept(case: Case) -> None:
         msgspec.structs.replace(case.settlement(Move.DELIVER, answer=answer), sent=(("webhook-id", "msg_1"),))
     )
     (made,) = await case.attempts()
-    assert json.loads(made["exchange"]) == [[["webhook-id", "msg_1"]], [["Server", "caf\u00e9"]]]
+    kept = header_code.decode(made["exchange"], message_id=made["message_id"], attempt_id=made["id"])
+    assert kept == ((("webhook-id", "msg_1"),), (("Server", "caf\u00e9"),))
 
 
 async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case: Case) -> None:

@@ -152,4 +152,4 @@ class Attempt:
     next_at: datetime | None  # when the next attempt was due, as this one ended
     url: str
     created_at: datetime
-    exchange: Exchange | None = None  # None: recorded before these were kept, or not asked for
+    exchange: Exchange | None = None  # None: not asked for, or of a later release

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
-import msgspec
-
 from angarium.clock import datetime_at
-from angarium.core import ids
+from angarium.core import header_code, ids
 from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
 from angarium.store import stretch
 from angarium.store.connection import Connection, Row
@@ -18,8 +16,6 @@ from angarium.store.message import Filter, Page
 from angarium.store.sql import queries, walk
 from angarium.store.stretch import HIGHEST, LOWEST
 
-_Headers = tuple[tuple[str, str], ...]
-_exchange: Final = msgspec.json.Decoder(tuple[_Headers, _Headers])
 EXPUNGED: Final = b"EXPUNGED"
 
 
@@ -57,8 +53,19 @@ def _attempt(row: Row) -> Attempt:
         next_at=row["next_at"],
         url=row["url"],
         created_at=datetime_at(ids.created_at(row["id"])),
-        exchange=Exchange(*_exchange.decode(exchange)) if (exchange := row.get("exchange")) else None,
+        exchange=_exchange(row),
     )
+
+
+def _exchange(row: Row) -> Exchange | None:
+    kept = row.get("exchange")
+    if not kept:
+        return None
+    try:
+        headers = header_code.decode(kept, message_id=row["message_id"], attempt_id=row["id"])
+    except header_code.UnreadableError:
+        return None  # of a later release, while processes are replaced one by one
+    return Exchange(*headers)
 
 
 def _recorded(row: Row) -> Recorded:

@@ -84,10 +84,10 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
             revision=row["revision"],
             due_at=by_id[row["message_id"]]["due_at"].timestamp(),
             event_type=by_id[row["message_id"]]["event_type"],
-            payload=bodies.get(row["message_id"]),
+            payload=bodies[row["message_id"]]["body"],
             expires_at=by_id[row["message_id"]]["expires_at"].timestamp(),
             test=by_id[row["message_id"]]["endpoint_id"] is not None,
-            content_type=by_id[row["message_id"]]["content_type"],
+            content_type=bodies[row["message_id"]]["content_type"],
         )
         for row in written
         if row["endpoint_id"] is not None
@@ -116,7 +116,7 @@ async def _slice(connection: Connection, held: Sequence[Row], now: float) -> lis
     return [row async for row in rows]
 
 
-async def _bodies(connection: Connection, messages: Sequence[Row], now: float) -> dict[UUID, bytes]:
+async def _bodies(connection: Connection, messages: Sequence[Row], now: float) -> dict[UUID, Row]:
     if not messages:
         return {}
     rows = queries.fan_out_bodies(
@@ -126,7 +126,7 @@ async def _bodies(connection: Connection, messages: Sequence[Row], now: float) -
         bytes=BYTES,
         now=datetime_at(now),
     )
-    return {row["id"]: row["body"] async for row in rows if row["body"] is not None}
+    return {row["id"]: row async for row in rows}
 
 
 async def write_one(connection: Connection, target: Target, message_id: UUID) -> None:

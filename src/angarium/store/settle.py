@@ -15,6 +15,7 @@ from uuid import UUID
 import msgspec
 
 from angarium.clock import datetime_at
+from angarium.core import header_code
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import AttemptResult
@@ -23,7 +24,6 @@ from angarium.store.connection import Connection, Row
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, sparse
 
-_exchange = msgspec.json.Encoder().encode
 T = TypeVar("T")
 _MOVES = {move: move.name.lower() for move in Move}
 
@@ -162,7 +162,12 @@ def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
         "durations": [a.duration_ms if a else None for a in answers],
         "urls": [s.url for s in settlements],
         "exchanges": [
-            None if s.answer is None else _exchange((s.sent, s.answer.headers)) for s in settlements
+            None
+            if s.answer is None
+            else header_code.encode(
+                s.sent, s.answer.headers, message_id=s.message_id, attempt_id=s.attempt_id
+            )
+            for s in settlements
         ],
     }
 

@@ -217,13 +217,12 @@ create index fan_out_order on section.fan_out (app_id, seq);
 create table section.message (
     app_id uuid not null,
     id uuid not null,
+    expires_at timestamptz not null,  -- of its payload
     event_id text,
     event_type text not null,
     channels text[],
     tags text[],
     endpoint_id uuid,  -- the one endpoint that a test was for; no other ever gets it
-    content_type text,  -- of its requests, where its sender chose another than application/json
-    expires_at timestamptz not null,  -- of its payload
     primary key (app_id, id)
 ) partition by range (id);
 
@@ -232,6 +231,7 @@ create table section.payload (
     message_id uuid not null,
     expires_at timestamptz not null,
     body bytea not null,
+    content_type text,  -- of its requests, where its sender chose another than application/json
     primary key (message_id, expires_at)
 ) partition by range (expires_at);
 
@@ -265,7 +265,7 @@ create table section.attempt (
     error_code text,
     error text,
     response bytea,
-    -- JSON: [headers sent, headers received], each a list of pairs; values that may be credentials are masked
+    -- the headers sent and received, in the code of core/header_code.py; values that may be credentials are masked
     exchange bytea,
     primary key (message_id, id),
     check (status is null or (status_code is not null and duration_ms is not null and url is not null)),
@@ -364,11 +364,11 @@ begin
     from (select distinct date_trunc('day', expires_at, 'UTC') as one from unnest(found)) as days;
     for day in 1 .. coalesce(cardinality(begins), 0) loop
         return query
-        select m.app_id, m.id, m.event_id, m.event_type, m.channels, m.tags, m.endpoint_id, m.content_type,
+        select m.app_id, m.id, m.event_id, m.event_type, m.channels, m.tags, m.endpoint_id, p.content_type,
                m.expires_at, p.body
         from unnest(found) as m
         left join lateral (
-            select body from section.payload
+            select body, content_type from section.payload
             where message_id = m.id and expires_at = m.expires_at and expires_at > at
               and expires_at >= begins[day] and expires_at < ends[day]
             offset 0

@@ -63,12 +63,13 @@ accepted as materialized (
     ) as fresh
 ),
 stored as (
-    insert into section.message (app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at)
-    select app_id, id, event_id, event_type, channels, tags, endpoint_id, content_type, expires_at
+    insert into section.message (app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id)
+    select app_id, id, expires_at, event_id, event_type, channels, tags, endpoint_id
     from accepted
 ),
 kept as (
-    insert into section.payload (message_id, expires_at, body) select id, expires_at, payload from accepted
+    insert into section.payload (message_id, expires_at, body, content_type)
+    select id, expires_at, payload, content_type from accepted
 ),
 match as materialized (
     -- The endpoints of one message after the other, those that get it, and behind them a row without an endpoint, which

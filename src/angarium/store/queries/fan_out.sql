@@ -30,7 +30,7 @@ held as materialized (
     ) as f
 )
 select h.app_id, h.message_id, h.seq, h.due_at, h.after_id, h.written,
-       m.event_type, m.channels, m.content_type, m.endpoint_id, m.expires_at
+       m.event_type, m.channels, m.endpoint_id, m.expires_at
 from held h
 left join section.message m on m.app_id = h.app_id and m.id = h.message_id
 order by h.seq;
@@ -102,7 +102,8 @@ select message_id, endpoint_id, shard, fifo, revision from match where wanted or
 
 -- name: fan_out_bodies
 -- The payloads of messages, as far as all of them together have no more than so many bytes.
-select m.id, case when sum(octet_length(p.body)) over (order by m.id) <= :bytes then p.body end as body
+select m.id, case when sum(octet_length(p.body)) over (order by m.id) <= :bytes then p.body end as body,
+       p.content_type
 from unnest(:ids::uuid[], :expires::timestamptz[]) as m (id, expires_at)
 -- include: payload_of
 ;

@@ -16,11 +16,24 @@ health as (
         where endpoint_health.generation <= excluded.generation
 )
 
+-- part: settle_record
+insert into section.attempt (
+    message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
+    final, next_at, url, error_code, error, response, exchange
+)
+select message_id, id, endpoint_id, app_id, case when status is null then made_now else number end, failed_now,
+       duration_ms, state, status, case when status is null then last_status else status_code end,
+       manual_at is not null, over, due_at, url,
+       case when status is null then last_error else error_code end, error, response, exchange
+from placed
+
 -- name: settle
 -- Record a batch of attempts and move their deliveries, in one statement. A delivery leaves the queue when it is
 -- over, and its record is the attempt. A move is guarded by the state and the count of failures that the attempt
 -- started from, so a late outcome never undoes a newer one; a success always delivers, for it is a fact.
 -- What is not where the attempt found it any more does not come back, and nothing of it is recorded.
+-- Nothing of a delivery in `pending` is recorded yet, and only one transaction takes it out, so its attempt conflicts with
+-- nothing. `on conflict` there would cost a second WAL record (HEAP_CONFIRM) and a second look at each index.
 with outcome as materialized (
     -- a column of nulls comes as an empty array, which unnest fills up
     select *
@@ -110,16 +123,14 @@ ended as (
     where not placed.pending and over and r.endpoint_id = placed.endpoint_id and r.message_id = placed.message_id
 ),
 recorded as (
-    insert into section.attempt (
-        message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
-        final, next_at, url, error_code, error, response, exchange
-    )
-    select message_id, id, endpoint_id, app_id, case when status is null then made_now else number end, failed_now,
-           duration_ms, state, status, case when status is null then last_status else status_code end,
-           manual_at is not null, over, due_at, url,
-           case when status is null then last_error else error_code end, error, response, exchange
-    from placed
-    where status is not null or over
+    -- include: settle_record
+    where pending and (status is not null or over)
+    order by message_id, id  -- pages of the indexes fill up, where others would be split in two
+),
+recorded_again as (
+    -- include: settle_record
+    where not pending and (status is not null or over)
+    -- by a commit that was not confirmed, which left the delivery in `retry`
     on conflict do nothing
 ),
 -- include: settle_health
