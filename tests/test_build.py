@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from angarium import build
+from angarium import build, profiles
 from angarium.core.errors import BadRequest, SettingsError
 from angarium.core.product import STANDARD
 from angarium.settings import load
@@ -56,6 +57,17 @@ def test_a_schedule_that_outlasts_the_history_is_refused() -> None:
     days = f"{86400 * 6}s"
     with pytest.raises(SettingsError, match="ANGARIUM_HISTORY is 10 days"):
         build.products_of(load(overrides={"history": "10d", "retry_schedule": f"{days},{days}"}))
+
+
+def test_portal_links_that_outlive_the_audit_log_are_refused(tmp_path: Path) -> None:
+    """A link that was made with an API key is refused once that is revoked, while it is known."""
+    profile = tmp_path / "links.toml"
+    standard = (Path(profiles.__file__).parent / "standard.toml").read_text()
+    profile.write_text(standard.replace('name = "standard"', 'name = "links"').replace('"7d"', '"8d"'))
+    given = {"profiles": str(profile), "audit_history": "7d"}
+    with pytest.raises(SettingsError, match="ANGARIUM_AUDIT_HISTORY is 7 days; the portal links of links"):
+        build.products_of(load(overrides=given))
+    assert "links" in build.products_of(load(overrides=given | {"audit_history": "8d"}))
 
 
 def test_what_is_kept_for_how_long_is_as_it_was_set() -> None:

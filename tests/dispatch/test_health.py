@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
-from angarium.clock import SystemClock
+from angarium.clock import SystemClock, datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application, DisabledReason, Endpoint
 from angarium.core.profile_table import Disable
@@ -17,6 +18,7 @@ from angarium.service.intake import Intake
 from angarium.store.database import Database
 from angarium.store.endpoint import forgive
 from angarium.store.hint import Forgiven, Hint, changed
+from angarium.store.retention import Retention
 from angarium.store.settle import Health, disable_endpoint, hint, settle
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
@@ -253,3 +255,23 @@ async def test_the_alert_of_a_disabled_endpoint_has_the_fields_of_svix(
             "reason": "gone",
         },
     }
+
+
+async def test_the_payload_of_an_alert_is_kept_no_longer_than_messages_are(world: World) -> None:
+    app = await world.application()
+    await world.application(org_id=OPERATIONS, uid=ORG)
+    kept = Retention(history=timedelta(days=7))
+    async with (
+        Receiver(Reply(410)) as receiver,
+        world.dispatching(PATIENT, retention=kept) as dispatcher,
+        world.intake(dispatcher.hand_over) as intake,
+    ):
+        await world.endpoint(app, receiver.url)
+        await intake.accept(world.draft(app))
+
+        async def told() -> list[Any]:
+            return await world.fetch("select expires_at from message where event_type = 'endpoint.disabled'")
+
+        await until(told)
+        ((expires_at,),) = await told()
+        assert expires_at <= datetime_at(world.clock.now()) + timedelta(days=7, hours=1)

@@ -15,9 +15,9 @@ from uuid import UUID
 
 import msgspec
 
-from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.store.accept import Item
+from angarium.store.payload import expiry
 from angarium.store.settle import Uids
 
 OPERATIONS: Final = "org_operations"
@@ -38,9 +38,13 @@ class Alert:
 
 
 def items(
-    alerts: Sequence[Alert], uids: Mapping[UUID, Uids], now: float, entropy: Callable[[int], bytes]
+    alerts: Sequence[Alert],
+    uids: Mapping[UUID, Uids],
+    now: float,
+    entropy: Callable[[int], bytes],
+    history: float,
 ) -> list[Item]:
-    """The messages that report them; `uids` by endpoint."""
+    """The messages that report them; `uids` by endpoint. Messages are kept for `history` seconds."""
     return [
         Item(
             id=ids.new(now, entropy(8)),
@@ -51,7 +55,7 @@ def items(
             event_id=None,
             channels=(),
             tags=(),
-            expires_at=datetime_at((now + _KEPT) // 3600 * 3600),
+            expires_at=expiry(now, _KEPT, history),
             key=None,
             endpoint_id=None,
             due_at=now,

@@ -80,7 +80,9 @@ class Dispatcher:
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
         self._herald = Herald(database)
-        self._settler = Settler(database, clock, entropy, self._settled, self.hand_over)
+        retention = retention or Retention()
+        history = retention.history.total_seconds()
+        self._settler = Settler(database, clock, entropy, self._settled, self.hand_over, history)
         self._space = Room(policy.in_flight_total)
         name = f"{os.getpid()}-{entropy(2).hex()}"
         self._outages = Outages(self._posts, clock, name)
@@ -100,7 +102,7 @@ class Dispatcher:
         )
         self._placement = Placement(database, clock, self._posts)
         self._ownership = Ownership(database, self, chance)
-        self._upkeep = Upkeep(database, clock, self._leads, retention or Retention())
+        self._upkeep = Upkeep(database, clock, self._leads, retention)
         self._bookkeeper = Bookkeeper(database, clock)
         self._fan_out = FanOut(database, clock, self.hand_over, lambda: len(self._attempts))
 

@@ -77,12 +77,15 @@ class Settler:
         entropy: Callable[[int], bytes],
         settled: Callable[[list[Outcome], list[float | None]], None],
         hand_over: Callable[[Sequence[Owed]], None],
+        history: float = 90 * 86400.0,
     ) -> None:
+        """`history`: seconds for which messages are kept; alerts are messages."""
         self._database = database
         self._clock = clock
         self._entropy = entropy
         self._settled = settled
         self._hand_over = hand_over
+        self._history = history
         self._pending: deque[Outcome] = deque()
         self._writing = 0
         self._written = 0  # in the last batch
@@ -228,7 +231,7 @@ class Settler:
             owed: list[Owed] = []
             if alerts:
                 named = await store.uids(connection, [(one.app_id, one.endpoint_id) for one in alerts])
-                messages = items(alerts, named, now, self._entropy)
+                messages = items(alerts, named, now, self._entropy, self._history)
                 _, owed = await accept.accept(connection, messages, now)
         self._hand_over(owed)
         return settled

@@ -40,6 +40,7 @@ from angarium.store import audit
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.fault import RowRefused, ValueRefused
+from angarium.store.payload import expiry
 
 log = structlog.get_logger(__name__)
 
@@ -49,7 +50,6 @@ GATHER: Final = 0.003  # seconds, for a few large transactions cost far less tha
 REMEMBERED: Final = 10.0  # seconds for which a failure of the database is told of, if none succeeds
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _DAY: Final = 86400.0
-_HOUR: Final = 3600.0
 _SET_BACK: Final = 1_000_000  # microseconds by which no batch runs ahead: the clock was set back
 
 
@@ -324,7 +324,7 @@ class Intake:
             event_id=draft.event_id,
             channels=draft.channels,
             tags=draft.tags,
-            expires_at=datetime_at((now + min(draft.retention, self._history)) // _HOUR * _HOUR + _HOUR),
+            expires_at=expiry(now, draft.retention, self._history),
             key=draft.idempotency_key,
             endpoint_id=draft.endpoint_id,
             due_at=now if draft.deliver_at is None else draft.deliver_at,

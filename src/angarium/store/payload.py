@@ -11,10 +11,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
+from angarium.clock import datetime_at
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
+
+_HOUR: Final = 3600.0
+
+
+def expiry(now: float, period: float, history: float) -> datetime:
+    """When a payload that is accepted at `now` and kept for `period` seconds expires, rounded up to a whole
+    hour. None is kept longer than messages are, which is for `history` seconds."""
+    return datetime_at((now + min(period, history)) // _HOUR * _HOUR + _HOUR)
 
 
 async def bodies(conn: Connection, expiries: Mapping[UUID, datetime], now: datetime) -> dict[UUID, bytes]:
