@@ -85,11 +85,12 @@ class World:
         self,
         hand_over: Callable[[Any], None] | None = None,
         fan_out: Callable[[], None] = lambda: None,
+        **bounds: int,
     ) -> AsyncIterator[Intake]:
         """Intake, handing over to a dispatcher or to nobody."""
         known = Products(self.database, self.clock, {STANDARD: product()} | self.products)
         intake = Intake(
-            self.database, self.clock, os.urandom, hand_over or (lambda owed: None), fan_out, known
+            self.database, self.clock, os.urandom, hand_over or (lambda owed: None), fan_out, known, **bounds
         )
         await intake.start()
         try:

@@ -127,8 +127,7 @@ async def test_an_item_the_database_cannot_hold_harms_nobody_else_in_the_batch(w
 
 async def test_more_than_it_can_hold_is_refused_at_once(world: World) -> None:
     app = await world.application()
-    async with world.intake() as intake:
-        intake._capacity = 10
+    async with world.intake(capacity=10) as intake:
         results = await asyncio.gather(
             *(intake.accept(world.draft(app)) for _ in range(50)), return_exceptions=True
         )
@@ -142,10 +141,9 @@ async def test_more_bytes_than_it_can_hold_are_refused_and_there_is_room_again_a
 ) -> None:
     app = await world.application()
     size, room = 1000, 10
-    async with world.intake() as intake:
+    async with world.intake(capacity_bytes=room * size) as intake:
         draft = world.draft(app, b'"%s"' % (b"x" * (size - 2)))
         await intake.accept(draft)  # the organization is known now
-        intake._capacity_bytes = room * size
         for _ in range(3):
             results = await asyncio.gather(
                 *(intake.accept(draft) for _ in range(room + 5)), return_exceptions=True

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import structlog
 
+from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.core.errors import StoreUnavailable
 from angarium.core.read_position import LAST
 from angarium.store import settle as store
@@ -25,26 +26,33 @@ log = structlog.get_logger(__name__)
 CAPACITY: Final = 5000  # lanes; more are told of as one
 GATHER: Final = 0.003  # seconds that more may join those that came while others were told of
 
+_Lane = tuple[UUID, UUID]  # application id and endpoint id
+
 
 class Herald:
     """Collects lanes and sends hints; also stands in for a dispatcher in a process that has none."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._first: dict[tuple[UUID, UUID], UUID] = {}  # new messages of each lane
+        self._first: dict[_Lane, UUID] = {}  # new messages of each lane
         self._fan_out = False  # deliveries are still to be written
-        self._wake = asyncio.Event()
-        self._stopping = False
+        self._batcher: Batcher[_Lane | None, None] = Batcher(  # None: of the fan-out alone
+            self._tell,
+            lambda _told, _nothing: None,
+            self._lost,
+            most=Bound(CAPACITY),
+            capacity=Bound(CAPACITY),
+            gather=Gather(GATHER, came=1),
+        )
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="herald")
+        self._task = asyncio.create_task(self._batcher.run(), name="herald")
 
     async def stop(self) -> None:
         """Tell what is still to be told, then stop."""
         if self._task is not None:
-            self._stopping = True
-            self._wake.set()
+            self._batcher.close()
             await self._task
 
     def hand_over(self, owed: Sequence[Owed]) -> None:
@@ -58,35 +66,28 @@ class Herald:
             message_id = LAST if one.fifo else one.message_id
             if first is not None:
                 self._first[lane] = min(first, message_id)
-            elif len(self._first) < CAPACITY:
+            elif self._batcher.put(lane):
                 self._first[lane] = message_id
-        if self._first:
-            self._wake.set()
 
     def fan_out(self) -> None:
         """A message was accepted whose deliveries are still to be written, and nobody here does it."""
-        self._fan_out = True
-        self._wake.set()
+        if not self._fan_out:
+            self._fan_out = True
+            self._batcher.put(None)
 
-    async def _run(self) -> None:
-        while not self._stopping:
-            await self._wake.wait()
-            self._wake.clear()
-            await self._tell()
-            if self._first and not self._stopping:
-                await asyncio.sleep(GATHER)
-        await self._tell()
-
-    async def _tell(self) -> None:
-        first, self._first = self._first, {}
-        hints = accepted(first)
+    async def _tell(self, lanes: list[_Lane | None]) -> None:
+        hints = accepted({lane: self._first.pop(lane) for lane in lanes if lane is not None})
         if self._fan_out:
             self._fan_out = False
             hints.append(FAN_OUT)
-        if not hints:
-            return
-        try:
+        if hints:
             async with self._database.connection() as connection:
                 await store.hint(connection, hints, alone=True)
-        except (StoreUnavailable, DatabaseFault) as error:
-            log.warning("hint.lost", lanes=len(first), error=str(error))
+
+    async def _lost(self, unwritten: Unwritten[_Lane | None]) -> Sequence[list[_Lane | None]]:
+        error = unwritten.error
+        known = isinstance(error, StoreUnavailable | DatabaseFault)
+        log.warning(
+            "hint.lost", lanes=len(unwritten.batch), error=str(error), exc_info=None if known else error
+        )
+        return []

@@ -1,4 +1,4 @@
-"""Load, coalesced: what many lanes want to know goes into one question to the database.
+"""Load, in batches (angarium/batcher.py): what many lanes want to know goes into one question.
 
 A question that fails for another reason than the database being away is asked for each lane by itself, so
 that one lane's rows hold up no other.
@@ -7,12 +7,14 @@ that one lane's rows hold up no other.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import structlog
 
+from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
 from angarium.dispatch.load_handler import LoadHandler
@@ -24,9 +26,23 @@ log = structlog.get_logger(__name__)
 
 MAX_LANES: Final = 200
 MAX_ROWS: Final = 2000  # a question brings at most about this many payloads
-GATHER: Final = 0.005  # seconds for which more may join those that came during a question: a few large ones
-# cost far less than many small ones
+GATHER: Final = 0.005  # seconds for which more may join those that came during a question
 _PAUSE: Final = 0.5
+
+
+@dataclass(slots=True)
+class _Load:
+    """What an endpoint owes. What is wanted may change while this waits."""
+
+    wanted: store.Wanted
+
+
+_Lane = tuple[UUID, UUID]  # application id and endpoint id
+_Wish = _Lane | _Load  # how a lane is configured, or what it owes
+
+
+def _weigh(wish: _Wish) -> tuple[int, int]:
+    return 1, wish.wanted.room if isinstance(wish, _Load) else 0
 
 
 class Loader:
@@ -44,69 +60,73 @@ class Loader:
         self._clock = clock
         self._handler = handler
         self._parked = parked
-        self._configs: dict[UUID, UUID] = {}  # endpoint id -> application id
-        self._loads: dict[UUID, store.Wanted] = {}
-        self._wake = asyncio.Event()
-        self._retry = asyncio.Event()
+        self._lanes: set[_Lane] = set()  # what waits for a batch: each lane once,
+        self._loads: dict[UUID, _Load] = {}  # and each endpoint once, by its id
+        self._batcher: Batcher[_Wish, None] = Batcher(
+            self._ask,
+            lambda _asked, _nothing: None,
+            self._failed,
+            most=Bound(MAX_LANES, MAX_ROWS),
+            gather=Gather(GATHER, came=1),
+            weigh=_weigh,
+        )
+        self._never = asyncio.Event()
 
     def want_config(self, app_id: UUID, endpoint_id: UUID) -> None:
-        self._configs[endpoint_id] = app_id
-        self._wake.set()
+        lane = (app_id, endpoint_id)
+        if lane not in self._lanes:
+            self._lanes.add(lane)
+            self._batcher.put(lane)
 
     def want(self, wanted: store.Wanted) -> None:
-        self._loads[wanted.endpoint_id] = wanted
-        self._wake.set()
+        load = self._loads.get(wanted.endpoint_id)
+        if load is not None:
+            load.wanted = wanted
+        else:
+            load = self._loads[wanted.endpoint_id] = _Load(wanted)
+            self._batcher.put(load)
 
     async def run(self) -> None:
         """Answer until cancelled."""
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._configs or self._loads:
-                lanes, loads = self._take()
-                if not await self._ask(lanes, loads) and len(lanes) + len(loads) > 1:
-                    for lane in lanes:
-                        await self._ask([lane], [])
-                    for load in loads:
-                        await self._ask([], [load])
-                if self._configs or self._loads:
-                    await asyncio.sleep(GATHER)
+        await self._batcher.run()
 
-    async def _ask(self, lanes: list[tuple[UUID, UUID]], loads: list[store.Wanted]) -> bool:
-        """Ask, and pass on what the database says; False when it is to be asked for each by itself."""
-        try:
-            async with self._database.connection() as connection:
-                if lanes:
-                    self._handler.configured(lanes, await store.configs(connection, lanes))
-                if loads:
-                    now = datetime_at(self._clock.now())
-                    rows, next_due = await store.load(connection, loads, now)
-                    if self._parked:
-                        rows = [row for row in rows if (row.endpoint_id, row.message_id) not in self._parked]
-                    self._handler.loaded(loads, rows, next_due)
-        except Exception as error:
-            # whatever it is, the lanes must be told, or they wait for ever
-            away = isinstance(error, StoreUnavailable | StatementFailed)
-            known = isinstance(error, StoreUnavailable | DatabaseFault)
-            count = len(lanes) + len(loads)
-            log.warning("load.failed", lanes=count, error=str(error), exc_info=not known)
-            if not away and count > 1:
-                return False
-            for app_id, endpoint_id in lanes:
-                self._configs.setdefault(endpoint_id, app_id)
-            await self._clock.wait(self._retry, self._clock.now() + _PAUSE)
-            self._handler.not_loaded(loads)
-        return True
+    async def _ask(self, batch: list[_Wish]) -> None:
+        self._taken(batch)
+        lanes, loads = _parts(batch)
+        async with self._database.connection() as connection:
+            if lanes:
+                self._handler.configured(lanes, await store.configs(connection, lanes))
+            if loads:
+                now = datetime_at(self._clock.now())
+                rows, next_due = await store.load(connection, loads, now)
+                if self._parked:
+                    rows = [row for row in rows if (row.endpoint_id, row.message_id) not in self._parked]
+                self._handler.loaded(loads, rows, next_due)
 
-    def _take(self) -> tuple[list[tuple[UUID, UUID]], list[store.Wanted]]:
-        lanes = [(app_id, endpoint_id) for endpoint_id, app_id in self._configs.items()][:MAX_LANES]
-        for _, endpoint_id in lanes:
-            del self._configs[endpoint_id]
-        loads: list[store.Wanted] = []
-        rows = 0
-        for wanted in list(self._loads.values()):
-            if len(loads) >= MAX_LANES or (loads and rows + wanted.room > MAX_ROWS):
-                break
-            loads.append(self._loads.pop(wanted.endpoint_id))
-            rows += wanted.room
-        return lanes, loads
+    async def _failed(self, unwritten: Unwritten[_Wish]) -> Sequence[list[_Wish]]:
+        batch, error = unwritten.batch, unwritten.error
+        # whatever it is, the lanes must be told, or they wait for ever
+        away = isinstance(error, StoreUnavailable | StatementFailed)
+        known = isinstance(error, StoreUnavailable | DatabaseFault)
+        log.warning("load.failed", lanes=len(batch), error=str(error), exc_info=None if known else error)
+        if not away and len(batch) > 1:
+            return unwritten.apart()
+        lanes, loads = _parts(batch)
+        for lane in lanes:
+            self.want_config(*lane)
+        await self._clock.wait(self._never, self._clock.now() + _PAUSE)
+        self._handler.not_loaded(loads)
+        return []
+
+    def _taken(self, batch: list[_Wish]) -> None:
+        """These wait no more: what is wanted from now on is for another batch."""
+        for wish in batch:
+            if not isinstance(wish, _Load):
+                self._lanes.discard(wish)
+            elif self._loads.get(wish.wanted.endpoint_id) is wish:
+                del self._loads[wish.wanted.endpoint_id]
+
+
+def _parts(batch: list[_Wish]) -> tuple[list[_Lane], list[store.Wanted]]:
+    lanes = [wish for wish in batch if not isinstance(wish, _Load)]
+    return lanes, [wish.wanted for wish in batch if isinstance(wish, _Load)]

@@ -1,4 +1,4 @@
-"""Settle, coalesced: outcomes gather while one transaction is being written and go in the next.
+"""Settle, in batches (angarium/batcher.py): what came of attempts is recorded, and their deliveries move on.
 
 While the database cannot be written to, outcomes wait here, nothing more is sent (`stuck`), and nothing is
 dropped: the same batch is tried until it is in. An outcome that the database refuses for good is taken out of
@@ -10,7 +10,6 @@ against it may be gone, such as a constraint or a trigger.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from uuid import UUID
@@ -18,6 +17,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import SYSTEM, Deed
@@ -36,8 +36,8 @@ from angarium.store.hint import changed
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
-CROWD: Final = 8  # outcomes in a batch from which on there are so many that the next may gather a while,
-GATHER: Final = 0.01  # seconds, for a few large transactions cost far less than many small ones
+CROWD: Final = 8  # outcomes in a batch after which the next may gather a while,
+GATHER: Final = 0.01  # seconds
 CAPACITY: Final = 5000
 TRIES: Final = 3  # of a batch that the database refuses, before its outcomes are written one by one
 AGAIN: Final = 60.0  # seconds between tries of parked outcomes
@@ -86,15 +86,15 @@ class Settler:
         self._settled = settled
         self._hand_over = hand_over
         self._history = history
-        self._pending: deque[Outcome] = deque()
-        self._writing = 0
-        self._written = 0  # in the last batch
-        self._hurry = False
-        self._wake = asyncio.Event()
-        self._empty = asyncio.Event()
-        self._empty.set()
-        self._retry = asyncio.Event()
-        self._since = 0.0  # when the batch in hand was begun, by the steady time
+        self._batcher: Batcher[Outcome, list[store.Settled]] = Batcher(
+            self._write,
+            self._written,
+            self._failed,
+            most=Bound(MAX_BATCH),
+            gather=Gather(GATHER, CROWD, from_first=True),
+            steady=clock.steady,
+        )
+        self._never = asyncio.Event()
         self.waiting: StoreReason | None = None  # why the batch in hand could not be written so far
         self._parked: dict[tuple[UUID, UUID], Outcome] = {}  # by endpoint id and message id
         self._try_at = 0.0  # the parked ones, by the steady time
@@ -109,90 +109,75 @@ class Settler:
         """Whether outcomes cannot be written now: what is sent meanwhile might be sent again."""
         if self.waiting is not None:
             return True
-        return self._writing > 0 and self._clock.steady() - self._since > SLOW
+        return self._batcher.under_way > SLOW
 
     @property
     def full(self) -> bool:
         """Whether the lanes should take no new work."""
-        return len(self._pending) + self._writing >= CAPACITY
+        return len(self._batcher) >= CAPACITY
 
     def put(self, outcome: Outcome) -> None:
         """Take an outcome; it is settled as soon as the database takes it."""
-        self._pending.append(outcome)
-        self._empty.clear()
-        self._wake.set()
+        self._batcher.put(outcome)
 
     async def drained(self) -> None:
         """Return when all outcomes are settled."""
-        self._hurry = True
-        await self._empty.wait()
+        await self._batcher.drained()
 
     async def run(self) -> None:
         """Write batches until cancelled."""
         while True:
             if self._parked:
-                await self._clock.wait(self._wake, self._clock.now() + self._try_at - self._clock.steady())
+                until = self._clock.now() + self._try_at - self._clock.steady()
+                await self._clock.wait(self._batcher.wake, until)
             else:
-                await self._wake.wait()
-            self._wake.clear()
-            while self._pending:
-                if self._written >= CROWD and len(self._pending) < MAX_BATCH // 2 and not self._hurry:
-                    await asyncio.sleep(GATHER)
-                batch = [self._pending.popleft() for _ in range(min(MAX_BATCH, len(self._pending)))]
-                self._writing, self._since = len(batch), self._clock.steady()
-                rows = {(row.endpoint_id, row.message_id): row.due_at for row in await self._write(batch)}
-                self._writing, self._written = 0, len(batch)
-                wanted = ((o.settlement.endpoint_id, o.settlement.message_id) for o in batch)
-                self._settled(batch, [rows.get(key) for key in wanted])
-            self._empty.set()
+                await self._batcher.wake.wait()
+            await self._batcher.flush()
             if self._parked and self._clock.steady() >= self._try_at:
                 await self.try_parked()
 
-    async def _write(self, batch: list[Outcome], refusals: int = 0) -> list[store.Settled]:
-        """`refusals`: how often a batch with these was refused before."""
-        tries = 0
-        while True:
-            try:
-                rows = await self._write_once(batch)
-            except StoreUnavailable as error:
-                self.waiting = error.reason
-                log.warning("settle.waiting", outcomes=len(batch), reason=error.reason.value)
-                if error.reason is StoreReason.TOO_SLOW:
-                    refusals += 1
-                    if refusals > TRIES and len(batch) > 1:
-                        return await self._write_apart(batch)
-            except StatementFailed:
-                self.waiting = StoreReason.SCHEMA
-                log.exception("settle.waiting", outcomes=len(batch), reason=self.waiting.value)
-            except Exception:
-                # Whatever it is: an outcome that is dropped here would leave its lane waiting for ever.
-                log.exception("settle.failed", outcomes=len(batch))
-                refusals += 1
-                if refusals > TRIES:
-                    return await self._write_apart(batch)
-            else:
-                self.waiting = None
-                return rows
-            pause = _PAUSES[min(tries, len(_PAUSES) - 1)]
-            tries += 1
-            await self._clock.wait(self._retry, self._clock.now() + pause)
+    def _written(self, batch: list[Outcome], rows: list[store.Settled]) -> None:
+        self.waiting = None
+        due = {(row.endpoint_id, row.message_id): row.due_at for row in rows}
+        wanted = ((o.settlement.endpoint_id, o.settlement.message_id) for o in batch)
+        self._settled(batch, [due.get(key) for key in wanted])
 
-    async def _write_apart(self, batch: list[Outcome]) -> list[store.Settled]:
+    async def _failed(self, unwritten: Unwritten[Outcome]) -> Sequence[list[Outcome]]:
+        """The same again after a pause, or one by one when the database refuses them again and again."""
+        batch, error = unwritten.batch, unwritten.error
+        if isinstance(error, StoreUnavailable):
+            self.waiting = error.reason
+            log.warning("settle.waiting", outcomes=len(batch), reason=error.reason.value)
+            if error.reason is StoreReason.TOO_SLOW:
+                unwritten.refusals += 1
+                if unwritten.refusals > TRIES and len(batch) > 1:
+                    return unwritten.apart()
+        elif isinstance(error, StatementFailed):
+            self.waiting = StoreReason.SCHEMA
+            log.error("settle.waiting", outcomes=len(batch), reason=self.waiting.value, exc_info=error)
+        else:
+            # Whatever it is: an outcome that is dropped here would leave its lane waiting for ever.
+            log.error("settle.failed", outcomes=len(batch), exc_info=error)
+            unwritten.refusals += 1
+            if unwritten.refusals > TRIES:
+                return unwritten.apart() if len(batch) > 1 else self._refused(batch[0])
+        pause = _PAUSES[min(unwritten.tries, len(_PAUSES)) - 1]
+        await self._clock.wait(self._never, self._clock.now() + pause)
+        return [batch]
+
+    def _refused(self, outcome: Outcome) -> Sequence[list[Outcome]]:
         """One that the database refuses for good must not hold up the others, nor be sent for ever."""
-        if len(batch) > 1:
-            return [row for outcome in batch for row in await self._write([outcome], TRIES)]
-        (outcome,) = batch
         settlement = outcome.settlement
         message = ids.text(ids.MESSAGE, settlement.message_id)
         log.error("settle.refused", message=message)
         bare = _bare(outcome)
         if bare != outcome:
-            return await self._write([bare], TRIES)
-        self.waiting = None
+            return [[bare]]
         if not self._parked:
             self._try_at = self._clock.steady() + AGAIN
         self._parked[settlement.endpoint_id, settlement.message_id] = bare
         log.error("settle.parked", message=message, endpoint=ids.text(ids.ENDPOINT, settlement.endpoint_id))
+        self._written([outcome], [])
         return []
 
     async def try_parked(self) -> None:
@@ -201,7 +186,7 @@ class Settler:
         self._try_at = self._clock.steady() + AGAIN
         for key, outcome in list(self._parked.items()):
             try:
-                await self._write_once([outcome])
+                await self._write([outcome])
             except StoreUnavailable:
                 return
             except Exception as error:
@@ -210,7 +195,7 @@ class Settler:
             self._parked.pop(key, None)
             log.info("settle.unparked", message=ids.text(ids.MESSAGE, outcome.settlement.message_id))
 
-    async def _write_once(self, batch: list[Outcome]) -> list[store.Settled]:
+    async def _write(self, batch: list[Outcome]) -> list[store.Settled]:
         settlements = [outcome.settlement for outcome in batch]
         # the last note on an endpoint is its health
         health = {o.health.endpoint_id: o.health for o in batch if o.health is not None}

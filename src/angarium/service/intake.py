@@ -2,14 +2,12 @@
 
 Where these are many, what is durable is that they are to be written (store/accept.py).
 
-Requests gather while one transaction is being written and go together in the next: no timer, so a lone
-request waits for nothing, and a crowd shares a commit.
+Requests share commits (angarium/batcher.py).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 from uuid import UUID
@@ -17,6 +15,7 @@ from uuid import UUID
 import msgspec
 import structlog
 
+from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import Actor, Deed
@@ -45,8 +44,8 @@ from angarium.store.payload import expiry
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
-CROWD: Final = 8  # requests in a batch from which on there are so many that the next may gather a while,
-GATHER: Final = 0.003  # seconds, for a few large transactions cost far less than many small ones
+CROWD: Final = 8  # requests in a batch after which the next may gather a while,
+GATHER: Final = 0.003  # seconds
 REMEMBERED: Final = 10.0  # seconds for which a failure of the database is told of, if none succeeds
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _DAY: Final = 86400.0
@@ -94,6 +93,28 @@ class _Group:
         self.done = done
         self.size = sum(len(draft.payload) for draft, _ in drafts)
 
+    def tell(self, results: list[Result]) -> None:
+        try:
+            self.done(results)
+        except Exception:
+            # one who cannot be told must not keep the others waiting
+            log.exception("intake.untold")
+
+    def apart(self) -> list[_Group]:
+        """Each draft by itself; who waits is told when all of them have a result."""
+        found: list[Result] = []
+
+        def one_done(results: list[Result]) -> None:
+            found.extend(results)
+            if len(found) == len(self.drafts):
+                self.tell(found)
+
+        return [_Group([draft], one_done) for draft in self.drafts]
+
+
+def _weigh(group: _Group) -> tuple[int, int]:
+    return len(group.drafts), group.size
+
 
 class Intake:
     """Coalesces drafts into batches; `hand_over` gets the deliveries of each batch after its commit.
@@ -123,14 +144,17 @@ class Intake:
         self._large = Large()
         self._products = products
         self._history = history
-        self._capacity = capacity
-        self._capacity_bytes = capacity_bytes
-        self._pending: deque[_Group] = deque()
-        self._count = 0
-        self._bytes = 0
+        self._batcher: Batcher[_Group, list[Result]] = Batcher(
+            self._write,
+            self._written,
+            self._failed,
+            most=Bound(MAX_BATCH, MAX_BATCH_BYTES),
+            capacity=Bound(capacity, capacity_bytes),
+            gather=Gather(GATHER, CROWD),
+            weigh=_weigh,  # a group is one commit, however many drafts it has
+        )
         self._last_id = 0  # epoch microseconds
         self._failed_at, self._reason = 0.0, StoreReason.UNREACHABLE
-        self._wake = asyncio.Event()
         self._writer: asyncio.Task[None] | None = None
 
     @property
@@ -141,13 +165,13 @@ class Intake:
         return None
 
     async def start(self) -> None:
-        self._writer = asyncio.create_task(self._write(), name="intake")
+        self._writer = asyncio.create_task(self._batcher.run(), name="intake")
 
     async def stop(self) -> None:
         """Write what is pending, then stop."""
         if self._writer is not None:
             writer, self._writer = self._writer, None
-            self._wake.set()
+            self._batcher.close()
             await writer
 
     async def accept(self, draft: Draft) -> Accepted:
@@ -189,67 +213,36 @@ class Intake:
     def _queue(self, drafts: Drafts, done: Callable[[list[Result]], None]) -> None:
         if self._writer is None:
             raise Overloaded("The server is shutting down.")
-        group = _Group(drafts, done)
-        if self._count + len(drafts) > self._capacity or self._bytes + group.size > self._capacity_bytes:
+        if not self._batcher.put(_Group(drafts, done)):
             raise Overloaded
-        self._pending.append(group)
-        self._count += len(drafts)
-        self._bytes += group.size
-        self._wake.set()
 
-    async def _write(self) -> None:
-        while True:
-            await self._wake.wait()
-            self._wake.clear()
-            while self._pending:
-                batch = self._take()
-                await self._write_batch(batch)
-                if len(batch) >= CROWD and len(self._pending) < MAX_BATCH // 2 and self._writer is not None:
-                    await asyncio.sleep(GATHER)
-            if self._writer is None:
-                return
+    async def _write(self, batch: list[_Group]) -> list[Result]:
+        return await self._store([draft for group in batch for draft in group.drafts])
 
-    def _take(self) -> list[_Group]:
-        """Whole groups, so that a batch is one commit."""
-        batch: list[_Group] = []
-        count = size = 0
-        while self._pending and count < MAX_BATCH and size < MAX_BATCH_BYTES:
-            group = self._pending.popleft()
-            count += len(group.drafts)
-            size += group.size
-            batch.append(group)
-        self._count -= count
-        self._bytes -= size
-        return batch
-
-    async def _write_batch(self, batch: list[_Group]) -> None:
-        results = iter(await self._results([draft for group in batch for draft in group.drafts]))
+    def _written(self, batch: list[_Group], results: list[Result]) -> None:
+        left = iter(results)
         for group in batch:
-            answers = [next(results) for _ in group.drafts]
-            try:
-                group.done(answers)
-            except Exception:
-                # one who cannot be told must not keep the others waiting
-                log.exception("intake.untold")
+            group.tell([next(left) for _ in group.drafts])
 
-    async def _results(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
-        try:
-            return await self._store(drafts)
-        except RowRefused as error:
-            # One item that PostgreSQL refuses must not take the others with it.
-            if len(drafts) > 1:
-                return [result for draft in drafts for result in await self._results([draft])]
+    async def _failed(self, unwritten: Unwritten[_Group]) -> Sequence[list[_Group]]:
+        """One draft that PostgreSQL refuses must not take the others with it. Else all are told."""
+        batch, error = unwritten.batch, unwritten.error
+        drafts = sum(len(group.drafts) for group in batch)
+        if isinstance(error, RowRefused) and drafts > 1:
+            return [[one] for group in batch for one in group.apart()]
+        told: AngariumError = StoreUnavailable()
+        if isinstance(error, RowRefused):
             log.warning("intake.refused", error=str(error))
-            if isinstance(error, ValueRefused):
-                return [BadRequest("The message holds something that cannot be stored.")]
-            return [StoreUnavailable()]  # a bug of ours, which is not the sender's to mend
-        except StoreUnavailable as error:
+            if isinstance(error, ValueRefused):  # else it is a bug of ours, which is not the sender's to mend
+                told = BadRequest("The message holds something that cannot be stored.")
+        elif isinstance(error, StoreUnavailable):
             self._failed_at, self._reason = self._clock.steady(), error.reason
-            return [error] * len(drafts)
-        except Exception:
-            # Whatever it is, the requests get an answer and the writer goes on.
-            log.exception("intake.failed", messages=len(drafts))
-            return [StoreUnavailable()] * len(drafts)
+            told = error
+        else:
+            # Whatever it is, the requests get an answer and the next batch is written.
+            log.error("intake.failed", messages=drafts, exc_info=error)
+        self._written(batch, [told] * drafts)
+        return []
 
     async def _store(self, drafts: list[tuple[Draft, Product]]) -> list[Result]:
         now = self._clock.now()
