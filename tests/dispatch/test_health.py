@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,11 +16,12 @@ from angarium.core.profile_table import Disable
 from angarium.dispatch.alert import OPERATIONS
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.intake import Intake
+from angarium.store import disable
 from angarium.store.database import Database
 from angarium.store.endpoint import forgive
 from angarium.store.hint import Forgiven, Hint, changed
 from angarium.store.retention import Retention
-from angarium.store.settle import Health, disable_endpoint, hint, settle
+from angarium.store.settle import Health, hint, settle
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.stand import standing
@@ -166,9 +168,8 @@ async def test_what_is_settled_late_of_the_old_url_is_not_kept(world: World) -> 
         await forgive(connection, endpoint)
         await settle(connection, [], [Health(app.id, endpoint.id, 1.0, 9)])
         assert await connection.fetch("select from endpoint_health") == []
-        assert not await disable_endpoint(
-            connection, app.id, endpoint.id, DisabledReason.GONE, endpoint.created_at, generation=0
-        )
+        gone = disable.Disable(app.org_id, app.id, endpoint.id, DisabledReason.GONE, generation=0)
+        assert not await disable.disable(connection, gone, world.clock.now(), os.urandom(8))
         await settle(connection, [], [Health(app.id, endpoint.id, 2.0, 1, generation=1)])
         # as it looks to a statement that began before the new generation was committed
         await connection.execute("update endpoint set health_generation = 0")

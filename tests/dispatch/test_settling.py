@@ -34,13 +34,13 @@ from angarium.dispatch.settler import (
     MAX_BATCH,
     SLOW,
     TRIES,
-    Disable,
     Outcome,
     Settler,
 )
 from angarium.store import background_task, delivery, settle, shard
 from angarium.store.accept import Owed
 from angarium.store.connection import Connection
+from angarium.store.disable import Disable
 from angarium.store.fault import StatementFailed
 from angarium.store.settle import Health, Settled, Settlement
 from tests.kit import virtual

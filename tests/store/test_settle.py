@@ -17,7 +17,6 @@ import pytest
 from angarium.core import header_code, ids
 from angarium.core.failure import kind_of
 from angarium.core.lifecycle import Move
-from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import AttemptResult
 from angarium.store import delivery
 from angarium.store.database import Database
@@ -26,7 +25,6 @@ from angarium.store.settle import (
     Settled,
     Settlement,
     Uids,
-    disable_endpoint,
     hint,
     settle,
     uids,
@@ -338,23 +336,6 @@ async def test_of_an_endpoints_health_all_is_kept_and_each_is_its_own(case: Case
         (case.app_id, endpoints[0], NOW, 3, *(NOW + timedelta(seconds=n) for n in (1, 2, 3)), 4),
         (case.app_id, endpoints[1], None, 0, None, None, None, 0),
     ]
-
-
-async def test_an_endpoint_is_disabled_by_one_and_only_as_it_was_known(world: World) -> None:
-    app = await world.application()
-    endpoint, other = [await world.endpoint(app, "http://127.0.0.1:9/") for _ in range(2)]
-    gone = DisabledReason.GONE
-    async with world.database.connection() as connection:
-        assert not await disable_endpoint(connection, app.id, endpoint.id, gone, NOW, generation=1)
-        assert await disable_endpoint(connection, app.id, endpoint.id, gone, NOW)
-        assert not await disable_endpoint(connection, app.id, endpoint.id, gone, LATER)
-        assert await disable_endpoint(
-            connection, app.id, other.id, DisabledReason.FAILING, LATER, generation=0
-        )
-    rows = await world.fetch("select id, disabled_at, disabled_reason from endpoint order by disabled_at")
-    assert [tuple(row) for row in rows] == [
-        (endpoint.id, NOW, gone), (other.id, LATER, DisabledReason.FAILING),
-    ]  # fmt: skip
 
 
 async def test_uids_are_what_the_operator_calls_endpoint_and_application(world: World) -> None:

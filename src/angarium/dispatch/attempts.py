@@ -26,8 +26,9 @@ from angarium.dispatch.posts import Posts
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
 from angarium.dispatch.sender import Request, Sender
-from angarium.dispatch.settler import Disable, Outcome, Settler
+from angarium.dispatch.settler import Outcome, Settler
 from angarium.dispatch.target import Target
+from angarium.store.disable import Disable
 from angarium.store.settle import Health as Noted
 from angarium.store.settle import Settlement
 

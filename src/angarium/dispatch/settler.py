@@ -20,18 +20,15 @@ import structlog
 from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import SYSTEM, Deed
 from angarium.core.errors import StoreReason, StoreUnavailable
-from angarium.core.nouns import DisabledReason
 from angarium.dispatch.alert import DISABLED, Alert, items
 from angarium.dispatch.post import Post
-from angarium.store import accept, audit, background_task
+from angarium.store import accept, disable
 from angarium.store import settle as store
 from angarium.store.accept import Owed
-from angarium.store.connection import Connection
 from angarium.store.database import Database
+from angarium.store.disable import Disable
 from angarium.store.fault import StatementFailed
-from angarium.store.hint import changed
 
 log = structlog.get_logger(__name__)
 
@@ -44,17 +41,6 @@ AGAIN: Final = 60.0  # seconds between tries of parked outcomes
 SLOW: Final = 2.0  # seconds that a transaction may take until nothing more is sent
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
 _UNRECORDED: Final = "The answer could not be recorded."
-
-
-class Disable(msgspec.Struct, frozen=True, gc=False):
-    """This endpoint gets nothing more, from the same transaction on."""
-
-    org_id: str
-    app_id: UUID
-    endpoint_id: UUID
-    reason: DisabledReason
-    failing_since: float | None = None
-    generation: int = 0  # of the endpoint that the attempts were made to
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
@@ -206,13 +192,12 @@ class Settler:
                 return await store.settle(connection, settlements, list(health.values()))
         async with self._database.transaction() as connection:
             # endpoint before delivery: the order in which every transaction takes its locks
-            disabled = [one for one in disables.values() if await self._disable(connection, one)]
+            now = self._clock.now()
+            disabled = [one for one in disables.values() if await disable.mark(connection, one, now)]
             settled = await store.settle(connection, settlements, list(health.values()))
             for one in disabled:
-                await self._cancel(connection, one)
-                await self._record(connection, one)
+                await disable.carry_out(connection, one, now, self._entropy(8))
                 alerts.append(_disabled_alert(one))
-            now = self._clock.now()
             owed: list[Owed] = []
             if alerts:
                 named = await store.uids(connection, [(one.app_id, one.endpoint_id) for one in alerts])
@@ -220,27 +205,6 @@ class Settler:
                 _, owed = await accept.accept(connection, messages, now)
         self._hand_over(owed)
         return settled
-
-    async def _disable(self, connection: Connection, one: Disable) -> bool:
-        now = datetime_at(self._clock.now())
-        return await store.disable_endpoint(
-            connection, one.app_id, one.endpoint_id, one.reason, now, generation=one.generation
-        )
-
-    async def _cancel(self, connection: Connection, one: Disable) -> None:
-        now = self._clock.now()
-        task_id = ids.new(now, self._entropy(8))
-        await background_task.cancel_owed(
-            connection, task_id, one.org_id, one.app_id, one.endpoint_id, now, wait=True
-        )
-        await store.hint(connection, [changed(one.endpoint_id)])
-        log.info("endpoint.disabled", endpoint=ids.text(ids.ENDPOINT, one.endpoint_id), reason=one.reason)
-
-    async def _record(self, connection: Connection, one: Disable) -> None:
-        target = ids.text(ids.ENDPOINT, one.endpoint_id)
-        after = {"disabled": True, "reason": one.reason.value}
-        deed = Deed(one.org_id, one.app_id, "endpoint.disabled", target, {"disabled": False}, after)
-        await audit.record(connection, ids.new(self._clock.now(), self._entropy(8)), SYSTEM, deed)
 
 
 def _bare(outcome: Outcome) -> Outcome:

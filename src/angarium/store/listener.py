@@ -11,12 +11,9 @@ from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
-from angarium.core import ids
-from angarium.core.audit import SYSTEM, Deed
 from angarium.core.nouns import DisabledReason, State
-from angarium.store import audit, background_task
 from angarium.store.connection import Connection
-from angarium.store.settle import disable_endpoint
+from angarium.store.disable import Disable, disable
 from angarium.store.sql import queries
 
 SILENCE: Final = 7 * 86400.0  # seconds without a fetch after which a listener is given up
@@ -78,11 +75,6 @@ async def give_up(connection: Connection, now: float, limit: int) -> int:
     rows = queries.listener_silent(connection, since=datetime_at(now - SILENCE), limit=limit)
     silent = [(row["app_id"], row["endpoint_id"], row["org_id"]) async for row in rows]
     for app_id, endpoint_id, org_id in silent:
-        await disable_endpoint(connection, app_id, endpoint_id, DisabledReason.UNHEARD, datetime_at(now))
-        task_id = ids.new(now, endpoint_id.bytes[-8:])
-        after = {"disabled": True, "reason": DisabledReason.UNHEARD.value}
-        target = ids.text(ids.ENDPOINT, endpoint_id)
-        deed = Deed(org_id, app_id, "endpoint.disabled", target, {"disabled": False}, after)
-        await audit.record(connection, task_id, SYSTEM, deed)
-        await background_task.cancel_owed(connection, task_id, org_id, app_id, endpoint_id, now, wait=True)
+        one = Disable(org_id, app_id, endpoint_id, DisabledReason.UNHEARD)
+        await disable(connection, one, now, endpoint_id.bytes[-8:])
     return len(silent)

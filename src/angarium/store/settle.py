@@ -17,7 +17,6 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core import header_code
 from angarium.core.lifecycle import Move
-from angarium.core.nouns import DisabledReason
 from angarium.core.outcome import AttemptResult
 from angarium.store import partition
 from angarium.store.connection import Connection, Row
@@ -170,23 +169,6 @@ def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
             for s in settlements
         ],
     }
-
-
-async def disable_endpoint(
-    connection: Connection,
-    app_id: UUID,
-    endpoint_id: UUID,
-    reason: DisabledReason,
-    now: datetime,
-    *,
-    generation: int | None = None,
-) -> bool:
-    """Disable an endpoint that fails or is gone; whether it was this call that did it. An endpoint that is
-    of another `generation` by now is left alone."""
-    changed: bool = await queries.disable_endpoint(
-        connection, app_id=app_id, endpoint_id=endpoint_id, reason=reason, now=now, generation=generation
-    )
-    return changed
 
 
 def _times(values: Iterable[float | None]) -> list[datetime | None]:
