@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from angarium.service.provision import Provision
     from angarium.service.services import Services
     from angarium.store.accept import Owed
+    from angarium.store.replica import Replica
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
 # intake, settler, loader, lookout, upkeep, fan-out, herald and the clock: one at a time each
@@ -164,6 +165,7 @@ async def running(
             database_url, size=settings.database_pool, direct_url=direct, prepared=prepared
         )
         stack.push_async_callback(database.close)
+        replica = await _replica(settings, stack, database, clock)
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
         await _provision(database, clock, product).refresh()
@@ -183,6 +185,7 @@ async def running(
             https_only=settings.https_only,
             endpoint_limit=settings.endpoint_limit,
             waiting=waiting,
+            replica=replica,
         )
         app = _app(settings, services, sandbox=sandbox, stopping=stopping)
         # only now: making the application takes a second, in which lanes that were taken over would rest
@@ -192,6 +195,28 @@ async def running(
         await intake.start()
         stack.push_async_callback(intake.stop)
         yield app
+
+
+async def _replica(
+    settings: Settings, stack: AsyncExitStack, database: Database, clock: Clock
+) -> Replica | None:
+    """The read replica that lists and pages of `database` are read from, if there is one."""
+    if settings.replica_url is None:
+        return None
+    from angarium.store.replica import Replica
+
+    standby = await Database.connect(
+        settings.replica_url,
+        size=settings.database_pool,
+        direct_url=settings.direct_url and settings.replica_url,
+        prepared=settings.database_prepared_statements,
+        standby=True,
+    )
+    replica = Replica(database, standby, clock, lag=settings.database_replica_lag)
+    replica.start()
+    stack.push_async_callback(replica.stop)
+    database.read_from(replica)
+    return replica
 
 
 @asynccontextmanager

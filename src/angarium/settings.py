@@ -90,6 +90,18 @@ class Settings(BaseSettings):
         description="Keep prepared statements on connections. Turn it off for PgBouncer older than 1.21 in "
         "transaction mode.",
     )
+    database_replica_url: SecretStr | None = Field(
+        None,
+        description="A streaming standby of the same database, from which lists and pages are read while it "
+        "keeps up.",
+    )
+    database_replica_lag: Seconds = Field(
+        _written("250ms"),
+        gt=0,
+        le=3,
+        description="How far the replica may be behind: a list waits for it that long, and is read from the "
+        "primary then.",
+    )
     data_dir: Path = Field(
         Path(".angarium"), description="Where the embedded PostgreSQL and `angarium dev` keep their data."
     )
@@ -238,7 +250,13 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "jwt_secret", "secret_key", "database_url", "database_direct_url", "public_url", mode="before"
+        "jwt_secret",
+        "secret_key",
+        "database_url",
+        "database_direct_url",
+        "database_replica_url",
+        "public_url",
+        mode="before",
     )
     @classmethod
     def _empty_is_missing(cls, value: object) -> object:
@@ -251,7 +269,7 @@ class Settings(BaseSettings):
             InboxUrls(value)
         return value
 
-    @field_validator("database_url", "database_direct_url")
+    @field_validator("database_url", "database_direct_url", "database_replica_url")
     @classmethod
     def _is_postgresql(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(("postgresql://", "postgres://")):
@@ -269,9 +287,13 @@ class Settings(BaseSettings):
         return value
 
     @model_validator(mode="after")
-    def _direct_needs_pooled(self) -> Settings:
+    def _others_need_the_database(self) -> Settings:
         if self.database_direct_url is not None and self.database_url is None:
             raise ValueError(f"{PREFIX}DATABASE_DIRECT_URL needs {PREFIX}DATABASE_URL, the pooler's address")
+        if self.database_replica_url is not None and self.database_url is None:
+            raise ValueError(
+                f"{PREFIX}DATABASE_REPLICA_URL needs {PREFIX}DATABASE_URL, the primary's address"
+            )
         return self
 
     @model_validator(mode="after")
@@ -293,6 +315,11 @@ class Settings(BaseSettings):
     def direct_url(self) -> str | None:
         """The address around a pooler; None when there is no pooler."""
         return None if self.database_direct_url is None else self.database_direct_url.get_secret_value()
+
+    @property
+    def replica_url(self) -> str | None:
+        """The address of the read replica, None when there is none."""
+        return None if self.database_replica_url is None else self.database_replica_url.get_secret_value()
 
     @property
     def host(self) -> str:

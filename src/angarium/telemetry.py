@@ -44,6 +44,8 @@ EVENTS: Final = {
     "partition.locked": "a partition is in use and could not be dropped; tried again",
     "process.died": "a worker process ended by itself; it is started again",
     "process.started": "a worker process was started",
+    "replica.left": "lists and pages are read from the primary instead of the replica, and why",
+    "replica.used": "lists and pages are read from the replica from now on",
     "retention.deleted": "expired rows of a table were deleted",
     "retention.held": "nothing is deleted, because the clock may be wrong; `apart` is by how many seconds "
     "the database's is ahead of this host's",

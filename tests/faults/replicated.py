@@ -1,4 +1,4 @@
-"""A PostgreSQL 15 with a synchronous standby, of Debian's package, on loopback.
+"""A PostgreSQL 15 with a standby, of Debian's package, on loopback.
 
 async with Replicated() as pair:
     ... pair.url ...            both hosts, for Angarium
@@ -113,6 +113,12 @@ class Node:
         (self.data / "standby.signal").touch()
         own(self.data / "standby.signal")
 
+    async def set(self, **settings: str) -> None:
+        """Change settings that need no start."""
+        for name, value in settings.items():
+            await self.execute(f"alter system set {name} = '{value}'")
+        await self.execute("select pg_reload_conf()")
+
     async def promote(self) -> None:
         await self.execute("select pg_promote()")
 
@@ -129,9 +135,10 @@ class Node:
 
 
 class Replicated:
-    """A primary and its synchronous standby, as long as the context lasts."""
+    """A primary and its standby, as long as the context lasts."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, synchronous: bool = True) -> None:
+        self._synchronous = synchronous
         self.directory = Path(tempfile.mkdtemp(prefix="angarium-replicated-"))
         own(self.directory)
         self.first = Node(self.directory, "first")
@@ -153,7 +160,8 @@ class Replicated:
         )  # fmt: skip
         await self.second.follow(self.first)
         await self.second.start()
-        await self.synchronous(self.first)
+        if self._synchronous:
+            await self.synchronous(self.first)
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import pytest
 
 from angarium.core import ids
+from angarium.core.replica import ReplicaTrouble
+from angarium.portal.replica_words import replica_sentence
+from angarium.store.replica import ReplicaState
 from tests.kit.access import Crowd
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import ORG, URL, Stand
@@ -201,3 +205,27 @@ async def test_a_wrong_query_is_no_fault_of_ours(operator: Operator, query: str)
         for more in (query, f"{query}&q=%00", "id=%00", "application=%00", "before=x&after=y"):
             answer = await operator.client.get(f"/admin{path}?{more}")
             assert answer.status_code < 500, (path, more)
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ((None, 0.012, 0), "Lists are read from the replica, which is 12 ms behind."),
+        ((ReplicaTrouble.LAGGING, 7.25, 900), "because the replica is 7.2 s behind."),
+        ((ReplicaTrouble.UNREACHABLE, None, None), "because the replica does not answer."),
+    ],
+)
+async def test_every_page_says_where_its_lists_are_read_from(
+    operator: Operator, state: tuple[ReplicaTrouble | None, float | None, int | None], words: str
+) -> None:
+    assert "Lists are read from" not in await operator.get()
+    trouble, seconds, count = state
+    there: Any = SimpleNamespace(state=ReplicaState(trouble, 0.0, seconds, count))
+    operator.stand.state.services = replace(operator.stand.services, replica=there)
+    for page in ("", "/endpoints", "/losses", "/messages", "/audit"):
+        assert words in await operator.get(page)
+
+
+def test_there_are_words_for_all_that_keeps_a_replica_from_answering() -> None:
+    said = {replica_sentence(ReplicaState(trouble, 0.0, None, None)) for trouble in ReplicaTrouble}
+    assert len(said) == len(ReplicaTrouble)

@@ -15,10 +15,10 @@ import pytest
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store import connection as opening
 from angarium.store import database as pooling
-from angarium.store.connection import Connector
+from angarium.store.connection import Connector, StoreConnection
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
-from tests.kit.patience import until
+from tests.kit.patience import PATIENCE, until
 
 
 @contextlib.asynccontextmanager
@@ -121,20 +121,47 @@ def _several(url: str, *before: str) -> str:
     return f"postgresql://postgres@/{database}?host={named}&port={','.join([*ports, '5432'])}"
 
 
-async def test_a_silent_first_host_costs_its_own_short_time_once(
+async def test_silent_hosts_do_not_use_up_their_time_one_after_the_other(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening, "HOST_TIMEOUT", 0.5)
-    monkeypatch.setattr(opening, "CONNECT_TIMEOUT", 600.0)  # it is for the only host
-    with silent() as one, silent() as two:
-        connector = Connector(_several(database_url, one, two), statement_timeout=5.0)
+    monkeypatch.setattr(opening, "HOST_TIMEOUT", 600.0)
+    with silent() as one, silent() as two, silent() as three:
+        connector = Connector(_several(database_url, one, two, three), statement_timeout=5.0)
         async with asyncio.timeout(300):
             connection = await connector()
+        assert connection.fits
         await connection.close()
-        monkeypatch.setattr(connector, "_timeout", 600.0)
+        monkeypatch.setattr(opening, "STAGGER", 600.0)
         async with asyncio.timeout(300):  # the host that answered is tried first from now on
             connection = await connector()
         await connection.close()
+
+
+async def test_what_was_opened_besides_is_closed(
+    database_url: str, read_only_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hosts that are slow are begun with together, and all answer."""
+    connector = Connector("postgresql://unused", statement_timeout=5.0)
+    monkeypatch.setattr(connector, "_hosts", [read_only_url, database_url, read_only_url])
+    monkeypatch.setattr(opening, "STAGGER", 0.0)
+    opened: list[StoreConnection] = []
+    all_opened = asyncio.Event()
+    by_itself = connector._open
+
+    async def together(url: str) -> StoreConnection:
+        connection = await by_itself(url)
+        opened.append(connection)
+        if len(opened) == 3:
+            all_opened.set()
+        await all_opened.wait()
+        return connection
+
+    monkeypatch.setattr(connector, "_open", together)
+    chosen = await asyncio.wait_for(connector(), PATIENCE)
+    assert chosen.writable
+    await until(lambda: sum(one.is_closed() for one in opened) == 2, "the others are closed")
+    assert not chosen.is_closed()
+    await chosen.close()
 
 
 async def test_a_host_is_not_tried_first_again_by_one_who_was_given_up(database_url: str) -> None:

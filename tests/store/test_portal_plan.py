@@ -96,6 +96,10 @@ class Watched:
 
     transaction = connection
 
+    async def read(self, look: Callable[[Any], Awaitable[Any]]) -> Any:
+        async with self.connection() as connection:
+            return await look(connection)
+
     def see(self, sql: str, text: str) -> int:
         """How many rows a plan looked at."""
         return self._see(sql, json.loads(text)[0]["Plan"])

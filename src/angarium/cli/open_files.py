@@ -25,7 +25,8 @@ def needed(settings: Settings, role: str) -> int:
     """How many files one process of this role may need."""
     count = OWN + ENGINE_CONNECTIONS
     if role != "dispatch":
-        count += CLIENTS + settings.database_pool
+        pools = 1 if settings.replica_url is None else 2
+        count += CLIENTS + pools * settings.database_pool
     if role != "api":
         count += PER_REQUEST * settings.concurrency
     return count

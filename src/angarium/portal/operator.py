@@ -23,6 +23,7 @@ from angarium.core.product import Product
 from angarium.portal import render, session
 from angarium.portal.form import Form, read_form
 from angarium.portal.login import destination
+from angarium.portal.replica_words import replica_sentence
 from angarium.portal.route import guarded, route
 from angarium.portal.theme import Theme
 from angarium.portal.visit import services_of
@@ -49,6 +50,12 @@ class OperatorVisit:
     @property
     def org_id(self) -> str:
         return self.claims.org_id
+
+    @property
+    def source(self) -> str | None:
+        """Where lists are read from, in words; None where there is no read replica."""
+        replica = self.services.replica
+        return None if replica is None else replica_sentence(replica.state)
 
     def path(self, *parts: str, **query: object) -> str:
         """The path of a page of the operator's; query values that are None or empty are left out."""

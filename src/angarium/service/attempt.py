@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
@@ -136,9 +136,12 @@ class Attempts:
     ) -> Sequence[Recorded]:
         """The attempts at an endpoint, in the direction of reading. Raises NotFound."""
         page = window.page(self._clock.now())
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> Sequence[Recorded]:
             target = await target_of(conn, app_id, endpoint_ref)
             return await store.by_endpoint(conn, app_id, target.id, page, like, wanted, with_response=content)
+
+        return await self._database.read(look)
 
     async def log(
         self, app_id: UUID, endpoint_ref: str, window: Window, like: AttemptFilter
@@ -148,12 +151,16 @@ class Attempts:
         Raises NotFound.
         """
         page = window.page(self._clock.now())
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> tuple[Sequence[Recorded], Mapping[UUID, tuple[int, datetime]]]:
             target = await target_of(conn, app_id, endpoint_ref)
             found = await store.by_endpoint(
                 conn, app_id, target.id, page, like, Filter(), with_response=False
             )
-            owed = await delivery.retries(conn, app_id, target.id, {one.attempt.message_id for one in found})
+            messages = {one.attempt.message_id for one in found}
+            return found, await delivery.retries(conn, app_id, target.id, messages)
+
+        found, owed = await self._database.read(look)
         lines = []
         for one in found:
             number, retry_at = owed.get(one.attempt.message_id, (0, None))
@@ -175,14 +182,20 @@ class Attempts:
     ) -> Sequence[Recorded]:
         """The attempts for a message, at one endpoint or at all, deleted ones too. Raises NotFound."""
         page = window.page(self._clock.now())
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> Sequence[Recorded]:
             message_id = await message_id_of(conn, app_id, message_ref)
+            of_one = like
             if endpoint_ref is not None:
                 # by its id an endpoint is found even when it is deleted: its attempts are history
                 endpoint_id = ids.parse(ids.ENDPOINT, endpoint_ref)
                 endpoint_id = endpoint_id or (await target_of(conn, app_id, endpoint_ref)).id
-                like = AttemptFilter(like.status, like.status_code_class, endpoint_id)
-            return await store.by_message(conn, app_id, message_id, page, like, wanted, with_response=content)
+                of_one = AttemptFilter(like.status, like.status_code_class, endpoint_id)
+            return await store.by_message(
+                conn, app_id, message_id, page, of_one, wanted, with_response=content
+            )
+
+        return await self._database.read(look)
 
     async def messages(
         self,
@@ -197,7 +210,8 @@ class Attempts:
         """The messages that an endpoint is or was owed, in the direction of reading. Raises NotFound."""
         now = self._clock.now()
         page = window.page(now)
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> Sequence[Owed]:
             target = await target_of(conn, app_id, endpoint_ref)
             return await delivery.owed_by_endpoint(
                 conn,
@@ -210,6 +224,8 @@ class Attempts:
                 with_payload=content,
             )
 
+        return await self._database.read(look)
+
     async def destinations(
         self, app_id: UUID, message_ref: str, cursor: UUID | None, *, backwards: bool, rows: int
     ) -> Sequence[Destination]:
@@ -217,8 +233,11 @@ class Attempts:
         low, high = UUID(int=0), UUID(int=(1 << 128) - 1)
         if cursor is not None:
             low, high = (low, cursor) if backwards else (cursor, high)
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> Sequence[Destination]:
             message_id = await message_id_of(conn, app_id, message_ref)
             return await delivery.destinations(
                 conn, app_id, message_id, Page(low, high, rows, upwards=not backwards)
             )
+
+        return await self._database.read(look)

@@ -73,7 +73,8 @@ class Audit:
         high = UUID(int=(1 << 128) - 1) if until is None else ids.lowest(until.timestamp())
         if cursor is not None:
             low, high = (max(low, cursor), high) if upwards else (low, min(high, cursor))
-        async with self._database.connection() as connection:
+
+        async def look(connection: Connection) -> Sequence[Record]:
             app_id = app if isinstance(app, UUID) else ids.parse(ids.APPLICATION, app or "")
             if isinstance(app, str) and app_id is None:
                 found = await application.find(connection, org_id, app)
@@ -83,3 +84,5 @@ class Audit:
             return await store.page(
                 connection, org_id, app_id, Page(low, high, limit, upwards=upwards), action=action
             )
+
+        return await self._database.read(look)

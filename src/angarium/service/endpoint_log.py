@@ -62,8 +62,9 @@ class EndpointLog:
         rows: int,
     ) -> LogPart:
         """Up to `rows` attempts before one."""
-        async with self._database.connection() as conn:
-            high = before or ids.highest(self._clock.now() + AHEAD)
+        high = before or ids.highest(self._clock.now() + AHEAD)
+
+        async def look(conn: Connection) -> LogPart:
             end = None
             if status is not None:
                 end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
@@ -74,23 +75,27 @@ class EndpointLog:
             owed = await delivery.retries(
                 conn, app_id, endpoint_id, {one.attempt.message_id for one in shown}
             )
-        lines = tuple(_line(one, owed) for one in shown)
-        if len(found) > rows:
-            return LogPart(lines, shown[-1].attempt.id, None)
-        if end is None:
-            return LogPart(lines, None, None)
-        return LogPart(lines, UUID(int=end.int + 1), datetime_at(ids.created_at(end)))
+            lines = tuple(_line(one, owed) for one in shown)
+            if len(found) > rows:
+                return LogPart(lines, shown[-1].attempt.id, None)
+            if end is None:
+                return LogPart(lines, None, None)
+            return LogPart(lines, UUID(int=end.int + 1), datetime_at(ids.created_at(end)))
+
+        return await self._database.read(look)
 
     async def reasons(self, app_id: UUID, endpoint_id: UUID, since: float) -> list[Reason]:
         """Why attempts failed, the most frequent reason first; of the newest failures only."""
-        async with self._database.connection() as conn:
-            high = ids.highest(self._clock.now() + AHEAD)
+        high = ids.highest(self._clock.now() + AHEAD)
+
+        async def look(conn: Connection) -> list[Recorded]:
             end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
             low = max(end or _LOWEST, ids.lowest(since))
-            found = await self._look(
+            return await self._look(
                 conn, app_id, endpoint_id, Page(low, high, FAILURES), AttemptFilter(AttemptStatus.FAIL)
             )
-        return grouped(found)
+
+        return grouped(await self._database.read(look))
 
     async def _look(
         self, conn: Connection, app_id: UUID, endpoint_id: UUID, page: Page, like: AttemptFilter

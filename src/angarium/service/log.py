@@ -91,8 +91,7 @@ class Log:
 
     async def endpoints(self, app_id: UUID) -> tuple[LogEndpoint, ...]:
         """All endpoints that lines may name: the living ones first, each in order of creation."""
-        async with self._database.connection() as conn:
-            found = await store.endpoints(conn, app_id)
+        found = await self._database.read(lambda conn: store.endpoints(conn, app_id))
         return tuple(sorted(found, key=lambda one: one.deleted))
 
     async def page(
@@ -106,7 +105,8 @@ class Log:
     ) -> LogPage:
         """The lines before the cursor, or backwards those after it. Raises Invalid for a wrong filter."""
         wanted.check()
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> LogPage:
             found = await store.look_for(conn, app_id, wanted, datetime_at(self._clock.now()))
             if found is None:
                 return LogPage()
@@ -116,14 +116,18 @@ class Log:
             elif cursor is not None:
                 stretch = Stretch(stretch.low, min(stretch.high, cursor))
             rows, rest = await _look(conn, search, stretch, limit, upwards=backwards)
-        lines = tuple(LogLine(row, known[row.endpoint_id]) for row in rows)
-        return _page(lines, rest, cursor, full=len(lines) == limit, backwards=backwards)
+            lines = tuple(LogLine(row, known[row.endpoint_id]) for row in rows)
+            return _page(lines, rest, cursor, full=len(lines) == limit, backwards=backwards)
+
+        return await self._database.read(look)
 
     async def message(self, org_id: str, app_id: UUID, ref: str) -> MessageDetail:
         """The message with this id or the operator's own, and all that became of it. Raises NotFound."""
         product = await self._product.of(org_id)
         now = datetime_at(self._clock.now())
-        async with self._database.connection() as conn:
+        delays = product.schedule.delays
+
+        async def look(conn: Connection) -> MessageDetail:
             message_id = await message_store.find(conn, app_id, ref)
             message = message_id and await message_store.get(conn, app_id, message_id, now)
             if not message:
@@ -136,19 +140,20 @@ class Log:
                     conn, search, store.of_message(message.id), MAX_DELIVERIES, upwards=True
                 )
             attempts = await attempt.whole(conn, app_id, message.id, MAX_ATTEMPTS + 1)
-        delays = product.schedule.delays
-        return MessageDetail(
-            message,
-            tuple(
-                MessageDelivery(
-                    LogLine(row, known[row.endpoint_id]),
-                    delays[row.failures :] if row.state is State.PENDING else (),
-                )
-                for row in rows
-            ),
-            tuple(attempts[:MAX_ATTEMPTS]),
-            more_attempts=len(attempts) > MAX_ATTEMPTS,
-        )
+            return MessageDetail(
+                message,
+                tuple(
+                    MessageDelivery(
+                        LogLine(row, known[row.endpoint_id]),
+                        delays[row.failures :] if row.state is State.PENDING else (),
+                    )
+                    for row in rows
+                ),
+                tuple(attempts[:MAX_ATTEMPTS]),
+                more_attempts=len(attempts) > MAX_ATTEMPTS,
+            )
+
+        return await self._database.read(look)
 
 
 async def _look(

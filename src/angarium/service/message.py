@@ -83,8 +83,9 @@ class Messages:
         """Newest first, or oldest first when the window is backwards."""
         now = self._clock.now()
         page = window.page(now)
-        async with self._database.connection() as conn:
-            return await store.page(conn, app_id, page, wanted, datetime_at(now), with_payload=with_payload)
+        return await self._database.read(
+            lambda conn: store.page(conn, app_id, page, wanted, datetime_at(now), with_payload=with_payload)
+        )
 
     async def expunge(self, app_id: UUID, ref: str) -> None:
         """Forget the payload at once, and cancel what could no longer be sent. Raises NotFound."""

@@ -7,7 +7,7 @@ A look goes through a bounded number of applications; where there are more, it g
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -110,15 +110,13 @@ class Operator:
         self, org_id: str, health: Health, cursor: str | None = None, *, limit: int = 50
     ) -> EndpointPage:
         """The endpoints of that health. Raises Invalid for a cursor that is none."""
-        async with self._database.connection() as conn:
-            if health is Health.HEALTHY:
-                return await self._healthy(conn, org_id, cursor, limit)
-            if health is Health.FAILING:
-                beyond = _moment(cursor, (_EPOCH, _LOWEST))
-                found = await store.failing(conn, org_id, beyond, limit + 1)
-            else:
-                beyond = _moment(cursor, (_EVER, _HIGHEST))
-                found = await store.disabled(conn, org_id, beyond, limit + 1)
+        if health is Health.HEALTHY:
+            return await self._healthy(org_id, cursor, limit)
+        if health is Health.FAILING:
+            listed, beyond = store.failing, _moment(cursor, (_EPOCH, _LOWEST))
+        else:
+            listed, beyond = store.disabled, _moment(cursor, (_EVER, _HIGHEST))
+        found = await self._database.read(lambda conn: listed(conn, org_id, beyond, limit + 1))
         older = None
         if len(found) > limit:
             last = found[limit - 1]
@@ -127,30 +125,42 @@ class Operator:
             older = f"{(at - _EPOCH) // timedelta(microseconds=1)}.{ids.text(ids.ENDPOINT, last.id)}"
         return EndpointPage(tuple(found[:limit]), older)
 
-    async def _healthy(self, conn: Connection, org_id: str, cursor: str | None, limit: int) -> EndpointPage:
+    async def _healthy(self, org_id: str, cursor: str | None, limit: int) -> EndpointPage:
         beyond = _place(cursor)
-        applications = await _applications(conn, org_id, beyond)
-        found = await store.healthy(conn, applications, beyond, limit + 1)
-        older = _onward(found, limit, applications, lambda one: (one.app_id, one.id))
-        return EndpointPage(tuple(found[:limit]), older)
+
+        async def look(conn: Connection) -> EndpointPage:
+            applications = await _applications(conn, org_id, beyond)
+            found = await store.healthy(conn, applications, beyond, limit + 1)
+            older = _onward(found, limit, applications, lambda one: (one.app_id, one.id))
+            return EndpointPage(tuple(found[:limit]), older)
+
+        return await self._database.read(look)
 
     async def applications(
         self, org_id: str, cursor: UUID | None = None, *, backwards: bool = False, limit: int = 50
     ) -> list[ApplicationStanding]:
         """Applications before the cursor, newest first, or backwards those after it, oldest first."""
-        async with self._database.connection() as conn:
-            found = await application_store.page(conn, org_id, cursor, ascending=backwards, limit=limit)
-            lowest = ids.lowest(self._clock.now() - RECENT)
-            standing = await store.standing(conn, [one.id for one in found], lowest, MOST)
-        return [ApplicationStanding(one, standing[one.id]) for one in found]
+        return await self._database.read(
+            lambda conn: self._standing(
+                conn, application_store.page(conn, org_id, cursor, ascending=backwards, limit=limit)
+            )
+        )
 
     async def search(self, org_id: str, text: str, *, limit: int = 50) -> list[ApplicationStanding]:
         """Applications with this id or uid, or with this in their name, newest first."""
-        async with self._database.connection() as conn:
+
+        async def matching(conn: Connection) -> list[Application]:
             one = await application_store.find(conn, org_id, text)
-            found = [one] if one else await application_store.search(conn, org_id, text, limit)
-            lowest = ids.lowest(self._clock.now() - RECENT)
-            standing = await store.standing(conn, [one.id for one in found], lowest, MOST)
+            return [one] if one else await application_store.search(conn, org_id, text, limit)
+
+        return await self._database.read(lambda conn: self._standing(conn, matching(conn)))
+
+    async def _standing(
+        self, conn: Connection, applications: Awaitable[list[Application]]
+    ) -> list[ApplicationStanding]:
+        found = await applications
+        lowest = ids.lowest(self._clock.now() - RECENT)
+        standing = await store.standing(conn, [one.id for one in found], lowest, MOST)
         return [ApplicationStanding(one, standing[one.id]) for one in found]
 
     async def losses(self, org_id: str, cursor: str | None = None, *, limit: int = 50) -> LossPage:
@@ -158,13 +168,15 @@ class Operator:
         beyond = _place(cursor)
         now = self._clock.now()
         lowest = ids.lowest(now - RECENT)
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> LossPage:
             applications = await _applications(conn, org_id, beyond)
-            app_ids = [one.id for one in applications]
-            found = await store.losses(conn, app_ids, beyond, lowest, datetime_at(now), MOST, limit + 1)
-        known = {one.id: one for one in applications}
-        older = _onward(found, limit, applications, lambda one: (one.app_id, one.endpoint_id))
-        return LossPage(tuple(ApplicationLoss(known[one.app_id], one) for one in found[:limit]), older)
+            known = {one.id: one for one in applications}
+            found = await store.losses(conn, list(known), beyond, lowest, datetime_at(now), MOST, limit + 1)
+            older = _onward(found, limit, applications, lambda one: (one.app_id, one.endpoint_id))
+            return LossPage(tuple(ApplicationLoss(known[one.app_id], one) for one in found[:limit]), older)
+
+        return await self._database.read(look)
 
     async def recover(self, org_id: str, losses: Sequence[Loss], *, pace: float | None = None) -> int:
         """Send all of these again, in the background; gives how many tasks that are.
@@ -187,26 +199,26 @@ class Operator:
 
     async def find_message(self, org_id: str, ref: str) -> FoundMessages:
         """The message with this id, or those with this event id, in whatever application."""
+        return await self._database.read(lambda conn: self._find_message(conn, org_id, ref))
+
+    async def _find_message(self, conn: Connection, org_id: str, ref: str) -> FoundMessages:
         found: list[FoundMessage] = []
         cursor: UUID | None = None
-        async with self._database.connection() as conn:
-            now = datetime_at(self._clock.now())
-            for _ in range(SEARCHED // APPLICATIONS):
-                applications = await application_store.page(
-                    conn, org_id, cursor, ascending=False, limit=APPLICATIONS
-                )
-                known = {one.id: one for one in applications}
-                for app_id, message_id in await store.messages(
-                    conn, list(known), ref, MAX_FOUND - len(found)
-                ):
-                    message = await message_store.get(conn, app_id, message_id, now, with_payload=False)
-                    if message is not None:
-                        found.append(FoundMessage(known[app_id], message))
-                if len(applications) < APPLICATIONS:
-                    return FoundMessages(tuple(found), complete=True)
-                if len(found) >= MAX_FOUND:
-                    break
-                cursor = applications[-1].id
+        now = datetime_at(self._clock.now())
+        for _ in range(SEARCHED // APPLICATIONS):
+            applications = await application_store.page(
+                conn, org_id, cursor, ascending=False, limit=APPLICATIONS
+            )
+            known = {one.id: one for one in applications}
+            for app_id, message_id in await store.messages(conn, list(known), ref, MAX_FOUND - len(found)):
+                message = await message_store.get(conn, app_id, message_id, now, with_payload=False)
+                if message is not None:
+                    found.append(FoundMessage(known[app_id], message))
+            if len(applications) < APPLICATIONS:
+                return FoundMessages(tuple(found), complete=True)
+            if len(found) >= MAX_FOUND:
+                break
+            cursor = applications[-1].id
         return FoundMessages(tuple(found), complete=False)
 
 

@@ -6,7 +6,7 @@ the speed from the attempts of the last minute, which every process sees.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 from uuid import UUID
@@ -14,6 +14,7 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core.overdue import Hold, WaitEstimate, estimate
 from angarium.store import overdue as store
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 
 
@@ -74,30 +75,32 @@ class Overdue:
         }
         if not due:
             return WaitEstimates()
-        async with self._database.connection() as conn:
+
+        async def look(conn: Connection) -> WaitEstimates:
             backlogs = await store.endpoints(conn, app_id, {key.endpoint_id for key in due}, now)
             places = await store.places(conn, app_id, due.keys(), now)
-        return WaitEstimates(
-            (
-                key,
-                estimate(
-                    due_at=at,
-                    ahead=places.get(key, min(store.LOOKED_AT, backlogs[key.endpoint_id].due)),
-                    recent=backlogs[key.endpoint_id].recent,
-                    head_due=backlogs[key.endpoint_id].head_due,
-                    now=now,
-                    hold=backlogs[key.endpoint_id].hold,
-                ),
+            return WaitEstimates(
+                (
+                    key,
+                    estimate(
+                        due_at=at,
+                        ahead=places.get(key, min(store.LOOKED_AT, backlogs[key.endpoint_id].due)),
+                        recent=backlogs[key.endpoint_id].recent,
+                        head_due=backlogs[key.endpoint_id].head_due,
+                        now=now,
+                        hold=backlogs[key.endpoint_id].hold,
+                    ),
+                )
+                for key, at in due.items()
+                if key.endpoint_id in backlogs
             )
-            for key, at in due.items()
-            if key.endpoint_id in backlogs
-        )
+
+        return await self._database.read(look)
 
     async def at(self, app_id: UUID, endpoint_id: UUID) -> tuple[int, WaitEstimate | None]:
         """How many deliveries of an endpoint are due, up to a bound, and the wait of one more."""
         now = self._clock.now()
-        async with self._database.connection() as conn:
-            backlogs: Mapping[UUID, store.Backlog] = await store.endpoints(conn, app_id, [endpoint_id], now)
+        backlogs = await self._database.read(lambda conn: store.endpoints(conn, app_id, [endpoint_id], now))
         if endpoint_id not in backlogs or not backlogs[endpoint_id].due:
             return 0, None
         one = backlogs[endpoint_id]

@@ -35,8 +35,9 @@ class Overview:
     async def series(self, app_id: UUID, span: Span, endpoint_id: UUID | None = None) -> Series:
         """The attempts of the span that ends now, of one endpoint or of the whole application."""
         start = span.start(self._clock.now())
-        async with self._database.connection() as conn:
-            counts = await tally.hours(conn, app_id, endpoint_id, datetime_at(start))
+        counts = await self._database.read(
+            lambda conn: tally.hours(conn, app_id, endpoint_id, datetime_at(start))
+        )
         seconds = span.step * HOUR
         places = range(start, start + span.hours * HOUR, seconds)
         parts = ([one for one in counts if place <= one.hour < place + seconds] for place in places)
@@ -51,6 +52,7 @@ class Overview:
         """How each of these endpoints fares: the attempts of 24 hours, the last failure of 28 days."""
         now = self._clock.now()
         recent, since = datetime_at(Span.DAY.start(now)), datetime_at(Span.MONTH.start(now))
-        async with self._database.connection() as conn:
-            found = await tally.health(conn, app_id, endpoint_ids, recent, since)
+        found = await self._database.read(
+            lambda conn: tally.health(conn, app_id, endpoint_ids, recent, since)
+        )
         return {endpoint_id: found.get(endpoint_id, _UNKNOWN) for endpoint_id in endpoint_ids}

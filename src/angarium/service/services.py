@@ -37,6 +37,7 @@ from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.service.token import Tokens
 from angarium.store.database import Database
+from angarium.store.replica import Replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,7 @@ class Services:
     operator: Operator
     overdue: Overdue
     background_task: BackgroundTasks
+    replica: Replica | None
 
 
 def assembled(
@@ -88,9 +90,11 @@ def assembled(
     https_only: bool,
     endpoint_limit: int,
     waiting: Sequence[Callable[[], StoreReason | None]] = (),
+    replica: Replica | None = None,
 ) -> Services:
     """All of them over one database. `inboxes`: where Play's are, None where there can be none. `waiting`:
-    those who say why the database cannot be written to, beside intake."""
+    those who say why the database cannot be written to, beside intake. `replica`: what `database` reads lists
+    from."""
     endpoint = Endpoints(
         database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
     )
@@ -124,4 +128,5 @@ def assembled(
         operator=Operator(database, clock, replay),
         overdue=Overdue(database, clock),
         background_task=BackgroundTasks(database, clock, entropy),
+        replica=replica,
     )

@@ -6,14 +6,20 @@ visible, yet not replicated, and a failover would forget it. A backend whose cli
 and nobody sees the transaction before it is replicated. What takes too long otherwise PostgreSQL ends by
 itself (`lock_timeout`, `statement_timeout`, which do not reach into a commit).
 
-**Hosts are tried one by one**, each for a short time, beginning with the one that served last. One that
-takes writes is preferred. When there is none, a connection that only reads will do for a pool, so that lists
-and pages work, and is replaced after `RETRY_WRITABLE`; the locks of dispatchers ask for one that writes.
+**Hosts are tried one after the other**, beginning with the one that served last. Each has a short time, and
+the next is begun with when the one before has failed or has not answered within `STAGGER`, so hosts that
+drop everything cost little. One that takes writes is preferred. When there is none, a connection that only
+reads will do for a pool, so that lists and pages work, and is replaced after `RETRY_WRITABLE`; the locks of
+dispatchers ask for one that writes. Of the hosts of a read replica a standby is preferred instead.
+
+**A server that is gone without a word is noticed** within ten seconds: the system asks for signs of life on a
+connection that is idle, and gives up one on which nothing is acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -30,7 +36,17 @@ from angarium.store.sql import queries
 
 CONNECT_TIMEOUT: Final = 10.0  # seconds for the only host,
 HOST_TIMEOUT: Final = 3.0  # and for each of several
+STAGGER: Final = 0.3  # seconds until the next host is begun with, while the one before does not answer
 RETRY_WRITABLE: Final = 5.0  # seconds after which a connection that only reads is replaced
+GONE_AFTER: Final = 10  # seconds without a sign of life after which a server is gone
+_WATCH: Final = {
+    "SO_KEEPALIVE": (socket.SOL_SOCKET, 1),
+    "TCP_KEEPIDLE": (socket.IPPROTO_TCP, 4),
+    "TCP_KEEPINTVL": (socket.IPPROTO_TCP, 2),
+    "TCP_KEEPCNT": (socket.IPPROTO_TCP, 3),
+    "TCP_USER_TIMEOUT": (socket.IPPROTO_TCP, GONE_AFTER * 1000),
+}
+"""What the system does about a server that is gone; not every system knows all of it."""
 
 
 class Row(Protocol):
@@ -80,13 +96,14 @@ class DedicatedConnection(Connection, Protocol):
 class StoreConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
     """A connection to one section, closed where asyncpg would send a cancel request."""
 
-    __slots__ = ("opened_at", "section", "writable")
+    __slots__ = ("fits", "opened_at", "section", "writable")
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.opened_at = time.monotonic()
         self.section = FIRST
         self.writable = True
+        self.fits = True  # it is of the kind that is preferred
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
         # not at once: asyncpg still tells the one who waits, on this connection
@@ -94,8 +111,24 @@ class StoreConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has 
 
     @property
     def outdated(self) -> bool:
-        """Whether it only reads, and it is time to look for one that writes."""
-        return not self.writable and time.monotonic() - self.opened_at > RETRY_WRITABLE
+        """Whether it is of the other kind, and it is time to look for one that is preferred."""
+        return not self.fits and time.monotonic() - self.opened_at > RETRY_WRITABLE
+
+
+def _watch(connection: StoreConnection) -> None:
+    """Have the system notice when the server is gone. A socket of this host tells by itself."""
+    opened = connection._transport.get_extra_info("socket")
+    if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    for name, (level, value) in _WATCH.items():
+        if (option := getattr(socket, name, None)) is not None:
+            opened.setsockopt(level, option, value)
+
+
+def _discard(task: asyncio.Task[StoreConnection]) -> None:
+    """Close what was opened and is not needed."""
+    if not task.cancelled() and task.exception() is None:
+        task.result().terminate()
 
 
 class Connector:
@@ -110,57 +143,76 @@ class Connector:
         settings: Mapping[str, str] | None = None,
         prepared: bool = True,
         writable: bool = False,
+        standby: bool = False,
     ) -> None:
         """`statement_timeout`: seconds after which a statement's connection is given up. `settings` of the
         session; none are set when empty, as behind a pooler. `prepared`: keep prepared statements.
-        `writable`: only a server that takes writes will do."""
+        `writable`: only a server that takes writes will do. `standby`: rather one that only reads."""
         self._hosts = each_host(url)
         self._first = 0
         self._timeout = CONNECT_TIMEOUT if len(self._hosts) == 1 else HOST_TIMEOUT
         self._name = name
         self._settings = dict(settings or {})
         self._writable = writable
+        self._standby = standby
         self._options: dict[str, Any] = {"command_timeout": statement_timeout}
         if not prepared:
             self._options["statement_cache_size"] = 0
 
     async def __call__(self, *_: Any, **__: Any) -> StoreConnection:
         """A new connection, as asyncpg's pool calls for it."""
-        reading: StoreConnection | None = None
+        count = len(self._hosts)
+        places = [(self._first + number) % count for number in range(count)]
+        opening: dict[asyncio.Task[StoreConnection], int] = {}
+        best: StoreConnection | None = None
         failed: list[str] = []
         reason = StoreReason.UNREACHABLE
-        first = self._first
         try:
-            for number in range(first, first + len(self._hosts)):
-                place = number % len(self._hosts)
-                try:
-                    async with asyncio.timeout(self._timeout):
-                        connection = await self._open(self._hosts[place])
-                except RAISED as error:
-                    # a caller that gives up in the middle has got this far at least
-                    self._first = (place + 1) % len(self._hosts)
-                    failed.append(str(error) or f"no answer within {self._timeout:g} s")
-                    reason = reason_of(error) or reason
-                    continue
-                if connection.writable:
-                    self._first = place
-                    if reading is not None:
-                        reading.terminate()
-                    return connection
-                if reading is None:
-                    reading = connection
-                else:
-                    connection.terminate()
+            while places or opening:
+                if places:
+                    place = places.pop(0)
+                    opening[asyncio.create_task(self._open_in_time(place))] = place
+                done, _waiting = await asyncio.wait(
+                    list(opening), timeout=STAGGER if places else None, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    place = opening.pop(task)
+                    try:
+                        connection = task.result()
+                    except RAISED as error:
+                        if place == self._first:  # a caller that gives up in the middle has got this far
+                            self._first = (place + 1) % count
+                        failed.append(str(error) or f"no answer within {self._timeout:g} s")
+                        reason = reason_of(error) or reason
+                        continue
+                    if best is None or (connection.fits and not best.fits):
+                        worse, best = best, connection
+                        if connection.fits:
+                            self._first = place
+                    else:
+                        worse = connection
+                    if worse is not None:
+                        worse.terminate()
+                if best is not None and best.fits:
+                    return best
         except BaseException:
-            if reading is not None:
-                reading.terminate()
+            if best is not None:
+                best.terminate()
             raise
-        if reading is None:
+        finally:
+            for task in opening:
+                task.add_done_callback(_discard)
+                task.cancel()
+        if best is None:
             raise StoreUnavailable(f"cannot connect to the database: {'; '.join(failed)}", reason=reason)
         if self._writable:
-            reading.terminate()
+            best.terminate()
             raise StoreUnavailable("the database is read-only", reason=StoreReason.READ_ONLY)
-        return reading
+        return best
+
+    async def _open_in_time(self, place: int) -> StoreConnection:
+        async with asyncio.timeout(self._timeout):
+            return await self._open(self._hosts[place])
 
     async def _open(self, url: str) -> StoreConnection:
         connection: StoreConnection = await asyncpg.connect(
@@ -171,11 +223,13 @@ class Connector:
             server_settings={"application_name": self._name},
             **self._options,
         )
+        _watch(connection)
         try:
             found = await queries.session_begin(
                 connection, names=list(self._settings), values=list(self._settings.values())
             )
             connection.writable = not found["read_only"]
+            connection.fits = connection.writable is not self._standby
             await connection.set_type_codec(
                 "jsonb",
                 schema="pg_catalog",

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 import asyncpg
 
 from angarium.store.connection import Connection, Connector, DedicatedConnection, StoreConnection
 from angarium.store.fault import RAISED, breaks, caused_by, translated
 from angarium.store.sql import queries
+
+Found = TypeVar("Found")
 
 ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
 STATEMENT_TIMEOUT: Final = 30.0  # seconds after which a statement's connection is given up
@@ -56,6 +58,12 @@ def _cancellation(error: BaseException) -> asyncio.CancelledError | None:
     return before if isinstance(before, asyncio.CancelledError) else None
 
 
+class Reader(Protocol):
+    """Who answers what is asked for lists and pages."""
+
+    async def read(self, look: Callable[[Connection], Awaitable[Found]]) -> Found: ...
+
+
 class Database:
     """A pool of connections to one PostgreSQL database.
 
@@ -67,23 +75,37 @@ class Database:
         self._pool = pool
         self.url = url
         self._direct_url = direct_url or url
+        self._reader: Reader | None = None
 
     @classmethod
     async def connect(
-        cls, url: str, *, size: int = 10, direct_url: str | None = None, prepared: bool = True
+        cls,
+        url: str,
+        *,
+        size: int = 10,
+        direct_url: str | None = None,
+        prepared: bool = True,
+        standby: bool = False,
     ) -> Database:
-        """Open a pool of at most `size` connections. `prepared`: keep prepared statements.
+        """Open a pool of at most `size` connections. `prepared`: keep prepared statements. `standby`: of a
+        read replica, which need not be there yet.
 
         Raises StoreUnavailable when nobody answers.
         """
         connector = Connector(
             url,
             statement_timeout=STATEMENT_TIMEOUT,
+            name="angarium-replica" if standby else "angarium",
             settings={} if direct_url else GONE | PATIENCE,
             prepared=prepared,
+            standby=standby,
         )
         pool = await asyncpg.create_pool(
-            min_size=1, max_size=size, connect=connector, connection_class=StoreConnection, reset=_keep
+            min_size=0 if standby else 1,
+            max_size=size,
+            connect=connector,
+            connection_class=StoreConnection,
+            reset=_keep,
         )
         return cls(pool, url, direct_url)
 
@@ -125,6 +147,21 @@ class Database:
         """A connection inside a transaction, committed on leaving and rolled back on an error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+    def read_from(self, reader: Reader) -> None:
+        """Let lists and pages be read from another server."""
+        self._reader = reader
+
+    async def read(self, look: Callable[[Connection], Awaitable[Found]]) -> Found:
+        """What `look` finds, for a list or a page: of the read replica if there is one (store/replica.py).
+
+        `look` may be called twice, so it must only read. What a write depends on, who may do what, and
+        secrets are never read this way. Raises as `connection` does.
+        """
+        if self._reader is not None:
+            return await self._reader.read(look)
+        async with self.connection() as connection:
+            return await look(connection)
 
     async def dedicated(
         self, timeout: float = STATEMENT_TIMEOUT, *, application_name: str = "angarium", **settings: str

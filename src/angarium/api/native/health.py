@@ -12,6 +12,7 @@ from angarium.api.field import wire_time
 from angarium.api.query import QueryRoute
 from angarium.clock import datetime_at
 from angarium.store.our_fault import FaultRow
+from angarium.store.replica import ReplicaState
 
 router = APIRouter(route_class=QueryRoute, tags=["Health"])
 
@@ -26,6 +27,7 @@ async def get_health(services: ServicesOf) -> Response:
 
     `sending` names faults on our side, of all processes, that keep requests from being sent. They do not
     change the status: messages are accepted, so a load balancer has no reason to look for another server.
+    Nor does `replica`, where there is one: the primary answers in its place.
     """
     trouble = await services.health.trouble()
     if trouble is not None:
@@ -35,7 +37,19 @@ async def get_health(services: ServicesOf) -> Response:
     body = {name: {"status": "ok"} for name in _STORES} | {"sending": _sending(faults)}
     if (apart := services.health.clock_apart()) is not None:
         body["clock"] = {"status": "error", "reason": "apart", "seconds": round(apart, 1)}
+    if services.replica is not None:
+        body["replica"] = _replica(services.replica.state)
     return JSONResponse(body)
+
+
+def _replica(state: ReplicaState) -> dict[str, Any]:
+    shown: dict[str, Any] = {"status": "ok"}
+    if state.trouble is not None:
+        since = wire_time(datetime_at(state.since))
+        shown = {"status": "error", "reason": state.trouble.value, "since": since}
+    if state.lag_seconds is not None:
+        shown |= {"lagSeconds": round(state.lag_seconds, 3), "lagBytes": state.lag_bytes}
+    return shown
 
 
 def _sending(faults: list[FaultRow]) -> dict[str, Any]:

@@ -1,0 +1,310 @@
+"""Lists and pages are read from a real streaming standby, as long as it is right to."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import structlog
+
+from angarium.clock import SystemClock
+from angarium.core.replica import ReplicaTrouble
+from angarium.store import replica as module
+from angarium.store.database import Database
+from angarium.store.migrate import migrate
+from angarium.store.replica import Replica
+from tests.faults.harness import Client, client, servers, until_delivered
+from tests.faults.replicated import Node, Replicated
+from tests.kit.patience import PATIENCE, until
+from tests.kit.receiver import Receiver
+
+PATIENT = 3.0  # seconds that a read waits for the replica, on a machine that is busy
+READS = 200
+SECRET_TABLES = ("api_key", "revoked_token", "token_cutoff", "organization_token", "idempotency")
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[Replicated]:
+    async with Replicated(synchronous=False) as made:
+        yield made
+
+
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "LOOK", 0.1)
+    monkeypatch.setattr(module, "REST", 0.3)
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    primary: str, standby: str, lag: float = PATIENT
+) -> AsyncIterator[tuple[Database, Replica]]:
+    """A database that reads from a replica."""
+    database = await Database.connect(primary)
+    replica = Replica(database, await Database.connect(standby, standby=True), SystemClock(), lag=lag)
+    database.read_from(replica)
+    replica.start()
+    try:
+        yield database, replica
+    finally:
+        await replica.stop()
+        await database.close()
+
+
+async def write(node: Node) -> None:
+    await node.execute("insert into t select", "angarium")
+
+
+async def look(connection: Any) -> tuple[int, bool]:
+    """How many rows there are, and whether a standby says so."""
+    found = await connection.fetchrow("select count(*) as rows, pg_is_in_recovery() as standby from t")
+    return found["rows"], found["standby"]
+
+
+async def used(replica: Replica) -> None:
+    await until(lambda: replica.state.trouble is None, "the replica is used")
+
+
+async def left(replica: Replica, *troubles: ReplicaTrouble) -> None:
+    await until(lambda: replica.state.trouble in troubles, f"the replica is left: {troubles}")
+
+
+async def test_a_list_is_read_from_the_replica_and_is_never_older_than_the_question(pair: Replicated) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    async with reading(pair.first.url, pair.second.url) as (database, replica):
+        await used(replica)
+        for written in range(1, READS + 1):
+            async with database.connection() as connection:
+                await connection.execute("insert into t select")
+            rows, standby = await database.read(look)
+            assert rows == written
+            assert standby or replica.state.trouble is not None
+        await used(replica)
+        assert await database.read(look) == (READS, True)
+        # nothing is written any more, and that is no lag
+        await until(lambda: replica.state.lag_bytes == 0, "all is replayed")
+        for _ in range(5):
+            await replica._look()
+            assert replica.state.trouble is None
+            assert replica.state.lag_bytes == 0
+
+
+async def test_a_replica_that_is_behind_is_left_and_used_again(pair: Replicated) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    with structlog.testing.capture_logs() as logged:
+        async with reading(pair.first.url, pair.second.url, lag=0.2) as (database, replica):
+            await used(replica)
+            await pair.second.execute("select pg_wal_replay_pause()")
+            await write(pair.first)
+            found = await asyncio.gather(*(database.read(look) for _ in range(20)))
+            assert found == [(1, False)] * 20, "the primary answers, and all see what is written"
+            await left(replica, ReplicaTrouble.LAGGING)
+            await until(lambda: (replica.state.lag_seconds or 0) > 1, "the lag is told")
+            assert (replica.state.lag_bytes or 0) > 0
+            await pair.second.execute("select pg_wal_replay_resume()")
+            await used(replica)
+            assert replica.state.lag_bytes == 0
+
+            async def on_standby() -> bool:
+                return await database.read(look) == (1, True)
+
+            await until(on_standby, "the replica answers")
+    lags = [line for line in logged if line["event"] == "replica.left" and line["reason"] == "lagging"]
+    assert 1 <= len(lags) <= 2, "it is said once, and once more if it was busy at the end"
+
+
+async def test_a_replica_that_is_killed_costs_no_read(pair: Replicated) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    async with reading(pair.first.url, pair.second.url) as (database, replica):
+        await used(replica)
+        killed = asyncio.Event()
+
+        async def reads() -> None:
+            for _ in range(READS):
+                assert (await database.read(look))[0] == 0
+            await killed.wait()
+            for _ in range(READS):
+                assert await database.read(look) == (0, False)
+
+        many = [asyncio.create_task(reads()) for _ in range(5)]
+        await asyncio.to_thread(pair.second.kill)
+        await left(replica, ReplicaTrouble.UNREACHABLE)
+        killed.set()
+        await asyncio.wait_for(asyncio.gather(*many), PATIENCE)
+        assert replica.state.lag_seconds is None
+        await pair.second.start()
+        await used(replica)
+
+
+async def test_a_replica_need_not_be_there_at_the_start(pair: Replicated) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    await asyncio.to_thread(pair.second.kill)
+    async with reading(pair.first.url, pair.second.url) as (database, replica):
+        assert await database.read(look) == (0, False)
+        await left(replica, ReplicaTrouble.UNREACHABLE)
+
+
+async def test_a_replica_that_does_not_answer_holds_a_read_up_for_a_bounded_time(
+    pair: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    monkeypatch.setattr(module, "ANSWER", 0.5)
+
+    async def stuck(connection: Any) -> tuple[int, bool]:
+        if await connection.fetchval("select pg_is_in_recovery()"):
+            await connection.fetchval("select pg_sleep(600)")
+        return await look(connection)
+
+    async with reading(pair.first.url, pair.second.url) as (database, replica):
+        await used(replica)
+        assert await asyncio.wait_for(database.read(stuck), PATIENCE) == (0, False)
+
+
+async def test_a_query_that_replay_cancels_is_answered_by_the_primary(
+    pair: Replicated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    await write(pair.first)
+    await pair.second.set(max_standby_streaming_delay="0")
+    monkeypatch.setattr(module, "ANSWER", PATIENCE)
+    asked = asyncio.Event()
+
+    async def held(connection: Any) -> tuple[int, bool]:
+        """Rows that the primary removes meanwhile are needed until the end."""
+        async with connection.transaction(isolation="repeatable_read", readonly=True):
+            found = await look(connection)
+            if found[1]:
+                asked.set()
+                await connection.fetchval("select pg_sleep(600)")
+            return found
+
+    with structlog.testing.capture_logs() as logged:
+        async with reading(pair.first.url, pair.second.url) as (database, replica):
+            await used(replica)
+            waiting = asyncio.create_task(database.read(held))
+            await asyncio.wait_for(asked.wait(), PATIENCE)
+            await pair.first.execute("delete from t", "angarium")
+            await pair.first.execute("vacuum t", "angarium")
+            assert await asyncio.wait_for(waiting, PATIENCE) == (0, False)
+            await used(replica)
+    assert [line["reason"] for line in logged if line["event"] == "replica.left"] == ["conflict"]
+
+
+async def test_a_replica_that_is_promoted_is_left(pair: Replicated) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    async with reading(pair.first.url, pair.second.url) as (database, replica):
+        await used(replica)
+        await pair.second.promote()
+        await left(replica, ReplicaTrouble.PROMOTED)
+        await write(pair.second)  # what it takes on its own is not in the database
+        assert await database.read(look) == (0, False)
+
+
+async def test_after_a_failover_the_replica_has_to_follow_the_new_timeline(pair: Replicated) -> None:
+    """The old primary knows more than the new one, and none of it counts."""
+    await pair.first.execute("create table t ()", "angarium")
+
+    async def replayed() -> bool:
+        return bool(await pair.second.execute("select to_regclass('t') is not null", "angarium"))
+
+    await until(replayed, "the standby has the table")
+    await asyncio.to_thread(pair.first.kill)
+    await pair.second.promote()
+    nobody = Node(pair.directory, "nobody")
+    await pair.first.follow(nobody)
+    await pair.first.start()
+    async with reading(pair.second.url, pair.first.url) as (database, replica):
+        await left(replica, ReplicaTrouble.DIVERGED)
+        assert await database.read(look) == (0, False)
+        await pair.first.follow(pair.second)
+        await pair.first.stop()
+        await pair.first.start()
+        await used(replica)
+        await write(pair.second)
+        assert await database.read(look) == (1, True)
+
+
+async def test_another_cluster_is_no_replica(pair: Replicated, database_url: str) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    async with reading(pair.first.url, database_url) as (database, replica):
+        await left(replica, ReplicaTrouble.DIVERGED)
+        assert await database.read(look) == (0, False)
+    async with reading(pair.first.url, pair.first.url) as (_, replica):
+        await left(replica, ReplicaTrouble.PROMOTED)
+
+
+async def test_a_role_without_rights_reads_from_the_replica_too(pair: Replicated) -> None:
+    await pair.first.execute("create table t ()", "angarium")
+    await pair.first.execute("create role plain login")
+    await pair.first.execute("grant select on t to plain", "angarium")
+    primary, standby = (node.url.replace("postgres@", "plain@") for node in (pair.first, pair.second))
+    async with reading(primary, standby) as (database, replica):
+        await used(replica)
+        assert await database.read(look) == (0, True)
+
+
+async def listed(api: Client, path: str) -> list[Any]:
+    status, answer = await api.call("GET", path)
+    assert status == 200, answer
+    found: list[Any] = answer["data"]
+    return found
+
+
+async def told(api: Client) -> dict[str, Any]:
+    async with api.session.get(f"{api.server.url}/api/v1/health") as answer:
+        assert answer.status == 200
+        found: dict[str, Any] = (await answer.json())["replica"]
+    return found
+
+
+async def test_a_server_reads_its_lists_from_the_replica_and_no_secret(pair: Replicated) -> None:
+    await migrate(pair.first.url)
+    await pair.second.set(log_statement="all")
+    variables = {"ANGARIUM_DATABASE_REPLICA_URL": pair.second.url, "ANGARIUM_DATABASE_REPLICA_LAG": "3s"}
+    async with Receiver() as receiver, servers(pair.directory) as started:
+        server = await started.serve(pair.first.url, **variables)
+        async with client(server) as api:
+
+            async def ok() -> bool:
+                return bool((await told(api))["status"] == "ok")
+
+            await until(ok, "the replica is used")
+            [endpoint] = await api.app("one", receiver.url)
+            sent = []
+            for number in range(30):
+                sent.append(await api.send("one", {"n": number}))
+                assert [one["id"] for one in await listed(api, "/app/one/msg?limit=50")] == sent[::-1]
+            await until_delivered(api.accepted, receiver)
+
+            async def recorded() -> bool:
+                return len(await listed(api, f"/app/one/attempt/endpoint/{endpoint}?limit=50")) == 30
+
+            await until(recorded, "all attempts are listed")
+            state = await told(api)
+            assert state["status"] == "ok"
+            assert state["lagSeconds"] >= 0
+            assert state["lagBytes"] >= 0
+            said = pair.second.log.read_text()
+            assert "from angarium_1.message" in said
+            assert "from angarium_1.attempt" in said
+            assert [table for table in SECRET_TABLES if f"angarium.{table}" in said] == []
+
+            loading = asyncio.create_task(api.load("one", 200, clients=4))
+            await asyncio.to_thread(pair.second.kill)
+            while not loading.done():
+                await listed(api, "/app/one/msg?limit=50")
+            await loading
+            assert not api.refused, "no request fails"
+
+            async def away() -> bool:
+                state = await told(api)
+                return (state.get("reason"), "lagSeconds" in state) == ("unreachable", False)
+
+            await until(away, "health says so")
+            assert server.log.read_text().count('"reason":"unreachable"') == 1, "and the log, once"
+            await pair.second.start()
+            await until(ok, "the replica is used again")
+        assert await server.terminate() == 0
