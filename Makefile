@@ -81,8 +81,8 @@ chaos: setup
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
 		$(BIN)/python -m pytest -q tests/faults
 
-# Patroni's primary is killed twice under load, about a minute; needs Debian's packages patroni, etcd-server and
-# haproxy, and says so
+# Patroni's primary is killed under load, alone and with its host, about five minutes; needs Debian's packages
+# patroni, etcd-server and haproxy, and says so
 failover: setup tools
 	$(BIN)/python -m pytest -q tests/faults/failover.py
 

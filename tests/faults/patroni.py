@@ -110,15 +110,23 @@ class Patroni:
         self.nodes = [Node(name) for name in NODES]
         self._port = free_port()
         self._etcd = free_port()
-        self._started: list[subprocess.Popen[bytes]] = []
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
         self._session: aiohttp.ClientSession | None = None
+        self._program: Path | None = None
 
     @property
     def url(self) -> str:
+        """By way of HAProxy."""
         return f"postgresql://postgres@127.0.0.1:{self._port}/{DATABASE}"
 
+    @property
+    def hosts_url(self) -> str:
+        """All nodes by name, without HAProxy."""
+        places = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+        return f"postgresql://postgres@{places}/{DATABASE}"
+
     async def __aenter__(self) -> Self:
-        etcd, patroni, haproxy = services()
+        etcd, self._program, haproxy = services()
         await asyncio.to_thread(ensure, str(POSTGRESQL_15 / "postgres"))
         self._session = aiohttp.ClientSession()
         try:
@@ -133,7 +141,7 @@ class Patroni:
             await until(lambda: self._says(self._etcd, "/health"), "etcd answers")
             for node in self.nodes:
                 self._write(f"{node.name}.yml", self._configuration(node))
-                self._start(node.name, str(patroni), str(self.directory / f"{node.name}.yml"))
+                self.start(node)
                 if node is self.nodes[0]:
                     await self.primary()
             await self.synchronous()
@@ -150,7 +158,7 @@ class Patroni:
     async def __aexit__(self, *_: object) -> None:
         assert self._session is not None
         await self._session.close()
-        for process in reversed(self._started):
+        for process in reversed(self._started.values()):
             _kill(process.pid)
             process.wait(PATIENCE)
         for node in self.nodes:
@@ -177,6 +185,27 @@ class Patroni:
             return sum(roles) == 1 and all([await self._says(node.rest, "/health") for node in self.nodes])
 
         await until(ready, self.logs)
+
+    def start(self, node: Node) -> None:
+        """Start a node's Patroni, which starts its PostgreSQL."""
+        self._start(node.name, str(self._program), str(self.directory / f"{node.name}.yml"))
+
+    def restart(self, node: Node) -> None:
+        """Start its Patroni again if it was killed."""
+        if self._started[node.name].poll() is not None:
+            self.start(node)
+
+    async def kill_host(self) -> Node:
+        """SIGKILL to the primary and its Patroni together, as when a host is gone. Nobody gives up the lead,
+        so it ends with the time to live of its key."""
+        node = await self.primary()
+        postmaster, patroni = self._postmaster(node), self._started[node.name]
+        assert postmaster is not None
+        patroni.send_signal(signal.SIGSTOP)  # it must not see its PostgreSQL end
+        _kill(postmaster)
+        _kill(patroni.pid)
+        await asyncio.to_thread(patroni.wait, PATIENCE)
+        return node
 
     async def kill_primary(self) -> Node:
         """SIGKILL to all processes of the primary's PostgreSQL. Its Patroni gives up the lead, and starts it
@@ -227,7 +256,7 @@ class Patroni:
                 cwd="/",
                 env={"PATH": os.defpath, "LC_ALL": "C.UTF-8", "HOME": str(self.directory)},
             )
-        self._started.append(process)
+        self._started[name] = process
         return process
 
     async def _says(self, port: int, path: str) -> bool:
