@@ -15,13 +15,13 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
 from angarium.service.attempt import Logged
-from angarium.service.message import AHEAD
 from angarium.store import attempt as store
 from angarium.store import delivery
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.message import Filter, Page
+from angarium.store.stretch import AHEAD
 
 LOOKED: Final = 20_000  # attempts that one page looks at
 FAILURES: Final = 200  # that reasons are made of

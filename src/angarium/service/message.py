@@ -18,9 +18,9 @@ from angarium.store import delivery, fan_out
 from angarium.store import message as store
 from angarium.store.database import Database
 from angarium.store.message import Filter, Page
+from angarium.store.stretch import AHEAD
 
 RECENT: Final = 90 * 86400.0  # how far back a list goes unless told where to look
-AHEAD: Final = 3600.0  # other hosts' clocks may run ahead by this much
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from angarium.store import message, payload
 from angarium.store.connection import Connection, Row
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
-from angarium.store.stretch import HIGHEST, LOWEST
+from angarium.store.stretch import AHEAD, HIGHEST, LOWEST, nearest
 
 _RETRYING: Final = 3  # what SQL calls PENDING with a failed attempt
 _STATUS: Final = {
@@ -118,6 +118,13 @@ class Search:
         return "endpoint_trouble" if self.wanted.troubled else "endpoint"
 
     @property
+    def reading(self) -> str:
+        """How to read a stretch of it."""
+        wanted = self.wanted
+        of_messages = wanted.event_type is not None or wanted.tag is not None or wanted.channel is not None
+        return f"{self.walk}_among" if of_messages and self.walk != "message" else self.walk
+
+    @property
     def unfiltered(self) -> bool:
         """Whether every row of the walk is wanted, so that a page needs no more of them than it has lines.
         (Messages are not rows: of many, nothing may be owed to anyone.)"""
@@ -201,7 +208,8 @@ async def look_for(
     if not endpoint_ids:
         return None
     low = LOWEST if wanted.since is None else ids.lowest(wanted.since.timestamp())
-    high = HIGHEST if wanted.until is None else ids.highest(wanted.until.timestamp())
+    # no further, for the partitions that are made ahead would be planned for
+    high = ids.highest((now.timestamp() + AHEAD) if wanted.until is None else wanted.until.timestamp())
     stretch = Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
     if wanted.message is not None:
         message_id = await message.find(conn, app_id, wanted.message)
@@ -216,23 +224,31 @@ async def end(
     conn: Connection, search: Search, stretch: Stretch, rows: int, *, upwards: bool
 ) -> LogKey | None:
     """The first key that a walk over so many rows of the stretch does not reach; None: it reaches all."""
-    place = {"app_id": search.app_id, "rows": rows, "reach": rows + 1, **bounds(stretch)}
-    query = walk(f"log_{search.walk}_end", upwards=upwards)
-    if search.walk == "trouble":
-        row = await query(conn, **place)
-        return None if row is None else LogKey(row["message_id"], row["endpoint_id"])
     endpoint_id = search.wanted.endpoint_id
-    shard = None if endpoint_id is None else shard_of(endpoint_id)
-    found = await query(conn, endpoint_id=endpoint_id, shard=shard, **place)
-    # of the message itself nothing was looked at, so the end lies on the near side of all its deliveries
-    return None if found is None else LogKey(found, LOWEST if upwards else HIGHEST)
+    query = walk(f"log_{search.walk}_end", upwards=upwards)
+    place = {"app_id": search.app_id, "rows": rows, "reach": rows + 1}
+    if endpoint_id is not None:
+        place |= {"endpoint_id": endpoint_id, "shard": shard_of(endpoint_id)}
+
+    async def look(low: UUID, high: UUID) -> LogKey | None:
+        part = Stretch(max(stretch.low, LogKey(low, LOWEST)), min(stretch.high, LogKey(high, HIGHEST)))
+        found = await query(conn, **place, **bounds(part))
+        if found is None:
+            return None
+        if search.walk == "trouble":
+            return LogKey(found["message_id"], found["endpoint_id"])
+        # of the message itself nothing was looked at, so the end lies on the near side of all its deliveries
+        return LogKey(found, LOWEST if upwards else HIGHEST)
+
+    low, high = stretch.low.message_id, stretch.high.message_id
+    return await nearest(low, high, search.now, look, upwards=upwards)
 
 
 async def page(
     conn: Connection, search: Search, stretch: Stretch, limit: int, *, upwards: bool
 ) -> list[LogRow]:
     """The first matches of a stretch, in the order of the walk."""
-    query = walk(f"log_{search.walk}", upwards=upwards)
+    query = walk(f"log_{search.reading}", upwards=upwards)
     rows = [row async for row in query(conn, **search.parameters(), **bounds(stretch), limit=limit)]
     kept = await payload.kept(conn, {row["message_id"]: row["expires_at"] for row in rows}, search.now)
     return [_row(row, kept=row["message_id"] in kept) for row in rows]
@@ -240,7 +256,7 @@ async def page(
 
 async def count(conn: Connection, search: Search, stretch: Stretch) -> int:
     """How many deliveries of a stretch match."""
-    query = getattr(queries, f"log_{search.walk}_count")
+    query = getattr(queries, f"log_{search.reading}_count")
     return int(await query(conn, **search.parameters(), **bounds(stretch)))
 
 

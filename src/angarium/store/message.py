@@ -88,10 +88,13 @@ async def page(
     query = walk("message_page", upwards=page.upwards)
 
     async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
-        found: UUID | None = await walk("message_end", upwards=page.upwards)(
-            conn, app_id=app_id, low=low, high=high, rows=rows
-        )
-        return found
+        async def look(low: UUID, high: UUID) -> UUID | None:
+            found: UUID | None = await walk("message_end", upwards=page.upwards)(
+                conn, app_id=app_id, low=low, high=high, rows=rows
+            )
+            return found
+
+        return await stretch.nearest(low, high, now, look, upwards=page.upwards)
 
     def part(low: UUID, high: UUID, limit: int) -> AsyncIterator[Row]:
         walked: AsyncIterator[Row] = query(

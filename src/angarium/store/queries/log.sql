@@ -65,10 +65,9 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
 ) d
 
 -- walk: log_message_end$
--- the first message that a walk along the primary key of message does not reach. As in attempt_end, the comparison of
--- rows is one of ids
+-- the first message that a walk along the primary key of message does not reach
 select id from section.message
-where app_id = :app_id and (id, app_id) >= (:low_message, :app_id) and id <= :high_message
+where app_id = :app_id and id >= :low_message and id <= :high_message
 order by id desc
 offset :rows limit 1;
 
@@ -115,12 +114,14 @@ and (
     -- include: kept
 )
 
--- part: log_by_message
+-- part: log_messages
 -- along the messages: for each a lookup of its delivery to each endpoint
 from (
     select id, event_id, event_type, tags, channels, expires_at from section.message
     where app_id = :app_id and id >= :low_message and id <= :high_message
       -- include: log_wanted_message
+
+-- part: log_of_messages
     order by id desc
     offset 0
 ) m
@@ -170,7 +171,8 @@ where true
 -- walk: log_message
 select
     -- include: log_row
--- include: log_by_message
+-- include: log_messages
+-- include: log_of_messages
 order by m.id desc, d.endpoint_id desc
 limit :limit;
 
@@ -206,9 +208,82 @@ from
 order by d.message_id desc, d.endpoint_id desc
 limit :limit;
 
+-- Where the messages are filtered, too, a lookup of each would take long when few match. So those of all deliveries of
+-- the stretch are read at once, and only for those that match the delivery is looked up.
+
+-- part: log_among_endpoint
+-- include: log_messages
+      and id = any(array(
+          select d.message_id from
+          -- include: deliveries_of_endpoint
+          where true
+          -- include: log_wanted_delivery
+      ))
+-- include: log_of_messages
+
+-- walk: log_endpoint_among
+-- the messages of the deliveries of one endpoint
+select
+    -- include: log_row
+-- include: log_among_endpoint
+order by m.id desc, d.endpoint_id desc
+limit :limit;
+
+-- name: log_endpoint_among_count$
+select count(*)
+-- include: log_among_endpoint
+;
+
+-- part: log_among_endpoint_trouble
+-- include: log_messages
+      and id = any(array(
+          select d.message_id from
+          -- include: log_of_endpoint_trouble
+          where true
+          -- include: log_wanted_delivery
+      ))
+-- include: log_of_messages
+
+-- walk: log_endpoint_trouble_among
+-- the messages of the deliveries of one endpoint in trouble
+select
+    -- include: log_row
+-- include: log_among_endpoint_trouble
+order by m.id desc, d.endpoint_id desc
+limit :limit;
+
+-- name: log_endpoint_trouble_among_count$
+select count(*)
+-- include: log_among_endpoint_trouble
+;
+
+-- part: log_among_trouble
+-- include: log_messages
+      and id = any(array(
+          select d.message_id from
+          -- include: log_of_trouble
+          where true
+          -- include: log_wanted_delivery
+      ))
+-- include: log_of_messages
+
+-- walk: log_trouble_among
+-- the messages of the deliveries in trouble
+select
+    -- include: log_row
+-- include: log_among_trouble
+order by m.id desc, d.endpoint_id desc
+limit :limit;
+
+-- name: log_trouble_among_count$
+select count(*)
+-- include: log_among_trouble
+;
+
 -- name: log_message_count$
 select count(*)
--- include: log_by_message
+-- include: log_messages
+-- include: log_of_messages
 ;
 
 -- name: log_endpoint_count$

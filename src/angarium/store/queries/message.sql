@@ -10,7 +10,7 @@ select message_id from section.event_id where app_id = :app_id and event_id = :e
 -- walk: message_end$
 -- the first message that a walk over so many does not reach
 select id from section.message
-where app_id = :app_id and (id, app_id) > (:low, :app_id) and id < :high
+where app_id = :app_id and id > :low and id < :high
 order by id desc
 offset :rows limit 1;
 

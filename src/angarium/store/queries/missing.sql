@@ -1,7 +1,7 @@
 -- name: missing_end$
 -- the message up to which a stretch of so many messages reaches; null: to the end
 select id from section.message
-where app_id = :app_id and id > :after and (id, app_id) <= (:until, :app_id)
+where app_id = :app_id and id > :after and id <= :until
 order by id
 offset :rows limit 1;
 
