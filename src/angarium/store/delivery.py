@@ -214,26 +214,33 @@ async def resend_over(conn: Connection, target: Target, message_ids: Sequence[UU
     """Owe one manual attempt of each of these that is over; gives how many."""
     count: int = await queries.resend_over(
         conn, app_id=target.app_id, endpoint_id=target.id, message_ids=message_ids, shard=target.shard,
-        fifo=target.fifo, due_at=due(target, now), now=now,
+        fifo=target.fifo, due_at=due(target, now), now=now, **_span(message_ids),
     )  # fmt: skip
     return count
+
+
+def _span(message_ids: Sequence[UUID]) -> dict[str, UUID]:
+    """From which message to which, which spares the partitions of other days."""
+    return {"first": min(message_ids, default=LOWEST), "last": max(message_ids, default=LOWEST)}
 
 
 async def recover(
     conn: Connection, target: Target, after: UUID, until: UUID, now: datetime, limit: int = SLICE
 ) -> Slice:
     """Owe one manual attempt to each of the next `limit` lost deliveries with after < message id <= until."""
-    bounds = {"app_id": target.app_id, "endpoint_id": target.id, "after": after}
     seen = [
         row["message_id"]
-        async for row in queries.delivery_recover_scan(conn, **bounds, until=until, limit=limit)
+        async for row in queries.delivery_recover_scan(
+            conn, app_id=target.app_id, endpoint_id=target.id, after=after, until=until, limit=limit
+        )
     ]
     if not seen:
         return Slice(0, None)
     due_at = due(target, now)
     marked: int = await queries.resend_recover(
-        conn, **bounds, until=seen[-1], shard=target.shard, fifo=target.fifo, due_at=due_at, now=now
-    )
+        conn, app_id=target.app_id, endpoint_id=target.id, shard=target.shard, fifo=target.fifo,
+        due_at=due_at, now=now, **_span(seen),
+    )  # fmt: skip
     if marked and due_at is not None:
         await hint(conn, target)
     return Slice(marked, seen[-1] if len(seen) == limit else None)
@@ -274,7 +281,7 @@ async def replay(
     ]
     marked: int = await queries.resend_missing(
         conn, app_id=target.app_id, endpoint_id=target.id, shard=target.shard, fifo=target.fifo,
-        due_at=due(target, now), message_ids=wanted,
+        due_at=due(target, now), message_ids=wanted, **_span(wanted),
     )  # fmt: skip
     if marked and target.disabled_at is None:
         await hint(conn, target)

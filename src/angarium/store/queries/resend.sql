@@ -80,10 +80,10 @@ free_retry as materialized (
 
 -- part: resend_reopened
 reopened as (
-    update section.attempt a set final = false
-    from over o
-    where a.message_id = o.message_id and a.id = o.id
-    returning a.id
+    update section.attempt set final = false
+    where endpoint_id = :endpoint_id and final and message_id = any(array(select message_id from over))
+      and message_id >= :first and message_id <= :last
+    returning id
 ),
 entered as (
     insert into section.retry (
@@ -100,13 +100,17 @@ entered as (
 select (select count(*) from entered) + 0 * (select count(*) from reopened)
 
 -- name: resend_over$
--- Ask for one manual attempt of deliveries to one endpoint that are over.
+-- Ask for one manual attempt of deliveries to one endpoint that are over, of messages from `:first` to `:last`.
 with over as materialized (
     select a.* from unnest(:message_ids::uuid[]) as wanted (message_id)
-    join section.attempt a on a.endpoint_id = :endpoint_id and a.message_id = wanted.message_id and a.final
-    where a.app_id = :app_id
+    cross join lateral (
+        select * from section.attempt
+        where endpoint_id = :endpoint_id and message_id = wanted.message_id and final and app_id = :app_id
+          and message_id >= :first and message_id <= :last
+        offset 0
+        for update
+    ) as a
     order by a.message_id
-    for update of a
 ),
 -- include: resend_reopened
 ;
@@ -118,8 +122,8 @@ with over as materialized (
     select a.* from section.attempt a
     join section.message m on m.app_id = a.app_id and m.id = a.message_id
     where a.app_id = :app_id and a.endpoint_id = :endpoint_id and a.final and a.state in (2, 4)
-      and a.message_id > :after and a.message_id <= :until
-      and m.id > :after and m.id <= :until
+      and a.message_id >= :first and a.message_id <= :last
+      and m.id >= :first and m.id <= :last
       and
       -- include: kept
     order by a.message_id
@@ -157,7 +161,10 @@ with entered as (
         where p.shard = :shard and p.endpoint_id = :endpoint_id and p.message_id = wanted.message_id
     )
     and not exists (
-        select from section.attempt a where a.endpoint_id = :endpoint_id and a.message_id = wanted.message_id and a.final
+        select from section.attempt a
+        where a.endpoint_id = :endpoint_id and a.message_id = wanted.message_id and a.final
+          and a.message_id >= :first and a.message_id <= :last
+        offset 0
     )
     order by place
     on conflict (endpoint_id, message_id) do nothing
