@@ -7,19 +7,18 @@
 -- two batches cannot wait for each other in a circle.
 with item as materialized (
     -- a column of nulls comes as an empty array, which unnest fills up; a null `due_at` is now
-    select id, org_id, app_ref, app_uid, event_type, payload, event_id,
+    select id, org_id, app_ref, app_uid, event_type, event_id,
            string_to_array(patterns, ' ') as patterns,
            string_to_array(channels, ' ') as channels, string_to_array(tags, ' ') as tags,
-           expires_at, key, endpoint_id, content_type, coalesce(due_at, :now::timestamptz) as due_at, place
+           expires_at, key, endpoint_id, coalesce(due_at, :now::timestamptz) as due_at, place
     from unnest(
         :ids::uuid[], :org_ids::text[], :app_ids::uuid[], :app_uids::text[], :event_types::text[],
-        :patterns::text[], :payloads::bytea[], :event_ids::text[], :channels::text[], :tags::text[],
-        :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[],
-        :content_types::text[]
+        :patterns::text[], :event_ids::text[], :channels::text[], :tags::text[],
+        :expires::timestamptz[], :keys::bytea[], :endpoint_ids::uuid[], :due::timestamptz[]
     ) with ordinality as item (
         id, org_id, app_ref, app_uid, event_type,
-        patterns, payload, event_id, channels, tags,
-        expires_at, key, endpoint_id, due_at, content_type, place
+        patterns, event_id, channels, tags,
+        expires_at, key, endpoint_id, due_at, place
     )
 ),
 owned as materialized (
@@ -68,8 +67,11 @@ stored as (
     from accepted
 ),
 kept as (
+    -- apart from the items, which are copied from step to step
     insert into section.payload (message_id, expires_at, body, content_type)
-    select id, expires_at, payload, content_type from accepted
+    select id, expires_at, body, content_type
+    from unnest(:ids::uuid[], :payloads::bytea[], :content_types::text[]) as sent (id, body, content_type)
+    join accepted using (id)
 ),
 match as materialized (
     -- The endpoints of one message after the other, those that get it, and behind them a row without an endpoint, which

@@ -65,7 +65,7 @@ held as materialized (
     where not o.pending
     for update of r
 ),
-judged as materialized (
+judged as (
     select q.*,
         case
             when move = 'deliver' then 0
