@@ -13,7 +13,8 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import State
-from angarium.store import background_task, delivery
+from angarium.store import background_task, owe
+from angarium.store.cancel import cancel_pending
 from angarium.store.database import Database
 from angarium.store.replay import MAX_FAILURES, run_due_tasks, step
 from tests.api.conftest import Backend
@@ -156,7 +157,7 @@ async def test_recovering_twice_owes_nothing_twice(world: World) -> None:
 async def test_a_large_recovery_goes_step_by_step_and_survives_a_restart(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "SLICE", 10)
+    monkeypatch.setattr(owe, "SLICE", 10)
     app = await world.application()
     endpoint = await world.endpoint(app)
     made = await many(world, app, 35)
@@ -205,7 +206,7 @@ async def test_what_the_database_cannot_do_now_is_no_failure_of_a_task(world: Wo
 async def test_several_processes_share_tasks_without_doing_a_step_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "SLICE", 5)
+    monkeypatch.setattr(owe, "SLICE", 5)
     app = await world.application()
     endpoints = [await world.endpoint(app) for _ in range(3)]
     await many(world, app, 40)
@@ -409,7 +410,7 @@ async def test_a_cancellation_that_goes_on_when_the_endpoint_is_enabled_takes_no
 async def test_many_that_wait_are_released_and_canceled_step_by_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "SLICE", 3)
+    monkeypatch.setattr(owe, "SLICE", 3)
     monkeypatch.setattr(background_task, "AT_ONCE", 3)
     app = await world.application()
     endpoint, made = await world.endpoint(app), [await world.message(app) for _ in range(10)]
@@ -439,7 +440,7 @@ async def test_many_that_wait_are_released_and_canceled_step_by_step(
 async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery, "SLICE", 10)
+    monkeypatch.setattr(owe, "SLICE", 10)
     app = await world.application()
     endpoint, other = await world.endpoint(app), await world.endpoint(app)
     made = sorted(await many(world, app, 25))
@@ -448,10 +449,7 @@ async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(
     newer = await spaced(world, app)
     now = world.services.clock.now()
     async with world.database.transaction() as conn:
-        assert (
-            await delivery.cancel_pending(conn, uuid_of(app), uuid_of(endpoint), None, 3, datetime_at(now))
-            == 3
-        )
+        assert await cancel_pending(conn, uuid_of(app), uuid_of(endpoint), None, 3, datetime_at(now)) == 3
         arguments = background_task.cancel_arguments(uuid_of(endpoint), uuid_of(newer))
         task = await background_task.create(
             conn,

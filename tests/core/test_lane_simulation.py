@@ -140,7 +140,7 @@ class Simulation:
             self.lane.arrive(self.held(row), self.now)
 
     def resend(self, number: int) -> Callable[[], None]:
-        """Somebody asks for a manual attempt, as store/delivery.resend does."""
+        """Somebody asks for a manual attempt, as store/owe.py does."""
 
         def asked() -> None:
             if not self.rows:

@@ -13,8 +13,9 @@ from angarium.core.allowance import FAILING_IN_FLIGHT
 from angarium.core.nouns import Application, Endpoint
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.replay import Replay
-from angarium.store import delivery, load
+from angarium.store import load, owe
 from angarium.store.load import Wanted
+from angarium.store.target import find_target
 from tests.kit.receiver import Receiver, Silence
 from tests.kit.world import World, product
 
@@ -51,10 +52,10 @@ async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world
     newest = await world.fetch("select message_id from pending order by message_id desc limit 3")
     manual = [row["message_id"] for row in newest]
     async with world.database.transaction() as conn:
-        target = await delivery.target(conn, app.id, endpoint_id=endpoint.id)
+        target = await find_target(conn, app.id, endpoint_id=endpoint.id)
         assert target is not None
         for message_id in manual:
-            await delivery.resend(conn, target, message_id, now)
+            await owe.resend(conn, target, message_id, now)
     for room, expected in ((2, 2), (10, 10), (BACKLOG + 5, BACKLOG)):
         async with world.database.connection() as conn:
             wanted = [Wanted(endpoint.id, endpoint.shard, fifo=False, room=room)]

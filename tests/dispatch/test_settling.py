@@ -37,12 +37,13 @@ from angarium.dispatch.settler import (
     Outcome,
     Settler,
 )
-from angarium.store import background_task, delivery, settle, shard
+from angarium.store import background_task, owe, settle, shard
 from angarium.store.accept import Owed
 from angarium.store.connection import Connection
 from angarium.store.disable import Disable
 from angarium.store.fault import StatementFailed
 from angarium.store.settle import Health, Settled, Settlement
+from angarium.store.target import find_target
 from tests.kit import virtual
 from tests.kit.clock import ManualClock
 from tests.kit.patience import until
@@ -667,9 +668,9 @@ async def test_an_endpoint_is_disabled_with_all_that_follows_from_it(
 async def test_what_was_asked_for_by_hand_waits_for_a_disabled_endpoint(desk: Desk) -> None:
     resent = (await desk.outcome(2)).settlement.message_id
     async with desk.world.database.transaction() as connection:
-        target = await delivery.target(connection, desk.app.id, endpoint_id=desk.endpoint.id)
+        target = await find_target(connection, desk.app.id, endpoint_id=desk.endpoint.id)
         assert target is not None
-        await delivery.resend(connection, target, resent, datetime_at(NOW))
+        await owe.resend(connection, target, resent, datetime_at(NOW))
     await desk.settle(await desk.outcome(0, disable=desk.disable()))
     rows = await desk.world.fetch("select manual_at from delivery where manual_at is not null")
     assert [row["manual_at"] for row in rows] == [datetime_at(NOW)]

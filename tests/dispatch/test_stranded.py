@@ -10,7 +10,9 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.dispatch import lookout
-from angarium.store import accept, background_task, delivery
+from angarium.store import accept, background_task, owe
+from angarium.store.cancel import cancel_stranded
+from angarium.store.target import find_target
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver
 from tests.kit.world import World
@@ -67,9 +69,9 @@ async def test_a_manual_attempt_at_a_disabled_endpoint_waits_all_the_same(
         await intake.accept_many([world.draft(app) for _ in range(3)])
         rows = await world.fetch("select message_id from pending order by 1")
         async with world.database.transaction() as connection:
-            target = await delivery.target(connection, app.id, endpoint_id=endpoint.id)
+            target = await find_target(connection, app.id, endpoint_id=endpoint.id)
             assert target is not None
-            await delivery.resend(connection, target, rows[0][0], datetime_at(world.clock.now()))
+            await owe.resend(connection, target, rows[0][0], datetime_at(world.clock.now()))
         await world.fetch(DISABLE, endpoint.id)
         async with world.dispatching():
             await until(lambda: _waits(world), "two are canceled, and the manual attempt waits")
@@ -90,7 +92,7 @@ async def test_what_is_owed_to_an_endpoint_that_was_enabled_in_between_is_sent(w
         async with world.database.transaction() as connection:
             await connection.execute(DISABLE, endpoint.id)
             await connection.execute(ENABLE, endpoint.id)
-            assert await delivery.cancel_stranded(connection, app.id, endpoint.id, now, 10) == 0
+            assert await cancel_stranded(connection, app.id, endpoint.id, now, 10) == 0
         async with world.dispatching():
             await world.until_states({DELIVERED: 1})
 
@@ -102,6 +104,6 @@ async def test_another_application_s_deliveries_are_not_touched(world: World) ->
         await intake.accept(world.draft(app))
     now = datetime_at(world.clock.now())
     async with world.database.transaction() as connection:
-        assert await delivery.cancel_stranded(connection, other.id, endpoint.id, now, 10) == 0
-        assert await delivery.cancel_stranded(connection, app.id, world.new_id(), now, 10) == 0
+        assert await cancel_stranded(connection, other.id, endpoint.id, now, 10) == 0
+        assert await cancel_stranded(connection, app.id, world.new_id(), now, 10) == 0
     assert await world.states() == {PENDING: 1}

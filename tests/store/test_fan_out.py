@@ -15,9 +15,11 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.service.replay import Replay
-from angarium.store import accept, delivery, fan_out
+from angarium.store import accept, fan_out, owe
 from angarium.store.accept import BASE, EACH, LOOKS, Item, Owed, Stored
+from angarium.store.cancel import cancel_message
 from angarium.store.sql import queries
+from angarium.store.target import hold_target
 from tests.kit import many
 from tests.kit.patience import until
 from tests.kit.task import finish_tasks
@@ -262,7 +264,7 @@ async def test_a_message_whose_payload_is_forgotten_is_written_no_further(world:
     await store(world, one)
     await fan_out.write(world.database, app.id, world.clock.now())
     async with world.database.transaction() as connection:
-        canceled = await delivery.cancel_message(connection, app.id, one.id, now(world))
+        canceled = await cancel_message(connection, app.id, one.id, now(world))
     assert canceled
     assert not await write_all(world, app)
     assert await world.states() == {4: canceled}
@@ -384,9 +386,9 @@ async def test_what_is_being_sent_by_hand_is_waited_for(world: World) -> None:
     await store(world, *batch)
     second = (await world.fetch(WAITING))[1]["message_id"]
     async with world.database.transaction() as connection:
-        target = await delivery.hold_target(connection, app.id, everyone[-1])
+        target = await hold_target(connection, app.id, everyone[-1])
         assert target is not None
-        await delivery.resend(connection, target, second, now(world))
+        await owe.resend(connection, target, second, now(world))
         writing = asyncio.create_task(write_all(world, app))
 
         async def waits() -> bool:

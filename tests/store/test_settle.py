@@ -18,7 +18,8 @@ from angarium.core import header_code, ids
 from angarium.core.failure import kind_of
 from angarium.core.lifecycle import Move
 from angarium.core.outcome import AttemptResult
-from angarium.store import delivery
+from angarium.store import owe
+from angarium.store.cancel import cancel_pending
 from angarium.store.database import Database
 from angarium.store.settle import (
     Health,
@@ -30,6 +31,7 @@ from angarium.store.settle import (
     uids,
 )
 from angarium.store.shard import CHANNEL, shard_of
+from angarium.store.target import Target
 from tests.kit.patience import until
 from tests.kit.rows import add_endpoint
 from tests.kit.world import World
@@ -86,9 +88,9 @@ class Case:
         return await self.write(self.settlement(move, **values))
 
     async def resend(self, now: datetime) -> None:
-        target = delivery.Target(self.endpoint_id, self.app_id, 7, False, None, None, None)
+        target = Target(self.endpoint_id, self.app_id, 7, False, None, None, None)
         async with self.database.transaction() as connection:
-            await delivery.resend(connection, target, self.message_id, now)
+            await owe.resend(connection, target, self.message_id, now)
 
 
 @pytest.fixture(params=["pending", "scheduled"])
@@ -233,10 +235,10 @@ async def test_settling_twice_at_the_same_time_is_settling_once(case: Case, move
 @pytest.mark.parametrize("move", [Move.KEEP, Move.RETRY, Move.DELIVER])
 async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: Case, move: Move) -> None:
     """An attempt was in flight when the endpoint was disabled and its message sent again by hand."""
-    disabled = delivery.Target(case.endpoint_id, case.app_id, 7, False, None, None, NOW)
+    disabled = Target(case.endpoint_id, case.app_id, 7, False, None, None, NOW)
     async with case.database.transaction() as connection:
-        await delivery.cancel_pending(connection, case.app_id, case.endpoint_id, None, 10, NOW)
-        await delivery.resend(connection, disabled, case.message_id, LATER)
+        await cancel_pending(connection, case.app_id, case.endpoint_id, None, 10, NOW)
+        await owe.resend(connection, disabled, case.message_id, LATER)
     settled = await case.settle(move, due=LATER, answer=ARRIVED if move is Move.DELIVER else FAILED)
     row = await case.row()
     assert (row["due_at"], row["resume_at"], row["manual_at"], settled.due_at) == (None, None, LATER, None)

@@ -19,8 +19,8 @@ import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import StoreUnavailable
-from angarium.store import delivery
 from angarium.store import load as store
+from angarium.store.cancel import cancel_stranded
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
 from angarium.store.load import LaneRef
@@ -90,4 +90,4 @@ class Lookout:
             canceled = SLICE
             while canceled >= SLICE:
                 async with self._database.transaction() as connection:
-                    canceled = await delivery.cancel_stranded(connection, app_id, endpoint_id, now, SLICE)
+                    canceled = await cancel_stranded(connection, app_id, endpoint_id, now, SLICE)

@@ -23,8 +23,9 @@ from angarium.store import delivery, message
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.delivery import Destination, Owed, Target
+from angarium.store.delivery import Destination, Owed
 from angarium.store.message import Filter, Page
+from angarium.store.target import Target, find_target
 
 
 class Status(IntEnum):
@@ -71,7 +72,7 @@ def looking_like(status: Status | None, *, expanded: bool) -> frozenset[LogStatu
 async def target_of(conn: Connection, app_id: UUID, ref: str) -> Target:
     """The endpoint with this id or uid. Raises NotFound."""
     endpoint_id = ids.parse(ids.ENDPOINT, ref)
-    found = await delivery.target(conn, app_id, endpoint_id=endpoint_id, uid=ref)
+    found = await find_target(conn, app_id, endpoint_id=endpoint_id, uid=ref)
     if found is None:
         raise NotFound()
     return found

@@ -14,8 +14,9 @@ from angarium.core.audit import Deed
 from angarium.core.errors import NotFound
 from angarium.core.nouns import Message
 from angarium.service import audit
-from angarium.store import delivery, fan_out
+from angarium.store import fan_out
 from angarium.store import message as store
+from angarium.store.cancel import cancel_message
 from angarium.store.database import Database
 from angarium.store.message import Filter, Page
 from angarium.store.stretch import AHEAD
@@ -93,6 +94,6 @@ class Messages:
             message_id = await store.find(conn, app_id, ref)
             if message_id is None or not await store.expunge(conn, app_id, message_id):
                 raise NotFound()
-            await delivery.cancel_message(conn, app_id, message_id, datetime_at(self._clock.now()))
+            await cancel_message(conn, app_id, message_id, datetime_at(self._clock.now()))
             deed = Deed(None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))
             await audit.record(conn, self._clock.now(), self._entropy, deed)

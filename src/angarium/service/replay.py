@@ -27,11 +27,11 @@ from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.service import audit
 from angarium.service.attempt import message_id_of, target_of
-from angarium.store import background_task, delivery, log, message, missing
+from angarium.store import background_task, log, message, missing, owe
 from angarium.store.background_task import BackgroundTask
 from angarium.store.database import Database
-from angarium.store.delivery import Target
 from angarium.store.log import Stretch
+from angarium.store.target import Target, hold_target
 
 MAX_LOST: Final = 1_000_000  # what a count of lost deliveries goes up to
 MAX_COUNT: Final = 100_000  # what any other count goes up to
@@ -70,12 +70,12 @@ class Replay:
         async with self._database.transaction() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
             found = await target_of(conn, app_id, endpoint_ref)
-            target = _living(await delivery.hold_target(conn, app_id, found.id))
+            target = _living(await hold_target(conn, app_id, found.id))
             if not await message.has_payload(conn, app_id, message_id, datetime_at(now)):
                 raise BadRequest(
                     "The payload of this message is gone, so it cannot be sent.", code="missing_payload"
                 )
-            await delivery.resend(conn, target, message_id, datetime_at(now))
+            await owe.resend(conn, target, message_id, datetime_at(now))
             after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
             deed = Deed(None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), None, after)
             await audit.record(conn, now, self._entropy, deed)
@@ -115,9 +115,7 @@ class Replay:
         after, last = self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
-            return await delivery.count_lost(
-                conn, target, after, last, datetime_at(self._clock.now()), MAX_LOST
-            )
+            return await owe.count_lost(conn, target, after, last, datetime_at(self._clock.now()), MAX_LOST)
 
     async def count_recoverable(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None

@@ -16,7 +16,8 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter
-from angarium.store import delivery
+from angarium.store import owe
+from angarium.store.cancel import cancel_pending, forget_waiting
 from angarium.store.connection import Connection, Row
 from angarium.store.message import Page
 from angarium.store.sql import queries, walk
@@ -188,9 +189,9 @@ async def cancel_owed(
     """Cancel all that an endpoint is owed now: a bounded part at once, the rest by a task. Manual attempts
     `wait` until it is enabled, or are canceled too with all that waits already."""
     at = datetime_at(now)
-    canceled = [await delivery.cancel_pending(conn, app_id, endpoint_id, None, AT_ONCE, at, wait=wait)]
+    canceled = [await cancel_pending(conn, app_id, endpoint_id, None, AT_ONCE, at, wait=wait)]
     if not wait:
-        canceled.append(await delivery.forget_waiting(conn, app_id, endpoint_id, AT_ONCE, at))
+        canceled.append(await forget_waiting(conn, app_id, endpoint_id, AT_ONCE, at))
     if max(canceled) >= AT_ONCE:
         arguments = cancel_arguments(endpoint_id, ids.made_by(now), wait=wait)
         await create(conn, task_id, org_id, app_id, CANCEL, arguments, at)
@@ -201,5 +202,5 @@ async def release_waiting(
 ) -> None:
     """Send what waited for an endpoint to be enabled: a bounded part at once, the rest by a task."""
     at = datetime_at(now)
-    if await delivery.release(conn, app_id, endpoint_id, at, AT_ONCE, fifo=fifo) >= AT_ONCE:
+    if await owe.release(conn, app_id, endpoint_id, at, AT_ONCE, fifo=fifo) >= AT_ONCE:
         await create(conn, task_id, org_id, app_id, RELEASE, {"endpoint": str(endpoint_id)}, at)

@@ -23,7 +23,7 @@ from angarium.core.url import hide_login
 from angarium.store.connection import Connection, Row
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
 from angarium.store.shard import shard_of
-from angarium.store.sql import queries, walk
+from angarium.store.sql import as_tuple, queries, walk
 
 TAKEN = "An endpoint with that id or uid already exists"
 
@@ -54,8 +54,8 @@ def endpoint_of(row: Row, keyring: Keyring) -> Endpoint:
         description=row["description"],
         version=row["version"],
         rate_limit=row["rate_limit"],
-        event_types=_tuple(row["event_types"]),
-        channels=_tuple(row["channels"]),
+        event_types=as_tuple(row["event_types"]),
+        channels=as_tuple(row["channels"]),
         metadata=row["metadata"],
         headers=headers,
         keys=open_keys(keyring, endpoint_id, row["keys"]),
@@ -70,10 +70,6 @@ def endpoint_of(row: Row, keyring: Keyring) -> Endpoint:
         name=row["name"],
         login=in_the_clear if login is None else login,
     )
-
-
-def _tuple(value: list[str] | None) -> tuple[str, ...] | None:
-    return None if value is None else tuple(value)
 
 
 def _values(endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]) -> dict[str, Any]:

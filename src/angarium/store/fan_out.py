@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
@@ -27,9 +27,7 @@ from angarium.store.connection import Connection, Row
 from angarium.store.database import Database
 from angarium.store.sql import queries, sparse
 from angarium.store.stretch import LOWEST
-
-if TYPE_CHECKING:
-    from angarium.store.delivery import Target
+from angarium.store.target import Target
 
 ROOM: Final = 250  # deliveries that one slice writes
 LOOKS: Final = 5000  # endpoints that it looks at

@@ -1,5 +1,5 @@
 """Missing: messages that an endpoint wants today and never was owed, counted stretch by stretch. Owing them
-is `delivery.replay`."""
+is `owe.replay`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from uuid import UUID
 
 from angarium.core.patterns import EVERYTHING, is_wildcard
 from angarium.store.connection import Connection
-from angarium.store.delivery import Target
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries
+from angarium.store.target import Target
 
 
 async def end(conn: Connection, app_id: UUID, after: UUID, until: UUID, rows: int) -> UUID | None:

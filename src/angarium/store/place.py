@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from angarium.store import delivery
 from angarium.store.connection import Connection
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries
+from angarium.store.target import hold_target
 
 
 async def place(connection: Connection, app_id: UUID, endpoint_id: UUID, *, anew: bool = False) -> int:
     """Place what is queued for an endpoint without a place, if its order is first in, first out; `anew`: all
     that is queued. In a transaction; gives how many were placed."""
-    target = await delivery.hold_target(connection, app_id, endpoint_id)
+    target = await hold_target(connection, app_id, endpoint_id)
     if target is None or not target.fifo:
         return 0
     lane = {"app_id": app_id, "endpoint_id": endpoint_id, "all": anew}

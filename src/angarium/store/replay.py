@@ -17,11 +17,13 @@ import structlog
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, StoreReason
-from angarium.store import background_task, delivery, resend
+from angarium.store import background_task, owe, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
+from angarium.store.cancel import cancel_pending, forget_waiting
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.fault import reason_of
+from angarium.store.target import hold_target
 
 log = structlog.get_logger(__name__)
 
@@ -92,13 +94,13 @@ async def _work(conn: Connection, task: BackgroundTask, now: float) -> Progress:
         return await _release(conn, task, task.app_id, endpoint_id, now)
     if task.kind not in background_task.PUBLIC:
         raise ValueError(f"unknown kind of task {task.kind}")
-    target = await delivery.hold_target(conn, task.app_id, endpoint_id)
+    target = await hold_target(conn, task.app_id, endpoint_id)
     if target is None:
         return Progress(TaskStatus.FAILED, task.cursor, {**task.data, "error": "The endpoint was deleted."})
-    verb = delivery.recover if task.kind == background_task.RECOVER else delivery.replay
+    verb = owe.recover if task.kind == background_task.RECOVER else owe.replay
     after = UUID((task.cursor or task.arguments).get("after", task.arguments["after"]))
     until = UUID(task.arguments["until"])
-    done = await verb(conn, target, after, until, datetime_at(now), _room(task, delivery.SLICE))
+    done = await verb(conn, target, after, until, datetime_at(now), _room(task, owe.SLICE))
     cursor = {"after": str(done.after)} if done.after is not None else task.cursor
     return _progress(task, done.marked, cursor, finished=done.after is None)
 
@@ -108,25 +110,25 @@ async def _cancel(
 ) -> Progress:
     at = datetime_at(now)
     before, wait = UUID(task.arguments["before"]), task.arguments.get("wait", False)
-    limit = delivery.SLICE
+    limit = owe.SLICE
     if wait:
-        target = await delivery.hold_target(conn, app_id, endpoint_id)
+        target = await hold_target(conn, app_id, endpoint_id)
         if target is not None and target.disabled_at is None:
             return Progress(TaskStatus.FINISHED, None, task.data)  # what is asked for by now is for it
-    count = await delivery.cancel_pending(conn, app_id, endpoint_id, before, limit, at, wait=wait)
+    count = await cancel_pending(conn, app_id, endpoint_id, before, limit, at, wait=wait)
     if not wait and count < limit:
-        count = await delivery.forget_waiting(conn, app_id, endpoint_id, limit, at)
+        count = await forget_waiting(conn, app_id, endpoint_id, limit, at)
     return Progress(_status(count < limit), None, task.data)
 
 
 async def _release(
     conn: Connection, task: BackgroundTask, app_id: UUID, endpoint_id: UUID, now: float
 ) -> Progress:
-    target = await delivery.hold_target(conn, app_id, endpoint_id)
+    target = await hold_target(conn, app_id, endpoint_id)
     if target is None or target.disabled_at is not None:
         return Progress(TaskStatus.FINISHED, None, task.data)  # it waits again, or was canceled
-    limit = delivery.SLICE
-    count = await delivery.release(conn, app_id, endpoint_id, datetime_at(now), limit, fifo=target.fifo)
+    limit = owe.SLICE
+    count = await owe.release(conn, app_id, endpoint_id, datetime_at(now), limit, fifo=target.fifo)
     return Progress(_status(count < limit), None, task.data)
 
 

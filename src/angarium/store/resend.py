@@ -14,9 +14,10 @@ from typing import Any, Final
 from uuid import UUID
 
 from angarium.core.log_filter import LogFilter, LogKey
-from angarium.store import delivery, log
+from angarium.store import log, owe
 from angarium.store.connection import Connection
 from angarium.store.stretch import HIGHEST
+from angarium.store.target import hint_target, hold_target
 
 SLICE: Final = 500  # deliveries owed in one step
 LOOKED_AT: Final = 2000  # deliveries that one step goes over
@@ -74,13 +75,13 @@ async def _owe(conn: Connection, app_id: UUID, keys: list[LogKey], now: datetime
     that the filter has `named` is owed it when it is enabled."""
     owed = 0
     for endpoint_id in sorted({key.endpoint_id for key in keys}):
-        target = await delivery.hold_target(conn, app_id, endpoint_id)
+        target = await hold_target(conn, app_id, endpoint_id)
         if target is None or (target.disabled_at is not None and not named):
             continue
         wanted = [key.message_id for key in keys if key.endpoint_id == endpoint_id]
-        marked = await delivery.resend_queued(conn, target, wanted, now, passing_over=True)
-        marked += await delivery.resend_over(conn, target, wanted, now)
+        marked = await owe.resend_queued(conn, target, wanted, now, passing_over=True)
+        marked += await owe.resend_over(conn, target, wanted, now)
         if marked and target.disabled_at is None:
-            await delivery.hint(conn, target)
+            await hint_target(conn, target)
         owed += marked
     return owed

@@ -12,7 +12,7 @@ Each statement runs on the section of the connection that it is given (store/sec
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from textwrap import indent
 from types import MappingProxyType
@@ -105,3 +105,8 @@ def sparse(column: list[T | None]) -> list[T | None]:
     """A column for `unnest`, which fills up shorter ones with nulls: nothing when it is all nulls, for each
     element costs, and most columns of a batch have no value."""
     return [] if column.count(None) == len(column) else column
+
+
+def as_tuple(values: Sequence[str] | None) -> tuple[str, ...] | None:
+    """The array of a column that may be null."""
+    return None if values is None else tuple(values)
