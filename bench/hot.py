@@ -132,8 +132,8 @@ class Scene:
 
     async def prepare(self, connection: Any) -> None:
         self._app = await self._world.application()
-        self._free = await self._world.endpoint(self._app, "http://127.0.0.1:9/free", event_types=("free",))
-        self._fifo = await self._world.endpoint(
+        self.free = await self._world.endpoint(self._app, "http://127.0.0.1:9/free", event_types=("free",))
+        self.fifo = await self._world.endpoint(
             self._app, "http://127.0.0.1:9/fifo", event_types=("fifo",), fifo=True
         )
         self._watched = Watched(connection)
@@ -151,20 +151,39 @@ class Scene:
         await self._clock.advance_to(self._clock.now() + 1)
         await self._call("accept 1", lambda c: self._accept(c, "free", 1))
         await self._call(f"accept {MANY}", lambda c: self._accept(c, "free", MANY - 1))
-        await self._call("lanes of a shard", lambda c: load.lanes_of(c, [self._free.shard]))
-        await self._call(
-            "configuration of a lane", lambda c: load.configs(c, [(self._app.id, self._free.id)])
-        )
-        owed = await self._call(f"load {MANY} pending", lambda c: self._load(c, self._free))
+        await self._call("lanes of a shard", lambda c: load.lanes_of(c, [self.free.shard]))
+        await self._call("configuration of a lane", lambda c: load.configs(c, [(self._app.id, self.free.id)]))
+        owed = await self._call(f"load {MANY} pending", lambda c: self._load(c, self.free))
         await self._call("settle 1, delivered", lambda c: self._settle(c, owed[:1], Move.DELIVER))
         await self._call(f"settle {MANY}, delivered", lambda c: self._settle(c, owed[1:50], Move.DELIVER))
         await self._call("settle 50, to be retried", lambda c: self._settle(c, owed[50:], Move.RETRY))
-        retried = await self._call("load 50 retries", lambda c: self._load(c, self._free))
+        retried = await self._call("load 50 retries", lambda c: self._load(c, self.free))
         await self._call("settle 50 retries, delivered", lambda c: self._settle(c, retried, Move.DELIVER))
         await self._accept(self._watched, "fifo", MANY)
-        owed = await self._call(f"load {MANY} first-in-first-out", lambda c: self._load(c, self._fifo))
+        owed = await self._call(f"load {MANY} first-in-first-out", lambda c: self._load(c, self.fifo))
         await self._settle(self._watched, owed, Move.DELIVER)
         await self._call("claim a background task", lambda c: background_task.claim(c, self._at))
+
+    @property
+    def now(self) -> float:
+        """The scene's time."""
+        return self._clock.now()
+
+    async def later(self) -> None:
+        """A second passes."""
+        await self._clock.advance_to(self._clock.now() + 1)
+
+    async def wait(self, count: int) -> None:
+        """So many deliveries come for either lane."""
+        await self.later()
+        for event_type in ("free", "fifo"):
+            await self._accept(self._watched, event_type, count, ages=1)
+
+    async def cpu(self, verb: Callable[[Any], Awaitable[Any]]) -> float:
+        """Milliseconds of CPU that a verb takes."""
+        self._watched.milliseconds, self._watched.planning = 0.0, None
+        await verb(self._watched)
+        return self._watched.milliseconds
 
     async def memory(self) -> int:
         """Bytes of the session."""
@@ -189,17 +208,17 @@ class Scene:
             call.planning = watched.planning
         return found
 
-    async def _accept(self, connection: Any, event_type: str, count: int) -> None:
+    async def _accept(self, connection: Any, event_type: str, count: int, ages: int = AGES) -> None:
         now = self._clock.now()
-        await accept.accept(connection, [self._item(event_type, n) for n in range(count)], now)
+        await accept.accept(connection, [self._item(event_type, n, n % ages) for n in range(count)], now)
 
-    def _item(self, event_type: str, n: int) -> Item:
+    def _item(self, event_type: str, n: int, age: int) -> Item:
         now = self._clock.now()
-        made = ids.new(now - (n % AGES) * DAY + n / 1000, os.urandom(8))
+        made = ids.new(now - age * DAY + n / 1000, os.urandom(8))
         return Item(
             id=made, org_id=ORG, app=ids.text(ids.APPLICATION, self._app.id), event_type=event_type,
             payload=_BODY, event_id=None, channels=(), tags=(), key=made.bytes, endpoint_id=None, due_at=now,
-            expires_at=datetime_at(now + DAY * (n % AGES + 1)),
+            expires_at=datetime_at(now + DAY * (age + 1)),
         )  # fmt: skip
 
     async def _load(self, connection: Any, endpoint: Endpoint) -> list[Loaded]:

@@ -101,5 +101,38 @@ async def test_a_lane_reads_on_as_cheaply_while_a_transaction_stays_open(
     assert from_the_beginning > 10 * usual, "the transaction kept nothing, so nothing is shown here"
 
 
+async def test_a_look_at_all_lanes_tells_from_where_a_lane_reads_while_a_transaction_stays_open(
+    world: World, lane: tuple[Application, Endpoint]
+) -> None:
+    endpoint, now = lane[1], datetime_at(world.clock.now())
+    await fill(world, endpoint, 1, 2 * ROOM, now)
+    usual = await pages(world, endpoint, now, message_before(1))
+    async with world.database.connection() as dump:
+        await dump.execute("begin isolation level repeatable read")
+        await dump.execute("select count(*) from pending")
+        await fill(world, endpoint, 3 * ROOM, DONE, now)
+        await world.fetch("delete from pending")
+        await fill(world, endpoint, 3 * ROOM + DONE, 2 * ROOM, now)
+        async with world.database.connection() as connection:
+            (found,) = await load.lanes_of(connection, [endpoint.shard])
+        assert found.first == UUID(int=3 * ROOM + DONE)
+        assert await pages(world, endpoint, now, UUID(int=found.first.int - 1)) < 2 * usual
+        await dump.execute("rollback")
+
+
+async def test_a_look_tells_of_no_message_where_all_was_attempted_before(
+    world: World, lane: tuple[Application, Endpoint]
+) -> None:
+    app, endpoint = lane
+    await world.fetch(
+        "insert into retry (endpoint_id, message_id, app_id, shard, state, failures, due_at)"
+        " values ($1, $2, $3, $4, 1, 1, $5)",
+        endpoint.id, UUID(int=1), app.id, endpoint.shard, datetime_at(world.clock.now()),
+    )  # fmt: skip
+    async with world.database.connection() as connection:
+        (found,) = await load.lanes_of(connection, [endpoint.shard])
+    assert found.first is None
+
+
 def message_before(number: int) -> UUID:
     return UUID(int=number - 1)

@@ -12,7 +12,7 @@ from angarium.core import ids
 from angarium.core.keyring import Keyring, SealError
 from angarium.core.lane import Held
 from angarium.core.product import STANDARD, Product
-from angarium.core.read_position import FIRST
+from angarium.core.read_position import LAST
 from angarium.dispatch.posts import HORIZON, Posts
 from angarium.dispatch.target import open_target
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
@@ -109,5 +109,6 @@ class LoadHandler:
                 post = self._posts.open(lane.app_id, lane.endpoint_id)
                 if lane.unplaced:
                     post.unplaced()
-                self._posts.news(post, lane.due_at, since=FIRST)
+                # what is before it is done, and an old snapshot may keep much of that
+                self._posts.news(post, lane.due_at, since=LAST if lane.first is None else lane.first)
         self._posts.forget_idle()

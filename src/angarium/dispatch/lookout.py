@@ -27,8 +27,15 @@ from angarium.store.load import LaneRef
 
 log = structlog.get_logger(__name__)
 
-EVERY: Final = 15.0  # seconds
+EVERY: Final = 15.0  # seconds between looks, or more:
+SHARE: Final = 0.01  # of the time that looks may take; one passes over what is done and an old snapshot keeps
+LONGEST: Final = 300.0
 SLICE: Final = 1000  # deliveries canceled in one transaction
+
+
+def pause(took: float) -> float:
+    """How long to wait after a look that took so many seconds."""
+    return min(max(EVERY, took / SHARE), LONGEST)
 
 
 class Lookout:
@@ -64,8 +71,9 @@ class Lookout:
 
     async def run(self) -> None:
         """Look until cancelled."""
+        took = 0.0
         while True:
-            await self._clock.wait(self._asked, self._clock.now() + EVERY)
+            await self._clock.wait(self._asked, self._clock.now() + pause(took))
             self._asked.clear()
             shards = list(self._owned())
             if not shards:
@@ -76,7 +84,9 @@ class Lookout:
                         now = self._clock.now()
                         await store.set_back(connection, shards, now + self._back, now)
                         self._back = 0.0
+                    begun = self._clock.steady()
                     lanes = await store.lanes_of(connection, shards)
+                    took = self._clock.steady() - begun
                 self._seen(lanes)
                 await self._cancel_stranded()
             except (StoreUnavailable, DatabaseFault) as error:

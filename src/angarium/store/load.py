@@ -21,12 +21,14 @@ from angarium.store.sql import queries
 @dataclass(frozen=True, slots=True)
 class LaneRef:
     """A lane that owes something, and when next. `unplaced`: the first of it has no place in the order of
-    acceptance, as none has in a free lane."""
+    acceptance, as none has in a free lane. `first`: the message of the first delivery that was never
+    attempted, None when there is none."""
 
     app_id: UUID
     endpoint_id: UUID
     due_at: float
     unplaced: bool
+    first: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,8 @@ async def lanes_of(connection: Connection, shards: Sequence[int]) -> list[LaneRe
     """The lanes of these shards that owe anything."""
     rows = queries.lanes_of(connection, shards=shards)
     return [
-        LaneRef(app_id, endpoint_id, due_at.timestamp(), unplaced)
-        async for app_id, endpoint_id, due_at, unplaced in rows
+        LaneRef(app_id, endpoint_id, due_at.timestamp(), unplaced, first)
+        async for app_id, endpoint_id, due_at, unplaced, first in rows
     ]
 
 

@@ -1,12 +1,12 @@
 -- name: lanes_of
 -- The lanes of some shards with something in the queue, each with its next due time: walks the indexes from lane
 -- to lane, so the cost follows the number of lanes and not the backlog. `unplaced`: the first delivery of a lane has no
--- place in the order of acceptance.
+-- place in the order of acceptance. `first`: the message of the first that was never attempted; what is before it is done.
 with recursive fresh as (
     select first.*
     from unnest(:shards::smallint[]) as wanted (shard)
     cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq
+        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq, p.message_id
         from section.pending p
         where p.shard = wanted.shard
         order by p.shard, p.endpoint_id, p.message_id
@@ -16,7 +16,7 @@ with recursive fresh as (
     select next.*
     from fresh
     cross join lateral (
-        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq
+        select p.shard, p.endpoint_id, p.app_id, p.due_at, p.seq, p.message_id
         from section.pending p
         where p.shard = fresh.shard and p.endpoint_id > fresh.endpoint_id
         order by p.shard, p.endpoint_id, p.message_id
@@ -27,7 +27,7 @@ again as (
     select first.*
     from unnest(:shards::smallint[]) as wanted (shard)
     cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq
+        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq, null::uuid as message_id
         from section.retry r
         where r.shard = wanted.shard and r.due_at is not null
         order by r.shard, r.endpoint_id, r.due_at
@@ -37,14 +37,15 @@ again as (
     select next.*
     from again
     cross join lateral (
-        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq
+        select r.shard, r.endpoint_id, r.app_id, r.due_at, r.seq, null::uuid as message_id
         from section.retry r
         where r.shard = again.shard and r.endpoint_id > again.endpoint_id and r.due_at is not null
         order by r.shard, r.endpoint_id, r.due_at
         limit 1
     ) as next
 )
-select app_id, endpoint_id, min(due_at) as due_at, bool_or(seq is null) as unplaced
+select app_id, endpoint_id, min(due_at) as due_at, bool_or(seq is null) as unplaced,
+       (array_agg(message_id) filter (where message_id is not null))[1] as first
 from (select * from fresh union all select * from again) as lane
 group by app_id, endpoint_id;
 

@@ -1,0 +1,64 @@
+"""Looks at all lanes: what they tell a lane, and how often they are made."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from angarium.core.keyring import Keyring
+from angarium.core.lane import Held, Load, Send
+from angarium.core.nouns import State
+from angarium.core.read_position import FIRST
+from angarium.dispatch.load_handler import LoadHandler
+from angarium.dispatch.lookout import EVERY, LONGEST, SHARE, pause
+from angarium.dispatch.posts import Policy, Posts
+from angarium.store.load import LaneRef
+from angarium.store.shard import SHARDS
+from tests.kit.clock import ManualClock
+
+APP, ENDPOINT = UUID(int=1), UUID(int=2)
+READ = 20  # messages that the lane has read
+
+
+def read_from(first: int | None) -> UUID:
+    """From where a lane that has done all up to the twentieth message reads after a look at all lanes, which
+    found that message as the first that was never attempted."""
+    clock = ManualClock()
+    now = clock.now()
+    posts = Posts(clock, Policy(in_flight=READ, window=READ))
+    posts.owned.update(dict.fromkeys(range(SHARDS), now))
+    handler = LoadHandler(posts, clock, {}, Keyring([b"k" * 32]))
+    lane = posts.open(APP, ENDPOINT).lane
+    lane.hint(now, since=FIRST)
+    asked = lane.turn(now)
+    assert isinstance(asked, Load)
+    assert asked.after == FIRST
+    rows = [
+        Held(UUID(int=n), now, State.PENDING, 0, None, b"{}", "a", pending=True) for n in range(1, READ + 1)
+    ]
+    lane.loaded(rows, None, asked.count + 1)
+    while isinstance(sent := lane.turn(now), Send):
+        lane.answered(sent.held.message_id, delivered=True, overload=False, pause=None, now=now)
+        lane.settled(sent.held.message_id, None)
+    handler.seen([LaneRef(APP, ENDPOINT, now, True, None if first is None else UUID(int=first))])
+    again = lane.turn(now)
+    assert isinstance(again, Load)
+    return again.after
+
+
+@pytest.mark.parametrize(
+    ("first", "after"),
+    [(READ + 1, READ), (READ + 1000, READ), (READ - 3, READ - 4), (1, 0), (None, READ)],
+)
+def test_a_look_sends_a_lane_back_to_the_first_delivery_that_there_is_and_no_further(
+    first: int | None, after: int
+) -> None:
+    """What is before it is done, and an old snapshot may keep all of that in the table."""
+    assert read_from(first) == UUID(int=after)
+
+
+def test_looks_take_a_small_share_of_the_time_however_long_each_takes() -> None:
+    assert pause(0.0) == pause(EVERY * SHARE / 2) == EVERY
+    assert pause(EVERY * SHARE * 3) == pytest.approx(3 * EVERY)
+    assert pause(60.0) == LONGEST
