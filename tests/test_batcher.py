@@ -215,6 +215,15 @@ def test_what_waits_is_bounded_and_there_is_room_again_when_it_is_taken(capacity
     run(test, capacity=capacity, weigh=lambda number: (number, 10 * number))
 
 
+def test_an_entry_without_a_weight_is_one_item() -> None:
+    async def test(table: Table) -> None:
+        assert table.put(7, 8, 9) == [True, True, False]
+        await table.batcher.drained()
+        assert table.put(7, 8, 9) == [True, True, False], "there is room again"
+
+    run(test, capacity=Bound(items=2, weight=0))
+
+
 def test_what_is_under_way_is_known() -> None:
     async def test(table: Table) -> None:
         assert table.batcher.under_way == 0.0

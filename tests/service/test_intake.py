@@ -13,6 +13,7 @@ from angarium.core.audit import ActorKind
 from angarium.core.errors import BadRequest, Conflict, NotFound, Overloaded, StoreUnavailable
 from angarium.service import audit
 from angarium.service.intake import Accepted, Intake
+from angarium.store import audit as audit_store
 from angarium.store.accept import Owed
 from tests.kit import many
 from tests.kit.clock import ManualClock
@@ -220,6 +221,24 @@ async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(
     after = {"message": ids.text(ids.MESSAGE, sent.id), "eventType": "a.test"}
     assert (deed["before"], deed["after"]) == (None, after)
     assert ids.created_at(deed["id"]) == world.clock.now()
+
+
+async def test_a_test_that_cannot_be_written_down_is_not_stored(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = await world.application()
+    endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
+    audit.acting(ActorKind.API_KEY, "key_1")
+
+    async def refuse(*_: object) -> None:
+        raise StoreUnavailable
+
+    monkeypatch.setattr(audit_store, "record", refuse)
+    async with world.intake() as intake:
+        with pytest.raises(StoreUnavailable):
+            await intake.accept(world.draft(app, endpoint_id=endpoint.id))
+    assert not await world.fetch("select from message")
+    assert not await world.states()
 
 
 async def test_large_messages_are_told_of_after_the_commit_and_go_last_from_then_on(world: World) -> None:

@@ -335,7 +335,7 @@ def test_one_who_cannot_be_told_keeps_nobody_waiting(in_virtual_time: Run) -> No
         def gone(result: Result) -> None:
             raise ConnectionResetError
 
-        with capture_logs():
+        with capture_logs() as logs:
             before = bench.put()
             assert bench.intake.put(draft(), gone)
             canceled = asyncio.create_task(bench.intake.accept(draft()))
@@ -344,6 +344,8 @@ def test_one_who_cannot_be_told_keeps_nobody_waiting(in_virtual_time: Run) -> No
             after = bench.put()
             await asyncio.sleep(3 * HOLD)
         assert (len(before), len(after), canceled.cancelled()) == (1, 1, True)
+        told = [entry["event"] for entry in logs]
+        assert told == ["intake.untold"], "who canceled a request is no fault"
 
     in_virtual_time(test)
 
@@ -375,6 +377,14 @@ def test_what_cannot_be_stored_is_refused_alone(in_virtual_time: Run) -> None:
         assert [type(result) for result in results] == [Accepted, BadRequest, Accepted]
         assert results[1].detail == "The message holds something that cannot be stored."
         assert [message(results[place]).payload for place in (0, 2)] == [b"1", b"2"]
+
+    in_virtual_time(test)
+
+
+def test_of_two_that_came_together_the_other_is_stored(in_virtual_time: Run) -> None:
+    async def test(bench: Bench) -> None:
+        results = await bench.intake.accept_many([draft(bench.refuses), draft(b"2")])
+        assert [type(result) for result in results] == [BadRequest, Accepted]
 
     in_virtual_time(test)
 
