@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from angarium.core.allowance import FAILING_IN_FLIGHT, FIRST, MANUAL_EXTRA
-from angarium.core.lane import FAILING_WINDOW, FRAME, PEEK, Held, Lane, Limits, Load, Send, Wait
+from angarium.core.hand import FRAME, Held
+from angarium.core.lane import FAILING_WINDOW, PEEK, Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0

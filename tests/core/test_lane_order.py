@@ -8,7 +8,8 @@ from uuid import UUID
 import msgspec
 
 from angarium.core.allowance import THRESHOLD
-from angarium.core.lane import FAILING_WINDOW, Held, Lane, Limits, Load, Send
+from angarium.core.hand import Held
+from angarium.core.lane import FAILING_WINDOW, Lane, Limits, Load, Send
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0

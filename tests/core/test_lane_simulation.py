@@ -28,7 +28,8 @@ from hypothesis import strategies as st
 
 from angarium.core.allowance import FAILING_STARTS, THRESHOLD
 from angarium.core.failure import KINDS
-from angarium.core.lane import FRAME, Held, Lane, Limits, Load, Send, Wait
+from angarium.core.hand import FRAME, Held
+from angarium.core.lane import Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
 from angarium.core.outcome import AttemptResult
@@ -206,7 +207,7 @@ class Simulation:
                 case None:
                     lane = self.lane
                     busy = lane._in_flight or lane._blocked or lane._loading
-                    assert busy or not lane._waiting, "asleep with work in hand"
+                    assert busy or not lane.waiting, "asleep with work in hand"
                     return
 
     def send(self, held: Held) -> None:

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
+from angarium.core.hand import Held
+from angarium.core.lane import Lane, Limits, Load, Send, Wait
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from angarium.core.lane import Held
+from angarium.core.hand import Held
 from angarium.core.nouns import State
 from angarium.dispatch import posts
 from angarium.dispatch.posts import IDLE, Policy, Posts

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from angarium.core.lane import Held, Lane, Limits, Send
+from angarium.core.hand import Held
+from angarium.core.lane import Lane, Limits, Send
 from angarium.core.nouns import State
 from angarium.dispatch.post import Post
 from angarium.dispatch.room import BUNCH, FAILING_STARTS, Room

@@ -18,7 +18,8 @@ from typing import Final
 from uuid import UUID
 
 from angarium.core.failure import KINDS
-from angarium.core.lane import Held, Lane, Limits, Load, Send, Wait
+from angarium.core.hand import Held
+from angarium.core.lane import Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
 from angarium.core.outcome import AttemptResult

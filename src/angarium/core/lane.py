@@ -19,42 +19,21 @@ Rules it keeps, whatever comes in:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 import msgspec
 
 from angarium.core.allowance import Allowance
-from angarium.core.nouns import State
+from angarium.core.hand import NEVER, Hand, Held
 from angarium.core.rate import RateWindow
 from angarium.core.read_position import FIRST, LAST, ReadPosition
 
-NEVER: Final = float("inf")
-FRAME: Final = 500  # bytes that a delivery takes in memory beside its payload
 FAILING_WINDOW: Final = 32  # deliveries held for a failing endpoint
 PEEK: Final = 16  # rows to ask for when only a manual attempt would be taken
 PEEK_EVERY: Final = 1.0  # seconds, at least, between such questions
-
-
-class Held(msgspec.Struct, frozen=True, gc=False):
-    """A delivery in hand. `manual_at` identifies the manual request that it serves, if any."""
-
-    message_id: UUID
-    due_at: float
-    state: State
-    failures: int
-    manual_at: datetime | None
-    payload: bytes | None
-    event_type: str = ""
-    attempts: int = 0  # made before
-    test: bool = False  # sent to try the endpoint: says nothing of its health
-    content_type: str | None = None  # None: application/json
-    pending: bool = False  # it was never attempted before
-    expires_at: float = NEVER  # of the payload, which is not sent after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +67,10 @@ class Lane:
 
     __slots__ = (
         "_allowance",
-        "_asked_again",
         "_behind",
         "_blocked",
-        "_busy",
         "_discard",
-        "_first",
+        "_hand",
         "_hinted",
         "_hold",
         "_in_flight",
@@ -106,21 +83,12 @@ class Lane:
         "_position",
         "_proven",
         "_rate",
-        "_repeated",
-        "_waiting",
-        "size",
     )
 
     def __init__(self, limits: Limits, owned_since: float) -> None:
         """`owned_since`: a former owner may have used the rate limit up to that time."""
-        self.size = 0  # bytes of memory that what waits takes
         self._limits = limits
-        self._waiting: deque[Held] = deque()  # in the order in which they are sent
-        self._first: deque[Held] = deque()  # tests and manual attempts, which are sent before those
-        # waiting, in flight, or answered and not yet settled; with the manual request that each serves
-        self._busy: dict[UUID, datetime | None] = {}
-        self._asked_again: set[UUID] = set()  # busy ones for which the table has a newer manual request
-        self._repeated: set[UUID] = set()  # busy ones that a load brings again: those attempted before
+        self._hand = Hand(fifo=limits.fifo)
         self._in_flight = 0
         self._behind = False
         self._next_due = NEVER
@@ -146,10 +114,7 @@ class Lane:
         self._allowance.clock_set(by)
         if self._rate is not None:
             self._rate.clock_set(by)
-        for waiting in (self._first, self._waiting):
-            for _ in range(len(waiting)):
-                held = waiting.popleft()
-                waiting.append(msgspec.structs.replace(held, due_at=held.due_at + by))
+        self._hand.shift(by)
         self._next_due = self._peek_at = NEVER
         self._peeked_at = 0.0
         self._behind = self._hinted = True
@@ -161,6 +126,7 @@ class Lane:
         """The endpoint's limits changed."""
         if limits.fifo != self._limits.fifo:
             self._restart()
+            self._hand.fifo = limits.fifo
         if limits.rate is None:
             self._rate = None
         elif self._rate is None:
@@ -184,7 +150,7 @@ class Lane:
         if known or self._limits.fifo or not (self._fits(now) or held.test):
             self.hint(now, since=held.message_id)
             return False
-        if held.message_id in self._busy:
+        if held.message_id in self._hand:
             return False
         self._take(held)
         return True
@@ -206,17 +172,17 @@ class Lane:
         self._loading = False
         count = 0
         again = self._discard or (self._hinted and self._limits.fifo)
-        last = self._waiting[-1].due_at if self._waiting else 0.0
+        last = self._hand.last_due_at
         disorder = left = False
         for held in rows:
             count += 1
             if held.message_id in self._landed:
                 again = True
-            elif held.message_id in self._busy:
-                if held.manual_at != self._busy[held.message_id] and not self._replace(held):
-                    self._asked_again.add(held.message_id)
+            elif held.message_id in self._hand:
+                if self._hand.seen(held):
+                    self._shed()
             elif not self._discard:
-                if self.waiting < self._window or (_comes_first(held) and not self._limits.fifo):
+                if self._hand.waiting < self._window or (held.comes_first and not self._limits.fifo):
                     disorder = disorder or held.due_at < last
                     self._take(held)
                 else:
@@ -224,7 +190,7 @@ class Lane:
             if held.pending and not left:
                 self._position.advance(held.message_id)
         if disorder and not self._limits.fifo:
-            self._waiting = deque(sorted(self._waiting, key=_due_at))
+            self._hand.sort()
         self._behind = again or count >= asked
         if not self._hinted or self._limits.fifo:
             self._next_due = NEVER
@@ -281,13 +247,11 @@ class Lane:
 
     def settled(self, message_id: UUID, due_at: float | None) -> None:
         """An outcome is committed; `due_at`: when the delivery's next attempt is due, if it has one."""
-        self._busy.pop(message_id, None)
-        self._repeated.discard(message_id)
         if self._loading:
             self._landed.add(message_id)
-        if message_id in self._asked_again:
-            self._asked_again.discard(message_id)
+        if self._hand.asked_again(message_id):
             self._behind = True
+        self._hand.let_go(message_id)
         if self._blocked == message_id:
             self._blocked = None
             self._restart()
@@ -298,15 +262,13 @@ class Lane:
         """An attempt ended by a fault of ours, without a result: the delivery waits again, as the first or as
         the last. It says nothing about the endpoint."""
         self._in_flight -= 1
-        if self._limits.fifo or held.message_id in self._asked_again:
-            self._let_go(held)
+        if self._limits.fifo or self._hand.asked_again(held.message_id):
+            self._hand.let_go(held.message_id)
             self._restart()  # the table knows its place, and the newer request
             return
         if last or held.due_at > now:  # the clock was set back meanwhile
             held = msgspec.structs.replace(held, due_at=now)
-        waiting = self._first if _comes_first(held) else self._waiting
-        (waiting.append if last else waiting.appendleft)(held)
-        self.size += _size(held)
+        self._hand.put_back(held, last=last)
         self._shed()
 
     # what comes out
@@ -322,8 +284,7 @@ class Lane:
             self._restart()  # its place may be before what waits
         free_at = NEVER if held_back else self.free_at()
         if free_at <= now:
-            held = (self._first or self._waiting).popleft()
-            self.size -= _size(held)
+            held = self._hand.send()
             self._in_flight += 1
             self._allowance.started(now)
             if self._rate is not None:
@@ -333,10 +294,10 @@ class Lane:
         peek_at = NEVER
         if wanted and not self._loading and self._blocked is None:
             window = self._window if window is None else min(window, self._window)
-            if self.waiting <= window // 4:
-                return self._load(now, window - self.waiting + len(self._repeated))
+            if self._hand.waiting <= window // 4:
+                return self._load(now, window - self._hand.waiting + self._hand.repeated)
             if self._peek_at <= now:
-                return self._load(now, PEEK + sum(manual_at is not None for manual_at in self._busy.values()))
+                return self._load(now, PEEK + self._hand.manual)
             peek_at = self._peek_at
         # what is due already is loaded when there is room: it must not hide the time of the next send
         hidden = (wanted or self._loading) and not self._limits.fifo
@@ -345,13 +306,10 @@ class Lane:
 
     def free_at(self) -> float:
         """When the first waiting delivery may be sent; NEVER: not before an answer or a settlement."""
-        if self._first:
-            held, manual = self._first[0], True
-        elif self._waiting:
-            held, manual = self._waiting[0], False
-        else:
+        held = self._hand.next
+        if held is None:
             return NEVER
-        allowance = 1 if self._limits.fifo else self._allowance.in_flight(manual=manual)
+        allowance = 1 if self._limits.fifo else self._allowance.in_flight(manual=self._hand.urgent)
         if self._blocked is not None or self._in_flight >= allowance:
             return NEVER
         free_at = max(self._hold, self._allowance.free_at(), held.due_at)
@@ -362,12 +320,17 @@ class Lane:
     @property
     def wants(self) -> bool:
         """Whether a turn could come to anything: with nothing waiting, behind or due it is None."""
-        return bool(self._waiting) or self._behind or self._next_due < NEVER or bool(self._first)
+        return self._behind or self._next_due < NEVER or self._hand.waiting > 0
 
     @property
     def waiting(self) -> int:
         """How many deliveries wait in memory."""
-        return len(self._first) + len(self._waiting)
+        return self._hand.waiting
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that what waits takes."""
+        return self._hand.size
 
     @property
     def in_flight(self) -> int:
@@ -387,7 +350,7 @@ class Lane:
     @property
     def urgent(self) -> bool:
         """Whether the next to be sent is a test or a manual attempt."""
-        return bool(self._first)
+        return self._hand.urgent
 
     @property
     def loading(self) -> bool:
@@ -397,7 +360,7 @@ class Lane:
     @property
     def quiet(self) -> bool:
         """Nothing in hand, nothing under way."""
-        return not self._busy and not self._loading
+        return not self._hand and not self._loading
 
     def idle(self, now: float, horizon: float) -> bool:
         """Nothing is due within `horizon` seconds as far as the lane knows, and nothing else it remembers
@@ -417,8 +380,8 @@ class Lane:
 
     def _fits(self, now: float) -> bool:
         """Whether what is due now may wait in memory: it must not come before what the table has."""
-        backlog = self.waiting > self._window // 4 and self._next_due <= now
-        return not self._behind and not backlog and self.waiting < self._window
+        backlog = self._hand.waiting > self._window // 4 and self._next_due <= now
+        return not self._behind and not backlog and self._hand.waiting < self._window
 
     def _load(self, now: float, count: int) -> Load:
         self._loading = True
@@ -428,65 +391,20 @@ class Lane:
         return Load(count, self._position.begin())
 
     def _take(self, held: Held) -> None:
-        if self._limits.fifo or not _comes_first(held):
-            self._waiting.append(held)
-        elif held.test:
-            self._first.appendleft(held)
-        else:
-            self._first.append(held)
-        self._busy[held.message_id] = held.manual_at
-        if self._limits.fifo or not held.pending:
-            self._repeated.add(held.message_id)
-        self.size += _size(held)
+        self._hand.take(held)
         self._shed()
-
-    def _replace(self, held: Held) -> bool:
-        """A manual attempt was asked for of a delivery that waits for its scheduled one; whether it does."""
-        if self._limits.fifo:
-            return False
-        for index, one in enumerate(self._waiting):
-            if one.message_id == held.message_id:
-                del self._waiting[index]
-                self.size -= _size(one)
-                self._take(held)
-                return True
-        return False
 
     def _shed(self) -> None:
         """Leave the last ones to the database when more wait than may."""
-        while self.waiting > self._window:
-            held = (self._waiting or self._first).pop()
-            self._let_go(held)
-            self.size -= _size(held)
+        while self._hand.waiting > self._window:
+            held = self._hand.drop_last()
             self._behind = True
             # a load that is under way may have been read before it was accepted
             self.hint(held.due_at, since=held.message_id)
 
     def _restart(self) -> None:
         """Leave what waits to the database, to be loaded again in the right order."""
-        for waiting in (self._first, self._waiting):
-            for held in waiting:
-                self._let_go(held)
-            waiting.clear()
-        self.size = 0
+        self._hand.drop_waiting()
         self._behind = True
         self._discard = self._loading
         self._position.back_to(FIRST)
-
-    def _let_go(self, held: Held) -> None:
-        """The delivery is not in hand any more; the table has it."""
-        self._busy.pop(held.message_id, None)
-        self._asked_again.discard(held.message_id)
-        self._repeated.discard(held.message_id)
-
-
-def _comes_first(held: Held) -> bool:
-    return held.manual_at is not None or held.test
-
-
-def _due_at(held: Held) -> float:
-    return held.due_at
-
-
-def _size(held: Held) -> int:
-    return FRAME + len(held.payload or b"")

@@ -13,8 +13,8 @@ import structlog
 from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.failure import KINDS, FailureKind, Side
+from angarium.core.hand import Held
 from angarium.core.health import HEALTHY, Health
-from angarium.core.lane import Held
 from angarium.core.lifecycle import Effect, Move, Transition
 from angarium.core.outage import FaultDetector
 from angarium.core.outcome import AttemptResult

@@ -16,8 +16,9 @@ import structlog
 
 from angarium.clock import Clock
 from angarium.core.errors import StoreReason
+from angarium.core.hand import Held
 from angarium.core.keyring import Keyring
-from angarium.core.lane import Held, Load, Send, Wait
+from angarium.core.lane import Load, Send, Wait
 from angarium.core.nouns import State
 from angarium.core.product import Product
 from angarium.core.read_position import LAST

@@ -9,8 +9,8 @@ import structlog
 
 from angarium.clock import Clock
 from angarium.core import ids
+from angarium.core.hand import Held
 from angarium.core.keyring import Keyring, SealError
-from angarium.core.lane import Held
 from angarium.core.product import STANDARD, Product
 from angarium.core.read_position import LAST
 from angarium.dispatch.posts import HORIZON, Posts

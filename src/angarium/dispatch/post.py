@@ -6,8 +6,9 @@ from enum import Enum, auto
 from uuid import UUID
 
 from angarium.core.allowance import THRESHOLD
+from angarium.core.hand import NEVER
 from angarium.core.health import HEALTHY
-from angarium.core.lane import NEVER, Lane, Limits
+from angarium.core.lane import Lane, Limits
 from angarium.dispatch.target import Target
 from angarium.store.load import Config
 

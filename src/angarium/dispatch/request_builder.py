@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from angarium.core import ids
-from angarium.core.lane import Held
+from angarium.core.hand import Held
 from angarium.core.lifecycle import CANCELED, Effect, Transition, advance
 from angarium.core.outcome import GONE_KEPT, AttemptResult
 from angarium.dispatch.sender import Request

@@ -11,7 +11,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from angarium.core.lane import NEVER, Lane
+from angarium.core.hand import NEVER
+from angarium.core.lane import Lane
 from angarium.core.rate import RateWindow
 from angarium.dispatch.post import Post, RoomWait
 

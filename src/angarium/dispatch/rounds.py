@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 from itertools import count
 
-from angarium.core.lane import NEVER
+from angarium.core.hand import NEVER
 from angarium.dispatch.post import Post
 
 
