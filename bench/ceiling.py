@@ -24,8 +24,9 @@ import aiohttp
 import msgspec
 import uvicorn
 
+from angarium.dispatch.connection import Connection
 from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import Connection, Exchange
+from angarium.dispatch.exchange import Exchange
 from bench.child import child
 from tests.kit.port import free_port
 

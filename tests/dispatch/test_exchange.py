@@ -11,15 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angarium.dispatch.connection import LARGE_BODY, MAX_FIELDS, Connection
 from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import (
-    LARGE_BODY,
-    MAX_FIELDS,
-    Connection,
-    Exchange,
-    HungUp,
-    NotHttp,
-)
+from angarium.dispatch.exchange import Exchange, HungUp, NotHttp
 from tests.kit.patience import wait_until
 
 ORIGIN = Origin("example.test", 80, False, False)

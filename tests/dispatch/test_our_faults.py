@@ -22,8 +22,8 @@ from angarium.core.failure import BURST
 from angarium.core.outcome import AttemptResult
 from angarium.core.profile_table import Disable
 from angarium.dispatch import dial
+from angarium.dispatch.connection import Connection
 from angarium.dispatch.dispatcher import Dispatcher
-from angarium.dispatch.exchange import Connection
 from angarium.dispatch.pool import Pool
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.resolver import CONTROL, SystemResolver

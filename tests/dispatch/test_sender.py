@@ -17,7 +17,7 @@ import pytest
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import AttemptResult
 from angarium.dispatch import exchange, pool
-from angarium.dispatch.exchange import HEADROOM
+from angarium.dispatch.connection import HEADROOM
 from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
 from angarium.dispatch.sender import Request, Sender
 from tests.kit import receiver as kit

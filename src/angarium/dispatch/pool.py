@@ -20,8 +20,9 @@ from typing import Final
 from angarium.clock import steady
 from angarium.core.address import AddressPolicy
 from angarium.core.inbox import ANYWHERE
+from angarium.dispatch.connection import Connection
 from angarium.dispatch.dial import Origin, dial
-from angarium.dispatch.exchange import Connection, Exchange, HungUp
+from angarium.dispatch.exchange import Exchange, HungUp
 from angarium.dispatch.resolver import Resolver
 
 KEEP_ALIVE: Final = 15.0  # seconds that a connection may rest
