@@ -16,7 +16,8 @@ import pytest
 
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import AttemptResult
-from angarium.dispatch import exchange, pool
+from angarium.dispatch import connection as connections
+from angarium.dispatch import pool
 from angarium.dispatch.connection import HEADROOM
 from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
 from angarium.dispatch.sender import Request, Sender
@@ -234,7 +235,7 @@ async def test_a_name_that_moved_is_followed_although_its_connection_is_in_use(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    for part in (pool, exchange):
+    for part in (pool, connections):
         monkeypatch.setattr(part, "steady", lambda: now)
     names = Names(["127.0.0.1"], ["127.0.0.2"])
     async with Receiver(host="127.0.0.2", port=receiver.port) as moved, sending(resolver=names) as sender:
