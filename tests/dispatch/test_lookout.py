@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from angarium.core.hand import Held
 from angarium.core.keyring import Keyring
-from angarium.core.lane import Held, Load, Send
+from angarium.core.lane import Load, Send
 from angarium.core.nouns import State
 from angarium.core.read_position import FIRST
 from angarium.dispatch.load_handler import LoadHandler
