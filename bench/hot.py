@@ -36,6 +36,7 @@ from angarium.core.nouns import Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.store import accept, background_task, load, settle
 from angarium.store.accept import Item
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.load import Loaded, Wanted
 from angarium.store.settle import Settlement
@@ -82,7 +83,7 @@ class Watched:
     """A connection that sees what CPU time each statement takes, and makes plans once more to see how long
     that takes."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.section = connection.section
         self.milliseconds = 0.0
@@ -130,7 +131,7 @@ class Scene:
         self._clock = ManualClock(NOW + 60)
         self._world = World(database, clock=self._clock)
 
-    async def prepare(self, connection: Any) -> None:
+    async def prepare(self, connection: Connection) -> None:
         self._app = await self._world.application()
         self.free = await self._world.endpoint(self._app, "http://127.0.0.1:9/free", event_types=("free",))
         self.fifo = await self._world.endpoint(
@@ -208,7 +209,7 @@ class Scene:
             call.planning = watched.planning
         return found
 
-    async def _accept(self, connection: Any, event_type: str, count: int, ages: int = AGES) -> None:
+    async def _accept(self, connection: Connection, event_type: str, count: int, ages: int = AGES) -> None:
         now = self._clock.now()
         await accept.accept(connection, [self._item(event_type, n, n % ages) for n in range(count)], now)
 
@@ -221,12 +222,12 @@ class Scene:
             expires_at=datetime_at(now + DAY * (age + 1)),
         )  # fmt: skip
 
-    async def _load(self, connection: Any, endpoint: Endpoint) -> list[Loaded]:
+    async def _load(self, connection: Connection, endpoint: Endpoint) -> list[Loaded]:
         wanted = Wanted(endpoint.id, endpoint.shard, endpoint.fifo, room=MANY)
         rows, _ = await load.load(connection, [wanted], self._at)
         return rows
 
-    async def _settle(self, connection: Any, owed: Sequence[Loaded], move: Move) -> None:
+    async def _settle(self, connection: Connection, owed: Sequence[Loaded], move: Move) -> None:
         now = self._clock.now()
         settled = await settle.settle(
             connection,

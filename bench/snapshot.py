@@ -57,7 +57,7 @@ class Read:
 class Snapshot:
     """A scene, and what is read of it."""
 
-    def __init__(self, scene: Scene, connection: Any) -> None:
+    def __init__(self, scene: Scene, connection: Connection) -> None:
         self._scene = scene
         self._connection = connection
 
@@ -95,7 +95,7 @@ class Snapshot:
             cast(Connection, self._connection), [self._scene.free.shard, self._scene.fifo.shard]
         )
 
-    async def _load(self, connection: Any, lane: Endpoint, after: UUID) -> None:
+    async def _load(self, connection: Connection, lane: Endpoint, after: UUID) -> None:
         wanted = Wanted(lane.id, lane.shard, lane.fifo, room=MANY, after=after)
         rows, _ = await load.load(connection, [wanted], datetime_at(self._scene.now))
         if len(rows) != MANY:

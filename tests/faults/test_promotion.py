@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -46,16 +46,18 @@ async def retry_after(api: Client) -> int:
         return int(answer.headers["retry-after"])
 
 
-async def test_a_primary_is_killed_and_its_standby_is_promoted(pair: Replicated) -> None:
+Fault = Callable[[Client, Receiver], Awaitable[None]]
+
+
+async def fail_over(pair: Replicated, words: str, fault: Fault) -> None:
+    """Under load: after the fault nobody takes writes, until the standby is promoted."""
     async with Receiver(Reply(delay=0.02)) as receiver, servers(pair.directory) as started:
         server = await started.serve(pair.url, **VARIABLES)
         async with client(server) as api:
             await api.app("one", receiver.url)
             loading = asyncio.create_task(api.load("one", LOAD))
             await api.until_accepted(LOAD // 4)
-            pair.first.kill()
-            assert await api.send("one", {"while": "nobody is there"}) is None
-            assert await retry_after(api) >= 1
+            await fault(api, receiver)
             await pair.second.promote()
             again = await until(lambda: api.send("one", {"up": "again"}), "it accepts again")
             await asyncio.wait_for(loading, PATIENCE)
@@ -63,49 +65,39 @@ async def test_a_primary_is_killed_and_its_standby_is_promoted(pair: Replicated)
             result = account(api.accepted, receiver)
             assert await health(api) == (200, "ok")
         assert await server.terminate() == 0
-    report(
-        "primary killed, standby promoted by hand", 1, result,
-        refused=dict(api.refused), accepts_again_after=f"{again:.1f} s",
-    )  # fmt: skip
+    report(words, 1, result, refused=dict(api.refused), accepts_again_after=f"{again:.1f} s")
     assert result.lost == 0
     assert result.duplicates <= IN_FLIGHT
     assert set(api.refused) == {"503"}
+
+
+async def test_a_primary_is_killed_and_its_standby_is_promoted(pair: Replicated) -> None:
+    async def killed(api: Client, receiver: Receiver) -> None:
+        pair.first.kill()
+        assert await api.send("one", {"while": "nobody is there"}) is None
+        assert await retry_after(api) >= 1
+
+    await fail_over(pair, "primary killed, standby promoted by hand", killed)
 
 
 async def test_a_primary_is_demoted_while_the_server_runs(pair: Replicated) -> None:
     """It comes back as a standby, so for a while nobody takes writes; then the other one does."""
-    async with Receiver(Reply(delay=0.02)) as receiver, servers(pair.directory) as started:
-        server = await started.serve(pair.url, **VARIABLES)
-        async with client(server) as api:
-            await api.app("one", receiver.url)
-            loading = asyncio.create_task(api.load("one", LOAD))
-            await api.until_accepted(LOAD // 4)
-            await pair.first.stop()
-            await pair.first.follow(pair.second)
-            await pair.first.start()
 
-            async def told() -> bool:
-                return await health(api) == (503, "read-only")
+    async def demoted(api: Client, receiver: Receiver) -> None:
+        await pair.first.stop()
+        await pair.first.follow(pair.second)
+        await pair.first.start()
 
-            await until(told, "health says why")
-            assert await retry_after(api) >= 1
-            status, listed = await api.call("GET", "/app/one/endpoint")
-            assert (status, len(listed["data"])) == (200, 1), "what is read is there"
-            begun = receiver.count
-            goal = tries(server) + 5
-            await until(lambda: tries(server) >= goal, "it tries again and again")
-            assert receiver.count <= begun + IN_FLIGHT, "and sends no more than was in flight"
-            await pair.second.promote()
-            again = await until(lambda: api.send("one", {"up": "again"}), "it accepts again")
-            await asyncio.wait_for(loading, PATIENCE)
-            await until_delivered(api.accepted, receiver)
-            result = account(api.accepted, receiver)
-            assert await health(api) == (200, "ok")
-        assert await server.terminate() == 0
-    report(
-        "primary demoted, standby promoted by hand", 1, result,
-        refused=dict(api.refused), accepts_again_after=f"{again:.1f} s",
-    )  # fmt: skip
-    assert result.lost == 0
-    assert result.duplicates <= IN_FLIGHT
-    assert set(api.refused) == {"503"}
+        async def told() -> bool:
+            return await health(api) == (503, "read-only")
+
+        await until(told, "health says why")
+        assert await retry_after(api) >= 1
+        status, listed = await api.call("GET", "/app/one/endpoint")
+        assert (status, len(listed["data"])) == (200, 1), "what is read is there"
+        begun = receiver.count
+        goal = tries(api.server) + 5
+        await until(lambda: tries(api.server) >= goal, "it tries again and again")
+        assert receiver.count <= begun + IN_FLIGHT, "and sends no more than was in flight"
+
+    await fail_over(pair, "primary demoted, standby promoted by hand", demoted)

@@ -13,6 +13,7 @@ import structlog
 from angarium.clock import SystemClock
 from angarium.core.replica import ReplicaTrouble
 from angarium.store import replica as module
+from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.migrate import migrate
 from angarium.store.replica import Replica
@@ -58,7 +59,7 @@ async def write(node: Node) -> None:
     await node.execute("insert into t select", "angarium")
 
 
-async def look(connection: Any) -> tuple[int, bool]:
+async def look(connection: Connection) -> tuple[int, bool]:
     """How many rows there are, and whether a standby says so."""
     found = await connection.fetchrow("select count(*) as rows, pg_is_in_recovery() as standby from t")
     return found["rows"], found["standby"]
@@ -153,7 +154,7 @@ async def test_a_replica_that_does_not_answer_holds_a_read_up_for_a_bounded_time
     await pair.first.execute("create table t ()", "angarium")
     monkeypatch.setattr(module, "ANSWER", 0.5)
 
-    async def stuck(connection: Any) -> tuple[int, bool]:
+    async def stuck(connection: Connection) -> tuple[int, bool]:
         if await connection.fetchval("select pg_is_in_recovery()"):
             await connection.fetchval("select pg_sleep(600)")
         return await look(connection)
@@ -172,7 +173,7 @@ async def test_a_query_that_replay_cancels_is_answered_by_the_primary(
     monkeypatch.setattr(module, "ANSWER", PATIENCE)
     asked = asyncio.Event()
 
-    async def held(connection: Any) -> tuple[int, bool]:
+    async def held(connection: Connection) -> tuple[int, bool]:
         """Rows that the primary removes meanwhile are needed until the end."""
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             found = await look(connection)
