@@ -228,10 +228,10 @@ async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever
             looks = 0
             seen = dispatcher._lookout._seen
 
-            def counted(lanes: list[LaneRef]) -> None:
+            async def counted(lanes: list[LaneRef]) -> None:
                 nonlocal looks
                 looks += 1
-                seen(lanes)
+                await seen(lanes)
 
             dispatcher._lookout._seen = counted
             await until(lambda: looks >= 5, "the table is looked at again and again")
@@ -261,8 +261,12 @@ async def test_an_outcome_that_was_refused_for_good_is_written_once_it_is_taken(
                 await until(lambda: not dispatcher._settler.parked)
         assert await world.states() == {DELIVERED: 1}
         looks: list[list[LaneRef]] = []
+
+        async def noted(lanes: list[LaneRef]) -> None:
+            looks.append(lanes)
+
         async with world.dispatching() as dispatcher:
-            dispatcher._lookout._seen = looks.append
+            dispatcher._lookout._seen = noted
             dispatcher._lookout.look()
             await until(lambda: bool(looks))
         assert looks[-1] == []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Final
+
 import pytest
 
 from angarium.clock import SystemClock
+from angarium.store import accept
 from angarium.store.database import Database
 from tests.kit.patience import until
-from tests.kit.receiver import Receiver
+from tests.kit.receiver import Received, Receiver, Reply
 from tests.kit.world import World
 
 MESSAGES = 20
@@ -24,15 +28,59 @@ class Skewed(SystemClock):
         return super().now() + self._by
 
 
+@dataclass(frozen=True)
+class Door:
+    """One way into the queue. `due_in`: seconds ahead for which messages are accepted; `room`: deliveries
+    that the statement that accepts writes; `fails`: requests that fail before the first succeeds."""
+
+    due_in: float = 0.0
+    room: int = accept.BASE
+    fails: int = 0
+
+
+DOORS: Final = {
+    "at once": Door(),
+    "tried again": Door(fails=2),
+    "scheduled": Door(due_in=0.5),
+    "a slice of a large message": Door(room=0),
+}
+
+
+class Failing:
+    """Requests that fail, and then none."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+
+    def __call__(self, _: Received) -> Reply:
+        self._left -= 1
+        return Reply(500 if self._left >= 0 else 200)
+
+
 @pytest.mark.parametrize("owner", [0, 1], ids=["the host ahead delivers", "the host behind delivers"])
-async def test_order_follows_acceptance_whatever_the_clocks_say(database: Database, owner: int) -> None:
+@pytest.mark.parametrize("door", DOORS.values(), ids=DOORS.keys())
+async def test_order_follows_acceptance_whatever_the_clocks_say(
+    database: Database, monkeypatch: pytest.MonkeyPatch, door: Door, owner: int
+) -> None:
+    monkeypatch.setattr(accept, "BASE", door.room)
+    monkeypatch.setattr(accept, "EACH", 0 if not door.room else accept.EACH)
     ahead, behind = World(database, clock=Skewed(1.0)), World(database, clock=Skewed(-1.0))
     app = await ahead.application()
-    async with Receiver() as receiver, ahead.intake() as first, behind.intake() as second:
+    due_at = ahead.clock.now() + door.due_in  # said by the sender
+    async with (
+        Receiver(Failing(door.fails)) as receiver,
+        ahead.intake() as first,
+        behind.intake() as second,
+    ):
         await ahead.endpoint(app, receiver.url, fifo=True)
         for n in range(MESSAGES):
             intake = (first, second)[n % 3 == 1]
-            await intake.accept(ahead.draft(app, b'{"n": %d}' % n))
+            draft = ahead.draft(app, b'{"n": %d}' % n, deliver_at=due_at if door.due_in else None)
+            await intake.accept(draft)
+        rows = await ahead.fetch("select (select count(*) from fan_out), (select count(*) from retry)")
+        assert (rows[0][0] > 0, rows[0][1] > 0) == (not door.room, bool(door.due_in)), "it came by this door"
         async with (ahead, behind)[owner].dispatching():
-            await until(lambda: len(receiver.requests) == MESSAGES)
-        assert [request.body for request in receiver.requests] == [b'{"n": %d}' % n for n in range(MESSAGES)]
+            await until(lambda: len(receiver.requests) == MESSAGES + door.fails)
+        bodies = [request.body for request in receiver.requests]
+        assert bodies[: door.fails] == [b'{"n": 0}'] * door.fails
+        assert bodies[door.fails :] == [b'{"n": %d}' % n for n in range(MESSAGES)]

@@ -96,14 +96,18 @@ class Signer:
         return "Signer(…)"
 
 
+_INNER: Final = bytes(b ^ 0x36 for b in range(256))
+_OUTER: Final = bytes(b ^ 0x5C for b in range(256))
+
+
 def _hmac_signer(key: bytes) -> Callable[[str, int, bytes], str]:
     # HMAC by its definition (RFC 2104), because copying two hash states that have taken in the padded
     # key is cheaper than setting up an HMAC object for every request.
     if len(key) > 64:
         key = hashlib.sha256(key).digest()
     padded = key.ljust(64, b"\0")
-    inner = hashlib.sha256(bytes(b ^ 0x36 for b in padded))
-    outer = hashlib.sha256(bytes(b ^ 0x5C for b in padded))
+    inner = hashlib.sha256(padded.translate(_INNER))
+    outer = hashlib.sha256(padded.translate(_OUTER))
     encode = binascii.b2a_base64
 
     def sign(message_id: str, timestamp: int, body: bytes) -> str:

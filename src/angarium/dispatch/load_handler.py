@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from typing import Final
 from uuid import UUID
 
 import structlog
@@ -18,6 +20,8 @@ from angarium.dispatch.target import open_target
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
 
 log = structlog.get_logger(__name__)
+
+HANDFUL: Final = 100  # lanes
 
 
 class LoadHandler:
@@ -100,10 +104,13 @@ class LoadHandler:
                 post.lane.load_failed()
                 self._posts.mark(post)
 
-    def seen(self, lanes: list[LaneRef]) -> None:
-        """What the table owes: whatever a lost hint would have told. Idle lanes are forgotten meanwhile."""
+    async def seen(self, lanes: list[LaneRef]) -> None:
+        """What the table owes: whatever a lost hint would have told. Idle lanes are forgotten meanwhile.
+        Others have their turns after a few lanes, however many there are."""
         now = self._clock.now()
-        for lane in lanes:
+        for place, lane in enumerate(lanes, 1):
+            if place % HANDFUL == 0:
+                await asyncio.sleep(0)
             soon = lane.due_at < now + HORIZON or self._posts.get(lane.endpoint_id) is not None
             if soon and self._posts.ours(lane.endpoint_id):
                 post = self._posts.open(lane.app_id, lane.endpoint_id)

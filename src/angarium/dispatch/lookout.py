@@ -11,7 +11,7 @@ to `FOLLOW_EVERY` later, and what it stores until then is late by as much as the
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 from uuid import UUID
 
@@ -47,7 +47,7 @@ class Lookout:
         clock: Clock,
         *,
         owned: Callable[[], Collection[int]],
-        seen: Callable[[list[LaneRef]], None],
+        seen: Callable[[list[LaneRef]], Awaitable[None]],
         inactive: Callable[[], list[tuple[UUID, UUID]]],
     ) -> None:
         """`seen` is told what the table owes. `inactive` gives lanes that had something to send though their
@@ -87,7 +87,7 @@ class Lookout:
                     begun = self._clock.steady()
                     lanes = await store.lanes_of(connection, shards)
                     took = self._clock.steady() - begun
-                self._seen(lanes)
+                await self._seen(lanes)
                 await self._cancel_stranded()
             except (StoreUnavailable, DatabaseFault) as error:
                 log.warning("look.failed", error=str(error))

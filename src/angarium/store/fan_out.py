@@ -101,6 +101,7 @@ async def _slice(connection: Connection, held: Sequence[Row], now: float) -> lis
         message_ids=[row["message_id"] for row in work],
         seqs=[row["seq"] for row in work],
         due=[row["due_at"] for row in work],
+        scheduled=[row["scheduled"] for row in work],
         afters=[row["after_id"] or LOWEST for row in work],
         endpoint_ids=sparse([row["endpoint_id"] for row in work]),
         patterns=[" ".join(patterns.covering(row["event_type"])) for row in work],

@@ -201,7 +201,8 @@ create table section.fan_out (
     seq bigint not null,  -- the order of acceptance
     due_at timestamptz not null,
     after_id uuid,  -- endpoints up to this one are done; null: none is
-    written uuid[]  -- endpoints behind it whose delivery was written out of turn, because it was asked for by hand
+    written uuid[],  -- endpoints behind it whose delivery was written out of turn, because it was asked for by hand
+    scheduled boolean not null default false  -- it was accepted for a later time, by the clock of that host
 ) with (
     fillfactor = 80,
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0

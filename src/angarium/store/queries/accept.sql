@@ -125,8 +125,8 @@ later as (
     where due_at > :now::timestamptz or shard = 64
 ),
 late as (
-    insert into section.fan_out (message_id, app_id, seq, due_at)
-    select id, app_id, seq, due_at from accepted
+    insert into section.fan_out (message_id, app_id, seq, due_at, scheduled)
+    select id, app_id, seq, due_at, due_at > :now::timestamptz from accepted
     where place > (select place from reached) or app_id in (select app_id from behind)
     returning message_id
 )

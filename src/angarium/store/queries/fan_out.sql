@@ -29,7 +29,7 @@ held as materialized (
         select * from section.fan_out where app_id = claimed.app_id order by seq limit :messages for update
     ) as f
 )
-select h.app_id, h.message_id, h.seq, h.due_at, h.after_id, h.written,
+select h.app_id, h.message_id, h.seq, h.due_at, h.scheduled, h.after_id, h.written,
        m.event_type, m.channels, m.endpoint_id, m.expires_at
 from held h
 left join section.message m on m.app_id = h.app_id and m.id = h.message_id
@@ -38,21 +38,22 @@ order by h.seq;
 -- name: fan_out_slice
 -- Write the next deliveries of messages that are held, in their order, looking at no more endpoints than `:looks` and
 -- writing no more deliveries than `:room`. Gives what was written, and in rows without an endpoint which messages are
--- done. An endpoint gets what it wants now, if it was there when the message was accepted.
+-- done. An endpoint gets what it wants now, if it was there when the message was accepted. What was accepted to be sent
+-- at once is due, also where the clock of the host that accepted it is ahead of ours.
 with work as materialized (
-    select message_id, seq, due_at, after_id, endpoint_id,
+    select message_id, seq, due_at, scheduled and due_at > :now::timestamptz as later, after_id, endpoint_id,
            string_to_array(patterns, ' ') as patterns, string_to_array(channels, ' ') as channels,
            string_to_array(written, ' ')::uuid[] as written
     from unnest(
-        :message_ids::uuid[], :seqs::bigint[], :due::timestamptz[], :afters::uuid[], :endpoint_ids::uuid[],
-        :patterns::text[], :channels::text[], :written::text[]
-    ) as work (message_id, seq, due_at, after_id, endpoint_id, patterns, channels, written)
+        :message_ids::uuid[], :seqs::bigint[], :due::timestamptz[], :scheduled::boolean[], :afters::uuid[],
+        :endpoint_ids::uuid[], :patterns::text[], :channels::text[], :written::text[]
+    ) as work (message_id, seq, due_at, scheduled, after_id, endpoint_id, patterns, channels, written)
 ),
 match as materialized (
     -- the last endpoint that is looked at is kept even if it gets nothing: it says how far this went
     select * from (
         select *, row_number() over () as turn from (
-            select m.message_id, m.seq, m.due_at, e.*
+            select m.message_id, m.seq, m.due_at, m.later, e.*
             from (select * from work order by seq offset 0) as m
             cross join lateral (
                 (
@@ -79,14 +80,14 @@ due as (
     insert into section.pending (shard, endpoint_id, message_id, app_id, due_at, seq)
     select shard, endpoint_id, message_id, :app_id, due_at, case when fifo then seq end
     from match
-    where wanted and due_at <= :now::timestamptz and shard < 64
+    where wanted and not later and shard < 64
     on conflict do nothing
 ),
 later as (
     insert into section.retry (endpoint_id, message_id, app_id, shard, state, due_at, scheduled, seq)
-    select endpoint_id, message_id, :app_id, shard, 1, due_at, due_at > :now::timestamptz, case when fifo then seq end
+    select endpoint_id, message_id, :app_id, shard, 1, due_at, later, case when fifo then seq end
     from match
-    where wanted and endpoint_id is not null and (due_at > :now::timestamptz or shard = 64)
+    where wanted and endpoint_id is not null and (later or shard = 64)
     on conflict do nothing
 ),
 done as (
