@@ -22,7 +22,7 @@ APP, ENDPOINT = UUID(int=1), UUID(int=2)
 READ = 20  # messages that the lane has read
 
 
-def read_from(first: int | None) -> UUID:
+async def read_from(first: int | None) -> UUID:
     """From where a lane that has done all up to the twentieth message reads after a look at all lanes, which
     found that message as the first that was never attempted."""
     clock = ManualClock()
@@ -42,7 +42,7 @@ def read_from(first: int | None) -> UUID:
     while isinstance(sent := lane.turn(now), Send):
         lane.answered(sent.held.message_id, delivered=True, overload=False, pause=None, now=now)
         lane.settled(sent.held.message_id, None)
-    handler.seen([LaneRef(APP, ENDPOINT, now, True, None if first is None else UUID(int=first))])
+    await handler.seen([LaneRef(APP, ENDPOINT, now, True, None if first is None else UUID(int=first))])
     again = lane.turn(now)
     assert isinstance(again, Load)
     return again.after
@@ -52,11 +52,11 @@ def read_from(first: int | None) -> UUID:
     ("first", "after"),
     [(READ + 1, READ), (READ + 1000, READ), (READ - 3, READ - 4), (1, 0), (None, READ)],
 )
-def test_a_look_sends_a_lane_back_to_the_first_delivery_that_there_is_and_no_further(
+async def test_a_look_sends_a_lane_back_to_the_first_delivery_that_there_is_and_no_further(
     first: int | None, after: int
 ) -> None:
     """What is before it is done, and an old snapshot may keep all of that in the table."""
-    assert read_from(first) == UUID(int=after)
+    assert await read_from(first) == UUID(int=after)
 
 
 def test_looks_take_a_small_share_of_the_time_however_long_each_takes() -> None:

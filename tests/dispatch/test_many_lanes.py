@@ -21,7 +21,7 @@ async def test_a_look_at_all_lanes_lets_others_go_on_after_a_few() -> None:
     posts = Posts(clock, Policy())
     posts.owned.update(dict.fromkeys(range(64), 0.0))
     handler = LoadHandler(posts, clock, {}, Keyring([b"k" * 32]))
-    lanes = [LaneRef(UUID(int=1), uuid4(), clock.now() + 30, False) for _ in range(LANES)]
+    lanes = [LaneRef(UUID(int=1), uuid4(), clock.now() + 30, False, None) for _ in range(LANES)]
     most = before = 0
 
     async def watch() -> None:
@@ -46,7 +46,7 @@ async def test_a_lane_that_becomes_ready_meanwhile_waits_behind_a_few() -> None:
     posts = Posts(clock, Policy())
     posts.owned.update(dict.fromkeys(range(64), 0.0))
     handler = LoadHandler(posts, clock, {}, Keyring([b"k" * 32]))
-    lanes = [LaneRef(UUID(int=1), uuid4(), clock.now() + 30, False) for _ in range(LANES)]
+    lanes = [LaneRef(UUID(int=1), uuid4(), clock.now() + 30, False, None) for _ in range(LANES)]
     most = 0
 
     async def turns() -> None:

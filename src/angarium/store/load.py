@@ -18,8 +18,7 @@ from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 
 
-@dataclass(frozen=True, slots=True)
-class LaneRef:
+class LaneRef(msgspec.Struct, frozen=True, gc=False):
     """A lane that owes something, and when next. `unplaced`: the first of it has no place in the order of
     acceptance, as none has in a free lane. `first`: the message of the first delivery that was never
     attempted, None when there is none."""
