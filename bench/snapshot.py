@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, cast
+from typing import Any, Final
 from uuid import UUID
 
 from rich.console import Console
@@ -91,9 +91,7 @@ class Snapshot:
                 await self._connection.execute(_TAKE, lane.shard, lane.id)
 
     async def _lanes(self) -> list[load.LaneRef]:
-        return await load.lanes_of(
-            cast(Connection, self._connection), [self._scene.free.shard, self._scene.fifo.shard]
-        )
+        return await load.lanes_of(self._connection, [self._scene.free.shard, self._scene.fifo.shard])
 
     async def _load(self, connection: Connection, lane: Endpoint, after: UUID) -> None:
         wanted = Wanted(lane.id, lane.shard, lane.fifo, room=MANY, after=after)

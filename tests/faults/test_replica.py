@@ -173,7 +173,7 @@ async def test_a_query_that_replay_cancels_is_answered_by_the_primary(
     monkeypatch.setattr(module, "ANSWER", PATIENCE)
     asked = asyncio.Event()
 
-    async def held(connection: Connection) -> tuple[int, bool]:
+    async def held(connection: Any) -> tuple[int, bool]:
         """Rows that the primary removes meanwhile are needed until the end."""
         async with connection.transaction(isolation="repeatable_read", readonly=True):
             found = await look(connection)
