@@ -83,11 +83,11 @@ class Watched:
     """A connection that sees what CPU time each statement takes, and makes plans once more to see how long
     that takes."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Any) -> None:
         self.connection = connection
         self.section = connection.section
         self.milliseconds = 0.0
-        self._schedule = Path(f"/proc/{await connection.fetchval('select pg_backend_pid()')}/schedstat")
+        self._schedule = Path(f"/proc/{connection.get_server_pid()}/schedstat")
         self.planning: float | None = None  # counted while it is a number
 
     def is_in_transaction(self) -> bool:
