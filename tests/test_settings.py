@@ -75,6 +75,16 @@ def test_a_wrong_value_is_refused_by_name(
     assert words in refusal()
 
 
+@pytest.mark.parametrize("name", ["DATABASE_DIRECT_URL", "DATABASE_REPLICA_URL"])
+def test_another_address_of_the_database_needs_the_first(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(f"ANGARIUM_{name}", "postgresql://other/angarium")
+    with pytest.raises(SettingsError, match=f"ANGARIUM_{name} needs ANGARIUM_DATABASE_URL"):
+        settings.load()
+    monkeypatch.setenv("ANGARIUM_DATABASE_URL", "postgresql://one/angarium")
+    loaded = settings.load()
+    assert "postgresql://other/angarium" in (loaded.direct_url, loaded.replica_url)
+
+
 def test_a_refusal_never_shows_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANGARIUM_SECRET_KEY", "hunter2hunter2")
     monkeypatch.setenv("ANGARIUM_JWT_SECRET", "swordfish")

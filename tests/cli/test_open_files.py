@@ -67,6 +67,10 @@ def test_what_is_needed_follows_the_settings_and_the_role() -> None:
     assert open_files.needed(more, "all") == everything + 3
     assert open_files.needed(more, "api") == api + 1
     assert open_files.needed(more, "dispatch") == dispatch + 2
+    urls = {"database_url": "postgresql://a/b", "database_replica_url": "postgresql://c/b"}
+    replicated = Settings.model_validate({"concurrency": 3000, "database_pool": 40, **urls})
+    assert open_files.needed(replicated, "api") == api + 40
+    assert open_files.needed(replicated, "dispatch") == dispatch, "it reads no lists"
 
 
 def test_the_documentation_has_the_numbers_of_the_defaults() -> None:
