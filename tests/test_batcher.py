@@ -157,7 +157,7 @@ def test_an_entry_long_after_a_crowd_waits_for_nothing() -> None:
 def test_a_burst_after_a_crowd_goes_together_where_nobody_waits(first: int) -> None:
     async def test(table: Table) -> None:
         table.put(*range(first))
-        await asyncio.sleep(10)
+        await asyncio.sleep(WRITES + GATHER / 2)  # a pause that began at the end of the batch is not over
         came = table.loop.time()
         table.put(1)
         await asyncio.sleep(GATHER / 2)
@@ -233,6 +233,9 @@ def test_what_is_under_way_is_known() -> None:
         assert table.batcher.under_way == WRITES * 1.5, "the second try of the same batch"
         await asyncio.sleep(2 * WRITES)
         assert table.batcher.under_way == 0.0
+        table.put(*range(CROWD))
+        await asyncio.sleep(WRITES + GATHER / 2)
+        assert table.batcher.under_way == 0.0, "the next batch gathers"
 
     run(test, again)
 
@@ -317,6 +320,7 @@ def test_a_fault_in_what_follows_a_batch_leaves_the_others_to_be_written() -> No
             batcher.put(number)
             with pytest.raises(KeyError):
                 await batcher.run()
+            assert (len(batcher), batcher.under_way) == (0, 0.0)
         assert table.batches == [[1], [2]]
         batcher.put(3)
         batcher.put(4)
