@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ from tests.kit.schemas import find_tables
 from tests.kit.world import product
 
 TIMES = 7
+WARM = 6  # looks before, after which PostgreSQL has chosen its plans
 Look = Callable[[], Awaitable[Any]]
 
 
@@ -115,30 +117,49 @@ def looks(database: Database) -> dict[str, Look]:
     }
 
 
-async def median(look: Look) -> float:
-    """Milliseconds of a look, once everything is warm."""
-    await look()
+@dataclass(frozen=True, slots=True)
+class Took:
+    """What a look takes, once everything is warm."""
+
+    milliseconds: float  # the median
+    cpu: float  # milliseconds of PostgreSQL's session, on average
+
+
+async def took(look: Look, schedule: Path) -> Took:
+    """`schedule`: where the system counts the time of the session that serves the look."""
+    for _ in range(WARM):
+        await look()
     times = []
+    before = _run(schedule)
     for _ in range(TIMES):
         begun = time.perf_counter()
         await look()
         times.append((time.perf_counter() - begun) * 1000)
-    return statistics.median(times)
+    cpu = _run(schedule) - before
+    return Took(statistics.median(times), cpu / TIMES / 1e6)
+
+
+def _run(schedule: Path) -> int:
+    """Nanoseconds for which a process has run."""
+    return int(schedule.read_text().split()[0])
 
 
 async def measure(url: str, attempts: int) -> Table:
     """Every look, in a database that bench/history.py has filled."""
-    database = await Database.connect(url)
+    database = await Database.connect(url, size=1)
     try:
-        took = {name: await median(look) for name, look in looks(database).items()}
+        async with database.connection() as connection:
+            pid = await connection.fetchval("select pg_backend_pid()")
+        schedule = Path(f"/proc/{pid}/schedstat")
+        found = {name: await took(look, schedule) for name, look in looks(database).items()}
     finally:
         await database.close()
     table = Table(
-        f"Pages and lists with {attempts:,} attempts", ("look", "median ms"),
-        note=f"The slowest takes {max(took.values()):.0f} ms.",
+        f"Pages and lists with {attempts:,} attempts", ("look", "median ms", "ms of PostgreSQL's CPU"),
+        note=f"The slowest takes {max(one.milliseconds for one in found.values()):.0f} ms.",
     )  # fmt: skip
-    for name, milliseconds in took.items():
-        table.add(name, f"{milliseconds:.1f}")
+    for name, one in found.items():
+        table.add(name, f"{one.milliseconds:.1f}", f"{one.cpu:.1f}")
     return table
 
 

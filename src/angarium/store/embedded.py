@@ -29,6 +29,7 @@ _CONF: Final = "angarium.conf"
 _OPTIONS: Final = {
     "max_connections": "200",
     "shared_buffers": "128MB",
+    "max_locks_per_transaction": "128",  # a list over 90 days of history may lock each, with its indexes
     "synchronous_commit": "on",  # "durable before 2xx" rests on this
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
