@@ -23,7 +23,7 @@ from angarium.store.connection import Connection
 from angarium.store.hint import Work
 from angarium.store.sql import queries
 from tests.kit.patience import until
-from tests.kit.receiver import Receiver
+from tests.kit.receiver import Held, Receiver
 from tests.kit.world import World
 
 LATE, NEXT = b'{"n":1}', b'{"n":2}'
@@ -148,6 +148,32 @@ async def test_the_lane_waits_until_it_is_placed_and_goes_on(
             await until(lambda: len(receiver.requests) == 2)
         assert [request.body for request in receiver.requests] == [LATE, NEXT]
         assert failures == 3
+
+
+async def test_it_comes_before_what_the_lane_holds_already(world: World) -> None:
+    app = await world.application()
+    answer = Held()
+    async with (
+        Receiver() as receiver,
+        world.dispatching() as dispatcher,
+        world.intake(dispatcher.hand_over) as intake,
+    ):
+        receiver.default = answer
+        endpoint = await world.endpoint(app, receiver.url)
+        async with late(world, accepted, app, endpoint) as owed:
+            await intake.accept(world.draft(app, b"{}"))
+            await receiver.wait_for(1)
+            await intake.accept(world.draft(app, NEXT))
+            await until(lambda: sum(post.lane.waiting for post in dispatcher._posts) == 1)
+        dispatcher.hand_over(owed)
+        await until(lambda: _placed(world))
+        answer.release.set()
+        await until(lambda: len(receiver.requests) == 3)
+        assert [request.body for request in receiver.requests] == [b"{}", LATE, NEXT]
+
+
+async def _placed(world: World) -> bool:
+    return bool(await world.fetch("select from pending where seq = 0"))
 
 
 async def test_it_is_placed_if_it_is_committed_before_the_lane_hears_of_the_switch(
