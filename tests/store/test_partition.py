@@ -85,6 +85,31 @@ async def test_whoever_finds_a_partition_made_waits_until_its_maker_is_done(data
         await again
 
 
+async def test_a_partition_that_is_dropped_again_is_made_again(world: World) -> None:
+    """By a process that sees the day as over."""
+    one = item(await world.application(), FAR)
+    made = 0
+
+    async with world.database.connection() as connection:
+
+        async def write() -> None:
+            await connection.execute(
+                "insert into payload (message_id, expires_at, body) values ($1, $2, '')",
+                one.id,
+                one.expires_at,
+            )
+
+        async def cover() -> None:
+            nonlocal made
+            made += 1
+            await partition.cover(connection, [one.id], [one.expires_at])
+            if made == 1:
+                await partition.drop(connection, FAR + timedelta(days=400), timedelta(0), 1000)
+
+        await partition.covered(connection, write, cover)
+    assert made == 2
+
+
 async def test_a_partition_in_use_is_left_until_the_next_time_and_stops_nobody(world: World) -> None:
     app = await world.application()
     now = datetime_at(world.clock.now())

@@ -29,6 +29,9 @@ T = TypeVar("T")
 AHEAD: Final = 7  # days
 RETENTION: Final = timedelta(days=90)  # of payloads, where a message says nothing else
 PATIENCE: Final = "50ms"
+TRIES: Final = (
+    3  # to write what finds no partition: another process may see the day as over, and drop it again
+)
 _DAY: Final = timedelta(days=1)
 _BY_ID: Final = ("message", "attempt")
 _BY_EXPIRY: Final = "payload"
@@ -38,15 +41,16 @@ async def covered(
     connection: Connection, write: Callable[[], Awaitable[T]], cover: Callable[[], Awaitable[None]]
 ) -> T:
     """What `write` gives. If a row of it finds no partition, `cover` makes it, and it is written again."""
-    try:
-        if not connection.is_in_transaction():
-            return await write()
-        async with connection.transaction():
-            return await write()
-    except asyncpg.CheckViolationError as error:
-        if error.constraint_name is not None:  # a constraint that is violated has a name
-            raise
-    await cover()
+    for _ in range(TRIES):
+        try:
+            if not connection.is_in_transaction():
+                return await write()
+            async with connection.transaction():
+                return await write()
+        except asyncpg.CheckViolationError as error:
+            if error.constraint_name is not None:  # a constraint that is violated has a name
+                raise
+        await cover()
     return await write()
 
 
