@@ -20,7 +20,7 @@ from __future__ import annotations
 from binascii import a2b_base64, b2a_base64
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from email.utils import format_datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from enum import Enum
 from functools import lru_cache
 from typing import Final
@@ -257,10 +257,9 @@ def _read_date(value: str) -> int | None:
     if len(value) != _DATE_LENGTH:
         return None
     try:
-        at = datetime.strptime(value, "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC)
-    except ValueError:
+        second = int(parsedate_to_datetime(value).timestamp())
+    except (ValueError, OverflowError):
         return None
-    second = int(at.timestamp())
     return second if _date(second) == value else None
 
 
