@@ -326,6 +326,16 @@ begin
 end $$;
 
 
+-- Marks the records of deliveries to one endpoint as not final, of messages from `first` to `last`. It plans for its
+-- values, which reach the few days of these messages and look each of them up.
+create function section.reopen(endpoint uuid, messages uuid[], first uuid, last uuid)
+returns void language plpgsql set plan_cache_mode = force_custom_plan as $$
+begin
+    update section.attempt set final = false
+    where endpoint_id = endpoint and message_id = any(messages) and message_id >= first and message_id <= last and final;
+end $$;
+
+
 -- Messages with their payloads, those apart that have expired at a time; each message is asked for once. A join with
 -- the history over many days would open and lock each of its partitions. So this goes day by day, with plans for the
 -- values of each day, which reach one partition.

@@ -208,17 +208,30 @@ from
 order by d.message_id desc, d.endpoint_id desc
 limit :limit;
 
--- Where the messages are filtered, too, a lookup of each would take long when few match. So those of all deliveries of
--- the stretch are read at once, and only for those that match the delivery is looked up.
+-- Where the messages are filtered, too, a lookup of each delivery would take long when few match. So the messages of all
+-- deliveries of the stretch are looked up first, and only for those that match the delivery. A list of ids as a condition
+-- would leave it to the planner to read all messages of the stretch instead, which PostgreSQL 15 does.
+
+-- part: log_among
+from (
+    select m.* from (
+        select distinct d.message_id from
+
+-- part: log_among_messages
+    ) as found
+    cross join lateral (
+        select id, event_id, event_type, tags, channels, expires_at from section.message
+        where app_id = :app_id and id = found.message_id and id >= :low_message and id <= :high_message
+          -- include: log_wanted_message
+        offset 0
+    ) as m
 
 -- part: log_among_endpoint
--- include: log_messages
-      and id = any(array(
-          select d.message_id from
-          -- include: deliveries_of_endpoint
-          where true
-          -- include: log_wanted_delivery
-      ))
+-- include: log_among
+        -- include: deliveries_of_endpoint
+        where true
+        -- include: log_wanted_delivery
+-- include: log_among_messages
 -- include: log_of_messages
 
 -- walk: log_endpoint_among
@@ -235,13 +248,11 @@ select count(*)
 ;
 
 -- part: log_among_endpoint_trouble
--- include: log_messages
-      and id = any(array(
-          select d.message_id from
-          -- include: log_of_endpoint_trouble
-          where true
-          -- include: log_wanted_delivery
-      ))
+-- include: log_among
+        -- include: log_of_endpoint_trouble
+        where true
+        -- include: log_wanted_delivery
+-- include: log_among_messages
 -- include: log_of_messages
 
 -- walk: log_endpoint_trouble_among
@@ -258,13 +269,11 @@ select count(*)
 ;
 
 -- part: log_among_trouble
--- include: log_messages
-      and id = any(array(
-          select d.message_id from
-          -- include: log_of_trouble
-          where true
-          -- include: log_wanted_delivery
-      ))
+-- include: log_among
+        -- include: log_of_trouble
+        where true
+        -- include: log_wanted_delivery
+-- include: log_among_messages
 -- include: log_of_messages
 
 -- walk: log_trouble_among

@@ -80,10 +80,7 @@ free_retry as materialized (
 
 -- part: resend_reopened
 reopened as (
-    update section.attempt set final = false
-    where endpoint_id = :endpoint_id and final and message_id = any(array(select message_id from over))
-      and message_id >= :first and message_id <= :last
-    returning id
+    select section.reopen(:endpoint_id, array(select message_id from over), :first, :last)
 ),
 entered as (
     insert into section.retry (
