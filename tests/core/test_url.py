@@ -217,9 +217,10 @@ def test_the_longest_url_is_as_long_as_the_limit_before_and_after_encoding() -> 
 
 def test_a_url_of_our_own_is_taken_as_it_is() -> None:
     policy = AddressPolicy(trusts=lambda url: url == "our-own:x")
-    assert check(" our-own:x\n", policy=policy) == "our-own:x"
-    with pytest.raises(ValueError, match="start with"):
-        check("our-own:y", policy=policy)
+    assert check("our-own:x", policy=policy) == "our-own:x"
+    for other in ("our-own:y", " our-own:x", "our-own:x\r\n"):
+        with pytest.raises(ValueError, match="start with"):
+            check(other, policy=policy)
 
 
 def test_a_url_that_the_standard_reads_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

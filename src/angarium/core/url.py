@@ -36,9 +36,9 @@ _USER_SAFE: Final = "!$%&'()*+,-._~"
 
 def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     """The URL in its one form; raises ValueError in words. Names are judged after DNS, when sending."""
-    url = url.strip(BLANKS)
-    if policy.trusts(url):
+    if policy.trusts(url):  # in no other spelling, blanks around it included
         return url
+    url = url.strip(BLANKS)
     if not url:
         raise ValueError("the URL is empty")
     if len(url) > MAX_URL:
