@@ -146,7 +146,8 @@ class Scene:
         self.calls.clear()
 
     async def round(self, *, generic: bool, look: bool) -> None:
-        """Every verb once. `look`: at planning times, too, which disturbs the times of calls."""
+        """Every verb once. `look`: at planning times, too, which disturbs the times of calls. Each plan is
+        made anew then, so locks of planning are counted whether or not a statement was planned before."""
         self._generic, self._look = generic, look
         mode = "force_generic_plan" if generic else "auto"
         await self._watched.connection.execute(f"set plan_cache_mode = {mode}")
@@ -201,6 +202,8 @@ class Scene:
         watched = self._watched
         async with watched.transaction():
             watched.milliseconds, watched.planning = 0.0, 0.0 if self._look else None
+            if self._look:
+                await watched.connection.execute("discard plans")
             found = await verb(watched)
             held = await watched.connection.fetchrow(_LOCKS)
         call.locks, call.shared = max(call.locks, held["held"]), max(call.shared, held["shared"])
