@@ -57,7 +57,7 @@ class Unwritten(Generic[T]):
     batch: list[T]
     error: Exception
     tries: int  # of this batch, all in vain
-    refusals: int = 0  # counted by whoever decides, and handed on to what is written instead
+    refusals: int = 0  # counted by `failed`; the batches that it gives begin with the same number
 
     def apart(self) -> list[list[T]]:
         """Each entry by itself, so that one holds up no other."""

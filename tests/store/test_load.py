@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
@@ -80,6 +82,19 @@ async def pages(world: World, endpoint: Endpoint, now: datetime, after: UUID) ->
         return explained.pages
 
 
+@asynccontextmanager
+async def beside_a_dump(world: World, endpoint: Endpoint, now: datetime) -> AsyncIterator[None]:
+    """While a transaction is open that keeps what was done meanwhile in the table, before what is to send."""
+    async with world.database.connection() as dump:
+        await dump.execute("begin isolation level repeatable read")
+        await dump.execute("select count(*) from pending")
+        await fill(world, endpoint, 3 * ROOM, DONE, now)
+        await world.fetch("delete from pending")
+        await fill(world, endpoint, 3 * ROOM + DONE, 2 * ROOM, now)
+        yield
+        await dump.execute("rollback")
+
+
 async def test_a_lane_reads_on_as_cheaply_while_a_transaction_stays_open(
     world: World, lane: tuple[Application, Endpoint]
 ) -> None:
@@ -87,16 +102,10 @@ async def test_a_lane_reads_on_as_cheaply_while_a_transaction_stays_open(
     endpoint, now = lane[1], datetime_at(world.clock.now())
     await fill(world, endpoint, 1, 2 * ROOM, now)
     usual = await pages(world, endpoint, now, message_before(1))
-    async with world.database.connection() as dump:
-        await dump.execute("begin isolation level repeatable read")
-        await dump.execute("select count(*) from pending")
-        await fill(world, endpoint, 3 * ROOM, DONE, now)
-        await world.fetch("delete from pending")
-        await fill(world, endpoint, 3 * ROOM + DONE, 2 * ROOM, now)
+    async with beside_a_dump(world, endpoint, now):
         await world.fetch("vacuum pending")
         behind = await pages(world, endpoint, now, message_before(3 * ROOM + DONE))
         from_the_beginning = await pages(world, endpoint, now, FIRST)
-        await dump.execute("rollback")
     assert behind < 2 * usual
     assert from_the_beginning > 10 * usual, "the transaction kept nothing, so nothing is shown here"
 
@@ -107,17 +116,11 @@ async def test_a_look_at_all_lanes_tells_from_where_a_lane_reads_while_a_transac
     endpoint, now = lane[1], datetime_at(world.clock.now())
     await fill(world, endpoint, 1, 2 * ROOM, now)
     usual = await pages(world, endpoint, now, message_before(1))
-    async with world.database.connection() as dump:
-        await dump.execute("begin isolation level repeatable read")
-        await dump.execute("select count(*) from pending")
-        await fill(world, endpoint, 3 * ROOM, DONE, now)
-        await world.fetch("delete from pending")
-        await fill(world, endpoint, 3 * ROOM + DONE, 2 * ROOM, now)
+    async with beside_a_dump(world, endpoint, now):
         async with world.database.connection() as connection:
             (found,) = await load.lanes_of(connection, [endpoint.shard])
         assert found.first == UUID(int=3 * ROOM + DONE)
         assert await pages(world, endpoint, now, UUID(int=found.first.int - 1)) < 2 * usual
-        await dump.execute("rollback")
 
 
 async def test_a_look_tells_of_no_message_where_all_was_attempted_before(

@@ -178,7 +178,7 @@ class Dispatcher:
             if one.revision > post.revision:
                 post.revision = one.revision
                 post.stale = post.stale or post.target is None or post.target.revision < one.revision
-            if not one.fifo and (post.target is None or post.target.fifo):
+            if not one.fifo:
                 post.unplaced()
             doubtful = since is not None and owned_since >= since
             if doubtful or one.fifo or one.payload is None or (self._posts.short and one.due_at <= now):

@@ -1,5 +1,5 @@
-"""Cancel: what an endpoint or a message is owed no longer. Where an endpoint is disabled, manual attempts may
-wait until it is enabled.
+"""Cancel: ends deliveries of an endpoint or of a message without an attempt. When an endpoint is disabled,
+manual attempts may wait until it is enabled instead.
 
 Lock order, so that no two transactions wait for each other: background task, endpoint, fan-out, delivery.
 """
