@@ -32,7 +32,7 @@ from angarium.core.outcome import AttemptResult
 from angarium.core.tally import Tally
 from angarium.dispatch.upkeep import Upkeep
 from angarium.store import accept, application, our_fault, partition, play, sandbox_counter, settle, tally
-from angarium.store.accept import Item
+from angarium.store.accept import Item, Owed
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.our_fault import FaultRow, HeldLane
@@ -47,6 +47,7 @@ from tests.kit.world import ORG, World
 DAY: Final = 86400.0
 BEGIN: Final = datetime(2027, 1, 1, 6, tzinfo=UTC)
 BODY: Final = 1000  # bytes of a payload
+BATCH: Final = 40  # messages accepted in one statement: so few that it writes all their deliveries
 BROKEN: Final = 20  # one message in so many is never delivered
 MONTH: Final = 30  # days of a row of the table
 _HEADERS: Final = (("content-type", "application/json"), ("webhook-id", "msg_1"), ("user-agent", "Angarium"))
@@ -129,7 +130,10 @@ class Year:
     async def _send(self, connection: Connection, now: float) -> None:
         """A day's messages. Of those to the second endpoint some fail, and some of these wait for ever."""
         items = [self._item(now, n) for n in range(self._messages)]
-        _, owed = await accept.accept(connection, items, now)
+        owed: list[Owed] = []
+        for first in range(0, len(items), BATCH):
+            _, made = await accept.accept(connection, items[first : first + BATCH], now)
+            owed += made
         counted = Tally()
         outcomes = []
         for n, one in enumerate(owed):
