@@ -25,6 +25,7 @@ import structlog
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.failure import kind_of
+from angarium.core.health import Health
 from angarium.core.inbox import Answer, Arrival, Inbox
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import Application, Endpoint
@@ -37,7 +38,7 @@ from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.our_fault import FaultRow, HeldLane
 from angarium.store.retention import Retention
-from angarium.store.settle import Health, Settlement
+from angarium.store.settle import HealthRecord, Settlement
 from bench.service import installation
 from bench.table import Table, number
 from tests.kit.clock import ManualClock
@@ -183,7 +184,8 @@ class Year:
         at = datetime_at(now)
         gone = await self._world.application()
         left = [await self._world.endpoint(app, "http://127.0.0.1:9/") for app in (self._app, gone)]
-        await settle.settle(connection, [], [Health(one.app_id, one.id, now, 1) for one in left])
+        sick = [HealthRecord(one.app_id, one.id, Health(now, 1)) for one in left]
+        await settle.settle(connection, [], sick)
         for one in left:
             await connection.execute("insert into listener values ($1, $2, $3)", one.app_id, one.id, at)
         await sandbox_counter.take(connection, gone.id, "credits", 100, 1)

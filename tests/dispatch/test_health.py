@@ -11,6 +11,7 @@ import pytest
 
 from angarium.clock import SystemClock, datetime_at
 from angarium.core import ids
+from angarium.core.health import Health
 from angarium.core.nouns import Application, DisabledReason, Endpoint
 from angarium.core.profile_table import Disable
 from angarium.dispatch.alert import OPERATIONS
@@ -21,7 +22,7 @@ from angarium.store.database import Database
 from angarium.store.endpoint import forgive
 from angarium.store.hint import Forgiven, Hint, changed
 from angarium.store.retention import Retention
-from angarium.store.settle import Health, hint, settle
+from angarium.store.settle import HealthRecord, hint, settle
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.stand import standing
@@ -166,14 +167,14 @@ async def test_what_is_settled_late_of_the_old_url_is_not_kept(world: World) -> 
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.database.transaction() as connection:
         await forgive(connection, endpoint)
-        await settle(connection, [], [Health(app.id, endpoint.id, 1.0, 9)])
+        await settle(connection, [], [HealthRecord(app.id, endpoint.id, Health(1.0, 9))])
         assert await connection.fetch("select from endpoint_health") == []
         gone = disable.Disable(app.org_id, app.id, endpoint.id, DisabledReason.GONE, generation=0)
         assert not await disable.disable(connection, gone, world.clock.now(), os.urandom(8))
-        await settle(connection, [], [Health(app.id, endpoint.id, 2.0, 1, generation=1)])
+        await settle(connection, [], [HealthRecord(app.id, endpoint.id, Health(2.0, 1), generation=1)])
         # as it looks to a statement that began before the new generation was committed
         await connection.execute("update endpoint set health_generation = 0")
-        await settle(connection, [], [Health(app.id, endpoint.id, 1.0, 9)])
+        await settle(connection, [], [HealthRecord(app.id, endpoint.id, Health(1.0, 9))])
     assert await failures(world) == 1
 
 

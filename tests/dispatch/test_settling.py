@@ -20,6 +20,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.failure import kind_of
+from angarium.core.health import Health
 from angarium.core.lane import Lane, Limits
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import Application, DisabledReason, Endpoint
@@ -42,7 +43,7 @@ from angarium.store.accept import Owed
 from angarium.store.connection import Connection
 from angarium.store.disable import Disable
 from angarium.store.fault import StatementFailed
-from angarium.store.settle import Health, Settled, Settlement
+from angarium.store.settle import HealthRecord, Settled, Settlement
 from angarium.store.target import find_target
 from tests.kit import virtual
 from tests.kit.clock import ManualClock
@@ -610,8 +611,8 @@ async def desk(world: World) -> Desk:
 
 
 async def test_the_last_note_on_an_endpoint_is_its_health(desk: Desk) -> None:
-    def noted(failures: int) -> Health:
-        return Health(desk.app.id, desk.endpoint.id, NOW - 60, failures)
+    def noted(failures: int) -> HealthRecord:
+        return HealthRecord(desk.app.id, desk.endpoint.id, Health(NOW - 60, failures))
 
     await desk.settle(
         await desk.outcome(0, health=noted(1)), await desk.outcome(1, health=noted(2)), await desk.outcome(2)
@@ -629,7 +630,7 @@ async def test_an_endpoint_is_disabled_with_all_that_follows_from_it(
     heard: list[str] = []
     listening = await desk.world.database.dedicated()
     await listening.add_listener(shard.CHANNEL, lambda *said: heard.append(said[3]))
-    health = Health(desk.app.id, desk.endpoint.id, NOW - 60, 9)
+    health = HealthRecord(desk.app.id, desk.endpoint.id, Health(NOW - 60, 9))
     disable = desk.disable(failing_since=failing_since)
     await desk.settle(
         await desk.outcome(0, health=health), await desk.outcome(1, disable=disable)

@@ -16,13 +16,14 @@ import pytest
 
 from angarium.core import header_code, ids
 from angarium.core.failure import kind_of
+from angarium.core.health import HEALTHY, Health
 from angarium.core.lifecycle import Move
 from angarium.core.outcome import AttemptResult
 from angarium.store import owe
 from angarium.store.cancel import cancel_pending
 from angarium.store.database import Database
 from angarium.store.settle import (
-    Health,
+    HealthRecord,
     Settled,
     Settlement,
     Uids,
@@ -247,9 +248,9 @@ async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: C
 async def test_health_is_the_last_that_was_noted(case: Case) -> None:
     async with case.database.connection() as connection:
         await add_endpoint(connection, case.app_id, case.endpoint_id)
-        sick = Health(case.app_id, case.endpoint_id, NOW.timestamp(), 3)
+        sick = HealthRecord(case.app_id, case.endpoint_id, Health(NOW.timestamp(), 3))
         await settle(connection, [], [sick])
-        await settle(connection, [], [Health(case.app_id, case.endpoint_id, None, 0)])
+        await settle(connection, [], [HealthRecord(case.app_id, case.endpoint_id, HEALTHY)])
         row = await connection.fetchrow("select failing_since, failures from endpoint_health")
     assert tuple(row) == (None, 0)
 
@@ -325,13 +326,13 @@ async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case
 async def test_of_an_endpoints_health_all_is_kept_and_each_is_its_own(case: Case) -> None:
     at = NOW.timestamp()
     endpoints = [ids.new(at, os.urandom(8)) for _ in range(2)]
-    sick = Health(case.app_id, endpoints[0], at, 3, at + 1, at + 2, at + 3, generation=4)
-    well = Health(case.app_id, endpoints[1], None, 0)
+    sick = HealthRecord(case.app_id, endpoints[0], Health(at, 3, at + 1, at + 2, at + 3), generation=4)
+    well = HealthRecord(case.app_id, endpoints[1], HEALTHY)
     names = ("app_id", "endpoint_id", "failing_since", "failures", "run_since", "run_until", "clock_since")
     async with case.database.connection() as connection:
         for endpoint_id in endpoints:
             await add_endpoint(connection, case.app_id, endpoint_id)
-        of_nobody = Health(case.app_id, case.app_id, at, 3)
+        of_nobody = HealthRecord(case.app_id, case.app_id, Health(at, 3))
         assert await settle(connection, [], [sick, well, of_nobody]) == []
         rows = await connection.fetch("select * from endpoint_health order by failures desc")
     assert [tuple(row[name] for name in (*names, "generation")) for row in rows] == [

@@ -29,8 +29,7 @@ from angarium.dispatch.sender import Request, Sender
 from angarium.dispatch.settler import Outcome, Settler
 from angarium.dispatch.target import Target
 from angarium.store.disable import Disable
-from angarium.store.settle import Health as Noted
-from angarium.store.settle import Settlement
+from angarium.store.settle import HealthRecord, Settlement
 
 log = structlog.get_logger(__name__)
 
@@ -228,7 +227,7 @@ class Attempts:
 
 def _consequences(
     post: Post, target: Target, transition: Transition, now: float
-) -> tuple[Noted | None, Disable | None, Alert | None]:
+) -> tuple[HealthRecord | None, Disable | None, Alert | None]:
     """What changed of the endpoint's health, whether it is disabled, and whether its operator is warned."""
     if transition.effect is Effect.NONE:
         return None, None, None
@@ -247,18 +246,9 @@ def _consequences(
     return noted, None, Alert(FAILING, *named, facts)
 
 
-def _noted(post: Post, health: Health) -> Noted | None:
+def _noted(post: Post, health: Health) -> HealthRecord | None:
     """Keep the health of the endpoint; what to write of it, if it changed."""
     if health == post.health:
         return None
     post.health = health
-    return Noted(
-        post.app_id,
-        post.endpoint_id,
-        health.failing_since,
-        health.failures,
-        health.run_since,
-        health.run_until,
-        health.clock_since,
-        post.generation,
-    )
+    return HealthRecord(post.app_id, post.endpoint_id, health, post.generation)

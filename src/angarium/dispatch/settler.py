@@ -48,7 +48,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     post: Post
     settlement: store.Settlement
-    health: store.Health | None = None
+    health: store.HealthRecord | None = None
     disable: Disable | None = None
     alert: Alert | None = None
 

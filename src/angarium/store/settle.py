@@ -16,6 +16,7 @@ import msgspec
 
 from angarium.clock import datetime_at
 from angarium.core import header_code
+from angarium.core.health import Health
 from angarium.core.lifecycle import Move
 from angarium.core.outcome import AttemptResult
 from angarium.store import partition
@@ -47,16 +48,12 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     pending: bool = False  # loaded from `pending`: it was never attempted before
 
 
-class Health(msgspec.Struct, frozen=True, gc=False):
-    """The health of an endpoint (`core/health.py`), and the generation of the endpoint that it belongs to."""
+class HealthRecord(msgspec.Struct, frozen=True, gc=False):
+    """The health of an endpoint, and the generation of the endpoint that it belongs to."""
 
     app_id: UUID
     endpoint_id: UUID
-    failing_since: float | None
-    failures: int
-    run_since: float | None = None
-    run_until: float | None = None
-    clock_since: float | None = None
+    health: Health
     generation: int = 0
 
 
@@ -72,7 +69,7 @@ class Settled(msgspec.Struct, frozen=True, gc=False):
 
 
 async def settle(
-    connection: Connection, settlements: Sequence[Settlement], health: Sequence[Health]
+    connection: Connection, settlements: Sequence[Settlement], health: Sequence[HealthRecord]
 ) -> list[Settled]:
     """Record and move a batch; gives where each delivery stands. No two may be of the same delivery."""
     placed = await _place(connection, settlements, health)
@@ -105,17 +102,17 @@ async def _place_elsewhere(
 
 
 async def _place(
-    connection: Connection, settlements: Sequence[Settlement], health: Sequence[Health]
+    connection: Connection, settlements: Sequence[Settlement], health: Sequence[HealthRecord]
 ) -> dict[_Key, datetime | None]:
     columns = _columns(settlements) | {
-        "sick_apps": [h.app_id for h in health],
-        "sick_endpoints": [h.endpoint_id for h in health],
-        "generations": [h.generation for h in health],
-        "failing_since": _times(h.failing_since for h in health),
-        "sick_failures": [h.failures for h in health],
-        "run_since": _times(h.run_since for h in health),
-        "run_until": _times(h.run_until for h in health),
-        "clock_since": _times(h.clock_since for h in health),
+        "sick_apps": [one.app_id for one in health],
+        "sick_endpoints": [one.endpoint_id for one in health],
+        "generations": [one.generation for one in health],
+        "failing_since": _times(one.health.failing_since for one in health),
+        "sick_failures": [one.health.failures for one in health],
+        "run_since": _times(one.health.run_since for one in health),
+        "run_until": _times(one.health.run_until for one in health),
+        "clock_since": _times(one.health.clock_since for one in health),
     }
     rows = await _in_history(connection, settlements, _settle, columns)
     return {(endpoint_id, message_id): due_at for endpoint_id, message_id, due_at in rows}
