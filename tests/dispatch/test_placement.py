@@ -57,8 +57,9 @@ async def scheduled(world: World, connection: Connection, app: Application) -> l
 
 async def fanned_out(world: World, connection: Connection, app: Application) -> list[accept.Owed]:
     """A slice of a message that was accepted before; nobody hears of it."""
-    claimed = queries.fan_out_claim(connection, app_id=app.id, messages=1)
-    written = await fan_out._slice(connection, [row async for row in claimed], world.clock.now())
+    claimed = await fan_out.claim(connection, app.id, 1)
+    assert claimed is not None
+    written = await fan_out.write_slice(connection, app.id, claimed, world.clock.now())
     assert [row["fifo"] for row in written] == [False, False]
     return []
 

@@ -18,7 +18,6 @@ from angarium.service.replay import Replay
 from angarium.store import accept, fan_out, owe
 from angarium.store.accept import BASE, EACH, LOOKS, Item, Owed, Stored
 from angarium.store.cancel import cancel_message
-from angarium.store.sql import queries
 from angarium.store.target import hold_target
 from tests.kit import many
 from tests.kit.patience import until
@@ -180,8 +179,9 @@ async def test_a_slice_that_is_not_committed_is_written_again(world: World) -> N
     async with world.database.connection() as connection:
         killed: Any = connection.transaction()
         await killed.start()
-        held = [row async for row in queries.fan_out_claim(connection, app_id=app.id, messages=9)]
-        assert await fan_out._slice(connection, held, world.clock.now())
+        held = await fan_out.claim(connection, app.id, 9)
+        assert held is not None
+        assert await fan_out.write_slice(connection, app.id, held, world.clock.now())
         assert len(await connection.fetch(ENTRIES)) > len(written)
         await killed.rollback()
     assert await entries(world) == written
@@ -196,7 +196,7 @@ async def test_two_processes_never_write_for_one_application_at_a_time(world: Wo
     batch = [item(world, app) for _ in range(3)]
     await store(world, *batch, item(world, other))
     async with world.database.transaction() as connection:
-        assert [row async for row in queries.fan_out_claim(connection, app_id=app.id, messages=1)]
+        assert await fan_out.claim(connection, app.id, 1)
         assert await fan_out.write(world.database, app.id, world.clock.now()) is None
         assert await fan_out.write(world.database, other.id, world.clock.now()) is not None
     await asyncio.gather(*(write_all(world, app) for _ in range(4)))

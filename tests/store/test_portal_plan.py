@@ -43,6 +43,7 @@ from tests.conftest import TEMPLATE
 from tests.kit import crowd
 from tests.kit.clock import ManualClock
 from tests.kit.crowd import NOW, ORG, Crowd, endpoint_id
+from tests.kit.plan import literal
 from tests.kit.world import product
 
 MESSAGES: Final = 30_000  # of the large application, each owed to three endpoints
@@ -117,15 +118,6 @@ class Watched:
         return rows + sum(self._see(sql, below) for below in plan.get("Plans", ()))
 
 
-def _literal(value: Any) -> str:
-    """A value as it stands in a statement."""
-    if value is None:
-        return "null"
-    if isinstance(value, list | tuple | set | frozenset):
-        return f"'{{{','.join(map(str, value))}}}'"
-    return f"'{value}'"
-
-
 class _Undone(Exception):
     """Ends a transaction."""
 
@@ -138,7 +130,7 @@ class _Explained:
 
     async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:
         """As it is planned for these values, and as PostgreSQL plans it for any when it is asked often."""
-        run, values = self._connection, f"({', '.join(map(_literal, args))})" if args else ""
+        run, values = self._connection, f"({', '.join(map(literal, args))})" if args else ""
         rows = await self._rows(sql, sql, *args)
         await run.execute("set plan_cache_mode = force_generic_plan")
         await run.execute(f"prepare asked as {sql}")

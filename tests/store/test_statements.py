@@ -12,6 +12,9 @@ PACKAGE: Final = Path(angarium.__file__).parent
 QUERIES: Final = PACKAGE / "store/queries"
 COMMENT: Final = re.compile(r"--.*")
 PLACE: Final = re.compile(r"\b(?:section|control)\.")
+READS_ENDPOINTS: Final = re.compile(r"\b(?:from|join|update) endpoint\b")
+# by their ids, or the living ones
+NAMES_ENDPOINTS: Final = re.compile(r"(?<!\w)(?:e\.)?id = |\bliving_app_id\b")
 STATEMENT: Final = re.compile(r"^-- (?:name|part|walk): (\w+)", re.MULTILINE)
 
 
@@ -67,3 +70,18 @@ def test_no_table_has_a_trigger_and_no_statement_asks_postgresql_for_the_time() 
     assert not texts
     schema = "".join(file.read_text() for file in (PACKAGE / "store/migrations").glob("*.sql"))
     assert "create trigger" not in schema.lower()
+
+
+def test_what_goes_along_the_endpoints_of_an_application_asks_for_living_ones() -> None:
+    """Others are history, and may be many: tests/store/test_deleted_endpoint.py."""
+    passing = {
+        name
+        for name, text in statements().items()
+        if READS_ENDPOINTS.search(text) and not NAMES_ENDPOINTS.search(text)
+    }
+    assert passing == {
+        "rewrap_endpoint_page",  # all there are
+        "application_ended",  # stops at the first
+        "log_endpoints",  # a log names deleted ones, too
+        "delivery_destinations",  # and so does a message
+    }

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -44,6 +45,22 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class Claimed:
+    """A message that is held until the transaction ends, and how far its deliveries are written."""
+
+    id: UUID
+    seq: int
+    due_at: datetime
+    scheduled: bool
+    after_id: UUID | None
+    written: Sequence[UUID] | None
+    event_type: str
+    channels: Sequence[str] | None
+    endpoint_id: UUID | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Waiting:
     """How many messages wait, of how many applications. `oldest`: the first of them."""
 
@@ -60,18 +77,13 @@ async def applications(connection: Connection, after: UUID, limit: int) -> list[
 async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
     """Write a slice of an application; None when no message waits, or somebody else is at them."""
     async with database.transaction() as connection:
-        rows = queries.fan_out_claim(connection, app_id=app_id, messages=MESSAGES)
-        held = [row async for row in rows]
-        if not held:
+        held = await claim(connection, app_id, MESSAGES)
+        if held is None:
             return None
-        written = await _slice(connection, held, now)
-        # a message whose history is over has no deliveries to write
-        for row in held:
-            if row["event_type"] is None:
-                await forget(connection, row["message_id"])
+        written = await write_slice(connection, app_id, held, now)
         owing = {row["message_id"] for row in written if row["endpoint_id"] is not None}
-        bodies = await _bodies(connection, [row for row in held if row["message_id"] in owing], now)
-    by_id = {row["message_id"]: row for row in held}
+        bodies = await _bodies(connection, [one for one in held if one.id in owing], now)
+    by_id = {one.id: one for one in held}
     owed = [
         Owed(
             app_id=app_id,
@@ -80,11 +92,11 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
             shard=row["shard"],
             fifo=row["fifo"],
             revision=row["revision"],
-            due_at=by_id[row["message_id"]]["due_at"].timestamp(),
-            event_type=by_id[row["message_id"]]["event_type"],
+            due_at=by_id[row["message_id"]].due_at.timestamp(),
+            event_type=by_id[row["message_id"]].event_type,
             payload=bodies[row["message_id"]]["body"],
-            expires_at=by_id[row["message_id"]]["expires_at"].timestamp(),
-            test=by_id[row["message_id"]]["endpoint_id"] is not None,
+            expires_at=by_id[row["message_id"]].expires_at.timestamp(),
+            test=by_id[row["message_id"]].endpoint_id is not None,
             content_type=bodies[row["message_id"]]["content_type"],
         )
         for row in written
@@ -93,35 +105,64 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
     return Slice(owed, len(written) - len(owed))
 
 
-async def _slice(connection: Connection, held: Sequence[Row], now: float) -> list[Row]:
-    work = [row for row in held if row["event_type"] is not None]
+async def claim(connection: Connection, app_id: UUID, limit: int) -> list[Claimed] | None:
+    """The next messages of an application, at most so many, held until the transaction ends; None when none
+    waits, or somebody else is at them. One whose history is over has no deliveries to write."""
+    waiting = [row async for row in queries.fan_out_claim(connection, app_id=app_id, messages=limit)]
+    if not waiting:
+        return None
+    found = [row["message_id"] for row in waiting]
+    rows = queries.fan_out_messages(connection, app_id=app_id, ids=found, first=min(found), last=max(found))
+    messages = {row["id"]: row async for row in rows}
+    held = []
+    for row in waiting:
+        message = messages.get(row["message_id"])
+        if message is None:
+            await forget(connection, row["message_id"])
+            continue
+        held.append(
+            Claimed(
+                row["message_id"], row["seq"], row["due_at"], row["scheduled"], row["after_id"],
+                row["written"], message["event_type"], message["channels"], message["endpoint_id"],
+                message["expires_at"],
+            )
+        )  # fmt: skip
+    return held
+
+
+async def write_slice(connection: Connection, app_id: UUID, held: Sequence[Claimed], now: float) -> list[Row]:
+    """Write the next deliveries of messages that are held; gives a row for each, and one without an endpoint
+    for each message that is done."""
     rows = queries.fan_out_slice(
         connection,
-        app_id=held[0]["app_id"],
-        message_ids=[row["message_id"] for row in work],
-        seqs=[row["seq"] for row in work],
-        due=[row["due_at"] for row in work],
-        scheduled=[row["scheduled"] for row in work],
-        afters=[row["after_id"] or LOWEST for row in work],
-        endpoint_ids=sparse([row["endpoint_id"] for row in work]),
-        patterns=[" ".join(patterns.covering(row["event_type"])) for row in work],
-        channels=sparse([" ".join(row["channels"]) if row["channels"] else None for row in work]),
-        written=sparse([" ".join(map(str, row["written"])) if row["written"] else None for row in work]),
+        app_id=app_id,
+        message_ids=[one.id for one in held],
+        seqs=[one.seq for one in held],
+        due=[one.due_at for one in held],
+        scheduled=[one.scheduled for one in held],
+        afters=[one.after_id or LOWEST for one in held],
+        endpoint_ids=sparse([one.endpoint_id for one in held]),
+        patterns=[" ".join(patterns.covering(one.event_type)) for one in held],
+        channels=sparse([" ".join(one.channels) if one.channels else None for one in held]),
+        written=sparse([" ".join(map(str, one.written)) if one.written else None for one in held]),
         # the row that ends each message counts too
-        looks=LOOKS + len(work),
-        room=ROOM + len(work),
+        looks=LOOKS + len(held),
+        room=ROOM + len(held),
         now=datetime_at(now),
     )
     return [row async for row in rows]
 
 
-async def _bodies(connection: Connection, messages: Sequence[Row], now: float) -> dict[UUID, Row]:
+async def _bodies(connection: Connection, messages: Sequence[Claimed], now: float) -> dict[UUID, Row]:
     if not messages:
         return {}
+    expires = [one.expires_at for one in messages]
     rows = queries.fan_out_bodies(
         connection,
-        ids=[row["message_id"] for row in messages],
-        expires=[row["expires_at"] for row in messages],
+        ids=[one.id for one in messages],
+        expires=expires,
+        first=min(expires),
+        last=max(expires),
         bytes=BYTES,
         now=datetime_at(now),
     )

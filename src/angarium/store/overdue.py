@@ -13,9 +13,11 @@ from angarium.core.overdue import RECENT, Hold
 from angarium.store.connection import Connection
 from angarium.store.our_fault import noted_since
 from angarium.store.sql import queries
+from angarium.store.stretch import AHEAD
 
 LOOKED_AT: Final = 2000  # deliveries of an endpoint
 COUNTED: Final = 10_000
+ATTEMPTED: Final = 15 * 86400.0  # seconds; attempts for older messages are few, and are not counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,8 @@ async def endpoints(
     """The backlogs of these endpoints of an application."""
     rows = queries.overdue_endpoints(
         conn, app_id=app_id, endpoint_ids=list(endpoint_ids), now=datetime_at(now),
-        since=ids.lowest(now - RECENT), most=COUNTED, noted_since=noted_since(now),
+        since=ids.lowest(now - RECENT), oldest=ids.lowest(now - ATTEMPTED), newest=ids.highest(now + AHEAD),
+        most=COUNTED, noted_since=noted_since(now),
     )  # fmt: skip
     return {
         row["id"]: Backlog(

@@ -97,6 +97,7 @@ async def _place_elsewhere(
         columns = _columns(gone)
         for queue_only in ("shards", "pending", "moves", "due"):
             del columns[queue_only]
+        columns["first"], columns["last"] = min(columns["message_ids"]), max(columns["message_ids"])
         await _in_history(connection, gone, queries.settle_late, columns)
     return found
 

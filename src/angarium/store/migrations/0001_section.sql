@@ -61,11 +61,18 @@ create table section.endpoint (
     updated_at timestamptz not null,
     deleted_at timestamptz,
     first_seq bigint not null default nextval('section.acceptance'),  -- it gets no message that was accepted before
+    -- its application, unless it is deleted
+    living_app_id uuid generated always as (case when deleted_at is null then app_id end) stored,
     primary key (app_id, id)
 );
 
+-- The living endpoints of an application, in order of creation. Deleted ones stay for as long as the history, and there
+-- may be many more of those. This index is the only one for `living_app_id`, so whatever the planner expects, it
+-- cannot choose to go along the primary key and pass over them.
+create index endpoint_living on section.endpoint (living_app_id, id) where living_app_id is not null;
+
 -- a uid is unique among the living endpoints of an application, and finds them
-create unique index endpoint_uid on section.endpoint (app_id, uid) where deleted_at is null;
+create unique index endpoint_uid on section.endpoint (living_app_id, uid) where living_app_id is not null;
 
 -- disabled endpoints of an organization, for its operator
 create index endpoint_disabled on section.endpoint (org_id, disabled_at, id)

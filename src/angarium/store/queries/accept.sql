@@ -84,7 +84,7 @@ match as materialized (
                 select e.id as endpoint_id, e.shard, e.fifo, e.revision,
                     -- include: wanted
                 from section.endpoint e
-                where e.app_id = m.app_id
+                where e.living_app_id = m.app_id
                   -- include: asked_for
                 order by e.id
             )

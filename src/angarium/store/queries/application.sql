@@ -41,20 +41,21 @@ update section.application set deleted_at = :now, updated_at = :now
 where id = :id and org_id = :org_id and deleted_at is null;
 
 -- part: application_listed
--- The conditions of a list: each looks at the endpoints of one application, along their primary key.
+-- The conditions of a list: each is a lookup of the living endpoints of one application, which `offset 0` keeps it.
 a.org_id = :org_id and a.deleted_at is null
 and (not :with_endpoints or exists (
-    select from section.endpoint e where e.app_id = a.id and e.deleted_at is null
+    select from section.endpoint e where e.living_app_id = a.id offset 0
 ))
 and (not :not_all_disabled
-    or exists (select from section.endpoint e where e.app_id = a.id and e.deleted_at is null and e.disabled_at is null)
-    or not exists (select from section.endpoint e where e.app_id = a.id and e.deleted_at is null))
+    or exists (select from section.endpoint e where e.living_app_id = a.id and e.disabled_at is null offset 0)
+    or not exists (select from section.endpoint e where e.living_app_id = a.id offset 0))
 and (cast(:not_all_below as text[]) is null
     or exists (
-        select from section.endpoint e where e.app_id = a.id and e.deleted_at is null
+        select from section.endpoint e where e.living_app_id = a.id
             and not exists (select from unnest(:not_all_below) as prefix where starts_with(e.url, prefix))
+        offset 0
     )
-    or not exists (select from section.endpoint e where e.app_id = a.id and e.deleted_at is null))
+    or not exists (select from section.endpoint e where e.living_app_id = a.id offset 0))
 
 -- name: application_list_up
 -- A page in order of creation, from after the cursor.

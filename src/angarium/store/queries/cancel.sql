@@ -84,11 +84,12 @@ with owed as materialized (
 select count(*) from owed;
 
 -- name: cancel_message_pending$
--- Cancel the first attempts of one message, by way of the application's endpoints.
+-- Cancel the first attempts of one message, by way of the application's living endpoints: what is queued for a deleted
+-- one is canceled by its deletion.
 with owed as materialized (
     select p.shard, p.endpoint_id, p.message_id from section.endpoint e
     join section.pending p on p.shard = e.shard and p.endpoint_id = e.id and p.message_id = :message_id
-    where e.app_id = :app_id
+    where e.living_app_id = :app_id
     order by p.endpoint_id
     for update of p
 ),
@@ -103,7 +104,7 @@ select count(*) from gone;
 with owed as materialized (
     select r.endpoint_id, r.message_id, false as stays from section.endpoint e
     join section.retry r on r.endpoint_id = e.id and r.message_id = :message_id
-    where e.app_id = :app_id
+    where e.living_app_id = :app_id
     order by r.endpoint_id
     for update of r
 ),
@@ -138,7 +139,9 @@ where r.endpoint_id = w.endpoint_id and r.message_id = w.message_id;
 -- A cancellation is recorded where its message still is. Without one, the partition of the record is gone too.
 gone as (
     select * from ended
-    where exists (select from section.message where app_id = ended.app_id and id = ended.message_id offset 0)
+    where exists (
+        select from section.message where app_id = ended.app_id and id = ended.message_id and id < :before offset 0
+    )
 )
 
 -- part: cancel_reached

@@ -3,7 +3,7 @@
 -- attempt_endpoint_trouble for each endpoint.
 select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
 from section.application a
-join section.endpoint e on e.app_id = a.id and e.deleted_at is null
+join section.endpoint e on e.living_app_id = a.id
 cross join lateral (
     select count(*) as number
     -- include: lost
@@ -18,7 +18,7 @@ order by e.app_id, e.id;
 -- What was lost since, newest first for each endpoint, at most `limit` of each.
 select e.app_id, e.id as endpoint_id, e.url, lost.message_id, lost.event_type, lost.state, lost.failures
 from section.application a
-join section.endpoint e on e.app_id = a.id and e.deleted_at is null
+join section.endpoint e on e.living_app_id = a.id
 cross join lateral (
     select d.message_id, m.event_type, d.state, d.failures
     -- include: lost

@@ -6,7 +6,7 @@ where app_id = :app_id and id = :id and deleted_at is null;
 -- name: delivery_target_by_uid^
 -- the same by the operator's own id
 select id, app_id, shard, fifo, event_types, channels, disabled_at from section.endpoint
-where app_id = :app_id and uid = :uid and deleted_at is null;
+where living_app_id = :app_id and uid = :uid;
 
 -- name: delivery_target_hold^
 -- the same, held against being disabled or deleted until the transaction ends

@@ -1,12 +1,12 @@
 -- name: endpoint_find^
 -- One living endpoint by its id or uid.
 select * from section.endpoint
-where app_id = :app_id and deleted_at is null and (id = :id or uid = :uid);
+where living_app_id = :app_id and (id = :id or uid = :uid);
 
 -- name: endpoint_lock^
 -- The same, for a change: the second of two concurrent changes sees the first one's result.
 select * from section.endpoint
-where app_id = :app_id and deleted_at is null and (id = :id or uid = :uid)
+where living_app_id = :app_id and (id = :id or uid = :uid)
 for update;
 
 -- name: endpoint_insert^
@@ -19,12 +19,12 @@ values (
     :app_id, :id, :org_id, :uid, :url, :name, :description, :version, :rate_limit, :event_types, :channels,
     :metadata, :headers, :keys, :fifo, :shard, :disabled_at, :disabled_reason, :created_at, :updated_at
 )
-on conflict (app_id, uid) where deleted_at is null do nothing
+on conflict (living_app_id, uid) where living_app_id is not null do nothing
 returning *;
 
 -- name: endpoint_count$
 -- How many living endpoints an application has; counts no further than to the limit.
-select count(*) from (select from section.endpoint where app_id = :app_id and deleted_at is null limit :limit) as counted;
+select count(*) from (select from section.endpoint where living_app_id = :app_id limit :limit) as counted;
 
 -- name: endpoint_update^
 -- Replace everything that can change, as a new revision.
@@ -38,7 +38,10 @@ where app_id = :app_id and id = :id and deleted_at is null
 returning *;
 
 -- name: endpoint_delete!
--- Mark an endpoint as deleted, as a new revision; its uid can be used again.
+-- Mark an endpoint as deleted, as a new revision; its uid can be used again. Nobody listens to it any more.
+with unheard as (
+    delete from section.listener where app_id = :app_id and endpoint_id = :id
+)
 update section.endpoint set deleted_at = :now, updated_at = :now, revision = revision + 1
 where app_id = :app_id and id = :id and deleted_at is null;
 
@@ -49,7 +52,7 @@ select pg_notify('angarium', 'e:' || replace(cast(cast(:id as uuid) as text), '-
 -- name: endpoint_touch_all
 -- A new revision for the endpoints of an application, or only those that follow its rate limit.
 update section.endpoint set revision = revision + 1
-where app_id = :app_id and deleted_at is null and (not :only_inheriting or rate_limit is null)
+where living_app_id = :app_id and (not :only_inheriting or rate_limit is null)
 returning id;
 
 -- name: endpoint_notify_many!
@@ -60,13 +63,13 @@ from unnest(cast(:ids as uuid [])) as changed;
 -- name: endpoint_list_up
 -- A page in order of creation, from after the cursor.
 select * from section.endpoint
-where app_id = :app_id and deleted_at is null and (cast(:cursor as uuid) is null or id > :cursor)
+where living_app_id = :app_id and (cast(:cursor as uuid) is null or id > :cursor)
 order by id limit :limit;
 
 -- name: endpoint_list_down
 -- A page in reverse order of creation, from before the cursor.
 select * from section.endpoint
-where app_id = :app_id and deleted_at is null and (cast(:cursor as uuid) is null or id < :cursor)
+where living_app_id = :app_id and (cast(:cursor as uuid) is null or id < :cursor)
 order by id desc limit :limit;
 
 -- name: endpoint_forgive!

@@ -29,11 +29,17 @@ held as materialized (
         select * from section.fan_out where app_id = claimed.app_id order by seq limit :messages for update
     ) as f
 )
-select h.app_id, h.message_id, h.seq, h.due_at, h.scheduled, h.after_id, h.written,
-       m.event_type, m.channels, m.endpoint_id, m.expires_at
-from held h
-left join section.message m on m.app_id = h.app_id and m.id = h.message_id
-order by h.seq;
+select message_id, seq, due_at, scheduled, after_id, written from held order by seq;
+
+-- name: fan_out_messages
+-- What these messages say of who gets them; `:first` and `:last` of them spare the partitions of other days.
+select m.*
+from unnest(:ids::uuid[]) as held (id)
+cross join lateral (
+    select id, event_type, channels, endpoint_id, expires_at from section.message
+    where app_id = :app_id and id = held.id and id >= :first and id <= :last
+    offset 0
+) as m;
 
 -- name: fan_out_slice
 -- Write the next deliveries of messages that are held, in their order, looking at no more endpoints than `:looks` and
@@ -61,7 +67,7 @@ match as materialized (
                         e.first_seq < m.seq and (m.written is null or e.id <> all(m.written)) and
                         -- include: wanted
                     from section.endpoint e
-                    where e.app_id = :app_id
+                    where e.living_app_id = :app_id
                       and e.id > m.after_id
                       and (select exists (select from section.application where id = :app_id and deleted_at is null))
                       -- include: asked_for
@@ -102,12 +108,13 @@ moved as (
 select message_id, endpoint_id, shard, fifo, revision from match where wanted order by turn;
 
 -- name: fan_out_bodies
--- The payloads of messages, as far as all of them together have no more than so many bytes.
+-- The payloads of messages, as far as all of them together have no more than so many bytes; they expire from `:first`
+-- to `:last`.
 select m.id, case when sum(octet_length(p.body)) over (order by m.id) <= :bytes then p.body end as body,
        p.content_type
 from unnest(:ids::uuid[], :expires::timestamptz[]) as m (id, expires_at)
 -- include: payload_of
-;
+and p.expires_at >= :first and p.expires_at <= :last;
 
 -- name: fan_out_hold^
 -- How far the deliveries of one message are written, held against going on; nothing when all are.

@@ -31,8 +31,8 @@ cross join lateral (
            e.disabled_at, e.disabled_reason
     from section.endpoint e
     left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
-    where e.app_id = a.id and (e.app_id, e.id) < (:app_id, :endpoint_id)
-      and e.deleted_at is null and e.disabled_at is null and h.failing_since is null
+    where e.living_app_id = a.id and (e.living_app_id, e.id) < (:app_id, :endpoint_id)
+      and e.disabled_at is null and h.failing_since is null
     order by e.id desc
     limit :limit
 ) e
@@ -48,7 +48,7 @@ cross join lateral (
            count(h.failing_since) filter (where e.disabled_at is null) as failing
     from section.endpoint e
     left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation
-    where e.app_id = a.id and e.deleted_at is null
+    where e.living_app_id = a.id
 ) e
 cross join lateral (
     select count(*) as number from (
@@ -70,12 +70,21 @@ cross join lateral (
 
 -- name: operator_losses
 -- what each endpoint of some applications lost and could be sent again, up to a number each, those that
--- lost nothing left out
+-- lost nothing left out. One application after the other, and of each that lost anything one endpoint after the other:
+-- the limit ends the walk, so a page costs what it shows
 select a.id as app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
-from unnest(:app_ids::uuid[]) with ordinality as a (id, place)
+from (
+    select id from unnest(:app_ids::uuid[]) as a (id)
+    where exists (
+        select from section.attempt
+        where app_id = a.id and message_id >= :lowest and final and (state <> 0 or error_code is not null) and state in (2, 4)
+        offset 0
+    )
+    offset 0
+) as a
 cross join lateral (
     select id, url, disabled_at from section.endpoint
-    where app_id = a.id and (app_id, id) < (:app_id, :endpoint_id) and deleted_at is null
+    where living_app_id = a.id and (living_app_id, id) < (:app_id, :endpoint_id)
     order by id desc
     offset 0
 ) e
@@ -88,7 +97,6 @@ cross join lateral (
     ) counted
 ) lost
 where lost.number > 0
-order by a.place, e.id desc
 limit :limit;
 
 -- name: operator_message_by_id

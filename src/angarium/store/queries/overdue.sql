@@ -39,13 +39,15 @@ cross join lateral (
 where placed.message_id = any(:message_ids::uuid[]);
 
 -- name: overdue_endpoints
--- The backlogs of endpoints: attempts that ended since `:since` (an attempt id), how many deliveries are due, each up to
--- a bound, for first-in-first-out endpoints when the first is due, and the fault on our side that holds them.
+-- The backlogs of endpoints: attempts that ended since `:since` (an attempt id) for messages from `:oldest` to `:newest`,
+-- which spares the partitions of other days, and how many deliveries are due, each up to a bound. For first-in-first-out
+-- endpoints when the first is due, and the fault on our side that holds them.
 select e.id,
        (
            select count(*) from (
                select from section.attempt a
                where a.app_id = :app_id and a.endpoint_id = e.id and a.id >= :since and a.status is not null
+                 and a.message_id >= :oldest and a.message_id <= :newest
                limit :most
            ) as ended
        ) as recent,

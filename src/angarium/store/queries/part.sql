@@ -99,8 +99,8 @@ limit :reach
 ) d
 
 -- part: wanted
--- whether endpoint `e` gets message `m`
-e.deleted_at is null and e.disabled_at is null and (
+-- whether the living endpoint `e` gets message `m`
+e.disabled_at is null and (
     m.endpoint_id is not null
     or ((e.event_types is null or e.event_types && m.patterns) and (e.channels is null or e.channels && m.channels))
 ) as wanted

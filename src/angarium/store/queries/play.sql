@@ -50,7 +50,7 @@ delete from section.play_inbox where id = :id and app_id = :app_id;
 -- name: play_endpoints
 -- The endpoints of an application that have exactly this URL.
 select * from section.endpoint
-where app_id = :app_id and url = :url and deleted_at is null
+where living_app_id = :app_id and url = :url
 order by id
 limit :limit;
 

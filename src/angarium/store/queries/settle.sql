@@ -139,7 +139,8 @@ select endpoint_id, message_id, next_due as due_at from placed;
 
 -- name: settle_late!
 -- Record attempts of deliveries that left the queue while they were under way: canceled, deleted, or recorded by a
--- commit that was not confirmed, which is found by the attempt's id. A success delivers all the same.
+-- commit that was not confirmed, which is found by the attempt's id. A success delivers all the same. `:first` and
+-- `:last` of the messages spare the partitions of other days.
 with outcome as materialized (
     select *
     from unnest(
@@ -154,7 +155,11 @@ with outcome as materialized (
         exchange
     )
     where status is not null
-      and not exists (select from section.attempt a where a.message_id = outcome.message_id and a.id = outcome.id)
+      and not exists (
+          select from section.attempt a
+          where a.message_id = outcome.message_id and a.id = outcome.id
+            and a.message_id >= :first and a.message_id <= :last
+      )
 ),
 compared as materialized (
     -- the newest attempt is the record, and a success is one for good
@@ -165,12 +170,14 @@ compared as materialized (
     left join lateral (
         select id, state, number, failures from section.attempt
         where endpoint_id = o.endpoint_id and message_id = o.message_id and final
+          and message_id >= :first and message_id <= :last
     ) a on true
 ),
 replaced as (
     update section.attempt a set final = false
     from compared c
     where c.final and a.message_id = c.message_id and a.id = c.record_id and a.final
+      and a.message_id >= :first and a.message_id <= :last
     returning a.id
 )
 insert into section.attempt (
