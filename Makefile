@@ -14,7 +14,7 @@ SECONDS ?= 60
 OUT ?= .bench.md
 UV ?= uv
 # what runs on PostgreSQL 15 too, the oldest that is supported
-ON_15 := $(patsubst %,tests/store/test_%.py,fault connection settle migrate message walk sql portal_plan \
+ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load settle migrate message walk sql portal_plan \
 		deleted_endpoint) \
 	$(patsubst %,tests/dispatch/test_%.py,settling settler database_states)
 

@@ -254,31 +254,31 @@ def until_load(lane: Lane, now: float = NOW) -> Load:
 
 def test_a_load_reads_on_behind_what_was_taken_in_hand() -> None:
     lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
-    lane.hint(NOW, since=UUID(int=1))
-    assert until_load(lane) == Load(4, UUID(int=0))
+    lane.hint(NOW, since=1)
+    assert until_load(lane) == Load(4)
     lane.loaded([brought(number) for number in (1, 2, 3, 5)], None, 4)
-    assert until_load(lane) == Load(4, UUID(int=5))
+    assert until_load(lane) == Load(4, 5)
     lane.loaded([brought(number) for number in (6, 7, 8, 9, 10)], None, 4)  # there is no room for the last
-    assert until_load(lane).after == UUID(int=9)
+    assert until_load(lane).after == 9
 
 
 def test_what_is_left_to_the_table_is_read_again() -> None:
     """A manual attempt takes the place of the last one that waits."""
     lane = Lane(Limits(in_flight=1, window=2), NOW - 10)
-    lane.hint(NOW, since=UUID(int=1))
-    assert until_load(lane) == Load(2, UUID(int=0))
+    lane.hint(NOW, since=1)
+    assert until_load(lane) == Load(2)
     lane.loaded([brought(2), brought(3)], None, 2)
     lane.hint(NOW, manual=True)
     turn = lane.turn(NOW + 1, held_back=True)
     assert isinstance(turn, Load)
-    assert turn.after == UUID(int=3)
+    assert turn.after == 3
     lane.loaded([brought(1, ASKED)], None, turn.count)
-    assert until_load(lane, NOW + 1) == Load(2, UUID(int=2))
+    assert until_load(lane, NOW + 1) == Load(2, 2)
 
 
 def test_what_was_accepted_by_a_clock_that_is_ahead_is_read_when_it_is_due() -> None:
     lane = Lane(WIDE, NOW - 10)
-    lane.hint(NOW, since=UUID(int=9))
+    lane.hint(NOW, since=9)
     lane.turn(NOW)
     lane.loaded([brought(9)], None, 128)
     sends(lane)
@@ -286,7 +286,7 @@ def test_what_was_accepted_by_a_clock_that_is_ahead_is_read_when_it_is_due() -> 
     assert not lane.arrive(held(5, NOW + 1), NOW)
     turn = lane.turn(NOW + 1)
     assert isinstance(turn, Load)
-    assert turn.after == UUID(int=4)
+    assert turn.after == 4
 
 
 def test_a_load_that_brings_less_than_was_asked_for_leaves_nothing_behind() -> None:

@@ -141,7 +141,7 @@ def test_what_is_committed_after_its_place_was_read_is_sent() -> None:
     assert not lane.arrive(late, NOW)
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
-    assert turn.after < late.message_id
+    assert turn.after < late.message_id.int
     lane.loaded([late], None, turn.count)
     assert sends(lane) == [1]
     assert lane.arrive(held(3), NOW), "what is accepted later needs no load"

@@ -1,6 +1,8 @@
 """Lanes in virtual time against a model of the table, with random arrivals, faults, delays and lost hints.
 
-Some messages are scheduled for later.
+Some messages are scheduled for later. Messages are committed in another order than they were accepted in.
+Some come without a place in the order of acceptance, and get the place before all others. In some runs the
+endpoint changes between free and first-in-first-out, and the lane hears of it later.
 
 One run is one seed: a lane, a table of deliveries and a queue of events. Whatever happens, every delivery
 ends, none is in flight twice, no limit is exceeded, the order is kept and nothing starves.
@@ -16,7 +18,7 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import Final, TypeVar
@@ -33,12 +35,13 @@ from angarium.core.lane import Lane, Limits, Load, Send, Wait
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
 from angarium.core.outcome import AttemptResult
-from angarium.core.read_position import FIRST
+from angarium.core.read_position import FIRST, LAST, SLACK
 from angarium.core.schedule import Schedule
 
 LOOK_EVERY: Final = 15.0
 END: Final = 200_000.0  # virtual seconds by which everything must have ended
 SCHEDULES: Final = int(os.environ.get("ANGARIUM_TEST_SCHEDULES", "10000"))
+SPREADS: Final = (1, SLACK // 60, SLACK // 4, 3 * SLACK)
 PARTS: Final = 4  # of them, so that both cores have some
 ARRIVED: Final = AttemptResult(200, None, None, None, 1)
 REFUSED: Final = AttemptResult(0, KINDS["connect_refused"], None, None, 1)
@@ -58,7 +61,10 @@ class Row:
     resume_at: float | None = None
     place_at: float = 0.0  # from then on it has its place in the order of acceptance
     scheduled: bool = False  # it was accepted for later, and not tried on its schedule yet
-    pending: bool = False  # never attempted, and read in order of id
+    pending: bool = False  # never attempted, and read from behind the lane's position
+    place: int | None = None  # in the order of acceptance; FIRST: before all others
+    committed: float = 0.0  # when, by the count of events
+    told: float = float("inf")  # when the lane heard of it, by the same count
 
     def holds_back(self, now: float) -> bool:
         """Whether what was accepted after it has to wait for it."""
@@ -79,9 +85,17 @@ class Simulation:
         resends: int,
         looks: bool,
         later: float,
+        unplaced: float,
+        switches: int,
+        spread: int,
     ) -> None:
         self.random = random.Random(seed)
         self.later = later
+        self.unplaced = unplaced
+        self.spread = spread  # places from one message to the next: those between are of other endpoints
+        self.near = messages * spread <= SLACK  # no commit is later than the slack allows for
+        self.ordered = not switches  # there is one order from the beginning to the end
+        self.fifo = limits.fifo  # of the endpoint, of which the lane may not know yet
         self.limits = limits
         self.trouble = trouble
         self.table_trouble = table_trouble
@@ -95,8 +109,7 @@ class Simulation:
         self.flying: set[UUID] = set()
         self.sent: deque[float] = deque()
         self.sent_at_once = 0
-        self.ended: set[int] = set()  # by sequence
-        self.head = 0  # the first that has not ended
+        self.open: dict[UUID, Row] = {}  # of an endpoint with an order: those that have not ended
         self.owed: Row | None = None  # one that is, found last
         self.attempts: dict[UUID, int] = {}
         self.waiting_until = float("inf")
@@ -106,6 +119,8 @@ class Simulation:
             self.at(at, self.accept(seq))
         for number in range(resends):
             self.at(at + self.random.random() * 3.0, self.resend(number))
+        for _ in range(switches):
+            self.at(self.now + self.random.random() * (at - self.now + 5.0), self.switch)
         if looks:
             self.at(self.now + LOOK_EVERY, self.look)
 
@@ -120,25 +135,60 @@ class Simulation:
         def accepted() -> None:
             scheduled = self.random.random() < self.later
             due_at = self.now + self.pick([0.001, 0.5, 10.0, 300.0]) if scheduled else self.now
+            placed = self.fifo and self.random.random() >= self.unplaced
             row = Row(
-                UUID(int=seq + 1), seq, due_at, place_at=due_at, scheduled=scheduled, pending=not scheduled
-            )
-            if self.limits.fifo:
-                self.commit(row)
-            else:  # commits are not in order of id
-                self.at(self.now + self.pick([0.0, 0.0, 0.01, 0.5, 5.0]), lambda: self.commit(row))
+                UUID(int=seq + 1), seq, due_at, place_at=due_at, scheduled=scheduled, pending=not scheduled,
+                place=(seq + 1) * self.spread if placed else None,
+            )  # fmt: skip
+            # commits are not in order of acceptance
+            self.at(self.now + self.pick([0.0, 0.0, 0.01, 0.5, 5.0]), lambda: self.commit(row))
 
         return accepted
 
     def commit(self, row: Row) -> None:
-        self.rows[row.id] = row
-        due_at = row.due_at or self.now
+        row.committed = next(self.ticket)
+        self.rows[row.id] = self.open[row.id] = row
+        due_at, place = row.due_at or self.now, row.place
         if self.looks and self.random.random() < 0.2:
             return  # the hint was lost
-        if self.limits.fifo or self.random.random() < 0.3:
-            self.lane.hint(due_at, since=row.id)
+        if self.limits.fifo or place is not None or self.random.random() < 0.3:
+            # it may come after a load has brought the row
+            when = self.now + self.pick([0.0, 0.0, 0.001, 0.4])
+            self.at(when, lambda: self.told(row.id, due_at, place))
         else:
             self.lane.arrive(self.held(row), self.now)
+
+    def told(self, message_id: UUID, due_at: float, place: int | None) -> None:
+        """The lane hears of a message, as from the dispatcher."""
+        self.rows[message_id].told = next(self.ticket)
+        if place is None and self.limits.fifo:
+            self.give_places()
+        self.lane.hint(due_at, since=self.lane.place(message_id, place or FIRST))
+
+    def give_places(self, *, anew: bool = False) -> None:
+        """What store/place.py does."""
+        if not self.fifo:
+            return
+        placed = [row for row in self.rows.values() if row.place is None or (anew and row.place)]
+        for row in placed:
+            row.place, row.committed, row.told = FIRST, 0.0, 0.0
+        if placed and not anew:
+            self.lane.reorder()
+
+    def switch(self) -> None:
+        """The endpoint becomes first-in-first-out, or free. The lane hears of it a little later."""
+        self.fifo = not self.fifo
+        if self.fifo:
+            self.give_places(anew=True)
+        self.at(self.now + self.pick([0.0, 0.01, 0.5, 3.0]), self.reconfigure)
+
+    def reconfigure(self) -> None:
+        becomes_fifo = self.fifo and not self.limits.fifo
+        self.limits = replace(self.limits, fifo=self.fifo)
+        self.lane.reconfigure(self.limits, self.now)
+        self.lane.hint(self.now)
+        if becomes_fifo:
+            self.give_places()
 
     def resend(self, number: int) -> Callable[[], None]:
         """Somebody asks for a manual attempt, as store/owe.py does."""
@@ -161,13 +211,17 @@ class Simulation:
     def held(self, row: Row) -> Held:
         assert row.due_at is not None
         return Held(
-            row.id, row.due_at, row.state, row.failures, row.manual_at, b"x" * 10, pending=row.pending
-        )
+            row.id, row.due_at, row.state, row.failures, row.manual_at, b"x" * 10, pending=row.pending,
+            seq=row.place or FIRST,
+        )  # fmt: skip
 
     def look(self) -> None:
         due = [row.due_at for row in self.rows.values() if row.due_at is not None]
         if due:
-            self.lane.hint(min(due), since=FIRST)
+            if self.limits.fifo:
+                self.give_places()
+            first = min((row.id for row in self.rows.values() if row.pending), default=None)
+            self.lane.hint(min(due), since=LAST if first is None else self.lane.place(first, FIRST))
         self.at(self.now + LOOK_EVERY, self.look)
 
     def run(self) -> None:
@@ -223,15 +277,21 @@ class Simulation:
             while self.sent[0] + 1.0 <= self.now:
                 self.sent.popleft()
             assert len(self.sent) <= self.limits.rate, "rate limit exceeded"
-        if self.limits.fifo:
-            while self.head in self.ended:
-                self.head += 1
-            between = (self.rows[UUID(int=seq + 1)] for seq in range(self.head, row.seq))
-            assert not any(one.seq not in self.ended and one.holds_back(self.now) for one in between), (
-                "overtaken"
-            )
+        if self.limits.fifo and self.ordered:
+            self.check_order(row)
         self.attempts[row.id] = self.attempts.get(row.id, 0) + 1
         self.at(self.now + self.pick([0.001, 0.01, 0.3, 15.0]), lambda: self.answer(held))
+
+    def check_order(self, row: Row) -> None:
+        """What was committed later may be too late to be sent before it. So may be what was committed much
+        later than it was accepted, if the lane heard of it later."""
+        assert row.place is not None
+        place, seq, committed = row.place, row.seq, row.committed
+        for one in self.open.values():
+            there = (one.committed if self.near else one.told) <= committed
+            if there and one.place is not None and one is not row:
+                before = one.place < place or (one.place == place and one.seq < seq)
+                assert not (before and one.holds_back(self.now)), "overtaken"
 
     def answer(self, held: Held) -> None:
         self.flying.discard(held.message_id)
@@ -250,7 +310,7 @@ class Simulation:
             held.message_id, delivered=not failed, overload=overload, pause=pause, now=self.now
         )
         if following.move not in (Move.RETRY, Move.KEEP):
-            self.ended.add(self.rows[held.message_id].seq)
+            self.open.pop(held.message_id, None)
         delay = self.pick([0.0, 0.002, 1.0 if self.random.random() < self.table_trouble else 0.0])
         self.at(self.now + delay, lambda: self.settle(held, following.move, following.due))
 
@@ -278,31 +338,41 @@ class Simulation:
         owed = row.due_at
         self.at(self.now + self.pick([0.0, 0.001]), lambda: self.lane.settled(held.message_id, owed))
 
-    def load(self, asked: int, after: UUID) -> None:
-        """What store/queries/load.sql does."""
+    def load(self, asked: int, after: int) -> None:
+        """The question waits for others, is answered, and the answer takes a while."""
         delay = self.pick([0.0, 0.003, 0.5])
+        fifo = self.limits.fifo
         if self.random.random() < self.table_trouble:
             self.at(self.now + delay, self.lane.load_failed)
-            return
+        elif self.random.random() < 0.5:
+            self.read(asked, after, delay, fifo=fifo)
+        else:
+            when = self.now + self.pick([0.0, 0.003, 0.5])
+            self.at(when, lambda: self.read(asked, after, delay, fifo=fifo))
+
+    def read(self, asked: int, after: int, delay: float, *, fifo: bool) -> None:
+        """What store/queries/load.sql does."""
         owed = sorted(
             (row for row in self.rows.values() if row.due_at is not None),
-            key=lambda row: row.seq if self.limits.fifo else (row.due_at or 0.0),
+            key=lambda row: (row.place or FIRST, row.seq) if fifo else (row.due_at or 0.0, FIRST),
         )
-        if self.limits.fifo:
+        if fifo:
+            owed = [row for row in owed if row.place is not None]
             later = min((row.due_at or 0.0 for row in owed if self.to_come(row)), default=None)
-            rows = [row for row in owed if not self.to_come(row)][:asked]
+            due = (row for row in owed if not row.pending or (row.place or FIRST) > after)
+            rows = [row for row in due if not self.to_come(row)][:asked]
         else:
             rows = self.first(asked, after)
             later = next((row.due_at for row in owed if (row.due_at or 0.0) > self.now), None)
         snapshot = [self.held(row) for row in rows]
         self.at(self.now + delay, lambda: self.lane.loaded(snapshot, later, asked))
 
-    def first(self, asked: int, after: UUID) -> list[Row]:
+    def first(self, asked: int, after: int) -> list[Row]:
         """What is due: manual attempts first, and pending rows without a gap from `after` on."""
         due = [row for row in self.rows.values() if row.due_at is not None and row.due_at <= self.now]
         place = {row.id: row.due_at or 0.0 for row in due if not row.pending}
         last = 0.0
-        for row in sorted((row for row in due if row.pending and row.id > after), key=lambda row: row.id):
+        for row in sorted((row for row in due if row.pending and row.id.int > after), key=lambda row: row.id):
             place[row.id] = last = max(last, row.due_at or 0.0)
         due = [row for row in due if row.id in place]
         return sorted(due, key=lambda row: (row.manual_at is None, place[row.id], row.id))[:asked]
@@ -321,6 +391,9 @@ def simulate(
     resends: int,
     looks: bool,
     later: float,
+    unplaced: float,
+    switches: int,
+    spread: int,
 ) -> None:
     """One run. Without looks at the table no hint is lost, and then none may be needed."""
     simulation = Simulation(
@@ -332,6 +405,9 @@ def simulate(
         resends=resends,
         looks=looks,
         later=later,
+        unplaced=unplaced,
+        switches=switches,
+        spread=spread,
     )
     simulation.run()
     assert len(simulation.rows) == messages
@@ -361,6 +437,9 @@ def test_in_ten_thousand_random_schedules_nothing_is_lost_overtaken_or_starved(p
                 resends=draw.choice([0, 0, 3, 20]),
                 looks=draw.random() < 0.5,
                 later=draw.choice([0.0, 0.1, 0.5]),
+                unplaced=draw.choice([0.0, 0.0, 0.2]),
+                switches=draw.choice([0, 0, 1, 4]),
+                spread=draw.choice(SPREADS),
             )
         except AssertionError as error:
             error.add_note(f"schedule {number}, {limits}")
@@ -382,6 +461,9 @@ def test_in_ten_thousand_random_schedules_nothing_is_lost_overtaken_or_starved(p
     resends=st.sampled_from([0, 0, 3, 20]),
     looks=st.booleans(),
     later=st.sampled_from([0.0, 0.1, 0.5]),
+    unplaced=st.sampled_from([0.0, 0.2]),
+    switches=st.sampled_from([0, 0, 1, 4]),
+    spread=st.sampled_from(SPREADS),
 )
 @settings(max_examples=200)
 def test_nothing_is_lost_overtaken_or_starved(
@@ -393,6 +475,9 @@ def test_nothing_is_lost_overtaken_or_starved(
     resends: int,
     looks: bool,
     later: float,
+    unplaced: float,
+    switches: int,
+    spread: int,
 ) -> None:
     simulate(
         seed,
@@ -403,6 +488,9 @@ def test_nothing_is_lost_overtaken_or_starved(
         resends=resends,
         looks=looks,
         later=later,
+        unplaced=unplaced,
+        switches=switches,
+        spread=spread,
     )
 
 

@@ -2,68 +2,72 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angarium.core.read_position import FIRST, LAST, ReadPosition
+from angarium.core.read_position import FIRST, LAST, START, ReadPosition
 
 
-def message(number: int) -> UUID:
-    return UUID(int=number)
-
-
-def at(number: int) -> ReadPosition:
-    """A position behind the message of this number."""
+def at(place: int) -> ReadPosition:
+    """A position behind this place."""
     position = ReadPosition()
     position.begin()
-    position.advance(message(number))
+    position.advance(place)
     return position
 
 
 def test_the_first_load_reads_from_the_beginning_and_the_next_reads_on() -> None:
     position = ReadPosition()
-    assert position.begin() == FIRST
-    for number in (3, 5, 9):
-        position.advance(message(number))
-    assert position.begin() == message(9)
+    assert position.begin() == START < FIRST
+    for place in (3, 5, 9):
+        position.advance(place)
+    assert position.begin() == 9
 
 
 def test_what_is_not_in_hand_is_read_again() -> None:
     position = at(9)
-    position.back_to(message(10))
-    assert position.begin() == message(9)
-    position.back_to(message(9))
-    assert position.begin() == message(8)
+    position.back_to(10)
+    assert position.begin() == 9
+    position.back_to(9)
+    assert position.begin() == 8
+    position.back_to(LAST)
+    assert position.begin() == 8
     position.back_to(FIRST)
-    assert position.begin() == FIRST
+    assert position.begin() == START
 
 
 def test_a_load_does_not_pass_what_was_committed_while_it_was_under_way() -> None:
     position = at(2)
     position.begin()
-    position.back_to(message(5))
-    position.advance(message(3))
-    position.advance(message(8))
-    assert position.after == message(4)
+    position.back_to(5)
+    position.advance(3)
+    position.advance(8)
+    assert position.after == 4
     position.begin()  # it was read in the meantime
-    position.advance(message(8))
-    assert position.after == message(8)
+    position.advance(8)
+    assert position.after == 8
 
 
-@given(st.lists(st.tuples(st.sampled_from(["begin", "advance", "back"]), st.integers(1, 20)), max_size=30))
+def test_one_of_those_that_share_the_first_place_says_nothing_about_the_others() -> None:
+    position = at(FIRST)
+    assert position.after == START
+    assert not position.passed(FIRST)
+    position.advance(1)
+    assert position.passed(FIRST)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["begin", "advance", "back"]), st.integers(0, 20)), max_size=30))
 def test_what_is_not_in_hand_is_not_passed_by_the_load_under_way(
     steps: list[tuple[str, int]],
 ) -> None:
     position, not_in_hand = ReadPosition(), LAST
-    for step, number in steps:
+    for step, place in steps:
         if step == "begin":
             assert position.begin() < not_in_hand
             not_in_hand = LAST
         elif step == "advance":
-            position.advance(message(number))
+            position.advance(place)
         else:
-            position.back_to(message(number))
-            not_in_hand = min(not_in_hand, message(number))
+            position.back_to(place)
+            not_in_hand = min(not_in_hand, place)
         assert position.after < not_in_hand

@@ -10,7 +10,7 @@ from angarium.core.hand import Held
 from angarium.core.keyring import Keyring
 from angarium.core.lane import Load, Send
 from angarium.core.nouns import State
-from angarium.core.read_position import FIRST
+from angarium.core.read_position import FIRST, SLACK, START
 from angarium.dispatch.load_handler import LoadHandler
 from angarium.dispatch.lookout import EVERY, LONGEST, SHARE, pause
 from angarium.dispatch.posts import Policy, Posts
@@ -20,9 +20,10 @@ from tests.kit.clock import ManualClock
 
 APP, ENDPOINT = UUID(int=1), UUID(int=2)
 READ = 20  # messages that the lane has read
+PLACE = 3 * SLACK  # the place in the order of acceptance before that of the first
 
 
-async def read_from(first: int | None) -> UUID:
+async def read_from(first: int | None, *, fifo: bool = False) -> int:
     """From where a lane that has done all up to the twentieth message reads after a look at all lanes, which
     found that message as the first that was never attempted."""
     clock = ManualClock()
@@ -31,12 +32,14 @@ async def read_from(first: int | None) -> UUID:
     posts.owned.update(dict.fromkeys(range(SHARDS), now))
     handler = LoadHandler(posts, clock, {}, Keyring([b"k" * 32]))
     lane = posts.open(APP, ENDPOINT).lane
+    lane.reconfigure(posts.limits(None, fifo=fifo), now)
     lane.hint(now, since=FIRST)
     asked = lane.turn(now)
     assert isinstance(asked, Load)
-    assert asked.after == FIRST
+    assert asked.after == START
     rows = [
-        Held(UUID(int=n), now, State.PENDING, 0, None, b"{}", "a", pending=True) for n in range(1, READ + 1)
+        Held(UUID(int=n), now, State.PENDING, 0, None, b"{}", "a", pending=True, seq=PLACE + n)
+        for n in range(1, READ + 1)
     ]
     lane.loaded(rows, None, asked.count + 1)
     while isinstance(sent := lane.turn(now), Send):
@@ -56,7 +59,15 @@ async def test_a_look_sends_a_lane_back_to_the_first_delivery_that_there_is_and_
     first: int | None, after: int
 ) -> None:
     """What is before it is done, and an old snapshot may keep all of that in the table."""
-    assert await read_from(first) == UUID(int=after)
+    assert await read_from(first) == after
+
+
+@pytest.mark.parametrize(("first", "after"), [(READ + 1, START), (1, START), (None, PLACE + READ - SLACK)])
+async def test_a_look_sends_a_first_in_first_out_lane_to_the_beginning_if_anything_is_there(
+    first: int | None, after: int
+) -> None:
+    """It finds the first message, which need not be the first in the order of acceptance."""
+    assert await read_from(first, fifo=True) == after
 
 
 def test_looks_take_a_small_share_of_the_time_however_long_each_takes() -> None:

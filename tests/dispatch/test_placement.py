@@ -20,7 +20,7 @@ from angarium.dispatch.herald import Herald
 from angarium.store import accept, fan_out, load
 from angarium.store import place as store
 from angarium.store.connection import Connection
-from angarium.store.hint import Work
+from angarium.store.hint import LaneWork, Work
 from angarium.store.sql import queries
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver
@@ -118,7 +118,7 @@ async def test_it_comes_before_what_is_accepted_after_it(world: World, told: str
         if told == "by its own process":
             dispatcher.hand_over(owed)
         else:
-            dispatcher.hinted(Work(((app.id, endpoint.id, owed[0].message_id),)))
+            dispatcher.hinted(Work((LaneWork(app.id, endpoint.id, owed[0].message_id, owed[0].seq),)))
         await intake.accept(world.draft(app, NEXT))
         await until(lambda: len(receiver.requests) == 4)
         assert [request.body for request in receiver.requests[2:]] == [LATE, NEXT]
@@ -151,9 +151,25 @@ async def test_the_lane_waits_until_it_is_placed_and_goes_on(
         assert failures == 3
 
 
-async def test_it_comes_before_what_the_lane_holds_already(world: World) -> None:
+@pytest.mark.parametrize("confirmed", [True, False])
+async def test_it_comes_before_what_the_lane_holds_already(
+    world: World, monkeypatch: pytest.MonkeyPatch, confirmed: bool
+) -> None:
+    """Also where it is placed by a commit that is not confirmed."""
     app = await world.application()
     answer = Held()
+    place = store.place
+    calls = 0
+
+    async def unconfirmed(connection: Connection, app_id: UUID, endpoint_id: UUID) -> int:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            return await place(connection, app_id, endpoint_id)
+        async with world.database.transaction() as other:
+            await place(other, app_id, endpoint_id)
+        raise StoreUnavailable(StoreReason.UNREACHABLE)
+
     async with (
         Receiver() as receiver,
         world.dispatching() as dispatcher,
@@ -166,11 +182,14 @@ async def test_it_comes_before_what_the_lane_holds_already(world: World) -> None
             await receiver.wait_for(1)
             await intake.accept(world.draft(app, NEXT))
             await until(lambda: sum(post.lane.waiting for post in dispatcher._posts) == 1)
+        if not confirmed:
+            monkeypatch.setattr(store, "place", unconfirmed)
         dispatcher.hand_over(owed)
         await until(lambda: _placed(world))
         answer.release.set()
         await until(lambda: len(receiver.requests) == 3)
         assert [request.body for request in receiver.requests] == [b"{}", LATE, NEXT]
+        assert calls == (0 if confirmed else 2)
 
 
 async def _placed(world: World) -> bool:

@@ -425,3 +425,22 @@ async def test_applications_are_found_one_behind_the_other(world: World) -> None
         assert await fan_out.applications(connection, UUID(int=0), 3) == known[:3]
         assert await fan_out.applications(connection, known[1], 3) == known[2:]
         assert await fan_out.applications(connection, known[3], 3) == []
+
+
+@pytest.mark.parametrize("base", [BASE, 0], ids=["accepted", "in slices"])
+async def test_what_is_handed_over_has_the_place_that_is_in_the_table(
+    world: World, monkeypatch: pytest.MonkeyPatch, base: int
+) -> None:
+    """Places are for first-in-first-out endpoints alone."""
+    monkeypatch.setattr(accept, "BASE", base)
+    monkeypatch.setattr(accept, "EACH", EACH if base else 0)
+    app = await world.application()
+    for fifo in (False, True):
+        await crowd(world, app, 2, fifo=fifo)
+    _, owed = await store(world, *(item(world, app) for _ in range(3)))
+    owed += [one for part in await write_all(world, app) for one in part.owed]
+    rows = await world.fetch(ENTRIES)
+    assert sorted((one.endpoint_id, one.message_id, one.seq or None) for one in owed) == [
+        (row["endpoint_id"], row["message_id"], row["seq"]) for row in rows
+    ]
+    assert sum(row["seq"] is None for row in rows) == sum(one.seq > 0 for one in owed) == 6

@@ -1,4 +1,5 @@
-"""What a load brings: pending deliveries without a gap, from behind the last one that a lane has read."""
+"""What a load brings: pending deliveries without a gap, from behind the last one that a lane has read. Free
+lanes read by message id, first-in-first-out lanes by the order of acceptance."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ import pytest
 
 from angarium.clock import datetime_at
 from angarium.core.nouns import Application, Endpoint
-from angarium.core.read_position import FIRST
+from angarium.core.read_position import START
 from angarium.store import load
 from angarium.store.connection import Connection
 from angarium.store.load import Loaded, Wanted
@@ -29,34 +30,64 @@ async def lane(world: World) -> tuple[Application, Endpoint]:
     return app, await world.endpoint(app, "http://127.0.0.1:9/")
 
 
+@pytest.fixture(params=["free", "fifo"])
+async def either(world: World, request: pytest.FixtureRequest) -> Endpoint:
+    app = await world.application()
+    return await world.endpoint(app, "http://127.0.0.1:9/", fifo=request.param == "fifo")
+
+
 async def fill(world: World, endpoint: Endpoint, first: int, count: int, due_at: datetime) -> None:
+    """So many deliveries, whose message ids and places are the numbers from `first` on."""
     await world.fetch(
-        "insert into pending (shard, endpoint_id, message_id, app_id, due_at)"
-        " select $1, $2, lpad(to_hex(n), 32, '0')::uuid, $3, $4"
+        "insert into pending (shard, endpoint_id, message_id, app_id, due_at, seq)"
+        " select $1, $2, lpad(to_hex(n), 32, '0')::uuid, $3, $4, case when $7 then n end"
         " from generate_series($5::bigint, $5 + $6 - 1) n",
-        endpoint.shard, endpoint.id, endpoint.app_id, due_at, first, count,
+        endpoint.shard, endpoint.id, endpoint.app_id, due_at, first, count, endpoint.fifo,
     )  # fmt: skip
 
 
 async def found(
-    world: World, endpoint: Endpoint, now: datetime, after: UUID, room: int = ROOM
+    world: World, endpoint: Endpoint, now: datetime, after: int, room: int = ROOM
 ) -> list[Loaded]:
-    wanted = Wanted(endpoint.id, endpoint.shard, fifo=False, room=room, after=after)
+    wanted = Wanted(endpoint.id, endpoint.shard, endpoint.fifo, room=room, after=after)
     async with world.database.connection() as connection:
         rows, _ = await load.load(connection, [wanted], now)
     return rows
 
 
-async def test_pending_deliveries_come_in_order_of_message_from_behind_what_was_read(
-    world: World, lane: tuple[Application, Endpoint]
+async def test_pending_deliveries_come_in_order_of_place_from_behind_what_was_read(
+    world: World, either: Endpoint
 ) -> None:
     now = datetime_at(world.clock.now())
-    await fill(world, lane[1], 1, 25, now)
-    read, after = [], FIRST
-    while rows := await found(world, lane[1], now, after):
+    await fill(world, either, 1, 25, now)
+    read, after = [], START
+    while rows := await found(world, either, now, after):
         read += [row.message_id.int for row in rows]
-        after = rows[-1].message_id
+        after = rows[-1].seq if either.fifo else rows[-1].message_id.int
     assert read == list(range(1, 26))
+
+
+async def test_the_first_place_is_read_from_the_beginning(world: World) -> None:
+    endpoint = await world.endpoint(await world.application(), "http://127.0.0.1:9/", fifo=True)
+    now = datetime_at(world.clock.now())
+    await fill(world, endpoint, 1, 4, now)
+    await world.fetch("update pending set seq = 0 where seq < 3")
+    assert [row.seq for row in await found(world, endpoint, now, START)] == [0, 0, 3, 4]
+    assert [row.seq for row in await found(world, endpoint, now, 3)] == [4]
+
+
+async def test_what_is_attempted_again_is_read_whatever_its_place_is(world: World) -> None:
+    endpoint = await world.endpoint(await world.application(), "http://127.0.0.1:9/", fifo=True)
+    now = datetime_at(world.clock.now())
+    await fill(world, endpoint, 4, 2, now)
+    for number, scheduled in ((1, False), (2, True)):
+        await world.fetch(
+            "insert into retry (endpoint_id, message_id, app_id, shard, state, due_at, seq, scheduled)"
+            " values ($1, $2, $3, $4, 1, $5, $6, $7)",
+            endpoint.id, UUID(int=number), endpoint.app_id, endpoint.shard, now, number, scheduled,
+        )  # fmt: skip
+    rows = await found(world, endpoint, now, 4)
+    assert [(row.seq, row.pending) for row in rows] == [(1, False), (2, False), (5, True)]
 
 
 async def test_the_last_that_comes_has_no_gap_before_it_whatever_the_clocks_of_the_hosts_said(
@@ -66,15 +97,15 @@ async def test_the_last_that_comes_has_no_gap_before_it_whatever_the_clocks_of_t
     now = datetime_at(world.clock.now())
     for number in range(1, 21):
         await fill(world, lane[1], number, 1, now - timedelta(seconds=(0 if number == 3 else 5 + number % 4)))
-    read, after = [], FIRST
+    read, after = [], START
     while rows := await found(world, lane[1], now, after, room=4):
         read += [row.message_id.int for row in rows]
-        after = max(row.message_id for row in rows)
+        after = max(row.message_id.int for row in rows)
     assert sorted(read) == list(range(1, 21))
 
 
-async def pages(world: World, endpoint: Endpoint, now: datetime, after: UUID) -> int:
-    wanted = Wanted(endpoint.id, endpoint.shard, fifo=False, room=ROOM, after=after)
+async def pages(world: World, endpoint: Endpoint, now: datetime, after: int) -> int:
+    wanted = Wanted(endpoint.id, endpoint.shard, endpoint.fifo, room=ROOM, after=after)
     async with world.database.connection() as connection:
         explained = Explained(connection)
         rows, _ = await load.load(cast(Connection, explained), [wanted], now)
@@ -96,16 +127,16 @@ async def beside_a_dump(world: World, endpoint: Endpoint, now: datetime) -> Asyn
 
 
 async def test_a_lane_reads_on_as_cheaply_while_a_transaction_stays_open(
-    world: World, lane: tuple[Application, Endpoint]
+    world: World, either: Endpoint
 ) -> None:
     """A dump keeps what is done in the table. A lane that reads from the beginning passes over all of it."""
-    endpoint, now = lane[1], datetime_at(world.clock.now())
+    endpoint, now = either, datetime_at(world.clock.now())
     await fill(world, endpoint, 1, 2 * ROOM, now)
-    usual = await pages(world, endpoint, now, message_before(1))
+    usual = await pages(world, endpoint, now, START)
     async with beside_a_dump(world, endpoint, now):
         await world.fetch("vacuum pending")
-        behind = await pages(world, endpoint, now, message_before(3 * ROOM + DONE))
-        from_the_beginning = await pages(world, endpoint, now, FIRST)
+        behind = await pages(world, endpoint, now, 3 * ROOM + DONE - 1)
+        from_the_beginning = await pages(world, endpoint, now, START)
     assert behind < 2 * usual
     assert from_the_beginning > 10 * usual, "the transaction kept nothing, so nothing is shown here"
 
@@ -115,12 +146,12 @@ async def test_a_look_at_all_lanes_tells_from_where_a_lane_reads_while_a_transac
 ) -> None:
     endpoint, now = lane[1], datetime_at(world.clock.now())
     await fill(world, endpoint, 1, 2 * ROOM, now)
-    usual = await pages(world, endpoint, now, message_before(1))
+    usual = await pages(world, endpoint, now, START)
     async with beside_a_dump(world, endpoint, now):
         async with world.database.connection() as connection:
             (found,) = await load.lanes_of(connection, [endpoint.shard])
         assert found.first == UUID(int=3 * ROOM + DONE)
-        assert await pages(world, endpoint, now, UUID(int=found.first.int - 1)) < 2 * usual
+        assert await pages(world, endpoint, now, found.first.int - 1) < 2 * usual
 
 
 async def test_a_look_tells_of_no_message_where_all_was_attempted_before(
@@ -135,7 +166,3 @@ async def test_a_look_tells_of_no_message_where_all_was_attempted_before(
     async with world.database.connection() as connection:
         (found,) = await load.lanes_of(connection, [endpoint.shard])
     assert found.first is None
-
-
-def message_before(number: int) -> UUID:
-    return UUID(int=number - 1)

@@ -14,6 +14,7 @@ from uuid import UUID
 import msgspec
 
 from angarium.core.nouns import State
+from angarium.core.read_position import LAST
 
 NEVER: Final = float("inf")
 FRAME: Final = 500  # bytes that a delivery takes in memory beside its payload
@@ -34,6 +35,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
     content_type: str | None = None  # None: application/json
     pending: bool = False  # it was never attempted before
     expires_at: float = NEVER  # of the payload, which is not sent after it
+    seq: int = 0  # its place in the order of acceptance; 0: before all others, or none
 
     @property
     def comes_first(self) -> bool:
@@ -44,7 +46,7 @@ class Held(msgspec.Struct, frozen=True, gc=False):
 class Hand:
     """See the module's docstring."""
 
-    __slots__ = ("_asked_again", "_busy", "_first", "_repeated", "_waiting", "fifo", "size")
+    __slots__ = ("_asked_again", "_busy", "_first", "_places", "_waiting", "fifo", "size")
 
     def __init__(self, *, fifo: bool) -> None:
         self.fifo = fifo
@@ -53,7 +55,8 @@ class Hand:
         self._first: deque[Held] = deque()  # tests and manual attempts, which are sent before those
         self._busy: dict[UUID, datetime | None] = {}  # all in hand, with the manual request that each serves
         self._asked_again: set[UUID] = set()  # those for which the table has a newer manual request
-        self._repeated: set[UUID] = set()  # those that a load brings again: attempted before
+        # those that a load may bring again: their places, and LAST of what was attempted before
+        self._places: dict[UUID, int] = {}
 
     def __contains__(self, message_id: UUID) -> bool:
         return message_id in self._busy
@@ -84,10 +87,10 @@ class Hand:
         """When the last of those that wait for their turn is due; 0.0: there is none."""
         return self._waiting[-1].due_at if self._waiting else 0.0
 
-    @property
-    def repeated(self) -> int:
-        """How many a load brings again."""
-        return len(self._repeated)
+    def repeated(self, after: int) -> int:
+        """How many a load brings again that reads from behind that place. (A free lane that goes back to what
+        was committed late gets some more, and asks once more.)"""
+        return sum(place > after for place in self._places.values())
 
     @property
     def manual(self) -> int:
@@ -104,7 +107,7 @@ class Hand:
             self._first.append(held)
         self._busy[held.message_id] = held.manual_at
         if self.fifo or not held.pending:
-            self._repeated.add(held.message_id)
+            self._places[held.message_id] = held.seq if held.pending else LAST
         self.size += _size(held)
 
     def send(self) -> Held:
@@ -152,7 +155,7 @@ class Hand:
         """One that does not wait is not in hand any more."""
         self._busy.pop(message_id, None)
         self._asked_again.discard(message_id)
-        self._repeated.discard(message_id)
+        self._places.pop(message_id, None)
 
     def drop_last(self) -> Held:
         """Leave the last that waits to the table."""
@@ -161,13 +164,15 @@ class Hand:
         self.size -= _size(held)
         return held
 
-    def drop_waiting(self) -> None:
-        """Leave all that waits to the table."""
-        for waiting in (self._first, self._waiting):
-            for held in waiting:
-                self.let_go(held.message_id)
-            waiting.clear()
+    def drop_waiting(self) -> list[Held]:
+        """Leave all that waits to the table; gives it."""
+        dropped = [*self._first, *self._waiting]
+        for held in dropped:
+            self.let_go(held.message_id)
+        self._first.clear()
+        self._waiting.clear()
         self.size = 0
+        return dropped
 
 
 def _due_at(held: Held) -> float:

@@ -4,7 +4,8 @@ Arrivals, loads, answers and settlements go in; `turn` says what to do next: sen
 until a time, or rest. The lane never holds more than `window` deliveries; the rest of a backlog stays in
 the database, which is the truth: what the lane knows of it is `behind` (more is due than is held),
 `next_due` (when the next becomes due; in a first-in-first-out lane, the next that was scheduled for later)
-and the position up to which it has read what was never attempted (core/read_position.py).
+and the position up to which it has read what was never attempted (core/read_position.py): by message id, or
+by the order of acceptance in a first-in-first-out lane.
 
 Rules it keeps, whatever comes in:
 - a delivery is never in hand twice: not sent while an attempt of it is in flight or not yet settled;
@@ -29,7 +30,7 @@ import msgspec
 from angarium.core.allowance import Allowance
 from angarium.core.hand import NEVER, Hand, Held
 from angarium.core.rate import RateWindow
-from angarium.core.read_position import FIRST, LAST, ReadPosition
+from angarium.core.read_position import FIRST, LAST, SLACK, START, ReadPosition
 
 FAILING_WINDOW: Final = 32  # deliveries held for a failing endpoint
 PEEK: Final = 16  # rows to ask for when only a manual attempt would be taken
@@ -52,7 +53,7 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 class Load(msgspec.Struct, frozen=True, gc=False):
     count: int  # rows to ask for: some of those already in hand come back too
-    after: UUID = FIRST  # of what was never attempted, only messages behind this one
+    after: int = START  # of what was never attempted, only what has a place behind this one
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
@@ -66,6 +67,7 @@ class Lane:
     """See the module's docstring. Times are epoch seconds and come in as arguments."""
 
     __slots__ = (
+        "_after",
         "_allowance",
         "_behind",
         "_blocked",
@@ -96,6 +98,7 @@ class Lane:
         self._hinted = False  # news came while a load was under way
         self._discard = False  # the order changed while a load was under way: what it brings is void
         self._position = ReadPosition()
+        self._after = START  # the place behind which the load under way reads
         self._landed: set[UUID] = set()  # settled while a load was under way: its snapshot may be older
         self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is settled
         self._hold = 0.0  # the endpoint asked for a pause until then
@@ -124,8 +127,9 @@ class Lane:
 
     def reconfigure(self, limits: Limits, now: float) -> None:
         """The endpoint's limits changed."""
-        if limits.fifo != self._limits.fifo:
-            self._restart()
+        if limits.fifo or self._limits.fifo:
+            # places may be others now, also those of a lane that was a free one for a moment
+            self.reorder()
             self._hand.fifo = limits.fifo
         if limits.rate is None:
             self._rate = None
@@ -139,28 +143,36 @@ class Lane:
     def reorder(self) -> None:
         """Places in the order of acceptance were given in the table."""
         self._restart()
+        self._position.back_to(FIRST)
+
+    def place(self, message_id: UUID, seq: int) -> int:
+        """Where a message comes in the order in which the lane reads; `seq`: its place in the order of
+        acceptance, FIRST when it has none, LAST of no message at all."""
+        return seq if self._limits.fifo else message_id.int
 
     def arrive(self, held: Held, now: float) -> bool:
         """A delivery was just accepted; whether it was taken in hand (otherwise the table has it). One that a
         load may have brought before is left to the table, which knows whether it is done."""
+        place = self._place(held)
         if held.due_at > now:
-            self.hint(held.due_at, since=held.message_id)
+            self.hint(held.due_at, since=place)
             return False
-        known = self._position.passed(held.message_id)
+        known = self._position.passed(place)
         if known or self._limits.fifo or not (self._fits(now) or held.test):
-            self.hint(now, since=held.message_id)
+            self.hint(now, since=place)
             return False
         if held.message_id in self._hand:
             return False
         self._take(held)
         return True
 
-    def hint(self, due_at: float, *, manual: bool = False, since: UUID = LAST) -> None:
+    def hint(self, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
         """The database has something due at that time; `manual`: it may be a manual attempt or a test.
-        `since`: the first message that may have been accepted and is not in hand."""
+        `since`: the place of the first message that may have been accepted and is not in hand."""
         self._position.back_to(since)
         if self._limits.fifo:
             self._behind = True  # its place in the order is known to the database alone
+            self._discard = self._discard or (self._loading and since <= self._after)
         else:
             self._next_due = min(self._next_due, due_at)
             if manual:
@@ -173,22 +185,28 @@ class Lane:
         count = 0
         again = self._discard or (self._hinted and self._limits.fifo)
         last = self._hand.last_due_at
-        disorder = left = False
+        disorder = False
         for held in rows:
             count += 1
+            known = True
             if held.message_id in self._landed:
                 again = True
             elif held.message_id in self._hand:
                 if self._hand.seen(held):
                     self._shed()
-            elif not self._discard:
-                if self._hand.waiting < self._window or (held.comes_first and not self._limits.fifo):
-                    disorder = disorder or held.due_at < last
-                    self._take(held)
+            elif not self._discard and (
+                self._hand.waiting < self._window or (held.comes_first and not self._limits.fifo)
+            ):
+                disorder = disorder or held.due_at < last
+                self._take(held)
+            else:
+                again, known = True, False
+            if held.pending:
+                place = self._place(held)
+                if known:
+                    self._position.advance(place)
                 else:
-                    again = left = True
-            if held.pending and not left:
-                self._position.advance(held.message_id)
+                    self._position.back_to(place)
         if disorder and not self._limits.fifo:
             self._hand.sort()
         self._behind = again or count >= asked
@@ -264,7 +282,7 @@ class Lane:
         self._in_flight -= 1
         if self._limits.fifo or self._hand.asked_again(held.message_id):
             self._hand.let_go(held.message_id)
-            self._restart()  # the table knows its place, and the newer request
+            self._restart(held)  # the table knows its place, and the newer request
             return
         if last or held.due_at > now:  # the clock was set back meanwhile
             held = msgspec.structs.replace(held, due_at=now)
@@ -295,9 +313,9 @@ class Lane:
         if wanted and not self._loading and self._blocked is None:
             window = self._window if window is None else min(window, self._window)
             if self._hand.waiting <= window // 4:
-                return self._load(now, window - self._hand.waiting + self._hand.repeated)
+                return self._load(now, window - self._hand.waiting)
             if self._peek_at <= now:
-                return self._load(now, PEEK + self._hand.manual)
+                return self._load(now, PEEK, peek=True)
             peek_at = self._peek_at
         # what is due already is loaded when there is room: it must not hide the time of the next send
         hidden = (wanted or self._loading) and not self._limits.fifo
@@ -383,12 +401,14 @@ class Lane:
         backlog = self._hand.waiting > self._window // 4 and self._next_due <= now
         return not self._behind and not backlog and self._hand.waiting < self._window
 
-    def _load(self, now: float, count: int) -> Load:
+    def _load(self, now: float, room: int, *, peek: bool = False) -> Load:
         self._loading = True
         self._hinted = False
         self._peek_at = NEVER
         self._peeked_at = now
-        return Load(count, self._position.begin())
+        after = self._position.begin()
+        self._after = after = max(after - SLACK, START) if self._limits.fifo else after
+        return Load(room + (self._hand.manual if peek else self._hand.repeated(after)), after)
 
     def _take(self, held: Held) -> None:
         self._hand.take(held)
@@ -400,11 +420,16 @@ class Lane:
             held = self._hand.drop_last()
             self._behind = True
             # a load that is under way may have been read before it was accepted
-            self.hint(held.due_at, since=held.message_id)
+            self.hint(held.due_at, since=self._place(held))
 
-    def _restart(self) -> None:
-        """Leave what waits to the database, to be loaded again in the right order."""
-        self._hand.drop_waiting()
+    def _restart(self, *given_back: Held) -> None:
+        """Leave what waits to the database, to be loaded again in the right order, and what was sent in
+        vain."""
+        for held in (*self._hand.drop_waiting(), *given_back):
+            if held.pending:
+                self._position.back_to(self._place(held))
         self._behind = True
         self._discard = self._loading
-        self._position.back_to(FIRST)
+
+    def _place(self, held: Held) -> int:
+        return self.place(held.message_id, held.seq)

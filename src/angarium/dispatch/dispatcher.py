@@ -21,7 +21,7 @@ from angarium.core.keyring import Keyring
 from angarium.core.lane import Load, Send, Wait
 from angarium.core.nouns import State
 from angarium.core.product import Product
-from angarium.core.read_position import LAST
+from angarium.core.read_position import FIRST
 from angarium.dispatch.attempts import Attempts
 from angarium.dispatch.bookkeeper import Bookkeeper
 from angarium.dispatch.fan_out import FanOut
@@ -182,7 +182,7 @@ class Dispatcher:
                 post.unplaced()
             doubtful = since is not None and owned_since >= since
             if doubtful or one.fifo or one.payload is None or (self._posts.short and one.due_at <= now):
-                post.lane.hint(one.due_at, since=one.message_id)
+                post.lane.hint(one.due_at, since=post.lane.place(one.message_id, one.seq))
             else:
                 held = Held(
                     one.message_id,
@@ -196,6 +196,7 @@ class Dispatcher:
                     content_type=one.content_type,
                     pending=True,
                     expires_at=one.expires_at,
+                    seq=one.seq,
                 )
                 post.lane.arrive(held, now)
             self._posts.mark(post)
@@ -211,12 +212,13 @@ class Dispatcher:
         now = self._clock.now()
         match hint:
             case Work(lanes):
-                for app_id, endpoint_id, first in lanes:
+                for app_id, endpoint_id, message_id, seq in lanes:
                     if self._posts.ours(endpoint_id):
                         opened = self._posts.open(app_id, endpoint_id)
-                        if first != LAST:
+                        if seq == FIRST:
                             opened.unplaced()
-                        self._posts.news(opened, now, manual=True, since=first)
+                        since = opened.lane.place(message_id, seq)
+                        self._posts.news(opened, now, manual=True, since=since)
             case Changed(endpoint_id) | Forgiven(endpoint_id):
                 post = self._posts.get(endpoint_id)
                 if post is not None:

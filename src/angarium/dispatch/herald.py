@@ -14,12 +14,11 @@ import structlog
 
 from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.core.errors import StoreUnavailable
-from angarium.core.read_position import LAST
 from angarium.store import settle as store
 from angarium.store.accept import Owed
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
-from angarium.store.hint import FAN_OUT, accepted
+from angarium.store.hint import FAN_OUT, LaneWork, accepted
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +33,8 @@ class Herald:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._first: dict[_Lane, UUID] = {}  # new messages of each lane
+        # of the new messages of each lane, the first, and the first place in the order of acceptance
+        self._first: dict[_Lane, tuple[UUID, int]] = {}
         self._fan_out = False  # deliveries are still to be written
         self._batcher: Batcher[_Lane | None, None] = Batcher(  # None: of the fan-out alone
             self._tell,
@@ -63,11 +63,10 @@ class Herald:
         for one in owed:
             lane = (one.app_id, one.endpoint_id)
             first = self._first.get(lane)
-            message_id = LAST if one.fifo else one.message_id
             if first is not None:
-                self._first[lane] = min(first, message_id)
+                self._first[lane] = min(first[0], one.message_id), min(first[1], one.seq)
             elif self._batcher.put(lane):
-                self._first[lane] = message_id
+                self._first[lane] = one.message_id, one.seq
 
     def fan_out(self) -> None:
         """A message was accepted whose deliveries are still to be written, and nobody here does it."""
@@ -76,7 +75,7 @@ class Herald:
             self._batcher.put(None)
 
     async def _tell(self, lanes: list[_Lane | None]) -> None:
-        hints = accepted({lane: self._first.pop(lane) for lane in lanes if lane is not None})
+        hints = accepted(LaneWork(*lane, *self._first.pop(lane)) for lane in lanes if lane is not None)
         if self._fan_out:
             self._fan_out = False
             hints.append(FAN_OUT)

@@ -14,7 +14,7 @@ from angarium.core import ids
 from angarium.core.hand import Held
 from angarium.core.keyring import Keyring, SealError
 from angarium.core.product import STANDARD, Product
-from angarium.core.read_position import LAST
+from angarium.core.read_position import FIRST, LAST
 from angarium.dispatch.posts import HORIZON, Posts
 from angarium.dispatch.target import open_target
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
@@ -87,6 +87,7 @@ class LoadHandler:
                     row.content_type,
                     row.pending,
                     row.expires_at,
+                    row.seq,
                 )
             )
         for want in wanted:
@@ -116,6 +117,8 @@ class LoadHandler:
                 post = self._posts.open(lane.app_id, lane.endpoint_id)
                 if lane.unplaced:
                     post.unplaced()
-                # what is before it is done, and an old snapshot may keep much of that
-                self._posts.news(post, lane.due_at, since=LAST if lane.first is None else lane.first)
+                # In a free lane, what is before it is done, and an old snapshot may keep much of that. Which
+                # comes first in the order of acceptance, only reading from the beginning can say.
+                since = LAST if lane.first is None else post.lane.place(lane.first, FIRST)
+                self._posts.news(post, lane.due_at, since=since)
         self._posts.forget_idle()

@@ -63,6 +63,7 @@ class Placement:
             known = isinstance(error, StoreUnavailable | DatabaseFault)
             endpoint = ids.text(ids.ENDPOINT, post.endpoint_id)
             log.warning("placement.failed", endpoint=endpoint, error=str(error), exc_info=not known)
+            post.lane.reorder()  # it may have been committed all the same
             await self._clock.wait(self._never, self._clock.now() + _PAUSE)
             post.placing = Placing.WANTED
         else:

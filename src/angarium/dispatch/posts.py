@@ -82,7 +82,7 @@ class Posts:
             else None
         )
 
-    def news(self, post: Post, due_at: float, *, manual: bool = False, since: UUID = LAST) -> None:
+    def news(self, post: Post, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
         """The table has something for the lane, due at that time: see `Lane.hint`."""
         post.lane.hint(due_at, manual=manual, since=since)
         self.mark(post)

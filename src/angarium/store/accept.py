@@ -18,6 +18,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids, patterns
 from angarium.core.audit import Actor
 from angarium.core.nouns import Message
+from angarium.core.read_position import FIRST
 from angarium.store import partition
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, sparse
@@ -61,6 +62,7 @@ class Owed(msgspec.Struct, frozen=True, gc=False):
     expires_at: float  # of the payload
     test: bool = False  # sent to this endpoint alone, to try it
     content_type: str | None = None
+    seq: int = FIRST  # its place in the order of acceptance, if it has one
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
@@ -121,7 +123,7 @@ async def accept(
     late: set[UUID] = set()
     while rows and rows[-1]["late"]:
         late.add(rows.pop()["id"])
-    for message_id, app_id, stored, _, endpoint_id, shard, fifo, revision in rows:
+    for message_id, app_id, stored, _, endpoint_id, shard, fifo, revision, seq in rows:
         if message_id not in outcomes:
             outcomes[message_id] = Stored(app_id, stored, message_id in late)
         if endpoint_id is not None:
@@ -140,6 +142,7 @@ async def accept(
                     item.expires_at.timestamp(),
                     item.endpoint_id is not None,
                     item.content_type,
+                    seq or FIRST,
                 )
             )
     if late:

@@ -23,6 +23,7 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import patterns
+from angarium.core.read_position import FIRST
 from angarium.store.accept import Owed
 from angarium.store.connection import Connection, Row
 from angarium.store.database import Database
@@ -98,6 +99,7 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
             expires_at=by_id[row["message_id"]].expires_at.timestamp(),
             test=by_id[row["message_id"]].endpoint_id is not None,
             content_type=bodies[row["message_id"]]["content_type"],
+            seq=by_id[row["message_id"]].seq if row["fifo"] else FIRST,
         )
         for row in written
         if row["endpoint_id"] is not None

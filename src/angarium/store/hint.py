@@ -1,7 +1,8 @@
 """Hints between processes over NOTIFY: short texts that say where to look. The table is the truth.
 
 - `w:<application>.<endpoint>,…` lanes that have new work; with `.<message>` behind it where messages were
-  accepted, the first of them that has no place in the order of acceptance (the last id of all where all have)
+  accepted, the first of them, and with `.<place>` behind that where all of these have places in the order of
+  acceptance, the first place (in hexadecimal digits)
 - `e:<endpoint>` an endpoint changed
 - `f:<endpoint>` an endpoint was enabled again: its failures are forgiven
 - `t:` there is a background task
@@ -11,27 +12,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
-from angarium.core.read_position import LAST
+from angarium.core.read_position import FIRST, LAST
 
 MAX_BYTES: Final = 7900  # PostgreSQL takes fewer than 8000
-_LANES: Final = MAX_BYTES // 99
 MAX_HINTS: Final = 20
 EVERYTHING: Final = "s:"
 TASK: Final = "t:"
 FAN_OUT: Final = "m:"
+NONE: Final = UUID(int=LAST)  # no message
+
+
+class LaneWork(NamedTuple):
+    """A lane with new work. `message` is the first that was accepted, the last id of all when none was; `seq`
+    is the first place in the order of acceptance of those: FIRST when one has none, LAST when none was
+    accepted."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    message: UUID = NONE
+    seq: int = LAST
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """These lanes, as (application id, endpoint id, first message), have new work. The message is the first
-    that was accepted without a place in the order of acceptance; without any it is the last id of all."""
+    """These lanes have new work."""
 
-    lanes: tuple[tuple[UUID, UUID, UUID], ...]
+    lanes: tuple[LaneWork, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,14 +85,23 @@ def changed(endpoint_id: UUID) -> str:
     return f"e:{endpoint_id.hex}"
 
 
-def accepted(first: Mapping[tuple[UUID, UUID], UUID]) -> list[str]:
-    """The hints for new messages: of each lane, by (application id, endpoint id), the first."""
-    if len(first) > _LANES * MAX_HINTS:
-        return [EVERYTHING]
-    named = [
-        f"{app_id.hex}.{endpoint_id.hex}.{first[app_id, endpoint_id].hex}" for app_id, endpoint_id in first
-    ]
-    return ["w:" + ",".join(named[i : i + _LANES]) for i in range(0, len(named), _LANES)]
+def accepted(lanes: Iterable[LaneWork]) -> list[str]:
+    """The hints for lanes with new messages."""
+    hints: list[str] = []
+    room = 0
+    for app_id, endpoint_id, message, seq in lanes:
+        named = f"{app_id.hex}.{endpoint_id.hex}.{message.hex}"
+        if seq != FIRST:
+            named = f"{named}.{seq:x}"
+        room -= len(named) + 1
+        if room >= 0:
+            hints[-1] += "," + named
+        elif len(hints) < MAX_HINTS:
+            hints.append("w:" + named)
+            room = MAX_BYTES - len(hints[-1])
+        else:
+            return [EVERYTHING]
+    return hints
 
 
 def lane_hint(app_id: UUID, endpoint_id: UUID) -> str:
@@ -107,6 +127,10 @@ def read(text: str) -> Hint:
     return LookEverywhere()
 
 
-def _lane(named: str) -> tuple[UUID, UUID, UUID]:
-    app_id, endpoint_id, *first = (UUID(hex=part) for part in named.split("."))
-    return app_id, endpoint_id, first[0] if first else LAST
+def _lane(named: str) -> LaneWork:
+    app_id, endpoint_id, *first = named.split(".")
+    lane = LaneWork(UUID(hex=app_id), UUID(hex=endpoint_id))
+    if not first:
+        return lane
+    message, *seq = first
+    return lane._replace(message=UUID(hex=message), seq=int(seq[0], 16) if seq else FIRST)

@@ -12,7 +12,7 @@ import msgspec
 from angarium.clock import datetime_at
 from angarium.core.health import Health
 from angarium.core.nouns import State
-from angarium.core.read_position import FIRST
+from angarium.core.read_position import FIRST, START
 from angarium.store import organization
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
@@ -38,7 +38,7 @@ class Wanted:
     shard: int
     fifo: bool
     room: int
-    after: UUID = FIRST  # of what was never attempted, only messages behind this one
+    after: int = START  # of what was never attempted, only what has a place behind this one
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
@@ -57,6 +57,7 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     test: bool  # sent to this endpoint alone, to try it
     content_type: str | None
     pending: bool  # never attempted, and in `pending`
+    seq: int = FIRST  # its place in the order of acceptance, if it has one
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ async def load(
                 connection,
                 endpoint_ids=[want.endpoint_id for want in free],
                 shards=[want.shard for want in free],
-                afters=[want.after for want in free],
+                afters=[UUID(int=max(want.after, FIRST)) for want in free],
                 rooms=[want.room for want in free],
                 now=now,
             )
@@ -114,6 +115,7 @@ async def load(
             queries.load_fifo(
                 connection,
                 endpoint_ids=[want.endpoint_id for want in fifo],
+                afters=[want.after for want in fifo],
                 rooms=[want.room for want in fifo],
                 now=now,
             )
@@ -150,6 +152,7 @@ def _loaded(row: Row) -> Loaded:
         test=row["test"],
         content_type=row["content_type"],
         pending=row["pending"],
+        seq=row["seq"] or FIRST,
     )
 
 

@@ -23,10 +23,10 @@ from uuid import UUID
 
 from angarium.core import ids
 from angarium.core.inbox import oldest_kept
-from angarium.core.read_position import FIRST
 from angarium.store import partition
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
+from angarium.store.stretch import LOWEST
 
 SLICE: Final = 2000  # rows that go in one statement
 STRIDE: Final = 1000  # lanes that one statement looks at
@@ -64,7 +64,7 @@ class Position:
     """How far a walk over the lanes came: this one and those before it are done."""
 
     shard: int = -1
-    endpoint_id: UUID = FIRST
+    endpoint_id: UUID = LOWEST
 
 
 @dataclass(frozen=True, slots=True)

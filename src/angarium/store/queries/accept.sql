@@ -131,14 +131,14 @@ late as (
     returning message_id
 )
 select item.id, owned.app_id, accepted.id is not null as stored, false as late,
-       owed.endpoint_id, owed.shard, owed.fifo, owed.revision
+       owed.endpoint_id, owed.shard, owed.fifo, owed.revision, case when owed.fifo then owed.seq end as seq
 from item
 left join owned on owned.id = item.id
 left join accepted on accepted.id = item.id
 left join owed on owed.message_id = item.id
 union all
 -- at the end, those of the above that are written later
-select message_id, null, true, true, null, null, null, null from late;
+select message_id, null, true, true, null, null, null, null, null from late;
 
 -- name: accepted_before
 -- The messages behind idempotency keys that were used before.

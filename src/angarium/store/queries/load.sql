@@ -60,7 +60,7 @@ group by app_id, endpoint_id;
 )
 select * from (
     select d.endpoint_id, d.message_id, d.pending, d.state, d.failures, d.attempts, d.due_at, d.manual_at, c.event_type,
-           c.body as payload, c.expires_at, c.endpoint_id is not null as test, c.content_type,
+           c.body as payload, c.expires_at, c.endpoint_id is not null as test, c.content_type, d.seq,
            null::timestamptz as next_due
     from due d
     left join content c on c.app_id = d.app_id and c.id = d.message_id
@@ -75,7 +75,7 @@ select app_id, message_id, true as pending, 1::smallint as state, 0 as failures,
 select app_id, message_id, false as pending, state, failures, attempts, due_at, manual_at, seq
 
 -- part: load_no_row
-lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null, null
+lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null, null, null
 
 -- name: load_free
 -- The deliveries of free lanes that are due, at most `room` for each lane: manual attempts first, then the earliest.
@@ -137,15 +137,16 @@ from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as lane (endpoint_id, sh
 -- name: load_fifo
 -- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides. Those
 -- accepted for a later time are left out until they are due; for each lane one row more says when the next of them is.
+-- Pending ones are read from behind `after`. What is attempted again is little, and is read from its beginning.
 with due as materialized (
     select lane.endpoint_id, d.*, row_number() over () as turn
-    from unnest(:endpoint_ids::uuid[], :rooms::integer[]) as lane (endpoint_id, room)
+    from unnest(:endpoint_ids::uuid[], :afters::bigint[], :rooms::integer[]) as lane (endpoint_id, after, room)
     cross join lateral (
         select * from (
             (
                 -- include: load_from_pending
                 from section.pending
-                where endpoint_id = lane.endpoint_id and seq is not null
+                where endpoint_id = lane.endpoint_id and seq is not null and seq > lane.after
                 order by seq, message_id
                 limit lane.room
             )

@@ -1,0 +1,57 @@
+"""What other processes are told of new messages: of each lane the first, and the first place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from angarium.core.read_position import FIRST
+from angarium.dispatch.herald import Herald
+from angarium.store import settle
+from angarium.store.accept import Owed
+from angarium.store.hint import LaneWork, Work, read
+from tests.kit.patience import until
+from tests.kit.world import World
+
+APP, ENDPOINT = UUID(int=1), UUID(int=2)
+
+
+def owed(message: int, seq: int, endpoint_id: UUID = ENDPOINT) -> Owed:
+    return Owed(APP, endpoint_id, UUID(int=message), 0, seq > FIRST, 0, 0.0, "a.b", None, 0.0, seq=seq)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "first"),
+    [
+        ([(5, FIRST)], (5, FIRST)),
+        ([(5, FIRST), (3, FIRST), (4, FIRST)], (3, FIRST)),
+        ([(5, 12)], (5, 12)),
+        ([(5, 12), (6, 10), (7, 11)], (5, 10)),
+        ([(5, 12), (6, FIRST)], (5, FIRST)),  # one of them was accepted while the endpoint was free
+    ],
+)
+async def test_a_lane_is_told_of_with_the_first(
+    world: World, monkeypatch: pytest.MonkeyPatch, accepted: list[tuple[int, int]], first: tuple[int, int]
+) -> None:
+    told: list[LaneWork] = []
+
+    async def hint(_: Any, hints: Sequence[str], *, alone: bool) -> None:
+        for text in hints:
+            work = read(text)
+            assert isinstance(work, Work)
+            told.extend(work.lanes)
+
+    monkeypatch.setattr(settle, "hint", hint)
+    herald = Herald(world.database)
+    herald.tell(owed(*one) for one in accepted)
+    herald.tell([owed(9, 9, UUID(int=3))])
+    await herald.start()
+    await until(lambda: told)
+    await herald.stop()
+    assert told == [
+        LaneWork(APP, ENDPOINT, UUID(int=first[0]), first[1]),
+        LaneWork(APP, UUID(int=3), UUID(int=9), 9),
+    ]
