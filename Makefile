@@ -15,7 +15,7 @@ OUT ?= .bench.md
 UV ?= uv
 # what runs on PostgreSQL 15 too, the oldest that is supported
 ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load settle migrate message walk sql portal_plan \
-		deleted_endpoint) \
+		deleted_endpoint former_url lock) \
 	$(patsubst %,tests/dispatch/test_%.py,settling settler database_states)
 
 # some machines forbid Python to keep its compiled files; then every start compiles everything

@@ -241,7 +241,7 @@ class Scene:
                     message_id=one.message_id, move=move, failures=one.failures, number=one.attempts + 1,
                     due_at=now if move is Move.RETRY else None, manual_at=None,
                     answer=_REFUSED if move is Move.RETRY else _OK, succeeded=move is Move.DELIVER,
-                    url="http://127.0.0.1:9/", sent=_HEADERS, pending=one.pending,
+                    revision=1, sent=_HEADERS, pending=one.pending,
                 )
                 for one in owed
             ],

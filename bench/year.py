@@ -174,7 +174,7 @@ class Year:
             attempt_id=ids.new(now + again, os.urandom(8)), app_id=self._app.id, endpoint_id=endpoint_id,
             message_id=message_id, move=move, failures=int(again), number=1 + again,
             due_at=now + DAY if move is Move.RETRY else None, manual_at=None,
-            answer=_REFUSED if fails else _OK, succeeded=not fails, url="http://127.0.0.1/", sent=_HEADERS,
+            answer=_REFUSED if fails else _OK, succeeded=not fails, revision=1, sent=_HEADERS,
             pending=not again,
         )  # fmt: skip
 
@@ -188,6 +188,7 @@ class Year:
         await settle.settle(connection, [], sick)
         for one in left:
             await connection.execute("insert into listener values ($1, $2, $3)", one.app_id, one.id, at)
+            await connection.execute("insert into former_url values ($1, 1, 'http://a/', $2)", one.id, at)
         await sandbox_counter.take(connection, gone.id, "credits", 100, 1)
         await connection.execute("insert into token_cutoff values ($1, '', $2, $2)", gone.id, at)
         inbox = Inbox(self._world.new_id(), ORG, self._app.id, Answer(), at + timedelta(days=7))

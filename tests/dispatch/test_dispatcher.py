@@ -11,6 +11,7 @@ from angarium.core.profile_table import Disable
 from angarium.dispatch import attempts
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.posts import Policy
+from angarium.store import attempt
 from tests.kit.patience import until
 from tests.kit.rate import most_in
 from tests.kit.receiver import Held, Receiver, Reply
@@ -167,8 +168,10 @@ async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World)
             await intake.accept(world.draft(app))
         await world.until_states({DELIVERED: 1})
         assert receiver.requests[0].header("authorization") == "Basic dXNlcjpzZWNyZXQ="
-        (row,) = await world.fetch("select url from attempt")
-        assert row["url"] == receiver.url
+        (message,) = await world.fetch("select id from message")
+        async with world.database.connection() as connection:
+            (shown,) = await attempt.whole(connection, app.id, message["id"], 10)
+        assert shown.url == receiver.url
 
 
 async def test_a_receiver_may_give_up_one_message_and_keep_its_endpoint(world: World) -> None:

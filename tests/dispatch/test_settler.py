@@ -32,7 +32,7 @@ async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(world: Worl
         settlement = Settlement(
             attempt_id=world.new_id(), app_id=app.id, endpoint_id=endpoint.id, message_id=row["message_id"],
             move=Move.DELIVER, failures=0, number=number, due_at=None, manual_at=None, answer=ARRIVED,
-            succeeded=True, url="http://127.0.0.1:9/",
+            succeeded=True, revision=1,
         )  # fmt: skip
         settler.put(Outcome(post, settlement))
     await written_by(settler)

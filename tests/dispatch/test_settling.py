@@ -65,7 +65,7 @@ def outcome(number: int, due_at: float | None = None, **changes: Any) -> Outcome
     settlement = Settlement(
         attempt_id=UUID(int=number), app_id=APP, endpoint_id=ENDPOINT, message_id=UUID(int=number),
         move=Move.RETRY if due_at else Move.DELIVER, failures=0, number=1, due_at=due_at, manual_at=None,
-        answer=ARRIVED, succeeded=not due_at, url=URL,
+        answer=ARRIVED, succeeded=not due_at, revision=1,
     )  # fmt: skip
     settlement = msgspec.structs.replace(settlement, **changes)
     return Outcome(Post(APP, ENDPOINT, 2, Lane(Limits(1, 1), 0.0)), settlement)
@@ -424,9 +424,9 @@ def test_an_outcome_that_is_refused_is_written_without_what_the_receiver_said(in
         work.settler.put(refused)
         await work.settler.drained()
         bare = AttemptResult(503, said.kind, "The answer could not be recorded.", None, 12, 60.0)
-        assert work.table.rows == [
-            msgspec.structs.replace(refused.settlement, answer=bare, url="", sent=())
-        ], "the delivery moves as it would have"
+        assert work.table.rows == [msgspec.structs.replace(refused.settlement, answer=bare, sent=())], (
+            "the delivery moves as it would have"
+        )
         assert work.told == [(1, NOW + 60)]
         assert work.settler.parked == set()
 
@@ -438,7 +438,7 @@ def test_an_outcome_that_is_refused_with_nothing_left_to_take_out_is_parked_and_
 ) -> None:
     async def test(work: Work) -> None:
         work.table.refuses = {1}
-        work.settler.put(outcome(1, answer=None, url=""))
+        work.settler.put(outcome(1, answer=None))
         with capture_logs() as logs:
             await work.settler.drained()
         assert len(work.table.tried) == TRIES + 1, "it is not tried again as it was"
@@ -581,7 +581,7 @@ class Desk:
         settlement = Settlement(
             attempt_id=self.world.new_id(), app_id=self.app.id, endpoint_id=self.endpoint.id,
             message_id=rows[place]["message_id"], move=Move.DELIVER, failures=0, number=1, due_at=None,
-            manual_at=None, answer=ARRIVED, succeeded=True, url=URL,
+            manual_at=None, answer=ARRIVED, succeeded=True, revision=1,
         )  # fmt: skip
         post = Post(self.app.id, self.endpoint.id, self.endpoint.shard, Lane(Limits(1, 1), 0.0))
         return Outcome(post, settlement, **more)

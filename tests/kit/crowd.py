@@ -99,7 +99,7 @@ where place = 'retry' order by seq;
 _ATTEMPT: Final = """
 insert into attempt (
     message_id, id, endpoint_id, app_id, number, failures, duration_ms, state,
-    status, status_code, manual, final, url, error_code,
+    status, status_code, manual, final, revision, error_code,
     error, response
 )
 select message_id,
@@ -109,7 +109,7 @@ select message_id,
        case when error_code is null then 0 when place = 'retry' then 1 else 2 end,
        case when error_code is null then 0 else 2 end,
        case when error_code is null then 200 when error_code = 'http_500' then 500 else 0 end,
-       false, place = 'over', 'https://hooks.example.com/', error_code,
+       false, place = 'over', 1, error_code,
        case when error_code is not null then 'What happened and what to do, in some words.' end,
        '{"ok": true}'
 from fate where place <> 'pending' order by seq;

@@ -34,7 +34,7 @@ values ($1, new_id($2), $3, $4, $5, $6, $7, $8, false, true, $9)
 _ATTEMPT: Final = """
 insert into attempt (
     message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
-    final, next_at, url, error_code, error, response, exchange
+    final, next_at, revision, error_code, error, response, exchange
 )
 values ($1, $2, $3, $4, $5, 0, $6, 1, $7, $8, $9, false, $10, $11, $12, $13, $14, $15)
 """
@@ -161,12 +161,12 @@ async def add_attempt(
     response: bytes | None = None,
     duration_ms: int = 10,
     next_at: datetime | None = None,
-    url: str = "https://example.com/hook",
+    revision: int = 1,
     exchange: bytes | None = None,
 ) -> None:
     """An attempt that is not the record of its delivery."""
     await partition.cover(connection, [message_id])
     await connection.execute(
         _ATTEMPT, message_id, attempt_id, endpoint_id, app_id, number, duration_ms, status, status_code,
-        manual, next_at, url, error_code, error, response, exchange,
+        manual, next_at, revision, error_code, error, response, exchange,
     )  # fmt: skip

@@ -312,6 +312,7 @@ LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
     "disabled endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.DISABLED)),
     "healthy endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.HEALTHY)),
     "losses": (20_000, lambda p: p.operator.losses(ORG)),
+    "the first of the losses": (100, lambda p: p.operator.losses(ORG, limit=1)),
     "a message of the organization": (3, lambda p: p.operator.find_message(ORG, _message(p))),
     "an event of the organization": (6, lambda p: p.operator.find_message(ORG, "event-99")),
     "a message of nobody": (0, lambda p: p.operator.find_message(ORG, ids.text(ids.MESSAGE, UUID(int=7)))),

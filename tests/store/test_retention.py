@@ -83,6 +83,7 @@ ROWS: Final = {
         1,
     ),
     "fault": ("insert into fault values ($2::uuid::text, 'a', $1, $1, 1)", 1 / 24),
+    "former_url": ("insert into former_url values ($2, 1, 'http://a/', $1)", 11.5),
     "endpoint": (
         "insert into endpoint (app_id, id, org_id, url, keys, shard, created_at, updated_at, deleted_at)"
         " values ($2, $2, 'a', 'http://a/', '', 1, $1, $1, $1)",
@@ -190,18 +191,23 @@ async def test_what_still_means_something_has_no_age(database: Database) -> None
             assert await end(connection, rule) == [0], rule.table
 
 
-async def test_a_deleted_endpoint_goes_with_its_health_and_its_listener(database: Database) -> None:
+async def test_a_deleted_endpoint_goes_with_its_health_its_former_urls_and_its_listener(
+    database: Database,
+) -> None:
     other = UUID(int=3)
     async with database.connection() as connection:
         for endpoint_id in (ENDPOINT, other):
             await add_endpoint(connection, APP, endpoint_id)
             await connection.execute("insert into endpoint_health values ($1, $2)", APP, endpoint_id)
             await connection.execute("insert into listener values ($1, $2, $3)", APP, endpoint_id, NOW)
+            await connection.execute(
+                "insert into former_url values ($1, 1, 'http://a/', $2)", endpoint_id, NOW
+            )
         await connection.execute(
             "update endpoint set deleted_at = $2 where id = $1", ENDPOINT, NOW - timedelta(days=11)
         )
         assert await end(connection, RULE["endpoint"]) == [1]
-        for table in ("endpoint", "endpoint_health", "listener"):
+        for table in ("endpoint", "endpoint_health", "former_url", "listener"):
             rows = await connection.fetch(f'select * from "{table}"')
             assert [row.get("endpoint_id", row.get("id")) for row in rows] == [other], table
 

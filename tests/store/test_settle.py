@@ -74,7 +74,7 @@ class Case:
             endpoint_id=self.endpoint_id, message_id=self.message_id, move=move, failures=failures,
             number=0 if answer is None else len(self.made) + 1,
             due_at=due.timestamp() if due and move is Move.RETRY else None, manual_at=manual_at,
-            answer=answer, succeeded=move is Move.DELIVER, url="http://receiver/",
+            answer=answer, succeeded=move is Move.DELIVER, revision=3,
             pending=self.pending and not self.made and manual_at is None,
         )  # fmt: skip
 
@@ -296,7 +296,7 @@ async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case
     ]
     batch = [
         msgspec.structs.replace(
-            one, message_id=message_id, url=f"http://receiver/{place}", number=0 if one.answer is None else 7
+            one, message_id=message_id, revision=place + 1, number=0 if one.answer is None else 7
         )
         for place, (one, message_id) in enumerate(zip(batch, [case.message_id, *ids_of[1:]], strict=True))
     ]
@@ -320,7 +320,7 @@ async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case
     assert {(row["app_id"], row["endpoint_id"], row["number"]) for row in rows} == {
         (case.app_id, case.endpoint_id, 7)
     }
-    assert [row["url"] for row in rows] == [f"http://receiver/{place}" for place in range(3)]
+    assert [row["revision"] for row in rows] == [1, 2, 3]
 
 
 async def test_of_an_endpoints_health_all_is_kept_and_each_is_its_own(case: Case) -> None:

@@ -54,11 +54,11 @@ from generate_series(1, 25000) n where n % 8 in (3, 4);
 
 insert into attempt (
     app_id, message_id, id, endpoint_id, number, failures, state,
-    manual, status, status_code, duration_ms, url, final
+    manual, status, status_code, duration_ms, revision, final
 )
 select case when n <= 20000 then APP else OTHER end, ID, ID, ENDPOINT, 1, 0,
        case n % 8 when 3 then 1 when 4 then 1 when 5 then 2 when 6 then 4 else 0 end,
-       false, n % 2 * 2, 200, 1, 'u', n % 8 not in (3, 4)
+       false, n % 2 * 2, 200, 1, 1, n % 8 not in (3, 4)
 from generate_series(1, 25000) n where n % 8 not in (1, 2);
 
 insert into background_task (id, org_id, app_id, kind, status, arguments, created_at, updated_at)

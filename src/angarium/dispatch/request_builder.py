@@ -70,7 +70,7 @@ class RequestBuilder:
             manual_at=held.manual_at,
             answer=result,
             succeeded=result is not None and result.delivered,
-            url=target.shown_url,
+            revision=target.revision,
             sent=() if request is None else target.shown(request.headers),
             pending=held.pending,
         )

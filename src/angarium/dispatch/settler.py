@@ -213,7 +213,7 @@ def _bare(outcome: Outcome) -> Outcome:
     answer = settlement.answer
     if answer is not None:
         answer = msgspec.structs.replace(answer, error=_UNRECORDED, response=None, headers=(), control=None)
-    return Outcome(outcome.post, msgspec.structs.replace(settlement, answer=answer, url="", sent=()))
+    return Outcome(outcome.post, msgspec.structs.replace(settlement, answer=answer, sent=()))
 
 
 def _disabled_alert(one: Disable) -> Alert:

@@ -10,7 +10,7 @@ from angarium.core.keyring import Keyring
 from angarium.core.outcome import MASK
 from angarium.core.product import Product
 from angarium.core.recipe import Key
-from angarium.core.url import split_credentials, with_login
+from angarium.core.url import with_login
 from angarium.store.load import Config
 from angarium.store.sealed import LOGIN, open_headers, open_keys
 
@@ -24,7 +24,6 @@ class Target:
     org_id: str
     product: Product
     url: str
-    shown_url: str  # without the credentials that the URL may carry
     revision: int
     generation: int  # of the endpoint's health
     rate_limit: int | None
@@ -65,7 +64,6 @@ def open_target(config: Config, product: Product, keyring: Keyring) -> Target:
         org_id=config.org_id,
         product=product,
         url=with_login(config.url, login),
-        shown_url=split_credentials(config.url)[0],
         revision=config.revision,
         generation=config.generation,
         rate_limit=config.rate_limit,

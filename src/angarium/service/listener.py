@@ -276,7 +276,7 @@ class Listeners:
             manual_at=_moment(receipt.manual_at),
             answer=answer,
             succeeded=answer.delivered,
-            url=endpoint.url,
+            revision=endpoint.revision,
         )
 
 
@@ -297,5 +297,5 @@ def _gone(endpoint: Endpoint, one: Fetched, now: float, entropy: Callable[[int],
         manual_at=one.manual_at,
         answer=None,
         succeeded=False,
-        url=endpoint.url,
+        revision=endpoint.revision,
     )

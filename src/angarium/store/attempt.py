@@ -10,6 +10,7 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import header_code, ids
 from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
+from angarium.core.url import split_credentials
 from angarium.store import stretch
 from angarium.store.connection import Connection, Row
 from angarium.store.message import Filter, Page
@@ -51,7 +52,7 @@ def _attempt(row: Row) -> Attempt:
         response=row["response"],
         duration_ms=row["duration_ms"],
         next_at=row["next_at"],
-        url=row["url"],
+        url=split_credentials(row["url"] or "")[0],
         created_at=datetime_at(ids.created_at(row["id"])),
         exchange=_exchange(row),
     )

@@ -165,6 +165,8 @@ RULES: Final = (
     Rule("play_request", queries.end_play_request, lambda _, now: oldest_kept(now.timestamp())),
     # with the lanes that it held
     Rule("fault", queries.end_fault, lambda _, now: now - LONGEST_FAULT),
+    # what was in flight to one was recorded soon after it was replaced
+    Rule("former_url", queries.end_former_url, lambda kept, now: _oldest_day(kept, now) - timedelta(days=1)),
     Rule("endpoint", queries.end_endpoint, _oldest_day),
     Rule("application", _end_applications, _oldest_day),
 )

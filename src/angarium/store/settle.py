@@ -43,7 +43,7 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     manual_at: datetime | None
     answer: AttemptResult | None
     succeeded: bool
-    url: str
+    revision: int  # of the endpoint as it was sent to, which tells the URL
     sent: Sequence[tuple[str, str]] = ()  # the headers, with what may be a credential masked
     pending: bool = False  # loaded from `pending`: it was never attempted before
 
@@ -157,7 +157,7 @@ def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
         "errors": sparse([a.error if a else None for a in answers]),
         "responses": sparse([a.response if a else None for a in answers]),
         "durations": [a.duration_ms if a else None for a in answers],
-        "urls": [s.url for s in settlements],
+        "revisions": [s.revision for s in settlements],
         "exchanges": [
             None
             if s.answer is None

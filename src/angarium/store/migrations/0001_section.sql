@@ -81,6 +81,19 @@ create index endpoint_disabled on section.endpoint (org_id, disabled_at, id)
 -- finds deleted endpoints, whose rows go later
 create index endpoint_expiry on section.endpoint (deleted_at) where deleted_at is not null;
 
+-- URLs that endpoints had before. An attempt names the revision of its endpoint with which it was made: its URL is the
+-- first here of that revision or a later one, and if there is none the endpoint's own.
+create table section.former_url (
+    endpoint_id uuid not null,
+    revision bigint not null,  -- the last with this URL
+    url text not null,
+    replaced_at timestamptz not null,
+    primary key (endpoint_id, revision)
+);
+
+-- finds those to delete
+create index former_url_expiry on section.former_url (replaced_at);
+
 -- written by the owner of the lane when health changes; apart from endpoint so that edits and sending
 -- never wait for each other. core/health.py explains the evidence for disabling
 create table section.endpoint_health (
@@ -261,6 +274,7 @@ create table section.attempt (
     app_id uuid not null,
     number integer not null check (number >= 0),  -- of all attempts of the delivery, from 1
     failures integer not null check (failures >= 0),  -- scheduled attempts that failed, this one included
+    revision integer,  -- of the endpoint when it was sent, which tells the URL (former_url)
     duration_ms integer,
     state smallint not null check (state in (0, 1, 2, 4)),  -- of the delivery after it
     status smallint check (status in (0, 2)),  -- 0 succeeded, 2 failed
@@ -269,14 +283,13 @@ create table section.attempt (
     -- the delivery is over and this is its record; at most one of a delivery, and none while it is in the queue
     final boolean not null,
     next_at timestamptz,
-    url text,
     error_code text,
     error text,
     response bytea,
     -- the headers sent and received, in the code of core/header_code.py; values that may be credentials are masked
     exchange bytea,
     primary key (message_id, id),
-    check (status is null or (status_code is not null and duration_ms is not null and url is not null)),
+    check (status is null or (status_code is not null and duration_ms is not null and revision is not null)),
     check (not final or state <> 1)
 ) partition by range (message_id);
 

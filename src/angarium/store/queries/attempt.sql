@@ -1,16 +1,31 @@
+-- part: sent_to
+-- the URL that attempt `a` was sent to: one that its endpoint had before, or the one it has
+coalesce(
+    (
+        select f.url from section.former_url f
+        where f.endpoint_id = a.endpoint_id and f.revision >= a.revision
+        order by f.revision
+        limit 1
+    ),
+    (select e.url from section.endpoint e where e.app_id = a.app_id and e.id = a.endpoint_id)
+) as url
+
 -- name: attempt_get^
 -- one attempt for a message, with its message
 select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
-       a.response, a.duration_ms, a.url, a.exchange, m.event_id, m.event_type, m.channels, m.tags, m.expires_at
+       a.response, a.duration_ms, a.exchange, m.event_id, m.event_type, m.channels, m.tags, m.expires_at,
+       -- include: sent_to
 from section.attempt a
 left join section.message m on m.app_id = :app_id and m.id = :message_id
 where a.app_id = :app_id and a.message_id = :message_id and a.id = :id and a.status is not null;
 
 -- name: attempt_whole
 -- the newest attempts for one message with all that was recorded: a walk down the primary key
-select * from section.attempt
-where app_id = :app_id and message_id = :message_id and status is not null
-order by id desc
+select a.*,
+       -- include: sent_to
+from section.attempt a
+where a.app_id = :app_id and a.message_id = :message_id and a.status is not null
+order by a.id desc
 limit :limit;
 
 -- name: attempt_expunge$
@@ -22,8 +37,9 @@ returning id;
 -- part: attempt_page
 -- attempts within bounds; `offset 0` keeps the message a lookup per row
 select a.id, a.app_id, a.message_id, a.endpoint_id, a.number, a.manual, a.next_at, a.status, a.status_code, a.error_code, a.error,
-       case when :with_response then a.response end as response, a.duration_ms, a.url,
-       m.event_id, m.event_type, m.channels, m.tags, m.expires_at
+       case when :with_response then a.response end as response, a.duration_ms,
+       m.event_id, m.event_type, m.channels, m.tags, m.expires_at,
+       -- include: sent_to
 from section.attempt a
 left join lateral (
     select event_id, event_type, channels, tags, expires_at from section.message

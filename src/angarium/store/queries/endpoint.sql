@@ -27,7 +27,14 @@ returning *;
 select count(*) from (select from section.endpoint where living_app_id = :app_id limit :limit) as counted;
 
 -- name: endpoint_update^
--- Replace everything that can change, as a new revision.
+-- Replace everything that can change, as a new revision. A URL that is replaced is kept for its attempts.
+with former as (
+    insert into section.former_url (endpoint_id, revision, url, replaced_at)
+    select id, revision, url, :updated_at from section.endpoint
+    where app_id = :app_id and id = :id and deleted_at is null and url <> :url
+    for update
+    returning 1
+)
 update section.endpoint
 set
     uid = :uid, url = :url, name = :name, description = :description, version = :version, rate_limit = :rate_limit,
@@ -35,6 +42,7 @@ set
     fifo = :fifo, disabled_at = :disabled_at, disabled_reason = :disabled_reason, updated_at = :updated_at,
     revision = revision + 1
 where app_id = :app_id and id = :id and deleted_at is null
+  and (select count(*) from former) >= 0  -- which looks at the endpoint first
 returning *;
 
 -- name: endpoint_delete!

@@ -152,8 +152,18 @@ with gone as (
 )
 select count(*) from gone;
 
+-- name: end_former_url$
+-- Former URLs that were replaced before a time.
+with gone as (
+    delete from section.former_url where ctid = any(array(
+        select ctid from section.former_url where replaced_at < :before order by replaced_at limit :limit for update skip locked
+    ))
+    returning 1
+)
+select count(*) from gone;
+
 -- name: end_endpoint$
--- Endpoints that were deleted before a time, or whose application was, with their health and listener.
+-- Endpoints that were deleted before a time, or whose application was, with their former URLs, health and listener.
 with old as materialized (
     (select app_id, id from section.endpoint where deleted_at < :before order by deleted_at limit :limit)
     union
@@ -169,6 +179,13 @@ unhealthy as (
     delete from section.endpoint_health where ctid = any(array(
         select found.ctid from old cross join lateral (
             select ctid from section.endpoint_health where app_id = old.app_id and endpoint_id = old.id offset 0
+        ) as found
+    ))
+),
+unknown as (
+    delete from section.former_url where ctid = any(array(
+        select found.ctid from old cross join lateral (
+            select ctid from section.former_url where endpoint_id = old.id offset 0
         ) as found
     ))
 ),

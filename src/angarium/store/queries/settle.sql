@@ -18,12 +18,12 @@ health as (
 
 -- part: settle_record
 insert into section.attempt (
-    message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
-    final, next_at, url, error_code, error, response, exchange
+    message_id, id, endpoint_id, app_id, number, failures, revision, duration_ms, state, status, status_code,
+    manual, final, next_at, error_code, error, response, exchange
 )
 select message_id, id, endpoint_id, app_id, case when status is null then made_now else number end, failed_now,
-       duration_ms, state, status, case when status is null then last_status else status_code end,
-       manual_at is not null, over, due_at, url,
+       revision, duration_ms, state, status, case when status is null then last_status else status_code end,
+       manual_at is not null, over, due_at,
        case when status is null then last_error else error_code end, error, response, exchange
 from placed
 
@@ -41,12 +41,12 @@ with outcome as materialized (
         :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[], :shards::smallint[],
         :pending::boolean[], :moves::text[], :failures::integer[], :numbers::integer[], :due::timestamptz[],
         :manual_at::timestamptz[], :statuses::smallint[], :status_codes::smallint[], :error_codes::text[],
-        :errors::text[], :responses::bytea[], :durations::integer[], :urls::text[], :exchanges::bytea[]
+        :errors::text[], :responses::bytea[], :durations::integer[], :revisions::integer[], :exchanges::bytea[]
     ) as outcome (
         id, app_id, endpoint_id, message_id, shard,
         pending, move, failures, number, due_at,
         manual_at, status, status_code, error_code,
-        error, response, duration_ms, url, exchange
+        error, response, duration_ms, revision, exchange
     )
 ),
 queued as (
@@ -146,13 +146,13 @@ with outcome as materialized (
     from unnest(
         :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[], :failures::integer[],
         :numbers::integer[], :manual_at::timestamptz[], :statuses::smallint[], :status_codes::smallint[],
-        :error_codes::text[], :errors::text[], :responses::bytea[], :durations::integer[], :urls::text[],
-        :exchanges::bytea[]
+        :error_codes::text[], :errors::text[], :responses::bytea[], :durations::integer[],
+        :revisions::integer[], :exchanges::bytea[]
     ) as outcome (
         id, app_id, endpoint_id, message_id, failures,
         number, manual_at, status, status_code,
-        error_code, error, response, duration_ms, url,
-        exchange
+        error_code, error, response, duration_ms,
+        revision, exchange
     )
     where status is not null
       and not exists (
@@ -181,12 +181,12 @@ replaced as (
     returning a.id
 )
 insert into section.attempt (
-    message_id, id, endpoint_id, app_id, number, failures, duration_ms, state, status, status_code, manual,
-    final, url, error_code, error, response, exchange
+    message_id, id, endpoint_id, app_id, number, failures, revision, duration_ms, state, status, status_code,
+    manual, final, error_code, error, response, exchange
 )
-select message_id, id, endpoint_id, app_id, number, coalesce(record_failures, failures), duration_ms,
+select message_id, id, endpoint_id, app_id, number, coalesce(record_failures, failures), revision, duration_ms,
        case when status = 0 then 0 else record_state end, status, status_code, manual_at is not null,
-       final, url, error_code, error, response, exchange
+       final, error_code, error, response, exchange
 from compared
 where (select count(*) from replaced) >= 0
 on conflict do nothing;
