@@ -5,6 +5,7 @@ PYTHON ?= $(shell for p in python3.14 python3.13 python3.12 python3.11 python3; 
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements/dev.lock
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 STAMP := $(VENV)/.installed
 CYCLES ?= 19
 SEED ?= 5
@@ -17,11 +18,17 @@ UV ?= uv
 ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load settle migrate message walk sql portal_plan \
 		deleted_endpoint former_url lock) \
 	$(patsubst %,tests/dispatch/test_%.py,settling settler database_states)
+# the inner loop: all rules without I/O, and a file or two of each layer; no test that runs a process or a browser
+FAST := tests/core tests/test_batcher.py tests/test_settings.py tests/test_repository.py \
+	$(patsubst %,tests/store/test_%.py,message sql section) tests/service/test_intake.py \
+	tests/dispatch/test_words.py tests/dispatch/test_shares.py tests/api/test_message.py tests/dialects/test_shared.py \
+	tests/portal/test_message_page.py tests/cli/test_header_text.py tests/outbox/test_form.py \
+	tests/receiver/test_receiver.py tests/receiver/test_scheme.py
 
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium tools test screenshots lint check bench chaos failover mutants shake lock clean
+.PHONY: setup demo serve chromium tools test screenshots lint check check-fast bench chaos failover mutants shake dist release lock clean
 
 setup: $(STAMP)
 
@@ -70,6 +77,13 @@ lint: setup
 
 check: lint test
 
+# under a minute on two idle cores, mypy's cache or none; see CONTRIBUTING.md
+check-fast: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal --ignore tests/core/test_lane_simulation.py $(FAST)
+
 # everything of docs/performance.md over the loopback interface, in about half an hour; SECONDS=5 is a quick look.
 # what it needs beside the locked packages goes aside (see requirements/bench.in)
 bench: setup
@@ -100,10 +114,28 @@ shake: setup chromium
 	for kind in caller settle connection answer freeze; do echo "late: $$kind"; \
 		$(BIN)/python -m pytest -q -n 4 --dist loadfile -p tests.shake --shake $$kind tests --ignore tests/faults || exit 1; done
 
+# wheel, source and bill of materials (CycloneDX, of what requirements/server.lock pins) in dist, checked
+dist: setup
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/release -r requirements/release.lock
+	rm -rf dist
+	$(BIN)/python -m hatchling build -d dist
+	PYTHONPATH=$(VENV)/release $(BIN)/python -m cyclonedx_py requirements requirements/server.lock --pyproject pyproject.toml \
+		--mc-type application --output-reproducible --of JSON -o dist/angarium-$(VERSION).cdx.json
+	$(BIN)/python -m tests.release files dist
+
+# the same, of a commit that is a release; see docs/releasing.md
+release: setup
+	$(BIN)/python -m tests.release commit
+	$(MAKE) check dist
+
 # needs uv (pip install uv); the locks name no index, and pip checks every hash
 lock:
 	$(UV) pip compile pyproject.toml --extra server --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o $(LOCK)
+	$(UV) pip compile pyproject.toml --extra server -c $(LOCK) --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/server.lock
+	$(UV) pip compile requirements/release.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/release.lock
 	$(UV) pip compile requirements/svix1.in --no-deps --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/svix1.lock
 	$(UV) pip compile requirements/bench.in --no-deps --universal --python-version 3.11 --upgrade \

@@ -17,7 +17,7 @@ from tests.kit.receiver import Receiver
 from tests.kit.server import dev
 
 ROOT = Path(__file__).parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 ASK = "print(angarium.endpoint.get_secret(app.id, angarium.endpoint.list(app.id).data[0].id).key)"
 SQL = re.compile(r"```sql\n(.*?)```", re.DOTALL)
 PYTHON = re.compile(r"```python\n(.*?)```", re.DOTALL)
