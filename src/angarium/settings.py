@@ -1,7 +1,7 @@
-"""The settings: `ANGARIUM_*` environment variables, checked once at start.
+"""Reads the settings: `ANGARIUM_*` environment variables, checked once at start.
 
-Only `cli` and `build` read this module; everything else is handed values. A secret can also be read from a
-file named by `ANGARIUM_<NAME>_FILE`. A name that is not a setting is refused, with a suggestion.
+Only `cli` and `build` import this module; other modules get values as arguments. A secret can also be read
+from a file named by `ANGARIUM_<NAME>_FILE`. An unknown name is refused, with a suggestion.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from angarium.message_form import MAX_BODY
 PREFIX: Final = "ANGARIUM_"
 _FILE: Final = "_FILE"
 _DAY: Final = 86400.0  # seconds
-_CLIENTS: Final = frozenset({"ANGARIUM_URL", "ANGARIUM_TOKEN", "ANGARIUM_APP"})  # not the service's
+_CLIENTS: Final = frozenset({"ANGARIUM_URL", "ANGARIUM_TOKEN", "ANGARIUM_APP"})  # of the command line client
 _SHORTEST_SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes, RFC 7518 section 3.2
 
 
@@ -54,7 +54,7 @@ def _networks(value: object) -> object:
 
 
 def _written(text: str) -> Any:
-    """A default, written as an operator would write it; it goes through the same check."""
+    """A default in the form that operators write. It passes the same validation."""
     return text
 
 
@@ -71,155 +71,155 @@ class Settings(BaseSettings):
     )
     public_url: str | None = Field(
         None,
-        description="How clients reach this server, e.g. `https://hooks.example.com`; portal links "
-        "and Play's inboxes lead there, with https cookies never travel in the clear, and the OpenAPI "
-        "document names it.",
+        description="The URL at which clients reach this server, e.g. `https://hooks.example.com`. Portal "
+        "links, Play inboxes and the OpenAPI document use it. With https, cookies are sent over TLS only.",
     )
     database_url: SecretStr | None = Field(
         None,
         description="PostgreSQL 15 or newer, e.g. `postgresql://user:password@host/angarium`. Without it "
-        "Angarium starts its own PostgreSQL in the data directory.",
+        "Angarium starts an embedded PostgreSQL in the data directory.",
     )
     database_direct_url: SecretStr | None = Field(
         None,
-        description="The same database without the pooler, when `ANGARIUM_DATABASE_URL` leads to one in "
-        "transaction mode, such as PgBouncer. Locks, notifications and migrations go this way.",
+        description="A direct connection to the same database. Required when `ANGARIUM_DATABASE_URL` is a "
+        "pooler in transaction mode, such as PgBouncer. Locks, notifications and migrations use it.",
     )
     database_prepared_statements: bool = Field(
         True,
-        description="Keep prepared statements on connections. Turn it off for PgBouncer older than 1.21 in "
-        "transaction mode.",
+        description="Use prepared statements. Turn this off for PgBouncer older than 1.21 in transaction "
+        "mode.",
     )
     database_replica_url: SecretStr | None = Field(
         None,
-        description="A streaming standby of the same database, from which lists and pages are read while it "
-        "keeps up.",
+        description="A streaming standby of the same database. Lists and pages are read from it while its "
+        "lag is small.",
     )
     database_replica_lag: Seconds = Field(
         _written("250ms"),
         gt=0,
         le=3,
-        description="How far the replica may be behind: a list waits for it that long, and is read from the "
-        "primary then.",
+        description="How long a list waits for the replica to catch up before it is read from the primary.",
     )
     data_dir: Path = Field(
-        Path(".angarium"), description="Where the embedded PostgreSQL and `angarium dev` keep their data."
+        Path(".angarium"), description="Directory of the embedded PostgreSQL and of `angarium dev`."
     )
     jwt_secret: SecretStr | None = Field(
         None,
-        description="Signs and verifies tokens: random text for HS256 (32 bytes or more), HS384 (48) and "
-        "HS512 (64); a PEM key for RS256… and EdDSA, of which the public part alone verifies only.",
+        description="The key that signs and verifies tokens: random text for HS256 (32 bytes or more), HS384 "
+        "(48) and HS512 (64); a PEM key for RS256… and EdDSA. A public key verifies tokens but cannot sign "
+        "them.",
     )
     jwt_algorithm: Literal["HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "EdDSA"] = Field(
-        "HS256", description="Algorithm of the tokens."
+        "HS256", description="Signature algorithm of tokens."
     )
     secret_key: SecretStr | None = Field(
         None,
         description="Encrypts endpoint secrets in the database: base64 keys of 32 bytes, comma-separated. "
-        "The first encrypts, all decrypt. Make one with `angarium key new`.",
+        "The first encrypts, all decrypt. Create one with `angarium key new`.",
     )
     profiles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
         _written(""),
-        description="Products to serve beside the standard one: profiles that ship with Angarium, by name, "
-        "or paths of profile files, separated by commas.",
+        description="Profiles to load in addition to the standard one, comma-separated: names of profiles "
+        "that ship with Angarium, or paths of profile files.",
     )
     retry_schedule: Annotated[tuple[float, ...], NoDecode, BeforeValidator(_delays)] = Field(
         _written("5s,5m,30m,2h,5h,10h,10h"),
-        description="Delays between the attempts, each counted from the failure before it. "
+        description="Delays between attempts, each measured from the previous failure. "
         "Empty: a single attempt.",
     )
     retry_jitter: float = Field(
-        0.2, ge=0, le=1, description="A delay grows by up to this fraction, at random; it never shrinks."
+        0.2, ge=0, le=1, description="Each delay is increased at random by up to this fraction."
     )
     request_timeout: Seconds = Field(
         _written("15s"),
         ge=1,
         le=60,
-        description="How long an endpoint has to answer, from connecting to the last byte read.",
+        description="Timeout of a request to an endpoint, from connecting to the last byte read.",
     )
     allowed_subnets: Annotated[
         tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)
     ] = Field(
         _written(""),
-        description="Subnets of private addresses that endpoints may be in, separated by commas. "
+        description="Private subnets in which endpoints are allowed, comma-separated. "
         "`angarium dev` allows `127.0.0.0/8,::1/128`.",
     )
     egress_addresses: Annotated[
         tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)
     ] = Field(
         _written(""),
-        description="The public addresses that requests to endpoints come from, separated by commas; "
-        "published at `/.well-known/webhook-sources.json` for customers' firewalls. Saying them does not "
-        "make them so: that is the network's affair.",
+        description="Public source addresses of requests to endpoints, comma-separated. They are only "
+        "published, at `/.well-known/webhook-sources.json`, for customers' firewalls; configure egress in "
+        "your network.",
     )
     frame_ancestors: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
         _written(""),
-        description="Origins whose pages may show the portal in a frame, e.g. `https://app.example.com`, "
-        "separated by commas. Empty: none may.",
+        description="Origins that may embed the portal in a frame, e.g. `https://app.example.com`, "
+        "comma-separated. Empty: none.",
     )
     trusted_proxies: Annotated[
         tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)
     ] = Field(
         _written(""),
-        description="Addresses of the proxies in front, e.g. `10.0.0.0/8`, separated by commas. Their "
-        "`X-Forwarded-For` and `X-Forwarded-Proto` are believed, nobody else's; without it the audit log and "
-        "the slowing of guesses know the proxy's address only.",
+        description="Addresses of reverse proxies, e.g. `10.0.0.0/8`, comma-separated. `X-Forwarded-For` and "
+        "`X-Forwarded-Proto` are trusted from these addresses only. If a proxy is not listed, the audit log "
+        "and the throttling of failed logins use the proxy's address.",
     )
-    https_only: bool = Field(True, description="Refuse endpoints with `http://`. Off in `angarium dev`.")
+    https_only: bool = Field(True, description="Refuse `http://` endpoints. Off in `angarium dev`.")
     disable_after: Seconds = Field(
         _written("120h"),
         gt=0,
-        description="An endpoint whose deliveries have all failed for this long is disabled. The time "
-        "starts when several deliveries were given up within 24 hours, at least 12 hours apart (a fifth and "
-        "a tenth of this time when it is less than five days).",
+        description="An endpoint is disabled after all its deliveries have failed for this long. The time "
+        "starts once several deliveries have been given up within 24 hours, at least 12 hours apart (a fifth "
+        "and a tenth of this time if it is less than five days).",
     )
     history: Seconds = Field(
         _written("90d"),
         ge=7 * _DAY,
         le=1000 * _DAY,
-        description="How long messages, attempts and deleted endpoints are kept, 7d to 1000d. It must be "
+        description="Retention of messages, attempts and deleted endpoints, 7d to 1000d. It must be "
         "longer than the retry schedule of every product. No payload is kept longer.",
     )
     audit_history: Seconds = Field(
         _written("365d"),
         ge=7 * _DAY,
-        description="How long records of the audit log and revoked API keys are kept, 7d or longer.",
+        description="Retention of audit log records and revoked API keys, 7d or longer.",
     )
     statistics_history: Seconds = Field(
-        _written("90d"), ge=_DAY, description="How long hourly counts of attempts, for charts, are kept."
+        _written("90d"), ge=_DAY, description="Retention of the hourly attempt counts that charts show."
     )
     task_history: Seconds = Field(
         _written("30d"),
         ge=_DAY,
-        description="How long background tasks that are finished, failed or canceled are kept.",
+        description="Retention of finished, failed and canceled background tasks.",
     )
-    body_limit: int = Field(MAX_BODY, ge=1024, description="Largest request body the API takes, in bytes.")
+    body_limit: int = Field(MAX_BODY, ge=1024, description="Maximum size of an API request body, in bytes.")
     response_limit: int = Field(
-        16 * 1024, ge=0, description="How much of an endpoint's answer is read and kept, in bytes."
+        16 * 1024, ge=0, description="Maximum number of bytes of an endpoint's response to read and keep."
     )
     endpoint_limit: int = Field(
         1000,
         ge=1,
         le=1_000_000,
-        description="Endpoints of one application, at most, listeners among them. One that has more keeps "
-        "them and gets no others.",
+        description="Maximum number of endpoints per application, including listeners. An application with "
+        "more keeps them but cannot add others.",
     )
-    endpoint_concurrency: int = Field(64, ge=1, description="Requests in flight to one endpoint, at most.")
+    endpoint_concurrency: int = Field(
+        64, ge=1, description="Maximum number of requests in flight per endpoint."
+    )
     concurrency: int = Field(
-        2000, ge=1, description="Requests in flight to all endpoints, at most, per process."
+        2000, ge=1, description="Maximum number of requests in flight to all endpoints, per process."
     )
     database_pool: int = Field(
         10,
         ge=4,
         le=1000,
-        description="Database connections per process for API requests; accepting and delivering have eight "
-        "more of their own.",
+        description="Database connections per process for API requests. Intake and delivery use eight more.",
     )
     log_format: Literal["console", "json"] = Field(
-        "json", description="Console is the default of `angarium dev`."
+        "json", description="Log format. The default of `angarium dev` is `console`."
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
-        "info", description="Least severity logged."
+        "info", description="Lowest severity that is logged."
     )
 
     @classmethod
@@ -246,7 +246,7 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for origin in value:
             if not re.fullmatch(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d{1,5})?", origin):
-                raise ValueError(f"{origin!r} is no origin; write https://app.example.com")
+                raise ValueError(f"{origin!r} is not an origin; write https://app.example.com")
         return value
 
     @field_validator(
@@ -307,18 +307,18 @@ class Settings(BaseSettings):
         if shortest and len(secret.encode()) < shortest:
             raise ValueError(
                 f"{PREFIX}JWT_SECRET: {self.jwt_algorithm} needs {shortest} bytes or more, this has "
-                f"{len(secret.encode())}; make one with `openssl rand -base64 {shortest}`"
+                f"{len(secret.encode())}; create one with `openssl rand -base64 {shortest}`"
             )
         return self
 
     @property
     def direct_url(self) -> str | None:
-        """The address around a pooler; None when there is no pooler."""
+        """The URL that bypasses the pooler, or None."""
         return None if self.database_direct_url is None else self.database_direct_url.get_secret_value()
 
     @property
     def replica_url(self) -> str | None:
-        """The address of the read replica, None when there is none."""
+        """The URL of the read replica, or None."""
         return None if self.database_replica_url is None else self.database_replica_url.get_secret_value()
 
     @property
@@ -331,9 +331,9 @@ class Settings(BaseSettings):
 
 
 def load(defaults: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:
-    """Read and check the settings. Raises SettingsError that says what is wrong with which variable.
+    """Read and check the settings. Raises SettingsError, which names each wrong variable and why.
 
-    `defaults` stand in for variables that are not set; `overrides` come from the command line and win.
+    `defaults` apply to unset variables; `overrides` come from the command line and take precedence.
     """
     _refuse_unknown(os.environ)
     given = {name for name in Settings.model_fields if PREFIX + name.upper() in os.environ}
@@ -352,7 +352,7 @@ def _in_words(fault: Mapping[str, Any]) -> str:
 
 
 def secret_names() -> list[str]:
-    """The settings that are secrets, and so can be read from a file."""
+    """The settings that are secrets and can be read from a file."""
     return [name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)]
 
 
@@ -388,9 +388,9 @@ def _refuse_unknown(environ: Iterable[str]) -> None:
 _PAGE: Final = """\
 # Settings
 
-Angarium is configured by environment variables alone. They are checked at start; a name that is not listed
-here is refused. `angarium settings` shows what is in force. This page is the output of
-`angarium settings --markdown`, and a test holds it to that.
+Angarium is configured by environment variables only. They are checked at start; unknown `ANGARIUM_*`
+variables are refused. `angarium settings` shows the current values. This page is the output of
+`angarium settings --markdown`.
 """
 
 
@@ -400,7 +400,11 @@ def markdown() -> str:
     for name, field in Settings.model_fields.items():
         default = str(field.default).lower() if isinstance(field.default, bool) else field.default
         shown = "" if default is None else f"`{default}`" if default != "" else "empty"
-        file = f" Or in a file named by `{PREFIX}{name.upper()}{_FILE}`." if name in secret_names() else ""
+        file = (
+            f" Can also be read from the file named by `{PREFIX}{name.upper()}{_FILE}`."
+            if name in secret_names()
+            else ""
+        )
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         one_of = " One of " + ", ".join(f"`{choice}`" for choice in choices) + "." if choices else ""
         lines.append(f"| `{PREFIX}{name.upper()}` | {shown} | {field.description}{one_of}{file} |")

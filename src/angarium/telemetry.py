@@ -1,4 +1,4 @@
-"""Logging: structlog to standard error, one line per event, names from one catalogue.
+"""Configures logging: structlog to standard error, one line per event, names from one catalogue.
 
 Never logged: payloads, secrets, tokens, custom header values, response bodies.
 """
@@ -17,66 +17,71 @@ import msgspec
 import structlog
 
 EVENTS: Final = {
-    "address.refused": "a host name leads to addresses that requests must not go to; only the log says which",
-    "delivery.attempted": "one attempt was made: where to, what came of it, how long it took",
-    "api.failed": "a request failed by a fault of ours; its caller was told no more than that",
-    "attempt.broken": "a fault of ours kept an attempt from being made; the lane rests and tries again",
-    "clock.jumped": "the database's clock and ours parted, as after sleep; the time is the database's again",
-    "credential.refused": "a token, key, link or session was refused: its kind, from which address, and why; "
-    "of many failures of one address the 1st, 2nd, 4th, 8th … are logged",
-    "database.migrated": "the schema was brought to this release",
-    "endpoint.disabled": "an endpoint gets nothing more, and why",
-    "endpoint.sealed": "no key opens an endpoint's secrets; ANGARIUM_SECRET_KEY lacks its key",
-    "fan_out.failed": "deliveries of a large message could not be written; tried again",
-    "fan_out.waiting": "large messages have kept this process busy for a minute; how many wait, and how old "
-    "the oldest is",
-    "fault.unreported": "other processes could not be told of a fault on our side; tried again",
-    "hint.lost": "another process could not be told of new work; it finds it by itself a little later",
-    "http.refused": "a request was refused for its head or framing, and its connection closed",
-    "intake.failed": "messages could not be stored; their senders were told",
-    "intake.refused": "PostgreSQL refuses a message; its sender was told",
-    "intake.untold": "a fault of ours kept an answer from a sender whose messages were stored or refused",
-    "load.failed": "deliveries could not be read; tried again",
-    "placement.failed": "deliveries could not be put in the order of acceptance; tried again",
-    "look.failed": "the round of all lanes could not be made; tried again",
-    "part.broken": "a part of the dispatcher ended by a fault of ours",
-    "partition.dropped": "a day of the history or of payloads is over, and was deleted",
-    "partition.locked": "a partition is in use and could not be dropped; tried again",
-    "process.died": "a worker process ended by itself; it is started again",
-    "process.started": "a worker process was started",
+    "address.refused": "a host name resolves to addresses that requests may not reach; only the log names "
+    "them",
+    "delivery.attempted": "one delivery attempt: its URL, its result and its duration",
+    "api.failed": "an internal error failed a request; the caller got a 500 without details",
+    "attempt.broken": "an internal error prevented an attempt; the lane pauses and retries",
+    "clock.jumped": "the database's clock and this process's clock diverged, as after sleep; the process "
+    "adopts the database's time",
+    "credential.refused": "a token, key, link or session was refused: its kind, the client address and the "
+    "reason; of repeated failures from one address, the 1st, 2nd, 4th, 8th … are logged",
+    "database.migrated": "the schema was migrated to this release",
+    "endpoint.disabled": "an endpoint was disabled, and why",
+    "endpoint.sealed": "an endpoint's secrets cannot be decrypted; ANGARIUM_SECRET_KEY lacks their key",
+    "fan_out.failed": "deliveries of a large message could not be written; retried",
+    "fan_out.waiting": "large messages have kept this process busy for a minute; how many are pending, and "
+    "the age of the oldest",
+    "fault.unreported": "a fault on our side could not be reported to other processes; retried",
+    "hint.lost": "another process could not be notified of new work; it finds the work by polling",
+    "http.refused": "a request was refused for its headers or framing, and its connection closed",
+    "intake.failed": "messages could not be stored; their senders got an error",
+    "intake.refused": "PostgreSQL rejected a message; its sender got an error",
+    "intake.untold": "an internal error kept the response from a sender whose messages were stored or "
+    "refused",
+    "load.failed": "deliveries could not be read; retried",
+    "placement.failed": "deliveries could not be put in order of acceptance; retried",
+    "look.failed": "the periodic scan for lanes with work failed; retried",
+    "part.broken": "an internal error stopped a part of the dispatcher",
+    "partition.dropped": "an expired daily partition of history or payloads was dropped",
+    "partition.locked": "a partition is in use and could not be dropped; retried",
+    "process.died": "a worker process exited unexpectedly; it is restarted",
+    "process.started": "a worker process started",
     "replica.left": "lists and pages are read from the primary instead of the replica, and why",
     "replica.used": "lists and pages are read from the replica from now on",
     "retention.deleted": "expired rows of a table were deleted",
-    "retention.held": "nothing is deleted, because the clock may be wrong; `apart` is by how many seconds "
-    "the database's is ahead of this host's",
-    "sender.failed": "a request could not be made by a fault of ours; tried again",
-    "sending.paused": "a fault on our side keeps requests from some endpoints; they wait, and one is tried",
-    "sending.resumed": "the fault is over, and what waited for it goes on",
-    "server.started": "requests are answered from now on",
-    "server.stopped": "everything has been finished and closed",
-    "profile.unknown": "an organization has a profile that this process was not given; its lanes wait",
-    "settle.failed": "outcomes could not be written by a fault of ours; tried again",
-    "settle.parked": "an outcome cannot be written at all; this process does not attempt its delivery again",
-    "settle.still_parked": "an outcome that is parked is refused again",
-    "settle.unparked": "an outcome that was parked is written",
-    "settle.refused": "an outcome cannot be written; it is written again without its answer",
+    "retention.held": "nothing is deleted, because the clock may be wrong; `apart` is how many seconds the "
+    "database's clock is ahead of this host's",
+    "sender.failed": "an internal error prevented a request; retried",
+    "sending.paused": "a fault on our side stops requests to some endpoints; their deliveries wait, and one "
+    "is tried",
+    "sending.resumed": "the fault is over, and the waiting deliveries continue",
+    "server.started": "the server accepts requests",
+    "server.stopped": "the server finished its work and closed its connections",
+    "profile.unknown": "an organization has a profile that this process does not load; its lanes wait",
+    "settle.failed": "an internal error prevented writing outcomes; retried",
+    "settle.parked": "an outcome cannot be written; this process does not attempt its delivery again",
+    "settle.still_parked": "a parked outcome was rejected again",
+    "settle.unparked": "a parked outcome was written",
+    "settle.refused": "an outcome cannot be written; it is retried without its response",
     "settle.waiting": "outcomes wait for the database",
-    "shards.given": "shards were handed to another dispatcher",
-    "shards.ousted": "dispatchers that had been silent for too long lost their shards to the others",
-    "shards.lost": "the connection that holds the shards broke; nothing more is sent for them from here",
+    "shards.given": "shards were handed over to another dispatcher",
+    "shards.ousted": "unresponsive dispatchers lost their shards to the others",
+    "shards.lost": "the connection that holds the shards broke; this process stops sending for them",
     "shards.taken": "shards were taken over",
-    "shards.unavailable": "the database cannot be asked for shards; tried again",
-    "stop.unsettled": "the deadline of a stop came with outcomes not written; those attempts are made again",
-    "tally.refused": "counts for charts could not be written; they are left out",
+    "shards.unavailable": "the database cannot be asked for shards; retried",
+    "stop.unsettled": "the shutdown deadline passed before all outcomes were written; those attempts are "
+    "repeated",
+    "tally.refused": "counts for charts could not be written; they are dropped",
     "tally.waiting": "counts for charts wait for the database",
-    "task.failed": "a background task was given up by a fault of ours",
-    "upkeep.failed": "upkeep could not be done; tried again",
+    "task.failed": "an internal error made a background task fail",
+    "upkeep.failed": "maintenance failed; retried",
 }
-"""Every event name there is and what it means; stable, so that alerts can be built on them."""
+"""Every event name and its meaning. Names are stable, so alerts can rely on them."""
 
 
 def configure(log_format: Literal["console", "json"], level: str) -> None:
-    """Set up logging for this process; the standard library's loggers end up in the same stream."""
+    """Set up logging for this process. The standard library's loggers write to the same stream."""
     shared: list[Any] = [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -88,7 +93,7 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
             colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
         )
     else:
-        # without the values of variables, among which are payloads and secrets
+        # without the values of variables: they include payloads and secrets
         traceback = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
         shared.append(structlog.processors.ExceptionRenderer(traceback))
     threshold = getattr(logging, level.upper())
@@ -108,12 +113,12 @@ def configure(log_format: Literal["console", "json"], level: str) -> None:
     )
     root = logging.getLogger()
     root.handlers = [handler]
-    root.setLevel(max(threshold, logging.WARNING))  # libraries speak up when something is wrong, not before
+    root.setLevel(max(threshold, logging.WARNING))  # libraries log warnings and errors only
 
 
 def _filtering(threshold: int, *, quick: bool) -> Any:
-    """structlog's logger from a level on. `quick`: an `info` becomes its line of JSON at once, for one is
-    written for every attempt, and the way through the processors costs four times as much."""
+    """structlog's logger, filtered by level. `quick`: `info` is encoded as JSON directly, because one is
+    written for every attempt and the processors cost four times as much."""
     filtering = structlog.make_filtering_bound_logger(threshold)
     if not quick or threshold > logging.INFO:
         return filtering
@@ -129,7 +134,7 @@ def _filtering(threshold: int, *, quick: bool) -> Any:
 
 
 class _Lines:
-    """Writes lines; those of one turn of the event loop together, for a busy dispatcher writes thousands."""
+    """Writes lines, those of one event loop iteration together: a busy dispatcher logs thousands."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -141,7 +146,7 @@ class _Lines:
             return
         try:
             asyncio.get_running_loop().call_soon(self._flush)
-        except RuntimeError:  # outside of a loop
+        except RuntimeError:  # no event loop is running
             self._flush()
 
     debug = info = warning = error = critical = exception = log = msg
@@ -157,12 +162,12 @@ _encode: Final = msgspec.json.Encoder(enc_hook=repr).encode
 
 def _json(event: Any, **_: Any) -> str:
     line = _encode(event)
-    # what is beyond ASCII may command a terminal or end a line there, so it is escaped
+    # non-ASCII characters may control a terminal or end a line, so they are escaped
     return line.decode() if line.isascii() else json.dumps(msgspec.json.decode(line))
 
 
 def _printable(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """What came from outside cannot begin a line of its own, nor move the terminal's cursor."""
+    """Escape control characters, so that external text cannot start a line or move the terminal's cursor."""
     for name, value in event.items():
         if isinstance(value, str) and not value.isprintable() and name not in ("exception", "stack"):
             event[name] = value.encode("unicode_escape").decode()
