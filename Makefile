@@ -15,9 +15,9 @@ SECONDS ?= 60
 OUT ?= .bench.md
 UV ?= uv
 # what runs on PostgreSQL 15 too, the oldest that is supported
-ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load settle migrate message walk sql portal_plan \
+ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load complete migrate message walk sql portal_plan \
 		deleted_endpoint former_url lock) \
-	$(patsubst %,tests/dispatch/test_%.py,settling settler database_states)
+	$(patsubst %,tests/dispatch/test_%.py,completing completer database_states)
 # the inner loop: all rules without I/O, and a file or two of each layer; no test that runs a process or a browser
 FAST := tests/core tests/test_batcher.py tests/test_settings.py tests/test_repository.py \
 	$(patsubst %,tests/store/test_%.py,message sql section) tests/service/test_intake.py \
@@ -111,7 +111,7 @@ mutants: setup
 # the tests with delays where parts meet, and with processes that stand still (see tests/shake.py), some ten
 # minutes for each kind
 shake: setup chromium
-	for kind in caller settle connection answer freeze; do echo "late: $$kind"; \
+	for kind in caller complete connection answer freeze; do echo "late: $$kind"; \
 		$(BIN)/python -m pytest -q -n 4 --dist loadfile -p tests.shake --shake $$kind tests --ignore tests/faults || exit 1; done
 
 # wheel, source and bill of materials (CycloneDX, of what requirements/server.lock pins) in dist, checked

@@ -24,9 +24,9 @@ import aiohttp
 import msgspec
 import uvicorn
 
-from angarium.dispatch.connection import Connection
+from angarium.dispatch.connection import HttpConnection
 from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import Exchange
+from angarium.dispatch.exchange import HttpExchange
 from bench.child import child
 from tests.kit.port import free_port
 
@@ -100,28 +100,28 @@ class _Lean(_Forwarder):
     def __init__(self, targets: list[str]) -> None:
         super().__init__(targets)
         self._heads: Final = {target: _head(target) for target in targets}
-        self._idle: Final[list[Connection]] = []
+        self._idle: Final[list[HttpConnection]] = []
 
     async def forward(self, target: str, payload: bytes) -> None:
         origin, head = self._heads[target]
         connection = self._idle.pop() if self._idle else await self._connect(origin)
-        connection.begin(Exchange(origin, head + b"%d\r\n\r\n" % len(payload), payload, 0))
+        connection.begin(HttpExchange(origin, head + b"%d\r\n\r\n" % len(payload), payload, 0))
 
-    async def _connect(self, origin: Origin) -> Connection:
+    async def _connect(self, origin: Origin) -> HttpConnection:
         loop = asyncio.get_running_loop()
         _, made = await loop.create_connection(
-            lambda: Connection(origin, 1024, self._over, self._lost), origin.host, origin.port
+            lambda: HttpConnection(origin, 1024, self._over, self._lost), origin.host, origin.port
         )
         return made
 
     def _over(
-        self, connection: Connection, exchange: Exchange, error: Exception | None, reusable: bool
+        self, connection: HttpConnection, exchange: HttpExchange, error: Exception | None, reusable: bool
     ) -> None:
         if reusable:
             self._idle.append(connection)
         self.ended(exchange.status)
 
-    def _lost(self, connection: Connection) -> None:
+    def _lost(self, connection: HttpConnection) -> None:
         if connection in self._idle:
             self._idle.remove(connection)
 

@@ -27,8 +27,8 @@ from angarium.core.keyring import Keyring
 from angarium.store import partition
 from angarium.store.database import Database
 from bench.delay import delays, kept, quantile, stopwatch
+from bench.fixed_rate import FixedRate
 from bench.load import Target
-from bench.pace import Pace
 from bench.service import Installation, Service, installation, serving
 from bench.table import Table, number, ratio
 from bench.usage import cpu_seconds, family
@@ -101,7 +101,7 @@ async def measure(
 async def _noticed(service: Service, target: Target, watch: str, beside: int, seconds: float) -> Healthy:
     before = await service.installation.ask(_MADE)
     used, begun = _cpu(service), time.monotonic()
-    sent = await kept(Pace(service.url, target.path, service.token, PACE, seconds))
+    sent = await kept(FixedRate(service.url, target.path, service.token, PACE, seconds))
     found = await delays(service.session, watch, sent.accepted)
     made = await service.installation.ask(_MADE) - before
     took = time.monotonic() - begun

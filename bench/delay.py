@@ -20,7 +20,7 @@ from typing import Final
 import aiohttp
 
 from bench.child import child
-from bench.pace import Kept, Pace
+from bench.fixed_rate import FixedRate, Kept
 from bench.rate import SINGLE, of_angarium
 from bench.service import Service, installation, serving
 from bench.table import Table, number
@@ -57,10 +57,14 @@ async def stopwatch(directory: Path) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-async def kept(pace: Pace) -> Kept:
+async def kept(pace: FixedRate) -> Kept:
     """The load at that pace, in a process of its own."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bench.pace", stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "bench.fixed_rate",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
     )
     try:
         told, _ = await asyncio.wait_for(
@@ -90,7 +94,7 @@ async def delays(session: aiohttp.ClientSession, url: str, count: int) -> list[f
 
 
 async def at(service: Service, receiver: str, path: str, name: str, rate: float, seconds: float) -> Delay:
-    pace = Pace(service.url, path, service.token, rate, seconds)
+    pace = FixedRate(service.url, path, service.token, rate, seconds)
     sent = await kept(pace)
     found = await delays(service.session, receiver, sent.accepted)
     p50, p99, p999 = (quantile(found, share) for share in (0.5, 0.99, 0.999))

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.delay import delays, kept, quantile, stopwatch
+from bench.fixed_rate import FixedRate
 from bench.load import Target
-from bench.pace import Pace
 from bench.receiver import receiver
 from bench.service import Service, installation, serving
 from bench.table import Table, number, ratio
@@ -81,9 +81,9 @@ async def at(burst: Burst, seconds: float) -> Neighbour:
         ):
             (neighbour,) = await service.targets(watch)
             (large,) = await service.targets(crowd.url, endpoints=max(1, burst.endpoints))
-            pace = Pace(service.url, neighbour.path, service.token, PACE, WARM_UP)
+            pace = FixedRate(service.url, neighbour.path, service.token, PACE, WARM_UP)
             await delays(service.session, watch, (await kept(pace)).accepted)
-            pace = Pace(service.url, neighbour.path, service.token, PACE, seconds)
+            pace = FixedRate(service.url, neighbour.path, service.token, PACE, seconds)
             begun = asyncio.get_running_loop().time()
             steady = asyncio.create_task(kept(pace))
             most = asyncio.create_task(_highest(service, steady))

@@ -23,7 +23,7 @@ from typing import Final
 
 from rich.console import Console
 
-from bench import history, hot, looks
+from bench import history, hot, views
 from bench.cost import POSTGRES, SERVER, Cost, spent
 from bench.load import Target
 from bench.rate import SINGLE, brief, warm_up
@@ -139,7 +139,7 @@ async def after_past(directory: Path, attempts: int, seconds: float) -> tuple[Gr
 
     grown = await compared(shape, BASE, later, seconds)
     async with installation(directory) as place:
-        seen = await looks.measure(place.postgres.url(), past)
+        seen = await views.measure(place.postgres.url(), past)
     return grown, [statements, seen]
 
 

@@ -34,12 +34,12 @@ from angarium.core.failure import kind_of
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import Endpoint
 from angarium.core.outcome import AttemptResult
-from angarium.store import accept, background_task, load, settle
+from angarium.store import accept, background_task, complete, load
 from angarium.store.accept import Item
+from angarium.store.complete import Completion
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.load import Loaded, Wanted
-from angarium.store.settle import Settlement
 from bench import history
 from bench.service import installation
 from bench.table import Table, number, ratio
@@ -50,7 +50,7 @@ from tests.kit.world import ORG, World
 ATTEMPTS: Final = 10_000_000
 ROUNDS: Final = 30
 WARM: Final = 6  # rounds that are not counted: after five calls PostgreSQL may choose a generic plan
-SETTLE: Final = 0.002  # seconds after which a session that has answered sleeps, and its time is counted
+COMPLETE: Final = 0.002  # seconds after which a session that has answered sleeps, and its time is counted
 MANY: Final = 100  # deliveries of a batch
 SMALL: Final = "application, endpoint, pending, retry, event_id, idempotency, fan_out"
 DAY: Final = 86400.0
@@ -100,7 +100,7 @@ class Watched:
     async def _run(self, way: Callable[..., Awaitable[Any]], sql: str, args: tuple[Any, ...]) -> Any:
         begun = self._cpu()
         found = await way(sql, *args)
-        await asyncio.sleep(SETTLE)
+        await asyncio.sleep(COMPLETE)
         self.milliseconds += (self._cpu() - begun) / 1e6
         if self.planning is not None:
             text = await self.connection.fetchval(f"explain (summary, format json) {sql}", *args)
@@ -157,14 +157,14 @@ class Scene:
         await self._call("lanes of a shard", lambda c: load.lanes_of(c, [self.free.shard]))
         await self._call("configuration of a lane", lambda c: load.configs(c, [(self._app.id, self.free.id)]))
         owed = await self._call(f"load {MANY} pending", lambda c: self._load(c, self.free))
-        await self._call("settle 1, delivered", lambda c: self._settle(c, owed[:1], Move.DELIVER))
-        await self._call("settle 49, delivered", lambda c: self._settle(c, owed[1:50], Move.DELIVER))
-        await self._call("settle 50, to be retried", lambda c: self._settle(c, owed[50:], Move.RETRY))
+        await self._call("complete 1, delivered", lambda c: self._complete(c, owed[:1], Move.DELIVER))
+        await self._call("complete 49, delivered", lambda c: self._complete(c, owed[1:50], Move.DELIVER))
+        await self._call("complete 50, to be retried", lambda c: self._complete(c, owed[50:], Move.RETRY))
         retried = await self._call("load 50 retries", lambda c: self._load(c, self.free))
-        await self._call("settle 50 retries, delivered", lambda c: self._settle(c, retried, Move.DELIVER))
+        await self._call("complete 50 retries, delivered", lambda c: self._complete(c, retried, Move.DELIVER))
         await self._accept(self._watched, "fifo", MANY)
         owed = await self._call(f"load {MANY} first-in-first-out", lambda c: self._load(c, self.fifo))
-        await self._settle(self._watched, owed, Move.DELIVER)
+        await self._complete(self._watched, owed, Move.DELIVER)
         await self._call("claim a background task", lambda c: background_task.claim(c, self._at))
 
     @property
@@ -205,8 +205,8 @@ class Scene:
             if self._look:
                 await watched.connection.execute("discard plans")
             found = await verb(watched)
-            held = await watched.connection.fetchrow(_LOCKS)
-        call.locks, call.shared = max(call.locks, held["held"]), max(call.shared, held["shared"])
+            queued = await watched.connection.fetchrow(_LOCKS)
+        call.locks, call.shared = max(call.locks, queued["held"]), max(call.shared, queued["shared"])
         if watched.planning is None:
             call.times.append(watched.milliseconds)
         else:
@@ -231,12 +231,12 @@ class Scene:
         rows, _ = await load.load(connection, [wanted], self._at)
         return rows
 
-    async def _settle(self, connection: Connection, owed: Sequence[Loaded], move: Move) -> None:
+    async def _complete(self, connection: Connection, owed: Sequence[Loaded], move: Move) -> None:
         now = self._clock.now()
-        settled = await settle.settle(
+        completed = await complete.complete(
             connection,
             [
-                Settlement(
+                Completion(
                     attempt_id=ids.new(now, os.urandom(8)), app_id=self._app.id, endpoint_id=one.endpoint_id,
                     message_id=one.message_id, move=move, failures=one.failures, number=one.attempts + 1,
                     due_at=now if move is Move.RETRY else None, manual_at=None,
@@ -247,8 +247,8 @@ class Scene:
             ],
             [],
         )  # fmt: skip
-        if len(settled) != len(owed):
-            raise RuntimeError(f"{len(settled)} of {len(owed)} deliveries were settled")
+        if len(completed) != len(owed):
+            raise RuntimeError(f"{len(completed)} of {len(owed)} deliveries were completed")
 
 
 @asynccontextmanager

@@ -110,7 +110,7 @@ async def measure(seconds: float, waiting: int = WAITING) -> Found:
                 load = Load(service.url, targets, service.token)
                 sending = asyncio.create_task(send(load, seconds))
                 memories.append(await _highest("under full load of single messages", service, sending))
-                await to.settled(sending.result().accepted, DRAIN)
+                await to.completed(sending.result().accepted, DRAIN)
                 memories.append(_memory("at rest, after that load", service))
                 (target,) = await service.targets(NOBODY)
                 app = application_id(target)

@@ -102,7 +102,7 @@ def brief(seconds: float) -> float:
 async def warm_up(case: Case, load: Load, to: Receiver, seconds: float) -> None:
     before = await to.count()
     sent = await send(load, seconds)
-    await to.settled(before + sent.accepted * case.fan_out, DRAIN)
+    await to.completed(before + sent.accepted * case.fan_out, DRAIN)
 
 
 async def timed(case: Case, load: Load, to: Receiver, seconds: float) -> Rate:
@@ -110,7 +110,7 @@ async def timed(case: Case, load: Load, to: Receiver, seconds: float) -> Rate:
     begun = time.monotonic()
     sent = await send(load, seconds)
     ended = time.monotonic()
-    count, last = await to.settled(before + sent.accepted * case.fan_out, DRAIN)
+    count, last = await to.completed(before + sent.accepted * case.fan_out, DRAIN)
     delivered = count - before
     if delivered > (sent.accepted + sent.unanswered) * case.fan_out:
         raise RuntimeError(f"{delivered} deliveries of {sent.accepted} accepted messages")

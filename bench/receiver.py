@@ -60,7 +60,7 @@ class Receiver:
         assert counts, text
         return int(counts[1]) - self._asked
 
-    async def settled(self, least: int, timeout: float) -> tuple[int, float]:
+    async def completed(self, least: int, timeout: float) -> tuple[int, float]:
         """Wait until at least so many have come and no more come: the count, and when the last one came.
 
         Raises TimeoutError when too few have come by then.

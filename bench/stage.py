@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Final
 
 RATE: Final = 100  # samples a second
-STAGES: Final = ("intake", "database", "dispatch", "send", "settle", "event loop and others")
+STAGES: Final = ("intake", "database", "dispatch", "send", "complete", "event loop and others")
 _RULES: Final = (
     ("angarium/store/", "database"),
     ("asyncpg/", "database"),
-    ("angarium/dispatch/settler.py", "settle"),
-    ("angarium/dispatch/bookkeeper.py", "settle"),
+    ("angarium/dispatch/completer.py", "complete"),
+    ("angarium/dispatch/stats_recorder.py", "complete"),
     ("angarium/dispatch/request_builder.py", "send"),
     ("angarium/dispatch/sender.py", "send"),
     ("angarium/dispatch/pool.py", "send"),
@@ -35,7 +35,7 @@ _RULES: Final = (
     ("aiohappyeyeballs/", "send"),
     ("angarium/dispatch/", "dispatch"),
     ("angarium/core/lane.py", "dispatch"),
-    ("angarium/core/hand.py", "dispatch"),
+    ("angarium/core/lane_queue.py", "dispatch"),
     ("angarium/core/rate.py", "dispatch"),
     ("angarium/core/allowance.py", "dispatch"),
     ("angarium/api/", "intake"),

@@ -2,8 +2,8 @@
 
     python -m bench.year --days 400 --messages 400
 
-Each day messages are accepted and settled by the verbs of the service, every other table gets rows, and what
-is old is deleted, as the service does each minute. Then VACUUM runs, as autovacuum would in a real day.
+Each day the verbs of the service accept messages and complete their deliveries, every other table gets rows,
+and what is old is deleted, as the service does each minute. Then VACUUM runs, as autovacuum would.
 """
 
 from __future__ import annotations
@@ -26,19 +26,28 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.failure import kind_of
 from angarium.core.health import Health
-from angarium.core.inbox import Answer, Arrival, Inbox
+from angarium.core.hourly_stats import HourlyStats
+from angarium.core.inbox import InboxAnswer, InboxRequest, PlayInbox
 from angarium.core.lifecycle import Move
 from angarium.core.nouns import Application, Endpoint
 from angarium.core.outcome import AttemptResult
-from angarium.core.tally import Tally
-from angarium.dispatch.upkeep import Upkeep
-from angarium.store import accept, application, our_fault, partition, play, sandbox_counter, settle, tally
-from angarium.store.accept import Item, Owed
+from angarium.dispatch.maintenance import Maintenance
+from angarium.store import (
+    accept,
+    application,
+    complete,
+    hourly_stats,
+    our_fault,
+    partition,
+    play,
+    sandbox_counter,
+)
+from angarium.store.accept import Item, NewDelivery
+from angarium.store.complete import Completion, HealthRecord
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.our_fault import FaultRow, HeldLane
 from angarium.store.retention import Retention
-from angarium.store.settle import HealthRecord, Settlement
 from bench.service import installation
 from bench.table import Table, number
 from tests.kit.clock import ManualClock
@@ -105,7 +114,7 @@ class Year:
         self._database = database
         self._messages = messages
         self._world = World(database, clock=self.clock)
-        self._upkeep = Upkeep(database, self.clock, lambda: True, retention)
+        self._maintenance = Maintenance(database, self.clock, lambda: True, retention)
         self._retention = retention
 
     async def days(self, count: int) -> AsyncIterator[dict[str, Size]]:
@@ -117,7 +126,7 @@ class Year:
         for day in range(1, count + 1):
             await self._work()
             await self.clock.advance_to(BEGIN.timestamp() + day * DAY)
-            await self._upkeep.delete()
+            await self._maintenance.delete()
             yield await self._sizes()
 
     async def _work(self) -> None:
@@ -131,21 +140,21 @@ class Year:
     async def _send(self, connection: Connection, now: float) -> None:
         """A day's messages. Of those to the second endpoint some fail, and some of these wait for ever."""
         items = [self._item(now, n) for n in range(self._messages)]
-        owed: list[Owed] = []
+        new_deliveries: list[NewDelivery] = []
         for first in range(0, len(items), BATCH):
             _, made = await accept.accept(connection, items[first : first + BATCH], now)
-            owed += made
-        counted = Tally()
+            new_deliveries += made
+        counted = HourlyStats()
         outcomes = []
-        for n, one in enumerate(owed):
+        for n, one in enumerate(new_deliveries):
             if n % (10 * BROKEN) == 1:
                 continue  # nobody ever attempts it
             fails = n % BROKEN == 1
             outcomes.append(self._outcome(one.endpoint_id, one.message_id, now, fails=fails))
             counted.note(self._app.id, one.endpoint_id, now, 12, "http_500" if fails else None)
-        await settle.settle(connection, outcomes, [])
+        await complete.complete(connection, outcomes, [])
         waiting = [one for one in outcomes if one.move is Move.RETRY]
-        await settle.settle(
+        await complete.complete(
             connection,
             [
                 self._outcome(one.endpoint_id, one.message_id, now, fails=True, again=True)
@@ -154,7 +163,7 @@ class Year:
             ],
             [],
         )
-        await tally.add(connection, counted.take())
+        await hourly_stats.add(connection, counted.take())
 
     def _item(self, now: float, n: int) -> Item:
         made = ids.new(now + n / 1000, os.urandom(8))
@@ -168,9 +177,9 @@ class Year:
 
     def _outcome(
         self, endpoint_id: UUID, message_id: UUID, now: float, *, fails: bool, again: bool = False
-    ) -> Settlement:
+    ) -> Completion:
         move = Move.DELIVER if not fails else Move.EXHAUST if again else Move.RETRY
-        return Settlement(
+        return Completion(
             attempt_id=ids.new(now + again, os.urandom(8)), app_id=self._app.id, endpoint_id=endpoint_id,
             message_id=message_id, move=move, failures=int(again), number=1 + again,
             due_at=now + DAY if move is Move.RETRY else None, manual_at=None,
@@ -185,15 +194,15 @@ class Year:
         gone = await self._world.application()
         left = [await self._world.endpoint(app, "http://127.0.0.1:9/") for app in (self._app, gone)]
         sick = [HealthRecord(one.app_id, one.id, Health(now, 1)) for one in left]
-        await settle.settle(connection, [], sick)
+        await complete.complete(connection, [], sick)
         for one in left:
             await connection.execute("insert into listener values ($1, $2, $3)", one.app_id, one.id, at)
             await connection.execute("insert into former_url values ($1, 1, 'http://a/', $2)", one.id, at)
         await sandbox_counter.take(connection, gone.id, "credits", 100, 1)
         await connection.execute("insert into token_cutoff values ($1, '', $2, $2)", gone.id, at)
-        inbox = Inbox(self._world.new_id(), ORG, self._app.id, Answer(), at + timedelta(days=7))
+        inbox = PlayInbox(self._world.new_id(), ORG, self._app.id, InboxAnswer(), at + timedelta(days=7))
         await play.create(connection, inbox)
-        request = Arrival(self._world.new_id(), "POST", [], b"{}", 2, 200, None, "")
+        request = InboxRequest(self._world.new_id(), "POST", [], b"{}", 2, 200, None, "")
         await play.put(connection, inbox.id, request, kept=10)
         process = f"killed-{now}"
         await our_fault.note(connection, process, [FaultRow(process, "internal", now, 1)], now)

@@ -1,7 +1,7 @@
 """Delays where parts meet, to find what holds only because this machine is quick.
 
     make shake                                                  every kind, one after the other
-    python -m pytest -p tests.shake --shake settle tests/api    one kind
+    python -m pytest -p tests.shake --shake complete tests/api    one kind
 
 An unlucky moment of a busy machine is made the rule: whatever then fails leans on an order that nothing
 ensures, a test's or the product's own. Delays reach only what runs in the tests' own processes; `freeze`
@@ -23,8 +23,8 @@ import httpx
 import psutil
 import pytest
 
+from angarium.dispatch.completer import Completer
 from angarium.dispatch.ownership import Ownership
-from angarium.dispatch.settler import Settler
 from angarium.store.database import Database
 from angarium.store.sql import _OnConnection
 from tests.kit.receiver import Receiver
@@ -56,9 +56,9 @@ def caller() -> None:
     _wrap(Receiver, "wait_for", _late_after(SELDOM))
 
 
-def settle() -> None:
+def complete() -> None:
     """What receivers answered is long in memory before it is in the database."""
-    _wrap(Settler, "_write", _late_before(SELDOM))
+    _wrap(Completer, "_write", _late_before(SELDOM))
 
 
 def connection() -> None:
@@ -83,7 +83,7 @@ def freeze() -> None:
 
 
 KINDS: dict[str, Callable[[], None]] = {
-    one.__name__: one for one in (caller, settle, connection, answer, freeze)
+    one.__name__: one for one in (caller, complete, connection, answer, freeze)
 }
 
 

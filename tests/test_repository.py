@@ -30,7 +30,7 @@ def make(*arguments: str, text: str | None = None) -> list[str]:
     return done.stdout.splitlines()
 
 
-def recipe(target: str) -> list[str]:
+def message_format(target: str) -> list[str]:
     """The commands of a target, without those that set up."""
     return make("--dry-run", "--old-file=.venv/.installed", target)
 
@@ -62,7 +62,7 @@ def test_ci_runs_the_script_that_everybody_runs() -> None:
     ]
     (quick,) = commands("quick")
     assert quick == "make check-fast PYTHON=python"
-    assert any("pytest" in line for line in recipe("check-fast"))
+    assert any("pytest" in line for line in message_format("check-fast"))
 
 
 def test_ci_uses_only_actions_of_one_commit_and_an_image_of_one_release() -> None:
@@ -87,7 +87,7 @@ def test_the_hooks_run_the_linters_of_make_lint() -> None:
     (repository,) = load(ROOT / ".pre-commit-config.yaml")["repos"]
     assert repository["repo"] == "local"  # nothing is downloaded
     hooks = {hook["entry"].removesuffix(" --force-exclude") for hook in repository["hooks"]}
-    linters = {re.sub(r" (--check )?\.$", "", line) for line in recipe("lint")}
+    linters = {re.sub(r" (--check )?\.$", "", line) for line in message_format("lint")}
     assert hooks == linters
     assert {hook["language"] for hook in repository["hooks"]} == {"system"}
 

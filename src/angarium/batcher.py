@@ -137,7 +137,7 @@ class Batcher(Generic[T, R]):
                     await asyncio.sleep(self._gather.seconds)
                 batch = self._take()
                 self._in_hand, self._begun_at = len(batch), self._steady()
-                await self._settle(batch)
+                await self._complete(batch)
                 self._in_hand = 0
                 crowded = len(batch) >= self._gather.crowd and len(self._entries) >= self._gather.came
                 self._crowded = crowded and self._gather.from_first
@@ -179,7 +179,7 @@ class Batcher(Generic[T, R]):
     def _gathers(self) -> bool:
         return len(self._entries) < self._most.items / 2 and not self._hurry
 
-    async def _settle(self, batch: list[T], refusals: int = 0) -> None:
+    async def _complete(self, batch: list[T], refusals: int = 0) -> None:
         tries = 0
         while True:
             try:
@@ -192,7 +192,7 @@ class Batcher(Generic[T, R]):
                 if len(parts) == 1 and parts[0] is batch:
                     continue
                 for part in parts:
-                    await self._settle(part, refusals)
+                    await self._complete(part, refusals)
                 return
             self._done(batch, result)
             return

@@ -27,15 +27,15 @@ from angarium.store.retention import Retention
 
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
-    from angarium.dispatch.scout import Scout
+    from angarium.dispatch.url_check_transport import UrlCheckTransport
     from angarium.service.product import Products
     from angarium.service.provision import Provision
     from angarium.service.services import Services
-    from angarium.store.accept import Owed
+    from angarium.store.accept import NewDelivery
     from angarium.store.replica import Replica
 
 USER_AGENT = f"Angarium-Webhooks/{__version__}"
-# intake, settler, loader, lookout, upkeep, fan-out, herald and the clock: one at a time each
+# intake, completer, loader, backlog poller, maintenance, fan-out, notifier and the clock: one at a time each
 ENGINE_CONNECTIONS = 8
 
 
@@ -119,10 +119,10 @@ async def running(
     """Everything one process runs, started; yields the ASGI application (None for the role `dispatch`).
 
     `sandbox` serves the scenarios of profiles too. `listening`: the URL of the socket that is served. On
-    leaving, what is in flight is finished and settled, then the pools are closed. `stopping` is set a little
-    before, so that no request goes on for minutes.
+    leaving, what is in flight is completed, then the pools are closed. `stopping` is set a little before,
+    so that no request goes on for minutes.
     """
-    from angarium.dispatch.herald import Herald
+    from angarium.dispatch.notifier import Notifier
     from angarium.service.intake import Intake
     from angarium.service.product import Products
 
@@ -143,11 +143,11 @@ async def running(
         following = asyncio.create_task(clock.follow(reference), name="clock")
         stack.callback(following.cancel)
         if role == "api":
-            herald = Herald(engine)
-            await herald.start()
-            stack.push_async_callback(herald.stop)
-            hand_over: Callable[[Sequence[Owed]], None] = herald.hand_over
-            fan_out: Callable[[], None] = herald.fan_out
+            notifier = Notifier(engine)
+            await notifier.start()
+            stack.push_async_callback(notifier.stop)
+            hand_over: Callable[[Sequence[NewDelivery]], None] = notifier.hand_over
+            fan_out: Callable[[], None] = notifier.fan_out
             waiting: list[Callable[[], StoreReason | None]] = []
         else:
             dispatcher = _dispatcher(settings, stack, engine, clock, ring, policy, products)
@@ -169,8 +169,8 @@ async def running(
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
         await _provision(database, clock, product).refresh()
-        scout = _scout(settings, policy, clock)
-        stack.push_async_callback(scout.close)
+        url_check_transport = _url_check_transport(settings, policy, clock)
+        stack.push_async_callback(url_check_transport.close)
         services = assembled(
             database,
             clock,
@@ -179,7 +179,7 @@ async def running(
             token=tokens(settings, database, clock),
             product=product,
             intake=intake,
-            outside=scout,
+            transport=url_check_transport,
             inboxes=inboxes,
             policy=policy,
             https_only=settings.https_only,
@@ -253,7 +253,7 @@ def _dispatcher(
 ) -> Dispatcher:
     """A dispatcher that is not started yet; its sender is closed by the stack."""
     from angarium.dispatch.dispatcher import Dispatcher
-    from angarium.dispatch.posts import Policy
+    from angarium.dispatch.lane_registry import DispatchLimits
     from angarium.dispatch.sender import Sender
 
     sender = Sender(
@@ -263,7 +263,7 @@ def _dispatcher(
         now=clock.now,
     )
     stack.push_async_callback(sender.close)
-    policy = Policy(
+    policy = DispatchLimits(
         in_flight=settings.endpoint_concurrency,
         in_flight_total=settings.concurrency,
         longest=max(product.timeout for product in products.values()),
@@ -280,11 +280,11 @@ def inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrl
     return None if base is None else InboxUrls(base)
 
 
-def _scout(settings: Settings, addresses: AddressPolicy, clock: Clock) -> Scout:
+def _url_check_transport(settings: Settings, addresses: AddressPolicy, clock: Clock) -> UrlCheckTransport:
     """Tries URLs for those who add endpoints."""
-    from angarium.dispatch.scout import Scout
+    from angarium.dispatch.url_check_transport import UrlCheckTransport
 
-    return Scout(policy=addresses, response_limit=settings.response_limit, now=clock.now)
+    return UrlCheckTransport(policy=addresses, response_limit=settings.response_limit, now=clock.now)
 
 
 def _app(settings: Settings, services: Services, *, sandbox: bool, stopping: asyncio.Event | None) -> Any:

@@ -27,7 +27,7 @@ from angarium.profiles import load_all
 from angarium.service.intake import Intake
 from angarium.service.product import Products
 from angarium.service.services import Services
-from angarium.store.accept import Owed
+from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from tests.api.house import House, housing
 from tests.kit.at_work import services_of
@@ -63,12 +63,12 @@ class MovingClock(SystemClock):
 
 @dataclass
 class Backend:
-    """What stands behind the API in a test. `owed` is what intake handed over."""
+    """What stands behind the API in a test. `new_deliveries` is what intake handed over."""
 
     services: Services
     app: ASGIApp
     clock: MovingClock
-    owed: list[Owed] = field(default_factory=list)
+    new_deliveries: list[NewDelivery] = field(default_factory=list)
 
 
 class Api:
@@ -143,10 +143,10 @@ class Api:
 @pytest.fixture
 async def backend(database: Database) -> AsyncIterator[Backend]:
     clock = MovingClock()
-    owed: list[Owed] = []
+    new_deliveries: list[NewDelivery] = []
 
-    def hand_over(deliveries: Sequence[Owed]) -> None:
-        owed.extend(deliveries)
+    def hand_over(deliveries: Sequence[NewDelivery]) -> None:
+        new_deliveries.extend(deliveries)
 
     products = Products(
         database, clock, {name: product_of(one, "test") for name, one in load_all([]).items()}
@@ -159,7 +159,7 @@ async def backend(database: Database) -> AsyncIterator[Backend]:
             services,
             create_app(services, base_url="https://hooks.example.com", pages=portal.routes()),
             clock,
-            owed,
+            new_deliveries,
         )
     finally:
         await intake.stop()

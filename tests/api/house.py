@@ -78,7 +78,7 @@ class House:
             method, filled, params=query, json=body if isinstance(body, dict) else None, headers=headers
         )
 
-    async def deeds(self) -> int:
+    async def audit_events(self) -> int:
         """How much was done in the first organization."""
         async with self.database.connection() as connection:
             return int(await connection.fetchval("select count(*) from all_audit where org_id = $1", ORG))

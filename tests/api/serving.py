@@ -21,7 +21,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve on a free loopback port, or on a socket that is bound already, as a process of ours does; gives
     the URL."""
-    protocol: Any = partial(Protocol, express=getattr(app, "express", None))
+    protocol: Any = partial(Protocol, fast_path=getattr(app, "fast_path", None))
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -77,14 +77,14 @@ def _forged(house: House) -> str:
 async def test_strangers_are_refused_everywhere_and_leave_no_trace(house: House) -> None:
     wrong = []
     strangers = await _strangers(house)
-    before = await house.deeds()
+    before = await house.audit_events()
     for who, headers in strangers.items():
         for (method, path), (_, body) in NATIVE.items():
             answer = await house.call(method, path, headers, body)
             if answer.status_code != 401:
                 wrong.append(f"{who}: {method} {path}: {answer.status_code}")
     assert wrong == []
-    assert await house.deeds() == before
+    assert await house.audit_events() == before
 
 
 def _refusal(needed: str, capabilities: frozenset[Capability]) -> int | None:
@@ -133,7 +133,7 @@ async def test_the_organization_may_do_everything(house: House) -> None:
 
 async def test_another_organization_finds_nothing(house: House) -> None:
     headers = bearer(house.services.token.for_organization(OTHER_ORG))
-    before = await house.deeds()
+    before = await house.audit_events()
     wrong = []
     # what it makes at home comes last
     for (method, path), (_, body) in sorted(NATIVE.items(), key=lambda row: row[0] in AT_HOME):
@@ -144,14 +144,14 @@ async def test_another_organization_finds_nothing(house: House) -> None:
         elif answer.status_code != 404:
             wrong.append(f"{method} {path}: {answer.status_code}")
     assert wrong == []
-    assert await house.deeds() == before
+    assert await house.audit_events() == before
 
 
 async def test_an_application_finds_nothing_of_another(house: House) -> None:
     other = ids.parse(ids.APPLICATION, house.others["app_id"])
     assert other is not None
     headers = bearer(house.services.token.for_application(ORG, other))
-    before = await house.deeds()
+    before = await house.audit_events()
     wrong = []
     for (method, path), (needed, body) in NATIVE.items():
         if needed in (ORG, TOKEN) or (method, path) in SHARED:
@@ -161,13 +161,13 @@ async def test_an_application_finds_nothing_of_another(house: House) -> None:
             if answer.status_code != 404:
                 wrong.append(f"{method} {path} of {ref}: {answer.status_code}")
     assert wrong == []
-    assert await house.deeds() == before
+    assert await house.audit_events() == before
 
 
 async def test_what_is_anothers_is_not_found_in_ones_own_application(house: House) -> None:
     """The application is one's own, but what is asked for in it is another's."""
     token = house.services.token
-    before = await house.deeds()
+    before = await house.audit_events()
     wrong = []
     places = {**house.others, "app_id": house.places["app_id"]}
     for headers in (bearer(token.for_application(ORG, house.app_id)), bearer(token.for_organization(ORG))):
@@ -181,7 +181,7 @@ async def test_what_is_anothers_is_not_found_in_ones_own_application(house: Hous
             if answer.status_code not in ((403, 404) if needed == ORG else (404,)):
                 wrong.append(f"{method} {path}: {answer.status_code}: {answer.text}")
     assert wrong == []
-    assert await house.deeds() == before
+    assert await house.audit_events() == before
 
 
 async def test_what_is_open_is_open_to_everyone(house: House) -> None:

@@ -203,10 +203,10 @@ async def test_the_messages_of_an_endpoint_say_how_they_stand(world: World) -> N
     endpoint = await world.endpoint(app, uid="e-1")
     waiting = await world.message(app, eventId="e1", channels=["c1"], tags=["red"])
     retried, lost, done, canceled = [await world.message(app) for _ in range(4)]
-    await world.settle(app, endpoint, retried, State.PENDING, failures=2, due_in=60)
-    await world.settle(app, endpoint, lost, State.EXHAUSTED, failures=8)
-    await world.settle(app, endpoint, done, State.DELIVERED, failures=1)
-    await world.settle(app, endpoint, canceled, State.CANCELED, failures=1)
+    await world.complete(app, endpoint, retried, State.PENDING, failures=2, due_in=60)
+    await world.complete(app, endpoint, lost, State.EXHAUSTED, failures=8)
+    await world.complete(app, endpoint, done, State.DELIVERED, failures=1)
+    await world.complete(app, endpoint, canceled, State.CANCELED, failures=1)
     path = f"/app/{app}/endpoint/e-1/msg"
     data = (await world.org.get(f"{path}?expanded_statuses=true")).json()["data"]
     assert [(item["id"], item["status"], item["statusText"], "nextAttempt" in item) for item in data] == [
@@ -266,8 +266,8 @@ async def test_the_endpoints_of_a_message_page_both_ways_and_keep_deleted_ones(w
     made = [await world.endpoint(app, uid=f"e-{n}", description=f"number {n}") for n in range(5)]
     message = await world.message(app, eventId="m-1")
     await world.endpoint(app)
-    await world.settle(app, made[0], message, State.DELIVERED)
-    await world.settle(app, made[1], message, State.PENDING, failures=1, due_in=60)
+    await world.complete(app, made[0], message, State.DELIVERED)
+    await world.complete(app, made[1], message, State.PENDING, failures=1, due_in=60)
     assert (await world.org.delete(f"/app/{app}/endpoint/e-4")).status_code == 204
     path = f"/app/{app}/msg/m-1/endpoint"
     plain = (await world.org.get(path)).json()

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from angarium.core import ids
-from angarium.core.audit import SYSTEM, Deed
+from angarium.core.audit import SYSTEM, AuditEvent
 from angarium.core.errors import NotFound, StoreUnavailable
 from angarium.core.profile_table import Portal
 from angarium.service.application import ApplicationDraft
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.guard import FAILURES
+from angarium.service.login_throttle import FAILURES
 from angarium.store import audit as store
 from angarium.store.database import Database
 from tests.api.conftest import Api, Backend
@@ -209,9 +209,11 @@ async def test_a_change_that_is_not_committed_leaves_no_record(
 
 async def test_what_nobody_asked_for_was_done_by_the_system(database: Database) -> None:
     app_id = ids.new(1.7e9, os.urandom(8))
-    deed = Deed("org_x", app_id, "endpoint.disabled", "ep_x", {"disabled": False}, {"disabled": True})
+    audit_event = AuditEvent(
+        "org_x", app_id, "endpoint.disabled", "ep_x", {"disabled": False}, {"disabled": True}
+    )
     async with database.transaction() as connection:
-        await store.record(connection, ids.new(1.7e9, os.urandom(8)), SYSTEM, deed)
+        await store.record(connection, ids.new(1.7e9, os.urandom(8)), SYSTEM, audit_event)
     async with database.connection() as connection:
         assert await connection.fetchval("select actor from audit") == "system"
 
@@ -253,12 +255,12 @@ async def test_guesses_are_slowed_down_and_good_calls_are_not(api: Api, backend:
 
 
 async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> None:
-    from angarium.core.errors import NotAuthenticated, Throttled
-    from angarium.service import audit, guard
+    from angarium.core.errors import NotAuthenticated, TooManyFailures
+    from angarium.service import audit, login_throttle
     from tests.kit.clock import ManualClock
 
     clock = ManualClock()
-    watch = guard.Guard(clock)
+    watch = login_throttle.LoginThrottle(clock)
 
     def fail(address: str | None) -> None:
         audit.arrived(address)
@@ -268,23 +270,23 @@ async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> 
     for _ in range(FAILURES):
         with pytest.raises(NotAuthenticated):
             fail("192.0.2.1")
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyFailures):
         fail("192.0.2.1")
     with pytest.raises(NotAuthenticated):
         fail("192.0.2.2")
-    await clock.advance_to(clock.now() + guard.EVERY * 2)
+    await clock.advance_to(clock.now() + login_throttle.EVERY * 2)
     with pytest.raises(NotAuthenticated):
         fail("192.0.2.1")
     # one IPv6 network is one neighbour
     for number in range(FAILURES):
         with pytest.raises(NotAuthenticated):
             fail(f"2001:db8::{number:x}")
-    with pytest.raises(Throttled):
+    with pytest.raises(TooManyFailures):
         fail("2001:db8::ffff")
-    for number in range(guard.MOST_KNOWN + 100):
+    for number in range(login_throttle.MOST_KNOWN + 100):
         with pytest.raises(NotAuthenticated):
             fail(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(watch._empty_at) == guard.MOST_KNOWN
+    assert len(watch._empty_at) == login_throttle.MOST_KNOWN
     with pytest.raises(NotAuthenticated):
         fail("not an address " * 100)
     with pytest.raises(NotFound), watch.watching("token"):

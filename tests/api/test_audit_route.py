@@ -18,7 +18,7 @@ from tests.kit.access import operations
 
 BEGUN = "endpoint.recover.begun"
 # what is written down for each; a body where that of the access test changes nothing
-DEEDS: dict[tuple[str, str], tuple[str, Any]] = {
+CHANGES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/api/v1/app"): ("application.created", None),
     ("PUT", APP): ("application.updated", None),
     ("PATCH", APP): ("application.updated", None),
@@ -80,7 +80,7 @@ _BLUMA = {
     ("POST", "/{webhook_id}/activate-secret"): "endpoint.secret.activated",
     ("DELETE", "/{webhook_id}"): "endpoint.deleted",
 }
-KEYED_DEEDS: dict[str, dict[tuple[str, str], str]] = {
+KEYED_CHANGES: dict[str, dict[tuple[str, str], str]] = {
     "bluum": {
         (method, f"{base}/webhooks{path}"): action
         for base in ("", "/v1")
@@ -125,7 +125,7 @@ def test_every_changing_route_has_a_deed_or_a_reason(house: House) -> None:
         for method, path in operations(house.app)
         if method != "GET" and not path.startswith(pages)
     }
-    rows = set(DEEDS) | set(UNRECORDED) | {row for rows in KEYED_DEEDS.values() for row in rows}
+    rows = set(CHANGES) | set(UNRECORDED) | {row for rows in KEYED_CHANGES.values() for row in rows}
     assert changing - rows == set(), (
         "these change something: say what the audit log has of it, or why nothing"
     )
@@ -135,8 +135,8 @@ def test_every_changing_route_has_a_deed_or_a_reason(house: House) -> None:
 async def test_every_changing_operation_of_the_api_is_in_the_audit_log(house: House) -> None:
     wrong = []
     operator = bearer(house.services.token.for_organization(ORG))
-    for method, path in in_order(DEEDS):
-        action, changing = DEEDS[method, path]
+    for method, path in in_order(CHANGES):
+        action, changing = CHANGES[method, path]
         needed, body = NATIVE[method, path]
         headers, kind = operator, "organization-token"
         if needed == TOKEN:
@@ -158,7 +158,7 @@ async def test_every_changing_operation_of_a_products_api_is_in_the_audit_log(
     wrong = []
     org_id, headers = f"org_{product}", key_headers(product, house.keys[product][0])
     places: dict[str, str] = {}
-    for (method, path), action in KEYED_DEEDS[product].items():
+    for (method, path), action in KEYED_CHANGES[product].items():
         if "{webhook_id}" in path:
             await _prepare(house, org_id, places, action)
         before = {line.id for line in await _lines(house, org_id)}
@@ -174,7 +174,7 @@ async def test_every_changing_operation_of_a_products_api_is_in_the_audit_log(
 
 
 async def test_a_dashboard_link_over_graphql_is_in_the_audit_log(house: House) -> None:
-    for (method, path), action in KEYED_DEEDS["bloom"].items():
+    for (method, path), action in KEYED_CHANGES["bloom"].items():
         before = {line.id for line in await _lines(house, "org_bloom")}
         await house.call(
             method, path, key_headers("bloom", house.keys["bloom"][0]), KEYED["bloom"][method, path]

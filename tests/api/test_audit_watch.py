@@ -50,7 +50,7 @@ async def test_no_operation_of_any_api_changes_anything_without_a_record(house: 
         with pytest.raises(asyncpg.RaiseError, match="without a record"):
             await connection.execute("update application set name = 'by stealth'")
     wrong = []
-    before = await house.deeds()
+    before = await house.audit_events()
     operator = bearer(house.services.token.for_organization(ORG))
     for method, path in in_order(NATIVE):
         needed, body = NATIVE[method, path]
@@ -79,4 +79,4 @@ async def test_no_operation_of_any_api_changes_anything_without_a_record(house: 
             if not answer.is_success and "activate" not in path:
                 wrong.append(f"{product}: {method} {path}: {answer.status_code}: {answer.text}")
     assert wrong == []
-    assert await house.deeds() > before + 15
+    assert await house.audit_events() > before + 15

@@ -73,7 +73,7 @@ class Backend:
         return self
 
     @property
-    def guard(self) -> Backend:
+    def login_throttle(self) -> Backend:
         return self
 
     @property

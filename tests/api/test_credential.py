@@ -10,7 +10,7 @@ from typing import Any
 import jwt
 import pytest
 
-from angarium.core.errors import Expired
+from angarium.core.errors import CredentialExpired
 from angarium.core.token_key import TokenKey
 from angarium.service.organization_token import LOOK_EVERY, NOTE_USE_EVERY
 from angarium.service.token import Tokens
@@ -60,14 +60,14 @@ async def test_a_revoked_token_is_refused_and_all_that_came_of_it_and_others_are
     await other.post("/app", {"name": "x"}, status=401)
     app = await api.application()
     await other.post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {}}, status=401)
-    with pytest.raises(Expired):
+    with pytest.raises(CredentialExpired):
         await token.check_live(session)
     login = await api.client.post("/admin/login", data={"token": other.token})
     assert login.status_code == 401
     (known,) = [one for one in await listed(api) if one["id"] == known["id"]]
     assert known["revokedAt"] is not None
-    (deed,) = (await api.get("/audit", action="token.revoked"))["data"]
-    assert deed["target"] == known["id"]
+    (audit_event,) = (await api.get("/audit", action="token.revoked"))["data"]
+    assert audit_event["target"] == known["id"]
     await api.post("/auth/credential/revoke", {"id": known["id"]}, status=204)
     assert len((await api.get("/audit", action="token.revoked"))["data"]) == 1
 
@@ -81,7 +81,7 @@ async def test_another_process_refuses_it_within_a_second(
     await elsewhere.check_live(claims)
     await api.post("/auth/credential/revoke", {"token": token}, status=204)
     backend.clock.ahead += LOOK_EVERY
-    with pytest.raises(Expired):
+    with pytest.raises(CredentialExpired):
         await elsewhere.check_live(claims)
 
 

@@ -389,7 +389,7 @@ async def test_an_example_goes_to_one_endpoint_alone(api: Api, backend: Backend)
     for wrong in ({"eventType": "c"}, {"eventType": "a", "exampleIndex": 2}):
         assert (await api.post(path, wrong, status=400))["code"] == "invalid_scheme"
     assert (await api.post(path, {"eventType": "no"}, status=404))["code"] == "not_found"
-    assert {owed.endpoint_id for owed in backend.owed} == {parse("ep_", chosen)}
+    assert {owed.endpoint_id for owed in backend.new_deliveries} == {parse("ep_", chosen)}
 
 
 async def test_a_stranger_reaches_nothing(api: Api, new_organization: Callable[[], Api]) -> None:

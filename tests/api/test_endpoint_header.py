@@ -78,10 +78,10 @@ async def test_a_listener_does_not_hand_out_secret_headers(api: Api, app: str) -
     headers = {"Authorization": VALUE, "X-Team": "books"}
     await api.put(f"/app/{app}/endpoint/{opened['id']}/headers", {"headers": headers}, status=204)
     await api.post(f"/app/{app}/msg", {"eventType": "a.b", "payload": {}}, status=202)
-    (parcel,) = (await api.get(f"/app/{app}/listener/{opened['id']}/fetch", wait=30))["data"]
-    sent: dict[str, Any] = dict(parcel["headers"])
+    (fetched,) = (await api.get(f"/app/{app}/listener/{opened['id']}/fetch", wait=30))["data"]
+    sent: dict[str, Any] = dict(fetched["headers"])
     assert sent["X-Team"] == "books"
-    assert VALUE not in str(parcel)
+    assert VALUE not in str(fetched)
 
 
 async def test_an_inbox_shows_no_header_that_is_secret_at_an_endpoint(

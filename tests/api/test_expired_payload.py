@@ -40,7 +40,7 @@ async def kept(world: World) -> Any:
 async def test_it_is_not_sent_again(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app, **RETENTION)
-    await world.settle(app, endpoint, message, State.EXHAUSTED, failures=3)
+    await world.complete(app, endpoint, message, State.EXHAUSTED, failures=3)
     expire(world)
     answer = await world.org.post(f"/app/{app}/msg/{message}/endpoint/{endpoint}/resend")
     assert (answer.status_code, answer.json()["code"]) == (400, "missing_payload")
@@ -56,7 +56,7 @@ async def test_no_task_sends_it_again(world: World, what: str) -> None:
     expired = await world.message(app, **RETENTION)
     good = await world.message(app)
     for message in (expired, good):
-        await world.settle(app, first, message, State.EXHAUSTED, failures=3)
+        await world.complete(app, first, message, State.EXHAUSTED, failures=3)
     endpoint = first if what == "recover" else await world.endpoint(app)
     since = expire(world)
     answer = await world.org.post(f"/app/{app}/endpoint/{endpoint}/{what}", json={"since": since})
@@ -101,6 +101,6 @@ async def test_a_listener_does_not_get_it(api: Api, backend: Backend, world: Wor
     await send(api, app, **RETENTION)
     good = await send(api, app)
     expire(world)
-    parcels = await listener.fetch()
-    assert [parcel["messageId"] for parcel in parcels] == [good]
+    deliveries = await listener.fetch()
+    assert [fetched["messageId"] for fetched in deliveries] == [good]
     assert await kept(world) == 2

@@ -15,7 +15,7 @@ import pytest
 from angarium.cli import framing
 from tests.api.conftest import Api, Backend
 from tests.api.serving import serving
-from tests.api.test_express import PLAIN, Wire, request, wire
+from tests.api.test_fast_path import PLAIN, Wire, request, wire
 from tests.kit.patience import PATIENCE
 
 HEAD = b"POST /api/v1/app HTTP/1.1\r\nhost: x\r\n"

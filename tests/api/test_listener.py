@@ -33,8 +33,8 @@ class Listener:
         found: list[dict[str, Any]] = (await self.api.get(f"{self.place}/fetch", **query))["data"]
         return found
 
-    async def answer(self, parcel: dict[str, Any], status: int, **more: Any) -> None:
-        body = {"receipt": parcel["receipt"], "statusCode": status, "durationMs": 3, **more}
+    async def answer(self, fetched: dict[str, Any], status: int, **more: Any) -> None:
+        body = {"receipt": fetched["receipt"], "statusCode": status, "durationMs": 3, **more}
         await self.api.post(f"{self.place}/answer", {"data": [body]}, status=204)
 
 
@@ -61,14 +61,14 @@ async def test_what_is_fetched_is_what_would_have_been_sent_and_the_answer_is_lo
 ) -> None:
     listener = await listening(api, app)
     message = await send(api, app)
-    (parcel,) = await listener.fetch()
-    headers = {name.lower(): value for name, value in parcel["headers"]}
-    body = base64.b64decode(parcel["body"])
+    (fetched,) = await listener.fetch()
+    headers = {name.lower(): value for name, value in fetched["headers"]}
+    body = base64.b64decode(fetched["body"])
     assert body == b'{"n":1}'
-    assert headers["webhook-id"] == message == parcel["messageId"]
+    assert headers["webhook-id"] == message == fetched["messageId"]
     verify(body, headers, [str(listener.secret)], now=time.time())
     assert await listener.fetch() == [], "it is leased"
-    await listener.answer(parcel, 500, body=base64.b64encode(b"no").decode(), headers=[["Server", "mine"]])
+    await listener.answer(fetched, 500, body=base64.b64encode(b"no").decode(), headers=[["Server", "mine"]])
     (attempt,) = (await api.get(f"/app/{app}/attempt/msg/{message}"))["data"]
     assert (attempt["responseStatusCode"], attempt["response"]) == (500, "no")
 
@@ -113,9 +113,9 @@ async def test_a_listener_that_dies_with_a_delivery_gets_it_again(
 async def test_a_report_that_comes_twice_is_recorded_once(api: Api, app: str) -> None:
     listener = await listening(api, app)
     message = await send(api, app)
-    (parcel,) = await listener.fetch()
+    (fetched,) = await listener.fetch()
     for _ in range(2):
-        await listener.answer(parcel, 200)
+        await listener.answer(fetched, 200)
     assert len((await api.get(f"/app/{app}/attempt/msg/{message}"))["data"]) == 1
 
 
@@ -166,12 +166,12 @@ async def test_an_application_takes_its_own_room_and_no_other_applications(
         for other, place in others:
             served = await listening(other, place)
             message = await send(other, place)
-            assert [parcel["messageId"] for parcel in await served.fetch()] == [message]
+            assert [fetched["messageId"] for fetched in await served.fetch()] == [message]
         assert len([one for one in fetching if one.done()]) == 7, "those who wait go on waiting"
         backend.clock.ahead = 60.0
     assert sorted(one.result().status_code for one in fetching) == [200] * MAX_OF_APPLICATION + [429] * 7
     message = await send(api, app)
-    assert [parcel["messageId"] for parcel in await listener.fetch()] == [message], "there is room again"
+    assert [fetched["messageId"] for fetched in await listener.fetch()] == [message], "there is room again"
 
 
 async def test_only_whoever_may_manage_endpoints_of_the_application_may_listen(

@@ -337,7 +337,7 @@ async def test_an_expunged_message_has_no_payload_and_is_owed_to_nobody(world: W
     app = await world.application()
     endpoint = await world.endpoint(app)
     made, done = await world.message(app, eventId="e1"), await world.message(app)
-    await world.settle(app, endpoint, done, State.DELIVERED)
+    await world.complete(app, endpoint, done, State.DELIVERED)
     assert (await world.org.delete(f"/app/{app}/msg/e1/content")).status_code == 204
     assert (await world.org.delete(f"/app/{app}/msg/{done}/content")).status_code == 204
     shown = (await world.org.get(f"/app/{app}/msg/{made}")).json()

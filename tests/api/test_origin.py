@@ -10,7 +10,7 @@ import pytest
 
 from angarium.core import ids
 from angarium.core.claims import Claims
-from angarium.core.errors import Expired
+from angarium.core.errors import CredentialExpired
 from angarium.core.profile_table import Portal
 from angarium.core.token_key import TokenKey
 from angarium.service.access import name_of
@@ -65,7 +65,7 @@ async def _family(api: Api, session_id: str | None = None) -> Family:
         "link of the key": tokens.verify(of_key.token),
         "session of the key": (await links.open(of_key.key)).claims,
         "operator": operator,
-        "look": (await links.look(operator, application.id)).claims,
+        "look": (await links.operator_view(operator, application.id)).claims,
     }
     return Family(token, name_of(key.id), made, link, ids.text(ids.APPLICATION, application.id))
 
@@ -75,7 +75,7 @@ async def _alive(tokens: Tokens, family: Family) -> set[str]:
     for name, claims in family.made.items():
         try:
             await tokens.check_live(claims)
-        except Expired:
+        except CredentialExpired:
             continue
         found.add(name)
     return found
@@ -138,7 +138,7 @@ async def test_what_was_made_with_a_credential_ends_with_it_on_every_server(
         assert await _alive(tokens, mine) == mine.made.keys() - ended
         assert await _alive(tokens, neighbours) == neighbours.made.keys()
     if "link" in ended:
-        with pytest.raises(Expired):
+        with pytest.raises(CredentialExpired):
             await PortalLinks(elsewhere).open(mine.link.key)
 
 
@@ -152,7 +152,7 @@ async def test_a_key_that_is_revoked_while_it_makes_a_link_ends_that_link(api: A
     key = await services.access.verify(shown.key)
     await services.access.revoke(api.org_id, key.id)
     late = await services.portal_link.give(api.org_id, application.id, Portal(), origin=key.origin)
-    with pytest.raises(Expired):
+    with pytest.raises(CredentialExpired):
         await services.portal_link.open(late.key)
 
 
@@ -196,11 +196,15 @@ async def test_nothing_expires_later_than_what_it_was_made_with(api: Api, backen
     made = [tokens.verify(one["token"]) for one in (access, late)]
     sessions = [await links.open(one["url"].partition("#key=")[2]) for one in (access, late)]
     operator = (await links.operate(short)).claims
-    made += [operator, (await links.look(operator, application.id)).claims, *(one.claims for one in sessions)]
+    made += [
+        operator,
+        (await links.operator_view(operator, application.id)).claims,
+        *(one.claims for one in sessions),
+    ]
     assert [one.expires_at for one in made] == [end] * len(made)
     backend.clock.ahead += LEEWAY / 2 + 2
     for claims in made:
-        with pytest.raises(Expired):
+        with pytest.raises(CredentialExpired):
             await tokens.check_live(claims)
 
 

@@ -13,7 +13,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import State
-from angarium.store import background_task, owe
+from angarium.store import background_task, requeue
 from angarium.store.cancel import cancel_pending
 from angarium.store.database import Database
 from angarium.store.replay import MAX_FAILURES, run_due_tasks, step
@@ -55,7 +55,7 @@ async def test_a_resend_owes_one_manual_attempt_now(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app, uid="e-1"), await world.message(app, eventId="m-1")
     for state in (State.DELIVERED, State.EXHAUSTED, State.CANCELED):
-        await world.settle(app, endpoint, message, state, failures=3)
+        await world.complete(app, endpoint, message, state, failures=3)
         assert await resend(world, app, "e-1", "m-1") == {}
         row = await world.delivery(app, endpoint, message)
         assert (row["state"], row["failures"], row["resume_at"]) == (state, 3, None)
@@ -65,7 +65,7 @@ async def test_a_resend_owes_one_manual_attempt_now(world: World) -> None:
 async def test_a_resend_leaves_the_waiting_retry_its_time(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
-    await world.settle(app, endpoint, message, State.PENDING, failures=1, due_in=300)
+    await world.complete(app, endpoint, message, State.PENDING, failures=1, due_in=300)
     retry_at = (await world.delivery(app, endpoint, message))["due_at"]
     for _ in range(3):  # asking again must not forget it
         await resend(world, app, endpoint, message)
@@ -121,8 +121,8 @@ async def test_recover_owes_one_attempt_to_each_lost_delivery_of_the_window(worl
         (empty, State.EXHAUSTED),
         (late, State.EXHAUSTED),
     ):
-        await world.settle(app, endpoint, message, state)
-        await world.settle(app, other, message, state)
+        await world.complete(app, endpoint, message, state)
+        await world.complete(app, other, message, state)
     await world.org.delete(f"/app/{app}/msg/{empty}/content")
     since, until = await time_of(world, app, lost), await time_of(world, app, empty)
     task = await begin(world, app, endpoint, "recover", since=since, until=until)
@@ -147,7 +147,7 @@ async def test_recover_owes_one_attempt_to_each_lost_delivery_of_the_window(worl
 async def test_recovering_twice_owes_nothing_twice(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
-    await world.settle(app, endpoint, message, State.EXHAUSTED)
+    await world.complete(app, endpoint, message, State.EXHAUSTED)
     tasks = [await begin(world, app, endpoint, "recover") for _ in range(2)]
     await world.run_tasks()
     sent = [(await task_of(world, task))["data"]["messagesSent"] for task in tasks]
@@ -157,7 +157,7 @@ async def test_recovering_twice_owes_nothing_twice(world: World) -> None:
 async def test_a_large_recovery_goes_step_by_step_and_survives_a_restart(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owe, "SLICE", 10)
+    monkeypatch.setattr(requeue, "SLICE", 10)
     app = await world.application()
     endpoint = await world.endpoint(app)
     made = await many(world, app, 35)
@@ -206,7 +206,7 @@ async def test_what_the_database_cannot_do_now_is_no_failure_of_a_task(world: Wo
 async def test_several_processes_share_tasks_without_doing_a_step_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owe, "SLICE", 5)
+    monkeypatch.setattr(requeue, "SLICE", 5)
     app = await world.application()
     endpoints = [await world.endpoint(app) for _ in range(3)]
     await many(world, app, 40)
@@ -315,7 +315,7 @@ async def test_what_is_asked_of_a_disabled_endpoint_waits_until_it_is_enabled(
         message, endpoint = await world.message(app), await world.endpoint(app)
     else:
         endpoint, message = await world.endpoint(app), await world.message(app)
-        await world.settle(app, endpoint, message, state)
+        await world.complete(app, endpoint, message, state)
     await switch(world, app, endpoint, True)
     await ask(world, app, endpoint, message, what)
     row = await world.delivery(app, endpoint, message)
@@ -342,7 +342,7 @@ async def test_what_waits_for_an_endpoint_is_canceled_when_it_is_deleted(
         message, endpoint = await world.message(app), await world.endpoint(app)
     else:
         endpoint, message = await world.endpoint(app), await world.message(app)
-        await world.settle(app, endpoint, message, state)
+        await world.complete(app, endpoint, message, state)
     await switch(world, app, endpoint, True)
     await ask(world, app, endpoint, message, what)
     if what == "resend":
@@ -363,8 +363,8 @@ async def test_disabling_cancels_retries_and_has_manual_attempts_wait(world: Wor
         *[await world.message(app) for _ in range(3)],
     )
     for message in (scheduled, asked):
-        await world.settle(app, endpoint, message, State.PENDING, failures=1, due_in=300)
-    await world.settle(app, endpoint, lost, State.EXHAUSTED)
+        await world.complete(app, endpoint, message, State.PENDING, failures=1, due_in=300)
+    await world.complete(app, endpoint, lost, State.EXHAUSTED)
     await resend(world, app, endpoint, asked)
     task = await begin(world, app, endpoint, "recover")
     await switch(world, app, endpoint, True)
@@ -386,7 +386,7 @@ async def test_a_resend_to_a_disabled_endpoint_never_lets_a_retry_go_on(world: W
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
     await switch(world, app, endpoint, True)
-    await world.settle(app, endpoint, message, State.PENDING, failures=1, due_in=300)
+    await world.complete(app, endpoint, message, State.PENDING, failures=1, due_in=300)
     await resend(world, app, endpoint, message)
     row = await world.delivery(app, endpoint, message)
     assert (row["state"], row["due_at"], row["resume_at"]) == (State.CANCELED, None, None)
@@ -410,13 +410,13 @@ async def test_a_cancellation_that_goes_on_when_the_endpoint_is_enabled_takes_no
 async def test_many_that_wait_are_released_and_canceled_step_by_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owe, "SLICE", 3)
+    monkeypatch.setattr(requeue, "SLICE", 3)
     monkeypatch.setattr(background_task, "AT_ONCE", 3)
     app = await world.application()
     endpoint, made = await world.endpoint(app), [await world.message(app) for _ in range(10)]
     await switch(world, app, endpoint, True)
     for message in made:
-        await world.settle(app, endpoint, message, State.EXHAUSTED)
+        await world.complete(app, endpoint, message, State.EXHAUSTED)
         await resend(world, app, endpoint, message)
 
     async def counted() -> tuple[int, int]:
@@ -440,11 +440,11 @@ async def test_many_that_wait_are_released_and_canceled_step_by_step(
 async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(owe, "SLICE", 10)
+    monkeypatch.setattr(requeue, "SLICE", 10)
     app = await world.application()
     endpoint, other = await world.endpoint(app), await world.endpoint(app)
     made = sorted(await many(world, app, 25))
-    await world.settle(app, endpoint, made[0], State.DELIVERED)
+    await world.complete(app, endpoint, made[0], State.DELIVERED)
     await resend(world, app, endpoint, made[0])
     newer = await spaced(world, app)
     now = world.services.clock.now()
@@ -474,7 +474,7 @@ async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(
 async def test_a_broken_task_is_given_up_and_does_not_stop_the_others(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
-    await world.settle(app, endpoint, message, State.EXHAUSTED)
+    await world.complete(app, endpoint, message, State.EXHAUSTED)
     broken = await begin(world, app, endpoint, "recover")
     async with world.database.connection() as conn:
         await conn.execute("update background_task set arguments = $1", {"endpoint": "nonsense"})

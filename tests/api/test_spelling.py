@@ -112,8 +112,8 @@ async def test_what_a_list_or_a_listener_hands_out_is_taken_back_in_one_spelling
         return made.json()
 
     if kind == "receipt":
-        (parcel,) = (await get(f"{listener}/fetch"))["data"]
-        text = parcel["receipt"]
+        (fetched,) = (await get(f"{listener}/fetch"))["data"]
+        text = fetched["receipt"]
         others = base64_spellings(text)
 
         async def attempt(other: str) -> int:

@@ -49,7 +49,7 @@ async def walk(world: World, client: SvixAsync) -> None:
     assert (await client.message.get(app, "e-1")).id == sent.id
 
     attempt = await world.attempt(app, endpoint, sent.id, 500, body=b"oh no")
-    await world.settle(app, endpoint, sent.id, State.EXHAUSTED, failures=8)
+    await world.complete(app, endpoint, sent.id, State.EXHAUSTED, failures=8)
     (shown,) = (
         await client.message_attempt.list_by_endpoint(
             app, endpoint, MessageAttemptListByEndpointOptions(with_content=True, with_msg=True)

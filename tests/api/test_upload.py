@@ -199,7 +199,7 @@ async def test_nobody_is_refused_for_the_uploads_of_another(house: House, who: s
         asyncio.create_task(sender.ask(house.app, "POST", path, headers, "10.9.9.9")) for sender in senders
     ]
     try:
-        await until(lambda: _settled(house))
+        await until(lambda: _completed(house))
         large = json.dumps({"name": "x", "x": "y" * 1_500_000}).encode()
         made = Sender(large, whole=True)
         other = "org_other" if who == "organization" else ORG
@@ -217,7 +217,7 @@ async def test_nobody_is_refused_for_the_uploads_of_another(house: House, who: s
     assert house.app.budget.held == 0
 
 
-async def _settled(house: House) -> bool:
+async def _completed(house: House) -> bool:
     """Whether the hundred have got as much as they get."""
     assert isinstance(house.app, Edge)
     before = house.app.budget.held
@@ -225,7 +225,7 @@ async def _settled(house: House) -> bool:
     return before == house.app.budget.held > 1024 * 1024
 
 
-async def test_a_body_that_keeps_its_pace_is_heard_out(
+async def test_a_body_that_keeps_its_rate_is_heard_out(
     api: Api, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seconds of grace, and then so many bytes in each."""

@@ -91,7 +91,7 @@ class World:
             )  # fmt: skip
         return ids.text(ids.ATTEMPT, attempt_id)
 
-    async def settle(
+    async def complete(
         self,
         app: str,
         endpoint: str,

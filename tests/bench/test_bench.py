@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from bench import delay, growth, ledger, payload, plan, report, stage, target
 from bench.ceiling import ceiling
+from bench.fixed_rate import FixedRate, Kept
 from bench.growth import Growth, Shape
-from bench.pace import Kept, Pace
 from bench.program import NoProgramError, ensure
 from bench.rate import CASES, CEILINGS, SINGLE, Rate, same_kind, table
 from bench.table import Table, ratio
@@ -22,13 +22,13 @@ def rate(per_second: float) -> Rate:
     return Rate(SINGLE, 1000, per_second, per_second, 0.1, (5.0, 9.0), 1.0)
 
 
-async def test_a_load_at_a_fixed_pace_arrives_whole_and_is_timed(directory: Path) -> None:
+async def test_a_load_at_a_fixed_rate_arrives_whole_and_is_timed(directory: Path) -> None:
     async with (
         delay.stopwatch(directory) as receiver,
         ceiling(directory, receiver) as url,
         aiohttp.ClientSession() as session,
     ):
-        sent = await delay.kept(Pace(url, "/msg", "none", rate=200, seconds=0.5))
+        sent = await delay.kept(FixedRate(url, "/msg", "none", rate=200, seconds=0.5))
         found = await delay.delays(session, receiver, 100)
     assert (sent.accepted, sent.refused, len(found)) == (100, 0, 100)
     assert found == sorted(found)
@@ -50,7 +50,7 @@ async def test_the_ceiling_forwards_each_message_of_a_batch_to_each_target(direc
 async def test_a_load_that_is_refused_ends_the_measure(directory: Path) -> None:
     async with delay.stopwatch(directory) as receiver:
         with pytest.raises(RuntimeError, match="refused"):
-            await delay.kept(Pace(receiver, "/?no=202", "none", rate=10, seconds=0.2))
+            await delay.kept(FixedRate(receiver, "/?no=202", "none", rate=10, seconds=0.2))
 
 
 def test_a_program_that_is_nowhere_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +155,7 @@ def test_statements_of_the_log_have_the_names_of_the_queries() -> None:
     assert ledger.key("select a\n-- why\nfrom b where c = $1::text[];") == ledger.key(
         "select a from b where c = :c::text[]"
     )
-    assert {"accept", "settle", "load_free", "load_fifo"} <= set(ledger.names().values())
+    assert {"accept", "complete", "load_free", "load_fifo"} <= set(ledger.names().values())
 
 
 def test_what_a_rate_needs_follows_from_what_a_delivery_costs() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from angarium.cli.forward import Forwarder, Outcome, read_header
+from angarium.cli.forward import DeliveryForwarder, ForwardResult, read_header
 from angarium.cli.main import app as cli
 from angarium.cli.reach import Way
 from angarium.client import Angarium, ClientError
@@ -58,7 +58,7 @@ def test_every_usual_form_is_understood(text: str, target: Target) -> None:
 def test_what_is_no_url_is_an_error_with_an_example_at_every_door(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for door in (lambda: Forwarder(text, 1.0), lambda: Way(text, 1.0, local=True)):
+    for door in (lambda: DeliveryForwarder(text, 1.0), lambda: Way(text, 1.0, local=True)):
         with pytest.raises(ValueError, match=SAID):
             door()
     if text.strip():
@@ -94,9 +94,9 @@ DELIVERY: dict[str, Any] = {
 }
 
 
-async def forwarded(url: str, *headers: str, insecure: bool = False) -> Outcome:
+async def forwarded(url: str, *headers: str, insecure: bool = False) -> ForwardResult:
     extra = [read_header(one) for one in headers]
-    return await asyncio.to_thread(Forwarder(url, 10.0, extra, insecure=insecure).forward, DELIVERY)
+    return await asyncio.to_thread(DeliveryForwarder(url, 10.0, extra, insecure=insecure).forward, DELIVERY)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

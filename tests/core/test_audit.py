@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from angarium.core import audit
 from angarium.core.audit import Actor, ActorKind
-from angarium.core.inbox import Answer
+from angarium.core.inbox import InboxAnswer
 from angarium.core.nouns import Application, Endpoint, EventType, SigningKey
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
@@ -176,7 +176,7 @@ def test_a_changed_login_or_query_is_seen_in_the_log() -> None:
 
 
 def test_the_answer_of_an_inbox_in_the_log() -> None:
-    assert audit.answer_view(Answer(503, 2.5, 40)) == {"status": 503, "delay": 2.5, "failures": 40}
+    assert audit.answer_view(InboxAnswer(503, 2.5, 40)) == {"status": 503, "delay": 2.5, "failures": 40}
 
 
 def test_an_event_type_in_the_log() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angarium.core import claims, ids
-from angarium.core.claims import EVERYTHING, Capability, Claims, Origin
+from angarium.core.claims import EVERYTHING, Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, NotAuthenticated
 
 APP = UUID("019abc00-1234-7abc-8def-0123456789ab")
@@ -145,8 +145,12 @@ def test_a_token_ends_with_whatever_it_was_made_with() -> None:
     assert claims.read({"sub": "org_a"}, DIGEST).digests == (DIGEST,)
     read = claims.read(of_application(link="ab" * 32, origins=[first.hex(), second.hex()], exp=50), DIGEST)
     assert read.digests == (DIGEST, LINK, first, second)
-    assert read.origin == Origin((DIGEST, LINK, first, second), 50.0)
-    assert claims.read(of_application(), DIGEST).origin == Origin((DIGEST,), FOREVER) == Origin((DIGEST,))
+    assert read.origin == ParentCredential((DIGEST, LINK, first, second), 50.0)
+    assert (
+        claims.read(of_application(), DIGEST).origin
+        == ParentCredential((DIGEST,), FOREVER)
+        == ParentCredential((DIGEST,))
+    )
 
 
 @pytest.mark.parametrize(

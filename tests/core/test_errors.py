@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from angarium.core import errors
-from angarium.core.errors import AngariumError, Fault, Invalid, StoreReason, StoreUnavailable
+from angarium.core.errors import AngariumError, FieldError, Invalid, StoreReason, StoreUnavailable
 
 CODES = {
     "AngariumError": "error",
@@ -16,9 +16,9 @@ CODES = {
     "NotFound": "not_found",
     "Conflict": "conflict",
     "Unsupported": "not_implemented",
-    "Expired": "authentication_failed",
-    "Throttled": "rate_limit",
-    "TooLarge": "payload_too_large",
+    "CredentialExpired": "authentication_failed",
+    "TooManyFailures": "rate_limit",
+    "BodyTooLarge": "payload_too_large",
     "TooSlow": "body_too_slow",
     "Compressed": "unsupported_content_encoding",
     "Overloaded": "overloaded",
@@ -50,7 +50,7 @@ def test_an_error_has_the_words_of_its_class_unless_others_are_given(name: str) 
     assert told.wire_code == kind.code
 
 
-@pytest.mark.parametrize("name", ["BadRequest", "NotAllowed", "Throttled"])
+@pytest.mark.parametrize("name", ["BadRequest", "NotAllowed", "TooManyFailures"])
 def test_a_code_can_be_more_exact_than_that_of_the_class(name: str) -> None:
     error = getattr(errors, name)("Words.", code="exact")
     assert (error.detail, error.wire_code, type(error).code) == ("Words.", "exact", CODES[name])
@@ -63,7 +63,7 @@ def test_an_error_without_words_is_no_problem() -> None:
     assert Silent().detail == ""
 
 
-@pytest.mark.parametrize("name", ["Throttled", "Overloaded"])
+@pytest.mark.parametrize("name", ["TooManyFailures", "Overloaded"])
 def test_when_to_try_again_is_a_second_unless_told(name: str) -> None:
     kind = getattr(errors, name)
     assert kind().retry_after == 1.0
@@ -81,26 +81,28 @@ def test_too_many_endpoints_says_how_many_fit() -> None:
 
 
 def test_faults_are_told_with_their_places() -> None:
-    error = Invalid(Fault(("body", "urls", 0), "No URL."), Fault(("query", "limit"), "Too large."))
+    error = Invalid(FieldError(("body", "urls", 0), "No URL."), FieldError(("query", "limit"), "Too large."))
     assert error.detail == "body.urls.0: No URL.; query.limit: Too large."
     assert [fault.type for fault in error.faults] == ["value_error", "value_error"]
 
 
 def test_one_wrong_field() -> None:
-    assert Invalid.field("a.b", "No.").faults == (Fault(("body", "a", "b"), "No.", "value_error"),)
-    assert Invalid.field("a", "No.", where="query").faults == (Fault(("query", "a"), "No."),)
+    assert Invalid.field("a.b", "No.").faults == (FieldError(("body", "a", "b"), "No.", "value_error"),)
+    assert Invalid.field("a", "No.", where="query").faults == (FieldError(("query", "a"), "No."),)
 
 
 def test_faults_can_be_placed_elsewhere() -> None:
-    found = Invalid(Fault(("query", "tag", 0), "No."), Fault(("query", "since"), "Nor this.", "type_error"))
+    found = Invalid(
+        FieldError(("query", "tag", 0), "No."), FieldError(("query", "since"), "Nor this.", "type_error")
+    )
     assert found.placed("body", "filter").faults == (
-        Fault(("body", "filter", "tag", 0), "No."),
-        Fault(("body", "filter", "since"), "Nor this.", "type_error"),
+        FieldError(("body", "filter", "tag", 0), "No."),
+        FieldError(("body", "filter", "since"), "Nor this.", "type_error"),
     )
     renamed = found.placed("body", names={"since": "after", "query": "never", "0": "zero"})
     assert renamed.faults == (
-        Fault(("body", "tag", "zero"), "No."),
-        Fault(("body", "after"), "Nor this.", "type_error"),
+        FieldError(("body", "tag", "zero"), "No."),
+        FieldError(("body", "after"), "Nor this.", "type_error"),
     )
     assert found.placed().faults[0].loc == ("tag", 0)
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from angarium.core import ids, inbox
-from angarium.core.inbox import Answer, InboxUrls
+from angarium.core.inbox import InboxAnswer, InboxUrls
 
 MADE = ids.at(1_764_334_500_123_456, bytes(range(8)))
 NAME = ids.text(ids.INBOX, MADE)
@@ -93,4 +93,4 @@ def test_requests_are_kept_for_a_day() -> None:
 
 
 def test_an_inbox_answers_200_at_once_unless_told_otherwise() -> None:
-    assert Answer() == Answer(status_code=200, delay=0.0, failure_percent=0)
+    assert InboxAnswer() == InboxAnswer(status_code=200, delay=0.0, failure_percent=0)

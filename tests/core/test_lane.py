@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from angarium.core.allowance import FAILING_IN_FLIGHT, FIRST, MANUAL_EXTRA
-from angarium.core.hand import FRAME, Held
 from angarium.core.lane import FAILING_WINDOW, PEEK, Lane, Limits, Load, Send, Wait
+from angarium.core.lane_queue import FRAME, QueuedDelivery
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0
@@ -19,13 +19,13 @@ STRICT = Limits(in_flight=1, window=8, fifo=True)
 ASKED = datetime(2026, 11, 28, tzinfo=UTC)
 
 
-def held(number: int, due_at: float = NOW, payload: bytes | None = b"{}") -> Held:
-    return Held(UUID(int=number), due_at, State.PENDING, 0, None, payload)
+def queued(number: int, due_at: float = NOW, payload: bytes | None = b"{}") -> QueuedDelivery:
+    return QueuedDelivery(UUID(int=number), due_at, State.PENDING, 0, None, payload)
 
 
 def lane_with(count: int, limits: Limits = WIDE) -> Lane:
     lane = Lane(limits, NOW - 10)
-    assert all(lane.arrive(held(number), NOW) for number in range(count))
+    assert all(lane.arrive(queued(number), NOW) for number in range(count))
     return lane
 
 
@@ -33,13 +33,13 @@ def sends(lane: Lane, now: float = NOW) -> list[UUID]:
     """What is sent until the lane has another answer."""
     sent = []
     while isinstance(turn := lane.turn(now), Send):
-        sent.append(turn.held.message_id)
+        sent.append(turn.queued.message_id)
     return sent
 
 
 def answer(lane: Lane, message_id: UUID, *, overload: bool = False, pause: float | None = None) -> None:
     lane.answered(message_id, delivered=not overload, overload=overload, pause=pause, now=NOW)
-    lane.settled(message_id, None)
+    lane.completed(message_id, None)
 
 
 def test_what_is_in_flight_grows_with_each_success_and_halves_with_an_overload() -> None:
@@ -81,7 +81,7 @@ def test_a_new_limit_of_requests_at_once_holds_from_the_next_turn() -> None:
 def test_a_new_owner_and_a_new_rate_limit_begin_with_a_whole_second_used() -> None:
     limited = Limits(in_flight=64, window=128, rate=2)
     lane = Lane(limited, NOW)
-    assert lane.arrive(held(1), NOW)
+    assert lane.arrive(queued(1), NOW)
     assert lane.turn(NOW) == Wait(NOW + 1)
     other = lane_with(2)
     other.reconfigure(limited, NOW)
@@ -93,7 +93,7 @@ def test_a_new_owner_and_a_new_rate_limit_begin_with_a_whole_second_used() -> No
 def test_a_changed_rate_limit_keeps_what_was_sent() -> None:
     lane = Lane(Limits(in_flight=64, window=128, rate=1), NOW - 10)
     for number in range(3):
-        lane.arrive(held(number), NOW)
+        lane.arrive(queued(number), NOW)
     assert len(sends(lane)) == 1
     lane.reconfigure(Limits(in_flight=64, window=128, rate=2), NOW)
     assert len(sends(lane)) == 1
@@ -106,7 +106,7 @@ def test_a_lane_that_becomes_first_in_first_out_asks_for_the_order() -> None:
     lane.reconfigure(Limits(in_flight=64, window=128, fifo=True), NOW)
     assert (lane.quiet, lane.size) == (True, 0)
     assert lane.turn(NOW) == Load(128)
-    lane.loaded([held(1), held(0)], None, 128)
+    lane.loaded([queued(1), queued(0)], None, 128)
     assert sends(lane) == [UUID(int=1)]
 
 
@@ -135,8 +135,8 @@ def test_a_load_waits_until_three_quarters_of_the_window_are_free() -> None:
 
 def test_the_memory_of_what_waits_is_counted() -> None:
     lane = Lane(WIDE, NOW - 10)
-    lane.arrive(held(1, payload=b"12345"), NOW)
-    lane.arrive(held(2, payload=None), NOW)
+    lane.arrive(queued(1, payload=b"12345"), NOW)
+    lane.arrive(queued(2, payload=None), NOW)
     assert lane.size == 2 * FRAME + 5
     assert isinstance(lane.turn(NOW), Send)
     assert lane.size == FRAME
@@ -146,12 +146,12 @@ def test_the_memory_of_what_waits_is_counted() -> None:
 
 def test_an_arrival_is_taken_once_and_only_when_it_is_due() -> None:
     lane = lane_with(1)
-    assert not lane.arrive(held(0), NOW)
-    assert not lane.arrive(held(2, NOW + 5), NOW)
+    assert not lane.arrive(queued(0), NOW)
+    assert not lane.arrive(queued(2, NOW + 5), NOW)
     assert len(sends(lane)) == 1
     assert lane.turn(NOW) == Wait(NOW + 5)
     full = lane_with(2, Limits(in_flight=1, window=2))
-    assert not full.arrive(held(2), NOW)
+    assert not full.arrive(queued(2), NOW)
 
 
 @pytest.mark.parametrize("last", [False, True])
@@ -161,30 +161,30 @@ def test_an_attempt_without_a_result_waits_again_as_the_first_or_the_last(last: 
     send = lane.turn(NOW)
     assert isinstance(send, Send)
     if last:
-        lane.returned(send.held, NOW, last=True)
+        lane.returned(send.queued, NOW, last=True)
     else:
-        lane.returned(send.held, NOW)
+        lane.returned(send.queued, NOW)
     assert lane.size == size
     (again,) = sends(lane)
-    assert (again == send.held.message_id) is not last
+    assert (again == send.queued.message_id) is not last
 
 
 def test_an_attempt_without_a_result_is_not_postponed_by_a_clock_that_was_set_back() -> None:
     lane = lane_with(1, Limits(in_flight=1, window=8))
     send = lane.turn(NOW)
     assert isinstance(send, Send)
-    lane.returned(send.held, NOW - 3600)
-    assert sends(lane, NOW - 3600) == [send.held.message_id]
+    lane.returned(send.queued, NOW - 3600)
+    assert sends(lane, NOW - 3600) == [send.queued.message_id]
 
 
 def test_in_strict_order_what_has_no_result_is_loaded_again_in_its_place() -> None:
     lane = Lane(Limits(in_flight=1, window=8, fifo=True), 0.0)
     lane.hint(NOW)
     assert lane.turn(NOW) == Load(8)
-    lane.loaded([held(0), held(1)], None, 8)
+    lane.loaded([queued(0), queued(1)], None, 8)
     send = lane.turn(NOW)
     assert isinstance(send, Send)
-    lane.returned(send.held, NOW, last=True)
+    lane.returned(send.queued, NOW, last=True)
     assert lane.quiet
     assert lane.turn(NOW) == Load(8)
 
@@ -205,7 +205,7 @@ def test_a_clock_that_is_set_keeps_pauses_and_asks_the_table_anew() -> None:
     lane.clock_set(-1000)
     assert lane.wants
     assert lane.turn(NOW - 1000) == Load(16 - 1 + 1)
-    lane.loaded([held(1, NOW - 1000)], None, 16)
+    lane.loaded([queued(1, NOW - 1000)], None, 16)
     assert lane.turn(NOW - 1000) == Wait(NOW - 940)
     assert sends(lane, NOW - 940) == [UUID(int=1)]
 
@@ -238,16 +238,16 @@ def test_a_lane_is_idle_when_nothing_that_it_knows_still_matters() -> None:
     assert not is_idle(NOW)  # and to be asked for again
 
 
-def brought(number: int, manual_at: datetime | None = None) -> Held:
+def brought(number: int, manual_at: datetime | None = None) -> QueuedDelivery:
     """A row of a load."""
     pending = manual_at is None
-    return Held(UUID(int=number), NOW, State.PENDING, 0, manual_at, b"{}", pending=pending)
+    return QueuedDelivery(UUID(int=number), NOW, State.PENDING, 0, manual_at, b"{}", pending=pending)
 
 
 def until_load(lane: Lane, now: float = NOW) -> Load:
     """Deliver what is in hand, one after the other, until the lane wants more."""
     while isinstance(turn := lane.turn(now), Send):
-        answer(lane, turn.held.message_id)
+        answer(lane, turn.queued.message_id)
     assert isinstance(turn, Load)
     return turn
 
@@ -283,7 +283,7 @@ def test_what_was_accepted_by_a_clock_that_is_ahead_is_read_when_it_is_due() -> 
     lane.loaded([brought(9)], None, 128)
     sends(lane)
     answer(lane, UUID(int=9))
-    assert not lane.arrive(held(5, NOW + 1), NOW)
+    assert not lane.arrive(queued(5, NOW + 1), NOW)
     turn = lane.turn(NOW + 1)
     assert isinstance(turn, Load)
     assert turn.after == 4
@@ -294,9 +294,9 @@ def test_a_load_that_brings_less_than_was_asked_for_leaves_nothing_behind() -> N
         lane = Lane(Limits(in_flight=8, window=4), NOW - 10)
         lane.hint(NOW)
         assert lane.turn(NOW) == Load(4)
-        lane.loaded([held(number) for number in range(brings)], None, 4)
+        lane.loaded([queued(number) for number in range(brings)], None, 4)
         for number in range(brings):
-            assert lane.turn(NOW) == Send(held(number))
+            assert lane.turn(NOW) == Send(queued(number))
         assert isinstance(lane.turn(NOW), Load) is behind
 
 
@@ -307,13 +307,13 @@ def test_what_is_in_hand_and_comes_again_as_it_is_changes_nothing() -> None:
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
     size = lane.size
-    lane.loaded([held(0), held(1), held(2)], None, turn.count)
+    lane.loaded([queued(0), queued(1), queued(2)], None, turn.count)
     assert (lane.size, lane.waiting) == (size, 2)
     answer(lane, first)
     order = []
     while isinstance(turn := lane.turn(NOW), Send):
-        order.append(turn.held.message_id.int)
-        answer(lane, turn.held.message_id)
+        order.append(turn.queued.message_id.int)
+        answer(lane, turn.queued.message_id)
     assert order == [1, 2]
     assert turn is None, "nothing was asked for again"
 
@@ -330,13 +330,13 @@ def test_a_delivery_that_makes_room_for_its_manual_attempt_is_counted_once() -> 
     answer(lane, UUID(int=0))
     served = []
     while isinstance(turn := lane.turn(NOW), Send):
-        served.append(turn.held.message_id.int)
-        answer(lane, turn.held.message_id)
+        served.append(turn.queued.message_id.int)
+        answer(lane, turn.queued.message_id)
     assert served == [2, 1, 3]
     assert turn is None, "the request that was served is not asked for again"
 
 
-def strict_lane(*rows: Held) -> Lane:
+def strict_lane(*rows: QueuedDelivery) -> Lane:
     """First in, first out; with these in hand."""
     lane = Lane(STRICT, NOW - 10)
     lane.hint(NOW)
@@ -345,8 +345,8 @@ def strict_lane(*rows: Held) -> Lane:
     return lane
 
 
-def test_in_strict_order_a_manual_attempt_of_what_is_under_way_is_asked_for_when_that_is_settled() -> None:
-    lane = strict_lane(held(0))
+def test_in_strict_order_a_manual_attempt_of_what_is_under_way_is_asked_for_when_that_is_completed() -> None:
+    lane = strict_lane(queued(0))
     assert sends(lane) == [UUID(int=0)]
     lane.hint(NOW, manual=True)
     turn = lane.turn(NOW)
@@ -362,14 +362,14 @@ def test_in_strict_order_a_manual_attempt_of_what_is_under_way_is_asked_for_when
 
 
 def test_a_request_for_what_was_given_back_is_made_once() -> None:
-    lane = strict_lane(held(0))
+    lane = strict_lane(queued(0))
     send = lane.turn(NOW)
     assert isinstance(send, Send)
     lane.hint(NOW, manual=True)
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
     lane.loaded([brought(0, ASKED)], None, turn.count)
-    lane.returned(send.held, NOW)
+    lane.returned(send.queued, NOW)
     assert lane.turn(NOW) == Load(8), "nothing is in hand"
     lane.loaded([brought(0, ASKED)], None, 8)
     assert lane.turn(NOW) == Send(brought(0, ASKED))
@@ -379,7 +379,7 @@ def test_a_request_for_what_was_given_back_is_made_once() -> None:
 
 def test_a_manual_attempt_without_a_result_still_comes_first() -> None:
     lane = lane_with(1, Limits(in_flight=1, window=8))
-    assert lane.arrive(held(1), NOW)
+    assert lane.arrive(queued(1), NOW)
     manual = brought(2, ASKED)
     lane.hint(NOW, manual=True)
     turn = lane.turn(NOW, held_back=True)
@@ -410,11 +410,11 @@ def test_the_last_answer_says_whether_an_endpoint_is_proven() -> None:
     assert lane.proven is False
 
 
-def test_the_pace_of_a_failing_endpoint_is_kept_when_the_clock_is_set() -> None:
+def test_the_rate_of_a_failing_endpoint_is_kept_when_the_clock_is_set() -> None:
     lane = lane_with(FAILING_WINDOW)
     lane.fail()
     while isinstance(turn := lane.turn(NOW), Send):
-        answer(lane, turn.held.message_id, overload=True)
+        answer(lane, turn.queued.message_id, overload=True)
     assert isinstance(turn, Wait)
     assert NOW < turn.until == lane.free_at()
     lane.clock_set(-1000)
@@ -422,11 +422,11 @@ def test_the_pace_of_a_failing_endpoint_is_kept_when_the_clock_is_set() -> None:
 
 
 def test_a_lane_in_strict_order_asks_for_the_order_when_the_clock_is_set() -> None:
-    lane = strict_lane(held(0), held(1))
+    lane = strict_lane(queued(0), queued(1))
     lane.clock_set(-1000)
     assert lane.quiet
     assert lane.turn(NOW - 1000) == Load(8)
-    lane.loaded([held(1, NOW - 1000)], None, 8)
+    lane.loaded([queued(1, NOW - 1000)], None, 8)
     assert sends(lane, NOW - 1000) == [UUID(int=1)]
 
 
@@ -453,8 +453,8 @@ def test_a_manual_attempt_that_waits_and_comes_again_as_it_is_changes_nothing() 
     answer(lane, UUID(int=0))
     served = []
     while isinstance(turn := lane.turn(NOW), Send):
-        served.append(turn.held.message_id.int)
-        answer(lane, turn.held.message_id)
+        served.append(turn.queued.message_id.int)
+        answer(lane, turn.queued.message_id)
     assert served == [2, 1]
     assert turn is None
 
@@ -477,7 +477,7 @@ def test_tests_and_manual_attempts_have_slots_of_their_own_at_a_failing_endpoint
     assert lane.in_flight == FAILING_IN_FLIGHT
     now += 1
     for number in range(MANUAL_EXTRA + 1):
-        assert lane.arrive(msgspec.structs.replace(held(100 + number), test=True), now)
+        assert lane.arrive(msgspec.structs.replace(queued(100 + number), test=True), now)
         now += 1
         assert isinstance(lane.turn(now), Send) is (number < MANUAL_EXTRA)
 
@@ -486,7 +486,7 @@ def test_an_arrival_goes_before_a_backlog_only_while_a_quarter_of_the_window_or_
     for waiting in (3, 4, 5):
         lane = lane_with(waiting, Limits(in_flight=1, window=16))
         lane.hint(NOW)
-        assert lane.arrive(held(50), NOW) is (waiting <= 4)
+        assert lane.arrive(queued(50), NOW) is (waiting <= 4)
 
 
 def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken() -> None:
@@ -499,10 +499,10 @@ def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken() -> None:
         assert turn is not None
         now = turn.until if isinstance(turn, Wait) else now
         if isinstance(turn, Send):
-            lane.answered(turn.held.message_id, delivered=False, overload=True, pause=None, now=now)
-            lane.settled(turn.held.message_id, None)
+            lane.answered(turn.queued.message_id, delivered=False, overload=True, pause=None, now=now)
+            lane.completed(turn.queued.message_id, None)
     assert lane.waiting == FAILING_WINDOW // 4
-    assert not lane.arrive(held(100, now), now)
+    assert not lane.arrive(queued(100, now), now)
 
 
 def test_a_load_that_brings_more_than_the_window_has_room_for_is_taken_in_part() -> None:
@@ -510,14 +510,14 @@ def test_a_load_that_brings_more_than_the_window_has_room_for_is_taken_in_part()
     lane = Lane(Limits(in_flight=1, window=8), NOW - 10)
     lane.hint(NOW)
     assert lane.turn(NOW) == Load(8)
-    arrived = [held(number) for number in range(20, 23)]
+    arrived = [queued(number) for number in range(20, 23)]
     assert all(lane.arrive(one, NOW) for one in arrived)
-    rows = [held(number) for number in range(8)]
+    rows = [queued(number) for number in range(8)]
     lane.loaded(rows, None, 8)
     assert lane.waiting == 8
     served = []
     while isinstance(turn := lane.turn(NOW), Send):
-        served.append(turn.held)
-        answer(lane, turn.held.message_id)
+        served.append(turn.queued)
+        answer(lane, turn.queued.message_id)
     assert served == [*arrived, *rows[:5]]
     assert isinstance(turn, Load), "the rest is asked for"

@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from angarium.core.hand import Held
 from angarium.core.lane import Lane, Limits, Load, Send
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.nouns import State
 from angarium.core.read_position import FIRST, LAST, SLACK, START
 
@@ -33,19 +33,21 @@ def message(number: int) -> UUID:
     return UUID(int=10**9 - number)
 
 
-def row(number: int) -> Held:
+def row(number: int) -> QueuedDelivery:
     """One that was never attempted."""
-    return Held(message(number), NOW, State.PENDING, 0, None, b"{}", pending=True, seq=place(number))
+    return QueuedDelivery(
+        message(number), NOW, State.PENDING, 0, None, b"{}", pending=True, seq=place(number)
+    )
 
 
-def retry(number: int) -> Held:
+def retry(number: int) -> QueuedDelivery:
     """One that failed before."""
-    return Held(message(number), NOW, State.PENDING, 1, None, b"{}", attempts=1, seq=place(number))
+    return QueuedDelivery(message(number), NOW, State.PENDING, 1, None, b"{}", attempts=1, seq=place(number))
 
 
-def placeless(number: int) -> Held:
+def placeless(number: int) -> QueuedDelivery:
     """One with the place before all others."""
-    return Held(UUID(int=number), NOW, State.PENDING, 0, None, b"{}", pending=True, seq=FIRST)
+    return QueuedDelivery(UUID(int=number), NOW, State.PENDING, 0, None, b"{}", pending=True, seq=FIRST)
 
 
 def new_lane(limits: Limits = FIFO) -> Lane:
@@ -60,31 +62,33 @@ def asked(lane: Lane) -> Load:
     return turn
 
 
-def load(lane: Lane, *rows: Held, next_due: float | None = None) -> Load:
+def load(lane: Lane, *rows: QueuedDelivery, next_due: float | None = None) -> Load:
     """What the lane asks for, and that it comes."""
     turn = asked(lane)
     lane.loaded(rows, next_due, turn.count)
     return turn
 
 
-def send(lane: Lane) -> Held:
+def send(lane: Lane) -> QueuedDelivery:
     turn = lane.turn(NOW)
     assert isinstance(turn, Send), turn
-    return turn.held
+    return turn.queued
 
 
-def answer(lane: Lane, held: Held, *, due_at: float | None = None, delivered: bool = True) -> None:
-    lane.answered(held.message_id, delivered=delivered, overload=not delivered, pause=None, now=NOW)
-    lane.settled(held.message_id, due_at)
+def answer(
+    lane: Lane, queued: QueuedDelivery, *, due_at: float | None = None, delivered: bool = True
+) -> None:
+    lane.answered(queued.message_id, delivered=delivered, overload=not delivered, pause=None, now=NOW)
+    lane.completed(queued.message_id, due_at)
 
 
 def deliver(lane: Lane) -> list[int]:
     """Deliver all that waits; gives the numbers."""
     served = []
     while lane.waiting:
-        held = send(lane)
-        served.append(held.seq - EARLIER)
-        answer(lane, held)
+        queued = send(lane)
+        served.append(queued.seq - EARLIER)
+        answer(lane, queued)
     return served
 
 
@@ -169,7 +173,7 @@ def test_news_of_what_is_in_hand_already_sends_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize(("apart", "again"), [(1, 4), (SLACK // 2, 2), (3 * SLACK, 1)])
-def test_a_load_has_room_for_what_is_not_settled_and_comes_again(apart: int, again: int) -> None:
+def test_a_load_has_room_for_what_is_not_completed_and_comes_again(apart: int, again: int) -> None:
     lane = new_lane()
     numbers = [number * apart for number in (1, 2, 3, 4)]
     load(lane, *map(row, numbers))
@@ -179,14 +183,14 @@ def test_a_load_has_room_for_what_is_not_settled_and_comes_again(apart: int, aga
     assert lane.turn(NOW) is None
 
 
-def test_what_was_committed_late_is_read_between_a_load_and_the_settlement_of_what_it_brought() -> None:
+def test_what_was_committed_late_is_read_between_a_load_and_the_completion_of_what_it_brought() -> None:
     lane = lane_at(2)
     lane.hint(NOW, since=place(6))
     load(lane, row(6))
-    held = send(lane)
+    queued = send(lane)
     lane.hint(NOW, since=place(4))
     assert load(lane, row(4), row(6)) == Load(4 + 1, behind(3))
-    answer(lane, held)
+    answer(lane, queued)
     assert deliver(lane) == [4]
 
 
@@ -196,9 +200,9 @@ def test_those_before_all_others_are_read_from_the_beginning_until_one_behind_th
     while owed:
         assert load(lane, *owed[:4]).after == START
         while lane.waiting:
-            held = send(lane)
-            owed.remove(held)
-            answer(lane, held)
+            queued = send(lane)
+            owed.remove(queued)
+            answer(lane, queued)
     lane.hint(NOW, since=place(7))
     assert load(lane, row(7)).after == START
     deliver(lane)
@@ -206,7 +210,7 @@ def test_those_before_all_others_are_read_from_the_beginning_until_one_behind_th
     assert asked(lane).after == behind(7)
 
 
-def test_those_before_all_others_that_are_not_settled_are_no_reason_to_ask_in_vain() -> None:
+def test_those_before_all_others_that_are_not_completed_are_no_reason_to_ask_in_vain() -> None:
     lane = new_lane()
     rows = [placeless(number) for number in (1, 2, 3, 4)]
     load(lane, *rows)
@@ -306,10 +310,10 @@ def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken_by_a_load_unde
     numbers = [number * SLACK for number in range(1, 52)]
     load(lane, *map(row, numbers[:50]))
     lane.hint(NOW, since=place(numbers[50]))
-    held = send(lane)
+    queued = send(lane)
     turn = asked(lane)
     lane.fail()
-    answer(lane, held)
+    answer(lane, queued)
     send(lane)
     assert lane.waiting == 31
     lane.loaded([row(numbers[50])], None, turn.count)

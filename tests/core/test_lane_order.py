@@ -8,8 +8,8 @@ from uuid import UUID
 import msgspec
 
 from angarium.core.allowance import THRESHOLD
-from angarium.core.hand import Held
 from angarium.core.lane import FAILING_WINDOW, Lane, Limits, Load, Send
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0
@@ -17,8 +17,10 @@ ASKED = datetime(2026, 11, 21, tzinfo=UTC)
 WIDE = Limits(in_flight=64, window=128)
 
 
-def held(number: int, due_at: float = NOW, *, manual: bool = False, test: bool = False) -> Held:
-    return Held(UUID(int=number), due_at, State.PENDING, 0, ASKED if manual else None, b"{}", test=test)
+def queued(number: int, due_at: float = NOW, *, manual: bool = False, test: bool = False) -> QueuedDelivery:
+    return QueuedDelivery(
+        UUID(int=number), due_at, State.PENDING, 0, ASKED if manual else None, b"{}", test=test
+    )
 
 
 def lane_that_asked(limits: Limits = WIDE) -> tuple[Lane, int]:
@@ -34,16 +36,18 @@ def sends(lane: Lane) -> list[int]:
     """What is sent, one after the other, until the lane has another answer."""
     sent = []
     while isinstance(turn := lane.turn(NOW), Send):
-        sent.append(turn.held.message_id.int)
-        lane.answered(turn.held.message_id, delivered=True, overload=False, pause=None, now=NOW)
-        lane.settled(turn.held.message_id, None)
+        sent.append(turn.queued.message_id.int)
+        lane.answered(turn.queued.message_id, delivered=True, overload=False, pause=None, now=NOW)
+        lane.completed(turn.queued.message_id, None)
     return sent
 
 
 def test_manual_attempts_go_before_what_was_due_earlier_and_a_test_before_them() -> None:
     lane, asked = lane_that_asked()
-    lane.loaded([held(3, manual=True), held(4, manual=True), held(1, NOW - 9), held(2, NOW - 8)], None, asked)
-    assert lane.arrive(held(5, test=True), NOW)
+    lane.loaded(
+        [queued(3, manual=True), queued(4, manual=True), queued(1, NOW - 9), queued(2, NOW - 8)], None, asked
+    )
+    assert lane.arrive(queued(5, test=True), NOW)
     assert lane.urgent
     assert sends(lane) == [5, 3, 4, 1, 2]
     assert not lane.urgent
@@ -52,30 +56,30 @@ def test_manual_attempts_go_before_what_was_due_earlier_and_a_test_before_them()
 def test_what_a_load_brings_takes_its_place_by_due_time() -> None:
     lane, asked = lane_that_asked()
     for number in (1, 2):
-        assert lane.arrive(held(number, NOW - 1), NOW)
-    lane.loaded([held(3, NOW - 5), held(4, NOW - 3)], None, asked)
+        assert lane.arrive(queued(number, NOW - 1), NOW)
+    lane.loaded([queued(3, NOW - 5), queued(4, NOW - 3)], None, asked)
     assert sends(lane) == [3, 4, 1, 2]
 
 
 def test_an_arrival_waits_in_the_table_while_a_full_lane_owes_what_was_due_earlier() -> None:
     lane = Lane(Limits(in_flight=1, window=16), NOW - 10)
     for number in range(5):
-        assert lane.arrive(held(number), NOW)
-    assert lane.arrive(held(5), NOW)
+        assert lane.arrive(queued(number), NOW)
+    assert lane.arrive(queued(5), NOW)
     lane.hint(NOW)  # a retry is due now
-    assert not lane.arrive(held(6), NOW)
-    assert lane.arrive(held(7, test=True), NOW)  # goes first whatever waits
+    assert not lane.arrive(queued(6), NOW)
+    assert lane.arrive(queued(7, test=True), NOW)  # goes first whatever waits
 
 
 def test_a_manual_attempt_of_a_delivery_that_waits_takes_the_place_of_its_scheduled_one() -> None:
     lane, asked = lane_that_asked()
-    lane.loaded([held(1, NOW - 2), held(2, NOW - 1)], None, asked)
+    lane.loaded([queued(1, NOW - 2), queued(2, NOW - 1)], None, asked)
     size = lane.size
     lane.hint(NOW, manual=True)
     lane._in_flight = 64  # nothing can be sent
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
-    lane.loaded([held(2, manual=True), held(1, NOW - 2)], None, turn.count)
+    lane.loaded([queued(2, manual=True), queued(1, NOW - 2)], None, turn.count)
     assert lane.size == size
     lane._in_flight = 0
     assert sends(lane) == [2, 1]
@@ -85,7 +89,7 @@ def test_what_is_left_to_the_table_while_a_load_is_under_way_is_asked_for_again(
     """It was accepted after the load had read, and the endpoint began to fail before the load was there."""
     lane, asked = lane_that_asked(Limits(in_flight=64, window=512))
     for number in range(FAILING_WINDOW + 10):
-        assert lane.arrive(held(number), NOW)
+        assert lane.arrive(queued(number), NOW)
     lane.fail()
     assert lane.waiting == FAILING_WINDOW
     lane.loaded([], None, asked)
@@ -97,9 +101,9 @@ def test_what_is_left_to_the_table_while_a_load_is_under_way_is_asked_for_again(
             case Send(one):
                 left.remove(one.message_id.int)
                 lane.answered(one.message_id, delivered=True, overload=False, pause=None, now=now)
-                lane.settled(one.message_id, None)
+                lane.completed(one.message_id, None)
             case Load(count):
-                lane.loaded([held(number) for number in sorted(left)][:count], None, count)
+                lane.loaded([queued(number) for number in sorted(left)][:count], None, count)
             case other:
                 raise AssertionError(f"asleep, and {len(left)} are owed: {other}")
 
@@ -107,23 +111,23 @@ def test_what_is_left_to_the_table_while_a_load_is_under_way_is_asked_for_again(
 def test_a_failing_lane_with_more_in_hand_than_it_may_have_keeps_those_due_first() -> None:
     lane = Lane(WIDE, NOW - 10)
     for number in range(100):
-        assert lane.arrive(held(number), NOW)
+        assert lane.arrive(queued(number), NOW)
     flying = []
     for _ in range(THRESHOLD):
         turn = lane.turn(NOW)
         assert isinstance(turn, Send)
-        flying.append(turn.held.message_id.int)
-        lane.answered(turn.held.message_id, delivered=False, overload=True, pause=None, now=NOW)
+        flying.append(turn.queued.message_id.int)
+        lane.answered(turn.queued.message_id, delivered=False, overload=True, pause=None, now=NOW)
     assert lane.failing
     assert lane.waiting == FAILING_WINDOW
     first = lane.turn(NOW + 1)
-    assert first == Send(msgspec.structs.replace(held(len(flying))))
+    assert first == Send(msgspec.structs.replace(queued(len(flying))))
 
 
 def test_what_a_load_brought_before_it_arrives_is_sent_once() -> None:
     """Others see a commit before the process that made it hears of it."""
     lane, asked = lane_that_asked()
-    brought = msgspec.structs.replace(held(1), pending=True)
+    brought = msgspec.structs.replace(queued(1), pending=True)
     lane.loaded([brought], None, asked)
     assert sends(lane) == [1]
     assert not lane.arrive(brought, NOW)
@@ -135,13 +139,13 @@ def test_what_a_load_brought_before_it_arrives_is_sent_once() -> None:
 
 def test_what_is_committed_after_its_place_was_read_is_sent() -> None:
     lane, asked = lane_that_asked()
-    lane.loaded([msgspec.structs.replace(held(2), pending=True)], None, asked)
+    lane.loaded([msgspec.structs.replace(queued(2), pending=True)], None, asked)
     assert sends(lane) == [2]
-    late = msgspec.structs.replace(held(1), pending=True)
+    late = msgspec.structs.replace(queued(1), pending=True)
     assert not lane.arrive(late, NOW)
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
     assert turn.after < late.message_id.int
     lane.loaded([late], None, turn.count)
     assert sends(lane) == [1]
-    assert lane.arrive(held(3), NOW), "what is accepted later needs no load"
+    assert lane.arrive(queued(3), NOW), "what is accepted later needs no load"

@@ -30,8 +30,8 @@ from hypothesis import strategies as st
 
 from angarium.core.allowance import FAILING_STARTS, THRESHOLD
 from angarium.core.failure import KINDS
-from angarium.core.hand import FRAME, Held
 from angarium.core.lane import Lane, Limits, Load, Send, Wait
+from angarium.core.lane_queue import FRAME, QueuedDelivery
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
 from angarium.core.outcome import AttemptResult
@@ -156,7 +156,7 @@ class Simulation:
             when = self.now + self.pick([0.0, 0.0, 0.001, 0.4])
             self.at(when, lambda: self.told(row.id, due_at, place))
         else:
-            self.lane.arrive(self.held(row), self.now)
+            self.lane.arrive(self.queued(row), self.now)
 
     def told(self, message_id: UUID, due_at: float, place: int | None) -> None:
         """The lane hears of a message, as from the dispatcher."""
@@ -191,7 +191,7 @@ class Simulation:
             self.give_places()
 
     def resend(self, number: int) -> Callable[[], None]:
-        """Somebody asks for a manual attempt, as store/owe.py does."""
+        """Somebody asks for a manual attempt, as store/requeue.py does."""
 
         def asked() -> None:
             if not self.rows:
@@ -208,9 +208,9 @@ class Simulation:
 
         return asked
 
-    def held(self, row: Row) -> Held:
+    def queued(self, row: Row) -> QueuedDelivery:
         assert row.due_at is not None
-        return Held(
+        return QueuedDelivery(
             row.id, row.due_at, row.state, row.failures, row.manual_at, b"x" * 10, pending=row.pending,
             seq=row.place or FIRST,
         )  # fmt: skip
@@ -248,8 +248,8 @@ class Simulation:
     def take_turns(self) -> None:
         while True:
             match self.lane.turn(self.now):
-                case Send(held):
-                    self.send(held)
+                case Send(queued):
+                    self.send(queued)
                 case Load(asked, after):
                     self.load(asked, after)
                 case Wait(until):
@@ -264,13 +264,13 @@ class Simulation:
                     assert busy or not lane.waiting, "asleep with work in hand"
                     return
 
-    def send(self, held: Held) -> None:
-        row = self.rows[held.message_id]
-        assert held.message_id not in self.flying, "in flight twice"
+    def send(self, queued: QueuedDelivery) -> None:
+        row = self.rows[queued.message_id]
+        assert queued.message_id not in self.flying, "in flight twice"
         assert row.due_at is not None, "sent although nothing is owed"
         assert row.due_at <= self.now, "sent before it was due"
-        assert held.failures == row.failures, "sent from an outdated load"
-        self.flying.add(held.message_id)
+        assert queued.failures == row.failures, "sent from an outdated load"
+        self.flying.add(queued.message_id)
         assert len(self.flying) <= self.limits.in_flight
         if self.limits.rate:
             self.sent.append(self.now)
@@ -280,7 +280,7 @@ class Simulation:
         if self.limits.fifo and self.ordered:
             self.check_order(row)
         self.attempts[row.id] = self.attempts.get(row.id, 0) + 1
-        self.at(self.now + self.pick([0.001, 0.01, 0.3, 15.0]), lambda: self.answer(held))
+        self.at(self.now + self.pick([0.001, 0.01, 0.3, 15.0]), lambda: self.answer(queued))
 
     def check_order(self, row: Row) -> None:
         """What was committed later may be too late to be sent before it. So may be what was committed much
@@ -293,32 +293,32 @@ class Simulation:
                 before = one.place < place or (one.place == place and one.seq < seq)
                 assert not (before and one.holds_back(self.now)), "overtaken"
 
-    def answer(self, held: Held) -> None:
-        self.flying.discard(held.message_id)
+    def answer(self, queued: QueuedDelivery) -> None:
+        self.flying.discard(queued.message_id)
         failed = self.random.random() < self.trouble
         overload = failed and self.random.random() < 0.7
         pause = self.pick([None, 0.5, 3.0]) if overload else None
         if failed and self.random.random() < 0.05:
-            self.lane.returned(held, self.now, last=self.random.random() < 0.5)
+            self.lane.returned(queued, self.now, last=self.random.random() < 0.5)
             return
         result = REFUSED if failed else ARRIVED
         following = advance(
-            result, state=held.state, manual=held.manual_at is not None, failures=held.failures, on_gone=True,
-            schedule=self.schedule, now=self.now, chance=self.random.random(),
+            result, state=queued.state, manual=queued.manual_at is not None, failures=queued.failures,
+            on_gone=True, schedule=self.schedule, now=self.now, chance=self.random.random(),
         )  # fmt: skip
         self.lane.answered(
-            held.message_id, delivered=not failed, overload=overload, pause=pause, now=self.now
+            queued.message_id, delivered=not failed, overload=overload, pause=pause, now=self.now
         )
         if following.move not in (Move.RETRY, Move.KEEP):
-            self.open.pop(held.message_id, None)
+            self.open.pop(queued.message_id, None)
         delay = self.pick([0.0, 0.002, 1.0 if self.random.random() < self.table_trouble else 0.0])
-        self.at(self.now + delay, lambda: self.settle(held, following.move, following.due))
+        self.at(self.now + delay, lambda: self.complete(queued, following.move, following.due))
 
-    def settle(self, held: Held, move: Move, due: float | None) -> None:
-        """What store/queries/settle.sql does."""
-        row = self.rows[held.message_id]
+    def complete(self, queued: QueuedDelivery, move: Move, due: float | None) -> None:
+        """What store/queries/complete.sql does."""
+        row = self.rows[queued.message_id]
         row.pending = False
-        newer = row.manual_at if row.manual_at != held.manual_at else None
+        newer = row.manual_at if row.manual_at != queued.manual_at else None
         pending = row.state is State.PENDING
         match move:
             case Move.DELIVER:
@@ -336,7 +336,7 @@ class Simulation:
         row.manual_at = newer
         # the commit and the news of it are apart: a load may read in between
         owed = row.due_at
-        self.at(self.now + self.pick([0.0, 0.001]), lambda: self.lane.settled(held.message_id, owed))
+        self.at(self.now + self.pick([0.0, 0.001]), lambda: self.lane.completed(queued.message_id, owed))
 
     def load(self, asked: int, after: int) -> None:
         """The question waits for others, is answered, and the answer takes a while."""
@@ -364,7 +364,7 @@ class Simulation:
         else:
             rows = self.first(asked, after)
             later = next((row.due_at for row in owed if (row.due_at or 0.0) > self.now), None)
-        snapshot = [self.held(row) for row in rows]
+        snapshot = [self.queued(row) for row in rows]
         self.at(self.now + delay, lambda: self.lane.loaded(snapshot, later, asked))
 
     def first(self, asked: int, after: int) -> list[Row]:
@@ -497,7 +497,8 @@ def test_nothing_is_lost_overtaken_or_starved(
 def test_memory_stays_within_the_window() -> None:
     lane = Lane(Limits(in_flight=1, window=5), owned_since=0.0)
     taken = [
-        lane.arrive(Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b"payload"), 1.0) for n in range(1000)
+        lane.arrive(QueuedDelivery(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b"payload"), 1.0)
+        for n in range(1000)
     ]
     assert taken.count(True) == 5
     assert lane.size == 5 * (FRAME + len(b"payload"))
@@ -507,16 +508,16 @@ def test_a_dead_endpoint_gets_few_starts_a_second() -> None:
     """A thousand deliveries that fail at once are tried at an even rate, not all at once."""
     now, sent = 0.0, 0
     lane = Lane(Limits(in_flight=64, window=2000), owned_since=0.0)
-    owed = [Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b"") for n in range(1000)]
-    for held in owed:
-        lane.arrive(held, now)
+    owed = [QueuedDelivery(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b"") for n in range(1000)]
+    for queued in owed:
+        lane.arrive(queued, now)
     while now < 2.0:
         match lane.turn(now):
-            case Send(held):
+            case Send(queued):
                 sent += 1
-                owed.remove(held)
-                lane.answered(held.message_id, delivered=False, overload=True, pause=None, now=now)
-                lane.settled(held.message_id, None)
+                owed.remove(queued)
+                lane.answered(queued.message_id, delivered=False, overload=True, pause=None, now=now)
+                lane.completed(queued.message_id, None)
             case Load(count):
                 lane.loaded(owed[:count], None, count)
             case Wait(until):
@@ -530,9 +531,9 @@ def test_a_dead_endpoint_gets_few_starts_a_second() -> None:
 def test_a_receiver_that_asks_for_a_pause_gets_it(pause: float) -> None:
     lane = Lane(Limits(in_flight=4, window=10), owned_since=0.0)
     for n in range(3):
-        lane.arrive(Held(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b""), 0.0)
+        lane.arrive(QueuedDelivery(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b""), 0.0)
     first = lane.turn(0.0)
     assert isinstance(first, Send)
-    lane.answered(first.held.message_id, delivered=False, overload=True, pause=pause, now=0.0)
+    lane.answered(first.queued.message_id, delivered=False, overload=True, pause=pause, now=0.0)
     assert lane.turn(0.0) == Wait(pause)
     assert isinstance(lane.turn(pause), Send)

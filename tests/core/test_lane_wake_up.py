@@ -7,15 +7,15 @@ from uuid import UUID
 
 import msgspec
 
-from angarium.core.hand import Held
 from angarium.core.lane import Lane, Limits, Load, Send, Wait
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.nouns import State
 
 NOW = 1_800_000_000.0
 
 
-def held(number: int, due_at: float = NOW) -> Held:
-    return Held(UUID(int=number), due_at, State.PENDING, 0, None, b"{}")
+def queued(number: int, due_at: float = NOW) -> QueuedDelivery:
+    return QueuedDelivery(UUID(int=number), due_at, State.PENDING, 0, None, b"{}")
 
 
 def test_a_rate_limited_lane_with_more_due_than_it_holds_says_when_it_may_send_again() -> None:
@@ -23,14 +23,14 @@ def test_a_rate_limited_lane_with_more_due_than_it_holds_says_when_it_may_send_a
     at the table."""
     lane = Lane(Limits(in_flight=64, window=128, rate=50), NOW - 10)
     for number in range(300):
-        lane.arrive(held(number), NOW)
+        lane.arrive(queued(number), NOW)
     now, sent = NOW, 0
     while now < NOW + 1:
         match lane.turn(now):
             case Send(one):
                 sent += 1
                 lane.answered(one.message_id, delivered=True, overload=False, pause=None, now=now)
-                lane.settled(one.message_id, None)
+                lane.completed(one.message_id, None)
             case Wait(until):
                 now = until
             case other:
@@ -41,20 +41,20 @@ def test_a_rate_limited_lane_with_more_due_than_it_holds_says_when_it_may_send_a
 def test_a_lane_that_was_asked_to_pause_goes_on_although_more_is_due() -> None:
     lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
     for number in range(10):
-        lane.arrive(held(number), NOW)
+        lane.arrive(queued(number), NOW)
     turn = lane.turn(NOW)
     assert isinstance(turn, Send)
-    lane.answered(turn.held.message_id, delivered=False, overload=True, pause=30, now=NOW)
-    lane.settled(turn.held.message_id, NOW + 60)
+    lane.answered(turn.queued.message_id, delivered=False, overload=True, pause=30, now=NOW)
+    lane.completed(turn.queued.message_id, NOW + 60)
     assert lane.turn(NOW) == Wait(NOW + 30)
     assert isinstance(lane.turn(NOW + 30), Send)
 
 
-def test_a_resend_that_comes_while_its_delivery_is_being_settled_is_made() -> None:
+def test_a_resend_that_comes_while_its_delivery_is_being_completed_is_made() -> None:
     """The outcome was committed, but the lane did not know yet: the load brought the delivery, the lane took
     it for the one in hand, and slept until the next look at the table."""
     lane = Lane(Limits(in_flight=4, window=8), NOW - 10)
-    first = held(1)
+    first = queued(1)
     lane.arrive(first, NOW)
     assert lane.turn(NOW) == Send(first)
     lane.answered(first.message_id, delivered=True, overload=False, pause=None, now=NOW)
@@ -65,7 +65,7 @@ def test_a_resend_that_comes_while_its_delivery_is_being_settled_is_made() -> No
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
     lane.loaded([again], None, turn.count)
-    lane.settled(first.message_id, None)
+    lane.completed(first.message_id, None)
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
     lane.loaded([again], None, turn.count)
@@ -78,32 +78,32 @@ def test_an_arrival_does_not_overtake_what_is_due_in_the_table() -> None:
     lane.hint(NOW)
     turn = lane.turn(NOW)
     assert isinstance(turn, Load)
-    backlog = [held(number) for number in range(turn.count)]
+    backlog = [queued(number) for number in range(turn.count)]
     lane.loaded(backlog, None, turn.count)
     for one in backlog[:-1]:  # there is room again
         assert lane.turn(NOW) == Send(one)
         lane.answered(one.message_id, delivered=True, overload=False, pause=None, now=NOW)
-        lane.settled(one.message_id, None)
-    assert not lane.arrive(held(99), NOW)
+        lane.completed(one.message_id, None)
+    assert not lane.arrive(queued(99), NOW)
     assert lane.turn(NOW) == Send(backlog[-1])
     assert isinstance(lane.turn(NOW), Load)
 
 
 def test_an_arrival_is_taken_in_hand_at_once_when_nothing_else_is_due() -> None:
     lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
-    assert lane.arrive(held(1), NOW)
-    assert lane.turn(NOW) == Send(held(1))
+    assert lane.arrive(queued(1), NOW)
+    assert lane.turn(NOW) == Send(queued(1))
 
 
 def test_a_late_answer_of_the_endpoint_as_it_was_does_not_hold_back_what_is_sent_to_it_now() -> None:
     """Its URL changed while attempts were in flight: they were refused, and asked for a pause."""
     lane = Lane(Limits(in_flight=64, window=128), NOW - 10)
     for number in range(40):
-        lane.arrive(held(number), NOW)
+        lane.arrive(queued(number), NOW)
     for telling in (True, False):
         flying = []
         while isinstance(turn := lane.turn(NOW), Send):
-            flying.append(turn.held.message_id)
+            flying.append(turn.queued.message_id)
         assert flying
         if not telling:
             lane.renew()
@@ -116,5 +116,5 @@ def test_a_late_answer_of_the_endpoint_as_it_was_does_not_hold_back_what_is_sent
                 now=NOW,
                 telling=telling,
             )
-            lane.settled(message_id, None)
+            lane.completed(message_id, None)
     assert isinstance(lane.turn(NOW), Send)

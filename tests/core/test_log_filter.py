@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from angarium.core import ids
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import FieldError, Invalid
 from angarium.core.log_filter import TROUBLE, LogFilter, LogKey, LogStatus, log_status
 from angarium.core.nouns import State
 
@@ -115,7 +115,7 @@ def vars_of(made: LogFilter) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("made", "troubled"),
+    ("made", "failing"),
     [
         (LogFilter(), False),
         (LogFilter(http_class=2), False),
@@ -135,17 +135,17 @@ def vars_of(made: LogFilter) -> dict[str, Any]:
         (LogFilter(event_type="a", tag="t", channel="c", message="m"), False),
     ],
 )
-def test_trouble_is_what_was_lost_or_retried_or_failed_last(made: LogFilter, troubled: bool) -> None:
-    assert made.troubled is troubled
+def test_failing_is_what_is_undelivered_retried_or_failed_last(made: LogFilter, failing: bool) -> None:
+    assert made.failing is failing
 
 
-EVENT_TYPE = Fault(("query", "event_type"), "Give an event type, or a wildcard such as order.*")
-HTTP_CLASS = Fault(("query", "http_class"), "Give 1 to 5 for 1xx to 5xx, or 0 for no answer.")
-ERROR_KIND = Fault(("query", "error_kind"), "This is no kind of error.")
-MESSAGE_ID = Fault(("query", "message"), "This cannot be the id of a message.")
-TAG = Fault(("query", "tag"), "This cannot be a tag.")
-CHANNEL = Fault(("query", "channel"), "This cannot be a channel.")
-UNTIL = Fault(("query", "until"), "The end must not be before the beginning.")
+EVENT_TYPE = FieldError(("query", "event_type"), "Give an event type, or a wildcard such as order.*")
+HTTP_CLASS = FieldError(("query", "http_class"), "Give 1 to 5 for 1xx to 5xx, or 0 for no answer.")
+ERROR_KIND = FieldError(("query", "error_kind"), "This is no kind of error.")
+MESSAGE_ID = FieldError(("query", "message"), "This cannot be the id of a message.")
+TAG = FieldError(("query", "tag"), "This cannot be a tag.")
+CHANNEL = FieldError(("query", "channel"), "This cannot be a channel.")
+UNTIL = FieldError(("query", "until"), "The end must not be before the beginning.")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +169,7 @@ UNTIL = Fault(("query", "until"), "The end must not be before the beginning.")
         (LogFilter(since=SINCE, until=SINCE - timedelta(microseconds=1)), UNTIL),
     ],
 )
-def test_what_can_match_nothing_is_refused_at_its_field(made: LogFilter, fault: Fault) -> None:
+def test_what_can_match_nothing_is_refused_at_its_field(made: LogFilter, fault: FieldError) -> None:
     with pytest.raises(Invalid) as refused:
         made.check()
     assert refused.value.faults == (fault,)
@@ -240,4 +240,4 @@ def test_the_text_of_a_place_in_the_log() -> None:
 def test_any_other_text_is_no_place_in_the_log(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         LogKey.parse(text)
-    assert refused.value.faults == (Fault(("query", "cursor"), "This is no place in a log."),)
+    assert refused.value.faults == (FieldError(("query", "cursor"), "This is no place in a log."),)

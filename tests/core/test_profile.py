@@ -11,8 +11,8 @@ import pytest
 from angarium.core.health import DisableRule
 from angarium.core.product import Product, product_of
 from angarium.core.profile import Profile, ProfileError, read
-from angarium.core.profile_scenario import Step
-from angarium.core.profile_table import Delivery, Disable, Portal, Secrets
+from angarium.core.profile_scenario import ScenarioStep
+from angarium.core.profile_table import DeliveryTable, DisableTable, Portal, Secrets
 from angarium.core.schedule import Schedule
 
 LEAST: dict[str, Any] = {"name": "x", "title": "X"}
@@ -155,16 +155,16 @@ def test_a_missing_field_is_named() -> None:
 
 
 def test_durations_are_read_as_seconds() -> None:
-    assert Delivery(timeout="1m").timeout_seconds == 60.0
+    assert DeliveryTable(timeout="1m").timeout_seconds == 60.0
     assert Secrets(overlap="2d").overlap_seconds == 172_800.0
     assert Portal(link_lifetime="1h30m").lifetime_seconds == 5400.0
-    assert Step(type="a", after="250ms").after_seconds == 0.25
-    times = (Disable(all_failing_for=text).failing_seconds for text in ("5d", "never", None))
+    assert ScenarioStep(type="a", after="250ms").after_seconds == 0.25
+    times = (DisableTable(all_failing_for=text).failing_seconds for text in ("5d", "never", None))
     assert list(times) == [432_000.0, None, None]
 
 
 def test_a_schedule_has_the_delays_and_the_fractions_of_the_profile() -> None:
-    made = Delivery(retries="5s,1m", jitter=(-0.1, 0.3)).schedule()
+    made = DeliveryTable(retries="5s,1m", jitter=(-0.1, 0.3)).schedule()
     assert made == Schedule(delays=(5.0, 60.0), jitter=0.3, least=-0.1)
 
 
@@ -185,7 +185,7 @@ def test_a_schedule_has_the_delays_and_the_fractions_of_the_profile() -> None:
 def test_the_operator_is_told_at_fractions_of_the_attempts(
     attempts: int | None, fractions: tuple[float, ...], expected: dict[int, float]
 ) -> None:
-    assert Disable(consecutive_attempts=attempts, warn_at=fractions).warnings() == expected
+    assert DisableTable(consecutive_attempts=attempts, warn_at=fractions).warnings() == expected
 
 
 def test_a_product_is_its_profile_made_ready() -> None:
@@ -203,7 +203,7 @@ def test_a_product_is_its_profile_made_ready() -> None:
     made = product_of(profile, "Agent/1")
     assert made == Product(
         profile=profile,
-        recipe=made.recipe,
+        message_format=made.message_format,
         schedule=Schedule((5.0,), 0.2, 0.1),
         timeout=3.0,
         max_body=1000,
@@ -220,5 +220,7 @@ def test_a_product_is_its_profile_made_ready() -> None:
 @pytest.mark.parametrize("named", [None, "Its/2"])
 def test_a_product_sends_with_the_agent_of_its_profile_or_the_given_one(named: str | None) -> None:
     made = product_of(read(LEAST | {"delivery": {"user_agent": named}}), "Agent/1")
-    sent = made.recipe.headers(message_id=UUID(int=0), event_type="a", body=b"", keys=(), custom={}, now=0.0)
+    sent = made.message_format.headers(
+        message_id=UUID(int=0), event_type="a", body=b"", keys=(), custom={}, now=0.0
+    )
     assert dict(sent)["user-agent"] == (named or "Agent/1")

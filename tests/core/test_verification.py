@@ -1,4 +1,4 @@
-"""Requests are verified as their product signs them: what a recipe makes fits, and nothing else does."""
+"""Requests are verified as their product signs them: the message format's own pass, and nothing else does."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from angarium.core.message_format import MessageFormat
 from angarium.core.nouns import SigningKey
 from angarium.core.profile import Profile, read
-from angarium.core.recipe import Recipe
 from angarium.core.signature import SignatureError, Signer
 from angarium.core.verification import verify_request
 
@@ -35,12 +35,12 @@ def profile(*signing: dict[str, str], **more: Any) -> Profile:
 
 
 def sent(described: Profile, *secrets: str, at: float = NOW) -> dict[str, str]:
-    recipe = Recipe(described, "Agent/1")
-    made = recipe.headers(
+    message_format = MessageFormat(described, "Agent/1")
+    made = message_format.headers(
         message_id=MESSAGE,
         event_type="order.filled",
         body=BODY,
-        keys=recipe.keys([SigningKey(secret) for secret in secrets or (MINE,)]),
+        keys=message_format.keys([SigningKey(secret) for secret in secrets or (MINE,)]),
         custom={},
         now=at,
     )
@@ -68,7 +68,7 @@ def refused(described: Profile, headers: dict[str, str], *secrets: str, body: by
     raw=st.binary(min_size=24, max_size=75),
     at=st.integers(0, 10**11),
 )  # fmt: skip
-def test_what_a_recipe_signs_is_verified_and_a_changed_body_is_not(
+def test_what_a_message_format_signs_is_verified_and_a_changed_body_is_not(
     algorithm: str, signed: str, key: str, encoding: str, shape: str, raw: bytes, at: int
 ) -> None:
     scheme = {"algorithm": algorithm, "signed": signed, "key": key, "encoding": encoding, "format": shape}
@@ -185,7 +185,7 @@ def test_the_signed_time_is_that_of_the_header() -> None:
 
 def test_the_signed_id_is_in_the_products_own_header_or_else_in_that_of_a_family() -> None:
     own, family = profile(TIMED, delivery=NAMED), profile(TIMED, STANDARD)
-    message_id = Recipe(own, "Agent/1").message_id(MESSAGE)
+    message_id = MessageFormat(own, "Agent/1").message_id(MESSAGE)
     verified(own, sent(own))
     verified(family, sent(family))
     assert refused(own, sent(own) | {"X-Note": "msg_2"}) == "no signature fits"
@@ -207,7 +207,7 @@ def test_the_signed_id_is_in_the_products_own_header_or_else_in_that_of_a_family
 
 def test_an_id_in_no_header_counts_as_empty() -> None:
     described = profile({"header": "X-Proof", "signed": "{id}{body}"})
-    message_id = Recipe(described, "Agent/1").message_id(MESSAGE)
+    message_id = MessageFormat(described, "Agent/1").message_id(MESSAGE)
     assert refused(described, sent(described)) == "no signature fits"
     # the id before the body signs as the body that begins with it
     verified(described, sent(described), body=message_id.encode() + BODY)

@@ -87,7 +87,7 @@ class Stand(AtWork):
         )
         app = ids.text(ids.APPLICATION, customer.application.id)
         accepted = await self.services.intake.accept(Draft(self.org_id, app, event_type, payload, **more))
-        return self.product.recipe.message_id(accepted.message.id)
+        return self.product.message_format.message_id(accepted.message.id)
 
 
 @asynccontextmanager

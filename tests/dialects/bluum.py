@@ -112,7 +112,7 @@ class Stand(AtWork):
         payload = data if isinstance(data, bytes) else msgspec.json.encode(data)
         app = ids.text(ids.APPLICATION, tenant.application.id)
         accepted = await self.services.intake.accept(Draft(self.org_id, app, event_type, payload))
-        return self.product.recipe.message_id(accepted.message.id)
+        return self.product.message_format.message_id(accepted.message.id)
 
 
 @asynccontextmanager

@@ -260,12 +260,12 @@ async def test_g8_production_takes_https_only(database: Database) -> None:
 
 async def test_too_much_at_once_is_429_and_a_database_that_is_away_503(stand: Stand) -> None:
     from angarium.api.dialects.bluma_wire import refusal
-    from angarium.core.errors import Overloaded, StoreUnavailable, TooLarge
+    from angarium.core.errors import BodyTooLarge, Overloaded, StoreUnavailable
 
     crowded, away, large = (
         refusal(Overloaded(retry_after=2.5)),
         refusal(StoreUnavailable()),
-        refusal(TooLarge()),
+        refusal(BodyTooLarge()),
     )
     assert (crowded.status_code, crowded.headers["retry-after"]) == (429, "3")
     assert b'"rate_limit_exceeded"' in bytes(crowded.body)

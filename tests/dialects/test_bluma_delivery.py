@@ -14,7 +14,7 @@ import pytest
 
 from angarium import profiles
 from angarium.core import ids
-from angarium.core.errors import TooLarge
+from angarium.core.errors import BodyTooLarge
 from angarium.core.signature import Signer
 from angarium.service.application import ApplicationDraft
 from angarium.service.endpoint_draft import EndpointDraft
@@ -440,7 +440,7 @@ async def test_g17_a_message_of_100_kib_goes_out_and_a_byte_more_is_refused_with
         await stand.emit(customer, data=fits[:-5] + b'"')
         _, large = await receiver.wait_for(2)
         assert 102400 - 10 <= len(large.body) <= 102400
-        with pytest.raises(TooLarge):
+        with pytest.raises(BodyTooLarge):
             await stand.emit(customer, data=fits[:-1] + b"x" * (longer_time + 1) + b'"')
         token = stand.services.token.for_organization(ORG)
         answer = await stand.client.post(

@@ -14,7 +14,7 @@ import svix.webhooks
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from angarium import profiles
-from angarium.core.errors import TooLarge
+from angarium.core.errors import BodyTooLarge
 from angarium.core.signature import Signer
 from angarium.store.database import Database
 from tests.dialects.bluum import ACCOUNT, FILLED, Stand, bluum, standing
@@ -128,7 +128,7 @@ async def test_g12_g15_g17_any_text_arrives_byte_for_byte_and_more_than_100_kib_
     Webhook(made["secret"]).verify(request.body.decode(), headers_of(request))
     limit = stand.product.max_body
     assert limit == 100 * 1024
-    with pytest.raises(TooLarge):
+    with pytest.raises(BodyTooLarge):
         await stand.send(tenant, data={"a": "x" * limit})
 
 

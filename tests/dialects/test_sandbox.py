@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from angarium import profiles
-from angarium.core.profile_scenario import Counter, Scenario, Step
+from angarium.core.profile_scenario import Counter, Scenario, ScenarioStep
 from angarium.core.signature import Signer
 from angarium.store.database import Database
 from tests.dialects.bluum import ACCOUNT, Stand, Tenant, bluum, standing
@@ -195,12 +195,12 @@ async def test_a_counter_is_kept_for_each_application_and_never_falls_below_noth
         make={"id": "thing_{uuid}"},
         response={"id": "{id}", "credits": "{credits}", "before": "{credits_before}"},
         steps=(
-            Step("order.accepted", when={"credits_before": {"above": 0}}, data={"thing": "{thing}"}),
-            Step(
+            ScenarioStep("order.accepted", when={"credits_before": {"above": 0}}, data={"thing": "{thing}"}),
+            ScenarioStep(
                 "order.canceled",
                 when={"credits": {"below": 10, "above": 0}, "credits_before": {"least": 10}},
             ),
-            Step("order.rejected", when={"credits": 0, "credits_before": {"above": 0}}),
+            ScenarioStep("order.rejected", when={"credits": 0, "credits_before": {"above": 0}}),
         ),
     )
     product = bluum(msgspec.structs.replace(profiles.load("bluum"), scenarios=(scenario,)))

@@ -14,8 +14,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from angarium.core.errors import StoreReason, StoreUnavailable
-from angarium.dispatch import lookout, settler
-from angarium.dispatch.posts import Policy
+from angarium.dispatch import backlog_poller, completer
+from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.service.health import DatabaseHealth
 from angarium.store import database as pooling
 from angarium.store.database import Database
@@ -101,7 +101,7 @@ async def app_world(
 ) -> AsyncIterator[World]:
     """A world that is no superuser, whose locks are given up and whose table is looked at soon."""
     monkeypatch.setitem(pooling.PATIENCE, "lock_timeout", "300ms")
-    monkeypatch.setattr(lookout, "EVERY", 0.2)
+    monkeypatch.setattr(backlog_poller, "EVERY", 0.2)
     await owner.execute("drop role if exists angarium_app")
     await owner.execute("create role angarium_app login")
     schemas = ", ".join(SCHEMAS)
@@ -126,7 +126,7 @@ async def test_nothing_is_repeated_while_it_lasts_and_all_goes_on_afterwards(
     app = await world.application()
     async with (
         Receiver() as receiver,
-        world.dispatching(policy=Policy(in_flight=IN_FLIGHT, longest=10.0)) as dispatcher,
+        world.dispatching(policy=DispatchLimits(in_flight=IN_FLIGHT, longest=10.0)) as dispatcher,
         world.intake(dispatcher.hand_over) as intake,
     ):
         waiting = [lambda: intake.waiting, lambda: dispatcher.waiting]
@@ -140,7 +140,7 @@ async def test_nothing_is_repeated_while_it_lasts_and_all_goes_on_afterwards(
             async with STATES[reason](owner):
 
                 def waited(times: int) -> bool:
-                    return len([log for log in logs if log["event"] == "settle.waiting"]) >= times
+                    return len([log for log in logs if log["event"] == "complete.waiting"]) >= times
 
                 await until(lambda: waited(1), "an outcome could not be written")
                 begun = receiver.count
@@ -201,7 +201,7 @@ async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever
     world: World, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     """Others of its batch are recorded. It is too, when what the receiver said was the reason."""
-    monkeypatch.setattr(lookout, "EVERY", 0.1)
+    monkeypatch.setattr(backlog_poller, "EVERY", 0.1)
     app = await world.application()
     async with Receiver() as receiver, world.dispatching() as dispatcher:
         await world.endpoint(app, receiver.url)
@@ -220,20 +220,20 @@ async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever
                 await intake.accept_many([world.draft(app, b"%d" % n) for n in range(20)])
 
             def ended() -> bool:
-                wanted = "settle.parked" if whole else "settle.refused"
+                wanted = "complete.parked" if whole else "complete.refused"
                 return any(log["event"] == wanted for log in logs)
 
             await until(ended, "the outcome is given up")
             await world.until_states({DELIVERED: 19, 1: 1} if whole else {DELIVERED: 20})
             looks = 0
-            seen = dispatcher._lookout._seen
+            seen = dispatcher._backlog_poller._seen
 
             async def counted(lanes: list[LaneRef]) -> None:
                 nonlocal looks
                 looks += 1
                 await seen(lanes)
 
-            dispatcher._lookout._seen = counted
+            dispatcher._backlog_poller._seen = counted
             await until(lambda: looks >= 5, "the table is looked at again and again")
         bodies = Counter(request.body for request in receiver.requests)
         assert set(bodies.values()) == {1}
@@ -245,7 +245,7 @@ async def test_an_outcome_that_was_refused_for_good_is_written_once_it_is_taken(
     world: World, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, stops: bool
 ) -> None:
     """At the next try, or when the process stops; so that no other process sends it again."""
-    monkeypatch.setattr(settler, "AGAIN", 10 * PATIENCE if stops else 0.1)
+    monkeypatch.setattr(completer, "AGAIN", 10 * PATIENCE if stops else 0.1)
     app = await world.application()
     async with Receiver() as receiver:
         async with world.dispatching() as dispatcher:
@@ -253,12 +253,12 @@ async def test_an_outcome_that_was_refused_for_good_is_written_once_it_is_taken(
             await owner.execute("alter table attempt add constraint refused check (number < 0) not valid")
             async with world.intake(dispatcher.hand_over) as intake:
                 await intake.accept(world.draft(app))
-            await until(lambda: bool(dispatcher._settler.parked), "the outcome is parked")
+            await until(lambda: bool(dispatcher._completer.parked), "the outcome is parked")
             assert await world.states() == {1: 1}
             await owner.execute("alter table attempt drop constraint refused")
             if not stops:
                 await world.until_states({DELIVERED: 1})
-                await until(lambda: not dispatcher._settler.parked)
+                await until(lambda: not dispatcher._completer.parked)
         assert await world.states() == {DELIVERED: 1}
         looks: list[list[LaneRef]] = []
 
@@ -266,8 +266,8 @@ async def test_an_outcome_that_was_refused_for_good_is_written_once_it_is_taken(
             looks.append(lanes)
 
         async with world.dispatching() as dispatcher:
-            dispatcher._lookout._seen = noted
-            dispatcher._lookout.look()
+            dispatcher._backlog_poller._seen = noted
+            dispatcher._backlog_poller.look()
             await until(lambda: bool(looks))
         assert looks[-1] == []
         assert len(receiver.requests) == 1

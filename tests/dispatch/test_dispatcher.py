@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from angarium.core import header_code
-from angarium.core.profile_table import Disable
+from angarium.core.profile_table import DisableTable
 from angarium.dispatch import attempts
 from angarium.dispatch.dispatcher import Dispatcher
-from angarium.dispatch.posts import Policy
+from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.store import attempt
 from tests.kit.patience import until
 from tests.kit.rate import most_in
@@ -103,7 +103,10 @@ async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(worl
 
 async def test_a_gone_endpoint_is_disabled_at_once_and_what_it_is_owed_is_canceled(world: World) -> None:
     app = await world.application()
-    async with Receiver() as receiver, world.dispatching(product("60s"), Policy(in_flight=1)) as dispatcher:
+    async with (
+        Receiver() as receiver,
+        world.dispatching(product("60s"), DispatchLimits(in_flight=1)) as dispatcher,
+    ):
         receiver.plan(Reply(410))
         gone = await world.endpoint(app, receiver.url)
         async with world.intake(dispatcher.hand_over) as intake:
@@ -142,7 +145,10 @@ async def test_the_rate_limit_holds(world: World) -> None:
 async def test_no_more_requests_are_under_way_at_once_than_the_process_may_have(world: World) -> None:
     app = await world.application()
     answer = Held()
-    async with Receiver() as receiver, world.dispatching(policy=Policy(in_flight_total=5)) as dispatcher:
+    async with (
+        Receiver() as receiver,
+        world.dispatching(policy=DispatchLimits(in_flight_total=5)) as dispatcher,
+    ):
         receiver.default = answer
         for _ in range(4):  # 4 lanes of 4 requests each, were it not for the process's limit
             await world.endpoint(app, receiver.url)
@@ -151,8 +157,8 @@ async def test_no_more_requests_are_under_way_at_once_than_the_process_may_have(
         await receiver.wait_for(5)
 
         async def every_lane_is_loaded() -> bool:
-            posts = list(dispatcher._posts)
-            return len(posts) == 4 and not any(post.stale or post.lane.loading for post in posts)
+            registry = list(dispatcher._registry)
+            return len(registry) == 4 and not any(active.stale or active.lane.loading for active in registry)
 
         await until(every_lane_is_loaded)
         assert len(dispatcher._attempts) == len(receiver.requests) == 5
@@ -198,7 +204,7 @@ async def test_a_receiver_may_give_up_one_message_and_keep_its_endpoint(world: W
 
 async def test_a_product_may_take_410_for_a_failure_like_others(world: World) -> None:
     app = await world.application()
-    patient = product("50ms", disable=Disable(on_gone=False))
+    patient = product("50ms", disable=DisableTable(on_gone=False))
     async with Receiver() as receiver, world.dispatching(patient) as dispatcher:
         receiver.plan(Reply(410))
         await world.endpoint(app, receiver.url)

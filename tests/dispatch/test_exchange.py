@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angarium.dispatch.connection import LARGE_BODY, MAX_FIELDS, Connection
+from angarium.dispatch.connection import LARGE_BODY, MAX_FIELDS, HttpConnection
 from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import Exchange, HungUp, NotHttp
+from angarium.dispatch.exchange import HttpExchange, HungUp, NotHttp
 from tests.kit.patience import wait_until
 
 ORIGIN = Origin("example.test", 80, False, False)
@@ -123,13 +123,13 @@ class Wire(asyncio.Transport):
 def read(pieces: list[bytes]) -> tuple[type[Exception] | None, int, bytes, bool]:
     """What an exchange makes of these pieces and the end of the connection."""
     ends: list[tuple[Exception | None, bool]] = []
-    lost: list[Connection] = []
-    connection = Connection(
+    lost: list[HttpConnection] = []
+    connection = HttpConnection(
         ORIGIN, LIMIT, lambda _, __, error, reusable: ends.append((error, reusable)), lost.append
     )
     wire = Wire()
     connection.connection_made(wire)
-    exchange = Exchange(ORIGIN, b"POST / HTTP/1.1\r\n\r\n", b"body", 1.0)
+    exchange = HttpExchange(ORIGIN, b"POST / HTTP/1.1\r\n\r\n", b"body", 1.0)
     connection.begin(exchange)
     assert wire.sent == b"POST / HTTP/1.1\r\n\r\nbody"
     for piece in pieces:
@@ -171,9 +171,9 @@ def test_whatever_comes_there_is_one_end(noise: bytes, cuts: list[int]) -> None:
 
 def test_of_many_headers_those_that_steer_are_kept() -> None:
     many = b"set-cookie: a=b\r\n" * 200 + b"retry-after: 7\r\n"
-    connection = Connection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
+    connection = HttpConnection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
     connection.connection_made(Wire())
-    exchange = Exchange(ORIGIN, b"", b"", 1.0)
+    exchange = HttpExchange(ORIGIN, b"", b"", 1.0)
     connection.begin(exchange)
     connection.data_received(b"HTTP/1.1 503 No\r\n" + many + b"content-length: 0\r\n\r\n")
     assert exchange.status == 503
@@ -184,10 +184,10 @@ def test_of_many_headers_those_that_steer_are_kept() -> None:
 @pytest.mark.parametrize("line", [b"a\n", b" b\n", b"a: b\n", b"\t\n"])
 def test_a_hostile_head_costs_little(line: bytes) -> None:
     """A head in bare LF that comes in many pieces is not gone through again for each."""
-    connection = Connection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
+    connection = HttpConnection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
     wire = Wire()
     connection.connection_made(wire)
-    connection.begin(Exchange(ORIGIN, b"", b"", 1.0))
+    connection.begin(HttpExchange(ORIGIN, b"", b"", 1.0))
     connection.data_received(b"HTTP/1.1 200 OK\n")
     started = time.process_time()
     for _ in range(600 * 1024 // len(line)):
@@ -217,9 +217,9 @@ def test_an_answer_is_read_although_writing_failed(status: int) -> None:
             return True
 
     wait_until(reset)
-    connection = Connection(ORIGIN, LIMIT, lambda *_: None, lambda _: None, ours)
+    connection = HttpConnection(ORIGIN, LIMIT, lambda *_: None, lambda _: None, ours)
     connection.connection_made(Wire())
-    exchange = Exchange(ORIGIN, b"", b"", 1.0)
+    exchange = HttpExchange(ORIGIN, b"", b"", 1.0)
     connection.begin(exchange)
     connection.connection_lost(BrokenPipeError())
     ours.close()
@@ -231,9 +231,9 @@ def test_a_large_body_is_written_in_pieces_and_no_further_than_the_receiver_read
 
     async def write() -> None:
         wire = Wire()
-        connection = Connection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
+        connection = HttpConnection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
         connection.connection_made(wire)
-        connection.begin(Exchange(ORIGIN, b"head", b"x" * (5 * LARGE_BODY), 1.0))
+        connection.begin(HttpExchange(ORIGIN, b"head", b"x" * (5 * LARGE_BODY), 1.0))
         assert wire.sent == b"head"
         await asyncio.sleep(0)
         assert len(wire.sent) == 4 + LARGE_BODY
@@ -252,10 +252,10 @@ def test_a_large_body_is_written_in_pieces_and_no_further_than_the_receiver_read
 
 def test_a_connection_that_speaks_while_it_rests_is_closed() -> None:
     ended: list[bool] = []
-    connection = Connection(ORIGIN, LIMIT, lambda *_: ended.append(True), lambda _: None)
+    connection = HttpConnection(ORIGIN, LIMIT, lambda *_: ended.append(True), lambda _: None)
     wire = Wire()
     connection.connection_made(wire)
-    connection.begin(Exchange(ORIGIN, b"", b"", 1.0))
+    connection.begin(HttpExchange(ORIGIN, b"", b"", 1.0))
     connection.data_received(ANSWERS["length"][0])
     assert ended == [True]
     assert not wire.gone

@@ -14,10 +14,10 @@ from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.nouns import Application
 from angarium.dispatch import fan_out as module
 from angarium.dispatch.fan_out import FanOut
-from angarium.dispatch.herald import Herald
+from angarium.dispatch.notifier import Notifier
 from angarium.service.intake import Accepted
 from angarium.store import fan_out
-from angarium.store.accept import Owed
+from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.fault import RowRefused
 from tests.kit import many
@@ -73,12 +73,12 @@ async def test_a_process_that_only_accepts_tells_those_who_deliver(
     app = await world.application()
     async with Receiver() as receiver, world.dispatching():
         await crowd(world, app, receiver.url)
-        herald = Herald(world.database)
-        await herald.start()
-        async with world.intake(herald.hand_over, herald.fan_out) as intake:
+        notifier = Notifier(world.database)
+        await notifier.start()
+        async with world.intake(notifier.hand_over, notifier.fan_out) as intake:
             await intake.accept(world.draft(app))
         await world.until_states({DELIVERED: CROWD})
-        await herald.stop()
+        await notifier.stop()
 
 
 async def test_a_neighbour_is_served_while_a_large_message_is_not_written(world: World) -> None:
@@ -147,7 +147,7 @@ async def test_what_is_handed_over_late_is_sent_once(world: World, regained: boo
                 shards = dispatcher.owned
                 dispatcher.lost(shards)
                 dispatcher.gained(shards)
-            dispatcher.hand_over(made.owed, since)
+            dispatcher.hand_over(made.new_deliveries, since)
             async with world.intake(dispatcher.hand_over) as intake:
                 await intake.accept(world.draft(app, b'{"n": 2}'))
             await world.until_states({DELIVERED: 2 * CROWD})
@@ -163,7 +163,7 @@ class Broken:
         self.times = 3
         self.away = 1
 
-    async def write(self, database: Database, app_id: UUID, now: float) -> fan_out.Slice | None:
+    async def write(self, database: Database, app_id: UUID, now: float) -> fan_out.FanOutSlice | None:
         if self.away:
             self.away -= 1
             raise StoreUnavailable(reason=StoreReason.UNREACHABLE)
@@ -173,10 +173,12 @@ class Broken:
         return await self.real(database, app_id, now)
 
 
-def at_work_on(world: World) -> tuple[FanOut, list[Owed]]:
+def at_work_on(world: World) -> tuple[FanOut, list[NewDelivery]]:
     """And where what it hands over is put."""
-    handed: list[Owed] = []
-    return FanOut(world.database, world.clock, lambda owed, _since: handed.extend(owed)), handed
+    handed: list[NewDelivery] = []
+    return FanOut(
+        world.database, world.clock, lambda new_deliveries, _since: handed.extend(new_deliveries)
+    ), handed
 
 
 async def test_a_fault_of_one_application_holds_up_no_other(
@@ -208,10 +210,12 @@ async def test_operators_are_told_of_what_takes_long(world: World, monkeypatch: 
     await crowd(world, app, "http://127.0.0.1:9")
     async with world.intake() as intake:
         await intake.accept(world.draft(app))
-    handed: list[Owed] = []
+    handed: list[NewDelivery] = []
     with capture_logs() as logs:
         running = asyncio.create_task(
-            FanOut(world.database, world.clock, lambda owed, _since: handed.extend(owed)).run()
+            FanOut(
+                world.database, world.clock, lambda new_deliveries, _since: handed.extend(new_deliveries)
+            ).run()
         )
         await until(lambda: len(handed) == CROWD, "all is written")
         running.cancel()

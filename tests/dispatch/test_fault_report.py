@@ -11,9 +11,9 @@ import pytest
 
 from angarium.core.failure import KINDS
 from angarium.core.lane import Lane, Limits
+from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.fault_report import NOTE, FaultReport
 from angarium.dispatch.outages import Outages
-from angarium.dispatch.post import Post
 from angarium.service.health import DatabaseHealth
 from angarium.store import our_fault
 from angarium.store.our_fault import STALE, FaultRow, HeldLane
@@ -42,16 +42,16 @@ def clock(world: World) -> ManualClock:
 
 
 @pytest.fixture
-def posts(clock: ManualClock) -> Iterator[Post]:
-    def owing(number: int) -> Post:
+def registry(clock: ManualClock) -> Iterator[ActiveLane]:
+    def owing(number: int) -> ActiveLane:
         lane = Lane(Limits(1, 1), 0.0)
         lane.hint(NOW)  # so that it has a reason to wait
-        return Post(UUID(int=1), UUID(int=number), 0, lane)
+        return ActiveLane(UUID(int=1), UUID(int=number), 0, lane)
 
     return map(owing, count(2))
 
 
-async def held(world: World) -> set[tuple[UUID, str, str]]:
+async def queued(world: World) -> set[tuple[UUID, str, str]]:
     return {tuple(row) for row in await world.fetch("select endpoint_id, process, code from held_lane")}
 
 
@@ -60,10 +60,10 @@ async def seen(world: World) -> list[FaultRow]:
 
 
 async def test_others_see_each_fault_with_its_lanes_as_long_as_it_lasts(
-    world: World, clock: ManualClock, posts: Iterator[Post]
+    world: World, clock: ManualClock, registry: Iterator[ActiveLane]
 ) -> None:
     one, two = Process(world, "one"), Process(world, "two")
-    first, second, alone, elsewhere = (next(posts) for _ in range(4))
+    first, second, alone, elsewhere = (next(registry) for _ in range(4))
     one.outages.failed(first, RESOLVER, None)
     one.outages.failed(second, RESOLVER, None)
     one.outages.failed(alone, INTERNAL, None)
@@ -75,7 +75,7 @@ async def test_others_see_each_fault_with_its_lanes_as_long_as_it_lasts(
         FaultRow("one", "internal", NOW, 1),
         FaultRow("two", "resolver_down", NOW, 1),
     }
-    assert await held(world) == {
+    assert await queued(world) == {
         (first.endpoint_id, "one", "resolver_down"),
         (second.endpoint_id, "one", "resolver_down"),
         (alone.endpoint_id, "one", "internal"),
@@ -90,30 +90,30 @@ async def test_others_see_each_fault_with_its_lanes_as_long_as_it_lasts(
         FaultRow("two", "resolver_down", NOW, 1),
     }
     await one.report.stop()
-    assert await held(world) == {(elsewhere.endpoint_id, "two", "resolver_down")}
+    assert await queued(world) == {(elsewhere.endpoint_id, "two", "resolver_down")}
 
 
 async def test_a_lane_that_another_fault_takes_over_is_told_with_that_one(
-    world: World, clock: ManualClock, posts: Iterator[Post]
+    world: World, clock: ManualClock, registry: Iterator[ActiveLane]
 ) -> None:
-    process, post, other = Process(world, "one"), next(posts), next(posts)
-    process.outages.failed(post, RESOLVER, None)
+    process, active, other = Process(world, "one"), next(registry), next(registry)
+    process.outages.failed(active, RESOLVER, None)
     process.outages.failed(other, RESOLVER, None)
     await process.report._write()
-    process.outages.failed(post, INTERNAL, None)
+    process.outages.failed(active, INTERNAL, None)
     await process.report._write()
-    assert await held(world) == {
-        (post.endpoint_id, "one", "internal"),
+    assert await queued(world) == {
+        (active.endpoint_id, "one", "internal"),
         (other.endpoint_id, "one", "resolver_down"),
     }
     process.outages.failed(other, INTERNAL, None)
     await process.report._write()
-    assert {code for _, _, code in await held(world)} == {"internal"}
+    assert {code for _, _, code in await queued(world)} == {"internal"}
     assert [row.code for row in await seen(world)] == ["internal"]
 
 
 async def test_a_fault_that_lasts_is_noted_again_and_nothing_else_is_written(
-    world: World, clock: ManualClock, posts: Iterator[Post], monkeypatch: pytest.MonkeyPatch
+    world: World, clock: ManualClock, registry: Iterator[ActiveLane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
     note = our_fault.note
@@ -124,7 +124,7 @@ async def test_a_fault_that_lasts_is_noted_again_and_nothing_else_is_written(
 
     monkeypatch.setattr(our_fault, "note", counted)
     process = Process(world, "one")
-    process.outages.failed(next(posts), RESOLVER, None)
+    process.outages.failed(next(registry), RESOLVER, None)
     for _ in range(3):
         await process.report._write()
     assert len(written) == 1
@@ -136,10 +136,10 @@ async def test_a_fault_that_lasts_is_noted_again_and_nothing_else_is_written(
 
 
 async def test_the_fault_of_a_process_that_is_gone_counts_no_more(
-    world: World, clock: ManualClock, posts: Iterator[Post]
+    world: World, clock: ManualClock, registry: Iterator[ActiveLane]
 ) -> None:
     process = Process(world, "one")
-    process.outages.failed(next(posts), RESOLVER, None)
+    process.outages.failed(next(registry), RESOLVER, None)
     await process.report._write()
     await clock.advance_to(NOW + STALE + 0.1)
     assert await seen(world) == []
@@ -152,4 +152,4 @@ async def test_a_lane_may_be_written_twice_and_let_go_alone(world: World, clock:
         await our_fault.hold(connection, "one", lanes)
         await our_fault.hold(connection, "one", lanes)
         await our_fault.let_go(connection, "one", [UUID(int=0)])
-    assert await held(world) == {(UUID(int=1), "one", "internal")}
+    assert await queued(world) == {(UUID(int=1), "one", "internal")}

@@ -1,4 +1,4 @@
-"""An endpoint's failures: beside edits of it, before they are settled, and when it is forgotten."""
+"""An endpoint's failures: beside edits of it, before they are completed, and when it is forgotten."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from angarium.clock import SystemClock, datetime_at
 from angarium.core import ids
 from angarium.core.health import Health
 from angarium.core.nouns import Application, DisabledReason, Endpoint
-from angarium.core.profile_table import Disable
+from angarium.core.profile_table import DisableTable
 from angarium.dispatch.alert import OPERATIONS
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.intake import Intake
 from angarium.store import disable
+from angarium.store.complete import HealthRecord, complete, hint
 from angarium.store.database import Database
 from angarium.store.endpoint import forgive
-from angarium.store.hint import Forgiven, Hint, changed
+from angarium.store.hint import HealthReset, Hint, changed
 from angarium.store.retention import Retention
-from angarium.store.settle import HealthRecord, hint, settle
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
 from tests.kit.stand import standing
@@ -61,7 +61,7 @@ async def moved(world: World, endpoint: Endpoint, url: str) -> None:
 
 
 @pytest.mark.parametrize("last", [200, 500])
-async def test_an_edit_changes_nothing_of_what_is_not_settled_yet(world: World, last: int) -> None:
+async def test_an_edit_changes_nothing_of_what_is_not_completed_yet(world: World, last: int) -> None:
     app = await world.application()
     async with (
         Receiver() as receiver,
@@ -74,7 +74,7 @@ async def test_an_edit_changes_nothing_of_what_is_not_settled_yet(world: World, 
             await attempt(world, app, intake, receiver)
         await until_failures(world, 3)
         async with world.database.transaction() as somebody:
-            await somebody.execute("lock table attempt in share mode")  # nothing is settled meanwhile
+            await somebody.execute("lock table attempt in share mode")  # nothing is completed meanwhile
             receiver.plan(Reply(last))
             await attempt(world, app, intake, receiver)
             await moved(world, endpoint, f"{receiver.url}/elsewhere")
@@ -92,7 +92,7 @@ async def test_an_endpoint_that_is_enabled_again_begins_anew(
 
     def hears(dispatcher: Dispatcher, hint: Hint) -> None:
         hinted(dispatcher, hint)
-        if isinstance(hint, Forgiven):
+        if isinstance(hint, HealthReset):
             answer.release.set()
 
     monkeypatch.setattr(Dispatcher, "hinted", hears)
@@ -119,12 +119,12 @@ async def test_an_endpoint_that_is_enabled_again_begins_anew(
 async def test_an_endpoint_with_another_url_begins_anew(
     database: Database, monkeypatch: pytest.MonkeyPatch, method: str, last: int
 ) -> None:
-    """Also for an attempt at the old URL that ends afterwards, and for what is still to be settled of it."""
+    """Also for an attempt at the old URL that ends afterwards, and for outcomes not yet completed."""
     answer, hinted = Held(Reply(last)), Dispatcher.hinted
 
     def hears(dispatcher: Dispatcher, hint: Hint) -> None:
         hinted(dispatcher, hint)
-        if isinstance(hint, Forgiven):
+        if isinstance(hint, HealthReset):
             answer.release.set()
 
     monkeypatch.setattr(Dispatcher, "hinted", hears)
@@ -162,19 +162,19 @@ async def test_an_endpoint_with_another_url_is_not_held_back_by_the_old_one(data
         assert (down.count, well.count) == (1, 2)
 
 
-async def test_what_is_settled_late_of_the_old_url_is_not_kept(world: World) -> None:
+async def test_what_is_completed_late_of_the_old_url_is_not_kept(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.database.transaction() as connection:
         await forgive(connection, endpoint)
-        await settle(connection, [], [HealthRecord(app.id, endpoint.id, Health(1.0, 9))])
+        await complete(connection, [], [HealthRecord(app.id, endpoint.id, Health(1.0, 9))])
         assert await connection.fetch("select from endpoint_health") == []
         gone = disable.Disable(app.org_id, app.id, endpoint.id, DisabledReason.GONE, generation=0)
         assert not await disable.disable(connection, gone, world.clock.now(), os.urandom(8))
-        await settle(connection, [], [HealthRecord(app.id, endpoint.id, Health(2.0, 1), generation=1)])
+        await complete(connection, [], [HealthRecord(app.id, endpoint.id, Health(2.0, 1), generation=1)])
         # as it looks to a statement that began before the new generation was committed
         await connection.execute("update endpoint set health_generation = 0")
-        await settle(connection, [], [HealthRecord(app.id, endpoint.id, Health(1.0, 9))])
+        await complete(connection, [], [HealthRecord(app.id, endpoint.id, Health(1.0, 9))])
     assert await failures(world) == 1
 
 
@@ -183,7 +183,7 @@ async def test_what_is_settled_late_of_the_old_url_is_not_kept(world: World) -> 
 async def test_tests_and_resends_never_count_and_never_disable(
     database: Database, kind: str, status: int
 ) -> None:
-    hasty = product("", disable=Disable(consecutive_attempts=2))
+    hasty = product("", disable=DisableTable(consecutive_attempts=2))
     async with Receiver() as receiver, standing(database, hasty, clock=SystemClock()) as stand:
         endpoint = await stand.endpoint(receiver.url)
         await stand.native("POST", "//event-type", {"name": "a.b", "description": "x", "schemas": EXAMPLE})

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from angarium.core.read_position import FIRST
-from angarium.dispatch.herald import Herald
-from angarium.store import settle
-from angarium.store.accept import Owed
+from angarium.dispatch.notifier import Notifier
+from angarium.store import complete
+from angarium.store.accept import NewDelivery
 from angarium.store.hint import LaneWork, Work, read
 from tests.kit.patience import until
 from tests.kit.world import World
@@ -19,8 +19,8 @@ from tests.kit.world import World
 APP, ENDPOINT = UUID(int=1), UUID(int=2)
 
 
-def owed(message: int, seq: int, endpoint_id: UUID = ENDPOINT) -> Owed:
-    return Owed(APP, endpoint_id, UUID(int=message), 0, seq > FIRST, 0, 0.0, "a.b", None, 0.0, seq=seq)
+def new_deliveries(message: int, seq: int, endpoint_id: UUID = ENDPOINT) -> NewDelivery:
+    return NewDelivery(APP, endpoint_id, UUID(int=message), 0, seq > FIRST, 0, 0.0, "a.b", None, 0.0, seq=seq)
 
 
 @pytest.mark.parametrize(
@@ -44,13 +44,13 @@ async def test_a_lane_is_told_of_with_the_first(
             assert isinstance(work, Work)
             told.extend(work.lanes)
 
-    monkeypatch.setattr(settle, "hint", hint)
-    herald = Herald(world.database)
-    herald.tell(owed(*one) for one in accepted)
-    herald.tell([owed(9, 9, UUID(int=3))])
-    await herald.start()
+    monkeypatch.setattr(complete, "hint", hint)
+    notifier = Notifier(world.database)
+    notifier.tell(new_deliveries(*one) for one in accepted)
+    notifier.tell([new_deliveries(9, 9, UUID(int=3))])
+    await notifier.start()
     await until(lambda: told)
-    await herald.stop()
+    await notifier.stop()
     assert told == [
         LaneWork(APP, ENDPOINT, UUID(int=first[0]), first[1]),
         LaneWork(APP, UUID(int=3), UUID(int=9), 9),

@@ -17,8 +17,8 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.core.read_position import SLACK, START
-from angarium.dispatch import lookout
-from angarium.dispatch.herald import Herald
+from angarium.dispatch import backlog_poller
+from angarium.dispatch.notifier import Notifier
 from angarium.store import accept, load
 from angarium.store.connection import Connection
 from angarium.store.hint import LaneWork, Work
@@ -34,8 +34,8 @@ EARLY, LATER = b'{"n":1}', b'{"n":2}'
 
 @pytest.fixture(autouse=True)
 def looks_are_far_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookout, "EVERY", FAR)
-    monkeypatch.setattr(lookout, "LONGEST", FAR)
+    monkeypatch.setattr(backlog_poller, "EVERY", FAR)
+    monkeypatch.setattr(backlog_poller, "LONGEST", FAR)
 
 
 def item(world: World, app: Application) -> accept.Item:
@@ -72,15 +72,15 @@ async def test_it_is_sent_when_its_lane_hears_of_it_from(
             if told == "its own process":
                 dispatcher.hand_over(owed)
             elif told == "another process":
-                herald = Herald(world.database)
-                await herald.start()
-                herald.hand_over(owed)
+                notifier = Notifier(world.database)
+                await notifier.start()
+                notifier.hand_over(owed)
                 await until(lambda: len(receiver.requests) == 2)
-                await herald.stop()
+                await notifier.stop()
             elif told == "slices of a large message":
                 dispatcher.fan_out()
             else:
-                dispatcher._lookout.look()
+                dispatcher._backlog_poller.look()
             await until(lambda: [request.body for request in receiver.requests] == [LATER, EARLY])
 
 

@@ -13,7 +13,7 @@ from angarium.core.allowance import FAILING_IN_FLIGHT
 from angarium.core.nouns import Application, Endpoint
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.replay import Replay
-from angarium.store import load, owe
+from angarium.store import load, requeue
 from angarium.store.load import Wanted
 from angarium.store.target import find_target
 from tests.kit.receiver import Receiver, Silence
@@ -55,7 +55,7 @@ async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world
         target = await find_target(conn, app.id, endpoint_id=endpoint.id)
         assert target is not None
         for message_id in manual:
-            await owe.resend(conn, target, message_id, now)
+            await requeue.resend(conn, target, message_id, now)
     for room, expected in ((2, 2), (10, 10), (BACKLOG + 5, BACKLOG)):
         async with world.database.connection() as conn:
             wanted = [Wanted(endpoint.id, endpoint.shard, fifo=False, room=room)]

@@ -8,8 +8,8 @@ from uuid import UUID, uuid4
 from angarium.clock import SystemClock
 from angarium.core.keyring import Keyring
 from angarium.core.lane import Wait
+from angarium.dispatch.lane_registry import DispatchLimits, LaneRegistry
 from angarium.dispatch.load_handler import HANDFUL, LoadHandler
-from angarium.dispatch.posts import Policy, Posts
 from angarium.store.load import LaneRef
 
 LANES = 10_000
@@ -18,16 +18,16 @@ LANES = 10_000
 async def test_a_look_at_all_lanes_lets_others_go_on_after_a_few() -> None:
     """Counted in lanes, not in time: as many as are taken in hand between two turns of the event loop."""
     clock = SystemClock()
-    posts = Posts(clock, Policy())
-    posts.owned.update(dict.fromkeys(range(64), 0.0))
-    handler = LoadHandler(posts, clock, {}, Keyring([b"k" * 32]))
+    registry = LaneRegistry(clock, DispatchLimits())
+    registry.owned.update(dict.fromkeys(range(64), 0.0))
+    handler = LoadHandler(registry, clock, {}, Keyring([b"k" * 32]))
     lanes = [LaneRef(UUID(int=1), uuid4(), clock.now() + 30, False, None) for _ in range(LANES)]
     most = before = 0
 
     async def watch() -> None:
         nonlocal most, before
         while True:
-            taken = sum(1 for _ in posts)
+            taken = sum(1 for _ in registry)
             most, before = max(most, taken - before), taken
             await asyncio.sleep(0)
 
@@ -43,9 +43,9 @@ async def test_a_look_at_all_lanes_lets_others_go_on_after_a_few() -> None:
 async def test_a_lane_that_becomes_ready_meanwhile_waits_behind_a_few() -> None:
     """Lanes are marked a few at a time, and each burst of turns ends before the next are."""
     clock = SystemClock()
-    posts = Posts(clock, Policy())
-    posts.owned.update(dict.fromkeys(range(64), 0.0))
-    handler = LoadHandler(posts, clock, {}, Keyring([b"k" * 32]))
+    registry = LaneRegistry(clock, DispatchLimits())
+    registry.owned.update(dict.fromkeys(range(64), 0.0))
+    handler = LoadHandler(registry, clock, {}, Keyring([b"k" * 32]))
     lanes = [LaneRef(UUID(int=1), uuid4(), clock.now() + 30, False, None) for _ in range(LANES)]
     most = 0
 
@@ -53,11 +53,11 @@ async def test_a_lane_that_becomes_ready_meanwhile_waits_behind_a_few() -> None:
         nonlocal most
         while True:
             taken = 0
-            while posts.rounds:
-                post = posts.rounds.next()
-                turn = post.lane.turn(clock.now())
+            while registry.ready_queue:
+                active = registry.ready_queue.next()
+                turn = active.lane.turn(clock.now())
                 assert isinstance(turn, Wait), "nothing is due"
-                posts.rounds.wait(post, turn.until)
+                registry.ready_queue.wait(active, turn.until)
                 taken += 1
             most = max(most, taken)
             await asyncio.sleep(0)

@@ -20,14 +20,14 @@ import pytest
 
 from angarium.core.failure import BURST
 from angarium.core.outcome import AttemptResult
-from angarium.core.profile_table import Disable
+from angarium.core.profile_table import DisableTable
 from angarium.dispatch import dial
-from angarium.dispatch.connection import Connection
+from angarium.dispatch.connection import HttpConnection
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.pool import Pool
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.resolver import CONTROL, SystemResolver
-from angarium.dispatch.sender import Request, Sender
+from angarium.dispatch.sender import OutgoingRequest, Sender
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Held, Receiver
 from tests.kit.world import LOOPBACK, World, product
@@ -65,7 +65,7 @@ class Stage:
         """Wait until the fault holds so many lanes."""
 
         def they_are() -> bool:
-            held = [len(fault.posts) for fault in self.outages.faults if fault.kind.code == code]
+            held = [len(fault.lanes) for fault in self.outages.faults if fault.kind.code == code]
             return sum(held) == lanes
 
         await until(they_are)
@@ -98,7 +98,7 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     """Each endpoint is owed one message. `before` is called when all is ready, before anything is sent."""
     app = await world.application()
-    standard = product("60s", timeout, disable=Disable(consecutive_attempts=1))
+    standard = product("60s", timeout, disable=DisableTable(consecutive_attempts=1))
     resolver = SystemResolver(lookup=(names or Names()).lookup)
     sender = Sender(
         policy=LOOPBACK, response_limit=1000, connections=connections, resolver=resolver, now=world.clock.now
@@ -207,7 +207,7 @@ async def test_our_connections_are_all_in_use(world: World) -> None:
 
     async def taken(made: Stage) -> None:
         made.receiver.plan(behaviour)
-        made.sender.start(Request(made.receiver.url, [], b"{}", PATIENCE), hog.set_result)
+        made.sender.start(OutgoingRequest(made.receiver.url, [], b"{}", PATIENCE), hog.set_result)
         await made.receiver.wait_for(1)
 
     async with stage(world, connections=1, timeout="1s", before=taken) as made:
@@ -225,15 +225,15 @@ def breaks(*arguments: Any, **named: Any) -> Any:
 @pytest.mark.parametrize(
     ("owner", "name"),
     [
-        (Connection, "data_received"),
-        (Connection, "begin"),
+        (HttpConnection, "data_received"),
+        (HttpConnection, "begin"),
         (Pool, "carry"),
         (Pool, "_wake"),
         (Sender, "_answer"),
         (dial, "_info"),
         (RequestBuilder, "request"),
         (RequestBuilder, "transition"),
-        (RequestBuilder, "settlement"),
+        (RequestBuilder, "completion"),
     ],
 )
 async def test_a_bug_in_the_transport(

@@ -12,8 +12,8 @@ import pytest
 from angarium.core.failure import KINDS
 from angarium.core.lane import Lane, Limits
 from angarium.core.outage import FIRST, PATIENCE
+from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.outages import Outages
-from angarium.dispatch.post import Post
 from tests.kit.clock import ManualClock
 
 NETWORK, INTERNAL = KINDS["network_down"], KINDS["internal"]
@@ -23,15 +23,15 @@ class Turns:
     """The posts of a dispatcher, as far as turns are given: now, or at a time."""
 
     def __init__(self) -> None:
-        self.rounds = self
-        self.marked: list[Post] = []
-        self.waiting: list[tuple[Post, float]] = []
+        self.ready_queue = self
+        self.marked: list[ActiveLane] = []
+        self.waiting: list[tuple[ActiveLane, float]] = []
 
-    def mark(self, post: Post) -> None:
-        self.marked.append(post)
+    def mark(self, active: ActiveLane) -> None:
+        self.marked.append(active)
 
-    def wait(self, post: Post, until: float) -> None:
-        self.waiting.append((post, until))
+    def wait(self, active: ActiveLane, until: float) -> None:
+        self.waiting.append((active, until))
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def outages(turns: Any, clock: ManualClock) -> Outages:
 
 
 @pytest.fixture
-def posts() -> Iterator[Post]:
-    return (Post(UUID(int=1), UUID(int=n), 0, Lane(Limits(1, 1), 0.0)) for n in count(2))
+def lanes() -> Iterator[ActiveLane]:
+    return (ActiveLane(UUID(int=1), UUID(int=n), 0, Lane(Limits(1, 1), 0.0)) for n in count(2))
 
 
 async def test_a_lane_that_failed_rests_and_others_go_on(
-    outages: Outages, turns: Turns, clock: ManualClock, posts: Iterator[Post]
+    outages: Outages, turns: Turns, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
-    failed, other = next(posts), next(posts)
+    failed, other = next(lanes), next(lanes)
     outages.failed(failed, NETWORK, None)
     assert not outages.admits(failed)
     assert turns.waiting == [(failed, clock.now() + FIRST)], "it gets its turn when the pause is over"
@@ -66,11 +66,11 @@ async def test_a_lane_that_failed_rests_and_others_go_on(
 
 
 async def test_one_probe_at_a_time_goes_for_all_lanes_of_a_fault(
-    outages: Outages, clock: ManualClock, posts: Iterator[Post]
+    outages: Outages, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
-    one, two = next(posts), next(posts)
-    for post in (one, two):
-        outages.failed(post, NETWORK, None)
+    one, two = next(lanes), next(lanes)
+    for active in (one, two):
+        outages.failed(active, NETWORK, None)
     await clock.advance_to(clock.now() + FIRST)
     assert outages.admits(one)
     probe = outages.probe(one)
@@ -83,11 +83,11 @@ async def test_one_probe_at_a_time_goes_for_all_lanes_of_a_fault(
 
 
 async def test_another_probe_starts_when_the_first_takes_long(
-    outages: Outages, clock: ManualClock, posts: Iterator[Post]
+    outages: Outages, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
-    one, two = next(posts), next(posts)
-    for post in (one, two):
-        outages.failed(post, NETWORK, None)
+    one, two = next(lanes), next(lanes)
+    for active in (one, two):
+        outages.failed(active, NETWORK, None)
     await clock.advance_to(clock.now() + FIRST)
     outages.probe(one)
     await clock.advance_to(clock.now() + PATIENCE)
@@ -95,11 +95,11 @@ async def test_another_probe_starts_when_the_first_takes_long(
 
 
 async def test_a_probe_that_passes_gives_all_held_lanes_a_turn(
-    outages: Outages, turns: Turns, clock: ManualClock, posts: Iterator[Post]
+    outages: Outages, turns: Turns, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
-    one, two, alone = next(posts), next(posts), next(posts)
-    for post in (one, two):
-        outages.failed(post, NETWORK, None)
+    one, two, alone = next(lanes), next(lanes), next(lanes)
+    for active in (one, two):
+        outages.failed(active, NETWORK, None)
     outages.failed(alone, INTERNAL, None)
     await clock.advance_to(clock.now() + FIRST)
     probe = outages.probe(one)
@@ -112,11 +112,11 @@ async def test_a_probe_that_passes_gives_all_held_lanes_a_turn(
 
 
 async def test_a_bug_holds_the_lane_in_which_it_happens_only(
-    outages: Outages, turns: Turns, clock: ManualClock, posts: Iterator[Post]
+    outages: Outages, turns: Turns, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
-    one, two = next(posts), next(posts)
-    for post in (one, two):
-        outages.failed(post, INTERNAL, None)
+    one, two = next(lanes), next(lanes)
+    for active in (one, two):
+        outages.failed(active, INTERNAL, None)
     await clock.advance_to(clock.now() + FIRST)
     probe = outages.probe(one)
     assert probe is not None

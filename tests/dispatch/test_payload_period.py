@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from angarium.clock import SystemClock
-from angarium.dispatch.posts import Policy
+from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.store.database import Database
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver
@@ -41,7 +41,7 @@ async def test_a_payload_that_expires_in_memory_is_not_sent(database: Database, 
                 await intake.accept(world.draft(app, b"1"))
                 await intake.accept(world.draft(app, b"2", retention=HOUR))
 
-        policy = Policy(in_flight=1, in_flight_total=1)
+        policy = DispatchLimits(in_flight=1, in_flight_total=1)
         dispatching = world.dispatching(policy=policy)
         if loaded:
             await accept()
@@ -51,7 +51,7 @@ async def test_a_payload_that_expires_in_memory_is_not_sent(database: Database, 
             await receiver.wait_for(1)
 
             async def the_other_waits() -> bool:
-                return sum(post.lane.waiting for post in dispatcher._posts) == 1
+                return sum(active.lane.waiting for active in dispatcher._registry) == 1
 
             await until(the_other_waits)
             clock.ahead = 3 * HOUR

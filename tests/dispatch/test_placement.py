@@ -16,7 +16,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.core.nouns import Application, Endpoint
-from angarium.dispatch.herald import Herald
+from angarium.dispatch.notifier import Notifier
 from angarium.store import accept, fan_out, load
 from angarium.store import place as store
 from angarium.store.connection import Connection
@@ -47,15 +47,15 @@ def item(world: World, app: Application, due_in: float = 0.0) -> accept.Item:
     )  # fmt: skip
 
 
-async def accepted(world: World, connection: Connection, app: Application) -> list[accept.Owed]:
+async def accepted(world: World, connection: Connection, app: Application) -> list[accept.NewDelivery]:
     return (await accept.accept(connection, [item(world, app)], world.clock.now()))[1]
 
 
-async def scheduled(world: World, connection: Connection, app: Application) -> list[accept.Owed]:
+async def scheduled(world: World, connection: Connection, app: Application) -> list[accept.NewDelivery]:
     return (await accept.accept(connection, [item(world, app, 0.01)], world.clock.now()))[1]
 
 
-async def fanned_out(world: World, connection: Connection, app: Application) -> list[accept.Owed]:
+async def fanned_out(world: World, connection: Connection, app: Application) -> list[accept.NewDelivery]:
     """A slice of a message that was accepted before; nobody hears of it."""
     claimed = await fan_out.claim(connection, app.id, 1)
     assert claimed is not None
@@ -70,7 +70,7 @@ DOORS = pytest.mark.parametrize("door", [accepted, scheduled, fanned_out])
 @asynccontextmanager
 async def late(
     world: World, door: Callable[..., Any], app: Application, endpoint: Endpoint
-) -> AsyncIterator[list[accept.Owed]]:
+) -> AsyncIterator[list[accept.NewDelivery]]:
     """A message whose delivery is written before its endpoint becomes first-in-first-out, and committed at
     the end."""
     if door is fanned_out:
@@ -83,9 +83,9 @@ async def late(
                 datetime_at(one.due_at),
             )  # fmt: skip
     async with world.database.transaction() as connection:
-        owed = await door(world, connection, app)
+        new_deliveries = await door(world, connection, app)
         await become_fifo(world, endpoint)
-        yield owed
+        yield new_deliveries
 
 
 @DOORS
@@ -112,13 +112,15 @@ async def test_it_comes_before_what_is_accepted_after_it(world: World, told: str
         endpoint = await world.endpoint(app, receiver.url)
         await intake.accept(world.draft(app, b"{}"))
         await until(lambda: len(receiver.requests) == 1)
-        async with late(world, accepted, app, endpoint) as owed:
+        async with late(world, accepted, app, endpoint) as new_deliveries:
             await intake.accept(world.draft(app, b"{}"))
             await until(lambda: len(receiver.requests) == 2)  # the lane has an order now
         if told == "by its own process":
-            dispatcher.hand_over(owed)
+            dispatcher.hand_over(new_deliveries)
         else:
-            dispatcher.hinted(Work((LaneWork(app.id, endpoint.id, owed[0].message_id, owed[0].seq),)))
+            dispatcher.hinted(
+                Work((LaneWork(app.id, endpoint.id, new_deliveries[0].message_id, new_deliveries[0].seq),))
+            )
         await intake.accept(world.draft(app, NEXT))
         await until(lambda: len(receiver.requests) == 4)
         assert [request.body for request in receiver.requests[2:]] == [LATE, NEXT]
@@ -177,14 +179,14 @@ async def test_it_comes_before_what_the_lane_holds_already(
     ):
         receiver.default = answer
         endpoint = await world.endpoint(app, receiver.url)
-        async with late(world, accepted, app, endpoint) as owed:
+        async with late(world, accepted, app, endpoint) as new_deliveries:
             await intake.accept(world.draft(app, b"{}"))
             await receiver.wait_for(1)
             await intake.accept(world.draft(app, NEXT))
-            await until(lambda: sum(post.lane.waiting for post in dispatcher._posts) == 1)
+            await until(lambda: sum(active.lane.waiting for active in dispatcher._registry) == 1)
         if not confirmed:
             monkeypatch.setattr(store, "place", unconfirmed)
-        dispatcher.hand_over(owed)
+        dispatcher.hand_over(new_deliveries)
         await until(lambda: _placed(world))
         answer.release.set()
         await until(lambda: len(receiver.requests) == 3)
@@ -203,7 +205,7 @@ async def test_it_is_placed_if_it_is_committed_before_the_lane_hears_of_the_swit
     heard = asyncio.Event()
     configs = load.configs
 
-    async def held(*arguments: Any) -> list[load.Config]:
+    async def queued(*arguments: Any) -> list[load.Config]:
         await heard.wait()
         return await configs(*arguments)
 
@@ -215,7 +217,7 @@ async def test_it_is_placed_if_it_is_committed_before_the_lane_hears_of_the_swit
         endpoint = await world.endpoint(app, receiver.url)
         await intake.accept(world.draft(app, b"{}"))
         await until(lambda: len(receiver.requests) == 1)
-        monkeypatch.setattr(load, "configs", held)
+        monkeypatch.setattr(load, "configs", queued)
         async with late(world, accepted, app, endpoint):
             pass
         await intake.accept(world.draft(app, NEXT))
@@ -237,15 +239,15 @@ async def test_where_all_have_places_nobody_asks_for_them(
 
     monkeypatch.setattr(store, "place", counted)
     app = await world.application()
-    herald = Herald(world.database)
-    await herald.start()
+    notifier = Notifier(world.database)
+    await notifier.start()
     async with Receiver() as receiver, world.dispatching() as dispatcher:
-        hand_over = dispatcher.hand_over if told == "by its own process" else herald.hand_over
+        hand_over = dispatcher.hand_over if told == "by its own process" else notifier.hand_over
         async with world.intake(hand_over) as intake:
             for fifo in (False, True):
                 await world.endpoint(app, receiver.url, fifo=fifo)
             for count in range(2, 8, 2):
                 await intake.accept(world.draft(app))
                 await until(lambda count=count: len(receiver.requests) == count)  # type: ignore[misc]
-    await herald.stop()
+    await notifier.stop()
     assert asked == []

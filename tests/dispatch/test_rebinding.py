@@ -16,8 +16,8 @@ from typing import cast
 import pytest
 
 from angarium.core.address import AddressPolicy
-from angarium.dispatch.scout import Scout
-from angarium.dispatch.sender import Request, Sender
+from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.url_check_transport import UrlCheckTransport
 from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
 
@@ -90,17 +90,17 @@ async def scene(*answers: Sequence[str]) -> AsyncIterator[tuple[NameServer, Stub
         transport.close()
 
 
-def _post(port: int) -> Request:
-    return Request(f"http://rebind.example:{port}/", [("user-agent", "test")], b"{}", 30.0)
+def _post(port: int) -> OutgoingRequest:
+    return OutgoingRequest(f"http://rebind.example:{port}/", [("user-agent", "test")], b"{}", 30.0)
 
 
 async def test_what_was_public_when_looked_at_is_judged_again_when_connected_to() -> None:
     async with scene([PUBLIC], [INNER]) as (server, names, outside, inside):
-        scout = Scout(policy=POLICY, response_limit=100, resolver=names)
-        assert await scout.trouble("rebind.example", 30.0) is None
-        answer = await scout.post(f"http://rebind.example:{outside.port}/", [], b"{}", 30.0)
+        url_check_transport = UrlCheckTransport(policy=POLICY, response_limit=100, resolver=names)
+        assert await url_check_transport.trouble("rebind.example", 30.0) is None
+        answer = await url_check_transport.post(f"http://rebind.example:{outside.port}/", [], b"{}", 30.0)
         assert answer.error_code == "refused_address"
-        await scout.close()
+        await url_check_transport.close()
         assert server.asked == 2
         assert (outside.count, inside.connections.total) == (0, 0)
 

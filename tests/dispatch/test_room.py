@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from angarium.core.hand import Held
 from angarium.core.lane import Lane, Limits, Send
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.nouns import State
-from angarium.dispatch.post import Post
+from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.room import BUNCH, FAILING_STARTS, Room
 from tests.kit.rate import most_in
 
@@ -16,27 +16,27 @@ APP = UUID(int=1)
 TOTAL = 64
 
 
-def post(number: int, *, failing: bool = False, proven: bool = False, owed: int = 100) -> Post:
+def active(number: int, *, failing: bool = False, proven: bool = False, owed: int = 100) -> ActiveLane:
     """One whose lane owes so many deliveries."""
     lane = Lane(Limits(in_flight=64, window=512), NOW - 10)
-    made = Post(APP, UUID(int=number), 0, lane)
+    made = ActiveLane(APP, UUID(int=number), 0, lane)
     if proven:
-        lane.arrive(held(10**6), NOW)
+        lane.arrive(queued(10**6), NOW)
         assert isinstance(lane.turn(NOW), Send)
         lane.answered(UUID(int=10**6), delivered=True, overload=False, pause=None, now=NOW)
-        lane.settled(UUID(int=10**6), None)
+        lane.completed(UUID(int=10**6), None)
     if failing:
         lane.fail()
     for n in range(owed):
-        lane.arrive(held(number * 1000 + n), NOW)
+        lane.arrive(queued(number * 1000 + n), NOW)
     return made
 
 
-def held(number: int, *, test: bool = False) -> Held:
-    return Held(UUID(int=number), NOW, State.PENDING, 0, None, b"{}", test=test)
+def queued(number: int, *, test: bool = False) -> QueuedDelivery:
+    return QueuedDelivery(UUID(int=number), NOW, State.PENDING, 0, None, b"{}", test=test)
 
 
-def start(room: Room, one: Post, now: float = NOW) -> int:
+def start(room: Room, one: ActiveLane, now: float = NOW) -> int:
     """Start what the post's lane may, as the dispatcher does; how much it was."""
     started = 0
     while True:
@@ -54,17 +54,17 @@ def test_failing_endpoints_together_leave_half_of_the_room() -> None:
     room, now, started = Room(TOTAL), NOW, 0
     for number in range(1000):
         now += 1.0
-        started += start(room, post(number, failing=True), now)
+        started += start(room, active(number, failing=True), now)
     assert started == TOTAL // 2
-    assert start(room, post(2000, proven=True), now) > 0
+    assert start(room, active(2000, proven=True), now) > 0
 
 
 def test_failing_endpoints_together_have_so_many_starts_a_second() -> None:
     room, now, starts = Room(10_000), NOW, []
-    posts = [post(number, failing=True) for number in range(300)]
+    lanes = [active(number, failing=True) for number in range(300)]
     while now < NOW + 2:
         now += 0.01
-        for one in (*room.woken(now), *posts):
+        for one in (*room.woken(now), *lanes):
             starts += [now] * start(room, one, now)
     assert most_in(1.0, starts) <= FAILING_STARTS
     assert len(starts) > 1.8 * FAILING_STARTS
@@ -72,13 +72,13 @@ def test_failing_endpoints_together_have_so_many_starts_a_second() -> None:
 
 def test_failing_endpoints_that_wait_go_in_turn_and_a_test_goes_first() -> None:
     room, now = Room(TOTAL), NOW
-    posts = [post(number, failing=True) for number in range(TOTAL // 2 + 4)]
-    for one in posts:
+    lanes = [active(number, failing=True) for number in range(TOTAL // 2 + 4)]
+    for one in lanes:
         now += 1.0
         start(room, one, now)
-    last, other = posts[-1], posts[-2]
+    last, other = lanes[-1], lanes[-2]
     assert start(room, other, now) == start(room, last, now) == 0
-    last.lane.arrive(held(10**6, test=True), now)
+    last.lane.arrive(queued(10**6, test=True), now)
     assert start(room, last, now) == 0
     for _ in range(3):
         room.ended(True)
@@ -86,23 +86,23 @@ def test_failing_endpoints_that_wait_go_in_turn_and_a_test_goes_first() -> None:
     assert woken[0] is last
     assert len(woken) == 3
     assert other not in woken
-    assert start(room, post(99, failing=True), now + 1) == 0, "those that wait go first"
+    assert start(room, active(99, failing=True), now + 1) == 0, "those that wait go first"
     assert start(room, last, now + 1) == 1
 
 
 def test_what_hangs_without_being_known_to_fail_leaves_room_for_those_that_answer() -> None:
     room = Room(TOTAL)
-    unknown = [post(number) for number in range(100)]
+    unknown = [active(number) for number in range(100)]
     assert sum(start(room, one) for one in unknown) == TOTAL - TOTAL // 8
-    greedy = [post(number, proven=True) for number in range(100, 100 + TOTAL)]
+    greedy = [active(number, proven=True) for number in range(100, 100 + TOTAL)]
     assert [start(room, one) for one in greedy] == [1] * (TOTAL // 8) + [0] * (TOTAL - TOTAL // 8)
     assert room.full
 
 
 def test_whoever_waits_is_woken_when_there_is_room_again() -> None:
     room = Room(TOTAL)
-    first, second = post(1), post(2)
-    flying = sum(start(room, post(number)) for number in range(10, 10 + TOTAL))
+    first, second = active(1), active(2)
+    flying = sum(start(room, active(number)) for number in range(10, 10 + TOTAL))
     assert start(room, first) == start(room, second) == 0
     assert room.waited_for
     assert room.woken(NOW) == []
@@ -122,7 +122,7 @@ def test_whoever_waits_is_woken_when_there_is_room_again() -> None:
 
 def test_a_clock_that_is_set_back_stops_no_failing_endpoint() -> None:
     room = Room(TOTAL)
-    start(room, post(1, failing=True))
+    start(room, active(1, failing=True))
     room.clock_set(-3600.0)
-    assert start(room, post(2, failing=True), NOW - 3600.0 + 1.0) == 0  # nothing is due by that clock
-    assert room.admits(post(3, failing=True), NOW - 3600.0 + 1.0)
+    assert start(room, active(2, failing=True), NOW - 3600.0 + 1.0) == 0  # nothing is due by that clock
+    assert room.admits(active(3, failing=True), NOW - 3600.0 + 1.0)

@@ -20,7 +20,7 @@ from angarium.dispatch import connection as connections
 from angarium.dispatch import pool
 from angarium.dispatch.connection import HEADROOM
 from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
-from angarium.dispatch.sender import Request, Sender
+from angarium.dispatch.sender import OutgoingRequest, Sender
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
 from tests.kit.overdue import overdue
@@ -32,8 +32,8 @@ LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
 LIMIT = 1000
 
 
-def post(url: str, *, timeout: float = 30.0, body: bytes = b'{"n":1}') -> Request:
-    return Request(url, [("content-type", "application/json"), ("user-agent", "test")], body, timeout)
+def post(url: str, *, timeout: float = 30.0, body: bytes = b'{"n":1}') -> OutgoingRequest:
+    return OutgoingRequest(url, [("content-type", "application/json"), ("user-agent", "test")], body, timeout)
 
 
 @asynccontextmanager
@@ -97,7 +97,7 @@ async def test_a_message_arrives_byte_for_byte_with_its_headers(
 ) -> None:
     body = bytes(range(256)) * size
     answer = await sender.send(
-        Request(
+        OutgoingRequest(
             receiver.url + "?a=%2F&b=ü", [("x-one", "1"), ("content-type", "application/json")], body, 30.0
         )
     )
@@ -154,7 +154,7 @@ async def test_an_authorization_header_of_the_endpoint_wins_over_the_url(
     sender: Sender, receiver: Receiver
 ) -> None:
     url = receiver.url.replace("://", "://user:pass@")
-    await sender.send(Request(url, [("Authorization", "Bearer x")], b"{}", 30.0))
+    await sender.send(OutgoingRequest(url, [("Authorization", "Bearer x")], b"{}", 30.0))
     assert [v for k, v in receiver.requests[0].headers if k.lower() == "authorization"] == ["Bearer x"]
 
 
@@ -495,7 +495,7 @@ async def test_a_url_that_cannot_be_requested(sender: Sender, url: str) -> None:
 async def test_a_header_cannot_smuggle_another_one(
     sender: Sender, receiver: Receiver, header: tuple[str, str]
 ) -> None:
-    answer = await sender.send(Request(receiver.url, [header], b"{}", 30.0))
+    answer = await sender.send(OutgoingRequest(receiver.url, [header], b"{}", 30.0))
     if answer.status_code == 0:
         assert answer.error_code == "bad_request", answer
     for request in receiver.requests:

@@ -90,7 +90,7 @@ class Cluster:
         self.asked: list[float] = []  # when somebody wanted to connect
         self.answers_after = 0.0
         self.given: list[int] = []
-        self.ousted: list[tuple[int, float]] = []  # which session, and its silence
+        self.evicted: list[tuple[int, float]] = []  # which session, and its silence
 
     async def dedicated(self, timeout: float, **settings: str) -> Session:
         self.asked.append(self.loop.time())
@@ -117,13 +117,13 @@ class Cluster:
             await session.ask()
         return marks
 
-    async def oust(self, session: Session, silent: Mapping[int, float]) -> int:
+    async def evict(self, session: Session, silent: Mapping[int, float]) -> int:
         await session.ask()
         for number, mark in silent.items():
             one = self.sessions[number]
             assert one is not session
             assert one.looks[-1] == mark
-            self.ousted.append((number, self.loop.time() - mark))
+            self.evicted.append((number, self.loop.time() - mark))
             one.lose()
         return len(silent)
 
@@ -197,7 +197,7 @@ async def owning(cluster: Cluster, seed: int = 0) -> AsyncIterator[Owner]:
     running = asyncio.create_task(made.run())
     try:
         if not cluster.away:
-            await made.settled.wait()
+            await made.completed.wait()
         session: Any = cluster.sessions[-1] if cluster.sessions else None
         yield Owner(lanes, made, session)
     finally:
@@ -215,7 +215,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
         async def work(loop: VirtualLoop) -> None:
             cluster = Cluster(loop)
             monkeypatch.setattr(ownership, "steady", loop.time)
-            for name in ("join", "members", "oust", "take", "give"):
+            for name in ("join", "members", "evict", "take", "give"):
                 monkeypatch.setattr(shard, name, getattr(cluster, name))
             await test(cluster)
 
@@ -413,13 +413,13 @@ def test_a_session_is_never_silent_while_shards_are_drained(in_virtual_time: Run
     in_virtual_time(test)
 
 
-def test_an_owner_that_says_nothing_more_is_ousted_once(in_virtual_time: Run) -> None:
+def test_an_owner_that_says_nothing_more_is_evicted_once(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster, 0) as one, owning(cluster, 1) as two:
             await asyncio.sleep(60)
             one.session.hangs = True
             await asyncio.sleep(shard.SILENCE + 3 * LOOK)
-            [(number, silent)] = cluster.ousted
+            [(number, silent)] = cluster.evicted
             assert cluster.sessions[number] is one.session
             assert shard.SILENCE < silent <= shard.SILENCE + 2 * LOOK
             assert len(two.lanes.mine) >= 32
@@ -427,7 +427,7 @@ def test_an_owner_that_says_nothing_more_is_ousted_once(in_virtual_time: Run) ->
     in_virtual_time(test)
 
 
-def test_whoever_was_paused_ousts_nobody_for_the_time_that_it_did_not_see(
+def test_whoever_was_paused_evicts_nobody_for_the_time_that_it_did_not_see(
     in_virtual_time: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(cluster: Cluster) -> None:
@@ -436,7 +436,7 @@ def test_whoever_was_paused_ousts_nobody_for_the_time_that_it_did_not_see(
             # all stand still, as on a host that sleeps; whoever looks first sees the others' old marks
             monkeypatch.setattr(ownership, "steady", lambda: cluster.loop.time() + 3600.0)
             await asyncio.sleep(60)
-            assert cluster.ousted == []
+            assert cluster.evicted == []
 
     in_virtual_time(test)
 
@@ -517,11 +517,11 @@ def test_while_the_database_is_away_it_is_tried_again_and_again(in_virtual_time:
         async with owning(cluster) as one:
             await asyncio.sleep(2.1)
             assert [at - cluster.asked[0] for at in cluster.asked] == [n * RECONNECT for n in range(5)]
-            assert not one.ownership.settled.is_set()
+            assert not one.ownership.completed.is_set()
             cluster.away = False
             await asyncio.sleep(RECONNECT)
             assert one.lanes.mine == ALL
-            assert one.ownership.settled.is_set()
+            assert one.ownership.completed.is_set()
             cluster.away = True
             cluster.sessions[0].lose()
             began = len(cluster.asked)

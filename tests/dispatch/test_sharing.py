@@ -11,7 +11,7 @@ import pytest
 
 from angarium.core.errors import StoreUnavailable
 from angarium.dispatch.dispatcher import Dispatcher
-from angarium.dispatch.posts import Policy
+from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.store.database import Database
 from tests.kit.patience import until
 from tests.kit.rate import most_in
@@ -115,7 +115,7 @@ async def test_a_stop_finishes_what_is_in_flight_and_repeats_nothing(world: Worl
     app = await world.application()
     async with Receiver() as receiver:
         receiver.default = Reply(200, delay=0.2)
-        async with world.dispatching(policy=Policy(in_flight=8)) as first:
+        async with world.dispatching(policy=DispatchLimits(in_flight=8)) as first:
             await world.endpoint(app, receiver.url)
             async with world.intake(first.hand_over) as intake:
                 await intake.accept_many([world.draft(app, b"%d" % n) for n in range(40)])

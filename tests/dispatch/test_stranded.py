@@ -9,8 +9,8 @@ import pytest
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
-from angarium.dispatch import lookout
-from angarium.store import accept, background_task, owe
+from angarium.dispatch import backlog_poller
+from angarium.store import accept, background_task, requeue
 from angarium.store.cancel import cancel_stranded
 from angarium.store.target import find_target
 from tests.kit.patience import until
@@ -39,8 +39,8 @@ def item(world: World, app: Application, due_in: float = 0.0) -> accept.Item:
 @pytest.mark.parametrize("fifo", [False, True])
 @pytest.mark.parametrize("change", [DISABLE, DELETE, DELETE_APPLICATION])
 async def test_it_is_canceled(world: World, monkeypatch: pytest.MonkeyPatch, change: str, fifo: bool) -> None:
-    monkeypatch.setattr(lookout, "EVERY", 0.1)
-    monkeypatch.setattr(lookout, "SLICE", 2)
+    monkeypatch.setattr(backlog_poller, "EVERY", 0.1)
+    monkeypatch.setattr(backlog_poller, "SLICE", 2)
     app = await world.application()
     async with Receiver() as receiver, world.dispatching() as dispatcher:
         endpoint = await world.endpoint(app, receiver.url, fifo=fifo)
@@ -62,7 +62,7 @@ async def test_it_is_canceled(world: World, monkeypatch: pytest.MonkeyPatch, cha
 async def test_a_manual_attempt_at_a_disabled_endpoint_waits_all_the_same(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookout, "EVERY", 0.1)
+    monkeypatch.setattr(backlog_poller, "EVERY", 0.1)
     app = await world.application()
     async with Receiver() as receiver, world.intake() as intake:
         endpoint = await world.endpoint(app, receiver.url)
@@ -71,7 +71,7 @@ async def test_a_manual_attempt_at_a_disabled_endpoint_waits_all_the_same(
         async with world.database.transaction() as connection:
             target = await find_target(connection, app.id, endpoint_id=endpoint.id)
             assert target is not None
-            await owe.resend(connection, target, rows[0][0], datetime_at(world.clock.now()))
+            await requeue.resend(connection, target, rows[0][0], datetime_at(world.clock.now()))
         await world.fetch(DISABLE, endpoint.id)
         async with world.dispatching():
             await until(lambda: _waits(world), "two are canceled, and the manual attempt waits")

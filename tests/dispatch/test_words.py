@@ -23,8 +23,8 @@ from angarium.core.outcome import AttemptResult, explain_status
 from angarium.dispatch.dial import NotConnected
 from angarium.dispatch.failure import explain, explain_timeout
 from angarium.dispatch.resolver import CONTROL, NameFailure, SystemResolver
-from angarium.dispatch.scout import Scout
-from angarium.dispatch.sender import Request, Sender
+from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.url_check_transport import UrlCheckTransport
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
 from tests.kit.overdue import overdue
@@ -63,7 +63,7 @@ async def said(
     sender = Sender(
         **({"policy": LOOPBACK, "response_limit": 1000, "connections": 2} | parts)  # type: ignore[arg-type]
     )
-    request = Request(url, [("content-type", "application/json")], b"{}", timeout)
+    request = OutgoingRequest(url, [("content-type", "application/json")], b"{}", timeout)
     try:
         if over_at is None:
             answer = await sender.send(request)
@@ -166,9 +166,11 @@ async def test_what_a_name_leads_to_inside_is_for_the_log_alone(found: list[str]
         answer = await said(
             "http://hooks.example.com/", policy=AddressPolicy(), resolver=SystemResolver(lookup=lookup)
         )
-        scout = Scout(policy=AddressPolicy(), response_limit=100, resolver=SystemResolver(lookup=lookup))
-        trouble = await scout.trouble("hooks.example.com", PATIENCE)
-        await scout.close()
+        url_check_transport = UrlCheckTransport(
+            policy=AddressPolicy(), response_limit=100, resolver=SystemResolver(lookup=lookup)
+        )
+        trouble = await url_check_transport.trouble("hooks.example.com", PATIENCE)
+        await url_check_transport.close()
     assert [one["addresses"] for one in logged if one["event"] == "address.refused"] == [found, found]
     texts = {answer.error, (trouble or ("", ""))[1]}
     assert texts == {
@@ -429,7 +431,7 @@ def test_any_status_is_well_said() -> None:
 async def test_a_header_that_cannot_be_sent(receiver: Receiver) -> None:
     sender = Sender(policy=LOOPBACK, response_limit=1000, connections=2)
     try:
-        answer = await sender.send(Request(receiver.url, [("x-a", "1\r\nx-b: 2")], b"{}", 5.0))
+        answer = await sender.send(OutgoingRequest(receiver.url, [("x-a", "1\r\nx-b: 2")], b"{}", 5.0))
     finally:
         await sender.close()
     holds(answer, "bad_request", "cannot be sent as the endpoint is set up", "Set the endpoint's URL")

@@ -93,7 +93,7 @@ async def registered(
         yield receiver, made["id"]
 
 
-async def settled(stand: Stand, customer: Customer, webhook_id: str, count: int) -> list[dict[str, Any]]:
+async def completed(stand: Stand, customer: Customer, webhook_id: str, count: int) -> list[dict[str, Any]]:
     """The log once it has so many lines."""
     rows: list[dict[str, Any]] = []
 
@@ -131,7 +131,7 @@ async def test_v24_v22_every_receiver_of_the_document_takes_our_requests_and_not
             await stand.emit(customer, "video.deleted", body)
         total = len(EVENTS) + len(BODIES) + 1
         for name, (_, webhook_id) in receivers.items():
-            rows = await settled(stand, customer, webhook_id, total)
+            rows = await completed(stand, customer, webhook_id, total)
             assert [row["status_code"] for row in rows] == [200] * total, name
         # V15: the default branch
         await receivers["endpoint.mjs"][0].says("Unknown event type: video.deleted")
@@ -145,7 +145,7 @@ async def test_v24_v22_every_receiver_of_the_document_takes_our_requests_and_not
                 "PATCH", f"/webhooks/{webhook_id}", {"url": tamper.url, "events": ["credits.low"]}
             )
             await stand.emit(customer, "credits.low", {"remaining": 3})
-            (row, *_) = await settled(stand, customer, webhook_id, total + 1)
+            (row, *_) = await completed(stand, customer, webhook_id, total + 1)
             assert row["status_code"] == 401, name
             assert "did not accept the signature" in row["error_message"]
             assert "next_retry_at" in row
@@ -179,7 +179,7 @@ async def test_duplicates_are_answered_200_by_the_samples_that_look_for_them(dat
             language, source = RECEIVERS[name]
             async with registered(stand, customer, source, language) as (receiver, webhook_id):
                 await stand.emit(customer)
-                (row,) = await settled(stand, customer, webhook_id, 1)
+                (row,) = await completed(stand, customer, webhook_id, 1)
                 (one,) = await stand.world.fetch(
                     "select message_id, endpoint_id from attempt order by id desc limit 1"
                 )
@@ -187,7 +187,7 @@ async def test_duplicates_are_answered_200_by_the_samples_that_look_for_them(dat
                 await stand.services.replay.resend(
                     customer.application.id, ids.text("msg_", one[0]), ids.text("ep_", one[1])
                 )
-                rows = await settled(stand, customer, webhook_id, 2)
+                rows = await completed(stand, customer, webhook_id, 2)
                 assert [row["status_code"] for row in rows] == [200, 200]
                 await receiver.says(f"Duplicate event {row['event_id']}")
             await customer.call("DELETE", f"/webhooks/{webhook_id}", status=204)
@@ -205,7 +205,7 @@ async def test_the_complete_example_fails_with_todays_redis_client_until_setex_i
             webhook_id,
         ):
             await stand.emit(customer)
-            (row,) = await settled(stand, customer, webhook_id, 1)
+            (row,) = await completed(stand, customer, webhook_id, 1)
             assert row["status_code"] == 500
             assert "the receiver's code failed" in row["error_message"]
             await receiver.says("redis.setex is not a function")
@@ -215,7 +215,7 @@ async def test_the_complete_example_fails_with_todays_redis_client_until_setex_i
         mended = printed.replace("redis.setex(", "redis.setEx(")
         async with registered(stand, customer, mended, "node", REDIS_URL=redis.url) as (receiver, webhook_id):
             event_id = await stand.emit(customer)
-            (row,) = await settled(stand, customer, webhook_id, 1)
+            (row,) = await completed(stand, customer, webhook_id, 1)
             assert row["status_code"] == 200
             assert redis.values[f"event:{event_id}"] == "processed"
             await receiver.says("downloadVideo")
@@ -245,7 +245,7 @@ async def test_what_is_marked_before_it_is_handled_is_lost_when_handling_fails(d
                 webhook_id,
             ):
                 await stand.emit(customer)
-                rows = await settled(stand, customer, webhook_id, len(answers[name]))
+                rows = await completed(stand, customer, webhook_id, len(answers[name]))
                 assert [row["status_code"] for row in rows][::-1] == answers[name], name
                 if name == "the database first":
                     await receiver.says("Duplicate event")  # acknowledged, and never handled

@@ -29,8 +29,8 @@ from tests.kit.patience import until, wait_until
 from tests.kit.process import runs
 
 TAKEOVER: Final = 30.0
-"""Seconds until another dispatcher has all lanes of one that is silent but not dead: it is ousted
-after 10. A request to an endpoint has 6 here, and the silent one stops by itself before it is ousted."""
+"""Seconds until another dispatcher has all lanes of one that is silent but not dead: it is evicted
+after 10. A request to an endpoint has 6 here, and the silent one stops by itself before it is evicted."""
 HOUR: Final = 3600.0
 
 Strike = Callable[[Cluster, random.Random], AbstractAsyncContextManager[None]]

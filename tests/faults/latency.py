@@ -52,7 +52,7 @@ def spread(times: list[float]) -> Spread:
 
 
 async def steady(api: Client, apps: list[str], seconds: float, rate: float) -> int:
-    """`rate` messages a second at an even pace, to one application after the other, whatever becomes of
+    """`rate` messages a second at an even rate, to one application after the other, whatever becomes of
     those before; gives how many."""
     end = time.monotonic() + seconds
     at = time.monotonic()

@@ -34,7 +34,7 @@ async def health(api: Client) -> tuple[int, str]:
 def tries(server: Server) -> int:
     """How often it could not write results, or was given no shards."""
     log = server.log.read_text()
-    return log.count("settle.waiting") + log.count("shards.unavailable")
+    return log.count("complete.waiting") + log.count("shards.unavailable")
 
 
 async def retry_after(api: Client) -> int:

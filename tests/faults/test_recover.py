@@ -14,7 +14,7 @@ from tests.kit.patience import until
 from tests.kit.receiver import Received, Receiver, Reply
 
 MESSAGES = 1600
-UNSETTLED = 512
+INCOMPLETE = 512
 
 
 async def stats(api: Client, endpoint: str) -> dict[str, int]:
@@ -45,10 +45,10 @@ async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
             sent = {one: n for n, one in enumerate(accepted)}
             await receiver.wait_for(MESSAGES)
 
-            async def all_settled() -> bool:
+            async def all_completed() -> bool:
                 return (await stats(api, endpoint))["pending"] == 0
 
-            await until(all_settled, "all have failed or are delivered")
+            await until(all_completed, "all have failed or are delivered")
             failing = False
             status, task = await api.call("POST", f"/app/one/endpoint/{endpoint}/recover", {"since": since})
             assert status == 202, task
@@ -73,7 +73,7 @@ async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
                 return sum(1 for one, n in sent.items() if n % 8 and counts[one] >= 2) == owed
 
             await until(again, "what had failed has come again")
-            await until(all_settled, "all is settled")
+            await until(all_completed, "all is completed")
             _, task = await api.call("GET", f"/background-task/{task['id']}")
     counts = Counter(message_id(request) for request in receiver.requests)
     more = sum(count - 2 for one, count in counts.items() if sent[one] % 8)
@@ -84,5 +84,5 @@ async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
     )  # fmt: skip
     assert lost == 0
     assert all(counts[one] == 1 for one, n in sent.items() if n % 8 == 0)
-    assert more <= UNSETTLED * kills
+    assert more <= INCOMPLETE * kills
     assert task["data"]["messagesSent"] == owed

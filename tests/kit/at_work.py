@@ -20,7 +20,7 @@ from angarium.core.inbox import InboxUrls
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.profile import Profile
 from angarium.core.token_key import TokenKey
-from angarium.dispatch.scout import Scout
+from angarium.dispatch.url_check_transport import UrlCheckTransport
 from angarium.portal import app as portal
 from angarium.service.intake import Intake
 from angarium.service.product import Products
@@ -86,9 +86,15 @@ async def at_work(
     known = Products(database, clock, {STANDARD: standard_product("1s"), made.name: made})
     async with world.dispatching() as dispatcher:
         intake = Intake(database, clock, os.urandom, dispatcher.hand_over, dispatcher.fan_out, known)
-        scout = scouting(world)
+        url_check_transport = scouting(world)
         services = services_of(
-            world, known, intake, https_only=https_only, scout=scout, play=play, endpoint_limit=endpoint_limit
+            world,
+            known,
+            intake,
+            https_only=https_only,
+            url_check_transport=url_check_transport,
+            play=play,
+            endpoint_limit=endpoint_limit,
         )
         app = create_app(services, pages=portal.routes(), **options)
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
@@ -106,12 +112,12 @@ async def at_work(
                 )
         finally:
             await intake.stop()
-            await scout.close()
+            await url_check_transport.close()
 
 
-def scouting(world: World) -> Scout:
+def scouting(world: World) -> UrlCheckTransport:
     """Tries URLs on loopback; to be closed if it was used."""
-    return Scout(policy=world.addresses, response_limit=16384, now=world.clock.now)
+    return UrlCheckTransport(policy=world.addresses, response_limit=16384, now=world.clock.now)
 
 
 def services_of(
@@ -121,7 +127,7 @@ def services_of(
     *,
     https_only: bool = False,
     secret: str = SECRET,
-    scout: Scout | None = None,
+    url_check_transport: UrlCheckTransport | None = None,
     play: str = URL,
     endpoint_limit: int = 1000,
 ) -> Services:
@@ -134,7 +140,7 @@ def services_of(
         token=Tokens(world.database, world.clock, os.urandom, TokenKey.of(secret)),
         product=products,
         intake=intake,
-        outside=scout or scouting(world),
+        transport=url_check_transport or scouting(world),
         inboxes=InboxUrls(play),
         policy=world.addresses,
         https_only=https_only,

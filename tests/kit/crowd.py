@@ -14,7 +14,7 @@ from typing import Final
 from uuid import UUID
 
 from angarium.core import ids
-from angarium.core.tally import CLASSES, WHOLE
+from angarium.core.hourly_stats import CLASSES, WHOLE
 from angarium.store import partition
 from angarium.store.connection import Connection
 

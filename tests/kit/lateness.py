@@ -18,8 +18,8 @@ from typing import Final
 from uuid import UUID
 
 from angarium.core.failure import KINDS
-from angarium.core.hand import Held
 from angarium.core.lane import Lane, Limits, Load, Send, Wait
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.lifecycle import Move, advance
 from angarium.core.nouns import State
 from angarium.core.outcome import AttemptResult
@@ -27,7 +27,7 @@ from angarium.core.schedule import Schedule, parse_schedule
 
 DEFAULT: Final = Schedule(parse_schedule("5s,5m,30m,2h,5h,10h,10h"), 0.2)
 HOUR: Final = 3600.0
-DATABASE: Final = 0.01  # seconds that a load or a settlement takes
+DATABASE: Final = 0.01  # seconds that a load or a completion takes
 ARRIVED: Final = AttemptResult(200, None, None, None, 1)
 FAILED: Final = AttemptResult(0, KINDS["connect_refused"], None, None, 1)
 START: Final = 1_000_000.0
@@ -129,14 +129,14 @@ class DeadEndpoint:
         self._manual[row.id] = row
         self.lane.hint(self.now, manual=True)
 
-    def _held(self, row: Row) -> Held:
-        return Held(row.id, row.due_at, State.PENDING, row.failures, row.manual_at, b"x" * 10)
+    def _held(self, row: Row) -> QueuedDelivery:
+        return QueuedDelivery(row.id, row.due_at, State.PENDING, row.failures, row.manual_at, b"x" * 10)
 
     def _take_turns(self) -> None:
         while True:
             match self.lane.turn(self.now):
-                case Send(held):
-                    self._send(held)
+                case Send(queued):
+                    self._send(queued)
                 case Load(count=asked):
                     self._load(asked)
                 case Wait(until):
@@ -150,35 +150,35 @@ class DeadEndpoint:
     def _wake(self) -> None:
         self._wake_at = float("inf")
 
-    def _send(self, held: Held) -> None:
-        late = self.now - held.due_at
+    def _send(self, queued: QueuedDelivery) -> None:
+        late = self.now - queued.due_at
         assert late >= 0, "sent before it was due"
         self._in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self._in_flight)
         self.most_waiting = max(self.most_waiting, self.lane.waiting)
         self.starts.append(self.now)
-        if held.manual_at is not None:
+        if queued.manual_at is not None:
             self.late_manual.append(late)
-        elif held.due_at >= START + self.counted_from:
+        elif queued.due_at >= START + self.counted_from:
             self.late.append(late)
-        self._at(self.now + self.took, lambda: self._answer(held))
+        self._at(self.now + self.took, lambda: self._answer(queued))
 
-    def _answer(self, held: Held) -> None:
+    def _answer(self, queued: QueuedDelivery) -> None:
         self._in_flight -= 1
         well = self.now >= START + self.alive_from or self.random.random() >= self.flaky
         following = advance(
             ARRIVED if well else FAILED,
-            state=held.state, manual=held.manual_at is not None, failures=held.failures, on_gone=True,
+            state=queued.state, manual=queued.manual_at is not None, failures=queued.failures, on_gone=True,
             schedule=self.schedule, now=self.now, chance=self.random.random(),
         )  # fmt: skip
         self.lane.answered(
-            held.message_id, delivered=well, overload=not well, pause=None, now=self.now, took=self.took
+            queued.message_id, delivered=well, overload=not well, pause=None, now=self.now, took=self.took
         )
-        self._at(self.now + DATABASE, lambda: self._settle(held, following.move, following.due))
+        self._at(self.now + DATABASE, lambda: self._complete(queued, following.move, following.due))
 
-    def _settle(self, held: Held, move: Move, due: float | None) -> None:
-        row = self.rows[held.message_id]
-        if row.manual_at == held.manual_at:  # otherwise a newer manual attempt is owed first
+    def _complete(self, queued: QueuedDelivery, move: Move, due: float | None) -> None:
+        row = self.rows[queued.message_id]
+        if row.manual_at == queued.manual_at:  # otherwise a newer manual attempt is owed first
             self._withdraw(row)
             if move is Move.KEEP:
                 due = row.resume_at
@@ -189,7 +189,7 @@ class DeadEndpoint:
                 row.due_at = due
                 heapq.heappush(self._future, (due, next(self._ticket), row))
         row.failures += move is Move.RETRY
-        self.lane.settled(row.id, row.due_at if row.id in self.rows else None)
+        self.lane.completed(row.id, row.due_at if row.id in self.rows else None)
 
     def _withdraw(self, row: Row) -> None:
         """Take the row from among what is due; a later one stays in the heap, where it is passed over."""
@@ -205,7 +205,7 @@ class DeadEndpoint:
     def _load(self, asked: int) -> None:
         self.loads += 1
         self._fall_due()
-        rows: list[Held] = []
+        rows: list[QueuedDelivery] = []
         for source in (self._manual, self._due):
             for row in source.values():
                 if len(rows) >= asked:

@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import Callable
 
 from angarium.core.outcome import AttemptResult
-from angarium.dispatch.exchange import Exchange
-from angarium.dispatch.sender import Request, Sender
+from angarium.dispatch.exchange import HttpExchange
+from angarium.dispatch.sender import OutgoingRequest, Sender
 from tests.kit.patience import until
 
 
-async def overdue(sender: Sender, request: Request, far: Callable[[Exchange], object]) -> AttemptResult:
+async def overdue(
+    sender: Sender, request: OutgoingRequest, far: Callable[[HttpExchange], object]
+) -> AttemptResult:
     """The answer when the time is over as soon as the request got so far: the loop's time jumps then."""
     loop = asyncio.get_running_loop()
     answered: asyncio.Future[AttemptResult] = loop.create_future()

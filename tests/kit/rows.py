@@ -1,4 +1,4 @@
-"""Messages, deliveries and attempts written row by row, as accepting and settling leave them."""
+"""Messages, deliveries and attempts written row by row, as accepting and completing leave them."""
 
 from __future__ import annotations
 

@@ -20,10 +20,10 @@ from angarium.core.address import AddressPolicy
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint, SigningKey
 from angarium.core.product import STANDARD, Product, product_of
-from angarium.core.profile_table import Delivery
+from angarium.core.profile_table import DeliveryTable
 from angarium.core.signature import new_secret
 from angarium.dispatch.dispatcher import Dispatcher
-from angarium.dispatch.posts import Policy
+from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.dispatch.sender import Sender
 from angarium.service.intake import Draft, Intake
 from angarium.service.product import Products
@@ -37,7 +37,7 @@ LOOPBACK = AddressPolicy([ip_network("127.0.0.0/8"), ip_network("::1/128")])
 
 def product(retries: str = "50ms,50ms", timeout: str = "30s", **fields: Any) -> Product:
     """The standard product with another schedule and whatever else of its profile."""
-    delivery = Delivery(retries=retries, jitter=(0.0, 0.0), timeout=timeout)
+    delivery = DeliveryTable(retries=retries, jitter=(0.0, 0.0), timeout=timeout)
     standard = msgspec.structs.replace(profiles.load(STANDARD), delivery=delivery, **fields)
     return product_of(standard, "Angarium-Webhooks/test")
 
@@ -56,12 +56,12 @@ class World:
     async def dispatching(
         self,
         standard: Product | None = None,
-        policy: Policy | None = None,
+        policy: DispatchLimits | None = None,
         sender: Sender | None = None,
         **parts: Any,
     ) -> AsyncIterator[Dispatcher]:
         """A dispatcher at work."""
-        policy = policy or Policy(longest=10.0)
+        policy = policy or DispatchLimits(longest=10.0)
         sender = sender or Sender(
             policy=self.addresses,
             response_limit=16384,

@@ -20,7 +20,7 @@ from angarium.client.angarium import Angarium, message_body
 from angarium.core import timestamp
 from angarium.core.errors import Invalid
 from angarium.message_form import MAX_BODY
-from angarium.outbox.forward import Forwarder, Row, row
+from angarium.outbox.forward import Forwarder, OutboxRow, row
 from angarium.outbox.sqlalchemy import OutboxTable
 from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
@@ -61,7 +61,7 @@ class Accepting:
     """What a server and the outbox make of a message."""
 
     @staticmethod
-    def outbox(payload: Any, name: str = "a.b", channels: Any = (), tags: Any = ()) -> Row | None:
+    def outbox(payload: Any, name: str = "a.b", channels: Any = (), tags: Any = ()) -> OutboxRow | None:
         try:
             return row("customer-1", name, payload, channels, tags)
         except ValueError:
@@ -235,12 +235,12 @@ def _forward(client: Angarium, outbox: Any) -> None:
 class Rows:
     """An outbox in memory, without claims that end."""
 
-    def __init__(self, *rows: Row) -> None:
+    def __init__(self, *rows: OutboxRow) -> None:
         self.waiting = {one.id: one for one in rows}
-        self.claimed: dict[str, Row] = {}
+        self.claimed: dict[str, OutboxRow] = {}
         self.aside: dict[str, str] = {}
 
-    def claim(self, limit: int, seconds: float) -> list[Row]:
+    def claim(self, limit: int, seconds: float) -> list[OutboxRow]:
         self.claimed |= self.waiting
         found, self.waiting = list(self.waiting.values()), {}
         return found
@@ -257,7 +257,7 @@ class Rows:
         del self.claimed[id]
         self.aside[id] = words
 
-    def refused(self, limit: int = 100) -> list[tuple[Row, str]]:
+    def refused(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
         raise NotImplementedError
 
     def restore(self, ids: Any = None) -> int:
@@ -319,7 +319,7 @@ async def test_an_answer_that_says_nothing_about_the_row_keeps_all_of_them(statu
 
 
 async def test_a_row_that_an_earlier_version_took_is_set_aside_with_the_reason() -> None:
-    old = Row("outbox-1", "customer-1", "a.b", b'{"a":NaN}')
+    old = OutboxRow("outbox-1", "customer-1", "a.b", b'{"a":NaN}')
     rows = Rows(old, row("customer-1", "a.b", {}))
     async with Receiver() as server:
         server.plan(Reply(202, SENT))

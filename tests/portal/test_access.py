@@ -146,7 +146,7 @@ class Scene:
             method, path, headers=headers, data=form if method == "POST" else None
         )
 
-    async def deeds(self) -> int:
+    async def audit_events(self) -> int:
         (row,) = await self.stand.world.fetch("select count(*) from all_audit")
         return int(row[0])
 
@@ -208,14 +208,14 @@ async def test_without_a_living_session_of_ones_own_nothing_is_shown(scene: Scen
         "an operator's session in our cookie": (scene.operator(), None),
     }
     wrong = []
-    before = await scene.deeds()
+    before = await scene.audit_events()
     for who, (cookie, owner) in strangers.items():
         for method, path in PAGES:
             answer = await scene.ask(method, BASE + path, cookie, owner=owner)
             if answer.status_code != 401:
                 wrong.append(f"{who}: {method} {path}: {answer.status_code}")
     assert wrong == []
-    assert await scene.deeds() == before
+    assert await scene.audit_events() == before
 
 
 async def test_a_session_of_another_organization_finds_no_application(scene: Scene) -> None:
@@ -270,7 +270,7 @@ async def test_a_link_allows_what_it_was_given_for(scene: Scene, capabilities: f
 
 async def test_what_is_anothers_is_not_found_in_ones_own_portal(scene: Scene) -> None:
     places = {**scene.theirs, "app_id": scene.mine["app_id"]}
-    before = await scene.deeds()
+    before = await scene.audit_events()
     wrong = []
     for method, path in PAGES:
         if not NOTHING_THERE.search(path):
@@ -285,7 +285,7 @@ async def test_what_is_anothers_is_not_found_in_ones_own_portal(scene: Scene) ->
         if answer.is_success or answer.status_code == 303:
             wrong.append(f"{path} to another's endpoint: {answer.status_code}")
     assert wrong == []
-    assert await scene.deeds() == before
+    assert await scene.audit_events() == before
 
 
 async def test_a_form_of_another_page_does_nothing(scene: Scene) -> None:
@@ -299,7 +299,7 @@ async def test_a_form_of_another_page_does_nothing(scene: Scene) -> None:
         "another site, as the browser says": {"sec-fetch-site": "cross-site"},
         "a sibling host": {"sec-fetch-site": "same-site"},
     }
-    before = await scene.deeds()
+    before = await scene.audit_events()
     wrong = []
     rows: list[tuple[str, str, str | None]]
     rows = [(BASE + path, cookie, None) for method, path in PAGES if method == "POST"]
@@ -314,14 +314,16 @@ async def test_a_form_of_another_page_does_nothing(scene: Scene) -> None:
         if answer.status_code != 403:
             wrong.append(f"{path}: {answer.status_code}")
     assert wrong == []
-    assert await scene.deeds() == before
+    assert await scene.audit_events() == before
 
 
 async def test_the_operators_pages_are_the_operators(scene: Scene) -> None:
     token = scene.stand.services.token
     left = scene.operator()
     await token.revoke(token.verify(left))
-    look = token.for_look(token.verify(scene.operator()), ids.parse(ids.APPLICATION, scene.mine["app_id"]))  # type: ignore[arg-type]
+    app_id = ids.parse(ids.APPLICATION, scene.mine["app_id"])
+    assert app_id is not None
+    view = token.for_operator_view(token.verify(scene.operator()), app_id)
     strangers = {
         "nobody": "",
         "a guess": "guess",
@@ -329,7 +331,7 @@ async def test_the_operators_pages_are_the_operators(scene: Scene) -> None:
         "a customer's token": scene.link(scene.mine),
         "an organization's token": token.for_organization(ORG),
         "a session left": left,
-        "a look into a portal": look,
+        "an operator view": view,
     }
     wrong = []
     for who, cookie in strangers.items():
@@ -351,7 +353,7 @@ async def test_a_look_shows_what_a_read_only_link_shows(scene: Scene) -> None:
     token = scene.stand.services.token
     app_id = ids.parse(ids.APPLICATION, scene.mine["app_id"])
     assert app_id is not None
-    cookie = token.for_look(token.verify(scene.operator()), app_id)
+    cookie = token.for_operator_view(token.verify(scene.operator()), app_id)
     wrong = []
     for (method, path), needed in sorted(PAGES.items(), key=lambda row: "logout" in row[0][1]):
         if path.endswith("/live") and needed == VIEW:

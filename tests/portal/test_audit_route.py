@@ -30,7 +30,7 @@ FORMS: list[tuple[str, str, dict[str, str]]] = [
     (f"{MESSAGE}/resend", "message.resent", {"endpoint": "{endpoint}"}),
     (f"{ENDPOINT}/recover", "endpoint.recover.begun", {"moment": "{now}"}),
     (f"{ENDPOINT}/replay-missing", "endpoint.replay.begun", {"moment": "{now}"}),
-    ("/messages/resend", "delivery.resend.begun", {"pace": "20", "all": "yes"}),
+    ("/messages/resend", "delivery.resend.begun", {"rate": "20", "all": "yes"}),
     ("/play", "inbox.created", {}),
     (INBOX, "inbox.updated", {"status": "410", "delay": "0", "failures": "0"}),
     (f"{INBOX}/clear", "inbox.cleared", YES),
@@ -42,7 +42,7 @@ FORMS: list[tuple[str, str, dict[str, str]]] = [
 ]
 ADMIN_FORMS: list[tuple[str, str, dict[str, str]]] = [
     ("/admin/losses", "endpoint.recover.begun", {"endpoint": "{app_id}.{endpoint}", **YES}),
-    ("/admin/look", "portal.looked_at", {"application": "{app_id}"}),
+    ("/admin/look", "portal.viewed", {"application": "{app_id}"}),
     ("/admin/logout", "session.ended", {}),
 ]
 ELSEWHERE = {

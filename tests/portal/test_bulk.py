@@ -35,15 +35,15 @@ async def failed(stand: Stand, receiver: Receiver, count: int) -> str:
 def fields(page: str) -> list[tuple[str, str]]:
     """What the form would post, as it is shown."""
     found = re.findall(r'<input type="hidden" name="([^"]*)" value="([^"]*)">', page)
-    chosen = re.findall(r'name="pace" value="([^"]*)" checked', page)
-    return [(name, unescape(value)) for name, value in found] + [("pace", one) for one in chosen]
+    chosen = re.findall(r'name="rate" value="([^"]*)" checked', page)
+    return [(name, unescape(value)) for name, value in found] + [("rate", one) for one in chosen]
 
 
 async def begun(stand: Stand, visitor: Visitor, receiver: Receiver) -> str:
     """Where a task is seen that has owed ten of twelve deliveries, and rests for two seconds now."""
     await failed(stand, receiver, 12)
     page = await visitor.get("/messages/resend?status=retrying")
-    place = (await post(visitor, page, pace="5")).partition("?")[0]
+    place = (await post(visitor, page, rate="5")).partition("?")[0]
     return await until_said(visitor, place, "10 of 12 put in line")
 
 
@@ -57,13 +57,13 @@ async def until_said(visitor: Visitor, place: str, words: str) -> str:
     return place
 
 
-async def post(visitor: Visitor, page: str, pace: str | None = None) -> str:
-    """Post the form of a confirming page, at another pace; gives the path it leads to."""
+async def post(visitor: Visitor, page: str, rate: str | None = None) -> str:
+    """Post the form of a confirming page, at another rate; gives the path it leads to."""
     data: dict[str, list[str]] = {}
     for name, value in fields(page.rpartition("<main")[2]):
         data.setdefault(name, []).append(value)
-    if pace is not None:
-        data["pace"] = [pace]
+    if rate is not None:
+        data["rate"] = [rate]
     answer = await visitor.client.post(f"{visitor.base}/messages/resend", data=data)
     assert answer.status_code == 303, answer.text[:3000]
     return answer.headers["location"]
@@ -99,7 +99,7 @@ async def test_its_progress_is_seen_while_it_runs_and_it_is_found_from_the_messa
     assert '<progress max="1" value="0.833"' in page
     assert f'<a href="{place}">Sending messages again</a>' in await visitor.get("/messages")
     await stand.clock.advance_to(stand.clock.now() + 2)
-    await stand.run_tasks()  # upkeep's next look may be later
+    await stand.run_tasks()  # maintenance's next look may be later
     await until_said(visitor, place, "12 of 12 put in line")
     page = await visitor.get(place)
     assert "Done" in page
@@ -132,20 +132,20 @@ async def test_nothing_to_send_is_said_without_a_button(visitor: Visitor) -> Non
 async def test_a_filter_that_is_wrong_sends_nothing(visitor: Visitor) -> None:
     page = await visitor.get("/messages/resend?http=9", status=422)
     assert "Choose one of the classes." in page
-    answer = await visitor.post("/messages/resend", {"http": "9", "pace": "20"}, status=422)
+    answer = await visitor.post("/messages/resend", {"http": "9", "rate": "20"}, status=422)
     assert "Nothing can be sent again" in answer.text
     assert await tasks(visitor) == 0
 
 
-async def test_a_pace_must_be_one_of_those_offered(
+async def test_a_rate_must_be_one_of_those_offered(
     stand: Stand, visitor: Visitor, receiver: Receiver
 ) -> None:
     await failed(stand, receiver, 1)
-    for pace in ("", "0", "21", "1e9", "-5", "²", "05", "9" * 5000):
-        answer = await visitor.post("/messages/resend", {"pace": pace}, status=422)
+    for rate in ("", "0", "21", "1e9", "-5", "²", "05", "9" * 5000):
+        answer = await visitor.post("/messages/resend", {"rate": rate}, status=422)
         assert "Choose one of these." in answer.text
     assert await tasks(visitor) == 0
-    assert bulk.PACE in bulk.PACES
+    assert bulk.RATE in bulk.RATES
 
 
 async def test_it_can_be_stopped(stand: Stand, visitor: Visitor, receiver: Receiver) -> None:
@@ -164,7 +164,7 @@ async def test_a_reader_may_watch_but_neither_begin_nor_stop(
 ) -> None:
     place = await begun(stand, visitor, receiver)
     await reader.get("/messages/resend?status=retrying", status=403)
-    await reader.post("/messages/resend", {"pace": "20"}, status=403)
+    await reader.post("/messages/resend", {"rate": "20"}, status=403)
     page = await reader.get(place)
     assert "Running" in page
     assert "Stop</button>" not in page

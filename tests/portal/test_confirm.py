@@ -55,12 +55,12 @@ async def test_an_inbox_says_what_is_lost_with_it(visitor: Visitor) -> None:
     place = place.removeprefix(visitor.base)
     for _ in range(2):
         await visitor.client.post(urlsplit(url).path, content=b"kept")
-    for deed in ("clear", "delete"):
-        question = await asked(visitor, f"{place}/{deed}")
-        assert ("2 requests" if deed == "clear" else "0 requests") in question
-        if deed == "clear":
+    for audit_event in ("clear", "delete"):
+        question = await asked(visitor, f"{place}/{audit_event}")
+        assert ("2 requests" if audit_event == "clear" else "0 requests") in question
+        if audit_event == "clear":
             assert "kept" in await visitor.get(place)
-        await answered(visitor, f"{place}/{deed}", question)
+        await answered(visitor, f"{place}/{audit_event}", question)
     await visitor.get(place, status=404)
 
 
@@ -84,7 +84,7 @@ async def test_without_a_filter_everything_is_sent_again_only_when_that_is_ticke
         await stand.until_attempts(1)
         assert 'name="all"' in await visitor.get("/messages/resend")
         assert 'name="all"' not in await visitor.get("/messages/resend?status=retrying")
-        form: dict[str, Any] = {"pace": "20"}
+        form: dict[str, Any] = {"rate": "20"}
         page = (await visitor.post("/messages/resend", form, status=422)).text
         assert "Tick this, or go back and choose a filter." in page
         assert not await _tasks(stand)

@@ -35,12 +35,12 @@ Request = tuple[dict[str, str], bytes]
 
 
 def request_of(made: Product) -> Request:
-    """A request as our recipe makes it, now."""
+    """A request as our message format makes it, now."""
     now = time.time()
     message_id = ids.new(now, os.urandom(8))
-    body = made.recipe.body(message_id, "order.filled", now, '{"id":"ord_1","name":"é"}'.encode())
-    keys = made.recipe.keys([SigningKey(SECRET)])
-    headers = made.recipe.headers(
+    body = made.message_format.body(message_id, "order.filled", now, '{"id":"ord_1","name":"é"}'.encode())
+    keys = made.message_format.keys([SigningKey(SECRET)])
+    headers = made.message_format.headers(
         message_id=message_id, event_type="order.filled", body=body, keys=keys, custom={}, now=now
     )
     return dict(headers), body

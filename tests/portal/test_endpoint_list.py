@@ -78,8 +78,17 @@ async def test_another_applications_endpoints_are_not_listed_and_not_found(
     assert "others" not in await visitor.get("/endpoints")
     for tab in ("", "/settings", "/secret", "/test", "/recover", "/code"):
         await visitor.get(f"/endpoints/{made['id']}{tab}", status=404)
-    for deed in ("enable", "disable", "delete", "settings", "secret", "secret/rotate", "test", "recover"):
-        await visitor.post(f"/endpoints/{made['id']}/{deed}", status=404)
+    for audit_event in (
+        "enable",
+        "disable",
+        "delete",
+        "settings",
+        "secret",
+        "secret/rotate",
+        "test",
+        "recover",
+    ):
+        await visitor.post(f"/endpoints/{made['id']}/{audit_event}", status=404)
     found = await stand.native("GET", f"//app/{other['id']}/endpoint/{made['id']}")
     assert not found["disabled"]
 

@@ -140,30 +140,30 @@ async def test_a_reader_sees_no_buttons_and_can_do_nothing(stand: Stand, reader:
         assert "books" not in content
     for tab in ("test", "recover"):
         await reader.get(f"/endpoints/{endpoint}/{tab}", status=403)
-    deeds = (
+    audit_events = (
         "enable", "disable", "delete", "settings", "secret", "secret/rotate", "secret/activate", "test",
         "recover", "replay-missing",
     )  # fmt: skip
-    for deed in deeds:
-        await reader.post(f"/endpoints/{endpoint}/{deed}", status=403)
+    for audit_event in audit_events:
+        await reader.post(f"/endpoints/{endpoint}/{audit_event}", status=403)
     await reader.get("/endpoints/new", status=403)
     await reader.post("/endpoints", {"url": "http://127.0.0.1:9/", "every": "all"}, status=403)
     assert len((await stand.native("GET", "/endpoint"))["data"]) == 1
 
 
 @pytest.mark.parametrize(
-    ("capability", "deed"),
+    ("capability", "audit_event"),
     [
         (Capability.MANAGE_ENDPOINT, "disable"),
         (Capability.MANAGE_SECRET, "secret/rotate"),
     ],
 )
 async def test_a_capability_allows_what_it_names_and_no_more(
-    stand: Stand, capability: Capability, deed: str
+    stand: Stand, capability: Capability, audit_event: str
 ) -> None:
     endpoint = await stand.endpoint("http://127.0.0.1:9/")
     async with visiting(stand, capabilities=[Capability.VIEW, capability]) as visitor:
         for one in ("disable", "secret/rotate", "secret", "test"):
-            sure, status = {"confirmed": "yes"}, 303 if one == deed else 403
+            sure, status = {"confirmed": "yes"}, 303 if one == audit_event else 403
             answer = await visitor.post(f"/endpoints/{endpoint}/{one}", sure, status=status)
             assert "whsec_" not in answer.text

@@ -70,6 +70,6 @@ async def test_a_time_that_makes_no_sense_is_refused_in_words(stand: Stand, visi
     ):
         path = f"/endpoints/{endpoint}/recover?since=custom&from={given}"
         assert words in await visitor.get(path, status=422)
-    for deed in ("recover", "replay-missing"):
-        page = (await visitor.post(f"/endpoints/{endpoint}/{deed}", {"moment": "x"}, status=422)).text
+    for audit_event in ("recover", "replay-missing"):
+        page = (await visitor.post(f"/endpoints/{endpoint}/{audit_event}", {"moment": "x"}, status=422)).text
         assert "Give a time, such as" in page

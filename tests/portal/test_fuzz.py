@@ -112,7 +112,7 @@ NAMES = [
     "failures",
     "percent",
     "confirm",
-    "pace",
+    "rate",
     "mark",
     "attempt",
     "request",

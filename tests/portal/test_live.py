@@ -111,7 +111,7 @@ def viewers(stand: Stand) -> Viewers:
 async def time_passes(stand: Stand) -> None:
     """None while a browser's stream looks: a look that takes long is followed by a long pause."""
     if stand.clock.awaited(stand.state.stopping):
-        await stand.clock.advance_to(stand.clock.now() + live.PACE)
+        await stand.clock.advance_to(stand.clock.now() + live.EVERY)
     await asyncio.sleep(0.01)
 
 
@@ -199,7 +199,7 @@ async def test_it_ends_after_some_minutes_and_the_place_is_free(stand: Stand, vi
         assert viewers(stand).count == 1
         began = stand.clock.now()
         await until_over(stand, browser)
-        assert stand.clock.now() - began >= live.LIFETIME - live.PACE
+        assert stand.clock.now() - began >= live.LIFETIME - live.EVERY
     assert viewers(stand).count == 0
 
 

@@ -10,8 +10,8 @@ from uuid import UUID
 import pytest
 
 from angarium.portal import overview
+from angarium.store.hourly_stats import EndpointHealth
 from angarium.store.log import LogEndpoint
-from angarium.store.tally import EndpointHealth
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand

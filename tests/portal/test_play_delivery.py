@@ -20,8 +20,8 @@ from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.nouns import SigningKey
 from angarium.core.signature import new_secret
-from angarium.dispatch.sender import Request, Sender
-from angarium.service.probe import UrlCheck
+from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.service.url_check import UrlCheck
 from angarium.settings import load
 from angarium.store.database import Database
 from tests.api.serving import serving
@@ -39,12 +39,12 @@ PRODUCTS = ["standard", "bluum", "bluma", "bloom"]
 
 
 def signed(stand: Stand, secret: str, body: bytes, *, at: float | None = None) -> dict[str, str]:
-    """The headers that the product's own recipe makes."""
-    made = stand.product.recipe.headers(
+    """The headers that the product's own message format makes."""
+    made = stand.product.message_format.headers(
         message_id=stand.world.new_id(),
         event_type="some.type",
         body=body,
-        keys=stand.product.recipe.keys([SigningKey(secret)]),
+        keys=stand.product.message_format.keys([SigningKey(secret)]),
         custom={},
         now=stand.clock.now() if at is None else at,
     )
@@ -225,9 +225,9 @@ async def test_a_connection_to_an_inbox_carries_nothing_else(database: Database)
         )
         try:
             for _ in range(2):
-                assert (await sender.send(Request(url, [], b"{}", 30.0))).status_code == 200
+                assert (await sender.send(OutgoingRequest(url, [], b"{}", 30.0))).status_code == 200
             for other in (f"{here.url}/api/v1/health", f"{url}?x", url.replace("://", "://a:b@")):
-                answer = await sender.send(Request(other, [], b"{}", 30.0))
+                answer = await sender.send(OutgoingRequest(other, [], b"{}", 30.0))
                 assert (answer.status_code, answer.error_code) == (0, "refused_address"), other
         finally:
             await sender.close()
@@ -252,7 +252,7 @@ async def test_an_inbox_that_does_not_answer_lets_the_attempt_time_out(database:
         sender = Sender(policy=here.stand.world.addresses, response_limit=1000, connections=2)
 
         async def came_in_and_timed_out() -> bool:
-            answer = await sender.send(Request(url, [], b"{}", 3.0))
+            answer = await sender.send(OutgoingRequest(url, [], b"{}", 3.0))
             assert (answer.status_code, answer.error_code) == (0, "timeout")
             return "no answer" in text(await here.visitor.get(place))
 
@@ -294,9 +294,9 @@ async def test_its_url_passes_the_check_for_a_new_endpoint_without_a_word_of_pri
         url = address(await here.visitor.get(await new_inbox(here.visitor)))
         app_id = ids.parse(ids.APPLICATION, here.stand.app_id)
         assert app_id is not None
-        found = await here.stand.services.probe.check(app_id, url)
+        found = await here.stand.services.url_check.check(app_id, url)
         assert found == UrlCheck()
-        assert (await here.stand.services.probe.check(app_id, f"{url}?a")).fault
+        assert (await here.stand.services.url_check.check(app_id, f"{url}?a")).fault
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ async def test_an_operator_sees_the_portal_as_the_products_customers_do(
         app_id = ids.parse(ids.APPLICATION, stand.app_id)
         assert app_id is not None
         operator = await stand.services.portal_link.operate(tokens.for_organization(ORG))
-        look = await stand.services.portal_link.look(operator.claims, app_id)
+        look = await stand.services.portal_link.operator_view(operator.claims, app_id)
         transport = httpx.ASGITransport(stand.app)
         async with httpx.AsyncClient(transport=transport, base_url=URL) as browser:
             cookie = f"angarium-{stand.app_id}={look.token}"

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from angarium import profiles
 from angarium.core import signature
+from angarium.core.message_format import MessageFormat
 from angarium.core.nouns import SigningKey
-from angarium.core.recipe import Recipe
 from angarium.receiver import SCHEMES, VerificationError, verify
 from angarium.testing import Vector, sign, vectors
 
@@ -82,19 +82,19 @@ def test_the_server_refuses_the_same(vector: Vector) -> None:
 
 @pytest.mark.parametrize("product", ["standard", "bluum", "bluma", "bloom"])
 def test_what_the_server_sends_for_a_product_is_verified_by_its_scheme(product: str) -> None:
-    recipe = Recipe(profiles.load(product), "Angarium-Webhooks/1.0")
+    message_format = MessageFormat(profiles.load(product), "Angarium-Webhooks/1.0")
     message_id = UUID("0197f3a0-0000-7000-8000-000000000001")
-    body = recipe.body(message_id, "order.filled", time.time(), b'{"id":"ord_1"}')
-    headers = recipe.headers(
+    body = message_format.body(message_id, "order.filled", time.time(), b'{"id":"ord_1"}')
+    headers = message_format.headers(
         message_id=message_id,
         event_type="order.filled",
         body=body,
-        keys=recipe.keys([SigningKey(SECRET)]),
+        keys=message_format.keys([SigningKey(SECRET)]),
         custom={},
         now=time.time(),
     )
     event = verify(body, headers, SECRET, "svix" if product == "bloom" else product)
-    assert event.id == recipe.message_id(message_id)
+    assert event.id == message_format.message_id(message_id)
     if product != "standard":  # which sends the payload as it is
         assert event.type == "order.filled"
         assert event.data == {"id": "ord_1"}

@@ -43,7 +43,7 @@ class Book:
             await add_message(connection, (app or self.app).id, message_id, **values)
         return message_id
 
-    async def owe(self, message_id: UUID, endpoint_id: UUID, **fields: Any) -> LogKey:
+    async def requeue(self, message_id: UUID, endpoint_id: UUID, **fields: Any) -> LogKey:
         """A delivery, delivered at once unless told otherwise."""
         row: dict[str, Any] = {"app_id": self.app.id, "state": State.DELIVERED, "status_code": 200} | fields
         untried = row["state"] is State.PENDING and not row.get("failures")

@@ -55,7 +55,7 @@ async def registered(
     return shown
 
 
-async def deeds(database: Database) -> list[tuple[Any, ...]]:
+async def audit_events(database: Database) -> list[tuple[Any, ...]]:
     """What the audit log says, oldest first."""
     async with database.connection() as connection:
         rows = await connection.fetch(
@@ -118,7 +118,7 @@ async def test_a_key_that_is_registered_is_written_down_once(access: Access, dat
     await access.register(shown, org_id=ORG, app_id=APP, scope=SCOPE, name="first")
     (listed,) = await access.keys(ORG)
     made = {"scope": SCOPE, "name": "first"}
-    assert await deeds(database) == [(ORG, APP, "api_key.made", name_of(listed.id), None, made)]
+    assert await audit_events(database) == [(ORG, APP, "api_key.made", name_of(listed.id), None, made)]
 
 
 async def test_a_use_is_noted_once_a_minute(access: Access, clock: ManualClock) -> None:
@@ -178,7 +178,9 @@ async def test_a_revoked_key_is_refused_and_that_is_written_down_once(
         "first": datetime_at(NOW + 1), "kept": None,
     }  # fmt: skip
     before = {"scope": SCOPE, "name": "first"}
-    assert (await deeds(database))[2:] == [(ORG, APP, "api_key.revoked", name_of(key_id), before, None)]
+    assert (await audit_events(database))[2:] == [
+        (ORG, APP, "api_key.revoked", name_of(key_id), before, None)
+    ]
 
 
 async def test_keys_are_the_organizations_own(access: Access) -> None:

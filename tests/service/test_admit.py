@@ -1,4 +1,4 @@
-"""What every door asks of a token, one question after another, while the guard watches."""
+"""What every door asks of a token, one question after another, while the login_throttle watches."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from angarium.core.claims import EVERYTHING, Claims
-from angarium.core.errors import Expired, NotAuthenticated
+from angarium.core.errors import CredentialExpired, NotAuthenticated
 from angarium.service.admit import admit
 
 CLAIMS = Claims("org_a", None, frozenset(), EVERYTHING, None, 0.0, 1.0, b"d" * 32)
@@ -18,7 +18,7 @@ CLAIMS = Claims("org_a", None, frozenset(), EVERYTHING, None, 0.0, 1.0, b"d" * 3
 
 @dataclass
 class Door:
-    """Stands for the services: it is its own guard and its own tokens, and notes what is asked."""
+    """Stands for the services: it is its own login_throttle and its own tokens, and notes what is asked."""
 
     wrong: Exception | None = None
     ended: Exception | None = None
@@ -26,7 +26,7 @@ class Door:
     watched: list[type[BaseException] | None] = field(default_factory=list)
 
     @property
-    def guard(self) -> Door:
+    def login_throttle(self) -> Door:
         return self
 
     @property
@@ -76,7 +76,7 @@ async def test_a_token_of_another_kind_is_refused_without_a_look_up() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "ended", "seen"),
-    [(NotAuthenticated(), None, NotAuthenticated), (None, Expired(), Expired)],
+    [(NotAuthenticated(), None, NotAuthenticated), (None, CredentialExpired(), CredentialExpired)],
 )
 async def test_the_guard_sees_every_refusal(
     wrong: Exception | None, ended: Exception | None, seen: type[Exception]

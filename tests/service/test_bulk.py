@@ -1,4 +1,4 @@
-"""Sending again by filter: what is counted is what is sent, at a pace, whatever stops in between."""
+"""Sending again by filter: what is counted is what is sent, at a rate, whatever stops in between."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from angarium.service import replay as service
 from angarium.service.background_task import BackgroundTasks
 from angarium.service.log import Log
 from angarium.service.product import Products
-from angarium.service.replay import Count, Replay
+from angarium.service.replay import BoundedCount, Replay
 from angarium.store import background_task, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
@@ -76,16 +76,22 @@ async def test_all_that_matches_is_owed_again_as_counted_and_nothing_else(book: 
     failed, later = [], datetime_at(NOW + 300)
     for _ in range(3):
         message = await book.message()
-        failed.append(await book.owe(message, here, **LOST))
-        await book.owe(message, there)
-    waiting = await book.owe(await book.message(), here, state=State.PENDING, due_at=later, status_code=None)
-    assert await replay.count_matching(book.app.id, FAILED) == Count(3, exact=True)
+        failed.append(await book.requeue(message, here, **LOST))
+        await book.requeue(message, there)
+    waiting = await book.requeue(
+        await book.message(), here, state=State.PENDING, due_at=later, status_code=None
+    )
+    assert await replay.count_matching(book.app.id, FAILED) == BoundedCount(3, exact=True)
     task = await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
     await run(book)
     assert await owed(book) == failed
     everything = LogFilter()
-    assert await replay.count_matching(book.app.id, everything) == Count(4, exact=True), "3 are owed already"
-    second = await replay.resend_matching(book.app.org_id, book.app.id, everything, expected=Count(4, True))
+    assert await replay.count_matching(book.app.id, everything) == BoundedCount(4, exact=True), (
+        "3 are owed already"
+    )
+    second = await replay.resend_matching(
+        book.app.org_id, book.app.id, everything, expected=BoundedCount(4, True)
+    )
     await run(book)
     assert len(await owed(book)) == 7
     (row,) = await book.world.fetch("select * from delivery where message_id = $1", waiting.message_id)
@@ -101,9 +107,9 @@ async def test_what_cannot_be_sent_is_neither_counted_nor_owed(book: Book, repla
     deleted = await book.endpoint()
     await book.world.fetch("update endpoint set deleted_at = $2 where id = $1", deleted, datetime_at(NOW))
     message = await book.message()
-    sent, _, _ = [await book.owe(message, endpoint, **LOST) for endpoint in (sane, disabled, deleted)]
-    await book.owe(await book.message(payload=None), sane, **LOST)
-    assert await replay.count_matching(book.app.id, FAILED) == Count(1, exact=True)
+    sent, _, _ = [await book.requeue(message, endpoint, **LOST) for endpoint in (sane, disabled, deleted)]
+    await book.requeue(await book.message(payload=None), sane, **LOST)
+    assert await replay.count_matching(book.app.id, FAILED) == BoundedCount(1, exact=True)
     await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
     await run(book)
     assert await owed(book) == [sent]
@@ -118,11 +124,11 @@ async def test_every_step_may_be_another_process_s_and_none_is_sent_twice(
     failed = []
     for n in range(20):
         message = await book.message(tags=["rare"] if n % 7 == 1 else None)
-        failed += [await book.owe(message, endpoint, **LOST) for endpoint in endpoints]
+        failed += [await book.requeue(message, endpoint, **LOST) for endpoint in endpoints]
     rare = LogFilter(statuses=FAILED.statuses, tag="rare")
     for wanted, sent in ((rare, 6), (FAILED, 34)):
-        assert await replay.count_matching(book.app.id, wanted) == Count(sent, exact=True)
-        task = await replay.resend_matching(book.app.org_id, book.app.id, wanted, pace=1000)
+        assert await replay.count_matching(book.app.id, wanted) == BoundedCount(sent, exact=True)
+        task = await replay.resend_matching(book.app.org_id, book.app.id, wanted, rate=1000)
         steps = 0
         while await another_process_steps(book):
             steps += 1
@@ -136,7 +142,7 @@ async def another_process_steps(book: Book) -> bool:
     clock = book.world.clock
     assert isinstance(clock, ManualClock)
     other = await Database.connect(book.world.database.url, size=1)
-    await clock.advance_to(clock.now() + 1)  # the pace lets it go on
+    await clock.advance_to(clock.now() + 1)  # the rate lets it go on
     try:
         return await step(other, clock.now())
     finally:
@@ -147,25 +153,25 @@ async def test_a_message_that_came_later_and_a_delivery_mended_meanwhile_are_lef
     book: Book, replay: Replay
 ) -> None:
     endpoint = await book.endpoint()
-    mended = await book.owe(await book.message(), endpoint, **LOST)
-    kept = await book.owe(await book.message(), endpoint, **LOST)
+    mended = await book.requeue(await book.message(), endpoint, **LOST)
+    kept = await book.requeue(await book.message(), endpoint, **LOST)
     await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
     await book.world.fetch("update attempt set state = 0 where message_id = $1", mended.message_id)
     newer = ids.new(NOW + 1, os.urandom(8))
     async with book.world.database.connection() as connection:
         await add_message(connection, book.app.id, newer)
-    await book.owe(newer, endpoint, **LOST)
+    await book.requeue(newer, endpoint, **LOST)
     await run(book)
     assert await owed(book) == [kept]
 
 
-async def test_a_task_keeps_its_pace(book: Book, replay: Replay) -> None:
+async def test_a_task_keeps_its_rate(book: Book, replay: Replay) -> None:
     clock = book.world.clock
     assert isinstance(clock, ManualClock)
     endpoint = await book.endpoint()
     for _ in range(50):
-        await book.owe(await book.message(), endpoint, **LOST)
-    await replay.resend_matching(book.app.org_id, book.app.id, FAILED, pace=10)
+        await book.requeue(await book.message(), endpoint, **LOST)
+    await replay.resend_matching(book.app.org_id, book.app.id, FAILED, rate=10)
     for seconds, sent in ((0, 20), (1.9, 20), (2, 40), (3.9, 40), (4, 50)):
         await clock.advance_to(NOW + seconds)
         await run(book)
@@ -175,17 +181,17 @@ async def test_a_task_keeps_its_pace(book: Book, replay: Replay) -> None:
 
 
 @pytest.mark.parametrize("verb", ["recover", "replay_missing"])
-async def test_recover_and_replay_keep_a_pace_too(book: Book, replay: Replay, verb: str) -> None:
+async def test_recover_and_replay_keep_a_rate_too(book: Book, replay: Replay, verb: str) -> None:
     clock = book.world.clock
     assert isinstance(clock, ManualClock)
     endpoint = await book.endpoint()
     for _ in range(30):
         message = await book.message()
         if verb == "recover":
-            await book.owe(message, endpoint, **LOST)
+            await book.requeue(message, endpoint, **LOST)
     reference = ids.text(ids.ENDPOINT, endpoint)
     begin = getattr(replay, verb)
-    await begin(book.app.org_id, book.app.id, reference, datetime_at(START), None, pace=10)
+    await begin(book.app.org_id, book.app.id, reference, datetime_at(START), None, rate=10)
     for seconds, sent in ((0, 20), (1.9, 20), (2, 30)):
         await clock.advance_to(NOW + seconds)
         await run(book)
@@ -193,19 +199,19 @@ async def test_recover_and_replay_keep_a_pace_too(book: Book, replay: Replay, ve
         assert count[0] == sent, seconds
 
 
-async def test_a_dispatcher_goes_on_as_soon_as_the_pace_allows(database: Database) -> None:
-    """Not only when upkeep looks by itself, every ten seconds."""
+async def test_a_dispatcher_goes_on_as_soon_as_the_rate_allows(database: Database) -> None:
+    """Not only when maintenance looks by itself, every ten seconds."""
     book = await book_of(database, SystemClock())
     app = book.app
     async with Receiver() as receiver, book.world.dispatching():
         endpoint = (await book.world.endpoint(app, receiver.url)).id
         for _ in range(30):
-            await book.owe(await book.message(), endpoint, **LOST)
+            await book.requeue(await book.message(), endpoint, **LOST)
         wanted = LogFilter(endpoint_id=endpoint)
         begun = time.monotonic()
         # the messages of the book are of another time; `until` is of this one
         await Replay(database, book.world.clock, os.urandom).resend_matching(
-            app.org_id, app.id, wanted, pace=10
+            app.org_id, app.id, wanted, rate=10
         )
         await book.world.until_states({State.DELIVERED: 30})
         assert time.monotonic() - begun >= 1.9
@@ -216,7 +222,7 @@ async def test_a_dispatcher_goes_on_as_soon_as_the_pace_allows(database: Databas
 
 
 async def until_finished(book: Book) -> None:
-    """Whoever takes the steps, at whatever pace."""
+    """Whoever takes the steps, at whatever rate."""
 
     async def none_runs() -> bool:
         return not await book.world.fetch("select from background_task where status = 'running'")
@@ -230,10 +236,10 @@ async def test_a_task_goes_on_where_it_was_after_a_restart(book: Book, replay: R
     async with Receiver() as receiver:
         endpoint = (await book.world.endpoint(book.app, receiver.url)).id
         for _ in range(30):
-            await book.owe(await book.message(), endpoint, **LOST)
+            await book.requeue(await book.message(), endpoint, **LOST)
         async with book.world.dispatching():
             wanted = LogFilter(endpoint_id=endpoint, statuses=FAILED.statuses)
-            await replay.resend_matching(book.app.org_id, book.app.id, wanted, pace=10)
+            await replay.resend_matching(book.app.org_id, book.app.id, wanted, rate=10)
             await book.world.until_states({State.DELIVERED: 20, State.EXHAUSTED: 10})
         assert len(receiver.requests) == 20
         await clock.advance_to(NOW + 2)
@@ -249,9 +255,9 @@ async def test_a_canceled_task_takes_no_further_step(
     assert isinstance(clock, ManualClock)
     endpoint = await book.endpoint()
     for _ in range(50):
-        await book.owe(await book.message(), endpoint, **LOST)
+        await book.requeue(await book.message(), endpoint, **LOST)
     expected = await replay.count_matching(book.app.id, FAILED)
-    task = await replay.resend_matching(book.app.org_id, book.app.id, FAILED, pace=10, expected=expected)
+    task = await replay.resend_matching(book.app.org_id, book.app.id, FAILED, rate=10, expected=expected)
     await run(book)
     assert (await tasks.one(book.app.id, name(task))).progress == 0.4
     canceled = await tasks.cancel(book.app.id, name(task))
@@ -291,7 +297,7 @@ async def test_clients_of_the_api_see_neither_our_own_kinds_nor_canceled_tasks(
 
 async def test_a_broken_task_is_given_up_and_the_others_go_on(book: Book, replay: Replay) -> None:
     endpoint = await book.endpoint()
-    key = await book.owe(await book.message(), endpoint, **LOST)
+    key = await book.requeue(await book.message(), endpoint, **LOST)
     broken = await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
     await book.world.fetch(
         """update background_task set cursor = '{"after": "nonsense"}' where id = $1""", broken.id
@@ -311,8 +317,8 @@ async def test_an_endpoint_disabled_in_between_gets_nothing(
     messages = [await book.message() for _ in range(4)]
     for message in messages:
         for endpoint in (here, there):
-            await book.owe(message, endpoint, **LOST)
-    await replay.resend_matching(book.app.org_id, book.app.id, FAILED, pace=1000)
+            await book.requeue(message, endpoint, **LOST)
+    await replay.resend_matching(book.app.org_id, book.app.id, FAILED, rate=1000)
     assert await step(book.world.database, NOW)
     await book.world.fetch("update endpoint set disabled_at = $2 where id = $1", there, datetime_at(NOW))
     while await another_process_steps(book):
@@ -326,12 +332,12 @@ async def test_a_disabled_endpoint_that_the_filter_names_is_owed_it_when_it_is_e
 ) -> None:
     sane, disabled = await book.endpoint(), await book.endpoint(disabled_at=datetime_at(NOW))
     message = await book.message()
-    _, key = [await book.owe(message, endpoint, **LOST) for endpoint in (sane, disabled)]
+    _, key = [await book.requeue(message, endpoint, **LOST) for endpoint in (sane, disabled)]
     wanted = LogFilter(statuses=FAILED.statuses, endpoint_id=disabled)
-    assert await replay.count_matching(book.app.id, wanted) == Count(1, exact=True)
+    assert await replay.count_matching(book.app.id, wanted) == BoundedCount(1, exact=True)
     since, ref = datetime_at(START), ids.text(ids.ENDPOINT, disabled)
-    assert await replay.count_recoverable(book.app.id, ref, since, None) == Count(1, exact=True)
-    assert await replay.count_missing(book.app.id, ref, since, None) == Count(0, exact=True)
+    assert await replay.count_recoverable(book.app.id, ref, since, None) == BoundedCount(1, exact=True)
+    assert await replay.count_missing(book.app.id, ref, since, None) == BoundedCount(0, exact=True)
     await replay.resend_matching(book.app.org_id, book.app.id, wanted)
     await run(book)
     assert await owed(book) == [key]
@@ -343,13 +349,13 @@ async def test_a_count_that_takes_too_long_or_grows_too_large_says_more_than(
 ) -> None:
     endpoint = await book.endpoint()
     for _ in range(20):
-        await book.owe(await book.message(), endpoint, **LOST)
+        await book.requeue(await book.message(), endpoint, **LOST)
     monkeypatch.setattr(service, "LOOKED_AT", 6)
-    assert await replay.count_matching(book.app.id, FAILED) == Count(20, exact=True)
+    assert await replay.count_matching(book.app.id, FAILED) == BoundedCount(20, exact=True)
     monkeypatch.setattr(service, "MAX_COUNT", 10)
-    assert await replay.count_matching(book.app.id, FAILED) == Count(10, exact=False)
+    assert await replay.count_matching(book.app.id, FAILED) == BoundedCount(10, exact=False)
     monkeypatch.setattr(service, "PATIENCE", 0.0)
-    assert await replay.count_matching(book.app.id, FAILED) == Count(6, exact=False)
+    assert await replay.count_matching(book.app.id, FAILED) == BoundedCount(6, exact=False)
 
 
 @pytest.mark.parametrize(
@@ -373,7 +379,7 @@ async def test_what_is_missing_is_counted_as_it_would_be_sent(
         for channels in (None, ["c1"], ["c3", "c2"]):
             message = await book.message(event_type=event_type, channels=channels)
             if channels == ["c1"] and event_type == "user.created":
-                await book.owe(message, endpoint)
+                await book.requeue(message, endpoint)
     await book.message(payload=None)
     reference = ids.text(ids.ENDPOINT, endpoint)
     since, until = datetime_at(START + 2), datetime_at(START + 14)
@@ -394,12 +400,14 @@ async def test_all_that_failed_since_a_message_is_recovered_that_message_too(
     lost = []
     for _ in range(3):
         message = await book.message()
-        lost.append(await book.owe(message, here, **LOST))
-        await book.owe(message, there, **LOST)
+        lost.append(await book.requeue(message, here, **LOST))
+        await book.requeue(message, there, **LOST)
     references = ids.text(ids.ENDPOINT, here), ids.text(ids.MESSAGE, lost[1].message_id)
     since = await replay.since_message(book.app.id, references[1])
-    assert await replay.count_lost(book.app.id, references[0], since, None) == 2
-    assert await replay.count_recoverable(book.app.id, references[0], since, None) == Count(2, exact=True)
+    assert await replay.count_undelivered(book.app.id, references[0], since, None) == 2
+    assert await replay.count_recoverable(book.app.id, references[0], since, None) == BoundedCount(
+        2, exact=True
+    )
     await replay.recover_since_message(book.app.org_id, book.app.id, *references)
     await run(book)
     assert await owed(book) == lost[1:]
@@ -407,10 +415,10 @@ async def test_all_that_failed_since_a_message_is_recovered_that_message_too(
         await replay.recover_since_message(book.app.org_id, (await book.world.application()).id, *references)
 
 
-async def test_a_pace_and_a_filter_that_make_no_sense_are_refused(book: Book, replay: Replay) -> None:
-    for pace in (0, -1, 1001, float("nan")):
+async def test_a_rate_and_a_filter_that_make_no_sense_are_refused(book: Book, replay: Replay) -> None:
+    for rate in (0, -1, 1001, float("nan")):
         with pytest.raises(Invalid):
-            await replay.resend_matching(book.app.org_id, book.app.id, FAILED, pace=pace)
+            await replay.resend_matching(book.app.org_id, book.app.id, FAILED, rate=rate)
     for verb in (
         replay.count_matching(book.app.id, LogFilter(http_class=9)),
         replay.resend_matching(book.app.org_id, book.app.id, LogFilter(event_type="a b")),
@@ -418,4 +426,4 @@ async def test_a_pace_and_a_filter_that_make_no_sense_are_refused(book: Book, re
         with pytest.raises(Invalid):
             await verb
     assert await book.world.fetch("select from background_task") == []
-    assert await replay.count_matching(UUID(int=7), LogFilter()) == Count(0, exact=True)
+    assert await replay.count_matching(UUID(int=7), LogFilter()) == BoundedCount(0, exact=True)

@@ -125,9 +125,9 @@ async def test_a_changed_password_is_in_the_audit_log_and_not_what_it_was(databa
         url = "http://127.0.0.1:9/hook"
         made = await stand.native("POST", "/endpoint", {"url": with_user(url)})
         await stand.native("PATCH", f"/endpoint/{made['id']}", {"url": with_user(url, "me:another-one")})
-        (deed,) = (await stand.native("GET", "//audit", action="endpoint.updated"))["data"]
-        assert deed["before"]["url"] != deed["after"]["url"]
-        assert "another-one" not in str(deed)
+        (audit_event,) = (await stand.native("GET", "//audit", action="endpoint.updated"))["data"]
+        assert audit_event["before"]["url"] != audit_event["after"]["url"]
+        assert "another-one" not in str(audit_event)
 
 
 async def test_one_stored_before_logins_were_sealed_is_not_shown_and_rekey_seals_it(

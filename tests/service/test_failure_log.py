@@ -9,10 +9,10 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
-from angarium.core.errors import Expired, NotAuthenticated, Throttled
+from angarium.core.errors import CredentialExpired, NotAuthenticated, TooManyFailures
 from angarium.service import audit, failure_log
 from angarium.service.failure_log import LINE_EVERY, LINES, MOST_KNOWN, WINDOW, FailureLog
-from angarium.service.guard import FAILURES, Guard
+from angarium.service.login_throttle import FAILURES, LoginThrottle
 from tests.kit.clock import ManualClock
 
 
@@ -81,13 +81,13 @@ def test_the_origins_that_failed_last_are_remembered(
     assert [line["failures"] for line in noted(log, 1, "b")] == [1], "it was the oldest"
 
 
-@pytest.mark.parametrize(("error", "reason"), [(NotAuthenticated, "invalid"), (Expired, "ended")])
+@pytest.mark.parametrize(("error", "reason"), [(NotAuthenticated, "invalid"), (CredentialExpired, "ended")])
 def test_the_guard_logs_who_failed_with_what_kind(
     clock: ManualClock, error: type[Exception], reason: str
 ) -> None:
-    guard = Guard(clock)
+    login_throttle = LoginThrottle(clock)
     audit.arrived("192.0.2.7")
-    with capture_logs() as lines, pytest.raises(error), guard.watching("portal-link"):
+    with capture_logs() as lines, pytest.raises(error), login_throttle.watching("portal-link"):
         raise error
     assert lines == [
         {
@@ -98,11 +98,11 @@ def test_the_guard_logs_who_failed_with_what_kind(
 
 
 def test_the_guard_logs_when_it_slows_somebody_down(clock: ManualClock) -> None:
-    guard = Guard(clock)
+    login_throttle = LoginThrottle(clock)
     audit.arrived("192.0.2.7")
     with capture_logs() as lines:
         for _ in range(FAILURES + 2):
-            with pytest.raises((NotAuthenticated, Throttled)), guard.watching("token"):
+            with pytest.raises((NotAuthenticated, TooManyFailures)), login_throttle.watching("token"):
                 raise NotAuthenticated
     throttled = [line for line in lines if line["reason"] == "throttled"]
     assert [line["failures"] for line in throttled] == [1, 2]
@@ -110,7 +110,7 @@ def test_the_guard_logs_when_it_slows_somebody_down(clock: ManualClock) -> None:
 
 
 def test_what_is_right_leaves_no_line(clock: ManualClock) -> None:
-    with capture_logs() as lines, Guard(clock).watching("token"):
+    with capture_logs() as lines, LoginThrottle(clock).watching("token"):
         structlog.get_logger().info("beside it")
     assert [line["event"] for line in lines] == ["beside it"]
 

@@ -14,7 +14,7 @@ from angarium.core.errors import BadRequest, Conflict, NotFound, Overloaded, Sto
 from angarium.service import audit
 from angarium.service.intake import Accepted, Intake
 from angarium.store import audit as audit_store
-from angarium.store.accept import Owed
+from angarium.store.accept import NewDelivery
 from tests.kit import many
 from tests.kit.clock import ManualClock
 from tests.kit.world import World
@@ -41,7 +41,7 @@ def accepted(result: object) -> Accepted:
 async def test_the_answer_comes_after_the_commit_of_message_and_deliveries(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
-    handed: list[Owed] = []
+    handed: list[NewDelivery] = []
     async with world.intake(handed.extend) as intake:
         message = (await intake.accept(world.draft(app, b'{"a": 1}'))).message
         rows = await world.fetch(JOINED)
@@ -54,8 +54,8 @@ async def test_concurrent_requests_share_commits(world: World) -> None:
     app = await world.application()
     batches: list[int] = []
 
-    def hand_over(owed: Sequence[Owed]) -> None:
-        batches.append(len(owed))
+    def hand_over(new_deliveries: Sequence[NewDelivery]) -> None:
+        batches.append(len(new_deliveries))
 
     await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.intake(hand_over) as intake:
@@ -184,7 +184,7 @@ async def test_wildcards_channels_and_disabled_endpoints_are_matched_in_the_same
     await world.endpoint(app, url, event_types=("transfers.*", "transfer"))
     vip = await world.endpoint(app, url, channels=("vip", "beta"))
     await world.endpoint(app, url, disabled_at=app.created_at, disabled_reason="manual")
-    handed: list[Owed] = []
+    handed: list[NewDelivery] = []
     async with world.intake(handed.extend) as intake:
         await intake.accept(world.draft(app, event_type="transfer.deposit.completed"))
         assert {one.endpoint_id for one in handed} == {exact.id, domain.id, everything.id}
@@ -199,10 +199,10 @@ async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(
     endpoint, _ = [await world.endpoint(app, url) for _ in range(2)]
     audit.arrived("192.0.2.7")
     audit.acting(ActorKind.API_KEY, "key_1")
-    handed: list[tuple[Owed, int]] = []
+    handed: list[tuple[NewDelivery, int]] = []
 
-    def hand_over(owed: Sequence[Owed]) -> None:
-        handed.extend((one, len(owed)) for one in owed)
+    def hand_over(new_deliveries: Sequence[NewDelivery]) -> None:
+        handed.extend((one, len(new_deliveries)) for one in new_deliveries)
 
     test = world.draft(app, event_type="a.test", endpoint_id=endpoint.id, event_id="once")
     async with world.intake(hand_over) as intake:
@@ -212,15 +212,19 @@ async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(
     assert sent.event_id == "once"
     assert [one.endpoint_id for one, _ in handed if one.test] == [endpoint.id]
     assert {count for _, count in handed} == {3}
-    (deed,) = await world.fetch("select * from audit")
-    assert (deed["org_id"], deed["app_id"], deed["actor"]) == (app.org_id, app.id, "api-key:key_1")
-    assert str(deed["address"]) == "192.0.2.7"
-    assert (deed["action"], deed["target"]) == (
+    (audit_event,) = await world.fetch("select * from audit")
+    assert (audit_event["org_id"], audit_event["app_id"], audit_event["actor"]) == (
+        app.org_id,
+        app.id,
+        "api-key:key_1",
+    )
+    assert str(audit_event["address"]) == "192.0.2.7"
+    assert (audit_event["action"], audit_event["target"]) == (
         "endpoint.test.sent", ids.text(ids.ENDPOINT, endpoint.id),
     )  # fmt: skip
     after = {"message": ids.text(ids.MESSAGE, sent.id), "eventType": "a.test"}
-    assert (deed["before"], deed["after"]) == (None, after)
-    assert ids.created_at(deed["id"]) == world.clock.now()
+    assert (audit_event["before"], audit_event["after"]) == (None, after)
+    assert ids.created_at(audit_event["id"]) == world.clock.now()
 
 
 async def test_a_test_that_cannot_be_written_down_is_not_stored(
@@ -246,7 +250,7 @@ async def test_large_messages_are_told_of_after_the_commit_and_go_last_from_then
     async with world.database.connection() as connection:
         await many.endpoints(connection, large, 2000)
         await many.endpoints(connection, small, 1)
-    owed: list[Owed] = []
+    new_deliveries: list[NewDelivery] = []
     waiting: list[int] = []
     told = 0
 
@@ -254,13 +258,13 @@ async def test_large_messages_are_told_of_after_the_commit_and_go_last_from_then
         nonlocal told
         told += 1
 
-    async with world.intake(owed.extend, tell) as intake:
+    async with world.intake(new_deliveries.extend, tell) as intake:
         await intake.accept(world.draft(small))
-        assert (len(owed), told) == (1, 0)
+        assert (len(new_deliveries), told) == (1, 0)
         await intake.accept(world.draft(large))
         waiting.append(len(await world.fetch("select from fan_out")))
-        assert (len(owed), told, waiting) == (1, 1, [1])
+        assert (len(new_deliveries), told, waiting) == (1, 1, [1])
         drafts = [world.draft(large)] * 100 + [world.draft(small)] * 100
         messages = [accepted(one).message for one in await intake.accept_many(drafts)]
-        assert [one.message_id for one in owed[1:]] == [one.id for one in messages[100:]]
+        assert [one.message_id for one in new_deliveries[1:]] == [one.id for one in messages[100:]]
         assert len(await world.fetch("select from fan_out")) == 101

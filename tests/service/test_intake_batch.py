@@ -19,12 +19,12 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import (
     BadRequest,
+    BodyTooLarge,
     Conflict,
     NotFound,
     Overloaded,
     StoreReason,
     StoreUnavailable,
-    TooLarge,
 )
 from angarium.core.nouns import Message
 from angarium.core.product import Product
@@ -40,7 +40,7 @@ from angarium.service.intake import (
     Result,
 )
 from angarium.store import accept as store
-from angarium.store.accept import Item, Owed, Stored
+from angarium.store.accept import Item, NewDelivery, Stored
 from angarium.store.connection import Connection
 from angarium.store.fault import RowRefused, ValueRefused
 from tests.kit import virtual
@@ -98,7 +98,7 @@ class Bench:
 
     async def accept(
         self, connection: Connection, items: Sequence[Item], now: float, *, last: Collection[str] = ()
-    ) -> tuple[list[Stored], list[Owed]]:
+    ) -> tuple[list[Stored], list[NewDelivery]]:
         self.began.append(self.loop.time())
         assert now <= self.now()
         await asyncio.sleep(self.takes)
@@ -113,7 +113,7 @@ class Bench:
             )
             for item in items
         ]
-        return stored, [Owed(APP, APP, item.id, 0, False, 0, now, "a.b", b"", now) for item in items]
+        return stored, [NewDelivery(APP, APP, item.id, 0, False, 0, now, "a.b", b"", now) for item in items]
 
     async def accepted_before(
         self, connection: Connection, keys: Sequence[bytes], now: float
@@ -122,8 +122,8 @@ class Bench:
         assert now <= self.now()
         return {key: self.taken[key] for key in keys if key in self.taken}
 
-    def hand_over(self, owed: Sequence[Owed]) -> None:
-        self.handed.append(len(owed))
+    def hand_over(self, new_deliveries: Sequence[NewDelivery]) -> None:
+        self.handed.append(len(new_deliveries))
 
     def fan_out(self) -> None:
         self.late += 1
@@ -410,14 +410,14 @@ def test_each_result_is_that_of_its_message(in_virtual_time: Run) -> None:
                 draft(app="nowhere", idempotency_key=b"key"), draft(b"12345"),
             ]
         )  # fmt: skip
-        kinds = [Accepted, TooLarge, NotFound, Conflict, Accepted, Conflict, NotFound, Accepted]
+        kinds = [Accepted, BodyTooLarge, NotFound, Conflict, Accepted, Conflict, NotFound, Accepted]
         assert [type(result) for result in results] == kinds
         assert [message(results[place]).payload for place in (0, 4, 7)] == [b"1", b"first", b"12345"]
         assert [results[place].replayed for place in (0, 4, 7)] == [False, True, False]
         assert results[1].detail == "The message is 6 bytes; 5 are allowed."
         assert bench.sizes == [1, 7]
         results = await bench.intake.accept_many([draft(b"123456")] * 2)
-        assert [type(result) for result in results] == [TooLarge, TooLarge]
+        assert [type(result) for result in results] == [BodyTooLarge, BodyTooLarge]
         assert bench.sizes == [1, 7], "nothing is left to be stored"
 
     in_virtual_time(test)
@@ -464,7 +464,7 @@ def test_a_payload_is_put_into_the_envelope_of_the_product(in_virtual_time: Run)
         )
         said = [msgspec.json.decode(message(one).payload or b"") for one in (now, then)]
         assert [one["at"][:19] for one in said] == ["2027-01-15T08:00:00", "2027-01-15T07:00:00"]
-        assert said[0]["id"] == bench.made.recipe.message_id(message(now).id)
+        assert said[0]["id"] == bench.made.message_format.message_id(message(now).id)
         assert [(one["kind"], one["data"]) for one in said] == [("a.b", {})] * 2
         assert message(raw).payload == b"raw"
 

@@ -36,7 +36,7 @@ async def test_a_line_names_message_endpoint_and_the_last_result(book: Book) -> 
     endpoint = await book.endpoint(name="Shop", description="Orders")
     message = await book.message(event_id="order-7", tags=["t1"], channels=["c1"])
     due = datetime_at(START + 99)
-    key = await book.owe(
+    key = await book.requeue(
         message, endpoint, state=State.PENDING, failures=2, status_code=0, error_code="timeout", due_at=due
     )
     (line,) = (await book.log.page(book.app.id, LogFilter())).lines
@@ -58,7 +58,7 @@ async def test_a_line_names_message_endpoint_and_the_last_result(book: Book) -> 
 async def test_newest_first_over_all_endpoints_deleted_ones_too(book: Book) -> None:
     first, second = await book.endpoint(), await book.endpoint()
     messages = [await book.message() for _ in range(3)]
-    written = [await book.owe(message, endpoint) for message in messages for endpoint in (first, second)]
+    written = [await book.requeue(message, endpoint) for message in messages for endpoint in (first, second)]
     await book.world.fetch("update endpoint set deleted_at = $2 where id = $1", first, datetime_at(START))
     assert await book.find() == sorted(written, reverse=True)
     listed = await book.log.endpoints(book.app.id)
@@ -67,23 +67,23 @@ async def test_newest_first_over_all_endpoints_deleted_ones_too(book: Book) -> N
 
 async def test_every_filter_finds_what_it_names_and_nothing_else(book: Book) -> None:
     here, there = await book.endpoint(), await book.endpoint()
-    delivered = await book.owe(await book.message(event_type="order.filled", tags=["a", "b"]), here)
-    waiting = await book.owe(
+    delivered = await book.requeue(await book.message(event_type="order.filled", tags=["a", "b"]), here)
+    waiting = await book.requeue(
         await book.message(event_type="order.line.added", channels=["c"]), there,
         state=State.PENDING, status_code=None,
     )  # fmt: skip
-    retrying = await book.owe(
+    retrying = await book.requeue(
         await book.message(event_type="orders.x"), here,
         state=State.PENDING, failures=1, status_code=0, error_code="tls_expired",
     )  # fmt: skip
-    failed = await book.owe(
+    failed = await book.requeue(
         await book.message(event_type="user.created"), there,
         state=State.EXHAUSTED, failures=3, status_code=404, error_code="http_404",
     )  # fmt: skip
-    canceled = await book.owe(
+    canceled = await book.requeue(
         await book.message(event_id="mine"), here, state=State.CANCELED, status_code=None
     )
-    resent = await book.owe(await book.message(), there, status_code=503, error_code="http_503")
+    resent = await book.requeue(await book.message(), there, status_code=503, error_code="http_503")
     S = LogStatus  # noqa: N806
     for status, found in (
         (S.DELIVERED, [resent, delivered]), (S.WAITING, [waiting]), (S.RETRYING, [retrying]),
@@ -121,7 +121,7 @@ async def test_pages_go_both_ways_and_meet(book: Book) -> None:
     endpoints = [await book.endpoint() for _ in range(3)]
     written = sorted(
         [
-            await book.owe(message, one, state=State.EXHAUSTED, error_code="timeout")
+            await book.requeue(message, one, state=State.EXHAUSTED, error_code="timeout")
             for message in [await book.message() for _ in range(7)]
             for one in endpoints
         ],
@@ -173,7 +173,7 @@ async def test_the_log_is_one_over_queue_and_history_and_over_days(
         message = await book.message()
         for place, endpoint in enumerate(endpoints):
             kind = [*MADE][(n * (place + 1) + place) % len(MADE)]
-            written[await book.owe(message, endpoint, **MADE[kind])] = kind
+            written[await book.requeue(message, endpoint, **MADE[kind])] = kind
     for one in (frozenset[LogStatus](), *(frozenset({status}) for status in STATUSES)):
         for endpoint_id in (None, *endpoints):
             wanted = LogFilter(statuses=one, endpoint_id=endpoint_id)
@@ -207,8 +207,8 @@ async def test_a_rare_thing_costs_several_pages_and_none_is_left_out(
     rare = []
     for n in range(40):
         message = await book.message(tags=["rare"] if n % 17 == 3 else None)
-        key = await book.owe(message, endpoint, state=State.EXHAUSTED, error_code="timeout")
-        await book.owe(message, other, state=State.EXHAUSTED, error_code="dns")
+        key = await book.requeue(message, endpoint, state=State.EXHAUSTED, error_code="timeout")
+        await book.requeue(message, other, state=State.EXHAUSTED, error_code="dns")
         rare += [key] if n % 17 == 3 else []
     for wanted in (
         LogFilter(tag="rare", error_kind="timeout"),
@@ -239,7 +239,7 @@ async def test_messages_that_nobody_wanted_cost_pages_too(
 ) -> None:
     monkeypatch.setattr(service, "STRETCHES", (2, 4))
     endpoint = await book.endpoint()
-    key = await book.owe(await book.message(), endpoint)
+    key = await book.requeue(await book.message(), endpoint)
     for _ in range(20):
         await book.message()
     page = await book.log.page(book.app.id, LogFilter())
@@ -255,9 +255,9 @@ async def test_the_log_of_another_application_is_another(book: Book) -> None:
     other = await book.world.application(name="other")
     its = await book.endpoint(other)
     message = await book.message(app=other, event_id="theirs")
-    await book.owe(message, its, app_id=other.id, state=State.EXHAUSTED, error_code="timeout")
+    await book.requeue(message, its, app_id=other.id, state=State.EXHAUSTED, error_code="timeout")
     reference = ids.text(ids.MESSAGE, message)
-    await book.owe(await book.message(), endpoint)
+    await book.requeue(await book.message(), endpoint)
     assert len(await book.find()) == 1
     for wanted in ({"endpoint_id": its}, {"message": "theirs"}, {"message": reference}, {"statuses": FAILED}):
         assert await book.find(**wanted) == [], wanted
@@ -269,8 +269,8 @@ async def test_the_log_of_another_application_is_another(book: Book) -> None:
 async def test_a_message_shows_payload_every_endpoint_and_every_attempt(book: Book) -> None:
     first, second = await book.endpoint(), await book.endpoint()
     message = await book.message(payload=b'{"n":1}')
-    await book.owe(message, first)
-    await book.owe(message, second, state=State.PENDING, failures=1, due_at=datetime_at(START + 300))
+    await book.requeue(message, first)
+    await book.requeue(message, second, state=State.PENDING, failures=1, due_at=datetime_at(START + 300))
     await book.world.fetch("update endpoint set deleted_at = $2 where id = $1", first, datetime_at(START))
     made = []
     for n, endpoint in enumerate((first, second, second)):

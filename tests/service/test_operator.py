@@ -17,10 +17,10 @@ from angarium.core.nouns import Application, State
 from angarium.core.product import STANDARD
 from angarium.service import operator as service
 from angarium.service.log import Log
-from angarium.service.operator import Health, Operator
+from angarium.service.operator import EndpointStatus, Operator
 from angarium.service.product import Products
 from angarium.service.replay import Replay
-from angarium.store.dead_letter import Loss
+from angarium.store.dead_letter import Undelivered
 from tests.kit.clock import ManualClock
 from tests.kit.task import finish_tasks
 from tests.kit.world import ORG, World, product
@@ -87,7 +87,7 @@ async def test_each_endpoint_is_in_the_list_of_its_health(
     world: World, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "APPLICATIONS", 2)
-    expected: dict[Health, list[tuple[int, UUID]]] = {health: [] for health in Health}
+    expected: dict[EndpointStatus, list[tuple[int, UUID]]] = {health: [] for health in EndpointStatus}
     outside = await application(world, 50, OTHER_ORG)
     for fields in ({}, {"failing": 5}, {"disabled_at": datetime_at(NOW), "disabled_reason": "gone"}):
         await endpoint(world, outside, 1, **fields)
@@ -105,24 +105,24 @@ async def test_each_endpoint_is_in_the_list_of_its_health(
         )
         deleted = await endpoint(world, app, 400 + n, failing=1)
         await world.fetch("update endpoint set deleted_at = $2 where id = $1", deleted, datetime_at(NOW))
-        expected[Health.HEALTHY].insert(0, (0, well))
-        expected[Health.FAILING].append((-(n % 3), ill))
-        expected[Health.DISABLED].append((n % 3, off))
-    expected[Health.FAILING].sort()
-    expected[Health.DISABLED].sort(key=lambda one: (one[0], -one[1].int))
-    for health in Health:
+        expected[EndpointStatus.HEALTHY].insert(0, (0, well))
+        expected[EndpointStatus.FAILING].append((-(n % 3), ill))
+        expected[EndpointStatus.DISABLED].append((n % 3, off))
+    expected[EndpointStatus.FAILING].sort()
+    expected[EndpointStatus.DISABLED].sort(key=lambda one: (one[0], -one[1].int))
+    for health in EndpointStatus:
         for limit in (1, 4, 50):
             found = await all_pages(
                 lambda cursor, h=health, n=limit: operator.endpoints(ORG, h, cursor, limit=n),  # type: ignore[misc]
                 lambda page: list(page.endpoints),
             )
             assert [one.id for one in found] == [one[1] for one in expected[health]], (health, limit)
-    (first, *_) = (await operator.endpoints(ORG, Health.FAILING)).endpoints
+    (first, *_) = (await operator.endpoints(ORG, EndpointStatus.FAILING)).endpoints
     assert (first.app_name, first.app_uid, first.failures) == ("Customer 2", "c2", 7)
     assert first.failing_since == datetime_at(NOW - 2)
-    (first, *_) = (await operator.endpoints(ORG, Health.DISABLED)).endpoints
+    (first, *_) = (await operator.endpoints(ORG, EndpointStatus.DISABLED)).endpoints
     assert first.disabled_reason == "failing"
-    (first, *_) = (await operator.endpoints(ORG, Health.HEALTHY)).endpoints
+    (first, *_) = (await operator.endpoints(ORG, EndpointStatus.HEALTHY)).endpoints
     assert (first.app_name, first.disabled_at) == ("Customer 6", None)
 
 
@@ -133,15 +133,15 @@ async def test_an_application_shows_how_it_stands(world: World, operator: Operat
     well = await endpoint(world, app, 1)
     await endpoint(world, app, 2, failing=1)
     await endpoint(world, app, 3, failing=1, disabled_at=datetime_at(NOW))
-    await book.owe(await book.message(), well)
+    await book.requeue(await book.message(), well)
     for fields in (LOST, {"state": State.PENDING, "failures": 1}, {"state": State.CANCELED}):
-        await book.owe(await book.message(), well, **fields)
+        await book.requeue(await book.message(), well, **fields)
     newer, older = await operator.applications(ORG)
     assert (newer.application.id, older.application.id) == (empty.id, app.id)
     shown = older.standing
-    assert (shown.endpoints, shown.disabled, shown.failing, shown.trouble) == (3, 1, 1, 3)
+    assert (shown.endpoints, shown.disabled, shown.failing, shown.failing_deliveries) == (3, 1, 1, 3)
     shown = newer.standing
-    assert (shown.endpoints, shown.disabled, shown.failing, shown.trouble) == (0, 0, 0, 0)
+    assert (shown.endpoints, shown.disabled, shown.failing, shown.failing_deliveries) == (0, 0, 0, 0)
     (first,) = await operator.applications(ORG, limit=1)
     (second,) = await operator.applications(ORG, first.application.id, limit=1)
     (back,) = await operator.applications(ORG, second.application.id, backwards=True, limit=1)
@@ -160,14 +160,14 @@ async def test_what_was_lost_is_listed_by_endpoint_and_can_be_sent_again(
         for e in range(2):
             one = await endpoint(world, app, e, disabled_at=datetime_at(NOW) if (n, e) == (4, 1) else None)
             for _ in range(n):
-                await book.owe(await book.message(), one, app_id=app.id, **LOST)
-            await book.owe(await book.message(payload=None), one, **LOST)
+                await book.requeue(await book.message(), one, app_id=app.id, **LOST)
+            await book.requeue(await book.message(payload=None), one, **LOST)
             if n:
                 expected.insert(0, (one, min(n, 3)))
     outside = await application(world, 50, OTHER_ORG)
     book = book_of(world, outside)
     theirs = await endpoint(world, outside, 1)
-    await book.owe(await book.message(), theirs, **LOST)
+    await book.requeue(await book.message(), theirs, **LOST)
     for limit in (1, 3, 50):
         found = await all_pages(
             lambda cursor, n=limit: operator.losses(ORG, cursor, limit=n),  # type: ignore[misc]
@@ -176,7 +176,7 @@ async def test_what_was_lost_is_listed_by_endpoint_and_can_be_sent_again(
         assert [(one.loss.endpoint_id, one.loss.number) for one in found] == expected
     assert [one.loss.disabled for one in found] == [True] + [False] * 7
     assert {one.application.id for one in found} == {one.loss.app_id for one in found}
-    foreign = Loss(outside.id, theirs, "", disabled=False, number=1)
+    foreign = Undelivered(outside.id, theirs, "", disabled=False, number=1)
     assert await operator.recover(ORG, [*(one.loss for one in found), foreign]) == 7
     await finish_tasks(world.database, world.clock)
     (row,) = await world.fetch("select count(*) from delivery where manual_at is not null")
@@ -213,7 +213,7 @@ async def test_a_message_is_found_in_whatever_application(
 
 @pytest.mark.parametrize("cursor", ["", ".", "1", "1.ep_", "x.ep_" + "0" * 27, "-1.ep_" + "0" * 27, "9" * 30])
 async def test_a_cursor_that_is_none_is_refused(operator: Operator, cursor: str) -> None:
-    for health in Health:
+    for health in EndpointStatus:
         with pytest.raises(Invalid):
             await operator.endpoints(ORG, health, cursor)
     with pytest.raises(Invalid):

@@ -38,12 +38,12 @@ def overdue(book: Book) -> Overdue:
     return Overdue(book.world.database, book.world.clock)
 
 
-async def owe(
+async def requeue(
     book: Book, endpoint: UUID, late: float, *, manual: bool = False, fifo: bool = False, **fields: Any
 ) -> DeliveryKey:
     """A delivery that has been due for so many seconds."""
     due = datetime_at(NOW - late)
-    key = await book.owe(
+    key = await book.requeue(
         await book.message(), endpoint, state=State.PENDING, due_at=due, manual_at=due if manual else None,
         fifo=fifo, **fields,
     )  # fmt: skip
@@ -70,10 +70,10 @@ async def test_places_follow_the_due_time_of_the_endpoints_own_and_manual_ones_c
     book: Book, overdue: Overdue
 ) -> None:
     one, other = await book.endpoint(), await book.endpoint()
-    keys = [await owe(book, one, late) for late in (10, 30, 20)]
-    elsewhere = await owe(book, other, 100)
+    keys = [await requeue(book, one, late) for late in (10, 30, 20)]
+    elsewhere = await requeue(book, other, 100)
     assert places(await waits(book, overdue)) == {keys[1]: 0, keys[2]: 1, keys[0]: 2, elsewhere: 0}
-    manual = await owe(book, one, 1, manual=True)
+    manual = await requeue(book, one, 1, manual=True)
     assert places(await waits(book, overdue)) == {
         manual: 0, keys[1]: 1, keys[2]: 2, keys[0]: 3, elsewhere: 0,
     }  # fmt: skip
@@ -81,15 +81,15 @@ async def test_places_follow_the_due_time_of_the_endpoints_own_and_manual_ones_c
 
 async def test_in_order_places_follow_the_order_of_acceptance(book: Book, overdue: Overdue) -> None:
     endpoint = await book.endpoint(fifo=True)
-    keys = [await owe(book, endpoint, late, fifo=True) for late in (10, 30, 20)]
-    manual = await owe(book, endpoint, 40, manual=True, fifo=True)
+    keys = [await requeue(book, endpoint, late, fifo=True) for late in (10, 30, 20)]
+    manual = await requeue(book, endpoint, 40, manual=True, fifo=True)
     assert places(await waits(book, overdue)) == {keys[0]: 0, keys[1]: 1, keys[2]: 2, manual: 3}
 
 
 async def test_in_order_the_others_are_expected_after_the_first(book: Book, overdue: Overdue) -> None:
     endpoint = await book.endpoint(fifo=True)
-    await owe(book, endpoint, -600.0, failures=1, fifo=True)  # failed, and is due in ten minutes
-    second = await owe(book, endpoint, 300.0, fifo=True)
+    await requeue(book, endpoint, -600.0, failures=1, fifo=True)  # failed, and is due in ten minutes
+    second = await requeue(book, endpoint, 300.0, fifo=True)
     wait = (await waits(book, overdue))[second]
     assert wait.expected_at == NOW + 600.0
 
@@ -99,7 +99,7 @@ async def test_the_estimate_follows_the_attempts_of_the_last_minute(book: Book, 
     await attempted(book, endpoint, 30, ago=20.0)
     await attempted(book, endpoint, 50, ago=70.0)
     await attempted(book, await book.endpoint(), 50, ago=20.0)
-    keys = [await owe(book, endpoint, 200.0 - n) for n in range(11)]
+    keys = [await requeue(book, endpoint, 200.0 - n) for n in range(11)]
     found = await waits(book, overdue)
     assert found[keys[0]].expected_at == NOW
     assert found[keys[10]].expected_at == pytest.approx(NOW + 20.0)  # one in two seconds
@@ -110,7 +110,7 @@ async def test_the_estimate_follows_the_attempts_of_the_last_minute(book: Book, 
 async def test_a_time_to_come_stays_and_nothing_is_asked(book: Book, overdue: Overdue) -> None:
     later = datetime_at(NOW + 300)
     endpoint = await book.endpoint()
-    key = await owe(book, endpoint, -300.0, scheduled=True)
+    key = await requeue(book, endpoint, -300.0, scheduled=True)
     found = await waits(book, overdue)
     assert found == {}
     assert found.next_attempt(*key, later) == later
@@ -119,7 +119,7 @@ async def test_a_time_to_come_stays_and_nothing_is_asked(book: Book, overdue: Ov
 
 
 async def test_where_no_attempt_is_made_no_time_is_told(book: Book, overdue: Overdue) -> None:
-    key = await owe(book, await book.endpoint(), 600.0)
+    key = await requeue(book, await book.endpoint(), 600.0)
     found = await waits(book, overdue)
     due: datetime = datetime_at(NOW - 600)
     assert found.next_attempt(*key, due) is None
@@ -132,7 +132,7 @@ async def test_an_endpoint_says_how_much_waits_and_when_the_last_may_start(
     endpoint = await book.endpoint()
     await attempted(book, endpoint, 60, ago=20.0)
     for n in range(5):
-        await owe(book, endpoint, 100.0 + n)
+        await requeue(book, endpoint, 100.0 + n)
     count, wait = await overdue.at(book.app.id, endpoint)
     assert count == 5
     assert wait is not None
@@ -144,14 +144,14 @@ async def test_only_so_many_are_looked_at(
 ) -> None:
     monkeypatch.setattr(store, "LOOKED_AT", 3)
     endpoint = await book.endpoint()
-    keys = [await owe(book, endpoint, 100.0 - n) for n in range(6)]
+    keys = [await requeue(book, endpoint, 100.0 - n) for n in range(6)]
     found = await waits(book, overdue)
     assert [found[key].ahead for key in keys] == [0, 1, 2, 3, 3, 3]
 
 
 async def test_another_application_learns_nothing(book: Book, overdue: Overdue) -> None:
     endpoint = await book.endpoint()
-    await owe(book, endpoint, 100.0)
+    await requeue(book, endpoint, 100.0)
     stranger = (await book.world.application()).id
     assert await waits(book, overdue, stranger) == {}
     assert await overdue.at(stranger, endpoint) == (0, None)

@@ -7,9 +7,9 @@ from datetime import timedelta
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.tally import HOUR, Span, Tally
+from angarium.core.hourly_stats import HOUR, HourlyStats, Span
 from angarium.service.overview import Overview
-from angarium.store import tally
+from angarium.store import hourly_stats
 from angarium.store.retention import Retention
 from tests.kit.clock import ManualClock
 from tests.kit.ended import end
@@ -19,7 +19,7 @@ from tests.kit.world import World
 NOW = 1_800_000_000.0
 
 
-async def test_a_dispatcher_counts_what_it_settled(world: World) -> None:
+async def test_a_dispatcher_counts_what_it_completed(world: World) -> None:
     app = await world.application()
     async with Receiver() as fine, Receiver(default=Reply(500)) as broken:
         good, bad = await world.endpoint(app, fine.url), await world.endpoint(app, broken.url)
@@ -44,11 +44,11 @@ async def test_counts_of_several_processes_add_up(world: World) -> None:
     app, endpoint = world.new_id(), world.new_id()
     async with world.database.connection() as connection:
         for error, at in (("timeout", NOW + 2), ("dns", NOW + 1), (None, NOW + 3)):
-            one = Tally()
+            one = HourlyStats()
             one.note(app, endpoint, at, 100, error)
-            await tally.add(connection, one.take())
-        (found,) = await tally.hours(connection, app, endpoint, datetime_at(NOW - HOUR))
-        (whole,) = await tally.hours(connection, app, None, datetime_at(NOW - HOUR))
+            await hourly_stats.add(connection, one.take())
+        (found,) = await hourly_stats.hours(connection, app, endpoint, datetime_at(NOW - HOUR))
+        (whole,) = await hourly_stats.hours(connection, app, None, datetime_at(NOW - HOUR))
         for counted in (found, whole):
             assert (counted.delivered, counted.failed, sum(counted.latency)) == (1, 2, 3)
         row = (await world.fetch("select * from attempt_hour where endpoint_id = $1", endpoint))[0]
@@ -57,11 +57,11 @@ async def test_counts_of_several_processes_add_up(world: World) -> None:
 
 async def test_a_chart_has_a_point_for_every_step(world: World) -> None:
     app, endpoint = world.new_id(), world.new_id()
-    one = Tally()
+    one = HourlyStats()
     for hours in (0, 1, 5, 30, 100, 600, 700):
         one.note(app, endpoint, NOW - hours * HOUR, 50, None)
     async with world.database.connection() as connection:
-        await tally.add(connection, one.take())
+        await hourly_stats.add(connection, one.take())
     overview = Overview(world.database, ManualClock(NOW))
     for span, points, total in ((Span.DAY, 24, 3), (Span.WEEK, 28, 5), (Span.MONTH, 28, 6)):
         series = await overview.series(app, span, endpoint)
@@ -85,11 +85,11 @@ async def test_health_is_of_the_application_s_own_endpoints(world: World) -> Non
 
 async def test_old_hours_are_forgotten(world: World) -> None:
     app, endpoint = world.new_id(), world.new_id()
-    one = Tally()
+    one = HourlyStats()
     for day in range(5):
         one.note(app, endpoint, NOW - day * 86400, 50, None)
     async with world.database.connection() as connection:
-        await tally.add(connection, one.take())
+        await hourly_stats.add(connection, one.take())
     await end(world.database, ManualClock(NOW), Retention(statistics=timedelta(days=2.5)))
     async with world.database.connection() as connection:
-        assert len(await tally.hours(connection, app, endpoint, datetime_at(0))) == 3
+        assert len(await hourly_stats.hours(connection, app, endpoint, datetime_at(0))) == 3

@@ -11,7 +11,7 @@ from angarium.core.nouns import Endpoint
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.idempotency import Hold, Idempotency, Stored
+from angarium.service.idempotency import Idempotency, KeyClaim, StoredAnswer
 from angarium.service.rewrap import Rewrap
 from angarium.store.database import Database
 
@@ -40,7 +40,7 @@ async def sealed_things(database: Database) -> Endpoint:
     made = endpoints(database, OLD)
     await made.create(application, EndpointDraft(url="https://example.com/a"))
     held = await idempotency(database, OLD).begin(ANSWER_KEY)
-    assert isinstance(held, Hold)
+    assert isinstance(held, KeyClaim)
     await idempotency(database, OLD).finish(held, 201, b"answer")
     return await made.create(
         application, EndpointDraft(url="https://example.com/b"), headers={"x-secret": "yes"}
@@ -65,7 +65,7 @@ async def test_after_rewrap_the_new_key_alone_opens_everything(database: Databas
     after = await endpoints(database, NEW).find(before.app_id, str_id(before))
     assert after.keys == before.keys
     assert after.headers == {"x-secret": "yes"}
-    assert await idempotency(database, NEW).begin(ANSWER_KEY) == Stored(201, b"answer")
+    assert await idempotency(database, NEW).begin(ANSWER_KEY) == StoredAnswer(201, b"answer")
     with pytest.raises(SealError):
         await endpoints(database, OLD).find(before.app_id, str_id(before))
 

@@ -14,9 +14,9 @@ import pytest
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed
-from angarium.core.claims import EVERYTHING, Capability, Claims, Origin
-from angarium.core.errors import BadRequest, Expired, NotAllowed, NotAuthenticated, NotFound
+from angarium.core.audit import AuditEvent
+from angarium.core.claims import EVERYTHING, Capability, Claims, ParentCredential
+from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
 from angarium.service import token as module
 from angarium.service.organization_token import LOOK_EVERY
@@ -102,7 +102,7 @@ def test_an_organization_token_names_the_organization_and_its_times(tokens: Toke
 
 
 def test_an_application_token_says_what_it_may_do(tokens: Tokens) -> None:
-    origin = Origin((b"k" * 32, b"l" * 32))
+    origin = ParentCredential((b"k" * 32, b"l" * 32))
     made = tokens.for_application(
         ORG, APP, feature_flags=["beta"], capabilities=[Capability.VIEW], session_id="s@1", origin=origin
     )
@@ -120,7 +120,7 @@ def test_an_application_token_says_what_it_may_do(tokens: Tokens) -> None:
 async def test_a_session_may_do_what_its_link_may_and_counts_as_issued_with_it(
     tokens: Tokens, clock: ManualClock
 ) -> None:
-    origin = Origin((b"k" * 32,))
+    origin = ParentCredential((b"k" * 32,))
     made_from = link(
         tokens, feature_flags=["b", "a"], capabilities=[Capability.VIEW_SECRET, Capability.VIEW],
         session_id="s@1", origin=origin,
@@ -149,7 +149,7 @@ def test_an_operators_session_names_the_token_that_it_was_made_from(tokens: Toke
 
 def test_an_operator_in_a_customers_portal_may_only_look(tokens: Tokens) -> None:
     entered = operator(tokens)
-    claims = tokens.verify(tokens.for_look(entered, APP))
+    claims = tokens.verify(tokens.for_operator_view(entered, APP))
     assert (claims.org_id, claims.app_id, claims.operator) == (ORG, APP, True)
     assert claims.capabilities == {Capability.VIEW}
     assert (claims.link, claims.origins) == (entered.digest, (entered.link,))
@@ -157,12 +157,12 @@ def test_an_operator_in_a_customers_portal_may_only_look(tokens: Tokens) -> None
 
 
 def test_each_kind_is_made_from_one_kind_only(tokens: Tokens) -> None:
-    look = tokens.verify(tokens.for_look(operator(tokens), APP))
+    look = tokens.verify(tokens.for_operator_view(operator(tokens), APP))
     for make, wrong in (
         (tokens.for_session, [organization(tokens), operator(tokens), session(tokens), look]),
         (tokens.for_operator, [link(tokens), session(tokens), operator(tokens), look]),
         (
-            lambda claims: tokens.for_look(claims, APP),
+            lambda claims: tokens.for_operator_view(claims, APP),
             [organization(tokens), link(tokens), session(tokens), look],
         ),
     ):
@@ -174,10 +174,10 @@ def test_each_kind_is_made_from_one_kind_only(tokens: Tokens) -> None:
 def test_no_token_outlives_what_it_was_made_with(tokens: Tokens) -> None:
     soon = NOW + 60.0
     for made in (
-        tokens.for_application(ORG, APP, origin=Origin((b"k" * 32,), soon + 0.9)),
+        tokens.for_application(ORG, APP, origin=ParentCredential((b"k" * 32,), soon + 0.9)),
         tokens.for_session(link(tokens, lifetime=60)),
         tokens.for_operator(organization(tokens, lifetime=60)),
-        tokens.for_look(operator(tokens, lifetime=60), APP),
+        tokens.for_operator_view(operator(tokens, lifetime=60), APP),
     ):
         assert said(made)["exp"] == soon
 
@@ -202,7 +202,7 @@ async def test_a_token_is_good_a_leeway_longer_and_no_more(
     assert tokens.verify(made).org_id == ORG
     assert tokens.remembered(made) == tokens.verify(made)
     await clock.advance_to(clock.now() + 0.001)
-    with pytest.raises(Expired):
+    with pytest.raises(CredentialExpired):
         tokens.verify(made)
     assert tokens.remembered(made) is None
 
@@ -212,14 +212,14 @@ async def test_an_expired_token_that_is_new_is_expired_and_not_invalid(
 ) -> None:
     made = tokens.for_organization(ORG, lifetime=10)
     await clock.advance_to(NOW + 10 + LEEWAY + 0.001)
-    with pytest.raises(Expired):
+    with pytest.raises(CredentialExpired):
         tokens.verify(made)
 
 
 async def test_a_token_is_good_a_leeway_early_and_no_more(tokens: Tokens, clock: ManualClock) -> None:
     early = signed(nbf=NOW + 1000)
     await clock.advance_to(NOW + 1000 - LEEWAY - 0.001)
-    with pytest.raises(Expired):
+    with pytest.raises(CredentialExpired):
         tokens.verify(early)
     await clock.advance_to(NOW + 1000 - LEEWAY)
     assert tokens.verify(early).org_id == ORG
@@ -270,7 +270,7 @@ async def test_other_tokens_are_looked_up_at_each_use(kept: Tokens) -> None:
 
 async def refused(tokens: Tokens, *ended: Claims) -> None:
     for claims in ended:
-        with pytest.raises(Expired):
+        with pytest.raises(CredentialExpired):
             await tokens.check_live(claims)
 
 
@@ -279,7 +279,7 @@ async def application(database: Database) -> None:
     await World(database).application(id=APP, org_id=ORG)
 
 
-async def deeds(database: Database) -> list[tuple[Any, ...]]:
+async def audit_events(database: Database) -> list[tuple[Any, ...]]:
     """What the audit log says, oldest first."""
     async with database.connection() as connection:
         rows = await connection.fetch(
@@ -307,7 +307,7 @@ async def test_a_revoked_link_ends_with_its_sessions_and_no_other(kept: Tokens, 
     await refused(kept, one, begun)
     for claims in (other, elsewhere):
         await kept.check_live(claims)
-    assert await deeds(database) == [(ORG, APP, "token.ended", one.name, None, None)]
+    assert await audit_events(database) == [(ORG, APP, "token.ended", one.name, None, None)]
 
 
 async def test_a_session_that_is_logged_out_leaves_its_link_in_force(
@@ -319,7 +319,7 @@ async def test_a_session_that_is_logged_out_leaves_its_link_in_force(
     await refused(kept, begun)
     for claims in (one, again):
         await kept.check_live(claims)
-    assert await deeds(database) == [(ORG, APP, "session.ended", begun.name, None, None)]
+    assert await audit_events(database) == [(ORG, APP, "session.ended", begun.name, None, None)]
 
 
 async def test_a_revoked_key_ends_the_tokens_that_were_made_with_it(kept: Tokens) -> None:
@@ -335,12 +335,12 @@ async def test_a_revoked_organization_token_ends_the_operators_sessions(
 ) -> None:
     made = kept.for_organization(ORG)
     begun = kept.verify(kept.for_operator(kept.verify(made)))
-    look = kept.verify(kept.for_look(begun, APP))
+    look = kept.verify(kept.for_operator_view(begun, APP))
     for claims in (begun, look):
         await kept.check_live(claims)
     await kept.revoke_shown(ORG, made)
     await refused(kept, kept.verify(made), begun, look)
-    assert [deed[:3] for deed in await deeds(database)] == [(ORG, None, "token.revoked")]
+    assert [audit_event[:3] for audit_event in await audit_events(database)] == [(ORG, None, "token.revoked")]
 
 
 async def test_an_organization_token_cannot_be_logged_out_but_its_session_can(
@@ -353,7 +353,7 @@ async def test_an_organization_token_cannot_be_logged_out_but_its_session_can(
     await kept.revoke(begun)
     await refused(kept, begun)
     await kept.check_live(made)
-    assert await deeds(database) == [(ORG, None, "session.ended", begun.name, None, None)]
+    assert await audit_events(database) == [(ORG, None, "session.ended", begun.name, None, None)]
 
 
 async def test_whoever_has_a_token_can_show_it_to_have_it_revoked(kept: Tokens, database: Database) -> None:
@@ -365,7 +365,11 @@ async def test_whoever_has_a_token_can_show_it_to_have_it_revoked(kept: Tokens, 
     for made in shown:
         await kept.revoke_shown(ORG, made)
         await refused(kept, kept.verify(made))
-    assert [deed[2] for deed in await deeds(database)] == ["token.ended", "session.ended", "session.ended"]
+    assert [audit_event[2] for audit_event in await audit_events(database)] == [
+        "token.ended",
+        "session.ended",
+        "session.ended",
+    ]
 
 
 async def test_what_is_no_token_of_the_organization_cannot_be_revoked(
@@ -420,7 +424,7 @@ async def test_all_tokens_of_an_application_are_ended_that_were_made_before(
         await kept.check_live(claims)
     target = ids.text(ids.APPLICATION, APP)
     after = {"sessions": None, "afterSeconds": 0.0}
-    assert await deeds(database) == [(ORG, APP, "token.all_ended", target, None, after)]
+    assert await audit_events(database) == [(ORG, APP, "token.all_ended", target, None, after)]
 
 
 async def test_the_tokens_of_some_sessions_are_ended_after_a_while(
@@ -438,16 +442,16 @@ async def test_the_tokens_of_some_sessions_are_ended_after_a_while(
     await refused(kept, one, two)
     for claims in (three, none):
         await kept.check_live(claims)
-    ((*_, after),) = await deeds(database)
+    ((*_, after),) = await audit_events(database)
     assert after == {"sessions": ["one", "two", "one"], "afterSeconds": 60.0}
 
 
 async def test_a_token_that_is_made_is_written_down(
     kept: Tokens, clock: ManualClock, database: Database
 ) -> None:
-    deed = Deed(ORG, APP, "token.made", "target", None, {"a": 1})
-    await kept.record(deed)
-    assert await deeds(database) == [(ORG, APP, "token.made", "target", None, {"a": 1})]
+    audit_event = AuditEvent(ORG, APP, "token.made", "target", None, {"a": 1})
+    await kept.record(audit_event)
+    assert await audit_events(database) == [(ORG, APP, "token.made", "target", None, {"a": 1})]
     async with database.connection() as connection:
         (row,) = await connection.fetch("select id from all_audit")
     assert ids.created_at(row["id"]) == pytest.approx(clock.now(), abs=0.001)

@@ -7,19 +7,19 @@ from uuid import UUID
 
 import pytest
 
-from angarium.core.errors import Overloaded, Throttled
-from angarium.service.waiting import MAX_OF_APPLICATION, MAX_WAITING, Waiting
+from angarium.core.errors import Overloaded, TooManyFailures
+from angarium.service.waiting import MAX_OF_APPLICATION, MAX_WAITING, WaitingLimit
 
 
 def test_ten_applications_take_all_the_room_and_the_next_is_asked_to_come_again() -> None:
-    waiting = Waiting()
+    waiting = WaitingLimit()
     with ExitStack() as stack:
         for number in range(MAX_WAITING):
             stack.enter_context(waiting.joined(UUID(int=number // MAX_OF_APPLICATION)))
         with pytest.raises(Overloaded) as caught, waiting.joined(UUID(int=1000)):
             pass
         assert caught.value.retry_after > 0
-        with pytest.raises(Throttled), waiting.joined(UUID(int=0)):
+        with pytest.raises(TooManyFailures), waiting.joined(UUID(int=0)):
             pass  # its own doing comes first
     for number in range(MAX_WAITING):  # all room is there again
         with waiting.joined(UUID(int=number)):
@@ -27,7 +27,7 @@ def test_ten_applications_take_all_the_room_and_the_next_is_asked_to_come_again(
 
 
 def test_who_was_refused_takes_no_room_and_who_fails_gives_it_back() -> None:
-    waiting, app = Waiting(), UUID(int=1)
+    waiting, app = WaitingLimit(), UUID(int=1)
     with ExitStack() as stack:
         for _ in range(MAX_OF_APPLICATION - 1):
             stack.enter_context(waiting.joined(app))
@@ -36,7 +36,7 @@ def test_who_was_refused_takes_no_room_and_who_fails_gives_it_back() -> None:
                 raise ZeroDivisionError
         with waiting.joined(app):
             for _ in range(3):
-                with pytest.raises(Throttled), waiting.joined(app):
+                with pytest.raises(TooManyFailures), waiting.joined(app):
                     pass
         with waiting.joined(app):
             pass

@@ -15,8 +15,8 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.service.replay import Replay
-from angarium.store import accept, fan_out, owe
-from angarium.store.accept import BASE, EACH, LOOKS, Item, Owed, Stored
+from angarium.store import accept, fan_out, requeue
+from angarium.store.accept import BASE, EACH, LOOKS, Item, NewDelivery, Stored
 from angarium.store.cancel import cancel_message
 from angarium.store.target import hold_target
 from tests.kit import many
@@ -58,12 +58,14 @@ def replace_item(made: Item, **fields: Any) -> Item:
     return Item(**{name: fields.get(name, getattr(made, name)) for name in made.__struct_fields__})
 
 
-async def store(world: World, *items: Item, last: Sequence[str] = ()) -> tuple[list[Stored], list[Owed]]:
+async def store(
+    world: World, *items: Item, last: Sequence[str] = ()
+) -> tuple[list[Stored], list[NewDelivery]]:
     async with world.database.connection() as connection:
         return await accept.accept(connection, items, world.clock.now(), last=last)
 
 
-async def write_all(world: World, app: Application) -> list[fan_out.Slice]:
+async def write_all(world: World, app: Application) -> list[fan_out.FanOutSlice]:
     slices = []
     while (made := await fan_out.write(world.database, app.id, world.clock.now())) is not None:
         slices.append(made)
@@ -83,14 +85,14 @@ async def test_ten_thousand_endpoints_get_the_message_once_each(world: World) ->
     app = await world.application()
     everyone = await crowd(world, app, 10_000)
     one = item(world, app)
-    (stored,), owed = await store(world, one)
-    assert (stored.stored, stored.late, owed) == (True, True, [])
+    (stored,), new_deliveries = await store(world, one)
+    assert (stored.stored, stored.late, new_deliveries) == (True, True, [])
     assert not await entries(world)
     slices = await write_all(world, app)
     assert await entries(world) == [(endpoint, one.id) for endpoint in everyone]
-    assert sorted(made.endpoint_id for part in slices for made in part.owed) == everyone
-    assert {made.payload for part in slices for made in part.owed} == {b"{}"}
-    assert max(len(part.owed) for part in slices) <= fan_out.ROOM + 1
+    assert sorted(made.endpoint_id for part in slices for made in part.new_deliveries) == everyone
+    assert {made.payload for part in slices for made in part.new_deliveries} == {b"{}"}
+    assert max(len(part.new_deliveries) for part in slices) <= fan_out.ROOM + 1
     assert sum(part.done for part in slices) == 1
     assert not await world.fetch(WAITING)
 
@@ -99,9 +101,9 @@ async def test_a_message_that_fits_is_written_with_its_acceptance(world: World) 
     app = await world.application()
     everyone = await crowd(world, app, BASE)
     one = item(world, app)
-    (stored,), owed = await store(world, one)
+    (stored,), new_deliveries = await store(world, one)
     assert not stored.late
-    assert [made.endpoint_id for made in owed] == everyone
+    assert [made.endpoint_id for made in new_deliveries] == everyone
     assert await entries(world) == [(endpoint, one.id) for endpoint in everyone]
     assert not await world.fetch(WAITING)
 
@@ -127,13 +129,13 @@ async def test_large_messages_leave_room_to_the_others_of_their_batch(world: Wor
     await crowd(world, large, 2000)
     (endpoint,) = await crowd(world, small, 1)
     batch = [*(item(world, large) for _ in range(50)), *(item(world, small) for _ in range(50))]
-    stored, owed = await store(world, *batch)
+    stored, new_deliveries = await store(world, *batch)
     assert [one.large for one in stored] == [True] + [False] * 99
-    stored, owed = await store(
+    stored, new_deliveries = await store(
         world, *(replace_item(one, id=world.new_id()) for one in batch), last=[batch[0].app]
     )
     assert [one.late for one in stored] == [True] * 50 + [False] * 50
-    assert [one.endpoint_id for one in owed] == [endpoint] * 50
+    assert [one.endpoint_id for one in new_deliveries] == [endpoint] * 50
 
 
 async def test_a_statement_looks_at_a_bounded_number_of_endpoints(world: World) -> None:
@@ -143,16 +145,16 @@ async def test_a_statement_looks_at_a_bounded_number_of_endpoints(world: World) 
     (stored,), _ = await store(world, item(world, app))
     assert stored.late
     slices = await write_all(world, app)
-    assert [(len(made.owed), made.done) for made in slices] == [(0, 0), (0, 1)]
+    assert [(len(made.new_deliveries), made.done) for made in slices] == [(0, 0), (0, 1)]
     assert not await world.fetch(WAITING)
 
 
 async def test_the_one_endpoint_of_a_test_is_found_among_any_number(world: World) -> None:
     app = await world.application()
     everyone = await crowd(world, app, LOOKS + 2)
-    (stored,), owed = await store(world, item(world, app, endpoint_id=everyone[-1]))
+    (stored,), new_deliveries = await store(world, item(world, app, endpoint_id=everyone[-1]))
     assert not stored.late
-    assert [(one.endpoint_id, one.test) for one in owed] == [(everyone[-1], True)]
+    assert [(one.endpoint_id, one.test) for one in new_deliveries] == [(everyone[-1], True)]
 
 
 async def test_several_messages_share_a_slice_and_go_in_order(world: World) -> None:
@@ -298,7 +300,7 @@ async def test_payloads_are_handed_over_up_to_a_bound(world: World) -> None:
     stored, _ = await store(world, *batch)
     assert any(one.late for one in stored)
     for made in await write_all(world, app):
-        bodies = {one.message_id: len(one.payload) for one in made.owed if one.payload is not None}
+        bodies = {one.message_id: len(one.payload) for one in made.new_deliveries if one.payload is not None}
         assert sum(bodies.values()) <= fan_out.BYTES
 
 
@@ -310,15 +312,15 @@ async def test_first_in_first_out_lanes_keep_the_order_of_acceptance(world: Worl
     free = await world.endpoint(app, "http://127.0.0.1:9/", event_types=("free",))
     large, small = item(world, app), item(world, app, event_type="small")
     await store(world, large)
-    (stored,), owed = await store(world, small)
-    assert (stored.late, owed) == (True, [])
-    (stored,), owed = await store(world, item(world, app, event_type="free"))
+    (stored,), new_deliveries = await store(world, small)
+    assert (stored.late, new_deliveries) == (True, [])
+    (stored,), new_deliveries = await store(world, item(world, app, event_type="free"))
     assert not stored.late
-    assert [one.endpoint_id for one in owed] == [free.id]
+    assert [one.endpoint_id for one in new_deliveries] == [free.id]
     await write_all(world, app)
     rows = await world.fetch("select message_id from pending where endpoint_id = $1 order by seq", first)
     assert [row["message_id"] for row in rows] == [large.id, small.id]
-    (stored,), owed = await store(world, item(world, app, event_type="small"))
+    (stored,), new_deliveries = await store(world, item(world, app, event_type="small"))
     assert not stored.late
 
 
@@ -388,7 +390,7 @@ async def test_what_is_being_sent_by_hand_is_waited_for(world: World) -> None:
     async with world.database.transaction() as connection:
         target = await hold_target(connection, app.id, everyone[-1])
         assert target is not None
-        await owe.resend(connection, target, second, now(world))
+        await requeue.resend(connection, target, second, now(world))
         writing = asyncio.create_task(write_all(world, app))
 
         async def waits() -> bool:
@@ -399,8 +401,8 @@ async def test_what_is_being_sent_by_hand_is_waited_for(world: World) -> None:
     await writing
     queued = await world.fetch("select endpoint_id, message_id from retry")
     assert [tuple(row) for row in queued] == [(everyone[-1], second)]
-    owed = {(endpoint, one.id) for endpoint in everyone for one in batch}
-    assert await entries(world) == sorted(owed - {(everyone[-1], second)})
+    new_deliveries = {(endpoint, one.id) for endpoint in everyone for one in batch}
+    assert await entries(world) == sorted(new_deliveries - {(everyone[-1], second)})
 
 
 async def test_operators_see_what_waits(world: World) -> None:
@@ -410,9 +412,9 @@ async def test_operators_see_what_waits(world: World) -> None:
     batch = [item(world, app) for app in apps * 2]
     await store(world, *batch)
     async with world.database.connection() as connection:
-        assert await fan_out.waiting(connection) == fan_out.Waiting(4, 2, batch[0].id)
+        assert await fan_out.waiting(connection) == fan_out.FanOutBacklog(4, 2, batch[0].id)
         await connection.execute("delete from fan_out")
-        assert await fan_out.waiting(connection) == fan_out.Waiting(0, 0, None)
+        assert await fan_out.waiting(connection) == fan_out.FanOutBacklog(0, 0, None)
 
 
 async def test_applications_are_found_one_behind_the_other(world: World) -> None:
@@ -437,10 +439,10 @@ async def test_what_is_handed_over_has_the_place_that_is_in_the_table(
     app = await world.application()
     for fifo in (False, True):
         await crowd(world, app, 2, fifo=fifo)
-    _, owed = await store(world, *(item(world, app) for _ in range(3)))
-    owed += [one for part in await write_all(world, app) for one in part.owed]
+    _, new_deliveries = await store(world, *(item(world, app) for _ in range(3)))
+    new_deliveries += [one for part in await write_all(world, app) for one in part.new_deliveries]
     rows = await world.fetch(ENTRIES)
-    assert sorted((one.endpoint_id, one.message_id, one.seq or None) for one in owed) == [
+    assert sorted((one.endpoint_id, one.message_id, one.seq or None) for one in new_deliveries) == [
         (row["endpoint_id"], row["message_id"], row["seq"]) for row in rows
     ]
-    assert sum(row["seq"] is None for row in rows) == sum(one.seq > 0 for one in owed) == 6
+    assert sum(row["seq"] is None for row in rows) == sum(one.seq > 0 for one in new_deliveries) == 6

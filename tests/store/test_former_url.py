@@ -14,7 +14,7 @@ from angarium.core import ids
 from angarium.core.nouns import Application, Endpoint, State
 from angarium.store import attempt, endpoint
 from angarium.store.attempt import AttemptFilter
-from angarium.store.message import Filter, Page
+from angarium.store.message import Filter, IdRange
 from angarium.store.retention import RULES, Retention
 from angarium.store.stretch import HIGHEST, LOWEST
 from tests.kit.receiver import Held, Receiver, Reply
@@ -57,7 +57,7 @@ async def sent(world: World) -> tuple[Application, Endpoint, UUID, list[UUID]]:
 
 async def shown(world: World, app: Application, one: Endpoint, message_id: UUID) -> list[list[str]]:
     """The URLs of the attempts, the oldest first, at every door."""
-    page = Page(LOWEST, HIGHEST, 10)
+    page = IdRange(LOWEST, HIGHEST, 10)
     like, every = AttemptFilter(), Filter()
     async with world.database.connection() as connection:
         whole = await attempt.whole(connection, app.id, message_id, 10)

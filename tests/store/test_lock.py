@@ -15,12 +15,12 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.lifecycle import Move
 from angarium.core.outcome import AttemptResult
-from angarium.store import accept, fan_out, overdue, partition, settle
+from angarium.store import accept, complete, fan_out, overdue, partition
 from angarium.store.accept import Item
+from angarium.store.complete import Completion
 from angarium.store.connection import Connection, Connector
 from angarium.store.database import Database
 from angarium.store.retention import LANES, Position, Retention
-from angarium.store.settle import Settlement
 from tests.kit import many
 from tests.kit.crowd import DAY, NOW
 from tests.kit.world import ORG, World
@@ -38,15 +38,15 @@ class _Undone(Exception):
     """Ends a transaction."""
 
 
-async def settle_late(world: World, connection: Connection) -> None:
+async def complete_late(world: World, connection: Connection) -> None:
     """An outcome of a delivery that left the queue meanwhile."""
     message_id, endpoint_id = (ids.new(NOW - 3600, os.urandom(8)) for _ in range(2))
-    late = Settlement(
+    late = Completion(
         attempt_id=ids.new(NOW, os.urandom(8)), app_id=message_id, endpoint_id=endpoint_id,
         message_id=message_id, move=Move.DELIVER, failures=0, number=1, due_at=None, manual_at=None,
         answer=AttemptResult(200, None, None, b"ok", 12), succeeded=True, revision=1,
     )  # fmt: skip
-    await settle.settle(connection, [late], [])
+    await complete.complete(connection, [late], [])
     assert await connection.fetchval("select count(*) from attempt where message_id = $1", message_id) == 1
 
 
@@ -80,7 +80,7 @@ async def slices(world: World, connection: Connection) -> None:
 
 
 LOOKS: Final[dict[str, tuple[Callable[[World, Connection], Awaitable[None]], int]]] = {
-    "settle late": (settle_late, FEW),
+    "complete late": (complete_late, FEW),
     "end lanes": (end_lanes, 2 * FEW),
     "backlogs": (backlogs, 2 * FEW),  # of two weeks
     "slices": (slices, FEW),

@@ -11,12 +11,12 @@ import pytest
 from angarium.core import ids
 from angarium.store import load, message, partition, payload
 from angarium.store.database import Database
-from angarium.store.message import Filter, Page
+from angarium.store.message import Filter, IdRange
 from tests.kit.rows import add_message
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 APP = UUID(int=1)
-EVERYTHING = Page(UUID(int=0), UUID(int=(1 << 128) - 1), 50)
+EVERYTHING = IdRange(UUID(int=0), UUID(int=(1 << 128) - 1), 50)
 
 
 def expiry(n: int) -> datetime:

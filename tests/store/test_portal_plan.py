@@ -18,17 +18,17 @@ import pytest
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.hourly_stats import Span
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.nouns import AttemptStatus
 from angarium.core.product import STANDARD
-from angarium.core.tally import Span
 from angarium.service import endpoint_log as endpoint_log_service
 from angarium.service import log as log_service
 from angarium.service import replay as replay_service
 from angarium.service.background_task import BackgroundTasks
 from angarium.service.endpoint_log import EndpointLog
 from angarium.service.log import Log
-from angarium.service.operator import Health, Operator
+from angarium.service.operator import EndpointStatus, Operator
 from angarium.service.overview import Overview
 from angarium.service.product import Products
 from angarium.service.replay import Replay
@@ -36,7 +36,7 @@ from angarium.store import background_task, delivery, message, resend
 from angarium.store.connection import Connection, Connector
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
-from angarium.store.message import Filter, Page
+from angarium.store.message import Filter, IdRange
 from angarium.store.retention import QUEUE, RULES, Retention
 from angarium.store.stretch import HIGHEST, LOWEST
 from tests.conftest import TEMPLATE
@@ -251,7 +251,7 @@ async def test_counting_and_resending_go_a_stretch_at_a_time(place: Place, name:
     await place.replay.count_matching(place.app_id, FILTERS[name])
     assert place.watched.rows <= BOUND
     place.watched.rows = 0
-    order = resend.Order(FILTERS[name], ids.highest(NOW), None)
+    order = resend.ResendOrder(FILTERS[name], ids.highest(NOW), None)
     async with place.watched.connection() as connection:
         await resend.resend(connection, place.app_id, order, datetime_at(NOW), 100)
     assert place.watched.rows <= BOUND
@@ -264,7 +264,7 @@ def _message(place: Place) -> str:
 
 ENDPOINT: Final = ids.text(ids.ENDPOINT, HERE)
 RECENT: Final = datetime_at(NOW - 12 * 86400)
-NEWEST: Final = Page(LOWEST, HIGHEST, 51)
+NEWEST: Final = IdRange(LOWEST, HIGHEST, 51)
 
 
 async def _listed(place: Place, verb: Callable[..., Awaitable[Any]], *of: UUID, **more: Any) -> None:
@@ -308,9 +308,9 @@ LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
     "tasks": (100, lambda p: p.tasks.of_application(p.app_id)),
     "what is missing": (BOUND, lambda p: p.replay.count_missing(p.app_id, ENDPOINT, RECENT, None)),
     "the operator's applications": (20_000, lambda p: p.operator.applications(ORG)),
-    "failing endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.FAILING)),
-    "disabled endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.DISABLED)),
-    "healthy endpoints": (0, lambda p: p.operator.endpoints(ORG, Health.HEALTHY)),
+    "failing endpoints": (0, lambda p: p.operator.endpoints(ORG, EndpointStatus.FAILING)),
+    "disabled endpoints": (0, lambda p: p.operator.endpoints(ORG, EndpointStatus.DISABLED)),
+    "healthy endpoints": (0, lambda p: p.operator.endpoints(ORG, EndpointStatus.HEALTHY)),
     "losses": (20_000, lambda p: p.operator.losses(ORG)),
     "the first of the losses": (100, lambda p: p.operator.losses(ORG, limit=1)),
     "a message of the organization": (3, lambda p: p.operator.find_message(ORG, _message(p))),
@@ -327,7 +327,7 @@ async def test_every_other_look_is_bounded_too(place: Place, name: str) -> None:
     assert not place.watched.faults
 
 
-async def test_upkeep_goes_along_indexes(place: Place) -> None:
+async def test_maintenance_goes_along_indexes(place: Place) -> None:
     async with place.watched.connection() as connection:
         await background_task.claim(connection, datetime_at(NOW))
         await background_task.next_due(connection)

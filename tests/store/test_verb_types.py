@@ -13,7 +13,7 @@ import angarium
 SOURCE = Path(angarium.__file__).parent
 FILES = sorted(file for part in ("store", "service", "dispatch") for file in (SOURCE / part).rglob("*.py"))
 OPENING = {"connection.py", "database.py", "sql.py"}  # these are where asyncpg and aiosql, untyped, are used
-CONNECTIONS = {"Connection", "DedicatedConnection", "StoreConnection"}
+CONNECTIONS = {"Connection", "DedicatedConnection", "HttpConnection", "StoreConnection"}
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 

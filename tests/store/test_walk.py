@@ -13,14 +13,14 @@ import pytest
 from angarium.core import ids
 from angarium.core.log_filter import LogStatus
 from angarium.core.nouns import AttemptStatus
-from angarium.store import attempt, background_task, delivery, message, missing, owe, partition, payload
+from angarium.store import attempt, background_task, delivery, message, missing, partition, payload, requeue
 from angarium.store.attempt import AttemptFilter
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.message import Filter, Page
+from angarium.store.message import Filter, IdRange
 from angarium.store.retention import LANES, QUEUE, RULES, Retention
 from angarium.store.sql import queries
-from angarium.store.target import Target, find_target
+from angarium.store.target import ReplayTarget, find_target
 from tests.kit.plan import generic_plan
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -177,8 +177,8 @@ async def explaining(database: Database) -> AsyncIterator[Explaining]:
 
 ENDPOINT = UUID("00000000-0000-7000-8000-000000000003")
 SOME_ID = ids.lowest(1_790_000_000 + 9_000)
-TARGET = Target(ENDPOINT, APP, 3, False, None, None, None)
-DOWN, UP = Page(UUID(int=0), SOME_ID, 51), Page(SOME_ID, UUID(int=(1 << 128) - 1), 51, upwards=True)
+TARGET = ReplayTarget(ENDPOINT, APP, 3, False, None, None, None)
+DOWN, UP = IdRange(UUID(int=0), SOME_ID, 51), IdRange(SOME_ID, UUID(int=(1 << 128) - 1), 51, upwards=True)
 NARROW = AttemptFilter(AttemptStatus.FAIL, 500, ENDPOINT)
 
 LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
@@ -191,7 +191,7 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "attempt.get": lambda c: attempt.get(c, APP, SOME_ID, SOME_ID),
     "attempt.expunge": lambda c: attempt.expunge(c, APP, SOME_ID, SOME_ID),
     "delivery.target": lambda c: find_target(c, APP, uid="e3"),
-    "delivery.resend": lambda c: owe.resend(c, TARGET, SOME_ID, NOW),
+    "delivery.resend": lambda c: requeue.resend(c, TARGET, SOME_ID, NOW),
     "delivery.recover": lambda c: queries.resend_recover(
         c,
         app_id=APP,
@@ -204,8 +204,8 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
         now=NOW,
     ),
     "delivery.retries": lambda c: delivery.retries(c, APP, ENDPOINT, [SOME_ID]),
-    "delivery.recover_scan": lambda c: owe.recover(c, TARGET, UUID(int=0), SOME_ID, NOW),
-    "delivery.replay_scan": lambda c: owe.replay(c, TARGET, UUID(int=0), SOME_ID, NOW),
+    "delivery.recover_scan": lambda c: requeue.recover(c, TARGET, UUID(int=0), SOME_ID, NOW),
+    "delivery.replay_scan": lambda c: requeue.replay(c, TARGET, UUID(int=0), SOME_ID, NOW),
     "cancel.pending": lambda c: queries.cancel_pending(
         c, app_id=APP, endpoint_id=ENDPOINT, shard=3, before=SOME_ID, limit=1000, now=NOW
     ),
@@ -221,7 +221,7 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "cancel.message_retry": lambda c: queries.cancel_message_retry(
         c, app_id=APP, message_id=SOME_ID, now=NOW
     ),
-    "delivery.release": lambda c: owe.release(c, APP, ENDPOINT, NOW, 1000, fifo=False),
+    "delivery.release": lambda c: requeue.release(c, APP, ENDPOINT, NOW, 1000, fifo=False),
     "background_task.get": lambda c: background_task.get(c, "org_1", SOME_ID),
     "background_task.claim": lambda c: background_task.claim(c, NOW),
     "background_task.next_due": lambda c: background_task.next_due(c),

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from angarium.dispatch.sender import Request, Sender
+from angarium.dispatch.sender import OutgoingRequest, Sender
 from tests.kit.receiver import Receiver, Reply, redirect
 from tests.kit.world import LOOPBACK
 
@@ -40,8 +40,8 @@ async def listening(peer: Peer) -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
 
 
-def request(url: str, size: int = 10) -> Request:
-    return Request(url, [("content-type", "application/json")], b"x" * size, 20.0)
+def request(url: str, size: int = 10) -> OutgoingRequest:
+    return OutgoingRequest(url, [("content-type", "application/json")], b"x" * size, 20.0)
 
 
 async def test_a_gzip_bomb_stays_as_small_as_it_came(sender: Sender) -> None:

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from angarium.core import ids
 from angarium.core.nouns import State
-from angarium.dispatch.posts import Policy
+from angarium.dispatch.lane_registry import DispatchLimits
 from angarium.service.endpoint import Endpoints
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Raw, Receiver, Reply, Silence
@@ -99,7 +99,7 @@ async def test_deliveries_to_one_endpoint_are_made_beside_each_other(world: Worl
 async def test_connections_are_used_again_by_one_endpoint_after_another(world: World) -> None:
     """Outpost until 1.2, Hook0: a new TCP and TLS connection for each delivery."""
     app = await world.application()
-    async with Receiver() as receiver, world.dispatching(policy=Policy(in_flight=2)) as dispatcher:
+    async with Receiver() as receiver, world.dispatching(policy=DispatchLimits(in_flight=2)) as dispatcher:
         await world.endpoint(app, receiver.url)
         async with world.intake(dispatcher.hand_over) as intake:
             for _ in range(5):
@@ -171,7 +171,7 @@ async def test_an_endpoint_that_is_deleted_while_a_request_is_under_way(world: W
     """Hook0 86c2cbb4: a race between sending and removing. What is under way ends as it ends and is
     recorded; what waits is canceled and not sent."""
     app = await world.application()
-    policy, answer = Policy(in_flight=1), Held()
+    policy, answer = DispatchLimits(in_flight=1), Held()
     async with Receiver(answer) as receiver, world.dispatching(policy=policy) as dispatcher:
         made = await world.endpoint(app, receiver.url)
         endpoints = Endpoints(
@@ -181,7 +181,7 @@ async def test_an_endpoint_that_is_deleted_while_a_request_is_under_way(world: W
             await intake.accept_many([world.draft(app) for _ in range(3)])
             await receiver.wait_for(1)
             await endpoints.delete(app.id, ids.text(ids.ENDPOINT, made.id))
-            await until(lambda: dispatcher._posts.get(made.id) is None, "the dispatcher hears of it")
+            await until(lambda: dispatcher._registry.get(made.id) is None, "the dispatcher hears of it")
             answer.release.set()
         await world.until_states({DELIVERED: 1, State.CANCELED: 2})
     assert receiver.count == 1

@@ -12,7 +12,8 @@ from starlette.types import Scope
 from angarium import __version__
 from angarium.api import dialects, document, errors, public_page
 from angarium.api.edge import Edge, safe_headers
-from angarium.api.express import Express
+from angarium.api.fast_path import FastPath
+from angarium.api.fast_route import FastRoute
 from angarium.api.native import (
     accept,
     application,
@@ -29,7 +30,6 @@ from angarium.api.native import (
     play,
     unsupported,
 )
-from angarium.api.shortcut import Shortcut
 from angarium.service.services import Services
 
 PREFIX = "/api/v1"
@@ -94,9 +94,9 @@ def create_app(
     unsupported.install(app)
     app.router.routes.extend(pages)
     errors.install(app)
-    shortcut = Shortcut(app, f"{PREFIX}/app/", accept.HANDLERS)
+    fast_route = FastRoute(app, f"{PREFIX}/app/", accept.HANDLERS)
     headers = safe_headers(base_url)
-    express = Express(services, PREFIX, body_limit, headers)
+    fast_path = FastPath(services, PREFIX, body_limit, headers)
 
     def methods(scope: Scope) -> list[str]:
         return [
@@ -105,4 +105,4 @@ def create_app(
             if any(one.matches({**scope, "method": method})[0] is Match.FULL for one in app.router.routes)
         ]
 
-    return Edge(shortcut, body_limit, express, headers, methods)
+    return Edge(fast_route, body_limit, fast_path, headers, methods)

@@ -19,7 +19,7 @@ from angarium import json_bounds
 from angarium.api.auth import caller_of
 from angarium.api.idempotency import once
 from angarium.api.query import QueryRoute
-from angarium.core.errors import Fault, FaultType, Invalid
+from angarium.core.errors import FaultType, FieldError, Invalid
 
 
 class Wire(BaseModel):
@@ -85,7 +85,7 @@ async def body_of(request: Request) -> bytes:
 
 
 def _refuse(msg: str, *loc: str | int, kind: FaultType = "value_error.jsondecode") -> NoReturn:
-    raise Invalid(Fault(("body", *loc), msg, kind))
+    raise Invalid(FieldError(("body", *loc), msg, kind))
 
 
 def _no_constant(name: str) -> NoReturn:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from angarium.api.express import Express
+from angarium.api.fast_path import FastPath
 from angarium.api.upload import Budget, Upload
 from angarium.core.errors import Compressed
 from angarium.core.inbox import PATH as INBOX
@@ -43,7 +43,7 @@ def safe_headers(base_url: str | None) -> Headers:
 class Edge:
     """Wraps the application.
 
-    `body_limit` in bytes. `express` is for servers that can offer it requests. `headers` go on every answer.
+    `body_limit` in bytes. `fast_path`: a server may offer it requests first. `headers` go on every answer.
     `methods` says which methods the path of a scope has.
     """
 
@@ -51,11 +51,11 @@ class Edge:
         self,
         app: ASGIApp,
         body_limit: int,
-        express: Express,
+        fast_path: FastPath,
         headers: Headers,
         methods: Callable[[Scope], list[str]],
     ) -> None:
-        self.express: Final = express
+        self.fast_path: Final = fast_path
         self.budget: Final = Budget()
         self._app = app
         self._body_limit = body_limit

@@ -21,7 +21,7 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.native import unsupported
 from angarium.core import errors
-from angarium.core.errors import AngariumError, Fault, FaultType, Invalid
+from angarium.core.errors import AngariumError, FaultType, FieldError, Invalid
 
 STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.BadRequest: 400,
@@ -30,10 +30,10 @@ STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.NotFound: 404,
     errors.TooSlow: 408,
     errors.Conflict: 409,
-    errors.TooLarge: 413,
+    errors.BodyTooLarge: 413,
     errors.Compressed: 415,
     errors.Invalid: 422,
-    errors.Throttled: 429,
+    errors.TooManyFailures: 429,
     errors.Unsupported: 501,
     errors.Overloaded: 503,
     errors.StoreUnavailable: 503,
@@ -59,15 +59,15 @@ def body_of(error: AngariumError) -> dict[str, Any]:
     return {"code": error.wire_code, "detail": error.detail}
 
 
-def fault_of(fault: Fault) -> dict[str, Any]:
+def fault_of(fault: FieldError) -> dict[str, Any]:
     loc = [f"[{part}]" if isinstance(part, int) else part for part in fault.loc]
     return {"loc": loc, "msg": fault.msg, "type": fault.type}
 
 
-def faults_of(found: Iterable[Mapping[str, Any]], *place: str | int) -> list[Fault]:
+def faults_of(found: Iterable[Mapping[str, Any]], *place: str | int) -> list[FieldError]:
     """Pydantic's errors as faults; `place` is where the value is that it looked at."""
     return [
-        Fault(
+        FieldError(
             (*place, *one["loc"]), str(one["msg"]).removeprefix("Value error, "), _type_of(str(one["type"]))
         )
         for one in found
@@ -88,7 +88,7 @@ def answer(error: AngariumError) -> Response:
     """The whole answer to an error; for routes that answer several errors at once too."""
     status = status_of(error)
     headers: dict[str, str] = {}
-    if isinstance(error, errors.Overloaded | errors.Throttled):
+    if isinstance(error, errors.Overloaded | errors.TooManyFailures):
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     elif status == 503:
         headers["retry-after"] = "1"

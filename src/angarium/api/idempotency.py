@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.api.auth import caller_of, header_of, services_of
-from angarium.service.idempotency import Stored
+from angarium.service.idempotency import StoredAnswer
 
 HEADER: Final = b"idempotency-key"
 
@@ -41,7 +41,7 @@ async def once(request: Request, answer: Callable[[Request], Awaitable[Response]
     await caller_of(request)  # a stranger must not fill the table
     idempotency = services_of(request).idempotency
     hold = await idempotency.begin(key)
-    if isinstance(hold, Stored):
+    if isinstance(hold, StoredAnswer):
         return Response(hold.body, hold.status, media_type="application/json" if hold.body else None)
     try:
         response = await answer(request)

@@ -109,7 +109,7 @@ def _read_event_types(request: Request) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(names))
 
 
-class Ready(Response):
+class JsonBytes(Response):
     """JSON that is bytes already, without Starlette's round through its headers."""
 
     def __init__(self, body: bytes, status: int) -> None:
@@ -124,7 +124,7 @@ class Ready(Response):
 
 def json_response(body: Any, status: int = 200) -> Response:
     """An answer whose body may hold `msgspec.Raw`, which goes out byte for byte."""
-    return Ready(msgspec.json.encode(body), status)
+    return JsonBytes(msgspec.json.encode(body), status)
 
 
 def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:

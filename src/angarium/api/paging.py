@@ -69,7 +69,7 @@ def paged(prefix: str) -> Any:
     return paged_by(lambda raw: ids.parse(prefix, raw))
 
 
-class Order(StrEnum):
+class ListOrder(StrEnum):
     """The order of a list."""
 
     ASCENDING = "ascending"

@@ -24,7 +24,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.core import timestamp
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import FieldError, Invalid
 
 IGNORED: Final[frozenset[str]] = frozenset()
 """Parameters that Svix's clients send and that have no effect here. There is none."""
@@ -82,11 +82,11 @@ class Parameters:
         if ANY in self.single:
             return
         kept: list[tuple[str, str]] = []
-        faults: dict[str, Fault] = {}
+        faults: dict[str, FieldError] = {}
 
         def refuse(name: str, words: str) -> None:
             shown = "".join(c if c.isprintable() else "?" for c in name[:_SHOWN])
-            faults.setdefault(name, Fault(("query", shown), words))
+            faults.setdefault(name, FieldError(("query", shown), words))
 
         seen: set[str] = set()
         for name, value in request.query_params.multi_items():

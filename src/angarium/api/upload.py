@@ -15,9 +15,9 @@ from typing import Final, NoReturn
 
 from starlette.types import Message, Receive
 
-from angarium.core.errors import AngariumError, Compressed, Overloaded, TooLarge, TooSlow
+from angarium.core.errors import AngariumError, BodyTooLarge, Compressed, Overloaded, TooSlow
 from angarium.service import audit
-from angarium.service.guard import origin_of
+from angarium.service.login_throttle import origin_of
 
 VERIFIED: Final = "verified"
 STRANGERS: Final = "strangers"
@@ -115,7 +115,7 @@ class Upload:
         self.size = 0
 
     async def receive(self) -> Message:
-        """Raises TooLarge, TooSlow, Compressed or Overloaded."""
+        """Raises BodyTooLarge, TooSlow, Compressed or Overloaded."""
         if self._is_whole:
             return await self._receive()
         if self.fault is not None:
@@ -165,7 +165,7 @@ class Upload:
             self.size += size
 
     def _refuse_size(self) -> NoReturn:
-        self._refuse(TooLarge(f"The request body is larger than {self._limit} bytes."))
+        self._refuse(BodyTooLarge(f"The request body is larger than {self._limit} bytes."))
 
     def _refuse(self, fault: AngariumError) -> NoReturn:
         self.fault = fault

@@ -56,7 +56,7 @@ def replay(
     since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
     until: Annotated[str | None, typer.Option(help="Until when: 1h, or a time.")] = None,
     everything: All = False,
-    pace: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
+    rate: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
     dry_run: DryRun = False,
     yes: Yes = False,
     wait: Wait = True,
@@ -79,7 +79,7 @@ def replay(
         "since": None if since is None else remote.time_ago(since),
         "until": None if until is None else remote.time_ago(until),
     }
-    _resend(server, wanted, pace, dry_run, yes, wait, as_json)
+    _resend(server, wanted, rate, dry_run, yes, wait, as_json)
 
 
 dlq = typer.Typer(help="What was given up or canceled, and never arrived.", no_args_is_help=True)
@@ -105,11 +105,11 @@ def ls(
 
 
 @dlq.command("replay")
-def replay_lost(
+def replay_undelivered(
     endpoint: Annotated[str | None, typer.Option(help="Only this endpoint, by id.")] = None,
     since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
     everything: All = False,
-    pace: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
+    rate: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
     dry_run: DryRun = False,
     yes: Yes = False,
     wait: Wait = True,
@@ -122,19 +122,19 @@ def replay_lost(
     need_filter(everything, endpoint, since)
     server = remote.Remote(url, token, app)
     begin = None if since is None else remote.time_ago(since)
-    _resend(server, {**_LOST, "endpoint": endpoint, "since": begin}, pace, dry_run, yes, wait, as_json)
+    _resend(server, {**_LOST, "endpoint": endpoint, "since": begin}, rate, dry_run, yes, wait, as_json)
 
 
 def _resend(
     server: remote.Remote,
     wanted: dict[str, Any],
-    pace: int,
+    rate: int,
     dry_run: bool,
     yes: bool,
     wait: bool,
     as_json: bool,
 ) -> None:
-    body = {"filter": {name: value for name, value in wanted.items() if value is not None}, "pace": pace}
+    body = {"filter": {name: value for name, value in wanted.items() if value is not None}, "rate": rate}
     counted = server.call("POST", "/log/resend", {**body, "dryRun": True})
     number = f"{'' if counted['exact'] else 'more than '}{counted['messages']}"
     if dry_run:

@@ -23,7 +23,7 @@ from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
     from angarium.service.dead_letter import DeadLetters
-    from angarium.store.dead_letter import DeadLetter, Loss
+    from angarium.store.dead_letter import DeadLetter, Undelivered
 
 app = typer.Typer(help="List and replay what was given up or canceled.", no_args_is_help=True)
 
@@ -102,7 +102,7 @@ def _letter(one: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _loss(one: Loss, dry_run: bool) -> dict[str, Any]:
+def _loss(one: Undelivered, dry_run: bool) -> dict[str, Any]:
     result = "disabled, skipped" if one.disabled else "would be replayed" if dry_run else "replaying"
     return {
         "endpoint": ids.text(ids.ENDPOINT, one.endpoint_id),

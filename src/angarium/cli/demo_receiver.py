@@ -12,7 +12,7 @@ from angarium.core.signature import SignatureError, verify
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class DemoRequest:
     """One request that a receiver got: which try of which message, what it answered, and the signature."""
 
     at: float  # monotonic
@@ -24,14 +24,14 @@ class Arrival:
 
 
 @dataclass(slots=True)
-class Receiver:
+class DemoReceiver:
     """Answers 500 to the first `failures` requests of every message, then 200."""
 
     name: str
     failures: int = 0
     secret: str = field(default="", repr=False)
     url: str = ""
-    arrivals: list[Arrival] = field(default_factory=list)
+    arrivals: list[DemoRequest] = field(default_factory=list)
     _seen: Counter[str] = field(default_factory=Counter)
     _runner: web.AppRunner | None = None
 
@@ -56,7 +56,7 @@ class Receiver:
         number = self._seen[message_id]
         answer = 500 if number <= self.failures else 200
         verified = self._verify(request, body)
-        self.arrivals.append(Arrival(time.monotonic(), self.name, message_id, number, answer, verified))
+        self.arrivals.append(DemoRequest(time.monotonic(), self.name, message_id, number, answer, verified))
         return web.Response(status=answer, text="try again" if answer == 500 else "thank you")
 
     def _verify(self, request: web.Request, body: bytes) -> bool:

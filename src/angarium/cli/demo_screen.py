@@ -10,18 +10,18 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from angarium.cli.demo_receiver import Arrival
+from angarium.cli.demo_receiver import DemoRequest
 
 
 @dataclass(slots=True)
-class Row:
+class ScreenRow:
     """One delivery: a message owed to an endpoint."""
 
     event_type: str
     message_id: str
     endpoint: str
     state: str = "pending"
-    arrivals: list[Arrival] = field(default_factory=list)
+    arrivals: list[DemoRequest] = field(default_factory=list)
     next_at: float | None = None  # monotonic; when the next attempt is due
 
 
@@ -31,7 +31,7 @@ class Screen:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._started = time.monotonic()
-        self._rows: list[Row] = []
+        self._rows: list[ScreenRow] = []
         self._live = Live(console=console, refresh_per_second=10, get_renderable=self._picture)
 
     def __enter__(self) -> Screen:
@@ -47,23 +47,23 @@ class Screen:
         """One step of the story."""
         self._console.print(f"[dim]{self._clock()}[/dim] {words}", highlight=False, soft_wrap=True)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ScreenRow) -> None:
         self._rows.append(row)
 
-    def tell(self, row: Row, arrival: Arrival) -> None:
+    def tell(self, row: ScreenRow, arrival: DemoRequest) -> None:
         """An attempt arrived; without a terminal this is the only trace of it."""
         if self._console.is_terminal:
             return
         signature = "signature verified" if arrival.verified else "SIGNATURE WRONG"
         self.say(f"{_name(row)} attempt {arrival.number}: {arrival.answer}, {signature}")
 
-    def tell_retry(self, row: Row) -> None:
+    def tell_retry(self, row: ScreenRow) -> None:
         """The server has planned a retry."""
         if not self._console.is_terminal and row.next_at is not None:
             wait = max(0.0, row.next_at - time.monotonic())
             self.say(f"{_name(row)} next attempt in {wait:.1f} s")
 
-    def tell_end(self, row: Row) -> None:
+    def tell_end(self, row: ScreenRow) -> None:
         """The server says that the delivery has come to its end."""
         if not self._console.is_terminal:
             self.say(f"{_name(row)} {row.state}")
@@ -84,25 +84,25 @@ class Screen:
         return Group(Text(), table)
 
 
-def _name(row: Row) -> str:
+def _name(row: ScreenRow) -> str:
     return f"{row.event_type:<18} → {row.endpoint:<8}"
 
 
-def _answers(row: Row) -> Text:
+def _answers(row: ScreenRow) -> Text:
     text = Text()
     for arrival in row.arrivals:
         text.append(f"{arrival.answer} ", style="green" if 200 <= arrival.answer <= 299 else "red")
     return text
 
 
-def _signature(row: Row) -> Text:
+def _signature(row: ScreenRow) -> Text:
     if not row.arrivals:
         return Text("")
     good = all(arrival.verified for arrival in row.arrivals)
     return Text("✓ verified", style="green") if good else Text("✗ wrong", style="bold red")
 
 
-def _state(row: Row) -> Text:
+def _state(row: ScreenRow) -> Text:
     if row.state == "delivered":
         return Text("● delivered", style="bold green")
     if row.state != "pending":

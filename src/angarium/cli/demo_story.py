@@ -20,8 +20,8 @@ from typing import Any, Final
 import aiohttp
 from rich.console import Console
 
-from angarium.cli.demo_receiver import Receiver
-from angarium.cli.demo_screen import Row, Screen
+from angarium.cli.demo_receiver import DemoReceiver
+from angarium.cli.demo_screen import Screen, ScreenRow
 from angarium.core import timestamp
 from angarium.core.errors import AngariumError
 
@@ -43,7 +43,7 @@ class DemoError(AngariumError):
 
 async def tell(console: Console) -> bool:
     """Returns whether every delivery arrived and verified."""
-    healthy, flaky = Receiver("healthy"), Receiver("flaky", failures=2)
+    healthy, flaky = DemoReceiver("healthy"), DemoReceiver("flaky", failures=2)
     with tempfile.TemporaryDirectory(prefix="angarium-demo-", ignore_cleanup_errors=True) as directory:
         screen = Screen(console)
         screen.say("starting Angarium on its own PostgreSQL …")
@@ -61,7 +61,7 @@ async def tell(console: Console) -> bool:
 
 
 @asynccontextmanager
-async def _receivers(*receivers: Receiver) -> AsyncIterator[None]:
+async def _receivers(*receivers: DemoReceiver) -> AsyncIterator[None]:
     try:
         for receiver in receivers:
             await receiver.start()
@@ -118,13 +118,13 @@ class _Client:
 class _Story:
     """Prepare, send, watch."""
 
-    def __init__(self, api: _Client, screen: Screen, receivers: dict[str, Receiver]) -> None:
+    def __init__(self, api: _Client, screen: Screen, receivers: dict[str, DemoReceiver]) -> None:
         self._api = api
         self._screen = screen
         self._receivers = receivers
         self._told: dict[str, int] = dict.fromkeys(receivers, 0)
         self._endpoints: dict[str, str] = {}  # id -> name
-        self.rows: dict[tuple[str, str], Row] = {}  # message id, endpoint's name
+        self.rows: dict[tuple[str, str], ScreenRow] = {}  # message id, endpoint's name
 
     async def prepare(self) -> None:
         await self._api("POST", "/app", {"name": "Demo", "uid": "demo"})
@@ -141,7 +141,7 @@ class _Story:
         for event_type, payload in EVENT_TYPES.items():
             message = await self._api("POST", "/app/demo/msg", {"eventType": event_type, "payload": payload})
             for name in self._receivers:
-                row = Row(event_type, message["id"], name)
+                row = ScreenRow(event_type, message["id"], name)
                 self.rows[message["id"], name] = row
                 self._screen.add(row)
             self._screen.say(f"sent {event_type}: accepted as {message['id']}")
@@ -167,7 +167,7 @@ class _Story:
                 row.arrivals.append(arrival)
                 self._screen.tell(row, arrival)
 
-    def _take_state(self, row: Row, target: dict[str, Any]) -> None:
+    def _take_state(self, row: ScreenRow, target: dict[str, Any]) -> None:
         state, due = STATES[target["status"]], target.get("nextAttempt")
         if due is not None and row.arrivals:
             left = timestamp.parse(due).timestamp() - time.time()

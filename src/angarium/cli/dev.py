@@ -15,7 +15,7 @@ from angarium.cli.kept import organization, with_secrets
 from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
-    from angarium.cli.product import Ready
+    from angarium.cli.product import ReadyProduct
 
 SHIPPED: Final = ("bluum", "bluma", "bloom")
 DEFAULTS: Final[dict[str, Any]] = {
@@ -76,7 +76,7 @@ async def _dev(settings: Settings, as_json: bool) -> None:
         )
 
 
-def _announce(settings: Settings, url: str, products: Mapping[str, Ready], as_json: bool) -> None:
+def _announce(settings: Settings, url: str, products: Mapping[str, ReadyProduct], as_json: bool) -> None:
     from angarium.cli.token import make
 
     org = organization(settings)

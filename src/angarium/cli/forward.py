@@ -21,7 +21,7 @@ _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ForwardResult:
     """What the receiver did. `status` 0: it gave no HTTP answer, for the reason in `error`."""
 
     receipt: str
@@ -73,7 +73,7 @@ def read_header(given: str) -> tuple[str, str]:
     return name, value
 
 
-class Forwarder:
+class DeliveryForwarder:
     """Posts to one URL; `timeout` in seconds for each.
 
     `extra` headers replace those of the delivery that have the same names, `Host` included. `insecure`: any
@@ -92,13 +92,13 @@ class Forwarder:
         self._replaced = {name.lower() for name, _ in self._extra} | _OURS
         self._context = _any_certificate() if insecure and self._target.secure else None
 
-    def forward(self, parcel: Mapping[str, Any]) -> Outcome:
+    def forward(self, fetched: Mapping[str, Any]) -> ForwardResult:
         """The same bytes and headers as over the network. Raises nothing: every failure is an outcome."""
         started = time.monotonic()
         status, body, error = 0, b"", None
         headers: tuple[tuple[str, str], ...] = ()
         try:
-            status, headers, body = self._post(parcel)
+            status, headers, body = self._post(fetched)
         except TimeoutError:
             error = f"The receiver on the listener's machine did not answer within {self._timeout:g} s."
         except ConnectionRefusedError:
@@ -108,11 +108,11 @@ class Forwarder:
             error = f"The certificate of the receiver is not valid ({words}). To accept any, add --insecure."
         except (OSError, http.client.HTTPException, ValueError) as problem:
             error = f"The receiver on the listener's machine failed: {problem or type(problem).__name__}"
-        return Outcome(
-            receipt=parcel["receipt"],
-            message=parcel["messageId"],
-            event_type=parcel["eventType"],
-            attempt=parcel["attempt"],
+        return ForwardResult(
+            receipt=fetched["receipt"],
+            message=fetched["messageId"],
+            event_type=fetched["eventType"],
+            attempt=fetched["attempt"],
             status=status,
             duration_ms=round((time.monotonic() - started) * 1000),
             error=error,
@@ -120,14 +120,14 @@ class Forwarder:
             body=body,
         )
 
-    def _post(self, parcel: Mapping[str, Any]) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
+    def _post(self, fetched: Mapping[str, Any]) -> tuple[int, tuple[tuple[str, str], ...], bytes]:
         connection = self._target.connection(self._timeout, self._context)
         try:
-            data = base64.b64decode(parcel["body"])
+            data = base64.b64decode(fetched["body"])
             connection.putrequest(
                 "POST", self._target.path, skip_host="host" in self._replaced, skip_accept_encoding=True
             )
-            for name, value in parcel["headers"]:
+            for name, value in fetched["headers"]:
                 if name.lower() not in self._replaced and name.lower() != "host":
                     connection.putheader(name, value.encode())
             for name, value in self._extra:

@@ -37,7 +37,7 @@ FRAME_RATIO: Final = 8
 """Bytes of chunk sizes, chunk extensions and trailers: a fixed part, and a part for each byte of content."""
 
 
-class Refused(Exception):
+class FramingRefused(Exception):
     """The request is not parsed any further."""
 
     def __init__(self, status: int, code: str, detail: str) -> None:
@@ -46,17 +46,17 @@ class Refused(Exception):
         self.detail = detail
 
 
-_TOO_LONG: Final = Refused(414, "url_too_long", f"The URL is longer than {URL_LIMIT:,} bytes.")
-_TOO_LARGE: Final = Refused(
+_TOO_LONG: Final = FramingRefused(414, "url_too_long", f"The URL is longer than {URL_LIMIT:,} bytes.")
+_TOO_LARGE: Final = FramingRefused(
     431, "headers_too_large", f"The headers are larger than {HEAD_LIMIT:,} bytes or more than {FIELD_LIMIT}."
 )
-_TOO_SLOW: Final = Refused(
+_TOO_SLOW: Final = FramingRefused(
     408, "request_timeout", f"The headers did not arrive within {HEAD_SECONDS:.0f} seconds."
 )
 
 
-def _ambiguous(detail: str) -> Refused:
-    return Refused(400, "bad_request", detail)
+def _ambiguous(detail: str) -> FramingRefused:
+    return FramingRefused(400, "bad_request", detail)
 
 
 class _Part(Enum):
@@ -78,7 +78,7 @@ class Framed(HttpToolsProtocol):
         self._hosts = 0
         self._upgrading = False
         self._refused = False
-        self._waiting: Refused | None = None  # to be answered after the requests under way
+        self._waiting: FramingRefused | None = None  # to be answered after the requests under way
         self._content = 0  # bytes of the body
         self._frame = 0  # bytes around them
         self._is_new = False  # whether the body began in this read
@@ -112,7 +112,7 @@ class Framed(HttpToolsProtocol):
                 self._unreported = self._unreported + len(data) if self._head == head else 0
                 if self._unreported > HEAD_LIMIT:
                     raise _TOO_LARGE if self.url else _TOO_LONG
-        except Refused as refused:
+        except FramingRefused as refused:
             self._refuse(refused)
             return
         if (
@@ -130,7 +130,7 @@ class Framed(HttpToolsProtocol):
             except httptools.HttpParserUpgrade as stop:
                 data = self._without_upgrade() + data[stop.args[0] :]
             except httptools.HttpParserError as error:
-                if isinstance(error.__context__, Refused):
+                if isinstance(error.__context__, FramingRefused):
                     raise error.__context__ from None
                 raise _ambiguous(f"This is not a valid HTTP request: {error}.") from None
 
@@ -195,7 +195,7 @@ class Framed(HttpToolsProtocol):
             if self._hosts != 1:
                 raise _ambiguous("A request has exactly one Host header.")
         elif version != "1.0":
-            raise Refused(505, "http_version", "This server supports HTTP/1.1 and HTTP/1.0.")
+            raise FramingRefused(505, "http_version", "This server supports HTTP/1.1 and HTTP/1.0.")
         elif self._hosts > 1 or any(name == b"transfer-encoding" for name, _ in self.headers):
             raise _ambiguous("HTTP/1.0 has no Transfer-Encoding, and one Host header at most.")
         if self.parser.get_method() == b"CONNECT":
@@ -238,7 +238,7 @@ class Framed(HttpToolsProtocol):
     def _is_busy(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 
-    def _refuse(self, refused: Refused) -> None:
+    def _refuse(self, refused: FramingRefused) -> None:
         """Answer nothing more on this connection but what came before, and then this."""
         self._refused = True
         if self.transport.is_closing():
@@ -257,7 +257,7 @@ class Framed(HttpToolsProtocol):
             self.cycle.message_event.set()
             self._end(refused)
 
-    def _end(self, refused: Refused) -> None:
+    def _end(self, refused: FramingRefused) -> None:
         body = json.dumps({"code": refused.code, "detail": refused.detail}).encode()
         lines = [STATUS_LINE[refused.status]]
         for name, value in self.server_state.default_headers:

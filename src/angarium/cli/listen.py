@@ -18,7 +18,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from angarium.cli import remote
-from angarium.cli.forward import Forwarder, Outcome, read_header
+from angarium.cli.forward import DeliveryForwarder, ForwardResult, read_header
 from angarium.client import ClientError, Refused, Unreachable
 
 WAIT: Final = 20.0  # seconds that the server may wait for something to happen
@@ -60,7 +60,7 @@ def listen(
     """Forward what an application is sent to a receiver on this machine, and report its answers."""
     try:
         extra = [read_header(one) for one in header or []]
-        forwarder = Forwarder(forward_to, timeout, extra, insecure=insecure)
+        forwarder = DeliveryForwarder(forward_to, timeout, extra, insecure=insecure)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
     server = remote.Remote(url, token, app)
@@ -93,7 +93,7 @@ class Run:
 
     server: remote.Remote
     endpoint: str
-    forwarder: Forwarder
+    forwarder: DeliveryForwarder
     parallel: int
     lease: float
     as_json: bool
@@ -105,9 +105,9 @@ class Run:
     def forward(self) -> None:
         """Fetch, forward and report until stopped."""
         with ThreadPoolExecutor(self.parallel) as pool:
-            for parcels in self._fetched():
-                under_way: list[Future[Outcome]] = [
-                    pool.submit(self.forwarder.forward, parcel) for parcel in parcels
+            for deliveries in self._fetched():
+                under_way: list[Future[ForwardResult]] = [
+                    pool.submit(self.forwarder.forward, fetched) for fetched in deliveries
                 ]
                 for ended in as_completed(under_way):
                     self._report(ended.result())
@@ -141,7 +141,7 @@ class Run:
             if got["data"]:
                 yield got["data"]
 
-    def _report(self, outcome: Outcome) -> None:
+    def _report(self, outcome: ForwardResult) -> None:
         """Show it, and tell the server; while that is away the delivery comes again, which is allowed."""
         self.done += 1
         self.failed += not outcome.delivered

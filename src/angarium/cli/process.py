@@ -1,7 +1,7 @@
 """One server process: listen, work until told to stop, and stop in order.
 
 The order of a graceful stop: accept nothing new, answer what was accepted, let the dispatcher finish and
-settle what is in flight, close the pools, stop the embedded PostgreSQL. Each step has a deadline.
+complete what is in flight, close the pools, stop the embedded PostgreSQL. Each step has a deadline.
 """
 
 from __future__ import annotations
@@ -122,10 +122,10 @@ async def work(
             ready()
             await stop.wait()
             return
-        server = _Server(
+        server = _QuietServer(
             uvicorn.Config(
                 app,
-                http=cast(Any, partial(Protocol, express=app.express)),
+                http=cast(Any, partial(Protocol, fast_path=app.fast_path)),
                 ws="none",
                 lifespan="off",
                 log_config=None,
@@ -158,7 +158,7 @@ async def _until(stop: asyncio.Event, server: uvicorn.Server) -> None:
     server.should_exit = True
 
 
-class _Server(uvicorn.Server):
+class _QuietServer(uvicorn.Server):
     """uvicorn without its signal handling, which would end the process before the dispatcher has drained."""
 
     def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:

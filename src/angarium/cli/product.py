@@ -20,7 +20,7 @@ APPLICATION: Final = "sandbox"  # the name and uid of the application that the k
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class ReadyProduct:
     """A product that can be called. `shown` is what its customer is given, without URLs."""
 
     product: Product
@@ -46,7 +46,7 @@ class Ready:
 
 async def ready(
     settings: Settings, provision: Provision, products: Mapping[str, Product]
-) -> dict[str, Ready]:
+) -> dict[str, ReadyProduct]:
     """Make every product's organization ready; again and again, always the same."""
     directory = settings.data_dir.expanduser()
     found = {}
@@ -56,7 +56,7 @@ async def ready(
     return found
 
 
-async def _ready(directory: Path, provision: Provision, product: Product) -> Ready:
+async def _ready(directory: Path, provision: Provision, product: Product) -> ReadyProduct:
     from angarium.service.application import ApplicationDraft
 
     scopes = product.profile.management.scopes
@@ -71,7 +71,7 @@ async def _ready(directory: Path, provision: Provision, product: Product) -> Rea
     application = ApplicationDraft(APPLICATION, APPLICATION)
     made = await provision.install(known["organization"], product.name, application=application, keys=keys)
     app_id = ids.text(ids.APPLICATION, made.id)
-    return Ready(product, known["organization"], app_id, shown(product, keys))
+    return ReadyProduct(product, known["organization"], app_id, shown(product, keys))
 
 
 def _read(path: Path, provision: Provision, product: Product) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 - The head and the body of an answer, which uvicorn writes apart, leave in one system call.
 - A POST that arrives whole, in one read, while nothing else is under way on its connection, is offered to
-  the express way (`api/express.py`); taken, it needs neither a task nor a scope. Everything else goes the
+  the fast path (`api/fast_path.py`); taken, it needs neither a task nor a scope. Everything else goes the
   ordinary way, as if this class were not there.
 """
 
@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from angarium.api.express import Express
+from angarium.api.fast_path import FastPath
 from angarium.cli.framing import Framed
 
 _CLOSE: Final = b"connection: close\r\n"
@@ -74,12 +74,12 @@ class _Taken:
 
 
 class Protocol(Framed):
-    """One connection. `express` None: there is only the ordinary way."""
+    """One connection. Without `fast_path` every request goes through the application."""
 
-    def __init__(self, *args: Any, express: Express | None = None, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fast_path: FastPath | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._express = express
-        self._offered: bytes | None = None  # what has come of the body of a request that may go express
+        self._fast_path = fast_path
+        self._offered: bytes | None = None  # the body so far of a request that may take the fast path
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(cast(asyncio.Transport, Joined(transport)))
@@ -104,7 +104,7 @@ class Protocol(Framed):
             self._offered += body
 
     def on_request_complete(self) -> None:
-        if self._offered is not None and not self._go_express(self._offered):
+        if self._offered is not None and not self._take_fast_path(self._offered):
             self._go_ordinary()
         if self._offered is None:
             super().on_request_complete()
@@ -115,7 +115,7 @@ class Protocol(Framed):
     def _is_plain(self) -> bool:
         parser = self.parser
         return (
-            self._express is not None
+            self._fast_path is not None
             and parser.get_method() == b"POST"
             and (self.cycle is None or self.cycle.response_complete)
             and not self.expect_100_continue
@@ -124,10 +124,10 @@ class Protocol(Framed):
             and parser.get_http_version() == "1.1"
         )
 
-    def _go_express(self, body: bytes) -> bool:
-        assert self._express is not None
+    def _take_fast_path(self, body: bytes) -> bool:
+        assert self._fast_path is not None
         taken = _Taken()
-        if not self._express.take(self.url, self.headers, body, partial(self._answer, taken)):
+        if not self._fast_path.take(self.url, self.headers, body, partial(self._answer, taken)):
             return False
         self.cycle = taken  # type: ignore[assignment]
         return True
@@ -145,7 +145,7 @@ class Protocol(Framed):
             return
         lines = [STATUS_LINE[response.status_code]]
         always = self.server_state.default_headers
-        more = () if self._express is None else self._express.headers
+        more = () if self._fast_path is None else self._fast_path.headers
         for name, value in (*always, *response.raw_headers, *more):
             lines += (name, b": ", value, b"\r\n")
         if not taken.keep_alive:

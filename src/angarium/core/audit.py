@@ -14,7 +14,7 @@ from uuid import UUID
 
 import msgspec
 
-from angarium.core.inbox import Answer
+from angarium.core.inbox import InboxAnswer
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.url import split_credentials
 
@@ -65,7 +65,7 @@ SYSTEM = Actor(ActorKind.SYSTEM)
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class AuditEvent:
     """What was done. `target` is a public id or a name; `before` and `after` hold what differs.
 
     `org_id` None: that of the application.
@@ -130,7 +130,7 @@ def secret_view(endpoint: Endpoint) -> dict[str, Any]:
     return {"secrets": [fingerprint(key.secret) for key in endpoint.keys]}
 
 
-def answer_view(answer: Answer) -> dict[str, Any]:
+def answer_view(answer: InboxAnswer) -> dict[str, Any]:
     """How an inbox of Play answers."""
     return {"status": answer.status_code, "delay": answer.delay, "failures": answer.failure_percent}
 

@@ -37,7 +37,7 @@ EVERYTHING: Final = frozenset(Capability)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class ParentCredential:
     """The credential that a token is made with: the token ends when its origin does.
 
     `digests`: of the credential, and of those that it was made with in turn.
@@ -69,9 +69,9 @@ class Claims:
         return (self.digest, *((self.link,) if self.link is not None else ()), *self.origins)
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> ParentCredential:
         """As the origin of another token."""
-        return Origin(self.digests, self.expires_at)
+        return ParentCredential(self.digests, self.expires_at)
 
     @property
     def name(self) -> str:

@@ -77,13 +77,13 @@ class Unsupported(AngariumError):
     code = "not_implemented"
 
 
-class Expired(NotAuthenticated):
+class CredentialExpired(NotAuthenticated):
     """Invalid token"""
 
     # what was valid once: answered as any other, but it is no guess
 
 
-class Throttled(AngariumError):
+class TooManyFailures(AngariumError):
     """Too many failed attempts; wait a little."""
 
     code = "rate_limit"
@@ -95,7 +95,7 @@ class Throttled(AngariumError):
         self.retry_after = retry_after
 
 
-class TooLarge(AngariumError):
+class BodyTooLarge(AngariumError):
     """The request body is too large."""
 
     code = "payload_too_large"
@@ -136,7 +136,7 @@ FaultType = Literal[
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class FieldError:
     """One thing wrong with one field: where (`("body", "url")`), in words, and the kind of fault."""
 
     loc: tuple[str | int, ...]
@@ -149,14 +149,14 @@ class Invalid(AngariumError):
 
     code = "validation"
 
-    def __init__(self, *faults: Fault) -> None:
+    def __init__(self, *faults: FieldError) -> None:
         super().__init__("; ".join(f"{'.'.join(map(str, f.loc))}: {f.msg}" for f in faults))
         self.faults = faults
 
     @classmethod
     def field(cls, name: str, msg: str, *, where: str = "body") -> Invalid:
         """One field is wrong; `name` may be dotted for nested fields."""
-        return cls(Fault((where, *name.split(".")), msg))
+        return cls(FieldError((where, *name.split(".")), msg))
 
     def placed(self, *place: str, names: Mapping[str, str] | None = None) -> Invalid:
         """The same faults with another beginning of their `loc`, and other `names` for their fields."""

@@ -54,7 +54,7 @@ def oldest_kept(now: float) -> UUID:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InboxAnswer:
     """How an inbox answers: a status (or NO_ANSWER), after how many seconds, and how often 500 instead."""
 
     status_code: int = 200
@@ -63,18 +63,18 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Inbox:
+class PlayInbox:
     """A throw-away receiver of an application."""
 
     id: UUID
     org_id: str
     app_id: UUID
-    answer: Answer
+    answer: InboxAnswer
     expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
+class InboxRequest:
     """A request that came to an inbox. `verified` None: there was no secret to verify it with."""
 
     id: UUID

@@ -38,7 +38,7 @@ _URI_REFERENCE: Final = jsonschema_rs.validator_for({"format": "uri-reference"},
 Place = tuple[str | int, ...]
 
 
-class Fault(NamedTuple):
+class SchemaFault(NamedTuple):
     """What is wrong with a schema, and the keys that lead to it."""
 
     place: Place
@@ -53,19 +53,19 @@ class Reference(NamedTuple):
     text: str
 
 
-def check(schema: dict[str, Any]) -> Fault | None:
+def check(schema: dict[str, Any]) -> SchemaFault | None:
     """The first fault of a JSON Schema (draft 7 unless it names another); None when it can be used."""
     if _deeper_than(schema, MAX_DEPTH):
-        return Fault((), f"The schema is nested more than {MAX_DEPTH} levels deep.")
+        return SchemaFault((), f"The schema is nested more than {MAX_DEPTH} levels deep.")
     try:
         size = len(msgspec.json.encode(schema))  # refuses numbers that the database's JSON could not take
         if size > MAX_BYTES:
-            return Fault((), f"The schema has {size:,} bytes; at most {MAX_BYTES:,} are taken.")
+            return SchemaFault((), f"The schema has {size:,} bytes; at most {MAX_BYTES:,} are taken.")
         jsonschema_rs.meta.validate({**schema, "$schema": draft_of(schema)})
     except (ValueError, OverflowError, RecursionError, jsonschema_rs.ReferencingError) as error:
         place = tuple(getattr(error, "instance_path", ()))
         words = str(error).partition("\n")[0][:300]
-        return Fault(place, f"This is not a valid JSON Schema: {words}")
+        return SchemaFault(place, f"This is not a valid JSON Schema: {words}")
     return Document(schema).fault()
 
 
@@ -86,10 +86,10 @@ class Document:
         self._resources: dict[str, Any] = {"": root}
         self._anchors: dict[tuple[str, str], Any] = {}
         self._references: list[Reference] = []
-        self._unreadable: Fault | None = None
+        self._unreadable: SchemaFault | None = None
         self._add((), root, "")
 
-    def fault(self) -> Fault | None:
+    def fault(self) -> SchemaFault | None:
         """The first id that cannot be read, or else the first reference that leads nowhere."""
         seen = 0
         while not self._unreadable and seen < len(self._references):
@@ -98,11 +98,11 @@ class Document:
             seen += 1
             found = self._resolve(base, text)
             if not isinstance(found, (dict, bool)):
-                return Fault(place, _nowhere(text))
+                return SchemaFault(place, _nowhere(text))
             if isinstance(found, dict):
                 url, fragment = _joined(base, text)
                 if self._crosses(url, fragment):
-                    return Fault(place, _crossing(text, self._id))
+                    return SchemaFault(place, _crossing(text, self._id))
                 self._add(_steps(fragment) if self._resources[url] is self.root else place, found, url)
         return self._unreadable
 
@@ -141,7 +141,7 @@ class Document:
                 base = url
                 self._resources.setdefault(base, schema)
                 if not self._unreadable and not _URI_REFERENCE.is_valid(name):
-                    self._unreadable = Fault((*place, self._id), _no_reference(name, self._id))
+                    self._unreadable = SchemaFault((*place, self._id), _no_reference(name, self._id))
         for keyword in ("$anchor", "$dynamicAnchor"):
             if isinstance(own := schema.get(keyword), str):
                 self._anchors.setdefault((base, own), schema)

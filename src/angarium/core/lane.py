@@ -1,6 +1,6 @@
 """A lane: the deliveries of one endpoint, in order, with their limits. A pure state machine.
 
-Arrivals, loads, answers and settlements go in; `turn` says what to do next: send one, load some, wait
+Arrivals, loads, answers and completions go in; `turn` says what to do next: send one, load some, wait
 until a time, or rest. The lane never holds more than `window` deliveries; the rest of a backlog stays in
 the database, which is the truth: what the lane knows of it is `behind` (more is due than is held),
 `next_due` (when the next becomes due; in a first-in-first-out lane, the next that was scheduled for later)
@@ -8,7 +8,7 @@ and the position up to which it has read what was never attempted (core/read_pos
 by the order of acceptance in a first-in-first-out lane.
 
 Rules it keeps, whatever comes in:
-- a delivery is never in hand twice: not sent while an attempt of it is in flight or not yet settled;
+- a delivery is never in hand twice: not sent while an attempt of it is in flight or not yet completed;
 - never more in flight than the allowance (core/allowance.py), and never more sends in a second than the rate
   limit;
 - what is due starts in order of due time, tests and manual attempts first;
@@ -28,7 +28,7 @@ from uuid import UUID
 import msgspec
 
 from angarium.core.allowance import Allowance
-from angarium.core.hand import NEVER, Hand, Held
+from angarium.core.lane_queue import NEVER, LaneQueue, QueuedDelivery
 from angarium.core.rate import RateWindow
 from angarium.core.read_position import FIRST, LAST, SLACK, START, ReadPosition
 
@@ -48,7 +48,7 @@ class Limits:
 
 
 class Send(msgspec.Struct, frozen=True, gc=False):
-    held: Held
+    queued: QueuedDelivery
 
 
 class Load(msgspec.Struct, frozen=True, gc=False):
@@ -72,7 +72,6 @@ class Lane:
         "_behind",
         "_blocked",
         "_discard",
-        "_hand",
         "_hinted",
         "_hold",
         "_in_flight",
@@ -84,13 +83,14 @@ class Lane:
         "_peeked_at",
         "_position",
         "_proven",
+        "_queue",
         "_rate",
     )
 
     def __init__(self, limits: Limits, owned_since: float) -> None:
         """`owned_since`: a former owner may have used the rate limit up to that time."""
         self._limits = limits
-        self._hand = Hand(fifo=limits.fifo)
+        self._queue = LaneQueue(fifo=limits.fifo)
         self._in_flight = 0
         self._behind = False
         self._next_due = NEVER
@@ -99,8 +99,8 @@ class Lane:
         self._discard = False  # the order changed while a load was under way: what it brings is void
         self._position = ReadPosition()
         self._after = START  # the place behind which the load under way reads
-        self._landed: set[UUID] = set()  # settled while a load was under way: its snapshot may be older
-        self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is settled
+        self._landed: set[UUID] = set()  # completed while a load was under way: its snapshot may be older
+        self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is completed
         self._hold = 0.0  # the endpoint asked for a pause until then
         self._peek_at = NEVER  # when to ask the table whether there is a manual attempt
         self._peeked_at = 0.0
@@ -117,7 +117,7 @@ class Lane:
         self._allowance.clock_set(by)
         if self._rate is not None:
             self._rate.clock_set(by)
-        self._hand.shift(by)
+        self._queue.shift(by)
         self._next_due = self._peek_at = NEVER
         self._peeked_at = 0.0
         self._behind = self._hinted = True
@@ -130,7 +130,7 @@ class Lane:
         if limits.fifo or self._limits.fifo:
             # places may be others now, also those of a lane that was a free one for a moment
             self.reorder()
-            self._hand.fifo = limits.fifo
+            self._queue.fifo = limits.fifo
         if limits.rate is None:
             self._rate = None
         elif self._rate is None:
@@ -150,20 +150,20 @@ class Lane:
         acceptance, FIRST when it has none, LAST of no message at all."""
         return seq if self._limits.fifo else message_id.int
 
-    def arrive(self, held: Held, now: float) -> bool:
+    def arrive(self, queued: QueuedDelivery, now: float) -> bool:
         """A delivery was just accepted; whether it was taken in hand (otherwise the table has it). One that a
         load may have brought before is left to the table, which knows whether it is done."""
-        place = self._place(held)
-        if held.due_at > now:
-            self.hint(held.due_at, since=place)
+        place = self._place(queued)
+        if queued.due_at > now:
+            self.hint(queued.due_at, since=place)
             return False
         known = self._position.passed(place)
-        if known or self._limits.fifo or not (self._fits(now) or held.test):
+        if known or self._limits.fifo or not (self._fits(now) or queued.test):
             self.hint(now, since=place)
             return False
-        if held.message_id in self._hand:
+        if queued.message_id in self._queue:
             return False
-        self._take(held)
+        self._take(queued)
         return True
 
     def hint(self, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
@@ -179,36 +179,36 @@ class Lane:
                 self._peek_at = min(self._peek_at, max(due_at, self._peeked_at + PEEK_EVERY))
         self._hinted = True
 
-    def loaded(self, rows: Iterable[Held], next_due: float | None, asked: int) -> None:
+    def loaded(self, rows: Iterable[QueuedDelivery], next_due: float | None, asked: int) -> None:
         """What a load brought: the rows in the lane's order, and when the next is due beyond them."""
         self._loading = False
         count = 0
         again = self._discard or (self._hinted and self._limits.fifo)
-        last = self._hand.last_due_at
+        last = self._queue.last_due_at
         disorder = False
-        for held in rows:
+        for queued in rows:
             count += 1
             known = True
-            if held.message_id in self._landed:
+            if queued.message_id in self._landed:
                 again = True
-            elif held.message_id in self._hand:
-                if self._hand.seen(held):
+            elif queued.message_id in self._queue:
+                if self._queue.seen(queued):
                     self._shed()
             elif not self._discard and (
-                self._hand.waiting < self._window or (held.comes_first and not self._limits.fifo)
+                self._queue.waiting < self._window or (queued.comes_first and not self._limits.fifo)
             ):
-                disorder = disorder or held.due_at < last
-                self._take(held)
+                disorder = disorder or queued.due_at < last
+                self._take(queued)
             else:
                 again, known = True, False
-            if held.pending:
-                place = self._place(held)
+            if queued.pending:
+                place = self._place(queued)
                 if known:
                     self._position.advance(place)
                 else:
                     self._position.back_to(place)
         if disorder and not self._limits.fifo:
-            self._hand.sort()
+            self._queue.sort()
         self._behind = again or count >= asked
         if not self._hinted or self._limits.fifo:
             self._next_due = NEVER
@@ -245,9 +245,9 @@ class Lane:
         took: float = 0.0,
         telling: bool = True,
     ) -> None:
-        """An attempt ended after `took` seconds: its slot is free; its delivery stays in hand until it is
-        settled. An attempt that began before `renew` is not `telling`: it says nothing about the endpoint as
-        it is now."""
+        """An attempt ended after `took` seconds: its slot is free; its delivery stays in the queue until
+        it is completed. An attempt that began before `renew` is not `telling`: it says nothing about the
+        endpoint as it is now."""
         self._in_flight -= 1
         if not telling:
             pause = None
@@ -263,30 +263,30 @@ class Lane:
         if not delivered and self._limits.fifo:
             self._blocked = message_id
 
-    def settled(self, message_id: UUID, due_at: float | None) -> None:
+    def completed(self, message_id: UUID, due_at: float | None) -> None:
         """An outcome is committed; `due_at`: when the delivery's next attempt is due, if it has one."""
         if self._loading:
             self._landed.add(message_id)
-        if self._hand.asked_again(message_id):
+        if self._queue.asked_again(message_id):
             self._behind = True
-        self._hand.let_go(message_id)
+        self._queue.let_go(message_id)
         if self._blocked == message_id:
             self._blocked = None
             self._restart()
         if due_at is not None:
             self.hint(due_at)
 
-    def returned(self, held: Held, now: float, *, last: bool = False) -> None:
+    def returned(self, queued: QueuedDelivery, now: float, *, last: bool = False) -> None:
         """An attempt ended by a fault of ours, without a result: the delivery waits again, as the first or as
         the last. It says nothing about the endpoint."""
         self._in_flight -= 1
-        if self._limits.fifo or self._hand.asked_again(held.message_id):
-            self._hand.let_go(held.message_id)
-            self._restart(held)  # the table knows its place, and the newer request
+        if self._limits.fifo or self._queue.asked_again(queued.message_id):
+            self._queue.let_go(queued.message_id)
+            self._restart(queued)  # the table knows its place, and the newer request
             return
-        if last or held.due_at > now:  # the clock was set back meanwhile
-            held = msgspec.structs.replace(held, due_at=now)
-        self._hand.put_back(held, last=last)
+        if last or queued.due_at > now:  # the clock was set back meanwhile
+            queued = msgspec.structs.replace(queued, due_at=now)
+        self._queue.put_back(queued, last=last)
         self._shed()
 
     # what comes out
@@ -302,18 +302,18 @@ class Lane:
             self._restart()  # its place may be before what waits
         free_at = NEVER if held_back else self.free_at()
         if free_at <= now:
-            held = self._hand.send()
+            queued = self._queue.send()
             self._in_flight += 1
             self._allowance.started(now)
             if self._rate is not None:
                 self._rate.note(now)
-            return Send(held)
+            return Send(queued)
         wanted = self._behind or self._next_due <= now
         peek_at = NEVER
         if wanted and not self._loading and self._blocked is None:
             window = self._window if window is None else min(window, self._window)
-            if self._hand.waiting <= window // 4:
-                return self._load(now, window - self._hand.waiting)
+            if self._queue.waiting <= window // 4:
+                return self._load(now, window - self._queue.waiting)
             if self._peek_at <= now:
                 return self._load(now, PEEK, peek=True)
             peek_at = self._peek_at
@@ -323,14 +323,14 @@ class Lane:
         return Wait(until) if now < until < NEVER else None
 
     def free_at(self) -> float:
-        """When the first waiting delivery may be sent; NEVER: not before an answer or a settlement."""
-        held = self._hand.next
-        if held is None:
+        """When the first waiting delivery may be sent; NEVER: not before an answer or a completion."""
+        queued = self._queue.next
+        if queued is None:
             return NEVER
-        allowance = 1 if self._limits.fifo else self._allowance.in_flight(manual=self._hand.urgent)
+        allowance = 1 if self._limits.fifo else self._allowance.in_flight(manual=self._queue.urgent)
         if self._blocked is not None or self._in_flight >= allowance:
             return NEVER
-        free_at = max(self._hold, self._allowance.free_at(), held.due_at)
+        free_at = max(self._hold, self._allowance.free_at(), queued.due_at)
         if self._rate is not None:
             free_at = max(free_at, self._rate.free_at())
         return free_at
@@ -338,17 +338,17 @@ class Lane:
     @property
     def wants(self) -> bool:
         """Whether a turn could come to anything: with nothing waiting, behind or due it is None."""
-        return self._behind or self._next_due < NEVER or self._hand.waiting > 0
+        return self._behind or self._next_due < NEVER or self._queue.waiting > 0
 
     @property
     def waiting(self) -> int:
         """How many deliveries wait in memory."""
-        return self._hand.waiting
+        return self._queue.waiting
 
     @property
     def size(self) -> int:
         """Bytes of memory that what waits takes."""
-        return self._hand.size
+        return self._queue.size
 
     @property
     def in_flight(self) -> int:
@@ -368,7 +368,7 @@ class Lane:
     @property
     def urgent(self) -> bool:
         """Whether the next to be sent is a test or a manual attempt."""
-        return self._hand.urgent
+        return self._queue.urgent
 
     @property
     def loading(self) -> bool:
@@ -378,7 +378,7 @@ class Lane:
     @property
     def quiet(self) -> bool:
         """Nothing in hand, nothing under way."""
-        return not self._hand and not self._loading
+        return not self._queue and not self._loading
 
     def idle(self, now: float, horizon: float) -> bool:
         """Nothing is due within `horizon` seconds as far as the lane knows, and nothing else it remembers
@@ -398,8 +398,8 @@ class Lane:
 
     def _fits(self, now: float) -> bool:
         """Whether what is due now may wait in memory: it must not come before what the table has."""
-        backlog = self._hand.waiting > self._window // 4 and self._next_due <= now
-        return not self._behind and not backlog and self._hand.waiting < self._window
+        backlog = self._queue.waiting > self._window // 4 and self._next_due <= now
+        return not self._behind and not backlog and self._queue.waiting < self._window
 
     def _load(self, now: float, room: int, *, peek: bool = False) -> Load:
         self._loading = True
@@ -408,28 +408,28 @@ class Lane:
         self._peeked_at = now
         after = self._position.begin()
         self._after = after = max(after - SLACK, START) if self._limits.fifo else after
-        return Load(room + (self._hand.manual if peek else self._hand.repeated(after)), after)
+        return Load(room + (self._queue.manual if peek else self._queue.repeated(after)), after)
 
-    def _take(self, held: Held) -> None:
-        self._hand.take(held)
+    def _take(self, queued: QueuedDelivery) -> None:
+        self._queue.take(queued)
         self._shed()
 
     def _shed(self) -> None:
         """Leave the last ones to the database when more wait than may."""
-        while self._hand.waiting > self._window:
-            held = self._hand.drop_last()
+        while self._queue.waiting > self._window:
+            queued = self._queue.drop_last()
             self._behind = True
             # a load that is under way may have been read before it was accepted
-            self.hint(held.due_at, since=self._place(held))
+            self.hint(queued.due_at, since=self._place(queued))
 
-    def _restart(self, *given_back: Held) -> None:
+    def _restart(self, *given_back: QueuedDelivery) -> None:
         """Leave what waits to the database, to be loaded again in the right order, and what was sent in
         vain."""
-        for held in (*self._hand.drop_waiting(), *given_back):
-            if held.pending:
-                self._position.back_to(self._place(held))
+        for queued in (*self._queue.drop_waiting(), *given_back):
+            if queued.pending:
+                self._position.back_to(self._place(queued))
         self._behind = True
         self._discard = self._loading
 
-    def _place(self, held: Held) -> int:
-        return self.place(held.message_id, held.seq)
+    def _place(self, queued: QueuedDelivery) -> int:
+        return self.place(queued.message_id, queued.seq)

@@ -9,8 +9,8 @@
 A manual attempt does not use the schedule: its success delivers, its failure changes nothing, so a resend
 never costs an automatic retry. A test is one attempt: its failure exhausts.
 
-`store/settle.py` writes exactly these moves, guarded by the state and the count of failures that the attempt
-started from.
+`store/complete.py` writes exactly these moves, guarded by the state and the count of failures that the
+attempt started from.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from angarium.core import ids, patterns, timestamp
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import FieldError, Invalid
 from angarium.core.nouns import State
 
 HTTP_CLASSES: Final = range(6)  # the hundred of the last status; 0: no HTTP answer
@@ -64,7 +64,7 @@ class LogFilter:
     until: datetime | None = None
 
     @property
-    def troubled(self) -> bool:
+    def failing(self) -> bool:
         """Whether only deliveries in trouble can match: lost, retried, or with a failed last attempt."""
         failed_answer = self.http_class is not None and self.http_class != 2
         return (
@@ -78,7 +78,7 @@ class LogFilter:
     def check(self) -> None:
         """Raises Invalid for what can match nothing, with a word for each field."""
         faults = [
-            Fault(("query", name), msg)
+            FieldError(("query", name), msg)
             for name, wrong, msg in (
                 (
                     "event_type",

@@ -1,12 +1,12 @@
-"""A product: a profile made ready for use, its texts parsed and its recipe worked out."""
+"""A product: a profile made ready for use, its texts parsed and its message format worked out."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from angarium.core.health import DisableRule
+from angarium.core.message_format import MessageFormat
 from angarium.core.profile import Profile
-from angarium.core.recipe import Recipe
 from angarium.core.schedule import Schedule
 
 STANDARD = "standard"
@@ -17,7 +17,7 @@ class Product:
     """What sending for a product needs to know."""
 
     profile: Profile
-    recipe: Recipe
+    message_format: MessageFormat
     schedule: Schedule
     timeout: float  # seconds for one attempt, all in all
     max_body: int  # bytes
@@ -33,7 +33,7 @@ def product_of(profile: Profile, user_agent: str) -> Product:
     rules = profile.disable
     return Product(
         profile=profile,
-        recipe=Recipe(profile, user_agent),
+        message_format=MessageFormat(profile, user_agent),
         schedule=profile.delivery.schedule(),
         timeout=profile.delivery.timeout_seconds,
         max_body=profile.delivery.max_body,

@@ -17,14 +17,14 @@ from angarium.core import scenario as scenario_rules
 from angarium.core.envelope import check_name, check_value
 from angarium.core.profile_scenario import Scenario
 from angarium.core.profile_table import (
-    Delivery,
-    Disable,
+    DeliveryTable,
+    DisableTable,
     EventTypeRule,
     Ids,
     Management,
     Portal,
-    Scheme,
     Secrets,
+    SigningTable,
     Table,
 )
 
@@ -57,11 +57,11 @@ class Profile(Table, frozen=True):
     envelope: dict[str, str] = msgspec.field(default_factory=dict)
     """The body: keys in their order, each one of `{id}`, `{type}`, `{time}`, `{data}`. Empty: the payload is
     the body."""
-    signing: tuple[Scheme, ...] = (Scheme(family="webhook"), Scheme(family="svix"))
+    signing: tuple[SigningTable, ...] = (SigningTable(family="webhook"), SigningTable(family="svix"))
     """How requests are signed, in one way or several at once."""
-    delivery: Delivery = Delivery()
+    delivery: DeliveryTable = DeliveryTable()
     """Attempts."""
-    disable: Disable = Disable()
+    disable: DisableTable = DisableTable()
     """When endpoints are disabled."""
     secrets: Secrets = Secrets()
     """Signing secrets."""

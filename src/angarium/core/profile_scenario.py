@@ -13,7 +13,7 @@ from angarium.core.profile_table import Table
 from angarium.core.schedule import parse_duration
 
 
-class Step(Table, frozen=True):
+class ScenarioStep(Table, frozen=True):
     """One message of a scenario. Texts may hold `{names}` of the scenario's values."""
 
     type: str
@@ -69,5 +69,5 @@ class Scenario(Table, frozen=True):
     """A number that calls use up."""
     response: dict[str, Any] = msgspec.field(default_factory=dict)
     """The body of the answer."""
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ScenarioStep, ...] = ()
     """The messages that follow."""

@@ -55,7 +55,7 @@ class Ids(Table, frozen=True):
     """The attempt."""
 
 
-class Scheme(Table, frozen=True):
+class SigningTable(Table, frozen=True):
     """One way in which each request is signed.
 
     A `family` is the three headers of Standard Webhooks under that name (`webhook`, `svix`). Otherwise
@@ -78,7 +78,7 @@ class Scheme(Table, frozen=True):
     """The header's value: `{signature}`, and `{timestamp}` if wanted, with what stands around them."""
 
 
-class Delivery(Table, frozen=True):
+class DeliveryTable(Table, frozen=True):
     """How attempts are made."""
 
     retries: str = "5s,5m,30m,2h,5h,10h,10h"
@@ -102,7 +102,7 @@ class Delivery(Table, frozen=True):
         return parse_duration(self.timeout)
 
 
-class Disable(Table, frozen=True):
+class DisableTable(Table, frozen=True):
     """When an endpoint is disabled by itself. Any success begins anew; tests and resends never count."""
 
     consecutive_attempts: int | None = None

@@ -6,9 +6,9 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 
+from angarium.core.message_format import own_signer
 from angarium.core.profile import Profile
-from angarium.core.profile_table import Scheme
-from angarium.core.recipe import own_signer
+from angarium.core.profile_table import SigningTable
 from angarium.core.signature import SignatureError, verify
 
 
@@ -31,7 +31,7 @@ def verify_request(
 
 
 def _verify_own(
-    scheme: Scheme,
+    scheme: SigningTable,
     name: str,
     secrets: Sequence[str],
     headers: Mapping[str, str],

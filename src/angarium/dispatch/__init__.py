@@ -1,1 +1,1 @@
-"""From the table to the receiver: shards owned, lanes gone round, attempts made, outcomes settled."""
+"""From the table to the receiver: shards owned, lanes gone round, attempts made, outcomes completed."""

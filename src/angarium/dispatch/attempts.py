@@ -1,4 +1,4 @@
-"""Attempts under way, from the moment a lane says send until the outcome is settled."""
+"""Attempts under way, from the moment a lane says send until the outcome is completed."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import structlog
 from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.failure import KINDS, FailureKind, Side
-from angarium.core.hand import Held
 from angarium.core.health import HEALTHY, Health
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.lifecycle import Effect, Move, Transition
 from angarium.core.outage import FaultDetector
 from angarium.core.outcome import AttemptResult
+from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.alert import FAILING, Alert
-from angarium.dispatch.exchange import Exchange
+from angarium.dispatch.completer import Completer, Outcome
+from angarium.dispatch.exchange import HttpExchange
+from angarium.dispatch.lane_registry import LaneRegistry
 from angarium.dispatch.outages import Outages, SendingFault
-from angarium.dispatch.post import Post
-from angarium.dispatch.posts import Posts
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
-from angarium.dispatch.sender import Request, Sender
-from angarium.dispatch.settler import Outcome, Settler
-from angarium.dispatch.target import Target
+from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.target import EndpointTarget
+from angarium.store.complete import Completion, HealthRecord
 from angarium.store.disable import Disable
-from angarium.store.settle import HealthRecord, Settlement
 
 log = structlog.get_logger(__name__)
 
@@ -37,61 +37,68 @@ log = structlog.get_logger(__name__)
 class _Attempt:
     """One under way: what it was begun with, and the exchange that it waits for."""
 
-    __slots__ = ("exchange", "failing", "held", "post", "probe", "request", "started", "target")
-
-    def __init__(self, post: Post, held: Held, target: Target, started: float, failing: bool) -> None:
-        self.post = post
-        self.failing = failing  # the endpoint, when it started
-        self.held = held
-        self.target = target
-        self.started = started
-        self.request: Request | None = None
-        self.exchange: Exchange | None = None
-        self.probe: SendingFault | None = None
-
-
-class Attempts:
-    """Starts attempts, tells the lane what came of each, and hands the outcome on to be settled."""
+    __slots__ = ("active", "exchange", "failing", "probe", "queued", "request", "started", "target")
 
     def __init__(
         self,
-        posts: Posts,
+        active: ActiveLane,
+        queued: QueuedDelivery,
+        target: EndpointTarget,
+        started: float,
+        failing: bool,
+    ) -> None:
+        self.active = active
+        self.failing = failing  # the endpoint, when it started
+        self.queued = queued
+        self.target = target
+        self.started = started
+        self.request: OutgoingRequest | None = None
+        self.exchange: HttpExchange | None = None
+        self.probe: SendingFault | None = None
+
+
+class AttemptRunner:
+    """Starts attempts, tells the lane what came of each, and hands the outcome on to be completed."""
+
+    def __init__(
+        self,
+        registry: LaneRegistry,
         room: Room,
         builder: RequestBuilder,
         sender: Sender,
-        settler: Settler,
+        completer: Completer,
         outages: Outages,
         clock: Clock,
     ) -> None:
-        self._posts = posts
+        self._registry = registry
         self._room = room
         self._outages = outages
         self._builder = builder
         self._sender = sender
-        self._settler = settler
+        self._completer = completer
         self._clock = clock
         self._detector = FaultDetector()
         self._flying: set[_Attempt] = set()
         self._landed = asyncio.Event()  # none is in flight any more
         self._log = log.bind()  # a lazy logger costs at each look
-        self.unsettled: Counter[int] = Counter()  # shard -> deliveries in flight or not yet settled
-        self.drained = asyncio.Event()  # some were settled
+        self.incomplete: Counter[int] = Counter()  # shard -> deliveries in flight or not yet completed
+        self.drained = asyncio.Event()  # some were completed
 
     def __len__(self) -> int:
         """How many are in flight."""
         return len(self._flying)
 
-    def start(self, post: Post, held: Held, now: float) -> None:
+    def start(self, active: ActiveLane, queued: QueuedDelivery, now: float) -> None:
         """Make an attempt."""
-        assert post.target is not None
-        post.used_at = now
-        self.unsettled[post.shard] += 1
-        attempt = _Attempt(post, held, post.target, now, self._room.started(post.lane, now))
+        assert active.target is not None
+        active.used_at = now
+        self.incomplete[active.shard] += 1
+        attempt = _Attempt(active, queued, active.target, now, self._room.started(active.lane, now))
         if self._outages:
-            attempt.probe = self._outages.probe(post)
+            attempt.probe = self._outages.probe(active)
         self._flying.add(attempt)
         try:
-            attempt.request = self._builder.request(attempt.target, held, now)
+            attempt.request = self._builder.request(attempt.target, queued, now)
             if attempt.request is not None:
                 attempt.exchange = self._sender.start(attempt.request, partial(self._ended, attempt))
         except Exception:
@@ -112,40 +119,40 @@ class Attempts:
                 self._sender.drop(attempt.exchange)
             self._flying.clear()
 
-    def settled(self, batch: list[Outcome], due: list[float | None]) -> None:
+    def completed(self, batch: list[Outcome], due: list[float | None]) -> None:
         """Outcomes are committed; `due`: when each delivery's next attempt is due, if it has one."""
         for outcome, due_at in zip(batch, due, strict=True):
-            post = outcome.post
-            self.unsettled[post.shard] -= 1
-            post.lane.settled(outcome.settlement.message_id, due_at)
-            if outcome.disable is None or post.stale:
-                self._posts.mark(post)
+            active = outcome.active
+            self.incomplete[active.shard] -= 1
+            active.lane.completed(outcome.completion.message_id, due_at)
+            if outcome.disable is None or active.stale:
+                self._registry.mark(active)
             else:
-                self._posts.forget(post)  # whether it is disabled still, the table knows
-        self._posts.wake.set()
+                self._registry.forget(active)  # whether it is disabled still, the table knows
+        self._registry.wake.set()
         self.drained.set()
 
     def _ended(self, attempt: _Attempt, result: AttemptResult | None) -> None:
         try:
             result = self._attributed(attempt, result)
             now = self._clock.now()
-            transition = self._builder.transition(attempt.target, attempt.held, result, now)
+            transition = self._builder.transition(attempt.target, attempt.queued, result, now)
             if transition.move is Move.WAIT and result is not None and result.kind is not None:
                 self._wait(attempt, result.kind)
                 return
-            settlement = self._builder.settlement(
-                attempt.target, attempt.held, attempt.started, attempt.request, result, transition
+            completion = self._builder.completion(
+                attempt.target, attempt.queued, attempt.started, attempt.request, result, transition
             )
-            self._tell(attempt, settlement)
-            outcome = self._outcome(attempt, settlement, transition, now)
+            self._tell(attempt, completion)
+            outcome = self._outcome(attempt, completion, transition, now)
         except Exception:
             self._broken(attempt)
             return
         self._over(attempt)
         if attempt.probe is not None and result is not None:
             self._outages.passed(attempt.probe)
-        self._settler.put(outcome)
-        self._posts.mark(attempt.post)
+        self._completer.put(outcome)
+        self._registry.mark(attempt.active)
 
     def _attributed(self, attempt: _Attempt, result: AttemptResult | None) -> AttemptResult | None:
         """The result, with the kind of ours in place of an ambiguous one if the failure is ours."""
@@ -163,40 +170,40 @@ class Attempts:
     def _wait(self, attempt: _Attempt, kind: FailureKind) -> None:
         """A failure on our side: nothing is recorded, and the delivery waits until the fault is gone."""
         self._over(attempt)
-        post = attempt.post
-        self.unsettled[post.shard] -= 1
+        active = attempt.active
+        self.incomplete[active.shard] -= 1
         self.drained.set()
-        post.lane.returned(attempt.held, self._clock.now(), last=kind.lane_only)
-        self._outages.failed(post, kind, attempt.probe)
-        self._posts.mark(post)
+        active.lane.returned(attempt.queued, self._clock.now(), last=kind.lane_only)
+        self._outages.failed(active, kind, attempt.probe)
+        self._registry.mark(active)
 
     def _broken(self, attempt: _Attempt) -> None:
         """A bug of ours costs neither the delivery nor the dispatcher."""
-        log.exception("attempt.broken", message=ids.text(ids.MESSAGE, attempt.held.message_id))
+        log.exception("attempt.broken", message=ids.text(ids.MESSAGE, attempt.queued.message_id))
         self._wait(attempt, KINDS["internal"])
 
     def _over(self, attempt: _Attempt) -> None:
         self._flying.discard(attempt)
         self._room.ended(attempt.failing)
-        if self._posts.rounds or self._room.waited_for:
-            self._posts.wake.set()  # there is room for one that waits for its turn
+        if self._registry.ready_queue or self._room.waited_for:
+            self._registry.wake.set()  # there is room for one that waits for its turn
         if not self._flying:
             self._landed.set()
 
     def _outcome(
-        self, attempt: _Attempt, settlement: Settlement, transition: Transition, now: float
+        self, attempt: _Attempt, completion: Completion, transition: Transition, now: float
     ) -> Outcome:
-        """What is to be settled; the lane and the endpoint's health are updated at once."""
-        post = attempt.post
+        """What is to be completed; the lane and the endpoint's health are updated at once."""
+        active = attempt.active
         # The lane may have another owner by now, or the endpoint may have been enabled or given another URL:
         # then the attempt says nothing about the endpoint as it is.
-        telling = not post.closed and post.generation == attempt.target.generation
+        telling = not active.closed and active.generation == attempt.target.generation
         health = disable = alert = None
         if telling:
-            health, disable, alert = _consequences(post, attempt.target, transition, now)
-            post.halted = post.halted or disable is not None
-        post.lane.answered(
-            settlement.message_id,
+            health, disable, alert = _consequences(active, attempt.target, transition, now)
+            active.halted = active.halted or disable is not None
+        active.lane.answered(
+            completion.message_id,
             delivered=transition.move in (Move.DELIVER, Move.CANCEL),
             overload=transition.slows,
             pause=transition.pause,
@@ -204,21 +211,21 @@ class Attempts:
             took=now - attempt.started,
             telling=telling,
         )
-        return Outcome(post, settlement, health, disable, alert)
+        return Outcome(active, completion, health, disable, alert)
 
-    def _tell(self, attempt: _Attempt, settlement: Settlement) -> None:
+    def _tell(self, attempt: _Attempt, completion: Completion) -> None:
         """The line in the log."""
         log = self._log
         if not log.is_enabled_for(logging.INFO):
             return
-        answer = settlement.answer
+        answer = completion.answer
         log.info(
             "delivery.attempted",
-            message=ids.text(ids.MESSAGE, settlement.message_id),
-            endpoint=ids.text(ids.ENDPOINT, attempt.post.endpoint_id),
-            attempt=settlement.number,
-            manual=settlement.manual_at is not None,
-            move=settlement.move.name.lower(),
+            message=ids.text(ids.MESSAGE, completion.message_id),
+            endpoint=ids.text(ids.ENDPOINT, attempt.active.endpoint_id),
+            attempt=completion.number,
+            manual=completion.manual_at is not None,
+            move=completion.move.name.lower(),
             status=answer.status_code if answer else None,
             error=answer.error_code if answer else None,
             duration_ms=answer.duration_ms if answer else None,
@@ -226,29 +233,29 @@ class Attempts:
 
 
 def _consequences(
-    post: Post, target: Target, transition: Transition, now: float
+    active: ActiveLane, target: EndpointTarget, transition: Transition, now: float
 ) -> tuple[HealthRecord | None, Disable | None, Alert | None]:
     """What changed of the endpoint's health, whether it is disabled, and whether its operator is warned."""
     if transition.effect is Effect.NONE:
         return None, None, None
     if transition.effect is Effect.RESET:
-        return _noted(post, HEALTHY), None, None
+        return _noted(active, HEALTHY), None, None
     rule = target.product.disable
-    noted = _noted(post, rule.failed(post.health, transition.move, now))
-    reason = rule.reason(post.health, transition, now)
-    named = target.org_id, post.app_id, post.endpoint_id
+    noted = _noted(active, rule.failed(active.health, transition.move, now))
+    reason = rule.reason(active.health, transition, now)
+    named = target.org_id, active.app_id, active.endpoint_id
     if reason is not None:
-        return noted, Disable(*named, reason, post.health.failing_since, target.generation), None
-    failures = post.health.failures
+        return noted, Disable(*named, reason, active.health.failing_since, target.generation), None
+    failures = active.health.failures
     if failures not in rule.warnings:
         return noted, None, None
     facts = {"failures": failures, "fraction": rule.warnings[failures]}
     return noted, None, Alert(FAILING, *named, facts)
 
 
-def _noted(post: Post, health: Health) -> HealthRecord | None:
+def _noted(active: ActiveLane, health: Health) -> HealthRecord | None:
     """Keep the health of the endpoint; what to write of it, if it changed."""
-    if health == post.health:
+    if health == active.health:
         return None
-    post.health = health
-    return HealthRecord(post.app_id, post.endpoint_id, health, post.generation)
+    active.health = health
+    return HealthRecord(active.app_id, active.endpoint_id, health, active.generation)

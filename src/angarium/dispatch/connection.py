@@ -21,7 +21,7 @@ import httptools
 
 from angarium.clock import steady
 from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import AnswerTooLarge, Exchange, HungUp, NotHttp
+from angarium.dispatch.exchange import AnswerTooLarge, HttpExchange, HungUp, NotHttp
 from angarium.dispatch.head import LenientHead
 
 HEADROOM: Final = 512 * 1024
@@ -34,7 +34,7 @@ _BODILESS: Final = (204, 304)
 _STEERING: Final = (b"retry-after", b"location", b"webhook-delivery")  # kept beside any number of others
 
 
-class Connection(asyncio.Protocol):
+class HttpConnection(asyncio.Protocol):
     """Carries one exchange at a time. `ended(connection, exchange, error, reusable)` is called when one is
     over, `lost(connection)` when the connection is gone while it carried none. `sock` is the transport's."""
 
@@ -42,8 +42,8 @@ class Connection(asyncio.Protocol):
         self,
         origin: Origin,
         body_limit: int,
-        ended: Callable[[Connection, Exchange, Exception | None, bool], None],
-        lost: Callable[[Connection], None],
+        ended: Callable[[HttpConnection, HttpExchange, Exception | None, bool], None],
+        lost: Callable[[HttpConnection], None],
         sock: socket.socket | None = None,
     ) -> None:
         self.origin = origin
@@ -55,7 +55,7 @@ class Connection(asyncio.Protocol):
         self._ended = ended
         self._lost = lost
         self._socket = sock
-        self._exchange: Exchange | None = None
+        self._exchange: HttpExchange | None = None
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._complete = False
@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
     def alive(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    def begin(self, exchange: Exchange) -> None:
+    def begin(self, exchange: HttpExchange) -> None:
         """Send the request; the connection must be idle."""
         self._exchange = exchange
         self._parser = httptools.HttpResponseParser(self)
@@ -190,7 +190,7 @@ class Connection(asyncio.Protocol):
 
     # what follows
 
-    def _write_on(self, exchange: Exchange) -> None:
+    def _write_on(self, exchange: HttpExchange) -> None:
         """Write the next piece of a large body."""
         unwritten, transport = self._unwritten, self._transport
         if unwritten is None or self._exchange is not exchange or self._paused or transport is None:

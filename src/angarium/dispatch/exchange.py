@@ -33,7 +33,7 @@ class Carrier(Protocol):
     def close(self) -> None: ...
 
 
-class Exchange:
+class HttpExchange:
     """What is known of one request; `stage` is how far it got: queue, dns, connect, tls, answer."""
 
     __slots__ = (
@@ -54,7 +54,7 @@ class Exchange:
         self.body = b""
         self.connection: Carrier | None = None
         self.dialing: asyncio.Task[None] | None = None
-        self.done: Callable[[Exchange, Exception | None], None] | None = None
+        self.done: Callable[[HttpExchange, Exception | None], None] | None = None
 
     def how_far(self) -> str:
         """The stage; `head` when the answer has begun."""

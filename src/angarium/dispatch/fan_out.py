@@ -19,7 +19,7 @@ from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
 from angarium.store import fan_out
-from angarium.store.accept import Owed
+from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
 from angarium.store.stretch import LOWEST
@@ -44,7 +44,7 @@ class FanOut:
         self,
         database: Database,
         clock: Clock,
-        hand_over: Callable[[Sequence[Owed], float], None],
+        hand_over: Callable[[Sequence[NewDelivery], float], None],
         in_flight: Callable[[], int] = lambda: 0,
     ) -> None:
         self._database = database
@@ -96,10 +96,10 @@ class FanOut:
         if made is None:
             return False
         took = self._clock.steady() - begun
-        for first in range(0, len(made.owed), HANDFUL):
+        for first in range(0, len(made.new_deliveries), HANDFUL):
             await self._calm()
             handed_at = self._clock.steady()
-            self._hand_over(made.owed[first : first + HANDFUL], begun_at)
+            self._hand_over(made.new_deliveries[first : first + HANDFUL], begun_at)
             for _ in range(TURNS):
                 await asyncio.sleep(0)
             await self._rest(self._clock.steady() - handed_at)

@@ -68,16 +68,16 @@ class FaultReport:
         faults, lanes = self._current()
         now, steady = self._clock.now(), self._clock.steady()
         gone = [endpoint_id for endpoint_id in self._lanes if endpoint_id not in lanes]
-        held = [lane for endpoint_id, lane in lanes.items() if self._lanes.get(endpoint_id) != lane]
+        queued = [lane for endpoint_id, lane in lanes.items() if self._lanes.get(endpoint_id) != lane]
         noted = faults == self._faults and steady - self._noted_at < NOTE
-        if noted and not gone and not held:
+        if noted and not gone and not queued:
             return
         async with self._database.connection() as connection:
             for place in range(0, len(gone), SLICE):
                 await store.let_go(connection, self._process, gone[place : place + SLICE])
             await store.note(connection, self._process, faults, now)
-            for place in range(0, len(held), SLICE):
-                await store.hold(connection, self._process, held[place : place + SLICE])
+            for place in range(0, len(queued), SLICE):
+                await store.hold(connection, self._process, queued[place : place + SLICE])
         self._faults, self._lanes, self._noted_at = faults, lanes, steady
 
     def _current(self) -> tuple[list[FaultRow], dict[UUID, HeldLane]]:
@@ -87,8 +87,8 @@ class FaultReport:
             code = fault.kind.code
             before = rows.get(code, FaultRow(self._process, code, fault.since, 0))
             rows[code] = FaultRow(
-                self._process, code, min(before.since, fault.since), before.lanes + len(fault.posts)
+                self._process, code, min(before.since, fault.since), before.lanes + len(fault.lanes)
             )
-            for post, since in fault.posts.items():
-                lanes[post.endpoint_id] = HeldLane(post.endpoint_id, code, since)
+            for active, since in fault.lanes.items():
+                lanes[active.endpoint_id] = HeldLane(active.endpoint_id, code, since)
         return list(rows.values()), lanes

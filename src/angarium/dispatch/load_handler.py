@@ -11,11 +11,11 @@ import structlog
 
 from angarium.clock import Clock
 from angarium.core import ids
-from angarium.core.hand import Held
 from angarium.core.keyring import Keyring, SealError
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.product import STANDARD, Product
 from angarium.core.read_position import FIRST, LAST
-from angarium.dispatch.posts import HORIZON, Posts
+from angarium.dispatch.lane_registry import HORIZON, LaneRegistry
 from angarium.dispatch.target import open_target
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
 
@@ -25,10 +25,12 @@ HANDFUL: Final = 100  # lanes
 
 
 class LoadHandler:
-    """Called by the loader and the lookout with what they read."""
+    """Called by the loader and the backlog poller with what they read."""
 
-    def __init__(self, posts: Posts, clock: Clock, products: Mapping[str, Product], keyring: Keyring) -> None:
-        self._posts = posts
+    def __init__(
+        self, registry: LaneRegistry, clock: Clock, products: Mapping[str, Product], keyring: Keyring
+    ) -> None:
+        self._registry = registry
         self._clock = clock
         self._products = products
         self._keyring = keyring
@@ -39,28 +41,28 @@ class LoadHandler:
         now = self._clock.now()
         found = {config.endpoint_id: config for config in configs}
         for _, endpoint_id in lanes:
-            post = self._posts.get(endpoint_id)
-            if post is None:
+            active = self._registry.get(endpoint_id)
+            if active is None:
                 continue
             config = found.get(endpoint_id)
             if config is None or not config.active:
-                self._posts.forget(post)
-                self._inactive[endpoint_id] = post.app_id
+                self._registry.forget(active)
+                self._inactive[endpoint_id] = active.app_id
                 continue
             try:
                 product = self._products[config.profile or STANDARD]
             except KeyError:
                 log.error("profile.unknown", profile=config.profile, organization=config.org_id)
-                self._posts.forget(post)
+                self._registry.forget(active)
                 continue
             try:
                 target = open_target(config, product, self._keyring)
             except SealError as error:
                 log.error("endpoint.sealed", endpoint=ids.text(ids.ENDPOINT, endpoint_id), error=error.detail)
-                self._posts.forget(post)
+                self._registry.forget(active)
                 continue
-            post.reconfigure(config, target, self._posts.limits(config.rate_limit, config.fifo), now)
-            self._posts.mark(post)
+            active.reconfigure(config, target, self._registry.limits(config.rate_limit, config.fifo), now)
+            self._registry.mark(active)
 
     def take_inactive(self) -> list[tuple[UUID, UUID]]:
         """Lanes, as (application id, endpoint id), that had something to send though their endpoints get
@@ -71,10 +73,10 @@ class LoadHandler:
 
     def loaded(self, wanted: list[Wanted], rows: list[Loaded], next_due: dict[UUID, float]) -> None:
         """What was due on the lanes that asked, and when (seconds since the epoch) the rest of each is."""
-        by_lane: dict[UUID, list[Held]] = {want.endpoint_id: [] for want in wanted}
+        by_lane: dict[UUID, list[QueuedDelivery]] = {want.endpoint_id: [] for want in wanted}
         for row in rows:
             by_lane[row.endpoint_id].append(
-                Held(
+                QueuedDelivery(
                     row.message_id,
                     row.due_at,
                     row.state,
@@ -91,19 +93,19 @@ class LoadHandler:
                 )
             )
         for want in wanted:
-            post = self._posts.get(want.endpoint_id)
+            active = self._registry.get(want.endpoint_id)
             # a lane that was forgotten and opened again did not ask
-            if post is not None and post.lane.loading:
-                post.lane.loaded(by_lane[want.endpoint_id], next_due.get(want.endpoint_id), want.room)
-                self._posts.mark(post)
+            if active is not None and active.lane.loading:
+                active.lane.loaded(by_lane[want.endpoint_id], next_due.get(want.endpoint_id), want.room)
+                self._registry.mark(active)
 
     def not_loaded(self, wanted: list[Wanted]) -> None:
         """The question failed; the lanes may ask again."""
         for want in wanted:
-            post = self._posts.get(want.endpoint_id)
-            if post is not None and post.lane.loading:
-                post.lane.load_failed()
-                self._posts.mark(post)
+            active = self._registry.get(want.endpoint_id)
+            if active is not None and active.lane.loading:
+                active.lane.load_failed()
+                self._registry.mark(active)
 
     async def seen(self, lanes: list[LaneRef]) -> None:
         """What the table owes: whatever a lost hint would have told. Idle lanes are forgotten meanwhile.
@@ -112,13 +114,13 @@ class LoadHandler:
         for place, lane in enumerate(lanes, 1):
             if place % HANDFUL == 0:
                 await asyncio.sleep(0)
-            soon = lane.due_at < now + HORIZON or self._posts.get(lane.endpoint_id) is not None
-            if soon and self._posts.ours(lane.endpoint_id):
-                post = self._posts.open(lane.app_id, lane.endpoint_id)
+            soon = lane.due_at < now + HORIZON or self._registry.get(lane.endpoint_id) is not None
+            if soon and self._registry.ours(lane.endpoint_id):
+                active = self._registry.open(lane.app_id, lane.endpoint_id)
                 if lane.unplaced:
-                    post.unplaced()
+                    active.unplaced()
                 # In a free lane, what is before it is done, and an old snapshot may keep much of that. Which
                 # comes first in the order of acceptance, only reading from the beginning can say.
-                since = LAST if lane.first is None else post.lane.place(lane.first, FIRST)
-                self._posts.news(post, lane.due_at, since=since)
-        self._posts.forget_idle()
+                since = LAST if lane.first is None else active.lane.place(lane.first, FIRST)
+                self._registry.news(active, lane.due_at, since=since)
+        self._registry.forget_idle()

@@ -16,8 +16,8 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.failure import FailureKind
 from angarium.core.outage import ProbePause
-from angarium.dispatch.post import Post
-from angarium.dispatch.posts import Posts
+from angarium.dispatch.active_lane import ActiveLane
+from angarium.dispatch.lane_registry import LaneRegistry
 
 log = structlog.get_logger(__name__)
 
@@ -25,26 +25,26 @@ log = structlog.get_logger(__name__)
 class SendingFault:
     """One fault under way."""
 
-    __slots__ = ("key", "kind", "pause", "posts", "since")
+    __slots__ = ("key", "kind", "lanes", "pause", "since")
 
     def __init__(self, kind: FailureKind, key: object, clock: Clock) -> None:
         self.kind = kind
         self.key = key
         self.since = clock.now()
         self.pause = ProbePause(clock.steady())
-        self.posts: dict[Post, float] = {}  # the lanes that it holds, and since when
+        self.lanes: dict[ActiveLane, float] = {}  # the lanes that it holds, and since when
 
 
 class Outages:
     """Faults by kind; a fault of a kind that concerns one lane only, by lane."""
 
-    def __init__(self, posts: Posts, clock: Clock, process: str = "") -> None:
+    def __init__(self, registry: LaneRegistry, clock: Clock, process: str = "") -> None:
         """`process`: the name of this process in the log."""
-        self._posts = posts
+        self._registry = registry
         self._process = process
         self._clock = clock
         self._faults: dict[object, SendingFault] = {}
-        self._held: dict[Post, SendingFault] = {}
+        self._held: dict[ActiveLane, SendingFault] = {}
         self.changed = asyncio.Event()  # a fault has begun
 
     def __bool__(self) -> bool:
@@ -53,13 +53,15 @@ class Outages:
     @property
     def faults(self) -> list[SendingFault]:
         """Those under way. Lanes that are closed, or have nothing left to send, are let go first."""
-        for post in [post for post in self._held if post.closed or (post.lane.quiet and not post.lane.wants)]:
-            self._let_go(post)
+        for active in [
+            active for active in self._held if active.closed or (active.lane.quiet and not active.lane.wants)
+        ]:
+            self._let_go(active)
         return list(self._faults.values())
 
-    def failed(self, post: Post, kind: FailureKind, probe: SendingFault | None) -> None:
+    def failed(self, active: ActiveLane, kind: FailureKind, probe: SendingFault | None) -> None:
         """An attempt of the lane failed on our side; `probe`: the fault that it probed, if any."""
-        key = (kind.code, post.endpoint_id) if kind.lane_only else kind.code
+        key = (kind.code, active.endpoint_id) if kind.lane_only else kind.code
         fault = self._faults.get(key)
         if fault is None:
             fault = self._faults[key] = SendingFault(kind, key, self._clock)
@@ -67,48 +69,48 @@ class Outages:
             log.error(
                 "sending.paused",
                 fault=kind.code,
-                endpoint=ids.text(ids.ENDPOINT, post.endpoint_id),
+                endpoint=ids.text(ids.ENDPOINT, active.endpoint_id),
                 process=self._process,
             )
         elif fault is probe:
             fault.pause.failed(self._clock.steady())
-        before = self._held.get(post)
-        if before is not fault and not post.closed:
+        before = self._held.get(active)
+        if before is not fault and not active.closed:
             if before is not None:
-                self._let_go(post)
-            self._held[post] = fault
-            fault.posts[post] = self._clock.now()
+                self._let_go(active)
+            self._held[active] = fault
+            fault.lanes[active] = self._clock.now()
 
     def passed(self, probe: SendingFault) -> None:
         """A probe got past our side: the fault is over."""
         if self._faults.get(probe.key) is not probe:
             return
-        held = list(probe.posts)
+        queued = list(probe.lanes)
         self._end(probe)
-        for post in held:
-            del self._held[post]
-            self._posts.mark(post)
+        for active in queued:
+            del self._held[active]
+            self._registry.mark(active)
 
-    def admits(self, post: Post) -> bool:
+    def admits(self, active: ActiveLane) -> bool:
         """Whether the lane may have a turn. One that may not gets another one later."""
-        fault = self._held.get(post)
+        fault = self._held.get(active)
         now = self._clock.steady()
         if fault is None or fault.pause.admits(now):
             return True
-        self._posts.rounds.wait(post, self._clock.now() + fault.pause.next_at - now)
+        self._registry.ready_queue.wait(active, self._clock.now() + fault.pause.next_at - now)
         return False
 
-    def probe(self, post: Post) -> SendingFault | None:
+    def probe(self, active: ActiveLane) -> SendingFault | None:
         """The lane starts an attempt: the fault that this probes, if it is held."""
-        fault = self._held.get(post)
+        fault = self._held.get(active)
         if fault is not None:
             fault.pause.probing(self._clock.steady())
         return fault
 
-    def _let_go(self, post: Post) -> None:
-        fault = self._held.pop(post)
-        del fault.posts[post]
-        if not fault.posts:
+    def _let_go(self, active: ActiveLane) -> None:
+        fault = self._held.pop(active)
+        del fault.lanes[active]
+        if not fault.lanes:
             self._end(fault)
 
     def _end(self, fault: SendingFault) -> None:
@@ -117,6 +119,6 @@ class Outages:
             "sending.resumed",
             fault=fault.kind.code,
             since=datetime_at(fault.since).isoformat(),
-            lanes=len(fault.posts),
+            lanes=len(fault.lanes),
             process=self._process,
         )

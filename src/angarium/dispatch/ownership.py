@@ -2,7 +2,7 @@
 
 One dedicated connection holds the advisory locks and listens. When it is lost, or does not answer in time,
 so are all shards, at once; another is opened and shares are taken anew. Something is asked over it every
-second, for an owner that is silent, because it hangs or cannot be reached, is ousted by the others; one
+second, for an owner that is silent, because it hangs or cannot be reached, is evicted by the others; one
 that was paused sends nothing until it has asked again. Dispatchers aim at equal shares: one that joins
 takes what is free, and one that has too many lets go of some: of those with nothing under way at once, of
 others once they are drained, with more and more patience, so that a slow endpoint holds nobody up.
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 LOOK: Final = 1.0  # seconds between looks at who else is there
 HASTE: Final = 50  # looks, ten times as often, after somebody came or went: shards are about to be given
 _RECONNECT: Final = 0.5
-_GRACE: Final = 2.0  # seconds for outcomes in hand to be settled before their shards are taken again
+_GRACE: Final = 2.0  # seconds for outcomes in hand to be completed before their shards are taken again
 _PATIENCE: Final = 1.0  # seconds that shards are drained at first; twice as long each further time
 
 
@@ -62,7 +62,7 @@ class Ownership:
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
         self._heard_at = -store.SILENCE  # when what was last answered was asked, by the steady time
-        self.settled = asyncio.Event()  # a first share was taken, or nobody takes writes
+        self.completed = asyncio.Event()  # a first share was taken, or nobody takes writes
 
     @property
     def sure(self) -> bool:
@@ -77,7 +77,7 @@ class Ownership:
             except StoreUnavailable as error:
                 log.warning("shards.unavailable", reason=error.reason.value, error=error.detail)
                 if error.reason is StoreReason.READ_ONLY:
-                    self.settled.set()  # a process starts all the same, and takes its shards later
+                    self.completed.set()  # a process starts all the same, and takes its shards later
                 await self._pause(_RECONNECT)
                 continue
             self._lost.clear()
@@ -109,7 +109,7 @@ class Ownership:
             if len(self._owned) < share:
                 free = [shard for shard in range(store.SHARDS) if shard not in self._owned]
                 if loop.time() < grace_ends:
-                    # after a lost connection: what is in flight or being settled would be sent again
+                    # after a lost connection: what is in flight or being completed would be sent again
                     free = [shard for shard in free if not self._lanes.busy(shard)]
                 # in another order each, so that those who come together do not take turns at failing
                 self._chance.shuffle(free)
@@ -120,19 +120,19 @@ class Ownership:
                 patience *= 2
             if len(self._owned) <= share:
                 patience = _PATIENCE
-            self.settled.set()
+            self.completed.set()
             hasty = haste > 0 and len(self._owned) < share
             haste -= hasty
             # a shard that nobody owns delivers nothing, so it should not lie about
             await self._pause(LOOK / 10 if hasty else LOOK)
 
     async def _look(self, connection: Connection) -> int:
-        """Be heard of, and oust who is not; how many dispatchers there are."""
+        """Be heard of, and evict who is not; how many dispatchers there are."""
         asked_at = steady()
         members = await store.members(connection)
         silent = self._silences.look(members, steady())
-        if silent and (ousted := await store.oust(connection, silent)):
-            log.warning("shards.ousted", owners=ousted)
+        if silent and (evicted := await store.evict(connection, silent)):
+            log.warning("shards.evicted", owners=evicted)
         was_sure, self._heard_at = self.sure, asked_at
         if not was_sure:
             self._lanes.gained(())

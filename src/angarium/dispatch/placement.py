@@ -2,7 +2,7 @@
 
 A delivery without a place comes about when its message is accepted at the moment at which its endpoint
 becomes first-in-first-out (store/place.py). Whoever hands it over, tells of it or finds it in the table marks
-the post, and the lane waits until it is placed. Then it loads anew, for what was placed comes first.
+the lane, and it waits until it is placed. Then it loads anew, for what was placed comes first.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import structlog
 from angarium.clock import Clock
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
-from angarium.dispatch.post import Placing, Post
-from angarium.dispatch.posts import Posts
+from angarium.dispatch.active_lane import ActiveLane, Placing
+from angarium.dispatch.lane_registry import LaneRegistry
 from angarium.store import place as store
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
@@ -29,18 +29,18 @@ _PAUSE: Final = 0.5  # seconds after a fault
 class Placement:
     """One lane at a time: they are few."""
 
-    def __init__(self, database: Database, clock: Clock, posts: Posts) -> None:
+    def __init__(self, database: Database, clock: Clock, registry: LaneRegistry) -> None:
         self._database = database
         self._clock = clock
-        self._posts = posts
-        self._wanted: set[Post] = set()
+        self._registry = registry
+        self._wanted: set[ActiveLane] = set()
         self._wake = asyncio.Event()
         self._never = asyncio.Event()
 
-    def want(self, post: Post) -> None:
+    def want(self, active: ActiveLane) -> None:
         """Have the deliveries of a lane placed; it gets a turn when they are."""
-        if post.placing is Placing.WANTED:
-            self._wanted.add(post)
+        if active.placing is Placing.WANTED:
+            self._wanted.add(active)
             self._wake.set()
 
     async def run(self) -> None:
@@ -51,25 +51,25 @@ class Placement:
             while self._wanted:
                 await self._place(self._wanted.pop())
 
-    async def _place(self, post: Post) -> None:
-        if post.closed or post.placing is not Placing.WANTED:
+    async def _place(self, active: ActiveLane) -> None:
+        if active.closed or active.placing is not Placing.WANTED:
             return
-        post.placing = Placing.UNDER_WAY
+        active.placing = Placing.UNDER_WAY
         try:
             async with self._database.transaction() as connection:
-                placed = await store.place(connection, post.app_id, post.endpoint_id)
+                placed = await store.place(connection, active.app_id, active.endpoint_id)
         except Exception as error:
             # whatever it is, the lane waits for it
             known = isinstance(error, StoreUnavailable | DatabaseFault)
-            endpoint = ids.text(ids.ENDPOINT, post.endpoint_id)
+            endpoint = ids.text(ids.ENDPOINT, active.endpoint_id)
             log.warning("placement.failed", endpoint=endpoint, error=str(error), exc_info=not known)
-            post.lane.reorder()  # it may have been committed all the same
+            active.lane.reorder()  # it may have been committed all the same
             await self._clock.wait(self._never, self._clock.now() + _PAUSE)
-            post.placing = Placing.WANTED
+            active.placing = Placing.WANTED
         else:
             # what was committed without a place meanwhile has marked it again
-            if post.placing is Placing.UNDER_WAY:
-                post.placing = Placing.DONE
+            if active.placing is Placing.UNDER_WAY:
+                active.placing = Placing.DONE
             if placed:
-                post.lane.reorder()
-        self._posts.mark(post)
+                active.lane.reorder()
+        self._registry.mark(active)

@@ -20,9 +20,9 @@ from typing import Final
 from angarium.clock import steady
 from angarium.core.address import AddressPolicy
 from angarium.core.inbox import ANYWHERE
-from angarium.dispatch.connection import Connection
+from angarium.dispatch.connection import HttpConnection
 from angarium.dispatch.dial import Origin, dial
-from angarium.dispatch.exchange import Exchange, HungUp
+from angarium.dispatch.exchange import HttpExchange, HungUp
 from angarium.dispatch.resolver import Resolver
 
 KEEP_ALIVE: Final = 15.0  # seconds that a connection may rest
@@ -45,7 +45,7 @@ class Pool:
         context: ssl.SSLContext,
         limit: int,
         body_limit: int,
-        admitted: Callable[[Exchange], None],
+        admitted: Callable[[HttpExchange], None],
     ) -> None:
         self._policy = policy
         self._names = names
@@ -54,21 +54,21 @@ class Pool:
         self._body_limit = body_limit
         self._admitted = admitted  # called with one that waited and goes on
         self._loop = asyncio.get_running_loop()
-        self._resting: dict[Origin, list[Connection]] = {}  # the one used last is at the end
+        self._resting: dict[Origin, list[HttpConnection]] = {}  # the one used last is at the end
         self._rest_count = 0
-        self._carried: set[Exchange] = set()  # dialing or on a connection
-        self._waiting: deque[Exchange] = deque()
+        self._carried: set[HttpExchange] = set()  # dialing or on a connection
+        self._waiting: deque[HttpExchange] = deque()
         self._sweeper: asyncio.TimerHandle | None = None
         self._closed = False
 
-    def carry(self, exchange: Exchange) -> None:
+    def carry(self, exchange: HttpExchange) -> None:
         """Bring it to its receiver; `exchange.done` hears of the end."""
         if len(self._carried) < self._limit:
             self._carry(exchange)
         else:
             self._waiting.append(exchange)
 
-    def drop(self, exchange: Exchange) -> None:
+    def drop(self, exchange: HttpExchange) -> None:
         """Give it up, however far it got; `exchange.done` is not called."""
         exchange.done = None
         if exchange.connection is not None:
@@ -102,7 +102,7 @@ class Pool:
 
     # carrying
 
-    def _carry(self, exchange: Exchange) -> None:
+    def _carry(self, exchange: HttpExchange) -> None:
         self._carried.add(exchange)
         try:
             connection = None if exchange.fresh else self._wake(exchange.origin)
@@ -114,7 +114,7 @@ class Pool:
             # later, for the caller does not expect an end before it returns
             self._loop.call_soon(self._finish, exchange, error)
 
-    async def _dial(self, exchange: Exchange) -> None:
+    async def _dial(self, exchange: HttpExchange) -> None:
         origin = exchange.origin
         try:
             connection = await dial(
@@ -122,7 +122,7 @@ class Pool:
                 policy=ANYWHERE if origin.trusted else self._policy,
                 names=self._names,
                 context=self._context,
-                protocol=lambda sock: Connection(origin, self._body_limit, self._ended, self._lost, sock),
+                protocol=lambda sock: HttpConnection(origin, self._body_limit, self._ended, self._lost, sock),
                 stages=exchange,
             )
             if exchange.done is None:
@@ -136,7 +136,7 @@ class Pool:
             exchange.dialing = None
 
     def _ended(
-        self, connection: Connection, exchange: Exchange, error: Exception | None, reusable: bool
+        self, connection: HttpConnection, exchange: HttpExchange, error: Exception | None, reusable: bool
     ) -> None:
         stale = isinstance(error, HungUp) and connection.used > 1 and connection.received == 0
         if stale and not exchange.fresh and not self._closed:
@@ -152,7 +152,7 @@ class Pool:
             connection.close()
         self._finish(exchange, error)
 
-    def _finish(self, exchange: Exchange, error: Exception | None) -> None:
+    def _finish(self, exchange: HttpExchange, error: Exception | None) -> None:
         self._carried.discard(exchange)
         done, exchange.done = exchange.done, None
         if self._waiting:
@@ -168,7 +168,7 @@ class Pool:
 
     # resting
 
-    def _rest(self, connection: Connection) -> None:
+    def _rest(self, connection: HttpConnection) -> None:
         now = steady()
         if self._rest_count >= self._limit or now - connection.made_at > MAX_AGE:
             connection.close()
@@ -179,7 +179,7 @@ class Pool:
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
 
-    def _wake(self, origin: Origin) -> Connection | None:
+    def _wake(self, origin: Origin) -> HttpConnection | None:
         resting = self._resting.get(origin)
         now = steady()
         while resting:
@@ -198,7 +198,7 @@ class Pool:
             self._rest_count -= 1
             connection.close()
 
-    def _lost(self, connection: Connection) -> None:
+    def _lost(self, connection: HttpConnection) -> None:
         resting = self._resting.get(connection.origin)
         if resting and connection in resting:
             resting.remove(connection)
@@ -223,6 +223,6 @@ class Pool:
             self._sweeper = self._loop.call_later(_SWEEP, self._sweep)
 
 
-def _spent(connection: Connection, now: float) -> bool:
+def _spent(connection: HttpConnection, now: float) -> bool:
     """Whether a resting connection is not to be used again."""
     return now - connection.idle_since > KEEP_ALIVE or now - connection.made_at > MAX_AGE

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import msgspec
 
 from angarium.core import ids
-from angarium.core.hand import Held
+from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.lifecycle import CANCELED, Effect, Transition, advance
 from angarium.core.outcome import GONE_KEPT, AttemptResult
-from angarium.dispatch.sender import Request
-from angarium.dispatch.target import Target
-from angarium.store.settle import Settlement
+from angarium.dispatch.sender import OutgoingRequest
+from angarium.dispatch.target import EndpointTarget
+from angarium.store.complete import Completion
 
 
 class RequestBuilder:
@@ -23,54 +23,58 @@ class RequestBuilder:
         self._entropy = entropy
         self._chance = chance
 
-    def request(self, target: Target, held: Held, now: float) -> Request | None:
+    def request(self, target: EndpointTarget, queued: QueuedDelivery, now: float) -> OutgoingRequest | None:
         """What to send at `now` for the delivery; None: its payload is gone or has expired."""
-        if held.payload is None or held.expires_at <= now:
+        if queued.payload is None or queued.expires_at <= now:
             return None
-        headers = target.headers_for(held.message_id, held.event_type, held.payload, now, held.content_type)
-        return Request(target.url, headers, held.payload, target.product.timeout)
+        headers = target.headers_for(
+            queued.message_id, queued.event_type, queued.payload, now, queued.content_type
+        )
+        return OutgoingRequest(target.url, headers, queued.payload, target.product.timeout)
 
-    def transition(self, target: Target, held: Held, result: AttemptResult | None, now: float) -> Transition:
+    def transition(
+        self, target: EndpointTarget, queued: QueuedDelivery, result: AttemptResult | None, now: float
+    ) -> Transition:
         """What follows from an attempt that ended `now`. Without a result the payload was gone."""
         if result is None:
             return CANCELED
         return advance(
             result,
-            state=held.state,
-            manual=held.manual_at is not None,
-            test=held.test,
-            failures=held.failures,
+            state=queued.state,
+            manual=queued.manual_at is not None,
+            test=queued.test,
+            failures=queued.failures,
             on_gone=target.product.disable.on_gone,
             schedule=target.product.schedule,
             now=now,
             chance=self._chance.random(),
         )
 
-    def settlement(
+    def completion(
         self,
-        target: Target,
-        held: Held,
+        target: EndpointTarget,
+        queued: QueuedDelivery,
         started: float,
-        request: Request | None,
+        request: OutgoingRequest | None,
         result: AttemptResult | None,
         transition: Transition,
-    ) -> Settlement:
+    ) -> Completion:
         """What is recorded of the attempt."""
         if result is not None and result.status_code == 410 and transition.effect is not Effect.GONE:
             result = msgspec.structs.replace(result, error=GONE_KEPT)
-        return Settlement(
+        return Completion(
             attempt_id=ids.new(started, self._entropy(8)),
             app_id=target.app_id,
             endpoint_id=target.endpoint_id,
-            message_id=held.message_id,
+            message_id=queued.message_id,
             move=transition.move,
-            failures=held.failures,
-            number=0 if result is None else held.attempts + 1,
+            failures=queued.failures,
+            number=0 if result is None else queued.attempts + 1,
             due_at=transition.due,
-            manual_at=held.manual_at,
+            manual_at=queued.manual_at,
             answer=result,
             succeeded=result is not None and result.delivered,
             revision=target.revision,
             sent=() if request is None else target.shown(request.headers),
-            pending=held.pending,
+            pending=queued.pending,
         )

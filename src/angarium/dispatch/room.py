@@ -11,15 +11,15 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from angarium.core.hand import NEVER
 from angarium.core.lane import Lane
+from angarium.core.lane_queue import NEVER
 from angarium.core.rate import RateWindow
-from angarium.dispatch.post import Post, RoomWait
+from angarium.dispatch.active_lane import ActiveLane, RoomWait
 
 FAILING_STARTS: Final = 500
 """A second, of all failing endpoints of a process: about a tenth of what it can send."""
 
-BUNCH: Final = 10  # posts that are woken at a time
+BUNCH: Final = 10  # lanes that are woken at a time
 
 
 class Room:
@@ -32,34 +32,34 @@ class Room:
         self._in_flight = 0
         self._failing = 0
         self._starts = RateWindow(FAILING_STARTS)
-        self._failing_posts: deque[Post] = deque()
-        self._others: deque[Post] = deque()
+        self._failing_lanes: deque[ActiveLane] = deque()
+        self._others: deque[ActiveLane] = deque()
 
     @property
     def full(self) -> bool:
         """Whether nothing more may start."""
         return self._in_flight >= self._total
 
-    def admits(self, post: Post, now: float) -> bool:
-        """Whether the post's lane may start a request now, as far as others are concerned."""
-        lane = post.lane
+    def admits(self, active: ActiveLane, now: float) -> bool:
+        """Whether the lane may start a request now, as far as others are concerned."""
+        lane = active.lane
         if lane.failing:
-            return (post.admitted or not self._failing_posts) and self._failing_free(now)
+            return (active.admitted or not self._failing_lanes) and self._failing_free(now)
         if self._total - self._in_flight > self._reserve:
             return True
         return lane.proven and not lane.in_flight and not self.full
 
-    def wait(self, post: Post) -> None:
-        """The post's lane is not admitted; it is among those to be woken when there is room."""
-        lane = post.lane
-        if lane.failing and lane.urgent and post.waits is not RoomWait.IN_FRONT:
-            if post.waits is RoomWait.IN_TURN:
-                self._forget(post)
-            post.waits = RoomWait.IN_FRONT
-            self._failing_posts.appendleft(post)
-        elif post.waits is RoomWait.NOT:
-            post.waits = RoomWait.IN_TURN
-            (self._failing_posts if lane.failing else self._others).append(post)
+    def wait(self, active: ActiveLane) -> None:
+        """The lane is not admitted; it is among those to be woken when there is room."""
+        lane = active.lane
+        if lane.failing and lane.urgent and active.waits is not RoomWait.IN_FRONT:
+            if active.waits is RoomWait.IN_TURN:
+                self._forget(active)
+            active.waits = RoomWait.IN_FRONT
+            self._failing_lanes.appendleft(active)
+        elif active.waits is RoomWait.NOT:
+            active.waits = RoomWait.IN_TURN
+            (self._failing_lanes if lane.failing else self._others).append(active)
 
     def started(self, lane: Lane, now: float) -> bool:
         """A request starts; returns what to tell `ended`."""
@@ -74,30 +74,30 @@ class Room:
         self._in_flight -= 1
         self._failing -= failing
 
-    def woken(self, now: float) -> list[Post]:
+    def woken(self, now: float) -> list[ActiveLane]:
         """Posts for whose lanes there may be room again. One that does not go has to wait anew."""
-        posts: list[Post] = []
+        lanes: list[ActiveLane] = []
         free = self._total - self._in_flight - self._reserve
         for waiting, count in (
             (self._others, free),
-            (self._failing_posts, self._failing_total - self._failing if self._failing_free(now) else 0),
+            (self._failing_lanes, self._failing_total - self._failing if self._failing_free(now) else 0),
         ):
             for _ in range(min(count, len(waiting), BUNCH)):
-                post = waiting.popleft()
-                post.waits = RoomWait.NOT
-                post.admitted = True
-                posts.append(post)
-        return posts
+                active = waiting.popleft()
+                active.waits = RoomWait.NOT
+                active.admitted = True
+                lanes.append(active)
+        return lanes
 
     @property
     def waited_for(self) -> bool:
         """Whether somebody waits for room."""
-        return bool(self._others or self._failing_posts)
+        return bool(self._others or self._failing_lanes)
 
     @property
     def next_at(self) -> float:
         """When a failing endpoint may start its next request; NEVER: not before another ends."""
-        if not self._failing_posts or self._failing >= self._failing_total:
+        if not self._failing_lanes or self._failing >= self._failing_total:
             return NEVER
         return self._starts.free_at()
 
@@ -105,11 +105,11 @@ class Room:
         """The clock was set by so many seconds."""
         self._starts.clock_set(by)
 
-    def _forget(self, post: Post) -> None:
-        """The post does not wait any more."""
-        for waiting in (self._others, self._failing_posts):
-            if post in waiting:
-                waiting.remove(post)
+    def _forget(self, active: ActiveLane) -> None:
+        """The lane does not wait any more."""
+        for waiting in (self._others, self._failing_lanes):
+            if active in waiting:
+                waiting.remove(active)
 
     def _failing_free(self, now: float) -> bool:
         return not self.full and self._failing < self._failing_total and self._starts.free_at() <= now

@@ -21,7 +21,7 @@ from angarium.core.outcome import MASK, AttemptResult, explain_status, parse_ret
 from angarium.core.url import split_credentials
 from angarium.dispatch.deadline import Deadlines
 from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import Exchange, Unsendable
+from angarium.dispatch.exchange import HttpExchange, Unsendable
 from angarium.dispatch.failure import Failure, explain, explain_timeout
 from angarium.dispatch.pool import Pool
 from angarium.dispatch.resolver import NameServersDown, Resolver, SystemResolver
@@ -33,7 +33,7 @@ _PORTS: Final = {"http": 80, "https": 443}
 _ENCODED: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
-class Request(msgspec.Struct, frozen=True, gc=False):
+class OutgoingRequest(msgspec.Struct, frozen=True, gc=False):
     """What to send. `timeout` is the total in seconds: DNS, connection, TLS, request, answer and body."""
 
     url: str
@@ -62,10 +62,10 @@ class Sender:
         self._ssl_context = ssl_context
         self._now = now
         self._pool: Pool | None = None
-        self._deadlines: Deadlines[Exchange]
+        self._deadlines: Deadlines[HttpExchange]
         self._closed = False
 
-    async def send(self, request: Request) -> AttemptResult:
+    async def send(self, request: OutgoingRequest) -> AttemptResult:
         """POST once. Raises nothing but CancelledError; every failure is a result."""
         answered: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
         under_way = self.start(request, answered.set_result)
@@ -75,7 +75,7 @@ class Sender:
             self.drop(under_way)
             raise
 
-    def start(self, request: Request, done: Callable[[AttemptResult], None]) -> Exchange | None:
+    def start(self, request: OutgoingRequest, done: Callable[[AttemptResult], None]) -> HttpExchange | None:
         """The same with a callback, which is not called before this returns; None: nothing can be dropped."""
         loop = asyncio.get_running_loop()
         try:
@@ -94,7 +94,7 @@ class Sender:
             raise
         return exchange
 
-    def drop(self, exchange: Exchange | None) -> None:
+    def drop(self, exchange: HttpExchange | None) -> None:
         """Break off what `start` began; its callback is not called."""
         if exchange is not None and self._pool is not None:
             self._deadlines.remove(exchange, exchange.timeout)
@@ -126,7 +126,7 @@ class Sender:
             )
         return self._pool
 
-    def _exchange(self, request: Request) -> Exchange:
+    def _exchange(self, request: OutgoingRequest) -> HttpExchange:
         trusted = self._policy.trusts(request.url)
         try:
             origin, start, authorization = _target(request.url, trusted)
@@ -144,17 +144,17 @@ class Sender:
             head = f"{start}{named}content-length: {len(request.body)}\r\n\r\n".encode()
         except UnicodeEncodeError:
             raise Unsendable("a header holds a lone surrogate") from None
-        exchange = Exchange(origin, head, request.body, request.timeout)
+        exchange = HttpExchange(origin, head, request.body, request.timeout)
         exchange.started = time.perf_counter()
         return exchange
 
-    def _admitted(self, exchange: Exchange) -> None:
+    def _admitted(self, exchange: HttpExchange) -> None:
         """It had to wait for one of our connections: only now the receiver's time begins."""
         self._deadlines.remove(exchange, exchange.timeout)
         self._deadlines.add(exchange, exchange.timeout)
         exchange.started = time.perf_counter()
 
-    def _expired(self, exchange: Exchange) -> None:
+    def _expired(self, exchange: HttpExchange) -> None:
         done = exchange.done
         if done is None or self._pool is None:
             return
@@ -162,7 +162,7 @@ class Sender:
         self._pool.drop(exchange)
         done(exchange, failure)
 
-    def _result(self, exchange: Exchange, error: Exception | None) -> AttemptResult:
+    def _result(self, exchange: HttpExchange, error: Exception | None) -> AttemptResult:
         """What came of it. Whatever fails here, the caller hears of an end."""
         try:
             return self._answer(exchange, error)
@@ -170,7 +170,7 @@ class Sender:
             kind, words = explain(bug)
             return AttemptResult(0, kind, words, None, 0)
 
-    def _answer(self, exchange: Exchange, error: Exception | None) -> AttemptResult:
+    def _answer(self, exchange: HttpExchange, error: Exception | None) -> AttemptResult:
         self._deadlines.remove(exchange, exchange.timeout)
         duration_ms = round((time.perf_counter() - exchange.started) * 1000)
         status = exchange.status
@@ -192,7 +192,7 @@ class Sender:
             status, failed, said_so, kept, duration_ms, retry_after, _shown(exchange.fields), control
         )
 
-    def _failure(self, exchange: Exchange, error: Exception | None) -> Failure:
+    def _failure(self, exchange: HttpExchange, error: Exception | None) -> Failure:
         if isinstance(error, TimeoutError):
             stage = exchange.how_far()
             if stage == "dns" and self._resolver is not None and self._resolver.silent(exchange.timeout):

@@ -7,16 +7,16 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from angarium.core.keyring import Keyring
+from angarium.core.message_format import FormatKey
 from angarium.core.outcome import MASK
 from angarium.core.product import Product
-from angarium.core.recipe import Key
 from angarium.core.url import with_login
 from angarium.store.load import Config
 from angarium.store.sealed import LOGIN, open_headers, open_keys
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class EndpointTarget:
     """An endpoint, as its product's rules apply to it. `keys` are its signing keys, current first."""
 
     app_id: UUID
@@ -30,13 +30,13 @@ class Target:
     fifo: bool
     active: bool
     headers: dict[str, str] = field(repr=False)
-    keys: tuple[Key, ...] = field(repr=False)
+    keys: tuple[FormatKey, ...] = field(repr=False)
 
     def headers_for(
         self, message_id: UUID, event_type: str, body: bytes, now: float, content_type: str | None
     ) -> list[tuple[str, str]]:
         """All headers of an attempt made now."""
-        return self.product.recipe.headers(
+        return self.product.message_format.headers(
             message_id=message_id,
             event_type=event_type,
             body=body,
@@ -54,11 +54,11 @@ class Target:
         return [(name, MASK if name.lower() in own else value) for name, value in headers]
 
 
-def open_target(config: Config, product: Product, keyring: Keyring) -> Target:
+def open_target(config: Config, product: Product, keyring: Keyring) -> EndpointTarget:
     """Open what is sealed. Raises SealError when no key of the ring fits."""
     headers = open_headers(keyring, config.endpoint_id, config.headers)
     login = headers.pop(LOGIN, None)
-    return Target(
+    return EndpointTarget(
         app_id=config.app_id,
         endpoint_id=config.endpoint_id,
         org_id=config.org_id,
@@ -70,5 +70,5 @@ def open_target(config: Config, product: Product, keyring: Keyring) -> Target:
         fifo=config.fifo,
         active=config.active,
         headers=headers,
-        keys=product.recipe.keys(open_keys(keyring, config.endpoint_id, config.keys)),
+        keys=product.message_format.keys(open_keys(keyring, config.endpoint_id, config.keys)),
     )

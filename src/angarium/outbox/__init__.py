@@ -6,6 +6,6 @@ any point, it sends what is left when it comes back: every row becomes one messa
 `angarium.outbox.sqlalchemy` and `angarium.outbox.django` hold the tables; `forward` is what they share.
 """
 
-from angarium.outbox.forward import Forwarder, Outbox, Row
+from angarium.outbox.forward import Forwarder, Outbox, OutboxRow
 
-__all__ = ["Forwarder", "Outbox", "Row"]
+__all__ = ["Forwarder", "Outbox", "OutboxRow"]

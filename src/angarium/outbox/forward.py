@@ -32,7 +32,7 @@ _TRY_LATER: Final = frozenset({408, 425})
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class OutboxRow:
     """One message to send; `id` is what it is known by to the server."""
 
     id: str
@@ -46,7 +46,7 @@ class Row:
 class Outbox(Protocol):
     """A table of rows. Each method is a transaction of its own."""
 
-    def claim(self, limit: int, seconds: float) -> Sequence[Row]:
+    def claim(self, limit: int, seconds: float) -> Sequence[OutboxRow]:
         """The oldest rows that nobody has claimed, now ours for so long."""
 
     def remove(self, ids: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ class Outbox(Protocol):
     def refuse(self, id: str, words: str) -> None:  # noqa: A002
         """The server does not accept this one: keep it, with the reason, out of the way."""
 
-    def refused(self, limit: int = 100) -> Sequence[tuple[Row, str]]:
+    def refused(self, limit: int = 100) -> Sequence[tuple[OutboxRow, str]]:
         """The oldest rows that were refused, each with the reason."""
 
     def restore(self, ids: Sequence[str] | None = None) -> int:
@@ -73,13 +73,15 @@ def row(
     tags: Sequence[str] = (),
     *,
     max_body: int = MAX_BODY,
-) -> Row:
+) -> OutboxRow:
     """A new row. `payload` is a JSON object: anything that json can write as one, or its text in bytes.
 
     Raises ValueError for what the server would not accept, so that it fails in the business transaction and
     not after it. `max_body`: bytes of a request body that the server takes.
     """
-    made = Row(f"outbox-{uuid.uuid4().hex}", application, event_type, b"", _texts(channels), _texts(tags))
+    made = OutboxRow(
+        f"outbox-{uuid.uuid4().hex}", application, event_type, b"", _texts(channels), _texts(tags)
+    )
     faults: list[str] = []
 
     def refuse(field: str, words: str) -> None:
@@ -140,7 +142,7 @@ class Forwarder:
                 pause = min(60.0, pause * 2)
             stop.wait(pause)
 
-    def _send(self, one: Row) -> None:
+    def _send(self, one: OutboxRow) -> None:
         try:
             self._client.send(
                 one.application,
@@ -165,6 +167,6 @@ class Forwarder:
                 return
         self._outbox.remove([one.id])
 
-    def _set_aside(self, one: Row, words: str) -> None:
+    def _set_aside(self, one: OutboxRow, words: str) -> None:
         log.error("outbox: %s is refused and set aside: %s", one.id, words)
         self._outbox.refuse(one.id, words)

@@ -35,7 +35,7 @@ from sqlalchemy import (
 )
 
 from angarium.message_form import MAX_BODY
-from angarium.outbox.forward import Row, row
+from angarium.outbox.forward import OutboxRow, row
 
 
 class OutboxTable:
@@ -95,7 +95,7 @@ class SqlAlchemyOutbox:
         self._engine = engine
         self._table = table
 
-    def claim(self, limit: int, seconds: float) -> list[Row]:
+    def claim(self, limit: int, seconds: float) -> list[OutboxRow]:
         table, now = self._table, time.time()
         with self._engine.begin() as connection:
             free = (
@@ -127,7 +127,7 @@ class SqlAlchemyOutbox:
             aside = update(self._table).where(self._table.c.id == id)
             connection.execute(aside.values(refused=True, error=words))
 
-    def refused(self, limit: int = 100) -> list[tuple[Row, str]]:
+    def refused(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
         aside = select(self._table).where(self._table.c.refused).order_by(self._table.c.position).limit(limit)
         with self._engine.begin() as connection:
             return [(_row(one), one.error or "") for one in connection.execute(aside)]
@@ -140,8 +140,10 @@ class SqlAlchemyOutbox:
             return connection.execute(back.values(refused=False, error=None, claimed_until=0.0)).rowcount
 
 
-def _row(one: Any) -> Row:
-    return Row(one.id, one.application, one.event_type, one.payload, _tuple(one.channels), _tuple(one.tags))
+def _row(one: Any) -> OutboxRow:
+    return OutboxRow(
+        one.id, one.application, one.event_type, one.payload, _tuple(one.channels), _tuple(one.tags)
+    )
 
 
 def _tuple(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from angarium.core.tally import Span
+from angarium.core.hourly_stats import Span
 from angarium.portal import chart
 from angarium.portal.chart import Frame
 from angarium.portal.words import duration, number, share

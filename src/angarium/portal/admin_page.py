@@ -1,4 +1,4 @@
-"""What an operator looks at: applications, endpoints by health, a message wherever it is, and deeds."""
+"""The operator's pages: applications, endpoints by health, a message anywhere, and the audit log."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from angarium.core import ids
-from angarium.portal import deed_words
+from angarium.portal import audit_words
 from angarium.portal.audit_page import naming, noun_of, records
 from angarium.portal.operator import OperatorVisit, operator_page
-from angarium.service.operator import Health
+from angarium.service.operator import EndpointStatus
 
 ROWS = 50
-HEALTH = {Health.FAILING: "Failing", Health.DISABLED: "Disabled", Health.HEALTHY: "Healthy"}
+HEALTH = {
+    EndpointStatus.FAILING: "Failing",
+    EndpointStatus.DISABLED: "Disabled",
+    EndpointStatus.HEALTHY: "Healthy",
+}
 
 
 async def applications(visit: OperatorVisit) -> Response:
@@ -48,7 +52,9 @@ async def applications(visit: OperatorVisit) -> Response:
 
 async def endpoints(visit: OperatorVisit) -> Response:
     """Those in trouble first."""
-    health = next((one for one in Health if one.value == visit.asked("health")), Health.FAILING)
+    health = next(
+        (one for one in EndpointStatus if one.value == visit.asked("health")), EndpointStatus.FAILING
+    )
     found = await visit.services.operator.endpoints(
         visit.org_id, health, visit.asked("cursor") or None, limit=ROWS
     )
@@ -83,23 +89,23 @@ async def messages(visit: OperatorVisit) -> Response:
         wanted=wanted,
         found=found,
         application_ref=application_ref,
-        message_ref=visit.product.recipe.message_id,
+        message_ref=visit.product.message_format.message_id,
     )
 
 
-async def deeds(visit: OperatorVisit) -> Response:
+async def audit_events(visit: OperatorVisit) -> Response:
     """The audit log of the organization, or of one application."""
-    noun, app = noun_of(visit.request, deed_words.ALL_NOUNS), visit.asked("application")[:256]
+    noun, app = noun_of(visit.request, audit_words.ALL_NOUNS), visit.asked("application")[:256]
     found, newer, older = await records(visit.services.audit, visit.org_id, visit.request, noun, app or None)
     name = naming(visit.product)
     return visit.render(
         "admin_audit.html",
         section="audit",
         heading="Activity",
-        nouns=deed_words.ALL_NOUNS,
+        nouns=audit_words.ALL_NOUNS,
         noun=noun,
         application=app,
-        lines=[deed_words.for_operator(one, name) for one in found],
+        lines=[audit_words.for_operator(one, name) for one in found],
         of_application=lambda app_id: visit.path("audit", application=application_ref(app_id)),
         application_ref=application_ref,
         newer=newer and visit.path("audit", what=noun, application=app, after=newer),
@@ -116,5 +122,5 @@ def routes() -> list[Route]:
         operator_page("", applications),
         operator_page("/endpoints", endpoints),
         operator_page("/messages", messages),
-        operator_page("/audit", deeds),
+        operator_page("/audit", audit_events),
     ]

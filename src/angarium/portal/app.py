@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute
 
 from angarium.core.errors import NotFound
 from angarium.portal import (
-    admin_loss,
+    admin_dead_letter,
     admin_page,
     audit_page,
     bulk,
@@ -41,7 +41,7 @@ def routes() -> list[BaseRoute]:
         *login.routes(),
         *operator.routes(),
         *admin_page.routes(),
-        *admin_loss.routes(),
+        *admin_dead_letter.routes(),
         *audit_page.routes(),
         *overview.routes(),
         *message_list.routes(),

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.core.product import Product
-from angarium.portal import deed_words
+from angarium.portal import audit_words
 from angarium.portal.route import page
 from angarium.portal.visit import Visit
 from angarium.service.audit import PREFIX, Audit
@@ -22,7 +22,7 @@ ROWS: Final = 50
 
 
 async def show(visit: Visit) -> Response:
-    noun = noun_of(visit.request, deed_words.NOUNS)
+    noun = noun_of(visit.request, audit_words.NOUNS)
     found, newer, older = await records(
         visit.services.audit, visit.application.org_id, visit.request, noun, visit.app_id
     )
@@ -31,9 +31,9 @@ async def show(visit: Visit) -> Response:
         "audit.html",
         section="audit",
         heading="Activity",
-        nouns=deed_words.NOUNS,
+        nouns=audit_words.NOUNS,
         noun=noun,
-        lines=[deed_words.for_customer(one, visit.product.profile.title, name) for one in found],
+        lines=[audit_words.for_customer(one, visit.product.profile.title, name) for one in found],
         newer=newer and visit.path("audit", what=noun, after=newer),
         older=older and visit.path("audit", what=noun, before=older),
     )

@@ -1,4 +1,4 @@
-"""Send again all that matches a filter of the message log: counted and confirmed first, then at a pace.
+"""Send again all that matches a filter of the message log: counted and confirmed first, then at a rate.
 
 What is confirmed is what is sent: the count fixes the times of the filter, so that nothing that fails while
 somebody reads it is sent unasked.
@@ -22,14 +22,14 @@ from angarium.portal.visit import Visit
 from angarium.portal.words import endpoint_name
 from angarium.service.log import LogPage
 
-PACES: Final = {
+RATES: Final = {
     5: "Gently: 5 a second",
     20: "20 a second",
     100: "Quickly: 100 a second",
     500: "As fast as can be: 500 a second",
 }
 SEEN: Final = 100  # deliveries looked at for those that wait to be sent again already
-PACE: Final = 20  # unless another is chosen
+RATE: Final = 20  # unless another is chosen
 
 
 async def confirm(visit: Visit) -> Response:
@@ -41,9 +41,9 @@ async def confirm(visit: Visit) -> Response:
 async def start(visit: Visit, form: Form) -> Response:
     """Begin; where it can be watched is the page that follows."""
     asked = asked_of(visit, form.pairs)
-    chosen = form.text("pace")
-    pace = next((one for one in PACES if str(one) == chosen), None)
-    if pace is None:
+    chosen = form.text("rate")
+    rate = next((one for one in RATES if str(one) == chosen), None)
+    if rate is None:
         return await _confirm(visit, asked, fault="Choose one of these.")
     if asked.faults:
         return await _confirm(visit, asked)
@@ -52,7 +52,7 @@ async def start(visit: Visit, form: Form) -> Response:
     replay = visit.services.replay
     expected = await replay.count_matching(visit.app_id, asked.wanted)
     task = await replay.resend_matching(
-        visit.application.org_id, visit.app_id, asked.wanted, pace=pace, expected=expected
+        visit.application.org_id, visit.app_id, asked.wanted, rate=rate, expected=expected
     )
     return visit.go(task_page.path_of(visit, task.id, said="started"))
 
@@ -88,9 +88,9 @@ async def _confirm(
         count=count,
         waiting=sum(line.row.manual_at is not None for line in found.lines),
         more_waiting=found.older is not None,
-        paces=PACES,
-        pace=PACE,
-        lasts=None if count is None else {pace: count.number / pace for pace in PACES},
+        rates=RATES,
+        rate=RATE,
+        lasts=None if count is None else {rate: count.number / rate for rate in RATES},
     )
 
 

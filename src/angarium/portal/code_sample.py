@@ -17,7 +17,7 @@ import jinja2
 
 from angarium.core.product import Product
 from angarium.core.profile import Profile
-from angarium.core.profile_table import Scheme
+from angarium.core.profile_table import SigningTable
 
 DEFAULT_PATH: Final = "/webhooks"
 _PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9_./~-]{0,200}")
@@ -98,7 +98,7 @@ def path_of(url: str) -> str:
     return path if _PLAIN_PATH.fullmatch(path) and path != "/" else DEFAULT_PATH
 
 
-def _own(profile: Profile) -> Scheme | None:
+def _own(profile: Profile) -> SigningTable | None:
     """The scheme of the product's own that signs the body and nothing else."""
     return next(
         (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import FieldError, Invalid
 from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_channel
 from angarium.portal import event_choice
@@ -119,7 +119,7 @@ class EndpointForm:
         lost = [header.name for header in self.headers if header.hidden and header.name.lower() not in kept]
         if lost:
             why = "The URL leads to another host. Enter the value again, or remove the header."
-            raise Invalid(*(Fault(("body", "headers", name), why) for name in lost))
+            raise Invalid(*(FieldError(("body", "headers", name), why) for name in lost))
         return {
             header.name: kept[header.name.lower()] if header.hidden else header.value
             for header in self.headers

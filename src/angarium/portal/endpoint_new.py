@@ -22,7 +22,7 @@ from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.example import example_of
-from angarium.service.probe import Trial
+from angarium.service.url_check import Trial
 
 
 async def new(visit: Visit) -> Response:
@@ -69,7 +69,7 @@ async def create(visit: Visit, posted: Form) -> Response:
 async def check(visit: Visit) -> Response:
     """What the URL in the query is worth; a part of the form."""
     url = visit.request.query_params.get("url", "").strip()
-    found = await visit.services.probe.check(visit.app_id, url) if url else None
+    found = await visit.services.url_check.check(visit.app_id, url) if url else None
     return visit.render("endpoint_check.html", check=found)
 
 
@@ -97,7 +97,7 @@ async def attempt(visit: Visit, posted: Form) -> Response:
     trial: Trial | None = None
     words = None
     try:
-        trial = await visit.services.probe.attempt(
+        trial = await visit.services.url_check.attempt(
             visit.product,
             visit.app_id,
             form.url,

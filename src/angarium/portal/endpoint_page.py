@@ -10,8 +10,8 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.core.claims import Capability
+from angarium.core.hourly_stats import Span
 from angarium.core.nouns import AttemptStatus, Endpoint
-from angarium.core.tally import Span
 from angarium.portal import chart, confirm
 from angarium.portal.form import Form
 from angarium.portal.route import action, page

@@ -13,7 +13,7 @@ from angarium import json_bounds
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.claims import Capability
-from angarium.core.errors import BadRequest, NotFound, TooLarge
+from angarium.core.errors import BadRequest, BodyTooLarge, NotFound
 from angarium.core.nouns import AttemptStatus, Endpoint, EventType
 from angarium.portal import event_choice
 from angarium.portal.endpoint_page import found, render
@@ -54,7 +54,7 @@ async def send(visit: Visit, posted: Form) -> Response:
     fault, unfit = _fault(chosen, text, anyway=posted.has("anyway"))
     if fault is None:
         try:
-            visit.services.probe.admit_test(visit.app_id)
+            visit.services.url_check.admit_test(visit.app_id)
             accepted = await visit.services.intake.accept(
                 Draft(
                     org_id=visit.application.org_id,
@@ -64,7 +64,7 @@ async def send(visit: Visit, posted: Form) -> Response:
                     endpoint_id=endpoint.id,
                 )
             )
-        except (BadRequest, TooLarge) as error:
+        except (BadRequest, BodyTooLarge) as error:
             fault = error.detail
         else:
             message = visit.message_ref(accepted.message.id)

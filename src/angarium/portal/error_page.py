@@ -22,11 +22,11 @@ _PAGES: dict[type[AngariumError], tuple[int, str, str | None]] = {
     errors.NotFound: (404, "There is nothing here", "It may have been deleted, or the address is not right."),
     errors.Conflict: (409, "Something else is there already", None),
     errors.TooSlow: (408, "The request took too long", "Try again."),
-    errors.TooLarge: (413, "This is too large", None),
+    errors.BodyTooLarge: (413, "This is too large", None),
     errors.Compressed: (415, "This cannot be read", None),
     errors.Invalid: (422, "Something is not right", None),
     errors.BadRequest: (400, "This cannot be done", None),
-    errors.Throttled: (429, "Too many attempts", "Too much did not fit. Wait a minute and try again."),
+    errors.TooManyFailures: (429, "Too many attempts", "Too much did not fit. Wait a minute and try again."),
     errors.Overloaded: (503, "Too much is going on", "Try again in a moment."),
     errors.StoreUnavailable: (503, "The database does not answer", "Try again in a moment."),
 }
@@ -58,7 +58,7 @@ def status_of(error: AngariumError) -> int:
 
 def again(error: AngariumError) -> dict[str, str]:
     """The header that says when to try again, if that is worth it."""
-    if isinstance(error, errors.Throttled):
+    if isinstance(error, errors.TooManyFailures):
         return {"retry-after": str(math.ceil(error.retry_after))}
     return {"retry-after": "2"} if status_of(error) == 503 else {}
 

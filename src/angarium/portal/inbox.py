@@ -12,13 +12,13 @@ from starlette.routing import Route
 from angarium.core import ids
 from angarium.core.errors import (
     AngariumError,
+    BodyTooLarge,
     NotFound,
     Overloaded,
     StoreUnavailable,
-    TooLarge,
     TooSlow,
 )
-from angarium.core.inbox import NO_ANSWER, PATH, Answer
+from angarium.core.inbox import NO_ANSWER, PATH, InboxAnswer
 from angarium.portal.visit import services_of
 from angarium.service import play
 
@@ -29,19 +29,19 @@ _HEADERS: Final = {"cache-control": "no-store"}
 _STATUS: Final[dict[type[AngariumError], int]] = {
     NotFound: 404,
     TooSlow: 408,
-    TooLarge: 413,
+    BodyTooLarge: 413,
     Overloaded: 429,
     StoreUnavailable: 503,
 }
 
 
-class Waiting:
+class WaitingRequests:
     """How many requests wait for their answer."""
 
     def __init__(self) -> None:
         self.count = 0
 
-    async def answer(self, request: Request, answer: Answer) -> Response:
+    async def answer(self, request: Request, answer: InboxAnswer) -> Response:
         """The answer, when its time has come."""
         if answer.delay or answer.status_code == NO_ANSWER:
             if self.count >= MAX_WAITING:
@@ -91,7 +91,7 @@ def _said(status: int, words: str) -> Response:
 
 
 def routes() -> list[Route]:
-    waiting = Waiting()
+    waiting = WaitingRequests()
 
     async def take(request: Request) -> Response:
         """Take a request for an inbox."""
@@ -101,7 +101,7 @@ def routes() -> list[Route]:
                 raise NotFound("There is no such inbox.")
             inboxes = services_of(request).play
             await inboxes.expect(inbox_id)
-            came = play.Request(request.method, _headers(request), await request.body())
+            came = play.IncomingRequest(request.method, _headers(request), await request.body())
             answer = await inboxes.receive(inbox_id, came)
         except AngariumError as error:
             return _said(_STATUS.get(type(error), 500), error.detail)

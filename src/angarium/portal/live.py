@@ -24,7 +24,7 @@ from starlette.types import Receive, Scope, Send
 from angarium.core.errors import NotAuthenticated, NotFound, StoreUnavailable
 from angarium.portal.visit import Visit
 
-PACE: Final = 1.5  # seconds between two looks
+EVERY: Final = 1.5  # seconds between two looks
 COST: Final = 20  # a look that takes long is followed by a pause so many times as long
 HEARTBEAT: Final = 15.0  # seconds after which something is sent, and the session checked, without any news
 LIFETIME: Final = 240.0  # seconds; the browser then comes again by itself
@@ -132,7 +132,7 @@ class Stream(Response):
             elif began - told >= HEARTBEAT:
                 await _write(send, b":\n\n")
                 told = began
-            pause = max(PACE, COST * (clock.steady() - began))
+            pause = max(EVERY, COST * (clock.steady() - began))
             await clock.wait(stopping, clock.now() + min(end - clock.steady(), pause))
         await _write(send, b"", more=False)
 

@@ -52,7 +52,7 @@ async def begin(request: Request) -> Response:
         json_bounds.check(body)
         shown = msgspec.json.decode(body, type=_Shown)
         services = services_of(request)
-        with services.guard.watching("portal-link"):
+        with services.login_throttle.watching("portal-link"):
             made = await services.portal_link.open(shown.key)
     except ValueError:  # no JSON, or beyond its bounds
         return _refused(NotAuthenticated())

@@ -57,7 +57,7 @@ _VALUES: Final = frozenset(status.value for status in LogStatus)
 T = TypeVar("T")
 
 
-class Query(Protocol):
+class FilterQuery(Protocol):
     """The query of a URL, or the fields of a form."""
 
     def text(self, name: str) -> str: ...
@@ -102,7 +102,9 @@ class Asked:
         return replace(self, values=values, wanted=replace(self.wanted, until=until))
 
 
-def read(query: Query, now: float, message_prefix: str, endpoint_id: Callable[[str], UUID | None]) -> Asked:
+def read(
+    query: FilterQuery, now: float, message_prefix: str, endpoint_id: Callable[[str], UUID | None]
+) -> Asked:
     """What a URL asks for. `endpoint_id`: the endpoint that a public id names."""
     values = {name: text for name in _FIELDS if (text := query.text(name)[:MAX_TEXT])}
     statuses = tuple(dict.fromkeys(query.all("status")))[: len(LogStatus)]

@@ -133,7 +133,7 @@ async def begin(request: Request) -> Response:
     form = await read_form(request)
     services = services_of(request)
     try:
-        with services.guard.watching("operator-login"):
+        with services.login_throttle.watching("operator-login"):
             made = await services.portal_link.operate(form.text("token"))
     except NotAuthenticated:
         return _door(request, 401, "This is no token of an organization that is in force.")
@@ -153,7 +153,7 @@ async def end(visit: OperatorVisit, _: Form) -> Response:
 async def look(visit: OperatorVisit, form: Form) -> Response:
     """Into a customer's portal, to see what they see and change nothing."""
     application = await visit.services.application.find(visit.org_id, form.text("application"))
-    made = await visit.services.portal_link.look(visit.claims, application.id)
+    made = await visit.services.portal_link.operator_view(visit.claims, application.id)
     owner = ids.text(ids.APPLICATION, application.id)
     answer = visit.go(f"/portal/{owner}{destination({'next': form.text('next')})}")
     session.keep(visit.request, answer, owner, made, visit.now)

@@ -18,8 +18,8 @@ from angarium.portal.failure import short
 from angarium.portal.route import page
 from angarium.portal.visit import Visit
 from angarium.portal.words import endpoint_name, share
+from angarium.store.hourly_stats import EndpointHealth
 from angarium.store.log import LogEndpoint
-from angarium.store.tally import EndpointHealth
 
 MAX_JUDGED: Final = 500  # endpoints looked at, the newest first
 MAX_SHOWN: Final = 8

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Conflict, Invalid, NotFound
-from angarium.core.inbox import NO_ANSWER, Answer, Arrival, Inbox
+from angarium.core.inbox import NO_ANSWER, InboxAnswer, InboxRequest, PlayInbox
 from angarium.portal import confirm, live
 from angarium.portal.form import Form
 from angarium.portal.route import action, page
@@ -72,7 +72,7 @@ async def set_answer(visit: Visit, form: Form) -> Response:
     found = await _inbox_of(visit)
     entered = {name: form.text(name) for name in ("status", "delay", "failures")}
     try:
-        answer = Answer(
+        answer = InboxAnswer(
             int(_number(entered["status"], "status", "Choose one of the statuses in the list.")),
             _number(entered["delay"] or "0", "delay", "Write a number of seconds, such as 2.5."),
             int(_number(entered["failures"] or "0", "failures", "Write a whole number from 0 to 100.")),
@@ -102,7 +102,7 @@ async def delete(visit: Visit, form: Form) -> Response:
     return visit.go(visit.path("play", said="inbox-deleted"))
 
 
-async def _asked(visit: Visit, form: Form, found: Inbox, button: str) -> Response | None:
+async def _asked(visit: Visit, form: Form, found: PlayInbox, button: str) -> Response | None:
     requests = len(await visit.services.play.arrivals(found))
     return confirm.question(
         visit,
@@ -136,7 +136,7 @@ async def _list(visit: Visit, *, fault: str | None = None, status: int = 200) ->
 
 async def _inbox(
     visit: Visit,
-    found: Inbox,
+    found: PlayInbox,
     *,
     entered: dict[str, str] | None = None,
     faults: dict[str, str] | None = None,
@@ -168,13 +168,13 @@ async def _inbox(
     )
 
 
-async def _requests(visit: Visit, found: Inbox) -> dict[str, Any]:
+async def _requests(visit: Visit, found: PlayInbox) -> dict[str, Any]:
     """What the list of requests shows, and the one that is looked at: the one asked for, or the newest."""
     query = visit.request.query_params
     arrivals = await visit.services.play.arrivals(found)
     asked = query.get("request")
     wanted = _parsed(asked) if asked else arrivals[0].id if arrivals else None
-    shown: Arrival | None = None
+    shown: InboxRequest | None = None
     if wanted is not None:
         shown = await visit.services.play.arrival(found, wanted)
     return {
@@ -189,7 +189,7 @@ async def _requests(visit: Visit, found: Inbox) -> dict[str, Any]:
     }
 
 
-async def _inbox_of(visit: Visit) -> Inbox:
+async def _inbox_of(visit: Visit) -> PlayInbox:
     inbox_id = _parsed(visit.request.path_params["inbox"])
     if inbox_id is None:
         raise NotFound()

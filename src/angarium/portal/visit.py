@@ -73,7 +73,7 @@ class Visit:
         return ids.text(self.product.profile.ids.endpoint, endpoint_id)
 
     def message_ref(self, message_id: UUID) -> str:
-        return self.product.recipe.message_id(message_id)
+        return self.product.message_format.message_id(message_id)
 
     def attempt_ref(self, attempt_id: UUID) -> str:
         return ids.text(self.product.profile.ids.attempt, attempt_id)

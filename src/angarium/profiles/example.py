@@ -19,13 +19,13 @@ def example(product: Product) -> tuple[str, list[tuple[str, str]], bytes]:
     events = product.profile.events
     event = next((one for one in events if one.example is not None), None)
     name, data = ("example", {}) if event is None else (event.name, event.example or {})
-    recipe = product.recipe
-    body = recipe.body(MESSAGE, name, AT, json.dumps(data, separators=(",", ":")).encode())
-    headers = recipe.headers(
+    message_format = product.message_format
+    body = message_format.body(MESSAGE, name, AT, json.dumps(data, separators=(",", ":")).encode())
+    headers = message_format.headers(
         message_id=MESSAGE,
         event_type=name,
         body=body,
-        keys=recipe.keys([SigningKey(SECRET)]),
+        keys=message_format.keys([SigningKey(SECRET)]),
         custom={},
         now=AT,
     )

@@ -31,7 +31,7 @@ def webhooks(product: Product) -> dict[str, Any]:
         content: dict[str, Any] = {"schema": schema}
         if event.example is not None:
             payload = json.dumps(event.example).encode()
-            content["example"] = json.loads(product.recipe.body(MESSAGE, event.name, AT, payload))
+            content["example"] = json.loads(product.message_format.body(MESSAGE, event.name, AT, payload))
         found[name] = {
             "post": {
                 "summary": event.description,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from angarium.core.product import Product
 from angarium.core.profile import Profile
-from angarium.core.profile_table import Scheme
+from angarium.core.profile_table import SigningTable
 from angarium.profiles.example import SECRET, example
 
 
@@ -38,7 +38,7 @@ def verifying(profile: Profile) -> Iterator[str]:
         yield from _scheme(scheme)
 
 
-def _scheme(scheme: Scheme) -> Iterator[str]:
+def _scheme(scheme: SigningTable) -> Iterator[str]:
     if scheme.family is not None:
         library = "svix" if scheme.family == "svix" else "standardwebhooks"
         yield (

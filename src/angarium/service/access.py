@@ -15,7 +15,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed
+from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotAuthenticated
 from angarium.service import audit
 from angarium.store import api_key as store
@@ -64,8 +64,8 @@ class Access:
         async with self._database.transaction() as connection:
             if await store.create(connection, key, _hash(shown.key)):
                 said = {"scope": scope, "name": name}
-                deed = Deed(org_id, app_id, "api_key.made", name_of(key.id), None, said)
-                await audit.record(connection, now, self._entropy, deed)
+                audit_event = AuditEvent(org_id, app_id, "api_key.made", name_of(key.id), None, said)
+                await audit.record(connection, now, self._entropy, audit_event)
 
     async def verify(self, key: str, secret: str = "") -> ApiKey:
         """The key behind what was shown. Raises NotAuthenticated."""
@@ -99,8 +99,8 @@ class Access:
             if revoked is None:
                 return
             said = {"scope": revoked.scope, "name": revoked.name}
-            deed = Deed(org_id, revoked.app_id, "api_key.revoked", name_of(key_id), said)
-            await audit.record(connection, now, self._entropy, deed)
+            audit_event = AuditEvent(org_id, revoked.app_id, "api_key.revoked", name_of(key_id), said)
+            await audit.record(connection, now, self._entropy, audit_event)
 
 
 def name_of(key_id: UUID) -> str:

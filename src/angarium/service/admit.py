@@ -17,7 +17,7 @@ async def admit(
     `kind` names it in the log, `cookie` is for the guard. Raises NotAuthenticated, Throttled after too
     many failures, and BadRequest for a subject that is nobody.
     """
-    with services.guard.watching(kind, cookie):
+    with services.login_throttle.watching(kind, cookie):
         claims = services.token.verify(token)
         if not fits(claims):
             raise NotAuthenticated()

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed, application_view, difference
+from angarium.core.audit import AuditEvent, application_view, difference
 from angarium.core.errors import Conflict, NotFound
 from angarium.core.nouns import Application
 from angarium.service import audit
@@ -135,8 +135,8 @@ class Applications:
         after: dict[str, Any] | None = None,
     ) -> None:
         target = ids.text(ids.APPLICATION, application.id)
-        deed = Deed(application.org_id, application.id, action, target, before, after)
-        await audit.record(connection, self._clock.now(), self._entropy, deed)
+        audit_event = AuditEvent(application.org_id, application.id, action, target, before, after)
+        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
 
     def _new(self, org_id: str, draft: ApplicationDraft) -> Application:
         at = self._clock.now()

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed
+from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotFound
 from angarium.core.log_filter import LogStatus, log_status
 from angarium.core.nouns import Attempt, AttemptStatus, Delivery
@@ -23,9 +23,9 @@ from angarium.store import delivery, message
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.delivery import Destination, Owed
-from angarium.store.message import Filter, Page
-from angarium.store.target import Target, find_target
+from angarium.store.delivery import DeliveryMessage, Destination
+from angarium.store.message import Filter, IdRange
+from angarium.store.target import ReplayTarget, find_target
 
 
 class Status(IntEnum):
@@ -69,7 +69,7 @@ def looking_like(status: Status | None, *, expanded: bool) -> frozenset[LogStatu
     return frozenset(one for one in LogStatus if _shown(one, expanded=expanded) is status)
 
 
-async def target_of(conn: Connection, app_id: UUID, ref: str) -> Target:
+async def target_of(conn: Connection, app_id: UUID, ref: str) -> ReplayTarget:
     """The endpoint with this id or uid. Raises NotFound."""
     endpoint_id = ids.parse(ids.ENDPOINT, ref)
     found = await find_target(conn, app_id, endpoint_id=endpoint_id, uid=ref)
@@ -122,8 +122,8 @@ class Attempts:
             attempt_id = ids.parse(ids.ATTEMPT, attempt_ref)
             if attempt_id is None or not await store.expunge(conn, app_id, message_id, attempt_id):
                 raise NotFound()
-            deed = Deed(None, app_id, "attempt.expunged", ids.text(ids.ATTEMPT, attempt_id))
-            await audit.record(conn, self._clock.now(), self._entropy, deed)
+            audit_event = AuditEvent(None, app_id, "attempt.expunged", ids.text(ids.ATTEMPT, attempt_id))
+            await audit.record(conn, self._clock.now(), self._entropy, audit_event)
 
     async def by_endpoint(
         self,
@@ -207,12 +207,12 @@ class Attempts:
         *,
         statuses: Collection[LogStatus] | None,
         content: bool,
-    ) -> Sequence[Owed]:
+    ) -> Sequence[DeliveryMessage]:
         """The messages that an endpoint is or was owed, in the direction of reading. Raises NotFound."""
         now = self._clock.now()
         page = window.page(now)
 
-        async def look(conn: Connection) -> Sequence[Owed]:
+        async def look(conn: Connection) -> Sequence[DeliveryMessage]:
             target = await target_of(conn, app_id, endpoint_ref)
             return await delivery.owed_by_endpoint(
                 conn,
@@ -238,7 +238,7 @@ class Attempts:
         async def look(conn: Connection) -> Sequence[Destination]:
             message_id = await message_id_of(conn, app_id, message_ref)
             return await delivery.destinations(
-                conn, app_id, message_id, Page(low, high, rows, upwards=not backwards)
+                conn, app_id, message_id, IdRange(low, high, rows, upwards=not backwards)
             )
 
         return await self._database.read(look)

@@ -13,7 +13,7 @@ from datetime import datetime
 from uuid import UUID
 
 from angarium.core import ids
-from angarium.core.audit import SYSTEM, Actor, ActorKind, Deed
+from angarium.core.audit import SYSTEM, Actor, ActorKind, AuditEvent
 from angarium.core.errors import Invalid
 from angarium.core.patterns import is_event_type
 from angarium.store import application
@@ -21,7 +21,7 @@ from angarium.store import audit as store
 from angarium.store.audit import Record
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.message import Page
+from angarium.store.message import IdRange
 
 PREFIX = "audit_"  # of a record's id
 _actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
@@ -42,9 +42,11 @@ def acting(kind: ActorKind, name: str = "", *, org_id: str | None = None, app_id
     _actor.set(_actor.get().became(kind, name, org_id, app_id))
 
 
-async def record(connection: Connection, at: float, entropy: Callable[[int], bytes], deed: Deed) -> None:
+async def record(
+    connection: Connection, at: float, entropy: Callable[[int], bytes], audit_event: AuditEvent
+) -> None:
     """Write down what the transaction does, and who has it done; `at` in epoch seconds."""
-    await store.record(connection, ids.new(at, entropy(8)), _actor.get(), deed)
+    await store.record(connection, ids.new(at, entropy(8)), _actor.get(), audit_event)
 
 
 class Audit:
@@ -82,7 +84,7 @@ class Audit:
                     return []
                 app_id = found.id
             return await store.page(
-                connection, org_id, app_id, Page(low, high, limit, upwards=upwards), action=action
+                connection, org_id, app_id, IdRange(low, high, limit, upwards=upwards), action=action
             )
 
         return await self._database.read(look)

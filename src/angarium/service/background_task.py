@@ -7,13 +7,13 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed
+from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotFound
 from angarium.service import audit
 from angarium.store import background_task as store
 from angarium.store.background_task import BackgroundTask
 from angarium.store.database import Database
-from angarium.store.message import Page
+from angarium.store.message import IdRange
 
 
 class BackgroundTasks:
@@ -55,8 +55,10 @@ class BackgroundTasks:
             canceled = await store.cancel(conn, app_id, before.id, datetime_at(now))
             if canceled is not None:
                 target = ids.text(ids.TASK, canceled.id)
-                deed = Deed(canceled.org_id, app_id, "task.canceled", target, None, canceled.data)
-                await audit.record(conn, now, self._entropy, deed)
+                audit_event = AuditEvent(
+                    canceled.org_id, app_id, "task.canceled", target, None, canceled.data
+                )
+                await audit.record(conn, now, self._entropy, audit_event)
         return canceled or await self.one(app_id, ref)
 
     async def page(
@@ -75,5 +77,5 @@ class BackgroundTasks:
             low, high = (cursor, high) if ascending else (low, cursor)
         async with self._database.connection() as conn:
             return await store.page(
-                conn, org_id, Page(low, high, limit, upwards=ascending), kind=kind, status=status
+                conn, org_id, IdRange(low, high, limit, upwards=ascending), kind=kind, status=status
             )

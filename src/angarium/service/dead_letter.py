@@ -13,7 +13,7 @@ from angarium.store import application
 from angarium.store import dead_letter as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.dead_letter import DeadLetter, Loss, Where
+from angarium.store.dead_letter import DeadLetter, Undelivered, Where
 
 
 class DeadLetters:
@@ -34,13 +34,13 @@ class DeadLetters:
 
     async def losses(
         self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
-    ) -> Sequence[Loss]:
+    ) -> Sequence[Undelivered]:
         """What `replay` would do: how much each endpoint lost. Raises NotFound."""
         async with self._database.connection() as connection:
             where = await self._where(connection, org_id, app, endpoint_id, since)
             return await store.losses(connection, where)
 
-    async def replay(self, org_id: str, losses: Sequence[Loss], since: float) -> None:
+    async def replay(self, org_id: str, losses: Sequence[Undelivered], since: float) -> None:
         """Send it all again, in the background; endpoints that are disabled are left out.
 
         Raises Invalid when `since` is too long ago.

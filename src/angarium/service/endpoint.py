@@ -19,10 +19,10 @@ from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint
 from angarium.core.url import check_url
 from angarium.service import endpoint_secret
-from angarium.service.endpoint_deed import EndpointDeeds
 from angarium.service.endpoint_draft import Change, EndpointDraft, check_event_types
 from angarium.service.endpoint_header import HeaderChange, changed_for, check_headers
 from angarium.service.endpoint_login import kept_login
+from angarium.service.endpoint_writer import EndpointWriter
 from angarium.store import application as application_store
 from angarium.store import background_task
 from angarium.store import endpoint as store
@@ -55,7 +55,7 @@ class Endpoints:
         self._clock = clock
         self._entropy = entropy
         self._keyring = keyring
-        self._deeds = EndpointDeeds(clock, entropy, keyring)
+        self._writer = EndpointWriter(clock, entropy, keyring)
         self._policy = policy
         self._https_only = https_only
         self._limit = limit
@@ -63,7 +63,7 @@ class Endpoints:
     async def find(self, app_id: UUID, ref: str) -> Endpoint:
         """The endpoint with this id or uid. Raises NotFound."""
         async with self._database.connection() as connection:
-            return await self._deeds.find(connection, app_id, ref)
+            return await self._writer.find(connection, app_id, ref)
 
     async def page(self, app_id: UUID, cursor: UUID | None, *, ascending: bool, limit: int) -> list[Endpoint]:
         async with self._database.connection() as connection:
@@ -121,7 +121,7 @@ class Endpoints:
         Raises NotFound, Invalid, or Conflict when the uid is taken.
         """
         async with self._database.transaction() as connection:
-            found = await self._deeds.find(connection, application.id, ref, lock=True)
+            found = await self._writer.find(connection, application.id, ref, lock=True)
             before = EndpointDraft.of(found)
             draft = change(before)
             if found.shard == PULLED and (draft.url, draft.fifo) != (before.url, before.fifo):
@@ -139,8 +139,8 @@ class Endpoints:
     async def delete(self, app_id: UUID, ref: str) -> None:
         """What it is still owed is canceled, and what waits for it too. Raises NotFound."""
         async with self._database.transaction() as connection:
-            found = await self._deeds.find(connection, app_id, ref, lock=True)
-            await self._deeds.delete(connection, found)
+            found = await self._writer.find(connection, app_id, ref, lock=True)
+            await self._writer.delete(connection, found)
             await self._cancel(connection, found)
 
     async def stats(self, app_id: UUID, ref: str, since: datetime | None, until: datetime | None) -> Stats:
@@ -154,13 +154,13 @@ class Endpoints:
             )
         last = ids.made_by(end) if until is None else ids.highest(end)
         async with self._database.connection() as connection:
-            found = await self._deeds.find(connection, app_id, ref)
+            found = await self._writer.find(connection, app_id, ref)
             return await store.stats(connection, found, ids.lowest(start), last)
 
     async def _insert(self, connection: Connection, new: Endpoint) -> Endpoint:
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""
         await application_store.hold(connection, new.org_id, new.app_id)
-        made = await self._deeds.create(connection, new)
+        made = await self._writer.create(connection, new)
         # counted last: whoever asks again for a uid that there is must hear that, whatever room is left
         if await store.count(connection, new.app_id, self._limit + 1) > self._limit:
             raise TooManyEndpoints(self._limit)
@@ -176,7 +176,7 @@ class Endpoints:
     ) -> Endpoint:
         """Write it all, and do what a switch of order or `disabled` brings along."""
         changed = replace(draft.onto(found, login, datetime_at(self._clock.now())), headers=headers)
-        stored = await self._deeds.write(connection, found, changed, "endpoint.updated")
+        stored = await self._writer.write(connection, found, changed, "endpoint.updated")
         was_disabled = found.disabled_at is not None
         if draft.disabled and not was_disabled:
             await self._cancel(connection, stored, wait=True)

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from angarium.clock import Clock
 from angarium.core.envelope import check_header
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import FieldError, Invalid
 from angarium.core.keyring import Keyring
 from angarium.core.url import same_door
-from angarium.service.endpoint_deed import EndpointDeeds
+from angarium.service.endpoint_writer import EndpointWriter
 from angarium.store.database import Database
 
 HeaderChange = Callable[[dict[str, str]], dict[str, str]]
@@ -42,7 +42,7 @@ class EndpointHeaders:
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
     ) -> None:
         self._database = database
-        self._deeds = EndpointDeeds(clock, entropy, keyring)
+        self._writer = EndpointWriter(clock, entropy, keyring)
 
     async def set(self, app_id: UUID, ref: str, headers: Mapping[str, str]) -> None:
         """Replace all headers. Raises NotFound or Invalid."""
@@ -57,24 +57,24 @@ class EndpointHeaders:
 
     async def _change(self, app_id: UUID, ref: str, change: HeaderChange) -> None:
         async with self._database.transaction() as connection:
-            found = await self._deeds.find(connection, app_id, ref, lock=True)
+            found = await self._writer.find(connection, app_id, ref, lock=True)
             headers = change(found.headers)
             check_headers(headers)
             changed = replace(found, headers=headers)
-            await self._deeds.write(connection, found, changed, "endpoint.headers.changed")
+            await self._writer.write(connection, found, changed, "endpoint.headers.changed")
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
     """Raises Invalid, naming every header that may not be set or cannot be sent."""
     faults = [
-        Fault(("body", "headers", name), why)
+        FieldError(("body", "headers", name), why)
         for name, value in headers.items()
         if (why := _refusal(name, value)) is not None
     ]
     if len({name.lower() for name in headers}) < len(headers):
-        faults.append(Fault(("body", "headers"), "Two names differ only in upper and lower case."))
+        faults.append(FieldError(("body", "headers"), "Two names differ only in upper and lower case."))
     if len(headers) > MAX_HEADERS:
-        faults.append(Fault(("body", "headers"), f"An endpoint has at most {MAX_HEADERS} headers."))
+        faults.append(FieldError(("body", "headers"), f"An endpoint has at most {MAX_HEADERS} headers."))
     if faults:
         raise Invalid(*faults)
 

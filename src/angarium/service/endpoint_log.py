@@ -20,7 +20,7 @@ from angarium.store import delivery
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.message import Filter, Page
+from angarium.store.message import Filter, IdRange
 from angarium.store.stretch import AHEAD
 
 LOOKED: Final = 20_000  # attempts that one page looks at
@@ -69,7 +69,7 @@ class EndpointLog:
             if status is not None:
                 end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
             found = await self._look(
-                conn, app_id, endpoint_id, Page(end or _LOWEST, high, rows + 1), AttemptFilter(status)
+                conn, app_id, endpoint_id, IdRange(end or _LOWEST, high, rows + 1), AttemptFilter(status)
             )
             shown = found[:rows]
             owed = await delivery.retries(
@@ -92,13 +92,13 @@ class EndpointLog:
             end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
             low = max(end or _LOWEST, ids.lowest(since))
             return await self._look(
-                conn, app_id, endpoint_id, Page(low, high, FAILURES), AttemptFilter(AttemptStatus.FAIL)
+                conn, app_id, endpoint_id, IdRange(low, high, FAILURES), AttemptFilter(AttemptStatus.FAIL)
             )
 
         return grouped(await self._database.read(look))
 
     async def _look(
-        self, conn: Connection, app_id: UUID, endpoint_id: UUID, page: Page, like: AttemptFilter
+        self, conn: Connection, app_id: UUID, endpoint_id: UUID, page: IdRange, like: AttemptFilter
     ) -> list[Recorded]:
         return await store.by_endpoint(conn, app_id, endpoint_id, page, like, Filter(), with_response=False)
 

@@ -16,7 +16,7 @@ from angarium.core.errors import BadRequest, Invalid
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Endpoint, SigningKey
 from angarium.core.signature import PRIVATE, check_secret, new_secret
-from angarium.service.endpoint_deed import EndpointDeeds
+from angarium.service.endpoint_writer import EndpointWriter
 from angarium.store.database import Database
 
 MAX_OLD: Final = 10
@@ -33,13 +33,13 @@ class EndpointSecrets:
         self._database = database
         self._clock = clock
         self._entropy = entropy
-        self._deeds = EndpointDeeds(clock, entropy, keyring)
+        self._writer = EndpointWriter(clock, entropy, keyring)
 
     async def reveal(self, app_id: UUID, ref: str) -> Endpoint:
         """The endpoint, for somebody who is to see its secret: nothing is shown that is not recorded."""
         async with self._database.transaction() as connection:
-            found = await self._deeds.find(connection, app_id, ref)
-            await self._deeds.record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
+            found = await self._writer.find(connection, app_id, ref)
+            await self._writer.record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
         return found
 
     async def rotate(
@@ -51,7 +51,7 @@ class EndpointSecrets:
         until the new one is activated.
         """
         async with self._database.transaction() as connection:
-            found = await self._deeds.find(connection, app_id, ref, lock=True)
+            found = await self._writer.find(connection, app_id, ref, lock=True)
             now = self._clock.now()
             if secret is None:
                 new = made(self._entropy, like=in_force(found.keys, now))
@@ -59,15 +59,15 @@ class EndpointSecrets:
                 new = chosen(secret, field="key")
             keys = rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
             changed = replace(found, keys=keys)
-            await self._deeds.write(connection, found, changed, "endpoint.secret.rotated")
+            await self._writer.write(connection, found, changed, "endpoint.secret.rotated")
         return keys[0]
 
     async def activate(self, app_id: UUID, ref: str) -> Endpoint:
         """Put the pending secret in force now. Raises NotFound, or BadRequest when none is pending."""
         async with self._database.transaction() as connection:
-            found = await self._deeds.find(connection, app_id, ref, lock=True)
+            found = await self._writer.find(connection, app_id, ref, lock=True)
             changed = replace(found, keys=activated(found.keys, self._clock.now()))
-            return await self._deeds.write(connection, found, changed, "endpoint.secret.activated")
+            return await self._writer.write(connection, found, changed, "endpoint.secret.activated")
 
 
 def chosen(secret: str, *, field: str) -> SigningKey:

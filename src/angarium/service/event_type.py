@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import json_schema
-from angarium.core.audit import Deed, difference, event_type_view
-from angarium.core.errors import Fault, Invalid, NotFound
+from angarium.core.audit import AuditEvent, difference, event_type_view
+from angarium.core.errors import FieldError, Invalid, NotFound
 from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type
 from angarium.service import audit
@@ -40,9 +40,11 @@ def check_schemas(schemas: Mapping[str, Any] | None) -> None:
         raise Invalid.field("schemas", f"An event type has at most {MAX_VERSIONS} versions of its schema.")
     for version, schema in (schemas or {}).items():
         if not isinstance(schema, dict):
-            raise Invalid(Fault(("body", "schemas", version), "A JSON Schema is an object.", "type_error"))
+            raise Invalid(
+                FieldError(("body", "schemas", version), "A JSON Schema is an object.", "type_error")
+            )
         if (fault := json_schema.check(schema)) is not None:
-            raise Invalid(Fault(("body", "schemas", version, *fault.place), fault.words))
+            raise Invalid(FieldError(("body", "schemas", version, *fault.place), fault.words))
 
 
 class EventTypes:
@@ -168,8 +170,8 @@ class EventTypes:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        deed = Deed(event_type.org_id, None, action, event_type.name, before, after)
-        await audit.record(connection, self._clock.now(), self._entropy, deed)
+        audit_event = AuditEvent(event_type.org_id, None, action, event_type.name, before, after)
+        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
 
     def _new(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
         now = datetime_at(self._clock.now())

@@ -26,7 +26,7 @@ ANSWER: Final = b"idempotency:"
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredAnswer:
     """The answer that was given."""
 
     status: int
@@ -34,7 +34,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class KeyClaim:
     """The right, and the duty, to carry the request out and then `finish` or `abandon`."""
 
     key: bytes
@@ -52,7 +52,7 @@ class Idempotency:
         self._entropy = entropy
         self._keyring = keyring
 
-    async def begin(self, key: bytes) -> Stored | Hold:
+    async def begin(self, key: bytes) -> StoredAnswer | KeyClaim:
         """Take the key, or get its answer. Raises Conflict when the first request takes too long."""
         deadline = self._clock.steady() + WAIT
         pause = asyncio.Event()
@@ -67,16 +67,16 @@ class Idempotency:
                     locked_until=locked_until,
                     expires_at=datetime_at(at + KEEP),
                 ):
-                    return Hold(key, locked_until)
+                    return KeyClaim(key, locked_until)
                 known = await store.find(connection, key)
             if known is not None and known.status is not None:
                 body = b"" if known.body is None else self._keyring.open(known.body, ANSWER + key)
-                return Stored(known.status, body)
+                return StoredAnswer(known.status, body)
             if self._clock.steady() >= deadline:
                 raise Conflict("The first request with this idempotency key is still being carried out.")
             await self._clock.wait(pause, at + _POLL)
 
-    async def finish(self, hold: Hold, status: int, body: bytes) -> None:
+    async def finish(self, hold: KeyClaim, status: int, body: bytes) -> None:
         """Keep the answer for twelve hours."""
         sealed = self._keyring.seal(body, self._entropy(NONCE_BYTES), ANSWER + hold.key)
         async with self._database.connection() as connection:
@@ -89,7 +89,7 @@ class Idempotency:
                 expires_at=datetime_at(self._clock.now() + KEEP),
             )
 
-    async def abandon(self, hold: Hold) -> None:
+    async def abandon(self, hold: KeyClaim) -> None:
         """The request was not carried out: the next one with the key may be."""
         async with self._database.connection() as connection:
             await store.abandon(connection, hold.key, locked_until=hold.locked_until)

@@ -18,16 +18,16 @@ import structlog
 from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Actor, Deed
+from angarium.core.audit import Actor, AuditEvent
 from angarium.core.errors import (
     AngariumError,
     BadRequest,
+    BodyTooLarge,
     Conflict,
     NotFound,
     Overloaded,
     StoreReason,
     StoreUnavailable,
-    TooLarge,
 )
 from angarium.core.nouns import Message
 from angarium.core.product import Product
@@ -128,7 +128,7 @@ class Intake:
         database: Database,
         clock: Clock,
         entropy: Callable[[int], bytes],
-        hand_over: Callable[[Sequence[store.Owed]], None],
+        hand_over: Callable[[Sequence[store.NewDelivery]], None],
         fan_out: Callable[[], None],
         products: Products,
         *,
@@ -177,7 +177,7 @@ class Intake:
     async def accept(self, draft: Draft) -> Accepted:
         """Store one message; returns after the commit.
 
-        Raises NotFound (application), Conflict (event id taken), TooLarge, Overloaded and StoreUnavailable.
+        Raises NotFound (application), Conflict (event id taken), BodyTooLarge, Overloaded, StoreUnavailable.
         """
         product = self._products.known(draft.org_id) or await self._products.of(draft.org_id)
         (result,) = await self._results_of([(_signed(draft), product)])
@@ -263,11 +263,11 @@ class Intake:
         # a batch is one statement, so only tests, which are recorded beside it, need a transaction
         held = self._database.transaction() if tests else self._database.connection()
         async with held as connection:
-            stored, owed = await store.accept(connection, items, now, last=self._large.among(items))
+            stored, new_deliveries = await store.accept(connection, items, now, last=self._large.among(items))
             if tests:
                 await self._record(connection, items, stored, now)
             else:
-                self._hand_over(owed)
+                self._hand_over(new_deliveries)
             repeated = [
                 item.key
                 for item, one in zip(items, stored, strict=True)
@@ -276,7 +276,7 @@ class Intake:
             before = await store.accepted_before(connection, repeated, now) if repeated else {}
         self._failed_at = 0.0
         if tests:
-            self._hand_over(owed)
+            self._hand_over(new_deliveries)
         late = any(one.late for one in stored)
         if late:
             self._fan_out()
@@ -296,8 +296,8 @@ class Intake:
                 continue
             said = {"message": ids.text(ids.MESSAGE, item.id), "eventType": item.event_type}
             target = ids.text(ids.ENDPOINT, item.endpoint_id)
-            deed = Deed(item.org_id, one.app_id, "endpoint.test.sent", target, None, said)
-            await audit.record(connection, ids.new(now, self._entropy(8)), item.actor, deed)
+            audit_event = AuditEvent(item.org_id, one.app_id, "endpoint.test.sent", target, None, said)
+            await audit.record(connection, ids.new(now, self._entropy(8)), item.actor, audit_event)
 
     def _item(
         self, draft: Draft, product: Product, message_id: UUID, now: float
@@ -305,9 +305,9 @@ class Intake:
         body = draft.payload
         if not draft.verbatim:
             at = now if draft.occurred_at is None else draft.occurred_at
-            body = product.recipe.body(message_id, draft.event_type, at, body)
+            body = product.message_format.body(message_id, draft.event_type, at, body)
         if len(body) > product.max_body:
-            return TooLarge(f"The message is {len(body)} bytes; {product.max_body} are allowed.")
+            return BodyTooLarge(f"The message is {len(body)} bytes; {product.max_body} are allowed.")
         return store.Item(
             id=message_id,
             org_id=draft.org_id,

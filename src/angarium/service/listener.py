@@ -31,12 +31,12 @@ from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.endpoint_header import shown
 from angarium.service.product import Products
 from angarium.service.replay import Replay
-from angarium.service.waiting import Waiting
+from angarium.service.waiting import WaitingLimit
+from angarium.store import complete
 from angarium.store import listener as store
-from angarium.store import settle
+from angarium.store.complete import Completion
 from angarium.store.database import Database
 from angarium.store.listener import Fetched
-from angarium.store.settle import Settlement
 from angarium.store.shard import PULLED
 
 LEASE: Final = (5.0, 60.0, 300.0)  # seconds that a listener has for what it fetched: least, usual, most
@@ -80,7 +80,7 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class FetchedDelivery:
     """One delivery as it would have been sent, without the endpoint's secret headers."""
 
     receipt: str
@@ -121,7 +121,7 @@ class Listeners:
         self._endpoints = endpoints
         self._replay = replay
         self._products = products
-        self._waiting = Waiting()
+        self._waiting = WaitingLimit()
         self._chance = random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
 
     async def open(
@@ -165,7 +165,7 @@ class Listeners:
         wait: float,
         lease: float,
         left: Callable[[], Awaitable[bool]],
-    ) -> list[Parcel]:
+    ) -> list[FetchedDelivery]:
         """What the listener is owed, at most `limit`, after up to `wait` seconds if there is nothing yet.
 
         What is not answered within `lease` seconds is owed again. Nothing is handed out once the caller
@@ -188,13 +188,13 @@ class Listeners:
                     )
                 gone = [one for one in fetched if one.payload is None]
                 if gone:
-                    await self._settle([_gone(endpoint, one, now, self._entropy) for one in gone])
-                parcels = [
-                    self._parcel(endpoint, product, one, now) for one in fetched if one.payload is not None
+                    await self._complete([_gone(endpoint, one, now, self._entropy) for one in gone])
+                deliveries = [
+                    self._fetched(endpoint, product, one, now) for one in fetched if one.payload is not None
                 ]
                 left_over = deadline - self._clock.steady()
-                if parcels or left_over <= 0:
-                    return parcels
+                if deliveries or left_over <= 0:
+                    return deliveries
                 await self._clock.wait(asyncio.Event(), self._clock.now() + min(left_over, LOOK))
             return []
 
@@ -202,15 +202,15 @@ class Listeners:
         """Record attempts. A report that is late or came before changes no newer state. Raises Invalid."""
         endpoint = await self._pulled(app_id, ref)
         product = await self._products.of(endpoint.org_id)
-        settlements = {}
+        completions = {}
         for report in reports:
-            settlement = self._settlement(endpoint, product, report)
-            settlements[settlement.message_id] = settlement
-        await self._settle(list(settlements.values()))
+            completion = self._completion(endpoint, product, report)
+            completions[completion.message_id] = completion
+        await self._complete(list(completions.values()))
 
-    async def _settle(self, settlements: list[Settlement]) -> None:
+    async def _complete(self, completions: list[Completion]) -> None:
         async with self._database.connection() as connection:
-            await settle.settle(connection, settlements, [])
+            await complete.complete(connection, completions, [])
 
     async def _pulled(self, app_id: UUID, ref: str) -> Endpoint:
         found = await self._endpoints.find(app_id, ref)
@@ -218,20 +218,20 @@ class Listeners:
             raise NotFound()
         return found
 
-    def _parcel(self, endpoint: Endpoint, product: Product, one: Fetched, now: float) -> Parcel:
+    def _fetched(self, endpoint: Endpoint, product: Product, one: Fetched, now: float) -> FetchedDelivery:
         assert one.payload is not None
         manual_at = None if one.manual_at is None else one.manual_at.timestamp()
         receipt = Receipt(one.message_id, one.state, one.failures, one.attempts + 1, manual_at, now, one.test)
-        return Parcel(
+        return FetchedDelivery(
             receipt=receipt.text(),
             message_id=one.message_id,
             event_type=one.event_type,
             number=one.attempts + 1,
-            headers=product.recipe.headers(
+            headers=product.message_format.headers(
                 message_id=one.message_id,
                 event_type=one.event_type,
                 body=one.payload,
-                keys=product.recipe.keys(endpoint.keys),
+                keys=product.message_format.keys(endpoint.keys),
                 custom=shown(endpoint.headers)[0],  # a machine that fetches must not learn secret values
                 now=now,
                 content_type=one.content_type,
@@ -239,7 +239,7 @@ class Listeners:
             body=one.payload,
         )
 
-    def _settlement(self, endpoint: Endpoint, product: Product, report: Report) -> Settlement:
+    def _completion(self, endpoint: Endpoint, product: Product, report: Report) -> Completion:
         receipt = Receipt.read(report.receipt)
         now = self._clock.now()
         if report.status_code:
@@ -263,7 +263,7 @@ class Listeners:
             now=now,
             chance=self._chance.random(),
         )
-        return Settlement(
+        return Completion(
             # of the attempt's own time and content, so that a report that comes twice is recorded once
             attempt_id=ids.new(receipt.started_at, receipt.message_id.bytes[-8:]),
             app_id=endpoint.app_id,
@@ -284,8 +284,8 @@ def _moment(at: float | None) -> datetime | None:
     return None if at is None else datetime_at(at)
 
 
-def _gone(endpoint: Endpoint, one: Fetched, now: float, entropy: Callable[[int], bytes]) -> Settlement:
-    return Settlement(
+def _gone(endpoint: Endpoint, one: Fetched, now: float, entropy: Callable[[int], bytes]) -> Completion:
+    return Completion(
         attempt_id=ids.new(now, entropy(8)),
         app_id=endpoint.app_id,
         endpoint_id=endpoint.id,

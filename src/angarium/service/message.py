@@ -10,7 +10,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed
+from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotFound
 from angarium.core.nouns import Message
 from angarium.service import audit
@@ -18,7 +18,7 @@ from angarium.store import fan_out
 from angarium.store import message as store
 from angarium.store.cancel import cancel_message
 from angarium.store.database import Database
-from angarium.store.message import Filter, Page
+from angarium.store.message import Filter, IdRange
 from angarium.store.stretch import AHEAD
 
 RECENT: Final = 90 * 86400.0  # how far back a list goes unless told where to look
@@ -34,7 +34,7 @@ class Window:
     before: float | None = None
     after: float | None = None
 
-    def page(self, now: float) -> Page:
+    def page(self, now: float) -> IdRange:
         """The stretch of ids: `after` itself is in it, `before` and the cursor are not."""
         low = UUID(int=0)
         high = ids.highest(now + AHEAD)
@@ -49,7 +49,7 @@ class Window:
             low = max(low, self.cursor)
         else:
             high = min(high, self.cursor)
-        return Page(low, high, self.rows, upwards=self.backwards)
+        return IdRange(low, high, self.rows, upwards=self.backwards)
 
 
 class Messages:
@@ -95,5 +95,5 @@ class Messages:
             if message_id is None or not await store.expunge(conn, app_id, message_id):
                 raise NotFound()
             await cancel_message(conn, app_id, message_id, datetime_at(self._clock.now()))
-            deed = Deed(None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))
-            await audit.record(conn, self._clock.now(), self._entropy, deed)
+            audit_event = AuditEvent(None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))
+            await audit.record(conn, self._clock.now(), self._entropy, audit_event)

@@ -24,7 +24,7 @@ from angarium.store import message as message_store
 from angarium.store import operator as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.dead_letter import Loss
+from angarium.store.dead_letter import Undelivered
 from angarium.store.operator import OperatorEndpoint, Standing
 
 APPLICATIONS: Final = 500  # that one page goes through
@@ -42,7 +42,7 @@ _HIGHEST: Final = UUID(int=(1 << 128) - 1)
 _Item = TypeVar("_Item")
 
 
-class Health(StrEnum):
+class EndpointStatus(StrEnum):
     """What endpoints are listed apart."""
 
     FAILING = "failing"  # the longest first
@@ -67,18 +67,18 @@ class ApplicationStanding:
 
 
 @dataclass(frozen=True, slots=True)
-class ApplicationLoss:
+class ApplicationUndelivered:
     """What an endpoint of an application lost; `number` goes up to MOST."""
 
     application: Application
-    loss: Loss
+    loss: Undelivered
 
 
 @dataclass(frozen=True, slots=True)
-class LossPage:
-    """Losses; `older` is the cursor to go on with, None at the end."""
+class UndeliveredPage:
+    """UndeliveredList; `older` is the cursor to go on with, None at the end."""
 
-    losses: tuple[ApplicationLoss, ...]
+    losses: tuple[ApplicationUndelivered, ...]
     older: str | None
 
 
@@ -107,12 +107,12 @@ class Operator:
         self._replay = replay
 
     async def endpoints(
-        self, org_id: str, health: Health, cursor: str | None = None, *, limit: int = 50
+        self, org_id: str, health: EndpointStatus, cursor: str | None = None, *, limit: int = 50
     ) -> EndpointPage:
         """The endpoints of that health. Raises Invalid for a cursor that is none."""
-        if health is Health.HEALTHY:
+        if health is EndpointStatus.HEALTHY:
             return await self._healthy(org_id, cursor, limit)
-        if health is Health.FAILING:
+        if health is EndpointStatus.FAILING:
             listed, beyond = store.failing, _moment(cursor, (_EPOCH, _LOWEST))
         else:
             listed, beyond = store.disabled, _moment(cursor, (_EVER, _HIGHEST))
@@ -120,7 +120,7 @@ class Operator:
         older = None
         if len(found) > limit:
             last = found[limit - 1]
-            at = last.failing_since if health is Health.FAILING else last.disabled_at
+            at = last.failing_since if health is EndpointStatus.FAILING else last.disabled_at
             assert at is not None
             older = f"{(at - _EPOCH) // timedelta(microseconds=1)}.{ids.text(ids.ENDPOINT, last.id)}"
         return EndpointPage(tuple(found[:limit]), older)
@@ -163,22 +163,24 @@ class Operator:
         standing = await store.standing(conn, [one.id for one in found], lowest, MOST)
         return [ApplicationStanding(one, standing[one.id]) for one in found]
 
-    async def losses(self, org_id: str, cursor: str | None = None, *, limit: int = 50) -> LossPage:
+    async def losses(self, org_id: str, cursor: str | None = None, *, limit: int = 50) -> UndeliveredPage:
         """What endpoints lost in the last 14 days and could be sent again. Raises Invalid for the cursor."""
         beyond = _place(cursor)
         now = self._clock.now()
         lowest = ids.lowest(now - RECENT)
 
-        async def look(conn: Connection) -> LossPage:
+        async def look(conn: Connection) -> UndeliveredPage:
             applications = await _applications(conn, org_id, beyond)
             known = {one.id: one for one in applications}
             found = await store.losses(conn, list(known), beyond, lowest, datetime_at(now), MOST, limit + 1)
             older = _onward(found, limit, applications, lambda one: (one.app_id, one.endpoint_id))
-            return LossPage(tuple(ApplicationLoss(known[one.app_id], one) for one in found[:limit]), older)
+            return UndeliveredPage(
+                tuple(ApplicationUndelivered(known[one.app_id], one) for one in found[:limit]), older
+            )
 
         return await self._database.read(look)
 
-    async def recover(self, org_id: str, losses: Sequence[Loss], *, pace: float | None = None) -> int:
+    async def recover(self, org_id: str, losses: Sequence[Undelivered], *, rate: float | None = None) -> int:
         """Send all of these again, in the background; gives how many tasks that are.
 
         Endpoints that are disabled, gone or another organization's are left out.
@@ -193,7 +195,7 @@ class Operator:
                     continue
             endpoint = ids.text(ids.ENDPOINT, one.endpoint_id)
             with contextlib.suppress(NotFound, BadRequest):
-                await self._replay.recover(org_id, one.app_id, endpoint, since, None, pace=pace)
+                await self._replay.recover(org_id, one.app_id, endpoint, since, None, rate=rate)
                 begun += 1
         return begun
 

@@ -18,8 +18,8 @@ from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.audit import Deed
-from angarium.core.errors import Expired, NotFound
+from angarium.core.audit import AuditEvent
+from angarium.core.errors import CredentialExpired, NotFound
 from angarium.service import audit
 from angarium.store import organization_token as store
 from angarium.store import revoked_token
@@ -66,7 +66,7 @@ class OrganizationTokens:
         return look is not None and self._clock.steady() < look.good_until
 
     async def check(self, org_id: str, digest: bytes, expires_at: float) -> None:
-        """Raises Expired when the token was revoked. `expires_at` in epoch seconds, or infinite."""
+        """Raises CredentialExpired when the token was revoked. `expires_at` in epoch seconds, or infinite."""
         look = self._looks.get(digest)
         if look is None:
             look = self._looks[digest] = _Look()
@@ -81,7 +81,7 @@ class OrganizationTokens:
             async with self._database.connection() as connection:
                 at = datetime_at(now)
                 if await revoked_token.is_ended(connection, [digest], _NO_APPLICATION, None, at, at):
-                    raise Expired()
+                    raise CredentialExpired()
                 if asked_at >= look.note_at:
                     expiry = None if math.isinf(expires_at) else datetime_at(min(expires_at, now + _FOREVER))
                     await store.used(connection, org_id, digest, expiry, at)
@@ -112,6 +112,6 @@ class OrganizationTokens:
                 return
             await revoked_token.create(connection, digest, until, at)
             await store.revoke(connection, org_id, digest, at)
-            deed = Deed(org_id, None, "token.revoked", id_of(digest))
-            await audit.record(connection, now, self._entropy, deed)
+            audit_event = AuditEvent(org_id, None, "token.revoked", id_of(digest))
+            await audit.record(connection, now, self._entropy, audit_event)
         self._looks.pop(digest, None)

@@ -8,10 +8,10 @@ from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.tally import HOUR, Point, Span, point
-from angarium.store import tally
+from angarium.core.hourly_stats import HOUR, Point, Span, point
+from angarium.store import hourly_stats
 from angarium.store.database import Database
-from angarium.store.tally import EndpointHealth
+from angarium.store.hourly_stats import EndpointHealth
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Overview:
         """The attempts of the span that ends now, of one endpoint or of the whole application."""
         start = span.start(self._clock.now())
         counts = await self._database.read(
-            lambda conn: tally.hours(conn, app_id, endpoint_id, datetime_at(start))
+            lambda conn: hourly_stats.hours(conn, app_id, endpoint_id, datetime_at(start))
         )
         seconds = span.step * HOUR
         places = range(start, start + span.hours * HOUR, seconds)
@@ -53,6 +53,6 @@ class Overview:
         now = self._clock.now()
         recent, since = datetime_at(Span.DAY.start(now)), datetime_at(Span.MONTH.start(now))
         found = await self._database.read(
-            lambda conn: tally.health(conn, app_id, endpoint_ids, recent, since)
+            lambda conn: hourly_stats.health(conn, app_id, endpoint_ids, recent, since)
         )
         return {endpoint_id: found.get(endpoint_id, _UNKNOWN) for endpoint_id in endpoint_ids}

@@ -17,17 +17,17 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed, answer_view, difference
+from angarium.core.audit import AuditEvent, answer_view, difference
 from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound, Overloaded
 from angarium.core.inbox import (
     LIFETIME,
     LONGEST_DELAY,
     NO_ANSWER,
     SVIX_PLAY,
-    Answer,
-    Arrival,
-    Inbox,
+    InboxAnswer,
+    InboxRequest,
     InboxUrls,
+    PlayInbox,
     oldest_kept,
 )
 from angarium.core.keyring import Keyring
@@ -67,7 +67,7 @@ STATUSES: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class IncomingRequest:
     """What came in."""
 
     method: str
@@ -115,12 +115,12 @@ class Play:
             )
         return self._urls.of(inbox_id)
 
-    async def create(self, application: Application) -> Inbox:
+    async def create(self, application: Application) -> PlayInbox:
         """Raises Conflict when the application has as many as it may have, and BadRequest as `url_of`."""
         now = self._clock.now()
         inbox_id = ids.new(now, self._entropy(8))
         self.url_of(inbox_id)
-        made = Inbox(inbox_id, application.org_id, application.id, Answer(), self._expiry(now))
+        made = PlayInbox(inbox_id, application.org_id, application.id, InboxAnswer(), self._expiry(now))
         async with self._database.transaction() as connection:
             await application_store.hold(connection, application.org_id, application.id)
             made_by_now = await store.count(connection, application.id, datetime_at(now))
@@ -130,12 +130,12 @@ class Play:
             await self._record(connection, made, "inbox.created")
         return made
 
-    async def inboxes(self, app_id: UUID) -> list[tuple[Inbox, UUID | None]]:
+    async def inboxes(self, app_id: UUID) -> list[tuple[PlayInbox, UUID | None]]:
         """The inboxes of an application, newest first, each with the id of the last request in it."""
         async with self._database.connection() as connection:
             return await store.inboxes(connection, app_id, self._now())
 
-    async def find(self, app_id: UUID, inbox_id: UUID) -> Inbox:
+    async def find(self, app_id: UUID, inbox_id: UUID) -> PlayInbox:
         """Raises NotFound."""
         async with self._database.connection() as connection:
             found = await store.find(connection, app_id, inbox_id, self._now())
@@ -143,7 +143,7 @@ class Play:
             raise NotFound()
         return found
 
-    async def endpoints(self, inbox: Inbox) -> list[Endpoint]:
+    async def endpoints(self, inbox: PlayInbox) -> list[Endpoint]:
         """The endpoints that deliver into an inbox."""
         async with self._database.connection() as connection:
             return await store.endpoints(
@@ -151,8 +151,8 @@ class Play:
             )
 
     async def set_answer(
-        self, product: Product, app_id: UUID, inbox_id: UUID, change: Callable[[Answer], Answer]
-    ) -> Inbox:
+        self, product: Product, app_id: UUID, inbox_id: UUID, change: Callable[[InboxAnswer], InboxAnswer]
+    ) -> PlayInbox:
         """Have an inbox answer differently from now on: as `change` makes of how it does. Gives the inbox.
 
         Raises Invalid or NotFound.
@@ -184,23 +184,23 @@ class Play:
                 await store.delete(connection, app_id, inbox_id)
                 await self._record(connection, held, "inbox.deleted")
 
-    async def arrivals(self, inbox: Inbox) -> list[Arrival]:
+    async def arrivals(self, inbox: PlayInbox) -> list[InboxRequest]:
         """The requests of the last day, newest first, without headers and bodies."""
         async with self._database.connection() as connection:
             return await store.arrivals(connection, inbox.id, oldest_kept(self._clock.now()))
 
-    async def since(self, inbox: Inbox, after: UUID | None, limit: int) -> list[Arrival]:
+    async def since(self, inbox: PlayInbox, after: UUID | None, limit: int) -> list[InboxRequest]:
         """Whole requests that came after one, oldest first. One that comes later has a greater id."""
         async with self._database.connection() as connection:
             oldest = oldest_kept(self._clock.now())
             return await store.since(connection, inbox.id, max(after or oldest, oldest), limit)
 
-    async def arrival(self, inbox: Inbox, arrival_id: UUID) -> Arrival | None:
+    async def arrival(self, inbox: PlayInbox, arrival_id: UUID) -> InboxRequest | None:
         """One request, whole."""
         async with self._database.connection() as connection:
             return await store.arrival(connection, inbox.id, arrival_id)
 
-    async def last(self, inbox: Inbox) -> UUID | None:
+    async def last(self, inbox: PlayInbox) -> UUID | None:
         """The id of the newest request: it changes when one comes in, and when all are forgotten."""
         async with self._database.connection() as connection:
             return await store.last(connection, inbox.id)
@@ -215,7 +215,7 @@ class Play:
             if not await store.is_living(connection, inbox_id, self._now()):
                 raise NotFound(_NO_INBOX)
 
-    async def receive(self, inbox_id: UUID, request: Request) -> Answer:
+    async def receive(self, inbox_id: UUID, request: IncomingRequest) -> InboxAnswer:
         """Take a request that was expected; gives what it is to be answered with, after which delay.
 
         Raises NotFound, Overloaded, and BadRequest as `url_of`.
@@ -236,7 +236,7 @@ class Play:
         finally:
             self._turns.release()
 
-    async def _take(self, inbox_id: UUID, request: Request) -> Answer:
+    async def _take(self, inbox_id: UUID, request: IncomingRequest) -> InboxAnswer:
         now = self._clock.now()
         async with self._database.transaction() as connection:
             inbox = await store.take(connection, inbox_id, datetime_at(now))
@@ -248,7 +248,7 @@ class Play:
             )
             verified, finding = _judged(await self._product.of(inbox.org_id), senders, request, now)
             answer = self._drawn(inbox.answer)
-            arrival = Arrival(
+            arrival = InboxRequest(
                 id=_after(await store.last(connection, inbox_id), ids.new(now, self._entropy(8))),
                 method=plain(request.method, 20),
                 headers=_kept(request.headers, senders),
@@ -263,7 +263,7 @@ class Play:
                 await store.extend(connection, inbox_id, self._expiry(now))
         return answer
 
-    async def _held(self, connection: Connection, app_id: UUID, inbox_id: UUID) -> Inbox | None:
+    async def _held(self, connection: Connection, app_id: UUID, inbox_id: UUID) -> PlayInbox | None:
         """The living inbox of the application, which nobody else changes until the transaction ends."""
         held = await store.take(connection, inbox_id, self._now())
         return held if held is not None and held.app_id == app_id else None
@@ -271,17 +271,19 @@ class Play:
     async def _record(
         self,
         connection: Connection,
-        inbox: Inbox,
+        inbox: PlayInbox,
         action: str,
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        deed = Deed(inbox.org_id, inbox.app_id, action, ids.text(ids.INBOX, inbox.id), before, after)
-        await audit.record(connection, self._clock.now(), self._entropy, deed)
+        audit_event = AuditEvent(
+            inbox.org_id, inbox.app_id, action, ids.text(ids.INBOX, inbox.id), before, after
+        )
+        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
 
-    def _drawn(self, answer: Answer) -> Answer:
+    def _drawn(self, answer: InboxAnswer) -> InboxAnswer:
         drawn = int.from_bytes(self._entropy(4), "big") * 100 >> 32
-        return Answer(500, answer.delay) if drawn < answer.failure_percent else answer
+        return InboxAnswer(500, answer.delay) if drawn < answer.failure_percent else answer
 
     def _count(self, inbox_id: UUID) -> None:
         """Raises Overloaded when an inbox gets more than its rate."""
@@ -307,7 +309,7 @@ def _after(last: UUID | None, made: UUID) -> UUID:
     return made if last is None or made > last else UUID(int=last.int + 1)
 
 
-def _check(answer: Answer, longest: float) -> None:
+def _check(answer: InboxAnswer, longest: float) -> None:
     if answer.status_code not in STATUSES:
         raise Invalid.field("status", "Choose one of the statuses in the list.")
     if not 0 <= answer.delay <= longest:
@@ -322,7 +324,7 @@ def longest_delay(product: Product) -> float:
 
 
 def _judged(
-    product: Product, endpoints: Sequence[Endpoint], request: Request, now: float
+    product: Product, endpoints: Sequence[Endpoint], request: IncomingRequest, now: float
 ) -> tuple[bool | None, str]:
     """Whether the request is signed with a secret of one of the endpoints, and why (not)."""
     if not endpoints:

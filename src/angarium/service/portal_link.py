@@ -16,8 +16,8 @@ import msgspec
 
 from angarium import json_bounds
 from angarium.core import canonical, ids
-from angarium.core.audit import ActorKind, Deed
-from angarium.core.claims import Capability, Claims, Origin
+from angarium.core.audit import ActorKind, AuditEvent
+from angarium.core.claims import Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, NotAuthenticated
 from angarium.core.profile_table import Portal
 from angarium.service import audit
@@ -67,7 +67,7 @@ class PortalLinks:
         session_id: str | None = None,
         lifetime: float = APPLICATION_LIFETIME,
         theme: Mapping[str, str] | None = None,
-        origin: Origin | None = None,
+        origin: ParentCredential | None = None,
     ) -> PortalLink:
         """A link into one application; `capabilities` None allows everything. It ends with its `origin`."""
         token = self._tokens.for_application(
@@ -92,7 +92,7 @@ class PortalLinks:
         capabilities: Sequence[Capability] | None = None,
         session_id: str | None = None,
         lifetime: float | None = None,
-        origin: Origin,
+        origin: ParentCredential,
     ) -> PortalLink:
         """The same for the holder of `origin`: it is in the audit log before they have it.
 
@@ -115,7 +115,7 @@ class PortalLinks:
             "sessionId": session_id,
             "lifetimeSeconds": claims.expires_at - int(claims.issued_at),
         }
-        await self._tokens.record(Deed(org_id, app_id, "portal_link.made", claims.name, None, said))
+        await self._tokens.record(AuditEvent(org_id, app_id, "portal_link.made", claims.name, None, said))
         return link
 
     async def open(self, key: str) -> Session:
@@ -132,7 +132,7 @@ class PortalLinks:
         await self._tokens.check_live(link)
         token = self._tokens.for_session(link)
         audit.acting(ActorKind.PORTAL_SESSION, link.name)
-        await self._tokens.record(Deed(link.org_id, link.app_id, "session.begun", link.name))
+        await self._tokens.record(AuditEvent(link.org_id, link.app_id, "session.begun", link.name))
         return Session(token, self._tokens.verify(token))
 
     async def operate(self, token: str) -> Session:
@@ -147,11 +147,11 @@ class PortalLinks:
         made = self._tokens.for_operator(shown)
         await self._tokens.check_live(shown)
         audit.acting(ActorKind.OPERATOR_SESSION, shown.name)
-        await self._tokens.record(Deed(shown.org_id, None, "session.begun", shown.name))
+        await self._tokens.record(AuditEvent(shown.org_id, None, "session.begun", shown.name))
         return Session(made, self._tokens.verify(made))
 
-    async def look(self, operator: Claims, app_id: UUID) -> Session:
+    async def operator_view(self, operator: Claims, app_id: UUID) -> Session:
         """A session for an operator who looks at a customer's portal, and may do nothing in it."""
-        token = self._tokens.for_look(operator, app_id)
-        await self._tokens.record(Deed(operator.org_id, app_id, "portal.looked_at", None))
+        token = self._tokens.for_operator_view(operator, app_id)
+        await self._tokens.record(AuditEvent(operator.org_id, app_id, "portal.viewed", None))
         return Session(token, self._tokens.verify(token))

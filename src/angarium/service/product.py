@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.audit import Deed
+from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotFound
 from angarium.core.product import STANDARD, Product
 from angarium.service import audit
@@ -85,7 +85,7 @@ class Products:
         async with self._database.transaction() as connection:
             now = self._clock.now()
             if await organization.create(connection, org_id, name, datetime_at(now)):
-                deed = Deed(org_id, None, "organization.profile_given", name)
-                await audit.record(connection, now, self._entropy, deed)
+                audit_event = AuditEvent(org_id, None, "organization.profile_given", name)
+                await audit.record(connection, now, self._entropy, audit_event)
         self._none_until.pop(org_id, None)
         return await self.of(org_id)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.audit import Deed
+from angarium.core.audit import AuditEvent
 from angarium.core.errors import BadRequest, Conflict
 from angarium.core.nouns import Application
 from angarium.core.product import Product
@@ -120,8 +120,10 @@ class Provision:
                 written = await organization.write_catalogue(connection, product.name, org_id, types, now)
                 for owner, names in written.items():
                     said = {"eventTypes": sorted(names)}
-                    deed = Deed(owner, None, "event_type.catalogue_written", product.name, None, said)
-                    await audit.record(connection, now.timestamp(), self._entropy, deed)
+                    audit_event = AuditEvent(
+                        owner, None, "event_type.catalogue_written", product.name, None, said
+                    )
+                    await audit.record(connection, now.timestamp(), self._entropy, audit_event)
 
 
 def _row(event: EventTypeRule) -> dict[str, Any]:

@@ -8,7 +8,7 @@ to each delivery that a filter of the log matches.
 What is asked of one endpoint while it is disabled waits until it is enabled, and is canceled when it is
 deleted. A filter that names no endpoint goes over many: it leaves disabled ones out, and does not count them.
 
-Work in the background survives a restart, tells how far it is, can be canceled, and may keep a pace. What
+Work in the background survives a restart, tells how far it is, can be canceled, and may keep a rate. What
 it would do can be counted before, in a bounded time.
 """
 
@@ -22,23 +22,23 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import Deed
+from angarium.core.audit import AuditEvent
 from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.service import audit
 from angarium.service.attempt import message_id_of, target_of
-from angarium.store import background_task, log, message, missing, owe
+from angarium.store import background_task, log, message, missing, requeue
 from angarium.store.background_task import BackgroundTask
 from angarium.store.database import Database
 from angarium.store.log import Stretch
-from angarium.store.target import Target, hold_target
+from angarium.store.target import ReplayTarget, hold_target
 
-MAX_LOST: Final = 1_000_000  # what a count of lost deliveries goes up to
+MAX_UNDELIVERED: Final = 1_000_000  # what a count of lost deliveries goes up to
 MAX_COUNT: Final = 100_000  # what any other count goes up to
 LOOKED_AT: Final = 5_000  # deliveries or messages that a count goes over between looks at the clock
 PATIENCE: Final = 0.1  # seconds after which a count looks no further
-PACE: Final = 20.0  # deliveries a second of what matches a filter, unless said otherwise
-MAX_PACE: Final = 1000.0
+RATE: Final = 20.0  # deliveries a second of what matches a filter, unless said otherwise
+MAX_RATE: Final = 1000.0
 MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; some minutes for slow callers
 _BEGUN: Final = {
     background_task.RECOVER: "endpoint.recover.begun",
@@ -49,7 +49,7 @@ _Place = TypeVar("_Place")
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class BoundedCount:
     """How many; not `exact`: there are more."""
 
     number: int
@@ -75,10 +75,12 @@ class Replay:
                 raise BadRequest(
                     "The payload of this message is gone, so it cannot be sent.", code="missing_payload"
                 )
-            await owe.resend(conn, target, message_id, datetime_at(now))
+            await requeue.resend(conn, target, message_id, datetime_at(now))
             after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
-            deed = Deed(None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), None, after)
-            await audit.record(conn, now, self._entropy, deed)
+            audit_event = AuditEvent(
+                None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), None, after
+            )
+            await audit.record(conn, now, self._entropy, audit_event)
 
     async def recover(
         self,
@@ -88,38 +90,40 @@ class Replay:
         since: datetime,
         until: datetime | None,
         *,
-        pace: float | None = None,
+        rate: float | None = None,
     ) -> BackgroundTask:
         """Raises NotFound, or Invalid for the window.
 
-        `pace`: at most so many deliveries a second.
+        `rate`: at most so many deliveries a second.
         """
-        return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until, pace)
+        return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until, rate)
 
     async def recover_since_message(
-        self, org_id: str, app_id: UUID, endpoint_ref: str, message_ref: str, *, pace: float | None = None
+        self, org_id: str, app_id: UUID, endpoint_ref: str, message_ref: str, *, rate: float | None = None
     ) -> BackgroundTask:
         """Recover what the endpoint lost since this message. Raises as `recover` does."""
         since = await self.since_message(app_id, message_ref)
-        return await self.recover(org_id, app_id, endpoint_ref, since, None, pace=pace)
+        return await self.recover(org_id, app_id, endpoint_ref, since, None, rate=rate)
 
     async def since_message(self, app_id: UUID, message_ref: str) -> datetime:
         """When the message came: where a window begins that has it inside. Raises NotFound."""
         async with self._database.connection() as conn:
             return datetime_at(ids.created_at(await message_id_of(conn, app_id, message_ref)))
 
-    async def count_lost(
+    async def count_undelivered(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> int:
-        """How many messages `recover` would send again now, at most MAX_LOST. Raises as it does."""
+        """How many messages `recover` would send again now, at most MAX_UNDELIVERED. Raises as it does."""
         after, last = self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
-            return await owe.count_lost(conn, target, after, last, datetime_at(self._clock.now()), MAX_LOST)
+            return await requeue.count_undelivered(
+                conn, target, after, last, datetime_at(self._clock.now()), MAX_UNDELIVERED
+            )
 
     async def count_recoverable(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
-    ) -> Count:
+    ) -> BoundedCount:
         """The same in a bounded time. Raises as `recover` does."""
         self._window(since, until)
         async with self._database.connection() as conn:
@@ -136,14 +140,14 @@ class Replay:
         since: datetime,
         until: datetime | None,
         *,
-        pace: float | None = None,
+        rate: float | None = None,
     ) -> BackgroundTask:
         """Raises NotFound, or Invalid for the window."""
-        return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until, pace)
+        return await self._begin(background_task.REPLAY, org_id, app_id, endpoint_ref, since, until, rate)
 
     async def count_missing(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
-    ) -> Count:
+    ) -> BoundedCount:
         """How many messages `replay_missing` would send now. Raises as it does."""
         after, last = self._window(since, until)
         now = datetime_at(self._clock.now())
@@ -163,8 +167,8 @@ class Replay:
         app_id: UUID,
         wanted: LogFilter,
         *,
-        pace: float = PACE,
-        expected: Count | None = None,
+        rate: float = RATE,
+        expected: BoundedCount | None = None,
     ) -> BackgroundTask:
         """Send again what matches, of the messages there are now, oldest first. Raises Invalid.
 
@@ -172,31 +176,31 @@ class Replay:
         one, without its payload, or owed a manual attempt already.
         """
         wanted.check()
-        _check_pace(pace)
+        _check_rate(rate)
         now = self._clock.now()
         task_id = ids.new(now, self._entropy(8))
         said = {"task": ids.text(ids.TASK, task_id), "filter": wanted.document()}
         async with self._database.transaction() as conn:
-            deed = Deed(org_id, app_id, "delivery.resend.begun", None, None, said)
-            await audit.record(conn, now, self._entropy, deed)
+            audit_event = AuditEvent(org_id, app_id, "delivery.resend.begun", None, None, said)
+            await audit.record(conn, now, self._entropy, audit_event)
             return await background_task.create(
                 conn,
                 task_id,
                 org_id,
                 app_id,
                 background_task.RESEND,
-                background_task.resend_arguments(wanted, ids.made_by(now), pace),
+                background_task.resend_arguments(wanted, ids.made_by(now), rate),
                 datetime_at(now),
                 expected=expected.number if expected is not None and expected.exact else None,
             )
 
-    async def count_matching(self, app_id: UUID, wanted: LogFilter) -> Count:
+    async def count_matching(self, app_id: UUID, wanted: LogFilter) -> BoundedCount:
         """How many deliveries `resend_matching` would send again now. Raises Invalid for a wrong filter."""
         wanted.check()
         async with self._database.connection() as conn:
             found = await log.look_for(conn, app_id, wanted, datetime_at(self._clock.now()), sendable=True)
             if found is None:
-                return Count(0, exact=True)
+                return BoundedCount(0, exact=True)
             search, whole, _ = found
 
             async def stretch(left: Stretch) -> tuple[int, Stretch | None]:
@@ -210,14 +214,14 @@ class Replay:
 
     async def _count(
         self, stretch: Callable[[_Place], Awaitable[tuple[int, _Place | None]]], place: _Place
-    ) -> Count:
+    ) -> BoundedCount:
         """Count stretch by stretch, as long as there is patience."""
         deadline = self._clock.steady() + PATIENCE
         number, left = await stretch(place)
         while left is not None and number <= MAX_COUNT and self._clock.steady() < deadline:
             more, left = await stretch(left)
             number += more
-        return Count(min(number, MAX_COUNT), exact=left is None and number <= MAX_COUNT)
+        return BoundedCount(min(number, MAX_COUNT), exact=left is None and number <= MAX_COUNT)
 
     async def _begin(
         self,
@@ -227,14 +231,14 @@ class Replay:
         endpoint_ref: str,
         since: datetime,
         until: datetime | None,
-        pace: float | None,
+        rate: float | None,
     ) -> BackgroundTask:
         after, last = self._window(since, until)
-        _check_pace(pace)
+        _check_rate(rate)
         now = self._clock.now()
         async with self._database.transaction() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
-            arguments = background_task.window_arguments(target.id, after, last, pace)
+            arguments = background_task.window_arguments(target.id, after, last, rate)
             task_id = ids.new(now, self._entropy(8))
             window = {
                 "since": since.isoformat(),
@@ -242,8 +246,8 @@ class Replay:
             }
             said = {"task": ids.text(ids.TASK, task_id), **window}
             action = _BEGUN[kind]
-            deed = Deed(org_id, app_id, action, ids.text(ids.ENDPOINT, target.id), None, said)
-            await audit.record(conn, now, self._entropy, deed)
+            audit_event = AuditEvent(org_id, app_id, action, ids.text(ids.ENDPOINT, target.id), None, said)
+            await audit.record(conn, now, self._entropy, audit_event)
             return await background_task.create(
                 conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)
             )
@@ -261,13 +265,13 @@ class Replay:
         return UUID(int=max(0, ids.lowest(start).int - 1)), last
 
 
-def _check_pace(pace: float | None) -> None:
+def _check_rate(rate: float | None) -> None:
     """Raises Invalid."""
-    if pace is not None and not 0 < pace <= MAX_PACE:
-        raise Invalid.field("pace", f"Give a number of deliveries a second, up to {MAX_PACE:g}.")
+    if rate is not None and not 0 < rate <= MAX_RATE:
+        raise Invalid.field("rate", f"Give a number of deliveries a second, up to {MAX_RATE:g}.")
 
 
-def _living(target: Target | None) -> Target:
+def _living(target: ReplayTarget | None) -> ReplayTarget:
     if target is None:
         raise NotFound()
     return target

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 @dataclass(slots=True)
-class Count:
+class SealedCount:
     """How many values to be sealed (an endpoint's keys and headers count as one) are under which key."""
 
     current: int = 0
@@ -35,19 +35,19 @@ class Rewrap:
         self._entropy = entropy
         self._keyring = keyring
 
-    async def check(self) -> Count:
+    async def check(self) -> SealedCount:
         """Count, change nothing."""
         return await self._walk(change=False)
 
-    async def rewrap(self) -> Count:
+    async def rewrap(self) -> SealedCount:
         """Seal anew what is under an older key, and count what is found afterwards."""
         changed = await self._walk(change=True)
         found = await self._walk(change=False)
         found.rewrapped = changed.old
         return found
 
-    async def _walk(self, *, change: bool) -> Count:
-        count = Count()
+    async def _walk(self, *, change: bool) -> SealedCount:
+        count = SealedCount()
         endpoint: store.SealedEndpoint | None = None
         while endpoints := await self._page(store.endpoints, endpoint):
             for endpoint in endpoints:
@@ -64,7 +64,7 @@ class Rewrap:
         async with self._database.connection() as connection:
             return await read(connection, after)
 
-    async def _endpoint(self, sealed: store.SealedEndpoint, count: Count, change: bool) -> None:
+    async def _endpoint(self, sealed: store.SealedEndpoint, count: SealedCount, change: bool) -> None:
         ring = self._keyring
         try:
             keys = open_keys(ring, sealed.id, sealed.keys)
@@ -85,7 +85,7 @@ class Rewrap:
             async with self._database.connection() as connection:
                 await store.replace_endpoint(connection, sealed, url, new_keys, new_headers)
 
-    async def _answer(self, sealed: store.SealedAnswer, count: Count, change: bool) -> None:
+    async def _answer(self, sealed: store.SealedAnswer, count: SealedCount, change: bool) -> None:
         try:
             body = self._keyring.open(sealed.body, ANSWER + sealed.key)
         except SealError:

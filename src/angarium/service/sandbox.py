@@ -13,7 +13,7 @@ import msgspec
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.errors import AngariumError, Fault, Invalid
+from angarium.core.errors import AngariumError, FieldError, Invalid
 from angarium.core.profile_scenario import Scenario
 from angarium.core.scenario import fill, holds, make
 from angarium.service.intake import Draft
@@ -24,14 +24,14 @@ from angarium.store import sandbox_counter
 def check(scenario: Scenario, body: Mapping[str, Any]) -> None:
     """Raises Invalid for each field that is missing or is none of its choices."""
     faults = [
-        Fault(("body", name), f"{name} is required", "value_error.missing")
+        FieldError(("body", name), f"{name} is required", "value_error.missing")
         for name in scenario.required
         if body.get(name) is None or body[name] == ""
     ]
     for name, choices in scenario.choices.items():
         if body.get(name) is not None and body[name] not in choices:
             words = f"{name} must be one of {', '.join(map(str, choices))}"
-            faults.append(Fault(("body", name), words, "value_error.enum"))
+            faults.append(FieldError(("body", name), words, "value_error.enum"))
     if faults:
         raise Invalid(*faults)
 

@@ -20,22 +20,22 @@ from angarium.service.endpoint_header import EndpointHeaders
 from angarium.service.endpoint_log import EndpointLog
 from angarium.service.endpoint_secret import EndpointSecrets
 from angarium.service.event_type import EventTypes
-from angarium.service.guard import Guard
 from angarium.service.health import DatabaseHealth
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.listener import Listeners
 from angarium.service.log import Log
+from angarium.service.login_throttle import LoginThrottle
 from angarium.service.message import Messages
 from angarium.service.operator import Operator
 from angarium.service.overdue import Overdue
 from angarium.service.overview import Overview
 from angarium.service.play import Play
 from angarium.service.portal_link import PortalLinks
-from angarium.service.probe import Outside, Probe
 from angarium.service.product import Products
 from angarium.service.replay import Replay
 from angarium.service.token import Tokens
+from angarium.service.url_check import CheckTransport, UrlChecker
 from angarium.store.database import Database
 from angarium.store.replica import Replica
 
@@ -49,7 +49,7 @@ class Services:
     health: DatabaseHealth
     token: Tokens
     access: Access
-    guard: Guard
+    login_throttle: LoginThrottle
     audit: Audit
     portal_link: PortalLinks
     product: Products
@@ -59,7 +59,7 @@ class Services:
     endpoint_secret: EndpointSecrets
     endpoint_header: EndpointHeaders
     endpoint_log: EndpointLog
-    probe: Probe
+    url_check: UrlChecker
     idempotency: Idempotency
     intake: Intake
     listener: Listeners
@@ -84,7 +84,7 @@ def assembled(
     token: Tokens,
     product: Products,
     intake: Intake,
-    outside: Outside,
+    transport: CheckTransport,
     inboxes: InboxUrls | None,
     policy: AddressPolicy,
     https_only: bool,
@@ -105,7 +105,7 @@ def assembled(
         health=DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting]),
         token=token,
         access=Access(database, clock, entropy),
-        guard=Guard(clock),
+        login_throttle=LoginThrottle(clock),
         audit=Audit(database),
         portal_link=PortalLinks(token),
         product=product,
@@ -115,7 +115,7 @@ def assembled(
         endpoint_secret=EndpointSecrets(database, clock, entropy, keyring),
         endpoint_header=EndpointHeaders(database, clock, entropy, keyring),
         endpoint_log=EndpointLog(database, clock),
-        probe=Probe(clock, entropy, outside, policy=policy, https_only=https_only),
+        url_check=UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only),
         idempotency=Idempotency(database, clock, entropy, keyring),
         intake=intake,
         listener=Listeners(database, clock, entropy, endpoint, replay, product),

@@ -23,9 +23,9 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core import claims as core
 from angarium.core import ids
-from angarium.core.audit import Deed
-from angarium.core.claims import Capability, Claims, Origin
-from angarium.core.errors import BadRequest, Expired, NotAllowed, NotAuthenticated, NotFound
+from angarium.core.audit import AuditEvent
+from angarium.core.claims import Capability, Claims, ParentCredential
+from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
 from angarium.service import audit
 from angarium.service.organization_token import OrganizationTokens
@@ -67,7 +67,7 @@ class Tokens:
         capabilities: Sequence[Capability] | None = None,
         session_id: str | None = None,
         lifetime: float = APPLICATION_LIFETIME,
-        origin: Origin | None = None,
+        origin: ParentCredential | None = None,
     ) -> str:
         """A token for one application; `capabilities` None means all of them."""
         payload = core.written(
@@ -109,7 +109,7 @@ class Tokens:
         payload = core.written(token.org_id, link=token.digest)
         return self._sign(payload, SESSION_LIFETIME, token.expires_at)
 
-    def for_look(self, operator: Claims, app_id: UUID) -> str:
+    def for_operator_view(self, operator: Claims, app_id: UUID) -> str:
         """An operator's session in a customer's portal: it may look, and ends with the operator's own."""
         if operator.app_id is not None or operator.link is None:
             raise NotAuthenticated()
@@ -154,7 +154,7 @@ class Tokens:
         known = self._verified.get(token)
         if known is not None:
             if now > known.expires_at + LEEWAY:
-                raise Expired()
+                raise CredentialExpired()
             return known
         claims = self._parse(token, now)
         self._verified[token] = claims
@@ -166,13 +166,13 @@ class Tokens:
         payload = self._key.open(token)
         begins_at, expires_at = core.term(payload)
         if now > expires_at + LEEWAY or now < begins_at - LEEWAY:
-            raise Expired()
+            raise CredentialExpired()
         return core.read(payload, hashlib.sha256(token.encode()).digest())
 
     async def check_live(self, claims: Claims) -> None:
-        """Raises Expired when the token has expired, or it or an origin of it was revoked."""
+        """Raises CredentialExpired when the token has expired, or it or an origin of it was revoked."""
         if self._clock.now() > claims.expires_at + LEEWAY:
-            raise Expired()
+            raise CredentialExpired()
         if claims.app_id is None and claims.link is None:
             await self.organization.check(claims.org_id, claims.digest, claims.expires_at)
             return
@@ -185,7 +185,7 @@ class Tokens:
                 datetime_at(claims.issued_at),
                 datetime_at(self._clock.now()),
             ):
-                raise Expired()
+                raise CredentialExpired()
 
     async def revoke_shown(self, org_id: str, token: str) -> None:
         """Refuse a token of the organization, or of an application of it, whoever has it.
@@ -212,8 +212,8 @@ class Tokens:
         async with self._database.transaction() as connection:
             await revoked_token.create(connection, claims.digest, datetime_at(until), datetime_at(now))
             action = "token.ended" if claims.link is None else "session.ended"
-            deed = Deed(claims.org_id, claims.app_id, action, claims.name)
-            await audit.record(connection, now, self._entropy, deed)
+            audit_event = AuditEvent(claims.org_id, claims.app_id, action, claims.name)
+            await audit.record(connection, now, self._entropy, audit_event)
 
     async def end_all(self, app_id: UUID, *, session_ids: Sequence[str] | None, delay: float = 0.0) -> None:
         """End every token that the application has by now, links and sessions too, or those of some sessions.
@@ -227,10 +227,12 @@ class Tokens:
                     connection, app_id, session_id, datetime_at(now), datetime_at(now + delay)
                 )
             said = {"sessions": None if session_ids is None else list(session_ids), "afterSeconds": delay}
-            deed = Deed(None, app_id, "token.all_ended", ids.text(ids.APPLICATION, app_id), None, said)
-            await audit.record(connection, now, self._entropy, deed)
+            audit_event = AuditEvent(
+                None, app_id, "token.all_ended", ids.text(ids.APPLICATION, app_id), None, said
+            )
+            await audit.record(connection, now, self._entropy, audit_event)
 
-    async def record(self, deed: Deed) -> None:
+    async def record(self, audit_event: AuditEvent) -> None:
         """Write down that a token was made: it is given away once this is committed."""
         async with self._database.transaction() as connection:
-            await audit.record(connection, self._clock.now(), self._entropy, deed)
+            await audit.record(connection, self._clock.now(), self._entropy, audit_event)

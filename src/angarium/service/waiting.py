@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from typing import Final
 from uuid import UUID
 
-from angarium.core.errors import Overloaded, Throttled
+from angarium.core.errors import Overloaded, TooManyFailures
 
 MAX_WAITING: Final = 200
 MAX_OF_APPLICATION: Final = 20
 AGAIN: Final = 2.0  # seconds after which to try again: whoever is handed something makes room
 
 
-class Waiting:
+class WaitingLimit:
     """Who waits now."""
 
     def __init__(self) -> None:
@@ -28,10 +28,10 @@ class Waiting:
     def joined(self, app_id: UUID) -> Iterator[None]:
         """Be one of them meanwhile.
 
-        Raises Throttled when the application has used up its own room, Overloaded when all is used up.
+        Raises TooManyFailures when the application has used up its own room, Overloaded when all is used up.
         """
         if self._waiting[app_id] >= MAX_OF_APPLICATION:
-            raise Throttled(
+            raise TooManyFailures(
                 f"{MAX_OF_APPLICATION} listeners of this application are waiting on this server already. "
                 "Stop one that is not needed.",
                 code="too_many_listeners",

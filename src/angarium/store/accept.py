@@ -47,7 +47,7 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     actor: Actor | None = None  # who tests the one receiver
 
 
-class Owed(msgspec.Struct, frozen=True, gc=False):
+class NewDelivery(msgspec.Struct, frozen=True, gc=False):
     """A delivery just committed, with all that a lane needs to send it without asking the database."""
 
     app_id: UUID
@@ -77,9 +77,9 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 
 async def accept(
     connection: Connection, items: Sequence[Item], now: float, *, last: Collection[str] = ()
-) -> tuple[list[Stored], list[Owed]]:
+) -> tuple[list[Stored], list[NewDelivery]]:
     """Store the items at the time `now`, epoch seconds; answers are in their order. The caller hands over
-    `Owed` after the commit. Messages of the applications `last` get what room the others leave."""
+    `NewDelivery` after the commit. Messages of the applications `last` get what room the others leave."""
     asked = items
     light = len(items)
     if last:
@@ -117,7 +117,7 @@ async def accept(
         await partition.cover(connection, (item.id for item in items), (item.expires_at for item in items))
 
     outcomes: dict[UUID, Stored] = {}
-    owed: list[Owed] = []
+    new_deliveries: list[NewDelivery] = []
     by_id = {item.id: item for item in items}
     rows = await partition.covered(connection, write, cover)
     late: set[UUID] = set()
@@ -128,8 +128,8 @@ async def accept(
             outcomes[message_id] = Stored(app_id, stored, message_id in late)
         if endpoint_id is not None:
             item = by_id[message_id]
-            owed.append(
-                Owed(
+            new_deliveries.append(
+                NewDelivery(
                     app_id,
                     endpoint_id,
                     item.id,
@@ -148,7 +148,7 @@ async def accept(
     if late:
         large = next(item.id for item in items if item.id in late)
         outcomes[large] = msgspec.structs.replace(outcomes[large], large=True)
-    return [outcomes[item.id] for item in asked], owed
+    return [outcomes[item.id] for item in asked], new_deliveries
 
 
 @lru_cache(maxsize=4096)

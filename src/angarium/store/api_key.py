@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
-from angarium.core.claims import Origin
+from angarium.core.claims import ParentCredential
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 
@@ -32,9 +32,9 @@ class ApiKey:
     lookup: bytes = field(default=b"", repr=False)
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> ParentCredential:
         """As the origin of a token that is made with the key."""
-        return Origin((self.lookup,))
+        return ParentCredential((self.lookup,))
 
 
 def _key(row: Row) -> ApiKey:

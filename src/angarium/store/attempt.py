@@ -1,4 +1,4 @@
-"""Attempts as people read them. They are written by `settle`, and never changed but to expunge an answer."""
+"""Attempts as people read them. `complete` writes them, and only expunging an answer changes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
 from angarium.core.url import split_credentials
 from angarium.store import stretch
 from angarium.store.connection import Connection, Row
-from angarium.store.message import Filter, Page
+from angarium.store.message import Filter, IdRange
 from angarium.store.sql import queries, walk
 from angarium.store.stretch import HIGHEST, LOWEST
 
@@ -96,7 +96,7 @@ async def by_endpoint(
     conn: Connection,
     app_id: UUID,
     endpoint_id: UUID,
-    page: Page,
+    page: IdRange,
     like: AttemptFilter,
     wanted: Filter,
     *,
@@ -139,7 +139,7 @@ async def by_message(
     conn: Connection,
     app_id: UUID,
     message_id: UUID,
-    page: Page,
+    page: IdRange,
     like: AttemptFilter,
     wanted: Filter,
     *,

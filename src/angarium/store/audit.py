@@ -1,7 +1,7 @@
-"""The audit log: deeds recorded in their own transaction, and read.
+"""The audit log: each event is written in the transaction of its change, and read from here.
 
 What happens in the control schema is recorded there, everything else in the application's section, so that a
-deed and its record are always in one database.
+change and its record are always in one database.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.audit import Actor, Deed
+from angarium.core.audit import Actor, AuditEvent
 from angarium.store.connection import Connection, Row
-from angarium.store.message import Page
+from angarium.store.message import IdRange
 from angarium.store.sql import queries, walk
 
 CONTROL: Final = frozenset(
@@ -29,39 +29,39 @@ CONTROL: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A deed with who did it."""
+    """An audit event with its actor."""
 
     id: UUID
     actor: Actor
-    deed: Deed
+    audit_event: AuditEvent
 
     @property
     def at(self) -> datetime:
         return datetime_at(ids.created_at(self.id))
 
 
-async def record(connection: Connection, record_id: UUID, actor: Actor, deed: Deed) -> None:
-    """Write a deed. Call it in the transaction that does the deed."""
-    noun = deed.action.partition(".")[0]
+async def record(connection: Connection, record_id: UUID, actor: Actor, audit_event: AuditEvent) -> None:
+    """Write an audit event. Call it in the transaction of the change."""
+    noun = audit_event.action.partition(".")[0]
     recorded = queries.audit_record_control if noun in CONTROL else queries.audit_record
     await recorded(
         connection,
-        org_id=deed.org_id,
+        org_id=audit_event.org_id,
         id=record_id,
-        app_id=deed.app_id,
+        app_id=audit_event.app_id,
         actor=actor.text,
         address=_address(actor.address),
-        action=deed.action,
-        target=deed.target,
-        before=deed.before,
-        after=deed.after,
+        action=audit_event.action,
+        target=audit_event.target,
+        before=audit_event.before,
+        after=audit_event.after,
     )
 
 
 async def page(
-    connection: Connection, org_id: str, app_id: UUID | None, page: Page, *, action: str | None = None
+    connection: Connection, org_id: str, app_id: UUID | None, page: IdRange, *, action: str | None = None
 ) -> list[Record]:
-    """Deeds of an organization, or of one application of it, in the order of the walk.
+    """Audit events of an organization, or of one application of it, in the order of the walk.
 
     `action`: one action, or with a noun alone (`endpoint`) all of that noun.
     """
@@ -95,5 +95,5 @@ def _record(row: Row) -> Record:
     return Record(
         row["id"],
         Actor.of(row["actor"], row["address"]),
-        Deed(row["org_id"], row["app_id"], row["action"], row["target"], row["before"], row["after"]),
+        AuditEvent(row["org_id"], row["app_id"], row["action"], row["target"], row["before"], row["after"]),
     )

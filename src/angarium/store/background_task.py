@@ -2,7 +2,7 @@
 
 A task is a series of steps, each one transaction that does a bounded amount and moves the cursor, so
 that a process may die at any point and another goes on (`replay.step` has the steps). A task may keep a
-pace: then its next step is due only a while after the last. Canceling one keeps what it has done.
+rate: then its next step is due only a while after the last. Canceling one keeps what it has done.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter
-from angarium.store import owe
+from angarium.store import requeue
 from angarium.store.cancel import cancel_pending, forget_waiting
 from angarium.store.connection import Connection, Row
-from angarium.store.message import Page
+from angarium.store.message import IdRange
 from angarium.store.sql import queries, walk
 
 RECOVER: Final = "endpoint.recover"
@@ -68,15 +68,15 @@ def cancel_arguments(endpoint_id: UUID, before: UUID, *, wait: bool = False) -> 
 
 
 def window_arguments(
-    endpoint_id: UUID, after: UUID, until: UUID, pace: float | None = None
+    endpoint_id: UUID, after: UUID, until: UUID, rate: float | None = None
 ) -> dict[str, Any]:
     """Arguments of a RECOVER or REPLAY task: messages with after < id <= until, so many a second."""
-    return {"endpoint": str(endpoint_id), "after": str(after), "until": str(until), "pace": pace}
+    return {"endpoint": str(endpoint_id), "after": str(after), "until": str(until), "rate": rate}
 
 
-def resend_arguments(wanted: LogFilter, until: UUID, pace: float) -> dict[str, Any]:
+def resend_arguments(wanted: LogFilter, until: UUID, rate: float) -> dict[str, Any]:
     """Arguments of a RESEND task: what matches of messages with id <= until, so many a second."""
-    return {"filter": wanted.document(), "until": str(until), "pace": pace}
+    return {"filter": wanted.document(), "until": str(until), "rate": rate}
 
 
 def _task(row: Row) -> BackgroundTask:
@@ -97,7 +97,7 @@ async def create(
     *,
     expected: int | None = None,
 ) -> BackgroundTask:
-    """Store a task and tell upkeep of it; whoever calls `replay.step` next goes on with it.
+    """Store a task and tell maintenance of it; whoever calls `replay.step` next goes on with it.
 
     `expected`: how many deliveries it will owe, where somebody counted.
     """
@@ -118,7 +118,7 @@ async def get(conn: Connection, org_id: str, task_id: UUID) -> BackgroundTask | 
 
 
 async def page(
-    conn: Connection, org_id: str, page: Page, *, kind: str | None = None, status: str | None = None
+    conn: Connection, org_id: str, page: IdRange, *, kind: str | None = None, status: str | None = None
 ) -> list[BackgroundTask]:
     """The tasks of an organization that clients may see, in the order of the walk."""
     kinds = PUBLIC if kind is None else tuple(k for k in PUBLIC if k == kind)
@@ -156,7 +156,7 @@ async def claim(conn: Connection, now: datetime) -> BackgroundTask | None:
 
 
 async def next_due(conn: Connection) -> datetime | None:
-    """When the next step of a task that keeps a pace is due."""
+    """When the next step of a task that keeps a rate is due."""
     found: datetime | None = await queries.background_task_next_due(conn)
     return found
 
@@ -202,5 +202,5 @@ async def release_waiting(
 ) -> None:
     """Send what waited for an endpoint to be enabled: a bounded part at once, the rest by a task."""
     at = datetime_at(now)
-    if await owe.release(conn, app_id, endpoint_id, at, AT_ONCE, fifo=fifo) >= AT_ONCE:
+    if await requeue.release(conn, app_id, endpoint_id, at, AT_ONCE, fifo=fifo) >= AT_ONCE:
         await create(conn, task_id, org_id, app_id, RELEASE, {"endpoint": str(endpoint_id)}, at)

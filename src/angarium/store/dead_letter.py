@@ -26,7 +26,7 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
-class Loss:
+class Undelivered:
     """How much one endpoint did not get."""
 
     app_id: UUID
@@ -59,10 +59,13 @@ async def page(connection: Connection, where: Where, limit: int) -> list[DeadLet
     ]  # fmt: skip
 
 
-async def losses(connection: Connection, where: Where) -> list[Loss]:
+async def losses(connection: Connection, where: Where) -> list[Undelivered]:
     """The endpoints that lost something."""
     rows = queries.dead_letter_endpoint(connection, **_bound(where))
-    return [Loss(row["app_id"], row["id"], row["url"], row["disabled"], row["number"]) async for row in rows]
+    return [
+        Undelivered(row["app_id"], row["id"], row["url"], row["disabled"], row["number"])
+        async for row in rows
+    ]
 
 
 def _bound(where: Where) -> dict[str, Any]:

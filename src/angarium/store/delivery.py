@@ -1,5 +1,5 @@
 """Deliveries as people list them: what an endpoint or a message is or was owed. Owing them again (`owe`),
-canceling them (`cancel`) and sending them (`load`, `settle`) have verbs of their own."""
+canceling them (`cancel`) and sending them (`load`, `complete`) have verbs of their own."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import Delivery, Message, State
 from angarium.store import log, payload, stretch
 from angarium.store.connection import Connection, Row
-from angarium.store.message import Filter, Page, message_of
+from angarium.store.message import Filter, IdRange, message_of
 from angarium.store.shard import shard_of
 from angarium.store.sql import as_tuple, queries, walk
 from angarium.store.stretch import HIGHEST, LOWEST
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class DeliveryMessage:
     """A message as one endpoint was owed it."""
 
     delivery: Delivery
@@ -46,9 +46,9 @@ class Destination:
 
 
 async def owed_by_endpoint(
-    conn: Connection, app_id: UUID, endpoint_id: UUID, page: Page, wanted: Filter,
+    conn: Connection, app_id: UUID, endpoint_id: UUID, page: IdRange, wanted: Filter,
     now: datetime, *, statuses: Collection[LogStatus] | None, with_payload: bool,
-) -> list[Owed]:  # fmt: skip
+) -> list[DeliveryMessage]:  # fmt: skip
     """The messages an endpoint is or was owed; those of any status when `statuses` is None."""
     query = walk("delivery_attempted", upwards=page.upwards)
     search = log.Search(app_id, [endpoint_id], LogFilter(endpoint_id=endpoint_id), now)
@@ -71,7 +71,7 @@ async def owed_by_endpoint(
     if with_payload:
         bodies = await payload.bodies(conn, {row["message_id"]: row["expires_at"] for row in found}, now)
     return [
-        Owed(
+        DeliveryMessage(
             _delivery(row, endpoint_id, row["message_id"], app_id),
             message_of(row, row["message_id"], bodies.get(row["message_id"])),
         )
@@ -79,7 +79,7 @@ async def owed_by_endpoint(
     ]
 
 
-async def destinations(conn: Connection, app_id: UUID, message_id: UUID, page: Page) -> list[Destination]:
+async def destinations(conn: Connection, app_id: UUID, message_id: UUID, page: IdRange) -> list[Destination]:
     """The endpoints a message is or was owed to, deleted ones too."""
     query = walk("delivery_destinations", upwards=page.upwards)
     rows = query(conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit)

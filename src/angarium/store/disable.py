@@ -15,12 +15,12 @@ import structlog
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.audit import SYSTEM, Deed
+from angarium.core.audit import SYSTEM, AuditEvent
 from angarium.core.nouns import DisabledReason
 from angarium.store import audit, background_task
+from angarium.store.complete import hint
 from angarium.store.connection import Connection
 from angarium.store.hint import changed
-from angarium.store.settle import hint
 from angarium.store.sql import queries
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ async def disable(connection: Connection, one: Disable, now: float, noise: bytes
 
 
 async def mark(connection: Connection, one: Disable, now: float) -> bool:
-    """The first half of `disable`, for a transaction that settles deliveries in between, for it locks the
+    """The first half of `disable`, for a transaction that completes deliveries in between, for it locks the
     endpoint before them. An endpoint of another generation by now is left alone."""
     marked: bool = await queries.disable_endpoint(
         connection,
@@ -66,6 +66,6 @@ async def carry_out(connection: Connection, one: Disable, now: float, noise: byt
     await hint(connection, [changed(one.endpoint_id)])
     target = ids.text(ids.ENDPOINT, one.endpoint_id)
     after = {"disabled": True, "reason": one.reason.value}
-    deed = Deed(one.org_id, one.app_id, "endpoint.disabled", target, {"disabled": False}, after)
-    await audit.record(connection, ids.new(now, noise), SYSTEM, deed)
+    audit_event = AuditEvent(one.org_id, one.app_id, "endpoint.disabled", target, {"disabled": False}, after)
+    await audit.record(connection, ids.new(now, noise), SYSTEM, audit_event)
     log.info("endpoint.disabled", endpoint=target, reason=one.reason)

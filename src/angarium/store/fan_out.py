@@ -24,12 +24,12 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import patterns
 from angarium.core.read_position import FIRST
-from angarium.store.accept import Owed
+from angarium.store.accept import NewDelivery
 from angarium.store.connection import Connection, Row
 from angarium.store.database import Database
 from angarium.store.sql import queries, sparse
 from angarium.store.stretch import LOWEST
-from angarium.store.target import Target
+from angarium.store.target import ReplayTarget
 
 ROOM: Final = 250  # deliveries that one slice writes
 LOOKS: Final = 5000  # endpoints that it looks at
@@ -38,10 +38,10 @@ BYTES: Final = 1024 * 1024  # of payloads that are handed over; lanes read the o
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class FanOutSlice:
     """What was written, and how many messages are done with it."""
 
-    owed: list[Owed]
+    new_deliveries: list[NewDelivery]
     done: int
 
 
@@ -62,7 +62,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class FanOutBacklog:
     """How many messages wait, of how many applications. `oldest`: the first of them."""
 
     messages: int
@@ -75,7 +75,7 @@ async def applications(connection: Connection, after: UUID, limit: int) -> list[
     return [row["app_id"] async for row in queries.fan_out_applications(connection, after=after, limit=limit)]
 
 
-async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
+async def write(database: Database, app_id: UUID, now: float) -> FanOutSlice | None:
     """Write a slice of an application; None when no message waits, or somebody else is at them."""
     async with database.transaction() as connection:
         held = await claim(connection, app_id, MESSAGES)
@@ -85,8 +85,8 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
         owing = {row["message_id"] for row in written if row["endpoint_id"] is not None}
         bodies = await _bodies(connection, [one for one in held if one.id in owing], now)
     by_id = {one.id: one for one in held}
-    owed = [
-        Owed(
+    new_deliveries = [
+        NewDelivery(
             app_id=app_id,
             endpoint_id=row["endpoint_id"],
             message_id=row["message_id"],
@@ -104,7 +104,7 @@ async def write(database: Database, app_id: UUID, now: float) -> Slice | None:
         for row in written
         if row["endpoint_id"] is not None
     ]
-    return Slice(owed, len(written) - len(owed))
+    return FanOutSlice(new_deliveries, len(written) - len(new_deliveries))
 
 
 async def claim(connection: Connection, app_id: UUID, limit: int) -> list[Claimed] | None:
@@ -171,7 +171,7 @@ async def _bodies(connection: Connection, messages: Sequence[Claimed], now: floa
     return {row["id"]: row async for row in rows}
 
 
-async def write_one(connection: Connection, target: Target, message_id: UUID) -> None:
+async def write_one(connection: Connection, target: ReplayTarget, message_id: UUID) -> None:
     """Write the delivery of a message to one endpoint, if it is still to be written: somebody asks for it by
     hand. In a transaction."""
     held = await queries.fan_out_hold(connection, app_id=target.app_id, message_id=message_id)
@@ -197,7 +197,7 @@ async def waits(connection: Connection, app_id: UUID, message_id: UUID) -> bool:
     return bool(await queries.fan_out_waits(connection, app_id=app_id, message_id=message_id))
 
 
-async def waiting(connection: Connection) -> Waiting:
+async def waiting(connection: Connection) -> FanOutBacklog:
     """What waits, for operators."""
     row = await queries.fan_out_waiting(connection)
-    return Waiting(row["messages"], row["applications"], row["oldest"])
+    return FanOutBacklog(row["messages"], row["applications"], row["oldest"])

@@ -53,7 +53,7 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgiven:
+class HealthReset:
     """The endpoint was enabled again; what failed before says nothing any more.
 
     Whoever misses it has lost its lanes with the connection, and reads their health anew.
@@ -68,7 +68,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class FanOut:
+class FanOutDue:
     """There is a message whose deliveries are still to be written."""
 
 
@@ -77,7 +77,7 @@ class LookEverywhere:
     """More lanes have work than a hint can name."""
 
 
-Hint = Work | Changed | Forgiven | Task | FanOut | LookEverywhere
+Hint = Work | Changed | HealthReset | Task | FanOutDue | LookEverywhere
 
 
 def changed(endpoint_id: UUID) -> str:
@@ -117,11 +117,11 @@ def read(text: str) -> Hint:
         if text.startswith("e:"):
             return Changed(UUID(hex=text[2:]))
         if text.startswith("f:"):
-            return Forgiven(UUID(hex=text[2:]))
+            return HealthReset(UUID(hex=text[2:]))
         if text == TASK:
             return Task()
         if text == FAN_OUT:
-            return FanOut()
+            return FanOutDue()
     except ValueError:
         pass
     return LookEverywhere()

@@ -114,8 +114,8 @@ class Search:
     def walk(self) -> str:
         """Along what to look."""
         if self.wanted.endpoint_id is None:
-            return "trouble" if self.wanted.troubled else "message"
-        return "endpoint_trouble" if self.wanted.troubled else "endpoint"
+            return "failing" if self.wanted.failing else "message"
+        return "endpoint_failing" if self.wanted.failing else "endpoint"
 
     @property
     def reading(self) -> str:
@@ -235,7 +235,7 @@ async def end(
         found = await query(conn, **place, **bounds(part))
         if found is None:
             return None
-        if search.walk == "trouble":
+        if search.walk == "failing":
             return LogKey(found["message_id"], found["endpoint_id"])
         # of the message itself nothing was looked at, so the end lies on the near side of all its deliveries
         return LogKey(found, LOWEST if upwards else HIGHEST)

@@ -17,7 +17,7 @@ from angarium.store.sql import queries, walk
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class IdRange:
     """A stretch of ids, `low` and `high` themselves not in it, read from one end: at most `limit` rows."""
 
     low: UUID
@@ -82,7 +82,7 @@ async def has_payload(conn: Connection, app_id: UUID, message_id: UUID, now: dat
 
 
 async def page(
-    conn: Connection, app_id: UUID, page: Page, wanted: Filter, now: datetime, *, with_payload: bool
+    conn: Connection, app_id: UUID, page: IdRange, wanted: Filter, now: datetime, *, with_payload: bool
 ) -> list[Message]:
     """The messages of an application in a stretch of ids, in the order of the walk."""
     query = walk("message_page", upwards=page.upwards)

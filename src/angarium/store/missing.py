@@ -10,7 +10,7 @@ from angarium.core.patterns import EVERYTHING, is_wildcard
 from angarium.store.connection import Connection
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries
-from angarium.store.target import Target
+from angarium.store.target import ReplayTarget
 
 
 async def end(conn: Connection, app_id: UUID, after: UUID, until: UUID, rows: int) -> UUID | None:
@@ -21,7 +21,7 @@ async def end(conn: Connection, app_id: UUID, after: UUID, until: UUID, rows: in
     return found
 
 
-async def count(conn: Connection, target: Target, after: UUID, until: UUID, now: datetime) -> int:
+async def count(conn: Connection, target: ReplayTarget, after: UUID, until: UUID, now: datetime) -> int:
     """How many messages with after < id <= until are missing and can be sent `now`."""
     names, prefixes = _patterns(target.event_types)
     found: int = await queries.missing_count(

@@ -15,7 +15,7 @@ from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_event_type
 from angarium.store.connection import Connection, Row
-from angarium.store.dead_letter import Loss
+from angarium.store.dead_letter import Undelivered
 from angarium.store.sql import queries
 
 
@@ -42,7 +42,7 @@ class Standing:
     endpoints: int
     disabled: int
     failing: int
-    trouble: int  # deliveries lost or being retried, up to the number asked for
+    failing_deliveries: int  # deliveries lost or being retried, up to the number asked for
 
 
 async def failing(
@@ -93,7 +93,7 @@ async def standing(
     """How these applications stand; deliveries in trouble are counted from a message on, up to `most`."""
     rows = queries.operator_standing(conn, app_ids=app_ids, lowest=lowest, most=most)
     return {
-        row["id"]: Standing(row["endpoints"], row["disabled"], row["failing"], row["trouble"])
+        row["id"]: Standing(row["endpoints"], row["disabled"], row["failing"], row["failing_deliveries"])
         async for row in rows
     }
 
@@ -101,14 +101,17 @@ async def standing(
 async def losses(
     conn: Connection, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, now: datetime,
     most: int, limit: int,
-) -> list[Loss]:  # fmt: skip
+) -> list[Undelivered]:  # fmt: skip
     """What endpoints of these applications lost from a message on and can be sent `now`, each counted up to
     `most`."""
-    rows = queries.operator_losses(
+    rows = queries.operator_undelivered(
         conn, app_ids=app_ids, app_id=beyond[0], endpoint_id=beyond[1], lowest=lowest, now=now, most=most,
         limit=limit,
     )  # fmt: skip
-    return [Loss(row["app_id"], row["id"], row["url"], row["disabled"], row["number"]) async for row in rows]
+    return [
+        Undelivered(row["app_id"], row["id"], row["url"], row["disabled"], row["number"])
+        async for row in rows
+    ]
 
 
 async def messages(

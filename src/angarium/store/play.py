@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from angarium.core.inbox import Answer, Arrival, Inbox
+from angarium.core.inbox import InboxAnswer, InboxRequest, PlayInbox
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Endpoint
 from angarium.store.connection import Connection, Row
@@ -13,14 +13,14 @@ from angarium.store.endpoint import endpoint_of
 from angarium.store.sql import queries
 
 
-def _inbox(row: Row) -> Inbox:
-    answer = Answer(row["status_code"], row["delay_ms"] / 1000, row["failure_percent"])
-    return Inbox(row["id"], row["org_id"], row["app_id"], answer, row["expires_at"])
+def _inbox(row: Row) -> PlayInbox:
+    answer = InboxAnswer(row["status_code"], row["delay_ms"] / 1000, row["failure_percent"])
+    return PlayInbox(row["id"], row["org_id"], row["app_id"], answer, row["expires_at"])
 
 
-def _arrival(row: Row) -> Arrival:
+def _arrival(row: Row) -> InboxRequest:
     headers = [(name, value) for name, value in row["headers"]]
-    return Arrival(
+    return InboxRequest(
         row["id"], row["method"], headers, row["body"], row["size"], row["status_code"], row["verified"],
         row["finding"],
     )  # fmt: skip
@@ -32,24 +32,24 @@ async def count(connection: Connection, app_id: UUID, now: datetime) -> int:
     return found
 
 
-async def create(connection: Connection, inbox: Inbox) -> None:
+async def create(connection: Connection, inbox: PlayInbox) -> None:
     await queries.play_inbox_insert(
         connection, id=inbox.id, org_id=inbox.org_id, app_id=inbox.app_id, expires_at=inbox.expires_at
     )
 
 
-async def inboxes(connection: Connection, app_id: UUID, now: datetime) -> list[tuple[Inbox, UUID | None]]:
+async def inboxes(connection: Connection, app_id: UUID, now: datetime) -> list[tuple[PlayInbox, UUID | None]]:
     """The inboxes of an application, newest first, each with the id of the last request in it."""
     rows = queries.play_inbox_list(connection, app_id=app_id, now=now)
     return [(_inbox(row), row["last_id"]) async for row in rows]
 
 
-async def find(connection: Connection, app_id: UUID, inbox_id: UUID, now: datetime) -> Inbox | None:
+async def find(connection: Connection, app_id: UUID, inbox_id: UUID, now: datetime) -> PlayInbox | None:
     row = await queries.play_inbox_find(connection, app_id=app_id, id=inbox_id, now=now)
     return None if row is None else _inbox(row)
 
 
-async def take(connection: Connection, inbox_id: UUID, now: datetime) -> Inbox | None:
+async def take(connection: Connection, inbox_id: UUID, now: datetime) -> PlayInbox | None:
     """The inbox with this id, whoever asks, held until the end of the transaction."""
     row = await queries.play_inbox_take(connection, id=inbox_id, now=now)
     return None if row is None else _inbox(row)
@@ -61,7 +61,9 @@ async def is_living(connection: Connection, inbox_id: UUID, now: datetime) -> bo
     return found
 
 
-async def set_answer(connection: Connection, held: Inbox, answer: Answer, expires_at: datetime) -> Inbox:
+async def set_answer(
+    connection: Connection, held: PlayInbox, answer: InboxAnswer, expires_at: datetime
+) -> PlayInbox:
     """The inbox as it is then; it has been taken in this transaction."""
     row = await queries.play_inbox_answer(
         connection,
@@ -91,7 +93,7 @@ async def endpoints(
     return [endpoint_of(row, keyring) async for row in rows]
 
 
-async def put(connection: Connection, inbox_id: UUID, arrival: Arrival, *, kept: int) -> None:
+async def put(connection: Connection, inbox_id: UUID, arrival: InboxRequest, *, kept: int) -> None:
     """Store a request; only the newest `kept` stay. The inbox must have been taken."""
     await queries.play_request_insert(
         connection,
@@ -108,19 +110,19 @@ async def put(connection: Connection, inbox_id: UUID, arrival: Arrival, *, kept:
     await queries.play_request_trim(connection, inbox_id=inbox_id, kept=kept)
 
 
-async def arrivals(connection: Connection, inbox_id: UUID, after: UUID) -> list[Arrival]:
+async def arrivals(connection: Connection, inbox_id: UUID, after: UUID) -> list[InboxRequest]:
     """The requests after an id, newest first, without headers and bodies."""
     rows = queries.play_request_list(connection, inbox_id=inbox_id, after=after)
     return [_arrival(row) async for row in rows]
 
 
-async def since(connection: Connection, inbox_id: UUID, after: UUID, limit: int) -> list[Arrival]:
+async def since(connection: Connection, inbox_id: UUID, after: UUID, limit: int) -> list[InboxRequest]:
     """Whole requests after an id, oldest first."""
     rows = queries.play_request_since(connection, inbox_id=inbox_id, after=after, limit=limit)
     return [_arrival(row) async for row in rows]
 
 
-async def arrival(connection: Connection, inbox_id: UUID, arrival_id: UUID) -> Arrival | None:
+async def arrival(connection: Connection, inbox_id: UUID, arrival_id: UUID) -> InboxRequest | None:
     """One request, whole."""
     row = await queries.play_request_get(connection, inbox_id=inbox_id, id=arrival_id)
     return None if row is None else _arrival(row)

@@ -1,8 +1,8 @@
 """The steps of background tasks: recover, replay, resend, cancel, release.
 
-Any process may take any step; `run_due_tasks` is called by upkeep. A step is one transaction: it holds
+Any process may take any step; `run_due_tasks` is called by maintenance. A step is one transaction: it holds
 the task, then the endpoints, does a bounded slice of the work and notes how far it came, or nothing. A
-task that keeps a pace rests after a step for as long as what it owed takes at that pace.
+task that keeps a rate rests after a step for as long as what it owed takes at that rate.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import structlog
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, StoreReason
-from angarium.store import background_task, owe, resend
+from angarium.store import background_task, requeue, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.cancel import cancel_pending, forget_waiting
 from angarium.store.connection import Connection
@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 MAX_FAILURES: Final = 10  # steps of one task that may fail in a row (a deadlock, a bug) before it is given up
 # a step that is refused, that collides with others, or that takes too long may do so again
 _OF_THE_TASK: Final = (None, StoreReason.CONFLICT, StoreReason.TOO_SLOW)
-BREATH: Final = 2.0  # seconds of work at its pace that a task takes in one step
+BREATH: Final = 2.0  # seconds of work at its rate that a task takes in one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +97,10 @@ async def _work(conn: Connection, task: BackgroundTask, now: float) -> Progress:
     target = await hold_target(conn, task.app_id, endpoint_id)
     if target is None:
         return Progress(TaskStatus.FAILED, task.cursor, {**task.data, "error": "The endpoint was deleted."})
-    verb = owe.recover if task.kind == background_task.RECOVER else owe.replay
+    verb = requeue.recover if task.kind == background_task.RECOVER else requeue.replay
     after = UUID((task.cursor or task.arguments).get("after", task.arguments["after"]))
     until = UUID(task.arguments["until"])
-    done = await verb(conn, target, after, until, datetime_at(now), _room(task, owe.SLICE))
+    done = await verb(conn, target, after, until, datetime_at(now), _room(task, requeue.SLICE))
     cursor = {"after": str(done.after)} if done.after is not None else task.cursor
     return _progress(task, done.marked, cursor, finished=done.after is None)
 
@@ -110,7 +110,7 @@ async def _cancel(
 ) -> Progress:
     at = datetime_at(now)
     before, wait = UUID(task.arguments["before"]), task.arguments.get("wait", False)
-    limit = owe.SLICE
+    limit = requeue.SLICE
     if wait:
         target = await hold_target(conn, app_id, endpoint_id)
         if target is not None and target.disabled_at is None:
@@ -127,8 +127,8 @@ async def _release(
     target = await hold_target(conn, app_id, endpoint_id)
     if target is None or target.disabled_at is not None:
         return Progress(TaskStatus.FINISHED, None, task.data)  # it waits again, or was canceled
-    limit = owe.SLICE
-    count = await owe.release(conn, app_id, endpoint_id, datetime_at(now), limit, fifo=target.fifo)
+    limit = requeue.SLICE
+    count = await requeue.release(conn, app_id, endpoint_id, datetime_at(now), limit, fifo=target.fifo)
     return Progress(_status(count < limit), None, task.data)
 
 
@@ -136,7 +136,7 @@ async def _resend(conn: Connection, task: BackgroundTask, app_id: UUID, now: flo
     done = await resend.resend(
         conn,
         app_id,
-        resend.Order.of(task.arguments, task.cursor),
+        resend.ResendOrder.of(task.arguments, task.cursor),
         datetime_at(now),
         _room(task, resend.SLICE),
     )
@@ -148,15 +148,15 @@ def _progress(
     task: BackgroundTask, marked: int, cursor: dict[str, Any] | None, *, finished: bool
 ) -> Progress:
     data = {**task.data, "messagesSent": task.data.get("messagesSent", 0) + marked}
-    pace = task.arguments.get("pace")
-    rest = marked / pace if pace and not finished else 0.0
+    rate = task.arguments.get("rate")
+    rest = marked / rate if rate and not finished else 0.0
     return Progress(_status(finished), cursor, data, rest)
 
 
 def _room(task: BackgroundTask, most: int) -> int:
     """How many deliveries one step may owe."""
-    pace = task.arguments.get("pace")
-    return min(most, max(1, int(pace * BREATH))) if pace else most
+    rate = task.arguments.get("rate")
+    return min(most, max(1, int(rate * BREATH))) if rate else most
 
 
 def _status(finished: bool) -> TaskStatus:

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from angarium.core.log_filter import LogFilter, LogKey
-from angarium.store import log, owe
+from angarium.store import log, requeue
 from angarium.store.connection import Connection
 from angarium.store.stretch import HIGHEST
 from angarium.store.target import hint_target, hold_target
@@ -24,7 +24,7 @@ LOOKED_AT: Final = 2000  # deliveries that one step goes over
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ResendOrder:
     """What to resend: matches of messages up to `until`, from beyond `after` on."""
 
     wanted: LogFilter
@@ -32,7 +32,7 @@ class Order:
     after: LogKey | None
 
     @classmethod
-    def of(cls, arguments: Mapping[str, Any], cursor: Mapping[str, Any] | None) -> Order:
+    def of(cls, arguments: Mapping[str, Any], cursor: Mapping[str, Any] | None) -> ResendOrder:
         """From what a background task keeps. Raises KeyError or ValueError."""
         after = (cursor or {}).get("after")
         return cls(
@@ -43,18 +43,20 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class ResendSlice:
     """What one step did: how many deliveries it owes now, and beyond what to go on (None: done)."""
 
     marked: int
     after: LogKey | None
 
 
-async def resend(conn: Connection, app_id: UUID, order: Order, now: datetime, limit: int) -> Slice:
+async def resend(
+    conn: Connection, app_id: UUID, order: ResendOrder, now: datetime, limit: int
+) -> ResendSlice:
     """Owe one attempt to each of the next matches, at most `limit`; in a transaction."""
     found = await log.look_for(conn, app_id, order.wanted, now, sendable=True)
     if found is None:
-        return Slice(0, None)
+        return ResendSlice(0, None)
     search, stretch, _ = found
     stretch = log.Stretch(
         stretch.low if order.after is None else max(stretch.low, order.after),
@@ -66,8 +68,8 @@ async def resend(conn: Connection, app_id: UUID, order: Order, now: datetime, li
     named = order.wanted.endpoint_id is not None
     marked = await _owe(conn, app_id, keys, now, named=named)
     if len(keys) == limit:
-        return Slice(marked, keys[-1])
-    return Slice(marked, None if end is None else stretch.beyond(end, upwards=True).low)
+        return ResendSlice(marked, keys[-1])
+    return ResendSlice(marked, None if end is None else stretch.beyond(end, upwards=True).low)
 
 
 async def _owe(conn: Connection, app_id: UUID, keys: list[LogKey], now: datetime, *, named: bool) -> int:
@@ -79,8 +81,8 @@ async def _owe(conn: Connection, app_id: UUID, keys: list[LogKey], now: datetime
         if target is None or (target.disabled_at is not None and not named):
             continue
         wanted = [key.message_id for key in keys if key.endpoint_id == endpoint_id]
-        marked = await owe.resend_queued(conn, target, wanted, now, passing_over=True)
-        marked += await owe.resend_over(conn, target, wanted, now)
+        marked = await requeue.resend_queued(conn, target, wanted, now, passing_over=True)
+        marked += await requeue.resend_over(conn, target, wanted, now)
         if marked and target.disabled_at is None:
             await hint_target(conn, target)
         owed += marked

@@ -17,8 +17,8 @@ from angarium.store.sql import queries
 SHARDS: Final = 64
 PULLED: Final = SHARDS  # of endpoints whose deliveries are fetched (store/listener.py); no dispatcher owns it
 CHANNEL: Final = "angarium"
-SILENCE: Final = 10.0  # seconds after which an owner is ousted; it asks something every second
-GAP: Final = 2.0  # seconds of it that may lie between two looks of whoever ousts
+SILENCE: Final = 10.0  # seconds after which an owner is evicted; it asks something every second
+GAP: Final = 2.0  # seconds of it that may lie between two looks of whoever evicts
 TIMEOUT: Final = 8.0  # seconds that it waits for an answer, and then stops by itself: before that
 SESSION: Final = {"application_name": "angarium-dispatcher"} | GONE
 
@@ -39,14 +39,14 @@ async def members(connection: Connection) -> dict[int, datetime | None]:
     return {pid: mark async for pid, mark in queries.shard_members(connection)}
 
 
-async def oust(connection: Connection, silent: Mapping[int, datetime]) -> int:
+async def evict(connection: Connection, silent: Mapping[int, datetime]) -> int:
     """End the sessions of other owners that have been silent for too long, unless their marks have changed;
     how many there were.
 
     They are paused, they hang, or nothing reaches them. Their host may still answer for them, and what
     PostgreSQL could not send them may hold up its own time limits, so those do not suffice.
     """
-    count: int = await queries.shard_oust(connection, pids=list(silent), marks=list(silent.values()))
+    count: int = await queries.shard_evict(connection, pids=list(silent), marks=list(silent.values()))
     return count
 
 

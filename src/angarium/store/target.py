@@ -14,7 +14,7 @@ from angarium.store.sql import as_tuple, queries
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ReplayTarget:
     """What replaying needs to know of an endpoint."""
 
     id: UUID
@@ -32,15 +32,15 @@ class Target:
         return covers(self.event_types, event_type)
 
 
-def due(target: Target, now: datetime) -> datetime | None:
+def due(target: ReplayTarget, now: datetime) -> datetime | None:
     """When what is asked for now is due: what is asked of a disabled endpoint waits until it is enabled."""
     return now if target.disabled_at is None else None
 
 
-def _target(row: Row | None) -> Target | None:
+def _target(row: Row | None) -> ReplayTarget | None:
     if row is None:
         return None
-    return Target(
+    return ReplayTarget(
         row["id"], row["app_id"], row["shard"], row["fifo"],
         as_tuple(row["event_types"]), as_tuple(row["channels"]), row["disabled_at"],
     )  # fmt: skip
@@ -48,7 +48,7 @@ def _target(row: Row | None) -> Target | None:
 
 async def find_target(
     conn: Connection, app_id: UUID, *, endpoint_id: UUID | None = None, uid: str | None = None
-) -> Target | None:
+) -> ReplayTarget | None:
     """A living endpoint of the application, by its id or by the operator's own id."""
     if endpoint_id is not None:
         return _target(await queries.delivery_target_by_id(conn, app_id=app_id, id=endpoint_id))
@@ -57,11 +57,11 @@ async def find_target(
     return _target(await queries.delivery_target_by_uid(conn, app_id=app_id, uid=uid))
 
 
-async def hold_target(conn: Connection, app_id: UUID, endpoint_id: UUID) -> Target | None:
+async def hold_target(conn: Connection, app_id: UUID, endpoint_id: UUID) -> ReplayTarget | None:
     """The same, held against being disabled or deleted until the transaction ends."""
     return _target(await queries.delivery_target_hold(conn, app_id=app_id, id=endpoint_id))
 
 
-async def hint_target(conn: Connection, target: Target) -> None:
+async def hint_target(conn: Connection, target: ReplayTarget) -> None:
     """Tell the owner of the endpoint's lane that there is work, when the transaction commits."""
     await queries.delivery_hint(conn, hint=lane_hint(target.app_id, target.id))

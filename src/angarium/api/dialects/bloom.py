@@ -27,6 +27,7 @@ from angarium.api.dialects.route import Unexpected, answering, log
 from angarium.core.errors import (
     AngariumError,
     BadRequest,
+    BodyTooLarge,
     Compressed,
     Invalid,
     NotAllowed,
@@ -34,8 +35,7 @@ from angarium.core.errors import (
     NotFound,
     Overloaded,
     StoreUnavailable,
-    Throttled,
-    TooLarge,
+    TooManyFailures,
     TooSlow,
 )
 from angarium.core.product import Product
@@ -52,9 +52,9 @@ _CODES: Final[dict[type[AngariumError], str]] = {
     NotAllowed: "FORBIDDEN",
     NotFound: "NOT_FOUND",
     TooSlow: "REQUEST_TIMEOUT",
-    TooLarge: "PAYLOAD_TOO_LARGE",
+    BodyTooLarge: "PAYLOAD_TOO_LARGE",
     Compressed: "UNSUPPORTED_CONTENT_ENCODING",
-    Throttled: "RATE_LIMITED",
+    TooManyFailures: "RATE_LIMITED",
     Overloaded: "UNAVAILABLE",
     StoreUnavailable: "UNAVAILABLE",
     Unexpected: "INTERNAL_SERVER_ERROR",
@@ -92,8 +92,8 @@ async def _dashboard_url(info: strawberry.Info[_Context, None]) -> str:
     return link.url(base_url(context.request))
 
 
-@strawberry.type
-class Query:
+@strawberry.type(name="Query")
+class BloomQuery:
     """What an organization may ask."""
 
     webhook_dashboard_url: str = strawberry.field(
@@ -115,7 +115,7 @@ class _Schema(strawberry.Schema):
 
 
 _SCHEMA: Final = _Schema(
-    Query,
+    BloomQuery,
     extensions=[
         lambda: MaxTokensLimiter(max_token_count=TOKEN_LIMIT),
         lambda: MaxAliasesLimiter(max_alias_count=ALIAS_LIMIT),
@@ -179,7 +179,7 @@ def _refused(error: AngariumError) -> Response:
     code = _code(error) or "BAD_REQUEST"
     status = _STATUSES.get(code, 400)
     headers = {401: {"www-authenticate": "Bearer"}, 503: {"retry-after": "1"}}.get(status, {})
-    if isinstance(error, Throttled):
+    if isinstance(error, TooManyFailures):
         headers = {"retry-after": str(math.ceil(error.retry_after))}
     words = "; ".join(fault.msg for fault in error.faults) if isinstance(error, Invalid) else _words(error)
     return JSONResponse({"errors": [{"message": words, "extensions": {"code": code}}]}, status, headers)

@@ -30,9 +30,9 @@ _FORMS: Final[Mapping[type[AngariumError], tuple[int, str, str]]] = {
     errors.NotFound: (404, "not_found", "Resource Not Found"),
     errors.Conflict: (409, "conflict", "Conflict"),
     errors.TooSlow: (408, "invalid_request", "Request Timeout"),
-    errors.TooLarge: (413, "payload_too_large", "Payload Too Large"),
+    errors.BodyTooLarge: (413, "payload_too_large", "Payload Too Large"),
     errors.Compressed: (415, "invalid_request", "Unsupported Media Type"),
-    errors.Throttled: (429, "rate_limit_exceeded", "Rate Limit Exceeded"),
+    errors.TooManyFailures: (429, "rate_limit_exceeded", "Rate Limit Exceeded"),
     errors.Overloaded: (429, "rate_limit_exceeded", "Rate Limit Exceeded"),
     errors.StoreUnavailable: (503, "service_unavailable", "Service Temporarily Unavailable"),
 }
@@ -57,7 +57,7 @@ def refusal(error: AngariumError) -> Response:
         faults = [{"field": _place(fault.loc), "message": fault.msg} for fault in error.faults]
         body["detail"] = " ".join(f"{fault['field']}: {fault['message']}".strip() for fault in faults)
         body["validation_errors"] = faults
-    elif isinstance(error, errors.Overloaded | errors.Throttled):
+    elif isinstance(error, errors.Overloaded | errors.TooManyFailures):
         headers["retry-after"] = str(max(1, math.ceil(error.retry_after)))
     elif status == 503:
         headers["retry-after"] = "1"

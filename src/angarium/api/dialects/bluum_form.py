@@ -17,11 +17,11 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.field import MAX_EVENT_TYPES, wire_time
 from angarium.core import errors, ids, timestamp
-from angarium.core.errors import AngariumError, Fault, Invalid
+from angarium.core.errors import AngariumError, FieldError, Invalid
 from angarium.core.nouns import Endpoint, State
 from angarium.core.patterns import EVERYTHING, covering
 from angarium.store.attempt import Recorded
-from angarium.store.delivery import Owed
+from angarium.store.delivery import DeliveryMessage
 
 TYPES_AGAIN: Final = (
     "event_type_names"  # answers repeat the types so; taken too, so that they can be sent back
@@ -35,14 +35,14 @@ MAX_OFFSET: Final = 10_000
 _TABLE: Final[Mapping[type[AngariumError], tuple[int, str, str]]] = {
     errors.BadRequest: (400, "invalid_request_error", "BLUM-400-001"),
     errors.Invalid: (400, "invalid_request_error", "BLUM-400-003"),
-    errors.TooLarge: (400, "invalid_request_error", "BLUM-400-008"),
+    errors.BodyTooLarge: (400, "invalid_request_error", "BLUM-400-008"),
     errors.TooSlow: (408, "invalid_request_error", "BLUM-400-001"),
     errors.Compressed: (415, "invalid_request_error", "BLUM-400-001"),
     errors.NotAuthenticated: (401, "authentication_error", "BLUM-401-003"),
     errors.NotAllowed: (403, "permission_error", "BLUM-403-001"),
     errors.NotFound: (404, "not_found_error", "BLUM-404-001"),
     errors.Conflict: (409, "conflict_error", "BLUM-409-001"),
-    errors.Throttled: (429, "rate_limit_error", "BLUM-429-001"),
+    errors.TooManyFailures: (429, "rate_limit_error", "BLUM-429-001"),
     errors.Overloaded: (503, "api_error", "BLUM-503-001"),
     errors.StoreUnavailable: (503, "api_error", "BLUM-503-001"),
 }
@@ -72,13 +72,13 @@ def error_answer(error: AngariumError) -> Response:
     if status == 401:
         headers["www-authenticate"] = 'Basic realm="API", charset="UTF-8"'
     if status in (429, 503):
-        after = error.retry_after if isinstance(error, errors.Overloaded | errors.Throttled) else 1.0
+        after = error.retry_after if isinstance(error, errors.Overloaded | errors.TooManyFailures) else 1.0
         headers["retry-after"] = str(max(1, math.ceil(after)))
     return JSONResponse({"error": said}, status, headers)
 
 
 def missing(name: str, words: str) -> Invalid:
-    return Invalid(Fault(("body", name), words, "value_error.missing"))
+    return Invalid(FieldError(("body", name), words, "value_error.missing"))
 
 
 def text_of(body: Mapping[str, Any], name: str) -> str | None:
@@ -115,7 +115,7 @@ def types_of(
         hint = f" Did you mean {close[0]}?" if close else ""
         more = f"; and the wildcards {', '.join(patterns)}" if patterns else ""
         words = f"{json.dumps(wrong)[:100]} is not an event type.{hint} Valid are {', '.join(known)}{more}."
-        raise Invalid(Fault(("body", field), words, "value_error.enum"))
+        raise Invalid(FieldError(("body", field), words, "value_error.enum"))
     return tuple(dict.fromkeys(value))
 
 
@@ -130,7 +130,9 @@ def status_of(body: Mapping[str, Any]) -> bool | None:
     if value is None:
         return None
     if value not in ("active", "disabled"):
-        raise Invalid(Fault(("body", "status"), "status must be active or disabled.", "value_error.enum"))
+        raise Invalid(
+            FieldError(("body", "status"), "status must be active or disabled.", "value_error.enum")
+        )
     return bool(value == "disabled")
 
 
@@ -184,7 +186,7 @@ def endpoint_form(prefix: str, field: str, endpoint: Endpoint) -> dict[str, Any]
     return form
 
 
-def dead_letter_form(prefix: str, endpoint_id: str, owed: Owed) -> dict[str, Any]:
+def dead_letter_form(prefix: str, endpoint_id: str, owed: DeliveryMessage) -> dict[str, Any]:
     """A message that was given up for an endpoint, or canceled when it was disabled."""
     delivery, message = owed.delivery, owed.message
     status = "dead" if delivery.state is State.EXHAUSTED else "canceled"

@@ -26,7 +26,7 @@ async def key_of(request: Request, product: Product) -> ApiKey:
     if scheme.lower() != product.profile.management.scheme or not given:
         raise NotAuthenticated()
     services = services_of(request)
-    with services.guard.watching("api-key"):
+    with services.login_throttle.watching("api-key"):
         key, secret = _parts(scheme.lower(), given)
         found = await services.access.verify(key, secret)
         if await services.product.of(found.org_id) is not product:

@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from angarium.api.body import parse_json
 from angarium.api.query import QueryRoute
-from angarium.core.errors import AngariumError, Fault, Invalid, StoreUnavailable
+from angarium.core.errors import AngariumError, FieldError, Invalid, StoreUnavailable
 
 _FAULT = "angarium.query"
 log = structlog.get_logger(__name__)
@@ -63,5 +63,5 @@ async def json_object(request: Request) -> dict[str, Any]:
     data = await request.body()
     value = parse_json(data) if data.strip() else {}
     if not isinstance(value, dict):
-        raise Invalid(Fault(("body",), "The body must be a JSON object."))
+        raise Invalid(FieldError(("body",), "The body must be a JSON object."))
     return value

@@ -18,7 +18,7 @@ from angarium.api.auth import AppRef, Caller, OrgCaller, application_of, caller_
 from angarium.api.body import body_of, parse_json
 from angarium.api.field import wire_time
 from angarium.api.idempotency import key_of
-from angarium.api.listing import Ready, described, json_response, read_flag
+from angarium.api.listing import JsonBytes, described, json_response, read_flag
 from angarium.api.native import message_model as model
 from angarium.api.native.application import ApplicationIn
 from angarium.api.native.message_in import MessageIn, draft_of, read_batch, read_item, read_message
@@ -49,7 +49,7 @@ async def create(request: Request) -> Response:
     if message.creates_application:
         await _ensure_application(services, caller, app, message)
     accepted = await services.intake.accept(draft)
-    return Ready(answer_of(accepted, message, draft, with_content), 202)
+    return JsonBytes(answer_of(accepted, message, draft, with_content), 202)
 
 
 async def create_batch(request: Request) -> Response:

@@ -14,11 +14,11 @@ from starlette.responses import JSONResponse, Response
 from angarium.api.auth import AppOf, AppRef, OrgCaller, ServicesOf
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import ApplicationUid, Metadata, Name, wire_time
-from angarium.api.native.throttle import Throttled
-from angarium.api.paging import Order, Paging, page, paged
+from angarium.api.native.throttle import ThrottledWire
+from angarium.api.paging import ListOrder, Paging, page, paged
 from angarium.api.query import QueryFlag
 from angarium.core import ids
-from angarium.core.errors import Fault, Invalid
+from angarium.core.errors import FieldError, Invalid
 from angarium.core.nouns import Application
 from angarium.service.application import ApplicationDraft
 from angarium.store.application import ApplicationFilter
@@ -26,7 +26,7 @@ from angarium.store.application import ApplicationFilter
 router = APIRouter(route_class=WireRoute, tags=["Application"])
 
 
-class ApplicationIn(Throttled):
+class ApplicationIn(ThrottledWire):
     name: Name
     """What people call it."""
     uid: ApplicationUid | None = None
@@ -40,13 +40,13 @@ class ApplicationIn(Throttled):
         """Raises Invalid unless an application made of this is the one that a path calls `ref`."""
         if self.uid is None:
             words = "The uid of the application must be given."
-            raise Invalid(Fault((*place, "uid"), words, "application_uid_missing"))
+            raise Invalid(FieldError((*place, "uid"), words, "application_uid_missing"))
         if self.uid != ref:
             words = "The uid of the application must be the one in the path."
-            raise Invalid(Fault((*place, "uid"), words, "application_uid_mismatch"))
+            raise Invalid(FieldError((*place, "uid"), words, "application_uid_mismatch"))
 
 
-class ApplicationPatch(Throttled):
+class ApplicationPatch(ThrottledWire):
     null_clears: ClassVar[bool] = True
     name: Name = ""
     uid: ApplicationUid | None = None
@@ -103,7 +103,7 @@ async def list_applications(
     caller: OrgCaller,
     services: ServicesOf,
     paging: Annotated[Paging[UUID], paged(ids.APPLICATION)],
-    order: Order = Order.ASCENDING,
+    order: ListOrder = ListOrder.ASCENDING,
     exclude_apps_with_no_endpoints: Annotated[
         QueryFlag, Query(description="Leave out applications without an endpoint.")
     ] = False,
@@ -121,7 +121,7 @@ async def list_applications(
         not_all_disabled=exclude_apps_with_disabled_endpoints,
         not_all_below=services.play.prefixes if exclude_apps_with_svix_play_endpoints else (),
     )
-    ascending = order is Order.ASCENDING
+    ascending = order is ListOrder.ASCENDING
     rows = await services.application.page(
         caller.org_id,
         paging.cursor,

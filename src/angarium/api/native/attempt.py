@@ -35,7 +35,7 @@ from angarium.service.message import Window
 from angarium.service.overdue import WaitEstimates
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
-from angarium.store.delivery import Destination, Owed
+from angarium.store.delivery import DeliveryMessage, Destination
 from angarium.store.message import Filter
 
 router = APIRouter(route_class=WireRoute, tags=["Message Attempt"])
@@ -143,7 +143,7 @@ async def _by_message(
 @router.get(
     "/app/{app_id}/attempt/endpoint/{endpoint_id}",
     operation_id="v1.message-attempt.list-by-endpoint",
-    response_model=model.Page[model.AttemptOut],
+    response_model=model.ListPage[model.AttemptOut],
     openapi_extra=described(*_FILTERS, "with_content", "with_msg", "expanded_statuses"),
 )
 async def list_by_endpoint(
@@ -164,7 +164,7 @@ async def list_by_endpoint(
 @router.get(
     "/app/{app_id}/attempt/msg/{msg_id}",
     operation_id="v1.message-attempt.list-by-msg",
-    response_model=model.Page[model.AttemptOut],
+    response_model=model.ListPage[model.AttemptOut],
     openapi_extra=described(*_FILTERS, "endpoint_id", "with_content", "with_msg", "expanded_statuses"),
 )
 async def list_by_message(
@@ -207,7 +207,7 @@ async def list_by_message_and_endpoint(
 @router.get(
     "/app/{app_id}/endpoint/{endpoint_id}/msg",
     operation_id="v1.message-attempt.list-attempted-messages",
-    response_model=model.Page[model.EndpointMessageOut],
+    response_model=model.ListPage[model.EndpointMessageOut],
     openapi_extra=described(
         "status", "channel", "tag", "event_types", "before", "after", "with_content",
         "expanded_statuses",
@@ -237,7 +237,7 @@ async def list_attempted_messages(
 
     waits = await services.overdue.of(application.id, (owed.delivery for owed in rows))
 
-    def wire(owed: Owed) -> dict[str, Any]:
+    def wire(owed: DeliveryMessage) -> dict[str, Any]:
         out = message_out(owed.message, with_content=content)
         out |= _standing(status_of(owed.delivery, expanded=expanded))
         key = owed.delivery.endpoint_id, owed.delivery.message_id
@@ -260,7 +260,7 @@ def _standing(status: Status) -> dict[str, Any]:
 @router.get(
     "/app/{app_id}/msg/{msg_id}/endpoint",
     operation_id="v1.message-attempt.list-attempted-destinations",
-    response_model=model.Page[model.MessageEndpointOut],
+    response_model=model.ListPage[model.MessageEndpointOut],
     openapi_extra=described("expanded_statuses"),
 )
 async def list_attempted_destinations(

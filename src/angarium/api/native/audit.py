@@ -65,16 +65,18 @@ def public_id(record: Record) -> str:
 
 def wire(record: Record) -> dict[str, Any]:
     """A record as JSON."""
-    deed, actor = record.deed, record.actor
+    audit_event, actor = record.audit_event, record.actor
     return {
         "id": public_id(record),
         "timestamp": wire_time(record.at),
         "actor": {"kind": actor.kind.value, "id": actor.name or None, "address": actor.address},
-        "action": deed.action,
-        "applicationId": None if deed.app_id is None else ids.text(ids.APPLICATION, deed.app_id),
-        "target": deed.target,
-        "before": deed.before,
-        "after": deed.after,
+        "action": audit_event.action,
+        "applicationId": None
+        if audit_event.app_id is None
+        else ids.text(ids.APPLICATION, audit_event.app_id),
+        "target": audit_event.target,
+        "before": audit_event.before,
+        "after": audit_event.after,
     }
 
 

@@ -26,8 +26,8 @@ from angarium.api.field import (
     wire_time,
 )
 from angarium.api.native import endpoint_header, endpoint_secret, endpoint_work
-from angarium.api.native.throttle import Throttled
-from angarium.api.paging import Order, Paging, page, paged
+from angarium.api.native.throttle import ThrottledWire
+from angarium.api.paging import ListOrder, Paging, page, paged
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
@@ -40,7 +40,7 @@ MANAGE = requires(Capability.MANAGE_ENDPOINT)
 Version = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
-class _Filtered(Throttled):
+class _Filtered(ThrottledWire):
     """What endpoints are asked to be by, whole or in part."""
 
     event_types: Patterns | None = None
@@ -181,10 +181,10 @@ async def list_endpoints(
     application: AppOf,
     services: ServicesOf,
     paging: Annotated[Paging[UUID], paged(ids.ENDPOINT)],
-    order: Order = Order.DESCENDING,
+    order: ListOrder = ListOrder.DESCENDING,
 ) -> Response:
     """The application's endpoints, newest first unless ordered otherwise."""
-    ascending = paging.ascending(order is Order.ASCENDING)
+    ascending = paging.ascending(order is ListOrder.ASCENDING)
     rows = await services.endpoint.page(application.id, paging.cursor, ascending=ascending, limit=paging.rows)
     return JSONResponse(page(rows, paging, public_id, wire))
 

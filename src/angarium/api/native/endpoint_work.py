@@ -37,7 +37,7 @@ class EndpointStatsOut(Wire):
     canceled: int
 
 
-class LostOut(Wire):
+class UndeliveredOut(Wire):
     messages: int
     """How many messages would be sent again; counted up to 1,000,000."""
 
@@ -112,9 +112,9 @@ async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any
 @router.get(
     "/app/{app_id}/endpoint/{endpoint_id}/recover",
     operation_id="v1.endpoint.recover-count",
-    response_model=LostOut,
+    response_model=UndeliveredOut,
 )
-async def count_lost(
+async def count_undelivered(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
@@ -123,7 +123,7 @@ async def count_lost(
 ) -> Response:
     """A dry run of recover: how many messages it would send again. Sends nothing."""
     try:
-        count = await services.replay.count_lost(application.id, endpoint_id, since, until)
+        count = await services.replay.count_undelivered(application.id, endpoint_id, since, until)
     except Invalid as error:
         raise error.placed("query") from None
     return JSONResponse({"messages": count})

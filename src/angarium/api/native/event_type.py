@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from angarium.api.auth import AnyCaller, OrgCaller, ServicesOf
 from angarium.api.body import Wire, WireRoute
 from angarium.api.field import Description, EventTypeName, Flag, wire_time
-from angarium.api.paging import Order, Paging, page, paged_by
+from angarium.api.paging import ListOrder, Paging, page, paged_by
 from angarium.api.query import QueryFlag
 from angarium.core.errors import NotFound
 from angarium.core.nouns import EventType
@@ -125,7 +125,7 @@ async def list_event_types(
     caller: AnyCaller,
     services: ServicesOf,
     paging: Annotated[Paging[str], paged_by(_name)],
-    order: Order = Order.ASCENDING,
+    order: ListOrder = ListOrder.ASCENDING,
     include_archived: Annotated[QueryFlag, Query(description="Archived ones too.")] = False,
     with_content: Annotated[QueryFlag, Query(description="With their schemas.")] = False,
 ) -> Response:
@@ -133,7 +133,7 @@ async def list_event_types(
     rows = await services.event_type.page(
         caller.org_id,
         paging.cursor,
-        ascending=paging.ascending(order is Order.ASCENDING),
+        ascending=paging.ascending(order is ListOrder.ASCENDING),
         limit=paging.rows,
         include_archived=include_archived,
         flags=None if caller.app_id is None else caller.feature_flags,

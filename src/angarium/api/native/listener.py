@@ -23,7 +23,7 @@ from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.signature import public_form
-from angarium.service.listener import LEASE, LONGEST_WAIT, MAX_FETCH, Parcel, Report
+from angarium.service.listener import LEASE, LONGEST_WAIT, MAX_FETCH, FetchedDelivery, Report
 
 router = APIRouter(route_class=WireRoute, tags=["Listener"])
 
@@ -46,7 +46,7 @@ class ListenerOut(Wire):
     """What its messages are signed with, for a token that may see secrets."""
 
 
-class ParcelOut(Wire):
+class FetchedDeliveryOut(Wire):
     receipt: str
     """To be sent back with the answer."""
     message_id: str
@@ -58,11 +58,11 @@ class ParcelOut(Wire):
     """The exact bytes, in base64."""
 
 
-class ParcelsOut(Wire):
-    data: list[ParcelOut]
+class FetchedDeliveriesOut(Wire):
+    data: list[FetchedDeliveryOut]
 
 
-class AnswerIn(Wire):
+class ListenerAnswerIn(Wire):
     receipt: Annotated[str, Field(max_length=1000)]
     status_code: Annotated[int, Field(ge=0, le=999, strict=True)]
     """0 when nothing answered."""
@@ -85,7 +85,7 @@ class AnswerIn(Wire):
 
 
 class AnswersIn(Wire):
-    data: Annotated[list[AnswerIn], Field(min_length=1, max_length=MAX_FETCH)]
+    data: Annotated[list[ListenerAnswerIn], Field(min_length=1, max_length=MAX_FETCH)]
 
 
 @router.post(
@@ -111,7 +111,7 @@ async def open_listener(
 @router.get(
     "/app/{app_id}/listener/{endpoint_id}/fetch",
     operation_id="v1.listener.fetch",
-    response_model=ParcelsOut,
+    response_model=FetchedDeliveriesOut,
     dependencies=[requires(Capability.MANAGE_ENDPOINT)],
 )
 async def fetch(
@@ -130,11 +130,11 @@ async def fetch(
         await services.token.check_live(caller.claims)  # the token may end while its holder waits
         return await request.is_disconnected()
 
-    parcels = await services.listener.fetch(
+    deliveries = await services.listener.fetch(
         application.id, endpoint_id, limit=limit, wait=wait, lease=lease, left=left
     )
     return JSONResponse(
-        {"data": [_shown(parcel) for parcel in parcels]}, headers={"cache-control": "no-store"}
+        {"data": [_shown(fetched) for fetched in deliveries]}, headers={"cache-control": "no-store"}
     )
 
 
@@ -152,12 +152,12 @@ async def answer(
     return Response(status_code=204)
 
 
-def _shown(parcel: Parcel) -> dict[str, Any]:
+def _shown(fetched: FetchedDelivery) -> dict[str, Any]:
     return {
-        "receipt": parcel.receipt,
-        "messageId": ids.text(ids.MESSAGE, parcel.message_id),
-        "eventType": parcel.event_type,
-        "attempt": parcel.number,
-        "headers": [list(pair) for pair in parcel.headers],
-        "body": base64.b64encode(parcel.body).decode(),
+        "receipt": fetched.receipt,
+        "messageId": ids.text(ids.MESSAGE, fetched.message_id),
+        "eventType": fetched.event_type,
+        "attempt": fetched.number,
+        "headers": [list(pair) for pair in fetched.headers],
+        "body": base64.b64encode(fetched.body).decode(),
     }

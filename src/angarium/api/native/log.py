@@ -64,7 +64,7 @@ class FilterIn(Wire):
 
 class ResendIn(Wire):
     filter: FilterIn = Field(default_factory=FilterIn)
-    pace: Annotated[int, Field(ge=1, le=1000, strict=True)] = 20
+    rate: Annotated[int, Field(ge=1, le=1000, strict=True)] = 20
     """Deliveries a second."""
     dry_run: Flag = False
     """Only count."""
@@ -183,13 +183,13 @@ async def list_log(
     dependencies=_MAY_SEND,
 )
 async def resend(application: AppOf, services: ServicesOf, body: ResendIn) -> Response:
-    """Send again all deliveries that match, at a pace, in the background; or only count them."""
+    """Send again all deliveries that match, at a rate, in the background; or only count them."""
     wanted = body.filter.wanted()
     count = await services.replay.count_matching(application.id, wanted)
     if body.dry_run:
         return json_response({"messages": count.number, "exact": count.exact})
     task = await services.replay.resend_matching(
-        application.org_id, application.id, wanted, pace=body.pace, expected=count
+        application.org_id, application.id, wanted, rate=body.rate, expected=count
     )
     return json_response(task_out(task), 202)
 

@@ -25,7 +25,7 @@ MessageRef = Annotated[str, Path(alias="msg_id", description="Id of the message,
 @router.get(
     "/app/{app_id}/msg",
     operation_id="v1.message.list",
-    response_model=model.Page[model.MessageOut],
+    response_model=model.ListPage[model.MessageOut],
     openapi_extra=described("channel", "tag", "event_types", "before", "after", "with_content"),
 )
 async def list_messages(

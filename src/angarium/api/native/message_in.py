@@ -14,7 +14,7 @@ import msgspec
 from angarium import json_bounds
 from angarium.core import timestamp
 from angarium.core.envelope import check_content_type
-from angarium.core.errors import Fault, FaultType, Invalid
+from angarium.core.errors import FaultType, FieldError, Invalid
 from angarium.message_form import check_fields
 from angarium.message_form import check_text as check_encoding
 from angarium.service.intake import Draft
@@ -91,7 +91,7 @@ def check_text(body: bytes) -> None:
     except ValueError as error:
         broken = isinstance(error.__cause__, UnicodeDecodeError)
         kind: FaultType = "value_error.jsondecode" if broken else "value_error"
-        raise Invalid(Fault(("body",), str(error), kind)) from error
+        raise Invalid(FieldError(("body",), str(error), kind)) from error
 
 
 def _decode(
@@ -103,20 +103,20 @@ def _decode(
     try:
         json_bounds.check(bytes(body), values=values)
     except ValueError as error:
-        raise Invalid(Fault(("body", *at), str(error))) from error
+        raise Invalid(FieldError(("body", *at), str(error))) from error
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as error:
         raise Invalid(_fault(str(error), at)) from error
     except RecursionError as error:
         raise Invalid(
-            Fault(("body", *at), "The body is nested too deeply.", "value_error.jsondecode")
+            FieldError(("body", *at), "The body is nested too deeply.", "value_error.jsondecode")
         ) from error
     except ValueError as error:
-        raise Invalid(Fault(("body", *at), str(error), "value_error.jsondecode")) from error
+        raise Invalid(FieldError(("body", *at), str(error), "value_error.jsondecode")) from error
 
 
-def _fault(words: str, at: tuple[str | int, ...]) -> Fault:
+def _fault(words: str, at: tuple[str | int, ...]) -> FieldError:
     """msgspec says where in its message: "Expected `str`, got `int` - at `$.channels[0]`"."""
     place: list[str | int] = []
     if (found := _PLACE.match(words)) is not None:
@@ -125,25 +125,25 @@ def _fault(words: str, at: tuple[str | int, ...]) -> Fault:
             name or (int(index) if index.isdigit() else index) for name, index in _STEP.findall(found[2])
         ]
     if (missing := _MISSING.match(words)) is not None:
-        return Fault(("body", *at, *place, missing[1]), "field required", "value_error.missing")
+        return FieldError(("body", *at, *place, missing[1]), "field required", "value_error.missing")
     kind: FaultType = "type_error" if words.startswith("Expected `") else "value_error"
-    return Fault(("body", *at, *place), words, kind)
+    return FieldError(("body", *at, *place), words, kind)
 
 
 def draft_of(
     message: MessageIn, *at: str | int, org_id: str, app: str, now: float, key: bytes | None
 ) -> Draft:
     """The draft that the fields amount to. Raises Invalid with every fault at once."""
-    faults: list[Fault] = []
+    faults: list[FieldError] = []
 
     def refuse(field: str, msg: str) -> None:
-        faults.append(Fault(("body", *at, field), msg))
+        faults.append(FieldError(("body", *at, field), msg))
 
     channels, tags = message.channels, message.tags
     check_fields(message.event_type, message.event_id, channels, tags, refuse)
     payload = bytes(message.payload) or bytes(message.data)
     if not payload:
-        faults.append(Fault(("body", *at, "payload"), "field required", "value_error.missing"))
+        faults.append(FieldError(("body", *at, "payload"), "field required", "value_error.missing"))
     elif payload[0] != 0x7B:
         refuse("payload", "Payload must be an object.")
     elif message.data and message.payload and bytes(message.data) != payload:
@@ -172,32 +172,32 @@ def draft_of(
 
 
 def _raw_payload(
-    params: dict[str, Any], at: tuple[str | int, ...], faults: list[Fault]
+    params: dict[str, Any], at: tuple[str | int, ...], faults: list[FieldError]
 ) -> tuple[str | None, str | None]:
     """The raw payload and the content type of the requests. Other parameters are refused, for there are no
     transformations that they could reach."""
     place = ("body", *at, "transformationsParams")
     unknown = params.keys() - {"rawPayload", "headers"}
     faults += [
-        Fault((*place, name), "Only rawPayload and headers are supported.") for name in sorted(unknown)
+        FieldError((*place, name), "Only rawPayload and headers are supported.") for name in sorted(unknown)
     ]
     raw, headers = params.get("rawPayload"), params.get("headers")
     if raw is not None and not isinstance(raw, str):
-        faults.append(Fault(place, "rawPayload must be a string."))
+        faults.append(FieldError(place, "rawPayload must be a string."))
     content_type = None
     if headers is not None and not isinstance(headers, dict):
-        faults.append(Fault((*place, "headers"), "headers must be an object."))
+        faults.append(FieldError((*place, "headers"), "headers must be an object."))
     for name, value in headers.items() if isinstance(headers, dict) else ():
         if name.lower() != "content-type":
             words = "Only content-type can be chosen here. Other headers belong to the endpoint."
-            faults.append(Fault((*place, "headers", name), words))
+            faults.append(FieldError((*place, "headers", name), words))
         elif not isinstance(value, str):
-            faults.append(Fault((*place, "headers", name), "A header value must be a string."))
+            faults.append(FieldError((*place, "headers", name), "A header value must be a string."))
         else:
             try:
                 check_content_type(value)
             except ValueError as error:
-                faults.append(Fault((*place, "headers", name), str(error)))
+                faults.append(FieldError((*place, "headers", name), str(error)))
             content_type = value
     return (raw if isinstance(raw, str) else None), content_type
 

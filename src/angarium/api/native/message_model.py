@@ -155,7 +155,7 @@ class TaskOut(Model):
     data: dict[str, Any]
 
 
-class Page(Model, Generic[T]):
+class ListPage(Model, Generic[T]):
     data: list[T]
     iterator: str | None
     prev_iterator: str | None = None

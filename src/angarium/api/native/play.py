@@ -21,7 +21,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid, NotFound
-from angarium.core.inbox import Answer, Arrival, Inbox
+from angarium.core.inbox import InboxAnswer, InboxRequest, PlayInbox
 from angarium.service.services import Services
 
 router = APIRouter(route_class=WireRoute, tags=["Play"])
@@ -43,7 +43,7 @@ class InboxOut(Wire):
     """A week after it was last used."""
 
 
-class AnswerIn(Wire):
+class InboxAnswerIn(Wire):
     """What is left out stays as it is."""
 
     status: Annotated[int, Field(strict=True)] | None = None
@@ -53,8 +53,8 @@ class AnswerIn(Wire):
     failures: Annotated[int, Field(strict=True)] | None = None
     """Percent of the requests to answer with 500 instead."""
 
-    def over(self, now: Answer) -> Answer:
-        return Answer(
+    def over(self, now: InboxAnswer) -> InboxAnswer:
+        return InboxAnswer(
             now.status_code if self.status is None else self.status,
             now.delay if self.delay is None else self.delay,
             now.failure_percent if self.failures is None else self.failures,
@@ -85,14 +85,14 @@ class RequestsOut(Wire):
     done: bool
 
 
-async def _inbox(services: ServicesOf, application: AppOf, inbox_id: Annotated[str, Path()]) -> Inbox:
+async def _inbox(services: ServicesOf, application: AppOf, inbox_id: Annotated[str, Path()]) -> PlayInbox:
     found = ids.parse(ids.INBOX, inbox_id)
     if found is None:
         raise NotFound()
     return await services.play.find(application.id, found)
 
 
-InboxOf = Annotated[Inbox, Depends(_inbox)]
+InboxOf = Annotated[PlayInbox, Depends(_inbox)]
 
 
 @router.post(
@@ -114,7 +114,7 @@ async def create(application: AppOf, services: ServicesOf) -> dict[str, Any]:
     dependencies=[requires(Capability.MANAGE_ENDPOINT)],
 )
 async def set_answer(
-    application: AppOf, services: ServicesOf, inbox: InboxOf, body: AnswerIn
+    application: AppOf, services: ServicesOf, inbox: InboxOf, body: InboxAnswerIn
 ) -> dict[str, Any]:
     """Have it answer like this from now on."""
     product = await services.product.of(application.org_id)
@@ -159,7 +159,7 @@ def _cursor(after: str | None) -> UUID | None:
     return cursor
 
 
-def _shown(services: Services, inbox: Inbox) -> dict[str, Any]:
+def _shown(services: Services, inbox: PlayInbox) -> dict[str, Any]:
     return {
         "id": ids.text(ids.INBOX, inbox.id),
         "url": services.play.url_of(inbox.id),
@@ -170,7 +170,7 @@ def _shown(services: Services, inbox: Inbox) -> dict[str, Any]:
     }
 
 
-def _request(arrival: Arrival) -> dict[str, Any]:
+def _request(arrival: InboxRequest) -> dict[str, Any]:
     return {
         "id": ids.text(ids.INBOX, arrival.id),
         "timestamp": wire_time(datetime_at(ids.created_at(arrival.id))),

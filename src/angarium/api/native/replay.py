@@ -13,7 +13,7 @@ from angarium.api.field import Moment, wire_time
 from angarium.api.listing import json_response
 from angarium.api.native import message_model as model
 from angarium.api.native.message import MessageRef
-from angarium.api.paging import Order, Paging, page, paged
+from angarium.api.paging import ListOrder, Paging, page, paged
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.store.background_task import BackgroundTask, TaskStatus
@@ -83,19 +83,19 @@ async def replay_missing(
 @router.get(
     "/background-task",
     operation_id="v1.background-task.list",
-    response_model=model.Page[model.TaskOut],
+    response_model=model.ListPage[model.TaskOut],
     tags=["Background Task"],
 )
 async def list_tasks(
     services: ServicesOf,
     caller: OrgCaller,
     paging: Annotated[Paging[UUID], paged(ids.TASK)],
-    order: Order = Order.DESCENDING,
+    order: ListOrder = ListOrder.DESCENDING,
     status: Literal["running", "finished", "failed"] | None = None,
     task: str | None = None,
 ) -> Response:
     """The background tasks of the organization, newest first."""
-    ascending = paging.ascending(order is Order.ASCENDING)
+    ascending = paging.ascending(order is ListOrder.ASCENDING)
     tasks = await services.background_task.page(
         caller.org_id, paging.cursor, ascending=ascending, limit=paging.rows, kind=task, status=status
     )

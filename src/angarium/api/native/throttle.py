@@ -8,7 +8,7 @@ from angarium.api.body import Wire
 from angarium.api.field import OLD, Rate
 
 
-class Throttled(Wire):
+class ThrottledWire(Wire):
     """A body with a rate limit. Of two names the newer wins."""
 
     throttle_rate: Rate | None = None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from django.db import connections, models, transaction
 
-from angarium.outbox.forward import Row
+from angarium.outbox.forward import OutboxRow
 
 
 class OutboxMessage(models.Model):
@@ -37,7 +37,7 @@ class DjangoOutbox:
     def __init__(self, using: str = "default") -> None:
         self._using = using
 
-    def claim(self, limit: int, seconds: float) -> list[Row]:
+    def claim(self, limit: int, seconds: float) -> list[OutboxRow]:
         now = time.time()
         with transaction.atomic(using=self._using):
             free = OutboxMessage.objects.using(self._using).filter(claimed_until__lt=now, refused=False)
@@ -61,7 +61,7 @@ class DjangoOutbox:
     def refuse(self, id: str, words: str) -> None:  # noqa: A002
         OutboxMessage.objects.using(self._using).filter(id=id).update(refused=True, error=words)
 
-    def refused(self, limit: int = 100) -> list[tuple[Row, str]]:
+    def refused(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
         aside = OutboxMessage.objects.using(self._using).filter(refused=True).order_by("position")[:limit]
         return [(_row(one), one.error or "") for one in aside]
 
@@ -72,8 +72,8 @@ class DjangoOutbox:
         return int(back.update(refused=False, error=None, claimed_until=0.0))
 
 
-def _row(one: OutboxMessage) -> Row:
-    return Row(
+def _row(one: OutboxMessage) -> OutboxRow:
+    return OutboxRow(
         one.id,
         one.application,
         one.event_type,

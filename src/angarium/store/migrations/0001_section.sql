@@ -210,7 +210,7 @@ create index retry_fifo_scheduled on section.retry (endpoint_id, due_at) where d
 create index retry_waiting on section.retry (endpoint_id, message_id) where due_at is null;
 
 -- the deliveries of an application that are lost or in trouble, newest first over all endpoints
-create index retry_trouble on section.retry (app_id, message_id, endpoint_id)
+create index retry_failing on section.retry (app_id, message_id, endpoint_id)
     where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
 
 
@@ -301,11 +301,11 @@ create index attempt_endpoint on section.attempt (endpoint_id, id) where status 
 
 -- deliveries that are lost, or whose last attempt failed, newest first over all endpoints; what is delivered at
 -- the first attempt is never in it
-create index attempt_trouble on section.attempt (app_id, message_id, endpoint_id)
+create index attempt_failing on section.attempt (app_id, message_id, endpoint_id)
     where final and (state <> 0 or error_code is not null);
 
 -- the same of one endpoint, beside whatever trouble others have
-create index attempt_endpoint_trouble on section.attempt (endpoint_id, message_id)
+create index attempt_endpoint_failing on section.attempt (endpoint_id, message_id)
     where final and (state <> 0 or error_code is not null);
 
 -- The state of each delivery, wherever it is recorded.
@@ -441,7 +441,7 @@ create table section.idempotency (
 -- finds keys to delete
 create index idempotency_expiry on section.idempotency (expires_at);
 
--- attempts counted by endpoint and hour, for charts; `latency` counts them by duration (core/tally.py).
+-- attempts counted by endpoint and hour, for charts; `latency` counts them by duration (core/hourly_stats.py).
 -- Endpoint 0 stands for the whole application. Added up in memory and written every few seconds, so a crash
 -- may lose the last ones; the history never does. `failed_at` and `error_code`: the last failure of the hour
 create table section.attempt_hour (
@@ -470,7 +470,7 @@ create table section.background_task (
     data jsonb not null default '{}',
     created_at timestamptz not null,
     updated_at timestamptz not null,
-    due_at timestamptz  -- when the next step may be taken, where a pace is set; null: as soon as somebody has time
+    due_at timestamptz  -- when the next step may be taken, where a rate is set; null: as soon as somebody has time
 );
 
 -- the list of an organization's tasks

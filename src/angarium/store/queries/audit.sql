@@ -1,5 +1,5 @@
 -- name: audit_record!
--- One deed in a section; it is there when the transaction of the deed commits, and only then.
+-- One audit event in a section; it is there when the transaction of the audit event commits, and only then.
 insert into section.audit (org_id, id, app_id, actor, address, action, target, before, after)
 values (
     coalesce(:org_id, (select org_id from section.application where id = :app_id)),
@@ -15,7 +15,7 @@ values (
 );
 
 -- walk: audit_page
--- The deeds of an organization within bounds, of one section.
+-- The audit events of an organization within bounds, of one section.
 select * from section.audit
 where org_id = :org_id and id > :low and id < :high
   and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
@@ -23,7 +23,7 @@ order by id desc
 limit :limit;
 
 -- walk: audit_application_page
--- The deeds of one application within bounds, of its section.
+-- The audit events of one application within bounds, of its section.
 select * from section.audit
 where app_id = :app_id and org_id = :org_id and id > :low and id < :high
   and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
@@ -31,7 +31,7 @@ order by id desc
 limit :limit;
 
 -- walk: audit_control_page
--- The deeds of an organization within bounds, of the control schema.
+-- The audit events of an organization within bounds, of the control schema.
 select * from control.audit
 where org_id = :org_id and id > :low and id < :high
   and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
@@ -39,7 +39,7 @@ order by id desc
 limit :limit;
 
 -- walk: audit_control_application_page
--- The deeds of one application within bounds, of the control schema.
+-- The audit events of one application within bounds, of the control schema.
 select * from control.audit
 where app_id = :app_id and org_id = :org_id and id > :low and id < :high
   and (cast(:action as text) is null or action = :action or starts_with(action, :noun))

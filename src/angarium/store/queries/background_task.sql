@@ -38,7 +38,7 @@ where id = :id and app_id = :app_id and kind = any(:kinds::text[]) and status = 
 returning *;
 
 -- name: background_task_claim^
--- the task that has waited longest for its next step, if its pace allows one, held until the transaction ends
+-- the task that has waited longest for its next step, if its rate allows one, held until the transaction ends
 select * from section.background_task
 where status = 'running' and (due_at is null or due_at <= :now)
 order by updated_at, id
@@ -46,7 +46,7 @@ limit 1
 for update skip locked;
 
 -- name: background_task_next_due$
--- when the next step of a task that keeps a pace may be taken; null: none waits for that
+-- when the next step of a task that keeps a rate may be taken; null: none waits for that
 select min(due_at) from section.background_task where status = 'running';
 
 -- name: background_task_advance!

@@ -1,6 +1,6 @@
 -- name: dead_letter_endpoint
 -- The living endpoints that lost something since, and how much of it a replay would send: one walk along
--- attempt_endpoint_trouble for each endpoint.
+-- attempt_endpoint_failing for each endpoint.
 select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
 from section.application a
 join section.endpoint e on e.living_app_id = a.id

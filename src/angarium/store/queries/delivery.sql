@@ -58,7 +58,7 @@ where endpoint_id = :endpoint_id and app_id = :app_id and message_id > :after an
 order by message_id
 limit :limit;
 
--- name: delivery_count_lost$
+-- name: delivery_count_undelivered$
 -- how many deliveries a recover of the window would owe again, up to a limit
 select count(*) from (
     select

@@ -81,7 +81,7 @@ where living_app_id = :app_id and (cast(:cursor as uuid) is null or id < :cursor
 order by id desc limit :limit;
 
 -- name: endpoint_forgive!
--- Forget the endpoint's failures: a new generation of it begins. What is settled later of an older one is ignored.
+-- Forget the endpoint's failures: a new generation of it begins. What is completed later of an older one is ignored.
 with renewed as (
     update section.endpoint set health_generation = health_generation + 1 where app_id = :app_id and id = :id
 )

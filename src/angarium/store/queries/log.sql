@@ -10,15 +10,15 @@ from section.endpoint
 where app_id = :app_id
 order by id;
 
--- part: log_trouble
--- the condition of the index retry_trouble; what is pending is never in trouble
+-- part: log_failing
+-- the condition of the index retry_failing; what is pending is never in trouble
 and (state in (2, 4) or (state = 1 and failures > 0) or error_code is not null)
 
 -- part: log_between
 and (message_id, endpoint_id) > (:low_message, :low_endpoint)
 and (message_id, endpoint_id) < (:high_message, :high_endpoint)
 
--- part: log_of_endpoint_trouble
+-- part: log_of_endpoint_failing
 -- the deliveries of one endpoint in trouble, among those that are retried: the few others cost a look each
 (
     (
@@ -37,7 +37,7 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
     )
 ) d
 
--- part: log_of_trouble
+-- part: log_of_failing
 -- the deliveries in trouble
 (
     (
@@ -45,7 +45,7 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
             -- include: as_retry
         from section.retry
         where app_id = :app_id
-          -- include: log_trouble
+          -- include: log_failing
           -- include: between_messages
           -- include: log_between
         order by message_id desc, endpoint_id desc
@@ -78,17 +78,17 @@ select d.message_id from
 order by d.message_id desc
 offset :rows limit 1;
 
--- walk: log_endpoint_trouble_end$
+-- walk: log_endpoint_failing_end$
 -- the first message that a walk along those of one endpoint in trouble does not reach
 select d.message_id from
--- include: log_of_endpoint_trouble
+-- include: log_of_endpoint_failing
 order by d.message_id desc
 offset :rows limit 1;
 
--- walk: log_trouble_end^
+-- walk: log_failing_end^
 -- the first delivery that a walk along those in trouble does not reach
 select d.message_id, d.endpoint_id from
--- include: log_of_trouble
+-- include: log_of_failing
 order by d.message_id desc, d.endpoint_id desc
 offset :rows limit 1;
 
@@ -186,23 +186,23 @@ from
 order by d.message_id desc
 limit :limit;
 
--- walk: log_endpoint_trouble
+-- walk: log_endpoint_failing
 -- along the deliveries of one endpoint in trouble
 select
     -- include: log_row
 from
--- include: log_of_endpoint_trouble
+-- include: log_of_endpoint_failing
 -- include: log_message_of
-  -- include: log_trouble
+  -- include: log_failing
 order by d.message_id desc
 limit :limit;
 
--- walk: log_trouble
+-- walk: log_failing
 -- along the deliveries in trouble
 select
     -- include: log_row
 from
--- include: log_of_trouble
+-- include: log_of_failing
 -- include: log_message_of
   and d.endpoint_id = any(:endpoint_ids::uuid[])
 order by d.message_id desc, d.endpoint_id desc
@@ -247,46 +247,46 @@ select count(*)
 -- include: log_among_endpoint
 ;
 
--- part: log_among_endpoint_trouble
+-- part: log_among_endpoint_failing
 -- include: log_among
-        -- include: log_of_endpoint_trouble
+        -- include: log_of_endpoint_failing
         where true
         -- include: log_wanted_delivery
 -- include: log_among_messages
 -- include: log_of_messages
 
--- walk: log_endpoint_trouble_among
+-- walk: log_endpoint_failing_among
 -- the messages of the deliveries of one endpoint in trouble
 select
     -- include: log_row
--- include: log_among_endpoint_trouble
+-- include: log_among_endpoint_failing
 order by m.id desc, d.endpoint_id desc
 limit :limit;
 
--- name: log_endpoint_trouble_among_count$
+-- name: log_endpoint_failing_among_count$
 select count(*)
--- include: log_among_endpoint_trouble
+-- include: log_among_endpoint_failing
 ;
 
--- part: log_among_trouble
+-- part: log_among_failing
 -- include: log_among
-        -- include: log_of_trouble
+        -- include: log_of_failing
         where true
         -- include: log_wanted_delivery
 -- include: log_among_messages
 -- include: log_of_messages
 
--- walk: log_trouble_among
+-- walk: log_failing_among
 -- the messages of the deliveries in trouble
 select
     -- include: log_row
--- include: log_among_trouble
+-- include: log_among_failing
 order by m.id desc, d.endpoint_id desc
 limit :limit;
 
--- name: log_trouble_among_count$
+-- name: log_failing_among_count$
 select count(*)
--- include: log_among_trouble
+-- include: log_among_failing
 ;
 
 -- name: log_message_count$
@@ -301,15 +301,15 @@ select count(*) from
 -- include: log_message_of
 ;
 
--- name: log_endpoint_trouble_count$
+-- name: log_endpoint_failing_count$
 select count(*) from
--- include: log_of_endpoint_trouble
+-- include: log_of_endpoint_failing
 -- include: log_message_of
-  -- include: log_trouble
+  -- include: log_failing
 ;
 
--- name: log_trouble_count$
+-- name: log_failing_count$
 select count(*) from
--- include: log_of_trouble
+-- include: log_of_failing
 -- include: log_message_of
   and d.endpoint_id = any(:endpoint_ids::uuid[]);

@@ -41,7 +41,7 @@ limit :limit;
 
 -- name: operator_standing
 -- how some applications stand: endpoints by health, and deliveries in trouble up to a number
-select a.id, e.endpoints, e.disabled, e.failing, trouble.number as trouble
+select a.id, e.endpoints, e.disabled, e.failing, failing.number as failing_deliveries
 from unnest(:app_ids::uuid[]) as a (id)
 cross join lateral (
     select count(*) as endpoints, count(e.disabled_at) as disabled,
@@ -66,9 +66,9 @@ cross join lateral (
         )
         limit :most
     ) counted
-) trouble;
+) failing;
 
--- name: operator_losses
+-- name: operator_undelivered
 -- what each endpoint of some applications lost and could be sent again, up to a number each, those that
 -- lost nothing left out. One application after the other, and of each that lost anything one endpoint after the other:
 -- the limit ends the walk, so a page costs what it shows

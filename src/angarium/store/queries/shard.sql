@@ -17,7 +17,7 @@ where
   -- include: shard_member
 ;
 
--- name: shard_oust$
+-- name: shard_evict$
 -- End these sessions of dispatchers, but not those that have said something since.
 select count(pg_terminate_backend(a.pid))::integer
 from unnest(:pids::integer[], :marks::timestamptz[]) as silent (pid, mark)

@@ -1,0 +1,111 @@
+"""The fast path of message create, for requests with nothing unusual about them.
+
+A server that has read a whole request asks here before it makes a task for it. What is taken is accepted by
+the same rules and answered with the same bytes as by `native/accept.py`, without a coroutine on its way.
+Whatever needs more (a token to look up, an application to make, CORS) is left to the application, and so is
+every error in the request: a caller cannot tell the two ways apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+import structlog
+from starlette.responses import JSONResponse, Response
+
+from angarium.api import errors
+from angarium.api.auth import bearer_of
+from angarium.api.idempotency import digest_of
+from angarium.api.listing import JsonBytes
+from angarium.api.native.accept import answer_of
+from angarium.api.native.message_in import MessageIn, draft_of, read_message
+from angarium.core.errors import AngariumError
+from angarium.service.intake import Draft, Result
+from angarium.service.services import Services
+
+log = structlog.get_logger(__name__)
+
+_UNUSUAL: Final = frozenset([b"origin", b"content-encoding"])
+
+
+class FastPath:
+    """Takes what is plain.
+
+    `prefix`: of the API's paths; `body_limit` in bytes; `headers` go on every answer.
+    """
+
+    def __init__(
+        self,
+        services: Services,
+        prefix: str,
+        body_limit: int,
+        headers: Sequence[tuple[bytes, bytes]] = (),
+    ) -> None:
+        self.headers: Final = tuple(headers)
+        self._services: Final = services
+        self._body_limit: Final = body_limit
+        self._path: Final = re.compile(
+            rb"(%b/app/([A-Za-z0-9._-]{1,256})/msg)(?:\?with_content=(?:true|(false)))?" % prefix.encode()
+        )
+
+    def take(
+        self,
+        url: bytes,
+        headers: Iterable[tuple[bytes, bytes]],
+        body: bytes,
+        answer: Callable[[Response], None],
+    ) -> bool:
+        """Accept a POST; `answer` is called once, later. False: the application is to answer it.
+
+        `headers`: their names in lower case.
+        """
+        place = self._path.fullmatch(url)
+        if place is None or len(body) > self._body_limit:
+            return False
+        authorization = idempotency_key = None
+        for name, value in headers:
+            if name == b"authorization":
+                if authorization is not None:
+                    return False
+                authorization = str(value, "latin-1")
+            elif name == b"idempotency-key":
+                if idempotency_key is not None:
+                    return False
+                idempotency_key = str(value, "latin-1")
+            elif name in _UNUSUAL:
+                return False
+        if authorization is None:
+            return False
+        services = self._services
+        claims = services.token.at_once(bearer_of(authorization))
+        if claims is None:
+            return False
+        path, app, hidden = place.groups()
+        key = None
+        if idempotency_key:
+            key = digest_of(authorization, idempotency_key, "POST", path.decode())
+        try:
+            message = read_message(body)
+            if message.creates_application:
+                return False
+            now = services.clock.now()
+            draft = draft_of(message, org_id=claims.org_id, app=app.decode(), now=now, key=key)
+            with_content = hidden is None
+            return services.intake.put(
+                draft, lambda result: answer(_response(result, message, draft, with_content))
+            )
+        except Exception:
+            # whatever it is, nothing was accepted: the application meets it too, and says it as it should
+            return False
+
+
+def _response(result: Result, message: MessageIn, draft: Draft, with_content: bool) -> Response:
+    if isinstance(result, AngariumError):
+        return errors.answer(result)
+    try:
+        return JsonBytes(answer_of(result, message, draft, with_content), 202)
+    except Exception:
+        log.exception("api.failed", method="POST", path="msg")
+        return JSONResponse(errors.INTERNAL, 500)

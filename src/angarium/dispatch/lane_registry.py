@@ -1,0 +1,135 @@
+"""The active lanes of the shards of this process: opened, marked for a turn, evicted, counted in bytes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from angarium.clock import Clock
+from angarium.core.lane import Lane, Limits
+from angarium.core.read_position import LAST
+from angarium.dispatch.active_lane import ActiveLane
+from angarium.dispatch.ready_queue import ReadyQueue
+from angarium.store.shard import shard_of
+
+IDLE: Final = 60.0  # seconds until an idle lane may be forgotten
+KEPT: Final = 5000  # idle lanes that are remembered all the same, some 5 kB each: opening one again costs
+HORIZON: Final = 60.0  # seconds ahead for which lanes are kept in memory; later ones are found in time
+NARROW: Final = 4  # deliveries a lane may hold while memory is short
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchLimits:
+    """How much is done at once."""
+
+    in_flight: int = 64  # requests at once to one endpoint
+    in_flight_total: int = 2000
+    window: int = 512  # deliveries of one lane in memory
+    held_bytes: int = 128 * 1024 * 1024  # deliveries in memory, of all lanes
+    longest: float = 60.0  # seconds that an attempt can take, for a stop to wait
+
+
+class LaneRegistry:
+    """Lanes by endpoint, and whose turn it is."""
+
+    def __init__(self, clock: Clock, policy: DispatchLimits) -> None:
+        self._clock = clock
+        self._policy = policy
+        self._lanes: dict[UUID, ActiveLane] = {}
+        self._held_bytes = 0
+        self.owned: dict[int, float] = {}  # shard -> since when it is ours
+        self.ready_queue = ReadyQueue()
+        self.wake = asyncio.Event()  # somebody has a turn
+
+    def __iter__(self) -> Iterator[ActiveLane]:
+        return iter(list(self._lanes.values()))
+
+    def get(self, endpoint_id: UUID) -> ActiveLane | None:
+        return self._lanes.get(endpoint_id)
+
+    def ours(self, endpoint_id: UUID) -> bool:
+        """Whether the endpoint's lane is in a shard of ours."""
+        return shard_of(endpoint_id) in self.owned
+
+    def open(self, app_id: UUID, endpoint_id: UUID) -> ActiveLane:
+        """The active lane of an endpoint in a shard of this process."""
+        active = self._lanes.get(endpoint_id)
+        if active is None:
+            shard = shard_of(endpoint_id)
+            lane = Lane(self.limits(None, fifo=False), self.owned[shard])
+            active = self._lanes[endpoint_id] = ActiveLane(app_id, endpoint_id, shard, lane)
+            active.used_at = self._clock.now()
+        return active
+
+    def limits(self, rate: int | None, fifo: bool) -> Limits:
+        """The limits of a lane whose endpoint has this rate and order."""
+        return Limits(self._policy.in_flight, self._policy.window, rate, fifo)
+
+    @property
+    def short(self) -> bool:
+        """Whether memory for deliveries is short."""
+        return self._held_bytes > self._policy.held_bytes
+
+    def window(self, lane: Lane) -> int | None:
+        """What a lane may hold now; None: what its limits say. Failing endpoints leave half of the memory to
+        the others."""
+        return (
+            NARROW
+            if self.short or (lane.failing and 2 * self._held_bytes > self._policy.held_bytes)
+            else None
+        )
+
+    def news(self, active: ActiveLane, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
+        """The table has something for the lane, due at that time: see `Lane.hint`."""
+        active.lane.hint(due_at, manual=manual, since=since)
+        self.mark(active)
+
+    def mark(self, active: ActiveLane) -> None:
+        """Something happened to the lane: it gets a turn, if one could come to anything."""
+        if active.closed:
+            return
+        lane = active.lane
+        self._held_bytes += lane.size - active.size
+        active.size = lane.size
+        if not active.ready and lane.wants:
+            self.ready_queue.mark(active)
+            self.wake.set()
+
+    def clock_set(self, by: float) -> None:
+        """The clock was set by so many seconds: what is remembered stays as long ago as it was."""
+        for shard in self.owned:
+            self.owned[shard] += by
+        for active in self:
+            active.used_at += by
+            active.lane.clock_set(by)
+            self.mark(active)
+        self.wake.set()
+
+    def forget(self, active: ActiveLane) -> None:
+        """Close the lane; its deliveries stay in the queue tables."""
+        if not active.closed:
+            active.closed = True
+            self._held_bytes -= active.size
+            self._lanes.pop(active.endpoint_id, None)
+
+    def forget_shards(self, shards: Collection[int]) -> None:
+        """Close the lanes of shards that are not ours any more."""
+        for shard in shards:
+            self.owned.pop(shard, None)
+        for active in self:
+            if active.shard in shards:
+                self.forget(active)
+
+    def forget_idle(self) -> None:
+        """Close lanes that nothing was sent for lately, and nothing is due for soon, if they are many."""
+        now = self._clock.now()
+        surplus = len(self._lanes) - KEPT
+        for active in self if surplus > 0 else ():
+            if active.used_at < now - IDLE and active.lane.idle(now, HORIZON):
+                self.forget(active)
+                surplus -= 1
+                if surplus <= 0:
+                    return

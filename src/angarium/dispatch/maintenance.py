@@ -1,0 +1,184 @@
+"""Maintenance: background tasks are taken further, partitions are made ahead, and what is old is deleted.
+
+Any process could do it; the owner of the first shard does, so that one does. Deletion goes a slice at a time,
+and background tasks get their turn after each. A deletion that fails is left until the next time, and the
+others go on.
+
+Nothing ends by age while the database's clock and this host's disagree: which of them is wrong is unknown,
+and what a clock that is far ahead deletes is lost. The same holds for a day after the clock was set forward
+by more than an hour: where both are the clock of one host they always agree.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from datetime import datetime
+from typing import Final
+
+import structlog
+
+from angarium.clock import DOUBTFUL, Clock, datetime_at
+from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.store import background_task, listener, partition
+from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
+from angarium.store.replay import run_due_tasks
+from angarium.store.retention import LANES, QUEUE, RULES, SLICE, LaneRule, Position, Retention, Rule
+
+log = structlog.get_logger(__name__)
+
+EVERY: Final = 10.0  # seconds between looks for background tasks nobody told of
+STEPS: Final = 20  # of background tasks, before anything else gets its turn
+DELETE_EVERY: Final = 60.0
+LISTENERS: Final = 20  # given up in one transaction
+LEAP: Final = 3600.0  # seconds: a clock that is set forward by more may be wrong,
+DOUBT: Final = 86400.0  # and is believed after so many
+PARTITIONS: Final = 10  # dropped in a row
+_OF_ONE_TABLE: Final = (StoreReason.LOCKED, StoreReason.TOO_SLOW, StoreReason.CONFLICT)
+
+
+class Maintenance:
+    """Runs while `leads` says that it is ours to do."""
+
+    def __init__(
+        self, database: Database, clock: Clock, leads: Callable[[], bool], retention: Retention
+    ) -> None:
+        self._database = database
+        self._clock = clock
+        self._leads = leads
+        self._retention = retention
+        self._asked = asyncio.Event()
+        self._delete_at = 0.0
+        self._walked: dict[str, datetime] = {}  # table -> up to which day its lanes were walked
+        self._leapt_at: float | None = None  # by the steady time
+        self._look_at = clock.now() + EVERY
+
+    def look(self) -> None:
+        """There is a background task: do not wait for the next look."""
+        self._asked.set()
+
+    def clock_jumped(self, by: float) -> None:
+        """The clock was set by so many seconds, or the host slept (0): listeners get time to be heard before
+        one is given up."""
+        self._delete_at = self._clock.now() + DELETE_EVERY
+        if by > LEAP:
+            self._leapt_at = self._clock.steady()
+        elif by < -LEAP:
+            self._leapt_at = None  # it is right again
+
+    @property
+    def doubts_clock(self) -> bool:
+        """Whether the clock may be wrong, so that nothing ends by age."""
+        if abs(self._clock.apart()) > DOUBTFUL:
+            return True
+        return self._leapt_at is not None and self._clock.steady() - self._leapt_at < DOUBT
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._clock.wait(self._asked, self._look_at)
+            self._look_at = self._clock.now() + EVERY
+            self._asked.clear()
+            if not self._leads():
+                continue
+            try:
+                await self._take_steps()
+                await self._heed_rate()
+                if self._clock.now() >= self._delete_at:
+                    self._delete_at = self._clock.now() + DELETE_EVERY
+                    await self.delete()
+            except (StoreUnavailable, DatabaseFault) as error:
+                log.warning("maintenance.failed", error=str(error))
+
+    async def delete(self) -> None:
+        """Make partitions ahead, and delete expired data until none is left.
+
+        Raises StoreUnavailable when the database is away.
+        """
+        for name, slices in self._work(datetime_at(self._clock.now())):
+            try:
+                while self._leads() and await slices():
+                    await self._take_steps()
+            except (StoreUnavailable, DatabaseFault) as error:
+                if isinstance(error, StoreUnavailable) and error.reason not in _OF_ONE_TABLE:
+                    raise
+                log.warning("maintenance.failed", at=name, error=str(error))
+            await self._take_steps()
+
+    def _work(self, now: datetime) -> Iterator[tuple[str, Callable[[], Awaitable[bool]]]]:
+        """What is to be done, each as a function that does some of it and says whether there is more."""
+
+        async def ahead() -> bool:
+            longest = min(partition.RETENTION, self._retention.history)
+            async with self._database.connection() as connection:
+                await partition.ahead(connection, now, longest)
+            return False
+
+        async def drop() -> bool:
+            async with self._database.connection() as connection:
+                dropped = await partition.drop(connection, now, self._retention.history, PARTITIONS)
+            return dropped == PARTITIONS
+
+        async def give_up() -> bool:
+            async with self._database.transaction() as connection:
+                return await listener.give_up(connection, self._clock.now(), LISTENERS) == LISTENERS
+
+        yield "partitions ahead", ahead
+        if self.doubts_clock:
+            log.error("retention.held", apart=round(self._clock.apart(), 1), now=now.isoformat())
+            return
+        yield "listener", give_up
+        for rule in QUEUE:
+            yield rule.table, self._slices(rule, now)
+        for walked in LANES:
+            yield walked.table, self._walk(walked, now)
+        yield "partitions", drop
+        for rule in RULES:
+            yield rule.table, self._slices(rule, now)
+
+    def _slices(self, rule: Rule, now: datetime) -> Callable[[], Awaitable[bool]]:
+        async def slices() -> bool:
+            async with self._database.connection() as connection:
+                ended = await rule.end(connection, self._retention, now)
+            if ended:
+                log.debug("retention.deleted", table=rule.table, rows=ended)
+            return ended == SLICE
+
+        return slices
+
+    def _walk(self, rule: LaneRule, now: datetime) -> Callable[[], Awaitable[bool]]:
+        """Over all lanes, once for each day of history that is about to be dropped."""
+        day = partition.oldest_day(now, self._retention.history)
+        position = Position()
+
+        async def walk() -> bool:
+            nonlocal position
+            async with self._database.connection() as connection:
+                if position == Position() and (
+                    self._walked.get(rule.table) == day
+                    or not await partition.history_ends(connection, now, self._retention.history)
+                ):
+                    return False
+                ended, reached = await rule.end(connection, self._retention, now, position)
+            if ended:
+                log.debug("retention.deleted", table=rule.table, rows=ended)
+            if reached is None:
+                self._walked[rule.table] = day
+                return False
+            position = reached
+            return True
+
+        return walk
+
+    async def _take_steps(self) -> None:
+        if await run_due_tasks(self._database, self._clock, steps=STEPS) == STEPS:
+            self._asked.set()
+
+    async def _heed_rate(self) -> None:
+        """Look again when a task that keeps a rate may go on."""
+        async with self._database.connection() as connection:
+            due_at = await background_task.next_due(connection)
+        if due_at is not None:
+            # not at once again: another process may be at it
+            self._look_at = min(self._look_at, max(due_at.timestamp(), self._clock.now() + 0.1))

@@ -1,0 +1,92 @@
+"""The notifier tells other processes of new work in lanes that are not ours, many at a time.
+
+A hint that is lost costs a moment, never a delivery: owners look at the table by themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final
+from uuid import UUID
+
+import structlog
+
+from angarium.batcher import Batcher, Bound, Gather, Unwritten
+from angarium.core.errors import StoreUnavailable
+from angarium.store import complete as store
+from angarium.store.accept import NewDelivery
+from angarium.store.database import Database
+from angarium.store.fault import DatabaseFault
+from angarium.store.hint import FAN_OUT, LaneWork, accepted
+
+log = structlog.get_logger(__name__)
+
+CAPACITY: Final = 5000  # lanes; more are told of as one
+GATHER: Final = 0.003  # seconds that more may join those that came while others were told of
+
+_Lane = tuple[UUID, UUID]  # application id and endpoint id
+
+
+class Notifier:
+    """Collects lanes and sends hints; also stands in for a dispatcher in a process that has none."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # of the new messages of each lane, the first, and the first place in the order of acceptance
+        self._first: dict[_Lane, tuple[UUID, int]] = {}
+        self._fan_out = False  # deliveries are still to be written
+        self._batcher: Batcher[_Lane | None, None] = Batcher(  # None: of the fan-out alone
+            self._tell,
+            lambda _told, _nothing: None,
+            self._lost,
+            most=Bound(CAPACITY),
+            capacity=Bound(CAPACITY),
+            gather=Gather(GATHER, came=1),
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._batcher.run(), name="notifier")
+
+    async def stop(self) -> None:
+        """Tell what is still to be told, then stop."""
+        if self._task is not None:
+            self._batcher.close()
+            await self._task
+
+    def hand_over(self, new_deliveries: Sequence[NewDelivery]) -> None:
+        """Deliveries were accepted, none of them for a lane of this process."""
+        self.tell(new_deliveries)
+
+    def tell(self, new_deliveries: Iterable[NewDelivery]) -> None:
+        for one in new_deliveries:
+            lane = (one.app_id, one.endpoint_id)
+            first = self._first.get(lane)
+            if first is not None:
+                self._first[lane] = min(first[0], one.message_id), min(first[1], one.seq)
+            elif self._batcher.put(lane):
+                self._first[lane] = one.message_id, one.seq
+
+    def fan_out(self) -> None:
+        """A message was accepted whose deliveries are still to be written, and nobody here does it."""
+        if not self._fan_out:
+            self._fan_out = True
+            self._batcher.put(None)
+
+    async def _tell(self, lanes: list[_Lane | None]) -> None:
+        hints = accepted(LaneWork(*lane, *self._first.pop(lane)) for lane in lanes if lane is not None)
+        if self._fan_out:
+            self._fan_out = False
+            hints.append(FAN_OUT)
+        if hints:
+            async with self._database.connection() as connection:
+                await store.hint(connection, hints, alone=True)
+
+    async def _lost(self, unwritten: Unwritten[_Lane | None]) -> Sequence[list[_Lane | None]]:
+        error = unwritten.error
+        known = isinstance(error, StoreUnavailable | DatabaseFault)
+        log.warning(
+            "hint.lost", lanes=len(unwritten.batch), error=str(error), exc_info=None if known else error
+        )
+        return []

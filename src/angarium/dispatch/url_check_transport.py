@@ -1,0 +1,66 @@
+"""The network side of URL checks: looks up hosts and makes trial requests by the rules of real attempts.
+
+It has a sender and threads for DNS of its own, so that no trial takes anything from deliveries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable, Sequence
+
+from angarium.core.address import AddressPolicy
+from angarium.core.outcome import AttemptResult
+from angarium.dispatch.dial import AddressRefused, allowed_addresses
+from angarium.dispatch.resolver import NameFailure, NameServersDown, Resolver, SystemResolver
+from angarium.dispatch.sender import OutgoingRequest, Sender
+
+
+class UrlCheckTransport:
+    """At most `connections` trials at a time."""
+
+    def __init__(
+        self,
+        *,
+        policy: AddressPolicy,
+        response_limit: int,
+        connections: int = 32,
+        resolver: Resolver | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._policy = policy
+        self._names = resolver or SystemResolver(threads=4)
+        self._sender = Sender(
+            policy=policy,
+            response_limit=response_limit,
+            connections=connections,
+            resolver=self._names,
+            ssl_context=ssl_context,
+            now=now,
+        )
+
+    async def trouble(self, host: str, timeout: float) -> tuple[str, str] | None:
+        """Why nothing could be sent to a host: `dns`, `refused_address` or `timeout`, and words; or None."""
+        try:
+            async with asyncio.timeout(timeout):
+                await allowed_addresses(host, self._names, self._policy)
+        except NameFailure as error:
+            return "dns", str(error)
+        except NameServersDown:
+            return "resolver_down", f"{host} was not looked up: our name servers do not answer."
+        except AddressRefused as error:
+            return "refused_address", str(error)
+        except TimeoutError:
+            return "timeout", f"The name servers of {host} did not answer within {timeout:g} s."
+        return None
+
+    async def post(
+        self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
+    ) -> AttemptResult:
+        """POST once; every failure is a result."""
+        return await self._sender.send(OutgoingRequest(url, list(headers), body, timeout))
+
+    async def close(self) -> None:
+        await self._sender.close()  # its resolver is ours

@@ -1,0 +1,188 @@
+"""What the audit log says, in words: for a customer, and for the operator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from angarium.core.audit import Actor, ActorKind
+from angarium.store.audit import Record
+
+MAX_VALUE: Final = 200  # characters of a value that are shown
+
+NOUNS: Final = {
+    "endpoint": "Endpoints",
+    "message": "Messages",
+    "delivery": "Bulk resends",
+    "task": "Tasks",
+    "inbox": "Inboxes of Play",
+    "portal_link": "Portal links",
+    "session": "Sessions",
+    "token": "Tokens",
+    "api_key": "API keys",
+}
+ALL_NOUNS: Final = {"application": "Applications", **NOUNS, "portal": "Looks", "event_type": "Event types"}
+
+ACTIONS: Final = {
+    "api_key.made": "API key made",
+    "api_key.revoked": "API key revoked",
+    "application.created": "Application made",
+    "application.deleted": "Application deleted",
+    "application.updated": "Application changed",
+    "attempt.expunged": "Answer of an attempt forgotten",
+    "delivery.resend.begun": "Sending many again begun",
+    "endpoint.created": "Endpoint added",
+    "endpoint.deleted": "Endpoint deleted",
+    "endpoint.disabled": "Endpoint disabled",
+    "endpoint.enabled": "Endpoint enabled",
+    "endpoint.headers.changed": "Headers changed",
+    "endpoint.recover.begun": "Sending what was lost again begun",
+    "endpoint.replay.begun": "Sending what was missed begun",
+    "endpoint.secret.activated": "New secret put in force",
+    "endpoint.secret.revealed": "Secret shown",
+    "endpoint.secret.rotated": "Secret replaced",
+    "endpoint.test.sent": "Test sent",
+    "endpoint.updated": "Endpoint changed",
+    "event_type.catalogue_written": "Event types brought up to date",
+    "event_type.created": "Event type made",
+    "event_type.expunged": "Event type removed",
+    "event_type.updated": "Event type changed",
+    "inbox.cleared": "Inbox of Play emptied",
+    "inbox.created": "Inbox of Play made",
+    "inbox.deleted": "Inbox of Play deleted",
+    "inbox.updated": "Answer of an inbox of Play changed",
+    "message.expunged": "Payload forgotten",
+    "message.resent": "Message sent again",
+    "organization.profile_given": "Product given",
+    "portal.viewed": "Looked at by the operator",
+    "portal_link.made": "Portal link made",
+    "session.begun": "Session begun",
+    "session.ended": "Session left",
+    "task.canceled": "Task stopped",
+    "token.all_ended": "All links and tokens ended",
+    "token.ended": "Token ended",
+    "token.revoked": "Token revoked",
+}
+_CUSTOMERS: Final = (ActorKind.PORTAL_SESSION, ActorKind.APPLICATION_TOKEN, ActorKind.API_KEY)
+_FIELDS: Final = {
+    "channels": "Channels",
+    "delay": "Delay",
+    "description": "Description",
+    "disabled": "Disabled",
+    "endpoint": "Endpoint",
+    "eventType": "Event type",
+    "eventTypes": "Event types",
+    "failures": "Failures",
+    "fifo": "In order",
+    "headers": "Headers",
+    "headersSet": "Headers set",
+    "name": "Name",
+    "rateLimit": "Rate limit",
+    "secretInForce": "Secret in force",
+    "secrets": "Secrets",
+    "status": "Status",
+    "uid": "Own id",
+    "url": "URL",
+}
+_INTERNAL: Final = frozenset({"metadata", "version"})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One field, before and after; None where it was or is not there."""
+
+    field: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A record as a line of a page."""
+
+    at: datetime
+    what: str
+    who: str
+    address: str | None
+    target: str | None
+    changes: list[Change]
+    record: Record
+
+
+def for_customer(record: Record, product: str, name: Callable[[str], str]) -> Line:
+    """As a customer sees it: who the operator is, and what only the operator sees, is left out."""
+    operator = record.actor.kind not in _CUSTOMERS
+    told = not record.audit_event.action.startswith("application.")
+    return Line(
+        record.at,
+        words(record.audit_event.action),
+        _who_for_customer(record.actor, product),
+        None if operator else record.actor.address,
+        name(record.audit_event.target) if record.audit_event.target else None,
+        [one for one in _changes(record, name) if one.field not in _INTERNAL] if told else [],
+        record,
+    )
+
+
+def for_operator(record: Record, name: Callable[[str], str]) -> Line:
+    """As it is."""
+    kind = record.actor.kind.value.replace("-", " ").capitalize()
+    return Line(
+        record.at,
+        words(record.audit_event.action),
+        f"{kind} {record.actor.name}".strip(),
+        record.actor.address,
+        name(record.audit_event.target) if record.audit_event.target else None,
+        _changes(record, name),
+        record,
+    )
+
+
+def words(action: str) -> str:
+    """What was done; an action that has no words yet as it is."""
+    return ACTIONS.get(action, action)
+
+
+def _who_for_customer(actor: Actor, product: str) -> str:
+    match actor.kind:
+        case ActorKind.PORTAL_SESSION:
+            return f"Somebody with the link {actor.name}"
+        case ActorKind.API_KEY:
+            return f"API key {actor.name}"
+        case ActorKind.APPLICATION_TOKEN:
+            return f"Token {actor.name}"
+        case ActorKind.SYSTEM:
+            return "By itself"
+        case _:
+            return product
+
+
+def _changes(record: Record, name: Callable[[str], str]) -> list[Change]:
+    before, after = record.audit_event.before or {}, record.audit_event.after or {}
+    return [
+        Change(_FIELDS.get(field, field), _value(before, field, name), _value(after, field, name))
+        for field in sorted(before.keys() | after.keys())
+        if before.get(field) is not None or after.get(field) is not None
+    ]
+
+
+def _value(values: Any, field: str, name: Callable[[str], str]) -> str | None:
+    if field not in values:
+        return None
+    value = values[field]
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case str():
+            text = name(value) if value else "empty"
+        case list():
+            text = ", ".join(map(str, value)) or "none"
+        case _:
+            text = msgspec.json.encode(value).decode()
+    return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…"

@@ -1,0 +1,219 @@
+-- part: complete_health
+health as (
+    insert into section.endpoint_health (
+        app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since
+    )
+    select noted.*
+    from unnest(
+        :sick_apps::uuid[], :sick_endpoints::uuid[], :generations::integer[], :failing_since::timestamptz[],
+        :sick_failures::integer[], :run_since::timestamptz[], :run_until::timestamptz[], :clock_since::timestamptz[]
+    ) as noted (app_id, endpoint_id, generation, failing_since, failures, run_since, run_until, clock_since)
+    join section.endpoint e on e.app_id = noted.app_id and e.id = noted.endpoint_id
+    where e.health_generation <= noted.generation
+    on conflict (app_id, endpoint_id) do update
+        set generation = excluded.generation, failing_since = excluded.failing_since, failures = excluded.failures,
+            run_since = excluded.run_since, run_until = excluded.run_until, clock_since = excluded.clock_since
+        where endpoint_health.generation <= excluded.generation
+)
+
+-- part: complete_record
+insert into section.attempt (
+    message_id, id, endpoint_id, app_id, number, failures, revision, duration_ms, state, status, status_code,
+    manual, final, next_at, error_code, error, response, exchange
+)
+select message_id, id, endpoint_id, app_id, case when status is null then made_now else number end, failed_now,
+       revision, duration_ms, state, status, case when status is null then last_status else status_code end,
+       manual_at is not null, over, due_at,
+       case when status is null then last_error else error_code end, error, response, exchange
+from placed
+
+-- name: complete
+-- Record a batch of attempts and move their deliveries, in one statement. A delivery leaves the queue when it is
+-- over, and its record is the attempt. A move is guarded by the state and the count of failures that the attempt
+-- started from, so a late outcome never undoes a newer one; a success always delivers, for it is a fact.
+-- What is not where the attempt found it any more does not come back, and nothing of it is recorded.
+-- Nothing of a delivery in `pending` is recorded yet, and only one transaction takes it out, so its attempt conflicts with
+-- nothing. `on conflict` there would cost a second WAL record (HEAP_CONFIRM) and a second look at each index.
+with outcome as materialized (
+    -- a column of nulls comes as an empty array, which unnest fills up
+    select *
+    from unnest(
+        :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[], :shards::smallint[],
+        :pending::boolean[], :moves::text[], :failures::integer[], :numbers::integer[], :due::timestamptz[],
+        :manual_at::timestamptz[], :statuses::smallint[], :status_codes::smallint[], :error_codes::text[],
+        :errors::text[], :responses::bytea[], :durations::integer[], :revisions::integer[], :exchanges::bytea[]
+    ) as outcome (
+        id, app_id, endpoint_id, message_id, shard,
+        pending, move, failures, number, due_at,
+        manual_at, status, status_code, error_code,
+        error, response, duration_ms, revision, exchange
+    )
+),
+queued as (
+    delete from section.pending p
+    using outcome o
+    where o.pending and p.shard = o.shard and p.endpoint_id = o.endpoint_id and p.message_id = o.message_id
+    returning o.*, p.seq, 1::smallint as was, 0 as failed, 0 as made, p.due_at as queued_due,
+        null::timestamptz as resume_at, null::timestamptz as queued_manual,
+        null::smallint as last_status, null::text as last_error
+),
+held as materialized (
+    select o.*, r.seq, r.state, r.failures as failed, r.attempts, r.due_at as queued_due,
+           r.resume_at, r.manual_at as queued_manual, r.status_code as last_status, r.error_code as last_error
+    from outcome o
+    join section.retry r on r.endpoint_id = o.endpoint_id and r.message_id = o.message_id
+    where not o.pending
+    for update of r
+),
+judged as (
+    select q.*,
+        case
+            when move = 'deliver' then 0
+            when move = 'cancel' and was = 1 then 4
+            when move = 'exhaust' and on_schedule then 2
+            else was end as state,
+        failed + (move in ('retry', 'exhaust') and on_schedule)::integer as failed_now,
+        greatest(made, number) as made_now,
+        case when number >= greatest(made, 1) then status_code else last_status end as shown_status,
+        case when number >= greatest(made, 1) then error_code else last_error end as shown_error,
+        -- a manual attempt asked for since this one began comes first, unless it waits for the endpoint to be
+        -- enabled; the schedule resumes after it
+        case
+            when asked_again is not null then case when queued_due is not null then asked_again end
+            when move in ('deliver', 'cancel') then null
+            when move = 'keep' and queued_manual is null then queued_due
+            when move = 'keep' then case when was = 1 then resume_at end
+            when on_schedule then due_at
+            else queued_due end as next_due,
+        case
+            when asked_again is null or move in ('deliver', 'cancel') then null
+            when move = 'keep' then resume_at
+            when on_schedule then due_at
+            else resume_at end as next_resume
+    from (
+        select found.*, was = 1 and failed = failures as on_schedule, nullif(queued_manual, manual_at) as asked_again
+        from (select * from queued union all select * from held) as found
+    ) q
+),
+placed as materialized (
+    -- `over`: it leaves the queue
+    select judged.*, asked_again is null and state <> 1 as over from judged
+),
+entered as (
+    insert into section.retry (
+        endpoint_id, message_id, app_id, shard, seq, state, failures, attempts, due_at, resume_at, manual_at,
+        scheduled, status_code, error_code
+    )
+    select endpoint_id, message_id, app_id, shard, seq, state, failed_now, made_now, next_due, next_resume,
+           asked_again, false, shown_status, shown_error
+    from placed
+    where pending and not over
+),
+moved as (
+    update section.retry r
+    set state = placed.state, failures = failed_now, attempts = made_now, due_at = next_due, resume_at = next_resume,
+        manual_at = asked_again, scheduled = r.scheduled and move <> 'retry',
+        status_code = shown_status, error_code = shown_error
+    from placed
+    where not placed.pending and not over and r.endpoint_id = placed.endpoint_id and r.message_id = placed.message_id
+),
+ended as (
+    delete from section.retry r
+    using placed
+    where not placed.pending and over and r.endpoint_id = placed.endpoint_id and r.message_id = placed.message_id
+),
+recorded as (
+    -- include: complete_record
+    where pending and (status is not null or over)
+    order by message_id, id  -- pages of the indexes fill up, where others would be split in two
+),
+recorded_again as (
+    -- include: complete_record
+    where not pending and (status is not null or over)
+    -- by a commit that was not confirmed, which left the delivery in `retry`
+    on conflict do nothing
+),
+-- include: complete_health
+
+select endpoint_id, message_id, next_due as due_at from placed;
+
+-- name: complete_late!
+-- Record attempts of deliveries that left the queue while they were under way: canceled, deleted, or recorded by a
+-- commit that was not confirmed, which is found by the attempt's id. A success delivers all the same. `:first` and
+-- `:last` of the messages spare the partitions of other days.
+with outcome as materialized (
+    select *
+    from unnest(
+        :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[], :failures::integer[],
+        :numbers::integer[], :manual_at::timestamptz[], :statuses::smallint[], :status_codes::smallint[],
+        :error_codes::text[], :errors::text[], :responses::bytea[], :durations::integer[],
+        :revisions::integer[], :exchanges::bytea[]
+    ) as outcome (
+        id, app_id, endpoint_id, message_id, failures,
+        number, manual_at, status, status_code,
+        error_code, error, response, duration_ms,
+        revision, exchange
+    )
+    where status is not null
+      and not exists (
+          select from section.attempt a
+          where a.message_id = outcome.message_id and a.id = outcome.id
+            and a.message_id >= :first and a.message_id <= :last
+      )
+),
+compared as materialized (
+    -- the newest attempt is the record, and a success is one for good
+    select o.*, a.id as record_id, coalesce(a.state, 4::smallint) as record_state, a.number as record_number,
+           a.failures as record_failures,
+           a.id is null or o.number > a.number or (o.status = 0 and a.state <> 0) as final
+    from outcome o
+    left join lateral (
+        select id, state, number, failures from section.attempt
+        where endpoint_id = o.endpoint_id and message_id = o.message_id and final
+          and message_id >= :first and message_id <= :last
+    ) a on true
+),
+replaced as (
+    update section.attempt a set final = false
+    from compared c
+    where c.final and a.message_id = c.message_id and a.id = c.record_id and a.final
+      and a.message_id >= :first and a.message_id <= :last
+    returning a.id
+)
+insert into section.attempt (
+    message_id, id, endpoint_id, app_id, number, failures, revision, duration_ms, state, status, status_code,
+    manual, final, error_code, error, response, exchange
+)
+select message_id, id, endpoint_id, app_id, number, coalesce(record_failures, failures), revision, duration_ms,
+       case when status = 0 then 0 else record_state end, status, status_code, manual_at is not null,
+       final, error_code, error, response, exchange
+from compared
+where (select count(*) from replaced) >= 0
+on conflict do nothing;
+
+-- name: disable_endpoint$
+-- The endpoint gets nothing from now on; true for the one caller that changed it.
+with changed as (
+    update section.endpoint
+    set disabled_at = :now, disabled_reason = :reason, revision = revision + 1, updated_at = :now
+    where app_id = :app_id and id = :endpoint_id and health_generation = coalesce(:generation::integer, health_generation)
+      and disabled_at is null and deleted_at is null
+    returning id
+)
+select exists (select from changed) as changed;
+
+-- name: endpoint_uids
+-- What the operator calls these endpoints and their applications.
+select e.id, e.uid, a.uid as app_uid
+from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as named (app_id, endpoint_id)
+join section.endpoint e on e.app_id = named.app_id and e.id = named.endpoint_id
+join section.application a on a.id = e.app_id;
+
+-- name: hint!
+-- Tell the owners of shards something when the transaction commits: a hint, the table is the truth.
+select pg_notify('angarium', hint) from unnest(:hints::text[]) as hint;
+
+-- name: hint_alone!
+-- The same in a transaction of its own, which need not wait for the disk.
+with quick as materialized (select set_config('synchronous_commit', 'off', true))
+select pg_notify('angarium', hint) from quick cross join unnest(:hints::text[]) as hint;

@@ -1,0 +1,67 @@
+"""Posts: lanes that rest are kept in memory, but not without end, and never forgotten while they owe."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import pytest
+
+from angarium.core.lane_queue import QueuedDelivery
+from angarium.core.nouns import State
+from angarium.dispatch import lane_registry
+from angarium.dispatch.lane_registry import IDLE, DispatchLimits, LaneRegistry
+from angarium.store.shard import SHARDS
+from tests.kit.clock import ManualClock
+
+APP = UUID(int=1)
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(lane_registry, "KEPT", 10)
+    return 10
+
+
+def opened(clock: ManualClock, count: int) -> LaneRegistry:
+    made = LaneRegistry(clock, DispatchLimits())
+    made.owned.update(dict.fromkeys(range(SHARDS), clock.now()))
+    for number in range(count):
+        made.open(APP, UUID(int=number))
+    return made
+
+
+def known(made: LaneRegistry) -> set[int]:
+    return {active.endpoint_id.int for active in made}
+
+
+async def test_those_that_rest_are_kept_while_they_are_few(kept: int) -> None:
+    clock = ManualClock()
+    made = opened(clock, kept)
+    await clock.advance_to(clock.now() + 10 * IDLE)
+    made.forget_idle()
+    assert known(made) == set(range(kept))
+
+
+async def test_of_many_those_beyond_are_forgotten_but_not_before_they_rested_a_while(kept: int) -> None:
+    clock = ManualClock()
+    made = opened(clock, kept + 5)
+    made.forget_idle()
+    assert len(known(made)) == kept + 5
+    await clock.advance_to(clock.now() + IDLE + 1)
+    for number in (0, 1, 2):
+        made.open(APP, UUID(int=number)).used_at = clock.now()
+    made.forget_idle()
+    assert known(made) == {0, 1, 2, *range(8, kept + 5)}
+
+
+async def test_what_owes_something_is_never_forgotten(kept: int) -> None:
+    clock = ManualClock()
+    made = opened(clock, kept + 5)
+    now = clock.now()
+    queued = QueuedDelivery(UUID(int=99), now, State.PENDING, 0, None, b"{}", "a")
+    for number in range(5):
+        made.open(APP, UUID(int=number)).lane.arrive(queued, now)
+    made.news(made.open(APP, UUID(int=5)), now + IDLE + 30)  # due soon then
+    await clock.advance_to(now + IDLE + 1)
+    made.forget_idle()
+    assert known(made) == {*range(6), *range(11, kept + 5)}
