@@ -1,0 +1,162 @@
+"""Finds words and phrases that Angarium's texts avoid, with what to write instead.
+
+    python -m tests.prose [FILE …]
+
+It reads Markdown (without code), strings and comments of Python, and page templates. Folders in NOT_YET are
+not rewritten yet. Remove one from the list when `python -m tests.prose` says that it is clean.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+SOURCES = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "src/**/*.py", "src/**/*.html")
+
+# what to avoid (a regular expression over whole words) and what to write
+AVOID = {
+    # translated or archaic
+    r"owe[ds]?|owing": "pending; to deliver",
+    r"whoever|somebody|nobody|anybody|everybody": "who exactly: the caller, no client, another process",
+    r"of (ours|yours|theirs)": "our own, your own",
+    r"in hand": "pending, queued, in memory",
+    r"(may|can|is) (not )?(to )?be had": "is (not) available",
+    r"comes? to nothing": "fails, has no effect",
+    r"comes? about": "happens, is made",
+    r"goes? (its|their) ways?": "continues",
+    r"(has|had|have) (it|them) from": "gets it from",
+    r"(has|have|had) (its|their) (time|way)": "expires; is applied",
+    r"at the doors?": "before authentication, on entry",
+    r"nobody tells|is told of|tells? of": "reports",
+    r"for ever|for good": "permanently, without limit",
+    r"mend(s|ed|ing)?": "fix",
+    r"lest|thereby|hence|thrice|ere|alas|nought|hitherto|henceforth|whence|whither": "an ordinary word",
+    r"anew": "again",
+    r"ought": "should",
+    r"shall": "must, will",
+    r"in (no )?trouble": "failing",
+    r"need do": "need to do",
+    # names that are gone
+    r"heralds?": "notifier",
+    r"settle[ds]?|settl(ing|ers?)|settlements?": "complete, completer, completion",
+    r"lookouts?": "backlog poller",
+    r"parcels?": "fetched delivery",
+    r"deeds?": "audit event",
+    r"upkeep": "maintenance",
+    r"tally|tallies": "hourly statistics",
+    r"scouts?": "URL check",
+    r"bookkeepers?": "stats recorder",
+    r"oust(s|ed|ing)?": "evict",
+}
+
+# folders and files whose texts are not rewritten yet
+NOT_YET = (
+    "README.md",
+    "docs/api.md",
+    "docs/architecture.md",
+    "docs/bluma-api.md",
+    "docs/bluum-api.md",
+    "docs/bloom-api.md",
+    "docs/cli.md",
+    "docs/client.md",
+    "docs/glossary.md",
+    "docs/operating.md",
+    "docs/performance.md",
+    "docs/planning.md",
+    "docs/portal.md",
+    "docs/profiles.md",
+    "docs/receiver.md",
+    "docs/receiving.md",
+    "docs/reliability.md",
+    "docs/svix-compatibility.md",
+    "src/angarium/*.py",
+    "src/angarium/api/",
+    "src/angarium/cli/",
+    "src/angarium/client/",
+    "src/angarium/core/",
+    "src/angarium/dispatch/",
+    "src/angarium/outbox/",
+    "src/angarium/portal/",
+    "src/angarium/profiles/",
+    "src/angarium/receiver/",
+    "src/angarium/service/",
+    "src/angarium/store/",
+    "src/angarium/testing/",
+)
+# written by others: quoted word for word, or generated from a file that is checked itself
+QUOTED = ("docs/settings.md", "docs/products/", "docs/decisions/")
+
+RULES = [(re.compile(rf"(?<![\w-])(?:{one})(?![\w-])", re.IGNORECASE), write) for one, write in AVOID.items()]
+CODE = re.compile(r"`[^`\n]*`")
+TAG = re.compile(r"\{[{%#].*?[}%#]\}|<[^>]*>")
+
+
+def texts(path: Path) -> Iterator[tuple[int, str]]:
+    """The prose of a file: the number of its first line, and the text."""
+    source = path.read_text()
+    if path.suffix == ".py":
+        for token in tokenize.generate_tokens(io.StringIO(source).readline):
+            if token.type in (tokenize.STRING, tokenize.COMMENT):
+                yield token.start[0], token.string
+    elif path.suffix == ".md":
+        yield (
+            1,
+            re.sub(
+                r"^```.*?^```",
+                lambda found: "\n" * found[0].count("\n"),
+                source,
+                flags=re.DOTALL | re.MULTILINE,
+            ),
+        )
+    else:
+        yield 1, source
+
+
+def found(path: Path) -> Iterator[str]:
+    """A line for each phrase of a file that is to be avoided."""
+    for first, text in texts(path):
+        plain = re.sub(r"\]\([^)]*\)", "]", CODE.sub("", text))
+        plain = TAG.sub(" ", plain) if path.suffix == ".html" else plain
+        for number, line in enumerate(plain.split("\n"), first):
+            for rule, write in RULES:
+                for phrase in rule.finditer(line):
+                    yield f"{path.relative_to(ROOT)}:{number}: “{phrase[0]}”: write {write}"
+
+
+def files() -> list[Path]:
+    """All files with prose that has to be plain, those of NOT_YET included."""
+    every = sorted({path for pattern in SOURCES for path in ROOT.glob(pattern)})
+    return [path for path in every if not str(path.relative_to(ROOT)).startswith(QUOTED)]
+
+
+def covers(entry: str, path: Path) -> bool:
+    """Whether a file belongs to an entry of NOT_YET: a folder (with a slash), a file or a pattern."""
+    return str(path).startswith(entry) if entry.endswith("/") else path.match(entry)
+
+
+def main() -> int:
+    """Print what is found; 1 if there is any."""
+    chosen = [Path(name).resolve() for name in sys.argv[1:]]
+    clean = set(NOT_YET)
+    bad = 0
+    for path in chosen or files():
+        waiting = [one for one in NOT_YET if covers(one, path.relative_to(ROOT))]
+        lines = list(found(path))
+        if lines:
+            clean.difference_update(waiting)
+        if chosen or not waiting:
+            bad += len(lines)
+            print(*lines, sep="\n", end="\n" if lines else "")
+    if not chosen:
+        for one in sorted(clean):
+            print(f"note: {one} is clean; take it out of NOT_YET in tests/prose.py")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
