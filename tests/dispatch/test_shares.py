@@ -517,11 +517,11 @@ def test_while_the_database_is_away_it_is_tried_again_and_again(in_virtual_time:
         async with owning(cluster) as one:
             await asyncio.sleep(2.1)
             assert [at - cluster.asked[0] for at in cluster.asked] == [n * RECONNECT for n in range(5)]
-            assert not one.ownership.completed.is_set()
+            assert not one.ownership.first_share.is_set()
             cluster.away = False
             await asyncio.sleep(RECONNECT)
             assert one.lanes.mine == ALL
-            assert one.ownership.completed.is_set()
+            assert one.ownership.first_share.is_set()
             cluster.away = True
             cluster.sessions[0].lose()
             began = len(cluster.asked)

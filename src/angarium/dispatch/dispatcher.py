@@ -122,6 +122,7 @@ class Dispatcher:
 
     async def start(self) -> None:
         """Begin to take shards and to deliver; returns when a first share was taken."""
+        await self._sender.prepare()
         await self._notifier.start()
         parts = (
             self._completer,
@@ -136,7 +137,7 @@ class Dispatcher:
         )
         for run in (self._go_round, *(part.run for part in parts)):
             self._tasks.append(asyncio.create_task(_watched(run), name=run.__qualname__))
-        await self._ownership.completed.wait()
+        await self._ownership.first_share.wait()
 
     async def stop(self) -> None:
         """Send nothing more, wait for what is in flight, complete it, and let go of the shards."""

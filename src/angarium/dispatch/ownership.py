@@ -62,7 +62,7 @@ class Ownership:
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
         self._heard_at = -store.SILENCE  # when what was last answered was asked, by the steady time
-        self.completed = asyncio.Event()  # a first share was taken, or nobody takes writes
+        self.first_share = asyncio.Event()  # a first share was taken, or nobody takes writes
 
     @property
     def sure(self) -> bool:
@@ -77,7 +77,7 @@ class Ownership:
             except StoreUnavailable as error:
                 log.warning("shards.unavailable", reason=error.reason.value, error=error.detail)
                 if error.reason is StoreReason.READ_ONLY:
-                    self.completed.set()  # a process starts all the same, and takes its shards later
+                    self.first_share.set()  # a process starts all the same, and takes its shards later
                 await self._pause(_RECONNECT)
                 continue
             self._lost.clear()
@@ -120,7 +120,7 @@ class Ownership:
                 patience *= 2
             if len(self._owned) <= share:
                 patience = _PATIENCE
-            self.completed.set()
+            self.first_share.set()
             hasty = haste > 0 and len(self._owned) < share
             haste -= hasty
             # a shard that nobody owns delivers nothing, so it should not lie about

@@ -65,6 +65,12 @@ class Sender:
         self._deadlines: Deadlines[HttpExchange]
         self._closed = False
 
+    async def prepare(self) -> None:
+        """Load the certificates of authorities now, in a thread: the first request would do it in the event
+        loop, which takes about 30 ms."""
+        if self._ssl_context is None:
+            self._ssl_context = await asyncio.to_thread(ssl.create_default_context)
+
     async def send(self, request: OutgoingRequest) -> AttemptResult:
         """POST once. Raises nothing but CancelledError; every failure is a result."""
         answered: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()

@@ -60,6 +60,7 @@ class UrlCheckTransport:
         self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
     ) -> AttemptResult:
         """POST once; every failure is a result."""
+        await self._sender.prepare()
         return await self._sender.send(OutgoingRequest(url, list(headers), body, timeout))
 
     async def close(self) -> None:
