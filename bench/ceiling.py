@@ -24,9 +24,9 @@ import aiohttp
 import msgspec
 import uvicorn
 
-from angarium.dispatch.connection import HttpConnection
-from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import HttpExchange
+from angarium.dispatch.transport.connection import HttpConnection
+from angarium.dispatch.transport.dial import Origin
+from angarium.dispatch.transport.exchange import HttpExchange
 from bench.child import child
 from tests.kit.port import free_port
 

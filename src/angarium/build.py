@@ -254,7 +254,7 @@ def _dispatcher(
     """A dispatcher that is not started yet; its sender is closed by the stack."""
     from angarium.dispatch.dispatcher import Dispatcher
     from angarium.dispatch.lane_registry import DispatchLimits
-    from angarium.dispatch.sender import Sender
+    from angarium.dispatch.transport.sender import Sender
 
     sender = Sender(
         policy=addresses,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from angarium.dispatch.deadline import Deadlines
+from angarium.dispatch.transport.deadline import Deadlines
 from tests.kit.patience import PATIENCE
 
 

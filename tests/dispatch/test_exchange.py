@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angarium.dispatch.connection import LARGE_BODY, MAX_FIELDS, HttpConnection
-from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import HttpExchange, HungUp, NotHttp
+from angarium.dispatch.transport.connection import LARGE_BODY, MAX_FIELDS, HttpConnection
+from angarium.dispatch.transport.dial import Origin
+from angarium.dispatch.transport.exchange import HttpExchange, HungUp, NotHttp
 from tests.kit.patience import wait_until
 
 ORIGIN = Origin("example.test", 80, False, False)

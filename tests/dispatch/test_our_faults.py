@@ -21,13 +21,13 @@ import pytest
 from angarium.core.failure import BURST
 from angarium.core.outcome import AttemptResult
 from angarium.core.profile_table import DisableTable
-from angarium.dispatch import dial
-from angarium.dispatch.connection import HttpConnection
 from angarium.dispatch.dispatcher import Dispatcher
-from angarium.dispatch.pool import Pool
 from angarium.dispatch.request_builder import RequestBuilder
-from angarium.dispatch.resolver import CONTROL, SystemResolver
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport import dial
+from angarium.dispatch.transport.connection import HttpConnection
+from angarium.dispatch.transport.pool import Pool
+from angarium.dispatch.transport.resolver import CONTROL, SystemResolver
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Held, Receiver
 from tests.kit.world import LOOPBACK, World, product

@@ -16,7 +16,7 @@ from typing import cast
 import pytest
 
 from angarium.core.address import AddressPolicy
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from angarium.dispatch.url_check_transport import UrlCheckTransport
 from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply

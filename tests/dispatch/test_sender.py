@@ -16,11 +16,11 @@ import pytest
 
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import AttemptResult
-from angarium.dispatch import connection as connections
-from angarium.dispatch import pool
-from angarium.dispatch.connection import HEADROOM
-from angarium.dispatch.resolver import NameFailure, Resolver, SystemResolver
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport import connection as connections
+from angarium.dispatch.transport import pool
+from angarium.dispatch.transport.connection import HEADROOM
+from angarium.dispatch.transport.resolver import NameFailure, Resolver, SystemResolver
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
 from tests.kit.overdue import overdue

@@ -197,7 +197,7 @@ async def owning(cluster: Cluster, seed: int = 0) -> AsyncIterator[Owner]:
     running = asyncio.create_task(made.run())
     try:
         if not cluster.away:
-            await made.completed.wait()
+            await made.first_share.wait()
         session: Any = cluster.sessions[-1] if cluster.sessions else None
         yield Owner(lanes, made, session)
     finally:

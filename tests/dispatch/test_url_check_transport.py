@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from angarium.core.address import AddressPolicy
-from angarium.dispatch.resolver import NameFailure
+from angarium.dispatch.transport.resolver import NameFailure
 from angarium.dispatch.url_check_transport import UrlCheckTransport
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.world import LOOPBACK

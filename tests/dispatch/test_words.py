@@ -20,10 +20,10 @@ import structlog
 from angarium.core.address import AddressPolicy
 from angarium.core.failure import KINDS, kind_of, title_of
 from angarium.core.outcome import AttemptResult, explain_status
-from angarium.dispatch.dial import NotConnected
-from angarium.dispatch.failure import explain, explain_timeout
-from angarium.dispatch.resolver import CONTROL, NameFailure, SystemResolver
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport.dial import NotConnected
+from angarium.dispatch.transport.failure import explain, explain_timeout
+from angarium.dispatch.transport.resolver import CONTROL, NameFailure, SystemResolver
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from angarium.dispatch.url_check_transport import UrlCheckTransport
 from tests.kit import receiver as kit
 from tests.kit.authority import Authority
@@ -504,7 +504,7 @@ def test_without_file_descriptors_dns_and_tls_fail_in_other_words(
     def exhausted(descriptor: int) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("angarium.dispatch.failure.os.dup", exhausted)
+    monkeypatch.setattr("angarium.dispatch.transport.failure.os.dup", exhausted)
     kind, words = explain(error)
     assert kind.code == "out_of_resources"
     well_said(words)

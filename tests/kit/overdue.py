@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Callable
 
 from angarium.core.outcome import AttemptResult
-from angarium.dispatch.exchange import HttpExchange
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport.exchange import HttpExchange
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from tests.kit.patience import until
 
 

@@ -24,7 +24,7 @@ from angarium.core.profile_table import DeliveryTable
 from angarium.core.signature import new_secret
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.dispatch.lane_registry import DispatchLimits
-from angarium.dispatch.sender import Sender
+from angarium.dispatch.transport.sender import Sender
 from angarium.service.intake import Draft, Intake
 from angarium.service.product import Products
 from angarium.store import application, endpoint

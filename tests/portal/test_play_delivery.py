@@ -20,7 +20,7 @@ from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.nouns import SigningKey
 from angarium.core.signature import new_secret
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from angarium.service.url_check import UrlCheck
 from angarium.settings import load
 from angarium.store.database import Database

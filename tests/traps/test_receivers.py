@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from tests.kit.receiver import Receiver, Reply, redirect
 from tests.kit.world import LOOPBACK
 

@@ -15,7 +15,7 @@ from angarium.core.errors import SettingsError
 from angarium.settings import PREFIX, Settings
 
 PER_REQUEST: Final = 2
-"""Sockets for each request in flight: its own, and one that rests (dispatch/pool.py)."""
+"""Sockets for each request in flight: its own, and one that rests (dispatch/transport/pool.py)."""
 CLIENTS: Final = 500  # connections of clients of the API
 OWN: Final = 200  # the log, libraries, trials of URLs, name servers, locks, children
 PLENTY: Final = 65_536  # as much as is taken where the hard limit allows it: clients are not counted

@@ -21,13 +21,13 @@ from angarium.core.outcome import AttemptResult
 from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.alert import FAILING, Alert
 from angarium.dispatch.completer import Completer, Outcome
-from angarium.dispatch.exchange import HttpExchange
 from angarium.dispatch.lane_registry import LaneRegistry
 from angarium.dispatch.outages import Outages, SendingFault
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
-from angarium.dispatch.sender import OutgoingRequest, Sender
 from angarium.dispatch.target import EndpointTarget
+from angarium.dispatch.transport.exchange import HttpExchange
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 from angarium.store.complete import Completion, HealthRecord
 from angarium.store.disable import Disable
 

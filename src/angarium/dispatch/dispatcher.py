@@ -38,8 +38,8 @@ from angarium.dispatch.ownership import Ownership
 from angarium.dispatch.placement import Placement
 from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
-from angarium.dispatch.sender import Sender
 from angarium.dispatch.stats_recorder import StatsRecorder
+from angarium.dispatch.transport.sender import Sender
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.hint import Changed, HealthReset, Hint, LookEverywhere, Task, Work

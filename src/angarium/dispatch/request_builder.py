@@ -11,8 +11,8 @@ from angarium.core import ids
 from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.lifecycle import CANCELED, Effect, Transition, advance
 from angarium.core.outcome import GONE_KEPT, AttemptResult
-from angarium.dispatch.sender import OutgoingRequest
 from angarium.dispatch.target import EndpointTarget
+from angarium.dispatch.transport.sender import OutgoingRequest
 from angarium.store.complete import Completion
 
 

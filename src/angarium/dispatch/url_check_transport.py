@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import AttemptResult
-from angarium.dispatch.dial import AddressRefused, allowed_addresses
-from angarium.dispatch.resolver import NameFailure, NameServersDown, Resolver, SystemResolver
-from angarium.dispatch.sender import OutgoingRequest, Sender
+from angarium.dispatch.transport.dial import AddressRefused, allowed_addresses
+from angarium.dispatch.transport.resolver import NameFailure, NameServersDown, Resolver, SystemResolver
+from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 
 
 class UrlCheckTransport:

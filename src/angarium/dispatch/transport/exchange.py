@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from angarium.dispatch.dial import Origin
+from angarium.dispatch.transport.dial import Origin
 
 
 class AnswerTooLarge(Exception):

@@ -20,7 +20,7 @@ import structlog
 
 from angarium.core.address import ALLOWED_ONLY, AddressPolicy
 from angarium.core.url import literal_address
-from angarium.dispatch.resolver import NameFailure, Resolver
+from angarium.dispatch.transport.resolver import NameFailure, Resolver
 
 log = structlog.get_logger(__name__)
 

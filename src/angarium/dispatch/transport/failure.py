@@ -14,10 +14,10 @@ import structlog
 
 from angarium.core.failure import KINDS, FailureKind
 from angarium.core.outcome import plain
-from angarium.dispatch.dial import AddressRefused, NoSocket, NotConnected
-from angarium.dispatch.exchange import AnswerTooLarge, HungUp, NotHttp, Unsendable
-from angarium.dispatch.pool import Closed
-from angarium.dispatch.resolver import NameFailure, NameServersDown
+from angarium.dispatch.transport.dial import AddressRefused, NoSocket, NotConnected
+from angarium.dispatch.transport.exchange import AnswerTooLarge, HungUp, NotHttp, Unsendable
+from angarium.dispatch.transport.pool import Closed
+from angarium.dispatch.transport.resolver import NameFailure, NameServersDown
 
 log = structlog.get_logger(__name__)
 

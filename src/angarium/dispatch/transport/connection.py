@@ -20,9 +20,9 @@ from typing import Final, cast
 import httptools
 
 from angarium.clock import steady
-from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import AnswerTooLarge, HttpExchange, HungUp, NotHttp
-from angarium.dispatch.head import LenientHead
+from angarium.dispatch.transport.dial import Origin
+from angarium.dispatch.transport.exchange import AnswerTooLarge, HttpExchange, HungUp, NotHttp
+from angarium.dispatch.transport.head import LenientHead
 
 HEADROOM: Final = 512 * 1024
 """Bytes beyond the captured body that an answer may use for headers, 1xx answers and chunk framing."""

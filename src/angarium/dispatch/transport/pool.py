@@ -20,10 +20,10 @@ from typing import Final
 from angarium.clock import steady
 from angarium.core.address import AddressPolicy
 from angarium.core.inbox import ANYWHERE
-from angarium.dispatch.connection import HttpConnection
-from angarium.dispatch.dial import Origin, dial
-from angarium.dispatch.exchange import HttpExchange, HungUp
-from angarium.dispatch.resolver import Resolver
+from angarium.dispatch.transport.connection import HttpConnection
+from angarium.dispatch.transport.dial import Origin, dial
+from angarium.dispatch.transport.exchange import HttpExchange, HungUp
+from angarium.dispatch.transport.resolver import Resolver
 
 KEEP_ALIVE: Final = 15.0  # seconds that a connection may rest
 MAX_AGE: Final = 30.0  # seconds after which no further request begins on a connection

@@ -19,12 +19,12 @@ import msgspec
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import MASK, AttemptResult, explain_status, parse_retry_after
 from angarium.core.url import split_credentials
-from angarium.dispatch.deadline import Deadlines
-from angarium.dispatch.dial import Origin
-from angarium.dispatch.exchange import HttpExchange, Unsendable
-from angarium.dispatch.failure import Failure, explain, explain_timeout
-from angarium.dispatch.pool import Pool
-from angarium.dispatch.resolver import NameServersDown, Resolver, SystemResolver
+from angarium.dispatch.transport.deadline import Deadlines
+from angarium.dispatch.transport.dial import Origin
+from angarium.dispatch.transport.exchange import HttpExchange, Unsendable
+from angarium.dispatch.transport.failure import Failure, explain, explain_timeout
+from angarium.dispatch.transport.pool import Pool
+from angarium.dispatch.transport.resolver import NameServersDown, Resolver, SystemResolver
 
 SHOWN_HEADERS: Final = 32
 SHOWN_NAME: Final = 100

@@ -1,0 +1,1 @@
+"""Sends requests over HTTP: names, connections, deadlines, and what every failure is called."""
