@@ -62,7 +62,6 @@ NOT_YET = (
     "docs/client.md",
     "docs/performance.md",
     "docs/planning.md",
-    "docs/portal.md",
     "docs/profiles.md",
     "docs/receiver.md",
     "docs/receiving.md",
