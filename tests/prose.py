@@ -65,7 +65,6 @@ NOT_YET = (
     "docs/profiles.md",
     "docs/receiver.md",
     "docs/receiving.md",
-    "docs/reliability.md",
     "docs/svix-compatibility.md",
     "src/angarium/*.py",
     "src/angarium/api/",

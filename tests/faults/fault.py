@@ -159,7 +159,7 @@ async def statement_timeouts(cluster: Cluster, chance: random.Random) -> AsyncIt
     await cluster.execute("alter system reset statement_timeout", "select pg_reload_conf()")
 
 
-@fault("the tables locked by somebody", "database", repeats=False)
+@fault("the tables locked by another session", "database", repeats=False)
 async def locked_tables(cluster: Cluster, chance: random.Random) -> AsyncIterator[None]:
     await cluster.execute(
         "begin; lock table delivery, message in access exclusive mode; select pg_sleep(2); commit"
