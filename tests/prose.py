@@ -79,7 +79,6 @@ NOT_YET = (
     "src/angarium/portal/",
     "src/angarium/profiles/",
     "src/angarium/receiver/",
-    "src/angarium/service/",
     "src/angarium/store/",
     "src/angarium/testing/",
 )

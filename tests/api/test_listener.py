@@ -160,8 +160,8 @@ async def test_an_application_takes_its_own_room_and_no_other_applications(
             assert (answer.status_code, answer.headers["retry-after"]) == (429, "2")
             assert answer.json() == {
                 "code": "too_many_listeners",
-                "detail": "20 listeners of this application are waiting on this server already. "
-                "Stop one that is not needed.",
+                "detail": "Limit of waiting listeners reached for this application (20). "
+                "Stop a listener you no longer need.",
             }
         for other, place in others:
             served = await listening(other, place)

@@ -16,7 +16,7 @@ LONGER = "d" * (MAX_TEXT + 1)
 
 
 def fault(field: str, most: str) -> dict[str, Any]:
-    words = f"At most {most} characters."
+    words = f"Must be at most {most} characters long."
     return {"detail": [{"loc": ["body", field], "msg": words, "type": "value_error"}]}
 
 

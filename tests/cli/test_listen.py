@@ -207,7 +207,7 @@ async def test_it_waits_for_room_when_too_many_of_the_application_listen(
             async with asyncio.timeout(PATIENCE):
                 while b"trying again" not in said and (line := await process.stderr.readline()):
                     said += line
-            assert b"20 listeners of this application are waiting" in said
+            assert b"Limit of waiting listeners reached for this application (20)" in said
             await send(api, app, 1)
             backend.clock.ahead = 40.0  # those who wait are answered
             (forwarded,) = await lines(process)

@@ -73,9 +73,9 @@ def test_a_profile_is_installed_and_its_keys_listed_and_revoked(database_url: st
     listed = [json.loads(line) for line in command("apikey", "list", "--org", ORG, "--json").splitlines()]
     assert [one["revoked"] is not None for one in listed] == [True, False, False, False, False]
     assert "has no key key_x" in refusal("apikey", "revoke", "key_x", "--org", ORG, **settings)
-    assert "is one of bloom already" in refusal("profile", "install", "bluma", "--org", ORG, **settings)
+    assert "already has the profile bloom" in refusal("profile", "install", "bluma", "--org", ORG, **settings)
     wrong = ("apikey", "new", "--org", ORG, "--app", "acme", "--scope", "x")
-    assert "has no scope 'x'; there are organization, user" in refusal(*wrong, **settings)
+    assert "has no scope 'x'. Its scopes are organization, user" in refusal(*wrong, **settings)
 
 
 async def dev(directory: Path, log: Path, *arguments: str, **variables: str) -> Any:

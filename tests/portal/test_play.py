@@ -128,7 +128,7 @@ async def test_an_application_has_a_bounded_number_of_inboxes(visitor: Visitor) 
     )
     assert sorted(answer.status_code for answer in answers) == [303] * MAX_INBOXES + [409] * 10
     refused = next(answer for answer in answers if answer.status_code == 409)
-    assert f"There are {MAX_INBOXES} inboxes already" in refused.text
+    assert f"Inbox limit reached ({MAX_INBOXES})" in refused.text
     assert "New inbox" not in await visitor.get("/play")
 
 
@@ -216,14 +216,14 @@ async def _came(visitor: Visitor, place: str) -> bool:
 
 
 NONSENSE = [
-    ({"status": "999"}, "Choose one of the statuses"),
+    ({"status": "999"}, "The status must be one of 200, 201"),
     ({"status": "99999999999"}, "Choose one of the statuses"),
     ({"status": "two"}, "Choose one of the statuses"),
-    ({"delay": "14.5"}, "The delay must be from 0 to 14 seconds"),
+    ({"delay": "14.5"}, "The delay must be between 0 and 14 seconds"),
     ({"delay": "-1"}, "The delay must be"),
     ({"delay": "nan"}, "Write a number of seconds"),
     ({"delay": "1e999"}, "Write a number of seconds"),
-    ({"failures": "101"}, "from 0 to 100 percent"),
+    ({"failures": "101"}, "between 0 and 100 percent"),
     ({"failures": "1.5"}, "Write a whole number"),
 ]
 

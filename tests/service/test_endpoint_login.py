@@ -85,11 +85,11 @@ async def test_it_goes_to_no_other_host_than_it_was_given_for(database: Database
         made = await stand.native("POST", "/endpoint", {"url": with_user(theirs.url)})
         path, url = f"/endpoint/{made['id']}", with_user(evil.url, "me:***")
         for method, body in (("PUT", {"url": url}), ("PATCH", {"url": url})):
-            assert "leads to another host" in await refused(stand, method, path, body)
+            assert "has another host" in await refused(stand, method, path, body)
         for other in ("you:***", "***"):
             words = await refused(stand, "PATCH", path, {"url": with_user(theirs.url, other)})
-            assert "write the password" in words
-        assert "write the password" in await refused(stand, "POST", "/endpoint", {"url": url})
+            assert "enter the password" in words
+        assert "enter the password" in await refused(stand, "POST", "/endpoint", {"url": url})
         async with visiting(stand) as visitor:
             form = {"url": url, "every": "all", "endpoint": made["id"]}
             page = await visitor.post("/endpoints/try", form, status=200)

@@ -375,7 +375,7 @@ def test_what_cannot_be_stored_is_refused_alone(in_virtual_time: Run) -> None:
         bad = draft(bench.refuses)
         results = await bench.intake.accept_many([draft(b"1"), bad, draft(b"2")])
         assert [type(result) for result in results] == [Accepted, BadRequest, Accepted]
-        assert results[1].detail == "The message holds something that cannot be stored."
+        assert results[1].detail == "The message contains a value that cannot be stored."
         assert [message(results[place]).payload for place in (0, 2)] == [b"1", b"2"]
 
     in_virtual_time(test)
@@ -414,7 +414,7 @@ def test_each_result_is_that_of_its_message(in_virtual_time: Run) -> None:
         assert [type(result) for result in results] == kinds
         assert [message(results[place]).payload for place in (0, 4, 7)] == [b"1", b"first", b"12345"]
         assert [results[place].replayed for place in (0, 4, 7)] == [False, True, False]
-        assert results[1].detail == "The message is 6 bytes; 5 are allowed."
+        assert results[1].detail == "The message has 6 bytes; the limit is 5."
         assert bench.sizes == [1, 7]
         results = await bench.intake.accept_many([draft(b"123456")] * 2)
         assert [type(result) for result in results] == [BodyTooLarge, BodyTooLarge]

@@ -385,7 +385,7 @@ async def test_what_is_no_token_of_the_organization_cannot_be_revoked(
     for made in (*foreign, *nobodys):
         with pytest.raises(NotFound) as refusal:
             await kept.revoke_shown(ORG, made)
-        assert refusal.value.detail == "This is no token of yours that is in force."
+        assert refusal.value.detail == "Not a valid token of this organization."
     for made in foreign:
         await kept.check_live(kept.verify(made))
 

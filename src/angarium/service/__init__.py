@@ -1,3 +1,1 @@
-"""Use cases, shared by every API: validation and transactions around the store's verbs."""
-
-"""Use cases shared by every API and the command line; they open the transactions and keep the rules."""
+"""Use cases shared by every API and the command line. They validate input and open the transactions."""

@@ -1,7 +1,7 @@
-"""Access: API keys of products' own APIs, made, verified and revoked.
+"""Creates, verifies and revokes API keys of products' own APIs.
 
-A key is random enough that a plain hash protects it; comparisons are constant in time. A key belongs to an
-organization, and to one application of it unless it is the operator's own.
+Keys are random and long, so a plain hash protects them. Comparisons take constant time. A key belongs to an
+organization, and to one of its applications unless it is the operator's key.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from angarium.store import api_key as store
 from angarium.store.api_key import ApiKey
 from angarium.store.database import Database
 
-PREFIX: Final = "key_"  # of a key's id, which is no secret
+PREFIX: Final = "key_"  # of a key's id, which is not secret
 NOTE_USE_EVERY: Final = 60.0  # seconds between notes of a key's use
 _KEY_BYTES: Final = 24
-_HIDDEN_DIGITS: Final = _KEY_BYTES * 2 - 4  # of a key, in its beginning
+_HIDDEN_DIGITS: Final = _KEY_BYTES * 2 - 4  # of a key: only what precedes them is stored and shown
 _MOST_NOTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A new key, shown once. `secret` is empty where the key stands alone (a bearer token)."""
+    """A new key, shown once. `secret` is empty for a bearer key."""
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
 
 
 class Access:
-    """Makes and verifies API keys."""
+    """Creates, verifies and revokes API keys."""
 
     def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
         self._database = database
@@ -47,14 +47,14 @@ class Access:
         self._noted: dict[UUID, float] = {}
 
     def draw(self, prefix: str, *, with_secret: bool) -> Shown:
-        """A new key that nothing knows yet."""
+        """Generate a key; it is valid once `register` stores it."""
         secret = self._entropy(_KEY_BYTES).hex() if with_secret else ""
         return Shown(prefix + self._entropy(_KEY_BYTES).hex(), secret)
 
     async def register(
         self, shown: Shown, *, org_id: str, app_id: UUID | None, scope: str, name: str
     ) -> None:
-        """Let the key in. The same one again changes nothing but its application."""
+        """Store the key. Registering the same key again changes only its application."""
         now = self._clock.now()
         key = ApiKey(
             ids.new(now, self._entropy(8)), org_id, app_id, scope, name,
@@ -68,7 +68,7 @@ class Access:
                 await audit.record(connection, now, self._entropy, audit_event)
 
     async def verify(self, key: str, secret: str = "") -> ApiKey:
-        """The key behind what was shown. Raises NotAuthenticated."""
+        """The stored key that matches. Raises NotAuthenticated."""
         async with self._database.connection() as connection:
             found = await store.find(connection, _hash(key))
             expected = b"" if found is None or found.secret is None else found.secret
@@ -84,14 +84,14 @@ class Access:
         return found
 
     async def keys(self, org_id: str) -> list[ApiKey]:
-        """The organization's keys; what they were is not known any more."""
+        """The organization's keys, without their values: only hashes are stored."""
         async with self._database.connection() as connection:
             return await store.page(connection, org_id)
 
     async def revoke(self, org_id: str, key_id: UUID) -> None:
-        """Refuse a key from now on, and the portal links and sessions that were made with it.
+        """Revoke a key, and with it the portal links and sessions that were made with it.
 
-        They name the key as their origin, so nothing else has to be written down.
+        They name the key as their origin, so nothing else needs to be stored.
         """
         now = self._clock.now()
         async with self._database.transaction() as connection:
@@ -104,7 +104,7 @@ class Access:
 
 
 def name_of(key_id: UUID) -> str:
-    """The public id of a key; also the session id of the links that it makes, so that they can be expired."""
+    """The public id of a key; also the session id of links made with it, so that they can be expired."""
     return ids.text(PREFIX, key_id)
 
 

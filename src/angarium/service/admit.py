@@ -1,4 +1,4 @@
-"""What every door asks of a token: that it is signed, of the right kind, in force, and not guessed."""
+"""Checks a token for every entry point: signature, kind, expiry and revocation, with throttled failures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from angarium.service.services import Services
 async def admit(
     services: Services, kind: str, token: str, fits: Callable[[Claims], bool], *, cookie: str | None = None
 ) -> Claims:
-    """The claims of a token that is good for this door.
+    """The claims of a valid token for which `fits` is true.
 
     `kind` names it in the log, `cookie` is for the guard. Raises NotAuthenticated, Throttled after too
-    many failures, and BadRequest for a subject that is nobody.
+    many failures, and BadRequest for a subject that is neither an organization nor an application.
     """
     with services.login_throttle.watching(kind, cookie):
         claims = services.token.verify(token)

@@ -1,4 +1,4 @@
-"""Applications: one customer of an organization each."""
+"""Manages applications. An application is one customer of an organization."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from angarium.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class ApplicationDraft:
-    """What an operator says about an application."""
+    """The fields of an application that an operator sets."""
 
     name: str
     uid: str | None = None
@@ -68,19 +68,19 @@ class Applications:
             return await self._create(connection, org_id, draft)
 
     async def ensure(self, org_id: str, ref: str, draft: ApplicationDraft) -> tuple[Application, bool]:
-        """The application `ref`, made from the draft when there is none; and whether it was made now."""
+        """The application `ref`, created from the draft if it is missing, and whether it was created."""
         async with self._database.transaction() as connection:
             if (found := await store.find(connection, org_id, ref)) is not None:
                 return found, False
             try:
                 return await self._create(connection, org_id, draft), True
-            except Conflict:  # someone made it meanwhile
+            except Conflict:  # created concurrently
                 if (found := await store.find(connection, org_id, ref)) is None:
                     raise
                 return found, False
 
     async def upsert(self, org_id: str, ref: str, draft: ApplicationDraft) -> tuple[Application, bool]:
-        """Replace the application `ref`, or make a new one; and whether it was made now."""
+        """Replace the application `ref`, or create one; and whether it was created."""
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
@@ -90,7 +90,7 @@ class Applications:
     async def update(
         self, org_id: str, ref: str, change: Callable[[ApplicationDraft], ApplicationDraft]
     ) -> Application:
-        """Change what `change` changes. Raises NotFound, Invalid, or Conflict when the uid is taken."""
+        """Apply `change`. Raises NotFound, Invalid, or Conflict when the uid is taken."""
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, ref, lock=True)
             if found is None:
@@ -99,7 +99,7 @@ class Applications:
             return await self._replace(connection, found, change(draft))
 
     async def delete(self, org_id: str, ref: str) -> None:
-        """Delete the application; what its endpoints are owed is canceled. Raises NotFound."""
+        """Delete the application and cancel its pending deliveries. Raises NotFound."""
         at = self._clock.now()
         now = datetime_at(at)
         async with self._database.transaction() as connection:
@@ -109,7 +109,7 @@ class Applications:
             await store.delete(connection, found, now)
             await self._record(connection, found, "application.deleted", before=application_view(found))
             for endpoint_id in await endpoint_store.touch_all(connection, found.id, only_inheriting=False):
-                # a task each, because what is owed has no bound
+                # one task per endpoint: the number of pending deliveries is unbounded
                 await background_task.create(
                     connection,
                     ids.new(at, self._entropy(8)),
@@ -170,6 +170,6 @@ class Applications:
         if (changes := difference(application_view(found), application_view(stored))) is not None:
             await self._record(connection, stored, "application.updated", *changes)
         if stored.rate_limit != found.rate_limit:
-            # lanes without a limit of their own follow the application's
+            # endpoints without a rate limit use the application's
             await endpoint_store.touch_all(connection, found.id, only_inheriting=True)
         return stored

@@ -1,4 +1,4 @@
-"""What became of messages: attempts, the messages of an endpoint, the endpoints of a message."""
+"""Reads attempts, the messages of an endpoint, and the endpoints of a message."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from angarium.store.target import ReplayTarget, find_target
 
 
 class Status(IntEnum):
-    """How a delivery or an attempt looks to people."""
+    """The status of a delivery or an attempt, as APIs show it."""
 
     SUCCESS = 0
-    PENDING = 1  # not tried yet
+    PENDING = 1  # not attempted yet
     FAIL = 2
-    SENDING = 3  # tried, and to be tried again
+    SENDING = 3  # failed, and to be retried
     CANCELED = 4
 
 
@@ -49,7 +49,7 @@ _STATUS: Final = {
     LogStatus.CANCELED: Status.CANCELED,
 }
 EXPANDED: Final = frozenset({Status.SENDING, Status.CANCELED})
-"""What Svix's open server does not tell apart from FAIL, and clients see only when they ask for it."""
+"""Statuses that Svix's open server reports as FAIL. Clients get them only on request."""
 
 
 def _shown(status: LogStatus, *, expanded: bool) -> Status:
@@ -58,12 +58,12 @@ def _shown(status: LogStatus, *, expanded: bool) -> Status:
 
 
 def status_of(delivery: Delivery, *, expanded: bool) -> Status:
-    """The status of a delivery, with or without the expanded statuses."""
+    """The status of a delivery, with or without expanded statuses."""
     return _shown(log_status(delivery.state, delivery.failures), expanded=expanded)
 
 
 def looking_like(status: Status | None, *, expanded: bool) -> frozenset[LogStatus] | None:
-    """The deliveries that are shown with this status; None: all."""
+    """The log statuses that are shown as this status; None: all."""
     if status is None:
         return None
     return frozenset(one for one in LogStatus if _shown(one, expanded=expanded) is status)
@@ -79,7 +79,7 @@ async def target_of(conn: Connection, app_id: UUID, ref: str) -> ReplayTarget:
 
 
 async def message_id_of(conn: Connection, app_id: UUID, ref: str) -> UUID:
-    """The id of the existing message with this id or the operator's own. Raises NotFound."""
+    """The id of the message with this id or event id. Raises NotFound."""
     message_id = await message.find(conn, app_id, ref)
     if message_id is None or not await message.exists(conn, app_id, message_id):
         raise NotFound()
@@ -88,7 +88,7 @@ async def message_id_of(conn: Connection, app_id: UUID, ref: str) -> UUID:
 
 @dataclass(frozen=True, slots=True)
 class Logged:
-    """An attempt as a line of a log. `retry_at`: when the attempt after it is owed, if it is the last."""
+    """An attempt as a line of a log. `retry_at`: when the next attempt is due, if this is the latest."""
 
     attempt: Attempt
     event_type: str
@@ -96,7 +96,7 @@ class Logged:
 
 
 class Attempts:
-    """Look at attempts and deliveries."""
+    """Reads attempts and deliveries, and deletes response bodies."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
@@ -116,7 +116,7 @@ class Attempts:
         return found
 
     async def expunge(self, app_id: UUID, message_ref: str, attempt_ref: str) -> None:
-        """Forget the body of the answer. Raises NotFound."""
+        """Delete the response body. Raises NotFound."""
         async with self._database.transaction() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
             attempt_id = ids.parse(ids.ATTEMPT, attempt_ref)
@@ -135,7 +135,7 @@ class Attempts:
         *,
         content: bool,
     ) -> Sequence[Recorded]:
-        """The attempts at an endpoint, in the direction of reading. Raises NotFound."""
+        """The attempts of an endpoint, in the direction of reading. Raises NotFound."""
         page = window.page(self._clock.now())
 
         async def look(conn: Connection) -> Sequence[Recorded]:
@@ -147,7 +147,7 @@ class Attempts:
     async def log(
         self, app_id: UUID, endpoint_ref: str, window: Window, like: AttemptFilter
     ) -> Sequence[Logged]:
-        """The attempts at an endpoint with what is still to come, in the direction of reading.
+        """The attempts of an endpoint with the times of retries, in the direction of reading.
 
         Raises NotFound.
         """
@@ -181,14 +181,14 @@ class Attempts:
         *,
         content: bool,
     ) -> Sequence[Recorded]:
-        """The attempts for a message, at one endpoint or at all, deleted ones too. Raises NotFound."""
+        """The attempts of a message, at one endpoint or all, including deleted ones. Raises NotFound."""
         page = window.page(self._clock.now())
 
         async def look(conn: Connection) -> Sequence[Recorded]:
             message_id = await message_id_of(conn, app_id, message_ref)
             of_one = like
             if endpoint_ref is not None:
-                # by its id an endpoint is found even when it is deleted: its attempts are history
+                # a deleted endpoint is found by its id: its attempts are history
                 endpoint_id = ids.parse(ids.ENDPOINT, endpoint_ref)
                 endpoint_id = endpoint_id or (await target_of(conn, app_id, endpoint_ref)).id
                 of_one = AttemptFilter(like.status, like.status_code_class, endpoint_id)
@@ -208,7 +208,7 @@ class Attempts:
         statuses: Collection[LogStatus] | None,
         content: bool,
     ) -> Sequence[DeliveryMessage]:
-        """The messages that an endpoint is or was owed, in the direction of reading. Raises NotFound."""
+        """The deliveries of an endpoint with their messages, in the direction of reading. Raises NotFound."""
         now = self._clock.now()
         page = window.page(now)
 
@@ -230,7 +230,7 @@ class Attempts:
     async def destinations(
         self, app_id: UUID, message_ref: str, cursor: UUID | None, *, backwards: bool, rows: int
     ) -> Sequence[Destination]:
-        """The endpoints that a message is or was owed to, oldest first unless backwards. Raises NotFound."""
+        """The endpoints that a message has deliveries for, oldest first unless backwards. Raises NotFound."""
         low, high = UUID(int=0), UUID(int=(1 << 128) - 1)
         if cursor is not None:
             low, high = (low, cursor) if backwards else (cursor, high)

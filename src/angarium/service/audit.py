@@ -1,8 +1,8 @@
-"""The audit log: every change is recorded in the transaction that makes it, with who made it.
+"""Writes and reads the audit log. Every change is recorded in its own transaction, with its actor.
 
-Who acts is known at the edge (a token, a key, a session, the command line) and needed far inside, so it
-travels beside the call: the edge says `acting`, the change says `record`. What nobody asked for is done by
-the system. Messages sent are not in it: they have a log of their own, and there are too many.
+The actor is known at the edge (a token, a key, a session, the command line) and needed deep inside, so a
+context variable carries it: the edge calls `acting`, the change calls `record`. Without an actor, the system
+is recorded. Sent messages are not audited: there are too many, and they have their own log.
 """
 
 from __future__ import annotations
@@ -28,29 +28,29 @@ _actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
 
 
 def current() -> Actor:
-    """Who acts now."""
+    """The current actor."""
     return _actor.get()
 
 
 def arrived(address: str | None) -> None:
-    """A request came in; nobody knows yet whose it is."""
+    """Start a request; its caller is not known yet."""
     _actor.set(Actor(ActorKind.STRANGER, address=address))
 
 
 def acting(kind: ActorKind, name: str = "", *, org_id: str | None = None, app_id: UUID | None = None) -> None:
-    """From here on this is who acts, in this request or command, and for whom."""
+    """Set the actor of this request or command, and the organization and application it acts for."""
     _actor.set(_actor.get().became(kind, name, org_id, app_id))
 
 
 async def record(
     connection: Connection, at: float, entropy: Callable[[int], bytes], audit_event: AuditEvent
 ) -> None:
-    """Write down what the transaction does, and who has it done; `at` in epoch seconds."""
+    """Record what the transaction does, with the current actor; `at` in epoch seconds."""
     await store.record(connection, ids.new(at, entropy(8)), _actor.get(), audit_event)
 
 
 class Audit:
-    """Look at what was done."""
+    """Reads the audit log."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -67,10 +67,12 @@ class Audit:
         upwards: bool = False,
         limit: int = 50,
     ) -> Sequence[Record]:
-        """Newest first, or upwards from the cursor. `app`: an id as in the database, or a reference, also of
-        one that was deleted. Raises Invalid for an action that cannot be one."""
+        """Newest first, or upwards from the cursor. `app`: a database id, or a reference, which may be the
+        public id of a deleted application. Raises Invalid for a malformed action."""
         if action is not None and not is_event_type(action):
-            raise Invalid.field("action", "An action is a word such as endpoint.updated.", where="query")
+            raise Invalid.field(
+                "action", "Must be the name of an action, such as endpoint.updated.", where="query"
+            )
         low = UUID(int=0) if since is None else ids.lowest(since.timestamp())
         high = UUID(int=(1 << 128) - 1) if until is None else ids.lowest(until.timestamp())
         if cursor is not None:

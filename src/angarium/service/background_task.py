@@ -1,4 +1,4 @@
-"""Background tasks as people look at them and cancel them."""
+"""Reads and cancels background tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from angarium.store.message import IdRange
 
 
 class BackgroundTasks:
-    """Look at background tasks, and cancel them."""
+    """Reads and cancels background tasks."""
 
     def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
         self._database = database
@@ -34,7 +34,7 @@ class BackgroundTasks:
         return found
 
     async def of_application(self, app_id: UUID, limit: int = 20) -> Sequence[BackgroundTask]:
-        """The newest tasks of an application, those of the portal among them."""
+        """The newest tasks of an application, including those started in the portal."""
         async with self._database.connection() as conn:
             return await store.of_application(conn, app_id, limit)
 
@@ -48,7 +48,7 @@ class BackgroundTasks:
         return found
 
     async def cancel(self, app_id: UUID, ref: str) -> BackgroundTask:
-        """Take no further step; what is done stays, and a task that is over too. Raises NotFound."""
+        """Stop the task; work that is done stays done. A finished task is unchanged. Raises NotFound."""
         before = await self.one(app_id, ref)
         now = self._clock.now()
         async with self._database.transaction() as conn:

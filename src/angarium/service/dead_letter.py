@@ -1,4 +1,4 @@
-"""Dead letters as an operator sees them: over a whole organization, listed and replayed."""
+"""Lists and replays the dead letters of a whole organization."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from angarium.store.dead_letter import DeadLetter, Undelivered, Where
 
 
 class DeadLetters:
-    """List and replay what was given up."""
+    """Lists and replays undelivered messages."""
 
     def __init__(self, database: Database, clock: Clock, replay: Replay) -> None:
         self._database = database
@@ -27,7 +27,7 @@ class DeadLetters:
     async def page(
         self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float, limit: int
     ) -> Sequence[DeadLetter]:
-        """Newest first; `since` in epoch seconds. Raises NotFound for an application that is not there."""
+        """Newest first; `since` in epoch seconds. Raises NotFound for an unknown application."""
         async with self._database.connection() as connection:
             where = await self._where(connection, org_id, app, endpoint_id, since)
             return await store.page(connection, where, limit)
@@ -35,13 +35,13 @@ class DeadLetters:
     async def losses(
         self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
     ) -> Sequence[Undelivered]:
-        """What `replay` would do: how much each endpoint lost. Raises NotFound."""
+        """How many dead letters `replay` would send again, per endpoint. Raises NotFound."""
         async with self._database.connection() as connection:
             where = await self._where(connection, org_id, app, endpoint_id, since)
             return await store.losses(connection, where)
 
     async def replay(self, org_id: str, losses: Sequence[Undelivered], since: float) -> None:
-        """Send it all again, in the background; endpoints that are disabled are left out.
+        """Send all of them again in the background, except those of disabled endpoints.
 
         Raises Invalid when `since` is too long ago.
         """

@@ -1,6 +1,6 @@
-"""Endpoints: where an application's messages go, and what may be changed about them.
+"""Manages endpoints: the URLs that receive an application's messages.
 
-Their secrets and headers are changed in `endpoint_secret.py` and `endpoint_header.py`.
+`endpoint_secret.py` and `endpoint_header.py` change their secrets and headers.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from angarium.store.place import place
 from angarium.store.shard import PULLED, shard_of
 
 STATS_SPAN: Final = 28 * 86400.0
-_SLACK: Final = 300.0  # seconds that a caller's clock may differ
+_SLACK: Final = 300.0  # seconds by which a caller's clock may be off
 
 
 class Endpoints:
@@ -50,7 +50,7 @@ class Endpoints:
         https_only: bool,
         limit: int,
     ) -> None:
-        """`limit`: endpoints of one application, at most."""
+        """`limit`: maximum number of endpoints per application."""
         self._database = database
         self._clock = clock
         self._entropy = entropy
@@ -80,7 +80,7 @@ class Endpoints:
         headers: Mapping[str, str] | None = None,
         pulled: bool = False,
     ) -> Endpoint:
-        """`pulled`: its deliveries are fetched (see service/listener.py), so its URL is not looked at.
+        """`pulled`: its deliveries are fetched (see service/listener.py), so its URL is not checked.
 
         Raises Invalid, Conflict when the uid is taken, or TooManyEndpoints.
         """
@@ -95,9 +95,9 @@ class Endpoints:
     async def upsert(
         self, application: Application, ref: str, draft: EndpointDraft, *, headers: Mapping[str, str] | None
     ) -> tuple[Endpoint, bool]:
-        """Replace the endpoint `ref` (its secret stays, its headers too unless given), or make a new one.
+        """Replace the endpoint `ref`, or create one. Its secret stays, and its headers too unless given.
 
-        Raises what `update` and `create` raise.
+        Raises as `update` and `create` do.
         """
         if headers is not None:
             check_headers(headers)
@@ -115,9 +115,9 @@ class Endpoints:
     async def update(
         self, application: Application, ref: str, change: Change, *, headers: HeaderChange | None = None
     ) -> Endpoint:
-        """Change what `change` changes, and the headers too if they are to be.
+        """Apply `change`, and `headers` if given.
 
-        `headers` gets the present ones, without those that the new URL must not get.
+        `headers` gets the current headers, without those that must not be sent to the new URL.
         Raises NotFound, Invalid, or Conflict when the uid is taken.
         """
         async with self._database.transaction() as connection:
@@ -125,7 +125,7 @@ class Endpoints:
             before = EndpointDraft.of(found)
             draft = change(before)
             if found.shard == PULLED and (draft.url, draft.fifo) != (before.url, before.fifo):
-                raise Invalid.field("url", "This is a listener: it fetches its messages and has no address.")
+                raise Invalid.field("url", "The url and fifo of a listener cannot be changed.")
             login = found.login
             if draft.url != before.url:
                 draft, login = self._checked(draft, found)
@@ -137,7 +137,7 @@ class Endpoints:
             return await self._store(connection, found, draft, login, wanted)
 
     async def delete(self, app_id: UUID, ref: str) -> None:
-        """What it is still owed is canceled, and what waits for it too. Raises NotFound."""
+        """Delete the endpoint and cancel its pending and waiting deliveries. Raises NotFound."""
         async with self._database.transaction() as connection:
             found = await self._writer.find(connection, app_id, ref, lock=True)
             await self._writer.delete(connection, found)
@@ -161,7 +161,7 @@ class Endpoints:
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""
         await application_store.hold(connection, new.org_id, new.app_id)
         made = await self._writer.create(connection, new)
-        # counted last: whoever asks again for a uid that there is must hear that, whatever room is left
+        # counted last: a repeated request with an existing uid gets Conflict, even at the limit
         if await store.count(connection, new.app_id, self._limit + 1) > self._limit:
             raise TooManyEndpoints(self._limit)
         return made
@@ -174,7 +174,7 @@ class Endpoints:
         login: str | None,
         headers: dict[str, str],
     ) -> Endpoint:
-        """Write it all, and do what a switch of order or `disabled` brings along."""
+        """Write the endpoint, and cancel, release or reorder deliveries as `disabled` or `fifo` changes."""
         changed = replace(draft.onto(found, login, datetime_at(self._clock.now())), headers=headers)
         stored = await self._writer.write(connection, found, changed, "endpoint.updated")
         was_disabled = found.disabled_at is not None
@@ -203,7 +203,7 @@ class Endpoints:
         )
 
     def _checked(self, draft: EndpointDraft, before: Endpoint | None) -> tuple[EndpointDraft, str | None]:
-        """The draft with its URL as it is kept, and the login of the URL. Raises Invalid."""
+        """The draft with its URL as it is stored, and the login from the URL. Raises Invalid."""
         try:
             url = check_url(draft.url, https_only=self._https_only, policy=self._policy)
             url, login = kept_login(url, before)
@@ -231,7 +231,7 @@ class Endpoints:
 
 
 def _blank(application: Application, endpoint_id: UUID, now: datetime) -> Endpoint:
-    """An endpoint of which nothing was said yet."""
+    """An endpoint with default values."""
     return Endpoint(
         id=endpoint_id,
         app_id=application.id,

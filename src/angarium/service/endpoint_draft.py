@@ -1,4 +1,4 @@
-"""A draft of an endpoint: what callers say about it, and what is refused of that."""
+"""Defines the fields of an endpoint that callers set, and validates them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from angarium.store.connection import Connection
 
 @dataclass(frozen=True, slots=True)
 class EndpointDraft:
-    """What can be said about an endpoint, apart from its secret and headers."""
+    """The fields that callers set, except the secret and headers."""
 
     url: str
     description: str = ""
@@ -29,7 +29,7 @@ class EndpointDraft:
     disabled: bool = False
     fifo: bool = False
     name: str | None = None
-    """For people, where a product's API has one; None leaves the name that there is."""
+    """A display name, used by some products' APIs; None keeps the current name."""
 
     @classmethod
     def of(cls, endpoint: Endpoint) -> EndpointDraft:
@@ -48,13 +48,15 @@ class EndpointDraft:
         )
 
     def onto(self, endpoint: Endpoint, login: str | None, now: datetime) -> Endpoint:
-        """The endpoint as the draft and the login of its URL have it; from `now` on, if this disables it.
+        """The endpoint with the draft and the login of its URL applied; `now` is the time of disabling.
 
-        Raises Invalid for a text that is new and too long, and for an empty filter.
+        Raises Invalid for a changed text that is too long, and for an empty filter.
         """
         for name, wanted in (("eventTypes", self.event_types), ("channels", self.channels)):
             if wanted is not None and not wanted:
-                raise Invalid.field(name, "At least one is required. Leave the field out, or null, for all.")
+                raise Invalid.field(
+                    name, "At least one value is required. To receive all, omit the field or set it to null."
+                )
         check_text("description", self.description, MAX_TEXT, endpoint.description)
         check_text("name", self.name or "", MAX_TEXT)
         changed = replace(
@@ -84,7 +86,7 @@ Change = Callable[[EndpointDraft], EndpointDraft]
 
 
 async def check_event_types(connection: Connection, org_id: str, patterns: tuple[str, ...] | None) -> None:
-    """Raises Invalid unless every name is an event type in use; a wildcard need only be well-formed."""
+    """Raises Invalid unless every name is an existing event type. A wildcard need only be well-formed."""
     names = [pattern for pattern in patterns or () if not is_wildcard(pattern)]
     if not names:
         return

@@ -1,7 +1,7 @@
-"""Headers of the operator's customers on their own deliveries: which are allowed, which are never shown.
+"""Manages custom headers of endpoints: which are allowed, and which values are never shown.
 
-The value of a secret header is sent to the scheme, host and port that it was entered for, and nowhere else:
-whoever may change a URL must not learn by it what nobody may read.
+The value of a secret header is sent only to the scheme, host and port that it was entered for. Otherwise
+a caller who may change the URL could send the value to another host and read it there.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SENSITIVE: Final = frozenset(
 
 
 class EndpointHeaders:
-    """Change the headers of an endpoint."""
+    """Changes the headers of endpoints."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
@@ -51,7 +51,7 @@ class EndpointHeaders:
     async def patch(
         self, app_id: UUID, ref: str, changes: Mapping[str, str | None], removed: Iterable[str]
     ) -> None:
-        """Set some headers, take away others. Raises NotFound or Invalid."""
+        """Set some headers and remove others. Raises NotFound or Invalid."""
         check_headers({name: value for name, value in changes.items() if value is not None})
         await self._change(app_id, ref, lambda before: merged(before, changes, removed))
 
@@ -65,14 +65,14 @@ class EndpointHeaders:
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raises Invalid, naming every header that may not be set or cannot be sent."""
+    """Raises Invalid with every header that is not allowed or cannot be sent."""
     faults = [
         FieldError(("body", "headers", name), why)
         for name, value in headers.items()
         if (why := _refusal(name, value)) is not None
     ]
     if len({name.lower() for name in headers}) < len(headers):
-        faults.append(FieldError(("body", "headers"), "Two names differ only in upper and lower case."))
+        faults.append(FieldError(("body", "headers"), "Two header names differ only in case."))
     if len(headers) > MAX_HEADERS:
         faults.append(FieldError(("body", "headers"), f"An endpoint has at most {MAX_HEADERS} headers."))
     if faults:
@@ -90,23 +90,23 @@ def _refusal(name: str, value: str) -> str | None:
 def merged(
     before: Mapping[str, str], changes: Mapping[str, str | None], removed: Iterable[str] = ()
 ) -> dict[str, str]:
-    """Headers after a change; null and `removed` take away. Names match whatever their case."""
+    """Headers after a change; null values and `removed` remove headers. Names are case-insensitive."""
     gone = {name.lower() for name in (*changes, *removed)}
     kept = {name: value for name, value in before.items() if name.lower() not in gone}
     return kept | {name: value for name, value in changes.items() if value is not None}
 
 
 def carried(headers: Mapping[str, str], url: str, new_url: str) -> dict[str, str]:
-    """The headers entered for one checked URL that another may get: another host gets only readable ones."""
+    """The headers of `url` that may be sent to `new_url`, both checked: another host gets no secret ones."""
     return dict(headers) if url == new_url or same_door(url, new_url) else shown(headers)[0]
 
 
 def changed_for(
     headers: Mapping[str, str], url: str, new_url: str, change: HeaderChange | None = None
 ) -> dict[str, str]:
-    """An endpoint's headers once its URL is `new_url`. `change` gets those that the new URL may get.
+    """An endpoint's headers after its URL becomes `new_url`. `change` gets those that `carried` keeps.
 
-    Raises Invalid when the new URL leads to another host and secret headers were not entered again.
+    Raises Invalid when the new URL has another host and secret headers were not entered again.
     """
     kept = carried(headers, url, new_url)
     if change is not None:
@@ -115,13 +115,13 @@ def changed_for(
         names = ", ".join(name for name in headers if name not in kept)
         raise Invalid.field(
             "url",
-            "The URL leads to another host, which must not get the values of this endpoint's secret headers: "
-            f"{names}. Remove them first, or replace the endpoint (PUT) with its headers.",
+            "The new URL has another host. The values of this endpoint's secret headers must not be sent "
+            f"to it: {names}. Remove them first, or replace the endpoint (PUT) with its headers.",
         )
     return kept
 
 
 def shown(headers: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """Headers that may be read back, and the names of those that may not."""
+    """The headers that may be shown, and the names of the others."""
     sensitive = [name for name in headers if name.lower() in SENSITIVE]
     return {name: value for name, value in headers.items() if name.lower() not in SENSITIVE}, sensitive

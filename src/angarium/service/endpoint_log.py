@@ -1,6 +1,6 @@
-"""The attempts at one endpoint, newest first, and why those of late failed.
+"""Lists the attempts of one endpoint, newest first, and groups recent failures by kind.
 
-Where few attempts match, a page looks at a bounded number of them and says how far back it looked.
+A page scans a bounded number of attempts. When few match, it says how far back it searched.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from angarium.store.database import Database
 from angarium.store.message import Filter, IdRange
 from angarium.store.stretch import AHEAD
 
-LOOKED: Final = 20_000  # attempts that one page looks at
-FAILURES: Final = 200  # that reasons are made of
+LOOKED: Final = 20_000  # attempts that one page scans
+FAILURES: Final = 200  # that are grouped
 _LOWEST: Final = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
 class LogPart:
-    """Attempts, newest first. `older`: where to go on; `searched_to`: it stopped there, with too few."""
+    """Attempts, newest first. `older`: the next cursor; `searched_to`: where a bounded search stopped."""
 
     lines: tuple[Logged, ...]
     older: UUID | None
@@ -39,7 +39,7 @@ class LogPart:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A kind of failure: how often of late, and its newest attempt, with the words for it."""
+    """A kind of failure: how many recent attempts, and the newest of them, which has the error text."""
 
     count: int
     latest: Attempt
@@ -47,7 +47,7 @@ class Reason:
 
 
 class EndpointLog:
-    """Look at what was sent to one endpoint."""
+    """Reads the attempts of one endpoint."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -61,7 +61,7 @@ class EndpointLog:
         status: AttemptStatus | None,
         rows: int,
     ) -> LogPart:
-        """Up to `rows` attempts before one."""
+        """Up to `rows` attempts older than `before`."""
         high = before or ids.highest(self._clock.now() + AHEAD)
 
         async def look(conn: Connection) -> LogPart:
@@ -85,7 +85,7 @@ class EndpointLog:
         return await self._database.read(look)
 
     async def reasons(self, app_id: UUID, endpoint_id: UUID, since: float) -> list[Reason]:
-        """Why attempts failed, the most frequent reason first; of the newest failures only."""
+        """Why attempts failed, the most frequent reason first. Only the newest failures are read."""
         high = ids.highest(self._clock.now() + AHEAD)
 
         async def look(conn: Connection) -> list[Recorded]:
@@ -104,7 +104,7 @@ class EndpointLog:
 
 
 def grouped(found: Iterable[Recorded]) -> list[Reason]:
-    """Failures, newest first, by their kind."""
+    """Group failures, given newest first, by kind."""
     kinds: dict[str | None, list[Recorded]] = {}
     for one in found:
         kinds.setdefault(one.attempt.error_code, []).append(one)

@@ -1,4 +1,4 @@
-"""The signing keys of an endpoint over time: made, chosen, shown, rotated with grace, forgotten."""
+"""Creates, shows and rotates the signing keys of endpoints. A replaced key signs for a grace period."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MAX_GRACE: Final = 604800
 
 
 class EndpointSecrets:
-    """Show and replace the secret of an endpoint."""
+    """Shows and replaces the secrets of endpoints."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
@@ -36,7 +36,7 @@ class EndpointSecrets:
         self._writer = EndpointWriter(clock, entropy, keyring)
 
     async def reveal(self, app_id: UUID, ref: str) -> Endpoint:
-        """The endpoint, for somebody who is to see its secret: nothing is shown that is not recorded."""
+        """The endpoint with its secret. The audit log records that it was shown."""
         async with self._database.transaction() as connection:
             found = await self._writer.find(connection, app_id, ref)
             await self._writer.record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
@@ -45,10 +45,10 @@ class EndpointSecrets:
     async def rotate(
         self, app_id: UUID, ref: str, secret: str | None, grace: float, *, two_phase: bool = False
     ) -> SigningKey:
-        """A new secret, given or made; the old one signs too for `grace` seconds.
+        """Set a new secret, given or generated; the old one also signs for `grace` seconds.
 
-        `two_phase`: where there is room for one signature only, the old one stays in force until then, or
-        until the new one is activated.
+        `two_phase`: where only one signature fits, the old secret is used until then, or until the new one
+        is activated.
         """
         async with self._database.transaction() as connection:
             found = await self._writer.find(connection, app_id, ref, lock=True)
@@ -71,7 +71,7 @@ class EndpointSecrets:
 
 
 def chosen(secret: str, *, field: str) -> SigningKey:
-    """A key that the caller brings. Raises Invalid on `field`."""
+    """A key given by the caller. Raises Invalid on `field`."""
     try:
         check_secret(secret)
     except ValueError as error:
@@ -80,7 +80,7 @@ def chosen(secret: str, *, field: str) -> SigningKey:
 
 
 def made(entropy: Callable[[int], bytes], *, like: SigningKey | None = None) -> SigningKey:
-    """A new key, of the same kind as the one it follows."""
+    """A generated key, of the same kind as `like`."""
     if like is None or not like.secret.startswith(PRIVATE):
         return SigningKey(new_secret(entropy(24)))
     seed = entropy(32)
@@ -89,23 +89,23 @@ def made(entropy: Callable[[int], bytes], *, like: SigningKey | None = None) -> 
 
 
 def in_force(keys: Sequence[SigningKey], now: float) -> SigningKey:
-    """The key that signs where there is room for one signature only. One that is pending is not yet it."""
+    """The key that signs where only one signature fits: the first that is not pending."""
     living = [key for key in keys if key.expires_at is None or key.expires_at > now]
     return next((key for key in living if (key.active_at or 0.0) <= now), keys[0])
 
 
 def pending(keys: Sequence[SigningKey], now: float) -> SigningKey | None:
-    """The key that is to replace the one in force, if there is one."""
+    """The key that will replace the current one, if there is one."""
     return next((key for key in keys if key.active_at is not None and key.active_at > now), None)
 
 
 def rotated(
     keys: Sequence[SigningKey], new: SigningKey, *, now: float, grace: float, two_phase: bool = False
 ) -> tuple[SigningKey, ...]:
-    """The keys after a rotation, new first; the one it replaces signs for `grace` more seconds.
+    """The keys after a rotation, new first; the replaced one signs for `grace` more seconds.
 
-    `two_phase`: until then the new one is pending, and the old one in force. Expired keys are forgotten,
-    and a pending one that never came into force too. Raises BadRequest when too many old ones are in use.
+    `two_phase`: until then the new key is pending. Expired keys are dropped, and so is a pending key that
+    was never activated. Raises BadRequest when too many old keys are in use.
     """
     current = in_force(keys, now)
     in_use = [
@@ -118,18 +118,18 @@ def rotated(
             starts = now + grace
     if len(in_use) > MAX_OLD:
         raise BadRequest(
-            f"An endpoint has at most {MAX_OLD} old secrets that still sign; wait until one expires.",
+            f"An endpoint can have at most {MAX_OLD} old secrets in use. Wait until one expires.",
             code="limit_reached",
         )
     return (SigningKey(new.secret, None, starts), *in_use)
 
 
 def activated(keys: Sequence[SigningKey], now: float) -> tuple[SigningKey, ...]:
-    """The keys once the pending one is in force; the others sign beside it as long as they would have.
+    """The keys after the pending one is activated; the expiry of the others does not change.
 
     Raises BadRequest when none is pending.
     """
     new = pending(keys, now)
     if new is None:
-        raise BadRequest("No new secret is waiting to be activated.", code="no_pending_secret")
+        raise BadRequest("There is no pending secret to activate.", code="no_pending_secret")
     return (SigningKey(new.secret, None, now), *(key for key in keys if key is not new))

@@ -1,6 +1,6 @@
-"""Changes of endpoints: find, write and record in the audit log, in one transaction.
+"""Writes endpoints and records each change in the audit log, in one transaction.
 
-Whoever changes something about an endpoint does it through here, so no change goes without its record.
+Every change of an endpoint goes through this module, so that none is missing in the audit log.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from angarium.store.connection import Connection
 
 
 class EndpointWriter:
-    """Every method is a part of the transaction of the connection that it is given."""
+    """Every method runs in the transaction of the given connection."""
 
     def __init__(self, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class EndpointWriter:
         self._keyring = keyring
 
     async def find(self, connection: Connection, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
-        """The living endpoint with this id or uid; `lock` it for a change. Raises NotFound."""
+        """The endpoint with this id or uid, unless deleted; `lock` it for a change. Raises NotFound."""
         found = await store.find(connection, app_id, ref, self._keyring, lock=lock)
         if found is None:
             raise NotFound()
@@ -45,7 +45,7 @@ class EndpointWriter:
     async def write(
         self, connection: Connection, found: Endpoint, changed: Endpoint, action: str
     ) -> Endpoint:
-        """Store the changed one in place of the one found. What changes nothing is not recorded.
+        """Store `changed` in place of `found`. An update without a difference is not recorded.
 
         Raises NotFound, or Conflict when the uid is taken.
         """

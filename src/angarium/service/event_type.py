@@ -1,4 +1,4 @@
-"""Event types: the names that an organization's messages may have, with their schemas."""
+"""Manages event types: the types of an organization's messages, with their schemas."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_VERSIONS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class EventTypeDraft:
-    """What an operator says about an event type."""
+    """The fields of an event type that an operator sets."""
 
     description: str
     schemas: dict[str, Any] | None = None
@@ -35,13 +35,13 @@ class EventTypeDraft:
 
 
 def check_schemas(schemas: Mapping[str, Any] | None) -> None:
-    """Raises Invalid unless each is a JSON Schema whose references lead to a place in it."""
+    """Raises Invalid unless each is a JSON Schema whose references resolve within it."""
     if schemas is not None and len(schemas) > MAX_VERSIONS:
-        raise Invalid.field("schemas", f"An event type has at most {MAX_VERSIONS} versions of its schema.")
+        raise Invalid.field("schemas", f"An event type can have at most {MAX_VERSIONS} schema versions.")
     for version, schema in (schemas or {}).items():
         if not isinstance(schema, dict):
             raise Invalid(
-                FieldError(("body", "schemas", version), "A JSON Schema is an object.", "type_error")
+                FieldError(("body", "schemas", version), "A JSON Schema must be an object.", "type_error")
             )
         if (fault := json_schema.check(schema)) is not None:
             raise Invalid(FieldError(("body", "schemas", version, *fault.place), fault.words))
@@ -75,7 +75,7 @@ class EventTypes:
         include_archived: bool,
         flags: Collection[str] | None,
     ) -> list[EventType]:
-        """`flags`: those of the caller; None sees all."""
+        """`flags`: the caller's feature flags; None returns all event types."""
         async with self._database.connection() as connection:
             return await store.page(
                 connection,
@@ -88,16 +88,16 @@ class EventTypes:
             )
 
     async def create(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
-        """Make it, or bring an archived one back. Raises Invalid, or Conflict when the name is in use."""
+        """Create it, or restore an archived one. Raises Invalid, or Conflict when the name is in use."""
         check_text("description", draft.description, MAX_TEXT)
         check_schemas(draft.schemas)
         async with self._database.transaction() as connection:
             return await self._create(connection, self._new(org_id, name, draft))
 
     async def upsert(self, org_id: str, name: str, draft: EventTypeDraft) -> tuple[EventType, bool]:
-        """Replace it, or make it; and whether it was made now."""
+        """Replace or create it; and whether it was created."""
         if not is_event_type(name):
-            raise Invalid.field("event_type_name", "This cannot be the name of an event type.", where="path")
+            raise Invalid.field("event_type_name", "Not a valid event type name.", where="path")
         check_schemas(draft.schemas)
         async with self._database.transaction() as connection:
             new = self._new(org_id, name, draft)
@@ -114,7 +114,7 @@ class EventTypes:
     async def update(
         self, org_id: str, name: str, change: Callable[[EventTypeDraft], EventTypeDraft]
     ) -> EventType:
-        """Change what `change` changes. Raises NotFound or Invalid."""
+        """Apply `change`. Raises NotFound or Invalid."""
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, name, lock=True) if is_event_type(name) else None
             if found is None:
@@ -138,11 +138,11 @@ class EventTypes:
             return stored
 
     async def archive(self, org_id: str, name: str) -> None:
-        """Endpoints can no longer choose it; its messages stay. Raises NotFound."""
+        """Archive it: endpoints can no longer select it, and its messages stay. Raises NotFound."""
         await self.update(org_id, name, lambda draft: replace(draft, archived=True))
 
     async def expunge(self, org_id: str, name: str) -> None:
-        """Remove it altogether. Raises NotFound."""
+        """Delete it permanently. Raises NotFound."""
         async with self._database.transaction() as connection:
             found = await store.find(connection, org_id, name, lock=True) if is_event_type(name) else None
             if found is None:

@@ -1,4 +1,4 @@
-"""Examples of an event type's payload, and whether a payload is like its schema (version 1 of it)."""
+"""Reads examples from an event type's schema (version 1), and validates payloads against it."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from angarium.core.nouns import EventType
 
 VERSION: Final = "1"
 BUDGET: Final = 50_000
-"""Subschemas evaluated for one payload, at most: a schema may refer to itself twice at each level."""
+"""Maximum number of subschemas evaluated per payload: a schema may refer to itself twice at each level."""
 _PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
 
 
 def schema_of(event_type: EventType) -> dict[str, Any] | None:
-    """The schema that payloads follow, if there is one."""
+    """The payload schema, if there is one."""
     schema = (event_type.schemas or {}).get(VERSION)
     return schema if isinstance(schema, dict) else None
 
 
 def examples_of(event_type: EventType) -> list[Any]:
-    """Whatever the schema gives as examples, in its order."""
+    """The schema's examples, in its order."""
     schema = schema_of(event_type) or {}
     examples = schema.get("examples")
     if isinstance(examples, list):
         return examples
-    return [schema["example"]] if "example" in schema else []  # OpenAPI's way of giving one
+    return [schema["example"]] if "example" in schema else []  # as OpenAPI names it
 
 
 def example_of(event_type: EventType) -> dict[str, Any] | None:
@@ -36,8 +36,8 @@ def example_of(event_type: EventType) -> dict[str, Any] | None:
 
 
 def misfit(event_type: EventType, payload: Any) -> str | None:
-    """Where a payload departs from the schema, in words; None when it fits, or when it cannot be told
-    within the budget."""
+    """The first place where a payload does not match the schema, as text. None if it matches, or if the
+    check would exceed the budget."""
     schema = schema_of(event_type)
     if schema is None or not json_schema.affordable(schema, payload, BUDGET):
         return None
@@ -58,5 +58,5 @@ def misfit(event_type: EventType, payload: Any) -> str | None:
 
 
 def _offline(uri: str) -> Any:
-    """Schemas elsewhere are not fetched."""
+    """Refuse to fetch external schemas."""
     raise ValueError(uri)

@@ -1,8 +1,8 @@
-"""Log lines about refused credentials, few enough that a flood of guesses cannot flood the log.
+"""Logs refused credentials at a bounded rate, so that guessing cannot flood the log.
 
-A credential itself is never logged. Of the failures of one origin the 1st, 2nd, 4th, 8th … within a window
-are logged, each with their number, and all origins together have a bucket of lines. Failures for which the
-bucket has no line are counted, and the next line carries that number.
+Credentials are never logged. Of the failures of one origin, the 1st, 2nd, 4th, 8th … within a window are
+logged with their number. A token bucket limits the lines of all origins together; suppressed lines are
+counted, and the next line carries their number.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from angarium.clock import Clock
 
 WINDOW: Final = 600.0  # seconds after which an origin's failures are counted from one again
 LINES: Final = 20  # at once
-LINE_EVERY: Final = 1.0  # seconds in which one more line is allowed
+LINE_EVERY: Final = 1.0  # seconds per additional line
 MOST_KNOWN: Final = 10_000
 
 log = structlog.get_logger(__name__)
 
 
 class FailureLog:
-    """Counts and logs failures, in this process."""
+    """Counts and logs failures in this process."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -32,7 +32,7 @@ class FailureLog:
         self._unlogged = 0
 
     def note(self, origin: str, reason: str, *, kind: str, address: str | None) -> None:
-        """One failure. Failures are counted by `origin` and `reason`."""
+        """Record one failure. Failures are counted by `origin` and `reason`."""
         now = self._clock.steady()
         count, since = self._counts.pop((origin, reason), (0, now))
         if now - since >= WINDOW:

@@ -1,4 +1,4 @@
-"""Whether this server can do its work, and why not."""
+"""Checks whether this server can do its work, and why not."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PATIENCE: Final = 3.0
 
 
 class DatabaseHealth:
-    """Asks the database, and those who write to it: some faults, such as a full disk, only they notice.
+    """Queries the database and asks its writers: only writers notice faults such as a full disk.
 
-    `waiting`: why each of them cannot write now, None while it can.
+    `waiting`: for each writer, why it cannot write now, or None.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class DatabaseHealth:
         self._waiting = waiting
 
     async def trouble(self) -> StoreReason | None:
-        """Why the database cannot be used; None when it can."""
+        """Why the database cannot be used, or None."""
         try:
             async with asyncio.timeout(PATIENCE), self._database.connection() as connection:
                 if not await health.writable(connection):
@@ -44,13 +44,13 @@ class DatabaseHealth:
         return next((reason for ask in self._waiting if (reason := ask()) is not None), None)
 
     def clock_apart(self) -> float | None:
-        """Seconds by which the database's clock is ahead of this host's, if so many that one is wrong."""
+        """Seconds by which the database's clock is ahead of this host's, if one of them must be wrong."""
         apart = self._clock.apart()
         return apart if abs(apart) > DOUBTFUL else None
 
     async def faults(self) -> list[FaultRow]:
-        """Faults on our side, of all processes, that keep requests from being sent. Empty when the database
-        cannot tell."""
+        """Faults on our side, of all processes, that prevent sending. Empty when the database does not
+        answer."""
         try:
             async with asyncio.timeout(PATIENCE), self._database.connection() as connection:
                 return await our_fault.under_way(connection, self._clock.now())

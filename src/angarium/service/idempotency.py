@@ -1,7 +1,7 @@
-"""Idempotency keys: the second request with a key waits for the first one's answer and gets the same.
+"""Implements idempotency keys: a second request with a key waits for the first and gets its response.
 
-The key lives in the database, so it holds across servers. A server that dies while carrying a request
-out holds the key for `LOCK` seconds; then the next request with it is carried out.
+Keys are stored in the database, so they hold across servers. If a server dies during a request, its key stays
+locked for `LOCK` seconds; then the next request with the key is executed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ANSWER: Final = b"idempotency:"
 
 @dataclass(frozen=True, slots=True)
 class StoredAnswer:
-    """The answer that was given."""
+    """The stored response."""
 
     status: int
     body: bytes
@@ -35,14 +35,14 @@ class StoredAnswer:
 
 @dataclass(frozen=True, slots=True)
 class KeyClaim:
-    """The right, and the duty, to carry the request out and then `finish` or `abandon`."""
+    """A lock on a key. Its holder executes the request and must call `finish` or `abandon`."""
 
     key: bytes
     locked_until: datetime
 
 
 class Idempotency:
-    """Begin, finish or abandon a request under its key (32 bytes)."""
+    """Begins, finishes or abandons a request under its key (32 bytes)."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
@@ -53,7 +53,7 @@ class Idempotency:
         self._keyring = keyring
 
     async def begin(self, key: bytes) -> StoredAnswer | KeyClaim:
-        """Take the key, or get its answer. Raises Conflict when the first request takes too long."""
+        """Lock the key, or return its response. Raises Conflict when the first request takes too long."""
         deadline = self._clock.steady() + WAIT
         pause = asyncio.Event()
         while True:
@@ -73,11 +73,11 @@ class Idempotency:
                 body = b"" if known.body is None else self._keyring.open(known.body, ANSWER + key)
                 return StoredAnswer(known.status, body)
             if self._clock.steady() >= deadline:
-                raise Conflict("The first request with this idempotency key is still being carried out.")
+                raise Conflict("The first request with this idempotency key is still in progress.")
             await self._clock.wait(pause, at + _POLL)
 
     async def finish(self, hold: KeyClaim, status: int, body: bytes) -> None:
-        """Keep the answer for twelve hours."""
+        """Store the response for 12 hours."""
         sealed = self._keyring.seal(body, self._entropy(NONCE_BYTES), ANSWER + hold.key)
         async with self._database.connection() as connection:
             await store.finish(
@@ -90,6 +90,6 @@ class Idempotency:
             )
 
     async def abandon(self, hold: KeyClaim) -> None:
-        """The request was not carried out: the next one with the key may be."""
+        """Release the key without a response: the next request with it is executed."""
         async with self._database.connection() as connection:
             await store.abandon(connection, hold.key, locked_until=hold.locked_until)

@@ -1,8 +1,7 @@
-"""Intake: messages are durable, with every delivery they owe, before the answer.
+"""Accepts messages: each is durable with all its deliveries before the response.
 
-Where these are many, what is durable is that they are to be written (store/accept.py).
-
-Requests share commits (angarium/batcher.py).
+For a message with many deliveries, a durable record says that they are still to be written
+(store/accept.py). Requests share commits (angarium/batcher.py).
 """
 
 from __future__ import annotations
@@ -44,12 +43,12 @@ from angarium.store.payload import expiry
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
-CROWD: Final = 8  # requests in a batch after which the next may gather a while,
+CROWD: Final = 8  # after a batch with this many requests, the next waits for more,
 GATHER: Final = 0.003  # seconds
-REMEMBERED: Final = 10.0  # seconds for which a failure of the database is told of, if none succeeds
+REMEMBERED: Final = 10.0  # seconds for which a database failure is reported, unless a batch succeeds
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _DAY: Final = 86400.0
-_SET_BACK: Final = 1_000_000  # microseconds by which no batch runs ahead: the clock was set back
+_SET_BACK: Final = 1_000_000  # microseconds; ids further ahead of the clock mean that it was set back
 
 
 class Draft(msgspec.Struct, frozen=True, gc=False):
@@ -69,11 +68,11 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     occurred_at: float | None = None  # epoch seconds of the event; None: now
     verbatim: bool = False  # the payload is the body, whatever the product's envelope
     content_type: str | None = None  # None: application/json
-    actor: Actor | None = None  # who sends it to one endpoint alone, a test that the audit log tells of
+    actor: Actor | None = None  # the sender of a test to one endpoint, for the audit log
 
 
 class Accepted(msgspec.Struct, frozen=True, gc=False):
-    """A stored message. `replayed`: the idempotency key was used before, and this is the first one's."""
+    """A stored message. `replayed`: the idempotency key was used before; this is its first message."""
 
     message: Message
     replayed: bool = False
@@ -84,7 +83,7 @@ Drafts = Sequence[tuple[Draft, Product]]
 
 
 class _Group:
-    """The drafts of one request, stored together, and who is told of their results."""
+    """The drafts of one request, stored together, and the callback for their results."""
 
     __slots__ = ("done", "drafts", "size")
 
@@ -97,11 +96,11 @@ class _Group:
         try:
             self.done(results)
         except Exception:
-            # one who cannot be told must not keep the others waiting
+            # a failing callback must not block other callers
             log.exception("intake.untold")
 
     def apart(self) -> list[_Group]:
-        """Each draft by itself; who waits is told when all of them have a result."""
+        """One group per draft; the callback is called when all have a result."""
         found: list[Result] = []
 
         def one_done(results: list[Result]) -> None:
@@ -117,9 +116,9 @@ def _weigh(group: _Group) -> tuple[int, int]:
 
 
 class Intake:
-    """Coalesces drafts into batches; `hand_over` gets the deliveries of each batch after its commit.
+    """Stores drafts in batches; `hand_over` gets the deliveries of each batch after its commit.
 
-    `fan_out` is called when some of them are still to be written.
+    `fan_out` is called when some deliveries are still to be written.
     `history`: seconds for which messages are kept. No payload is kept longer.
     """
 
@@ -151,7 +150,7 @@ class Intake:
             most=Bound(MAX_BATCH, MAX_BATCH_BYTES),
             capacity=Bound(capacity, capacity_bytes),
             gather=Gather(GATHER, CROWD),
-            weigh=_weigh,  # a group is one commit, however many drafts it has
+            weigh=_weigh,  # a group is stored in one commit, whatever its size
         )
         self._last_id = 0  # epoch microseconds
         self._failed_at, self._reason = 0.0, StoreReason.UNREACHABLE
@@ -159,7 +158,7 @@ class Intake:
 
     @property
     def waiting(self) -> StoreReason | None:
-        """Why the last batch could not be stored, for a while after."""
+        """Why the last batch could not be stored, for REMEMBERED seconds."""
         if self._failed_at and self._clock.steady() - self._failed_at < REMEMBERED:
             return self._reason
         return None
@@ -168,7 +167,7 @@ class Intake:
         self._writer = asyncio.create_task(self._batcher.run(), name="intake")
 
     async def stop(self) -> None:
-        """Write what is pending, then stop."""
+        """Write the pending drafts, then stop."""
         if self._writer is not None:
             writer, self._writer = self._writer, None
             self._batcher.close()
@@ -194,9 +193,9 @@ class Intake:
         )
 
     def put(self, draft: Draft, done: Callable[[Result], None]) -> bool:
-        """Store one message; `done` gets the result, errors included, after the commit.
+        """Store one message; `done` gets the result, including errors, after the commit.
 
-        False: nothing is stored, for the organization's product must be asked for, which `accept` does.
+        Returns False and stores nothing if the organization's product is unknown; `accept` looks it up.
         Raises Overloaded.
         """
         product = self._products.known(draft.org_id)
@@ -225,7 +224,7 @@ class Intake:
             group.tell([next(left) for _ in group.drafts])
 
     async def _failed(self, unwritten: Unwritten[_Group]) -> Sequence[list[_Group]]:
-        """One draft that PostgreSQL refuses must not take the others with it. Else all are told."""
+        """Retry drafts one by one if PostgreSQL refused one of them. Otherwise all get the error."""
         batch, error = unwritten.batch, unwritten.error
         drafts = sum(len(group.drafts) for group in batch)
         if isinstance(error, RowRefused) and drafts > 1:
@@ -233,13 +232,13 @@ class Intake:
         told: AngariumError = StoreUnavailable()
         if isinstance(error, RowRefused):
             log.warning("intake.refused", error=str(error))
-            if isinstance(error, ValueRefused):  # else it is a bug of ours, which is not the sender's to mend
-                told = BadRequest("The message holds something that cannot be stored.")
+            if isinstance(error, ValueRefused):  # otherwise it is our bug
+                told = BadRequest("The message contains a value that cannot be stored.")
         elif isinstance(error, StoreUnavailable):
             self._failed_at, self._reason = self._clock.steady(), error.reason
             told = error
         else:
-            # Whatever it is, the requests get an answer and the next batch is written.
+            # after any error the requests get a response, and the next batch is written
             log.error("intake.failed", messages=drafts, exc_info=error)
         self._written(batch, [told] * drafts)
         return []
@@ -249,7 +248,7 @@ class Intake:
         noise = self._entropy(8 * len(drafts))
         first = int(now * 1_000_000)
         if first > self._last_id - _SET_BACK:
-            # ids grow in the order of arrival, also within a batch
+            # ids increase in the order of arrival, also within a batch
             first = max(first, self._last_id + 1)
         self._last_id = first + len(drafts)
         made = [
@@ -260,7 +259,7 @@ class Intake:
         if not items:
             return [item for item in made if isinstance(item, AngariumError)]
         tests = any(item.actor is not None for item in items)
-        # a batch is one statement, so only tests, which are recorded beside it, need a transaction
+        # a batch is one statement; only tests need a transaction, for their audit records
         held = self._database.transaction() if tests else self._database.connection()
         async with held as connection:
             stored, new_deliveries = await store.accept(connection, items, now, last=self._large.among(items))
@@ -307,7 +306,7 @@ class Intake:
             at = now if draft.occurred_at is None else draft.occurred_at
             body = product.message_format.body(message_id, draft.event_type, at, body)
         if len(body) > product.max_body:
-            return BodyTooLarge(f"The message is {len(body)} bytes; {product.max_body} are allowed.")
+            return BodyTooLarge(f"The message has {len(body)} bytes; the limit is {product.max_body}.")
         return store.Item(
             id=message_id,
             org_id=draft.org_id,
@@ -347,5 +346,5 @@ class Intake:
 
 
 def _signed(draft: Draft) -> Draft:
-    """A test is signed by who sends it, while that is known: it is written in another task."""
+    """A test draft with the current actor: the batch is written in another task, which has none."""
     return draft if draft.endpoint_id is None else msgspec.structs.replace(draft, actor=current())

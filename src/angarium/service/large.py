@@ -1,7 +1,7 @@
-"""Applications whose messages are large: they get what room the others leave in a batch.
+"""Tracks applications with large messages: they get the room that others leave in a batch.
 
-An application is large from a message for whose deliveries its batch had no room, until one of its messages
-fits again. It is a matter of fairness alone: whatever is remembered here, every delivery is written.
+An application becomes large when the deliveries of one of its messages do not fit into the batch, and stops
+being large when a message fits again. This affects only fairness: every delivery is written in any case.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Final
 
 from angarium.store.accept import Item, Stored
 
-MOST: Final = 1000  # applications that are remembered
+MOST: Final = 1000  # remembered applications
 
 
 class Large:
-    """Remembers applications by the reference that was used, their id or their uid."""
+    """Remembers applications by the reference that callers used, an id or a uid."""
 
     def __init__(self) -> None:
         self._refs: dict[str, None] = {}  # the oldest first
@@ -24,11 +24,11 @@ class Large:
         return bool(self._refs)
 
     def among(self, items: Sequence[Item]) -> Collection[str]:
-        """The references of those items whose applications are large."""
+        """The references of items whose applications are large."""
         return self._refs.keys() & {item.app for item in items} if self._refs else ()
 
     def learn(self, items: Sequence[Item], stored: Sequence[Stored]) -> None:
-        """These items were stored in one batch."""
+        """Update from the results of one batch."""
         for item, one in zip(items, stored, strict=True):
             if one.large:
                 self._refs[item.app] = None

@@ -1,8 +1,8 @@
-"""Listeners: a developer's machine fetches what an endpoint is owed, and says what its own code answered.
+"""Serves listeners: a developer's machine fetches the deliveries of an endpoint and reports the responses.
 
-To everything else a listener is an endpoint like others: messages are matched to it, attempts and answers
-stand in its log, failures are tried again on the schedule, it can be recovered and resent to. Its deliveries
-wait in the database until they are fetched, so nothing is lost while nobody listens.
+In all other respects a listener is an ordinary endpoint: messages are matched to it, attempts and responses
+are in its log, failures are retried on the schedule, and it supports recover and resend. Its deliveries wait
+in the database until they are fetched, so none is lost while no listener is connected.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ from angarium.store.database import Database
 from angarium.store.listener import Fetched
 from angarium.store.shard import PULLED
 
-LEASE: Final = (5.0, 60.0, 300.0)  # seconds that a listener has for what it fetched: least, usual, most
+LEASE: Final = (5.0, 60.0, 300.0)  # seconds to answer fetched deliveries: minimum, default, maximum
 LONGEST_WAIT: Final = 30.0
-LOOK: Final = 0.5  # seconds between looks while somebody waits
+LOOK: Final = 0.5  # seconds between queries while a listener waits
 MAX_FETCH: Final = 100
-RECOVERED: Final = 14 * 86400.0  # how far back a listener that was away too long is caught up
-URL: Final = "https://listener.invalid/"  # RFC 6761: a name that never leads anywhere
+RECOVERED: Final = 14 * 86400.0  # how far back a disabled listener is recovered when it is opened again
+URL: Final = "https://listener.invalid/"  # RFC 6761: a name that never resolves
 
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True):
-    """What an answer must say of the delivery that it is for; opaque outside."""
+    """Identifies the fetched delivery that an answer is for; opaque to clients."""
 
     message_id: UUID
     state: int
@@ -70,18 +70,18 @@ class Receipt(msgspec.Struct, frozen=True, array_like=True):
             found = msgspec.json.decode(packed, type=cls)
             State(found.state)
         except ValueError:  # msgspec's errors are ValueErrors
-            raise Invalid.field("receipt", "This is not a receipt that came with a delivery.") from None
+            raise Invalid.field("receipt", "Not a receipt of a delivery.") from None
         plausible = (
             0 <= found.failures < 2**15 and 1 <= found.number < 2**15 and 0 <= found.started_at < 2**35
         )
         if not plausible or found.text() != text:
-            raise Invalid.field("receipt", "This is not a receipt that came with a delivery.")
+            raise Invalid.field("receipt", "Not a receipt of a delivery.")
         return found
 
 
 @dataclass(frozen=True, slots=True)
 class FetchedDelivery:
-    """One delivery as it would have been sent, without the endpoint's secret headers."""
+    """A fetched delivery: the request as it would have been sent, without secret headers."""
 
     receipt: str
     message_id: UUID
@@ -93,7 +93,7 @@ class FetchedDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What the listener's own receiver did. `status_code` 0: it gave no HTTP answer, for the reason given."""
+    """The response of the listener's local receiver. `status_code` 0: no HTTP response; `error` says why."""
 
     receipt: str
     status_code: int
@@ -104,7 +104,7 @@ class Report:
 
 
 class Listeners:
-    """Opens listeners, hands out what they are owed, and records what came of it."""
+    """Opens listeners, hands out their deliveries, and records the results."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class Listeners:
         self._replay = replay
         self._products = products
         self._waiting = WaitingLimit()
-        self._chance = random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
+        self._chance = random.Random(entropy(16))  # noqa: S311 (jitter, not security)
 
     async def open(
         self,
@@ -131,7 +131,10 @@ class Listeners:
         event_types: tuple[str, ...] | None,
         channels: tuple[str, ...] | None,
     ) -> Endpoint:
-        """The listener of this name, made or found; one that was given up is caught up. Raises Invalid."""
+        """Create or reopen the listener of this name. A disabled one is enabled and recovered.
+
+        Raises Invalid.
+        """
         uid = f"listener.{name}"
         draft = EndpointDraft(
             url=URL + name,
@@ -166,11 +169,11 @@ class Listeners:
         lease: float,
         left: Callable[[], Awaitable[bool]],
     ) -> list[FetchedDelivery]:
-        """What the listener is owed, at most `limit`, after up to `wait` seconds if there is nothing yet.
+        """At most `limit` due deliveries; waits up to `wait` seconds for the first one.
 
-        What is not answered within `lease` seconds is owed again. Nothing is handed out once the caller
-        has `left`. Raises NotFound, BadRequest when the listener is disabled, and Throttled or Overloaded
-        when too many wait.
+        Deliveries that are not answered within `lease` seconds become due again. Nothing is handed out once
+        the caller has `left`. Raises NotFound, BadRequest when the listener is disabled, and Throttled or
+        Overloaded when too many wait.
         """
         endpoint = await self._pulled(app_id, ref)
         if endpoint.disabled_at is not None:
@@ -199,7 +202,7 @@ class Listeners:
             return []
 
     async def answer(self, app_id: UUID, ref: str, reports: Sequence[Report]) -> None:
-        """Record attempts. A report that is late or came before changes no newer state. Raises Invalid."""
+        """Record attempts. A late or repeated report does not change newer state. Raises Invalid."""
         endpoint = await self._pulled(app_id, ref)
         product = await self._products.of(endpoint.org_id)
         completions = {}
@@ -232,7 +235,7 @@ class Listeners:
                 event_type=one.event_type,
                 body=one.payload,
                 keys=product.message_format.keys(endpoint.keys),
-                custom=shown(endpoint.headers)[0],  # a machine that fetches must not learn secret values
+                custom=shown(endpoint.headers)[0],  # the listener must not get secret values
                 now=now,
                 content_type=one.content_type,
             ),
@@ -247,7 +250,7 @@ class Listeners:
         else:
             kind, words = (
                 kind_of("local"),
-                plain(report.error or "Nothing answered on the listener's machine.")[:MAX_WORDS],
+                plain(report.error or "The listener's local server did not respond.")[:MAX_WORDS],
             )
         answer = AttemptResult(
             report.status_code, kind, words, report.body, report.duration_ms, headers=report.headers
@@ -264,7 +267,7 @@ class Listeners:
             chance=self._chance.random(),
         )
         return Completion(
-            # of the attempt's own time and content, so that a report that comes twice is recorded once
+            # derived from the attempt, so that a repeated report is recorded once
             attempt_id=ids.new(receipt.started_at, receipt.message_id.bytes[-8:]),
             app_id=endpoint.app_id,
             endpoint_id=endpoint.id,

@@ -1,8 +1,7 @@
-"""The log of an application: what became of every message at every endpoint, filtered, page by page.
+"""Reads the log of an application: every delivery, filtered, page by page.
 
-A page looks at a bounded number of deliveries. Where a filter finds little, it answers with what it found,
-the time back to which it looked, and the place to go on from: a rare thing costs several pages, never a
-slow one.
+A page scans a bounded number of deliveries. When a filter matches few, the page has those, the time back to
+which it searched, and a cursor to continue from: rare matches take several pages, never a slow one.
 """
 
 from __future__ import annotations
@@ -25,8 +24,8 @@ from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.log import LogEndpoint, LogRow, Search, Stretch
 
-STRETCHES: Final = (1_000, 9_000)  # deliveries looked at for one page: mostly the first will do
-MAX_DELIVERIES: Final = 1_000  # of a message, shown with it
+STRETCHES: Final = (1_000, 9_000)  # deliveries scanned for one page; the first step is usually enough
+MAX_DELIVERIES: Final = 1_000  # shown with a message
 MAX_ATTEMPTS: Final = 100
 
 
@@ -49,9 +48,9 @@ class LogLine:
 
 @dataclass(frozen=True, slots=True)
 class LogPage:
-    """Lines, newest first; `older` and `newer` are cursors to go on with, None where the log ends.
+    """Lines, newest first; `older` and `newer` are cursors, None where the log ends.
 
-    `searched_to`: there may be more beyond this time; the page stopped looking, as it had looked at enough.
+    `searched_to`: the search stopped at this time, at its limit; there may be more matches beyond it.
     """
 
     lines: tuple[LogLine, ...] = ()
@@ -62,9 +61,9 @@ class LogPage:
 
 @dataclass(frozen=True, slots=True)
 class MessageDelivery:
-    """What one endpoint is or was owed of a message.
+    """The delivery of a message to one endpoint.
 
-    `remaining`: the delays (seconds) of the schedule that would follow if the next attempt fails.
+    `remaining`: the delays (seconds) of the schedule that follow if the next attempt fails.
     """
 
     line: LogLine
@@ -73,7 +72,7 @@ class MessageDelivery:
 
 @dataclass(frozen=True, slots=True)
 class MessageDetail:
-    """A message with its payload, what each endpoint is owed, and the newest attempts."""
+    """A message with its payload, its deliveries, and its newest attempts."""
 
     message: Message
     deliveries: tuple[MessageDelivery, ...]
@@ -82,7 +81,7 @@ class MessageDetail:
 
 
 class Log:
-    """Look through an application's deliveries."""
+    """Reads an application's deliveries."""
 
     def __init__(self, database: Database, clock: Clock, product: Products) -> None:
         self._database = database
@@ -90,7 +89,7 @@ class Log:
         self._product = product
 
     async def endpoints(self, app_id: UUID) -> tuple[LogEndpoint, ...]:
-        """All endpoints that lines may name: the living ones first, each in order of creation."""
+        """All endpoints that lines may refer to: deleted ones last, each group in order of creation."""
         found = await self._database.read(lambda conn: store.endpoints(conn, app_id))
         return tuple(sorted(found, key=lambda one: one.deleted))
 
@@ -103,7 +102,7 @@ class Log:
         backwards: bool = False,
         limit: int = 50,
     ) -> LogPage:
-        """The lines before the cursor, or backwards those after it. Raises Invalid for a wrong filter."""
+        """The lines before the cursor, or backwards those after it. Raises Invalid for an invalid filter."""
         wanted.check()
 
         async def look(conn: Connection) -> LogPage:
@@ -122,7 +121,7 @@ class Log:
         return await self._database.read(look)
 
     async def message(self, org_id: str, app_id: UUID, ref: str) -> MessageDetail:
-        """The message with this id or the operator's own, and all that became of it. Raises NotFound."""
+        """The message with this id or event id, its deliveries and attempts. Raises NotFound."""
         product = await self._product.of(org_id)
         now = datetime_at(self._clock.now())
         delays = product.schedule.delays
@@ -159,7 +158,7 @@ class Log:
 async def _look(
     conn: Connection, search: Search, stretch: Stretch, limit: int, *, upwards: bool
 ) -> tuple[list[LogRow], Stretch | None]:
-    """The first matches in the order of the walk, and what is left of the log beyond them."""
+    """The first matches in scan order, and the rest of the log beyond them."""
     rows: list[LogRow] = []
     for deliveries in STRETCHES:
         look_at = limit + 1 if search.unfiltered else search.rows(deliveries)

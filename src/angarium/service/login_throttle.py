@@ -1,11 +1,10 @@
-"""The guard at the door: guesses at keys, tokens and links are slowed down by the address they come from.
+"""Throttles failed authentication by client address: keys, tokens and links.
 
-Failures are counted in a bucket for each address that empties by itself; once it is full, a further failure
-is answered "too many" until it has emptied a little. What opens the door is let in whatever its neighbours
-behind one address do, so that nobody can lock others out; keys of ours are too long to be guessed anyway.
-A browser shows the same bad cookie with each request: that is one guess, as often as it comes. As many
-addresses are remembered as fit, and an IPv6 network counts as one: nothing that somebody sends makes this
-grow. Every failure is noted in the log, at a bounded rate (`service/failure_log.py`).
+Each address has a leaky bucket of failures. While it is full, further failures are answered with Throttled.
+Valid credentials always pass, even from a throttled address, so clients behind one address cannot lock each
+other out; keys are too long to be guessed anyway. A browser sends the same invalid cookie with every request:
+it counts once. An IPv6 network counts as one address, and the number of remembered addresses is bounded.
+Failures are logged at a bounded rate (`service/failure_log.py`).
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from angarium.core.errors import CredentialExpired, NotAuthenticated, TooManyFai
 from angarium.service import audit
 from angarium.service.failure_log import FailureLog
 
-FAILURES: Final = 30  # that an address has at once
-EVERY: Final = 2.0  # seconds in which one of them is forgiven
+FAILURES: Final = 30  # size of the bucket of an address
+EVERY: Final = 2.0  # seconds in which one failure leaks from it
 MOST_KNOWN: Final = 10_000
-KNOWN_GUESSES: Final = 16  # of an address: newest, by a number of which nothing can be read
-_NETWORK: Final = 64  # bits of an IPv6 address that its owner was given at the least
+KNOWN_GUESSES: Final = 16  # newest cookies remembered per address, by their hashes
+_NETWORK: Final = 64  # prefix length of an IPv6 network: its owner has at least a /64
 
 
 class LoginThrottle:
-    """Counts failures by address, in this process."""
+    """Counts failures by address in this process."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -39,10 +38,10 @@ class LoginThrottle:
 
     @contextmanager
     def watching(self, kind: str, cookie: str | None = None) -> Iterator[None]:
-        """While a credential is checked: Throttled is raised when the address failed too often.
+        """Wrap the check of a credential. Raises TooManyFailures when it fails too often for the address.
 
-        `kind` of credential, for the log. What has expired or was revoked is no guess. `cookie`: a browser
-        sends it again and again.
+        `kind`: of the credential, for the log. Expired and revoked credentials do not count. `cookie`: an
+        invalid one counts once.
         """
         try:
             yield
@@ -68,7 +67,7 @@ class LoginThrottle:
         return True
 
     def _failed(self, origin: str) -> TooManyFailures | None:
-        """Count a failure; gives the error when there were too many."""
+        """Count a failure; the error to raise if there were too many."""
         now = self._clock.steady()
         empty_at = max(now, self._empty_at.get(origin, now)) + EVERY
         if (beyond := empty_at - now - FAILURES * EVERY) > 0:
@@ -81,7 +80,7 @@ class LoginThrottle:
 
 
 def origin_of(address: str | None) -> str:
-    """What counts as one address: an IPv4 address, or a network of IPv6 addresses."""
+    """What counts as one address: an IPv4 address, or an IPv6 network."""
     try:
         found = ip_address(address or "")
     except ValueError:

@@ -1,4 +1,4 @@
-"""Messages as people look at them: get, list, expunge. Sending one is `intake`."""
+"""Reads and expunges messages. `intake` sends them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from angarium.store.database import Database
 from angarium.store.message import Filter, IdRange
 from angarium.store.stretch import AHEAD
 
-RECENT: Final = 90 * 86400.0  # how far back a list goes unless told where to look
+RECENT: Final = 90 * 86400.0  # how far back a list goes by default
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What stretch of a list is wanted, in time (epoch seconds) and relative to an item already seen."""
+    """The requested part of a list: by time (epoch seconds) and relative to a known item."""
 
     rows: int
     cursor: UUID | None = None
@@ -35,7 +35,7 @@ class Window:
     after: float | None = None
 
     def page(self, now: float) -> IdRange:
-        """The stretch of ids: `after` itself is in it, `before` and the cursor are not."""
+        """The range of ids: it includes `after`, but not `before` or the cursor."""
         low = UUID(int=0)
         high = ids.highest(now + AHEAD)
         if self.after is not None:
@@ -53,7 +53,7 @@ class Window:
 
 
 class Messages:
-    """Look at messages, and forget their payloads."""
+    """Reads messages and expunges their payloads."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
@@ -63,7 +63,7 @@ class Messages:
         self._entropy = entropy
 
     async def get(self, app_id: UUID, ref: str, *, with_payload: bool = True) -> Message:
-        """The message with this id or the operator's own. Raises NotFound."""
+        """The message with this id or event id. Raises NotFound."""
         async with self._database.connection() as conn:
             message_id = await store.find(conn, app_id, ref)
             found = message_id and await store.get(
@@ -74,7 +74,7 @@ class Messages:
         return found
 
     async def waits(self, app_id: UUID, message_id: UUID) -> bool:
-        """Whether some of the message's deliveries are still to be written (store/fan_out.py)."""
+        """Whether deliveries of the message are still to be written (store/fan_out.py)."""
         async with self._database.connection() as conn:
             return await fan_out.waits(conn, app_id, message_id)
 
@@ -89,7 +89,7 @@ class Messages:
         )
 
     async def expunge(self, app_id: UUID, ref: str) -> None:
-        """Forget the payload at once, and cancel what could no longer be sent. Raises NotFound."""
+        """Delete the payload at once, and cancel the pending deliveries. Raises NotFound."""
         async with self._database.transaction() as conn:
             message_id = await store.find(conn, app_id, ref)
             if message_id is None or not await store.expunge(conn, app_id, message_id):

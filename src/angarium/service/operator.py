@@ -1,7 +1,7 @@
-"""The operator's view over all applications of an organization: which endpoints are in trouble, how each
-application stands, what was lost, and where a message is.
+"""Reads the operator's view of an organization: failing endpoints, the state of each application,
+undelivered messages, and the application of a message.
 
-A look goes through a bounded number of applications; where there are more, it gives the place to go on.
+A page scans a bounded number of applications; if there are more, it has a cursor to continue from.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from angarium.store.database import Database
 from angarium.store.dead_letter import Undelivered
 from angarium.store.operator import OperatorEndpoint, Standing
 
-APPLICATIONS: Final = 500  # that one page goes through
-SEARCHED: Final = 20_000  # applications gone through for one message
-MOST: Final = 1000  # what trouble and losses are counted up to
+APPLICATIONS: Final = 500  # scanned for one page
+SEARCHED: Final = 20_000  # applications scanned for one message
+MOST: Final = 1000  # upper bound of counts
 MAX_FOUND: Final = 20  # messages with the same event id
-RECENT: Final = 14 * 86400.0  # seconds for which trouble and losses count
+RECENT: Final = 14 * 86400.0  # seconds for which failures and undelivered messages count
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
@@ -43,16 +43,16 @@ _Item = TypeVar("_Item")
 
 
 class EndpointStatus(StrEnum):
-    """What endpoints are listed apart."""
+    """The lists of endpoints."""
 
-    FAILING = "failing"  # the longest first
-    DISABLED = "disabled"  # the last first
-    HEALTHY = "healthy"  # those of the newest applications first
+    FAILING = "failing"  # longest failing first
+    DISABLED = "disabled"  # last disabled first
+    HEALTHY = "healthy"  # newest applications first
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointPage:
-    """Endpoints; `older` is the cursor to go on with, None at the end."""
+    """Endpoints; `older` is the next cursor, None at the end."""
 
     endpoints: tuple[OperatorEndpoint, ...]
     older: str | None
@@ -60,7 +60,7 @@ class EndpointPage:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationStanding:
-    """An application and how it stands."""
+    """An application and its state."""
 
     application: Application
     standing: Standing
@@ -68,7 +68,7 @@ class ApplicationStanding:
 
 @dataclass(frozen=True, slots=True)
 class ApplicationUndelivered:
-    """What an endpoint of an application lost; `number` goes up to MOST."""
+    """The undelivered messages of an endpoint; `number` is at most MOST."""
 
     application: Application
     loss: Undelivered
@@ -76,7 +76,7 @@ class ApplicationUndelivered:
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredPage:
-    """UndeliveredList; `older` is the cursor to go on with, None at the end."""
+    """UndeliveredList; `older` is the next cursor, None at the end."""
 
     losses: tuple[ApplicationUndelivered, ...]
     older: str | None
@@ -84,7 +84,7 @@ class UndeliveredPage:
 
 @dataclass(frozen=True, slots=True)
 class FoundMessage:
-    """A message, without its payload, and whose it is."""
+    """A message without its payload, and its application."""
 
     application: Application
     message: Message
@@ -92,14 +92,14 @@ class FoundMessage:
 
 @dataclass(frozen=True, slots=True)
 class FoundMessages:
-    """What a search found; not `complete`: there are more applications than it goes through."""
+    """Search results; not `complete`: the search stopped at its limit."""
 
     found: tuple[FoundMessage, ...]
     complete: bool
 
 
 class Operator:
-    """Look over an organization."""
+    """Reads across the applications of an organization."""
 
     def __init__(self, database: Database, clock: Clock, replay: Replay) -> None:
         self._database = database
@@ -109,7 +109,7 @@ class Operator:
     async def endpoints(
         self, org_id: str, health: EndpointStatus, cursor: str | None = None, *, limit: int = 50
     ) -> EndpointPage:
-        """The endpoints of that health. Raises Invalid for a cursor that is none."""
+        """The endpoints of that health. Raises Invalid for a malformed cursor."""
         if health is EndpointStatus.HEALTHY:
             return await self._healthy(org_id, cursor, limit)
         if health is EndpointStatus.FAILING:
@@ -147,7 +147,7 @@ class Operator:
         )
 
     async def search(self, org_id: str, text: str, *, limit: int = 50) -> list[ApplicationStanding]:
-        """Applications with this id or uid, or with this in their name, newest first."""
+        """The application with this id or uid, or those with this text in their name, newest first."""
 
         async def matching(conn: Connection) -> list[Application]:
             one = await application_store.find(conn, org_id, text)
@@ -164,7 +164,8 @@ class Operator:
         return [ApplicationStanding(one, standing[one.id]) for one in found]
 
     async def losses(self, org_id: str, cursor: str | None = None, *, limit: int = 50) -> UndeliveredPage:
-        """What endpoints lost in the last 14 days and could be sent again. Raises Invalid for the cursor."""
+        """Undelivered messages of the last 14 days that can be sent again, by endpoint. Raises Invalid for a
+        malformed cursor."""
         beyond = _place(cursor)
         now = self._clock.now()
         lowest = ids.lowest(now - RECENT)
@@ -181,9 +182,9 @@ class Operator:
         return await self._database.read(look)
 
     async def recover(self, org_id: str, losses: Sequence[Undelivered], *, rate: float | None = None) -> int:
-        """Send all of these again, in the background; gives how many tasks that are.
+        """Send all of these again in the background; returns the number of tasks.
 
-        Endpoints that are disabled, gone or another organization's are left out.
+        Skips endpoints that are disabled, deleted or another organization's.
         """
         since = datetime_at(self._clock.now() - RECENT)
         begun = 0
@@ -200,7 +201,7 @@ class Operator:
         return begun
 
     async def find_message(self, org_id: str, ref: str) -> FoundMessages:
-        """The message with this id, or those with this event id, in whatever application."""
+        """The message with this id, or those with this event id, in any application."""
         return await self._database.read(lambda conn: self._find_message(conn, org_id, ref))
 
     async def _find_message(self, conn: Connection, org_id: str, ref: str) -> FoundMessages:
@@ -225,7 +226,7 @@ class Operator:
 
 
 async def _applications(conn: Connection, org_id: str, beyond: tuple[UUID, UUID]) -> list[Application]:
-    """The applications that a page goes through, newest first; the one it stopped in is the first."""
+    """The applications that a page scans, newest first, starting with the one where the last page stopped."""
     above = None if beyond[0] == _HIGHEST else UUID(int=beyond[0].int + 1)
     return await application_store.page(conn, org_id, above, ascending=False, limit=APPLICATIONS)
 
@@ -236,7 +237,7 @@ def _onward(
     applications: Sequence[Application],
     key: Callable[[_Item], tuple[UUID, UUID]],
 ) -> str | None:
-    """The place to go on: after the last that is shown, or after the last application gone through."""
+    """The next cursor: after the last item shown, or after the last application scanned."""
     if len(found) > limit:
         app_id, endpoint_id = key(found[limit - 1])
     elif len(applications) == APPLICATIONS:
@@ -269,4 +270,4 @@ def _moment(cursor: str | None, start: tuple[datetime, UUID]) -> tuple[datetime,
 
 
 def _no_cursor() -> Invalid:
-    return Invalid.field("cursor", "This is no place in the list.", where="query")
+    return Invalid.field("cursor", "Not a cursor of this list.", where="query")

@@ -1,9 +1,9 @@
-"""Organization tokens in use: seen, listed, and revoked one by one.
+"""Lists organization tokens that were used, and revokes them.
 
-A token is good without a row, so each that is used is noted by its hash, with when it was used last. Whether
-one was revoked is looked up again after LOOK_EVERY seconds, once for all requests that wait for the answer:
-a revoked token is refused at once by the process that revoked it, and within that time by every other,
-and the intake of messages pays for one look-up a second.
+A token is valid without a row; the first use stores its hash, and later uses update the time of last use.
+Revocation is looked up every LOOK_EVERY seconds per token, once for all concurrent requests. The process
+that revokes a token refuses it at once, every other one within that time, and message intake pays for one
+lookup per second.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from angarium.store.database import Database
 from angarium.store.organization_token import OrganizationToken
 
 LOOK_EVERY: Final = 1.0  # seconds
-NOTE_USE_EVERY: Final = 60.0  # seconds between notes of a token's use
+NOTE_USE_EVERY: Final = 60.0  # seconds between updates of the time of last use
 MOST_LISTED: Final = 1000
 PREFIX: Final = "token_"
 _MOST_LOOKED_AT: Final = 1024
-_FOREVER: Final = 100 * 365 * 86400.0  # what never expires is remembered for so long once it is revoked
+_FOREVER: Final = 100 * 365 * 86400.0  # how long the revocation of a token without expiry is kept
 _ID_DIGITS: Final = 16
 _REFERENCE: Final = re.compile(r"token_[0-9a-f]{16}")
 _NO_APPLICATION: Final = UUID(int=0)
 
 
 def id_of(digest: bytes) -> str:
-    """What a token is called, which is no secret; its first digits are its name in the audit log."""
+    """The public id of a token; its first digits are its name in the audit log."""
     return PREFIX + digest.hex()[:_ID_DIGITS]
 
 
 @dataclass(slots=True)
 class _Look:
-    """What was found when the token was looked up last."""
+    """The result of the last lookup of a token."""
 
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     good_until: float = 0.0
@@ -52,7 +52,7 @@ class _Look:
 
 
 class OrganizationTokens:
-    """Look up, list and revoke."""
+    """Looks up, lists and revokes organization tokens."""
 
     def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
         self._database = database
@@ -61,7 +61,7 @@ class OrganizationTokens:
         self._looks: OrderedDict[bytes, _Look] = OrderedDict()
 
     def is_live(self, digest: bytes) -> bool:
-        """Whether the token was looked up lately, and was not revoked."""
+        """Whether a recent lookup found that the token is not revoked."""
         look = self._looks.get(digest)
         return look is not None and self._clock.steady() < look.good_until
 
@@ -89,22 +89,22 @@ class OrganizationTokens:
             look.good_until = asked_at + LOOK_EVERY
 
     async def page(self, org_id: str) -> list[OrganizationToken]:
-        """The tokens that were used, the newest use first, revoked ones too; at most MOST_LISTED."""
+        """The tokens that were used, last used first, including revoked ones; at most MOST_LISTED."""
         async with self._database.connection() as connection:
             return await store.page(connection, org_id, MOST_LISTED)
 
     async def revoke(self, org_id: str, ref: str) -> None:
-        """Refuse the token with this id, and every session that came of it. Raises NotFound."""
+        """Revoke the token with this id, and every session made with it. Raises NotFound."""
         async with self._database.connection() as connection:
             known = _REFERENCE.fullmatch(ref)
             found = await store.find(connection, org_id, ref.removeprefix(PREFIX)) if known else None
         if found is None:
-            raise NotFound("No such token was used.")
+            raise NotFound("No used token has this id.")
         expires_at = math.inf if found.expires_at is None else found.expires_at.timestamp()
         await self.refuse(org_id, found.digest, expires_at)
 
     async def refuse(self, org_id: str, digest: bytes, expires_at: float) -> None:
-        """The same for a token that may never have been used. It must be the organization's."""
+        """Revoke a token that may never have been used. It must be the organization's."""
         now = self._clock.now()
         at, until = datetime_at(now), datetime_at(min(expires_at, now + _FOREVER) + LOOK_EVERY * 120)
         async with self._database.transaction() as connection:

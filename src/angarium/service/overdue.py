@@ -1,7 +1,7 @@
-"""Deliveries that are due and wait: behind how many others, and when they may be expected to start.
+"""Estimates when deliveries that are due and wait will start, and how many others are ahead of them.
 
-Nothing is written for this but faults on our side (store/our_fault.py): the place follows from the queue and
-the speed from the attempts of the last minute, which every process sees.
+The position comes from the queue, and the speed from the attempts of the last minute. Nothing else is stored
+for the estimate except faults on our side (store/our_fault.py).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from angarium.store.database import Database
 
 
 class DueDelivery(Protocol):
-    """What is needed of a delivery to estimate when it starts."""
+    """The fields of a delivery that the estimate needs."""
 
     @property
     def endpoint_id(self) -> UUID: ...
@@ -30,43 +30,43 @@ class DueDelivery(Protocol):
 
 
 class DeliveryKey(NamedTuple):
-    """A delivery."""
+    """Identifies a delivery."""
 
     endpoint_id: UUID
     message_id: UUID
 
 
 class WaitEstimates(dict[DeliveryKey, WaitEstimate]):
-    """What waits of the deliveries that were asked for."""
+    """The estimates for those deliveries that wait."""
 
     def next_attempt(self, endpoint_id: UUID, message_id: UUID, due_at: datetime | None) -> datetime | None:
         """When the next attempt is due, or expected if it waits; never in the past. None: there is none, or
-        it cannot be told."""
+        it cannot be estimated."""
         wait = self.get(DeliveryKey(endpoint_id, message_id))
         if wait is None:
             return due_at
         return None if wait.expected_at is None else datetime_at(wait.expected_at)
 
     def waiting(self, endpoint_id: UUID, message_id: UUID) -> bool:
-        """Whether the delivery is due for longer than it takes to start."""
+        """Whether the delivery has been due for longer than a start takes."""
         wait = self.get(DeliveryKey(endpoint_id, message_id))
         return wait is not None and wait.waiting
 
     def hold(self, endpoint_id: UUID, message_id: UUID) -> Hold | None:
-        """The fault on our side that holds the delivery."""
+        """The fault on our side that holds up the delivery."""
         wait = self.get(DeliveryKey(endpoint_id, message_id))
         return None if wait is None else wait.hold
 
 
 class Overdue:
-    """Looks at what waits."""
+    """Estimates waits from the database."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def of(self, app_id: UUID, owed: Iterable[DueDelivery]) -> WaitEstimates:
-        """What waits of these deliveries of an application. Asks the database only if any is due."""
+        """Estimates for those deliveries that wait. Queries the database only if any is due."""
         now = self._clock.now()
         due = {
             DeliveryKey(one.endpoint_id, one.message_id): one.due_at.timestamp()

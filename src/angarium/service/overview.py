@@ -1,4 +1,4 @@
-"""How an application's deliveries fare, as charts and lists of endpoints show it."""
+"""Reads delivery statistics of an application for charts and endpoint lists."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from angarium.store.hourly_stats import EndpointHealth
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """The points of a chart, oldest first and without gaps, and all of them together."""
+    """The points of a chart, oldest first and without gaps, and their total."""
 
     points: tuple[Point, ...]
     total: Point
@@ -26,14 +26,14 @@ _UNKNOWN: Final = EndpointHealth(0, 0, None, None, None, 0, None, None)
 
 
 class Overview:
-    """Counts of attempts; they lag some seconds behind the log."""
+    """Reads attempt counts, which lag a few seconds behind the log."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
     async def series(self, app_id: UUID, span: Span, endpoint_id: UUID | None = None) -> Series:
-        """The attempts of the span that ends now, of one endpoint or of the whole application."""
+        """The attempts in the span that ends now, of one endpoint or the whole application."""
         start = span.start(self._clock.now())
         counts = await self._database.read(
             lambda conn: hourly_stats.hours(conn, app_id, endpoint_id, datetime_at(start))
@@ -49,7 +49,7 @@ class Overview:
         )
 
     async def health(self, app_id: UUID, endpoint_ids: Sequence[UUID]) -> dict[UUID, EndpointHealth]:
-        """How each of these endpoints fares: the attempts of 24 hours, the last failure of 28 days."""
+        """The health of each endpoint: attempts in 24 hours, and the last failure in 28 days."""
         now = self._clock.now()
         recent, since = datetime_at(Span.DAY.start(now)), datetime_at(Span.MONTH.start(now))
         found = await self._database.read(

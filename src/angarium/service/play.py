@@ -1,7 +1,7 @@
-"""Play: throw-away inboxes that show what an endpoint would get, and answer as one likes.
+"""Implements Play: temporary inboxes that record requests and send configurable responses.
 
-An inbox keeps its newest requests for a day, and lives for a week after it was last used. Whether a request
-is signed as it should be is judged when it comes in, with the secrets of the endpoints that have its URL.
+An inbox keeps its newest requests for a day and expires a week after its last use. The signature of each
+request is verified on arrival, with the secrets of the endpoints that have the inbox's URL.
 """
 
 from __future__ import annotations
@@ -44,31 +44,31 @@ from angarium.store import play as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 
-MAX_INBOXES: Final = 20  # of one application
+MAX_INBOXES: Final = 20  # per application
 KEPT_REQUESTS: Final = 100
 KEPT_BODY: Final = 64 * 1024
 KEPT_HEADERS: Final = 64
 KEPT_VALUE: Final = 1000
-RATE: Final = 50.0  # requests a second that one inbox takes
+RATE: Final = 50.0  # requests per second per inbox
 BURST: Final = 200.0
-TURNS: Final = 3  # requests taken at the same time: inboxes must not use up the connections to the database
+TURNS: Final = 3  # concurrent requests: inboxes must not use up the database connections
 PATIENCE: Final = 10.0  # seconds to wait for such a turn
-_EXTEND_AFTER: Final = 3600.0  # seconds after which another use makes an inbox live longer again
+_EXTEND_AFTER: Final = 3600.0  # minimum seconds between extensions of an inbox's expiry
 _MAX_BUCKETS: Final = 10_000
-_NO_INBOX: Final = "There is no such inbox, or it was not used for a week."
-_MAX_ENDPOINTS: Final = 10  # that an inbox is looked for among
+_NO_INBOX: Final = "This inbox does not exist, or has expired after a week without use."
+_MAX_ENDPOINTS: Final = 10  # with the URL of one inbox
 _CREDENTIALS: Final = SENSITIVE | {"cookie"}
 
 STATUSES: Final = (
     200, 201, 202, 204, 301, 302, 307, 400, 401, 403, 404, 405, 409, 410, 413, 415, 422, 429,
     500, 501, 502, 503, 504, NO_ANSWER,
 )  # fmt: skip
-"""What an inbox can be told to answer with."""
+"""The statuses that an inbox can be set to respond with."""
 
 
 @dataclass(frozen=True, slots=True)
 class IncomingRequest:
-    """What came in."""
+    """A received request."""
 
     method: str
     headers: Sequence[tuple[str, str]]
@@ -76,7 +76,7 @@ class IncomingRequest:
 
 
 class Play:
-    """Make inboxes, look into them, and take what is sent to them."""
+    """Creates and reads inboxes, and receives requests."""
 
     def __init__(
         self,
@@ -98,25 +98,25 @@ class Play:
 
     @property
     def available(self) -> bool:
-        """Whether this process knows how its own server is reached."""
+        """Whether this process knows its server's public URL."""
         return self._urls is not None
 
     @property
     def prefixes(self) -> tuple[str, ...]:
-        """What the URLs of throw-away receivers begin with: of Svix's, and of the inboxes of this server."""
+        """The URL prefixes of temporary receivers: of Svix Play, and of this server's inboxes."""
         return (SVIX_PLAY,) if self._urls is None else (SVIX_PLAY, self._urls.prefix)
 
     def url_of(self, inbox_id: UUID) -> str:
-        """Raises BadRequest when this process does not know its own server's address."""
+        """Raises BadRequest when this process does not know its server's public URL."""
         if self._urls is None:
             raise BadRequest(
-                "Play needs to know this server's own address. Whoever runs it sets ANGARIUM_PUBLIC_URL.",
+                "Play needs this server's public URL. The operator must set ANGARIUM_PUBLIC_URL.",
                 code="no_public_url",
             )
         return self._urls.of(inbox_id)
 
     async def create(self, application: Application) -> PlayInbox:
-        """Raises Conflict when the application has as many as it may have, and BadRequest as `url_of`."""
+        """Raises Conflict when the application is at its limit, and BadRequest as `url_of` does."""
         now = self._clock.now()
         inbox_id = ids.new(now, self._entropy(8))
         self.url_of(inbox_id)
@@ -125,13 +125,13 @@ class Play:
             await application_store.hold(connection, application.org_id, application.id)
             made_by_now = await store.count(connection, application.id, datetime_at(now))
             if made_by_now >= MAX_INBOXES:
-                raise Conflict(f"There are {MAX_INBOXES} inboxes already. Delete one that is not needed.")
+                raise Conflict(f"Inbox limit reached ({MAX_INBOXES}). Delete an inbox you no longer need.")
             await store.create(connection, made)
             await self._record(connection, made, "inbox.created")
         return made
 
     async def inboxes(self, app_id: UUID) -> list[tuple[PlayInbox, UUID | None]]:
-        """The inboxes of an application, newest first, each with the id of the last request in it."""
+        """The inboxes of an application, newest first, each with the id of its last request."""
         async with self._database.connection() as connection:
             return await store.inboxes(connection, app_id, self._now())
 
@@ -144,7 +144,7 @@ class Play:
         return found
 
     async def endpoints(self, inbox: PlayInbox) -> list[Endpoint]:
-        """The endpoints that deliver into an inbox."""
+        """The endpoints that deliver to an inbox."""
         async with self._database.connection() as connection:
             return await store.endpoints(
                 connection, inbox.app_id, self.url_of(inbox.id), self._keyring, limit=_MAX_ENDPOINTS
@@ -153,10 +153,7 @@ class Play:
     async def set_answer(
         self, product: Product, app_id: UUID, inbox_id: UUID, change: Callable[[InboxAnswer], InboxAnswer]
     ) -> PlayInbox:
-        """Have an inbox answer differently from now on: as `change` makes of how it does. Gives the inbox.
-
-        Raises Invalid or NotFound.
-        """
+        """Apply `change` to the response of an inbox. Returns the inbox. Raises Invalid or NotFound."""
         async with self._database.transaction() as connection:
             held = await self._held(connection, app_id, inbox_id)
             if held is None:
@@ -169,7 +166,7 @@ class Play:
         return changed
 
     async def clear(self, app_id: UUID, inbox_id: UUID) -> None:
-        """Forget the requests of an inbox."""
+        """Delete the requests of an inbox."""
         async with self._database.transaction() as connection:
             held = await self._held(connection, app_id, inbox_id)
             if held is not None and await store.last(connection, inbox_id) is not None:
@@ -177,7 +174,7 @@ class Play:
                 await self._record(connection, held, "inbox.cleared")
 
     async def delete(self, app_id: UUID, inbox_id: UUID) -> None:
-        """Forget an inbox and its requests; who sends to it gets 404."""
+        """Delete an inbox and its requests; senders then get 404."""
         async with self._database.transaction() as connection:
             held = await self._held(connection, app_id, inbox_id)
             if held is not None:
@@ -190,25 +187,25 @@ class Play:
             return await store.arrivals(connection, inbox.id, oldest_kept(self._clock.now()))
 
     async def since(self, inbox: PlayInbox, after: UUID | None, limit: int) -> list[InboxRequest]:
-        """Whole requests that came after one, oldest first. One that comes later has a greater id."""
+        """Complete requests with ids greater than `after`, oldest first. Later requests have greater ids."""
         async with self._database.connection() as connection:
             oldest = oldest_kept(self._clock.now())
             return await store.since(connection, inbox.id, max(after or oldest, oldest), limit)
 
     async def arrival(self, inbox: PlayInbox, arrival_id: UUID) -> InboxRequest | None:
-        """One request, whole."""
+        """One complete request."""
         async with self._database.connection() as connection:
             return await store.arrival(connection, inbox.id, arrival_id)
 
     async def last(self, inbox: PlayInbox) -> UUID | None:
-        """The id of the newest request: it changes when one comes in, and when all are forgotten."""
+        """The id of the newest request. It changes when a request arrives and when all are deleted."""
         async with self._database.connection() as connection:
             return await store.last(connection, inbox.id)
 
     async def expect(self, inbox_id: UUID) -> None:
-        """Before the body of a request is read: whether there is such an inbox, and it takes another request.
+        """Check, before the body is read, that the inbox exists and is below its rate limit.
 
-        Raises NotFound, and Overloaded when the inbox gets more than it takes.
+        Raises NotFound or Overloaded.
         """
         self._count(inbox_id)
         async with self._turn(), self._database.connection() as connection:
@@ -216,16 +213,16 @@ class Play:
                 raise NotFound(_NO_INBOX)
 
     async def receive(self, inbox_id: UUID, request: IncomingRequest) -> InboxAnswer:
-        """Take a request that was expected; gives what it is to be answered with, after which delay.
+        """Store a request that `expect` allowed; returns the response to send and its delay.
 
-        Raises NotFound, Overloaded, and BadRequest as `url_of`.
+        Raises NotFound, Overloaded, and BadRequest as `url_of` does.
         """
         async with self._turn():
             return await self._take(inbox_id, request)
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        """Raises Overloaded when none comes."""
+        """Limit concurrency. Raises Overloaded when no turn is free in time."""
         try:
             async with asyncio.timeout(PATIENCE):
                 await self._turns.acquire()
@@ -264,7 +261,7 @@ class Play:
         return answer
 
     async def _held(self, connection: Connection, app_id: UUID, inbox_id: UUID) -> PlayInbox | None:
-        """The living inbox of the application, which nobody else changes until the transaction ends."""
+        """The application's inbox, locked until the transaction ends; None if it is missing or expired."""
         held = await store.take(connection, inbox_id, self._now())
         return held if held is not None and held.app_id == app_id else None
 
@@ -286,7 +283,7 @@ class Play:
         return InboxAnswer(500, answer.delay) if drawn < answer.failure_percent else answer
 
     def _count(self, inbox_id: UUID) -> None:
-        """Raises Overloaded when an inbox gets more than its rate."""
+        """Raises Overloaded when an inbox is over its rate limit."""
         now = self._clock.steady()
         left, since = self._buckets.pop(inbox_id, (BURST, now))
         left = min(BURST, left + (now - since) * RATE)
@@ -295,7 +292,7 @@ class Play:
         if len(self._buckets) > _MAX_BUCKETS:
             self._buckets.popitem(last=False)
         if not room:
-            raise Overloaded(f"An inbox takes {RATE:g} requests a second. Send more slowly.")
+            raise Overloaded(f"Rate limit of this inbox exceeded ({RATE:g} requests per second).")
 
     def _expiry(self, now: float) -> datetime:
         return datetime_at(now + LIFETIME)
@@ -305,32 +302,35 @@ class Play:
 
 
 def _after(last: UUID | None, made: UUID) -> UUID:
-    """An id greater than the last, whatever two processes' clocks say: requests are read by a cursor."""
+    """An id greater than the last, even if processes' clocks differ: requests are read by a cursor."""
     return made if last is None or made > last else UUID(int=last.int + 1)
 
 
 def _check(answer: InboxAnswer, longest: float) -> None:
     if answer.status_code not in STATUSES:
-        raise Invalid.field("status", "Choose one of the statuses in the list.")
+        raise Invalid.field("status", f"The status must be one of {', '.join(map(str, STATUSES))}.")
     if not 0 <= answer.delay <= longest:
-        raise Invalid.field("delay", f"The delay must be from 0 to {longest:g} seconds.")
+        raise Invalid.field("delay", f"The delay must be between 0 and {longest:g} seconds.")
     if not 0 <= answer.failure_percent <= 100:
-        raise Invalid.field("failures", "The share of failures must be from 0 to 100 percent.")
+        raise Invalid.field("failures", "The failure rate must be between 0 and 100 percent.")
 
 
 def longest_delay(product: Product) -> float:
-    """Seconds that an inbox may be told to wait: an answer within the product's timeout, and never long."""
+    """The maximum delay of an inbox in seconds: below the product's timeout and LONGEST_DELAY."""
     return min(product.timeout, LONGEST_DELAY) - 1
 
 
 def _judged(
     product: Product, endpoints: Sequence[Endpoint], request: IncomingRequest, now: float
 ) -> tuple[bool | None, str]:
-    """Whether the request is signed with a secret of one of the endpoints, and why (not)."""
+    """Whether the request is signed with a secret of one of the endpoints, and the reason as text."""
     if not endpoints:
-        return None, "No endpoint has the URL of this inbox, so there is no secret to verify with."
+        return (
+            None,
+            "No endpoint has the URL of this inbox, so there is no secret to verify with.",
+        )
     if not request.headers:
-        return False, "It has no headers, so it is not signed."
+        return False, "The request has no headers, so it is not signed."
     secrets = [
         key.secret
         for endpoint in endpoints
@@ -341,19 +341,19 @@ def _judged(
         verify_request(product.profile, secrets, dict(request.headers), request.body, now=now)
     except SignatureError as error:
         return False, f"Not verified: {error}. {_ADVICE.get(str(error), '')}".strip()
-    return True, "Signed with the secret of your endpoint, and not changed on the way."
+    return True, "Signed with the secret of your endpoint, and unchanged."
 
 
 _ADVICE: Final = {
-    "no signature fits": "The body was changed after it was signed, or it was signed with another secret.",
-    "the timestamp is too old": "It was signed more than five minutes ago, so it may be a replay.",
+    "no signature fits": "The body was changed after signing, or it was signed with another secret.",
+    "the timestamp is too old": "The request was signed more than five minutes ago and may be a replay.",
 }
 
 
 def _kept(headers: Sequence[tuple[str, str]], senders: Sequence[Endpoint]) -> list[tuple[str, str]]:
-    """Headers as they are shown: not too many, not too long, and no credentials.
+    """Headers as they are shown: limited in number and length, without credentials.
 
-    What endpoints add themselves may be such.
+    The values of endpoints' custom headers are masked too, because they may be credentials.
     """
     hidden = _CREDENTIALS.union(name.lower() for endpoint in senders for name in endpoint.headers)
     return [

@@ -1,8 +1,8 @@
-"""Portal links: a customer's way in, without an account.
+"""Creates portal links, which let customers in without an account, and exchanges them for sessions.
 
-The key of a link stands in the fragment of its URL, which browsers send to nobody. It names the application
-and carries a token for it, good for as long as the link is; a browser exchanges it for a session. A link may
-be opened any number of times until it expires or is ended.
+The key of a link is in the fragment of its URL, which browsers do not send to servers. It names the
+application and has a token for it, valid as long as the link. A browser exchanges the key for a session. A
+link can be opened any number of times until it expires or is revoked.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from angarium.service.token import APPLICATION_LIFETIME, Tokens
 
 @dataclass(frozen=True, slots=True)
 class PortalLink:
-    """A new link: its key, the token inside, and how the portal looks that it leads to."""
+    """A new link: its key, the token inside, and the theme of the portal."""
 
     key: str = field(repr=False)
     token: str = field(repr=False)
     theme: Mapping[str, str] = field(default_factory=dict)
 
     def url(self, base: str) -> str:
-        """Where it leads: how it looks in the query, the key in the fragment, where it reaches no log."""
+        """The URL of the link: the theme is in the query, the key in the fragment, so that no log has it."""
         query = f"?{urlencode(self.theme)}" if self.theme else ""
         return f"{base}/login{query}#key={self.key}"
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """What a browser keeps after it opened a link."""
+    """What a browser keeps after it has opened a link."""
 
     token: str = field(repr=False)
     claims: Claims
 
 
 class _Key(msgspec.Struct, frozen=True):
-    appId: str  # noqa: N815 (the name in links of Svix's kind)
+    appId: str  # noqa: N815 (the name in Svix's links)
     token: str
 
 
 class PortalLinks:
-    """Makes links, and opens them."""
+    """Creates and opens portal links."""
 
     def __init__(self, tokens: Tokens) -> None:
         self._tokens = tokens
@@ -69,7 +69,7 @@ class PortalLinks:
         theme: Mapping[str, str] | None = None,
         origin: ParentCredential | None = None,
     ) -> PortalLink:
-        """A link into one application; `capabilities` None allows everything. It ends with its `origin`."""
+        """A link to one application; `capabilities` None allows everything. It ends with its `origin`."""
         token = self._tokens.for_application(
             org_id,
             app_id,
@@ -94,9 +94,9 @@ class PortalLinks:
         lifetime: float | None = None,
         origin: ParentCredential,
     ) -> PortalLink:
-        """The same for the holder of `origin`: it is in the audit log before they have it.
+        """Like `make`, for the holder of `origin`; the link is in the audit log before it is returned.
 
-        `portal` is the product's: its theme, and its lifetime where the caller asks for none.
+        `portal`: the product's settings, for the theme and the default lifetime.
         """
         link = self.make(
             org_id,
@@ -119,7 +119,7 @@ class PortalLinks:
         return link
 
     async def open(self, key: str) -> Session:
-        """A session for whoever shows the key of a link. Raises NotAuthenticated."""
+        """A session in exchange for the key of a link. Raises NotAuthenticated."""
         try:
             packed = canonical.url_safe(key)
             json_bounds.check(packed)
@@ -136,7 +136,7 @@ class PortalLinks:
         return Session(token, self._tokens.verify(token))
 
     async def operate(self, token: str) -> Session:
-        """A session on the operator's pages for whoever shows an organization's token.
+        """A session on the operator's pages in exchange for an organization token.
 
         Raises NotAuthenticated.
         """
@@ -151,7 +151,7 @@ class PortalLinks:
         return Session(made, self._tokens.verify(made))
 
     async def operator_view(self, operator: Claims, app_id: UUID) -> Session:
-        """A session for an operator who looks at a customer's portal, and may do nothing in it."""
+        """A read-only session for an operator in a customer's portal."""
         token = self._tokens.for_operator_view(operator, app_id)
         await self._tokens.record(AuditEvent(operator.org_id, app_id, "portal.viewed", None))
         return Session(token, self._tokens.verify(token))

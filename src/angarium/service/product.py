@@ -1,4 +1,4 @@
-"""Products: which one an organization is."""
+"""Looks up the product of an organization."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from angarium.service import audit
 from angarium.store import organization
 from angarium.store.database import Database
 
-UNSURE: Final = 5.0  # seconds for which an organization without a row is taken to have none
+UNSURE: Final = 5.0  # seconds for which a missing row is cached
 MAX_KNOWN: Final = 10_000
 
 
 class Products:
-    """The products that this server has, by name, and the organizations that have them.
+    """The products that this server loads, by name, and the organizations that have them.
 
-    An organization's profile never changes, so it is looked up once; that it has none may change.
+    An organization's profile never changes, so it is looked up once. An organization without one can still
+    get one.
     """
 
     def __init__(
@@ -45,14 +46,14 @@ class Products:
         return self._products
 
     def named(self, name: str) -> Product:
-        """Raises NotFound for a profile that this server was not given."""
+        """Raises NotFound for a profile that this server does not load."""
         product = self._products.get(name)
         if product is None:
-            raise NotFound(f"This server has no profile {name}.")
+            raise NotFound(f"This server does not load a profile named {name}.")
         return product
 
     def known(self, org_id: str) -> Product | None:
-        """The organization's product when it is known without a look at the database."""
+        """The organization's product, if it is cached."""
         product = self._known.get(org_id)
         if product is None and self._none_until.get(org_id, 0.0) > self._clock.steady():
             return self._products[STANDARD]
@@ -64,7 +65,7 @@ class Products:
             return product
         async with self._asking:
             if (product := self.known(org_id)) is not None:
-                return product  # somebody else has asked meanwhile
+                return product  # looked up concurrently
             return await self._ask(org_id)
 
     async def _ask(self, org_id: str) -> Product:
@@ -80,7 +81,7 @@ class Products:
         return product
 
     async def install(self, org_id: str, name: str) -> Product:
-        """Make the organization one of this product; it keeps the one it has."""
+        """Assign the product to the organization, unless it already has one."""
         self.named(name)
         async with self._database.transaction() as connection:
             now = self._clock.now()

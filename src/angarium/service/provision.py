@@ -1,7 +1,7 @@
-"""Provision: what an organization of a product needs before its first call.
+"""Provisions organizations of a product.
 
-Its profile, the profile's catalogue of event types, an application, and keys of the product's own API.
-All of it may be done again: what is there stays, and event types that the profile gained are added.
+It assigns the profile, writes the profile's event types, and creates an application and keys of the product's
+own API. Every step can be repeated: existing data stays, and new event types of the profile are added.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ SCHEMA_VERSION: Final = "1"
 
 @dataclass(frozen=True, slots=True)
 class NewKey:
-    """A key of the product's own API, to be let in."""
+    """A key of the product's own API that is not registered yet."""
 
     scope: str
     shown: Shown
 
 
 class Provision:
-    """Makes organizations of products ready, and keeps their catalogues up to date."""
+    """Sets up organizations of products, and keeps their event types up to date."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class Provision:
         return self._products.named(name)
 
     def draw_keys(self, product: Product, *, sandbox: bool) -> list[NewKey]:
-        """One new key for each scope of the product; nothing knows them yet."""
+        """Generate one key for each scope of the product; `install` registers them."""
         return [
             NewKey(scope, self._draw(product, sandbox=sandbox)) for scope in product.profile.management.scopes
         ]
@@ -75,14 +75,14 @@ class Provision:
     async def add_key(
         self, org_id: str, app_ref: str, *, scope: str | None, pair: bool = False, sandbox: bool = False
     ) -> Shown:
-        """One more key. Raises NotFound, or BadRequest for a scope that the product does not have."""
+        """Add a key. Raises NotFound, or BadRequest for a scope that the product does not have."""
         product = await self._products.of(org_id)
         application = await self._applications.find(org_id, app_ref)
         scopes = product.profile.management.scopes
         scope = scope or next(iter(scopes), "")
         if scope not in scopes:
-            known = f"there are {', '.join(scopes)}" if scopes else "it has none"
-            raise BadRequest(f"{product.name} has no scope {scope!r}; {known}.")
+            known = f"Its scopes are {', '.join(scopes)}." if scopes else "It has no scopes."
+            raise BadRequest(f"{product.name} has no scope {scope!r}. {known}")
         shown = self._draw(product, sandbox=sandbox, pair=pair)
         await self.access.register(
             shown, org_id=org_id, app_id=application.id, scope=scope, name=f"{application.name}, {scope}"
@@ -92,13 +92,16 @@ class Provision:
     async def install(
         self, org_id: str, profile: str, *, application: ApplicationDraft, keys: list[NewKey]
     ) -> Application:
-        """Make the organization one of this product, with an application that the keys are for.
+        """Assign the product to the organization, and create an application with these keys.
 
-        Raises NotFound for a profile that this server was not given, and Conflict when it has another.
+        Raises NotFound for a profile that this server does not load, and Conflict when the organization has
+        another.
         """
         product = await self._products.install(org_id, profile)
         if product.name != profile:
-            raise Conflict(f"The organization is one of {product.name} already, for good.")
+            raise Conflict(
+                f"The organization already has the profile {product.name}, which cannot be changed."
+            )
         await self._write_catalogue(product, org_id)
         made, _ = await self._applications.ensure(org_id, application.uid or application.name, application)
         for key in keys:
@@ -108,7 +111,7 @@ class Provision:
         return made
 
     async def refresh(self) -> None:
-        """Bring the catalogues of all organizations to what the profiles say. Called at each start."""
+        """Write the profiles' event types to all organizations. Called at each start."""
         for product in self._products.all.values():
             await self._write_catalogue(product, None)
 

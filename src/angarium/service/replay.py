@@ -1,15 +1,15 @@
-"""Send again: one delivery at once, or many by a background task.
+"""Sends messages again: one delivery at once, or many in a background task.
 
-`resend` owes one manual attempt, whatever became of the delivery before. `recover` owes one to each
-exhausted or canceled delivery of a window. `replay_missing` owes an endpoint the messages of a window
-that it wants today and never was owed, with the whole schedule. `resend_matching` owes one manual attempt
-to each delivery that a filter of the log matches.
+`resend` schedules one manual attempt of a delivery, whatever its state. `recover` schedules one for each
+exhausted or canceled delivery in a window. `replay_missing` creates deliveries, with the full schedule, for
+the messages in a window that match the endpoint now and have no delivery to it. `resend_matching` schedules
+one manual attempt for each delivery that a log filter matches.
 
-What is asked of one endpoint while it is disabled waits until it is enabled, and is canceled when it is
-deleted. A filter that names no endpoint goes over many: it leaves disabled ones out, and does not count them.
+Attempts scheduled for a disabled endpoint wait until it is enabled, and are canceled when it is deleted. A
+filter that names no endpoint skips disabled endpoints and does not count their deliveries.
 
-Work in the background survives a restart, tells how far it is, can be canceled, and may keep a rate. What
-it would do can be counted before, in a bounded time.
+Background tasks survive a restart, report progress, can be canceled, and can be rate-limited. Their work can
+be counted in advance, in a bounded time.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ from angarium.store.database import Database
 from angarium.store.log import Stretch
 from angarium.store.target import ReplayTarget, hold_target
 
-MAX_UNDELIVERED: Final = 1_000_000  # what a count of lost deliveries goes up to
-MAX_COUNT: Final = 100_000  # what any other count goes up to
-LOOKED_AT: Final = 5_000  # deliveries or messages that a count goes over between looks at the clock
-PATIENCE: Final = 0.1  # seconds after which a count looks no further
-RATE: Final = 20.0  # deliveries a second of what matches a filter, unless said otherwise
+MAX_UNDELIVERED: Final = 1_000_000  # upper bound of a count of undelivered messages
+MAX_COUNT: Final = 100_000  # upper bound of other counts
+LOOKED_AT: Final = 5_000  # deliveries or messages that a count scans between checks of the time
+PATIENCE: Final = 0.1  # seconds after which a count stops
+RATE: Final = 20.0  # default deliveries per second of a resend by filter
 MAX_RATE: Final = 1000.0
-MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; some minutes for slow callers
+MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; the minutes are for slow callers
 _BEGUN: Final = {
     background_task.RECOVER: "endpoint.recover.begun",
     background_task.REPLAY: "endpoint.replay.begun",
@@ -50,14 +50,14 @@ _Place = TypeVar("_Place")
 
 @dataclass(frozen=True, slots=True)
 class BoundedCount:
-    """How many; not `exact`: there are more."""
+    """A count; not `exact`: there are more."""
 
     number: int
     exact: bool
 
 
 class Replay:
-    """Owe deliveries again."""
+    """Schedules deliveries again."""
 
     def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
         self._database = database
@@ -73,7 +73,8 @@ class Replay:
             target = _living(await hold_target(conn, app_id, found.id))
             if not await message.has_payload(conn, app_id, message_id, datetime_at(now)):
                 raise BadRequest(
-                    "The payload of this message is gone, so it cannot be sent.", code="missing_payload"
+                    "The payload of this message has been deleted. It cannot be sent again.",
+                    code="missing_payload",
                 )
             await requeue.resend(conn, target, message_id, datetime_at(now))
             after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
@@ -94,26 +95,26 @@ class Replay:
     ) -> BackgroundTask:
         """Raises NotFound, or Invalid for the window.
 
-        `rate`: at most so many deliveries a second.
+        `rate`: maximum deliveries per second.
         """
         return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until, rate)
 
     async def recover_since_message(
         self, org_id: str, app_id: UUID, endpoint_ref: str, message_ref: str, *, rate: float | None = None
     ) -> BackgroundTask:
-        """Recover what the endpoint lost since this message. Raises as `recover` does."""
+        """Recover undelivered messages since this one. Raises as `recover` does."""
         since = await self.since_message(app_id, message_ref)
         return await self.recover(org_id, app_id, endpoint_ref, since, None, rate=rate)
 
     async def since_message(self, app_id: UUID, message_ref: str) -> datetime:
-        """When the message came: where a window begins that has it inside. Raises NotFound."""
+        """When the message was accepted: the start of a window that includes it. Raises NotFound."""
         async with self._database.connection() as conn:
             return datetime_at(ids.created_at(await message_id_of(conn, app_id, message_ref)))
 
     async def count_undelivered(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> int:
-        """How many messages `recover` would send again now, at most MAX_UNDELIVERED. Raises as it does."""
+        """How many messages `recover` would send again, at most MAX_UNDELIVERED. Raises as `recover` does."""
         after, last = self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
@@ -124,7 +125,7 @@ class Replay:
     async def count_recoverable(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BoundedCount:
-        """The same in a bounded time. Raises as `recover` does."""
+        """The same count in a bounded time. Raises as `recover` does."""
         self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
@@ -148,7 +149,7 @@ class Replay:
     async def count_missing(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
     ) -> BoundedCount:
-        """How many messages `replay_missing` would send now. Raises as it does."""
+        """How many messages `replay_missing` would send. Raises as it does."""
         after, last = self._window(since, until)
         now = datetime_at(self._clock.now())
 
@@ -170,10 +171,10 @@ class Replay:
         rate: float = RATE,
         expected: BoundedCount | None = None,
     ) -> BackgroundTask:
-        """Send again what matches, of the messages there are now, oldest first. Raises Invalid.
+        """Send matching deliveries of existing messages again, oldest first. Raises Invalid.
 
-        What cannot be sent is passed over: to endpoints that are deleted, or disabled unless the filter names
-        one, without its payload, or owed a manual attempt already.
+        It skips deliveries to deleted endpoints, to disabled endpoints unless the filter names one, of
+        messages without a payload, and those that already have a pending manual attempt.
         """
         wanted.check()
         _check_rate(rate)
@@ -195,7 +196,7 @@ class Replay:
             )
 
     async def count_matching(self, app_id: UUID, wanted: LogFilter) -> BoundedCount:
-        """How many deliveries `resend_matching` would send again now. Raises Invalid for a wrong filter."""
+        """How many deliveries `resend_matching` would send again. Raises Invalid for an invalid filter."""
         wanted.check()
         async with self._database.connection() as conn:
             found = await log.look_for(conn, app_id, wanted, datetime_at(self._clock.now()), sendable=True)
@@ -215,7 +216,7 @@ class Replay:
     async def _count(
         self, stretch: Callable[[_Place], Awaitable[tuple[int, _Place | None]]], place: _Place
     ) -> BoundedCount:
-        """Count stretch by stretch, as long as there is patience."""
+        """Count stretch by stretch, for at most PATIENCE seconds."""
         deadline = self._clock.steady() + PATIENCE
         number, left = await stretch(place)
         while left is not None and number <= MAX_COUNT and self._clock.steady() < deadline:
@@ -253,14 +254,14 @@ class Replay:
             )
 
     def _window(self, since: datetime, until: datetime | None) -> tuple[UUID, UUID]:
-        """The ids of a window: after the first, up to the second. Raises Invalid."""
+        """The ids of a window: after the first, up to and including the second. Raises Invalid."""
         now = self._clock.now()
         start, end = since.timestamp(), now if until is None else until.timestamp()
         if start < now - MAX_AGE:
             raise Invalid.field("since", "Cannot recover messages more than 14 days old.")
         if until is not None and end <= start:
-            raise Invalid.field("until", "The end of the window must be after its beginning.")
-        # `since` itself is inside; what is accepted from now on is not lost, so it ends now at the latest
+            raise Invalid.field("until", "Must be later than since.")
+        # includes `since`; messages accepted from now on are not lost, so the window ends now at the latest
         last = ids.highest(end) if end < now else ids.made_by(now)
         return UUID(int=max(0, ids.lowest(start).int - 1)), last
 
@@ -268,7 +269,7 @@ class Replay:
 def _check_rate(rate: float | None) -> None:
     """Raises Invalid."""
     if rate is not None and not 0 < rate <= MAX_RATE:
-        raise Invalid.field("rate", f"Give a number of deliveries a second, up to {MAX_RATE:g}.")
+        raise Invalid.field("rate", f"Must be a number of deliveries per second, up to {MAX_RATE:g}.")
 
 
 def _living(target: ReplayTarget | None) -> ReplayTarget:

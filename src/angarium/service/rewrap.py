@@ -1,4 +1,4 @@
-"""Seal everything anew under the first key of the ring, or count what would have to be."""
+"""Encrypts all sealed values again with the first key of the ring, or counts those under older keys."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(slots=True)
 class SealedCount:
-    """How many values to be sealed (an endpoint's keys and headers count as one) are under which key."""
+    """Sealed values by the key that encrypts them. An endpoint's keys and headers count as one value."""
 
     current: int = 0
     old: int = 0
@@ -28,7 +28,7 @@ class SealedCount:
 
 
 class Rewrap:
-    """Walks over every sealed value in the database; may run while the service is running."""
+    """Walks over every sealed value in the database. It can run while the service is running."""
 
     def __init__(self, database: Database, entropy: Callable[[int], bytes], keyring: Keyring) -> None:
         self._database = database
@@ -36,11 +36,11 @@ class Rewrap:
         self._keyring = keyring
 
     async def check(self) -> SealedCount:
-        """Count, change nothing."""
+        """Count, without changes."""
         return await self._walk(change=False)
 
     async def rewrap(self) -> SealedCount:
-        """Seal anew what is under an older key, and count what is found afterwards."""
+        """Encrypt again what is under an older key, then count."""
         changed = await self._walk(change=True)
         found = await self._walk(change=False)
         found.rewrapped = changed.old

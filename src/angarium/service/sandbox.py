@@ -1,6 +1,6 @@
-"""Sandbox scenarios played: a call takes from a counter, and its steps become messages in one commit.
+"""Runs sandbox scenarios: a call decrements a counter, and its steps become messages in one commit.
 
-Steps are messages from the start, each due at its own time, so that a restart loses none of them.
+All steps are stored as messages at once, each with its own due time, so that a restart loses none.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from angarium.store import sandbox_counter
 
 
 def check(scenario: Scenario, body: Mapping[str, Any]) -> None:
-    """Raises Invalid for each field that is missing or is none of its choices."""
+    """Raises Invalid for each field that is missing or not one of its choices."""
     faults = [
         FieldError(("body", name), f"{name} is required", "value_error.missing")
         for name in scenario.required
@@ -46,7 +46,7 @@ async def play(
     path: Mapping[str, str],
     entropy: Callable[[int], bytes],
 ) -> dict[str, Any]:
-    """Play the scenario for an application and give the answer. Raises Invalid, and what intake raises."""
+    """Run the scenario for an application and return the response. Raises Invalid, and as intake does."""
     check(scenario, body)
     now = services.clock.now()
     iso = datetime_at(now).isoformat(timespec="milliseconds").replace("+00:00", "Z")

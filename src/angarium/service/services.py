@@ -1,4 +1,4 @@
-"""Everything a route may use, assembled once by `build.py` and found at `app.state.services`."""
+"""Assembles the use cases that routes call. `build.py` creates them once, at `app.state.services`."""
 
 from __future__ import annotations
 
@@ -92,9 +92,9 @@ def assembled(
     waiting: Sequence[Callable[[], StoreReason | None]] = (),
     replica: Replica | None = None,
 ) -> Services:
-    """All of them over one database. `inboxes`: where Play's are, None where there can be none. `waiting`:
-    those who say why the database cannot be written to, beside intake. `replica`: what `database` reads lists
-    from."""
+    """All use cases over one database. `inboxes`: URLs of Play's inboxes, None if Play is not available.
+    `waiting`: writers other than intake that report why they cannot write. `replica`: the replica that
+    `database` reads lists from."""
     endpoint = Endpoints(
         database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
     )

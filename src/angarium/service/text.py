@@ -1,4 +1,4 @@
-"""Texts for people: how long they may be. Lists and pages show many of them."""
+"""Limits the length of names and descriptions: lists and pages show many of them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ MAX_TEXT: Final = 10_000
 
 
 def check_text(field: str, text: str, most: int, before: str | None = None) -> None:
-    """Raises Invalid for a text of more than `most` characters; one that was there `before` may stay."""
+    """Raises Invalid for a text of more than `most` characters, unless it is unchanged from `before`."""
     if len(text) > most and text != before:
-        raise Invalid.field(field, f"At most {most:,} characters.")
+        raise Invalid.field(field, f"Must be at most {most:,} characters long.")

@@ -1,14 +1,13 @@
-"""Tokens: JWTs that stand for an organization, or for one application of it (the portal).
+"""Creates, verifies and revokes tokens: JWTs for an organization, or for one of its applications (portal).
 
-A token needs no row in the database: any correctly signed `org_…` is a tenant. The exceptions are what a
-JWT cannot express: the hash of a token that was logged out or revoked is kept until it would have expired,
-and so is the time up to which an application's tokens were ended all at once. Application tokens are looked
-up at each use, an organization's once in a while (`service/organization_token.py`). A session is a short
-token made from another, the one in a portal link or an organization's; a look-up finds out whether it was
-logged out, or the one that it was made from was ended.
+A token needs no row in the database: any correctly signed `org_…` is a tenant. Only what a JWT cannot express
+is stored: the hash of a token that was logged out or revoked, until the token expires, and the time up to
+which all tokens of an application were revoked. Application tokens are looked up at each use, organization
+tokens periodically (`service/organization_token.py`). A session is a short-lived token made from a portal
+link's or an organization's token; a lookup checks whether either of the two was revoked.
 
 A token names its origins, the credentials that it was made with (core/claims.py). It expires no later than
-they do, and each look-up includes them: what was made with a token or a key ends when that is revoked.
+they do, and each lookup includes them: revoking a token or key also ends what was made with it.
 """
 
 from __future__ import annotations
@@ -38,11 +37,12 @@ APPLICATION_LIFETIME: Final = 604800.0
 SESSION_LIFETIME: Final = 12 * 3600.0
 LOOK_LIFETIME: Final = 3600.0
 _CACHE: Final = 1024
+_NO_TOKEN: Final = "Not a valid token of this organization."  # noqa: S105
 _NO_APPLICATION: Final = UUID(int=0)
 
 
 class Tokens:
-    """Makes and verifies tokens."""
+    """Creates, verifies and revokes tokens."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], key: TokenKey
@@ -55,7 +55,7 @@ class Tokens:
         self._verified: OrderedDict[str, Claims] = OrderedDict()
 
     def for_organization(self, org_id: str, *, lifetime: float = ORGANIZATION_LIFETIME) -> str:
-        """A token of the operator's own back end."""
+        """A token for the operator's own back end."""
         return self._sign(core.written(org_id), lifetime)
 
     def for_application(
@@ -81,9 +81,9 @@ class Tokens:
         return self._sign(payload, lifetime, math.inf if origin is None else origin.expires_at)
 
     def for_session(self, link: Claims) -> str:
-        """A browser's session made from a portal link: may do what the link may, and ends when it ends.
+        """A browser's session made from a portal link, with the link's capabilities; it ends with the link.
 
-        Raises NotAuthenticated for what is not a link's token.
+        Raises NotAuthenticated for other tokens.
         """
         if link.app_id is None or link.link is not None:
             raise NotAuthenticated()
@@ -102,7 +102,7 @@ class Tokens:
     def for_operator(self, token: Claims) -> str:
         """A browser's session made from an organization token, for the operator's own pages.
 
-        Raises NotAuthenticated for what is not an organization's token.
+        Raises NotAuthenticated for other tokens.
         """
         if token.app_id is not None or token.link is not None:
             raise NotAuthenticated()
@@ -110,7 +110,7 @@ class Tokens:
         return self._sign(payload, SESSION_LIFETIME, token.expires_at)
 
     def for_operator_view(self, operator: Claims, app_id: UUID) -> str:
-        """An operator's session in a customer's portal: it may look, and ends with the operator's own."""
+        """An operator's read-only session in a customer's portal; it ends with the operator's session."""
         if operator.app_id is not None or operator.link is None:
             raise NotAuthenticated()
         payload = core.written(
@@ -124,31 +124,33 @@ class Tokens:
         return self._sign(payload, LOOK_LIFETIME, operator.expires_at)
 
     def _sign(self, payload: dict[str, Any], lifetime: float, latest: float = math.inf) -> str:
-        """`lifetime` in seconds; the token expires at `latest` (epoch seconds) in any case."""
+        """`lifetime` in seconds; the token expires at `latest` (epoch seconds) at the latest."""
         now = self._clock.now()
         second = int(now)
         expires_at = int(min(second + lifetime, latest))
         payload |= {"iss": "angarium", "iat": second, "nbf": second, "exp": expires_at}
-        payload["ms"] = int(now * 1000) % 1000  # so that ending all tokens spares those made right after it
-        payload["jti"] = self._entropy(12).hex()  # two tokens of one second differ, so one can be logged out
+        payload["ms"] = (
+            int(now * 1000) % 1000
+        )  # so that `end_all` does not affect tokens made later in the same second
+        payload["jti"] = self._entropy(12).hex()  # tokens of one second differ, so that each can be revoked
         return self._key.sign(payload)
 
     def remembered(self, token: str) -> Claims | None:
-        """What `verify` said of the token before, while it is in force."""
+        """The cached result of `verify`, while the token is valid."""
         known = self._verified.get(token)
         return None if known is None or self._clock.now() > known.expires_at + LEEWAY else known
 
     def at_once(self, token: str) -> Claims | None:
-        """What an organization's token says, when that and its being in force are known without asking."""
+        """The claims of an organization token, if they and its validity are cached."""
         claims = self.remembered(token)
         if claims is None or claims.link is not None or claims.app_id is not None:
             return None
         return claims if self.organization.is_live(claims.digest) else None
 
     def verify(self, token: str) -> Claims:
-        """What the token says. Raises NotAuthenticated, or BadRequest when it names neither kind of subject.
+        """The claims of the token. Raises NotAuthenticated, or BadRequest for an unknown kind of subject.
 
-        Says nothing about a logout: see `check_live`.
+        Does not check revocation: see `check_live`.
         """
         now = self._clock.now()
         known = self._verified.get(token)
@@ -170,7 +172,7 @@ class Tokens:
         return core.read(payload, hashlib.sha256(token.encode()).digest())
 
     async def check_live(self, claims: Claims) -> None:
-        """Raises CredentialExpired when the token has expired, or it or an origin of it was revoked."""
+        """Raises CredentialExpired when the token has expired, or it or one of its origins was revoked."""
         if self._clock.now() > claims.expires_at + LEEWAY:
             raise CredentialExpired()
         if claims.app_id is None and claims.link is None:
@@ -188,23 +190,23 @@ class Tokens:
                 raise CredentialExpired()
 
     async def revoke_shown(self, org_id: str, token: str) -> None:
-        """Refuse a token of the organization, or of an application of it, whoever has it.
+        """Revoke a token of the organization or of one of its applications.
 
-        Raises NotFound when it is another's, has expired, or never was one.
+        Raises NotFound when it is another organization's, has expired, or is not a token.
         """
         try:
             claims = self.verify(token)
         except (NotAuthenticated, BadRequest):
-            raise NotFound("This is no token of yours that is in force.") from None
+            raise NotFound(_NO_TOKEN) from None
         if claims.org_id != org_id:
-            raise NotFound("This is no token of yours that is in force.")
+            raise NotFound(_NO_TOKEN)
         if claims.app_id is None and claims.link is None:
             await self.organization.refuse(org_id, claims.digest, claims.expires_at)
         else:
             await self.revoke(claims)
 
     async def revoke(self, claims: Claims) -> None:
-        """Log the token out, on every server at once. Raises NotAllowed for an organization token."""
+        """Revoke the token on every server at once. Raises NotAllowed for an organization token."""
         if claims.app_id is None and claims.link is None:
             raise NotAllowed("Only an application token can be logged out.")
         now = self._clock.now()
@@ -216,9 +218,9 @@ class Tokens:
             await audit.record(connection, now, self._entropy, audit_event)
 
     async def end_all(self, app_id: UUID, *, session_ids: Sequence[str] | None, delay: float = 0.0) -> None:
-        """End every token that the application has by now, links and sessions too, or those of some sessions.
+        """Revoke all current tokens, links and sessions of the application, or those of some session ids.
 
-        They are refused after `delay` seconds; those made from now on are not concerned.
+        They are refused after `delay` seconds. Tokens created later are not affected.
         """
         now = self._clock.now()
         async with self._database.transaction() as connection:
@@ -233,6 +235,6 @@ class Tokens:
             await audit.record(connection, now, self._entropy, audit_event)
 
     async def record(self, audit_event: AuditEvent) -> None:
-        """Write down that a token was made: it is given away once this is committed."""
+        """Record that a token was created. Return the token to its caller only after this commit."""
         async with self._database.transaction() as connection:
             await audit.record(connection, self._clock.now(), self._entropy, audit_event)

@@ -1,9 +1,9 @@
-"""Probe: what a URL is worth, asked before an endpoint has it.
+"""Validates a URL before it is saved in an endpoint.
 
-A check looks at the text and at DNS and sends nothing. A trial is one request as the product makes it, signed
-with the endpoint's keys, or with a secret made for it and shown to no one. Nothing of either is recorded.
-A signature does not reveal its key. Secret headers and the login of a URL go to the endpoint's host only.
-Both are limited for each application, because they make this server do something at once.
+A check validates the text and resolves the host, and sends nothing. A trial sends one request as the product
+does, signed with the endpoint's keys, or with a generated secret that is never shown. Neither is recorded.
+A signature does not reveal its key. Secret headers and the login of a URL are sent only to the endpoint's
+host. Both are rate-limited per application, because they make this server do work at once.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from angarium.service import endpoint_secret
 from angarium.service.endpoint_header import HeaderChange, carried, check_headers
 from angarium.service.endpoint_login import kept_login
 
-TRIALS: Final = 10  # a minute and application, in each process
+TRIALS: Final = 10  # per minute and application, in each process
 CHECKS: Final = 60
 TESTS: Final = 60
 MINUTE: Final = 60.0
-PATIENCE: Final = 3.0  # seconds for DNS, while somebody types
+PATIENCE: Final = 3.0  # timeout of DNS in seconds: a user is waiting
 MAX_KNOWN: Final = 10_000
 
 
 class CheckTransport(Protocol):
-    """What a probe needs of the network; the rules for addresses are on its side."""
+    """Network access for checks and trials. The implementation enforces the address rules."""
 
     async def trouble(self, host: str, timeout: float) -> tuple[str, str] | None:
-        """Why nothing could be sent to a host, as a code and words; None when something could."""
+        """Why no request can be sent to a host, as a code and text, or None."""
 
     async def post(
         self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
     ) -> AttemptResult:
-        """POST once; every failure is a result."""
+        """POST once. Failures are returned as results."""
 
 
 @dataclass(frozen=True, slots=True)
 class UrlCheck:
-    """`fault`: it cannot be an endpoint's. `warning`: it can, but as things are nothing would arrive.
+    """`fault`: the URL is invalid. `warning`: it is valid, but currently cannot be reached.
 
-    `known`: DNS was asked, and leads to where requests may go.
+    `known`: the host resolves to allowed addresses.
     """
 
     fault: str | None = None
@@ -62,7 +62,7 @@ class UrlCheck:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One request that was made. `known`: it was signed with keys that the receiver can have."""
+    """One request that was sent. `known`: it was signed with keys that the receiver may have."""
 
     event_type: str
     answer: AttemptResult
@@ -74,12 +74,12 @@ class Trial:
 
     @property
     def refused_signature(self) -> bool:
-        """Whether the receiver did what it must with a signature that it cannot verify yet."""
+        """Whether the receiver correctly refused a signature that it cannot verify yet."""
         return not self.known and self.answer.status_code == 401
 
 
 class CheckRate:
-    """At most `limit` times in `seconds` for each key."""
+    """A rate limit: `limit` times per `seconds` for each key."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         self._limit = limit
@@ -87,7 +87,7 @@ class CheckRate:
         self._times: dict[UUID, deque[float]] = {}
 
     def take(self, key: UUID, now: float) -> float:
-        """0 when it may be done now; otherwise the seconds to wait."""
+        """0 if allowed now; otherwise the seconds to wait."""
         times = self._times.pop(key, None) or deque()
         while times and times[0] <= now - self._seconds:
             times.popleft()
@@ -95,13 +95,13 @@ class CheckRate:
         if not wait:
             times.append(now)
         while len(self._times) >= MAX_KNOWN:
-            self._times.pop(next(iter(self._times)))  # the one that was used longest ago
+            self._times.pop(next(iter(self._times)))  # least recently used
         self._times[key] = times
         return wait
 
 
 class UrlChecker:
-    """Checks and trials."""
+    """Checks URLs and sends trial requests."""
 
     def __init__(
         self,
@@ -122,7 +122,7 @@ class UrlChecker:
         self._tests = CheckRate(TESTS, MINUTE)
 
     async def check(self, app_id: UUID, url: str) -> UrlCheck:
-        """What the text says, and unless many were asked for lately, what DNS says."""
+        """Check the text of the URL, and resolve its host unless the rate limit is reached."""
         try:
             url = self._checked(url)
         except ValueError as error:
@@ -148,9 +148,10 @@ class UrlChecker:
         endpoint: Endpoint | None = None,
         headers: HeaderChange = dict,
     ) -> Trial:
-        """Make one request. `headers` gets the endpoint's that the URL may get, and gives what to send.
+        """Send one request. `headers` maps the endpoint's headers allowed for the URL to those to send.
 
-        Raises Invalid for the URL or the headers, or BadRequest when it is too soon or too large.
+        Raises Invalid for the URL or the headers, or BadRequest when the rate limit is reached or the body is
+        too large.
         """
         try:
             url = self._checked(url)
@@ -163,7 +164,7 @@ class UrlChecker:
         wait = self._trials.take(app_id, self._clock.steady())
         if wait:
             raise BadRequest(
-                f"At most {TRIALS} requests a minute can be tried. Try again in {int(wait) + 1} seconds.",
+                f"Limit of {TRIALS} trial requests per minute reached. Try again in {int(wait) + 1} seconds.",
                 code="too_many_trials",
             )
         message_id = ids.new(now, self._entropy(8))
@@ -171,7 +172,7 @@ class UrlChecker:
         body = message_format.body(message_id, event_type, now, payload)
         if len(body) > product.max_body:
             raise BadRequest(
-                f"The example is larger than {product.max_body:,} bytes.", code="payload_too_large"
+                f"The example exceeds the limit of {product.max_body:,} bytes.", code="payload_too_large"
             )
         sent = message_format.headers(
             message_id=message_id,
@@ -187,11 +188,11 @@ class UrlChecker:
         return Trial(event_type, answer, known=endpoint is not None)
 
     def admit_test(self, app_id: UUID) -> None:
-        """Raises BadRequest when many test messages were sent lately."""
+        """Raises BadRequest when the limit of test messages is reached."""
         wait = self._tests.take(app_id, self._clock.steady())
         if wait:
             raise BadRequest(
-                f"At most {TESTS} tests a minute. Try again in {int(wait) + 1} seconds.",
+                f"Limit of {TESTS} test messages per minute reached. Try again in {int(wait) + 1} seconds.",
                 code="too_many_tests",
             )
 
@@ -200,6 +201,6 @@ class UrlChecker:
 
 
 def _host(url: str) -> str:
-    """The host of a URL that was checked; an IPv6 address keeps its brackets."""
+    """The host of a checked URL; an IPv6 address keeps its brackets."""
     place = urlsplit(url).netloc.rpartition("@")[2]
     return place.partition("]")[0] + "]" if place.startswith("[") else place.partition(":")[0]

@@ -1,6 +1,6 @@
-"""Who waits for deliveries in this process: each looks at the database now and then, so they are counted.
+"""Limits how many listeners wait for deliveries in this process, because each one polls the database.
 
-An application has a small part of the room, so that none can take what all share.
+A lower limit per application keeps one of them from using up the total.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from angarium.core.errors import Overloaded, TooManyFailures
 
 MAX_WAITING: Final = 200
 MAX_OF_APPLICATION: Final = 20
-AGAIN: Final = 2.0  # seconds after which to try again: whoever is handed something makes room
+AGAIN: Final = 2.0  # Retry-After in seconds: a listener that gets deliveries stops waiting
 
 
 class WaitingLimit:
-    """Who waits now."""
+    """Counts the listeners that wait now."""
 
     def __init__(self) -> None:
         self._waiting: Counter[UUID] = Counter()
 
     @contextlib.contextmanager
     def joined(self, app_id: UUID) -> Iterator[None]:
-        """Be one of them meanwhile.
+        """Count as waiting within the context.
 
-        Raises TooManyFailures when the application has used up its own room, Overloaded when all is used up.
+        Raises TooManyFailures at the application's limit, and Overloaded at the limit of the process.
         """
         if self._waiting[app_id] >= MAX_OF_APPLICATION:
             raise TooManyFailures(
-                f"{MAX_OF_APPLICATION} listeners of this application are waiting on this server already. "
-                "Stop one that is not needed.",
+                f"Limit of waiting listeners reached for this application ({MAX_OF_APPLICATION}). "
+                "Stop a listener you no longer need.",
                 code="too_many_listeners",
                 retry_after=AGAIN,
             )
@@ -44,4 +44,4 @@ class WaitingLimit:
             yield
         finally:
             self._waiting[app_id] -= 1
-            self._waiting += Counter()  # forgets whoever has none left
+            self._waiting += Counter()  # drops applications without waiting listeners
