@@ -21,6 +21,8 @@ SOURCES = (
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "SECURITY.md",
+    "CODE_OF_CONDUCT.md",
+    "examples/**/*.md",
     "docs/**/*.md",
     "src/**/*.py",
     "src/**/*.html",
