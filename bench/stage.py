@@ -33,7 +33,7 @@ _RULES: Final = (
     ("angarium/core/rate.py", "dispatch"),
     ("angarium/core/allowance.py", "dispatch"),
     ("angarium/api/", "intake"),
-    ("angarium/cli/protocol.py", "intake"),
+    ("angarium/server/protocol.py", "intake"),
     ("angarium/service/", "intake"),
     ("angarium/portal/", "intake"),
     ("starlette/", "intake"),

@@ -11,7 +11,7 @@ from typing import Any
 
 import uvicorn
 
-from angarium.cli.protocol import Protocol
+from angarium.server.protocol import Protocol
 from tests.kit.patience import PATIENCE
 
 

@@ -12,7 +12,7 @@ import httpx
 import psutil
 import pytest
 
-from angarium.cli import framing
+from angarium.server import framing
 from tests.api.conftest import Api, Backend
 from tests.api.serving import serving
 from tests.api.test_fast_path import PLAIN, Wire, request, wire

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from angarium.cli import open_files
+from angarium.server import open_files
 from angarium.settings import Settings
 from tests.cli.test_serve import environment, healthy, serve
 from tests.kit.patience import PATIENCE, until
@@ -22,7 +22,7 @@ from tests.kit.port import free_port
 
 LOW = 300
 OPERATING = Path(__file__).parents[2] / "docs/operating.md"
-ALLOW = "from angarium.cli import open_files; from angarium.settings import load; import resource, sys; "
+ALLOW = "from angarium.server import open_files; from angarium.settings import load; import resource, sys; "
 SHOW = "print(*resource.getrlimit(resource.RLIMIT_NOFILE))"
 DEFAULTS = Settings.model_validate({})
 _, HARD = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -18,8 +18,8 @@ import aiohttp.web
 import psutil
 
 from angarium.build import products_of
-from angarium.cli import process as processes
-from angarium.cli import supervisor
+from angarium.server import process as processes
+from angarium.server import supervisor
 from angarium.settings import Settings
 from angarium.store.database import ACQUIRE_TIMEOUT
 from tests.kit.command import run

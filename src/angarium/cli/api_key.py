@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 @app.command("list")
 def list_(org: Org, as_json: Json = False, data: Data = None) -> None:
     """List an organization's keys, and its tokens that were used; what they were is not known any more."""
-    from angarium.cli import process
+    from angarium.server import process
 
     process.run(_list(load(overrides={"data_dir": data}), org, as_json))
 
@@ -40,7 +40,7 @@ def revoke(
     data: Data = None,
 ) -> None:
     """Refuse a key or a token from now on."""
-    from angarium.cli import process
+    from angarium.server import process
 
     process.run(_revoke(load(overrides={"data_dir": data}), org, key))
 
@@ -55,7 +55,7 @@ def new(
     data: Data = None,
 ) -> None:
     """Make a key and print it, once; a secret comes after a colon."""
-    from angarium.cli import process
+    from angarium.server import process
 
     process.run(_new(load(overrides={"data_dir": data}), org, application, scope, pair, sandbox))
 
@@ -128,8 +128,8 @@ async def _revoke(settings: Settings, org: str, key: str) -> None:
 async def _revoke_shown(settings: Settings, org: str, token: str) -> None:
     """A token itself is read from standard input, so that no list of processes shows it."""
     from angarium import build
-    from angarium.cli import process
     from angarium.cli.serve import require_schema
+    from angarium.server import process
     from angarium.store.database import Database
 
     process.sign()

@@ -156,7 +156,7 @@ def _since(text: str) -> float:
 
 
 def _run(settings: Settings, work: Callable[[DeadLetters], Any]) -> None:
-    from angarium.cli import process
+    from angarium.server import process
 
     async def main() -> None:
         async with _service(settings) as service:
@@ -167,9 +167,9 @@ def _run(settings: Settings, work: Callable[[DeadLetters], Any]) -> None:
 
 @asynccontextmanager
 async def _service(settings: Settings) -> AsyncIterator[DeadLetters]:
-    from angarium.cli import process
     from angarium.cli.serve import require_schema
     from angarium.clock import SystemClock
+    from angarium.server import process
     from angarium.service.dead_letter import DeadLetters
     from angarium.service.replay import Replay
     from angarium.store.database import Database

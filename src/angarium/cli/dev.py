@@ -43,7 +43,7 @@ def dev(
     if port is not None:
         settings = settings.model_copy(update={"listen": f"127.0.0.1:{port}"})
     telemetry.configure(settings.log_format, settings.log_level)
-    from angarium.cli import open_files, process
+    from angarium.server import open_files, process
 
     open_files.allow(settings, "all")
     process.run(_dev(settings, as_json))
@@ -55,7 +55,8 @@ def _wanted(profiles: list[str] | None) -> str | None:
 
 async def _dev(settings: Settings, as_json: bool) -> None:
     from angarium import build
-    from angarium.cli import process, product
+    from angarium.cli import product
+    from angarium.server import process
     from angarium.store.migrate import migrate
 
     stop = process.stop_signal()

@@ -52,15 +52,15 @@ def _settings(data: Path | None) -> Settings:
 
 
 def _run(settings: Settings, *, rewrap: bool, yes: bool = False) -> None:
-    from angarium.cli import process
+    from angarium.server import process
 
     process.run(_rewrap(settings, rewrap, yes))
 
 
 async def _rewrap(settings: Settings, rewrap: bool, yes: bool) -> None:
     from angarium import build
-    from angarium.cli import process
     from angarium.cli.serve import require_schema
+    from angarium.server import process
     from angarium.service.rewrap import Rewrap
     from angarium.store.database import Database
 

@@ -17,13 +17,13 @@ def migrate(
     """Bring the database's schema to this release. Safe while the previous release is running."""
     settings = load(overrides={"data_dir": data})
     telemetry.configure(settings.log_format, settings.log_level)
-    from angarium.cli import process
+    from angarium.server import process
 
     process.run(_migrate(settings))
 
 
 async def _migrate(settings: Settings) -> None:
-    from angarium.cli import process
+    from angarium.server import process
     from angarium.store import migrate as schema
 
     async with process.database(settings) as url:

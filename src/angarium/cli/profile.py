@@ -80,7 +80,7 @@ def install(
     data: Data = None,
 ) -> None:
     """Give an organization its profile: event types, an application, and keys, which are shown once."""
-    from angarium.cli import process
+    from angarium.server import process
 
     settings, found = load(overrides={"data_dir": data}), profiles.load(name)
     if re.fullmatch(rf"{ids.ORGANIZATION}[0-9A-Za-z_.-]+", org) is None:
@@ -124,8 +124,8 @@ async def _install(
 async def provisioning(settings: Settings) -> AsyncIterator[Provision]:
     """What provisions organizations, over the database of the settings."""
     from angarium import build
-    from angarium.cli import process
     from angarium.cli.serve import require_schema
+    from angarium.server import process
 
     process.sign()
     async with process.database(settings) as url:

@@ -38,7 +38,7 @@ def serve(
     settings = load(overrides={"listen": listen, "data_dir": data})
     require_secrets(settings)
     telemetry.configure(settings.log_format, settings.log_level)
-    from angarium.cli import open_files, process
+    from angarium.server import open_files, process
 
     open_files.allow(settings, role.value)
     process.run(_serve(settings, role, processes, migrate))
@@ -56,7 +56,7 @@ def require_secrets(settings: Settings) -> None:
 
 
 async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) -> None:
-    from angarium.cli import process, supervisor
+    from angarium.server import process, supervisor
     from angarium.store import migrate as schema
 
     stop = process.stop_signal()
@@ -91,7 +91,7 @@ async def require_schema(url: str) -> None:
 
 
 def _started(listener: socket.socket | None) -> None:
-    from angarium.cli import process
+    from angarium.server import process
 
     url = None if listener is None else process.url_of(listener)
     telemetry.logger("serve").info("server.started", url=url, pid=os.getpid())

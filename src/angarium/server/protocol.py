@@ -16,7 +16,7 @@ from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from angarium.api.fast_path import FastPath
-from angarium.cli.framing import Framed
+from angarium.server.framing import Framed
 
 _CLOSE: Final = b"connection: close\r\n"
 

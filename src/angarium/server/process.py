@@ -20,9 +20,9 @@ from typing import Any, Final, cast
 import uvicorn
 
 from angarium import build
-from angarium.cli.protocol import Protocol
 from angarium.core.audit import ActorKind
 from angarium.core.errors import SettingsError
+from angarium.server.protocol import Protocol
 from angarium.service import audit
 from angarium.settings import PREFIX, Settings
 from angarium.store.embedded import EmbeddedPostgres

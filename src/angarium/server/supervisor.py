@@ -17,7 +17,7 @@ from multiprocessing.context import SpawnProcess
 from typing import Final
 
 from angarium import telemetry
-from angarium.cli import process
+from angarium.server import process
 from angarium.settings import Settings
 
 STOP_DEADLINE: Final = 180.0
