@@ -78,6 +78,7 @@ NOT_YET = (
     "src/angarium/portal/",
     "src/angarium/profiles/",
     "src/angarium/receiver/",
+    "src/angarium/server/",
     "src/angarium/store/",
     "src/angarium/testing/",
 )
