@@ -120,7 +120,7 @@ def table(found: Sequence[Delay]) -> Table:
     made = Table(
         "Delay from request to receipt, single messages of 1 kB",
         ("load", "messages/s", "p50 ms", "p99 ms", "p99.9 ms", "sent late"),
-        note="Counted from the moment a message was due to be sent, at a pace that waits for nobody.",
+        note="Counted from the moment a message was due to be sent, at a fixed rate that never slows down.",
     )
     for one in found:
         made.add(one.name, number(one.rate), *(f"{ms:.1f}" for ms in (one.p50, one.p99, one.p999)),

@@ -78,7 +78,7 @@ class Snapshot:
             "a free lane, from the beginning": await self._read(lambda c: self._load(c, free, START)),
             "a first-in-first-out lane at work": await self._read(lambda c: self._load(c, fifo, again)),
             "the same, from the beginning": await self._read(lambda c: self._load(c, fifo, START)),
-            "which lanes owe something": await self._read(
+            "which lanes have work": await self._read(
                 lambda c: load.lanes_of(c, [free.shard, fifo.shard])
             ),
         }
