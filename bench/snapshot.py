@@ -78,9 +78,7 @@ class Snapshot:
             "a free lane, from the beginning": await self._read(lambda c: self._load(c, free, START)),
             "a first-in-first-out lane at work": await self._read(lambda c: self._load(c, fifo, again)),
             "the same, from the beginning": await self._read(lambda c: self._load(c, fifo, START)),
-            "which lanes have work": await self._read(
-                lambda c: load.lanes_of(c, [free.shard, fifo.shard])
-            ),
+            "which lanes have work": await self._read(lambda c: load.lanes_of(c, [free.shard, fifo.shard])),
         }
         for lane in (free, fifo):
             await self._connection.execute(_TAKE, lane.shard, lane.id)
