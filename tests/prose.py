@@ -71,8 +71,6 @@ NOT_YET = (
     "src/angarium/api/",
     "src/angarium/cli/",
     "src/angarium/client/",
-    "src/angarium/core/",
-    "src/angarium/dispatch/",
     "src/angarium/outbox/",
     "src/angarium/portal/",
     "src/angarium/profiles/",

@@ -1,14 +1,14 @@
-"""Batcher: what comes while one batch is being written goes together in the next.
+"""Batches entries: those that arrive while one batch is being written go into the next.
 
-A lone entry waits for nothing, a crowd shares a transaction. After a large batch the next may gather a while,
-for a few large transactions cost far less than many small ones.
+A single entry is written at once, many share a transaction. After a large batch the next may wait for more
+entries, because a few large transactions cost far less than many small ones.
 
-- One batch is under way at a time, and entries are written in the order in which they came.
-- A batch takes entries until it has reached one of its bounds; an entry is never divided.
-- What waits is bounded by `capacity`: `put` says when there is no room, and the caller pushes back.
-- A batch that cannot be written goes to `failed`, which says what is written instead: the same batch again,
-  its entries one by one, others in their place, or nothing, when it has told those who wait.
-- `close` writes what waits and lets `run` return; `drained` returns when nothing waits.
+- One batch is written at a time, and entries are written in order of arrival.
+- A batch takes entries until it reaches one of its bounds. An entry is never split.
+- Waiting entries are limited by `capacity`: `put` returns False when there is no room.
+- A batch that cannot be written goes to `failed`, which returns what to write instead: the same batch, its
+  entries one by one, other entries, or nothing, if it has informed the callers.
+- `close` writes what waits and lets `run` return. `drained` returns when nothing waits.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
-Weigh = Callable[[T], tuple[int, int]]  # how many items an entry has, and what they weigh, such as bytes
+Weigh = Callable[[T], tuple[int, int]]  # number of items in an entry, and their weight, such as bytes
 
 _NO_BOUND: Final = float("inf")
 
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """How much: items and their weight. Without `Weigh` an entry is one item and weighs nothing."""
+    """A limit in items and weight. Without `Weigh` an entry is one item of weight 0."""
 
     items: float = _NO_BOUND
     weight: float = _NO_BOUND
@@ -37,11 +37,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """After a batch of at least `crowd` entries, during which at least `came` others came, more may join them
-    for some seconds, unless they fill half a batch already.
+    """After a batch of at least `crowd` entries, during which at least `came` others arrived, wait `seconds`
+    for more, unless they fill half a batch already.
 
-    `from_first`: the time begins with the first that comes after the batch, however late. This is for entries
-    that come in bursts, and that nobody waits for.
+    `from_first`: the time starts with the first entry after the batch, however late. Use it for entries that
+    arrive in bursts and that no caller waits for.
     """
 
     seconds: float
@@ -56,16 +56,16 @@ class Unwritten(Generic[T]):
 
     batch: list[T]
     error: Exception
-    tries: int  # of this batch, all in vain
-    refusals: int = 0  # counted by `failed`; the batches that it gives begin with the same number
+    tries: int  # failed attempts to write this batch
+    refusals: int = 0  # counted by `failed`; passed on to the batches that it returns
 
     def apart(self) -> list[list[T]]:
-        """Each entry by itself, so that one holds up no other."""
+        """Each entry in its own batch, so that one does not block the others."""
         return [[entry] for entry in self.batch]
 
 
 class Batcher(Generic[T, R]):
-    """Gathers entries and writes them. See the module's docstring."""
+    """Collects entries and writes them in batches. See the module's docstring."""
 
     def __init__(
         self,
@@ -79,8 +79,8 @@ class Batcher(Generic[T, R]):
         weigh: Weigh[T] | None = None,
         steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`done` gets each batch that was written, with what `write` gave. `most`: of one batch; `capacity`:
-        of all that waits."""
+        """`done` gets each written batch and the result of `write`. `most` limits one batch, `capacity` all
+        waiting entries."""
         self._write = write
         self._done = done
         self._failed = failed
@@ -94,15 +94,15 @@ class Batcher(Generic[T, R]):
         self._weight = 0
         self._in_hand = 0
         self._begun_at = 0.0
-        self._crowded = False  # the next batch gathers from its first entry on
+        self._crowded = False  # the next batch gathers, starting with its first entry
         self._hurry = False
         self._closing = False
         self._empty = asyncio.Event()
         self._empty.set()
-        self.wake = asyncio.Event()  # something waits, or it is time to stop
+        self.wake = asyncio.Event()  # entries wait, or it is time to stop
 
     def put(self, entry: T) -> bool:
-        """Take an entry for one of the next batches; False: there is no room for it."""
+        """Add an entry for one of the next batches. False: there is no room."""
         items, weight = (1, 0) if self._weigh is None else self._weigh(entry)
         if self._items + items > self._capacity.items or self._weight + weight > self._capacity.weight:
             return False
@@ -114,16 +114,16 @@ class Batcher(Generic[T, R]):
         return True
 
     def __len__(self) -> int:
-        """How many entries are not written yet, the batch in hand included."""
+        """Number of entries not written yet, including the current batch."""
         return len(self._entries) + self._in_hand
 
     @property
     def under_way(self) -> float:
-        """Seconds for which the batch in hand has been written; 0.0: there is none."""
+        """Seconds since writing the current batch began; 0.0 if there is none."""
         return self._steady() - self._begun_at if self._in_hand else 0.0
 
     async def run(self) -> None:
-        """Write batches until `close`, and then what waits."""
+        """Write batches until `close`, then the waiting entries."""
         while not self._closing:
             await self.wake.wait()
             await self.flush()
@@ -146,16 +146,16 @@ class Batcher(Generic[T, R]):
             self._empty.set()
         finally:
             self._in_hand = 0
-            if self._entries:  # a fault in `done` or `failed`: the others are not forgotten
+            if self._entries:  # an error in `done` or `failed`: the other entries are still written
                 self.wake.set()
 
     async def drained(self) -> None:
-        """Return when all is written. From now on no batch gathers."""
+        """Wait until all entries are written. From now on no batch gathers."""
         self._hurry = True
         await self._empty.wait()
 
     def close(self) -> None:
-        """Let `run` return when it has written what waits."""
+        """Let `run` return after it has written the waiting entries."""
         self._hurry = self._closing = True
         self.wake.set()
 

@@ -1,4 +1,4 @@
-"""The composition root: from settings to a running process. The only place that knows every part."""
+"""Composition root: builds a running process from settings. The only module that knows every part."""
 
 from __future__ import annotations
 
@@ -40,31 +40,32 @@ ENGINE_CONNECTIONS = 8
 
 
 def keyring(settings: Settings) -> Keyring:
-    """The ring that seals and opens secrets. Raises SettingsError when there is no key."""
+    """The keys that encrypt and decrypt secrets. Raises SettingsError if there is none."""
     if settings.secret_key is None:
-        raise SettingsError("ANGARIUM_SECRET_KEY is not set; make one with `angarium key new`")
+        raise SettingsError("ANGARIUM_SECRET_KEY is not set; create one with `angarium key new`")
     return Keyring.parse(settings.secret_key.get_secret_value())
 
 
 def token_key(settings: Settings) -> TokenKey:
-    """What signs and verifies tokens. Raises SettingsError when there is none, or the PEM is not usable."""
+    """The key that signs and verifies tokens. Raises SettingsError if it is missing or not a valid PEM
+    key."""
     if settings.jwt_secret is None:
         raise SettingsError("ANGARIUM_JWT_SECRET is not set")
     try:
         return TokenKey.of(settings.jwt_secret.get_secret_value(), settings.jwt_algorithm)
     except (ValueError, TypeError) as error:
-        raise SettingsError(f"ANGARIUM_JWT_SECRET is not a usable PEM key: {error}") from error
+        raise SettingsError(f"ANGARIUM_JWT_SECRET is not a valid PEM key: {error}") from error
 
 
 def tokens(settings: Settings, database: Database | None = None, clock: Clock | None = None) -> Tokens:
-    """Without a database tokens can be made and read, but not revoked."""
+    """The token service. Without a database, tokens can be created and read, but not revoked."""
     return Tokens(cast(Database, database), clock or SystemClock(), os.urandom, token_key(settings))
 
 
 def products_of(settings: Settings) -> dict[str, Product]:
-    """The products that this process serves. The settings say how the standard one delivers.
+    """The products that this process serves. The settings define how the standard product delivers.
 
-    Raises SettingsError when a profile is missing or wrong, or its schedule outlasts the history.
+    Raises SettingsError if a profile is missing or invalid, or its retry schedule is longer than the history.
     """
     loaded = profiles.load_all(settings.profiles)
     standard = loaded[STANDARD]
@@ -87,17 +88,17 @@ def products_of(settings: Settings) -> dict[str, Product]:
                 f"ANGARIUM_HISTORY is {spoken(settings.history)}; the retry schedule of {name} takes up to "
                 f"{spoken(round(longest))}"
             )
-        # links made with an API key are refused as long as it is known that the key was revoked
+        # a revoked API key must be on record for as long as a link created with it could be valid
         if (link := loaded[name].portal.lifetime_seconds) > settings.audit_history:
             raise SettingsError(
                 f"ANGARIUM_AUDIT_HISTORY is {spoken(settings.audit_history)}; the portal links of {name} "
-                f"live {spoken(link)}"
+                f"are valid for {spoken(link)}"
             )
     return products
 
 
 def retention_of(settings: Settings) -> Retention:
-    """How long what is kept."""
+    """How long data is kept."""
     return Retention(
         history=timedelta(seconds=settings.history),
         audit=timedelta(seconds=settings.audit_history),
@@ -116,11 +117,11 @@ async def running(
     listening: str | None = None,
     stopping: asyncio.Event | None = None,
 ) -> AsyncIterator[Any]:
-    """Everything one process runs, started; yields the ASGI application (None for the role `dispatch`).
+    """Run all parts of a process. Yields the ASGI application (None for the role `dispatch`).
 
-    `sandbox` serves the scenarios of profiles too. `listening`: the URL of the socket that is served. On
-    leaving, what is in flight is completed, then the pools are closed. `stopping` is set a little before,
-    so that no request goes on for minutes.
+    `sandbox` also serves the scenarios of profiles. `listening`: the URL of the socket that is served. On
+    exit, attempts in flight are completed, then the pools are closed. `stopping` is set shortly
+    before, so that no request runs for minutes.
     """
     from angarium.dispatch.notifier import Notifier
     from angarium.service.intake import Intake
@@ -132,7 +133,7 @@ async def running(
     policy = AddressPolicy(settings.allowed_subnets, trusts=None if inboxes is None else inboxes.includes)
     products = products_of(settings)
     async with AsyncExitStack() as stack:
-        # accepting and delivering have connections of their own, so that no crowd of readers holds them up
+        # intake and dispatch have their own connections, so that readers cannot block them
         engine = await Database.connect(
             database_url, size=ENGINE_CONNECTIONS, direct_url=direct, prepared=prepared
         )
@@ -159,7 +160,7 @@ async def running(
             stack.push_async_callback(dispatcher.stop)
             yield None
             return
-        from angarium.service.services import assembled  # what only delivers does without all of these
+        from angarium.service.services import assembled  # not needed by the role `dispatch`
 
         database = await Database.connect(
             database_url, size=settings.database_pool, direct_url=direct, prepared=prepared
@@ -188,7 +189,7 @@ async def running(
             replica=replica,
         )
         app = _app(settings, services, sandbox=sandbox, stopping=stopping)
-        # only now: making the application takes a second, in which lanes that were taken over would rest
+        # only now: creating the application takes a second, in which the lanes taken would be idle
         if role != "api":
             await dispatcher.start()
             stack.push_async_callback(dispatcher.stop)
@@ -200,7 +201,7 @@ async def running(
 async def _replica(
     settings: Settings, stack: AsyncExitStack, database: Database, clock: Clock
 ) -> Replica | None:
-    """The read replica that lists and pages of `database` are read from, if there is one."""
+    """The read replica for lists and pages, if one is configured."""
     if settings.replica_url is None:
         return None
     from angarium.store.replica import Replica
@@ -221,7 +222,7 @@ async def _replica(
 
 @asynccontextmanager
 async def provisioning(settings: Settings, database_url: str) -> AsyncIterator[Provision]:
-    """What makes organizations of products ready, over connections of its own."""
+    """The service that sets up organizations of products, with its own connections."""
     from angarium.service.product import Products
 
     clock = SystemClock()
@@ -251,7 +252,7 @@ def _dispatcher(
     addresses: AddressPolicy,
     products: Mapping[str, Product],
 ) -> Dispatcher:
-    """A dispatcher that is not started yet; its sender is closed by the stack."""
+    """A dispatcher, not started yet. The stack closes its sender."""
     from angarium.dispatch.dispatcher import Dispatcher
     from angarium.dispatch.lane_registry import DispatchLimits
     from angarium.dispatch.transport.sender import Sender
@@ -274,14 +275,14 @@ def _dispatcher(
 
 
 def inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrls | None:
-    """Where Play's inboxes are. Without a public URL only a process that also delivers can tell: others may
-    be on other hosts."""
+    """The URLs of Play's inboxes. Without a public URL they are known only if this process also dispatches:
+    otherwise the dispatcher may be on another host."""
     base = settings.public_url or (listening if role == "all" else None)
     return None if base is None else InboxUrls(base)
 
 
 def _url_check_transport(settings: Settings, addresses: AddressPolicy, clock: Clock) -> UrlCheckTransport:
-    """Tries URLs for those who add endpoints."""
+    """The tester of URLs for new endpoints."""
     from angarium.dispatch.url_check_transport import UrlCheckTransport
 
     return UrlCheckTransport(policy=addresses, response_limit=settings.response_limit, now=clock.now)

@@ -1,12 +1,12 @@
-"""The one source of time. Everything that needs the time or waits for it is handed a Clock.
+"""Source of time. All code that needs the time or waits for it gets a Clock.
 
-Two times, and which to use:
-- `now` is the wall time in epoch seconds: for what is stored, signed, shown or compared with either. It
-  follows the database's clock and can be set, forwards or backwards.
-- `steady` only measures: for deadlines, throttles and caches in memory. It never jumps, and it goes on while
-  the host sleeps, which CLOCK_MONOTONIC and the event loop's own time do not.
+There are two times:
+- `now` is wall time in epoch seconds, for times that are stored, signed, shown or compared with such. It
+  follows the database's clock and can jump, forward or back.
+- `steady` measures durations, for deadlines, throttles and caches in memory. It never jumps, and it continues
+  while the host sleeps, unlike CLOCK_MONOTONIC and the event loop's time.
 
-`datetime_at` gives the aware UTC datetime that the store takes.
+`datetime_at` converts an epoch time to the aware UTC datetime that the store uses.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from angarium.core.errors import StoreUnavailable
 
 log = structlog.get_logger(__name__)
 
-FOLLOW_EVERY: Final = 10.0  # seconds between looks at the reference
-LONGEST_NAP: Final = 5.0  # a wait looks at the time again after this, for timers stand still during sleep
-TOLERANCE: Final = 0.2  # a difference that the way to the database and back may make
-DOUBTFUL: Final = 300.0  # when the clocks of two hosts are so far apart, one of them is wrong
-JUMP: Final = 1.0  # from here on a difference is no drift: someone set the clock, or the host was paused
+FOLLOW_EVERY: Final = 10.0  # seconds between readings of the reference
+LONGEST_NAP: Final = 5.0  # a wait checks the time at least this often, because timers stop during sleep
+TOLERANCE: Final = 0.2  # a difference that the round trip to the database may cause
+DOUBTFUL: Final = 300.0  # if the clocks of two hosts are this far apart, one of them is wrong
+JUMP: Final = 1.0  # a difference this large is not drift: the clock was set, or the host was paused
 
 
 class Clock(Protocol):
-    """What Angarium needs of time."""
+    """Interface of a clock."""
 
     def now(self) -> float:
         """Epoch seconds."""
 
     def steady(self) -> float:
-        """Seconds since some moment in the past."""
+        """Seconds since an arbitrary moment."""
 
     def apart(self) -> float:
         """Seconds by which `now` is ahead of this host's own clock; negative when it is behind."""
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
-        """Return when the event is set or it is `until` by `now`, and also when the clock was set."""
+        """Return when the event is set, when `now` reaches `until`, or when the clock was set."""
 
 
 def datetime_at(at: float) -> datetime:
@@ -52,8 +52,8 @@ def datetime_at(at: float) -> datetime:
 
 
 def steady() -> float:
-    """Seconds since the host was started, its sleep included. Where there is no such clock (macOS), the
-    monotonic one, which includes sleep there."""
+    """Seconds since the host booted, including sleep. Systems without CLOCK_BOOTTIME (macOS) use the
+    monotonic clock, which includes sleep there."""
     return time.clock_gettime(_BOOTTIME)
 
 
@@ -61,14 +61,14 @@ _BOOTTIME: Final[int] = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 async def host_time() -> float:
-    """The wall time of this host, for `SystemClock.follow` where the database runs on the same one."""
+    """The wall time of this host, for `SystemClock.follow` if the database runs on the same host."""
     return time.time()
 
 
 class SystemClock:
-    """A steady time with an offset, which `anchor` corrects.
+    """The steady time plus an offset, which `anchor` corrects.
 
-    Processes that share a database are anchored to its time, so that hosts need not agree on theirs.
+    Processes that share a database follow its time, so the clocks of their hosts need not agree.
     """
 
     def __init__(self) -> None:
@@ -87,12 +87,13 @@ class SystemClock:
         return self.now() - time.time()
 
     def on_jump(self, listener: Callable[[float], None]) -> None:
-        """`listener(seconds)` is called after each jump: by how much the clock was set, or 0 after the host
-        slept."""
+        """Call `listener(seconds)` after each jump, with the seconds by which the clock was set, or 0
+        after the host slept."""
         self._listeners.append(listener)
 
     def anchor(self, now: float, *, within: float = 0.0) -> None:
-        """It is now `now`, epoch seconds, give or take `within`. Differences that small are left alone."""
+        """Set the time to `now` (epoch seconds), which is accurate to `within`. Smaller differences are
+        ignored."""
         ahead = now - self.now()
         asleep = steady() - time.monotonic()
         slept, self._asleep = asleep - self._asleep, asleep
@@ -107,7 +108,7 @@ class SystemClock:
             listener(ahead if abs(ahead) >= JUMP else 0.0)
 
     async def follow(self, reference: Callable[[], Awaitable[float]]) -> None:
-        """Keep to the time that `reference` tells, until cancelled. While it cannot tell, go on alone."""
+        """Follow the time of `reference` until cancelled. While it is not available, run free."""
         while True:
             await asyncio.sleep(FOLLOW_EVERY)
             asked_at = steady()

@@ -26,10 +26,10 @@ HOOK = "http://127.0.0.1:9/hook"
 ROOM = 3
 FULL = {
     "code": "too_many_endpoints",
-    "detail": "There is room for 3 endpoints here, and none is left. Delete one that is not needed, or ask "
-    "whoever runs this service for more room.",
+    "detail": "Endpoint limit reached (3). Delete endpoints you no longer need, or ask your operator "
+    "for a higher limit.",
 }
-WEBHOOKS = FULL["detail"].replace("endpoints", "webhooks")
+WEBHOOKS = FULL["detail"].replace("Endpoint", "Webhook").replace("endpoint", "webhook")
 
 
 @pytest.fixture(params=["standard"])
@@ -167,7 +167,7 @@ async def test_the_setting_is_what_a_server_keeps_to(database_url: str) -> None:
         place, body = f"/app/{made}/endpoint", {"url": "https://example.com/hook"}
         answers = [await client.post(place, json=body) for _ in range(2)]
     assert told(answers) == [201, 400]
-    assert "room for 1 endpoint here" in answers[1].json()["detail"]
+    assert "Endpoint limit reached (1)." in answers[1].json()["detail"]
 
 
 # -- the products' own APIs

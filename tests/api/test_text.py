@@ -83,7 +83,7 @@ async def test_what_no_message_is_called_is_not_looked_for_nor_kept(api: Api) ->
     app = await api.application()
     wanted = {"filter": {"message": "m" * 257}}
     refused = await api.post(f"/app/{app}/log/resend", wanted, status=422)
-    assert refused["detail"][0]["msg"] == "This cannot be the id of a message."
+    assert refused["detail"][0]["msg"] == "Not a valid message id."
     await api.post(f"/app/{app}/log/resend", {"filter": {"message": "m" * 256}, "dryRun": True}, status=200)
 
 

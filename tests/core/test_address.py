@@ -174,4 +174,4 @@ def test_the_words_name_the_address_and_the_range_and_the_setting(ip: str, words
 
 @pytest.mark.parametrize(("ip", "form"), [("64:ff9b::a00:1", "NAT64"), ("2606:4700::5efe:a00:1", "ISATAP")])
 def test_the_words_name_the_address_that_another_leads_to(ip: str, form: str) -> None:
-    assert CLOSED.refusal(ip) == f"{ip} leads to 10.0.0.1 ({form}). {CLOSED.refusal('10.0.0.1')}"
+    assert CLOSED.refusal(ip) == f"{ip} maps to 10.0.0.1 ({form}). {CLOSED.refusal('10.0.0.1')}"

@@ -79,7 +79,7 @@ def test_custom_headers_come_last_and_cannot_replace_ours() -> None:
 
 @pytest.mark.parametrize("name", [*sorted(FORBIDDEN_HEADERS), "Svix-Id", "X-Amz-Date", "x-google-a"])
 def test_forbidden_names_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="cannot be chosen"):
+    with pytest.raises(ValueError, match="cannot be changed"):
         check_header(name, "x")
 
 
@@ -123,12 +123,9 @@ def test_a_content_type_is_a_media_type_with_parameters(value: str) -> None:
 @pytest.mark.parametrize(
     ("value", "words"),
     [
+        *((value, "such as application/xml") for value in ("", "text", "/", "a/b/c", " a/b", "a/b ", "a/b;")),
         *(
-            (value, "looks like application/xml")
-            for value in ("", "text", "/", "a/b/c", " a/b", "a/b ", "a/b;")
-        ),
-        *(
-            (value, "looks like application/xml")
+            (value, "such as application/xml")
             for value in ("a b/c", "a/b\r\nx: y", "ä/b", "a/b; \x00", "a/b c")
         ),
         ("a/b;" + "c" * 253, "at most 256 characters"),

@@ -71,12 +71,16 @@ def test_when_to_try_again_is_a_second_unless_told(name: str) -> None:
     assert (error.detail, error.retry_after) == ("Words.", 7.5)
 
 
-def test_too_many_endpoints_says_how_many_fit() -> None:
+def test_too_many_endpoints_names_the_limit() -> None:
     error = errors.TooManyEndpoints(1)
     assert (error.most, error.detail) == (1, error.said_of("endpoint"))
-    assert "room for 1 endpoint here" in error.detail
-    assert "room for 2 webhooks here" in errors.TooManyEndpoints(2).said_of("webhook")
-    assert "room for 1,000 endpoints here" in errors.TooManyEndpoints(1000).detail
+    assert error.detail.startswith("Endpoint limit reached (1). Delete endpoints ")
+    assert (
+        errors.TooManyEndpoints(2)
+        .said_of("webhook")
+        .startswith("Webhook limit reached (2). Delete webhooks ")
+    )
+    assert "Endpoint limit reached (1,000)." in errors.TooManyEndpoints(1000).detail
     assert error.wire_code == "too_many_endpoints"
 
 

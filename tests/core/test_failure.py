@@ -6,8 +6,8 @@ import pytest
 
 from angarium.core.failure import FAMILIES, KINDS, FailureKind, Side, kind_of, title_of
 
-OURS = "Fault on our side"
-WAIT = "No action needed. We will send it when the fault is over."
+OURS = "Internal error on our side"
+WAIT = "No action needed. We will send it when the problem is fixed."
 
 TABLE = [
     FailureKind(
@@ -27,12 +27,12 @@ TABLE = [
     ),
     FailureKind(
         "connect_refused", "Connection refused",
-        "Check that your server runs, and that the port in the URL is right.",
+        "Check that your server is running and that the port in the URL is correct.",
         Side.RECEIVER, slows=True,
     ),
     FailureKind(
         "connect_timeout", "Connection timed out",
-        "Check that your server runs and that its firewall accepts our requests.",
+        "Check that your server is running and that its firewall accepts our requests.",
         Side.NETWORK, slows=True, timed_out=True, becomes="network_down", burst=5,
     ),
     FailureKind(
@@ -51,58 +51,58 @@ TABLE = [
         Side.RECEIVER, slows=True,
     ),
     FailureKind(
-        "tls_name", "Certificate for another name",
+        "tls_name", "Certificate name mismatch",
         "Get a certificate for the host in the URL, or correct the URL.",
         Side.RECEIVER, slows=True,
     ),
     FailureKind(
         "tls_expired", "Certificate expired",
-        "Renew the certificate, and reload the server that uses it.",
+        "Renew the certificate and reload the server.",
         Side.RECEIVER, slows=True,
     ),
     FailureKind(
         "tls_untrusted", "Certificate not trusted",
-        "Use a certificate of a public authority, and send its intermediate certificates too.",
+        "Use a certificate from a public authority, and send its intermediate certificates too.",
         Side.RECEIVER, slows=True,
     ),
     FailureKind(
-        "tls", "No secure connection",
-        "Check that the port in the URL speaks https, with TLS 1.2 or 1.3.",
+        "tls", "TLS handshake failed",
+        "Check that the port in the URL serves HTTPS with TLS 1.2 or 1.3.",
         Side.RECEIVER, slows=True,
     ),
     FailureKind(
-        "timeout", "No answer in time",
-        "Answer with 200 first and do the work afterwards.",
+        "timeout", "Response timed out",
+        "Respond with 200 first, then do the work.",
         Side.RECEIVER, slows=True, timed_out=True,
     ),
     FailureKind(
-        "reset", "Connection broken off",
+        "reset", "Connection closed early",
         "Look for a crash, a restart or a limit in your server's log at the time of this attempt.",
         Side.RECEIVER, slows=True,
     ),
     FailureKind(
-        "protocol", "Answer was not HTTP",
+        "protocol", "Response is not HTTP",
         "Check that the port in the URL belongs to an HTTP server.",
         Side.RECEIVER,
     ),
     FailureKind(
-        "too_large", "Answer too large",
-        "Answer with a short 200: a few headers, and no body is needed.",
+        "too_large", "Response too large",
+        "Respond with 200 and a few headers. No body is needed.",
         Side.RECEIVER,
     ),
     FailureKind(
         "redirect", "Redirect",
-        "Set the endpoint's URL to the final address: redirects are not followed.",
+        "Set the endpoint's URL to the final address. Redirects are not followed.",
         Side.RECEIVER,
     ),
     FailureKind(
-        "local", "No answer from the local server",
-        "Check that your server runs, and that `angarium listen` forwards to its port.",
+        "local", "No response from local server",
+        "Check that your server is running and that `angarium listen` forwards to its port.",
         Side.RECEIVER,
     ),
     FailureKind(
-        "bad_request", "Settings cannot be sent",
-        "Set the endpoint's URL and its own headers again.",
+        "bad_request", "Invalid endpoint settings",
+        "Set the endpoint's URL and custom headers again.",
         Side.SETTINGS,
     ),
     FailureKind(
@@ -126,7 +126,7 @@ TABLE = [
         Side.OURS,
     ),
     FailureKind(
-        "internal", "Fault on our side",
+        "internal", "Internal error on our side",
         WAIT,
         Side.OURS, lane_only=True,
     ),
@@ -139,15 +139,15 @@ TABLE = [
     [
         ("tls_expired", "Certificate expired", "Renew the certificate"),
         ("http_404", "404 Not Found", "Check the path in the URL"),
-        ("http_504", "504 Gateway Timeout", "Answer with 200 first"),
+        ("http_504", "504 Gateway Timeout", "Respond with 200 first"),
         # a status without a step of its own has that of its class
-        ("http_100", "100 Continue", "Answer with 200."),
+        ("http_100", "100 Continue", "Respond with 200."),
         ("http_402", "402 Payment Required", "Check the URL and the code behind it."),
         ("http_499", "Status 499", "Check the URL and the code behind it."),
-        ("http_505", "505 HTTP Version Not Supported", "Your server's own log"),
-        ("http_599", "Status 599", "Your server's own log"),
-        ("http_600", "Status 600", "Answer with a standard HTTP status"),
-        ("http_0", "Status 0", "Answer with a standard HTTP status"),
+        ("http_505", "505 HTTP Version Not Supported", "Check your server's log"),
+        ("http_599", "Status 599", "Check your server's log"),
+        ("http_600", "Status 600", "Respond with a standard HTTP status"),
+        ("http_0", "Status 0", "Respond with a standard HTTP status"),
         # what is no code of ours
         ("internal", OURS, "No action needed"),
         ("", OURS, "No action needed"),

@@ -51,7 +51,7 @@ def test_inboxes_are_below_the_address_of_the_server(base: str, prefix: str) -> 
     ],
 )
 def test_the_address_of_the_server_has_no_login_query_or_fragment(base: str) -> None:
-    with pytest.raises(ValueError, match="write https:"):
+    with pytest.raises(ValueError, match="must be like https:"):
         InboxUrls(base)
 
 

@@ -164,7 +164,7 @@ def buildable(schema: dict[str, Any]) -> bool:
 def test_an_id_that_cannot_be_read_is_found_in_a_place_that_only_a_reference_knows() -> None:
     schema = {"$schema": DRAFT_2020, "$ref": "#/components/x", "components": {"x": {"$id": "http://["}}}
     assert check(schema) == (
-        ("components", "x", "$id"), "'http://[' is not a URI reference (RFC 3986), as an $id must be."
+        ("components", "x", "$id"), "'http://[' is not a valid $id: it must be a URI reference (RFC 3986)."
     )  # fmt: skip
     schema["components"] = {"x": {"$id": "a"}, "y": {"$id": "http://["}}
     assert check(schema) is None, "what is no schema is not looked at"
@@ -175,7 +175,7 @@ def test_of_several_ids_that_cannot_be_read_the_first_is_told_and_before_a_refer
     assert (fault := check(schema)) is not None
     assert fault.place == ("$id",)
     assert (fault := check(schema | {"$id": "e" * 300 + " "})) is not None
-    assert fault.words == f"'{'e' * 200}' is not a URI reference (RFC 3986), as an $id must be."
+    assert fault.words == f"'{'e' * 200}' is not a valid $id: it must be a URI reference (RFC 3986)."
 
 
 def test_an_id_beside_a_reference_does_not_count_in_old_drafts() -> None:
@@ -200,21 +200,21 @@ def test_what_is_no_schema_is_refused_with_its_place_and_one_line_of_words(
     fault = check(schema)
     assert fault is not None
     assert fault.place == place
-    assert fault.words.startswith("This is not a valid JSON Schema: ")
+    assert fault.words.startswith("Not a valid JSON Schema: ")
     assert words in fault.words
     assert "\n" not in fault.words
 
 
 def test_the_words_of_a_fault_do_not_grow_with_what_they_quote() -> None:
-    head = "This is not a valid JSON Schema: "
+    head = "Not a valid JSON Schema: "
     assert check({"type": "y" * 1_000}) == (("type",), f'{head}"{"y" * 299}')
     assert check({"$ref": "#" + "y" * 1_000}) == (
         ("$ref",),
-        f"'#{'y' * 199}' leads to no schema in this document.",
+        f"'#{'y' * 199}' does not point to a schema in this document.",
     )
     assert check({"$ref": "y" * 1_000}) == (
         ("$ref",),
-        f"'{'y' * 200}' is not in this document, and schemas elsewhere are not fetched.",
+        f"'{'y' * 200}' is not in this document. External schemas are not fetched.",
     )
 
 
@@ -238,7 +238,7 @@ def test_a_pointer_through_a_schema_with_an_id_of_its_own_is_a_fault() -> None:
         fault = check(hidden(40, reference=reference))
         assert fault is not None
         assert fault.place == ("$ref",)
-        assert "leads through a schema with a $id of its own" in fault.words
+        assert "passes through a schema with its own $id" in fault.words
     assert check(hidden(3, reference="#/$defs/p")) is None
     assert check({"$schema": DRAFT_2020, "$ref": "#/allOf/0/not/x", "allOf": [{"not": {"x": {}}}]}) is None
 
@@ -323,7 +323,7 @@ def test_a_schema_has_a_size_and_a_depth() -> None:
     assert check({"title": "x" * (MAX_BYTES - frame)}) is None
     assert check({"title": "x" * (MAX_BYTES - frame + 1)}) == (
         (),
-        "The schema has 262,145 bytes; at most 262,144 are taken.",
+        "The schema has 262,145 bytes; the limit is 262,144.",
     )
 
 

@@ -92,7 +92,7 @@ def test_keys_are_read_as_base64_or_hex() -> None:
         ("  ,", "at least one"),
         ("zz!!", "number 1 is neither"),
         (f"{base64.b64encode(NEW).decode()},{base64.b64encode(OLD).decode()[:-1]}!=", "number 2 is neither"),
-        ("AAAA", "holds 3 bytes"),
+        ("AAAA", "has 3 bytes"),
         (f"{OLD.hex()},é", "number 2"),
         ("g" * 64, "number 1"),
     ],

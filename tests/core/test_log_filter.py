@@ -139,13 +139,13 @@ def test_failing_is_what_is_undelivered_retried_or_failed_last(made: LogFilter, 
     assert made.failing is failing
 
 
-EVENT_TYPE = FieldError(("query", "event_type"), "Give an event type, or a wildcard such as order.*")
-HTTP_CLASS = FieldError(("query", "http_class"), "Give 1 to 5 for 1xx to 5xx, or 0 for no answer.")
-ERROR_KIND = FieldError(("query", "error_kind"), "This is no kind of error.")
-MESSAGE_ID = FieldError(("query", "message"), "This cannot be the id of a message.")
-TAG = FieldError(("query", "tag"), "This cannot be a tag.")
-CHANNEL = FieldError(("query", "channel"), "This cannot be a channel.")
-UNTIL = FieldError(("query", "until"), "The end must not be before the beginning.")
+EVENT_TYPE = FieldError(("query", "event_type"), "Must be an event type, or a wildcard such as order.*")
+HTTP_CLASS = FieldError(("query", "http_class"), "Must be 1 to 5 for 1xx to 5xx, or 0 for no response.")
+ERROR_KIND = FieldError(("query", "error_kind"), "Not a valid error kind.")
+MESSAGE_ID = FieldError(("query", "message"), "Not a valid message id.")
+TAG = FieldError(("query", "tag"), "Not a valid tag.")
+CHANNEL = FieldError(("query", "channel"), "Not a valid channel.")
+UNTIL = FieldError(("query", "until"), "The end must not be before the start.")
 
 
 @pytest.mark.parametrize(
@@ -240,4 +240,4 @@ def test_the_text_of_a_place_in_the_log() -> None:
 def test_any_other_text_is_no_place_in_the_log(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         LogKey.parse(text)
-    assert refused.value.faults == (FieldError(("query", "cursor"), "This is no place in a log."),)
+    assert refused.value.faults == (FieldError(("query", "cursor"), "Not a valid position in the log."),)

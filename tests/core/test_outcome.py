@@ -38,12 +38,12 @@ def test_every_failing_status_has_a_code_and_words(status: int, location: str | 
         (302, "", "302, a redirect"),
         (307, "https://h/\n", "307, a redirect to https://h/\\x0a"),
         (399, "x" * 301, f"399, a redirect to {'x' * 300}…"),
-        (400, "https://h/", "400: it could not make sense of the request"),
+        (400, "https://h/", "400: it could not understand the request"),
         (402, None, "402: it refused the request"),
         (499, None, "499: it refused the request"),
-        (500, None, "500: the receiver's code failed"),
+        (500, None, "500: its code failed"),
         (599, None, "599: it failed"),
-        (600, None, "600: this is no known HTTP status"),
+        (600, None, "600: this is not a known HTTP status"),
     ],
 )
 def test_the_words_for_a_status_say_what_was_answered_and_what_to_do(

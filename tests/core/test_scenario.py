@@ -80,9 +80,9 @@ def test_conditions(when: dict[str, Any], so: bool) -> None:
 @pytest.mark.parametrize(
     ("step", "words"),
     [
-        ({"type": "a.b", "when": {"x": {"under": 1}}}, "'under' is no comparison"),
+        ({"type": "a.b", "when": {"x": {"under": 1}}}, "'under' is not a comparison"),
         ({"type": "a.b", "after": "soon"}, "'soon' is not a duration"),
-        ({"type": "a.c"}, "'a.c' is no event"),
+        ({"type": "a.c"}, "'a.c' is not one of the events"),
     ],
 )
 def test_a_profile_with_a_step_that_cannot_be_is_refused(step: dict[str, Any], words: str) -> None:

@@ -181,12 +181,12 @@ def test_an_unusable_secret_is_one_and_the_same_error(secret: str) -> None:
 @pytest.mark.parametrize(
     ("secret", "words"),
     [
-        ("", "starts with"),
-        ("whsec", "starts with"),
-        (PUBLIC, "starts with `whsec_` or `whsk_`, followed by base64; `whpk_` is a public key"),
-        ("key_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "starts with `whsec_` or `whsk_`, followed by base64$"),
+        ("", "must start with"),
+        ("whsec", "must start with"),
+        (PUBLIC, "must start with `whsec_` or `whsk_`, followed by base64; `whpk_` is a public key"),
+        ("key_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "must start with `whsec_` or `whsk_`, followed by base64$"),
         ("whsec_MfKQ_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "base64"),
-        ("whsec_", "holds 0 bytes"),
+        ("whsec_", "has 0 bytes"),
         ("whsec_" + base64.b64encode(b"x" * 23).decode(), "23 bytes"),
         ("whsec_" + base64.b64encode(b"x" * 76).decode(), "76 bytes"),
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaS", "base64"),

@@ -61,7 +61,7 @@ def test_a_private_key_signs_and_its_public_key_only_opens(algorithm: str) -> No
     assert signing.open(token) == verifying.open(token) == PAYLOAD
     assert signing.verifying == public
     assert (verifying.verifying, verifying.signing) == (public, None)
-    with pytest.raises(BadRequest, match="can verify tokens but has no key to make them") as refused:
+    with pytest.raises(BadRequest, match="can verify tokens but has no key to sign them") as refused:
         verifying.sign(PAYLOAD)
     assert refused.value.wire_code == "no_signing_key"
 
@@ -134,13 +134,13 @@ def test_what_is_no_object_of_claims_is_refused_though_it_is_signed(body: str) -
 
 def test_the_secret_in_place_of_a_token_is_named_as_what_it_is() -> None:
     for algorithm in SHARED:
-        with pytest.raises(NotAuthenticated, match="JWT secret itself") as refused:
+        with pytest.raises(NotAuthenticated, match="is the server's JWT secret") as refused:
             TokenKey.of(SECRET, algorithm).open(SECRET)
         assert SECRET not in refused.value.detail
     for text in (kept("RS256")[0], kept("RS256")[1], ""):
         with pytest.raises(NotAuthenticated) as refused:
             TokenKey.of(kept("RS256")[0], "RS256").open(text)
-        assert "itself" not in refused.value.detail
+        assert "JWT secret" not in refused.value.detail
 
 
 def test_what_a_key_is_stands_in_its_first_line() -> None:

@@ -426,7 +426,7 @@ def test_an_outcome_that_is_refused_is_written_without_what_the_receiver_said(in
         work.table.refuses_answers = True
         work.completer.put(refused)
         await work.completer.drained()
-        bare = AttemptResult(503, said.kind, "The answer could not be recorded.", None, 12, 60.0)
+        bare = AttemptResult(503, said.kind, "The response could not be recorded.", None, 12, 60.0)
         assert work.table.rows == [msgspec.structs.replace(refused.completion, answer=bare, sent=())], (
             "the delivery moves as it would have"
         )
@@ -491,7 +491,7 @@ def test_parked_outcomes_are_tried_each_minute_until_the_database_takes_them(in_
         assert work.completer.parked == set()
         assert work.table.written == [3, 2, 1]
         assert [row.answer and row.answer.error for row in work.table.rows] == [
-            None, "The answer could not be recorded.", "The answer could not be recorded."
+            None, "The response could not be recorded.", "The response could not be recorded."
         ]  # fmt: skip
         await asyncio.sleep(3 * AGAIN)
         assert len(work.table.tried) == 3

@@ -38,8 +38,9 @@ OURS = re.compile(
     r"Error|Exception|errno|\bE[A-Z]{4,}\b|aiohttp|[Pp]ython|OpenSSL|_ssl|SSL:|socket|None|Traceback|object|[{}]"
 )
 NEXT_STEP = re.compile(
-    r"\b(Check|Use|Get|Renew|Answer|Look|Set|Raise|Let|Compare|Offer|Replace|Remove|Send|Start|Accept|Shorten|Free|Ask)\b"
-    r"|No action needed|shows why|If |can allow"
+    r"\b(Check|Use|Get|Renew|Respond|Look|Set|Raise|Make|Exempt|Verify|Compare|Offer|Replace|Remove|Send|Start"
+    r"|Accept|Shorten|Free|Ask)\b"
+    r"|No action needed|If |can allow"
 )
 
 
@@ -141,7 +142,7 @@ async def test_a_refused_address() -> None:
         answer,
         "refused_address",
         "127.0.0.1 is not public",
-        "public addresses only",
+        "Only public addresses are allowed",
         "ANGARIUM_ALLOWED_SUBNETS",
     )
     answer = await said(
@@ -149,9 +150,7 @@ async def test_a_refused_address() -> None:
         policy=AddressPolicy(),
         resolver=SystemResolver(lookup=lambda _: ["10.1.2.3"]),
     )
-    holds(
-        answer, "refused_address", "hooks.example.com leads to no public address", "ANGARIUM_ALLOWED_SUBNETS"
-    )
+    holds(answer, "refused_address", "hooks.example.com has no public address", "ANGARIUM_ALLOWED_SUBNETS")
 
 
 INSIDE = ["10.1.2.3", "127.0.0.1", "169.254.169.254", "fd00::7", "::1", "::ffff:10.1.2.3", "64:ff9b::a01:203"]
@@ -174,8 +173,8 @@ async def test_what_a_name_leads_to_inside_is_for_the_log_alone(found: list[str]
     assert [one["addresses"] for one in logged if one["event"] == "address.refused"] == [found, found]
     texts = {answer.error, (trouble or ("", ""))[1]}
     assert texts == {
-        "The host hooks.example.com leads to no public address. Requests go to public addresses only; "
-        "who runs this service can allow a network with ANGARIUM_ALLOWED_SUBNETS."
+        "The host hooks.example.com has no public address. Only public addresses are allowed. "
+        "Your operator can allow a private network with ANGARIUM_ALLOWED_SUBNETS."
     }
 
 
@@ -200,7 +199,7 @@ async def test_what_our_name_servers_say_is_not_passed_on(error: Exception) -> N
 
 async def test_a_refused_connection() -> None:
     url = f"http://127.0.0.1:{free_port()}/"
-    holds(await said(url), "connect_refused", "Nothing listens", "Check that your server runs")
+    holds(await said(url), "connect_refused", "Nothing is listening", "Check that your server is running")
 
 
 @pytest.mark.parametrize(
@@ -230,8 +229,8 @@ def test_a_connection_that_the_network_does_not_allow(number: int, code: str, wo
     [
         ("expired", "tls_expired", ("has expired", "Renew the certificate")),
         ("wrong_name", "tls_name", ("for another host name", "Get a certificate for the host in the URL")),
-        ("self_signed", "tls_untrusted", ("self-signed", "public certificate authority")),
-        ("unknown_issuer", "tls_untrusted", ("issuer", "is not known", "intermediate certificates")),
+        ("self_signed", "tls_untrusted", ("self-signed", "Use a certificate from a public authority")),
+        ("unknown_issuer", "tls_untrusted", ("issuer", "is unknown", "intermediate certificates")),
     ],
 )
 async def test_a_certificate(tmp_path: Path, kind: str, code: str, words: tuple[str, ...]) -> None:
@@ -243,7 +242,7 @@ async def test_a_certificate(tmp_path: Path, kind: str, code: str, words: tuple[
 async def test_a_port_that_answers_tls_with_plain_http() -> None:
     async with speaking(b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
         answer = await said(f"https://127.0.0.1:{port}/")
-        holds(answer, "tls", "does not speak https", "Use the port of the https server")
+        holds(answer, "tls", "does not serve HTTPS", "Use the port of the HTTPS server")
 
 
 async def test_nothing_in_common(tmp_path: Path) -> None:
@@ -301,7 +300,7 @@ async def test_dns_that_does_not_answer() -> None:
             return
 
     answer = await said("http://hooks.example.com/", timeout=0.3, resolver=Slow())
-    holds(answer, "dns_unanswered", "was not resolved within 0.3 seconds", "Check the name servers")
+    holds(answer, "dns_unanswered", "DNS lookup timed out after 0.3 seconds", "Check the name servers")
 
 
 async def test_a_connection_that_does_not_come_about() -> None:
@@ -323,19 +322,25 @@ async def test_a_connection_that_does_not_come_about() -> None:
 async def test_a_handshake_that_does_not_end(receiver: Receiver) -> None:
     async with speaking(b"") as port:
         answer = await said(f"https://127.0.0.1:{port}/", over_at="tls")
-    holds(answer, "timeout", "TLS handshake timed out after 30 seconds", "Check that the port speaks https")
+    holds(answer, "timeout", "TLS handshake timed out after 30 seconds", "Check that the port serves HTTPS")
 
 
 async def test_an_answer_that_does_not_come(receiver: Receiver) -> None:
     receiver.default = Silence()
     answer = await said(receiver.url, over_at="answer")
-    holds(answer, "timeout", "No response within 30 seconds", "Answer with 200 first")
+    holds(answer, "timeout", "No response within 30 seconds", "Respond with 200 first")
 
 
 async def test_an_answer_that_does_not_get_on(receiver: Receiver) -> None:
     receiver.default = kit.Drip(interval=0.05, head=False)
     answer = await said(receiver.url, over_at="head")
-    holds(answer, "timeout", "The answer began", "within 30 seconds", "Send the status and all headers")
+    holds(
+        answer,
+        "timeout",
+        "The response headers were not complete",
+        "within 30 seconds",
+        "Send the status and all headers",
+    )
 
 
 def test_waiting_for_our_own_connections_is_our_fault() -> None:
@@ -374,8 +379,8 @@ async def test_headers_that_do_not_end(receiver: Receiver, behaviour: kit.Behavi
     holds(
         await said(receiver.url),
         "too_large",
-        "headers are too large, or do not end",
-        "a short 200",
+        "headers are too large or endless",
+        "Respond with 200 and a few headers",
     )
 
 
@@ -390,26 +395,26 @@ async def test_a_redirect_names_where_to(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     ("status", "words"),
     [
-        (400, "Do not parse it before the signature is verified"),
+        (400, "Verify the signature before you parse the body"),
         (401, "has this endpoint's secret and verifies the raw body"),
         (403, "firewall, CSRF protection and bot protection"),
         (404, "Check the path in the URL"),
-        (405, "take POST"),
+        (405, "accept POST"),
         (408, "proxy"),
-        (409, "a repeat is not an error"),
+        (409, "A repeat is not an error"),
         (410, "the endpoint was disabled. If you still want messages, enable the endpoint again"),
         (413, "Raise the body limit"),
         (415, "accept application/json"),
-        (422, "Answer 200, and log"),
+        (422, "Respond with 200, and log"),
         (429, "deliveries slow down. Set a rate limit"),
         (499, "Check the URL and the code behind it"),
-        (500, "own log at the time of this attempt"),
-        (501, "leads to your application"),
-        (502, "runs behind its proxy"),
-        (503, "deliveries slow down until it is"),
-        (504, "do the work afterwards"),
-        (599, "own log at the time of this attempt"),
-        (777, "no known HTTP status"),
+        (500, "Check your server's log at the time of this attempt"),
+        (501, "points to your application"),
+        (502, "is running behind its proxy"),
+        (503, "so deliveries slow down"),
+        (504, "then do the work"),
+        (599, "Check your server's log at the time of this attempt"),
+        (777, "not a known HTTP status"),
     ],
 )
 async def test_a_status(receiver: Receiver, status: int, words: str) -> None:
@@ -434,14 +439,16 @@ async def test_a_header_that_cannot_be_sent(receiver: Receiver) -> None:
         answer = await sender.send(OutgoingRequest(receiver.url, [("x-a", "1\r\nx-b: 2")], b"{}", 5.0))
     finally:
         await sender.close()
-    holds(answer, "bad_request", "cannot be sent as the endpoint is set up", "Set the endpoint's URL")
+    holds(
+        answer, "bad_request", "cannot be sent with the endpoint's URL and headers", "Set the endpoint's URL"
+    )
     well_said(answer.error)
 
 
 async def test_a_fault_of_ours_says_so_and_nothing_of_our_insides() -> None:
     code, words = explain(KeyError("'NoneType' object has no attribute 'send' (secret=abc)"))
     assert code.code == "internal"
-    assert "fault on our side" in well_said(words)
+    assert "error on our side" in well_said(words)
     assert "secret" not in words
 
 

@@ -145,8 +145,8 @@ def test_whatever_a_url_says_is_understood_or_refused_in_words(pairs: list[tuple
         (None, None, ""),
         (200, None, "200 OK"),
         (404, "http_404", "404 Not Found"),
-        (0, "timeout", "No answer in time"),
-        (0, "of_another_release", "Fault on our side"),
+        (0, "timeout", "Response timed out"),
+        (0, "of_another_release", "Internal error on our side"),
         (0, None, "No answer"),
         (799, "http_799", "799"),
     ],
@@ -156,6 +156,6 @@ def test_an_answer_is_said_in_few_words(status: int | None, code: str | None, wo
 
 
 def test_a_kind_that_no_filter_offers_is_said_too() -> None:
-    assert kind_words("tls") == "Certificate or secure connection"
+    assert kind_words("tls") == "Certificate or TLS handshake"
     assert kind_words("tls_expired") == "Certificate expired"
     assert short("http_418") == "418 I'm a Teapot"

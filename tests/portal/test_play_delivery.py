@@ -324,5 +324,5 @@ def test_a_public_url_below_which_nothing_can_be_is_refused_at_the_start(
     monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("ANGARIUM_PUBLIC_URL", value)
-    with pytest.raises(SettingsError, match=r"ANGARIUM_PUBLIC_URL: write https://hooks\.example\.com"):
+    with pytest.raises(SettingsError, match=r"ANGARIUM_PUBLIC_URL: must be like https://hooks\.example\.com"):
         load()

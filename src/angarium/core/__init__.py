@@ -1,1 +1,1 @@
-"""The pure heart: values and rules. Nothing here does I/O, reads a clock, draws randomness or logs."""
+"""Pure core: values and rules. Nothing here does I/O, reads a clock, uses randomness or logs."""

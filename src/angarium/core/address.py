@@ -1,8 +1,8 @@
-"""Which IP addresses may be connected to: the globally reachable ones, and what the operator allows.
+"""Rules for IP addresses: connections go to public addresses and to networks that the operator allows.
 
-The table follows IANA's special-purpose registries (RFC 6890 and its updates). Of IPv6 only 2000::/3 is
-global unicast, so everything outside is refused. Addresses that carry an IPv4 address inside (mapped,
-NAT64, ISATAP) are judged as the address they lead to; 6to4 and Teredo are refused as a whole.
+The table follows IANA's special-purpose registries (RFC 6890 and its updates). In IPv6 only 2000::/3 is
+global unicast, so everything outside it is refused. An address that embeds an IPv4 address (mapped, NAT64,
+ISATAP) is treated as that IPv4 address. 6to4 and Teredo are refused entirely.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Network = IPv4Network | IPv6Network
 
 SETTING: Final = "ANGARIUM_ALLOWED_SUBNETS"
 ALLOWED_ONLY: Final = (
-    f"Requests go to public addresses only; who runs this service can allow a network with {SETTING}."
+    f"Only public addresses are allowed. Your operator can allow a private network with {SETTING}."
 )
 
 _V4: Final = [
@@ -24,15 +24,15 @@ _V4: Final = [
     for net, words in (
         ("0.0.0.0/8", "this host or network"),
         ("10.0.0.0/8", "a private network"),
-        ("100.64.0.0/10", "a provider's shared network"),
-        ("127.0.0.0/8", "the loopback of the server itself"),
-        ("169.254.0.0/16", "link-local, with the metadata services of clouds"),
+        ("100.64.0.0/10", "a carrier's shared network"),
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local, used by cloud metadata services"),
         ("172.16.0.0/12", "a private network"),
         ("192.0.0.0/24", "reserved for protocols"),
         ("192.0.2.0/24", "reserved for documentation"),
-        ("192.88.99.0/24", "a relay of the retired 6to4"),
+        ("192.88.99.0/24", "deprecated 6to4 relay"),
         ("192.168.0.0/16", "a private network"),
-        ("198.18.0.0/15", "reserved for benchmarks"),
+        ("198.18.0.0/15", "reserved for benchmarking"),
         ("198.51.100.0/24", "reserved for documentation"),
         ("203.0.113.0/24", "reserved for documentation"),
         ("224.0.0.0/4", "multicast"),
@@ -44,15 +44,15 @@ _V6: Final = [
     (IPv6Network(net), words)
     for net, words in (
         ("::/128", "the unspecified address"),
-        ("::1/128", "the loopback of the server itself"),
-        ("::/96", "the retired IPv4-compatible form"),
-        ("64:ff9b:1::/48", "a local translation to IPv4"),
-        ("100::/64", "a black hole"),
+        ("::1/128", "loopback"),
+        ("::/96", "deprecated IPv4-compatible form"),
+        ("64:ff9b:1::/48", "local IPv4 translation"),
+        ("100::/64", "discard only"),
         ("100:0:0:1::/64", "a placeholder prefix"),
-        ("2001::/32", "Teredo, which leads to any IPv4 address"),
+        ("2001::/32", "Teredo, which can reach any IPv4 address"),
         ("2001::/23", "reserved for protocols"),
         ("2001:db8::/32", "reserved for documentation"),
-        ("2002::/16", "6to4, which leads to any IPv4 address"),
+        ("2002::/16", "6to4, which can reach any IPv4 address"),
         ("3fff::/20", "reserved for documentation"),
         ("5f00::/16", "segment routing"),
         ("fc00::/7", "a private network"),
@@ -70,7 +70,7 @@ _ISATAP: Final = frozenset(
 
 
 class AddressPolicy:
-    """The rule, with the operator's allowed subnets, and `trusts`: URLs of our own, wherever they lead."""
+    """The rule with the operator's allowed subnets. `trusts` exempts our own URLs from it."""
 
     def __init__(
         self, allowed: Sequence[Network] = (), *, trusts: Callable[[str], bool] | None = None
@@ -80,7 +80,7 @@ class AddressPolicy:
         self._v6 = tuple(net for net in allowed if isinstance(net, IPv6Network))
 
     def refusal(self, ip: Address | str) -> str | None:
-        """Why the address must not be connected to, in words that name it; None when it may be."""
+        """Why connections to the address are refused, as a message; None if they are allowed."""
         address = ip_address(ip) if isinstance(ip, str) else ip
         if isinstance(address, IPv4Address):
             return self._refusal_v4(address)
@@ -93,11 +93,11 @@ class AddressPolicy:
         return None
 
     def _refusal_v6(self, ip: IPv6Address) -> str | None:
-        # A zone (fe80::1%eth0) chooses an interface, not another range.
+        # A zone (fe80::1%eth0) selects an interface, not another range.
         ip = IPv6Address(int(ip))
         last = IPv4Address(int(ip) & 0xFFFFFFFF)
         if ip in _MAPPED:
-            # The kernel connects to the IPv4 address, so only that one counts, `::/0` allowed or not.
+            # The kernel connects to the IPv4 address, so only that one counts, even if `::/0` is allowed.
             return self._refusal_v4(last)
         if any(ip in allowed for allowed in self._v6):
             return None
@@ -114,7 +114,7 @@ class AddressPolicy:
 
     def _inside(self, ip: IPv6Address, last: IPv4Address, form: str) -> str | None:
         reason = self._refusal_v4(last)
-        return reason and f"{ip} leads to {last} ({form}). {reason}"
+        return reason and f"{ip} maps to {last} ({form}). {reason}"
 
 
 def _words(ip: Address, where: str, words: str) -> str:

@@ -1,15 +1,14 @@
-"""How much an endpoint may be sent at once, and while it fails, how many starts a second.
+"""Limits requests in flight to one endpoint and, while it fails, starts a second.
 
-The number in flight grows with each success and is halved by each failure of the endpoint as a whole (see
-`FailureKind.slows`; an answer such as 400 concerns one message and counts as a success here). It never
-shrinks so far that less than `LEAST_STARTS` attempts a second could start: what hangs for its whole timeout
-gets as many slots as that takes, what fails at once gets one.
+The limit grows with each success and is halved by each failure of the endpoint as a whole (see
+`FailureKind.slows`; a response such as 400 concerns one message and counts as a success here). It stays large
+enough to start `LEAST_STARTS` attempts a second: an endpoint that hangs until the timeout keeps as many slots
+as that needs, one that fails at once keeps one.
 
-After `THRESHOLD` failures in a row the endpoint is failing. Then nothing can be learned from the number in
-flight, and the allowance is fixed: `FAILING_IN_FLIGHT` at once and `FAILING_STARTS` a second. That is enough
-to start every attempt of the default schedule on time for 100 messages an hour that hang for 15 s, and for
-10,000 an hour that are refused at once (`tests/core/test_schedule_kept.py`, `python -m bench.lateness`). The
-first success ends it.
+After `THRESHOLD` failures in a row the endpoint is failing. The number in flight no longer tells anything, so
+the limits are fixed: `FAILING_IN_FLIGHT` at once and `FAILING_STARTS` a second. That starts every attempt of
+the default schedule on time for 100 messages an hour that hang for 15 s, and for 10,000 an hour that are
+refused at once (`tests/core/test_schedule_kept.py`, `python -m bench.lateness`). The first success ends it.
 """
 
 from __future__ import annotations
@@ -19,33 +18,33 @@ from typing import Final
 
 from angarium.core.rate import RateWindow
 
-FIRST: Final = 4  # in flight, of an endpoint of which nothing is known
+FIRST: Final = 4  # in flight, for an endpoint without history
 THRESHOLD: Final = 10
 FAILING_IN_FLIGHT: Final = 16
 FAILING_STARTS: Final = 40
 LEAST_STARTS: Final = 1.0
-MANUAL_EXTRA: Final = 4  # slots of a failing endpoint that only tests and manual attempts use
+MANUAL_EXTRA: Final = 4  # slots of a failing endpoint reserved for tests and manual attempts
 
 
 class Allowance:
-    """Of one endpoint, within `limit` requests at once. Times are epoch seconds, durations seconds."""
+    """The allowance of one endpoint, at most `limit` requests at once. Times are epoch seconds."""
 
     __slots__ = ("_failures", "_in_flight", "_limit", "_starts", "_sure")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._in_flight = float(min(FIRST, limit))
-        self._sure = float(limit)  # up to here it grows fast
+        self._sure = float(limit)  # below this it grows fast
         self._failures = 0  # in a row
         self._starts: RateWindow | None = None  # while it is failing
 
     @property
     def failing(self) -> bool:
-        """Whether the endpoint fails every time."""
+        """Whether the endpoint is failing."""
         return self._starts is not None
 
     def in_flight(self, *, manual: bool) -> int:
-        """How many requests may be under way when another one starts."""
+        """The limit of requests in flight for the next attempt."""
         if self._starts is None:
             return int(self._in_flight)
         return min(self._limit, FAILING_IN_FLIGHT + MANUAL_EXTRA if manual else FAILING_IN_FLIGHT)
@@ -60,7 +59,7 @@ class Allowance:
             self._starts.note(now)
 
     def succeeded(self) -> None:
-        """The endpoint answered as it should; one that was failing is trusted again at once."""
+        """An attempt succeeded. A failing endpoint is trusted again at once."""
         self._failures = 0
         if self._starts is not None:
             self._starts = None
@@ -70,7 +69,7 @@ class Allowance:
         self._in_flight = min(float(self._limit), self._in_flight + step)
 
     def failed(self, took: float) -> None:
-        """The endpoint as a whole failed; `took`: seconds from the start of the attempt."""
+        """The endpoint as a whole failed. `took`: seconds since the attempt started."""
         self._failures += 1
         if self._failures >= THRESHOLD:
             self.fail()
@@ -84,12 +83,12 @@ class Allowance:
             self._starts = RateWindow(FAILING_STARTS)
 
     def limited(self, limit: int) -> None:
-        """The endpoint may get so many requests at once from now on."""
+        """Change the maximum number of requests at once."""
         self._limit = limit
         self._in_flight = min(self._in_flight, float(limit))
         self._sure = float(limit)
 
     def clock_set(self, by: float) -> None:
-        """The clock was set by so many seconds."""
+        """The clock was set by `by` seconds."""
         if self._starts is not None:
             self._starts.clock_set(by)

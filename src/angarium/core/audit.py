@@ -1,6 +1,6 @@
-"""What the audit log says: who did what. Secrets are never in it, only what tells one from another.
+"""Values of the audit log: who did what. It holds fingerprints of secrets, never secrets.
 
-An action is `noun.verb` (`endpoint.updated`), so that all of a noun can be asked for.
+An action is `noun.verb` (`endpoint.updated`), so that the log can be filtered by noun.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from angarium.core.url import split_credentials
 
 
 class ActorKind(StrEnum):
-    """By what right somebody acts."""
+    """The credential with which someone acts."""
 
     ORGANIZATION_TOKEN = "organization-token"  # noqa: S105 (the name of a kind)
     APPLICATION_TOKEN = "application-token"  # noqa: S105
@@ -28,14 +28,14 @@ class ActorKind(StrEnum):
     API_KEY = "api-key"
     OPERATOR_SESSION = "operator-session"
     COMMAND_LINE = "command-line"
-    SYSTEM = "system"  # nobody: the server by its own rules
-    STRANGER = "stranger"  # a request that has shown nothing yet
+    SYSTEM = "system"  # the server itself
+    STRANGER = "stranger"  # a request without credentials so far
 
 
 class Actor(msgspec.Struct, frozen=True, gc=False):
-    """Who acts. `name` tells two of a kind apart: a key's id, or the first digits of a token's digest.
+    """Who acts. `name` identifies one of a kind: a key's id, or the first digits of a token's digest.
 
-    `org_id` and `app_id` are what they act for, which the audit log has from the change itself.
+    `org_id` and `app_id` say for whom. The audit log takes them from the change itself.
     """
 
     kind: ActorKind
@@ -50,14 +50,14 @@ class Actor(msgspec.Struct, frozen=True, gc=False):
 
     @classmethod
     def of(cls, text: str, address: str | None) -> Actor:
-        """From what `text` made."""
+        """Parse the output of `text`."""
         kind, _, name = text.partition(":")
         return cls(ActorKind(kind), name, address)
 
     def became(
         self, kind: ActorKind, name: str = "", org_id: str | None = None, app_id: UUID | None = None
     ) -> Actor:
-        """The same from the same address, once it is known who it is."""
+        """The actor at the same address, once it is authenticated."""
         return Actor(kind, name, self.address, org_id, app_id)
 
 
@@ -66,9 +66,9 @@ SYSTEM = Actor(ActorKind.SYSTEM)
 
 @dataclass(frozen=True, slots=True)
 class AuditEvent:
-    """What was done. `target` is a public id or a name; `before` and `after` hold what differs.
+    """What was done. `target` is a public id or a name. `before` and `after` hold the changed fields.
 
-    `org_id` None: that of the application.
+    `org_id` None: the organization of the application.
     """
 
     org_id: str | None
@@ -82,7 +82,7 @@ class AuditEvent:
 def difference(
     before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """What differs between two views of a thing; None: nothing."""
+    """The fields that differ between two views; None if there are none."""
     names = [name for name in before.keys() | after.keys() if before.get(name) != after.get(name)]
     if not names:
         return None
@@ -93,7 +93,7 @@ def difference(
 
 
 def fingerprint(secret: str) -> str:
-    """Tells one secret from another, and not what it is."""
+    """Short hash that distinguishes secrets without revealing them."""
     return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
@@ -107,7 +107,7 @@ def application_view(application: Application) -> dict[str, Any]:
 
 
 def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
-    """An endpoint without its secrets: fingerprints of keys, names of headers."""
+    """An endpoint without secrets: fingerprints of keys, names of headers."""
     return {
         "url": _url(endpoint),
         "uid": endpoint.uid,
@@ -126,7 +126,7 @@ def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
 
 
 def secret_view(endpoint: Endpoint) -> dict[str, Any]:
-    """Which secrets somebody saw; not what they are."""
+    """Fingerprints of the secrets that were shown."""
     return {"secrets": [fingerprint(key.secret) for key in endpoint.keys]}
 
 
@@ -136,7 +136,7 @@ def answer_view(answer: InboxAnswer) -> dict[str, Any]:
 
 
 def event_type_view(event_type: EventType) -> dict[str, Any]:
-    """An event type; its schemas by fingerprint, for they may be long."""
+    """An event type. Its schemas are fingerprints, because they may be long."""
     schemas = event_type.schemas
     return {
         "description": event_type.description,
@@ -149,7 +149,7 @@ def event_type_view(event_type: EventType) -> dict[str, Any]:
 
 
 def _url(endpoint: Endpoint) -> str:
-    """A URL whose login and query, which often hold a key, are told apart only."""
+    """A URL with its login and query, which often hold a key, replaced by a fingerprint."""
     bare, _ = split_credentials(endpoint.url)
     place, _, query = bare.partition("?")
     hidden = (endpoint.login or "") + query

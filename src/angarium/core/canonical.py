@@ -1,9 +1,9 @@
-"""Base64 that is accepted in one spelling only.
+"""Decodes canonical base64 and refuses any other spelling.
 
 Decoders usually accept several texts for the same bytes: the last character has unused bits, padding may be
-missing, and characters outside the alphabet are skipped. A credential with two spellings can be revoked in
-one and used in the other, so credentials are decoded here, and every spelling but the canonical one of
-RFC 4648 is refused.
+missing, and characters outside the alphabet are skipped. A credential with two spellings could be revoked in
+one and used in the other. So credentials are decoded here, and only the canonical form of RFC 4648 is
+accepted.
 """
 
 from __future__ import annotations

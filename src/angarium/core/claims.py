@@ -1,6 +1,6 @@
-"""The claims of a token: what its payload says, written and read.
+"""Reads and writes the claims of tokens.
 
-The names of JWT where it has them (`sub`, `exp`, …), and our own for the rest.
+Claims have their JWT names if there are any (`sub`, `exp`, …), and our own names otherwise.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from angarium.core import ids
 from angarium.core.errors import BadRequest, NotAuthenticated
 from angarium.core.patterns import is_event_type
 
-_LATEST: Final = 2.0**37  # the latest time that a database can hold with ease
+_LATEST: Final = 2.0**37  # the latest time used, well within the range of the database
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _MOST_ORIGINS: Final = 4
 
@@ -38,9 +38,9 @@ EVERYTHING: Final = frozenset(Capability)
 
 @dataclass(frozen=True, slots=True)
 class ParentCredential:
-    """The credential that a token is made with: the token ends when its origin does.
+    """The credential with which a token was created. The token ends when its origin does.
 
-    `digests`: of the credential, and of those that it was made with in turn.
+    `digests`: of that credential and of the credentials with which it was created.
     """
 
     digests: tuple[bytes, ...]
@@ -59,28 +59,28 @@ class Claims:
     issued_at: float
     expires_at: float
     digest: bytes  # of the token itself
-    link: bytes | None = None  # a session's: the digest of the token that it was made from
-    origins: tuple[bytes, ...] = ()  # digests of the other credentials that it was made with
-    operator: bool = False  # the session of an operator who looks at a customer's portal
+    link: bytes | None = None  # for a session: the digest of the token that it was created from
+    origins: tuple[bytes, ...] = ()  # digests of the other credentials used to create it
+    operator: bool = False  # an operator's session in a customer's portal
 
     @property
     def digests(self) -> tuple[bytes, ...]:
-        """Of the token, and of every credential that ends it by being revoked."""
+        """Digests of the token and of every credential whose revocation ends it."""
         return (self.digest, *((self.link,) if self.link is not None else ()), *self.origins)
 
     @property
     def origin(self) -> ParentCredential:
-        """As the origin of another token."""
+        """This token as the origin of another."""
         return ParentCredential(self.digests, self.expires_at)
 
     @property
     def name(self) -> str:
-        """Tells tokens apart in the audit log."""
+        """Name of the token in the audit log."""
         return self.digest.hex()[:8]
 
     @property
     def parent(self) -> str:
-        """The name of the token that a session was made from."""
+        """Name of the token that a session was created from."""
         return "" if self.link is None else self.link.hex()[:8]
 
 
@@ -98,7 +98,7 @@ def written(
 ) -> dict[str, Any]:
     """The payload of a token, without its times. `capabilities` None means all of them.
 
-    `since`: the token counts as issued then, when the tokens of its application are expired all at once.
+    `since`: when the token counts as issued if all tokens of its application are expired at once.
     """
     payload: dict[str, Any] = {"sub": org_id}
     if app_id is not None:
@@ -121,15 +121,15 @@ def written(
 
 
 def term(payload: Mapping[str, Any]) -> tuple[float, float]:
-    """From when and until when a token says that it is good. Raises NotAuthenticated for what is no time."""
+    """Start and end of a token's validity. Raises NotAuthenticated if one is not a number."""
     expires_at = _number(payload.get("exp"), inf)
     return _number(payload.get("nbf"), 0.0), expires_at
 
 
 def read(payload: Mapping[str, Any], digest: bytes) -> Claims:
-    """What a payload says. `digest`: of the token.
+    """The claims of a payload. `digest`: of the token.
 
-    Raises BadRequest when it names neither kind of subject, or NotAuthenticated for what is no time.
+    Raises BadRequest if it has no valid subject, or NotAuthenticated if a time is not a number.
     """
     _, expires_at = term(payload)
     subject = payload.get("sub")

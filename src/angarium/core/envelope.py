@@ -1,4 +1,4 @@
-"""The headers of a delivery: who sends it, which message it is, its signatures, and the endpoint's own.
+"""Builds the headers of a request: sender, message id, signatures and custom headers.
 
 Header families are data (`webhook-*` of Standard Webhooks, `svix-*` for existing verifiers), so that a
 profile can choose them.
@@ -18,14 +18,14 @@ MAX_CONTENT_TYPE: Final = 256
 
 FORBIDDEN_HEADERS: Final = frozenset(
     {
-        # Ours to say.
+        # Set by us.
         "user-agent",
         "content-length",
         "content-type",
         "content-encoding",
         "content-language",
         "content-location",
-        # They steer the connection or the exchange, not the message.
+        # Control the connection, not the message.
         "host",
         "connection",
         "keep-alive",
@@ -39,7 +39,7 @@ FORBIDDEN_HEADERS: Final = frozenset(
         "upgrade",
         "expect",
         "accept-encoding",
-        # They belong to answers and caches.
+        # For responses and caches.
         "age",
         "cache-control",
         "clear-site-data",
@@ -66,33 +66,33 @@ _MEDIA_TYPE: Final = re.compile(rf"{_TOKEN.pattern}/{_TOKEN.pattern}(?:[ \t]*;[\
 
 
 def check_header(name: str, value: str) -> None:
-    """Raise ValueError, in words, unless an endpoint may send this header."""
+    """Raise ValueError with a message unless an endpoint may send this header."""
     check_name(name)
     if not _may_send(name.lower()):
-        raise ValueError("This header is set by the server and cannot be chosen.")
+        raise ValueError("This header is set by the server and cannot be changed.")
     check_value(value)
 
 
 def check_name(name: str) -> None:
-    """Raise ValueError, in words, unless this can be the name of a header."""
+    """Raise ValueError with a message unless this is a valid header name."""
     if _TOKEN.fullmatch(name) is None:
         raise ValueError("This is not a valid header name.")
 
 
 def check_value(value: str) -> None:
-    """Raise ValueError, in words, unless this can be the value of a header."""
+    """Raise ValueError with a message unless this is a valid header value."""
     if len(value) > MAX_HEADER_VALUE:
-        raise ValueError(f"A header value has at most {MAX_HEADER_VALUE} characters.")
+        raise ValueError(f"A header value may have at most {MAX_HEADER_VALUE} characters.")
     if _VALUE.fullmatch(value) is None:
-        raise ValueError("A header value is printable ASCII, without blanks at its ends.")
+        raise ValueError("A header value must be printable ASCII without leading or trailing spaces.")
 
 
 def check_content_type(value: str) -> None:
-    """Raise ValueError, in words, unless a message may have this Content-Type."""
+    """Raise ValueError with a message unless a message may have this Content-Type."""
     if len(value) > MAX_CONTENT_TYPE:
-        raise ValueError(f"A content type has at most {MAX_CONTENT_TYPE} characters.")
+        raise ValueError(f"A content type may have at most {MAX_CONTENT_TYPE} characters.")
     if _MEDIA_TYPE.fullmatch(value) is None:
-        raise ValueError("A content type looks like application/xml or text/plain; charset=utf-8.")
+        raise ValueError("Must be a content type such as application/xml or text/plain; charset=utf-8.")
 
 
 def request_headers(
@@ -108,8 +108,8 @@ def request_headers(
 ) -> list[tuple[str, str]]:
     """All headers of one attempt, in the order they are sent.
 
-    `timestamp` is the attempt's, in whole seconds; `signers` sign in their order (the current key first).
-    Custom headers that must not be sent (stored before the rule, say) are left out.
+    `timestamp` is that of the attempt, in whole seconds. `signers` sign in order, the current key first.
+    Custom headers that may not be sent (for example, stored before the rule) are left out.
     """
     stamp = str(timestamp)
     if len(signers) == 1:

@@ -1,7 +1,7 @@
-"""Every error that Angarium raises on purpose, as one tree.
+"""Exceptions that Angarium raises on purpose, as one tree.
 
-The class docstring is the default message, `code` is stable and public. How an error looks on the
-wire is decided by one table per API (`api/errors.py`), never here.
+The class docstring is the default message. `code` is stable and public. One table per API
+(`api/errors.py`) decides how an error looks on the wire.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ class AngariumError(Exception):
 
 
 class BadRequest(AngariumError):
-    """The request cannot be carried out as it stands."""
+    """The request is not valid."""
 
     code = "bad_request"
 
 
 class TooManyEndpoints(BadRequest):
-    """The application has as many endpoints as it may have."""
+    """The application has reached its endpoint limit."""
 
     code = "too_many_endpoints"
 
@@ -39,11 +39,10 @@ class TooManyEndpoints(BadRequest):
         super().__init__(self.said_of("endpoint"))
 
     def said_of(self, noun: str) -> str:
-        """What is wrong and what to do, where an endpoint is called `noun`."""
-        room = f"{self.most:,} {noun}" + ("" if self.most == 1 else "s")
+        """The message for a product that calls an endpoint `noun`."""
         return (
-            f"There is room for {room} here, and none is left. Delete one that is not needed, or ask whoever "
-            "runs this service for more room."
+            f"{noun.capitalize()} limit reached ({self.most:,}). Delete {noun}s you no longer need, or ask "
+            "your operator for a higher limit."
         )
 
 
@@ -72,7 +71,7 @@ class Conflict(AngariumError):
 
 
 class Unsupported(AngariumError):
-    """There is no such operation here."""
+    """This operation is not supported."""
 
     code = "not_implemented"
 
@@ -80,11 +79,11 @@ class Unsupported(AngariumError):
 class CredentialExpired(NotAuthenticated):
     """Invalid token"""
 
-    # what was valid once: answered as any other, but it is no guess
+    # Looks like any other invalid token, but does not count as a guess.
 
 
 class TooManyFailures(AngariumError):
-    """Too many failed attempts; wait a little."""
+    """Too many failed attempts. Try again later."""
 
     code = "rate_limit"
 
@@ -114,7 +113,7 @@ class Compressed(AngariumError):
 
 
 class Overloaded(AngariumError):
-    """The server has more work than it can take right now; try again shortly."""
+    """The server is overloaded. Try again shortly."""
 
     code = "overloaded"
 
@@ -132,12 +131,12 @@ FaultType = Literal[
     "application_uid_missing",
     "application_uid_mismatch",
 ]
-"""Svix's own kinds of fault, and those that it has from FastAPI."""
+"""Fault types of Svix's API, its own and FastAPI's."""
 
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """One thing wrong with one field: where (`("body", "url")`), in words, and the kind of fault."""
+    """What is wrong with one field: its location, such as `("body", "url")`, a message and a type."""
 
     loc: tuple[str | int, ...]
     msg: str
@@ -155,11 +154,11 @@ class Invalid(AngariumError):
 
     @classmethod
     def field(cls, name: str, msg: str, *, where: str = "body") -> Invalid:
-        """One field is wrong; `name` may be dotted for nested fields."""
+        """An error for one field. `name` may be dotted for nested fields."""
         return cls(FieldError((where, *name.split(".")), msg))
 
     def placed(self, *place: str, names: Mapping[str, str] | None = None) -> Invalid:
-        """The same faults with another beginning of their `loc`, and other `names` for their fields."""
+        """The same faults with `loc` starting at `place`, and fields renamed by `names`."""
         known = names or {}
         return Invalid(
             *(
@@ -170,27 +169,27 @@ class Invalid(AngariumError):
 
 
 class SettingsError(AngariumError):
-    """The settings are not usable."""
+    """The settings are not valid."""
 
     code = "settings"
 
 
 class StoreReason(StrEnum):
-    """Why the database cannot be used now."""
+    """Why the database is not available."""
 
-    UNREACHABLE = "unreachable"  # away, starting, stopping, or the connection broke
+    UNREACHABLE = "unreachable"  # down, starting, stopping, or the connection was lost
     READ_ONLY = "read-only"  # a standby, a demoted primary, or a provider that is out of storage
     DISK_FULL = "disk-full"
     TOO_MANY_CONNECTIONS = "too-many-connections"
     OUT_OF_RESOURCES = "out-of-resources"
-    LOCKED = "locked"  # another session holds a lock for too long
-    TOO_SLOW = "too-slow"  # a statement took longer than it may
+    LOCKED = "locked"  # another session held a lock for too long
+    TOO_SLOW = "too-slow"  # statement timeout
     CONFLICT = "conflict"  # a deadlock, or two transactions that cannot both commit
-    SCHEMA = "schema"  # a table or a right is missing
+    SCHEMA = "schema"  # a table or a privilege is missing
 
 
 class StoreUnavailable(AngariumError):
-    """The database does not answer. Try again, with the same idempotency key if there was one."""
+    """The database is not available. Try again with the same idempotency key, if you used one."""
 
     code = "store_unavailable"
 

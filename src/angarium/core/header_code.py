@@ -1,18 +1,18 @@
-"""The headers of an attempt, sent and received, in few bytes. Lossless: what is read is what was written.
+"""Encodes the headers of an attempt, sent and received, in few bytes. Lossless.
 
-Most headers of an attempt are those of any other. As in HPACK (RFC 7541) they have numbers in a table:
+Most attempts have the same headers. As in HPACK (RFC 7541), a table gives them numbers. Kinds of entries:
 
     1  a header with its value, such as `connection: keep-alive`
-    2  a name whose value follows from the row or from little: the message's id, the second in which the
-       attempt began, a date near it, a signature of 32 bytes, or the signature before
-    3  a name and the beginning of a value; the rest is kept as text
-    4  a name; its value is kept as text
+    2  a name whose value can be derived: the message's id, the second in which the attempt began, a date near
+       it, a signature of 32 bytes, or the previous signature
+    3  a name and the beginning of a value; the rest is stored as text
+    4  a name; its value is stored as text
 
-Number 0 is a header of which both are kept as text. The code is the number of headers sent, then the
-headers sent, then those received. A text is its length and its UTF-8, and all numbers are LEB128.
+Number 0 is a header whose name and value are stored as text. The code is the number of headers sent, the
+headers sent, and the headers received. A text is its length and its UTF-8. All numbers are LEB128.
 
-Rows are kept for long, so the table is added to at its end, and never changed otherwise. No number is written
-longer than it must be, so a code that begins with the bytes 80 00 is free for another format.
+Stored rows live long, so entries are only added at the end of the table and never changed. Numbers are
+written in their shortest form, so a code that begins with the bytes 80 00 is free for another format.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Read = tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]
 
 
 class Kind(Enum):
-    """What stands for a value, and what is kept of it."""
+    """How a value is derived, and what is stored."""
 
     ID = "the message's id: nothing"
     SECOND = "the second of the attempt: nothing"
@@ -46,13 +46,13 @@ class Kind(Enum):
 
 
 class Beginning(msgspec.Struct, frozen=True, gc=False):
-    """How a value begins. The rest is kept as text."""
+    """The beginning of a value. The rest is stored as text."""
 
     text: str
 
 
 class UnreadableError(ValueError):
-    """This is no code of headers that this release knows."""
+    """The encoded headers are invalid, or of a later release."""
 
 
 Entry = tuple[str, str | Kind | Beginning]
@@ -81,7 +81,7 @@ TABLE: Final[tuple[Entry, ...]] = (
     ("svix-signature", Kind.SIGNATURE), ("svix-signature", Kind.AGAIN),
     ("webhook-id", Kind.ID), ("webhook-timestamp", Kind.SECOND),
     ("webhook-signature", Kind.SIGNATURE), ("webhook-signature", Kind.AGAIN),
-    # of an answer, in the two spellings that are met
+    # of a response, in the two common spellings
     *(
         (spelling, value)
         for name, value in (
@@ -108,11 +108,11 @@ _DATE_LENGTH: Final = 29
 
 
 def encode(sent: Pairs, received: Pairs, *, message_id: UUID, attempt_id: UUID) -> bytes:
-    """What `decode` reads with the same ids. Raises UnicodeEncodeError for a lone surrogate."""
-    # done for each attempt; most headers are found at the first look
+    """Encode headers; `decode` needs the same ids. Raises UnicodeEncodeError for a lone surrogate."""
+    # hot path: most headers are found at the first lookup
     second = (attempt_id.int >> 80) // 1000
     public, stamp = ids.text(ids.MESSAGE, message_id), str(second)
-    before = ""  # the signature before
+    before = ""  # the previous signature
     parts = [_number(len(sent))]
     for header in (*sent, *received):
         code = _WHOLE.get(header)
@@ -139,11 +139,11 @@ def encode(sent: Pairs, received: Pairs, *, message_id: UUID, attempt_id: UUID) 
 
 
 def decode(data: bytes, *, message_id: UUID, attempt_id: UUID) -> Read:
-    """The headers sent and received. Raises UnreadableError for what `encode` does not make."""
+    """The headers sent and received. Raises UnreadableError for invalid data."""
     try:
         return _read(data, message_id, attempt_id)
     except (ValueError, IndexError, OverflowError, OSError) as error:
-        raise UnreadableError("the headers are cut off, or in a code of a later release") from error
+        raise UnreadableError("the headers are cut off or were written by a later release") from error
 
 
 def _read(data: bytes, message_id: UUID, attempt_id: UUID) -> Read:
@@ -202,7 +202,7 @@ class _Reader:
             shift += 7
             if byte < 0x80:
                 if byte == 0 and shift > 7:
-                    raise ValueError("a number is longer than it must be")
+                    raise ValueError("a number is not in its shortest form")
                 return number
 
     def signed_number(self) -> int:
@@ -233,7 +233,7 @@ def _text(text: str) -> bytes:
 
 @lru_cache(maxsize=1024)
 def _kept(name: str, value: str) -> bytes:
-    """A header that is kept as text, but for its name and the beginning of its value where they are known."""
+    """A header stored as text, except for a known name and a known beginning of the value."""
     for beginning, code in _BEGINNINGS.get(name, ()):
         if value.startswith(beginning):
             return code + _text(value[len(beginning) :])
@@ -241,7 +241,7 @@ def _kept(name: str, value: str) -> bytes:
 
 
 def _signature(value: str) -> bytes | None:
-    """The bytes of a signature, when this is how they are written."""
+    """The bytes of a signature in the usual form, or None."""
     if not value.startswith(_SIGNED):
         return None
     try:
@@ -253,7 +253,7 @@ def _signature(value: str) -> bytes | None:
 
 @lru_cache(maxsize=256)
 def _read_date(value: str) -> int | None:
-    """The second of a date, when this is how HTTP writes it (RFC 9110, 5.6.7)."""
+    """The second of a date in the form of HTTP (RFC 9110, 5.6.7), or None."""
     if len(value) != _DATE_LENGTH:
         return None
     try:
@@ -268,7 +268,7 @@ def _date(second: int) -> str:
 
 
 class _Codes(msgspec.Struct, gc=False):
-    """The numbers of a name whose value may follow from the row; empty: it has none of that kind."""
+    """The numbers of a name whose value may be derived; empty if there is none of that kind."""
 
     id: bytes = b""
     second: bytes = b""
@@ -277,7 +277,7 @@ class _Codes(msgspec.Struct, gc=False):
     date: bytes = b""
 
 
-# the table by what is looked for
+# lookup tables
 _CODES: Final = [(name, form, _number(place)) for place, (name, form) in enumerate(TABLE, 1)]
 _WHOLE: Final = {(name, form): code for name, form, code in _CODES if isinstance(form, str)}
 _NAMED: Final = {name: code for name, form, code in _CODES if form is Kind.TEXT}

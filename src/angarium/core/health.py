@@ -30,16 +30,16 @@ SPREAD: Final = 12 * 3600.0
 
 
 class Health(msgspec.Struct, frozen=True, gc=False):
-    """What the scheduled attempts since the last success say of an endpoint.
+    """The health of an endpoint, from the scheduled attempts since the last success.
 
-    A run is the failures that count as evidence, without a silence that would end it.
+    A run is a series of failures that count as evidence, without a silence that would end it.
     """
 
     failing_since: float | None = None  # the first failed attempt
     failures: int = 0  # failed attempts
     run_since: float | None = None
     run_until: float | None = None
-    clock_since: float | None = None  # when the run was evidence enough
+    clock_since: float | None = None  # when there was enough evidence
 
 
 HEALTHY: Final = Health()

@@ -1,7 +1,7 @@
-"""Attempts counted by endpoint and hour, and what charts make of the counts.
+"""Counts attempts by endpoint and hour, and computes the points of charts.
 
-Latency is counted in classes of duration, each about 1.4 times as long as the one before, so a percentile
-read back is right to within a class. Counts of any two hours, endpoints or processes can be added.
+Latency is counted in classes of duration, each about 1.4 times the previous one, so a percentile is accurate
+to one class. Counts of different hours, endpoints and processes can be added.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from uuid import UUID
 
 HOUR: Final = 3600
 WHOLE: Final = UUID(int=0)
-"""In place of an endpoint: all of an application together."""
+"""Instead of an endpoint: the whole application."""
 
 BOUNDS: Final = tuple(sorted({round(2 ** (step / 2)) for step in range(33)}))
-"""The longest duration of each class in milliseconds, 1 ms to 65 s; one class more is for the rest."""
+"""Longest duration of each class in milliseconds, 1 ms to 65 s. One more class is for the rest."""
 CLASSES: Final = len(BOUNDS) + 1
 NONE: Final = (0,) * CLASSES
 
@@ -34,16 +34,16 @@ class Span(StrEnum):
 
     @property
     def hours(self) -> int:
-        """Of the whole span."""
+        """Length of the span in hours."""
         return {Span.DAY: 24, Span.WEEK: 7 * 24, Span.MONTH: 28 * 24}[self]
 
     @property
     def step(self) -> int:
-        """Hours that a point of the chart stands for."""
+        """Hours covered by one point of the chart."""
         return {Span.DAY: 1, Span.WEEK: 6, Span.MONTH: 24}[self]
 
     def start(self, now: float) -> int:
-        """Epoch seconds at which the chart begins; it ends with the hour that has begun."""
+        """Epoch seconds at which the chart begins. It ends with the current hour."""
         return (int(now) // HOUR + 1 - self.hours) * HOUR
 
 
@@ -53,7 +53,7 @@ class HourCount:
 
     app_id: UUID
     endpoint_id: UUID
-    hour: int  # its beginning, epoch seconds
+    hour: int  # start of the hour, epoch seconds
     delivered: int
     failed: int
     latency: tuple[int, ...]  # attempts in each class of duration
@@ -61,7 +61,7 @@ class HourCount:
     error_code: str | None = None
 
     def plus(self, other: HourCount) -> HourCount:
-        """Both together, under this one's name."""
+        """The sum of both, with the ids and hour of this one."""
         last = max(self, other, key=lambda one: one.failed_at or 0.0)
         return replace(
             self,
@@ -74,11 +74,10 @@ class HourCount:
 
 
 class HourlyStats:
-    """Counts attempts in memory until they are taken to be written. Holds one count for each endpoint and
-    hour that was noted since, so it is as bounded as what is written."""
+    """Counts attempts in memory until they are written: one count for each endpoint and hour."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[UUID, UUID, int], _Count] = {}  # the one noted first is the first
+        self._counts: dict[tuple[UUID, UUID, int], _Count] = {}  # in order of first attempt
 
     def __len__(self) -> int:
         return len(self._counts)
@@ -86,7 +85,7 @@ class HourlyStats:
     def note(
         self, app_id: UUID, endpoint_id: UUID, ended_at: float, duration_ms: int, error_code: str | None
     ) -> None:
-        """One attempt; without an error code it was delivered."""
+        """Count an attempt. Without an error code it was delivered."""
         key = (app_id, endpoint_id, int(ended_at) // HOUR * HOUR)
         count = self._counts.get(key)
         if count is None:
@@ -99,8 +98,8 @@ class HourlyStats:
             count.failed_at, count.error_code = ended_at, error_code
 
     def take(self, most: int | None = None) -> list[HourCount]:
-        """The counts (at most so many of endpoints, those noted first), and what they add to the counts of
-        whole applications; counting begins anew for them."""
+        """Remove and return the counts of at most `most` endpoints, oldest first, and the sums that they
+        add to whole applications."""
         taken = []
         for key in list(islice(self._counts, most)):
             count = self._counts.pop(key)
@@ -129,7 +128,7 @@ class _Count:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """The attempts of some time, as a chart shows them."""
+    """The attempts of a period, as a point of a chart."""
 
     start: datetime
     seconds: int
@@ -144,12 +143,12 @@ class Point:
 
     @property
     def error_rate(self) -> float | None:
-        """The part that failed, 0 to 1; None without an attempt."""
+        """Fraction that failed, 0 to 1; None without attempts."""
         return self.failed / self.attempts if self.attempts else None
 
 
 def point(start: datetime, seconds: int, counts: Iterable[HourCount]) -> Point:
-    """The counts together."""
+    """The point for the sum of the counts."""
     delivered = failed = 0
     latency: Sequence[int] = NONE
     for one in counts:
@@ -160,7 +159,7 @@ def point(start: datetime, seconds: int, counts: Iterable[HourCount]) -> Point:
 
 
 def percentile(latency: Sequence[int], part: float) -> float | None:
-    """The duration in milliseconds that `part` of the attempts did not exceed; None without an attempt."""
+    """The duration in milliseconds that `part` of the attempts did not exceed; None without attempts."""
     wanted = part * sum(latency)
     if not wanted:
         return None

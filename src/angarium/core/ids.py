@@ -1,8 +1,8 @@
-"""Identifiers: UUIDv7 inside, prefixed and sortable text outside.
+"""Creates and parses ids: UUIDv7 internally, prefixed sortable text in public.
 
-The text form is the prefix and 27 base62 digits (`msg_0ujsswThIGTUYm2K8FjOOfXtY1K`), the shape that
-Svix's clients know. The number behind the digits is the UUID shifted left by 32 bits, so that the
-digits sort exactly as the UUIDs do and fill all 27 places. Sorting by id is sorting by time.
+The text form is the prefix and 27 base62 digits (`msg_0ujsswThIGTUYm2K8FjOOfXtY1K`), the format
+of Svix's clients. The digits encode the UUID shifted left by 32 bits, so that they sort exactly like the
+UUIDs and fill all 27 places. Sorting by id is sorting by time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def new(now: float, entropy: bytes) -> UUID:
 
 
 def at(micros: int, entropy: bytes) -> UUID:
-    """The same for a time in epoch microseconds: ids made for different ones sort by time.
+    """The same for a time in epoch microseconds. Ids of different times sort by time.
 
     The 12 bits after the milliseconds hold the fraction of the millisecond (RFC 9562, 6.2, method 3).
     """
@@ -47,27 +47,27 @@ def at(micros: int, entropy: bytes) -> UUID:
 
 
 def created_at(uuid: UUID) -> float:
-    """Epoch seconds at which the id was made, to the microsecond."""
+    """Epoch seconds at which the id was created, to the microsecond."""
     millis, fraction = uuid.int >> 80, (uuid.int >> 64) & 0xFFF
     return (millis * 1000 + -(-fraction * 1000 // 4096)) / 1_000_000
 
 
 def lowest(at: float) -> UUID:
-    """The smallest id that anything made in the microsecond `at` (epoch seconds) can have."""
+    """The smallest id that can be created in the microsecond `at` (epoch seconds)."""
     millis, rest = divmod(_micros(at), 1000)
     return UUID(int=((millis << 16) + _FIRST + rest * 4096 // 1000) << 64)
 
 
 def highest(at: float) -> UUID:
-    """The greatest id that anything made in the microsecond `at` (epoch seconds) can have."""
+    """The greatest id that can be created in the microsecond `at` (epoch seconds)."""
     millis, rest = divmod(_micros(at), 1000)
     return UUID(int=(((millis << 16) + _FIRST + (rest + 1) * 4096 // 1000) << 64) - 1)
 
 
 def made_by(now: float) -> UUID:
-    """The greatest id that anything made by `now` can have.
+    """The greatest id that can have been created by `now`.
 
-    It covers the whole millisecond: the ids of a batch are a microsecond apart, and run ahead of the clock.
+    It covers the whole millisecond: the ids of a batch are a microsecond apart and run ahead of the clock.
     """
     return UUID(int=(_micros(now) // 1000 << 80) | ((1 << 80) - 1))
 
@@ -78,9 +78,9 @@ def _micros(at: float) -> int:
 
 @lru_cache(maxsize=16_384)
 def text(prefix: str, uuid: UUID) -> str:
-    """The public form, e.g. `text(MESSAGE, uuid)`. Remembered, for a message is named once for its sender
-    and again for each attempt."""
-    # 3 + 4 * 6 digits, cut where the numbers soon fit into a machine word
+    """The public form, e.g. `text(MESSAGE, uuid)`. Cached, because a message is named in the response and
+    again for each attempt."""
+    # 3 + 4 * 6 digits, split so that the numbers soon fit into a machine word
     number, low = divmod(uuid.int << 32, _12)
     first, high = divmod(number, _12)
     a, b = divmod(high, _6)
@@ -95,7 +95,7 @@ def text(prefix: str, uuid: UUID) -> str:
 
 @lru_cache(maxsize=4096)
 def parse(prefix: str, value: str) -> UUID | None:
-    """The UUID behind a public id, or None when `value` is not an id with this prefix."""
+    """The UUID of a public id, or None if `value` is not an id with this prefix."""
     if not value.startswith(prefix):
         return None
     digits = value[len(prefix) :]

@@ -1,9 +1,9 @@
-"""JSON Schemas as documents: their subschemas, what a reference leads to, and their limits.
+"""Checks JSON Schemas: subschemas, references and limits.
 
-A reference leads to a place in the same document, or to a meta-schema of JSON Schema. Nothing is fetched.
-A pointer does not pass through a schema that has an id of its own, since validators differ in what a
-reference behind it is relative to (JSON Schema 2020-12, 9.2.1).
-A schema may refer to itself, so whatever follows references has a budget.
+A reference must point into the same document or to a meta-schema of JSON Schema. Nothing is fetched. A
+pointer may not pass through a schema with its own id, because validators disagree on the base of a
+reference behind it (JSON Schema 2020-12, 9.2.1). A schema may refer to itself, so code that follows
+references has a budget.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ Place = tuple[str | int, ...]
 
 
 class SchemaFault(NamedTuple):
-    """What is wrong with a schema, and the keys that lead to it."""
+    """What is wrong with a schema, and the path to it."""
 
     place: Place
     words: str
 
 
 class Reference(NamedTuple):
-    """A reference: where it stands, the URL that it is relative to, and its text."""
+    """A reference: its path, its base URL and its text."""
 
     place: Place
     base: str
@@ -54,23 +54,23 @@ class Reference(NamedTuple):
 
 
 def check(schema: dict[str, Any]) -> SchemaFault | None:
-    """The first fault of a JSON Schema (draft 7 unless it names another); None when it can be used."""
+    """The first fault of a JSON Schema (draft 7 unless it names another), or None."""
     if _deeper_than(schema, MAX_DEPTH):
         return SchemaFault((), f"The schema is nested more than {MAX_DEPTH} levels deep.")
     try:
-        size = len(msgspec.json.encode(schema))  # refuses numbers that the database's JSON could not take
+        size = len(msgspec.json.encode(schema))  # refuses numbers that JSON in the database cannot hold
         if size > MAX_BYTES:
-            return SchemaFault((), f"The schema has {size:,} bytes; at most {MAX_BYTES:,} are taken.")
+            return SchemaFault((), f"The schema has {size:,} bytes; the limit is {MAX_BYTES:,}.")
         jsonschema_rs.meta.validate({**schema, "$schema": draft_of(schema)})
     except (ValueError, OverflowError, RecursionError, jsonschema_rs.ReferencingError) as error:
         place = tuple(getattr(error, "instance_path", ()))
         words = str(error).partition("\n")[0][:300]
-        return SchemaFault(place, f"This is not a valid JSON Schema: {words}")
+        return SchemaFault(place, f"Not a valid JSON Schema: {words}")
     return Document(schema).fault()
 
 
 def draft_of(schema: dict[str, Any]) -> str:
-    """The meta-schema that a schema names. One that is not known counts as draft 7 and is not fetched."""
+    """The meta-schema that a schema names. An unknown one counts as draft 7 and is not fetched."""
     named = schema.get("$schema")
     return named if isinstance(named, str) and named.rstrip("#") in _DRAFTS else _DEFAULT
 
@@ -90,10 +90,10 @@ class Document:
         self._add((), root, "")
 
     def fault(self) -> SchemaFault | None:
-        """The first id that cannot be read, or else the first reference that leads nowhere."""
+        """The first invalid id, or else the first reference that cannot be resolved."""
         seen = 0
         while not self._unreadable and seen < len(self._references):
-            # a place that only a reference knows may hold more of both
+            # a place that only a reference points to may hold more ids and references
             place, base, text = self._references[seen]
             seen += 1
             found = self._resolve(base, text)
@@ -107,17 +107,17 @@ class Document:
         return self._unreadable
 
     def referred(self, schema: dict[str, Any]) -> Iterator[Any]:
-        """The schemas that a schema refers to; what leads nowhere is left out."""
+        """The schemas that a schema refers to, without unresolved references."""
         base = self._bases.get(id(schema), "")
         for keyword in _REFERENCES:
             if isinstance(text := schema.get(keyword), str):
                 found = self._resolve(base, text)
                 if isinstance(found, dict):
-                    self._add((), found, _joined(base, text)[0])  # a place that only a reference knows
+                    self._add((), found, _joined(base, text)[0])  # a place that only a reference points to
                     yield found
 
     def _add(self, place: Place, schema: Any, base: str) -> None:
-        """Take in a schema and all within it."""
+        """Add a schema and all its subschemas."""
         pending = [(place, schema, base)]
         while pending:
             place, schema, base = pending.pop()
@@ -131,7 +131,7 @@ class Document:
             pending += [((*place, *step), child, base) for step, child in _subschemas(schema)]
 
     def _named(self, place: Place, schema: dict[str, Any], base: str) -> str:
-        """Note the names that a schema gives itself; gives the URL that its references are relative to."""
+        """Record the ids and anchors of a schema. Returns the base URL of its references."""
         name = schema.get(self._id)
         if isinstance(name, str) and not (self._legacy and "$ref" in schema):
             url, anchor = _joined(base, name)
@@ -148,7 +148,7 @@ class Document:
         return base
 
     def _crosses(self, url: str, fragment: str) -> bool:
-        """Whether a pointer passes through a schema with an id of its own."""
+        """Whether a pointer passes through a schema with its own id."""
         if not fragment.startswith("/"):
             return False
         found = self._resources[url]
@@ -159,7 +159,7 @@ class Document:
         return False
 
     def _resolve(self, base: str, text: str) -> Any:
-        """What a reference leads to; None for nowhere, and anything for a meta-schema."""
+        """The target of a reference; None if there is none, True for a meta-schema."""
         url, fragment = _joined(base, text)
         if url not in self._resources:
             return True if url.rstrip("#") in _DRAFTS else None
@@ -194,7 +194,7 @@ def affordable(schema: dict[str, Any], value: Any, budget: int) -> bool:
 
 
 def _evaluated(document: Document, schema: dict[str, Any], value: Any) -> Iterator[tuple[Any, Any]]:
-    """Subschemas with the parts of the value that they are for."""
+    """Subschemas with the parts of the value that they apply to."""
     for found in document.referred(schema):
         yield found, value
     for step, child in _subschemas(schema):
@@ -218,7 +218,7 @@ def _evaluated(document: Document, schema: dict[str, Any], value: Any) -> Iterat
 
 
 def _subschemas(schema: dict[str, Any]) -> Iterator[tuple[Place, Any]]:
-    """The schemas that stand within a schema, with the keys that lead to them."""
+    """The direct subschemas of a schema, with their paths."""
     for keyword in _ONE:
         if isinstance(child := schema.get(keyword), (dict, bool)):
             yield (keyword,), child
@@ -233,7 +233,7 @@ def _subschemas(schema: dict[str, Any]) -> Iterator[tuple[Place, Any]]:
 
 
 def _joined(base: str, text: str) -> tuple[str, str]:
-    """The URL and the fragment of a reference; a URL that cannot be read is taken as it stands."""
+    """The URL and fragment of a reference. An invalid URL is used unchanged."""
     if text.startswith("#"):
         return base, text[1:]
     try:
@@ -249,17 +249,17 @@ def _steps(fragment: str) -> tuple[str, ...]:
 
 
 def _no_reference(name: str, keyword: str) -> str:
-    return f"{name[:200]!r} is not a URI reference (RFC 3986), as an {keyword} must be."
+    return f"{name[:200]!r} is not a valid {keyword}: it must be a URI reference (RFC 3986)."
 
 
 def _crossing(text: str, keyword: str) -> str:
-    return f"{text[:200]!r} leads through a schema with a {keyword} of its own; begin it with that."
+    return f"{text[:200]!r} passes through a schema with its own {keyword}. Start with that {keyword}."
 
 
 def _nowhere(text: str) -> str:
     if text.startswith("#"):
-        return f"{text[:200]!r} leads to no schema in this document."
-    return f"{text[:200]!r} is not in this document, and schemas elsewhere are not fetched."
+        return f"{text[:200]!r} does not point to a schema in this document."
+    return f"{text[:200]!r} is not in this document. External schemas are not fetched."
 
 
 def _deeper_than(value: Any, limit: int) -> bool:

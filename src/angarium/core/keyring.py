@@ -1,9 +1,8 @@
-"""Secrets at rest: AES-256-GCM under a ring of keys.
+"""Encrypts secrets at rest with AES-256-GCM and a list of keys.
 
-The first key seals, any key opens, so a key is rotated by putting a new one in front. A sealed value is
-the key's id (4 bytes of its SHA-256), the nonce (12 bytes) and the ciphertext with its tag. The context
-(what the value belongs to, such as the endpoint's id) is authenticated: a value moved to another row
-does not open there.
+The first key encrypts, any key decrypts. To rotate, put a new key first. A sealed value is the key's id
+(4 bytes of its SHA-256), the nonce (12 bytes) and the ciphertext with its tag. The context (the owner of the
+value, such as the endpoint's id) is authenticated, so a value moved to another row cannot be decrypted.
 """
 
 from __future__ import annotations
@@ -31,13 +30,13 @@ class SealError(AngariumError):
 
 
 class Keyring:
-    """Seals and opens; values passed in, nothing remembered but the keys."""
+    """Encrypts and decrypts values. Holds only the keys."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         if not keys:
             raise SettingsError("at least one secret key is needed")
         if any(len(key) != KEY_BYTES for key in keys):
-            raise SettingsError(f"a secret key is exactly {KEY_BYTES} bytes")
+            raise SettingsError(f"a secret key must be exactly {KEY_BYTES} bytes")
         self._current = _key_id(keys[0])
         self._ciphers = {_key_id(key): AESGCM(key) for key in reversed(keys)}
         if len(self._ciphers) != len(set(keys)):
@@ -45,7 +44,7 @@ class Keyring:
 
     @classmethod
     def parse(cls, text: str) -> Keyring:
-        """Keys as a setting writes them: base64 or hex of 32 bytes, separated by commas, newest first."""
+        """Keys from a setting: 32 bytes each in base64 or hex, comma-separated, newest first."""
         return cls([_decode(part, place) for place, part in enumerate(_parts(text), 1)])
 
     def seal(self, plain: bytes, nonce: bytes, context: bytes) -> bytes:
@@ -55,27 +54,27 @@ class Keyring:
         return self._current + nonce + self._ciphers[self._current].encrypt(nonce, plain, context)
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
-        """Decrypt; raises SealError, saying whether a key is missing or the value was changed."""
+        """Decrypt. Raises SealError, which says whether a key is missing or the value was changed."""
         if len(sealed) < _ID_BYTES + NONCE_BYTES + _TAG_BYTES:
-            raise SealError("The stored secret is too short to be a sealed value; it was cut or changed.")
+            raise SealError("The stored secret is too short: it was truncated or changed.")
         key_id, nonce = sealed[:_ID_BYTES], sealed[_ID_BYTES : _ID_BYTES + NONCE_BYTES]
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             known = ", ".join(k.hex() for k in self._ciphers)
             raise SealError(
-                f"The stored secret was sealed with the key {key_id.hex()}, which is not among the keys in "
-                f"ANGARIUM_SECRET_KEY ({known}). Add that key to the end of the list again."
+                f"The stored secret is encrypted with key {key_id.hex()}, which is not in "
+                f"ANGARIUM_SECRET_KEY ({known}). Add that key to the end of the list."
             )
         try:
             return cipher.decrypt(nonce, sealed[_ID_BYTES + NONCE_BYTES :], context)
         except InvalidTag:
             raise SealError(
-                f"The stored secret does not open with its key {key_id.hex()}: "
-                "it was changed, or moved from another row."
+                f"The stored secret cannot be decrypted with key {key_id.hex()}: "
+                "it was changed or moved from another row."
             ) from None
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether the value is sealed with the newest key; if not, it wants sealing again."""
+        """Whether the value is encrypted with the current key. If not, encrypt it again."""
         return sealed[:_ID_BYTES] == self._current
 
     def __repr__(self) -> str:
@@ -100,5 +99,5 @@ def _decode(text: str, place: int) -> bytes:
     except ValueError:
         raise SettingsError(f"secret key number {place} is neither base64 nor hex") from None
     if len(key) != KEY_BYTES:
-        raise SettingsError(f"secret key number {place} holds {len(key)} bytes; it must hold {KEY_BYTES}")
+        raise SettingsError(f"secret key number {place} has {len(key)} bytes instead of {KEY_BYTES}")
     return key

@@ -1,21 +1,22 @@
-"""A lane: the deliveries of one endpoint, in order, with their limits. A pure state machine.
+"""Schedules the deliveries of one endpoint, in order and within its limits. A pure state machine.
 
-Arrivals, loads, answers and completions go in; `turn` says what to do next: send one, load some, wait
-until a time, or rest. The lane never holds more than `window` deliveries; the rest of a backlog stays in
-the database, which is the truth: what the lane knows of it is `behind` (more is due than is held),
-`next_due` (when the next becomes due; in a first-in-first-out lane, the next that was scheduled for later)
-and the position up to which it has read what was never attempted (core/read_position.py): by message id, or
-by the order of acceptance in a first-in-first-out lane.
+Inputs are arrivals, loads, answers and completions. `turn` returns what to do next: send one, load some, wait
+until a time, or nothing. The lane holds at most `window` deliveries. The rest of a backlog stays in the
+database, which is authoritative. The lane knows of it: `behind` (more is due than is held), `next_due` (when
+the next is due; in a first-in-first-out lane, the next that was scheduled for later), and how far it has read
+deliveries that were never attempted (core/read_position.py): by message id, or by the order of acceptance in
+a first-in-first-out lane.
 
-Rules it keeps, whatever comes in:
-- a delivery is never in hand twice: not sent while an attempt of it is in flight or not yet completed;
-- never more in flight than the allowance (core/allowance.py), and never more sends in a second than the rate
-  limit;
-- what is due starts in order of due time, tests and manual attempts first;
-- first-in-first-out lanes have one in flight, and nothing overtakes a failed head, no manual attempt either;
-  what is scheduled for later holds nothing back and takes its place in the order of acceptance when due;
-- a lane whose endpoint is failing holds few deliveries, and one that cannot send asks for no more;
-- something due in the database is always loaded eventually: no wake-up is lost.
+Invariants:
+- a delivery is never held twice: it is not sent while an attempt of it is in flight or not yet completed;
+- there are never more attempts in flight than the allowance (core/allowance.py), and never more sends a
+  second than the rate limit;
+- due deliveries start in order of due time, tests and manual attempts first;
+- first-in-first-out lanes have one attempt in flight, and nothing overtakes a failed head, not even a manual
+  attempt; a delivery scheduled for later blocks nothing and takes its position in the order of acceptance
+  when due;
+- a lane whose endpoint is failing holds few deliveries, and one that cannot send loads no more;
+- a due delivery in the database is always loaded eventually: no wake-up is lost.
 """
 
 from __future__ import annotations
@@ -33,13 +34,13 @@ from angarium.core.rate import RateWindow
 from angarium.core.read_position import FIRST, LAST, SLACK, START, ReadPosition
 
 FAILING_WINDOW: Final = 32  # deliveries held for a failing endpoint
-PEEK: Final = 16  # rows to ask for when only a manual attempt would be taken
-PEEK_EVERY: Final = 1.0  # seconds, at least, between such questions
+PEEK: Final = 16  # rows to load when only a manual attempt could be sent
+PEEK_EVERY: Final = 1.0  # minimum seconds between such loads
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What an endpoint may take: requests at once, deliveries held, deliveries a second, strict order."""
+    """Limits of an endpoint: requests in flight, deliveries held, deliveries a second, strict order."""
 
     in_flight: int
     window: int
@@ -52,8 +53,8 @@ class Send(msgspec.Struct, frozen=True, gc=False):
 
 
 class Load(msgspec.Struct, frozen=True, gc=False):
-    count: int  # rows to ask for: some of those already in hand come back too
-    after: int = START  # of what was never attempted, only what has a place behind this one
+    count: int  # rows to load, including some that are already held
+    after: int = START  # load never-attempted deliveries only after this position
 
 
 class Wait(msgspec.Struct, frozen=True, gc=False):
@@ -95,24 +96,24 @@ class Lane:
         self._behind = False
         self._next_due = NEVER
         self._loading = False
-        self._hinted = False  # news came while a load was under way
-        self._discard = False  # the order changed while a load was under way: what it brings is void
+        self._hinted = False  # a hint arrived during a load
+        self._discard = False  # the order changed during a load: its result is void
         self._position = ReadPosition()
-        self._after = START  # the place behind which the load under way reads
-        self._landed: set[UUID] = set()  # completed while a load was under way: its snapshot may be older
+        self._after = START  # the position after which the current load reads
+        self._landed: set[UUID] = set()  # completed during a load, whose snapshot may be older
         self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is completed
         self._hold = 0.0  # the endpoint asked for a pause until then
-        self._peek_at = NEVER  # when to ask the table whether there is a manual attempt
+        self._peek_at = NEVER  # when to look for a manual attempt in the database
         self._peeked_at = 0.0
         self._proven = False
         self._allowance = Allowance(limits.in_flight)
         self._rate = RateWindow(limits.rate, full_since=owned_since) if limits.rate else None
 
-    # what goes in
+    # input
 
     def clock_set(self, by: float) -> None:
-        """The clock was set by so many seconds: pauses and the rate limit keep their lengths, and when the
-        table has something due is asked again."""
+        """The clock was set by `by` seconds: pauses and the rate limit keep their lengths, and due times are
+        read again from the database."""
         self._hold += by
         self._allowance.clock_set(by)
         if self._rate is not None:
@@ -128,7 +129,7 @@ class Lane:
     def reconfigure(self, limits: Limits, now: float) -> None:
         """The endpoint's limits changed."""
         if limits.fifo or self._limits.fifo:
-            # places may be others now, also those of a lane that was a free one for a moment
+            # positions may have changed, even if the lane was not first-in-first-out only briefly
             self.reorder()
             self._queue.fifo = limits.fifo
         if limits.rate is None:
@@ -141,18 +142,18 @@ class Lane:
         self._limits = limits
 
     def reorder(self) -> None:
-        """Places in the order of acceptance were given in the table."""
+        """Deliveries got positions in the order of acceptance in the database."""
         self._restart()
         self._position.back_to(FIRST)
 
     def place(self, message_id: UUID, seq: int) -> int:
-        """Where a message comes in the order in which the lane reads; `seq`: its place in the order of
-        acceptance, FIRST when it has none, LAST of no message at all."""
+        """The position of a message in the order in which the lane reads. `seq`: its position in the order of
+        acceptance, FIRST if it has none, LAST for no message."""
         return seq if self._limits.fifo else message_id.int
 
     def arrive(self, queued: QueuedDelivery, now: float) -> bool:
-        """A delivery was just accepted; whether it was taken in hand (otherwise the table has it). One that a
-        load may have brought before is left to the table, which knows whether it is done."""
+        """A delivery was just accepted. Returns whether it is held now; otherwise it is loaded later. One
+        that a load may already have returned is left to the database, which knows whether it is done."""
         place = self._place(queued)
         if queued.due_at > now:
             self.hint(queued.due_at, since=place)
@@ -167,11 +168,11 @@ class Lane:
         return True
 
     def hint(self, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
-        """The database has something due at that time; `manual`: it may be a manual attempt or a test.
-        `since`: the place of the first message that may have been accepted and is not in hand."""
+        """The database has a delivery due at that time. `manual`: it may be a manual attempt or a test.
+        `since`: the position of the first message that may have been accepted and is not held."""
         self._position.back_to(since)
         if self._limits.fifo:
-            self._behind = True  # its place in the order is known to the database alone
+            self._behind = True  # only the database knows its position in the order
             self._discard = self._discard or (self._loading and since <= self._after)
         else:
             self._next_due = min(self._next_due, due_at)
@@ -180,7 +181,7 @@ class Lane:
         self._hinted = True
 
     def loaded(self, rows: Iterable[QueuedDelivery], next_due: float | None, asked: int) -> None:
-        """What a load brought: the rows in the lane's order, and when the next is due beyond them."""
+        """A load returned: its rows in the lane's order, and when the next delivery after them is due."""
         self._loading = False
         count = 0
         again = self._discard or (self._hinted and self._limits.fifo)
@@ -218,19 +219,19 @@ class Lane:
         self._landed.clear()
 
     def load_failed(self) -> None:
-        """The database did not answer; ask again."""
+        """The load failed. Load again."""
         self._loading = self._hinted = self._discard = False
         self._landed.clear()
         self._behind = True
 
     def renew(self) -> None:
-        """The endpoint begins anew: what its attempts said so far is forgotten."""
+        """Reset what earlier attempts said about the endpoint."""
         self._hold = 0.0
         self._proven = False
         self._allowance = Allowance(self._limits.in_flight)
 
     def fail(self) -> None:
-        """The endpoint is known to fail."""
+        """The endpoint is known to be failing."""
         self._allowance.fail()
         self._shed()
 
@@ -245,8 +246,8 @@ class Lane:
         took: float = 0.0,
         telling: bool = True,
     ) -> None:
-        """An attempt ended after `took` seconds: its slot is free; its delivery stays in the queue until
-        it is completed. An attempt that began before `renew` is not `telling`: it says nothing about the
+        """An attempt ended after `took` seconds. Its slot is free, its delivery is held until it is
+        completed. An attempt that began before `renew` is not `telling`: it says nothing about the
         endpoint as it is now."""
         self._in_flight -= 1
         if not telling:
@@ -264,7 +265,7 @@ class Lane:
             self._blocked = message_id
 
     def completed(self, message_id: UUID, due_at: float | None) -> None:
-        """An outcome is committed; `due_at`: when the delivery's next attempt is due, if it has one."""
+        """An outcome was committed. `due_at`: when the delivery's next attempt is due, if any."""
         if self._loading:
             self._landed.add(message_id)
         if self._queue.asked_again(message_id):
@@ -277,29 +278,29 @@ class Lane:
             self.hint(due_at)
 
     def returned(self, queued: QueuedDelivery, now: float, *, last: bool = False) -> None:
-        """An attempt ended by a fault of ours, without a result: the delivery waits again, as the first or as
-        the last. It says nothing about the endpoint."""
+        """An attempt failed on our side, without a result: the delivery waits again, as the first or the
+        last. It says nothing about the endpoint."""
         self._in_flight -= 1
         if self._limits.fifo or self._queue.asked_again(queued.message_id):
             self._queue.let_go(queued.message_id)
-            self._restart(queued)  # the table knows its place, and the newer request
+            self._restart(queued)  # the database knows its position, and the newer request
             return
         if last or queued.due_at > now:  # the clock was set back meanwhile
             queued = msgspec.structs.replace(queued, due_at=now)
         self._queue.put_back(queued, last=last)
         self._shed()
 
-    # what comes out
+    # output
 
     def turn(self, now: float, window: int | None = None, *, held_back: bool = False) -> Turn:
-        """What to do next. Send and Load are taken as done: the lane counts them from here on.
+        """What to do next. The lane counts Send and Load as done from here on.
 
         `window` may be narrower than the limit while memory is short. `held_back`: nothing may be sent,
-        because others use the room that they share.
+        because the process is at its limit.
         """
         if self._limits.fifo and self._next_due <= now:
             self._next_due = NEVER
-            self._restart()  # its place may be before what waits
+            self._restart()  # its position may be before those that wait
         free_at = NEVER if held_back else self.free_at()
         if free_at <= now:
             queued = self._queue.send()
@@ -317,13 +318,13 @@ class Lane:
             if self._peek_at <= now:
                 return self._load(now, PEEK, peek=True)
             peek_at = self._peek_at
-        # what is due already is loaded when there is room: it must not hide the time of the next send
+        # deliveries already due are loaded when there is room: they must not hide the time of the next send
         hidden = (wanted or self._loading) and not self._limits.fifo
         until = min(free_at, peek_at) if hidden else min(free_at, self._next_due)
         return Wait(until) if now < until < NEVER else None
 
     def free_at(self) -> float:
-        """When the first waiting delivery may be sent; NEVER: not before an answer or a completion."""
+        """When the next waiting delivery may be sent; NEVER: not before an answer or a completion."""
         queued = self._queue.next
         if queued is None:
             return NEVER
@@ -337,27 +338,27 @@ class Lane:
 
     @property
     def wants(self) -> bool:
-        """Whether a turn could come to anything: with nothing waiting, behind or due it is None."""
+        """Whether a turn could return anything but None: something is waiting, behind or due."""
         return self._behind or self._next_due < NEVER or self._queue.waiting > 0
 
     @property
     def waiting(self) -> int:
-        """How many deliveries wait in memory."""
+        """Number of deliveries waiting in memory."""
         return self._queue.waiting
 
     @property
     def size(self) -> int:
-        """Bytes of memory that what waits takes."""
+        """Bytes of memory of the waiting deliveries."""
         return self._queue.size
 
     @property
     def in_flight(self) -> int:
-        """How many requests are under way."""
+        """Number of requests in flight."""
         return self._in_flight
 
     @property
     def failing(self) -> bool:
-        """Whether the endpoint fails every time."""
+        """Whether the endpoint is failing."""
         return self._allowance.failing
 
     @property
@@ -372,16 +373,16 @@ class Lane:
 
     @property
     def loading(self) -> bool:
-        """A load was asked for and has not come."""
+        """Whether a load is in progress."""
         return self._loading
 
     @property
     def quiet(self) -> bool:
-        """Nothing in hand, nothing under way."""
+        """Whether no delivery is held and no load is in progress."""
         return not self._queue and not self._loading
 
     def idle(self, now: float, horizon: float) -> bool:
-        """Nothing is due within `horizon` seconds as far as the lane knows, and nothing else it remembers
+        """Whether, as far as the lane knows, nothing is due within `horizon` seconds, and none of its state
         still matters."""
         return (
             self.quiet
@@ -397,7 +398,7 @@ class Lane:
         return min(FAILING_WINDOW, self._limits.window) if self.failing else self._limits.window
 
     def _fits(self, now: float) -> bool:
-        """Whether what is due now may wait in memory: it must not come before what the table has."""
+        """Whether a delivery due now may wait in memory. It must not overtake those in the database."""
         backlog = self._queue.waiting > self._window // 4 and self._next_due <= now
         return not self._behind and not backlog and self._queue.waiting < self._window
 
@@ -415,16 +416,15 @@ class Lane:
         self._shed()
 
     def _shed(self) -> None:
-        """Leave the last ones to the database when more wait than may."""
+        """Drop the last deliveries if more wait than allowed. They stay in the database."""
         while self._queue.waiting > self._window:
             queued = self._queue.drop_last()
             self._behind = True
-            # a load that is under way may have been read before it was accepted
+            # the snapshot of the current load may be older than its acceptance
             self.hint(queued.due_at, since=self._place(queued))
 
     def _restart(self, *given_back: QueuedDelivery) -> None:
-        """Leave what waits to the database, to be loaded again in the right order, and what was sent in
-        vain."""
+        """Drop what waits, and what was sent without a result, to load it again in the right order."""
         for queued in (*self._queue.drop_waiting(), *given_back):
             if queued.pending:
                 self._position.back_to(self._place(queued))

@@ -1,7 +1,7 @@
-"""What a lane has in hand: deliveries that wait in memory, are in flight, or are answered but not completed.
+"""Holds the deliveries of a lane in memory: waiting, in flight, or answered but not completed.
 
-A delivery is in hand once. What waits is in the order in which it is sent: tests and manual attempts first,
-or in the order of acceptance alone when the lane is first-in-first-out.
+A delivery is held at most once. Waiting deliveries are kept in sending order: tests and manual attempts
+first, or only in the order of acceptance if the lane is first-in-first-out.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from angarium.core.nouns import State
 from angarium.core.read_position import LAST
 
 NEVER: Final = float("inf")
-FRAME: Final = 500  # bytes that a delivery takes in memory beside its payload
+FRAME: Final = 500  # bytes of memory for a delivery without its payload
 
 
 class QueuedDelivery(msgspec.Struct, frozen=True, gc=False):
-    """A delivery in hand. `manual_at` identifies the manual request that it serves, if any."""
+    """A delivery in memory. `manual_at` identifies the manual request that it serves, if any."""
 
     message_id: UUID
     due_at: float
@@ -30,12 +30,12 @@ class QueuedDelivery(msgspec.Struct, frozen=True, gc=False):
     manual_at: datetime | None
     payload: bytes | None
     event_type: str = ""
-    attempts: int = 0  # made before
-    test: bool = False  # sent to try the endpoint: says nothing of its health
+    attempts: int = 0  # made so far
+    test: bool = False  # a test of the endpoint, which does not affect its health
     content_type: str | None = None  # None: application/json
-    pending: bool = False  # it was never attempted before
-    expires_at: float = NEVER  # of the payload, which is not sent after it
-    seq: int = 0  # its place in the order of acceptance; 0: before all others, or none
+    pending: bool = False  # never attempted
+    expires_at: float = NEVER  # when the payload expires; it is not sent after that
+    seq: int = 0  # position in the order of acceptance; 0: before all others, or none
 
     @property
     def comes_first(self) -> bool:
@@ -50,24 +50,26 @@ class LaneQueue:
 
     def __init__(self, *, fifo: bool) -> None:
         self.fifo = fifo
-        self.size = 0  # bytes of memory that what waits takes
+        self.size = 0  # bytes of memory of the waiting deliveries
         self._waiting: deque[QueuedDelivery] = deque()
-        self._first: deque[QueuedDelivery] = deque()  # tests and manual attempts, which are sent before those
-        self._busy: dict[UUID, datetime | None] = {}  # all in hand, with the manual request that each serves
-        self._asked_again: set[UUID] = set()  # those for which the table has a newer manual request
-        # those that a load may bring again: their places, and LAST of what was attempted before
+        self._first: deque[QueuedDelivery] = deque()  # tests and manual attempts, sent before those
+        self._busy: dict[
+            UUID, datetime | None
+        ] = {}  # all deliveries, with the manual request that each serves
+        self._asked_again: set[UUID] = set()  # those with a newer manual request in the database
+        # those that a load may return again: their positions, or LAST if attempted before
         self._places: dict[UUID, int] = {}
 
     def __contains__(self, message_id: UUID) -> bool:
         return message_id in self._busy
 
     def __bool__(self) -> bool:
-        """Whether anything is in hand, waiting or not."""
+        """Whether there is any delivery, waiting or not."""
         return bool(self._busy)
 
     @property
     def waiting(self) -> int:
-        """How many wait in memory."""
+        """Number of waiting deliveries."""
         return len(self._first) + len(self._waiting)
 
     @property
@@ -84,21 +86,21 @@ class LaneQueue:
 
     @property
     def last_due_at(self) -> float:
-        """When the last of those that wait for their turn is due; 0.0: there is none."""
+        """When the last waiting scheduled delivery is due; 0.0: there is none."""
         return self._waiting[-1].due_at if self._waiting else 0.0
 
     def repeated(self, after: int) -> int:
-        """How many a load brings again that reads from behind that place. (A free lane that goes back to what
-        was committed late gets some more, and asks once more.)"""
+        """How many deliveries a load after that position returns again. (A free lane that goes back for late
+        commits gets some more, and asks again.)"""
         return sum(place > after for place in self._places.values())
 
     @property
     def manual(self) -> int:
-        """How many manual attempts are in hand."""
+        """Number of manual attempts."""
         return sum(manual_at is not None for manual_at in self._busy.values())
 
     def take(self, queued: QueuedDelivery) -> None:
-        """One that is not in hand waits from now on."""
+        """Add a delivery that is not held yet. It waits."""
         if self.fifo or not queued.comes_first:
             self._waiting.append(queued)
         elif queued.test:
@@ -111,20 +113,20 @@ class LaneQueue:
         self.size += _size(queued)
 
     def send(self) -> QueuedDelivery:
-        """The next one waits no more."""
+        """Remove and return the next waiting delivery. It is still held."""
         queued = (self._first or self._waiting).popleft()
         self.size -= _size(queued)
         return queued
 
     def put_back(self, queued: QueuedDelivery, *, last: bool) -> None:
-        """One that was sent waits again, as the first or as the last."""
+        """A sent delivery waits again, as the first or the last."""
         waiting = self._first if queued.comes_first else self._waiting
         (waiting.append if last else waiting.appendleft)(queued)
         self.size += _size(queued)
 
     def seen(self, queued: QueuedDelivery) -> bool:
-        """The table has one that is in hand, perhaps with a newer manual request. Whether it was taken anew:
-        it waited for its scheduled attempt, and waits for the manual one now."""
+        """The database returned a delivery that is held, perhaps with a newer manual request. Returns
+        whether it was requeued: it waited for its scheduled attempt, and now waits for the manual one."""
         if queued.manual_at == self._busy[queued.message_id]:
             return False
         for index, one in enumerate(() if self.fifo else self._waiting):
@@ -137,35 +139,35 @@ class LaneQueue:
         return False
 
     def asked_again(self, message_id: UUID) -> bool:
-        """Whether the table has a newer manual request for it."""
+        """Whether the database has a newer manual request for it."""
         return message_id in self._asked_again
 
     def sort(self) -> None:
-        """By due time, after one was taken that comes before others."""
+        """Sort by due time, after a delivery was added out of order."""
         self._waiting = deque(sorted(self._waiting, key=_due_at))
 
     def shift(self, by: float) -> None:
-        """The clock was set by so many seconds."""
+        """The clock was set by `by` seconds."""
         for waiting in (self._first, self._waiting):
             for _ in range(len(waiting)):
                 queued = waiting.popleft()
                 waiting.append(msgspec.structs.replace(queued, due_at=queued.due_at + by))
 
     def let_go(self, message_id: UUID) -> None:
-        """One that does not wait is not in hand any more."""
+        """Stop holding a delivery that does not wait."""
         self._busy.pop(message_id, None)
         self._asked_again.discard(message_id)
         self._places.pop(message_id, None)
 
     def drop_last(self) -> QueuedDelivery:
-        """Leave the last that waits to the table."""
+        """Drop and return the last waiting delivery. It stays in the database."""
         queued = (self._waiting or self._first).pop()
         self.let_go(queued.message_id)
         self.size -= _size(queued)
         return queued
 
     def drop_waiting(self) -> list[QueuedDelivery]:
-        """Leave all that waits to the table; gives it."""
+        """Drop and return all waiting deliveries. They stay in the database."""
         dropped = [*self._first, *self._waiting]
         for queued in dropped:
             self.let_go(queued.message_id)

@@ -1,8 +1,8 @@
-"""The states of a delivery, and what follows from one attempt: for the delivery, the lane and the endpoint.
+"""Rules for delivery states: what follows from one attempt for the delivery, the lane and the endpoint.
 
     PENDING ──2xx──▶ DELIVERED          any state ──resend, 2xx──▶ DELIVERED
     PENDING ──failure, schedule left──▶ PENDING (due later)
-    PENDING ──failure, schedule used up, or the receiver wants no more of it──▶ EXHAUSTED
+    PENDING ──failure, schedule used up, or the receiver refuses more──▶ EXHAUSTED
     PENDING ──endpoint disabled or deleted, payload gone──▶ CANCELED
     any state ──failure on our side──▶ the same, and nothing is recorded
 
@@ -25,7 +25,7 @@ from angarium.core.outcome import AttemptResult
 from angarium.core.schedule import Schedule
 
 MAX_PAUSE: Final = 3600.0
-"""Seconds that a Retry-After may hold a lane; a receiver's typing error must not stop it for a year."""
+"""Maximum pause in seconds from a Retry-After, so that a receiver's typo cannot stop a lane for a year."""
 
 
 class Move(Enum):
@@ -36,16 +36,16 @@ class Move(Enum):
     EXHAUST = auto()
     CANCEL = auto()
     KEEP = auto()  # a manual attempt failed
-    WAIT = auto()  # a fault of ours: it is made again, and nothing is written
+    WAIT = auto()  # a failure on our side: the attempt is repeated, and nothing is written
 
 
 class Effect(Enum):
     """What one attempt does to the health of its endpoint."""
 
     NONE = auto()
-    RESET = auto()  # it is healthy
+    RESET = auto()  # the endpoint is healthy
     FAILURE = auto()
-    GONE = auto()  # a failure by which the receiver asks for no more messages
+    GONE = auto()  # a failure with which the receiver asks for no more messages
 
 
 class Transition(msgspec.Struct, frozen=True, gc=False):
@@ -54,12 +54,12 @@ class Transition(msgspec.Struct, frozen=True, gc=False):
     move: Move
     effect: Effect = Effect.NONE
     due: float | None = None  # for RETRY: epoch seconds at which the next attempt is due
-    slows: bool = False  # the endpoint as a whole is in trouble, so its lane slows down
+    slows: bool = False  # the endpoint as a whole is failing, so its lane slows down
     pause: float | None = None  # seconds for which the receiver asked the lane to wait
 
 
 class _Ending(Enum):
-    """What an attempt came to, as far as the table needs it."""
+    """Result of an attempt, as the table needs it."""
 
     DELIVERED = auto()
     FAILED = auto()
@@ -72,7 +72,7 @@ class _Cause(Enum):
 
     SCHEDULED = auto()
     TEST = auto()
-    MANUAL = auto()  # or late: the delivery had ended before
+    MANUAL = auto()  # or late: the delivery had already ended
 
 
 _TABLE: Final = {
@@ -111,10 +111,9 @@ def advance(
 ) -> Transition:
     """What follows from an attempt that ended `now`.
 
-    `failures` counts the failed ones before it. With `on_gone` 410 disables the endpoint; without, 410 is a
-    failure as any other. Only 2xx delivers. With a failure a receiver may say more in the header
-    `webhook-delivery` (Svix's name): `disable` means the same as 410, `abort-message` gives up this message
-    alone.
+    `failures` counts the failed attempts before it. With `on_gone`, 410 disables the endpoint; without, it is
+    an ordinary failure. Only 2xx delivers. With a failure, a receiver may send the header `webhook-delivery`
+    (Svix's name): `disable` means the same as 410, `abort-message` gives up this message only.
     """
     if result.delivered:
         return DELIVERED

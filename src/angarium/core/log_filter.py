@@ -1,7 +1,7 @@
-"""What the log of an application is asked for: a filter over its deliveries, as people would say it.
+"""Filter over the deliveries in the log of an application.
 
-A filter is a value; it can be kept as JSON by a background task that resends what it matches. What holds
-for one delivery is decided in SQL (`store/queries/log.sql`), by the same fields.
+A background task that resends what a filter matches stores the filter as JSON. SQL
+(`store/queries/log.sql`) decides by the same fields whether a delivery matches.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from angarium.core import ids, patterns, timestamp
 from angarium.core.errors import FieldError, Invalid
 from angarium.core.nouns import State
 
-HTTP_CLASSES: Final = range(6)  # the hundred of the last status; 0: no HTTP answer
+HTTP_CLASSES: Final = range(6)  # first digit of the last status; 0: no HTTP answer
 _TEXT_LIMIT: Final = 128
 _ID_LIMIT: Final = 256  # of an operator's own id
 
@@ -26,8 +26,8 @@ class LogStatus(StrEnum):
     """How a delivery looks in the log."""
 
     DELIVERED = "delivered"
-    WAITING = "waiting"  # not tried yet
-    RETRYING = "retrying"  # tried, and to be tried again
+    WAITING = "waiting"  # not attempted yet
+    RETRYING = "retrying"  # failed, and will be retried
     FAILED = "failed"  # given up
     CANCELED = "canceled"
 
@@ -36,7 +36,7 @@ TROUBLE: Final = frozenset({LogStatus.RETRYING, LogStatus.FAILED, LogStatus.CANC
 
 
 def log_status(state: State, failures: int) -> LogStatus:
-    """The status of a delivery in this state, after so many failed scheduled attempts."""
+    """The status of a delivery in this state with this number of failed scheduled attempts."""
     match state:
         case State.DELIVERED:
             return LogStatus.DELIVERED
@@ -50,7 +50,7 @@ def log_status(state: State, failures: int) -> LogStatus:
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """What a delivery must be like to be listed; empty or None: anything."""
+    """Which deliveries to list. An empty or None field matches any."""
 
     statuses: frozenset[LogStatus] = frozenset()
     event_type: str | None = None  # a name, or a wildcard such as `order.*`
@@ -60,12 +60,12 @@ class LogFilter:
     message: str | None = None  # exactly this message, by its id or the operator's
     tag: str | None = None
     channel: str | None = None
-    since: datetime | None = None  # times of the message, both inside
+    since: datetime | None = None  # times of the message, inclusive
     until: datetime | None = None
 
     @property
     def failing(self) -> bool:
-        """Whether only deliveries in trouble can match: lost, retried, or with a failed last attempt."""
+        """Whether only deliveries with a problem can match: lost, retried, or with a failed last attempt."""
         failed_answer = self.http_class is not None and self.http_class != 2
         return (
             failed_answer or self.error_kind is not None or (bool(self.statuses) and self.statuses <= TROUBLE)
@@ -76,7 +76,7 @@ class LogFilter:
         return self == LogFilter()
 
     def check(self) -> None:
-        """Raises Invalid for what can match nothing, with a word for each field."""
+        """Raises Invalid for a filter that cannot match anything, with a message for each field."""
         faults = [
             FieldError(("query", name), msg)
             for name, wrong, msg in (
@@ -85,29 +85,29 @@ class LogFilter:
                     self.event_type is not None
                     and not patterns.is_event_type(self.event_type)
                     and not patterns.is_wildcard(self.event_type),
-                    "Give an event type, or a wildcard such as order.*",
+                    "Must be an event type, or a wildcard such as order.*",
                 ),
                 (
                     "http_class",
                     self.http_class is not None and self.http_class not in HTTP_CLASSES,
-                    "Give 1 to 5 for 1xx to 5xx, or 0 for no answer.",
+                    "Must be 1 to 5 for 1xx to 5xx, or 0 for no response.",
                 ),
-                ("error_kind", _unfit(self.error_kind), "This is no kind of error."),
+                ("error_kind", _unfit(self.error_kind), "Not a valid error kind."),
                 (
                     "message",
                     self.message is not None and len(self.message) > _ID_LIMIT,
-                    "This cannot be the id of a message.",
+                    "Not a valid message id.",
                 ),
-                ("tag", self.tag is not None and not patterns.is_tag(self.tag), "This cannot be a tag."),
+                ("tag", self.tag is not None and not patterns.is_tag(self.tag), "Not a valid tag."),
                 (
                     "channel",
                     self.channel is not None and not patterns.is_channel(self.channel),
-                    "This cannot be a channel.",
+                    "Not a valid channel.",
                 ),
                 (
                     "until",
                     self.since is not None and self.until is not None and self.until < self.since,
-                    "The end must not be before the beginning.",
+                    "The end must not be before the start.",
                 ),
             )
             if wrong
@@ -116,7 +116,7 @@ class LogFilter:
             raise Invalid(*faults)
 
     def document(self) -> dict[str, Any]:
-        """As JSON, without what is not set."""
+        """As JSON, without unset fields."""
         values: dict[str, Any] = {
             "statuses": sorted(self.statuses) or None,
             "event_type": self.event_type,
@@ -133,7 +133,7 @@ class LogFilter:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> LogFilter:
-        """The filter of a document. Raises KeyError or ValueError for one that is not ours."""
+        """The filter of a document. Raises KeyError or ValueError for an invalid one."""
         endpoint, since, until = (document.get(name) for name in ("endpoint", "since", "until"))
         return cls(
             statuses=frozenset(LogStatus(status) for status in document.get("statuses", ())),
@@ -151,7 +151,7 @@ class LogFilter:
 
 @dataclass(frozen=True, slots=True, order=True)
 class LogKey:
-    """The place of a delivery in the log of its application: by message, then by endpoint."""
+    """The position of a delivery in the log of its application: by message, then by endpoint."""
 
     message_id: UUID
     endpoint_id: UUID
@@ -162,11 +162,11 @@ class LogKey:
 
     @classmethod
     def parse(cls, text: str) -> LogKey:
-        """Raises Invalid for anything but such a text."""
+        """Raises Invalid for any other text."""
         message, _, endpoint = text.partition(".")
         message_id, endpoint_id = ids.parse(ids.MESSAGE, message), ids.parse(ids.ENDPOINT, endpoint)
         if message_id is None or endpoint_id is None:
-            raise Invalid.field("cursor", "This is no place in a log.", where="query")
+            raise Invalid.field("cursor", "Not a valid position in the log.", where="query")
         return cls(message_id, endpoint_id)
 
 

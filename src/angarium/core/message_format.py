@@ -1,7 +1,7 @@
-"""A message format: how the requests of one product are made, worked out of its profile once.
+"""Builds the bodies and headers of a product's requests, as its profile defines.
 
-The body is put together when a message is accepted, and never again: those bytes are stored, signed and
-sent. Headers are made for each attempt.
+The body is built once, when a message is accepted: those bytes are stored, signed and sent. Headers are built
+for each attempt.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _DIGESTS: Final = {"hmac-sha1": "sha1", "hmac-sha256": "sha256", "hmac-sha512": 
 
 
 class FormatKey:
-    """A signing key, ready to sign in every way that the message format knows."""
+    """A signing key, prepared for every signature scheme of the message format."""
 
     __slots__ = ("active_at", "expires_at", "own", "signer")
 
@@ -39,7 +39,7 @@ class FormatKey:
 
 
 class MessageFormat:
-    """How one product's bodies and headers are made."""
+    """Builds the bodies and headers of one product."""
 
     def __init__(self, profile: Profile, user_agent: str) -> None:
         self._prefix = profile.ids.message
@@ -55,7 +55,7 @@ class MessageFormat:
         return ids.text(self._prefix, message_id)
 
     def body(self, message_id: UUID, event_type: str, at: float, payload: bytes) -> bytes:
-        """The bytes to send: the payload as it came, within the envelope if there is one.
+        """The bytes to send: the payload unchanged, inside the envelope if there is one.
 
         `at` is the time of the event, epoch seconds.
         """
@@ -72,7 +72,7 @@ class MessageFormat:
         )
 
     def keys(self, keys: Sequence[SigningKey]) -> tuple[FormatKey, ...]:
-        """Keys made ready; current first."""
+        """Prepared keys, current first."""
         return tuple(FormatKey(key, self._own) for key in keys)
 
     def headers(
@@ -86,9 +86,9 @@ class MessageFormat:
         now: float,
         content_type: str | None = None,
     ) -> list[tuple[str, str]]:
-        """All headers of an attempt made now: fresh timestamp and signatures, the same id for ever.
+        """All headers of an attempt made now, with a new timestamp and signatures but the same id.
 
-        `content_type`: what the message's sender chose; None: JSON.
+        `content_type`: of the message; None: JSON.
         """
         public = self.message_id(message_id)
         timestamp = int(now)
@@ -104,7 +104,7 @@ class MessageFormat:
             content_type=content_type or CONTENT_TYPE,
         )
         if self._own or self._headers:
-            # one signature only: that of the key in force
+            # only one signature: that of the active key
             alone = next((key for key in living if key.active_at <= now), living[0])
             headers = [header for header in headers if header[0].lower() not in self._taken]
             headers += [(name, sign(public, timestamp, body)) for name, sign in alone.own]
@@ -116,7 +116,7 @@ class MessageFormat:
 
 
 def own_signer(secret: str, scheme: SigningTable) -> Callable[[str, int, bytes], str]:
-    """`sign(message_id, timestamp, body)` gives the value of the scheme's header."""
+    """Returns `sign(message_id, timestamp, body)`, which makes the value of the scheme's header."""
     key = secret.encode() if scheme.key == "text" else secret_bytes(secret)
     digest = _DIGESTS[scheme.algorithm]
     before, _, after = scheme.signed.partition("{body}")
@@ -134,7 +134,7 @@ def own_signer(secret: str, scheme: SigningTable) -> Callable[[str, int, bytes],
 
 
 def _iso(at: float) -> str:
-    """ISO 8601 in UTC with `Z`; milliseconds only where there are any."""
+    """ISO 8601 in UTC with `Z`, with milliseconds unless they are zero."""
     moment = datetime.fromtimestamp(round(at, 3), UTC)
     spec: Any = "milliseconds" if moment.microsecond else "seconds"
     return moment.isoformat(timespec=spec).replace("+00:00", "Z")

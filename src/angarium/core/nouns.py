@@ -1,4 +1,4 @@
-"""The nouns of the glossary as frozen values. Times are aware UTC datetimes unless a name says otherwise."""
+"""Domain objects as frozen values. Times are aware UTC datetimes unless noted otherwise."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import msgspec
 
 
 class State(IntEnum):
-    """State of a delivery; the numbers are Svix's message statuses, and what the database holds."""
+    """State of a delivery. The numbers are Svix's message statuses and stored in the database."""
 
     DELIVERED = 0
     PENDING = 1
@@ -21,19 +21,19 @@ class State(IntEnum):
 
 
 class AttemptStatus(IntEnum):
-    """What one attempt came to."""
+    """Result of an attempt."""
 
     SUCCESS = 0
     FAIL = 2
 
 
 class DisabledReason(StrEnum):
-    """Why an endpoint gets nothing."""
+    """Why an endpoint is disabled."""
 
     MANUAL = "manual"
     FAILING = "failing"
     GONE = "gone"
-    UNHEARD = "unheard"  # a listener that nobody runs
+    UNHEARD = "unheard"  # a listener that no client connects to
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class EventType:
 class SigningKey:
     """One secret of an endpoint, in its text form (`whsec_…` or `whsk_…`).
 
-    `expires_at` (epoch seconds) is None for the current key; an old key signs until it expires. A key with
-    an `active_at` to come signs already, but only beside another, never alone in its place.
+    `expires_at` (epoch seconds) is None for the current key; an old key signs until it expires. A key whose
+    `active_at` is in the future signs already, but only next to another key, never alone.
     """
 
     secret: str = field(repr=False)
@@ -94,12 +94,12 @@ class Endpoint:
     shard: int
     disabled_at: datetime | None
     disabled_reason: str | None
-    revision: int  # grows with every change that matters to sending
+    revision: int  # incremented by every change that affects sending
     created_at: datetime
     updated_at: datetime
     deleted: bool = False
-    name: str | None = None  # for people, where a product's API has one
-    login: str | None = field(default=None, repr=False)  # of the URL, which shows a part of it at most
+    name: str | None = None  # display name, if the product's API has one
+    login: str | None = field(default=None, repr=False)  # login removed from the URL
 
 
 class Message(msgspec.Struct, frozen=True, gc=False):
@@ -110,7 +110,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     payload: bytes | None  # the exact bytes sent; None once expired or expunged
     channels: tuple[str, ...]
     tags: tuple[str, ...]
-    expires_at: datetime  # when the payload is forgotten
+    expires_at: datetime  # when the payload expires
     created_at: datetime
 
 
@@ -121,9 +121,9 @@ class Delivery:
     message_id: UUID
     state: State
     failures: int  # failed scheduled attempts: the index into the schedule
-    due_at: datetime | None  # when the next attempt is owed
-    manual_at: datetime | None  # a manual attempt was asked for at this time and is still owed
-    status_code: int | None = None  # of the last attempt; 0: no HTTP answer, None: not tried yet
+    due_at: datetime | None  # when the next attempt is due
+    manual_at: datetime | None  # when a manual attempt was requested that is still pending
+    status_code: int | None = None  # of the last attempt; 0: no HTTP answer, None: not attempted yet
     error_code: str | None = None  # of the last attempt
 
 
@@ -145,11 +145,11 @@ class Attempt:
     manual: bool
     status: AttemptStatus
     status_code: int  # 0: no HTTP answer
-    error_code: str | None  # stable kind of failure, see core/outcome.py
-    error: str | None  # the same in words for a human
+    error_code: str | None  # stable code of the failure kind, see core/failure.py
+    error: str | None  # message for people
     response: bytes | None  # first bytes of the answer's body
     duration_ms: int
     next_at: datetime | None  # when the next attempt was due, as this one ended
     url: str
     created_at: datetime
-    exchange: Exchange | None = None  # None: not asked for, or of a later release
+    exchange: Exchange | None = None  # None: not requested, or written by a later release

@@ -1,6 +1,6 @@
-"""Failures on our side: which ambiguous ones are ours, and how sending pauses and is tried again.
+"""Decides which ambiguous failures are on our side, and when to pause and probe.
 
-Pure; times are seconds of a clock that never jumps.
+Pure. Times are seconds of a clock that never jumps.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from angarium.core.failure import FailureKind
 WINDOW: Final = 120.0
 """Seconds within which failures of unrelated hosts make a burst."""
 RECENT: Final = 60.0
-"""Seconds for which a success shows that the network works, to hosts that failed before."""
+"""Seconds for which a success proves that the network works, for hosts that failed before."""
 FIRST: Final = 0.5
 LONGEST: Final = 30.0
 PATIENCE: Final = 5.0
@@ -22,24 +22,24 @@ MAX_SITES: Final = 1000
 
 
 class FaultDetector:
-    """Tells whether an ambiguous failure is ours: `reached` and `failed` see every attempt.
+    """Decides whether an ambiguous failure is ours. `reached` and `failed` see every attempt.
 
-    A kind with a burst of several hosts is ours from the moment when so many unrelated hosts have failed
-    within `WINDOW`, without a success in between, until the next success.
+    A kind whose burst is several hosts is ours once that many unrelated hosts have failed within `WINDOW`
+    without a success in between, until the next success.
 
-    A kind for which one host is enough is ours at first. If another receiver is reached before the host
-    fails again, the failure is the host's, and stays so while others are reached.
+    A kind whose burst is one host is ours at first. If another receiver is reached before the host fails
+    again, the failure is the host's, as long as others are reached.
     """
 
     def __init__(self) -> None:
         self._reached_at = float("-inf")
-        self._failing: dict[str, dict[str, float]] = {}  # code of ours -> site -> last failure
+        self._failing: dict[str, dict[str, float]] = {}  # code of side `ours` -> site -> last failure
         self._down: set[str] = set()
         self._unclear: dict[str, float] = {}  # site -> first failure
         self._remote: set[str] = set()
 
     def reached(self, now: float) -> None:
-        """A receiver was reached, whatever it answered."""
+        """A receiver was reached, with any response."""
         self._reached_at = now
         if self._failing:
             self._failing.clear()
@@ -78,7 +78,7 @@ class FaultDetector:
 
 
 class ProbePause:
-    """A growing pause of sending, with one probe at a time after it."""
+    """A growing pause of sending, followed by one probe at a time."""
 
     __slots__ = ("_pauses", "_tries", "_until")
 
@@ -88,18 +88,18 @@ class ProbePause:
 
     @property
     def next_at(self) -> float:
-        """When `admits` may say yes."""
+        """When `admits` may return true."""
         return self._until
 
     def failed(self, now: float) -> None:
-        """The probe failed: the next one has to wait longer, `LONGEST` at most."""
+        """The probe failed. The next one waits longer, at most `LONGEST`."""
         self._until = now + min(LONGEST, FIRST * 2.0 ** min(self._pauses, 16))
         self._pauses += 1
         self._tries = TRIES
 
     def admits(self, now: float) -> bool:
-        """Whether a lane may look for something to probe with. Few lanes may in a second, for a lane without
-        anything in memory reads the database first."""
+        """Whether a lane may look for a delivery to probe with. Limited to a few lanes a second, because a
+        lane with nothing in memory reads the database first."""
         if now < self._until:
             return False
         if not self._tries:
@@ -110,13 +110,13 @@ class ProbePause:
         return True
 
     def probing(self, now: float) -> None:
-        """A probe is under way: no other for `PATIENCE` seconds."""
+        """A probe started: no other for `PATIENCE` seconds."""
         self._until = now + PATIENCE
 
 
 def site_of(host: str) -> str:
-    """What hosts that fail together have in common: the domain's last two labels, or the network (/24 of
-    IPv4, /48 of IPv6). Hosts of different sites are unrelated."""
+    """The site of a host: the domain's last two labels, or the network (/24 of IPv4, /48 of IPv6). Hosts of
+    different sites are unrelated."""
     bare = host.strip("[]")
     try:
         address = ip_address(bare)

@@ -1,6 +1,6 @@
-"""What one HTTP request came to: the facts as a value, and their words for a human.
+"""Result of one HTTP request, and the error message for a status.
 
-What follows from it is decided in core/lifecycle.py. The kinds of failure are in core/failure.py.
+core/lifecycle.py decides what follows from a result. core/failure.py holds the failure kinds.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from angarium.core.failure import FailureKind, kind_of_status
 
 MAX_WORDS: Final = 1000
 MASK: Final = "(hidden)"
-"""Stands in the log for the value of a header that may be a credential."""
+"""Replaces the value of a header that may be a credential in the log."""
 
 
 class AttemptResult(msgspec.Struct, frozen=True, gc=False):
@@ -24,7 +24,7 @@ class AttemptResult(msgspec.Struct, frozen=True, gc=False):
 
     status_code: int
     kind: FailureKind | None
-    error: str | None  # the failure in words for a human
+    error: str | None  # the message for people
     response: bytes | None  # first bytes of the answer's body
     duration_ms: int
     retry_after: float | None = None  # seconds from now
@@ -42,33 +42,32 @@ class AttemptResult(msgspec.Struct, frozen=True, gc=False):
 
 
 _STATUS_WORDS: Final = {
-    400: "it could not make sense of the request",
-    401: "it asks for a login, or did not accept the signature",
-    403: "it forbids the request",
+    400: "it could not understand the request",
+    401: "it requires a login or rejected the signature",
+    403: "access is forbidden",
     404: "there is nothing at this path",
-    405: "the path does not take POST",
-    406: "it has nothing in a content type that was asked for",
-    408: "it gave up waiting for the request",
+    405: "the path does not accept POST",
+    406: "it cannot produce an acceptable content type",
+    408: "it timed out waiting for the request",
     409: "it reports a conflict",
-    410: "it wants nothing more, so the endpoint was disabled",
-    411: "it did not see how long the request is",
-    413: "the body is larger than it takes",
-    414: "the URL is longer than it takes",
-    415: "it does not take application/json",
-    418: "it is a teapot",
+    410: "it wants no more messages, so the endpoint was disabled",
+    411: "it requires a Content-Length header",
+    413: "the body exceeds its limit",
+    414: "the URL exceeds its limit",
+    415: "it does not accept application/json",
     421: "the request reached a server that does not serve this host",
-    422: "it understood the request, but not its content",
-    425: "it does not want to risk a replayed request",
-    429: "it gets more than it wants, so deliveries slow down",
-    431: "the headers are larger than it takes",
-    500: "the receiver's code failed",
+    422: "it could not process the content of the request",
+    425: "it refused a request that might be replayed",
+    429: "it receives too many requests, so deliveries slow down",
+    431: "the headers exceed its limit",
+    500: "its code failed",
     501: "it does not support the request",
     502: "a proxy could not reach the receiver's application, so deliveries slow down",
-    503: "it is not available now, so deliveries slow down until it is",
-    504: "a proxy waited too long for the receiver's application, so deliveries slow down",
-    507: "it has no space left",
+    503: "it is not available, so deliveries slow down",
+    504: "a proxy timed out waiting for the receiver's application, so deliveries slow down",
+    507: "it has no disk space left",
     508: "its proxy found a loop",
-    511: "a network in between asks for a login",
+    511: "a network in between requires a login",
 }
 _CLASS_WORDS: Final = {
     1: "this is not a final answer",
@@ -78,33 +77,35 @@ _CLASS_WORDS: Final = {
 
 
 GONE_KEPT: Final = (
-    "The receiver answered 410: it wants nothing more. This attempt does not disable the endpoint. "
-    "Disable or delete it if the receiver is right."
+    "The receiver answered 410: it wants no more messages. This attempt does not disable the endpoint. "
+    "Disable or delete it if you agree."
 )
-"""The words for 410 where it disables nothing: a test, a resend, or a product without that rule."""
+"""The message for a 410 that does not disable the endpoint: a test, a resend, or a product without that
+rule."""
 
 
 def explain_status(status: int, location: str | None = None) -> tuple[FailureKind | None, str | None]:
-    """Kind and words for a status; both None when it delivers."""
+    """Failure kind and message for a status; both None for 2xx."""
     if 200 <= status <= 299:
         return None, None
     kind = kind_of_status(status)
     if 300 <= status <= 399:
         target = f" to {plain(location, 300)}" if location else ""
         return kind, f"The receiver answered {status}, a redirect{target}. {kind.advice}"
-    words = _STATUS_WORDS.get(status) or _CLASS_WORDS.get(status // 100, "this is no known HTTP status")
+    words = _STATUS_WORDS.get(status) or _CLASS_WORDS.get(status // 100, "this is not a known HTTP status")
     return kind, f"The receiver answered {status}: {words}. {kind.advice}"
 
 
 def plain(text: str, limit: int = MAX_WORDS) -> str:
-    """Foreign text made fit for a log, a page and the database: no control characters, no broken Unicode."""
+    """Untrusted text made safe for a log, a page and the database: no control characters, no invalid
+    Unicode."""
     shown = text[:limit].encode("utf-8", "backslashreplace").decode("utf-8")
     shown = "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in shown)
     return shown + "…" if len(text) > limit else shown
 
 
 def parse_retry_after(value: str, now: float) -> float | None:
-    """Seconds from `now` (epoch) that a Retry-After asks for: seconds, whole or not, or an HTTP date."""
+    """Seconds from `now` (epoch) given by a Retry-After: a number, whole or not, or an HTTP date."""
     value = value.strip()
     if len(value) > 64:
         return None

@@ -1,7 +1,7 @@
-"""When a delivery that is due and has not ended may be expected to start. Pure; times are epoch seconds.
+"""Estimates when a due delivery will start. Pure; times are epoch seconds.
 
-What is due waits for the allowance of its endpoint, for the rate limit, or for the one before it in order.
-The estimate follows from its place among what is due and from how many attempts the endpoint had of late.
+A due delivery waits for the allowance of its endpoint, for the rate limit, or for the one before it in order.
+The estimate uses its position among due deliveries and the endpoint's recent attempts.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from typing import Final
 
 RECENT: Final = 60.0  # seconds over which attempts are counted
-ON_TIME: Final = 5.0  # seconds after its time within which an attempt starts when it need not wait
-STARTS: Final = 1.0  # a second, of an endpoint that has had no attempt yet
+ON_TIME: Final = 5.0  # seconds after its due time within which an attempt starts if it need not wait
+STARTS: Final = 1.0  # a second, assumed without recent attempts
 
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A fault on our side that holds an endpoint's deliveries: the code of its kind, and since when."""
+    """A fault on our side that holds an endpoint's deliveries: its code and start time."""
 
     code: str
     since: float
@@ -24,10 +24,10 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class WaitEstimate:
-    """`ahead`: deliveries of the endpoint that come before it, as far as they were counted.
+    """`ahead`: deliveries of the endpoint that come before it, as far as counted.
 
-    `waiting`: it has been due for longer than it takes to start. `expected_at`: None when it cannot be told,
-    because a fault on our side holds it, or the endpoint has had no attempt for `RECENT` seconds.
+    `waiting`: it has been due for longer than a start takes. `expected_at`: None if unknown, because a fault
+    on our side holds it, or the endpoint had no attempt for `RECENT` seconds.
     """
 
     ahead: int
@@ -45,11 +45,11 @@ def estimate(
     now: float,
     hold: Hold | None = None,
 ) -> WaitEstimate:
-    """For a delivery that is due since `due_at`.
+    """The estimate for a delivery due since `due_at`.
 
     `recent`: attempts of the endpoint that ended within the last `RECENT` seconds. `head_due`: when the first
-    of a first-in-first-out endpoint is due, which all others wait for. `hold`: a fault on our side that holds
-    the endpoint's deliveries.
+    delivery of a first-in-first-out endpoint is due; all others wait for it. `hold`: a fault on our side that
+    holds the endpoint's deliveries.
     """
     waiting = now - due_at > ON_TIME
     if hold is not None:

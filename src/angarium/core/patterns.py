@@ -1,6 +1,6 @@
-"""Event type names, uids, channels and tags, and which pattern covers which name.
+"""Rules for event type names, uids, channels and tags, and for event type patterns.
 
-What each may look like is written in `angarium.message_form`, which clients share.
+Their syntax is defined in `angarium.message_form`, which clients share.
 
 A pattern is an event type name, or a prefix of whole segments followed by `.*`, or `*`. A wildcard
 covers any number of further segments: `transfer.*` covers `transfer.deposit.completed`, but neither

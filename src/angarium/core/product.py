@@ -1,4 +1,4 @@
-"""A product: a profile made ready for use, its texts parsed and its message format worked out."""
+"""A product: a profile prepared for use, with its durations parsed and its message format built."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ STANDARD = "standard"
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """What sending for a product needs to know."""
+    """What is needed to send for a product."""
 
     profile: Profile
     message_format: MessageFormat
     schedule: Schedule
-    timeout: float  # seconds for one attempt, all in all
+    timeout: float  # total seconds for one attempt
     max_body: int  # bytes
     disable: DisableRule
 
@@ -29,7 +29,7 @@ class Product:
 
 
 def product_of(profile: Profile, user_agent: str) -> Product:
-    """The product that a checked profile describes; `user_agent` where it names none."""
+    """The product of a checked profile. `user_agent` applies if the profile has none."""
     rules = profile.disable
     return Product(
         profile=profile,

@@ -1,7 +1,7 @@
-"""A profile: how one product's webhooks look from outside. The values of a profile file.
+"""Reads and checks a profile: how the webhooks of one product look.
 
-Files are read and checked by `angarium.profiles`; `profile_table.py` and `profile_scenario.py` say what may
-stand in one, and this module refuses what does not fit together.
+`angarium.profiles` reads the files. `profile_table.py` and `profile_scenario.py` define their tables. This
+module checks that the values are consistent.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PARTS: Final = ("{id}", "{type}", "{time}", "{data}")
 
 
 class ProfileError(ValueError):
-    """Something in a profile does not fit; `where` are the keys that lead to it."""
+    """A profile is invalid. `where` is the path to the value."""
 
     def __init__(self, where: tuple[str | int, ...], words: str) -> None:
         super().__init__(words)
@@ -45,20 +45,20 @@ class Profile(Table, frozen=True):
     """One product."""
 
     name: str
-    """What the product is called in settings and commands."""
+    """Name of the product in settings and commands."""
     title: str
-    """What its customers call it."""
+    """Name of the product for its customers."""
     summary: str = ""
-    """What its events are about, in a sentence."""
+    """Description of its events, in one sentence."""
     management: Management = Management()
     """The API of the product's customers."""
     ids: Ids = Ids()
-    """What ids begin with."""
+    """Prefixes of ids."""
     envelope: dict[str, str] = msgspec.field(default_factory=dict)
-    """The body: keys in their order, each one of `{id}`, `{type}`, `{time}`, `{data}`. Empty: the payload is
-    the body."""
+    """The body: keys in order, each with one of `{id}`, `{type}`, `{time}`, `{data}`. Empty: the payload
+    is the body."""
     signing: tuple[SigningTable, ...] = (SigningTable(family="webhook"), SigningTable(family="svix"))
-    """How requests are signed, in one way or several at once."""
+    """How requests are signed, in one or more ways."""
     delivery: DeliveryTable = DeliveryTable()
     """Attempts."""
     disable: DisableTable = DisableTable()
@@ -73,9 +73,9 @@ class Profile(Table, frozen=True):
     """Routes of the sandbox."""
 
     def check(self) -> None:
-        """Raise ProfileError for what the types do not say."""
+        """Raise ProfileError for errors that the types do not catch."""
         if not patterns.is_event_type(self.name):
-            raise ProfileError(("name",), "a name is of letters, digits, '-', '_' and '.'")
+            raise ProfileError(("name",), "may contain only letters, digits, '-', '_' and '.'")
         self._check_envelope()
         self._check_signing()
         self._check_headers()
@@ -86,23 +86,23 @@ class Profile(Table, frozen=True):
     def _check_envelope(self) -> None:
         for key, value in self.envelope.items():
             if value not in PARTS:
-                raise ProfileError(("envelope", key), f"one of {', '.join(PARTS)}, not {value!r}")
+                raise ProfileError(("envelope", key), f"must be one of {', '.join(PARTS)}, not {value!r}")
         if self.envelope and "{data}" not in self.envelope.values():
-            raise ProfileError(("envelope",), "no key holds {data}, so the payload would be lost")
+            raise ProfileError(("envelope",), "one key must hold {data}; otherwise the payload is lost")
 
     def _check_signing(self) -> None:
         if not self.signing:
-            raise ProfileError(("signing",), "requests must be signed in at least one way")
+            raise ProfileError(("signing",), "at least one scheme is required")
         for index, scheme in enumerate(self.signing):
             if (scheme.family is None) == (scheme.header is None):
-                raise ProfileError(("signing", index), "either a family or a header")
+                raise ProfileError(("signing", index), "must have either a family or a header")
             if scheme.format.count("{signature}") != 1 or scheme.format.count("{timestamp}") > 1:
                 raise ProfileError(
                     ("signing", index, "format"),
-                    "the format must hold {signature} once, and {timestamp} once at most",
+                    "must contain {signature} once, and {timestamp} at most once",
                 )
             if scheme.signed.count("{body}") != 1:
-                raise ProfileError(("signing", index, "signed"), "what is signed must hold {body} once")
+                raise ProfileError(("signing", index, "signed"), "must contain {body} once")
 
     def _check_headers(self) -> None:
         for index, scheme in enumerate(self.signing):
@@ -124,28 +124,29 @@ class Profile(Table, frozen=True):
         _ask(("secrets", "overlap"), lambda: self.secrets.overlap_seconds)
         _ask(("portal", "link_lifetime"), lambda: self.portal.lifetime_seconds)
         if not 200 <= self.management.create_status <= 299:
-            raise ProfileError(("management", "create_status"), "a status from 200 to 299")
+            raise ProfileError(("management", "create_status"), "must be from 200 to 299")
         least, greatest = self.delivery.jitter
         if not -1.0 < least <= greatest <= 1.0:
             raise ProfileError(
-                ("delivery", "jitter"), "two fractions: more than -1, at most 1, the lesser one first"
+                ("delivery", "jitter"),
+                "must be two fractions greater than -1 and at most 1, the smaller one first",
             )
         if self.delivery.max_body < 1:
-            raise ProfileError(("delivery", "max_body"), "at least 1")
+            raise ProfileError(("delivery", "max_body"), "must be at least 1")
         if not 0.0 < self.delivery.timeout_seconds <= 60.0:
-            raise ProfileError(("delivery", "timeout"), "a timeout is more than nothing and at most 60s")
+            raise ProfileError(("delivery", "timeout"), "must be greater than 0 and at most 60s")
         if self.disable.consecutive_attempts is not None and self.disable.consecutive_attempts < 1:
-            raise ProfileError(("disable", "consecutive_attempts"), "at least 1")
+            raise ProfileError(("disable", "consecutive_attempts"), "must be at least 1")
         for index, part in enumerate(self.disable.warn_at):
             if not 0.0 < part <= 1.0:
-                raise ProfileError(("disable", "warn_at", index), "a fraction: more than 0, at most 1")
+                raise ProfileError(("disable", "warn_at", index), "must be greater than 0 and at most 1")
 
     def _check_events(self) -> None:
         names: set[str] = set()
         for index, event in enumerate(self.events):
             if not patterns.is_event_type(event.name) or event.name in names:
                 raise ProfileError(
-                    ("events", index, "name"), f"{event.name!r} is no event type, or there twice"
+                    ("events", index, "name"), f"{event.name!r} is not a valid event type, or occurs twice"
                 )
             names.add(event.name)
             if event.schema is not None and (fault := json_schema.check(event.schema)) is not None:
@@ -156,14 +157,14 @@ class Profile(Table, frozen=True):
             for place, step in enumerate(scenario.steps):
                 at = ("scenarios", index, "steps", place)
                 if step.type not in names:
-                    raise ProfileError((*at, "type"), f"{step.type!r} is no event")
+                    raise ProfileError((*at, "type"), f"{step.type!r} is not one of the events")
                 if (wrong := scenario_rules.unknown_comparison(step.when)) is not None:
                     raise ProfileError((*at, "when"), wrong)
                 _ask((*at, "after"), lambda step=step: step.after_seconds)
 
 
 def _ask(where: tuple[str | int, ...], check: Callable[..., object], *given: str) -> None:
-    """What the check says against it, as a ProfileError."""
+    """Run the check, and raise its ValueError as a ProfileError."""
     try:
         check(*given)
     except ValueError as error:
@@ -171,7 +172,7 @@ def _ask(where: tuple[str | int, ...], check: Callable[..., object], *given: str
 
 
 def read(data: dict[str, Any]) -> Profile:
-    """The profile that a file's tables amount to. Raises ProfileError."""
+    """The profile from the tables of a file. Raises ProfileError."""
     try:
         profile = msgspec.convert(data, Profile)
     except msgspec.ValidationError as error:
@@ -182,5 +183,5 @@ def read(data: dict[str, Any]) -> Profile:
 
 
 def _where(path: str) -> tuple[str | int, ...]:
-    """`.signing[1].format` as keys; a key of the file's own, which msgspec calls `[...]`, is left out."""
+    """`.signing[1].format` as keys. A free-form key, which msgspec shows as `[...]`, is left out."""
     return tuple(int(index) if index else name for name, index in _STEP.findall(path))

@@ -1,6 +1,6 @@
-"""The scenarios of a profile file: what a sandbox route takes, answers and sends.
+"""Tables of scenarios in a profile file: what a sandbox route accepts, returns and sends.
 
-`core/scenario.py` works out what becomes of one call.
+`core/scenario.py` evaluates one call.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from angarium.core.schedule import parse_duration
 
 
 class ScenarioStep(Table, frozen=True):
-    """One message of a scenario. Texts may hold `{names}` of the scenario's values."""
+    """One message of a scenario. Texts may contain `{names}` of the scenario's values."""
 
     type: str
     """One of the events."""
     after: str = "0s"
-    """How long after the call the event happens."""
+    """Delay of the event after the call."""
     when: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Only if these values are so: equal, one of a list, or as the comparisons of a table say, of
-    `below`, `above`, `least`, `most` and `not` (see core/scenario.py)."""
+    """Conditions on values: equal, one of a list, or a table of the comparisons `below`, `above`, `least`,
+    `most` and `not` (see core/scenario.py)."""
     data: dict[str, Any] = msgspec.field(default_factory=dict)
     """The message's payload."""
 
@@ -32,42 +32,42 @@ class ScenarioStep(Table, frozen=True):
 
 
 class Counter(Table, frozen=True):
-    """A number kept for each application, such as credits: every call takes some, down to nothing.
+    """A number kept for each application, such as credits. Each call decreases it, down to 0.
 
-    Its value is known by its name, and what it was before the call by that and `_before`.
+    Its value is available under its name, and the value before the call under the name with `_before`.
     """
 
     name: str
-    """What it counts."""
+    """Name of the counter."""
     start: int
     """Its value before the first call."""
     take: int
-    """How much a call takes."""
+    """Amount that a call subtracts."""
 
 
 class Scenario(Table, frozen=True):
-    """A sandbox route that makes messages as the real product would. Never served in production."""
+    """A sandbox route that creates messages like the real product. Never served in production."""
 
     name: str
-    """What it plays."""
+    """Name of the scenario."""
     path: str
-    """Below the base path, with `{names}` for its variable parts."""
+    """Path below the base path, with `{names}` for variable parts."""
     method: Literal["POST"] = "POST"
     """The HTTP method."""
     status: int = 201
-    """The status of the answer."""
+    """Status of the response."""
     defaults: dict[str, Any] = msgspec.field(default_factory=dict)
-    """Values that the caller may leave out of the body."""
+    """Default values of fields of the body."""
     required: tuple[str, ...] = ()
-    """Fields that the body must have."""
+    """Required fields of the body."""
     choices: dict[str, tuple[Any, ...]] = msgspec.field(default_factory=dict)
-    """What a field of the body may be."""
+    """Allowed values of fields of the body."""
     make: dict[str, str] = msgspec.field(default_factory=dict)
-    """Texts made anew for each call, in order, e.g. `id = "ord_{random16}"`; also of `{uuid}`, `{now}` and
-    the values so far."""
+    """Texts created for each call, in order, e.g. `id = "ord_{random16}"`. May use `{uuid}`, `{now}` and
+    earlier values."""
     counter: Counter | None = None
-    """A number that calls use up."""
+    """A counter that calls decrease."""
     response: dict[str, Any] = msgspec.field(default_factory=dict)
-    """The body of the answer."""
+    """Body of the response."""
     steps: tuple[ScenarioStep, ...] = ()
-    """The messages that follow."""
+    """Messages sent after the call."""

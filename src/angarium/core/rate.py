@@ -1,5 +1,7 @@
-"""A rate limit that is exact, and paced: never more than `limit` sends in any window of one second, and
-spread over it, so that a receiver that counts in shorter windows is not surprised by bunches."""
+"""Exact, paced rate limit: at most `limit` sends in any window of one second, evenly spread.
+
+The pacing avoids bursts for receivers that count in shorter windows.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +10,19 @@ from typing import Final
 
 WINDOW: Final = 1.0
 SLACK: Final = 0.02
-"""Seconds by which a send may come before its even place: timers are late, and the rate must be reached."""
+"""Seconds by which a send may precede its even time, so that the rate is reached although timers are late."""
 
 
 class RateWindow:
-    """The times of the last sends; the oldest of `limit` decides when the next may follow."""
+    """Times of the last `limit` sends. The oldest decides when the next may follow."""
 
     __slots__ = ("_even", "_limit", "_sent")
 
     def __init__(self, limit: int, *, full_since: float | None = None) -> None:
-        """`full_since`: assume a whole window was used at that time, as a new owner of a lane must."""
+        """`full_since`: assume that the whole limit was used at that time, as a new owner of a lane must."""
         self._limit = limit
         self._sent: deque[float] = deque(maxlen=limit)
-        self._even = 0.0  # the even place of the next send
+        self._even = 0.0  # the even time of the next send
         if full_since is not None:
             self._sent.extend([full_since] * limit)
 
@@ -30,12 +32,12 @@ class RateWindow:
         return max(window, self._even - SLACK)
 
     def note(self, now: float) -> None:
-        """A send happened."""
+        """Record a send."""
         self._sent.append(now)
         self._even = max(now, self._even) + WINDOW / self._limit
 
     def clock_set(self, by: float) -> None:
-        """The clock was set by so many seconds: what was sent stays as long ago as it was."""
+        """The clock was set by `by` seconds: shift the recorded times."""
         for _ in range(len(self._sent)):
             self._sent.append(self._sent.popleft() + by)
         self._even += by

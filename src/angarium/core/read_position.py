@@ -1,15 +1,15 @@
-"""How far a lane has read the deliveries that were never attempted, which it reads in order of place.
+"""Tracks how far a lane has read its never-attempted deliveries, which it reads in order of position.
 
-A place is a number: that of the message id in a free lane, that of the order of acceptance in a
-first-in-first-out lane. Reading on from the last place keeps a load cheap: what is done is not passed over
-again, also while an old snapshot keeps it in the table. What is up to `after` is in hand or done. Messages
-are not committed in order of place, so callers report each one that is not in hand, also while a load is
-under way. Several deliveries can have the place FIRST, so reading one of them says nothing about the others.
+A position is a number: the message id in a free lane, the order of acceptance in a first-in-first-out lane.
+Each load continues after the last position, so it skips what is done, even if an old snapshot keeps it in the
+table. Everything up to `after` is held or done. Messages are not committed in order of position, so callers
+report each one that is not held, even during a load. Several deliveries can have the position FIRST, so
+reading one of them says nothing about the others.
 
-Such a report may come late, or never. In a free lane that costs time alone. In a first-in-first-out lane
-a message that was committed after its place was read must still come before those that were accepted after
-its commit, so each load reads the last SLACK places once more: more than are given while a message is
-committed. (Accepted: one that takes longer, and whose report is late too, comes after them.)
+A report may come late, or never. In a free lane this only costs time. In a first-in-first-out lane, a message
+committed after its position was read must still precede those accepted after its commit. So each load reads
+the last SLACK positions again, which is more than are assigned during one commit. (Accepted: if a commit
+takes longer and its report is late as well, the message comes after them.)
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import Final
 
 FIRST: Final = 0
-LAST: Final = 2**128 - 1  # the place of nothing
-START: Final = FIRST - 1  # reading from behind it, all come
-SLACK: Final = 10_000  # places that a first-in-first-out lane reads once more
+LAST: Final = 2**128 - 1  # the position of no message
+START: Final = FIRST - 1  # reading after it returns all
+SLACK: Final = 10_000  # positions that a first-in-first-out lane reads again
 
 
 class ReadPosition:
@@ -29,23 +29,24 @@ class ReadPosition:
 
     def __init__(self) -> None:
         self.after = START
-        self._unread = LAST  # the first place that a load under way may have missed
+        self._unread = LAST  # the first position that the current load may have missed
 
     def begin(self) -> int:
-        """A load begins; gives the place behind which it reads."""
+        """A load begins. Returns the position after which it reads."""
         self._unread = LAST
         return self.after
 
     def advance(self, place: int) -> None:
-        """A load brought what has this place, and it is in hand or done, as is all that came before it."""
+        """A load returned the delivery at this position. It and all before it are held or done."""
         if place > FIRST:
             self.after = max(self.after, min(place, self._unread - 1))
 
     def passed(self, place: int) -> bool:
-        """Whether reading is past it: it was in hand before, or it was committed after its place was read."""
+        """Whether reading is past this position: it was held before, or committed after its position was
+        read."""
         return place <= self.after
 
     def back_to(self, place: int) -> None:
-        """The table has something with this place that is not in hand."""
+        """The database has a delivery at this position that is not held."""
         self._unread = min(self._unread, place)
         self.after = min(self.after, place - 1)

@@ -1,9 +1,8 @@
-"""Whether a read replica may answer, and how far it is behind.
+"""Decides whether a read replica may serve a query, and measures its lag.
 
-A replica may answer when it has replayed all that was committed before the question, so that its answer is
-never older than the question. Positions in the log compare only within one history: one cluster, one
-database, one timeline. Time is the observer's steady time; no wall clock matters, and a primary that writes
-nothing makes no lag.
+A replica may serve a query once it has replayed everything committed before the query, so that the result is
+never stale. Log positions are comparable only within one cluster, database and timeline. Times are the
+observer's steady time; wall clocks do not matter, and a primary that writes nothing causes no lag.
 """
 
 from __future__ import annotations
@@ -13,26 +12,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-SAMPLES: Final = 3600  # positions remembered while the replica does not get to them
+SAMPLES: Final = 3600  # positions kept that the replica has not reached
 
 
 class ReplicaTrouble(StrEnum):
-    """Why the primary answers instead."""
+    """Why the primary is used instead."""
 
-    STARTING = "starting"  # nobody has looked yet
+    STARTING = "starting"  # not checked yet
     UNREACHABLE = "unreachable"
-    LAGGING = "lagging"  # it has not replayed the question's position in time
-    PROMOTED = "promoted"  # it is no standby (any more)
+    LAGGING = "lagging"  # it did not replay the position of the query in time
+    PROMOTED = "promoted"  # it is not a standby (anymore)
     DIVERGED = "diverged"  # another cluster, database or timeline
-    CONFLICT = "conflict"  # replay canceled a query
+    CONFLICT = "conflict"  # replay canceled the query
     TOO_SLOW = "too-slow"
-    REFUSED = "refused"  # the role may not look, or the schema does not fit
+    REFUSED = "refused"  # the role lacks privileges, or the schema does not match
 
 
 @dataclass(frozen=True, slots=True)
 class LogPosition:
-    """How far a server's log is written, or replayed on a standby. `lsn`: in bytes; None on a server of the
-    other kind."""
+    """How far a server has written its log, or replayed it on a standby. `lsn`: in bytes; None on a server
+    of the other kind."""
 
     system: int
     database: int
@@ -41,7 +40,7 @@ class LogPosition:
 
 
 def judge(primary: LogPosition, replica: LogPosition) -> ReplicaTrouble | None:
-    """What keeps the replica from answering what was asked when the primary was there; None: nothing."""
+    """Why the replica cannot serve a query sent when the primary was at that position; None if it can."""
     if (primary.system, primary.database) != (replica.system, replica.database):
         return ReplicaTrouble.DIVERGED
     if replica.lsn is None:
@@ -54,7 +53,7 @@ def judge(primary: LogPosition, replica: LogPosition) -> ReplicaTrouble | None:
 
 
 class Lag:
-    """How far a replica is behind: since when it has not replayed the oldest position that was asked for."""
+    """Lag of a replica: the time since the oldest requested position that it has not replayed."""
 
     __slots__ = ("_missing", "bytes", "seconds")
 
@@ -64,16 +63,16 @@ class Lag:
         self.bytes: int | None = None
 
     def noted(self, asked_at: float, primary: int, replica: int, now: float) -> None:
-        """The primary was at a position at `asked_at`, and the replica is at another `now`."""
+        """The primary was at position `primary` at `asked_at`, and the replica is at `replica` at `now`."""
         if len(self._missing) < SAMPLES:
             self._missing.append((asked_at, primary))
         while self._missing and self._missing[0][1] <= replica:
             self._missing.popleft()
-        # what has just been reached took no longer than this
+        # a position just reached took no longer than this
         self.seconds = now - (self._missing[0][0] if self._missing else asked_at)
         self.bytes = max(0, primary - replica)
 
     def unknown(self) -> None:
-        """The replica cannot be asked, or is another's."""
+        """The replica cannot be queried, or is of another cluster."""
         self._missing.clear()
         self.seconds = self.bytes = None

@@ -1,7 +1,7 @@
-"""Scenarios: what a sandbox route answers and sends, worked out from the values of one call.
+"""Evaluates scenarios: what a sandbox route returns and sends for the values of one call.
 
-Texts of a profile hold `{names}` of values, dotted for what is inside (`{context.prompt}`). A text that is
-one name and nothing else becomes the value itself; where there is no such value, its key is left out.
+Texts of a profile contain `{names}` of values, with dots for nested values (`{context.prompt}`). A text that
+consists of one name becomes the value itself. If the value does not exist, its key is left out.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def fill(template: Any, values: Mapping[str, Any]) -> Any:
 
 
 def make(expression: str, values: Mapping[str, Any], *, now: str, entropy: Callable[[int], bytes]) -> str:
-    """A text made anew: `{random16}`, `{uuid}`, `{now}`, or of other values."""
+    """A new text from `{random16}`, `{uuid}`, `{now}` or other values."""
 
     def part(match: re.Match[str]) -> str:
         name = match[1]
@@ -56,22 +56,22 @@ def make(expression: str, values: Mapping[str, Any], *, now: str, entropy: Calla
 
 
 def holds(when: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
-    """Whether all conditions are so; a comparison with what is not there, or cannot be compared, is not."""
+    """Whether all conditions hold. A comparison with a missing or incomparable value is false."""
     return all(_holds(wanted, _find(name, values)) for name, wanted in when.items())
 
 
 def unknown_comparison(when: Mapping[str, Any]) -> str | None:
-    """What is wrong with the conditions, in words, or None."""
+    """What is wrong with the conditions, as a message, or None."""
     for name, wanted in when.items():
         if isinstance(wanted, dict):
             for word in wanted:
                 if word not in COMPARISONS:
-                    return f"{name}: {word!r} is no comparison; there are {', '.join(COMPARISONS)}"
+                    return f"{name}: {word!r} is not a comparison; use one of {', '.join(COMPARISONS)}"
     return None
 
 
 def words(when: Mapping[str, Any]) -> str:
-    """The conditions as people would say them, for a page about the product."""
+    """The conditions in words, for a page about the product."""
     return " and ".join(
         part
         for name, wanted in when.items()

@@ -1,4 +1,4 @@
-"""When the next attempt is due: a row of delays, each counted from the failure of the attempt before it."""
+"""Retry schedules: a list of delays, each from the previous failure. Also parses durations."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MAX_ATTEMPTS: Final = 100
 
 
 class TooLong(ValueError):
-    """A duration that is longer than MAX_DURATION."""
+    """A duration longer than MAX_DURATION."""
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as `200ms`, `5s`, `1h30m` or `5d`. Raises ValueError in words."""
+    """Seconds of a duration such as `200ms`, `5s`, `1h30m` or `5d`. Raises ValueError with a message."""
     text = text.strip()
     if len(text) > _MAX_TEXT:
         raise ValueError(f"a duration has at most {_MAX_TEXT} characters")
@@ -35,7 +35,7 @@ def parse_duration(text: str) -> float:
 
 
 def spoken(seconds: float) -> str:
-    """A duration (seconds) as people say it: `1 hour 30 minutes`."""
+    """A duration (seconds) in words: `1 hour 30 minutes`."""
     parts = []
     rest = seconds
     for size, name in ((86400, "day"), (3600, "hour"), (60, "minute")):
@@ -48,7 +48,7 @@ def spoken(seconds: float) -> str:
 
 
 def parse_schedule(text: str) -> tuple[float, ...]:
-    """Seconds of the delays of `5s,5m,30m`; the empty text means a single attempt. Raises ValueError."""
+    """The delays of `5s,5m,30m` in seconds. An empty text means a single attempt. Raises ValueError."""
     delays = tuple(parse_duration(part) for part in text.split(",")) if text.strip() else ()
     if len(delays) >= MAX_ATTEMPTS:
         raise ValueError(f"a schedule has at most {MAX_ATTEMPTS - 1} delays")
@@ -59,10 +59,10 @@ def parse_schedule(text: str) -> tuple[float, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The delays (seconds) after the first, second, … failed attempt; one attempt more than delays.
+    """The delays (seconds) after the first, second, … failed attempt. There is one more attempt than delays.
 
-    A delay grows by a random fraction between `least` and `jitter`, so that many deliveries that failed
-    together do not return together. With a `least` of 0 no attempt comes earlier than documented.
+    A delay grows by a random fraction between `least` and `jitter`, so that deliveries that failed together
+    are not retried together. With a `least` of 0, no attempt is earlier than documented.
     """
 
     delays: tuple[float, ...]
@@ -71,11 +71,11 @@ class Schedule:
 
     @property
     def longest(self) -> float:
-        """Seconds from the first attempt to the last, at most."""
+        """Maximum seconds from the first attempt to the last."""
         return sum(self.delays) * (1 + self.jitter)
 
     def delay(self, failures: int, chance: float) -> float | None:
-        """Seconds from the `failures`-th failed attempt to the next; None: that was the last.
+        """Seconds from the `failures`-th failed attempt to the next; None if it was the last.
 
         `chance` is a random number in [0, 1).
         """

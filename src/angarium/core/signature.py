@@ -1,7 +1,8 @@
-"""Signatures of Standard Webhooks 1.0.0: v1 (HMAC-SHA256) and v1a (Ed25519), made and verified.
+"""Signs and verifies as Standard Webhooks 1.0.0 defines: v1 (HMAC-SHA256) and v1a (Ed25519).
 
-Signed is `{message id}.{unix seconds}.{body}`, over exactly the bytes that are sent. A secret's prefix
-says what it is: `whsec_` symmetric, `whsk_` Ed25519 private (seed and public key), `whpk_` Ed25519 public.
+The signed content is `{message id}.{unix seconds}.{body}`, with exactly the bytes that are sent. The prefix
+of a secret gives its type: `whsec_` symmetric, `whsk_` Ed25519 private (seed and public key), `whpk_` Ed25519
+public.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ FAMILIES: Final = ("webhook", "svix")
 
 
 class SignatureError(Exception):
-    """The request does not carry a valid signature."""
+    """The request has no valid signature."""
 
 
 def new_secret(entropy: bytes) -> str:
@@ -41,9 +42,9 @@ def new_secret(entropy: bytes) -> str:
 
 
 def check_secret(secret: str) -> None:
-    """Raise ValueError, in words, unless the secret can be given to an endpoint to sign with.
+    """Raise ValueError with a message unless an endpoint can sign with the secret.
 
-    The base64 must be canonical: one key has one text. The error shows nothing of the secret.
+    The base64 must be canonical, so that a key has only one text. The error reveals nothing of the secret.
     """
     _signing_key(secret, canonical.standard)
 
@@ -53,42 +54,42 @@ def _signing_key(secret: str, decode: Callable[[str], bytes]) -> bytes:
         key = _decoded(secret, decode)
         if not MIN_SECRET_BYTES <= len(key) <= MAX_SECRET_BYTES:
             raise ValueError(
-                f"the secret holds {len(key)} bytes; it must hold {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}"
+                f"the secret has {len(key)} bytes; it must have {MIN_SECRET_BYTES} to {MAX_SECRET_BYTES}"
             )
     elif secret.startswith(PRIVATE):
         key = _decoded(secret, decode)
         if len(key) != 64:
-            raise ValueError(f"an Ed25519 secret holds 64 bytes (seed and public key), not {len(key)}")
+            raise ValueError(f"an Ed25519 secret must have 64 bytes (seed and public key), not {len(key)}")
         if Ed25519PrivateKey.from_private_bytes(key[:32]).public_key().public_bytes_raw() != key[32:]:
             raise ValueError("the second half of the Ed25519 secret is not the public key of its first half")
     else:
         reason = f"; `{PUBLIC}` is a public key, which cannot sign" if secret.startswith(PUBLIC) else ""
-        raise ValueError(f"a secret starts with `{SYMMETRIC}` or `{PRIVATE}`, followed by base64{reason}")
+        raise ValueError(f"a secret must start with `{SYMMETRIC}` or `{PRIVATE}`, followed by base64{reason}")
     return key
 
 
 def public_form(secret: str) -> str:
-    """What the owner of an endpoint is shown to verify with: never an Ed25519 private key."""
+    """The secret that the owner of an endpoint verifies with: never an Ed25519 private key."""
     if secret.startswith(PRIVATE):
         return PUBLIC + base64.b64encode(secret_bytes(secret)[32:]).decode("ascii")
     return secret
 
 
 def secret_bytes(secret: str) -> bytes:
-    """The key that the base64 after a stored secret's prefix stands for, whatever its spelling."""
+    """The key bytes of a stored secret. Accepts non-canonical base64."""
     return _decoded(secret, _any_spelling)
 
 
 class Signer:
-    """Signs with one secret; the key is decoded once, because `sign` is on the hot path."""
+    """Signs with one secret. The key is decoded once, because `sign` is on the hot path."""
 
     __slots__ = ("sign",)
 
     sign: Callable[[str, int, bytes], str]
-    """`sign(message_id, timestamp, body)` gives one entry of the signature header."""
+    """`sign(message_id, timestamp, body)` returns one entry of the signature header."""
 
     def __init__(self, secret: str) -> None:
-        # a secret that is stored already must go on signing, in whatever spelling it was taken
+        # stored secrets must continue to sign, even with non-canonical base64
         key = _signing_key(secret, _any_spelling)
         self.sign = _hmac_signer(key) if secret.startswith(SYMMETRIC) else _ed25519_signer(key)
 
@@ -101,8 +102,8 @@ _OUTER: Final = bytes(b ^ 0x5C for b in range(256))
 
 
 def _hmac_signer(key: bytes) -> Callable[[str, int, bytes], str]:
-    # HMAC by its definition (RFC 2104), because copying two hash states that have taken in the padded
-    # key is cheaper than setting up an HMAC object for every request.
+    # HMAC by its definition (RFC 2104), because copying two hash states prepared with the padded key is
+    # cheaper than creating an HMAC object for every request.
     if len(key) > 64:
         key = hashlib.sha256(key).digest()
     padded = key.ljust(64, b"\0")
@@ -140,10 +141,10 @@ def verify(
     tolerance: float = TOLERANCE,
     families: Sequence[str] = FAMILIES,
 ) -> None:
-    """Raise SignatureError unless one signature fits one secret (`whsec_`, `whsk_` or `whpk_`).
+    """Raise SignatureError unless a signature matches one of the secrets (`whsec_`, `whsk_` or `whpk_`).
 
-    Header names are compared without case. Entries of unknown versions are passed over. Every comparison
-    is constant in time. Nothing but SignatureError is raised, whatever comes in.
+    Header names are case-insensitive. Entries of unknown versions are ignored. Every comparison takes
+    constant time. No input raises anything but SignatureError.
     """
     lowered = {str(name).lower(): str(value) for name, value in headers.items()}
     for family in families:
@@ -166,7 +167,7 @@ def verify(
     try:
         content = _content(message_id, stamp, body)
     except UnicodeEncodeError:
-        raise SignatureError("the id is not text") from None
+        raise SignatureError("the id is not valid text") from None
     checks = [_check(secret) for secret in secrets]
     for entry in listed.split(" "):
         version, _, encoded = entry.partition(",")
@@ -177,7 +178,7 @@ def verify(
 
 
 def _check(secret: str) -> tuple[str, Callable[[bytes, str], bool]]:
-    """The version that this secret verifies, and the comparison."""
+    """The version that this secret verifies, and its comparison function."""
     try:
         if secret.startswith(SYMMETRIC):
             key = _decoded(secret, _unpadded)
@@ -190,7 +191,7 @@ def _check(secret: str) -> tuple[str, Callable[[bytes, str], bool]]:
             return "v1a", lambda content, given: _fits_ed25519(public, content, given)
         raise ValueError
     except ValueError:
-        raise SignatureError("a secret to verify with is not usable") from None
+        raise SignatureError("a secret to verify with is not valid") from None
 
 
 def _same_hmac(key: bytes, content: bytes, given: str) -> bool:
@@ -222,5 +223,5 @@ def _any_spelling(text: str) -> bytes:
 
 
 def _unpadded(text: str) -> bytes:
-    """Some products hand out secrets without padding; their owners must be able to verify with them."""
+    """Accepts secrets without padding, which some products issue."""
     return _any_spelling(text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4))

@@ -1,9 +1,9 @@
-"""Who has said nothing for too long, as one observer sees it.
+"""Detects parties that have been silent for too long, from the view of one observer.
 
-Each party leaves a mark that changes whenever it says something. The observer looks at all marks again and
-again, and counts by its own steady time how long one stays the same. So no clock but its own matters: the
-clock that makes the marks may be set forwards or backwards. A gap between two looks counts for no more than
-`most`, because an observer that was paused has seen nothing meanwhile.
+Each party has a mark that changes whenever it reports. The observer reads all marks periodically and measures
+by its own steady time how long each stays the same. So only the observer's clock matters: the clock that
+makes the marks may jump. The time between two looks counts for at most `most`, because a paused observer sees
+nothing.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ Mark = TypeVar("Mark", bound=Hashable)
 
 
 class Silences(Generic[Party, Mark]):
-    """What one observer has seen so far."""
+    """The observations of one observer."""
 
     __slots__ = ("_limit", "_looked_at", "_most", "_seen")
 
     def __init__(self, limit: float, most: float) -> None:
-        """`limit`: seconds of silence that are too long. `most`: seconds that one gap counts."""
+        """`limit`: maximum seconds of silence. `most`: maximum seconds that one gap counts."""
         self._limit = limit
         self._most = most
         self._looked_at = 0.0
         self._seen: dict[Party, tuple[Mark, float]] = {}
 
     def look(self, marks: Mapping[Party, Mark | None], now: float) -> dict[Party, Mark]:
-        """Those who have been silent for too long at `now`, with their marks. One without a mark cannot be
-        judged."""
+        """Parties that have been silent for too long at `now`, with their marks. A party without a mark is
+        ignored."""
         watched = min(now - self._looked_at, self._most)
         self._looked_at = now
         seen, self._seen = self._seen, {}

@@ -1,8 +1,8 @@
-"""Times as text: RFC 3339 with a zone, the one parser for the API, the dialects, the pages and the commands.
+"""Parses times: RFC 3339 with a zone, for the API, the dialects, the pages and the commands.
 
-It takes what Svix's server takes: a blank in place of `T`, `t` and `z`, `UTC` for `Z`, an offset with or
-without its colon, and a leap second (23:59:60 is the next midnight). It refuses a time without a zone, a
-date alone, a week date, and a time without seconds. Digits after the microseconds are dropped.
+Accepts what Svix's server accepts: a space for `T`, lower-case `t` and `z`, `UTC` for `Z`, an offset with or
+without a colon, and a leap second (23:59:60 is the next midnight). Refuses a time without a zone, a date
+without a time, a week date, and a time without seconds. Digits after the microseconds are dropped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _LOST_PLUS: Final = re.compile(r" (\d\d:?\d\d)$", re.ASCII)
 
 
 def parse(text: str) -> datetime:
-    """The time in UTC. Raises ValueError, with words for whoever wrote the text."""
+    """The time in UTC. Raises ValueError with a message for the author of the text."""
     found = _TIME.fullmatch(text) if len(text) <= _LONGEST else None
     if found is None:
         raise ValueError(f"must be a date and time with a zone, such as {EXAMPLE}")
@@ -39,13 +39,13 @@ def parse(text: str) -> datetime:
 
 
 def parse_query(text: str) -> datetime:
-    """The same from a URL, where the `+` of an offset that was not escaped arrives as a blank."""
+    """The same from a URL, where an unescaped `+` of an offset arrives as a space."""
     return parse(_LOST_PLUS.sub(r"+\1", text))
 
 
 def parse_form(text: str) -> datetime:
-    """The same from a page. What a `datetime-local` input gives has no zone and may lack seconds; our pages
-    say that it is UTC, or convert it before it is sent."""
+    """The same from a page. The value of a `datetime-local` input has no zone and may lack seconds. Our pages
+    label it as UTC, or convert it before sending."""
     if (found := _FORM.fullmatch(text)) is not None:
         return parse(f"{text}Z" if found[1] else f"{text}:00Z")
     return parse_query(text)

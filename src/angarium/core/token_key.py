@@ -1,4 +1,4 @@
-"""The key of tokens: it signs JWTs, and opens those that it signed, whatever their times."""
+"""Signs JWTs and verifies their signatures. Does not check their times."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from angarium.core.errors import BadRequest, NotAuthenticated
 
 @dataclass(frozen=True, slots=True)
 class TokenKey:
-    """The algorithm and its keys: one text for HS256/384/512, PEM texts for RS… and EdDSA.
+    """The algorithm and its keys: one secret for HS256/384/512, PEM keys for RS… and EdDSA.
 
-    Without a signing key tokens are verified but not made.
+    Without a signing key, tokens can be verified but not created.
     """
 
     algorithm: str
@@ -26,7 +26,7 @@ class TokenKey:
 
     @classmethod
     def of(cls, secret: str, algorithm: str = "HS256") -> TokenKey:
-        """From the one secret of the settings: a text, or a private or public PEM key."""
+        """From the secret in the settings: a text, or a private or public PEM key."""
         if algorithm.startswith("HS"):
             return cls(algorithm, secret, secret)
         if "PRIVATE" not in secret.partition("\n")[0]:
@@ -36,24 +36,25 @@ class TokenKey:
         return cls(algorithm, pem, secret)
 
     def sign(self, payload: dict[str, Any]) -> str:
-        """A token that says this. Raises BadRequest without a signing key."""
+        """A token with this payload. Raises BadRequest without a signing key."""
         if self.signing is None:
             raise BadRequest(
-                "This server can verify tokens but has no key to make them.", code="no_signing_key"
+                "This server can verify tokens but has no key to sign them.", code="no_signing_key"
             )
         return jwt.encode(payload, self.signing, algorithm=self.algorithm)
 
     def open(self, token: str) -> dict[str, Any]:
-        """What a token says, whatever its times. Raises NotAuthenticated when this key did not sign it.
+        """The payload of a token. Does not check its times. Raises NotAuthenticated if this key did not sign
+        it.
 
-        Only the canonical spelling of a token is opened: tokens are revoked by the hash of their text.
+        Only the canonical form of a token is accepted, because tokens are revoked by the hash of their text.
         """
         if self.algorithm.startswith("HS") and hmac.compare_digest(
             token.encode("utf-8", "surrogatepass"), self.verifying.encode()
         ):
             raise NotAuthenticated(
-                "The token is the server's JWT secret itself. The secret only signs tokens: make one with "
-                "`angarium token` and send that, and replace the secret if it has left the server."
+                "The token is the server's JWT secret, which only signs tokens. Create a token with "
+                "`angarium token`. Replace the secret if it has left the server."
             )
         try:
             for part in token.split("."):
@@ -64,5 +65,9 @@ class TokenKey:
                 algorithms=[self.algorithm],
                 options={"verify_exp": False, "verify_nbf": False, "verify_iat": False, "verify_aud": False},
             )
-        except (jwt.InvalidTokenError, ValueError, RecursionError) as error:  # the last: deep JSON
+        except (
+            jwt.InvalidTokenError,
+            ValueError,
+            RecursionError,
+        ) as error:  # RecursionError: deeply nested JSON
             raise NotAuthenticated() from error

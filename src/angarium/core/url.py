@@ -1,11 +1,11 @@
-"""Endpoint URLs: checked and brought to one form before they are stored.
+"""Checks endpoint URLs and normalizes them before they are stored.
 
-The form is the one of the WHATWG URL standard for what an endpoint needs (Svix's server stores the same):
-lower-case host in ASCII, default port dropped, at least `/` as path, dot segments resolved, everything
-else percent-encoded once. Blanks around it are trimmed. What that standard would silently repair (blanks
-within, backslashes, several `@`) is refused, because two readers may understand it differently. A host that
-is an IPv4 address in disguise (`2130706433`, `0x7f.1`, `127.1`) becomes the address it means, and is judged
-as that. At last the standard's own parser (ada) reads the form, and must find the same.
+The normal form is that of the WHATWG URL standard (Svix's server stores the same): lower-case host in ASCII,
+no default port, a path of at least `/`, dot segments resolved, everything else percent-encoded once.
+Surrounding whitespace is trimmed. What the standard would silently repair (whitespace inside, backslashes,
+several `@`) is refused, because two parsers may read it differently. A host that is an IPv4 address in
+another notation (`2130706433`, `0x7f.1`, `127.1`) is replaced by the dotted address and checked as such.
+Finally the standard's parser (ada) must read the result unchanged.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from angarium.core.address import AddressPolicy
 
 MAX_URL: Final = 65_536
 BLANKS: Final = " \t\r\n\f\v"  # trimmed around a URL
-HIDDEN: Final = "***"  # in place of what is secret in a login
+HIDDEN: Final = "***"  # replaces the secret part of a login
 
 _SHAPE: Final = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -35,8 +35,9 @@ _USER_SAFE: Final = "!$%&'()*+,-._~"
 
 
 def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
-    """The URL in its one form; raises ValueError in words. Names are judged after DNS, when sending."""
-    if policy.trusts(url):  # in no other spelling, blanks around it included
+    """The URL in its normal form. Raises ValueError with a message. Host names are checked after DNS, when
+    sending."""
+    if policy.trusts(url):  # only in exactly this spelling, without surrounding whitespace
         return url
     url = url.strip(BLANKS)
     if not url:
@@ -69,14 +70,14 @@ def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     if len(result) > MAX_URL:
         raise ValueError(f"the URL is longer than {MAX_URL:,} characters")
     if not _is_standard(result):
-        raise ValueError("the URL is not read the same way by all programs; write it in another way")
+        raise ValueError("the URL is ambiguous: programs read it differently")
     return result
 
 
 def hide_login(url: str) -> tuple[str, str | None]:
-    """A checked URL as it is kept and shown, and the login taken out of it, as it is written in a URL.
+    """A checked URL as it is stored and shown, and the login removed from it, still percent-encoded.
 
-    A name is shown beside a password; alone it is a secret itself, as some services have their keys there.
+    A name is shown if there is a password. Without one it may be a secret: some services put a key there.
     """
     shape = _SHAPE.fullmatch(url)
     if shape is None or "@" not in shape[2]:
@@ -88,30 +89,30 @@ def hide_login(url: str) -> tuple[str, str | None]:
 
 
 def with_login(url: str, login: str | None) -> str:
-    """The URL that `hide_login` took apart."""
+    """The URL that was given to `hide_login`."""
     if login is None:
         return url
     shape = _SHAPE.fullmatch(url)
     if shape is None:
         return url
     place = shape[2].rpartition("@")[2]
-    return url.replace(f"://{shape[2]}", f"://{login}@{place}", 1)  # a host may be called `http`
+    return url.replace(f"://{shape[2]}", f"://{login}@{place}", 1)  # a host may be named `http`
 
 
 def is_hidden(login: str | None) -> bool:
-    """Whether a login is what is shown in place of one."""
+    """Whether a login is the placeholder for a hidden one."""
     return login is not None and (login == HIDDEN or login.endswith(f":{HIDDEN}"))
 
 
 def same_door(one: str, other: str) -> bool:
-    """Whether two checked URLs lead to the same scheme, host and port, whatever their logins."""
+    """Whether two checked URLs have the same scheme, host and port. Logins are ignored."""
     shapes = _SHAPE.fullmatch(one), _SHAPE.fullmatch(other)
     first, second = ((shape[1], shape[2].rpartition("@")[2]) if shape else None for shape in shapes)
     return first is not None and first == second
 
 
 def split_credentials(url: str) -> tuple[str, str | None]:
-    """The URL as it is requested and shown, and the `Authorization` value of a `user:password@` in it."""
+    """The URL without its `user:password@`, and the `Authorization` value for it, if any."""
     shape = _SHAPE.fullmatch(url)
     if shape is None or "@" not in shape[2]:
         return url, None
@@ -123,9 +124,9 @@ def split_credentials(url: str) -> tuple[str, str | None]:
 
 
 def literal_address(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a host of digits means, as every resolver would read it; None for a name.
+    """The address of a numeric host, as resolvers read it; None for a name.
 
-    Raises ValueError for a host that looks like an address and is none.
+    Raises ValueError for a host that looks like an address but is not valid.
     """
     bracketed = host.startswith("[") and host.endswith("]")
     if bracketed:
@@ -166,7 +167,7 @@ def _split_port(place: str) -> tuple[str, str]:
     if place.startswith("["):
         host, bracket, rest = place.partition("]")
         if not bracket or (rest and not rest.startswith(":")):
-            raise ValueError("the brackets of the IPv6 address do not fit")
+            raise ValueError("the brackets around the IPv6 address do not match")
         return host + bracket, rest[1:]
     host, _, port = place.partition(":")
     return host, port
@@ -188,11 +189,11 @@ def _host(host: str) -> str:
         return f"[{literal_address(host)}]"
     if not host.isascii():
         try:
-            # UTS #46 as browsers have it: `i❤.ws` is a name, though IDNA 2008 knows no emoji
+            # UTS #46 as in browsers: `i❤.ws` is a valid name, although IDNA 2008 has no emoji
             host = ada_url.URL(f"https://{host}/").hostname
         except ValueError:
             raise ValueError("the host is not a valid international domain name") from None
-    # A trailing dot is right in DNS and wrong in certificates and most servers' Host header.
+    # A trailing dot is valid in DNS, but not in certificates and most servers' Host header.
     host = host.lower().removesuffix(".")
     literal = literal_address(host)
     if literal is not None:
@@ -203,7 +204,7 @@ def _host(host: str) -> str:
 
 
 def _is_standard(url: str) -> bool:
-    """Whether the standard's parser takes the URL for what it says."""
+    """Whether the standard's parser reads the URL unchanged."""
     try:
         return bool(ada_url.URL(url).href == url)
     except ValueError:
@@ -215,7 +216,7 @@ def _judge(name: str, policy: AddressPolicy) -> None:
     if literal is not None:
         refusal = policy.refusal(literal)
     elif name == "localhost" or name.endswith(".localhost"):
-        # RFC 6761, 6.3: always the loopback, so there is no need to wait for DNS to say so.
+        # RFC 6761, 6.3: always loopback, so DNS is not needed.
         refusal = policy.refusal("::1") and policy.refusal("127.0.0.1")
     else:
         refusal = None
@@ -224,7 +225,7 @@ def _judge(name: str, policy: AddressPolicy) -> None:
 
 
 def _path(path: str) -> str:
-    """Absolute, encoded, without dot segments (which a resolver of relative URLs would remove)."""
+    """Absolute, encoded, without dot segments."""
     segments: list[str] = []
     parts = quote(path or "/", safe=_PATH_SAFE)[1:].split("/")
     for place, part in enumerate(parts):

@@ -1,4 +1,4 @@
-"""Whether a request is signed as its product signs: every scheme of the profile, one after the other."""
+"""Verifies that a request is signed by every scheme of its product's profile."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from angarium.core.signature import SignatureError, verify
 def verify_request(
     profile: Profile, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, *, now: float
 ) -> None:
-    """Raises SignatureError, in words, unless each scheme's signature was made with one of the secrets.
+    """Raise SignatureError with a message unless every scheme's signature matches one of the secrets.
 
-    `secrets` are those that an endpoint signs with; `headers` may have any case.
+    `secrets` are those of the endpoint. Names in `headers` may have any case.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     for scheme in profile.signing:

@@ -1,1 +1,1 @@
-"""From the table to the receiver: shards owned, lanes gone round, attempts made, outcomes completed."""
+"""Sends deliveries: owns shards, schedules lanes, makes attempts and records their outcomes."""

@@ -1,4 +1,4 @@
-"""Active lane: the dispatcher's side of one lane, with the target of its attempts and its health."""
+"""Holds what the dispatcher knows of one lane: its target, its health and its place in the queues."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from angarium.store.load import Config
 
 
 class RoomWait(Enum):
-    """Whether a lane waits for room that others use, and where in the queue."""
+    """Whether a lane waits for room in flight, and where in the queue."""
 
     NOT = auto()
     IN_TURN = auto()
@@ -22,7 +22,7 @@ class RoomWait(Enum):
 
 
 class Placing(Enum):
-    """Whether deliveries of the lane must get their places in the order of acceptance before it goes on."""
+    """Whether the lane must wait until its deliveries have positions in the order of acceptance."""
 
     DONE = auto()
     WANTED = auto()
@@ -30,7 +30,7 @@ class Placing(Enum):
 
 
 class ActiveLane:
-    """One lane in service. Without a target, or with a stale one, nothing is sent until it is read."""
+    """One open lane. Without a target, or with a stale one, nothing is sent until it is read."""
 
     __slots__ = (
         "admitted",
@@ -60,20 +60,21 @@ class ActiveLane:
         self.target: EndpointTarget | None = None
         self.stale = True  # the target must be read (again) before the next attempt
         self.revision = 0  # the target must be at least this new
-        self.closed = False  # its shard is not ours any more
+        self.closed = False  # its shard is no longer ours
         self.halted = False  # its endpoint is about to be disabled
         self.placing = Placing.DONE
-        self.size = 0  # bytes of its payloads, as last counted
-        self.ready = False  # in the queue of lanes to go round
+        self.size = 0  # bytes of its deliveries, as last counted
+        self.ready = False  # in the queue of ready lanes
         self.waits = RoomWait.NOT  # for room
-        self.admitted = False  # was woken, for there is room
+        self.admitted = False  # woken because there is room
         self.wake_at = NEVER  # the timer that is set for it
         self.used_at = 0.0
         self.health = HEALTHY
 
     def reconfigure(self, config: Config, target: EndpointTarget, limits: Limits, now: float) -> None:
-        """Take what was read from the table. Of the health, the table knows only what is completed: once
-        something may have been sent, it is kept here until a new generation of the endpoint begins."""
+        """Take the configuration read from the database. The health in the database includes completed
+        attempts only. So after the first read it is kept here, until a new generation of the endpoint
+        begins."""
         if self.target is None:
             self.health = config.health
             if config.health.failures >= THRESHOLD:
@@ -91,11 +92,11 @@ class ActiveLane:
         self.lane.reconfigure(limits, now)
 
     def unplaced(self) -> None:
-        """The table has a delivery of the lane without a place in the order of acceptance."""
+        """The database has a delivery of the lane without a position in the order of acceptance."""
         if self.target is None or self.target.fifo:
             self.placing = Placing.WANTED
 
     @property
     def generation(self) -> int:
-        """Of the endpoint's health, as far as it was read."""
+        """Generation of the endpoint's health; 0 before it was read."""
         return 0 if self.target is None else self.target.generation

@@ -1,9 +1,9 @@
-"""Alerts: what an operator should know, sent as messages like any other.
+"""Builds operational webhooks: alerts for operators, sent as ordinary messages.
 
-They go to the application whose uid is the organization's id, in the organization for operations. An
-operator who wants them makes that application and gives it an endpoint; without it, nobody is told. They
-are stored in the transaction that causes them, so none is lost. Ids are named as in Svix's operational
-webhooks; a uid that is not set is null.
+They go to the application in the operations organization whose uid is the id of the organization concerned.
+To receive them, the operator creates that application and gives it an endpoint. Alerts are stored in the
+transaction that causes them, so none is lost. Field names are those of Svix's operational webhooks. An unset
+uid is null.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _KEPT: Final = 90 * 86400.0
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """Something about an endpoint. `facts` go into the message beside the ids."""
+    """An alert about an endpoint. `facts` go into the message next to the ids."""
 
     kind: str
     org_id: str
@@ -44,7 +44,7 @@ def items(
     entropy: Callable[[int], bytes],
     history: float,
 ) -> list[Item]:
-    """The messages that report them; `uids` by endpoint. Messages are kept for `history` seconds."""
+    """The messages for these alerts. `uids` by endpoint. Messages are kept for `history` seconds."""
     return [
         Item(
             id=ids.new(now, entropy(8)),

@@ -1,4 +1,4 @@
-"""Attempts under way, from the moment a lane says send until the outcome is completed."""
+"""Runs attempts, from a lane's decision to send until the outcome is completed."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 
 
 class _Attempt:
-    """One under way: what it was begun with, and the exchange that it waits for."""
+    """An attempt in flight."""
 
     __slots__ = ("active", "exchange", "failing", "probe", "queued", "request", "started", "target")
 
@@ -48,7 +48,7 @@ class _Attempt:
         failing: bool,
     ) -> None:
         self.active = active
-        self.failing = failing  # the endpoint, when it started
+        self.failing = failing  # whether the endpoint was failing when the attempt started
         self.queued = queued
         self.target = target
         self.started = started
@@ -58,7 +58,7 @@ class _Attempt:
 
 
 class AttemptRunner:
-    """Starts attempts, tells the lane what came of each, and hands the outcome on to be completed."""
+    """Starts attempts, reports their results to the lane, and passes the outcomes to the completer."""
 
     def __init__(
         self,
@@ -79,10 +79,10 @@ class AttemptRunner:
         self._clock = clock
         self._detector = FaultDetector()
         self._flying: set[_Attempt] = set()
-        self._landed = asyncio.Event()  # none is in flight any more
-        self._log = log.bind()  # a lazy logger costs at each look
+        self._landed = asyncio.Event()  # set when none is in flight
+        self._log = log.bind()  # bound once, because a lazy logger costs time on each use
         self.incomplete: Counter[int] = Counter()  # shard -> deliveries in flight or not yet completed
-        self.drained = asyncio.Event()  # some were completed
+        self.drained = asyncio.Event()  # set when some were completed
 
     def __len__(self) -> int:
         """How many are in flight."""
@@ -108,7 +108,7 @@ class AttemptRunner:
                 self._ended(attempt, None)
 
     async def ended(self, timeout: float) -> None:
-        """Return when none is in flight any more; what still is after the timeout is broken off."""
+        """Wait until none is in flight. Those still in flight after the timeout are aborted."""
         try:
             async with asyncio.timeout(timeout):
                 while self._flying:
@@ -120,7 +120,7 @@ class AttemptRunner:
             self._flying.clear()
 
     def completed(self, batch: list[Outcome], due: list[float | None]) -> None:
-        """Outcomes are committed; `due`: when each delivery's next attempt is due, if it has one."""
+        """Outcomes were committed. `due`: when each delivery's next attempt is due, if any."""
         for outcome, due_at in zip(batch, due, strict=True):
             active = outcome.active
             self.incomplete[active.shard] -= 1
@@ -128,7 +128,7 @@ class AttemptRunner:
             if outcome.disable is None or active.stale:
                 self._registry.mark(active)
             else:
-                self._registry.forget(active)  # whether it is disabled still, the table knows
+                self._registry.forget(active)  # it may have been enabled again: read it from the database
         self._registry.wake.set()
         self.drained.set()
 
@@ -155,20 +155,20 @@ class AttemptRunner:
         self._registry.mark(attempt.active)
 
     def _attributed(self, attempt: _Attempt, result: AttemptResult | None) -> AttemptResult | None:
-        """The result, with the kind of ours in place of an ambiguous one if the failure is ours."""
+        """The result. An ambiguous kind is replaced by the kind of side `ours` if the failure is ours."""
         exchange = attempt.exchange
         if result is None or exchange is None:
             return result
         kind, now = result.kind, self._clock.steady()
         if kind is None or kind.side is Side.RECEIVER:
-            if not exchange.origin.trusted:  # our own inboxes say nothing about the network
+            if not exchange.origin.trusted:  # our own inboxes prove nothing about the network
                 self._detector.reached(now)
         elif kind.becomes is not None and self._detector.failed(kind, exchange.origin.host, now):
             return msgspec.structs.replace(result, kind=KINDS[kind.becomes])
         return result
 
     def _wait(self, attempt: _Attempt, kind: FailureKind) -> None:
-        """A failure on our side: nothing is recorded, and the delivery waits until the fault is gone."""
+        """A failure on our side: nothing is recorded, and the delivery waits until the fault is over."""
         self._over(attempt)
         active = attempt.active
         self.incomplete[active.shard] -= 1
@@ -178,7 +178,7 @@ class AttemptRunner:
         self._registry.mark(active)
 
     def _broken(self, attempt: _Attempt) -> None:
-        """A bug of ours costs neither the delivery nor the dispatcher."""
+        """A bug: the delivery waits, and the dispatcher goes on."""
         log.exception("attempt.broken", message=ids.text(ids.MESSAGE, attempt.queued.message_id))
         self._wait(attempt, KINDS["internal"])
 
@@ -186,17 +186,17 @@ class AttemptRunner:
         self._flying.discard(attempt)
         self._room.ended(attempt.failing)
         if self._registry.ready_queue or self._room.waited_for:
-            self._registry.wake.set()  # there is room for one that waits for its turn
+            self._registry.wake.set()  # another lane may start now
         if not self._flying:
             self._landed.set()
 
     def _outcome(
         self, attempt: _Attempt, completion: Completion, transition: Transition, now: float
     ) -> Outcome:
-        """What is to be completed; the lane and the endpoint's health are updated at once."""
+        """What to complete. The lane and the endpoint's health are updated at once."""
         active = attempt.active
-        # The lane may have another owner by now, or the endpoint may have been enabled or given another URL:
-        # then the attempt says nothing about the endpoint as it is.
+        # If the lane has another owner by now, or the endpoint was enabled or got another URL, the attempt
+        # says nothing about the endpoint as it is.
         telling = not active.closed and active.generation == attempt.target.generation
         health = disable = alert = None
         if telling:
@@ -214,7 +214,7 @@ class AttemptRunner:
         return Outcome(active, completion, health, disable, alert)
 
     def _tell(self, attempt: _Attempt, completion: Completion) -> None:
-        """The line in the log."""
+        """Log the attempt."""
         log = self._log
         if not log.is_enabled_for(logging.INFO):
             return
@@ -235,7 +235,7 @@ class AttemptRunner:
 def _consequences(
     active: ActiveLane, target: EndpointTarget, transition: Transition, now: float
 ) -> tuple[HealthRecord | None, Disable | None, Alert | None]:
-    """What changed of the endpoint's health, whether it is disabled, and whether its operator is warned."""
+    """The changed health of the endpoint, whether to disable it, and whether to warn the operator."""
     if transition.effect is Effect.NONE:
         return None, None, None
     if transition.effect is Effect.RESET:
@@ -254,7 +254,7 @@ def _consequences(
 
 
 def _noted(active: ActiveLane, health: Health) -> HealthRecord | None:
-    """Keep the health of the endpoint; what to write of it, if it changed."""
+    """Keep the health of the endpoint. Returns what to write, if it changed."""
     if health == active.health:
         return None
     active.health = health

@@ -1,11 +1,11 @@
-"""The backlog poller reads, at intervals and on request, which lanes of this process have something due.
+"""Polls the database for lanes of this process with pending deliveries, periodically and on request.
 
-It cancels queued deliveries of inactive endpoints. Disabling an endpoint cancels its deliveries, but a
-message that is being accepted at that moment may be committed after that.
+It also cancels queued deliveries of inactive endpoints: disabling an endpoint cancels its deliveries, but a
+message that is being accepted at that moment may be committed later.
 
-When the clock was set back it corrects the stored times first. The owner of a shard alone writes the times of
-retries, and it writes them by this process's clock. (Accepted: a process that accepts messages may notice up
-to `FOLLOW_EVERY` later, and what it stores until then is late by as much as the clock was wrong.)
+If the clock was set back, it corrects the stored times first. Only the owner of a shard writes the times of
+retries, by its own clock. (Accepted: a process that accepts messages may notice the change up to
+`FOLLOW_EVERY` later. What it stores until then is late by as much as the clock was wrong.)
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from angarium.store.load import LaneRef
 log = structlog.get_logger(__name__)
 
 EVERY: Final = 15.0  # seconds between looks, or more:
-SHARE: Final = 0.01  # of the time that looks may take; one passes over what is done and an old snapshot keeps
+SHARE: Final = 0.01  # of the time for looks, which get slow under an old snapshot
 LONGEST: Final = 300.0
 SLICE: Final = 1000  # deliveries canceled in one transaction
 
 
 def pause(took: float) -> float:
-    """How long to wait after a look that took so many seconds."""
+    """Seconds to wait after a look that took `took` seconds."""
     return min(max(EVERY, took / SHARE), LONGEST)
 
 
 class BacklogPoller:
-    """Finds what a lost hint would have told."""
+    """Finds pending deliveries even if a hint is lost."""
 
     def __init__(
         self,
@@ -50,8 +50,8 @@ class BacklogPoller:
         seen: Callable[[list[LaneRef]], Awaitable[None]],
         inactive: Callable[[], list[tuple[UUID, UUID]]],
     ) -> None:
-        """`seen` is told what the table owes. `inactive` gives lanes that had something to send though their
-        endpoints get nothing."""
+        """`seen` gets the lanes with pending deliveries. `inactive` returns lanes that had deliveries
+        although their endpoints are inactive."""
         self._database = database
         self._clock = clock
         self._owned = owned
@@ -61,11 +61,11 @@ class BacklogPoller:
         self._back = 0.0  # seconds by which the clock was set back since the stored times were corrected
 
     def look(self) -> None:
-        """Look soon."""
+        """Look now."""
         self._asked.set()
 
     def clock_set(self, by: float) -> None:
-        """The clock was set by so many seconds."""
+        """The clock was set by `by` seconds."""
         self._back = max(0.0, self._back - by)
         self._asked.set()
 

@@ -1,10 +1,10 @@
-"""Completer: records the outcomes of attempts in batches (angarium/batcher.py), and moves their deliveries.
+"""Writes the outcomes of attempts in batches (see angarium/batcher.py) and updates their deliveries.
 
-While the database cannot be written to, outcomes wait here, nothing more is sent (`stuck`), and nothing is
-dropped: the same batch is tried until it is in. An outcome that the database refuses for good is taken out of
-its batch and written without what the receiver said; one that is refused even so is `parked`: its delivery is
-not sent again by this process. It is tried again each minute and when the process stops, for what stood
-against it may be gone, such as a constraint or a trigger.
+While the database cannot be written to, outcomes wait, nothing more is sent (`stuck`), and nothing is
+dropped: the same batch is retried until it is written. An outcome that the database keeps refusing is taken
+out of its batch and written without the receiver's response. If it is refused again, it is `parked`: this
+process does not send its delivery again. Parked outcomes are retried every minute and when the process stops,
+because the cause, such as a constraint or a trigger, may be gone.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from angarium.store.fault import StatementFailed
 log = structlog.get_logger(__name__)
 
 MAX_BATCH: Final = 1000
-CROWD: Final = 8  # outcomes in a batch after which the next may gather a while,
+CROWD: Final = 8  # outcomes in a batch after which the next batch may gather for
 GATHER: Final = 0.01  # seconds
 CAPACITY: Final = 5000
 TRIES: Final = 3  # of a batch that the database refuses, before its outcomes are written one by one
 AGAIN: Final = 60.0  # seconds between tries of parked outcomes
 SLOW: Final = 2.0  # seconds that a transaction may take until nothing more is sent
 _PAUSES: Final = (0.1, 0.2, 0.5, 1.0, 2.0)
-_UNRECORDED: Final = "The answer could not be recorded."
+_UNRECORDED: Final = "The response could not be recorded."
 
 
 class Outcome(msgspec.Struct, frozen=True, gc=False):
-    """One attempt's completion with what else follows from it, and the lane that waits for it."""
+    """The completion of one attempt, what else follows from it, and the lane that waits for it."""
 
     active: ActiveLane
     completion: store.Completion
@@ -54,7 +54,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
 
 class Completer:
-    """Writes outcomes; after a commit it calls `completed` with the batch and the next due times."""
+    """Writes outcomes. After a commit, calls `completed` with the batch and each delivery's next due time."""
 
     def __init__(
         self,
@@ -81,29 +81,29 @@ class Completer:
             steady=clock.steady,
         )
         self._never = asyncio.Event()
-        self.waiting: StoreReason | None = None  # why the batch in hand could not be written so far
+        self.waiting: StoreReason | None = None  # why the current batch could not be written yet
         self._parked: dict[tuple[UUID, UUID], Outcome] = {}  # by endpoint id and message id
-        self._try_at = 0.0  # the parked ones, by the steady time
+        self._try_at = 0.0  # when to retry the parked ones, by the steady time
 
     @property
     def parked(self) -> Collection[tuple[UUID, UUID]]:
-        """What cannot be recorded now, as (endpoint id, message id); it stays as it is at any time."""
+        """Outcomes that cannot be recorded, as (endpoint id, message id). A live view."""
         return self._parked.keys()
 
     @property
     def stuck(self) -> bool:
-        """Whether outcomes cannot be written now: what is sent meanwhile might be sent again."""
+        """Whether outcomes cannot be written now. What is sent meanwhile might be sent again."""
         if self.waiting is not None:
             return True
         return self._batcher.under_way > SLOW
 
     @property
     def full(self) -> bool:
-        """Whether the lanes should take no new work."""
+        """Whether no new attempts should start."""
         return len(self._batcher) >= CAPACITY
 
     def put(self, outcome: Outcome) -> None:
-        """Take an outcome; it is completed as soon as the database takes it."""
+        """Add an outcome. It is written as soon as the database accepts it."""
         self._batcher.put(outcome)
 
     async def drained(self) -> None:
@@ -129,7 +129,8 @@ class Completer:
         self._completed(batch, [due.get(key) for key in wanted])
 
     async def _failed(self, unwritten: Unwritten[Outcome]) -> Sequence[list[Outcome]]:
-        """The same again after a pause, or one by one when the database refuses them again and again."""
+        """Retry the batch after a pause, or write its outcomes one by one if the database keeps refusing
+        it."""
         batch, error = unwritten.batch, unwritten.error
         if isinstance(error, StoreUnavailable):
             self.waiting = error.reason
@@ -142,7 +143,7 @@ class Completer:
             self.waiting = StoreReason.SCHEMA
             log.error("complete.waiting", outcomes=len(batch), reason=self.waiting.value, exc_info=error)
         else:
-            # Whatever it is: an outcome that is dropped here would leave its lane waiting for ever.
+            # On any error: if an outcome were dropped here, its lane would wait forever.
             log.error("complete.failed", outcomes=len(batch), exc_info=error)
             unwritten.refusals += 1
             if unwritten.refusals > TRIES:
@@ -152,7 +153,7 @@ class Completer:
         return [batch]
 
     def _refused(self, outcome: Outcome) -> Sequence[list[Outcome]]:
-        """One that the database refuses for good must not hold up the others, nor be sent for ever."""
+        """An outcome that the database keeps refusing must not block the others, nor be sent forever."""
         completion = outcome.completion
         message = ids.text(ids.MESSAGE, completion.message_id)
         log.error("complete.refused", message=message)
@@ -167,8 +168,8 @@ class Completer:
         return []
 
     async def try_parked(self) -> None:
-        """Write those that are taken by now. Their lanes are done with them: what is due again is found in
-        the table."""
+        """Write the parked outcomes that the database accepts now. The lanes no longer wait for them: the
+        backlog poller finds their retries in the database."""
         self._try_at = self._clock.steady() + AGAIN
         for key, outcome in list(self._parked.items()):
             try:
@@ -183,7 +184,7 @@ class Completer:
 
     async def _write(self, batch: list[Outcome]) -> list[store.Completed]:
         completions = [outcome.completion for outcome in batch]
-        # the last note on an endpoint is its health
+        # the last record of an endpoint counts
         health = {o.health.endpoint_id: o.health for o in batch if o.health is not None}
         disables = {o.disable.endpoint_id: o.disable for o in batch if o.disable is not None}
         alerts = [o.alert for o in batch if o.alert is not None]
@@ -191,7 +192,7 @@ class Completer:
             async with self._database.connection() as connection:
                 return await store.complete(connection, completions, list(health.values()))
         async with self._database.transaction() as connection:
-            # endpoint before delivery: the order in which every transaction takes its locks
+            # endpoint before delivery: every transaction takes locks in this order
             now = self._clock.now()
             disabled = [one for one in disables.values() if await disable.mark(connection, one, now)]
             completed = await store.complete(connection, completions, list(health.values()))
@@ -208,7 +209,7 @@ class Completer:
 
 
 def _bare(outcome: Outcome) -> Outcome:
-    """The same move, without anything that the receiver said, and without what else follows from it."""
+    """The same move, without the receiver's response and without other effects."""
     completion = outcome.completion
     answer = completion.answer
     if answer is not None:

@@ -1,7 +1,7 @@
-"""The dispatcher: goes round the lanes of its shards and acts for them.
+"""Runs the lanes of the shards that this process owns.
 
-Lanes decide (core/lane.py); this module hands them what was accepted, and has them send, load and wait. All
-state belongs to one event loop; nothing here blocks.
+Lanes decide what to do (core/lane.py). The dispatcher gives them accepted deliveries and carries out their
+decisions: send, load or wait. All state belongs to one event loop. Nothing here blocks.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ from angarium.store.shard import PULLED
 
 log = structlog.get_logger(__name__)
 
-BURST: Final = 200  # turns taken before other work of the loop gets its own,
-BURST_TIME: Final = 0.002  # and seconds
+BURST: Final = 200  # turns before other tasks of the event loop run,
+BURST_TIME: Final = 0.002  # or seconds
 FOREVER: Final = 3600.0  # the longest sleep
-CRAMPED: Final = 0.5  # the same while some have a turn, but there is no room for it
-LEADING: Final = 0  # the shard whose owner does the maintenance
+CRAMPED: Final = 0.5  # the same while lanes are ready but there is no room
+LEADING: Final = 0  # the owner of this shard does the maintenance
 
 
 class Dispatcher:
-    """Delivers what its shards owe. `hand_over` takes what intake has just committed."""
+    """Sends the deliveries of its shards. Intake calls `hand_over` after each commit."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Dispatcher:
         retention: Retention | None = None,
         chance: random.Random | None = None,
     ) -> None:
-        chance = chance or random.Random(entropy(16))  # noqa: S311 (it jitters, it guards nothing)
+        chance = chance or random.Random(entropy(16))  # noqa: S311 (for jitter, not for security)
         self._clock = clock
         self._sender = sender
         self._policy = policy
@@ -110,18 +110,18 @@ class Dispatcher:
 
     @property
     def owned(self) -> frozenset[int]:
-        """The shards that are ours."""
+        """The shards that this process owns."""
         return frozenset(self._registry.owned)
 
     @property
     def waiting(self) -> StoreReason | None:
-        """Why outcomes cannot be written, while they wait for the database."""
+        """Why outcomes wait for the database; None if they do not."""
         return self._completer.waiting
 
-    # life
+    # start and stop
 
     async def start(self) -> None:
-        """Begin to take shards and to deliver; returns when a first share was taken."""
+        """Start taking shards and sending. Returns when a first share of shards was taken."""
         await self._sender.prepare()
         await self._notifier.start()
         parts = (
@@ -140,7 +140,7 @@ class Dispatcher:
         await self._ownership.first_share.wait()
 
     async def stop(self) -> None:
-        """Send nothing more, wait for what is in flight, complete it, and let go of the shards."""
+        """Stop sending, wait for attempts in flight, complete them, and release the shards."""
         self._stopping = True
         await self._attempts.ended(self._policy.longest + 5)
         try:
@@ -159,19 +159,19 @@ class Dispatcher:
         await self._notifier.stop()
         await self._sender.close()
 
-    # what comes in
+    # input
 
     def hand_over(self, new_deliveries: Sequence[NewDelivery], since: float | None = None) -> None:
-        """Deliveries that are committed: ours go into their lanes, of the others their owners are told.
+        """Take committed deliveries. Those of our shards go into their lanes, the others' owners get a hint.
 
-        `since`: when they were committed, if not just now. In a shard that is ours only since later, a former
-        owner may have sent them, so its lanes read the table.
+        `since`: when they were committed, if not just now. If we took a shard after that, its former owner
+        may have sent them, so the lanes read them from the database instead.
         """
         now = self._clock.now()
         foreign: list[NewDelivery] = []
         for one in new_deliveries:
             if one.shard == PULLED:
-                continue  # its listener asks for it
+                continue  # its listener pulls it
             owned_since = self._registry.owned.get(one.shard)
             if owned_since is None:
                 foreign.append(one)
@@ -206,11 +206,11 @@ class Dispatcher:
             self._notifier.tell(foreign)
 
     def fan_out(self) -> None:
-        """A message was accepted whose deliveries are still to be written."""
+        """A message was accepted whose deliveries are not written yet."""
         self._fan_out.look()
 
     def hinted(self, hint: Hint) -> None:
-        """Another process says where to look."""
+        """Another process sent a hint."""
         now = self._clock.now()
         match hint:
             case Work(lanes):
@@ -234,7 +234,7 @@ class Dispatcher:
                 self._backlog_poller.look()
 
     def clock_jumped(self, by: float) -> None:
-        """The clock was set by so many seconds, or the host slept (0)."""
+        """The clock was set by `by` seconds, or the host slept (0)."""
         if by:
             self._registry.clock_set(by)
             self._space.clock_set(by)
@@ -251,20 +251,21 @@ class Dispatcher:
             self._maintenance.look()
 
     def lost(self, shards: Iterable[int]) -> None:
-        """Send nothing more for these; what is in flight is completed when it ends, guarded by its state."""
+        """Stop sending for these shards. Attempts in flight are completed when they end, guarded by their
+        state."""
         gone = set(shards)
         self._draining -= gone
         self._registry.forget_shards(gone)
 
     def busy(self, shard: int) -> bool:
-        """Whether something of the shard is in flight or not yet completed."""
+        """Whether any attempt of the shard is in flight or not yet completed."""
         return self._attempts.incomplete[shard] > 0
 
     async def drain(self, count: int, patience: float) -> list[int]:
-        """Up to `count` shards with nothing under way, to be given away at once.
+        """Up to `count` shards with no attempts under way, to be released at once.
 
-        If there are none, nothing more is started for those with the least under way until they are drained
-        or `patience` seconds are over; then those that are not go on.
+        If there are none, the shards with the fewest attempts under way start no more until they are drained
+        or `patience` seconds have passed. Those not drained by then continue.
         """
         owned, incomplete = self._registry.owned, self._attempts.incomplete
         chosen = sorted(owned, key=lambda shard: (incomplete[shard], shard))[:count]
@@ -285,7 +286,7 @@ class Dispatcher:
                 self._registry.mark(active)
         return [shard for shard in chosen if shard in owned and not incomplete[shard]]
 
-    # the rounds
+    # lanes in turn
 
     async def _go_round(self) -> None:
         ready_queue, wake = self._registry.ready_queue, self._registry.wake
@@ -346,7 +347,7 @@ class Dispatcher:
             case Wait(until):
                 self._registry.ready_queue.wait(active, until)
 
-    # what the database says
+    # callbacks
 
     def _completed(self, batch: list[Outcome], due: list[float | None]) -> None:
         self._attempts.completed(batch, due)
@@ -357,7 +358,7 @@ class Dispatcher:
 
 
 async def _watched(run: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run a part for ever; a fault in it is logged, and the part begins again after a moment."""
+    """Run a part. If it fails, log the error and start it again after a second."""
     while True:
         try:
             await run()

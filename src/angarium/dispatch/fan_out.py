@@ -1,9 +1,8 @@
-"""Fan-out at work: writes the deliveries of large messages, a slice of each application in turn (see
-store/fan_out.py).
+"""Writes the deliveries of large messages, one slice per application in turn (see store/fan_out.py).
 
-Every dispatching process does this beside whatever else it does. So it takes half of the time at most: it
-rests after each slice for as long as that took, and hands deliveries over a few at a time, with a rest for as
-long as the event loop had to do with them. While many requests are in flight it waits for a moment.
+Every dispatching process does this next to its other work, so it uses at most half of the time: it rests
+after each slice for as long as the slice took. It hands deliveries over a few at a time, and rests for as
+long as the event loop needed to start them. While many requests are in flight it waits briefly.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from angarium.store.stretch import LOWEST
 
 log = structlog.get_logger(__name__)
 
-EVERY: Final = 5.0  # seconds between looks for what nobody told of
-APPLICATIONS: Final = 50  # that have a turn before the next are looked for
+EVERY: Final = 5.0  # seconds between looks, in case a hint is lost
+APPLICATIONS: Final = 50  # processed before looking for more
 HANDFUL: Final = 10  # deliveries handed over at once
-TURNS: Final = 3  # of the event loop, in which it starts to send them
-BUSY: Final = 500  # requests in flight while which no more are handed over,
-MOMENT: Final = 0.02  # but for so many seconds
+TURNS: Final = 3  # of the event loop, enough to start sending them
+BUSY: Final = 500  # requests in flight above which no more are handed over,
+MOMENT: Final = 0.02  # for at most this many seconds
 PAUSE: Final = 0.5  # seconds after a fault
-LONG: Final = 60.0  # seconds of work after which operators are told what waits, and between that
+LONG: Final = 60.0  # seconds of work after which the backlog is logged, and between two such lines
 
 
 class FanOut:
-    """`hand_over` gets the deliveries of each slice after its commit, a few at a time, and when the slice was
-    begun. `in_flight`: how many requests are."""
+    """`hand_over` gets the deliveries of each slice after its commit, a few at a time, with the time at which
+    the slice began. `in_flight` returns the number of requests in flight."""
 
     def __init__(
         self,
@@ -57,11 +56,11 @@ class FanOut:
         self._told_at = 0.0
 
     def look(self) -> None:
-        """There is a message with deliveries to write."""
+        """Look for messages with deliveries to write."""
         self._asked.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Write until cancelled."""
         while True:
             self._asked.clear()
             self._told_at = self._clock.steady()
@@ -75,7 +74,7 @@ class FanOut:
             await self._clock.wait(self._asked, self._clock.now() + EVERY)
 
     async def _round(self) -> bool:
-        """A slice of each of the next applications; whether anything was there to do."""
+        """Write one slice for each of the next applications. Returns whether there was any."""
         async with self._database.connection() as connection:
             waiting = await fan_out.applications(connection, self._after, APPLICATIONS)
             if not waiting and self._after != LOWEST:
@@ -89,7 +88,6 @@ class FanOut:
         try:
             made = await fan_out.write(self._database, app_id, begun_at)
         except DatabaseFault as error:
-            # the other applications go on
             log.warning("fan_out.failed", application=ids.text(ids.APPLICATION, app_id), error=str(error))
             await self._rest(PAUSE)
             return True
@@ -107,7 +105,7 @@ class FanOut:
         return True
 
     async def _calm(self) -> None:
-        """Until few requests are in flight, or a moment is over."""
+        """Wait until few requests are in flight, for at most `MOMENT`."""
         end = self._clock.steady() + MOMENT
         while self._in_flight() >= BUSY and self._clock.steady() < end:
             await self._rest(MOMENT / 10)

@@ -1,8 +1,7 @@
-"""Tells the other processes which faults this one has, and which lanes they hold.
+"""Writes the faults of this process, and the lanes that they hold, to the database.
 
-Health and the pages for customers are served by any process, so they read this from the database. It is
-written when it changes, at most once a second, and noted again while it lasts. Nothing is written while there
-is no fault.
+Any process can serve the health route and the customer pages, so they read faults from the database. They are
+written on change, at most once a second, and refreshed while they last. Without a fault nothing is written.
 """
 
 from __future__ import annotations
@@ -24,13 +23,13 @@ from angarium.store.our_fault import FaultRow, HeldLane
 log = structlog.get_logger(__name__)
 
 GATHER: Final = 1.0  # seconds between two writes
-NOTE: Final = 10.0  # seconds after which a fault that lasts is noted again
+NOTE: Final = 10.0  # seconds after which a lasting fault is refreshed
 SLICE: Final = 1000  # lanes in one statement
 PATIENCE: Final = 2.0  # seconds for the last write of a process that stops
 
 
 class FaultReport:
-    """Keeps the rows of this process as its faults are."""
+    """Keeps the rows of this process up to date."""
 
     def __init__(self, database: Database, clock: Clock, outages: Outages, process: str) -> None:
         self._database = database
@@ -38,7 +37,7 @@ class FaultReport:
         self._outages = outages
         self._process = process
         self._never = asyncio.Event()
-        self._faults: list[FaultRow] = []  # as they are written
+        self._faults: list[FaultRow] = []  # as last written
         self._lanes: dict[UUID, HeldLane] = {}
         self._noted_at = 0.0
 
@@ -55,7 +54,7 @@ class FaultReport:
             self._outages.changed.clear()
 
     async def stop(self) -> None:
-        """Nothing is held any more, for this process sends nothing more."""
+        """Delete the rows: a process that stops holds no lanes."""
         if not self._faults:
             return
         try:

@@ -1,4 +1,4 @@
-"""The active lanes of the shards of this process: opened, marked for a turn, evicted, counted in bytes."""
+"""Registry of the active lanes of our shards, with the memory that they use."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from angarium.dispatch.active_lane import ActiveLane
 from angarium.dispatch.ready_queue import ReadyQueue
 from angarium.store.shard import shard_of
 
-IDLE: Final = 60.0  # seconds until an idle lane may be forgotten
-KEPT: Final = 5000  # idle lanes that are remembered all the same, some 5 kB each: opening one again costs
-HORIZON: Final = 60.0  # seconds ahead for which lanes are kept in memory; later ones are found in time
+IDLE: Final = 60.0  # seconds until an idle lane may be closed
+KEPT: Final = 5000  # lanes kept open even if idle, about 5 kB each, because opening one again is costly
+HORIZON: Final = 60.0  # lanes with deliveries due within these seconds stay open; others are found in time
 NARROW: Final = 4  # deliveries a lane may hold while memory is short
 
 
 @dataclass(frozen=True, slots=True)
 class DispatchLimits:
-    """How much is done at once."""
+    """Limits of a dispatcher."""
 
     in_flight: int = 64  # requests at once to one endpoint
     in_flight_total: int = 2000
     window: int = 512  # deliveries of one lane in memory
     held_bytes: int = 128 * 1024 * 1024  # deliveries in memory, of all lanes
-    longest: float = 60.0  # seconds that an attempt can take, for a stop to wait
+    longest: float = 60.0  # seconds that an attempt can take; a stop waits for it
 
 
 class LaneRegistry:
-    """Lanes by endpoint, and whose turn it is."""
+    """Lanes by endpoint, and the queue of lanes that are ready."""
 
     def __init__(self, clock: Clock, policy: DispatchLimits) -> None:
         self._clock = clock
@@ -42,7 +42,7 @@ class LaneRegistry:
         self._held_bytes = 0
         self.owned: dict[int, float] = {}  # shard -> since when it is ours
         self.ready_queue = ReadyQueue()
-        self.wake = asyncio.Event()  # somebody has a turn
+        self.wake = asyncio.Event()  # a lane is ready
 
     def __iter__(self) -> Iterator[ActiveLane]:
         return iter(list(self._lanes.values()))
@@ -51,11 +51,11 @@ class LaneRegistry:
         return self._lanes.get(endpoint_id)
 
     def ours(self, endpoint_id: UUID) -> bool:
-        """Whether the endpoint's lane is in a shard of ours."""
+        """Whether the endpoint's lane is in one of our shards."""
         return shard_of(endpoint_id) in self.owned
 
     def open(self, app_id: UUID, endpoint_id: UUID) -> ActiveLane:
-        """The active lane of an endpoint in a shard of this process."""
+        """The active lane of an endpoint in one of our shards, opened if necessary."""
         active = self._lanes.get(endpoint_id)
         if active is None:
             shard = shard_of(endpoint_id)
@@ -74,8 +74,8 @@ class LaneRegistry:
         return self._held_bytes > self._policy.held_bytes
 
     def window(self, lane: Lane) -> int | None:
-        """What a lane may hold now; None: what its limits say. Failing endpoints leave half of the memory to
-        the others."""
+        """How many deliveries a lane may hold now; None: as its limits say. Failing endpoints may use only
+        half of the memory."""
         return (
             NARROW
             if self.short or (lane.failing and 2 * self._held_bytes > self._policy.held_bytes)
@@ -83,12 +83,12 @@ class LaneRegistry:
         )
 
     def news(self, active: ActiveLane, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
-        """The table has something for the lane, due at that time: see `Lane.hint`."""
+        """The database has a delivery for the lane, due at `due_at` (see `Lane.hint`)."""
         active.lane.hint(due_at, manual=manual, since=since)
         self.mark(active)
 
     def mark(self, active: ActiveLane) -> None:
-        """Something happened to the lane: it gets a turn, if one could come to anything."""
+        """The lane changed. It gets a turn if it has anything to do."""
         if active.closed:
             return
         lane = active.lane
@@ -99,7 +99,7 @@ class LaneRegistry:
             self.wake.set()
 
     def clock_set(self, by: float) -> None:
-        """The clock was set by so many seconds: what is remembered stays as long ago as it was."""
+        """The clock was set by `by` seconds: shift all stored times."""
         for shard in self.owned:
             self.owned[shard] += by
         for active in self:
@@ -109,14 +109,14 @@ class LaneRegistry:
         self.wake.set()
 
     def forget(self, active: ActiveLane) -> None:
-        """Close the lane; its deliveries stay in the queue tables."""
+        """Close the lane. Its deliveries stay in the database."""
         if not active.closed:
             active.closed = True
             self._held_bytes -= active.size
             self._lanes.pop(active.endpoint_id, None)
 
     def forget_shards(self, shards: Collection[int]) -> None:
-        """Close the lanes of shards that are not ours any more."""
+        """Close the lanes of shards that are no longer ours."""
         for shard in shards:
             self.owned.pop(shard, None)
         for active in self:
@@ -124,7 +124,7 @@ class LaneRegistry:
                 self.forget(active)
 
     def forget_idle(self) -> None:
-        """Close lanes that nothing was sent for lately, and nothing is due for soon, if they are many."""
+        """If there are too many lanes, close those that sent nothing recently and have nothing due soon."""
         now = self._clock.now()
         surplus = len(self._lanes) - KEPT
         for active in self if surplus > 0 else ():

@@ -1,4 +1,4 @@
-"""Passes what was read from the database to the lanes: configurations, due deliveries, and next due times."""
+"""Passes what was read from the database to the lanes: configurations, due deliveries, next due times."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class LoadHandler:
         self._inactive: dict[UUID, UUID] = {}  # endpoint id -> application id
 
     def configured(self, lanes: list[tuple[UUID, UUID]], configs: list[Config]) -> None:
-        """How the endpoints of these lanes are configured; of those missing, nothing is sent."""
+        """Configure these lanes. Lanes whose endpoint is missing or inactive are closed."""
         now = self._clock.now()
         found = {config.endpoint_id: config for config in configs}
         for _, endpoint_id in lanes:
@@ -65,14 +65,15 @@ class LoadHandler:
             self._registry.mark(active)
 
     def take_inactive(self) -> list[tuple[UUID, UUID]]:
-        """Lanes, as (application id, endpoint id), that had something to send though their endpoints get
-        nothing; each is given once."""
+        """Lanes, as (application id, endpoint id), that had deliveries although their endpoints are inactive.
+        Each is returned once."""
         lanes = [(app_id, endpoint_id) for endpoint_id, app_id in self._inactive.items()]
         self._inactive.clear()
         return lanes
 
     def loaded(self, wanted: list[Wanted], rows: list[Loaded], next_due: dict[UUID, float]) -> None:
-        """What was due on the lanes that asked, and when (seconds since the epoch) the rest of each is."""
+        """Take due deliveries for the lanes that asked, and when (epoch seconds) each lane's next one is
+        due."""
         by_lane: dict[UUID, list[QueuedDelivery]] = {want.endpoint_id: [] for want in wanted}
         for row in rows:
             by_lane[row.endpoint_id].append(
@@ -94,13 +95,13 @@ class LoadHandler:
             )
         for want in wanted:
             active = self._registry.get(want.endpoint_id)
-            # a lane that was forgotten and opened again did not ask
+            # a lane that was closed and opened again did not ask
             if active is not None and active.lane.loading:
                 active.lane.loaded(by_lane[want.endpoint_id], next_due.get(want.endpoint_id), want.room)
                 self._registry.mark(active)
 
     def not_loaded(self, wanted: list[Wanted]) -> None:
-        """The question failed; the lanes may ask again."""
+        """The query failed. The lanes may ask again."""
         for want in wanted:
             active = self._registry.get(want.endpoint_id)
             if active is not None and active.lane.loading:
@@ -108,8 +109,8 @@ class LoadHandler:
                 self._registry.mark(active)
 
     async def seen(self, lanes: list[LaneRef]) -> None:
-        """What the table owes: whatever a lost hint would have told. Idle lanes are forgotten meanwhile.
-        Others have their turns after a few lanes, however many there are."""
+        """Take the lanes that have pending deliveries, in case a hint was lost. Closes idle lanes, too.
+        Yields to other tasks after each `HANDFUL` lanes."""
         now = self._clock.now()
         for place, lane in enumerate(lanes, 1):
             if place % HANDFUL == 0:
@@ -119,8 +120,8 @@ class LoadHandler:
                 active = self._registry.open(lane.app_id, lane.endpoint_id)
                 if lane.unplaced:
                     active.unplaced()
-                # In a free lane, what is before it is done, and an old snapshot may keep much of that. Which
-                # comes first in the order of acceptance, only reading from the beginning can say.
+                # In a free lane all before it is done, and an old snapshot may keep much of that. In a
+                # first-in-first-out lane only reading from the start shows which comes first.
                 since = LAST if lane.first is None else active.lane.place(lane.first, FIRST)
                 self._registry.news(active, lane.due_at, since=since)
         self._registry.forget_idle()

@@ -1,7 +1,7 @@
-"""Load, in batches (angarium/batcher.py): what many lanes want to know goes into one question.
+"""Loads deliveries and configurations for many lanes in one query (see angarium/batcher.py).
 
-A question that fails for another reason than the database being away is asked for each lane by itself, so
-that one lane's rows hold up no other.
+If a query fails although the database is available, each lane is queried separately, so that one lane's rows
+do not block the others.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ from angarium.store.fault import DatabaseFault, StatementFailed
 log = structlog.get_logger(__name__)
 
 MAX_LANES: Final = 200
-MAX_ROWS: Final = 2000  # a question brings at most about this many payloads
-GATHER: Final = 0.005  # seconds for which more may join those that came during a question
+MAX_ROWS: Final = 2000  # a query returns at most about this many payloads
+GATHER: Final = 0.005  # seconds for which more requests may join a batch
 _PAUSE: Final = 0.5
 
 
 @dataclass(slots=True)
 class _Load:
-    """What an endpoint owes. What is wanted may change while this waits."""
+    """A request for deliveries of a lane. `wanted` may change while this waits."""
 
     wanted: store.Wanted
 
 
 _Lane = tuple[UUID, UUID]  # application id and endpoint id
-_Wish = _Lane | _Load  # how a lane is configured, or what it owes
+_Wish = _Lane | _Load  # a request for a configuration, or for deliveries
 
 
 def _weigh(wish: _Wish) -> tuple[int, int]:
@@ -46,7 +46,7 @@ def _weigh(wish: _Wish) -> tuple[int, int]:
 
 
 class Loader:
-    """Collects wishes, asks in batches, and passes the answers on."""
+    """Collects requests, queries the database in batches, and passes the results on."""
 
     def __init__(
         self,
@@ -55,12 +55,12 @@ class Loader:
         handler: LoadHandler,
         parked: Collection[tuple[UUID, UUID]] = frozenset(),
     ) -> None:
-        """`parked`: deliveries, as (endpoint id, message id), that are not to be sent again."""
+        """`parked`: deliveries, as (endpoint id, message id), that must not be sent again."""
         self._database = database
         self._clock = clock
         self._handler = handler
         self._parked = parked
-        self._lanes: set[_Lane] = set()  # what waits for a batch: each lane once,
+        self._lanes: set[_Lane] = set()  # requests that wait for a batch: each lane once,
         self._loads: dict[UUID, _Load] = {}  # and each endpoint once, by its id
         self._batcher: Batcher[_Wish, None] = Batcher(
             self._ask,
@@ -87,7 +87,7 @@ class Loader:
             self._batcher.put(load)
 
     async def run(self) -> None:
-        """Answer until cancelled."""
+        """Load until cancelled."""
         await self._batcher.run()
 
     async def _ask(self, batch: list[_Wish]) -> None:
@@ -105,7 +105,7 @@ class Loader:
 
     async def _failed(self, unwritten: Unwritten[_Wish]) -> Sequence[list[_Wish]]:
         batch, error = unwritten.batch, unwritten.error
-        # whatever it is, the lanes must be told, or they wait for ever
+        # on any error: a lane that gets no reply would wait forever
         away = isinstance(error, StoreUnavailable | StatementFailed)
         known = isinstance(error, StoreUnavailable | DatabaseFault)
         log.warning("load.failed", lanes=len(batch), error=str(error), exc_info=None if known else error)
@@ -119,7 +119,7 @@ class Loader:
         return []
 
     def _taken(self, batch: list[_Wish]) -> None:
-        """These wait no more: what is wanted from now on is for another batch."""
+        """These no longer wait: new requests go into the next batch."""
         for wish in batch:
             if not isinstance(wish, _Load):
                 self._lanes.discard(wish)

@@ -1,12 +1,11 @@
-"""Maintenance: background tasks are taken further, partitions are made ahead, and what is old is deleted.
+"""Runs background tasks, creates partitions in advance, and deletes expired data.
 
-Any process could do it; the owner of the first shard does, so that one does. Deletion goes a slice at a time,
-and background tasks get their turn after each. A deletion that fails is left until the next time, and the
-others go on.
+Only the owner of the first shard does this, so that one process does. Data is deleted in slices, and
+background tasks continue after each. A deletion that fails is retried the next time, and the others continue.
 
-Nothing ends by age while the database's clock and this host's disagree: which of them is wrong is unknown,
-and what a clock that is far ahead deletes is lost. The same holds for a day after the clock was set forward
-by more than an hour: where both are the clock of one host they always agree.
+Nothing expires while the clocks of the database and of this host disagree: it is unknown which is wrong, and
+what a clock that is far ahead deletes is lost. The same holds for a day after the clock was set forward by
+more than an hour, because two clocks on the same host always agree.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from angarium.store.retention import LANES, QUEUE, RULES, SLICE, LaneRule, Posit
 
 log = structlog.get_logger(__name__)
 
-EVERY: Final = 10.0  # seconds between looks for background tasks nobody told of
-STEPS: Final = 20  # of background tasks, before anything else gets its turn
+EVERY: Final = 10.0  # seconds between looks for background tasks, in case a hint is lost
+STEPS: Final = 20  # of background tasks at a time
 DELETE_EVERY: Final = 60.0
-LISTENERS: Final = 20  # given up in one transaction
+LISTENERS: Final = 20  # disabled in one transaction
 LEAP: Final = 3600.0  # seconds: a clock that is set forward by more may be wrong,
-DOUBT: Final = 86400.0  # and is believed after so many
-PARTITIONS: Final = 10  # dropped in a row
+DOUBT: Final = 86400.0  # and is trusted after so many
+PARTITIONS: Final = 10  # dropped at a time
 _OF_ONE_TABLE: Final = (StoreReason.LOCKED, StoreReason.TOO_SLOW, StoreReason.CONFLICT)
 
 
 class Maintenance:
-    """Runs while `leads` says that it is ours to do."""
+    """Works while `leads` returns true."""
 
     def __init__(
         self, database: Database, clock: Clock, leads: Callable[[], bool], retention: Retention
@@ -55,27 +54,27 @@ class Maintenance:
         self._look_at = clock.now() + EVERY
 
     def look(self) -> None:
-        """There is a background task: do not wait for the next look."""
+        """Look for background tasks now."""
         self._asked.set()
 
     def clock_jumped(self, by: float) -> None:
-        """The clock was set by so many seconds, or the host slept (0): listeners get time to be heard before
-        one is given up."""
+        """The clock was set by `by` seconds, or the host slept (0). Listeners get time to reconnect before
+        one is disabled."""
         self._delete_at = self._clock.now() + DELETE_EVERY
         if by > LEAP:
             self._leapt_at = self._clock.steady()
         elif by < -LEAP:
-            self._leapt_at = None  # it is right again
+            self._leapt_at = None  # it is correct again
 
     @property
     def doubts_clock(self) -> bool:
-        """Whether the clock may be wrong, so that nothing ends by age."""
+        """Whether the clock may be wrong, so that nothing may expire."""
         if abs(self._clock.apart()) > DOUBTFUL:
             return True
         return self._leapt_at is not None and self._clock.steady() - self._leapt_at < DOUBT
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             await self._clock.wait(self._asked, self._look_at)
             self._look_at = self._clock.now() + EVERY
@@ -92,7 +91,7 @@ class Maintenance:
                 log.warning("maintenance.failed", error=str(error))
 
     async def delete(self) -> None:
-        """Make partitions ahead, and delete expired data until none is left.
+        """Create partitions in advance, and delete all expired data.
 
         Raises StoreUnavailable when the database is away.
         """
@@ -107,7 +106,7 @@ class Maintenance:
             await self._take_steps()
 
     def _work(self, now: datetime) -> Iterator[tuple[str, Callable[[], Awaitable[bool]]]]:
-        """What is to be done, each as a function that does some of it and says whether there is more."""
+        """The work, as functions that do a part of it and return whether there is more."""
 
         async def ahead() -> bool:
             longest = min(partition.RETENTION, self._retention.history)
@@ -148,7 +147,7 @@ class Maintenance:
         return slices
 
     def _walk(self, rule: LaneRule, now: datetime) -> Callable[[], Awaitable[bool]]:
-        """Over all lanes, once for each day of history that is about to be dropped."""
+        """Walk all lanes, once for each day of history that is about to be dropped."""
         day = partition.oldest_day(now, self._retention.history)
         position = Position()
 
@@ -176,9 +175,9 @@ class Maintenance:
             self._asked.set()
 
     async def _heed_rate(self) -> None:
-        """Look again when a task that keeps a rate may go on."""
+        """Look again when a paced task may continue."""
         async with self._database.connection() as connection:
             due_at = await background_task.next_due(connection)
         if due_at is not None:
-            # not at once again: another process may be at it
+            # not immediately: another process may be running it
             self._look_at = min(self._look_at, max(due_at.timestamp(), self._clock.now() + 0.1))

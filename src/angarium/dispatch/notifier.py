@@ -1,6 +1,6 @@
-"""The notifier tells other processes of new work in lanes that are not ours, many at a time.
+"""Sends hints to other processes about new deliveries in lanes that they own, in batches.
 
-A hint that is lost costs a moment, never a delivery: owners look at the table by themselves.
+A lost hint costs time, never a delivery: owners also poll the database.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from angarium.store.hint import FAN_OUT, LaneWork, accepted
 
 log = structlog.get_logger(__name__)
 
-CAPACITY: Final = 5000  # lanes; more are told of as one
-GATHER: Final = 0.003  # seconds that more may join those that came while others were told of
+CAPACITY: Final = 5000  # lanes; so many at once become one hint to look at all lanes
+GATHER: Final = 0.003  # seconds for which more lanes may join a batch
 
 _Lane = tuple[UUID, UUID]  # application id and endpoint id
 
 
 class Notifier:
-    """Collects lanes and sends hints; also stands in for a dispatcher in a process that has none."""
+    """Collects lanes and sends hints. Also replaces the dispatcher in a process that has none."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        # of the new messages of each lane, the first, and the first place in the order of acceptance
+        # lane -> id of its first new message, and the first position in the order of acceptance
         self._first: dict[_Lane, tuple[UUID, int]] = {}
-        self._fan_out = False  # deliveries are still to be written
-        self._batcher: Batcher[_Lane | None, None] = Batcher(  # None: of the fan-out alone
+        self._fan_out = False  # a hint for the fan-out is pending
+        self._batcher: Batcher[_Lane | None, None] = Batcher(  # None: for the fan-out only
             self._tell,
             lambda _told, _nothing: None,
             self._lost,
@@ -50,13 +50,13 @@ class Notifier:
         self._task = asyncio.create_task(self._batcher.run(), name="notifier")
 
     async def stop(self) -> None:
-        """Tell what is still to be told, then stop."""
+        """Send the remaining hints, then stop."""
         if self._task is not None:
             self._batcher.close()
             await self._task
 
     def hand_over(self, new_deliveries: Sequence[NewDelivery]) -> None:
-        """Deliveries were accepted, none of them for a lane of this process."""
+        """Take accepted deliveries. This process owns no lanes, so all get hints."""
         self.tell(new_deliveries)
 
     def tell(self, new_deliveries: Iterable[NewDelivery]) -> None:
@@ -69,7 +69,7 @@ class Notifier:
                 self._first[lane] = one.message_id, one.seq
 
     def fan_out(self) -> None:
-        """A message was accepted whose deliveries are still to be written, and nobody here does it."""
+        """A message was accepted whose deliveries another process must write."""
         if not self._fan_out:
             self._fan_out = True
             self._batcher.put(None)

@@ -1,9 +1,8 @@
-"""Faults of this process under way: the lanes that they hold, and the probes that end them.
+"""Tracks current faults on our side: the lanes that they hold, and the probes that end them.
 
-A lane whose attempt fails on our side is held: it starts nothing but a probe, after a growing pause and one
-at a time for all lanes of the same fault. The first probe that gets past our side releases them all at
-once. Lanes that are not held go on: a connection that is open works without a new socket, and an address
-works without a name server.
+A lane whose attempt fails on our side is held. It sends only probes, after a growing pause and one at a time
+for all lanes of the same fault. The first probe that does not fail on our side releases them all. Other lanes
+continue: an open connection needs no new socket, and an IP address needs no name server.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class SendingFault:
-    """One fault under way."""
+    """A current fault."""
 
     __slots__ = ("key", "kind", "lanes", "pause", "since")
 
@@ -36,7 +35,7 @@ class SendingFault:
 
 
 class Outages:
-    """Faults by kind; a fault of a kind that concerns one lane only, by lane."""
+    """Current faults by kind. A fault that concerns one lane only is kept by lane."""
 
     def __init__(self, registry: LaneRegistry, clock: Clock, process: str = "") -> None:
         """`process`: the name of this process in the log."""
@@ -52,7 +51,7 @@ class Outages:
 
     @property
     def faults(self) -> list[SendingFault]:
-        """Those under way. Lanes that are closed, or have nothing left to send, are let go first."""
+        """Current faults. Lanes that are closed or have nothing left to send are released first."""
         for active in [
             active for active in self._held if active.closed or (active.lane.quiet and not active.lane.wants)
         ]:
@@ -60,7 +59,7 @@ class Outages:
         return list(self._faults.values())
 
     def failed(self, active: ActiveLane, kind: FailureKind, probe: SendingFault | None) -> None:
-        """An attempt of the lane failed on our side; `probe`: the fault that it probed, if any."""
+        """An attempt of the lane failed on our side. `probe`: the fault that it probed, if any."""
         key = (kind.code, active.endpoint_id) if kind.lane_only else kind.code
         fault = self._faults.get(key)
         if fault is None:
@@ -82,7 +81,7 @@ class Outages:
             fault.lanes[active] = self._clock.now()
 
     def passed(self, probe: SendingFault) -> None:
-        """A probe got past our side: the fault is over."""
+        """A probe did not fail on our side: the fault is over."""
         if self._faults.get(probe.key) is not probe:
             return
         queued = list(probe.lanes)
@@ -92,7 +91,7 @@ class Outages:
             self._registry.mark(active)
 
     def admits(self, active: ActiveLane) -> bool:
-        """Whether the lane may have a turn. One that may not gets another one later."""
+        """Whether the lane may take its turn. If not, it gets another turn later."""
         fault = self._held.get(active)
         now = self._clock.steady()
         if fault is None or fault.pause.admits(now):
@@ -101,7 +100,7 @@ class Outages:
         return False
 
     def probe(self, active: ActiveLane) -> SendingFault | None:
-        """The lane starts an attempt: the fault that this probes, if it is held."""
+        """The lane starts an attempt. Returns the fault that this probes, if the lane is held."""
         fault = self._held.get(active)
         if fault is not None:
             fault.pause.probing(self._clock.steady())

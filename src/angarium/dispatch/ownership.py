@@ -1,11 +1,12 @@
-"""Which shards this dispatcher owns, and the hints that reach it.
+"""Takes and releases the shards of this dispatcher, and receives hints.
 
-One dedicated connection holds the advisory locks and listens. When it is lost, or does not answer in time,
-so are all shards, at once; another is opened and shares are taken anew. Something is asked over it every
-second, for an owner that is silent, because it hangs or cannot be reached, is evicted by the others; one
-that was paused sends nothing until it has asked again. Dispatchers aim at equal shares: one that joins
-takes what is free, and one that has too many lets go of some: of those with nothing under way at once, of
-others once they are drained, with more and more patience, so that a slow endpoint holds nobody up.
+One dedicated connection holds the advisory locks and listens for hints. If it is lost or does not respond in
+time, all shards are lost at once; a new connection is opened and shards are taken again. A query runs over it
+every second: an owner that is silent, because it hangs or is unreachable, is evicted by the others. After a
+pause of the process nothing is sent until a query has succeeded. Dispatchers balance their shares: a new one
+takes free shards, and one with too many releases some, first those with no attempts under way, then others
+once they are drained. The time allowed for draining grows, so that a slow endpoint does not block the
+balance.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from angarium.store.hint import Hint, read
 
 log = structlog.get_logger(__name__)
 
-LOOK: Final = 1.0  # seconds between looks at who else is there
-HASTE: Final = 50  # looks, ten times as often, after somebody came or went: shards are about to be given
+LOOK: Final = 1.0  # seconds between looks at the other dispatchers
+HASTE: Final = 50  # looks at ten times the rate after a dispatcher joined or left: shards will soon be free
 _RECONNECT: Final = 0.5
-_GRACE: Final = 2.0  # seconds for outcomes in hand to be completed before their shards are taken again
-_PATIENCE: Final = 1.0  # seconds that shards are drained at first; twice as long each further time
+_GRACE: Final = 2.0  # seconds to complete attempts before their shards are taken again
+_PATIENCE: Final = 1.0  # seconds allowed for draining at first, doubled each time
 
 
 class Lanes(Protocol):
-    """What ownership tells the dispatcher."""
+    """What ownership calls on the dispatcher."""
 
     def gained(self, shards: Iterable[int]) -> None: ...
 
@@ -51,7 +52,7 @@ class Lanes(Protocol):
 
 
 class Ownership:
-    """Takes, balances and gives shards until stopped."""
+    """Takes, balances and releases shards until stopped."""
 
     def __init__(self, database: Database, lanes: Lanes, chance: random.Random) -> None:
         self._database = database
@@ -61,23 +62,23 @@ class Ownership:
         self._owned: set[int] = set()
         self._stop = asyncio.Event()
         self._lost = asyncio.Event()
-        self._heard_at = -store.SILENCE  # when what was last answered was asked, by the steady time
-        self.first_share = asyncio.Event()  # a first share was taken, or nobody takes writes
+        self._heard_at = -store.SILENCE  # when the last query that succeeded was sent, by the steady time
+        self.first_share = asyncio.Event()  # a first share was taken, or the database is read-only
 
     @property
     def sure(self) -> bool:
-        """Whether what we own cannot be another's by now. Not after a pause or sleep, until the next look."""
+        """Whether no other process can own our shards. False after a pause or sleep, until the next look."""
         return steady() - self._heard_at < store.SILENCE
 
     async def run(self) -> None:
-        """Until `stop`; a lost connection is replaced."""
+        """Run until `stop`. A lost connection is replaced."""
         while not self._stop.is_set():
             try:
                 connection = await self._database.dedicated(store.TIMEOUT, **store.SESSION)
             except StoreUnavailable as error:
                 log.warning("shards.unavailable", reason=error.reason.value, error=error.detail)
                 if error.reason is StoreReason.READ_ONLY:
-                    self.first_share.set()  # a process starts all the same, and takes its shards later
+                    self.first_share.set()  # the process starts anyway, and takes its shards later
                 await self._pause(_RECONNECT)
                 continue
             self._lost.clear()
@@ -93,7 +94,7 @@ class Ownership:
                 await self._close(connection)
 
     def stop(self) -> None:
-        """Let go of everything; the caller has drained the lanes."""
+        """Release everything. The caller has drained the lanes."""
         self._stop.set()
         self._lost.set()
 
@@ -109,9 +110,9 @@ class Ownership:
             if len(self._owned) < share:
                 free = [shard for shard in range(store.SHARDS) if shard not in self._owned]
                 if loop.time() < grace_ends:
-                    # after a lost connection: what is in flight or being completed would be sent again
+                    # after a lost connection: attempts not yet completed would be sent again
                     free = [shard for shard in free if not self._lanes.busy(shard)]
-                # in another order each, so that those who come together do not take turns at failing
+                # in random order, so that dispatchers that start together try different shards
                 self._chance.shuffle(free)
                 await self._take(connection, free, share - len(self._owned))
             elif len(self._owned) > share:
@@ -123,11 +124,11 @@ class Ownership:
             self.first_share.set()
             hasty = haste > 0 and len(self._owned) < share
             haste -= hasty
-            # a shard that nobody owns delivers nothing, so it should not lie about
+            # a shard without an owner sends nothing, so it is taken quickly
             await self._pause(LOOK / 10 if hasty else LOOK)
 
     async def _look(self, connection: Connection) -> int:
-        """Be heard of, and evict who is not; how many dispatchers there are."""
+        """Show that we are alive, and evict silent dispatchers. Returns the number of dispatchers."""
         asked_at = steady()
         members = await store.members(connection)
         silent = self._silences.look(members, steady())
@@ -149,7 +150,7 @@ class Ownership:
                 self._lanes.gained(taken)
 
     async def _give(self, connection: Connection, count: int, patience: float) -> bool:
-        """Let go of up to `count` shards; whether there was one that could be let go of."""
+        """Release up to `count` shards. Returns whether any was released."""
         shards = await self._drained(connection, count, patience)
         self._lanes.lost(shards)
         self._owned.difference_update(shards)
@@ -159,14 +160,14 @@ class Ownership:
         return bool(shards)
 
     async def _drained(self, connection: Connection, count: int, patience: float) -> Sequence[int]:
-        """Drain shards; that takes a while, in which the session must not be silent."""
+        """Drain shards. The session must not be silent meanwhile."""
         draining = asyncio.ensure_future(self._lanes.drain(count, patience))
         try:
             while not (await asyncio.wait([draining], timeout=LOOK))[0]:
                 await self._look(connection)
         finally:
             draining.cancel()
-        # something may have been started for them between the end of the draining and now
+        # attempts may have started since the end of the draining
         return [shard for shard in draining.result() if not self._lanes.busy(shard)]
 
     def _give_up(self) -> None:

@@ -1,8 +1,8 @@
-"""Placement: a first-in-first-out lane has its deliveries placed before it takes anything more.
+"""Gives deliveries of first-in-first-out lanes a position in the order of acceptance.
 
-A delivery without a place comes about when its message is accepted at the moment at which its endpoint
-becomes first-in-first-out (store/place.py). Whoever hands it over, tells of it or finds it in the table marks
-the lane, and it waits until it is placed. Then it loads anew, for what was placed comes first.
+A delivery has no position if its message is accepted while its endpoint becomes first-in-first-out
+(store/place.py). The code that hands it over, hints at it or finds it in the database marks the lane, and the
+lane waits until it has one. Then the lane loads again, because that delivery comes first.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PAUSE: Final = 0.5  # seconds after a fault
 
 
 class Placement:
-    """One lane at a time: they are few."""
+    """Processes one lane at a time, because they are few."""
 
     def __init__(self, database: Database, clock: Clock, registry: LaneRegistry) -> None:
         self._database = database
@@ -38,13 +38,13 @@ class Placement:
         self._never = asyncio.Event()
 
     def want(self, active: ActiveLane) -> None:
-        """Have the deliveries of a lane placed; it gets a turn when they are."""
+        """Place the deliveries of a lane. It gets a turn afterwards."""
         if active.placing is Placing.WANTED:
             self._wanted.add(active)
             self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         while True:
             await self._wake.wait()
             self._wake.clear()
@@ -59,15 +59,15 @@ class Placement:
             async with self._database.transaction() as connection:
                 placed = await store.place(connection, active.app_id, active.endpoint_id)
         except Exception as error:
-            # whatever it is, the lane waits for it
+            # on any error: the lane waits for it
             known = isinstance(error, StoreUnavailable | DatabaseFault)
             endpoint = ids.text(ids.ENDPOINT, active.endpoint_id)
             log.warning("placement.failed", endpoint=endpoint, error=str(error), exc_info=not known)
-            active.lane.reorder()  # it may have been committed all the same
+            active.lane.reorder()  # it may have been committed nevertheless
             await self._clock.wait(self._never, self._clock.now() + _PAUSE)
             active.placing = Placing.WANTED
         else:
-            # what was committed without a place meanwhile has marked it again
+            # a delivery committed without a position meanwhile has marked it again
             if active.placing is Placing.UNDER_WAY:
                 active.placing = Placing.DONE
             if placed:

@@ -1,4 +1,4 @@
-"""Whose turn it is: the lanes that may do something now, one after the other, and those that wait."""
+"""Queue of lanes that are ready, and timers of lanes that wait."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from angarium.dispatch.active_lane import ActiveLane
 
 
 class ReadyQueue:
-    """A queue of ready lanes and a heap of timers. A lane is in the queue at most once."""
+    """A queue of ready lanes and a heap of timers. Each lane is in the queue at most once."""
 
     def __init__(self) -> None:
         self._ready: deque[ActiveLane] = deque()
@@ -22,7 +22,7 @@ class ReadyQueue:
         return bool(self._ready)
 
     def mark(self, active: ActiveLane) -> None:
-        """Something happened to the lane: it gets a turn."""
+        """Give the lane a turn."""
         if not active.ready and not active.closed:
             active.ready = True
             self._ready.append(active)
@@ -33,13 +33,14 @@ class ReadyQueue:
         return active
 
     def wait(self, active: ActiveLane, until: float) -> None:
-        """The lane gets a turn at that time; an earlier timer that is set suffices, for it asks again."""
+        """Give the lane a turn at that time. If an earlier timer is set, it is enough: the lane then asks
+        again."""
         if until < active.wake_at:
             active.wake_at = until
             heapq.heappush(self._timers, (until, next(self._ticket), active))
 
     def tick(self, now: float) -> None:
-        """Mark the lanes whose time has come."""
+        """Mark the lanes whose timers are due."""
         while self._timers and self._timers[0][0] <= now:
             at, _, active = heapq.heappop(self._timers)
             if at == active.wake_at:

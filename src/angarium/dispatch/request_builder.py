@@ -1,4 +1,4 @@
-"""Builds and signs the request of an attempt, and works out what follows from its result."""
+"""Builds and signs the request of an attempt, and decides what follows from its result."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from angarium.store.complete import Completion
 
 
 class RequestBuilder:
-    """The rules of one attempt. It keeps no state and sends nothing."""
+    """The rules of one attempt. Keeps no state and sends nothing."""
 
     def __init__(self, entropy: Callable[[int], bytes], chance: random.Random) -> None:
         self._entropy = entropy
         self._chance = chance
 
     def request(self, target: EndpointTarget, queued: QueuedDelivery, now: float) -> OutgoingRequest | None:
-        """What to send at `now` for the delivery; None: its payload is gone or has expired."""
+        """The request for a delivery at `now`; None if its payload is gone or expired."""
         if queued.payload is None or queued.expires_at <= now:
             return None
         headers = target.headers_for(
@@ -35,7 +35,7 @@ class RequestBuilder:
     def transition(
         self, target: EndpointTarget, queued: QueuedDelivery, result: AttemptResult | None, now: float
     ) -> Transition:
-        """What follows from an attempt that ended `now`. Without a result the payload was gone."""
+        """What follows from an attempt that ended `now`. No result: the payload was gone."""
         if result is None:
             return CANCELED
         return advance(
@@ -59,7 +59,7 @@ class RequestBuilder:
         result: AttemptResult | None,
         transition: Transition,
     ) -> Completion:
-        """What is recorded of the attempt."""
+        """What to record of the attempt."""
         if result is not None and result.status_code == 410 and transition.effect is not Effect.GONE:
             result = msgspec.structs.replace(result, error=GONE_KEPT)
         return Completion(

@@ -1,9 +1,9 @@
-"""Room for requests in flight, of which endpoints that fail cannot take all.
+"""Limits requests in flight, so that failing endpoints cannot use up the limit.
 
-- Failing endpoints together have half of the room and `FAILING_STARTS` starts a second. Those that would
-  start more wait in turn; one that owes a test or a manual attempt waits before the others.
-- The last eighth is for endpoints with nothing in flight that answered lately. What hangs without being
-  known to fail, or takes more than its share, fills no more than the rest.
+- Failing endpoints together get half of the limit and `FAILING_STARTS` starts a second. Others of them wait
+  in a queue. An endpoint with a test or a manual attempt waits at the front.
+- The last eighth is for endpoints with nothing in flight that answered their last attempt. Endpoints that
+  hang but are not yet known to fail, or that use more than their share, cannot use it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from angarium.core.rate import RateWindow
 from angarium.dispatch.active_lane import ActiveLane, RoomWait
 
 FAILING_STARTS: Final = 500
-"""A second, of all failing endpoints of a process: about a tenth of what it can send."""
+"""Starts a second of all failing endpoints of a process: about a tenth of what it can send."""
 
 BUNCH: Final = 10  # lanes that are woken at a time
 
 
 class Room:
-    """Counts requests in flight; `total` bounds them."""
+    """Counts requests in flight, at most `total`."""
 
     def __init__(self, total: int) -> None:
         self._total = total
@@ -41,7 +41,7 @@ class Room:
         return self._in_flight >= self._total
 
     def admits(self, active: ActiveLane, now: float) -> bool:
-        """Whether the lane may start a request now, as far as others are concerned."""
+        """Whether the limit allows the lane to start a request now."""
         lane = active.lane
         if lane.failing:
             return (active.admitted or not self._failing_lanes) and self._failing_free(now)
@@ -50,7 +50,7 @@ class Room:
         return lane.proven and not lane.in_flight and not self.full
 
     def wait(self, active: ActiveLane) -> None:
-        """The lane is not admitted; it is among those to be woken when there is room."""
+        """Queue a lane that is not admitted. It is woken when there is room."""
         lane = active.lane
         if lane.failing and lane.urgent and active.waits is not RoomWait.IN_FRONT:
             if active.waits is RoomWait.IN_TURN:
@@ -62,7 +62,7 @@ class Room:
             (self._failing_lanes if lane.failing else self._others).append(active)
 
     def started(self, lane: Lane, now: float) -> bool:
-        """A request starts; returns what to tell `ended`."""
+        """A request starts. Pass the result to `ended`."""
         self._in_flight += 1
         if lane.failing:
             self._failing += 1
@@ -70,12 +70,12 @@ class Room:
         return lane.failing
 
     def ended(self, failing: bool) -> None:
-        """A request is over."""
+        """A request ended."""
         self._in_flight -= 1
         self._failing -= failing
 
     def woken(self, now: float) -> list[ActiveLane]:
-        """Posts for whose lanes there may be room again. One that does not go has to wait anew."""
+        """Lanes that may have room now. One that does not start queues again."""
         lanes: list[ActiveLane] = []
         free = self._total - self._in_flight - self._reserve
         for waiting, count in (
@@ -91,22 +91,22 @@ class Room:
 
     @property
     def waited_for(self) -> bool:
-        """Whether somebody waits for room."""
+        """Whether any lane waits for room."""
         return bool(self._others or self._failing_lanes)
 
     @property
     def next_at(self) -> float:
-        """When a failing endpoint may start its next request; NEVER: not before another ends."""
+        """When a failing endpoint may start the next request; NEVER: not before another request ends."""
         if not self._failing_lanes or self._failing >= self._failing_total:
             return NEVER
         return self._starts.free_at()
 
     def clock_set(self, by: float) -> None:
-        """The clock was set by so many seconds."""
+        """The clock was set by `by` seconds."""
         self._starts.clock_set(by)
 
     def _forget(self, active: ActiveLane) -> None:
-        """The lane does not wait any more."""
+        """Remove the lane from the queues."""
         for waiting in (self._others, self._failing_lanes):
             if active in waiting:
                 waiting.remove(active)

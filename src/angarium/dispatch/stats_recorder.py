@@ -1,8 +1,7 @@
-"""Counts completed attempts and writes the counts every few seconds, apart from the completer: with 10,000
-busy endpoints in one process, each of them about every two minutes.
+"""Counts completed attempts and writes the counts every few seconds, apart from the completer.
 
-A crash may lose the counts of the last seconds; a write that was not confirmed may count twice. They are
-for charts.
+With 10,000 busy endpoints in one process, each endpoint is written about every two minutes. The counts are
+for charts: a crash may lose those of the last seconds, and a write that was not confirmed may count twice.
 """
 
 from __future__ import annotations
@@ -27,12 +26,12 @@ log = structlog.get_logger(__name__)
 EVERY: Final = 5.0  # seconds
 SLICE: Final = 1000  # counts written in one statement
 MOST: Final = 500
-"""Endpoints whose counts are written at a time. Where very many are busy each waits longer, so that counting
-never costs more than a hundred rows a second."""
+"""Endpoints whose counts are written at a time. This limits counting to a hundred rows a second, however many
+endpoints are busy."""
 
 
 class StatsRecorder:
-    """Counts what the dispatcher has completed."""
+    """Counts the attempts that the dispatcher has completed."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -57,9 +56,9 @@ class StatsRecorder:
             await self.write(MOST)
 
     async def write(self, most: int | None = None) -> None:
-        """Write what was counted, of at most so many endpoints; what the database does not take is kept for
-        the next time."""
-        if not self._unwritten:  # else the database was away: nothing is taken out before it is back
+        """Write the counts of at most `most` endpoints. If the database is away, they are kept for the next
+        time."""
+        if not self._unwritten:  # otherwise the database was away: write those first
             self._unwritten = self._hourly_stats.take(most)
         try:
             while self._unwritten:

@@ -1,4 +1,4 @@
-"""A target: everything that sending to one endpoint needs, opened once and used for many attempts."""
+"""Holds what is needed to send to one endpoint, decrypted once and used for many attempts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from angarium.store.sealed import LOGIN, open_headers, open_keys
 
 @dataclass(frozen=True, slots=True)
 class EndpointTarget:
-    """An endpoint, as its product's rules apply to it. `keys` are its signing keys, current first."""
+    """An endpoint with its product's rules. `keys` are its signing keys, current first."""
 
     app_id: UUID
     endpoint_id: UUID
@@ -47,7 +47,7 @@ class EndpointTarget:
         )
 
     def shown(self, headers: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Headers as a log may show them: the endpoint's own may be credentials, so their values are not."""
+        """Headers for the log. Values of custom headers are masked, because they may be credentials."""
         if not self.headers:
             return list(headers)
         own = {name.lower() for name in self.headers}
@@ -55,7 +55,7 @@ class EndpointTarget:
 
 
 def open_target(config: Config, product: Product, keyring: Keyring) -> EndpointTarget:
-    """Open what is sealed. Raises SealError when no key of the ring fits."""
+    """Decrypt headers and keys. Raises SealError if that fails."""
     headers = open_headers(keyring, config.endpoint_id, config.headers)
     login = headers.pop(LOGIN, None)
     return EndpointTarget(

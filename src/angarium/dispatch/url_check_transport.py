@@ -1,6 +1,6 @@
-"""The network side of URL checks: looks up hosts and makes trial requests by the rules of real attempts.
+"""Sends the requests of URL checks by the rules of real attempts, and resolves their hosts.
 
-It has a sender and threads for DNS of its own, so that no trial takes anything from deliveries.
+It has its own sender and DNS threads, so that checks do not slow down deliveries.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from angarium.dispatch.transport.sender import OutgoingRequest, Sender
 
 
 class UrlCheckTransport:
-    """At most `connections` trials at a time."""
+    """Runs at most `connections` checks at a time."""
 
     def __init__(
         self,
@@ -42,24 +42,25 @@ class UrlCheckTransport:
         )
 
     async def trouble(self, host: str, timeout: float) -> tuple[str, str] | None:
-        """Why nothing could be sent to a host: `dns`, `refused_address` or `timeout`, and words; or None."""
+        """Why a host cannot be reached: a failure code and a message; None if it resolves to an allowed
+        address."""
         try:
             async with asyncio.timeout(timeout):
                 await allowed_addresses(host, self._names, self._policy)
         except NameFailure as error:
             return "dns", str(error)
         except NameServersDown:
-            return "resolver_down", f"{host} was not looked up: our name servers do not answer."
+            return "resolver_down", f"{host} was not looked up: our name servers do not respond."
         except AddressRefused as error:
             return "refused_address", str(error)
         except TimeoutError:
-            return "timeout", f"The name servers of {host} did not answer within {timeout:g} s."
+            return "timeout", f"DNS lookup of {host} timed out after {timeout:g} s."
         return None
 
     async def post(
         self, url: str, headers: Sequence[tuple[str, str]], body: bytes, timeout: float
     ) -> AttemptResult:
-        """POST once; every failure is a result."""
+        """POST once. Every failure is a result."""
         await self._sender.prepare()
         return await self._sender.send(OutgoingRequest(url, list(headers), body, timeout))
 

@@ -1,12 +1,13 @@
-"""An HTTP/1.1 connection, which carries one exchange after the other.
+"""HTTP/1.1 connection that carries one exchange at a time.
 
 The parser is llhttp (httptools). Added to it:
-- An answer is cut off after a number of bytes, whatever they are (endless headers, a storm of 1xx, chunk
-  extensions). Of headers that are too many or too long the first and the first bytes are kept.
+- A response is cut off after a number of bytes of any kind (endless headers, many 1xx responses, chunk
+  extensions). Of too many headers the first are kept, of a header that is too long the beginning.
 - A head that llhttp refuses is read leniently (head.py), and the connection is not used again.
-- Once a status has arrived it decides, and of a body that is slow, endless or broken what came is kept.
-- The answer may come before the request is written, and is read even if the connection breaks over that.
-- A connection that speaks out of turn is closed, so no answer can be taken for the next one.
+- Once a status has arrived, it decides. Of a body that is slow, endless or broken, the beginning is kept.
+- The response may arrive before the request is written. It is read even if the connection breaks then.
+- A connection that sends data without a request is closed, so that a response is never matched to the wrong
+  request.
 """
 
 from __future__ import annotations
@@ -25,18 +26,22 @@ from angarium.dispatch.transport.exchange import AnswerTooLarge, HttpExchange, H
 from angarium.dispatch.transport.head import LenientHead
 
 HEADROOM: Final = 512 * 1024
-"""Bytes beyond the captured body that an answer may use for headers, 1xx answers and chunk framing."""
+"""Bytes beyond the captured body that a response may use for headers, 1xx responses and chunk framing."""
 MAX_FIELD: Final = 8190
 MAX_FIELDS: Final = 128
 LARGE_BODY: Final = 64 * 1024
-"""From here on a body is written in pieces of this size, so that an early answer is read between them."""
+"""Larger bodies are written in pieces of this size, so that an early response is read between them."""
 _BODILESS: Final = (204, 304)
-_STEERING: Final = (b"retry-after", b"location", b"webhook-delivery")  # kept beside any number of others
+_STEERING: Final = (
+    b"retry-after",
+    b"location",
+    b"webhook-delivery",
+)  # kept even if there are too many headers
 
 
 class HttpConnection(asyncio.Protocol):
-    """Carries one exchange at a time. `ended(connection, exchange, error, reusable)` is called when one is
-    over, `lost(connection)` when the connection is gone while it carried none. `sock` is the transport's."""
+    """Carries one exchange at a time. Calls `ended(connection, exchange, error, reusable)` when an exchange
+    ends, and `lost(connection)` when an idle connection is lost. `sock` is the socket of the transport."""
 
     def __init__(
         self,
@@ -59,14 +64,14 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser: httptools.HttpResponseParser | None = None
         self._complete = False
-        self._beyond = False  # something followed the complete answer
+        self._beyond = False  # data followed the complete response
         self._keep = False  # the receiver leaves the connection open
         self._interim = False
         self._to_the_end = False  # the body ends with the connection
         self._field_count = 0
-        self._head: bytes | bytearray = b""  # what came before a status did
+        self._head: bytes | bytearray = b""  # bytes received before the status
         self._lenient: LenientHead | None = None
-        self._closing = False  # what came was not quite HTTP
+        self._closing = False  # the response was not strictly valid HTTP
         self._unwritten: memoryview | None = None
         self._paused = False
 
@@ -75,7 +80,7 @@ class HttpConnection(asyncio.Protocol):
         return self._transport is not None and not self._transport.is_closing()
 
     def begin(self, exchange: HttpExchange) -> None:
-        """Send the request; the connection must be idle."""
+        """Send the request. The connection must be idle."""
         self._exchange = exchange
         self._parser = httptools.HttpResponseParser(self)
         self.used += 1
@@ -94,12 +99,12 @@ class HttpConnection(asyncio.Protocol):
             asyncio.get_running_loop().call_soon(self._write_on, exchange)
 
     def close(self) -> None:
-        """Give the connection up, and what it carries."""
+        """Close the connection and drop its exchange."""
         self._exchange = None
         if self._transport is not None:
             self._transport.abort()
 
-    # what the transport says
+    # callbacks of the transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -131,7 +136,7 @@ class HttpConnection(asyncio.Protocol):
         if exc is not None and self._exchange is not None:
             self._read_what_is_left()
         if exc is not None and not isinstance(exc, OSError) and self._exchange is not None:
-            self._end(exc)  # raised in one of our callbacks: the receiver did not do it
+            self._end(exc)  # raised in one of our callbacks, not caused by the receiver
         else:
             self._closed(exc)
         self._transport = None
@@ -144,7 +149,7 @@ class HttpConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._write_on(self._exchange)
 
-    # what the parser says
+    # callbacks of the parser
 
     def on_message_begin(self) -> None:
         if self._complete:
@@ -188,7 +193,7 @@ class HttpConnection(asyncio.Protocol):
             self._complete = True
             self._keep = self._parser.should_keep_alive()
 
-    # what follows
+    # internals
 
     def _write_on(self, exchange: HttpExchange) -> None:
         """Write the next piece of a large body."""
@@ -217,7 +222,7 @@ class HttpConnection(asyncio.Protocol):
         except httptools.HttpParserUpgrade:
             self._end(NotHttp())
         except httptools.HttpParserError:
-            # a body after 204, say, which has none: the answer before it counts
+            # such as a body after 204, which has none: the response before it counts
             self._beyond = True
             if self._complete:
                 self._end(None)
@@ -228,7 +233,7 @@ class HttpConnection(asyncio.Protocol):
                 self._feed_lenient(self._lenient, self._head)
 
     def _feed_lenient(self, lenient: LenientHead, data: bytes | bytearray | None) -> None:
-        """Read a head that is not quite HTTP; `data` is None at the end of the connection."""
+        """Read a head that is not strictly valid HTTP. `data` is None at the end of the connection."""
         try:
             answer = lenient.end() if data is None else lenient.feed(data)
         except ValueError:
@@ -244,8 +249,8 @@ class HttpConnection(asyncio.Protocol):
             self._feed(answer)
 
     def _read_what_is_left(self) -> None:
-        """Writing failed, because the receiver had answered and closed. Its answer may be in the socket's
-        buffer still, which nobody reads any more. (Accepted: with TLS it cannot be decrypted here.)"""
+        """Writing failed because the receiver responded and closed. Its response may still be in the socket's
+        buffer. (Accepted: with TLS it cannot be decrypted here.)"""
         if self._socket is None or self.origin.secure:
             return
         try:
@@ -286,7 +291,7 @@ class HttpConnection(asyncio.Protocol):
             and not self._to_the_end
             and transport is not None
             and not transport.is_closing()
-            and transport.get_write_buffer_size() == 0  # else it answered before it had read
+            and transport.get_write_buffer_size() == 0  # otherwise it responded before reading all
             and self._keep
         )
         self._parser = self._lenient = self._unwritten = None

@@ -1,7 +1,7 @@
-"""Deadlines of many exchanges under way, without a timer for each: most end long before theirs.
+"""Tracks the deadlines of many exchanges with one timer for each timeout.
 
-Those with the same timeout end in the order in which they began, so one timer for all of them suffices: it
-is set for the first, and when it comes, for the first that is left.
+Most exchanges end long before their deadline, so a timer for each would be wasted. Deadlines with the same
+timeout expire in the order in which they were added, so one timer, set for the first, is enough.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Deadlines(Generic[T]):
-    """Calls `expired` with what is not removed within its timeout. Items are told apart by hash."""
+    """Calls `expired` with each item that is not removed within its timeout. Items must be hashable."""
 
     def __init__(self, expired: Callable[[T], None]) -> None:
         self._expired = expired
@@ -22,7 +22,7 @@ class Deadlines(Generic[T]):
         self._kinds: dict[float, _Kind[T]] = {}
 
     def add(self, item: T, timeout: float) -> None:
-        """`timeout` in seconds from now."""
+        """Start a deadline `timeout` seconds from now."""
         kind = self._kinds.get(timeout)
         if kind is None:
             kind = self._kinds[timeout] = _Kind()
@@ -31,13 +31,13 @@ class Deadlines(Generic[T]):
             kind.timer = self._loop.call_at(at, self._ring, kind)
 
     def remove(self, item: T, timeout: float) -> None:
-        """It ended; nothing happens when it is not there any more."""
+        """Remove the deadline of an item, if there is one."""
         kind = self._kinds.get(timeout)
         if kind is not None:
             kind.items.pop(item, None)
 
     def close(self) -> None:
-        """Forget all."""
+        """Remove all deadlines."""
         for kind in self._kinds.values():
             kind.items.clear()
             if kind.timer is not None:
@@ -60,7 +60,7 @@ class Deadlines(Generic[T]):
 
 
 class _Kind(Generic[T]):
-    """What has the same timeout, with the loop's time at which it ends, in that order."""
+    """Items with the same timeout and the loop's time at which each expires, in order."""
 
     __slots__ = ("items", "timer")
 

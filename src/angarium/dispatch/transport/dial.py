@@ -1,8 +1,8 @@
-"""Connections to judged addresses only.
+"""Opens connections, to allowed addresses only.
 
-Every address is judged after DNS and once more when its socket is made, so nothing can come in between
-(literal addresses would skip a resolver). Names with several addresses are tried in turn, a quarter of a
-second apart (RFC 8305).
+Every address is checked after DNS and again when its socket is created, so that nothing bypasses the check
+(literal addresses skip the resolver). The addresses of a host are tried in turn, a quarter of a second apart
+(RFC 8305).
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from angarium.dispatch.transport.resolver import NameFailure, Resolver
 
 log = structlog.get_logger(__name__)
 
-STAGGER: Final = 0.25  # seconds until the next address is tried beside the one before
+STAGGER: Final = 0.25  # seconds until the next address is tried as well
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 class AddressRefused(Exception):
-    """The address must not be connected to; the message says why, in words."""
+    """Connections to the address are refused. The message says why."""
 
 
 class NotConnected(Exception):
-    """No connection came about; `error` is what the system or TLS said."""
+    """The connection failed. `error` is the error of the system or of TLS."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error)
@@ -42,7 +42,7 @@ class NotConnected(Exception):
 
 
 class NoSocket(Exception):
-    """The system gave us no socket; `error` is what it said."""
+    """No socket could be created. `error` is the system's error."""
 
     def __init__(self, error: OSError) -> None:
         super().__init__(error)
@@ -50,16 +50,16 @@ class NoSocket(Exception):
 
 
 class Origin(NamedTuple):
-    """Where connections lead, and by whose rules; those of one origin may stand in for each other."""
+    """Where a connection leads. Connections of the same origin are interchangeable."""
 
     host: str
     port: int
     secure: bool
-    trusted: bool  # one of our own URLs, which may lead anywhere
+    trusted: bool  # one of our own URLs, exempt from the address rules
 
 
 class Stages(Protocol):
-    """Hears how far a connection got: `dns`, `connect`, `tls`."""
+    """Gets the current stage of a connection: `dns`, `connect`, `tls`."""
 
     stage: str
 
@@ -106,15 +106,14 @@ async def dial(
 
 
 async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -> list[str]:
-    """The addresses of a host that may be connected to. Raises NameFailure, or AddressRefused if there are
-    others only.
+    """The allowed addresses of a host. Raises NameFailure, or AddressRefused if none is allowed.
 
-    The words of both are for customers: what a name leads to within our network is for the log alone.
+    The messages of both are for customers. Only the log shows which internal addresses a name has.
     """
     try:
         literal = literal_address(host)
     except ValueError as exc:
-        raise NameFailure(f"{host} is no address: {exc}.") from None
+        raise NameFailure(f"{host} is not a valid address: {exc}.") from None
     found = [str(literal)] if literal is not None else await names.addresses(host)
     if not found:
         raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
@@ -124,7 +123,7 @@ async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -
     if literal is not None:
         raise AddressRefused(str(policy.refusal(literal)))
     log.info("address.refused", host=host, addresses=list(found))
-    raise AddressRefused(f"The host {host} leads to no public address. {ALLOWED_ONLY}")
+    raise AddressRefused(f"The host {host} has no public address. {ALLOWED_ONLY}")
 
 
 def _info(address: str, port: int) -> Any:
@@ -134,17 +133,17 @@ def _info(address: str, port: int) -> Any:
 
 
 def _socket(info: Any, policy: AddressPolicy) -> socket.socket:
-    """The last fence: the very address that is connected to."""
+    """Check the address that is actually connected to, and create its socket."""
     family, kind, proto, _, address = info
     if policy.refusal(ip_address(address[0])) is not None:
         raise AddressRefused(ALLOWED_ONLY)
     try:
         made = socket.socket(family, kind, proto)
     except OSError as error:
-        # Not an OSError, which would be mixed with what other addresses of the host say. A family that the
-        # system does not have is the address's own failure.
+        # Not an OSError, which would be mixed with the errors of the host's other addresses. An address
+        # family that the system does not have is a failure of this address only.
         if error.errno == errno.EAFNOSUPPORT:
-            raise OSError(errno.ENETUNREACH, "no such address family here") from None
+            raise OSError(errno.ENETUNREACH, "address family not supported") from None
         raise NoSocket(error) from None
     made.setblocking(False)
     return made

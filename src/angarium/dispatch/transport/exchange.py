@@ -1,4 +1,4 @@
-"""One request and what has come back for it so far, and the ways in which that can fail."""
+"""State of one request and its response so far, and the errors that can end it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class AnswerTooLarge(Exception):
 
 
 class NotHttp(Exception):
-    """What the receiver sent is no answer of HTTP/1."""
+    """The receiver did not send an HTTP/1 response."""
 
 
 class HungUp(Exception):
@@ -34,7 +34,7 @@ class Carrier(Protocol):
 
 
 class HttpExchange:
-    """What is known of one request; `stage` is how far it got: queue, dns, connect, tls, answer."""
+    """One request. `stage` is how far it got: queue, dns, connect, tls, answer."""
 
     __slots__ = (
         "body", "connection", "content", "dialing", "done", "fields", "fresh", "head", "origin", "stage",
@@ -48,7 +48,7 @@ class HttpExchange:
         self.timeout = timeout
         self.started = 0.0  # by the performance counter
         self.stage = "queue"
-        self.fresh = False  # it was begun anew, on a connection of its own
+        self.fresh = False  # it was restarted on a new connection
         self.status = 0
         self.fields: list[tuple[bytes, bytes]] = []
         self.body = b""
@@ -57,7 +57,7 @@ class HttpExchange:
         self.done: Callable[[HttpExchange, Exception | None], None] | None = None
 
     def how_far(self) -> str:
-        """The stage; `head` when the answer has begun."""
+        """The stage, or `head` when the response has begun."""
         connection = self.connection
         begun = self.stage == "answer" and connection is not None and connection.received > 0
         return "head" if begun else self.stage

@@ -1,6 +1,6 @@
-"""Exceptions of the HTTP client, DNS and TLS to a kind of failure and words: what happened, and what to do.
+"""Maps exceptions of the HTTP client, DNS and TLS to a failure kind and a message.
 
-An exception that is not known here is a bug of ours, so it never counts against the receiver.
+An unknown exception is a bug on our side, so it never counts against the receiver.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ log = structlog.get_logger(__name__)
 
 Failure = tuple[FailureKind, str]
 
-_NO_HTTP: Final = "The receiver's answer is not valid HTTP."
-_CUT_OFF: Final = "The receiver's answer was cut off: its headers are too large, or do not end."
+_NO_HTTP: Final = "The receiver's response is not valid HTTP."
+_CUT_OFF: Final = "The receiver's response was cut off: its headers are too large or endless."
 
 # X509_V_ERR_* of OpenSSL, as SSLCertVerificationError.verify_code gives them.
 _EXPIRED: Final = 10
@@ -64,26 +64,26 @@ _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOME
 _TIMEOUT: Final = {
     "dns": (
         "dns_unanswered",
-        "The host name was not resolved within {0:g} seconds.",
+        "DNS lookup timed out after {0:g} seconds.",
         "Check the name servers of the domain.",
     ),
     "connect": ("connect_timeout", "Connection timed out after {0:g} seconds.", None),
     "tls": (
         "timeout",
         "TLS handshake timed out after {0:g} seconds.",
-        "Check that the port speaks https, and that the server is not overloaded.",
+        "Check that the port serves HTTPS and that the server is not overloaded.",
     ),
     "answer": ("timeout", "No response within {0:g} seconds.", None),
     "head": (
         "timeout",
-        "The answer began, but its headers were not complete within {0:g} seconds.",
-        "Send the status and all headers at once, and do the work afterwards.",
+        "The response headers were not complete within {0:g} seconds.",
+        "Send the status and all headers at once, then do the work.",
     ),
 }
 
 
 def explain_timeout(stage: str, timeout: float) -> Failure:
-    """The total deadline passed before a status had arrived."""
+    """Kind and message when the deadline passed before a status arrived."""
     if stage == "queue":
         return _failure("pool_full", f"All our connections were in use for {timeout:g} seconds.")
     code, happened, step = _TIMEOUT[stage]
@@ -96,7 +96,7 @@ def _failure(code: str, happened: str, step: str | None = None) -> Failure:
 
 
 def explain(exc: BaseException) -> Failure:
-    """Any exception of one request."""
+    """Kind and message for any exception of a request."""
     match exc:
         case AddressRefused():
             return KINDS["refused_address"], str(exc)
@@ -119,19 +119,19 @@ def explain(exc: BaseException) -> Failure:
         case OSError():
             return _connect(exc)
         case Unsendable():
-            return _failure("bad_request", "The request cannot be sent as the endpoint is set up.")
+            return _failure("bad_request", "The request cannot be sent with the endpoint's URL and headers.")
         case MemoryError():
             return _failure("out_of_resources", "The request was not sent: we are out of memory.")
         case Closed():
             return _failure("internal", "The request was not sent: this process is stopping.")
         case _:
             log.error("sender.failed", error=f"{type(exc).__name__}: {plain(str(exc), 200)}", exc_info=exc)
-            return _failure("internal", "The request was not sent because of a fault on our side.")
+            return _failure("internal", "The request was not sent because of an error on our side.")
 
 
 def _checked(kind: FailureKind, words: str) -> Failure:
-    """A failure of DNS or TLS. Without free file descriptors, both fail in other words: the name server's
-    address and the certificates of authorities are in files."""
+    """A failure of DNS or TLS, unless we are out of file descriptors: both read files (the name server's
+    address, the root certificates), and then fail with another error."""
     try:
         os.close(os.dup(0))
     except OSError as error:
@@ -143,17 +143,17 @@ def _checked(kind: FailureKind, words: str) -> Failure:
 def _connect(exc: OSError) -> Failure:
     if exc.errno in _OURS:
         log.error("sender.failed", error=errno.errorcode.get(exc.errno or 0, "OSError"))
-        return _failure("out_of_resources", "The connection was not made: we are out of resources.")
+        return _failure("out_of_resources", "The connection was not opened: we are out of resources.")
     if exc.errno == errno.ECONNREFUSED or isinstance(exc, ConnectionRefusedError):
         return _failure(
             "connect_refused",
-            "Nothing listens at the host and port of the URL.",
+            "Nothing is listening on the host and port of the URL.",
         )
     if isinstance(exc, ConnectionError):
         return _failure(
             "reset",
             "The connection was closed before it was established.",
-            "Check the firewall, and that the server offers TLS 1.2 or 1.3 if the URL begins with https.",
+            "Check the firewall. If the URL starts with https, check that the server offers TLS 1.2 or 1.3.",
         )
     if exc.errno in _NO_NETWORK:
         return _failure("connect_no_network", "Network is unreachable.")
@@ -172,7 +172,7 @@ def _certificate(exc: Exception) -> Failure:
         return _failure(
             "tls_expired",
             "The certificate of the server is not valid yet.",
-            "Check its dates, and the clock of the server that made it.",
+            "Check its dates and the clock of the server that issued it.",
         )
     if code in _WRONG_NAME:
         return _failure("tls_name", "The certificate of the server is for another host name.")
@@ -180,10 +180,10 @@ def _certificate(exc: Exception) -> Failure:
         return _failure(
             "tls_untrusted",
             "The certificate of the server is self-signed.",
-            "Use one of a public certificate authority; Let's Encrypt gives them for free.",
+            "Use a certificate from a public authority, such as Let's Encrypt.",
         )
     if code in _UNKNOWN_ISSUER:
-        return _failure("tls_untrusted", "The issuer of the server's certificate is not known.")
+        return _failure("tls_untrusted", "The issuer of the server's certificate is unknown.")
     reason = plain(str(getattr(exc, "verify_message", "")), 120)
     because = f" ({reason})" if reason else ""
     return _failure("tls", f"The certificate of the server was not accepted{because}.", "Replace it.")
@@ -200,8 +200,8 @@ def _handshake(exc: OSError) -> Failure:
     if reason in _NO_TLS:
         return _failure(
             "tls",
-            "The port in the URL does not speak https.",
-            "Use the port of the https server, or http:// in the URL where that is allowed.",
+            "The port in the URL does not serve HTTPS.",
+            "Use the port of the HTTPS server, or http:// if that is allowed.",
         )
     if reason in _NOTHING_COMMON:
         return _failure(
@@ -213,12 +213,12 @@ def _handshake(exc: OSError) -> Failure:
         return _failure(
             "tls",
             "The server requires a client certificate, and we have none.",
-            "Do not require one for this path; signatures prove who sends.",
+            "Do not require one for this path. Verify the signature instead.",
         )
     if reason in _UNKNOWN_HOST:
         return _failure(
             "tls",
             "The server has no certificate for the host in the URL.",
-            "Check the host in the URL, and set up https for it.",
+            "Check the host in the URL and set up HTTPS for it.",
         )
     return _failure("tls", "The server closed the connection during the TLS handshake.")

@@ -1,10 +1,9 @@
-"""The head of an answer that the strict parser refuses, read as browsers and curl read it.
+"""Reads response heads that the strict parser refuses, as browsers and curl do.
 
-Receivers are often scripts that write their answer by hand. What the strict parser would not take is brought
-into the form that it does: lines may end with LF alone, a line that begins with a blank continues the one
-before, a line that is no header is left out, and control characters become blanks. A length that is not plain
-or said twice differently counts as none, so the body ends with the connection. Nothing can be smuggled, for
-the connection serves no other request afterwards.
+Receivers are often scripts that write their response by hand. The head is rewritten for the strict parser:
+lines may end with LF only, a line that starts with a space continues the previous one, a line that is not a
+header is dropped, and control characters become spaces. An invalid or contradictory length is ignored, so the
+body ends with the connection. Request smuggling is impossible, because the connection is not used again.
 """
 
 from __future__ import annotations
@@ -28,22 +27,22 @@ _FRAMING: Final = (b"content-length", b"transfer-encoding")
 
 
 class LenientHead:
-    """Gathers bytes until a head is complete."""
+    """Collects bytes until the head is complete."""
 
     def __init__(self) -> None:
         self._raw = bytearray()
         self._searched = 0
 
     def feed(self, data: bytes | bytearray) -> bytes | None:
-        """The answer so far, with a head that the strict parser takes; None while there is no whole one.
+        """The response so far, with a head for the strict parser; None until the head is complete.
 
-        Raises ValueError when this is no HTTP.
+        Raises ValueError if this is not HTTP.
         """
         self._raw += data
         return self._answer(ended=False)
 
     def end(self) -> bytes | None:
-        """The same when the receiver has closed: a head whose last line is complete needs no empty line."""
+        """The same after the receiver closed: the empty line after the last header may be missing."""
         return self._answer(ended=True)
 
     def _answer(self, *, ended: bool) -> bytes | None:
@@ -68,7 +67,7 @@ class LenientHead:
             if status[1][:1] != b"1" or status[1] == b"101":
                 lines = bytes(raw[:end]).split(b"\n", MAX_LINES)[1:MAX_LINES]
                 return b"HTTP/1.1 %b \r\n%b\r\n%b" % (bytes(status[1]), _fields(lines), bytes(raw[rest:]))
-            # an answer in between, such as 103
+            # an interim response, such as 103
             del raw[:rest]
             self._searched = 0
 
@@ -93,7 +92,7 @@ def _fields(lines: Iterable[bytes]) -> bytes:
 
 
 def _framing(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """What says where the body ends, if one thing does."""
+    """The header that says where the body ends, if it is unambiguous."""
     lengths: set[bytes] = set()
     codings: list[bytes] = []
     for name, value in fields:

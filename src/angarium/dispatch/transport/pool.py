@@ -1,12 +1,11 @@
-"""Connections in use and at rest: bounded in number, used again while alive, one wait for a free one.
+"""Pool of connections: limited in number and reused, with one queue for a free connection.
 
-A receiver may close an idle connection just as we write to it; that is no failure of the receiver, so
-such a request is made once more, on a new connection, as the same attempt. Only when not a byte came
-back: the receiver may still have read the request (then it gets it twice, which at-least-once allows),
-but it did not answer it.
+A receiver may close an idle connection just as we write to it. That is not a failure of the receiver, so the
+request is sent again on a new connection, within the same attempt, but only if no byte came back. The
+receiver may have read the first request and get it twice, which at-least-once delivery allows.
 
-A connection is used for a limited time, so that a name that leads elsewhere is followed, and its new address
-is judged: within `MAX_AGE` and the time for which names are remembered.
+A connection is used for a limited time, so that a changed DNS record takes effect, and the new address is
+checked, within `MAX_AGE` and the time for which DNS results are cached.
 """
 
 from __future__ import annotations
@@ -25,17 +24,17 @@ from angarium.dispatch.transport.dial import Origin, dial
 from angarium.dispatch.transport.exchange import HttpExchange, HungUp
 from angarium.dispatch.transport.resolver import Resolver
 
-KEEP_ALIVE: Final = 15.0  # seconds that a connection may rest
-MAX_AGE: Final = 30.0  # seconds after which no further request begins on a connection
+KEEP_ALIVE: Final = 15.0  # seconds that a connection may be idle
+MAX_AGE: Final = 30.0  # seconds after which a connection gets no further request
 _SWEEP: Final = 5.0
 
 
 class Closed(Exception):
-    """The pool carries nothing any more."""
+    """The pool is closed."""
 
 
 class Pool:
-    """`limit` bounds connections in use, and as many again may rest."""
+    """At most `limit` connections are in use, and as many are idle."""
 
     def __init__(
         self,
@@ -52,9 +51,9 @@ class Pool:
         self._context = context
         self._limit = limit
         self._body_limit = body_limit
-        self._admitted = admitted  # called with one that waited and goes on
+        self._admitted = admitted  # called with an exchange that leaves the queue
         self._loop = asyncio.get_running_loop()
-        self._resting: dict[Origin, list[HttpConnection]] = {}  # the one used last is at the end
+        self._resting: dict[Origin, list[HttpConnection]] = {}  # idle, the one used last at the end
         self._rest_count = 0
         self._carried: set[HttpExchange] = set()  # dialing or on a connection
         self._waiting: deque[HttpExchange] = deque()
@@ -62,14 +61,14 @@ class Pool:
         self._closed = False
 
     def carry(self, exchange: HttpExchange) -> None:
-        """Bring it to its receiver; `exchange.done` hears of the end."""
+        """Send the request. `exchange.done` is called at the end."""
         if len(self._carried) < self._limit:
             self._carry(exchange)
         else:
             self._waiting.append(exchange)
 
     def drop(self, exchange: HttpExchange) -> None:
-        """Give it up, however far it got; `exchange.done` is not called."""
+        """Abort the exchange at any stage. `exchange.done` is not called."""
         exchange.done = None
         if exchange.connection is not None:
             exchange.connection.close()
@@ -82,7 +81,7 @@ class Pool:
             self._waiting.remove(exchange)
 
     async def close(self) -> None:
-        """Close every connection; what is under way ends with Closed."""
+        """Close every connection. Exchanges in progress end with Closed."""
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -111,7 +110,7 @@ class Pool:
             else:
                 exchange.dialing = self._loop.create_task(self._dial(exchange))
         except Exception as error:
-            # later, for the caller does not expect an end before it returns
+            # later: the caller does not expect the end before this returns
             self._loop.call_soon(self._finish, exchange, error)
 
     async def _dial(self, exchange: HttpExchange) -> None:
@@ -166,7 +165,7 @@ class Pool:
             self._admitted(exchange)
             self._carry(exchange)
 
-    # resting
+    # idle connections
 
     def _rest(self, connection: HttpConnection) -> None:
         now = steady()
@@ -193,7 +192,7 @@ class Pool:
         return None
 
     def _forsake(self, origin: Origin) -> None:
-        """One of them was stale, so the others probably are."""
+        """Close the idle connections of an origin: one was stale, so the others probably are."""
         for connection in self._resting.pop(origin, ()):
             self._rest_count -= 1
             connection.close()
@@ -224,5 +223,5 @@ class Pool:
 
 
 def _spent(connection: HttpConnection, now: float) -> bool:
-    """Whether a resting connection is not to be used again."""
+    """Whether an idle connection must not be used again."""
     return now - connection.idle_since > KEEP_ALIVE or now - connection.made_at > MAX_AGE

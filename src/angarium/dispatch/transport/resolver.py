@@ -1,12 +1,12 @@
-"""Names to addresses, without one slow name server holding up the others.
+"""Resolves host names, so that one slow name server does not delay the others.
 
-The system's resolver blocks a thread for each lookup, so the threads are this module's own and bounded,
-lookups for one name are shared, and names that were slow or failed last time get a few threads of their
-own. What comes back is judged by `dial`, every time it is used, cached or not.
+The system's resolver blocks a thread for each lookup. So this module has its own bounded threads, lookups for
+the same name are shared, and names that were slow or failed last time get a few separate threads. `dial`
+checks the addresses at every use, cached or not.
 
-A name server that does not answer for one name may be the domain's or ours. A control lookup tells: of names
-that were found before, and of a name that never exists (RFC 6761), which a working name server denies. When
-none is answered, our name servers are down. It is made only when a lookup fails or is slow.
+If a name gets no answer, the domain's name servers may be at fault, or ours. A control lookup decides: it
+asks for names that were found before, and for a name that never exists (RFC 6761), which a working name
+server denies. If none is answered, our name servers are down. It runs only when a lookup fails or is slow.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ GOOD_NAMES: Final = 16
 
 
 class NameFailure(Exception):
-    """The host name could not be resolved; the message says why, in words. `temporary`: the name servers did
-    not say that it does not exist."""
+    """The host name could not be resolved. The message says why. `temporary`: the name servers did not say
+    that it does not exist."""
 
     def __init__(self, words: str, *, temporary: bool = False) -> None:
         super().__init__(words)
@@ -45,31 +45,32 @@ class NameFailure(Exception):
 
 
 class NameServersDown(Exception):
-    """Our name servers answer for no name."""
+    """Our name servers do not respond."""
 
 
 class Resolver(Protocol):
     """What the sender needs of DNS."""
 
     async def addresses(self, host: str) -> Sequence[str]:
-        """IP addresses of the host, the preferred first; raises NameFailure or NameServersDown."""
+        """IP addresses of the host, preferred first. Raises NameFailure or NameServersDown."""
 
     def silent(self, seconds: float) -> bool:
-        """Whether no lookup that began in the last seconds was answered, a control lookup included."""
+        """Whether no lookup that began in the last `seconds` was answered, although a control lookup was
+        made."""
 
     async def close(self) -> None:
-        """Let go of what the resolver holds."""
+        """Release all resources."""
 
 
 def system_lookup(host: str) -> list[str]:
-    """Blocking: every address the system knows for the host, IPv4 first."""
+    """All addresses of the host, IPv4 first. Blocks."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     found.sort(key=lambda info: info[0] != socket.AF_INET)
     return list(dict.fromkeys(str(info[4][0]) for info in found))
 
 
 class SystemResolver:
-    """getaddrinfo in bounded threads, with a short memory."""
+    """getaddrinfo in bounded threads, with a short cache."""
 
     def __init__(
         self,
@@ -83,9 +84,9 @@ class SystemResolver:
         self._quick = ThreadPoolExecutor(threads, "dns")
         self._slow = ThreadPoolExecutor(max(2, threads // 4), "dns-slow")
         self._apart = ThreadPoolExecutor(2, "dns-control")
-        self._known: dict[str, tuple[float, tuple[str, ...] | _Failed]] = {}  # until when; what
-        self._good: dict[str, None] = {}  # names that were found, the last one at the end
-        self._answered = float("-inf")  # when the youngest lookup that was answered began
+        self._known: dict[str, tuple[float, tuple[str, ...] | _Failed]] = {}  # host -> (valid until, result)
+        self._good: dict[str, None] = {}  # names that were found, latest last
+        self._answered = float("-inf")  # when the latest answered lookup began
         self._control: asyncio.Future[bool] | None = None
         self._suspect: dict[str, None] = {}
         self._running: dict[str, asyncio.Future[tuple[str, ...]]] = {}
@@ -104,7 +105,7 @@ class SystemResolver:
             running = asyncio.ensure_future(self._find(host))
             self._running[host] = running
             running.add_done_callback(lambda done: self._finished(host, done))
-        # The lookup is shared: one caller that gives up must not take it from the others.
+        # The lookup is shared: if one caller gives up, it must go on for the others.
         return await asyncio.shield(running)
 
     def silent(self, seconds: float) -> bool:
@@ -122,7 +123,7 @@ class SystemResolver:
 
     async def _find(self, host: str) -> tuple[str, ...]:
         executor = self._slow if host in self._suspect else self._quick
-        # Suspect until proven quick: a lookup that hangs leaves its mark for the next one.
+        # Suspect until proven fast: after a lookup that hangs, the next one uses the slow threads.
         _remember(self._suspect, host, None)
         asked = self._clock()
         lookup = asyncio.get_running_loop().run_in_executor(executor, self._timed, host)
@@ -147,21 +148,21 @@ class SystemResolver:
         return addresses
 
     async def _failed(self, host: str, exc: Exception, asked: float) -> _Failed:
-        """What a lookup failed with: the name, or our name servers."""
+        """The cause of a failed lookup: the name, or our name servers."""
         if not _temporary(exc):
             self._answered = max(self._answered, asked)
             return _Failed(
-                f"The host name {host} does not exist in DNS. Check the URL, or the domain's DNS records."
+                f"The host name {host} does not exist in DNS. Check the URL and the domain's DNS records."
             )
         if self._answered < asked and not await asyncio.shield(self._begin_control(host)):
-            return _Failed("our name servers do not answer", down=True)
+            return _Failed("our name servers do not respond", down=True)
         return _Failed(
             f"The name server did not answer for {host}. If this repeats, check the domain's name servers.",
             temporary=True,
         )
 
     def _begin_control(self, host: str) -> asyncio.Future[bool]:
-        """Whether our name servers answer. One control is under way at a time."""
+        """Whether our name servers respond. Only one control lookup runs at a time."""
         if self._control is None or self._control.done():
             self._control = asyncio.ensure_future(self._answering(host))
         return self._control
@@ -186,7 +187,7 @@ class SystemResolver:
     def _finished(self, host: str, done: asyncio.Future[tuple[str, ...]]) -> None:
         self._running.pop(host, None)
         if not done.cancelled():
-            done.exception()  # seen here, because every caller may have given up by now
+            done.exception()  # retrieved here, because every caller may have given up
 
 
 def _remember(memory: dict[str, V], host: str, value: V) -> None:
@@ -197,7 +198,7 @@ def _remember(memory: dict[str, V], host: str, value: V) -> None:
 
 
 def _temporary(exc: Exception) -> bool:
-    """Whether the failure does not say that the name has no address."""
+    """Whether the failure leaves open if the name has addresses."""
     if isinstance(exc, socket.gaierror):
         return exc.errno in _UNANSWERED
     return isinstance(exc, OSError)
@@ -207,7 +208,7 @@ _UNANSWERED: Final = frozenset({socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_ME
 
 
 class _Failed(NamedTuple):
-    """A failure that is remembered."""
+    """A cached failure."""
 
     words: str
     temporary: bool = False

@@ -1,7 +1,7 @@
-"""One HTTP POST: to a judged address, with a deadline over everything, and an AttemptResult whatever happens.
+"""Sends an HTTP POST to an allowed address, with one deadline for all of it. Always returns an AttemptResult.
 
-HTTP/1.1 alone, without redirects, cookies, proxies, `.netrc` and decompression. On a connection that is
-there an attempt costs no task: the answer arrives in a callback.
+HTTP/1.1 only, without redirects, cookies, proxies, `.netrc` and decompression. On an open connection an
+attempt needs no task: the response arrives in a callback.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _ENCODED: Final = "".join(map(chr, range(0x21, 0x7F)))
 
 
 class OutgoingRequest(msgspec.Struct, frozen=True, gc=False):
-    """What to send. `timeout` is the total in seconds: DNS, connection, TLS, request, answer and body."""
+    """A request. `timeout` is the total in seconds: DNS, connection, TLS, request, response and body."""
 
     url: str
     headers: Sequence[tuple[str, str]]
@@ -43,7 +43,7 @@ class OutgoingRequest(msgspec.Struct, frozen=True, gc=False):
 
 
 class Sender:
-    """Sends; remembers nothing but connections and names. At most `connections` requests at a time."""
+    """Sends at most `connections` requests at a time. Keeps no state but connections and DNS results."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Sender:
             self._ssl_context = await asyncio.to_thread(ssl.create_default_context)
 
     async def send(self, request: OutgoingRequest) -> AttemptResult:
-        """POST once. Raises nothing but CancelledError; every failure is a result."""
+        """POST once. Every failure is a result. Raises only CancelledError."""
         answered: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
         under_way = self.start(request, answered.set_result)
         try:
@@ -82,7 +82,8 @@ class Sender:
             raise
 
     def start(self, request: OutgoingRequest, done: Callable[[AttemptResult], None]) -> HttpExchange | None:
-        """The same with a callback, which is not called before this returns; None: nothing can be dropped."""
+        """The same with a callback, which is never called before this returns. None: there is nothing to
+        drop."""
         loop = asyncio.get_running_loop()
         try:
             exchange = self._exchange(request)
@@ -101,13 +102,13 @@ class Sender:
         return exchange
 
     def drop(self, exchange: HttpExchange | None) -> None:
-        """Break off what `start` began; its callback is not called."""
+        """Abort an exchange from `start`. Its callback is not called."""
         if exchange is not None and self._pool is not None:
             self._deadlines.remove(exchange, exchange.timeout)
             self._pool.drop(exchange)
 
     async def close(self) -> None:
-        """Close every connection. Requests still under way fail."""
+        """Close every connection. Requests in progress fail."""
         self._closed = True
         if self._pool is not None:
             await self._pool.close()
@@ -116,7 +117,7 @@ class Sender:
             await self._resolver.close()
 
     def _open(self) -> Pool:
-        # On first use, because it wants a running loop.
+        # On first use, because it needs a running loop.
         if self._closed:
             raise RuntimeError("the sender is closed")
         if self._pool is None:
@@ -155,7 +156,7 @@ class Sender:
         return exchange
 
     def _admitted(self, exchange: HttpExchange) -> None:
-        """It had to wait for one of our connections: only now the receiver's time begins."""
+        """The exchange waited for one of our connections. The receiver's time starts now."""
         self._deadlines.remove(exchange, exchange.timeout)
         self._deadlines.add(exchange, exchange.timeout)
         exchange.started = time.perf_counter()
@@ -169,7 +170,7 @@ class Sender:
         done(exchange, failure)
 
     def _result(self, exchange: HttpExchange, error: Exception | None) -> AttemptResult:
-        """What came of it. Whatever fails here, the caller hears of an end."""
+        """The result. Any error here becomes a result, too, so that the caller always gets one."""
         try:
             return self._answer(exchange, error)
         except Exception as bug:
@@ -209,7 +210,7 @@ class Sender:
 
 
 def _shown(raw: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
-    """The answer's headers as the log keeps them: not too many, not too long, and no cookies."""
+    """The response headers for the log: limited in number and length, cookies masked."""
     shown = []
     for name, value in raw[:SHOWN_HEADERS]:
         text = value[:SHOWN_VALUE].decode("utf-8", "replace")
@@ -220,12 +221,12 @@ def _shown(raw: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[str, str], ...]:
 
 @lru_cache(maxsize=16_384)
 def _target(url: str, trusted: bool) -> tuple[Origin, str, str | None]:
-    """Where to, the request's first lines, and the URL's login: made once for each endpoint, not for each
-    request. Stored URLs are encoded already."""
+    """The origin, the first lines of the request, and the URL's login. Cached, so computed once for each
+    endpoint. Stored URLs are already encoded."""
     bare, authorization = split_credentials(url)
     parts = urlsplit(bare)
     if parts.scheme not in _PORTS or not parts.hostname:
-        raise Unsendable("the URL is no http or https URL")
+        raise Unsendable("the URL is not an http or https URL")
     path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=_ENCODED)
     if parts.hostname.startswith("."):
         raise Unsendable("the URL's host begins with a dot")
