@@ -123,7 +123,7 @@ async def test_why_it_cannot_be_sent_again_is_said(
     await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": "ep_none"}, status=404)
     await stand.native("DELETE", f"/msg/{sent['id']}/content")
     answer = await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": endpoint}, status=400)
-    assert "payload of this message is gone" in answer.text
+    assert "payload of this message has been deleted" in answer.text
     page = await visitor.get(f"/messages/{sent['id']}")
     assert "The payload is gone" in page
     assert "Send again" not in page
