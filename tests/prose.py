@@ -51,6 +51,11 @@ AVOID = {
     r"shall": "must, will",
     r"in (no )?trouble": "failing",
     r"need do": "need to do",
+    r"(is|are|was|were) told": "gets an error, is notified",
+    r"a while": "some time; say how long",
+    r"all the same": "still",
+    r"of late": "recently",
+    r"some [0-9][0-9,]*": "about",
     # names that are gone
     r"heralds?": "notifier",
     r"settle[ds]?|settl(ing|ers?)|settlements?": "complete, completer, completion",
