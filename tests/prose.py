@@ -78,7 +78,6 @@ NOT_YET = (
     "src/angarium/client/",
     "src/angarium/outbox/",
     "src/angarium/portal/",
-    "src/angarium/profiles/",
     "src/angarium/receiver/",
     "src/angarium/server/",
     "src/angarium/store/",

@@ -1,7 +1,7 @@
-"""Profiles are files: one TOML file says how one product's webhooks look from outside.
+"""Reads profiles: TOML files that define how one product's webhooks look from outside.
 
-The files beside this module ship with Angarium; any other file with the same keys adds a product. What
-does not fit is refused with the line and, where a name looks like a known one, a suggestion.
+The files in this folder ship with Angarium; any other file with the same keys adds a product. Errors name the
+line and, for a misspelled key, the nearest known one.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def names() -> list[str]:
 
 
 def load(name: str) -> Profile:
-    """A profile that ships with Angarium, by name, or any other by the path of its file."""
+    """A profile that ships with Angarium, by name, or any other, by the path of its file."""
     path = _FOLDER / f"{name}.toml"
     if re.fullmatch(r"[a-z0-9_-]+", name) and path.exists():
         return read(path)
     if name.endswith(".toml") and Path(name).exists():
         return read(Path(name))
     close = get_close_matches(name, names(), 1)
-    hint = f"; did you mean {close[0]}?" if close else f"; there are {', '.join(names())}"
+    hint = f"; did you mean {close[0]}?" if close else f"; the profiles are {', '.join(names())}"
     raise SettingsError(f"there is no profile {name!r}{hint}")
 
 
 def load_all(wanted: Iterable[str]) -> dict[str, Profile]:
-    """Profiles by their names; the standard one is always among them. Raises SettingsError."""
+    """Profiles by name, always including the standard one. Raises SettingsError."""
     found: dict[str, Profile] = {}
     for place in dict.fromkeys([STANDARD, *wanted]):
         profile = load(place)
@@ -55,7 +55,7 @@ def load_all(wanted: Iterable[str]) -> dict[str, Profile]:
 
 
 def read(path: Path) -> Profile:
-    """The profile in a file. Raises SettingsError with the file, the line and what to do."""
+    """The profile in a file. Raises SettingsError with the file, the line and the fix."""
     try:
         text = path.read_text("utf-8")
         data = tomllib.loads(text)
@@ -79,7 +79,7 @@ def read(path: Path) -> Profile:
 
 
 def _known(where: tuple[str | int, ...]) -> list[str]:
-    """The keys that may stand at that place."""
+    """The keys that are allowed at that place."""
     kind: object = Profile
     for step in where:
         if isinstance(step, int):
@@ -115,7 +115,7 @@ def line_of(text: str, where: tuple[str | int, ...]) -> int:
 
 
 def _table(name: str, array: bool, counts: dict[tuple[str | int, ...], int]) -> tuple[str | int, ...]:
-    """The path of a table header, with the index of each array of tables on the way."""
+    """The path of a table header, with the index of each array of tables in it."""
     path: tuple[str | int, ...] = ()
     parts = [part.strip().strip("\"'") for part in name.split(".")]
     for place, part in enumerate(parts):

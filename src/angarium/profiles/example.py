@@ -1,4 +1,4 @@
-"""The example on a product's page: one request, signed as real ones are with a secret that all may know."""
+"""Builds the example on a product's page: one request, signed like a real one with a public secret."""
 
 from __future__ import annotations
 

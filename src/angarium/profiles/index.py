@@ -1,4 +1,4 @@
-"""The page `llms.txt`: what there is to read, and where."""
+"""Writes `llms.txt`, the index of pages for readers and language models."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def index(products: Iterable[Product]) -> str:
     lines = [
         "# Angarium",
         "",
-        "> Webhooks: signed, retried, and every attempt to be seen.",
+        "> Webhooks: signed, retried, and every attempt logged.",
         "",
         "## Products",
         "",

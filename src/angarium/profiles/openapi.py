@@ -1,4 +1,4 @@
-"""The webhooks of products as an OpenAPI document says them."""
+"""Describes the webhooks of products for the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def webhooks(product: Product) -> dict[str, Any]:
                 "summary": event.description,
                 "tags": [product.profile.title],
                 "requestBody": {"required": True, "content": {"application/json": content}},
-                "responses": {"2XX": {"description": "Any 2xx is a success; the body does not matter."}},
+                "responses": {
+                    "2XX": {"description": "Any 2xx status is a success. The body does not matter."}
+                },
             }
         }
     return found

@@ -1,6 +1,6 @@
-"""The page about one product for those who receive its webhooks, made of its profile.
+"""Writes the page of a product for receivers of its webhooks, from its profile.
 
-Everything on it is a value in force: the request shown is signed as real ones are.
+All values on it come from the profile, and the example request is signed like a real one.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ def page(product: Product) -> str:
 def _events(profile: Profile) -> Iterator[str]:
     yield "## Event types\n\n| event | description |\n|---|---|"
     for event in profile.events:
-        ours = " (an addition of ours)" if event.ours else ""
+        ours = " (added by Angarium)" if event.ours else ""
         yield f"| `{event.name}` | {event.description}{ours} |"
-    yield "\nMore types may be added: answer 2xx to those you do not know.\n"
+    yield "\nMore event types may be added. Respond with 2xx to event types you do not know.\n"
 
 
 def _adding(profile: Profile) -> Iterator[str]:
@@ -50,17 +50,17 @@ def _adding(profile: Profile) -> Iterator[str]:
     yield "## Adding an endpoint\n"
     if management.dialect == "bloom":
         paths = " or ".join(f"`POST {path}`" for path in management.base_paths)
-        yield f"Ask for a link to the dashboard with an organization's token, at {paths}:\n"
+        yield f"Request a link to the dashboard with an organization's token, at {paths}:\n"
         yield "```graphql\nquery DashboardURL {\n  webhookDashboardUrl\n}\n```\n"
         yield (
-            f"The link is good for {spoken(profile.portal.lifetime_seconds)} and can be opened any number of "
-            "times until then. Tokens of users are refused. In the dashboard, give the URL of your endpoint "
-            "and choose event types; an endpoint without any gets all.\n"
+            f"The link is valid for {spoken(profile.portal.lifetime_seconds)} and can be opened any number "
+            "of times. User tokens are refused. In the dashboard, enter the URL of your endpoint and select "
+            "event types. An endpoint without event types gets all.\n"
         )
     elif management.dialect == "native":
         yield (
             "The operator adds endpoints through the API at `/api/v1`, or gives you a link to the dashboard, "
-            f"good for {spoken(profile.portal.lifetime_seconds)}.\n"
+            f"valid for {spoken(profile.portal.lifetime_seconds)}.\n"
         )
     else:
         names = json.dumps([event.name for event in profile.events[:2]])
@@ -75,18 +75,21 @@ def _adding(profile: Profile) -> Iterator[str]:
             yield "`$AUTH` is `key:secret` in base64.\n"
         if len(management.base_paths) > 1:
             others = ", ".join(f"`{other}/webhooks`" for other in management.base_paths[1:])
-            yield f"The same is at {others}.\n"
+            yield f"Other paths of the same call: {others}.\n"
         if len(management.scopes) > 1:
-            yield f"Keys of the scope {management.scopes[0]} may do this; others get 403.\n"
+            yield f"This requires a key with the scope {management.scopes[0]}; other keys get 403.\n"
     if management.wildcards:
-        yield "`*` stands for every event type, and a name ending in `.*` for all below it, later ones too.\n"
-    shown = "at any time" if profile.secrets.display == "reveal" else "once, in the answer that makes it"
-    yield f"Each endpoint has a signing secret of its own, which is shown {shown}."
+        yield (
+            "`*` matches every event type, and `order.*` every event type that starts with `order.`, "
+            "including later ones.\n"
+        )
+    shown = "at any time" if profile.secrets.display == "reveal" else "only in the response that creates it"
+    yield f"Each endpoint has its own signing secret, which is shown {shown}."
     if management.warning:
-        yield f'The answer says: "{management.warning}"'
+        yield f'The response says: "{management.warning}"'
     span = spoken(profile.secrets.overlap_seconds)
     if profile.secrets.rotation == "overlap":
-        yield f"A replaced secret goes on signing beside the new one for {span}.\n"
+        yield f"After a rotation, the old secret also signs for {span}.\n"
     else:
         yield f"A new secret takes effect when it is activated, or after {span}.\n"
 
@@ -94,19 +97,19 @@ def _adding(profile: Profile) -> Iterator[str]:
 def _sandbox(profile: Profile) -> Iterator[str]:
     if not profile.scenarios:
         return
-    yield "## Sandbox\n\nIn a sandbox these calls make events as the real product would:\n"
+    yield "## Sandbox\n\nIn a sandbox, these calls create the events that the real product would send:\n"
     for scenario in profile.scenarios:
         path = re.sub(r"\{(\w+)\}", lambda found: f"${found[1].upper()}", scenario.path)
         fields = ", ".join(f"`{name}`" for name in scenario.required)
         base = profile.management.base_paths[0] if profile.management.base_paths else ""
-        more = ", ".join(f"`{name}` (else `{value}`)" for name, value in scenario.defaults.items())
+        more = ", ".join(f"`{name}` (default `{value}`)" for name, value in scenario.defaults.items())
         yield f"- `{scenario.method} {base}{path}` with {fields or 'any body'}" + (
-            f", and if you like {more}" if more else ""
+            f", and optionally {more}" if more else ""
         )
         if (counter := scenario.counter) is not None:
             yield (
-                f"  - each call takes {counter.take} of `{counter.name}`, {counter.start} at first;"
-                f" `{counter.name}_before` is what there was before the call"
+                f"  - each call subtracts {counter.take} from `{counter.name}`, which starts at "
+                f"{counter.start}; `{counter.name}_before` is its value before the call"
             )
         for step in scenario.steps:
             after = f" after {spoken(step.after_seconds)}" if step.after_seconds else ""
@@ -117,16 +120,16 @@ def _sandbox(profile: Profile) -> Iterator[str]:
 
 def _checklist() -> Iterator[str]:
     yield "## Before production\n"
-    yield "- The URL is https and public."
-    yield "- Every request is verified over its raw body, and refused with 401 otherwise."
-    yield "- The answer comes first and the work later."
-    yield "- A message that arrives twice, by its id, does nothing the second time and gets 2xx."
-    yield "- Unknown event types get 2xx."
-    yield "- What arrives is logged, and somebody is told when nothing does.\n"
+    yield "- Use a public https URL."
+    yield "- Verify every request over its raw body, and respond with 401 if verification fails."
+    yield "- Respond first and process the event later."
+    yield "- Ignore a message that arrives again, by its id, and respond with 2xx."
+    yield "- Respond with 2xx to unknown event types."
+    yield "- Log received messages, and set an alert for when none arrive.\n"
 
 
 def _examples(profile: Profile) -> Iterator[str]:
-    yield "## Examples of what happened\n"
+    yield "## Example events\n"
     for event in profile.events:
         if event.example is not None:
             yield f"- `{event.name}`: `{json.dumps(event.example, separators=(',', ':'))}`"

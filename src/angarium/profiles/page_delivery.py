@@ -1,4 +1,4 @@
-"""Of a product's page: how to answer, what happens to what fails, and where to look."""
+"""Writes the part of a product's page about responses, retries, disabling and troubleshooting."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ def answering(product: Product) -> Iterator[str]:
     profile = product.profile
     yield "## Answering\n"
     yield (
-        f"Answer any status from 200 to 299 within {spoken(product.timeout)}; the body does not matter. "
-        "Everything else is a failure, redirects too. Put the work into a queue and answer first. "
-        f"A request has at most {profile.delivery.max_body} bytes.\n"
+        f"Respond with a status from 200 to 299 within {spoken(product.timeout)}; its body does not matter. "
+        "Any other response is a failure, including redirects. Queue the work and respond first. "
+        f"A request body has at most {profile.delivery.max_body} bytes.\n"
     )
-    yield "## Retries\n\n| attempt | after the one before | after the first |\n|---|---|---|\n| 1 | | |"
+    yield "## Retries\n\n| attempt | after the previous attempt | after the first |\n|---|---|---|\n| 1 | | |"
     total = 0.0
     for number, delay in enumerate(product.schedule.delays, 2):
         total += delay
         yield f"| {number} | {spoken(delay)} | {spoken(total)} |"
     least, most = (round(part * 100) for part in profile.delivery.jitter)
     spread = f"{least} to {most} %" if least else f"up to {most} %"
-    random = f" Each delay is changed at random by {spread}." if (least, most) != (0, 0) else ""
+    random = f" Each delay is varied at random by {spread}." if (least, most) != (0, 0) else ""
     last = len(product.schedule.delays) + 1
     yield (
-        f"\nEach delay is counted from the failure before it.{random} After attempt {last} a message is "
-        "given up; it can be sent again by hand at any time, and everything lost since a time can be "
-        "recovered.\n"
+        f"\nEach delay starts at the previous failure.{random} After attempt {last} there are no more "
+        "automatic retries. A message can be resent manually at any time, and all undelivered messages since "
+        "a given time can be recovered.\n"
     )
 
 
@@ -37,31 +37,32 @@ def failing(profile: Profile) -> Iterator[str]:
     rule = profile.disable
     yield "## When an endpoint is disabled\n"
     if rule.on_gone:
-        yield "- At once, when it answers 410."
+        yield "- Immediately, when it responds with 410."
     if rule.consecutive_attempts is not None:
         warned = ", ".join(f"{round(part * 100)}" for part in rule.warn_at)
-        told = f" The operator is told at {warned} % of that." if warned else ""
+        told = f" The operator is notified at {warned} % of that." if warned else ""
         yield f"- After {rule.consecutive_attempts} failed attempts in a row.{told}"
     if rule.failing_seconds is not None:
         evidence = (
-            " The time starts when several events were given up within 24 hours, at least 12 hours apart."
+            " The time starts once several messages have failed all attempts within 24 hours, at least 12 "
+            "hours apart."
             if rule.evidence
             else ""
         )
-        yield f"- After {spoken(rule.failing_seconds)} of nothing but failures.{evidence}"
-    yield "\nTests and events sent again by hand never count. A new URL and enabling start anew.\n"
+        yield f"- After {spoken(rule.failing_seconds)} in which every attempt failed.{evidence}"
+    yield "\nTests and manual resends never count. A new URL or enabling the endpoint resets the count.\n"
     yield (
-        "What it was still owed is canceled. What failed or was canceled can be recovered; what is recovered "
-        "or sent again while it is disabled waits until it is enabled.\n"
+        "Its pending deliveries are canceled. Failed and canceled messages can be recovered. Messages that "
+        "are recovered or resent while the endpoint is disabled wait until it is enabled.\n"
     )
 
 
 def troubleshooting(product: Product) -> Iterator[str]:
     yield "## When deliveries fail\n"
-    yield "Every attempt is in the log of the endpoint, with what happened and what to do. Mostly it is:\n"
-    yield "- Verifying something else than the raw body: parsed and serialized again it has other bytes."
-    yield "- The wrong secret: each endpoint has its own, and a replaced one ends."
-    yield "- A status other than 2xx, or a redirect, which is never followed."
-    yield f"- An answer after more than {spoken(product.timeout)}."
-    yield "- A firewall: the addresses that requests come from are at `/.well-known/webhook-sources.json`."
-    yield "- A clock that is more than five minutes off.\n"
+    yield "The endpoint's log shows every attempt, with what happened and what to do. Common causes:\n"
+    yield "- The signature is not verified over the raw body. Parsing and serializing changes the bytes."
+    yield "- The wrong secret: each endpoint has its own, and a replaced secret expires."
+    yield "- A status other than 2xx, or a redirect. Redirects are not followed."
+    yield f"- A response that takes longer than {spoken(product.timeout)}."
+    yield "- A firewall: `/.well-known/webhook-sources.json` lists the addresses that requests come from."
+    yield "- A clock that is off by more than five minutes.\n"

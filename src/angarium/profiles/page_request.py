@@ -1,4 +1,4 @@
-"""Of a product's page: the request as it arrives, and how it is verified."""
+"""Writes the part of a product's page about the request and its verification."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def request(product: Product) -> Iterator[str]:
     yield f"\n{body.decode()}\n```\n"
     if product.profile.envelope:
         meanings = {
-            "{id}": "the id of the message, the same on every retry: keep it to drop duplicates",
+            "{id}": "the id of the message, the same on every retry: use it to detect duplicates",
             "{type}": "the event type",
-            "{time}": "when it happened",
-            "{data}": "what happened",
+            "{time}": "the time of the event",
+            "{data}": "the data of the event",
         }
         for key, part in product.profile.envelope.items():
             yield f"- `{key}`: {meanings[part]}"
@@ -33,7 +33,10 @@ def request(product: Product) -> Iterator[str]:
 
 
 def verifying(profile: Profile) -> Iterator[str]:
-    yield "## Verifying\n\nAlways verify, over the raw body, before parsing it. Refuse with 401.\n"
+    yield (
+        "## Verifying\n\nVerify every request over the raw body, before you parse it. If verification fails, "
+        "respond with 401.\n"
+    )
     for scheme in profile.signing:
         yield from _scheme(scheme)
 
@@ -42,11 +45,11 @@ def _scheme(scheme: SigningTable) -> Iterator[str]:
     if scheme.family is not None:
         library = "svix" if scheme.family == "svix" else "standardwebhooks"
         yield (
-            f"`{scheme.family}-signature` is verified by the `{library}` libraries with the secret as it is "
-            f"shown. By hand: base64 of the HMAC-SHA256 of `{scheme.family}-id`, a dot, "
-            f"`{scheme.family}-timestamp`, a dot and the body, with the base64 after `whsec_` decoded as the "
-            "key; the header holds one or more of them, each after `v1,`, with blanks between. Refuse "
-            "timestamps more than five minutes off.\n"
+            f"The `{library}` libraries verify `{scheme.family}-signature` with the secret as it is "
+            f"shown. By hand: a signature is the base64 of the HMAC-SHA256 of `{scheme.family}-id`, "
+            f"a dot, `{scheme.family}-timestamp`, a dot and the body. The key is the decoded base64 after "
+            "`whsec_`. The header has one or more signatures, each after `v1,`, separated by spaces. Refuse "
+            "timestamps that are off by more than five minutes.\n"
         )
         return
     key = (

@@ -1,4 +1,4 @@
-"""The page `docs/profiles.md`: every key of a profile file, from the docstrings of the tables in core."""
+"""Writes `docs/profiles.md`: every key of a profile file, from the docstrings of the tables in core."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ from angarium.core.profile import Profile
 _PAGE: Final = """\
 # Profile files
 
-A product is a file: `angarium profile check FILE` says whether it is right and where not, `ANGARIUM_PROFILES`
-names the files and shipped profiles that a server serves, `angarium profile install` gives an organization
-its profile. An organization keeps its profile for good. This page is the output of
-`angarium profile docs --keys`, and a test holds it to that.
+A profile file defines a product. `angarium profile check FILE` validates it, `ANGARIUM_PROFILES` lists the
+profiles that a server loads, and `angarium profile install` assigns a profile to an organization. An
+organization's profile cannot be changed. This page is the output of `angarium profile docs --keys`.
 
 Durations are written as `90s`, `5m`, `2h` or `5d`. Unknown keys are refused. A product with
-`management.dialect = "native"` needs no code: see `tests/dialects/fourth.toml` for one in full.
+`management.dialect = "native"` needs no code: see `tests/dialects/fourth.toml` for a complete example.
 """
 
 
@@ -55,7 +54,7 @@ def _section(path: str, kind: type[msgspec.Struct]) -> Iterator[str]:
 
 
 def _docs(kind: type[msgspec.Struct]) -> dict[str, str]:
-    """The text after each attribute."""
+    """The docstring of each attribute."""
     (definition,) = ast.parse(inspect.getsource(kind)).body
     assert isinstance(definition, ast.ClassDef)
     found, last = {}, ""
@@ -68,7 +67,7 @@ def _docs(kind: type[msgspec.Struct]) -> dict[str, str]:
 
 
 def _struct(kind: Any) -> tuple[type[msgspec.Struct] | None, bool]:
-    """The table behind a type, and whether there may be several."""
+    """The struct in a type, and whether it is an array of tables."""
     for one in (kind, *get_args(kind)):
         if isinstance(one, type) and issubclass(one, msgspec.Struct):
             return one, get_origin(kind) is tuple

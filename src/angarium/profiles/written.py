@@ -1,4 +1,4 @@
-"""A profile written as TOML, with every value that is in force; reading it back gives the same profile."""
+"""Writes a profile as TOML, with every value including defaults. Reading it back gives the same profile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _table(path: tuple[str, ...], table: dict[str, Any]) -> Iterator[str]:
 
 
 def _is_nested(path: tuple[str, ...], value: Any) -> bool:
-    """Whether it gets a table of its own: only near the top, so that examples stay in one place."""
+    """Whether the value gets its own table: only near the top, so that examples stay in one place."""
     if isinstance(value, dict):
         return bool(value) and not path
     return isinstance(value, list | tuple) and bool(value) and len(path) < 2 and isinstance(value[0], dict)
