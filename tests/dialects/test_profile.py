@@ -1,4 +1,4 @@
-"""Profile files, the pages made of them, and what anybody may read (G19, G20, G21)."""
+"""Profile files, the pages made from them, and the public pages."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_the_page_of_a_product_is_made_of_its_profile(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [*PRODUCTS, str(FOURTH)])
-def test_g21_no_placeholder_is_left_on_a_page(name: str) -> None:
+def test_no_placeholder_is_left_on_a_page(name: str) -> None:
     text = page(shipped(name))
     assert not re.findall(r"\{[A-Za-z_ ]*\}", text)
     assert "None" not in text
@@ -99,7 +99,7 @@ def test_g21_no_placeholder_is_left_on_a_page(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRODUCTS)
-def test_g20_a_page_has_what_a_receiver_needs(name: str) -> None:
+def test_a_page_has_what_a_receiver_needs(name: str) -> None:
     text = page(shipped(name))
     for heading in ("Event types", "Adding an endpoint", "The request", "Verifying", "Answering", "Retries",
                     "When deliveries fail", "Before production"):  # fmt: skip
@@ -126,7 +126,7 @@ def test_every_key_of_a_profile_file_is_described_on_its_page() -> None:
     assert undescribed() == []
 
 
-def test_g20_the_index_lists_every_page() -> None:
+def test_the_index_lists_every_page() -> None:
     index = (DOCS / "llms.txt").read_text()
     listed = set(re.findall(r"\]\(([^)]+)\)", index))
     assert listed == {str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md")}
@@ -184,7 +184,7 @@ def test_references_of_an_event_lead_to_its_schema_within_the_document(tmp_path:
         jsonschema_rs.validate(document, spoiled)
 
 
-async def test_g19_g20_what_anybody_may_read_is_served(database: Database) -> None:
+async def test_g20_what_anybody_may_read_is_served(database: Database) -> None:
     egress = ["203.0.113.7/32", "2001:db8::/64"]
     async with standing(database, product("bloom"), egress=egress) as stand:
         index = await stand.client.get("/llms.txt")
@@ -202,11 +202,11 @@ async def test_g19_g20_what_anybody_may_read_is_served(database: Database) -> No
         assert len(document["webhooks"]) == 12
 
 
-async def test_g19_a_server_without_fixed_addresses_says_so(database: Database) -> None:
+async def test_a_server_without_fixed_addresses_says_so(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
         answer = await stand.client.get("/.well-known/webhook-sources.json")
         assert answer.status_code == 404
-        assert "not fixed" in answer.json()["detail"]
+        assert "does not publish its source addresses" in answer.json()["detail"]
 
 
 class _Frozen:

@@ -1,1 +1,1 @@
-"""HTTP: what requests and answers look like. Rules of the business live in `service`, SQL in `store`."""
+"""Defines HTTP requests and responses. Business rules are in `service`, SQL is in `store`."""

@@ -1,4 +1,4 @@
-"""The application that answers HTTP: the native API, products' own, their documents, and the edge around."""
+"""Assembles the HTTP application: the native API, products' APIs, their documents, and the edge."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PREFIX = "/api/v1"
 BODY_LIMIT = 2 * 1024 * 1024
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
-# made once: FastAPI prepares the routes of a router anew for each application that includes it
+# built once: FastAPI prepares the routes of a router again for each application that includes it
 _native = APIRouter(prefix=PREFIX)
 for _module in (
     message,
@@ -68,10 +68,10 @@ def create_app(
 ) -> Edge:
     """The ASGI application. `base_url`: how clients reach this server; None takes it from the request.
 
-    `sandbox` also serves the scenarios of products, which make messages as the real product would.
-    `egress`: the addresses that requests to endpoints come from.
-    `pages`: routes of the portal; `frame_ancestors`: the origins whose pages may show them in a frame.
-    `stopping` is set when the server is told to stop; whatever would go on answering for minutes ends then.
+    `sandbox` also serves the scenarios of products, which create messages as the real product would.
+    `egress`: the source addresses of requests to endpoints.
+    `pages`: routes of the portal; `frame_ancestors`: the origins that may embed them in a frame.
+    `stopping` is set when the server stops; long responses end then.
     """
     app = FastAPI(
         title="Angarium",

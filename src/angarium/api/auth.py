@@ -1,7 +1,7 @@
-"""Who is calling: bearer tokens as FastAPI dependencies, and `caller_of` for others.
+"""Authenticates callers by bearer token: as FastAPI dependencies, and as `caller_of`.
 
-An organization token may do everything in its organization. An application token gets 403 where only an
-organization may go, and 404 for every application but its own, so that it cannot tell which exist.
+An organization token may do everything in its organization. An application token gets 403 for operations of
+organizations, and 404 for other applications, so that it cannot find out which exist.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def services_of(request: Request) -> Services:
 
 
 def header_of(request: Request, name: bytes) -> str:
-    """A header's value, or nothing, without Starlette's mapping around the headers: `name` in lower case."""
+    """A header's value, or "". `name` in lower case. Starlette's header mapping would cost more."""
     for key, value in request.scope["headers"]:
         if key == name:
             return str(value, "latin-1")
@@ -67,7 +67,7 @@ def header_of(request: Request, name: bytes) -> str:
 
 
 def bearer_of(authorization: str) -> str:
-    """The token in an Authorization header, or nothing."""
+    """The token in an Authorization header, or ""."""
     scheme, _, token = authorization.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -75,7 +75,7 @@ def bearer_of(authorization: str) -> str:
 async def caller_of(request: Request) -> Caller:
     """Verify the request's token, once per request. Raises NotAuthenticated.
 
-    With an organization token nothing is waited for, but for a look-up a second: the intake route stays thin.
+    An organization token is looked up once per second, and otherwise verified without waiting.
     """
     known = request.scope.get("angarium.caller")
     if isinstance(known, Caller):
@@ -86,7 +86,7 @@ async def caller_of(request: Request) -> Caller:
         raise NotAuthenticated()
     claims = services.token.at_once(token)
     if claims is None:
-        # a session is good for the browser that has it, and nowhere else
+        # sessions are for browsers only
         claims = await admit(services, "token", token, lambda shown: shown.link is None)
     kind = ActorKind.ORGANIZATION_TOKEN if claims.app_id is None else ActorKind.APPLICATION_TOKEN
     audit.acting(kind, claims.name, org_id=claims.org_id, app_id=claims.app_id)
@@ -98,7 +98,7 @@ async def caller_of(request: Request) -> Caller:
 
 
 async def application_of(services: Services, caller: Caller, ref: str) -> Application:
-    """The application `ref` if the caller may see it. Raises NotFound when it is missing or another's."""
+    """The application `ref` if the caller may see it. Raises NotFound otherwise."""
     application = await services.application.find(caller.org_id, ref)
     if caller.app_id is not None and caller.app_id != application.id:
         raise NotFound()
@@ -125,7 +125,7 @@ async def _organization(request: Request, _: object = Security(_bearer)) -> Call
     return caller
 
 
-# whoever has a token / may look at things / is an organization
+# any token / a token with the capability to view / an organization token
 TokenCaller = Annotated[Caller, Depends(_token)]
 AnyCaller = Annotated[Caller, Depends(_any)]
 OrgCaller = Annotated[Caller, Depends(_organization)]
@@ -145,7 +145,7 @@ async def _application_of_organization(
     return await application_of(services, caller, app_id)
 
 
-# the application of the path parameter `app_id`, for whoever may see it / for the organization only
+# the application of the path parameter `app_id`, for any token that may view it / for organizations only
 AppOf = Annotated[Application, Depends(_application)]
 OrgAppOf = Annotated[Application, Depends(_application_of_organization)]
 

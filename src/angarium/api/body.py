@@ -1,4 +1,4 @@
-"""Request bodies: read within the limit, parsed strictly, whatever Content-Type says.
+"""Reads request bodies: within the size limit, parsed strictly, regardless of Content-Type.
 
 `Wire` is the base of every body model; `WireRoute` is the route class of every native router
 (`APIRouter(route_class=WireRoute)`): it reads and parses the body, and keeps idempotency keys.
@@ -23,10 +23,10 @@ from angarium.core.errors import FaultType, FieldError, Invalid
 
 
 class Wire(BaseModel):
-    """A body: camelCase outside, unknown fields ignored.
+    """A body with camelCase names. Unknown fields are ignored.
 
-    Null in an optional field is the same as leaving the field out. A subclass with `null_clears` is a PATCH,
-    where null takes a value away: it keeps null, which a field then takes if its type says so.
+    Null in an optional field means that the field is missing. A subclass with `null_clears` is a PATCH, where
+    null removes a value: it keeps null, which a field accepts if its type allows it.
     """
 
     model_config = ConfigDict(
@@ -53,12 +53,12 @@ class Wire(BaseModel):
         return {name: one for name, one in value.items() if one is not None or name not in cls._optional}
 
     def given(self, field: str) -> bool:
-        """Whether the caller said something about the field."""
+        """Whether the request has the field."""
         return field in self.model_fields_set
 
 
 def _document_nulls(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Say of every optional property that it takes null."""
+    """Document that optional properties accept null."""
     if getattr(model, "null_clears", True):
         return
     for name, found in schema.get("properties", {}).items():
@@ -71,7 +71,7 @@ def _document_nulls(schema: dict[str, Any], model: type[BaseModel]) -> None:
 
 
 async def body_of(request: Request) -> bytes:
-    """The body, which mostly comes in one piece; what `request.body()` gives, for a quarter of its cost."""
+    """The body, usually one piece. Same as `request.body()`, at a quarter of its cost."""
     message = await request.receive()
     if message["type"] == "http.request" and not message.get("more_body", False):
         return bytes(message.get("body", b""))
@@ -105,10 +105,10 @@ def parse_json(data: bytes) -> Any:
     except UnicodeDecodeError:
         _refuse("The body is not UTF-8.")
     except ValueError:
-        _refuse("The body has a number with too many digits.")
+        _refuse("The body contains a number with too many digits.")
     except RecursionError:
         _refuse("The body is nested too deeply.")
-    # only escapes can bring a NUL or half of a surrogate pair in
+    # only escapes can contain a NUL or an unpaired surrogate
     lowered = data.lower()
     if b"\\u0000" in lowered or b"\\ud" in lowered:
         refuse_unstorable(value)
@@ -116,7 +116,7 @@ def parse_json(data: bytes) -> Any:
 
 
 def refuse_unstorable(value: Any, *place: str | int) -> None:
-    """Raises Invalid when a text inside has a NUL character or half of a surrogate pair."""
+    """Raises Invalid when a text in it has a NUL character or an unpaired surrogate."""
     if isinstance(value, dict):
         for name, inner in value.items():
             refuse_unstorable(name, *place)
@@ -127,13 +127,13 @@ def refuse_unstorable(value: Any, *place: str | int) -> None:
             if isinstance(inner, str | dict | list):
                 refuse_unstorable(inner, *place, index)
     elif isinstance(value, str) and not is_storable(value):
-        # the place may hold the fault itself, which JSON could not carry back
+        # the path may contain the invalid text, which JSON cannot return
         shown = [part if isinstance(part, int) or is_storable(part) else "?" for part in place]
         _refuse("Text must not contain NUL characters or unpaired surrogates.", *shown, kind="value_error")
 
 
 def is_storable(text: str) -> bool:
-    """Whether PostgreSQL can hold the text: no NUL, no half surrogate pair."""
+    """Whether PostgreSQL can store the text: no NUL, no unpaired surrogate."""
     return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
@@ -146,7 +146,7 @@ class WireRoute(QueryRoute):
 
         async def parsed(request: Request) -> Response:
             if reads_body:
-                await caller_of(request)  # a stranger's body is not worth reading
+                await caller_of(request)  # bodies of unauthenticated requests are not read
                 data = await request.body()
                 if data.strip():
                     request._json = parse_json(data)

@@ -1,4 +1,4 @@
-"""The API described: `openapi.json`, and `/docs` made of it on the server, without scripts or other hosts."""
+"""Serves the API description: `openapi.json`, and `/docs` rendered from it without scripts or other hosts."""
 
 from __future__ import annotations
 
@@ -35,31 +35,31 @@ _FAULT: Final[dict[str, Any]] = {
         "loc": {
             "type": "array",
             "items": {"type": "string"},
-            "description": "Where it is, from the outside in: `body`, `query` or `path`, then names. "
+            "description": "The location: `body`, `query` or `path`, then field names. "
             "`[0]` is the first item of a list.",
         },
-        "msg": {"type": "string", "description": "What is wrong, in words."},
+        "msg": {"type": "string", "description": "The error message."},
         "type": {
             "type": "string",
             "enum": list(get_args(FaultType)),
-            "description": "What kind of fault it is.",
+            "description": "The kind of error.",
         },
     },
 }
 _ERRORS: Final = {
-    "400": "The request cannot be carried out as it stands",
-    "401": "The token is missing or not valid",
-    "403": "The token does not allow this",
-    "404": "There is no such thing, or it is not the token's to see",
-    "409": "It conflicts with what exists",
-    "413": "The body is too large",
-    "429": "Too many keys or tokens that are none, or too many listeners; try again after Retry-After",
-    "503": "More work than the server can take, or no database; try again after Retry-After",
+    "400": "The request is not valid in the current state",
+    "401": "The token is missing or invalid",
+    "403": "The token does not allow this operation",
+    "404": "Not found, or not visible to this token",
+    "409": "The request conflicts with an existing object",
+    "413": "The request body is too large",
+    "429": "Too many failed authentications or too many listeners; retry after the time in Retry-After",
+    "503": "The server is overloaded or the database is unavailable; retry after the time in Retry-After",
 }
 
 
 def install(app: FastAPI, path: str) -> None:
-    """Serve the description at `path`, the page at `/docs`, and send `/` there."""
+    """Serve the description at `path` and the page at `/docs`, and redirect `/` to it."""
 
     @cache
     def text() -> str:
@@ -88,7 +88,7 @@ def install(app: FastAPI, path: str) -> None:
 
 
 def described(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document, with the errors that every operation can answer with, and products' webhooks."""
+    """The OpenAPI document, with the common errors of all operations, and products' webhooks."""
     services: Services = app.state.services
     document = get_openapi(
         title=app.title,
@@ -182,7 +182,7 @@ def _resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any
 
 
 def _kind(document: dict[str, Any], schema: dict[str, Any]) -> str:
-    """A type in a few words."""
+    """A short name of a type."""
     if "$ref" in schema:
         resolved = _resolved(document, schema)
         return (

@@ -1,10 +1,10 @@
-"""What every request passes first: where it comes from, its path and method, CORS, safe headers, its body.
+"""Processes every request first: client address, path, method, CORS, security headers and body limits.
 
-Plain ASGI and one class, because the intake route pays for every layer.
+It is one plain ASGI class, because every layer costs time on the intake route.
 
-- Slashes around a path do not count, as with Svix's server: `//app/` is `/app`.
-- HEAD is answered as GET, without the body. OPTIONS is answered here, with the methods that the path has.
-- An inbox of Play takes every method and every body as it comes.
+- Leading and trailing slashes of a path are ignored, as by Svix's server: `//app/` is `/app`.
+- HEAD is answered as GET, without the body. OPTIONS is answered here, with the methods of the path.
+- A Play inbox accepts every method and every body unchanged.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _YEAR: Final = 365 * 86400
 
 
 def safe_headers(base_url: str | None) -> Headers:
-    """The headers of every answer: what is sent is of the type that is declared, and comes over https.
+    """The security headers of every response: nosniff and Strict-Transport-Security.
 
-    Browsers heed Strict-Transport-Security over https alone (RFC 6797 section 8.1). It is left out only where
-    the operator says that clients come over http: whether TLS ends in front of us is not seen from here.
+    Browsers honor Strict-Transport-Security over https only (RFC 6797 section 8.1). It is omitted only if the
+    public URL is http: the server cannot see whether a proxy terminates TLS.
     """
     headers = [(b"x-content-type-options", b"nosniff")]
     if base_url is None or not base_url.startswith("http:"):
@@ -94,12 +94,12 @@ class Edge:
         try:
             await self._app(scope, upload.receive, answer)
         except ClientDisconnect:
-            return  # whoever hung up in the middle of a request waits for no answer
+            return  # the client has disconnected
         finally:
             upload.end()
 
     def _allowed(self, scope: Scope, headers: dict[bytes, bytes]) -> Headers | None:
-        """What OPTIONS is answered with; None where there is nothing."""
+        """The headers of a response to OPTIONS; None if the path has no methods."""
         wanted = headers.get(b"access-control-request-method")
         methods = self._methods(scope)
         if not methods and (wanted is None or _ORIGIN not in headers):
@@ -115,7 +115,7 @@ class Edge:
 
 
 def _without_body(send: Send) -> Send:
-    """The answer ends with its head: what goes on for long need not, and is told that nobody listens."""
+    """Send only the head of the response; long responses then see a disconnected client and end."""
 
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,9 +1,9 @@
-"""How errors look on the wire: `{"code", "detail"}`, or for 422 `{"detail": [{"loc", "msg", "type"}]}`.
+"""Writes error responses: `{"code", "detail"}`, or for 422 `{"detail": [{"loc", "msg", "type"}]}`.
 
 `loc` is a list of texts, as Svix's SDKs declare it: `["body", "channels", "[0]"]` is the first channel.
 
-One table maps the tree of core/errors.py to status codes. Whatever is not in the tree becomes a 500 that
-says nothing about the inside.
+One table maps the errors of core/errors.py to status codes. Any other exception becomes a 500 without
+internal details.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ INTERNAL: Final = {"code": "internal_error", "detail": "Something went wrong on 
 
 
 def status_of(error: AngariumError) -> int:
-    """The HTTP status of an error; 500 for what has no place in the table."""
+    """The HTTP status of an error; 500 if it is not in the table."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
 
 
@@ -52,7 +52,7 @@ def body_of(error: AngariumError) -> dict[str, Any]:
     if isinstance(error, Invalid):
         return {"detail": [fault_of(fault) for fault in error.faults]}
     if isinstance(error, errors.StoreUnavailable):
-        # the detail of this one names hosts and databases
+        # the detail of StoreUnavailable names hosts and databases
         return {"code": error.wire_code, "detail": errors.StoreUnavailable().detail}
     if status_of(error) == 500:
         return INTERNAL
@@ -79,7 +79,7 @@ def _type_of(kind: str) -> FaultType:
         return "value_error.missing"
     if kind == "json_invalid":
         return "value_error.jsondecode"
-    # int_type is a text for a number in a body, int_parsing letters for a number in a query
+    # int_type: a string instead of a number in a body; int_parsing: letters instead of a number in a query
     numbers = ("int_parsing", "float_parsing", "bool_parsing")
     return "type_error" if kind.endswith("_type") or kind in numbers else "value_error"
 
@@ -112,7 +112,7 @@ async def _http(request: Request, error: Exception) -> Response:
     if error.status_code in (404, 405) and (known := await unsupported.answer_to(request)) is not None:
         return answer(known)
     if error.status_code == 404:
-        return JSONResponse({"code": "not_found", "detail": "There is nothing at this path."}, 404)
+        return JSONResponse({"code": "not_found", "detail": "No resource exists at this path."}, 404)
     code = HTTPStatus(error.status_code).name.lower()
     return JSONResponse({"code": code, "detail": error.detail}, error.status_code, error.headers)
 
@@ -122,7 +122,7 @@ async def _unexpected(_: Request, __: Exception) -> Response:
 
 
 def install(app: FastAPI) -> None:
-    """Answer every error in these shapes."""
+    """Register the handlers for all errors."""
     app.add_exception_handler(AngariumError, _angarium)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)

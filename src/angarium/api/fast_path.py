@@ -1,9 +1,9 @@
-"""The fast path of message create, for requests with nothing unusual about them.
+"""Handles ordinary requests to create a message on a fast path.
 
-A server that has read a whole request asks here before it makes a task for it. What is taken is accepted by
-the same rules and answered with the same bytes as by `native/accept.py`, without a coroutine on its way.
-Whatever needs more (a token to look up, an application to make, CORS) is left to the application, and so is
-every error in the request: a caller cannot tell the two ways apart.
+The server calls it with a complete request before it creates a task. The request is accepted by the same
+rules and answered with the same bytes as in `native/accept.py`, without a coroutine. Requests that need more
+(a token lookup, a new application, CORS) and invalid requests are left to the application, so callers cannot
+tell the two paths apart.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class FastPath:
                 draft, lambda result: answer(_response(result, message, draft, with_content))
             )
         except Exception:
-            # whatever it is, nothing was accepted: the application meets it too, and says it as it should
+            # nothing was accepted: the application handles the request again and reports the error
             return False
 
 

@@ -1,6 +1,6 @@
-"""The short way to the hottest routes, past the layers of FastAPI, which cost more than those routes do.
+"""Dispatches the most frequent routes directly, without the layers of FastAPI.
 
-Measured in one run: a third of all CPU of a message sent and delivered went into those layers.
+In a measurement, those layers took a third of all CPU time of a message sent and delivered.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Field types that several bodies share, with their rules, and how times look."""
+"""Defines field types that several bodies share, their rules, and the format of times."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_CHANNELS: Final = 10
 MAX_EVENT_TYPES: Final = 1000
 
 OLD: Final[dict[str, Any]] = {"deprecated": True}
-"""Of a field, in the document: an older name, still taken. (Pydantic's own mark warns us, not the caller.)"""
+"""Marks an older field name, still accepted, in the document. (Pydantic's own mark warns us, not callers.)"""
 
 Flag = Annotated[bool, Strict()]
 Rate = Annotated[int, Strict(), Field(ge=1, le=MAX_RATE)]
@@ -28,7 +28,7 @@ Rate = Annotated[int, Strict(), Field(ge=1, le=MAX_RATE)]
 
 def _moment(value: Any) -> datetime:
     if not isinstance(value, str):
-        raise ValueError(f"must be a text with a date, a time and a zone, such as {timestamp.EXAMPLE}")
+        raise ValueError(f"must be a string with date, time and zone, such as {timestamp.EXAMPLE}")
     return timestamp.parse(value)
 
 
@@ -52,12 +52,12 @@ def _uid(prefix: str) -> AfterValidator:
 
 
 def _documented(pattern: str) -> Any:
-    """The rule as the document states it; the validators say it in words."""
+    """The rule for the OpenAPI document; the validators have the error messages."""
     return Field(json_schema_extra={"pattern": pattern})
 
 
 def _at_most(characters: int) -> Any:
-    """The same of a length. Services check it, and let a longer text pass that was there before."""
+    """The same for a length. Services check it, and accept a longer text that is unchanged."""
     return Field(json_schema_extra={"maxLength": characters})
 
 
@@ -131,5 +131,5 @@ Channels = Annotated[
 
 
 def as_tuple(value: list[str] | None) -> tuple[str, ...] | None:
-    """None means no filter. An empty list stays one, which the service refuses."""
+    """None means no filter. An empty list stays empty; the service refuses it."""
     return None if value is None else tuple(value)

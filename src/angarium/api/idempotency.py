@@ -1,7 +1,7 @@
-"""`Idempotency-Key`: the same POST again gets the first answer, whatever its body says.
+"""Handles `Idempotency-Key`: a repeated POST gets the first response, regardless of its body.
 
-Only answers with a 2xx status are remembered. Message create keeps its key in the intake statement itself
-and takes only `key_of` from here.
+Only 2xx responses are stored. Message create stores its key in the intake statement and uses only `key_of`
+from this module.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def once(request: Request, answer: Callable[[Request], Awaitable[Response]
     key = key_of(request) if request.method == "POST" else None
     if key is None:
         return await answer(request)
-    await caller_of(request)  # a stranger must not fill the table
+    await caller_of(request)  # unauthenticated requests must not fill the table
     idempotency = services_of(request).idempotency
     hold = await idempotency.begin(key)
     if isinstance(hold, StoredAnswer):

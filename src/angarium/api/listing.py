@@ -1,7 +1,7 @@
-"""The query parameters that lists of messages and attempts share, read strictly, and their descriptions.
+"""Reads the query parameters that lists of messages and attempts share, and describes them.
 
-Read from the request, as `query.Parameters` left it, rather than declared to FastAPI: several event types may
-come in one value (`event_types=a,b`).
+They are read from the request, as `query.Parameters` leaves it, and not declared to FastAPI, because one
+value can have several event types (`event_types=a,b`).
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _read_text(request: Request, name: str, is_valid: Callable[[str], bool]) -> 
     if raw is None:
         return None
     if not is_valid(raw):
-        raise Invalid.field(name, f"This cannot be a {name}.", where="query")
+        raise Invalid.field(name, f"Not a valid {name}.", where="query")
     return raw
 
 
@@ -105,7 +105,7 @@ def _read_event_types(request: Request) -> tuple[str, ...] | None:
     if len(names) > MAX_EVENT_TYPES:
         raise Invalid.field("event_types", f"At most {MAX_EVENT_TYPES} event types.", where="query")
     if not all(map(patterns.is_event_type, names)):
-        raise Invalid.field("event_types", "This cannot be the name of an event type.", where="query")
+        raise Invalid.field("event_types", "Not a valid event type name.", where="query")
     return tuple(dict.fromkeys(names))
 
 
@@ -147,11 +147,11 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
             {"type": "string", "maxLength": 128, "pattern": r"^[a-zA-Z0-9\-_./\\#]+$"},
             "Only messages with this tag.",
         ),
-        _parameter("before", _TIME, "Only items made before this time."),
+        _parameter("before", _TIME, "Only items created before this time."),
         _parameter(
             "after",
             _TIME,
-            "Only items made at this time or after it; without an iterator, those that follow it directly.",
+            "Only items created at or after this time. Without an iterator, the page starts at this time.",
         ),
         _parameter(
             "with_content",
@@ -164,22 +164,23 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
         _parameter(
             "expanded_statuses",
             {"type": "boolean", "default": False},
-            "Whether being retried (3) and canceled (4) are told apart; otherwise both look failed (2).",
+            "Whether to return the statuses retrying (3) and canceled (4). Otherwise both are returned as "
+            "failed (2).",
         ),
         _parameter("event_types", {"type": "array", "items": _NAME}, "Only messages of these event types."),
         _parameter(
             "status",
             {"type": "integer", "enum": [int(status) for status in Status]},
-            "Only what succeeded (0), waits for its first attempt (1), failed (2), is being retried (3), "
-            "was canceled (4).",
+            "Only items that succeeded (0), are pending (1), failed (2), are being retried (3) or were "
+            "canceled (4).",
         ),
         _parameter(
             "status_code_class",
             {"type": "integer", "enum": list(CODE_CLASSES)},
-            "Only answers with a status code of this hundred; 0: no answer.",
+            "Only responses with this class of status codes, such as 400 for 4xx; 0: no response.",
         ),
         _parameter(
-            "endpoint_id", {**_NAME, "minLength": 1}, "Only attempts at the endpoint with this id or uid."
+            "endpoint_id", {**_NAME, "minLength": 1}, "Only attempts to the endpoint with this id or uid."
         ),
     )
 }

@@ -45,8 +45,8 @@ class Paging(Generic[C]):
         return list_ascending != self.backwards
 
 
-Limit = Annotated[QueryNumber, Query(ge=1, le=MAX_LIMIT, description="How many items a page has at most.")]
-Iterator = Annotated[str | None, Query(description="`iterator` or `prevIterator` of the page before.")]
+Limit = Annotated[QueryNumber, Query(ge=1, le=MAX_LIMIT, description="Maximum number of items per page.")]
+Iterator = Annotated[str | None, Query(description="`iterator` or `prevIterator` of the previous page.")]
 
 
 def paged_by(parse: Callable[[str], C | None]) -> Any:
@@ -58,7 +58,7 @@ def paged_by(parse: Callable[[str], C | None]) -> Any:
         backwards = iterator.startswith("-")
         cursor = parse(iterator[1:] if backwards else iterator)
         if cursor is None:
-            raise Invalid.field("iterator", "The iterator is not one that this list gave out.", where="query")
+            raise Invalid.field("iterator", "Not an iterator of this list.", where="query")
         return Paging(limit, cursor, backwards)
 
     return Depends(read)

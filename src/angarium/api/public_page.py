@@ -1,4 +1,4 @@
-"""What anybody may read: the page of each product, their index `llms.txt`, and the addresses we send from."""
+"""Serves public pages: one per product, their index `llms.txt`, and the source addresses of requests."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def install(app: FastAPI, egress: Sequence[str]) -> None:
 
     async def sources(_: Request) -> Response:
         if not egress:
-            raise NotFound("The addresses that this server sends from are not fixed.")
+            raise NotFound("This server does not publish its source addresses.")
         return JSONResponse({"addresses": list(egress)}, headers=_HEADERS)
 
     app.add_route("/llms.txt", llms, methods=["GET"])

@@ -1,10 +1,9 @@
-"""The query of a request, read alike on every route of the API.
+"""Reads the query string by the same rules on every route of the API.
 
-A parameter that the route does not know, one that is given twice but has one value, and text that cannot be
-stored are refused by name. An empty value is as good as none. Flags are `true` or `false`, numbers are
-digits, times are read by `core/timestamp.py`.
+Unknown parameters, repeated parameters that have one value, and NUL characters are refused by name. An empty
+value counts as missing. Flags are `true` or `false`, numbers are digits, and `core/timestamp.py` reads times.
 
-What a route knows is what FastAPI knows of it, and what its `openapi_extra` describes (`takes`).
+The known parameters of a route are those that FastAPI knows and those in its `openapi_extra` (`takes`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Routes of the sandbox: the scenarios of a profile, which make messages as the real product would.
+"""Serves the sandbox: the scenarios of a profile, which create messages as the real product would.
 
-They are authenticated and answer errors as the product's dialect does. Only development servers have them.
+Authentication and errors are those of the product's dialect. Only development servers have a sandbox.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _route(
     async def answer(request: Request) -> Response:
         key = await key_of(request, product)
         if key.app_id is None:
-            raise NotAllowed("This key belongs to no customer, so there is nobody to send to.")
+            raise NotAllowed("This key has no application to send to.")
         body = await play(
             services_of(request),
             scenario,

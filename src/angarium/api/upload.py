@@ -1,10 +1,9 @@
-"""The body of a request on its way into memory: how large, how fast, in which coding, and whose it is.
+"""Receives request bodies into memory, within limits of size, speed, encoding and memory per caller.
 
-Memory for bodies is shared by all requests that are not answered yet. Who asks is the organization or the
-application of whatever was verified before the body is read; as long as nothing was, it is the address.
-Verified callers and strangers have a pot each. Whoever asks may hold what stays free at the level above, so
-one that holds much is refused before the others are: an organization or an address at half of its pot, an
-application at a third.
+All open requests share the memory for bodies. It is counted per authenticated organization or application, or
+per address if the request is not authenticated when its body is read. Authenticated and other callers
+have separate budgets. A caller may use as much as remains free at the level above, so the largest user is
+refused first: an organization or an address at half of its budget, an application at a third.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ STRANGERS: Final = "strangers"
 POTS: Final = {VERIFIED: 64 * 1024 * 1024, STRANGERS: 8 * 1024 * 1024}
 """Bytes of bodies in memory."""
 STRANGER_LIMIT: Final = 16 * 1024
-"""Bytes of one body where nobody is known yet: a key or a token fits."""
+"""Maximum bytes of a body before authentication: enough for a key or a token."""
 GRACE: Final = 10.0
 """Seconds that any body may take."""
 SLOWEST: Final = 32 * 1024
@@ -109,7 +108,7 @@ class Upload:
         self._receive = receive
         self._raw = raw
         self._who: Asker = ()
-        self._since: float | None = None  # when somebody began to read
+        self._since: float | None = None  # when reading began
         self._is_whole = False
         self.fault: AngariumError | None = None  # why it is read no further
         self.size = 0

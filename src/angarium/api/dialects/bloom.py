@@ -1,7 +1,7 @@
 """The dialect `bloom`: one GraphQL query, `webhookDashboardUrl`, that gives a link into the portal.
 
 A key of the product's first scope may ask; any other gets the code FORBIDDEN, no key gets 401. The schema can
-be introspected. Errors have a code and words of ours, never anything from the inside.
+be introspected. Errors have a code and a message, without internal details.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from angarium.service.access import name_of
 from angarium.store.api_key import ApiKey
 
 BODY_LIMIT: Final = 16 * 1024  # bytes of a request
-DEPTH_LIMIT: Final = 20  # that query has 13; fields of ours have none
+DEPTH_LIMIT: Final = 20  # the introspection query has 13
 TOKEN_LIMIT: Final = 1000  # the introspection query of common tools has about 350
 ALIAS_LIMIT: Final = 5
 
@@ -138,7 +138,7 @@ def router(product: Product) -> APIRouter:
                 context_value=_Context(request, product, key),
             )
         except (CannotGetOperationTypeError, InvalidOperationTypeError, MissingQueryError, RecursionError):
-            raise BadRequest("This is no query that the schema knows.") from None
+            raise BadRequest("Not a query of this schema.") from None
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
             answer["errors"] = [_in_words(error) for error in result.errors]

@@ -119,7 +119,7 @@ class _Routes:
         return Response(status_code=204)
 
     async def enable(self, request: Request) -> Response:
-        """Begin anew: the count of failures is forgotten, what was canceled can be recovered."""
+        """Enable the webhook and reset its failure count. Canceled messages can be recovered."""
         services, application = await self._caller(request)
         return await self._changed(
             services, application, self._ref(request), lambda before: replace(before, disabled=False)

@@ -120,7 +120,7 @@ def types_of(
 
 
 def _wildcards(known: Iterable[str]) -> list[str]:
-    """Those that cover an event type that there is: one of a domain that has none is a slip of the pen."""
+    """The wildcards that match a known event type: one that matches none is a mistake."""
     return list(dict.fromkeys(one for name in known for one in reversed(covering(name)[1:])))
 
 

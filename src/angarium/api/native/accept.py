@@ -61,7 +61,7 @@ async def create_batch(request: Request) -> Response:
     with_content = _with_content(request)
     items = read_batch(await body_of(request)).messages
     if not 1 <= len(items) <= MAX_BATCH:
-        raise Invalid.field("messages", f"Between 1 and {MAX_BATCH} messages.")
+        raise Invalid.field("messages", f"Must have 1 to {MAX_BATCH} messages.")
     now = services.clock.now()
     key = key_of(request)
     results: list[Any] = [None] * len(items)
@@ -164,7 +164,7 @@ router = APIRouter()
 async def _describes_create(app_id: AppRef, body: model.MessageIn, caller: OrgCaller) -> None:
     """Send a message to every endpoint of the application that wants it.
 
-    Answered once the message and every delivery it owes are stored. The payload's bytes are sent as they are.
+    The response comes after the message and all its deliveries are stored. The payload is sent byte for byte.
     """
 
 
@@ -177,4 +177,4 @@ async def _describes_create(app_id: AppRef, body: model.MessageIn, caller: OrgCa
     tags=["Message"],
 )
 async def _describes_create_batch(app_id: AppRef, body: model.BatchIn, caller: OrgCaller) -> None:
-    """Send up to 1,000 messages with one request; each has a result of its own, in order."""
+    """Send up to 1,000 messages in one request. Each has its own result, in order."""

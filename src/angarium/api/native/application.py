@@ -28,9 +28,9 @@ router = APIRouter(route_class=WireRoute, tags=["Application"])
 
 class ApplicationIn(ThrottledWire):
     name: Name
-    """What people call it."""
+    """A display name."""
     uid: ApplicationUid | None = None
-    """The operator's own id, usable in place of ours."""
+    """Your own id. It can be used in place of `id`."""
     metadata: Metadata = Field(default_factory=dict)
 
     def draft(self) -> ApplicationDraft:
@@ -39,7 +39,7 @@ class ApplicationIn(ThrottledWire):
     def check_uid(self, ref: str, *place: str | int) -> None:
         """Raises Invalid unless an application made of this is the one that a path calls `ref`."""
         if self.uid is None:
-            words = "The uid of the application must be given."
+            words = "The uid of the application is required."
             raise Invalid(FieldError((*place, "uid"), words, "application_uid_missing"))
         if self.uid != ref:
             words = "The uid of the application must be the one in the path."
@@ -53,7 +53,7 @@ class ApplicationPatch(ThrottledWire):
     metadata: Metadata | None = None
 
     def apply(self, draft: ApplicationDraft) -> ApplicationDraft:
-        """Change what was given; null empties what may be empty."""
+        """Change the given fields; null clears a field."""
         changes: dict[str, Any] = {name: getattr(self, name) for name in ("name", "uid") if self.given(name)}
         if self.given("metadata"):
             changes["metadata"] = self.metadata or {}
@@ -143,9 +143,11 @@ async def create_application(
     caller: OrgCaller,
     services: ServicesOf,
     body: ApplicationIn,
-    get_if_exists: Annotated[QueryFlag, Query(description="Answer with the one that has the uid.")] = False,
+    get_if_exists: Annotated[
+        QueryFlag, Query(description="Return the existing application with this uid.")
+    ] = False,
 ) -> Response:
-    """Make an application."""
+    """Create an application."""
     if get_if_exists and body.uid is not None:
         application, made = await services.application.ensure(caller.org_id, body.uid, body.draft())
         return JSONResponse(wire(application), 201 if made else 200)
@@ -162,12 +164,12 @@ async def get_application(application: AppOf) -> Response:
     "/app/{app_id}",
     operation_id="v1.application.upsert",
     response_model=ApplicationOut,
-    responses={201: {"model": ApplicationOut, "description": "It was made"}},
+    responses={201: {"model": ApplicationOut, "description": "Created"}},
 )
 async def upsert_application(
     caller: OrgCaller, services: ServicesOf, app_id: AppRef, body: ApplicationIn
 ) -> Response:
-    """Replace an application, or make a new one (with the body's uid, not the path's)."""
+    """Replace an application, or create one with the uid of the body (not of the path)."""
     application, made = await services.application.upsert(caller.org_id, app_id, body.draft())
     return JSONResponse(wire(application), 201 if made else 200)
 
@@ -176,12 +178,12 @@ async def upsert_application(
 async def patch_application(
     caller: OrgCaller, services: ServicesOf, app_id: AppRef, body: ApplicationPatch
 ) -> Response:
-    """Change only the fields that are given."""
+    """Update only the given fields."""
     return JSONResponse(wire(await services.application.update(caller.org_id, app_id, body.apply)))
 
 
 @router.delete("/app/{app_id}", operation_id="v1.application.delete", status_code=204)
 async def delete_application(caller: OrgCaller, services: ServicesOf, app_id: AppRef) -> Response:
-    """Delete an application. Its endpoints get nothing more; its uid can be used again."""
+    """Delete an application. Deliveries to its endpoints stop. Its uid can be used again."""
     await services.application.delete(caller.org_id, app_id)
     return Response(status_code=204)

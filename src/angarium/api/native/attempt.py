@@ -153,7 +153,7 @@ async def list_by_endpoint(
     endpoint_id: EndpointRef,
     paging: AttemptPaging,
 ) -> Response:
-    """The attempts at one endpoint, newest first; the last 90 days unless told where to look."""
+    """The attempts to one endpoint, newest first; by default those of the last 90 days."""
     wanted = _Wanted.read(request, paging)
     rows = await services.attempt.by_endpoint(
         application.id, endpoint_id, wanted.window, wanted.like, wanted.filter, content=wanted.content
@@ -174,7 +174,7 @@ async def list_by_message(
     msg_id: MessageRef,
     paging: AttemptPaging,
 ) -> Response:
-    """The attempts for one message, newest first; the last 90 days unless told where to look."""
+    """The attempts of one message, newest first; by default those of the last 90 days."""
     endpoint_ref = request.query_params.get("endpoint_id") or None
     return await _by_message(services, application.id, msg_id, endpoint_ref, _Wanted.read(request, paging))
 
@@ -187,7 +187,7 @@ async def list_by_message_before(
     msg_id: MessageRef,
     paging: AttemptPaging,
 ) -> Response:
-    """The old place of `list_by_message`."""
+    """The older path of `list_by_message`."""
     return await list_by_message(request, services, application, msg_id, paging)
 
 
@@ -220,7 +220,7 @@ async def list_attempted_messages(
     endpoint_id: EndpointRef,
     paging: Annotated[Paging[UUID], paged(ids.MESSAGE)],
 ) -> Response:
-    """The messages that an endpoint is or was owed, newest first, and how each stands."""
+    """The messages for an endpoint and the status of each delivery, newest first."""
     window, wanted = read_window(request, paging)
     status = read_status(request)
     # who asks for an expanded status knows it
@@ -270,7 +270,7 @@ async def list_attempted_destinations(
     msg_id: MessageRef,
     paging: Annotated[Paging[UUID], paged(ids.ENDPOINT)],
 ) -> Response:
-    """The endpoints that a message is or was owed to, deleted ones too, oldest endpoint first."""
+    """The endpoints of a message, including deleted ones, oldest endpoint first."""
     expanded = read_flag(request, "expanded_statuses", default=False)
     rows = await services.attempt.destinations(
         application.id, msg_id, paging.cursor, backwards=paging.backwards, rows=paging.rows
@@ -322,7 +322,7 @@ async def get_attempt(
     request: Request, services: ServicesOf, application: AppOf, msg_id: MessageRef, attempt_id: AttemptRef
 ) -> Response:
     """One attempt."""
-    read_flag(request, "expanded_statuses", default=False)  # it succeeded or failed, whoever asks
+    read_flag(request, "expanded_statuses", default=False)  # no effect: it succeeded or failed
     return json_response(attempt_out(await services.attempt.get(application.id, msg_id, attempt_id)))
 
 
@@ -334,6 +334,6 @@ async def get_attempt(
 async def expunge_attempt(
     services: ServicesOf, application: OrgAppOf, msg_id: MessageRef, attempt_id: AttemptRef
 ) -> Response:
-    """Forget the body of the receiver's answer for ever."""
+    """Delete the response body of an attempt permanently."""
     await services.attempt.expunge(application.id, msg_id, attempt_id)
     return Response(status_code=204)

@@ -20,7 +20,7 @@ from angarium.store.audit import Record
 
 router = APIRouter(route_class=WireRoute, tags=["Audit"])
 
-Application = Annotated[str | None, Query(description="Only what concerns this application; id or uid.")]
+Application = Annotated[str | None, Query(description="Only records of this application (id or uid).")]
 Action = Annotated[
     str | None,
     Query(description="Only this action, such as `endpoint.updated`; `endpoint`: all of that noun."),
@@ -90,7 +90,7 @@ async def list_records(
     since: Since = None,
     until: Until = None,
 ) -> Response:
-    """What was done in the organization, newest first. Messages are not in it: they have their log."""
+    """The audit log of the organization, newest first. Messages are not included; they have their own log."""
     rows = await services.audit.page(
         caller.org_id,
         paging.cursor,

@@ -27,14 +27,14 @@ SessionId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9@_-]{1,64}$")]
 
 class AppPortalAccessIn(Wire):
     application: ApplicationIn | None = None
-    """Makes the application when there is none; its uid must be the one in the path."""
+    """Creates the application if it does not exist; its uid must be the one in the path."""
     feature_flags: Annotated[list[EventTypeName], Field(max_length=25)] = Field(default_factory=list)
     capabilities: list[Capability] | None = None
-    """What the link allows; everything when missing."""
+    """What the link allows. Default: everything."""
     read_only: Flag | None = None
-    """The older way of allowing nothing but looking."""
+    """The older way to allow viewing only."""
     expiry: Annotated[int, Field(ge=3600, le=604800, strict=True)] | None = None
-    """Seconds until the link expires; a week when missing."""
+    """Seconds until the link expires. Default: one week."""
     session_id: SessionId | None = None
 
     def granted(self) -> list[Capability] | None:
@@ -60,7 +60,7 @@ async def app_portal_access(
     app_id: AppRef,
     body: AppPortalAccessIn,
 ) -> Response:
-    """A link into the portal for one application, and the token that is in it."""
+    """Create a portal link for one application, and return it with its token."""
     application = await _application(services, caller.org_id, app_id, body.application)
     link = await services.portal_link.give(
         caller.org_id,
@@ -112,16 +112,16 @@ def _access(request: Request, link: PortalLink) -> Response:
 
 class ExpireAllIn(Wire):
     expiry: Annotated[int, Field(ge=0, le=604800, strict=True)] | None = None
-    """Seconds until the tokens are refused; at once when missing."""
+    """Seconds until the tokens are refused. Default: at once."""
     session_ids: Annotated[list[SessionId], Field(max_length=100)] | None = None
-    """Only tokens made with one of these session ids; all of the application's when missing."""
+    """Only tokens with one of these session ids. Default: all tokens of the application."""
 
 
 @router.post("/auth/app/{app_id}/expire-all", operation_id="v1.authentication.expire-all", status_code=204)
 async def expire_all(application: OrgAppOf, services: ServicesOf, body: ExpireAllIn) -> Response:
-    """End every token, portal link and session that the application has by now, on every server.
+    """Revoke all current tokens, portal links and sessions of the application, on every server.
 
-    Those made afterwards are not concerned.
+    Those created later are not affected.
     """
     await services.token.end_all(application.id, session_ids=body.session_ids, delay=float(body.expiry or 0))
     return Response(status_code=204)
@@ -129,6 +129,6 @@ async def expire_all(application: OrgAppOf, services: ServicesOf, body: ExpireAl
 
 @router.post("/auth/logout", operation_id="v1.authentication.logout", status_code=204)
 async def logout(caller: TokenCaller, services: ServicesOf) -> Response:
-    """Make an application token useless from now on, on every server. Other tokens cannot be logged out."""
+    """Revoke an application token on every server. Other tokens cannot be logged out."""
     await services.token.revoke(caller.claims)
     return Response(status_code=204)

@@ -1,6 +1,6 @@
-"""`/auth/credential`: what opens an organization's doors, and taking it out of use, one by one. Ours alone.
+"""`/auth/credential`: lists and revokes an organization's tokens and API keys. Svix's API has no equivalent.
 
-Tokens are known once they were used, API keys of products from the start.
+Tokens are listed after their first use, API keys of products from their creation.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ router = APIRouter(route_class=WireRoute, tags=["Authentication"])
 
 class CredentialOut(Wire):
     id: str
-    """To revoke it by; no secret."""
+    """Identifies the credential for revoking. Not secret."""
     kind: Literal["token", "key"]
     beginning: str
-    """What a key begins with, or the name of a token in the audit log."""
+    """The beginning of a key, or the name of a token in the audit log."""
     name: str | None
     scope: str | None
     application_id: str | None
-    """The one application that a key is for."""
+    """The application of a key."""
     created_at: Moment
-    """When it was made; of a token, when it was used first."""
+    """When a key was created, or when a token was first used."""
     last_used_at: Moment | None
     """To the minute."""
     expires_at: Moment | None
@@ -46,17 +46,17 @@ class CredentialsOut(Wire):
 
 
 class RevokeIn(Wire):
-    """One of the two."""
+    """Give either `id` or `token`."""
 
     id: Annotated[str, Field(max_length=100)] | None = None
     """As in the list."""
     token: Annotated[str, Field(max_length=8192)] | None = None
-    """The token itself, one of an application too, also when it was never used."""
+    """The token itself, of the organization or an application, even if it was never used."""
 
 
 @router.get("/auth/credential", operation_id="v1.credential.list", response_model=CredentialsOut)
 async def list_credentials(caller: OrgCaller, services: ServicesOf) -> dict[str, Any]:
-    """The organization's API keys, and its tokens that were used; revoked ones too."""
+    """The organization's API keys and used tokens, including revoked ones."""
     keys = await services.access.keys(caller.org_id)
     tokens = await services.token.organization.page(caller.org_id)
     return {"data": [_token(one) for one in tokens] + [_key(one) for one in keys]}
@@ -64,14 +64,14 @@ async def list_credentials(caller: OrgCaller, services: ServicesOf) -> dict[str,
 
 @router.post("/auth/credential/revoke", operation_id="v1.credential.revoke", status_code=204)
 async def revoke(caller: OrgCaller, services: ServicesOf, body: RevokeIn) -> Response:
-    """Refuse it from now on: a key at once, a token within a second on every server. For good."""
+    """Revoke a credential permanently: a key at once, a token within a second on every server."""
     if (body.id is None) == (body.token is None):
-        raise Invalid.field("id", "Give the id of a token or key, or a token itself.")
+        raise Invalid.field("id", "Give either id or token.")
     if body.token is not None:
         await services.token.revoke_shown(caller.org_id, body.token)
     elif (key_id := ids.parse(access.PREFIX, body.id or "")) is not None:
         if key_id not in {one.id for one in await services.access.keys(caller.org_id)}:
-            raise NotFound("There is no such key.")
+            raise NotFound("No key has this id.")
         await services.access.revoke(caller.org_id, key_id)
     else:
         await services.token.organization.revoke(caller.org_id, body.id or "")

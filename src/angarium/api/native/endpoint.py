@@ -41,20 +41,20 @@ Version = Annotated[int, Field(ge=1, le=65535, strict=True)]
 
 
 class _Filtered(ThrottledWire):
-    """What endpoints are asked to be by, whole or in part."""
+    """The filters of an endpoint."""
 
     event_types: Patterns | None = None
-    """Names and wildcards (`order.*`, `*`); null is every type."""
+    """Names and wildcards (`order.*`, `*`); null selects every type."""
     filter_types: Patterns | None = Field(None, json_schema_extra=OLD)
-    """The older name of `eventTypes`. Given both, they must be the same."""
+    """The older name of `eventTypes`. If both are given, they must be equal."""
     channels: Channels | None = None
-    """Only messages of one of these channels; null is every message."""
+    """Only messages with one of these channels; null selects every message."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
         both = self.given("event_types") and self.given("filter_types")
         if both and self.event_types != self.filter_types:
-            raise Invalid.field("filterTypes", "This is not what eventTypes says. Give one of the two.")
+            raise Invalid.field("filterTypes", "filterTypes differs from eventTypes. Give only one of them.")
         return self
 
     @property
@@ -68,14 +68,14 @@ class _Filtered(ThrottledWire):
 
 class EndpointUpsertIn(_Filtered):
     url: Url
-    """Where messages are sent, `https://…`."""
+    """The URL that messages are sent to, `https://…`."""
     description: Description = ""
     uid: EndpointUid | None = None
-    """The operator's own id, usable in place of ours."""
+    """Your own id. It can be used in place of `id`."""
     metadata: Metadata = Field(default_factory=dict)
     disabled: Flag = False
     fifo: Flag = False
-    """Deliver strictly one after the other, in order of acceptance."""
+    """Deliver one message at a time, strictly in order of acceptance."""
     version: Version = 1
     headers: dict[str, str] | None = None
     """Sent with every request."""
@@ -97,7 +97,7 @@ class EndpointUpsertIn(_Filtered):
 
 class EndpointIn(EndpointUpsertIn):
     secret: str | None = None
-    """`whsec_` and base64 of 24 to 75 bytes, or `whsk_` and base64 of an Ed25519 key; made when missing."""
+    """`whsec_` and base64 of 24 to 75 bytes, or `whsk_` and base64 of an Ed25519 key. Default: generated."""
 
 
 class EndpointPatch(_Filtered):
@@ -111,7 +111,7 @@ class EndpointPatch(_Filtered):
     version: Version = 1
 
     def apply(self, draft: EndpointDraft) -> EndpointDraft:
-        """Change what was given; null empties what may be empty."""
+        """Change the given fields; null clears a field."""
         plain = ("url", "description", "uid", "disabled", "fifo", "version")
         changes: dict[str, Any] = {name: getattr(self, name) for name in plain if self.given(name)}
         if self.given("metadata"):
@@ -183,7 +183,7 @@ async def list_endpoints(
     paging: Annotated[Paging[UUID], paged(ids.ENDPOINT)],
     order: ListOrder = ListOrder.DESCENDING,
 ) -> Response:
-    """The application's endpoints, newest first unless ordered otherwise."""
+    """The application's endpoints, by default newest first."""
     ascending = paging.ascending(order is ListOrder.ASCENDING)
     rows = await services.endpoint.page(application.id, paging.cursor, ascending=ascending, limit=paging.rows)
     return JSONResponse(page(rows, paging, public_id, wire))
@@ -197,7 +197,7 @@ async def list_endpoints(
     dependencies=[MANAGE],
 )
 async def create_endpoint(application: AppOf, services: ServicesOf, body: EndpointIn) -> Response:
-    """Make an endpoint."""
+    """Create an endpoint."""
     endpoint = await services.endpoint.create(
         application, body.draft(), secret=body.secret, headers=body.headers
     )
@@ -216,13 +216,13 @@ async def get_endpoint(application: AppOf, services: ServicesOf, endpoint_id: En
     "/app/{app_id}/endpoint/{endpoint_id}",
     operation_id="v1.endpoint.upsert",
     response_model=EndpointOut,
-    responses={201: {"model": EndpointOut, "description": "It was made"}},
+    responses={201: {"model": EndpointOut, "description": "Created"}},
     dependencies=[MANAGE],
 )
 async def upsert_endpoint(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointUpsertIn
 ) -> Response:
-    """Replace an endpoint (its secret stays), or make a new one (with the body's uid, not the path's)."""
+    """Replace an endpoint (its secret stays), or create one with the uid of the body (not of the path)."""
     endpoint, made = await services.endpoint.upsert(
         application, endpoint_id, body.draft(), headers=body.headers
     )
@@ -238,7 +238,7 @@ async def upsert_endpoint(
 async def patch_endpoint(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointPatch
 ) -> Response:
-    """Change only the fields that are given."""
+    """Update only the given fields."""
     return JSONResponse(wire(await services.endpoint.update(application, endpoint_id, body.apply)))
 
 
@@ -249,7 +249,7 @@ async def patch_endpoint(
     dependencies=[MANAGE],
 )
 async def delete_endpoint(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
-    """Delete an endpoint. What it is still owed is canceled; its uid can be used again."""
+    """Delete an endpoint. Its pending deliveries are canceled. Its uid can be used again."""
     await services.endpoint.delete(application.id, endpoint_id)
     return Response(status_code=204)
 

@@ -24,14 +24,14 @@ class EndpointHeadersIn(Wire):
 
 class EndpointHeadersPatchIn(Wire):
     headers: dict[str, str | None] = Field(default_factory=dict)
-    """Null takes a header away."""
+    """Null removes a header."""
     delete_headers: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
 
 
 class EndpointHeadersOut(Wire):
     headers: dict[str, str]
     sensitive: list[str]
-    """Names of headers that are set, and whose values are not shown."""
+    """Names of headers whose values are not shown."""
 
 
 @router.get(_PATH, operation_id="v1.endpoint.get-headers", response_model=EndpointHeadersOut)
@@ -55,6 +55,6 @@ async def set_headers(
 async def patch_headers(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointHeadersPatchIn
 ) -> Response:
-    """Set some headers and take away others."""
+    """Set some headers and remove others."""
     await services.endpoint_header.patch(application.id, endpoint_id, body.headers, body.delete_headers)
     return Response(status_code=204)

@@ -22,14 +22,14 @@ class EndpointSecretOut(Wire):
     key: str
     """A symmetric secret, or the public half of an Ed25519 key."""
     next_key: str | None = None
-    """The secret that a rotation in two phases made, until it takes the place of `key`."""
+    """The pending secret of a two-phase rotation, until it replaces `key`."""
 
 
 class EndpointSecretRotateIn(Wire):
     key: str | None = None
-    """The new secret; made when missing."""
+    """The new secret. Default: generated."""
     grace_period_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE, strict=True)] | None = None
-    """How long the old secret signs too; a day when missing."""
+    """How long the old secret also signs. Default: one day."""
 
 
 @router.get(
@@ -41,13 +41,13 @@ class EndpointSecretRotateIn(Wire):
 async def get_secret(
     application: AppOf, services: ServicesOf, caller: AnyCaller, endpoint_id: EndpointRef
 ) -> Response:
-    """What a receiver verifies with; of two secrets, the one in force. The audit log says who asked.
+    """The current secret, with which a receiver verifies signatures. The audit log records each request.
 
-    Where the product shows a secret once only, its customers do not see it again here either.
+    If the product shows a secret only once, application tokens get 403.
     """
     product = await services.product.of(application.org_id)
     if caller.app_id is not None and product.profile.secrets.display == "once":
-        raise NotAllowed("A secret is shown once only, when it is made. Rotate it to get another.")
+        raise NotAllowed("A secret is shown only once, when it is created. Rotate it to get a new one.")
     endpoint = await services.endpoint_secret.reveal(application.id, endpoint_id)
     now = services.clock.now()
     shown = {"key": public_form(in_force(endpoint.keys, now).secret)}
@@ -65,7 +65,7 @@ async def get_secret(
 async def rotate_secret(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointSecretRotateIn
 ) -> Response:
-    """Sign with a new secret, and for a while with the old one too. `get-secret` gives the new one."""
+    """Replace the secret. The old one also signs for a grace period. `get-secret` returns the new one."""
     grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
     product = await services.product.of(application.org_id)
     await services.endpoint_secret.rotate(

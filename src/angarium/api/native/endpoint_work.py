@@ -1,4 +1,4 @@
-"""What an endpoint did and can be made to do: statistics, an example, recovery."""
+"""Routes of one endpoint: statistics, sending an example, recovery."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ async def get_stats(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    since: Annotated[QueryMoment | None, Query(description="28 days before `until` when missing.")] = None,
-    until: Annotated[QueryMoment | None, Query(description="Now when missing.")] = None,
+    since: Annotated[QueryMoment | None, Query(description="Default: 28 days before `until`.")] = None,
+    until: Annotated[QueryMoment | None, Query(description="Default: now.")] = None,
 ) -> Response:
-    """How many attempts went well or failed, and what waits or was canceled, in at most 28 days."""
+    """Counts of successful and failed attempts and of pending and canceled deliveries, over up to 28 days."""
     stats = await services.endpoint.stats(application.id, endpoint_id, since, until)
     return JSONResponse(
         {
@@ -118,10 +118,10 @@ async def count_undelivered(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    since: Annotated[QueryMoment, Query(description="Where the window begins: at most 14 days ago.")],
-    until: Annotated[QueryMoment | None, Query(description="Now when missing.")] = None,
+    since: Annotated[QueryMoment, Query(description="Start of the window, at most 14 days ago.")],
+    until: Annotated[QueryMoment | None, Query(description="Default: now.")] = None,
 ) -> Response:
-    """A dry run of recover: how many messages it would send again. Sends nothing."""
+    """Dry run of recover: how many messages it would send again."""
     try:
         count = await services.replay.count_undelivered(application.id, endpoint_id, since, until)
     except Invalid as error:
@@ -139,7 +139,7 @@ async def count_undelivered(
 async def recover(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: WindowIn
 ) -> Response:
-    """Send again everything of the window that was not delivered, in the background."""
+    """Send all undelivered messages of the window again, in the background."""
     task = await services.replay.recover(
         application.org_id, application.id, endpoint_id, body.since, body.until
     )

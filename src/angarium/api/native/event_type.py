@@ -28,9 +28,9 @@ FeatureFlags = Annotated[list[EventTypeName], Field(max_length=100)]
 
 class _Flags(Wire):
     feature_flags: FeatureFlags | None = None
-    """Application tokens see the event type only when they carry one of these."""
+    """Application tokens see the event type only if they have one of these flags."""
     feature_flag: EventTypeName | None = None
-    """The older spelling, for one flag."""
+    """The older name, for one flag."""
 
     def flags(self) -> tuple[str, ...]:
         if self.feature_flags is not None:
@@ -41,7 +41,7 @@ class _Flags(Wire):
 class EventTypeUpsertIn(_Flags):
     description: Description
     schemas: dict[str, Any] | None = None
-    """JSON Schemas of the payload by version, the first being `"1"`."""
+    """JSON Schemas of the payload by version, starting with `"1"`."""
     archived: Flag = False
     deprecated: Flag = False
     group_name: EventTypeName | None = None
@@ -65,7 +65,7 @@ class EventTypePatch(_Flags):
     group_name: EventTypeName | None = None
 
     def apply(self, draft: EventTypeDraft) -> EventTypeDraft:
-        """Change what was given; null empties what may be empty."""
+        """Change the given fields; null clears a field."""
         changes: dict[str, Any] = {name: getattr(self, name) for name in self.model_fields_set}
         if self.model_fields_set & {"feature_flags", "feature_flag"}:
             changes.pop("feature_flag", None)
@@ -126,10 +126,10 @@ async def list_event_types(
     services: ServicesOf,
     paging: Annotated[Paging[str], paged_by(_name)],
     order: ListOrder = ListOrder.ASCENDING,
-    include_archived: Annotated[QueryFlag, Query(description="Archived ones too.")] = False,
-    with_content: Annotated[QueryFlag, Query(description="With their schemas.")] = False,
+    include_archived: Annotated[QueryFlag, Query(description="Include archived event types.")] = False,
+    with_content: Annotated[QueryFlag, Query(description="Include schemas.")] = False,
 ) -> Response:
-    """The organization's event types, in order of their names."""
+    """The organization's event types, ordered by name."""
     rows = await services.event_type.page(
         caller.org_id,
         paging.cursor,
@@ -143,7 +143,7 @@ async def list_event_types(
 
 @router.post("/event-type", operation_id="v1.event-type.create", status_code=201, response_model=EventTypeOut)
 async def create_event_type(caller: OrgCaller, services: ServicesOf, body: EventTypeIn) -> Response:
-    """Make an event type, or bring an archived one back."""
+    """Create an event type, or restore an archived one."""
     return JSONResponse(wire(await services.event_type.create(caller.org_id, body.name, body.draft())), 201)
 
 
@@ -161,12 +161,12 @@ async def get_event_type(caller: AnyCaller, services: ServicesOf, event_type_nam
     "/event-type/{event_type_name}",
     operation_id="v1.event-type.upsert",
     response_model=EventTypeOut,
-    responses={201: {"model": EventTypeOut, "description": "It was made"}},
+    responses={201: {"model": EventTypeOut, "description": "Created"}},
 )
 async def upsert_event_type(
     caller: OrgCaller, services: ServicesOf, event_type_name: NamePath, body: EventTypeUpsertIn
 ) -> Response:
-    """Replace an event type, or make it."""
+    """Replace or create an event type."""
     stored, made = await services.event_type.upsert(caller.org_id, event_type_name, body.draft())
     return JSONResponse(wire(stored), 201 if made else 200)
 
@@ -177,7 +177,7 @@ async def upsert_event_type(
 async def patch_event_type(
     caller: OrgCaller, services: ServicesOf, event_type_name: NamePath, body: EventTypePatch
 ) -> Response:
-    """Change only the fields that are given."""
+    """Update only the given fields."""
     return JSONResponse(wire(await services.event_type.update(caller.org_id, event_type_name, body.apply)))
 
 
@@ -186,7 +186,9 @@ async def delete_event_type(
     caller: OrgCaller,
     services: ServicesOf,
     event_type_name: NamePath,
-    expunge: Annotated[QueryFlag, Query(description="Remove it altogether instead of archiving it.")] = False,
+    expunge: Annotated[
+        QueryFlag, Query(description="Delete it permanently instead of archiving it.")
+    ] = False,
 ) -> Response:
     """Archive an event type."""
     verb = services.event_type.expunge if expunge else services.event_type.archive

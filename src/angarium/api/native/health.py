@@ -23,11 +23,11 @@ _STORES: Final = ("database", "queue", "cache")
 @router.head("/health", include_in_schema=False)
 @router.get("/health", operation_id="v1.health.get")
 async def get_health(services: ServicesOf) -> Response:
-    """200 when the database answers and takes writes, else 503 with the reason.
+    """200 if the database responds and accepts writes, otherwise 503 with the reason.
 
-    `sending` names faults on our side, of all processes, that keep requests from being sent. They do not
-    change the status: messages are accepted, so a load balancer has no reason to look for another server.
-    Nor does `replica`, where there is one: the primary answers in its place.
+    `sending` lists faults on our side, of all processes, that prevent sending. They do not change the status:
+    messages are accepted, so a load balancer need not use another server. Neither does `replica`, if there is
+    one: the primary is used in its place.
     """
     trouble = await services.health.trouble()
     if trouble is not None:

@@ -1,7 +1,7 @@
-"""`/app/{app_id}/listener`: what `angarium listen` speaks. Ours alone: Svix's API has no such thing.
+"""`/app/{app_id}/listener`: the API of `angarium listen`. Svix's API has no equivalent.
 
-Open a listener by its name, fetch what it is owed (the request waits until there is something), and say
-what the receiver on the developer's machine answered.
+A client opens a listener by name, fetches its deliveries (the request waits until there are some), and
+reports the responses of the receiver on the developer's machine.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ Header = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_lengt
 
 class ListenerIn(Wire):
     name: Name
-    """Of whoever listens, such as the machine: the same name is the same listener with the same secret."""
+    """Identifies the listener, such as a host name. The same name gets the same listener and secret."""
     event_types: Patterns | None = None
-    """Names and wildcards; null is every type."""
+    """Names and wildcards; null selects every type."""
     channels: Channels | None = None
 
 
 class ListenerOut(Wire):
     id: str
     secret: str | None
-    """What its messages are signed with, for a token that may see secrets."""
+    """The signing secret, if the token may view secrets."""
 
 
 class FetchedDeliveryOut(Wire):
     receipt: str
-    """To be sent back with the answer."""
+    """Send it back with the answer."""
     message_id: str
     event_type: str
     attempt: int
-    """Of all attempts of this delivery, from 1."""
+    """Number of the attempt, from 1."""
     headers: list[list[str]]
     body: str
     """The exact bytes, in base64."""
@@ -65,19 +65,19 @@ class FetchedDeliveriesOut(Wire):
 class ListenerAnswerIn(Wire):
     receipt: Annotated[str, Field(max_length=1000)]
     status_code: Annotated[int, Field(ge=0, le=999, strict=True)]
-    """0 when nothing answered."""
+    """0: there was no response."""
     duration_ms: Annotated[int, Field(ge=0, le=3_600_000, strict=True)] = 0
     headers: Annotated[list[Header], Field(max_length=32)] = Field(default_factory=list)
     body: Annotated[str, Field(max_length=MAX_ANSWER * 2)] = ""
-    """The beginning of the answer's body, in base64."""
+    """The beginning of the response body, in base64."""
     error: Annotated[str, Field(max_length=1000)] | None = None
-    """Why nothing answered."""
+    """Why there was no response."""
 
     def report(self) -> Report:
         try:
             body = base64.b64decode(self.body, validate=True)
         except (binascii.Error, ValueError):
-            raise Invalid.field("body", "The answer's body must be base64.") from None
+            raise Invalid.field("body", "Must be base64.") from None
         headers = tuple((name, value) for name, value in self.headers)
         return Report(
             self.receipt, self.status_code, self.duration_ms, headers, body[:MAX_ANSWER], self.error
@@ -97,7 +97,7 @@ class AnswersIn(Wire):
 async def open_listener(
     application: AppOf, caller: AnyCaller, services: ServicesOf, body: ListenerIn
 ) -> Response:
-    """The listener of this name, made when there is none, with an endpoint of its own."""
+    """Open the listener with this name. It is created, with its own endpoint, if it does not exist."""
     found = await services.listener.open(
         application, body.name, as_tuple(body.event_types), as_tuple(body.channels)
     )
@@ -124,7 +124,7 @@ async def fetch(
     wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0,
     lease: Annotated[float, Query(ge=LEASE[0], le=LEASE[2])] = LEASE[1],
 ) -> Response:
-    """What the listener is owed. What it does not answer within `lease` seconds is owed again."""
+    """Fetch due deliveries. Those not answered within `lease` seconds become due again."""
 
     async def left() -> bool:
         await services.token.check_live(caller.claims)  # the token may end while its holder waits
@@ -147,7 +147,7 @@ async def fetch(
 async def answer(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: AnswersIn
 ) -> Response:
-    """Record what the receiver answered; failures are tried again on the schedule."""
+    """Report the receiver's responses. Failures are retried on the schedule."""
     await services.listener.answer(application.id, endpoint_id, [one.report() for one in body.data])
     return Response(status_code=204)
 

@@ -1,6 +1,6 @@
-"""`/app/{app_id}/log`: every delivery of an application, filtered, and all that match sent again.
+"""`/app/{app_id}/log`: lists the deliveries of an application by filter, and resends all that match.
 
-Ours alone: Svix's API lists messages and attempts, and resends one by one.
+Svix's API has no equivalent: it lists messages and attempts, and resends one by one.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
 
 
 class FilterIn(Wire):
-    """What a delivery must be like; what is missing may be anything."""
+    """A filter of deliveries. Missing fields match everything."""
 
     status: Annotated[list[LogStatus], Field(min_length=1)] | None = None
     event_type: str | None = None
@@ -42,11 +42,11 @@ class FilterIn(Wire):
     endpoint: str | None = None
     """Id of the endpoint."""
     http_class: Annotated[int, Field(ge=0, le=5, strict=True)] | None = None
-    """The hundred of the last answer's status; 0: nothing answered."""
+    """The first digit of the last response status; 0: no response."""
     error: str | None = None
-    """Kind of the last failure, such as `timeout`, or a family: `tls`, `http`, `connect`."""
+    """Kind of the last failure, such as `timeout`, or a group: `tls`, `http`, `connect`."""
     message: str | None = None
-    """Id of a message, or the operator's own."""
+    """Id of a message, or your own event id."""
     tag: str | None = None
     channel: str | None = None
     since: Moment | None = None
@@ -65,7 +65,7 @@ class FilterIn(Wire):
 class ResendIn(Wire):
     filter: FilterIn = Field(default_factory=FilterIn)
     rate: Annotated[int, Field(ge=1, le=1000, strict=True)] = 20
-    """Deliveries a second."""
+    """Deliveries per second."""
     dry_run: Flag = False
     """Only count."""
 
@@ -79,16 +79,15 @@ class LineOut(Wire):
     status: LogStatus
     attempts: int
     response_status_code: int | None
-    """Of the last attempt; 0: nothing answered; null: none was made yet."""
+    """Of the last attempt; 0: no response; null: no attempt yet."""
     error_code: str | None
     next_attempt: datetime | None
-    """When the next attempt is due. Once that has passed, when it is expected to start; null: it cannot be
-    told."""
+    """When the next attempt is due. If that time has passed, when it is expected to start; null: unknown."""
     waiting: bool
     """It has been due for more than 5 seconds: it is in flight, or waits behind others of its endpoint or for
     the rate limit."""
     ahead: int | None
-    """How many deliveries of its endpoint come before it, of up to 2,000; null: it is not due."""
+    """How many deliveries of its endpoint are ahead of it, up to 2,000; null: it is not due."""
     our_fault: model.OurFaultOut | None
     """It is due and waits for a fault on our side to end. No action is needed."""
     waits_for_endpoint: bool
@@ -100,9 +99,9 @@ class LineOut(Wire):
 class LogOut(Wire):
     data: list[LineOut]
     iterator: str | None
-    """Where to go on, to older ones; null at the end."""
+    """Cursor for older deliveries; null at the end."""
     searched_to: datetime | None
-    """The search stopped here, having looked at enough; `iterator` goes on from there."""
+    """The search stopped at this time, at its limit; `iterator` continues from there."""
     done: bool
 
 
@@ -144,7 +143,7 @@ def _asked(
 def _filter(status: list[LogStatus], endpoint: str | None, *, error: str | None, **more: Any) -> LogFilter:
     endpoint_id = None if endpoint is None else ids.parse(ids.ENDPOINT, endpoint)
     if endpoint is not None and endpoint_id is None:
-        raise Invalid.field("endpoint", "This is no id of an endpoint.")
+        raise Invalid.field("endpoint", "Not a valid endpoint id.")
     wanted = LogFilter(statuses=frozenset(status), endpoint_id=endpoint_id, error_kind=error, **more)
     wanted.check()
     return wanted
@@ -158,7 +157,7 @@ async def list_log(
     limit: Limit = 50,
     iterator: str | None = None,
 ) -> Response:
-    """The deliveries that match, newest message first. A page looks at a bounded number of them."""
+    """Matching deliveries, newest message first. One page scans a bounded number of deliveries."""
     try:
         cursor = None if iterator is None else LogKey.parse(iterator)
     except Invalid as error:
@@ -179,11 +178,11 @@ async def list_log(
     "/app/{app_id}/log/resend",
     operation_id="v1.log.resend",
     response_model=CountOut,
-    responses={202: {"model": model.TaskOut, "description": "It goes on in the background"}},
+    responses={202: {"model": model.TaskOut, "description": "Continues in the background"}},
     dependencies=_MAY_SEND,
 )
 async def resend(application: AppOf, services: ServicesOf, body: ResendIn) -> Response:
-    """Send again all deliveries that match, at a rate, in the background; or only count them."""
+    """Send all matching deliveries again in the background, at a limited rate, or only count them."""
     wanted = body.filter.wanted()
     count = await services.replay.count_matching(application.id, wanted)
     if body.dry_run:
@@ -202,7 +201,7 @@ async def resend(application: AppOf, services: ServicesOf, body: ResendIn) -> Re
 async def get_task(
     application: AppOf, services: ServicesOf, task_id: Annotated[str, Path(description="Id of the task.")]
 ) -> Response:
-    """How far a background task of this application has come."""
+    """The progress of a background task of this application."""
     return json_response(task_out(await services.background_task.one(application.id, task_id)))
 
 
@@ -215,7 +214,7 @@ async def get_task(
 async def cancel_task(
     application: AppOf, services: ServicesOf, task_id: Annotated[str, Path(description="Id of the task.")]
 ) -> Response:
-    """Take no further step; what was sent stays sent."""
+    """Stop a background task. Messages already sent are not affected."""
     return json_response(task_out(await services.background_task.cancel(application.id, task_id)))
 
 

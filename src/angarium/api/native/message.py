@@ -19,7 +19,7 @@ from angarium.core import ids
 router = APIRouter(route_class=WireRoute, tags=["Message"])
 router.include_router(accept.router)
 
-MessageRef = Annotated[str, Path(alias="msg_id", description="Id of the message, or the operator's eventId.")]
+MessageRef = Annotated[str, Path(alias="msg_id", description="Id or eventId of the message.")]
 
 
 @router.get(
@@ -34,7 +34,7 @@ async def list_messages(
     application: AppOf,
     paging: Annotated[Paging[UUID], paged(ids.MESSAGE)],
 ) -> Response:
-    """The messages of an application, newest first; the last 90 days unless told where to look."""
+    """The messages of an application, newest first; by default those of the last 90 days."""
     window, wanted = read_window(request, paging)
     with_content = read_flag(request, "with_content", default=True)
     rows = await services.message.page(
@@ -64,6 +64,6 @@ async def get_message(
     "/app/{app_id}/msg/{msg_id}/content", operation_id="v1.message.expunge-content", status_code=204
 )
 async def expunge_message(services: ServicesOf, application: OrgAppOf, msg_id: MessageRef) -> Response:
-    """Forget a message's payload for ever. What was still owed of it is canceled."""
+    """Delete the payload of a message permanently. Its pending deliveries are canceled."""
     await services.message.expunge(application.id, msg_id)
     return Response(status_code=204)

@@ -1,7 +1,7 @@
-"""The body of message create: one pass of msgspec, and the rules of each field.
+"""Reads the body of message create: one pass of msgspec, and the rules of each field.
 
-The payload stays the caller's bytes: it is checked to be JSON, cut out of the body and never parsed. The
-rules that clients can check before they send are in `angarium.message_form`.
+The payload keeps the caller's bytes: it is validated as JSON, cut out of the body and not parsed. The rules
+that clients can check before sending are in `angarium.message_form`.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def draft_of(
     elif payload[0] != 0x7B:
         refuse("payload", "Payload must be an object.")
     elif message.data and message.payload and bytes(message.data) != payload:
-        refuse("data", "This is not what payload says. Give one of the two.")
+        refuse("data", "data differs from payload. Give only one of them.")
     raw = content_type = None
     if message.transformations_params:
         raw, content_type = _raw_payload(message.transformations_params, at, faults)

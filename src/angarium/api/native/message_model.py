@@ -26,7 +26,7 @@ class Model(BaseModel):
 class MessageIn(Model):
     event_type: EventType
     payload: dict[str, Any]
-    """A JSON object; its very bytes are sent. `data` is accepted as another name."""
+    """A JSON object, sent byte for byte. `data` is accepted as another name."""
     event_id: Annotated[str, Field(min_length=1, max_length=256, pattern=r"^[a-zA-Z0-9\-_.]+$")] | None = None
     """Your own id, unique in the application."""
     channels: Annotated[list[Channel], Field(min_length=1, max_length=10)] | None = None
@@ -39,7 +39,7 @@ class MessageIn(Model):
     """`rawPayload`, a string, is sent verbatim in place of the payload. `headers` may hold `content-type`,
     which replaces `application/json`."""
     application: ApplicationIn | None = None
-    """Creates the application when it is missing; its uid must be the one in the path."""
+    """Creates the application if it does not exist; its uid must be the one in the path."""
     deliver_at: datetime | None = None
     """When to make the first attempt: one minute to 24 hours ahead."""
 
@@ -66,12 +66,12 @@ class BatchMessage(MessageOut):
 
 
 class BatchRefusal(Model):
-    """What a message of a batch would have been answered with alone."""
+    """The error that the message would get if it were sent alone."""
 
     status: int
     code: str
     detail: str | list[dict[str, Any]]
-    """In words, or the faults of its fields."""
+    """A message, or the errors of its fields."""
 
 
 class BatchOut(Model):
@@ -84,9 +84,9 @@ class AttemptOut(Model):
     endpoint_id: str
     url: str
     response: str
-    """The beginning of the answer's body (base64 when it is not text), or why there was no answer."""
+    """The beginning of the response body (base64 if it is not text), or why there was no response."""
     response_status_code: int
-    """0: there was no HTTP answer."""
+    """0: there was no HTTP response."""
     response_duration_ms: int
     status: StatusNumber
     status_text: StatusText
@@ -94,7 +94,7 @@ class AttemptOut(Model):
     """0: scheduled, 1: manual."""
     timestamp: datetime
     error_code: str | None = None
-    """What kind of failure it was."""
+    """The kind of failure."""
     error: str | None = None
     """What happened, and what to do."""
     msg: MessageOut | None = None
@@ -128,7 +128,7 @@ class MessageEndpointOut(Model):
     status: StatusNumber
     status_text: StatusText
     next_attempt: datetime | None
-    """When the next attempt is due, or expected if it waits; null: there is none, or it cannot be told."""
+    """When the next attempt is due, or expected if it waits; null: there is none, or unknown."""
     waiting: bool
     """It has been due for more than 5 seconds: it is in flight, or waits behind others of its endpoint or for
     the rate limit."""

@@ -1,4 +1,4 @@
-"""How a fault on our side that holds a delivery is told to customers."""
+"""Describes to customers a fault on our side that holds up a delivery."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""`/app/{app_id}/inbox`: Play's throw-away inboxes, for `angarium play` and for tests. Ours alone.
+"""`/app/{app_id}/inbox`: Play's temporary inboxes, for `angarium play` and tests. Not in Svix's API.
 
-Make an inbox, say how it answers, read what came after a cursor, and throw it away.
+Clients create an inbox, set its response, read requests after a cursor, and delete it.
 """
 
 from __future__ import annotations
@@ -32,26 +32,26 @@ MAX_REQUESTS = 20
 class InboxOut(Wire):
     id: str
     url: str
-    """Where it takes requests."""
+    """The URL that receives requests."""
     status: int
-    """What it answers with; 0: it does not answer."""
+    """The response status; 0: it does not respond."""
     delay: float
-    """Seconds before it answers."""
+    """Seconds before it responds."""
     failures: int
-    """Percent of the requests that it answers with 500 instead."""
+    """Percentage of requests that get 500 instead."""
     expires_at: Moment
-    """A week after it was last used."""
+    """A week after its last use."""
 
 
 class InboxAnswerIn(Wire):
-    """What is left out stays as it is."""
+    """Missing fields do not change."""
 
     status: Annotated[int, Field(strict=True)] | None = None
-    """What to answer with; 0 does not answer."""
+    """The response status; 0: do not respond."""
     delay: Annotated[float, Field(allow_inf_nan=False)] | None = None
-    """Seconds before it answers, within the timeout of the product."""
+    """Seconds before it responds, below the product's timeout."""
     failures: Annotated[int, Field(strict=True)] | None = None
-    """Percent of the requests to answer with 500 instead."""
+    """Percentage of requests that get 500 instead."""
 
     def over(self, now: InboxAnswer) -> InboxAnswer:
         return InboxAnswer(
@@ -69,19 +69,19 @@ class RequestOut(Wire):
     body: str
     """The exact bytes, in base64; the first 64 KiB of a long one."""
     size: int
-    """Bytes of the whole body."""
+    """Bytes of the complete body."""
     status: int
-    """What it was answered with."""
+    """The response status."""
     verified: bool | None
     """Whether it is signed with a secret of an endpoint that has the URL; null: there is no such endpoint."""
     finding: str
-    """The same in words."""
+    """The result of verification as text."""
 
 
 class RequestsOut(Wire):
     data: list[RequestOut]
     iterator: str | None
-    """To go on from, as `after`."""
+    """Pass it as `after` to continue."""
     done: bool
 
 
@@ -103,7 +103,7 @@ InboxOf = Annotated[PlayInbox, Depends(_inbox)]
     dependencies=[requires(Capability.MANAGE_ENDPOINT)],
 )
 async def create(application: AppOf, services: ServicesOf) -> dict[str, Any]:
-    """A new inbox, which answers 200 at once. An application has at most 20."""
+    """Create an inbox, which responds with 200 at once. An application has at most 20 inboxes."""
     return _shown(services, await services.play.create(application))
 
 
@@ -116,7 +116,7 @@ async def create(application: AppOf, services: ServicesOf) -> dict[str, Any]:
 async def set_answer(
     application: AppOf, services: ServicesOf, inbox: InboxOf, body: InboxAnswerIn
 ) -> dict[str, Any]:
-    """Have it answer like this from now on."""
+    """Set the response of an inbox."""
     product = await services.product.of(application.org_id)
     return _shown(services, await services.play.set_answer(product, application.id, inbox.id, body.over))
 
@@ -128,7 +128,7 @@ async def set_answer(
     dependencies=[requires(Capability.MANAGE_ENDPOINT)],
 )
 async def delete(application: AppOf, services: ServicesOf, inbox: InboxOf) -> Response:
-    """Forget it and its requests; who sends to it gets 404."""
+    """Delete an inbox and its requests. Senders then get 404."""
     await services.play.delete(application.id, inbox.id)
     return Response(status_code=204)
 
@@ -141,10 +141,10 @@ async def delete(application: AppOf, services: ServicesOf, inbox: InboxOf) -> Re
 async def list_requests(
     services: ServicesOf,
     inbox: InboxOf,
-    after: Annotated[str | None, Query(description="`iterator` of the page before.")] = None,
+    after: Annotated[str | None, Query(description="`iterator` of the previous page.")] = None,
     limit: Annotated[QueryNumber, Query(ge=1, le=MAX_REQUESTS)] = MAX_REQUESTS,
 ) -> dict[str, Any]:
-    """What came in, oldest first: the newest 100 requests of the last day are kept."""
+    """The received requests, oldest first. The newest 100 of the last day are kept."""
     found = await services.play.since(inbox, _cursor(after), limit + 1)
     data = [_request(one) for one in found[:limit]]
     return {"data": data, "iterator": data[-1]["id"] if data else after, "done": len(found) <= limit}
@@ -155,7 +155,7 @@ def _cursor(after: str | None) -> UUID | None:
         return None
     cursor = ids.parse(ids.INBOX, after)
     if cursor is None:
-        raise Invalid.field("after", "The iterator is not one that this list gave out.", where="query")
+        raise Invalid.field("after", "Not an iterator of this list.", where="query")
     return cursor
 
 

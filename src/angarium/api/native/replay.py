@@ -1,4 +1,4 @@
-"""Sending again: resend and replay-missing, and a look at background tasks. Recover is `endpoint_work`."""
+"""Resend, replay-missing, and lists of background tasks. Recover is in `endpoint_work`."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
 
 
 class WindowIn(Wire):
-    """A stretch of time; it ends now unless `until` says earlier."""
+    """A time window. It ends now, or at `until` if that is earlier."""
 
     since: Moment
-    """Where it begins: at most 14 days ago."""
+    """Start of the window, at most 14 days ago."""
     until: Moment | None = None
 
 
 def task_out(task: BackgroundTask) -> dict[str, Any]:
-    """Clients' SDKs know no canceled tasks: to them one has failed."""
+    """A task as JSON. SDKs do not know the status canceled, so it is shown as failed."""
     status = TaskStatus.FAILED if task.status is TaskStatus.CANCELED else task.status
     return {
         "id": ids.text(ids.TASK, task.id),
@@ -54,9 +54,9 @@ def task_out(task: BackgroundTask) -> dict[str, Any]:
 async def resend(
     services: ServicesOf, application: AppOf, msg_id: MessageRef, endpoint_id: EndpointRef
 ) -> Response:
-    """Send a message to an endpoint once more, whatever became of it and whether or not it was owed before.
+    """Send a message to an endpoint again, whatever its status there, even if it had no delivery to it.
 
-    Automatic retries that still wait go on at the time they had.
+    Pending automatic retries keep their times.
     """
     await services.replay.resend(application.id, msg_id, endpoint_id)
     return json_response({}, 202)
@@ -73,7 +73,7 @@ async def resend(
 async def replay_missing(
     services: ServicesOf, application: AppOf, endpoint_id: EndpointRef, body: WindowIn
 ) -> Response:
-    """Send the messages of the window that the endpoint wants today and never was owed."""
+    """Send the messages of the window that match the endpoint now and have no delivery to it yet."""
     task = await services.replay.replay_missing(
         application.org_id, application.id, endpoint_id, body.since, body.until
     )
@@ -109,5 +109,5 @@ async def list_tasks(
     tags=["Background Task"],
 )
 async def get_task(services: ServicesOf, caller: OrgCaller, task_id: TaskRef) -> Response:
-    """One background task; `data.messagesSent` is how many deliveries it owes by now."""
+    """One background task; `data.messagesSent` is the number of deliveries it has scheduled."""
     return json_response(task_out(await services.background_task.get(caller.org_id, task_id)))

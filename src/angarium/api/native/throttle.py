@@ -1,4 +1,4 @@
-"""A rate limit in a body, by its two names: `throttleRate` and, of old, `rateLimit`."""
+"""Reads a rate limit by its two names: `throttleRate` and the older `rateLimit`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class ThrottledWire(Wire):
     """A body with a rate limit. Of two names the newer wins."""
 
     throttle_rate: Rate | None = None
-    """Deliveries a second to one endpoint. An endpoint without a limit has the one of its application."""
+    """Deliveries per second to one endpoint. An endpoint without a limit uses that of its application."""
     rate_limit: Rate | None = Field(None, json_schema_extra=OLD)
     """The older name of `throttleRate`."""
 

@@ -1,4 +1,4 @@
-"""Operations that Svix has and Angarium does not: 501 with a link, where there would be 404 or 405.
+"""Answers operations that only Svix has: 501 with a link, instead of 404 or 405.
 
 `unsupported.txt` lists them. The router finds no route for them, so `answer_to` is asked when it found none.
 """
@@ -21,10 +21,10 @@ from angarium.core.errors import AngariumError, Unsupported
 PAGE: Final = "/docs/svix-operations.md"
 
 _METHODS: Final = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_INTRODUCTION: Final = """# Operations of Svix that Angarium does not have
+_INTRODUCTION: Final = """# Svix operations that Angarium does not support
 
-They are answered with 501 and the code `not_implemented`. A `*` stands for an id or a name. All other
-operations of Svix's API are there.
+They return 501 and the code `not_implemented`. A `*` stands for an id or a name. Angarium supports all other
+operations of Svix's API.
 
 """
 
@@ -51,7 +51,7 @@ async def answer_to(request: Request) -> AngariumError | None:
         await caller_of(request)
     except AngariumError as error:
         return error
-    return Unsupported(f"Angarium does not have this operation of Svix. See {base_url(request)}{PAGE}")
+    return Unsupported(f"Angarium does not support this Svix operation. See {base_url(request)}{PAGE}")
 
 
 def install(app: FastAPI) -> None:
