@@ -158,7 +158,7 @@ class _Webhooks:
         return form.answer(self._form(enabled))
 
     async def rotate(self, request: Request) -> Response:
-        """A new secret, shown this once; the old one signs beside it for a while."""
+        """Rotate the secret and show it once; the old one also signs until its overlap ends."""
         services, application = await self._caller(request)
         ref, overlap = self._endpoint(request), self._product.profile.secrets.overlap_seconds
         key = await services.endpoint_secret.rotate(application.id, ref, None, overlap)

@@ -1,6 +1,6 @@
-"""The route class of a dialect: whatever goes wrong is answered in the product's own form.
+"""The route class of a dialect: answers every error in the product's own form.
 
-Nothing of the inside is told: what was not raised on purpose is logged, and answered as `Unexpected`.
+Unexpected exceptions are logged and answered as `Unexpected`, without internal details.
 """
 
 from __future__ import annotations
