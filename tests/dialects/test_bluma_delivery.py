@@ -187,7 +187,7 @@ async def test_c16_the_log_is_newest_first_or_oldest_first_and_goes_on_where_it_
 FAILURES = (
     (Reply(401), 401, "this endpoint's secret"),
     (Reply(404), 404, "Check the path in the URL"),
-    (redirect("/elsewhere"), 302, "redirects are not followed"),
+    (redirect("/elsewhere"), 302, "Redirects are not followed"),
     (Reply(500, b"boom"), 500, "log at the time"),
     (Reply(413), 413, "body limit"),
 )
@@ -221,7 +221,7 @@ async def test_g2_a_2xx_whose_body_says_failure_is_a_success_and_nothing_listeni
         assert (await customer.deliveries(good["id"]))[0]["error_message"] is None
         (row,) = await customer.deliveries(gone["id"])
         assert row["status_code"] == 500, "C7: what the documented log shows when nothing answered"
-        assert "Nothing listens" in row["error_message"]
+        assert "Nothing is listening" in row["error_message"]
         assert "next_retry_at" in row
 
 

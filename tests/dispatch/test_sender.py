@@ -597,7 +597,7 @@ async def test_a_name_that_leads_inside_is_refused(receiver: Receiver) -> None:
     async with sending(AddressPolicy(), resolver=Names(["127.0.0.1", "::1"])) as sender:
         answer = await sender.send(post(f"http://hooks.example:{receiver.port}/"))
     failed(answer, "refused_address")
-    assert "hooks.example leads to no public address" in (answer.error or "")
+    assert "hooks.example has no public address" in (answer.error or "")
     assert receiver.connections.total == 0
 
 
@@ -663,7 +663,7 @@ async def test_a_slow_name_server_ends_at_the_deadline_and_delays_nobody_else(re
         first = await asyncio.gather(*[sender.send(post(url, timeout=0.2)) for _ in range(15)])
         for answer in first:
             failed(answer, "dns_unanswered")
-            assert "resolved" in (answer.error or "")
+            assert "DNS lookup timed out" in (answer.error or "")
         assert (await sender.send(post(f"http://quick.example:{receiver.port}/"))).status_code == 200
         release.set()
         await asyncio.sleep(0)
@@ -754,7 +754,7 @@ async def test_https_to_a_server_that_answers_in_plain_text() -> None:
         port = server.sockets[0].getsockname()[1]
         answer = await sender.send(post(f"https://127.0.0.1:{port}/"))
     failed(answer, "tls")
-    assert "does not speak https" in (answer.error or "")
+    assert "does not serve HTTPS" in (answer.error or "")
 
 
 async def test_http_to_a_tls_port(authority: Authority) -> None:

@@ -109,7 +109,7 @@ async def test_what_was_good_once_is_no_guess(stand: Stand, door: str, end: str)
 
 
 def _opened(stand: Stand, token: str) -> Claims:
-    """What a token says, whatever its times."""
+    """The claims of a token, whose times are not checked."""
     key = TokenKey.of(SECRET)
     return read(key.open(token), hashlib.sha256(token.encode()).digest())
 
