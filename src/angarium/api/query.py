@@ -35,14 +35,14 @@ _SHOWN: Final = 64  # characters of a name that an error repeats
 
 
 def read_flag(raw: str) -> bool:
-    """Raises ValueError in words."""
+    """Raises ValueError."""
     if raw not in ("true", "false"):
         raise ValueError("must be true or false")
     return raw == "true"
 
 
 def read_number(raw: str) -> int:
-    """Raises ValueError in words."""
+    """Raises ValueError."""
     if _NUMBER.fullmatch(raw) is None:
         raise ValueError("must be a whole number")
     return int(raw)

@@ -1,8 +1,8 @@
 """Bluum's management API: webhooks, their event types and dead letters, with a key and secret as Basic auth.
 
-Endpoints are called webhooks here, and `eventTypeNames` lists their event types. Only keys of the first
-scope of the profile may come in; what the document does not show (a single GET, rotate, enable, attempts,
-dead letters) is ours.
+Endpoints are called webhooks here, and `eventTypeNames` lists their event types. Only keys of the profile's
+first scope are accepted. Operations that the product's document does not show (a single GET, rotate, enable,
+attempts, dead letters) are additions of Angarium.
 """
 
 from __future__ import annotations
@@ -158,7 +158,7 @@ class _Webhooks:
         return form.answer(self._form(enabled))
 
     async def rotate(self, request: Request) -> Response:
-        """Rotate the secret and show it once; the old one also signs until its overlap ends."""
+        """A new secret, shown only here; the old one also signs during the overlap."""
         services, application = await self._caller(request)
         ref, overlap = self._endpoint(request), self._product.profile.secrets.overlap_seconds
         key = await services.endpoint_secret.rotate(application.id, ref, None, overlap)

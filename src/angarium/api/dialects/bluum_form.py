@@ -203,7 +203,7 @@ def dead_letter_form(prefix: str, endpoint_id: str, owed: DeliveryMessage) -> di
 
 
 def _raw(payload: bytes | None) -> Any:
-    """What was sent, as it was; None when it is gone."""
+    """The payload as it was sent; None if it was deleted."""
     if payload is None:
         return None
     try:
@@ -213,7 +213,7 @@ def _raw(payload: bytes | None) -> Any:
 
 
 def attempt_form(prefix: str, message_prefix: str, endpoint_id: str, recorded: Recorded) -> dict[str, Any]:
-    """One request that was made, with what went wrong in words."""
+    """One attempt, with its error message."""
     attempt, message = recorded.attempt, recorded.message
     return {
         "id": ids.text(prefix, attempt.id),

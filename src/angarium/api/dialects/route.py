@@ -1,4 +1,4 @@
-"""The route class of a dialect: answers every error in the product's own form.
+"""Defines the route class of a dialect, which answers every error in the product's own format.
 
 Unexpected exceptions are logged and answered as `Unexpected`, without internal details.
 """
@@ -27,7 +27,7 @@ class Unexpected(AngariumError):
 
 
 def answering(answer: Callable[[AngariumError], Response]) -> type[QueryRoute]:
-    """A route class whose errors look as `answer` makes them."""
+    """A route class that answers errors with `answer`."""
 
     class Route(QueryRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -53,13 +53,13 @@ def answering(answer: Callable[[AngariumError], Response]) -> type[QueryRoute]:
 
 
 def check_query(request: Request) -> None:
-    """To be called once the caller is known. Raises Invalid for a query that the route does not take."""
+    """Call it after authentication. Raises Invalid for query parameters that the route does not accept."""
     if (error := request.scope.get(_FAULT)) is not None:
         raise error
 
 
 async def json_object(request: Request) -> dict[str, Any]:
-    """The body, a JSON object whatever Content-Type says; an empty body is an empty one. Raises Invalid."""
+    """The body as a JSON object, regardless of Content-Type; an empty body is {}. Raises Invalid."""
     data = await request.body()
     value = parse_json(data) if data.strip() else {}
     if not isinstance(value, dict):

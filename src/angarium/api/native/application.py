@@ -112,7 +112,7 @@ async def list_applications(
     ] = False,
     exclude_apps_with_svix_play_endpoints: Annotated[
         QueryFlag,
-        Query(description="Leave out applications whose endpoints are all throw-away inboxes (Play)."),
+        Query(description="Leave out applications whose endpoints are all temporary Play inboxes."),
     ] = False,
 ) -> Response:
     """The organization's applications, in order of creation."""

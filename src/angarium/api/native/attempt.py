@@ -61,7 +61,7 @@ def attempt_id(recorded: Recorded) -> str:
 
 
 def attempt_out(recorded: Recorded, *, with_content: bool = True, with_msg: bool = False) -> dict[str, Any]:
-    """An attempt; `response` holds the answer's body, or in words why there is none."""
+    """An attempt as JSON; `response` has the response body, or the reason why there is none."""
     attempt = recorded.attempt
     out: dict[str, Any] = {
         "id": attempt_id(recorded),

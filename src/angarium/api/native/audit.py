@@ -1,4 +1,4 @@
-"""`/audit`: who did what, when and from where. Ours; Svix's own server has no such thing."""
+"""`/audit`: lists the audit log: who did what, when and from where. Svix's open server has no equivalent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/headers`: what an endpoint's requests carry besides ours."""
+"""`…/endpoint/{endpoint_id}/headers`: custom headers of an endpoint's requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/secret`: what an endpoint's requests are signed with."""
+"""`…/endpoint/{endpoint_id}/secret`: the signing secret of an endpoint."""
 
 from __future__ import annotations
 
