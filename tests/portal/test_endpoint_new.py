@@ -237,7 +237,7 @@ async def test_only_ten_trials_a_minute_are_made_for_one_application(stand: Stan
         for _ in range(10):
             await visitor.post("/endpoints/try", {"url": receiver.url}, status=200)
         answer = await visitor.post("/endpoints/try", {"url": receiver.url}, status=200)
-        assert "At most 10 requests a minute" in answer.text
+        assert "Limit of 10 trial requests per minute reached" in answer.text
         assert receiver.count == 10
         await stand.clock.advance_to(stand.clock.now() + 61)
         await visitor.post("/endpoints/try", {"url": receiver.url}, status=200)
