@@ -186,7 +186,7 @@ class Story:
         answer = await self.client.post("/admin/login", data={"token": token})
         assert answer.status_code == 303
         self.keep("operator's session", self.client.cookies["angarium-operator"])
-        for path in ("", "/endpoints", "/losses", "/messages", "/audit", "/tasks"):
+        for path in ("", "/endpoints", "/dead-letters", "/messages", "/audit", "/tasks"):
             assert (await self.client.get(f"/admin{path}")).status_code == 200, path
 
 

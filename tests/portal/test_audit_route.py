@@ -41,7 +41,7 @@ FORMS: list[tuple[str, str, dict[str, str]]] = [
     ("/logout", "session.ended", {}),
 ]
 ADMIN_FORMS: list[tuple[str, str, dict[str, str]]] = [
-    ("/admin/losses", "endpoint.recover.begun", {"endpoint": "{app_id}.{endpoint}", **YES}),
+    ("/admin/dead-letters", "endpoint.recover.begun", {"endpoint": "{app_id}.{endpoint}", **YES}),
     ("/admin/look", "portal.viewed", {"application": "{app_id}"}),
     ("/admin/logout", "session.ended", {}),
 ]

@@ -44,7 +44,7 @@ async def begun(stand: Stand, visitor: Visitor, receiver: Receiver) -> str:
     await failed(stand, receiver, 12)
     page = await visitor.get("/messages/resend?status=retrying")
     place = (await post(visitor, page, rate="5")).partition("?")[0]
-    return await until_said(visitor, place, "10 of 12 put in line")
+    return await until_said(visitor, place, "10 of 12 queued")
 
 
 async def until_said(visitor: Visitor, place: str, words: str) -> str:
@@ -80,8 +80,8 @@ async def test_what_matches_is_counted_confirmed_and_sent(
     assert "Retrying" in page
     assert "n.*" in page
     place = await post(visitor, page)
-    assert "Sending again has begun." in await visitor.get(place)
-    await until_said(visitor, place.partition("?")[0], "3 of 3 put in line")
+    assert "The resend has started." in await visitor.get(place)
+    await until_said(visitor, place.partition("?")[0], "3 of 3 queued")
     await stand.until_attempts(7)
     again = {request.header("webhook-id") for request in receiver.requests[4:]}
     assert again == {request.header("webhook-id") for request in receiver.requests[:3]}
@@ -95,12 +95,12 @@ async def test_its_progress_is_seen_while_it_runs_and_it_is_found_from_the_messa
     page = await visitor.get(place)
     assert "Running" in page
     assert 'hx-trigger="every 2s"' in page
-    assert "at most 5 a second" in page
+    assert "at most 5 per second" in page
     assert '<progress max="1" value="0.833"' in page
     assert f'<a href="{place}">Sending messages again</a>' in await visitor.get("/messages")
     await stand.clock.advance_to(stand.clock.now() + 2)
     await stand.run_tasks()  # maintenance's next look may be later
-    await until_said(visitor, place, "12 of 12 put in line")
+    await until_said(visitor, place, "12 of 12 queued")
     page = await visitor.get(place)
     assert "Done" in page
     assert "hx-trigger" not in page
@@ -131,9 +131,9 @@ async def test_nothing_to_send_is_said_without_a_button(visitor: Visitor) -> Non
 
 async def test_a_filter_that_is_wrong_sends_nothing(visitor: Visitor) -> None:
     page = await visitor.get("/messages/resend?http=9", status=422)
-    assert "Choose one of the classes." in page
+    assert "Choose a response class from the list." in page
     answer = await visitor.post("/messages/resend", {"http": "9", "rate": "20"}, status=422)
-    assert "Nothing can be sent again" in answer.text
+    assert "The filter is not valid" in answer.text
     assert await tasks(visitor) == 0
 
 
@@ -143,7 +143,7 @@ async def test_a_rate_must_be_one_of_those_offered(
     await failed(stand, receiver, 1)
     for rate in ("", "0", "21", "1e9", "-5", "²", "05", "9" * 5000):
         answer = await visitor.post("/messages/resend", {"rate": rate}, status=422)
-        assert "Choose one of these." in answer.text
+        assert "Choose a rate." in answer.text
     assert await tasks(visitor) == 0
     assert bulk.RATE in bulk.RATES
 
@@ -151,12 +151,12 @@ async def test_a_rate_must_be_one_of_those_offered(
 async def test_it_can_be_stopped(stand: Stand, visitor: Visitor, receiver: Receiver) -> None:
     place = await begun(stand, visitor, receiver)
     page = await visitor.follow(f"{place}/cancel")
-    assert "Stopped. What was not sent again yet stays as it is." in page
+    assert "Stopped. Messages that were not sent again yet are unchanged." in page
     assert "hx-trigger" not in page
     await stand.clock.advance_to(stand.clock.now() + 2)
     await stand.run_tasks()
     await stand.until_attempts(22)
-    assert "10 of 12 put in line" in await visitor.follow(f"{place}/cancel")  # twice does no harm
+    assert "10 of 12 queued" in await visitor.follow(f"{place}/cancel")  # twice does no harm
 
 
 async def test_a_reader_may_watch_but_neither_begin_nor_stop(
@@ -189,7 +189,7 @@ async def test_htmx_gets_the_progress_alone(stand: Stand, visitor: Visitor, rece
     place = await begun(stand, visitor, receiver)
     answer = await visitor.client.get(place, headers={"hx-request": "true"})
     assert answer.text.lstrip().startswith('<section id="progress"')
-    assert "10 of 12 put in line" in answer.text
+    assert "10 of 12 queued" in answer.text
 
 
 async def test_a_fault_of_ours_is_not_told_to_customers(
@@ -201,7 +201,7 @@ async def test_a_fault_of_ours_is_not_told_to_customers(
         {"error": "UndefinedTableError: relation does not exist"},
     )
     page = await visitor.get(place)
-    assert "Something went wrong on our side" in page
+    assert "fault on our side" in page
     assert "UndefinedTableError" not in page
 
 

@@ -86,7 +86,7 @@ async def test_without_a_filter_everything_is_sent_again_only_when_that_is_ticke
         assert 'name="all"' not in await visitor.get("/messages/resend?status=retrying")
         form: dict[str, Any] = {"rate": "20"}
         page = (await visitor.post("/messages/resend", form, status=422)).text
-        assert "Tick this, or go back and choose a filter." in page
+        assert "Tick this box, or go back and set a filter." in page
         assert not await _tasks(stand)
         await visitor.post("/messages/resend", {**form, "all": "yes"})
         await visitor.post("/messages/resend", {**form, "status": "retrying"})
@@ -109,12 +109,12 @@ async def test_an_operator_is_told_how_much_is_sent_again(stand: Stand, field: s
         await operator.enter(stand.services.token.for_organization(ORG))
         box = f"{stand.app_id}.{endpoint}"
         more = {"confirmed": ""} if field else {}
-        page = (await operator.post("/losses", {"endpoint": box, **more}, status=200)).text
+        page = (await operator.post("/dead-letters", {"endpoint": box, **more}, status=200)).text
         assert "2 messages will be sent again to 1 endpoint." in page
         assert not await _tasks(stand)
         fields = {name: unescape(value) for name, value in HIDDEN.findall(page.rpartition("<main")[2])}
         assert fields["endpoint"] == box
-        await operator.post("/losses", fields)
+        await operator.post("/dead-letters", fields)
         assert len(await _tasks(stand)) == 1
 
 

@@ -11,7 +11,7 @@ from tests.portal.visitor import Visitor
 
 async def test_without_endpoints_the_list_leads_to_adding_one(visitor: Visitor, reader: Visitor) -> None:
     page = await visitor.get("/endpoints")
-    assert "There is none yet" in page
+    assert "You have none yet" in page
     assert f'href="{visitor.base}/endpoints/new"' in page
     assert "/endpoints/new" not in await reader.get("/endpoints")
 
@@ -28,7 +28,7 @@ async def test_the_list_says_what_an_endpoint_gets_and_never_shows_a_login_in_it
     assert "For the books" in page
     assert "all events" in page
     assert "order.filled and 2 more" in page
-    assert "nothing sent lately" in page
+    assert "no recent attempts" in page
 
 
 async def test_an_endpoint_that_fails_or_is_disabled_says_so_and_why(stand: Stand, visitor: Visitor) -> None:
@@ -43,10 +43,10 @@ async def test_an_endpoint_that_fails_or_is_disabled_says_so_and_why(stand: Stan
         await stand.until_attempts(2)
         page = await visitor.get("/endpoints")
         assert "Disabled" in page
-        assert "it answered 410 Gone" in page
+        assert "responded 410 Gone" in page
     await stand.native("PATCH", f"/endpoint/{failing}", {"disabled": False})
     await stand.native("PATCH", f"/endpoint/{failing}", {"disabled": True})
-    assert "by hand" in await visitor.get("/endpoints")
+    assert "manually" in await visitor.get("/endpoints")
 
 
 async def test_a_long_list_has_pages_both_ways(

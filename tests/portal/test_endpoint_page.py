@@ -110,7 +110,7 @@ async def test_an_endpoint_is_disabled_and_enabled_and_led_to_what_was_lost(
         endpoint = await stand.endpoint(receiver.url)
         page = await visitor.follow(f"/endpoints/{endpoint}/disable", {"confirmed": "yes"})
         assert "This endpoint is disabled" in page
-        assert "by hand" in page
+        assert "It was disabled manually." in page
         answer = await visitor.post(f"/endpoints/{endpoint}/enable")
         assert answer.headers["location"].endswith(f"/endpoints/{endpoint}/recover?said=enabled")
         assert "enabled again" in await visitor.get(answer.headers["location"])
@@ -126,7 +126,7 @@ async def test_an_endpoint_that_answered_410_says_that_it_wanted_no_more(
         await stand.send("order.filled")
         await stand.until_attempts(1)
         page = await visitor.get(f"/endpoints/{endpoint}")
-    assert "answered 410 Gone" in page
+    assert "responded 410 Gone" in page
     assert "can recover" in page
 
 

@@ -21,18 +21,18 @@ async def test_what_was_lost_is_counted_and_then_sent_again(stand: Stand, visito
     async with Receiver() as receiver:
         endpoint = await stand.endpoint(receiver.url)
         page = await visitor.get(f"/endpoints/{endpoint}/recover")
-        assert "Nothing was lost since" in page
-        assert "Nothing is missing since" in page
+        assert "No undelivered messages since" in page
+        assert "No messages are missing since" in page
         assert "<button>Recover" not in page
         await visitor.post(f"/endpoints/{endpoint}/disable", {"confirmed": "yes"})
         page = await visitor.get(f"/endpoints/{endpoint}/recover")
-        assert "waits until it is enabled" in page
+        assert "wait until it is enabled" in page
         for _ in range(3):
             await stand.send("order.filled")
         await visitor.post(f"/endpoints/{endpoint}/enable")
         await stand.clock.advance_to(stand.clock.now() + 60)
         page = await visitor.get(f"/endpoints/{endpoint}/recover", since="1h")
-        assert "<strong>3</strong> messages" in page.split("never sent here")[1]
+        assert "<strong>3</strong> messages" in page.split("Never sent to this endpoint")[1]
         answer = await visitor.post(f"/endpoints/{endpoint}/replay-missing", {"moment": moment(page)})
         assert "/tasks/qtask_" in answer.headers["location"]
         await visitor.get(answer.headers["location"])
@@ -64,7 +64,7 @@ async def test_failed_messages_are_recovered_from_a_time_of_ones_own(stand: Stan
 async def test_a_time_that_makes_no_sense_is_refused_in_words(stand: Stand, visitor: Visitor) -> None:
     endpoint = await stand.endpoint("http://127.0.0.1:9/")
     for given, words in (
-        ("yesterday", "Give a time, such as"),
+        ("yesterday", "Enter a time, such as"),
         ("0001-01-01T00:00", "more than 14 days old"),
         ("2000-01-01T00:00", "more than 14 days old"),
     ):
@@ -72,4 +72,4 @@ async def test_a_time_that_makes_no_sense_is_refused_in_words(stand: Stand, visi
         assert words in await visitor.get(path, status=422)
     for audit_event in ("recover", "replay-missing"):
         page = (await visitor.post(f"/endpoints/{endpoint}/{audit_event}", {"moment": "x"}, status=422)).text
-        assert "Give a time, such as" in page
+        assert "Enter a time, such as" in page

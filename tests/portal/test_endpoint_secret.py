@@ -51,7 +51,7 @@ async def test_a_secret_that_is_shown_once_cannot_be_revealed(stand: Stand, visi
     ref, _ = await made(stand)
     assert "Show the secret" not in await visitor.get(f"/endpoints/{ref}/secret")
     answer = await visitor.post(f"/endpoints/{ref}/secret", status=403)
-    assert "shown once only" in answer.text
+    assert "shown only once" in answer.text
     assert not SECRET.search(answer.text)
 
 
@@ -67,7 +67,7 @@ async def test_a_replaced_secret_signs_beside_the_new_one_for_a_day(stand: Stand
         (request,) = await receiver.wait_for(1)
         assert len((request.header("webhook-signature") or "").split()) == 2
         await stand.until_attempts(1)
-    assert "still signs" in await visitor.get(f"/endpoints/{ref}/secret")
+    assert "also signed with a replaced secret" in await visitor.get(f"/endpoints/{ref}/secret")
 
 
 async def test_a_secret_that_was_made_just_now_is_in_force_although_time_goes_on(
@@ -78,7 +78,7 @@ async def test_a_secret_that_was_made_just_now_is_in_force_although_time_goes_on
         async with visiting(stand) as visitor:
             page = (await visitor.post(f"/endpoints/{ref}/secret/rotate", status=200)).text
     assert "signed with both" in page
-    assert "not in force yet" not in page
+    assert "not active yet" not in page
 
 
 async def test_a_secret_that_somebody_else_knows_is_over_at_once(stand: Stand, visitor: Visitor) -> None:
@@ -99,18 +99,18 @@ async def test_in_two_phases_the_new_secret_waits_until_it_is_activated(
 ) -> None:
     ref, before = await made(stand)
     page = (await visitor.post(f"/endpoints/{ref}/secret/rotate", status=200)).text
-    assert "not in force yet" in page
+    assert "not active yet" in page
     new = SECRET.search(page)
     assert new
     now = stand.clock.now()
     assert in_force((await found(stand)).keys, now).secret == before.keys[0].secret
     page = await visitor.get(f"/endpoints/{ref}/secret")
-    assert "A new secret waits" in page
+    assert "A new secret is not active yet" in page
     assert not SECRET.search(page)
-    assert "in force" in await visitor.follow(f"/endpoints/{ref}/secret/activate")
+    assert "The new secret is active." in await visitor.follow(f"/endpoints/{ref}/secret/activate")
     assert in_force((await found(stand)).keys, now).secret == new[0]
     again = await visitor.post(f"/endpoints/{ref}/secret/activate", status=400)
-    assert "No new secret is waiting" in again.text
+    assert "There is no pending secret to activate" in again.text
 
 
 async def test_who_may_replace_a_secret_but_not_see_it_does_not_see_it(stand: Stand) -> None:

@@ -87,7 +87,7 @@ async def test_a_credential_is_entered_again_for_another_host(stand: Stand, visi
         "header-name-0": "Authorization", "header-value-0": "",
     }  # fmt: skip
     answer = await visitor.post(page, form, status=422)
-    assert "Authorization: The URL leads to another host. Enter the value again" in answer.text
+    assert "Authorization: The host of the URL changed. Enter the value again" in answer.text
     assert await headers(stand) == {"Authorization": "Bearer hunter2"}
     await visitor.post(page, form | {"header-value-0": "Bearer new"})
     assert await headers(stand) == {"Authorization": "Bearer new"}
@@ -104,7 +104,7 @@ async def headers(stand: Stand) -> Any:
 FAULTS: list[tuple[dict[str, str], str]] = [
     ({"url": "http://10.0.0.1/"}, "is not public"),
     ({"url": "nonsense"}, "must start with"),
-    ({"rate": "many"}, "A whole number"),
+    ({"rate": "many"}, "Enter a whole number"),
     ({"header-name-0": "X-Team\u00e9", "header-value-0": "x"}, "not a valid header name"),
 ]
 

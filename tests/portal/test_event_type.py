@@ -44,7 +44,7 @@ async def test_the_catalogue_is_listed_by_group_and_can_be_searched(stand: Stand
     found = await visitor.get("/event-types", q="FILL")
     assert "order.filled" in found
     assert "transfer.done" not in found
-    assert "Nothing fits zzz" in await visitor.get("/event-types", q="zzz")
+    assert "No event type matches zzz" in await visitor.get("/event-types", q="zzz")
 
 
 async def test_an_event_type_tells_what_it_holds_and_who_gets_it(stand: Stand, visitor: Visitor) -> None:
@@ -73,7 +73,7 @@ def test_a_schema_becomes_a_tree_of_fields() -> None:
     assert fields["lines"].kind == "list of objects"
     assert fields["lines"].notes == ("at least 1 entries",)
     assert [one.name for one in fields["lines"].fields] == ["qty"]
-    assert fields["note"].kind == "text or nothing (null)"
+    assert fields["note"].kind == "text or null"
 
 
 def test_a_schema_that_refers_to_itself_is_shown_once_and_marked() -> None:
@@ -175,11 +175,11 @@ async def test_a_page_says_where_fields_are_left_out(stand: Stand, visitor: Visi
         await stand.native(
             "POST", "//event-type", {"name": name, "description": "x", "schemas": {"1": schema}}
         )
-    assert "… with the fields that are in the JSON Schema" in await visitor.get("/event-types/once")
+    assert "… see the JSON Schema for its fields" in await visitor.get("/event-types/once")
     page = await visitor.get("/event-types/many")
-    assert "… and more fields, which are in the JSON Schema" in page
+    assert "… see the JSON Schema for more fields" in page
     assert page.count("<code>p") == schema_tree.MAX_FIELDS
-    assert "in the JSON Schema" not in await visitor.get("/event-types/plain")
+    assert "see the JSON Schema" not in await visitor.get("/event-types/plain")
 
 
 def test_a_schema_of_any_shape_makes_no_trouble() -> None:

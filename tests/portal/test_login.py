@@ -84,9 +84,7 @@ async def test_a_key_that_is_none_opens_nothing(stand: Stand) -> None:
         async with stranger(stand) as client:
             answer = await client.post("/login/session", json={"key": key})
             assert answer.status_code == 401
-            assert answer.json() == {
-                "detail": "This link is not valid any longer. Ask whoever gave it to you for a new one."
-            }
+            assert answer.json() == {"detail": "This link is no longer valid. Ask for a new one."}
             assert "set-cookie" not in answer.headers
 
 
@@ -162,7 +160,7 @@ async def test_a_session_ends_before_a_link_that_is_good_for_long(stand: Stand) 
     async with visiting(stand) as visitor:
         await stand.clock.advance_to(stand.clock.now() + SESSION_LIFETIME + 100)
         page = await visitor.get(status=401)
-        assert "Your session is over" in page
+        assert "Your session has ended" in page
         assert (await visitor.enter(made)).is_success
         await visitor.get()
 

@@ -126,7 +126,7 @@ def test_a_filter_is_said_in_words() -> None:
     assert message_filter.said(asked.wanted, {ENDPOINT: "https://a.example"}) == [
         ("Status", "Failed or Canceled"),
         ("Endpoint", "https://a.example"),
-        ("Why it failed", "401 Unauthorized"),
+        ("Failure", "401 Unauthorized"),
     ]
 
 
@@ -147,7 +147,7 @@ def test_whatever_a_url_says_is_understood_or_refused_in_words(pairs: list[tuple
         (404, "http_404", "404 Not Found"),
         (0, "timeout", "Response timed out"),
         (0, "of_another_release", "Internal error on our side"),
-        (0, None, "No answer"),
+        (0, None, "No response"),
         (799, "http_799", "799"),
     ],
 )

@@ -36,7 +36,7 @@ def link(page: str, words: str) -> str:
 
 async def test_an_empty_log_says_so(visitor: Visitor) -> None:
     page = await visitor.get("/messages")
-    assert "No message was sent to an endpoint yet." in page
+    assert "No messages yet." in page
     assert "Nothing matches" in await visitor.get("/messages?type=order.filled")
 
 
@@ -90,7 +90,7 @@ async def test_a_line_says_what_became_of_it(stand: Stand, visitor: Visitor, rec
     await stand.send("order.filled", eventId="order-1")
     await stand.until_attempts(1)
     page = await visitor.get("/messages")
-    for words in ("Stock", "Retrying", "503 Service Unavailable", "order-1", "again <time"):
+    for words in ("Stock", "Retrying", "503 Service Unavailable", "order-1", "next attempt <time"):
         assert words in page
 
 
@@ -100,11 +100,11 @@ async def test_a_filter_that_is_wrong_is_kept_and_said_at_its_field(visitor: Vis
     assert 'aria-invalid="true" aria-describedby="type-fault"' in page
     assert "a wildcard such as order.*" in page
     assert 'value="eu"' in page
-    assert "Nothing was looked for" in page
+    assert "The filter is not valid" in page
 
 
 async def test_a_place_that_is_none_is_said(visitor: Visitor) -> None:
-    assert "no such page" in await visitor.get("/messages?before=nonsense", status=422)
+    assert "does not exist" in await visitor.get("/messages?before=nonsense", status=422)
 
 
 async def test_pages_follow_each_other_without_a_gap(
@@ -134,9 +134,9 @@ async def test_a_search_that_stopped_says_how_far_it_looked_and_goes_on(
     monkeypatch.setattr(log, "STRETCHES", (2, 2))
     page = await visitor.get("/messages?tag=rare")
     assert types(page) == []
-    assert "Found nothing back to" in page
+    assert "No match back to" in page
     for _ in range(3):
-        page = await visitor.get(link(page, "Look further"))
+        page = await visitor.get(link(page, "Search further back"))
         if types(page):
             break
     assert types(page) == ["rare.thing"]
@@ -145,7 +145,7 @@ async def test_a_search_that_stopped_says_how_far_it_looked_and_goes_on(
 async def test_a_message_that_nobody_wanted_is_found_by_its_id(stand: Stand, visitor: Visitor) -> None:
     await stand.send("order.filled", eventId="alone")
     page = await visitor.get("/messages?id=alone")
-    assert "no endpoint wanted it" in page
+    assert "no endpoint was subscribed to it" in page
 
 
 async def test_htmx_gets_the_list_alone_and_a_url_without_empty_fields(
@@ -171,8 +171,8 @@ async def test_only_who_may_send_again_is_offered_it(
 ) -> None:
     await stand.endpoint(receiver.url)
     await stand.send("order.filled")
-    assert "Send all that match again" in await visitor.get("/messages")
-    assert "Send all that match again" not in await reader.get("/messages")
+    assert "Send all matching again" in await visitor.get("/messages")
+    assert "Send all matching again" not in await reader.get("/messages")
 
 
 @EVERY_PRODUCT

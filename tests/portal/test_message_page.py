@@ -73,7 +73,7 @@ async def test_an_attempt_shows_what_was_sent_and_answered_and_hides_passwords(
         "x-proxy",
         "who are &lt;you&gt;?",
         "attempt 1",
-        "(hidden) stands for a value that was sent",
+        "(hidden) replaces a value that may be a credential",
         "Next attempt",
     ):
         assert words in page, words
@@ -90,7 +90,7 @@ async def test_what_is_still_to_come_is_counted_down(
     await stand.until_attempts(1)
     page = await visitor.get(f"/messages/{sent['id']}")
     assert "Retrying" in page
-    assert re.search(r"again <time [^>]*data-relative>(now|in \d+ seconds)<", page)
+    assert re.search(r"next attempt <time [^>]*data-relative>(now|in \d+ seconds)<", page)
     assert "more follow" in page
     assert "data-live=" in page
     await stand.schedule()
@@ -110,7 +110,7 @@ async def test_it_is_sent_to_one_endpoint_again(stand: Stand, visitor: Visitor, 
     await stand.until_attempts(3)
     assert [request.path for request in receiver.requests].count("/hook") == 2
     page = await visitor.get(f"/messages/{sent['id']}")
-    assert "sent by hand" in page
+    assert ", manual" in page
     assert "2 attempts were made" in page
 
 
@@ -125,7 +125,7 @@ async def test_why_it_cannot_be_sent_again_is_said(
     answer = await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": endpoint}, status=400)
     assert "payload of this message has been deleted" in answer.text
     page = await visitor.get(f"/messages/{sent['id']}")
-    assert "The payload is gone" in page
+    assert "The payload was deleted" in page
     assert "Send again" not in page
     await visitor.get(f"/messages/{sent['id']}/payload", status=400)
 
@@ -137,17 +137,17 @@ async def test_what_is_sent_again_to_a_disabled_endpoint_waits_and_says_so(
     sent = await stand.send("order.filled")
     await stand.until_attempts(1)
     await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": True})
-    assert "What you send again waits until you" in await visitor.get(f"/messages/{sent['id']}")
+    assert "Messages that you send again wait until you" in await visitor.get(f"/messages/{sent['id']}")
     await visitor.post(f"/messages/{sent['id']}/resend", {"endpoint": endpoint})
     page = await visitor.get(f"/messages/{sent['id']}")
-    assert "Waits for the endpoint" in page
+    assert "Waiting for the endpoint" in page
     assert "It is sent when the endpoint is enabled." in page
-    assert "Waits for the endpoint" in await visitor.get("/messages")
+    assert "Waiting for the endpoint" in await visitor.get("/messages")
     assert receiver.count == 1
     await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": False})
     await receiver.wait_for(2)
     await stand.until_attempts(2)
-    assert "Waits for the endpoint" not in await visitor.get(f"/messages/{sent['id']}")
+    assert "Waiting for the endpoint" not in await visitor.get(f"/messages/{sent['id']}")
 
 
 async def test_a_reader_sees_no_button_and_cannot_press_it(
@@ -199,7 +199,7 @@ async def test_of_a_large_payload_the_beginning_is_shown(
     sent = await stand.send("order.filled", {"text": "é" * 400_000})
     page = await visitor.get(f"/messages/{sent['id']}")
     assert len(page) < 100_000
-    assert "here is its beginning" in page
+    assert "Only the first part is shown" in page
     whole = await visitor.client.get(f"{visitor.base}/messages/{sent['id']}/payload")
     assert len(whole.content) > 800_000
 
@@ -231,14 +231,14 @@ async def test_a_message_whose_deliveries_are_being_written_says_so(stand: Stand
     sent = await stand.send("order.filled")
     await stand.world.fetch(WAITS, ids.parse(ids.MESSAGE, sent["id"]))
     page = await visitor.get(f"/messages/{sent['id']}")
-    assert "are being written" in page
+    assert "are still being created" in page
     assert "data-live" in page
-    assert "No endpoint wanted" not in page
+    assert "No endpoint was subscribed" not in page
     listed = await visitor.get(f"/messages?id={sent['id']}")
-    assert "its deliveries are being written" in listed
-    assert "no endpoint wanted" not in listed
+    assert "its deliveries are still being created" in listed
+    assert "no endpoint was subscribed" not in listed
 
 
 async def test_a_message_that_nobody_wanted_says_so(stand: Stand, visitor: Visitor) -> None:
     sent = await stand.send("order.filled")
-    assert "No endpoint wanted this message" in await visitor.get(f"/messages/{sent['id']}")
+    assert "No endpoint was subscribed to this message" in await visitor.get(f"/messages/{sent['id']}")

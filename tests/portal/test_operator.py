@@ -68,7 +68,7 @@ async def test_a_token_is_pasted_into_a_form_and_becomes_a_session(stand: Stand)
             "", "nonsense", token.for_organization(ORG, lifetime=-120), link.token,
             token.for_application(ORG, app_id),
         ):  # fmt: skip
-            assert "no token" in (await operator.enter(wrong, 401)).text
+            assert "Not a valid organization token" in (await operator.enter(wrong, 401)).text
         good = token.for_organization(ORG)
         answer = await operator.enter(good)
         cookie = answer.headers["set-cookie"]
@@ -135,7 +135,7 @@ async def test_what_was_lost_is_sent_again_in_bulk(operator: Operator) -> None:
         await stand.schedule()
         # sessions do not last as long as retries do
         await operator.enter(stand.services.token.for_organization(ORG))
-        page = await operator.get("/losses")
+        page = await operator.get("/dead-letters")
         assert receiver.url in page
         box = re.findall(r'name="endpoint" value="([^"]+)"', page)[0]
         assert box.endswith(endpoint)
@@ -143,15 +143,15 @@ async def test_what_was_lost_is_sent_again_in_bulk(operator: Operator) -> None:
         failing = await operator.get("/endpoints")
         assert receiver.url in failing
         receiver.default, made = Reply(200), receiver.count
-        answer = await operator.post("/losses", {"endpoint": box, "confirmed": "yes"})
+        answer = await operator.post("/dead-letters", {"endpoint": box, "confirmed": "yes"})
         assert answer.headers["location"] == "/admin/tasks?said=started"
         assert re.search("Running|Finished", await operator.get("/tasks"))
         await stand.run_tasks()
         assert "Finished" in await operator.get("/tasks")
         await receiver.wait_for(made + 1)
-        await operator.post("/losses", status=400)
+        await operator.post("/dead-letters", status=400)
         nobodys = ids.text(ids.APPLICATION, ids.new(1.0, b"12345678"))
-        await operator.post("/losses", {"endpoint": f"{nobodys}.{endpoint}"}, status=404)
+        await operator.post("/dead-letters", {"endpoint": f"{nobodys}.{endpoint}"}, status=404)
 
 
 async def test_a_look_into_a_portal_shows_and_changes_nothing(operator: Operator) -> None:
@@ -162,12 +162,12 @@ async def test_a_look_into_a_portal_shows_and_changes_nothing(operator: Operator
     assert place == f"/portal/{stand.app_id}/endpoints/{endpoint}"
     page = await operator.client.get(place)
     assert page.status_code == 200
-    assert "Looking as operator" in page.text
+    assert "Operator view" in page.text
     looker = Visitor(stand, operator.client, stand.app_id)
     looker.mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page.text)[0]
     await looker.post(f"/endpoints/{endpoint}/disable", status=403)
     # customers see that there was a look
-    assert "Looked at by the operator" in await looker.get("/audit")
+    assert "Operator view opened" in await looker.get("/audit")
     # leaving the operator's pages ends it
     await operator.post("/logout", status=200)
     assert (await operator.client.get(place)).status_code == 401
@@ -177,9 +177,9 @@ async def test_what_an_operator_does_is_in_the_log_by_session(operator: Operator
     await operator.post("/look", {"application": operator.stand.app_id})
     page = await operator.get("/audit")
     assert "Operator session" in page
-    assert "Looked at by the operator" in page
-    assert "Looked at" not in (await operator.get("/audit", what="endpoint"))
-    assert "Nothing was done" in await operator.get("/audit", application="nobody")
+    assert "Operator view opened" in page
+    assert "Operator view opened" not in (await operator.get("/audit", what="endpoint"))
+    assert "No activity found" in await operator.get("/audit", application="nobody")
 
 
 async def test_another_organization_is_not_there(operator: Operator) -> None:
@@ -188,11 +188,11 @@ async def test_another_organization_is_not_there(operator: Operator) -> None:
     async with httpx.AsyncClient(transport=Crowd(stand.app), base_url=URL) as client:
         stranger = Operator(stand, client)
         await stranger.enter(stand.services.token.for_organization("org_stranger"))
-        for path in ("", "/endpoints?health=healthy", "/losses", "/tasks"):
+        for path in ("", "/endpoints?health=healthy", "/dead-letters", "/tasks"):
             page = await stranger.get(path)
             assert stand.app_id not in page
             assert "127.0.0.1:9" not in page
-        assert "Nothing was done" in await stranger.get("/audit", application=stand.app_id)
+        assert "No activity found" in await stranger.get("/audit", application=stand.app_id)
         assert stand.app_id not in (await stranger.get(q="Customer"))
         await stranger.post("/look", {"application": stand.app_id}, status=404)
 
@@ -201,7 +201,7 @@ async def test_another_organization_is_not_there(operator: Operator) -> None:
     "query", ["cursor=nonsense", "cursor=1.ep_x&health=disabled", "cursor=%00", "health=x"]
 )
 async def test_a_wrong_query_is_no_fault_of_ours(operator: Operator, query: str) -> None:
-    for path in ("", "/endpoints", "/losses", "/messages", "/audit", "/tasks"):
+    for path in ("", "/endpoints", "/dead-letters", "/messages", "/audit", "/tasks"):
         for more in (query, f"{query}&q=%00", "id=%00", "application=%00", "before=x&after=y"):
             answer = await operator.client.get(f"/admin{path}?{more}")
             assert answer.status_code < 500, (path, more)
@@ -222,7 +222,7 @@ async def test_every_page_says_where_its_lists_are_read_from(
     trouble, seconds, count = state
     there: Any = SimpleNamespace(state=ReplicaState(trouble, 0.0, seconds, count))
     operator.stand.state.services = replace(operator.stand.services, replica=there)
-    for page in ("", "/endpoints", "/losses", "/messages", "/audit"):
+    for page in ("", "/endpoints", "/dead-letters", "/messages", "/audit"):
         assert words in await operator.get(page)
 
 

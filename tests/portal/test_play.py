@@ -28,7 +28,7 @@ DAY = 86400.0
 async def test_an_inbox_is_made_and_shows_what_comes(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     page = await visitor.get(place)
-    assert "Nothing has come in yet" in page
+    assert "No requests yet" in page
     url = address(page)
     assert url.startswith(f"{URL}/play/in/play_")
     answer = await visitor.client.post(url, content=b'{"n":1}', headers={"x-hello": "there"})
@@ -98,7 +98,7 @@ async def test_the_newest_request_is_shown_or_the_one_that_was_asked_for(visitor
 async def test_a_part_of_the_page_is_fetched_again_when_something_came(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     answer = await visitor.client.get(place, headers={"hx-request": "true"})
-    assert "Nothing has come in yet" in answer.text
+    assert "No requests yet" in answer.text
     assert "<html" not in answer.text
 
 
@@ -116,7 +116,7 @@ async def test_an_inbox_is_emptied_and_deleted(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     url = address(await visitor.get(place))
     await visitor.client.post(url, content=b"to be gone")
-    assert "Nothing has come in yet" in await visitor.follow(f"{place}/clear", {"confirmed": "yes"})
+    assert "No requests yet" in await visitor.follow(f"{place}/clear", {"confirmed": "yes"})
     assert "The inbox was deleted" in await visitor.follow(f"{place}/delete", {"confirmed": "yes"})
     await visitor.get(place, status=404)
     assert (await visitor.client.post(url)).status_code == 404
@@ -176,7 +176,7 @@ async def test_it_answers_with_the_status_that_was_chosen(visitor: Visitor) -> N
         await say(visitor, place, status=str(status))
         answer = await visitor.client.post(url, content=b"{}")
         assert answer.status_code == status
-        assert f"It answers {status}" in text(await visitor.get(place))
+        assert f"Response: {status}" in text(await visitor.get(place))
 
 
 async def test_some_requests_fail_at_random(visitor: Visitor) -> None:
@@ -212,19 +212,19 @@ async def test_a_server_that_stops_lets_nobody_wait(visitor: Visitor) -> None:
 
 
 async def _came(visitor: Visitor, place: str) -> bool:
-    return "Nothing has come in yet" not in await visitor.get(place)
+    return "No requests yet" not in await visitor.get(place)
 
 
 NONSENSE = [
     ({"status": "999"}, "The status must be one of 200, 201"),
-    ({"status": "99999999999"}, "Choose one of the statuses"),
-    ({"status": "two"}, "Choose one of the statuses"),
+    ({"status": "99999999999"}, "Choose a status from the list"),
+    ({"status": "two"}, "Choose a status from the list"),
     ({"delay": "14.5"}, "The delay must be between 0 and 14 seconds"),
     ({"delay": "-1"}, "The delay must be"),
-    ({"delay": "nan"}, "Write a number of seconds"),
-    ({"delay": "1e999"}, "Write a number of seconds"),
+    ({"delay": "nan"}, "Enter a number of seconds"),
+    ({"delay": "1e999"}, "Enter a number of seconds"),
     ({"failures": "101"}, "between 0 and 100 percent"),
-    ({"failures": "1.5"}, "Write a whole number"),
+    ({"failures": "1.5"}, "Enter a whole number"),
 ]
 
 
@@ -235,7 +235,7 @@ async def test_what_makes_no_sense_is_refused_at_its_field(visitor: Visitor) -> 
         answer = await visitor.post(place, asked, status=422)
         assert words in html.unescape(answer.text)
         assert 'aria-invalid="true"' in answer.text
-        assert "It answers 200 OK" in text(await visitor.get(place))
+        assert "Response: 200 OK" in text(await visitor.get(place))
 
 
 # -- bounds
@@ -255,7 +255,7 @@ async def test_a_long_body_is_cut_off_and_said_to_be(visitor: Visitor) -> None:
     place = await new_inbox(visitor)
     url = address(await visitor.get(place))
     await visitor.client.post(url, content=b"a" * (KEPT_BODY + 1000))
-    assert "Only the first 65.5 kB of 66.5 kB are kept" in text(await visitor.get(place))
+    assert "Only the first 65.5 kB of 66.5 kB are stored" in text(await visitor.get(place))
     assert (await visitor.client.post(url, content=b"a" * (3 * 1024 * 1024))).status_code == 413
 
 
@@ -317,7 +317,7 @@ async def test_requests_are_forgotten_after_a_day(visitor: Visitor) -> None:
     await visitor.client.post(url, content=b"old")
     await clock.advance_to(clock.now() + DAY + 1)
     async with visiting(visitor.stand) as later:
-        assert "Nothing has come in yet" in await later.get(place)
+        assert "No requests yet" in await later.get(place)
     await end(visitor.stand.world.database, clock)
     assert await visitor.stand.world.fetch("select * from play_request") == []
 

@@ -254,7 +254,7 @@ async def test_an_inbox_that_does_not_answer_lets_the_attempt_time_out(database:
         async def came_in_and_timed_out() -> bool:
             answer = await sender.send(OutgoingRequest(url, [], b"{}", 3.0))
             assert (answer.status_code, answer.error_code) == (0, "timeout")
-            return "no answer" in text(await here.visitor.get(place))
+            return "no response" in text(await here.visitor.get(place))
 
         try:
             await until(came_in_and_timed_out)

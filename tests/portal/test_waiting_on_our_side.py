@@ -62,8 +62,8 @@ async def test_a_delivery_that_waits_on_our_side_says_so_until_it_is_sent(
 
             assert (await visitor.get("/messages")).count("Waiting on our side") == COUNT
             page = await visitor.get(f"/messages/{messages[0]}")
-            assert f"It waits on our side: {TITLE}" in page
-            assert "None was made yet." in page, "no attempt is invented"
+            assert f"Waiting on our side: {TITLE}" in page
+            assert "No attempts yet." in page, "no attempt is invented"
             assert f"Waiting on our side: {TITLE}" in await visitor.get(f"/endpoints/{endpoint}")
 
             told = await sending(stand)

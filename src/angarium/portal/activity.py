@@ -1,6 +1,6 @@
-"""How deliveries fare, as three small charts: attempts by result, error rate, and time to answer.
+"""Draws three charts of an application or an endpoint: attempts by result, error rate, response time.
 
-They are the same for an application and for one of its endpoints. Below them the numbers stand in a table.
+A table below the charts has the same numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TICKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One chart with its title, what it amounts to, and what its lines or bars stand for."""
+    """One chart with its title, a summary and a legend."""
 
     title: str
     summary: str
@@ -35,7 +35,7 @@ class Drawing:
 
 
 def span_of(text: str | None) -> Span:
-    """The span that a URL names; the shortest unless it names one."""
+    """The span that a URL names; the shortest if it names none."""
     return next((span for span in Span if span.value == text), Span.DAY)
 
 
@@ -52,35 +52,35 @@ def _results(series: Series, span: Span) -> Drawing:
         [point.delivered for point in series.points],
         [point.failed for point in series.points],
     )
-    return Drawing("Attempts", summary, "Below delivered, on top failed.", svg)
+    return Drawing("Attempts", summary, "Bottom: delivered. Top: failed.", svg)
 
 
 def _error_rate(series: Series, span: Span) -> Drawing:
     rates = [None if point.error_rate is None else point.error_rate * 100 for point in series.points]
     summary = (
-        "No attempt"
+        "No attempts"
         if series.total.error_rate is None
         else f"{share(series.total.error_rate)} of attempts failed"
     )
     worst = max((rate for rate in rates if rate is not None), default=0.0)
-    told = f"{summary}, {worst:.0f} % in the worst part" if worst else summary
+    told = f"{summary}, at most {worst:.0f} % in one interval" if worst else summary
     frame = _frame("errors", "Error rate", told, span)
     svg = chart.lines(frame, rates, say=lambda value: f"{value:g} %")
-    return Drawing("Error rate", summary, "The part of attempts that failed.", svg)
+    return Drawing("Error rate", summary, "Share of attempts that failed.", svg)
 
 
 def _latency(series: Series, span: Span) -> Drawing:
     total = series.total
-    summary = "No attempt"
+    summary = "No attempts"
     if total.p50_ms is not None and total.p95_ms is not None:
-        summary = f"Half within {duration(total.p50_ms)}, 95 % within {duration(total.p95_ms)}"
+        summary = f"Median {duration(total.p50_ms)}, 95th percentile {duration(total.p95_ms)}"
     svg = chart.lines(
-        _frame("latency", "Time to answer", summary, span),
+        _frame("latency", "Response time", summary, span),
         [point.p50_ms for point in series.points],
         [point.p95_ms for point in series.points],
         say=_axis_duration,
     )
-    return Drawing("Time to answer", summary, "Line: half of attempts. Dashed: 95 %.", svg)
+    return Drawing("Response time", summary, "Solid: median. Dashed: 95th percentile.", svg)
 
 
 def _frame(name: str, title: str, summary: str, span: Span) -> Frame:

@@ -1,4 +1,4 @@
-"""Dead letters: what endpoints lost, and sending it again in bulk, with the progress of that."""
+"""Operator pages that list undelivered messages by endpoint, resend them in bulk and show the progress."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ TASKS = 50
 
 
 async def show(visit: OperatorVisit) -> Response:
-    """What was given up or canceled in the last 14 days, by endpoint."""
+    """The undelivered messages of the last 14 days, by endpoint."""
     found = await visit.services.operator.losses(visit.org_id, visit.asked("cursor") or None, limit=ROWS)
     return visit.render(
         "admin_dead_letters.html",
-        section="losses",
+        section="dead-letters",
         heading="Dead letters",
         found=found.losses,
-        older=found.older and visit.path("losses", cursor=found.older),
+        older=found.older and visit.path("dead-letters", cursor=found.older),
         application_ref=application_ref,
         endpoint_ref=lambda one: ids.text(visit.product.profile.ids.endpoint, one),
         native_ref=lambda one: ids.text(ids.ENDPOINT, one),
@@ -38,10 +38,10 @@ async def show(visit: OperatorVisit) -> Response:
 
 
 async def replay(visit: OperatorVisit, form: Form) -> Response:
-    """Send again what the chosen endpoints lost, each in the background."""
+    """Resends the undelivered messages of the chosen endpoints, each endpoint in a background task."""
     chosen = form.all("endpoint")[:ROWS]
     if not chosen:
-        raise BadRequest("Choose at least one endpoint, then send again.")
+        raise BadRequest("Choose at least one endpoint.")
     losses = [await _loss(visit, one) for one in chosen]
     if (asked := await _asked(visit, form, losses)) is not None:
         return asked
@@ -64,15 +64,15 @@ async def _asked(visit: OperatorVisit, form: Form, losses: list[Undelivered]) ->
         form,
         heading="Send again?",
         happens=f"{messages} will be sent again to {confirm.counted(len(losses), 'endpoint', 'endpoints')}.",
-        button="Send them again",
-        back=visit.path("losses"),
-        section="losses",
+        button="Send again",
+        back=visit.path("dead-letters"),
+        section="dead-letters",
         layout="admin.html",
     )
 
 
 async def tasks(visit: OperatorVisit) -> Response:
-    """What is being sent again, and how far that is."""
+    """The bulk resends and their progress."""
     found = await visit.services.background_task.page(visit.org_id, None, ascending=False, limit=TASKS)
     values: dict[str, Any] = {
         "found": found,
@@ -81,11 +81,11 @@ async def tasks(visit: OperatorVisit) -> Response:
     }
     if "hx-request" in visit.request.headers:
         return visit.render("admin_task_rows.html", **values)
-    return visit.render("admin_tasks.html", section="tasks", heading="Sending again", **values)
+    return visit.render("admin_tasks.html", section="tasks", heading="Resends", **values)
 
 
 async def _loss(visit: OperatorVisit, text: str) -> Undelivered:
-    """The endpoint that a box of the form stands for. Raises NotFound unless it is the organization's."""
+    """The endpoint of a checkbox. Raises NotFound if it belongs to another organization."""
     app_ref, _, endpoint_ref = text.partition(".")
     endpoint_id = ids.parse(ids.ENDPOINT, endpoint_ref)
     if endpoint_id is None:
@@ -97,7 +97,7 @@ async def _loss(visit: OperatorVisit, text: str) -> Undelivered:
 
 def routes() -> list[Route]:
     return [
-        operator_page("/losses", show),
-        operator_action("/losses", replay),
+        operator_page("/dead-letters", show),
+        operator_action("/dead-letters", replay),
         operator_page("/tasks", tasks),
     ]

@@ -1,4 +1,4 @@
-"""The operator's pages: applications, endpoints by health, a message anywhere, and the audit log."""
+"""Operator pages: applications, endpoints by health, message search and the audit log."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEALTH = {
 
 
 async def applications(visit: OperatorVisit) -> Response:
-    """All of them, the newest first, or those that the search finds."""
+    """All applications, newest first, or the results of a search."""
     wanted, newer, older = visit.asked("q")[:256], None, None
     if wanted:
         found = await visit.services.operator.search(visit.org_id, wanted, limit=ROWS)
@@ -51,7 +51,7 @@ async def applications(visit: OperatorVisit) -> Response:
 
 
 async def endpoints(visit: OperatorVisit) -> Response:
-    """Those in trouble first."""
+    """The endpoints of one health; failing ones by default."""
     health = next(
         (one for one in EndpointStatus if one.value == visit.asked("health")), EndpointStatus.FAILING
     )
@@ -75,7 +75,7 @@ async def endpoints(visit: OperatorVisit) -> Response:
 
 
 async def messages(visit: OperatorVisit) -> Response:
-    """The message with this id, or those with this event id, in whatever application."""
+    """The message with this id, or the messages with this event id, in all applications."""
     wanted = visit.asked("id")[:256]
     found = None
     if wanted:

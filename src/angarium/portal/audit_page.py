@@ -1,4 +1,4 @@
-"""Activity: who changed what in this application, when and from where."""
+"""Page of the audit log of an application: who changed what, when and from where."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def show(visit: Visit) -> Response:
 
 
 def noun_of(request: Request, nouns: dict[str, str]) -> str:
-    """The kind of thing that the query asks for; empty: all."""
+    """The kind of object that the query selects; empty for all."""
     asked = request.query_params.get("what", "")
     return asked if asked in nouns else ""
 
@@ -48,7 +48,7 @@ def noun_of(request: Request, nouns: dict[str, str]) -> str:
 async def records(
     audit: Audit, org_id: str, request: Request, noun: str, app: str | UUID | None
 ) -> tuple[Sequence[Record], str | None, str | None]:
-    """A page of records, and the cursors to newer and older ones."""
+    """A page of records, and the cursors of newer and older ones."""
     after, before = (ids.parse(PREFIX, request.query_params.get(name, "")) for name in ("after", "before"))
     backwards = after is not None
     found = list(
@@ -68,7 +68,7 @@ async def records(
 
 
 def naming(product: Product) -> Callable[[str], str]:
-    """Turns our ids into those that this product's customers know."""
+    """A function that converts native ids to the ids of this product."""
     known = {
         ids.ENDPOINT: product.profile.ids.endpoint,
         ids.MESSAGE: product.profile.ids.message,
@@ -76,9 +76,9 @@ def naming(product: Product) -> Callable[[str], str]:
     }
 
     def name(text: str) -> str:
-        for ours, theirs in known.items():
-            if (found := ids.parse(ours, text)) is not None:
-                return ids.text(theirs, found)
+        for native, own in known.items():
+            if (found := ids.parse(native, text)) is not None:
+                return ids.text(own, found)
         return text
 
     return name

@@ -1,4 +1,4 @@
-"""What the audit log says, in words: for a customer, and for the operator."""
+"""Describes audit log records for customers and operators."""
 
 from __future__ import annotations
 
@@ -19,52 +19,57 @@ NOUNS: Final = {
     "message": "Messages",
     "delivery": "Bulk resends",
     "task": "Tasks",
-    "inbox": "Inboxes of Play",
+    "inbox": "Play inboxes",
     "portal_link": "Portal links",
     "session": "Sessions",
     "token": "Tokens",
     "api_key": "API keys",
 }
-ALL_NOUNS: Final = {"application": "Applications", **NOUNS, "portal": "Looks", "event_type": "Event types"}
+ALL_NOUNS: Final = {
+    "application": "Applications",
+    **NOUNS,
+    "portal": "Operator views",
+    "event_type": "Event types",
+}
 
 ACTIONS: Final = {
-    "api_key.made": "API key made",
+    "api_key.made": "API key created",
     "api_key.revoked": "API key revoked",
-    "application.created": "Application made",
+    "application.created": "Application created",
     "application.deleted": "Application deleted",
     "application.updated": "Application changed",
-    "attempt.expunged": "Answer of an attempt forgotten",
-    "delivery.resend.begun": "Sending many again begun",
+    "attempt.expunged": "Response of an attempt deleted",
+    "delivery.resend.begun": "Bulk resend started",
     "endpoint.created": "Endpoint added",
     "endpoint.deleted": "Endpoint deleted",
     "endpoint.disabled": "Endpoint disabled",
     "endpoint.enabled": "Endpoint enabled",
     "endpoint.headers.changed": "Headers changed",
-    "endpoint.recover.begun": "Sending what was lost again begun",
-    "endpoint.replay.begun": "Sending what was missed begun",
-    "endpoint.secret.activated": "New secret put in force",
+    "endpoint.recover.begun": "Recovery of undelivered messages started",
+    "endpoint.replay.begun": "Replay of missed messages started",
+    "endpoint.secret.activated": "New secret activated",
     "endpoint.secret.revealed": "Secret shown",
     "endpoint.secret.rotated": "Secret replaced",
     "endpoint.test.sent": "Test sent",
     "endpoint.updated": "Endpoint changed",
-    "event_type.catalogue_written": "Event types brought up to date",
-    "event_type.created": "Event type made",
-    "event_type.expunged": "Event type removed",
+    "event_type.catalogue_written": "Event types updated from the profile",
+    "event_type.created": "Event type created",
+    "event_type.expunged": "Event type deleted",
     "event_type.updated": "Event type changed",
-    "inbox.cleared": "Inbox of Play emptied",
-    "inbox.created": "Inbox of Play made",
-    "inbox.deleted": "Inbox of Play deleted",
-    "inbox.updated": "Answer of an inbox of Play changed",
-    "message.expunged": "Payload forgotten",
+    "inbox.cleared": "Play inbox emptied",
+    "inbox.created": "Play inbox created",
+    "inbox.deleted": "Play inbox deleted",
+    "inbox.updated": "Response of a Play inbox changed",
+    "message.expunged": "Payload deleted",
     "message.resent": "Message sent again",
-    "organization.profile_given": "Product given",
-    "portal.viewed": "Looked at by the operator",
-    "portal_link.made": "Portal link made",
-    "session.begun": "Session begun",
-    "session.ended": "Session left",
+    "organization.profile_given": "Profile assigned",
+    "portal.viewed": "Operator view opened",
+    "portal_link.made": "Portal link created",
+    "session.begun": "Session started",
+    "session.ended": "Session ended",
     "task.canceled": "Task stopped",
-    "token.all_ended": "All links and tokens ended",
-    "token.ended": "Token ended",
+    "token.all_ended": "All links and tokens revoked",
+    "token.ended": "Token logged out",
     "token.revoked": "Token revoked",
 }
 _CUSTOMERS: Final = (ActorKind.PORTAL_SESSION, ActorKind.APPLICATION_TOKEN, ActorKind.API_KEY)
@@ -82,10 +87,10 @@ _FIELDS: Final = {
     "headersSet": "Headers set",
     "name": "Name",
     "rateLimit": "Rate limit",
-    "secretInForce": "Secret in force",
+    "secretInForce": "Active secret",
     "secrets": "Secrets",
     "status": "Status",
-    "uid": "Own id",
+    "uid": "UID",
     "url": "URL",
 }
 _INTERNAL: Final = frozenset({"metadata", "version"})
@@ -93,7 +98,7 @@ _INTERNAL: Final = frozenset({"metadata", "version"})
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One field, before and after; None where it was or is not there."""
+    """One changed field; None if it was or is absent."""
 
     field: str
     before: str | None
@@ -102,7 +107,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A record as a line of a page."""
+    """A record as a row of a page."""
 
     at: datetime
     what: str
@@ -114,7 +119,7 @@ class Line:
 
 
 def for_customer(record: Record, product: str, name: Callable[[str], str]) -> Line:
-    """As a customer sees it: who the operator is, and what only the operator sees, is left out."""
+    """The row for a customer, without the operator's identity and internal changes."""
     operator = record.actor.kind not in _CUSTOMERS
     told = not record.audit_event.action.startswith("application.")
     return Line(
@@ -129,7 +134,7 @@ def for_customer(record: Record, product: str, name: Callable[[str], str]) -> Li
 
 
 def for_operator(record: Record, name: Callable[[str], str]) -> Line:
-    """As it is."""
+    """The row for an operator, with all details."""
     kind = record.actor.kind.value.replace("-", " ").capitalize()
     return Line(
         record.at,
@@ -143,20 +148,20 @@ def for_operator(record: Record, name: Callable[[str], str]) -> Line:
 
 
 def words(action: str) -> str:
-    """What was done; an action that has no words yet as it is."""
+    """The title of an action; unknown actions unchanged."""
     return ACTIONS.get(action, action)
 
 
 def _who_for_customer(actor: Actor, product: str) -> str:
     match actor.kind:
         case ActorKind.PORTAL_SESSION:
-            return f"Somebody with the link {actor.name}"
+            return f"Portal link {actor.name}"
         case ActorKind.API_KEY:
             return f"API key {actor.name}"
         case ActorKind.APPLICATION_TOKEN:
             return f"Token {actor.name}"
         case ActorKind.SYSTEM:
-            return "By itself"
+            return "System"
         case _:
             return product
 

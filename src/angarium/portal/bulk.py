@@ -1,7 +1,7 @@
-"""Send again all that matches a filter of the message log: counted and confirmed first, then at a rate.
+"""Pages that resend all deliveries that match a filter of the message log: confirm, then start at a rate.
 
-What is confirmed is what is sent: the count fixes the times of the filter, so that nothing that fails while
-somebody reads it is sent unasked.
+The confirmation fixes the times of the filter: a message that fails while the user reads the page is not
+sent.
 """
 
 from __future__ import annotations
@@ -23,32 +23,32 @@ from angarium.portal.words import endpoint_name
 from angarium.service.log import LogPage
 
 RATES: Final = {
-    5: "Gently: 5 a second",
-    20: "20 a second",
-    100: "Quickly: 100 a second",
-    500: "As fast as can be: 500 a second",
+    5: "Slow: 5 per second",
+    20: "Normal: 20 per second",
+    100: "Fast: 100 per second",
+    500: "Fastest: 500 per second",
 }
-SEEN: Final = 100  # deliveries looked at for those that wait to be sent again already
-RATE: Final = 20  # unless another is chosen
+SEEN: Final = 100  # deliveries searched for ones that already wait for a resend
+RATE: Final = 20  # the default
 
 
 async def confirm(visit: Visit) -> Response:
-    """How many it would be, and what to choose before it begins."""
+    """Shows the count and the options."""
     asked = asked_of(visit, visit.request.query_params.multi_items()).fixed(visit.now)
     return await _confirm(visit, asked)
 
 
 async def start(visit: Visit, form: Form) -> Response:
-    """Begin; where it can be watched is the page that follows."""
+    """Starts the task and redirects to its page."""
     asked = asked_of(visit, form.pairs)
     chosen = form.text("rate")
     rate = next((one for one in RATES if str(one) == chosen), None)
     if rate is None:
-        return await _confirm(visit, asked, fault="Choose one of these.")
+        return await _confirm(visit, asked, fault="Choose a rate.")
     if asked.faults:
         return await _confirm(visit, asked)
     if everything(asked) and not form.has("all"):
-        return await _confirm(visit, asked, unsure="Tick this, or go back and choose a filter.")
+        return await _confirm(visit, asked, unsure="Tick this box, or go back and set a filter.")
     replay = visit.services.replay
     expected = await replay.count_matching(visit.app_id, asked.wanted)
     task = await replay.resend_matching(
@@ -58,7 +58,7 @@ async def start(visit: Visit, form: Form) -> Response:
 
 
 def everything(asked: Asked) -> bool:
-    """Whether the filter leaves nothing out but what comes later."""
+    """Whether the filter matches everything up to its end time."""
     return not asked.statuses and set(asked.values) <= {"until"}
 
 

@@ -1,8 +1,7 @@
-"""Charts: from numbers to SVG that a page can hold, and that can be read without seeing it.
+"""Draws charts as accessible SVG.
 
-A chart has a title and a description in words; the page that shows it also has its numbers in a table.
-Colours come from classes of portal.css. A width of 320 units is about that many pixels in a card and on a
-phone, so that the letters are as large as they say.
+A chart has a title and a description as text; its page also shows the numbers in a table. Colours come from
+classes of portal.css. 320 units of width are about 320 pixels in a card and on a phone, so font sizes hold.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ LEFT: Final = 48.0  # room for the numbers of the axis
 RIGHT: Final = WIDTH - 4.0
 TOP: Final = 12.0
 BOTTOM: Final = HEIGHT - 20.0
-SMALLEST: Final = 1e-300  # below it a power of ten loses its digits, and then is zero
+SMALLEST: Final = 1e-300  # smaller powers of ten lose precision and become zero
 
 _SVG: Final = Markup(
     '<svg class="chart" viewBox="0 0 {width} {height}" role="img" aria-labelledby="{name}-title {name}-desc">'
@@ -35,7 +34,7 @@ _LINES: Final = ("line", "line second")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What stands around a chart. `name` is unique in its page; `ticks` are words below, left to right."""
+    """The labels of a chart. `name` is unique in its page; `ticks` label the time axis from left to right."""
 
     name: str
     title: str
@@ -68,7 +67,7 @@ def bars(frame: Frame, good: Sequence[float], bad: Sequence[float]) -> Markup:
 
 
 def lines(frame: Frame, *series: Sequence[float | None], say: Callable[[float], str] = compact) -> Markup:
-    """Up to two lines, the second one dashed; None is a gap. `say` puts a number of the axis into words."""
+    """Up to two lines, the second one dashed; None is a gap. `say` formats a number of the axis."""
     top = ceiling(max((value for one in series for value in one if value is not None), default=0.0))
     drawn = Markup()
     for kind, values in zip(_LINES, series, strict=False):
@@ -79,7 +78,7 @@ def lines(frame: Frame, *series: Sequence[float | None], say: Callable[[float], 
 
 
 def ceiling(value: float) -> float:
-    """The next number above that is 1, 2 or 5 and noughts: where an axis ends."""
+    """The end of an axis: the next number that is 1, 2 or 5 times a power of ten."""
     if not value >= SMALLEST or not math.isfinite(value):
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
@@ -123,7 +122,7 @@ def _runs(values: Sequence[float | None]) -> Iterator[list[tuple[int, float]]]:
 def _run(run: Sequence[tuple[int, float]], count: int, top: float) -> str:
     step = (RIGHT - LEFT) / max(1, count)
     points = [f"{_n(LEFT + (place + 0.5) * step)} {_n(_height(value, top))}" for place, value in run]
-    # a line to itself is a dot, as its ends are round
+    # with round caps, a line of length zero is a dot
     return f"M{points[0]}L{' '.join(points[1:] or points)}"
 
 
@@ -132,7 +131,7 @@ def _bar(kind: str, x: float, upper: float, width: float, lower: float) -> Marku
 
 
 def _height(value: float, top: float) -> float:
-    """How far down a value lies; something is always seen of what is not nothing."""
+    """The y coordinate of a value. Values above zero are always visible."""
     share = min(max(value / top, 0.0), 1.0)
     y = BOTTOM - (BOTTOM - TOP) * share
     return min(y, BOTTOM - 1.5) if value > 0 else y

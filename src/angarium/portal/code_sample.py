@@ -1,7 +1,7 @@
-"""Code that receives for one endpoint: with its path, and its product's real headers and way of signing.
+"""Generates receiver code for an endpoint, with its path, headers and signature scheme.
 
-A header of the product's own that signs the body alone is verified with the language's own means; otherwise
-a library of Standard Webhooks does it. The samples are run in the tests.
+A product's own header that signs only the body is verified with the standard library; otherwise the code uses
+a Standard Webhooks library. The tests run the samples.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _PLAIN_PATH: Final = re.compile(r"/[A-Za-z0-9_./~-]{0,200}")
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """`packages`: what is installed for it, apart from the library that verifies."""
+    """`packages`: what to install besides the verification library."""
 
     title: str
     template: str
@@ -46,7 +46,7 @@ FRAMEWORKS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """The one that verifies, as each language names it."""
+    """A verification library, by its name in each language."""
 
     package: str
     python: str
@@ -59,7 +59,7 @@ _SVIX: Final = Library("svix", "svix.webhooks", "svix")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A program and the command that installs what it needs."""
+    """A program and the command that installs its dependencies."""
 
     code: str
     install: str
@@ -93,13 +93,13 @@ def sample(product: Product, url: str, name: str) -> Sample:
 
 
 def path_of(url: str) -> str:
-    """The path that a framework's route is given; a default where it could be read as a pattern."""
+    """The path for the route; a default if a framework could read the path as a pattern."""
     path = unquote(urlsplit(url).path)
     return path if _PLAIN_PATH.fullmatch(path) and path != "/" else DEFAULT_PATH
 
 
 def _own(profile: Profile) -> SigningTable | None:
-    """The scheme of the product's own that signs the body and nothing else."""
+    """The product's own scheme that signs only the body."""
     return next(
         (
             scheme
@@ -115,7 +115,7 @@ def _has(profile: Profile, family: str) -> bool:
 
 
 def _kind(profile: Profile) -> str:
-    """How a program reads the event's type; without an envelope there is only the event itself."""
+    """The expression that reads the event type; without an envelope it is the whole event."""
     key = next((key for key, value in profile.envelope.items() if value == "{type}"), None)
     return "event" if key is None else f"event[{json.dumps(key)}]"
 

@@ -1,7 +1,7 @@
-"""The question before an action that reaches far: what will happen, how many it concerns, and a button.
+"""Confirmation page of actions with many effects: what will happen, to how many, and a button.
 
-An action that acts on many calls `question` first and does nothing as long as that gives a page. The page
-posts the same form again, with the field that says yes. It works without scripts.
+Such an action first calls `question`, and returns its page if there is one. The page posts the same form
+again with a field that confirms. It works without scripts.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ YES: Final = "confirmed"
 
 
 class Asking(Protocol):
-    """A visit to the portal or to the operator's pages."""
+    """A visit to the customer or operator pages."""
 
     @property
     def request(self) -> Request: ...
@@ -35,7 +35,7 @@ def question(
     section: str,
     layout: str = "portal.html",
 ) -> Response | None:
-    """The page that asks; None once the answer is yes. `happens` has the count, `back` is the way out."""
+    """The confirmation page; None once confirmed. `happens` states the count, `back` is the cancel link."""
     if form.text(YES):
         return None
     return visit.render(

@@ -1,4 +1,4 @@
-"""Code that receives and verifies, for this endpoint."""
+"""Page with receiver code for an endpoint."""
 
 from __future__ import annotations
 

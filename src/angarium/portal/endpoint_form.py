@@ -1,4 +1,4 @@
-"""The form of an endpoint: what it shows, what was entered, and the draft that this amounts to."""
+"""Reads and validates the form of an endpoint, and turns it into a draft."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MAX_TEXT: Final = 1000
 MAX_RATE: Final = 65535
 MAX_CHANNELS: Final = 10
 BLANK_HEADERS: Final = 2
-NAMED: Final = frozenset({"bluum"})  # dialects in which endpoints have a name beside the description
+NAMED: Final = frozenset({"bluum"})  # dialects whose endpoints have a name besides the description
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderField:
-    """One header. `hidden`: it has a value that is never shown, and keeps it when nothing is entered."""
+    """One header. `hidden`: its value is never shown, and is kept if none is entered."""
 
     name: str = ""
     value: str = ""
@@ -33,7 +33,7 @@ class HeaderField:
 
 @dataclass(slots=True)
 class EndpointForm:
-    """The fields as texts; `faults` by the name of the field."""
+    """The fields as text; `faults` are errors by field name."""
 
     url: str = ""
     name: str = ""
@@ -60,7 +60,7 @@ class EndpointForm:
 
     @classmethod
     def read(cls, form: Form, before: Mapping[str, str]) -> EndpointForm:
-        """What was entered; `before` are the headers that the endpoint has."""
+        """Reads a posted form. `before`: the current headers of the endpoint."""
         secret = {name.lower() for name in before if name.lower() in SENSITIVE}
         headers = []
         for place in range(MAX_HEADERS + BLANK_HEADERS):
@@ -79,7 +79,7 @@ class EndpointForm:
         )
 
     async def check(self, visit: Visit, types: Any, before: tuple[str, ...] | None = None) -> None:
-        """Note the faults that the form itself can see; the service sees the others."""
+        """Records the errors that the form can detect; the service detects the others."""
         if (fault := await event_choice.fault_of(visit, types, self.event_types, before)) is not None:
             self.faults["types"] = fault
         for name in ("name", "description"):
@@ -90,18 +90,18 @@ class EndpointForm:
             and self.rate_limit.isdigit()
             and 1 <= int(self.rate_limit[:9]) <= MAX_RATE
         ):
-            self.faults["rate"] = (
-                f"A whole number from 1 to {MAX_RATE:,}, or nothing for no limit of its own."
-            )
+            self.faults["rate"] = f"Enter a whole number from 1 to {MAX_RATE:,}, or leave empty for no limit."
         wanted = self.channel_names()
         if wrong := [one for one in wanted if not is_channel(one)]:
-            self.faults["channels"] = f"A channel is of letters, digits and - _ . : +, not {wrong[0][:100]}"
+            self.faults["channels"] = (
+                f"A channel may contain letters, digits and - _ . : + only, not {wrong[0][:100]}"
+            )
         elif len(wanted) > MAX_CHANNELS:
             self.faults["channels"] = f"At most {MAX_CHANNELS} channels."
         if any(not header.name for header in self.headers):
             self.faults["headers"] = "Each header needs a name."
         if len({header.name.lower() for header in self.headers}) < len(self.headers):
-            self.faults["headers"] = "Each header can be there once only."
+            self.faults["headers"] = "Header names must be unique."
         try:
             check_headers({header.name: header.value for header in self.headers if header.name})
         except Invalid as error:
@@ -111,22 +111,24 @@ class EndpointForm:
         return list(dict.fromkeys(self.channels.replace(",", " ").split()))
 
     def header_values(self, before: Mapping[str, str]) -> dict[str, str]:
-        """The headers to send, with the hidden values that were kept.
+        """The headers to send, with hidden values from `before`.
 
-        Raises Invalid for a hidden value that is not among `before`: the new URL must not get it.
+        Raises Invalid for a hidden value that is not in `before`: the new URL must not receive it.
         """
         kept = {name.lower(): value for name, value in before.items()}
-        lost = [header.name for header in self.headers if header.hidden and header.name.lower() not in kept]
-        if lost:
-            why = "The URL leads to another host. Enter the value again, or remove the header."
-            raise Invalid(*(FieldError(("body", "headers", name), why) for name in lost))
+        missing = [
+            header.name for header in self.headers if header.hidden and header.name.lower() not in kept
+        ]
+        if missing:
+            why = "The host of the URL changed. Enter the value again, or remove the header."
+            raise Invalid(*(FieldError(("body", "headers", name), why) for name in missing))
         return {
             header.name: kept[header.name.lower()] if header.hidden else header.value
             for header in self.headers
         }
 
     def apply(self, draft: EndpointDraft, hidden: tuple[str, ...] = ()) -> EndpointDraft:
-        """The draft with what was entered; `hidden` event types stay chosen."""
+        """The draft with the entered values; `hidden` event types stay selected."""
         types = self.event_types
         return replace(
             draft,
@@ -140,7 +142,7 @@ class EndpointForm:
         )
 
     def blame(self, error: Invalid) -> None:
-        """Put what the service refused at the fields it is about."""
+        """Assigns the errors of the service to their fields."""
         for fault in error.faults:
             first = str(fault.loc[1]) if len(fault.loc) > 1 else ""
             place = {"eventTypes": "types", "rate_limit": "rate"}.get(first, first)

@@ -1,4 +1,4 @@
-"""All endpoints of the application, with their health."""
+"""Page that lists the endpoints of an application with their health."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROWS: Final = 50
 
 
 async def show(visit: Visit) -> Response:
-    """Newest first; `before` and `after` are ids to go on from."""
+    """Newest first; `before` and `after` are cursors."""
     query = visit.request.query_params
     before = ids.parse(ids.ENDPOINT, query.get("before", ""))
     after = ids.parse(ids.ENDPOINT, query.get("after", ""))

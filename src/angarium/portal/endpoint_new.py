@@ -1,4 +1,4 @@
-"""Adding an endpoint: the form, the check of its URL while it is typed, one request before it is saved."""
+"""Pages that add an endpoint: the form, the check of its URL, and a test request before it is saved."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from angarium.service.url_check import Trial
 
 
 async def new(visit: Visit) -> Response:
-    """The empty form; `url` and `types` may be given."""
+    """The empty form; the query may set `url` and `types`."""
     query = visit.request.query_params
     wanted = tuple(dict.fromkeys(query.getlist("types")))[:100]
     types = await event_choice.visible(visit)
@@ -38,7 +38,7 @@ async def new(visit: Visit) -> Response:
 
 
 async def create(visit: Visit, posted: Form) -> Response:
-    """Save it, if there is room for it; a secret that is shown once only is shown now."""
+    """Saves the endpoint. A secret that is shown only once is shown now."""
     types = await event_choice.visible(visit)
     form = EndpointForm.read(posted, {})
     await form.check(visit, types)
@@ -58,7 +58,7 @@ async def create(visit: Visit, posted: Form) -> Response:
         return visit.render(
             "endpoint_created.html",
             section="endpoints",
-            heading="Your endpoint is ready",
+            heading="Endpoint added",
             endpoint=made,
             ref=ref,
             secret=public_form(made.keys[0].secret),
@@ -67,14 +67,14 @@ async def create(visit: Visit, posted: Form) -> Response:
 
 
 async def check(visit: Visit) -> Response:
-    """What the URL in the query is worth; a part of the form."""
+    """The result of checking the URL in the query; a part of the form."""
     url = visit.request.query_params.get("url", "").strip()
     found = await visit.services.url_check.check(visit.app_id, url) if url else None
     return visit.render("endpoint_check.html", check=found)
 
 
 async def matches(visit: Visit) -> Response:
-    """How many event types a choice means; a part of the form."""
+    """The number of event types that a choice matches; a part of the form."""
     query = visit.request.query_params
     types = await event_choice.visible(visit)
     wanted = event_choice.read(query.get("every", ""), query.getlist("types"), query.get("more", ""))
@@ -83,8 +83,8 @@ async def matches(visit: Visit) -> Response:
 
 
 async def attempt(visit: Visit, posted: Form) -> Response:
-    """One request to the URL in the form, before it is saved."""
-    # a request to whatever URL was entered is made in the name of this service
+    """Sends one request to the URL in the form. Nothing is saved."""
+    # this service makes a request to any URL that is entered, so viewing rights are not enough
     visit.require(Capability.MANAGE_ENDPOINT)
     types = await event_choice.visible(visit)
     endpoint = None
@@ -117,7 +117,7 @@ async def attempt(visit: Visit, posted: Form) -> Response:
         return visit.render(
             "endpoint_trial_page.html",
             section="endpoints",
-            heading="One request was tried",
+            heading="Test request",
             trial=trial,
             words=words,
             back=visit.path("endpoints", visit.endpoint_ref(endpoint.id), "settings"),
@@ -130,7 +130,7 @@ def _is_part(request: Request) -> bool:
 
 
 def _example(types: list[EventType]) -> tuple[str, dict[str, Any]]:
-    """An event to try with."""
+    """An event type and an example for the test request."""
     for one in types:
         if (example := example_of(one)) is not None:
             return one.name, example

@@ -1,4 +1,4 @@
-"""An endpoint: how it fares, what was sent to it, and turning it on and off."""
+"""Page of an endpoint: its health and attempts; actions that enable and disable it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from angarium.portal.words import shown_url
 from angarium.service.endpoint_log import FAILURES
 
 ROWS: Final = 50
-MANY: Final = 20  # due deliveries; fewer may all be in flight
+MANY: Final = 20  # due deliveries; fewer may all be in progress
 DAY: Final = 86400.0
 FILTERS: Final = {"failed": AttemptStatus.FAIL, "delivered": AttemptStatus.SUCCESS}
 
 
 def native_ref(visit: Visit) -> str:
-    """The endpoint of the path, as services know it. Raises NotFound."""
+    """The native id of the endpoint in the path. Raises NotFound."""
     return ids.text(ids.ENDPOINT, visit.endpoint_id())
 
 
@@ -38,7 +38,7 @@ async def found(visit: Visit) -> Endpoint:
 async def render(
     visit: Visit, template: str, endpoint: Endpoint, tab: str, *, status: int = 200, **values: Any
 ) -> Response:
-    """A page of an endpoint, with the head that all of them have."""
+    """A page of an endpoint, with the head that its pages share."""
     health = (await visit.services.overview.health(visit.app_id, [endpoint.id]))[endpoint.id]
     return visit.render(
         template,
@@ -97,7 +97,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def enable(visit: Visit, _: Form) -> Response:
-    """Send to it again; what was canceled stays so until it is recovered."""
+    """Enables the endpoint. Canceled deliveries stay canceled until they are recovered."""
     await visit.services.endpoint.update(
         visit.application, native_ref(visit), lambda draft: replace(draft, disabled=False)
     )
@@ -108,14 +108,14 @@ async def enable(visit: Visit, _: Form) -> Response:
 
 
 async def disable(visit: Visit, form: Form) -> Response:
-    """Send nothing more to it; what it is owed is canceled."""
+    """Disables the endpoint and cancels its pending deliveries."""
     stats = await visit.services.endpoint.stats(visit.app_id, native_ref(visit), None, None)
     waiting = confirm.counted(stats.pending + stats.sending, "message", "messages")
     asked = confirm.question(
         visit,
         form,
         heading="Disable the endpoint?",
-        happens=f"{waiting} of the last 28 days will be canceled, and nothing more is sent to it.",
+        happens=f"{waiting} of the last 28 days will be canceled. Nothing more is sent to the endpoint.",
         button="Disable the endpoint",
         back=visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), "settings"),
         section="endpoints",

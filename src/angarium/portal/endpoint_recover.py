@@ -1,7 +1,7 @@
-"""Sending again what an endpoint lost: counted first, then started, and watched on the page of the task.
+"""Page that counts the undelivered messages of an endpoint and starts a task that sends them.
 
-Two things can be missing: what failed or was canceled, and what was accepted while the endpoint was not there
-or did not ask for it.
+There are two kinds: messages that failed or were canceled, and messages that were accepted before the
+endpoint existed, was enabled or subscribed to them.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ async def show(visit: Visit) -> Response:
 
 
 async def recover(visit: Visit, posted: Form) -> Response:
-    """Send again what failed or was canceled."""
+    """Resends what failed or was canceled."""
     return await _begin(visit, posted, visit.services.replay.recover)
 
 
 async def replay_missing(visit: Visit, posted: Form) -> Response:
-    """Send what was never sent here."""
+    """Sends what was never sent to this endpoint."""
     return await _begin(visit, posted, visit.services.replay.replay_missing)
 
 
@@ -91,11 +91,11 @@ async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, s
 
 
 def _moment(text: str) -> datetime:
-    """What the input of this page gives, in UTC, or a time with a zone. Raises Invalid."""
+    """Parses the time of the form, in UTC or with a zone. Raises Invalid."""
     try:
         return timestamp.parse_form(text)
     except ValueError:
-        raise Invalid.field("from", "Give a time, such as 2026-01-31T15:00.") from None
+        raise Invalid.field("from", "Enter a time, such as 2026-01-31T15:00.") from None
 
 
 def routes() -> list[Route]:

@@ -1,4 +1,4 @@
-"""The secret of an endpoint: shown as the product's rule has it, replaced with an overlap, put in force."""
+"""Page of an endpoint's secret: shows it as the profile allows, replaces and activates it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ OVERLAP: Final = "overlap"
 
 
 async def show(visit: Visit) -> Response:
-    """What can be done with it; never the secret itself."""
+    """The available actions, without the secret."""
     return await _shown(visit, await found(visit))
 
 
 async def reveal(visit: Visit, _: Form) -> Response:
-    """Show the secret in force, and one that waits to be."""
+    """Shows the active secret, and the new one if it is not active yet."""
     if visit.product.profile.secrets.display == "once":
-        raise NotAllowed("A secret is shown once only, when it is made. Replace it to get another.")
+        raise NotAllowed("A secret is shown only once, when it is created. Replace it to get a new one.")
     endpoint = await visit.services.endpoint_secret.reveal(visit.app_id, native_ref(visit))
     return await _shown(
         visit,
@@ -40,14 +40,14 @@ async def reveal(visit: Visit, _: Form) -> Response:
 
 
 async def rotate(visit: Visit, posted: Form) -> Response:
-    """Replace it: at once, or with the old one still good for a while."""
+    """Replaces the secret, at once or with an overlap."""
     if posted.text("grace") == "none":
         asked = confirm.question(
             visit,
             posted,
-            heading="Replace the secret at once?",
-            happens="Your receiver refuses every request until it has the new secret.",
-            button="Replace the secret at once",
+            heading="Revoke the old secret now?",
+            happens="Your receiver rejects all requests until it has the new secret.",
+            button="Replace the secret",
             back=visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), "secret"),
             section="endpoints",
         )
@@ -68,7 +68,7 @@ async def rotate(visit: Visit, posted: Form) -> Response:
 
 
 async def activate(visit: Visit, _: Form) -> Response:
-    """Put the new secret in force now."""
+    """Activates the new secret."""
     await visit.services.endpoint_secret.activate(visit.app_id, native_ref(visit))
     ref = visit.endpoint_ref(visit.endpoint_id())
     return visit.go(visit.path("endpoints", ref, "secret", said="activated"))
@@ -82,7 +82,7 @@ async def _shown(
     new: SigningKey | None = None,
     made: bool = False,
 ) -> Response:
-    now = visit.services.clock.now()  # later than the visit's: a secret may have been made in it
+    now = visit.services.clock.now()  # later than visit.now: the secret may have been created in this request
     rule = visit.product.profile.secrets
     waiting = pending(endpoint.keys, now)
     force = in_force(endpoint.keys, now)

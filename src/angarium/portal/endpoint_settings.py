@@ -1,4 +1,4 @@
-"""The settings of an endpoint: changing them, and deleting it."""
+"""Page of an endpoint's settings: changes them and deletes the endpoint."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from angarium.service.listener import URL as LISTENER
 
 
 async def show(visit: Visit) -> Response:
-    """A form for whoever may change them; otherwise what is set."""
+    """A form if the visitor may change the settings; otherwise a list of them."""
     endpoint = await found(visit)
     return await _shown(visit, endpoint, EndpointForm.of(endpoint), await event_choice.visible(visit))
 
 
 async def change(visit: Visit, posted: Form) -> Response:
-    """Save all settings at once."""
+    """Saves all settings."""
     endpoint = await found(visit)
     types = await event_choice.visible(visit)
     unseen = await event_choice.hidden(visit, types, endpoint.event_types or ())
@@ -51,7 +51,7 @@ async def change(visit: Visit, posted: Form) -> Response:
 
 
 async def delete(visit: Visit, posted: Form) -> Response:
-    """Delete it, when its host was typed."""
+    """Deletes the endpoint if its host was typed."""
     endpoint = await found(visit)
     if posted.text("host").lower() != host_of(endpoint):
         fault = f"Type {host_of(endpoint)} to delete the endpoint."
@@ -62,7 +62,7 @@ async def delete(visit: Visit, posted: Form) -> Response:
 
 
 def host_of(endpoint: Endpoint) -> str:
-    """The host of its URL, which its deletion is confirmed with."""
+    """The host of its URL, typed to confirm the deletion."""
     return urlsplit(split_credentials(endpoint.url)[0]).hostname or endpoint.url
 
 

@@ -1,4 +1,4 @@
-"""A test: the example of an event type, changed if wanted, sent to this endpoint alone; what came of it."""
+"""Page that sends a test message to one endpoint and shows the result."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLACE: Final = re.compile(r" \(byte (\d+)\)$")
 
 
 async def show(visit: Visit) -> Response:
-    """The form with the example of `type`; with `message`, what came of a test."""
+    """The form with the example of `type`; with `message`, the result of that test."""
     endpoint = await found(visit)
     query = visit.request.query_params
     detail = await _sent(visit, query["message"]) if query.get("message") else None
@@ -46,7 +46,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def send(visit: Visit, posted: Form) -> Response:
-    """Send it, when it is JSON that fits its schema, or is meant to go all the same."""
+    """Sends the test if its payload is valid JSON and fits the schema, or the user insists."""
     endpoint = await found(visit)
     types = await _types(visit)
     name, text = posted.text("type"), posted.raw("payload")
@@ -75,7 +75,7 @@ async def send(visit: Visit, posted: Form) -> Response:
 
 
 async def _types(visit: Visit) -> list[EventType]:
-    """What can be sent; without a catalogue something that says what it is."""
+    """The event types to choose from; without a catalogue a generic test type."""
     now = datetime_at(visit.now)
     schemas = {"1": {"examples": [{"test": True}]}}
     test = EventType(
@@ -85,7 +85,7 @@ async def _types(visit: Visit) -> list[EventType]:
 
 
 def _fault(event_type: EventType | None, text: str, *, anyway: bool) -> tuple[str | None, bool]:
-    """What is wrong with a test, and whether it is only that it does not fit its schema."""
+    """The error in a test, and whether it is only a schema mismatch."""
     if event_type is None:
         return "Choose an event type.", False
     try:
@@ -97,23 +97,27 @@ def _fault(event_type: EventType | None, text: str, *, anyway: bool) -> tuple[st
     except msgspec.DecodeError as error:
         return f"This is not valid JSON: {_json_words(str(error), text)}.", False
     if not isinstance(payload, dict):
-        return "Write a JSON object: something in { }.", False
+        return "The payload must be a JSON object, in { }.", False
     wrong = None if anyway else misfit(event_type, payload)
-    return (f"It does not fit the schema of {event_type.name}. {wrong}", True) if wrong else (None, False)
+    return (
+        (f"The payload does not match the schema of {event_type.name}. {wrong}", True)
+        if wrong
+        else (None, False)
+    )
 
 
 def _json_words(said: str, text: str) -> str:
-    """The parser's words, with the line in place of the byte."""
-    said = said.removeprefix("JSON is malformed: ").replace("Input data was truncated", "it ends too early")
+    """The parser's message, with a line number instead of a byte offset."""
+    said = said.removeprefix("JSON is malformed: ").replace("Input data was truncated", "unexpected end")
     place = _PLACE.search(said)
     if place is None:
         return said
     line = text.encode()[: int(place[1])].count(b"\n") + 1
-    return f"{said[: place.start()]}, in line {line}"
+    return f"{said[: place.start()]}, line {line}"
 
 
 def _chosen(types: list[EventType], endpoint: Endpoint, name: str) -> EventType | None:
-    """The type that was asked for, else the first with an example that the endpoint gets."""
+    """The requested type, else the first with an example that the endpoint is subscribed to."""
     likely = sorted(event_choice.matching(types, endpoint.event_types), key=lambda one: not example_of(one))
     return next((one for one in types if one.name == name), None) or next(iter([*likely, *types]), None)
 
@@ -140,7 +144,7 @@ def _result(visit: Visit, endpoint: Endpoint, detail: MessageDetail) -> dict[str
     return {
         "attempt": attempts[0] if attempts else None,
         "delivered": bool(attempts) and attempts[0].status is AttemptStatus.SUCCESS,
-        "owed": line is not None,
+        "has_delivery": line is not None,
         "event_type": detail.message.event_type,
         "message_path": visit.path("messages", message),
         "here": visit.path("endpoints", ref, "test", message=message),

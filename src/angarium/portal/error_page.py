@@ -1,4 +1,4 @@
-"""Errors as pages: what went wrong and what to do, never what is inside."""
+"""Renders errors as pages, without internal details."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from angarium.portal.visit import theme_of
 _PAGES: dict[type[AngariumError], tuple[int, str, str | None]] = {
     errors.NotAuthenticated: (
         401,
-        "Your session is over",
-        "Open the link that you were given once more. If it does not open any longer, ask for a new one.",
+        "Your session has ended",
+        "Open your link again. If it no longer works, ask for a new one.",
     ),
-    errors.NotAllowed: (403, "This is not allowed", None),
-    errors.NotFound: (404, "There is nothing here", "It may have been deleted, or the address is not right."),
-    errors.Conflict: (409, "Something else is there already", None),
+    errors.NotAllowed: (403, "Not allowed", None),
+    errors.NotFound: (404, "Page not found", "It may have been deleted, or the address is wrong."),
+    errors.Conflict: (409, "Conflict", None),
     errors.TooSlow: (408, "The request took too long", "Try again."),
-    errors.BodyTooLarge: (413, "This is too large", None),
-    errors.Compressed: (415, "This cannot be read", None),
-    errors.Invalid: (422, "Something is not right", None),
-    errors.BadRequest: (400, "This cannot be done", None),
-    errors.TooManyFailures: (429, "Too many attempts", "Too much did not fit. Wait a minute and try again."),
-    errors.Overloaded: (503, "Too much is going on", "Try again in a moment."),
-    errors.StoreUnavailable: (503, "The database does not answer", "Try again in a moment."),
+    errors.BodyTooLarge: (413, "Request too large", None),
+    errors.Compressed: (415, "Compressed requests are not supported", None),
+    errors.Invalid: (422, "Invalid input", None),
+    errors.BadRequest: (400, "Invalid request", None),
+    errors.TooManyFailures: (429, "Too many attempts", "Wait a minute and try again."),
+    errors.Overloaded: (503, "The server is busy", "Try again in a moment."),
+    errors.StoreUnavailable: (503, "The database is not available", "Try again in a moment."),
 }
 _INTERNAL = (500, "Something went wrong on our side", "Try again in a moment.")
 
 
 def words_of(error: AngariumError) -> str:
-    """What an error says to whoever filled in a form."""
+    """The text of an error, for a form."""
     if isinstance(error, Invalid):
         return " ".join(fault.msg for fault in error.faults)
     _, _, fixed = _entry(error)
@@ -57,7 +57,7 @@ def status_of(error: AngariumError) -> int:
 
 
 def again(error: AngariumError) -> dict[str, str]:
-    """The header that says when to try again, if that is worth it."""
+    """The Retry-After header, for errors that a retry can solve."""
     if isinstance(error, errors.TooManyFailures):
         return {"retry-after": str(math.ceil(error.retry_after))}
     return {"retry-after": "2"} if status_of(error) == 503 else {}

@@ -1,8 +1,8 @@
-"""Which events an endpoint gets, as a tree of boxes: groups, in them event types, and whole domains at once.
+"""Builds the tree of checkboxes in which an endpoint's event types are chosen.
 
-A group is what the catalogue says, or the part of a name before its first dot. Where a product knows
-wildcards and all types of a group share that part, the group can be chosen as a whole, with what it will hold
-in future. Patterns that fit no box stand in a field of text, so that nothing an endpoint has is ever lost.
+A group is the group of the catalogue, or the part of a name before its first dot. If the product allows
+wildcards and all types of a group share that part, one checkbox selects the group with its future types.
+Patterns without a checkbox are shown in a text field, so that saving the form keeps them.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from angarium.core.patterns import covers, is_event_type, is_wildcard
 from angarium.core.profile import Profile
 from angarium.portal.visit import Visit
 
-MAX_SHOWN: Final = 2000  # event types of a catalogue that a page holds
+MAX_SHOWN: Final = 2000  # event types on a page
 MAX_CHOSEN: Final = 1000
 _PAGE: Final = 250
-# dialects whose answers can say "every type" without a wildcard
+# dialects that can express "every type" without a wildcard
 _SAY_EVERYTHING: Final = frozenset({"native", "bloom"})
 
 
 @dataclass(frozen=True, slots=True)
 class Leaf:
-    """One event type. `covered`: it comes with its group."""
+    """One event type. `covered`: its group is selected."""
 
     type: EventType
     chosen: bool
@@ -35,7 +35,7 @@ class Leaf:
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """A group; `whole` is the wildcard that stands for it, where there is one."""
+    """A group; `whole` is its wildcard, or None."""
 
     title: str
     whole: str | None
@@ -44,17 +44,17 @@ class Branch:
 
     @property
     def touched(self) -> bool:
-        """Whether anything in it is chosen."""
+        """Whether anything in the group is selected."""
         return self.chosen or any(leaf.chosen for leaf in self.leaves)
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What the form shows."""
+    """The content of the form field."""
 
     branches: tuple[Branch, ...]
     everything: bool
-    more: str  # patterns without a box, one a line
+    more: str  # patterns without a checkbox, one per line
     offers_everything: bool
     wildcards: bool
     matches: int
@@ -62,7 +62,7 @@ class Choice:
 
 
 async def visible(visit: Visit, *, archived: bool = False) -> list[EventType]:
-    """The event types that this visitor may know of, by name."""
+    """The event types that this visitor may see, by name."""
     found: list[EventType] = []
     while len(found) < MAX_SHOWN:
         page = await visit.services.event_type.page(
@@ -80,7 +80,7 @@ async def visible(visit: Visit, *, archived: bool = False) -> list[EventType]:
 
 
 def groups(types: Iterable[EventType]) -> dict[str, list[EventType]]:
-    """Event types under their headings, both in order."""
+    """Event types by group; groups are sorted."""
     found: dict[str, list[EventType]] = {}
     for one in types:
         found.setdefault(one.group_name or _domain(one.name), []).append(one)
@@ -88,7 +88,7 @@ def groups(types: Iterable[EventType]) -> dict[str, list[EventType]]:
 
 
 def choice(types: Sequence[EventType], patterns: Collection[str] | None, profile: Profile) -> Choice:
-    """The tree with these patterns chosen; None: every type."""
+    """The tree with these patterns selected; None: every type."""
     chosen = set(patterns or ())
     wildcards = profile.management.wildcards
     branches = []
@@ -111,12 +111,12 @@ def choice(types: Sequence[EventType], patterns: Collection[str] | None, profile
 
 
 def matching(types: Iterable[EventType], patterns: Collection[str] | None) -> list[EventType]:
-    """Those that an endpoint with the patterns gets."""
+    """The types that the patterns match."""
     return [one for one in types if covers(patterns, one.name)]
 
 
 def read(every: str, boxes: Sequence[str], more: str) -> tuple[str, ...] | None:
-    """What a form chose: None for every type; what a chosen wildcard covers is not named twice."""
+    """Reads a posted form: None for every type. Types covered by a chosen wildcard are left out."""
     if every == "all":
         return None
     named = list(dict.fromkeys([*boxes, *more.replace(",", " ").split()]))
@@ -130,7 +130,7 @@ async def fault_of(
     patterns: tuple[str, ...] | None,
     before: tuple[str, ...] | None,
 ) -> str | None:
-    """What is wrong with a choice, in words; an endpoint may keep what it has."""
+    """The error in a choice, if any. Patterns in `before` are always allowed."""
     if patterns is None:
         return None
     if not patterns:
@@ -139,22 +139,22 @@ async def fault_of(
         return f"Choose at most {MAX_CHOSEN} event types, or whole groups."
     wrong = [one for one in patterns if not is_event_type(one) and not is_wildcard(one)]
     if wrong:
-        return f"This is no event type: {wrong[0][:100]}"
+        return f"Not an event type: {wrong[0][:100]}"
     if not visit.product.profile.management.wildcards and any(map(is_wildcard, patterns)):
         return "Choose event types by their full names."
     types = list(types)
     known = {one.name for one in types} | set(before or ())
     missing = [one for one in patterns if not is_wildcard(one) and one not in known]
     if missing:
-        return f"There is no event type {missing[0]}."
+        return f"Unknown event type: {missing[0]}"
     unmatched = [one for one in patterns if is_wildcard(one) and one not in known]
-    # without a catalogue nobody can tell
+    # unknown without a catalogue
     unmatched = [one for one in unmatched if types and not matching(types, [one])]
-    return f"No event type begins with {unmatched[0].removesuffix('*')}" if unmatched else None
+    return f"No event type starts with {unmatched[0].removesuffix('*')}" if unmatched else None
 
 
 async def hidden(visit: Visit, types: Iterable[EventType], patterns: Iterable[str]) -> tuple[str, ...]:
-    """Those of the patterns that exist and that this visitor may not know of: they stay as they are."""
+    """The patterns that exist but that this visitor may not see; a save keeps them."""
     known = {one.name for one in types}
     found = []
     for name in patterns:
@@ -179,7 +179,7 @@ def _domain(name: str) -> str:
 
 
 def _whole(members: Sequence[EventType]) -> str | None:
-    """The wildcard that covers exactly such types; none for a group of one name without a dot."""
+    """The wildcard that covers the group, or None if there is none."""
     domains = {_domain(one.name) for one in members}
     wildcard = f"{next(iter(domains))}.*"
     fits = len(domains) == 1 and all(covers([wildcard], one.name) for one in members)

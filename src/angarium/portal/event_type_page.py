@@ -1,4 +1,4 @@
-"""The catalogue of event types, and a page for each: what it means, what it holds, who gets it."""
+"""Pages of the catalogue of event types, and of one type: description, fields and subscribed endpoints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_EXAMPLES: Final = 5
 
 
 async def catalogue(visit: Visit) -> Response:
-    """All of them by group; `q` is part of a name or description."""
+    """All event types by group; `q` filters by part of a name or description."""
     wanted = visit.request.query_params.get("q", "").strip().lower()[:100]
     types = await event_choice.visible(visit, archived=True)
     shown = [one for one in types if wanted in one.name.lower() or wanted in one.description.lower()]
@@ -37,7 +37,7 @@ async def catalogue(visit: Visit) -> Response:
 
 
 async def show(visit: Visit) -> Response:
-    """One of them."""
+    """One event type."""
     found = await visit.services.event_type.find(visit.claims.org_id, visit.request.path_params["name"])
     if not event_choice.may_see(visit, found):
         raise NotFound()

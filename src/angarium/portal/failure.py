@@ -1,6 +1,6 @@
-"""What failed, in the few words that a list has room for. Each attempt explains it at length.
+"""Short titles of failures, for lists.
 
-The codes are those of core/failure.py; a kind is a code, or the family that several begin with.
+The codes are those of core/failure.py; a kind is a code, or the prefix of a family of codes.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from typing import Final
 from angarium.core.failure import FAMILIES, title_of
 from angarium.portal.words import status_words
 
-"""The kinds that a filter offers."""
-
 
 def short(code: str | None) -> str:
     """`Connection timed out`, `401 Unauthorized`; nothing for None."""
@@ -20,14 +18,14 @@ def short(code: str | None) -> str:
 
 
 def answered(status_code: int | None, code: str | None) -> str:
-    """What came of the last attempt: its status, or why there was no answer. Nothing before the first."""
+    """The result of the last attempt: its status, or the failure. Empty before the first attempt."""
     if status_code is None:
         return ""
-    return status_words(status_code) if status_code else short(code) or "No answer"
+    return status_words(status_code) if status_code else short(code) or "No response"
 
 
 def kind_words(kind: str) -> str:
-    """A kind as a filter names it; one that it does not offer by its short words."""
+    """The name of a kind in the filter; the short title for other codes."""
     return FAMILIES.get(kind) or short(kind)
 
 

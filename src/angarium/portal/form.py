@@ -1,4 +1,4 @@
-"""The fields of a posted form, within bounds."""
+"""Reads posted forms within limits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ MAX_FIELDS: Final = 1500  # an endpoint may have a thousand event types
 
 
 class Form:
-    """What was posted. A field that is missing is empty."""
+    """A posted form. Missing fields are empty."""
 
     def __init__(self, pairs: list[tuple[str, str]]) -> None:
         self._pairs = pairs
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
-        """All fields as they came."""
+        """All fields in the order received."""
         return list(self._pairs)
 
     def text(self, name: str) -> str:
@@ -28,16 +28,16 @@ class Form:
         return next((value.strip() for key, value in reversed(self._pairs) if key == name), "")
 
     def raw(self, name: str) -> str:
-        """The last value of a field as it came, with line ends as `\\n`."""
+        """The last value of a field, unstripped, with line ends as `\\n`."""
         found = next((value for key, value in reversed(self._pairs) if key == name), "")
         return found.replace("\r\n", "\n")
 
     def all(self, name: str) -> list[str]:
-        """Every value of a field that is not empty, as they came."""
+        """All values of a field that are not empty."""
         return [value.strip() for key, value in self._pairs if key == name and value.strip()]
 
     def has(self, name: str) -> bool:
-        """Whether a box was ticked or a button pressed."""
+        """Whether a checkbox was ticked or a button pressed."""
         return any(key == name for key, _ in self._pairs)
 
 
@@ -45,12 +45,12 @@ async def read_form(request: Request) -> Form:
     """The form in a request's body. Raises BadRequest; its size is limited at the edge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise BadRequest("A form is posted as application/x-www-form-urlencoded.")
+        raise BadRequest("Forms must be posted as application/x-www-form-urlencoded.")
     try:
         text = (await request.body()).decode()
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
         raise BadRequest("This form is not valid, or has too many fields.") from None
     if any("\x00" in value for _, value in pairs):
-        raise BadRequest("A form cannot hold NUL characters.")
+        raise BadRequest("Forms must not contain NUL characters.")
     return Form(pairs)

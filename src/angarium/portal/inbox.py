@@ -1,4 +1,4 @@
-"""Where Play's inboxes take requests: public, for any method, and never a page for a browser to render."""
+"""Receives requests to Play inboxes: public, any method; the response is never HTML."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from angarium.portal.visit import services_of
 from angarium.service import play
 
 METHODS: Final = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-MAX_WAITING: Final = 500  # requests that this process lets wait at the same time
+MAX_WAITING: Final = 500  # concurrent delayed requests in this process
 LONGEST_SILENCE: Final = 65.0  # seconds; longer than any product's timeout
 _HEADERS: Final = {"cache-control": "no-store"}
 _STATUS: Final[dict[type[AngariumError], int]] = {
@@ -36,16 +36,16 @@ _STATUS: Final[dict[type[AngariumError], int]] = {
 
 
 class WaitingRequests:
-    """How many requests wait for their answer."""
+    """Counts and delays requests."""
 
     def __init__(self) -> None:
         self.count = 0
 
     async def answer(self, request: Request, answer: InboxAnswer) -> Response:
-        """The answer, when its time has come."""
+        """The response, after its delay."""
         if answer.delay or answer.status_code == NO_ANSWER:
             if self.count >= MAX_WAITING:
-                return _said(503, "Too many requests are waiting here.")
+                return _said(503, "Too many delayed requests. Try again later.")
             self.count += 1
             try:
                 silent = answer.status_code == NO_ANSWER
@@ -56,7 +56,7 @@ class WaitingRequests:
 
 
 async def _wait(request: Request, seconds: float) -> None:
-    """Wait, but not for longer than the other side does, nor than this server runs."""
+    """Waits, at most until the client disconnects or the server stops."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -94,11 +94,11 @@ def routes() -> list[Route]:
     waiting = WaitingRequests()
 
     async def take(request: Request) -> Response:
-        """Take a request for an inbox."""
+        """Receives a request for an inbox."""
         try:
             inbox_id = ids.parse(ids.INBOX, request.path_params["inbox"])
             if inbox_id is None:
-                raise NotFound("There is no such inbox.")
+                raise NotFound("Inbox not found.")
             inboxes = services_of(request).play
             await inboxes.expect(inbox_id)
             came = play.IncomingRequest(request.method, _headers(request), await request.body())

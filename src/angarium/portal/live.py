@@ -1,10 +1,9 @@
-"""News for a page that somebody watches, as server-sent events (HTML, 9.2).
+"""Sends server-sent events (HTML, 9.2) to an open page when its content changes.
 
-An event only says that there is news; the page then fetches what it shows, as it would without us. While
-somebody watches, `look` is asked every now and then what there is to see, as a text that changes with it;
-the page knows the text that it was made from. A stream is bounded: in number for each process and
-application, in time, in what looking may cost, and it ends with the session, the browser or the server.
-No connection to the database is held between two looks.
+An event has no content; the page then fetches its part again. The stream calls `look` regularly for a text
+that changes with the content; the page sends the text that it was rendered from. Streams are limited in
+number per process and application, in duration and in the share of time that `look` may take. A stream ends
+with the session, the browser or the server. It holds no database connection between two calls of `look`.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from starlette.types import Receive, Scope, Send
 from angarium.core.errors import NotAuthenticated, NotFound, StoreUnavailable
 from angarium.portal.visit import Visit
 
-EVERY: Final = 1.5  # seconds between two looks
-COST: Final = 20  # a look that takes long is followed by a pause so many times as long
-HEARTBEAT: Final = 15.0  # seconds after which something is sent, and the session checked, without any news
-LIFETIME: Final = 240.0  # seconds; the browser then comes again by itself
+EVERY: Final = 1.5  # seconds between two calls of `look`
+COST: Final = 20  # the pause is at least this many times as long as the call of `look` before it
+HEARTBEAT: Final = 15.0  # seconds after which a comment is sent and the session is checked, without news
+LIFETIME: Final = 240.0  # seconds; the browser then reconnects
 PATIENCE: Final = 10.0  # seconds that a browser may take to read an event
 MAX_VIEWERS: Final = 100
 MAX_OF_APPLICATION: Final = 20
@@ -37,7 +36,7 @@ Look = Callable[[], Awaitable[str]]
 
 
 class Viewers:
-    """Who watches, in one process."""
+    """Counts the open streams of a process."""
 
     def __init__(self) -> None:
         self._watching: Counter[UUID] = Counter()
@@ -48,7 +47,7 @@ class Viewers:
 
     @contextlib.contextmanager
     def joined(self, app_id: UUID) -> Iterator[bool]:
-        """Be one of them meanwhile; False when there are too many."""
+        """Counts a stream; yields False if there are too many."""
         if self.count >= MAX_VIEWERS or self._watching[app_id] >= MAX_OF_APPLICATION:
             yield False
             return
@@ -57,11 +56,11 @@ class Viewers:
             yield True
         finally:
             self._watching[app_id] -= 1
-            self._watching += Counter()  # forgets whoever has none left
+            self._watching += Counter()  # removes applications with no stream left
 
 
 def viewers_of(request: Request) -> Viewers:
-    """Those of this process."""
+    """The viewers of this process."""
     state = request.app.state
     if not hasattr(state, "viewers"):
         state.viewers = Viewers()
@@ -70,14 +69,14 @@ def viewers_of(request: Request) -> Viewers:
 
 
 def mark(*seen: object) -> str:
-    """A short text that is another when any of the values is."""
+    """A short text that changes when any of the values changes."""
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
 
 class Stream(Response):
-    """News of whatever `look` looks at, beginning with what the page knows: its query's `seen`.
+    """The stream of a page. The query's `seen` is the text that the page was rendered from.
 
-    Who is one viewer too many gets 503, and asks now and then instead (portal.js).
+    Above the limits it answers 503, and portal.js polls instead.
     """
 
     media_type = "text/event-stream"
@@ -124,9 +123,9 @@ class Stream(Response):
             except (NotAuthenticated, NotFound):
                 break
             except StoreUnavailable:
-                found = seen  # there will be another look
+                found = seen  # the next call of `look` tries again
             if found != seen:
-                data = b"data: news\n" if seen else b""  # the first look of a page that knows nothing
+                data = b"data: news\n" if seen else b""  # the first event of a page without `seen`
                 await _write(send, b"id: %b\n%b\n" % (found.encode(), data))
                 seen, told = found, began
             elif began - told >= HEARTBEAT:
@@ -137,7 +136,7 @@ class Stream(Response):
         await _write(send, b"", more=False)
 
 
-_TOO_MANY: Final = Response("Too many pages are being watched.", 503, headers={"retry-after": "30"})
+_TOO_MANY: Final = Response("Too many live pages are open.", 503, headers={"retry-after": "30"})
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -1,6 +1,6 @@
-"""The way in: `/login`, where links lead, exchanges the key in the fragment for a session.
+"""Logs customers in: `/login` exchanges the key in the fragment of a portal link for a session.
 
-The key never reaches a log: fragments are not sent, and the page posts it once.
+The key never reaches a log: browsers do not send fragments, and the page posts it once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _NEXT: Final = re.compile(r"(/[A-Za-z0-9_.-]+)*/?(\?[A-Za-z0-9_.*=&%+:,-]*)?")
 
 
 class _Shown(msgspec.Struct, frozen=True):
-    """What the page posts."""
+    """The body that the page posts."""
 
     key: str
     query: str = ""
@@ -38,12 +38,12 @@ class _Shown(msgspec.Struct, frozen=True):
 
 
 async def show(request: Request) -> Response:
-    """The page that takes the key."""
+    """The page that reads the key from the fragment."""
     return render.page(request, "login.html", Theme.of(dict(request.query_params)))
 
 
 async def begin(request: Request) -> Response:
-    """Exchange the key of a link for a session; says where to go."""
+    """Exchanges the key of a link for a session; returns the page to open."""
     try:
         session.check_origin(request)
         body = await request.body()
@@ -54,7 +54,7 @@ async def begin(request: Request) -> Response:
         services = services_of(request)
         with services.login_throttle.watching("portal-link"):
             made = await services.portal_link.open(shown.key)
-    except ValueError:  # no JSON, or beyond its bounds
+    except ValueError:  # not JSON, or beyond the limits
         return _refused(NotAuthenticated())
     except AngariumError as error:
         return _refused(error)
@@ -70,13 +70,13 @@ async def begin(request: Request) -> Response:
 
 
 def destination(query: Mapping[str, str]) -> str:
-    """Where below the portal a link leads: its `next`, if that is a path and nothing else."""
+    """The page below the portal that a link opens: its `next`, if that is only a path."""
     wanted = query.get("next", "")
     return wanted if _NEXT.fullmatch(wanted) and ".." not in wanted else ""
 
 
 async def end(visit: Visit, _: Form) -> Response:
-    """Log out: the session is refused from now on, on every server. The link stays good."""
+    """Logs out: every server refuses the session from now on. The link stays valid."""
     await visit.services.token.revoke(visit.claims)
     answer = visit.go("/admin" if visit.claims.operator else "/login?over=1")
     session.forget(visit.request, answer, ids.text(ids.APPLICATION, visit.app_id))
@@ -87,7 +87,7 @@ def _refused(error: AngariumError) -> Response:
     status = error_page.status_of(error)
     words: dict[str, Any] = {"detail": error_page.words_of(error)}
     if status == 401:
-        words["detail"] = "This link is not valid any longer. Ask whoever gave it to you for a new one."
+        words["detail"] = "This link is no longer valid. Ask for a new one."
     return JSONResponse(words, status, headers=render.UNKEPT | error_page.again(error))
 
 

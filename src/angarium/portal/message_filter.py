@@ -1,6 +1,6 @@
-"""The filter of the message log as it stands in a URL: read, shown in a form, said in words, written again.
+"""Reads the filter of the message log from a URL, describes it and writes it back.
 
-Times of a URL are UTC; a page with scripts shows them as local ones.
+Times in URLs are UTC; pages with scripts show local times.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STATUSES: Final = {
     LogStatus.FAILED: ("bad", "Failed"),
     LogStatus.CANCELED: ("none", "Canceled"),
 }
-"""How each status is shown: kind of badge, and words."""
+"""The badge kind and label of each status."""
 
 PRESETS: Final = {
     "1h": ("Last hour", timedelta(hours=1)),
@@ -35,12 +35,12 @@ PRESETS: Final = {
     "30d": ("Last month", timedelta(days=30)),
 }
 CLASSES: Final = {
-    "0": "No answer",
+    "0": "No response",
     "2": "2xx Success",
     "3": "3xx Redirect",
-    "4": "4xx Refused",
-    "5": "5xx Receiver failed",
-    "1": "1xx Not final",
+    "4": "4xx Client error",
+    "5": "5xx Server error",
+    "1": "1xx Informational",
 }
 _FIELDS: Final = ("type", "endpoint", "http", "error", "id", "tag", "channel", "within", "since", "until")
 _TIMES: Final = ("since", "until")
@@ -51,7 +51,7 @@ _NAMES: Final = {
     "error_kind": "error",
     "message": "id",
 }
-"""Fields of the filter that a URL calls otherwise."""
+"""Fields of the filter with other names in URLs."""
 MAX_TEXT: Final = 256
 _VALUES: Final = frozenset(status.value for status in LogStatus)
 T = TypeVar("T")
@@ -66,7 +66,7 @@ class FilterQuery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked for: the fields as they came, what they mean, and what is wrong with which."""
+    """A requested filter: its fields as received, their meaning, and their errors."""
 
     statuses: tuple[str, ...]
     values: Mapping[str, str]
@@ -74,23 +74,23 @@ class Asked:
     faults: Mapping[str, str]
 
     def __getitem__(self, name: str) -> str:
-        """A field as it came; empty when it is missing."""
+        """A field as received; empty if missing."""
         return self.values.get(name, "")
 
     @property
     def query(self) -> dict[str, Any]:
-        """For the URL of a page that asks for the same."""
+        """The query of a URL with the same filter."""
         return {"status": list(self.statuses), **self.values}
 
     @property
     def narrow(self) -> bool:
-        """Whether anything is left out."""
+        """Whether the filter excludes anything."""
         return not self.wanted.empty
 
     def fixed(self, now: float) -> Asked:
-        """The same in times that stay what they are, up to now.
+        """The same filter with absolute times, up to now.
 
-        Now is the whole millisecond: the ids of a batch are a microsecond apart, and run ahead of the clock.
+        Now includes the whole millisecond: ids of a batch are a microsecond apart and run ahead of the clock.
         """
         end = datetime_at(now)
         end = end.replace(microsecond=end.microsecond // 1000 * 1000 + 999)
@@ -105,7 +105,7 @@ class Asked:
 def read(
     query: FilterQuery, now: float, message_prefix: str, endpoint_id: Callable[[str], UUID | None]
 ) -> Asked:
-    """What a URL asks for. `endpoint_id`: the endpoint that a public id names."""
+    """Reads the filter of a query. `endpoint_id` parses a public endpoint id."""
     values = {name: text for name in _FIELDS if (text := query.text(name)[:MAX_TEXT])}
     statuses = tuple(dict.fromkeys(query.all("status")))[: len(LogStatus)]
     faults: dict[str, str] = {}
@@ -120,21 +120,21 @@ def read(
 
     known = [LogStatus(status) for status in statuses if status in _VALUES]
     if len(known) < len(statuses):
-        faults["status"] = "There is no such status."
-    since, until = (understood(name, _time, "Write a time such as 2027-01-31T18:00.") for name in _TIMES)
+        faults["status"] = "Unknown status."
+    since, until = (understood(name, _time, "Enter a time such as 2027-01-31T18:00.") for name in _TIMES)
     for name, at in zip(_TIMES, (since, until), strict=True):
         if at is not None and len(values[name]) > len(timestamp.FORM_EXAMPLE):
-            values[name] = _iso(at)  # inputs show its beginning, so it has to be UTC
-    within = understood("within", PRESETS.get, "Choose one of the times.")
+            values[name] = _iso(at)  # inputs show only its start, so it must be UTC
+    within = understood("within", PRESETS.get, "Choose a time range from the list.")
     if since is None and within is not None:
         since = datetime_at(now) - within[1]
     wanted = LogFilter(
         statuses=frozenset(known),
         event_type=values.get("type"),
-        endpoint_id=understood("endpoint", endpoint_id, "There is no such endpoint."),
-        http_class=understood("http", _class, "Choose one of the classes."),
+        endpoint_id=understood("endpoint", endpoint_id, "Unknown endpoint."),
+        http_class=understood("http", _class, "Choose a response class from the list."),
         error_kind=values.get("error"),
-        message=understood("id", lambda text: _message_ref(text, message_prefix), "This cannot be an id."),
+        message=understood("id", lambda text: _message_ref(text, message_prefix), "Not a valid ID."),
         tag=values.get("tag"),
         channel=values.get("channel"),
         since=since,
@@ -150,25 +150,25 @@ def read(
 
 
 def said(wanted: LogFilter, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str, Any]]:
-    """What the filter asks for, each thing with its name; `endpoints`: their names. Times as datetimes."""
+    """The filter as labels and values, with times as datetimes. `endpoints`: names by id."""
     endpoint = "" if wanted.endpoint_id is None else endpoints.get(wanted.endpoint_id, "")
     lines: list[tuple[str, Any]] = [
         ("Status", " or ".join(STATUSES[status][1] for status in STATUSES if status in wanted.statuses)),
         ("Event type", wanted.event_type),
         ("Endpoint", endpoint),
-        ("Answer", CLASSES.get(str(wanted.http_class))),
-        ("Why it failed", wanted.error_kind and kind_words(wanted.error_kind)),
-        ("Id", wanted.message),
+        ("Last response", CLASSES.get(str(wanted.http_class))),
+        ("Failure", wanted.error_kind and kind_words(wanted.error_kind)),
+        ("ID", wanted.message),
         ("Tag", wanted.tag),
         ("Channel", wanted.channel),
-        ("Accepted since", wanted.since),
+        ("Accepted from", wanted.since),
         ("Accepted until", wanted.until),
     ]
     return [(name, value) for name, value in lines if value]
 
 
 def _time(text: str) -> datetime | None:
-    """What an input of the page gives, in UTC, or a time with a zone."""
+    """Parses a time of the form, in UTC or with a zone."""
     try:
         return timestamp.parse_form(text)
     except ValueError:
@@ -180,7 +180,7 @@ def _class(text: str) -> int | None:
 
 
 def _message_ref(text: str, prefix: str) -> str | None:
-    """A message's id as the service knows it, whatever a product calls it; or an operator's own."""
+    """The native message id for a product's message id; or the sender's event id."""
     own = ids.parse(prefix, text)
     if own is not None:
         return ids.text(ids.MESSAGE, own)

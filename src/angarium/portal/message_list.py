@@ -1,4 +1,4 @@
-"""The message log: what became of every message at every endpoint, filtered, and live while one looks."""
+"""Page of the message log: the deliveries of all endpoints, filtered, with live updates."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from angarium.portal.words import endpoint_name
 from angarium.service.log import LogPage
 
 ROWS: Final = 50
-MAX_SUGGESTED: Final = 250  # event types that the filter's field proposes
-_MORE: Final = ("id", "http", "tag", "channel", "since", "until")  # fields that are folded away while empty
+MAX_SUGGESTED: Final = 250  # event types that the filter suggests
+_MORE: Final = ("id", "http", "tag", "channel", "since", "until")  # fields in a closed section while empty
 
 
 async def show(visit: Visit) -> Response:
-    """The page, or for htmx its list alone."""
+    """The page; for htmx only its list."""
     asked = asked_of(visit, visit.request.query_params.multi_items())
     endpoints = await visit.services.log.endpoints(visit.app_id)
     found, faults = LogPage(), dict(asked.faults)
@@ -37,18 +37,18 @@ async def show(visit: Visit) -> Response:
         try:
             found = await _page(visit, asked)
         except Invalid:
-            faults["page"] = "There is no such page of the log. Begin again at the newest."
+            faults["page"] = "This page of the log does not exist. Start again at the newest."
     waits = await visit.services.overdue.of(visit.app_id, (line.row for line in found.lines))
     first = not any(name in visit.request.query_params for name in ("before", "after"))
-    unowed = await _unowed(visit, asked, found) if first and not faults else None
+    unrouted = await _unrouted(visit, asked, found) if first and not faults else None
     values: dict[str, Any] = {
         "asked": asked,
         "faults": faults,
         "found": found,
         "waits": waits,
         "first": first,
-        "unowed": unowed,
-        "unwritten": unowed is not None and await visit.services.message.waits(visit.app_id, unowed.id),
+        "unrouted": unrouted,
+        "unwritten": unrouted is not None and await visit.services.message.waits(visit.app_id, unrouted.id),
         "newer": _onward(visit, asked, after=found.newer),
         "older": _onward(visit, asked, before=found.older),
         "live": None,
@@ -78,7 +78,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def watch(visit: Visit) -> Response:
-    """News of the newest page of what the filter asks for."""
+    """Live updates of the newest page of the filter."""
     asked = asked_of(visit, visit.request.query_params.multi_items())
     if asked.faults:
         raise NotFound()
@@ -102,7 +102,7 @@ def asked_of(visit: Visit, pairs: Iterable[tuple[str, str]], now: float | None =
 
 
 def mark_of(found: LogPage) -> str:
-    """A text that changes with what a page of the log shows."""
+    """A text that changes when a page of the log changes."""
     return live.mark(
         *(
             (line.key, row.state, row.attempts, row.due_at, row.manual_at, line.endpoint.url)
@@ -113,13 +113,13 @@ def mark_of(found: LogPage) -> str:
 
 
 def partial(visit: Visit) -> bool:
-    """Whether htmx asks for a part, and not for a whole page to go back to."""
+    """Whether htmx requests a part, and not a whole page for its history."""
     headers = visit.request.headers
     return "hx-request" in headers and "hx-history-restore-request" not in headers
 
 
 async def event_types(visit: Visit) -> list[str]:
-    """Names that this visitor may know of, for a filter's field."""
+    """The event types that this visitor may see, as suggestions of the filter."""
     found = await visit.services.event_type.page(
         visit.application.org_id,
         None,
@@ -132,7 +132,7 @@ async def event_types(visit: Visit) -> list[str]:
 
 
 def _kinds(asked: Asked) -> list[tuple[str, str]]:
-    """The kinds of failure to choose from, and the one that a URL asks for."""
+    """The kinds of failure to choose from, including the requested one."""
     kinds = dict(FAMILIES)
     if asked["error"]:
         kinds.setdefault(asked["error"], kind_words(asked["error"]))
@@ -149,8 +149,8 @@ async def _page(visit: Visit, asked: Asked) -> LogPage:
     )
 
 
-async def _unowed(visit: Visit, asked: Asked, found: LogPage) -> Message | None:
-    """The message that was asked for by its id, when it is in no log because it was owed to nobody."""
+async def _unrouted(visit: Visit, asked: Asked, found: LogPage) -> Message | None:
+    """The message requested by its id, if it has no deliveries."""
     if found.lines or not asked.wanted.message:
         return None
     try:

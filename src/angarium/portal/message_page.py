@@ -1,4 +1,4 @@
-"""One message: its payload, what each endpoint is owed of it, and every attempt with what was answered."""
+"""Page of a message: its payload, its deliveries, and its attempts with their responses."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from angarium.portal.visit import Visit
 from angarium.portal.words import plain, pretty
 from angarium.service.log import MAX_DELIVERIES, LogLine, MessageDelivery
 
-SHOWN: Final = 64 * 1024  # bytes of a payload; all of it can be downloaded
-MAX_BROKEN: Final = 4 * SHOWN  # characters with line breaks; what is nested deep would become far longer
+SHOWN: Final = 64 * 1024  # bytes of a payload; the download has all of it
+MAX_BROKEN: Final = 4 * SHOWN  # characters with line breaks; deep nesting makes the text far longer
 SHOWN_DELIVERIES: Final = 100  # the others are in the log
-WHOLE_ATTEMPTS: Final = 20  # shown with headers and answer; of those before only what came of them
+WHOLE_ATTEMPTS: Final = 20  # shown with headers and response; older ones only with their result
 
 
 async def show(visit: Visit) -> Response:
@@ -33,10 +33,10 @@ async def show(visit: Visit) -> Response:
 
 
 async def payload(visit: Visit) -> Response:
-    """The exact bytes, as a file and nothing that a browser would open."""
+    """The payload as a download that a browser does not render."""
     message = await visit.services.message.get(visit.app_id, _ref(visit))
     if message.payload is None:
-        raise BadRequest("The payload of this message is gone.")
+        raise BadRequest("The payload of this message was deleted.")
     name = f"{visit.message_ref(message.id)}.json"
     return Response(
         message.payload,
@@ -50,7 +50,7 @@ async def payload(visit: Visit) -> Response:
 
 
 async def watch(visit: Visit) -> Response:
-    """News of what became of it."""
+    """Live updates of the deliveries."""
     ref = _ref(visit)
     await visit.services.message.get(visit.app_id, ref, with_payload=False)  # raises NotFound
     its = LogFilter(message=ref)
@@ -63,7 +63,7 @@ async def watch(visit: Visit) -> Response:
 
 
 async def resend(visit: Visit, form: Form) -> Response:
-    """Send it to one endpoint again, whatever became of it there."""
+    """Resends the message to one endpoint, in any state of the delivery."""
     try:
         await visit.services.replay.resend(visit.app_id, _ref(visit), _native_endpoint(visit, form))
     except BadRequest as error:
@@ -105,10 +105,10 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
 
 
 def _payload(message: Message) -> dict[str, Any]:
-    """The payload as far as it is shown: as text, and with line breaks where it is all there."""
+    """The payload as text, cut to SHOWN bytes; also formatted if it is not cut."""
     content = message.payload or b""
     cut = len(content) > SHOWN
-    # a cut may go through a character; what is left of it is no loss
+    # the cut may split a character
     text = content[:SHOWN].decode("utf-8", "ignore") if cut else plain(content)
     broken = None if cut else pretty(content)
     if broken is not None and len(broken) > MAX_BROKEN:
@@ -117,7 +117,7 @@ def _payload(message: Message) -> dict[str, Any]:
 
 
 def _failed_since(visit: Visit, message: Message, delivery: MessageDelivery) -> str:
-    """Where one sends again all that one endpoint missed since this message."""
+    """The page that resends what failed at this endpoint since this message."""
     since = message.created_at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     endpoint = visit.endpoint_ref(delivery.line.endpoint.id)
     return visit.path("messages", "resend", endpoint=endpoint, status=["failed", "canceled"], since=since)
@@ -137,7 +137,7 @@ def _ref(visit: Visit) -> str:
 
 
 def _native_endpoint(visit: Visit, form: Form) -> str:
-    """The endpoint that a form names, by the id that services know."""
+    """The native id of the endpoint in a form."""
     own = ids.parse(visit.product.profile.ids.endpoint, form.text("endpoint"))
     return form.text("endpoint") if own is None else ids.text(ids.ENDPOINT, own)
 

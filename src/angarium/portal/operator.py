@@ -1,7 +1,7 @@
-"""The operator's own pages below `/admin`: who is there, and how they come and go.
+"""Logs operators in and out of the pages below `/admin`, and opens operator views.
 
-An organization's token is pasted into a form, never put into a URL, and exchanged for a session in a cookie
-of its own. A session ends after twelve hours, when the operator leaves, or with the token it was made from.
+The operator pastes an organization's token into a form, never into a URL, and gets a session in a separate
+cookie. A session ends after twelve hours, on logout, or with the token that it was created from.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _PLAIN: Final = Theme()
 
 @dataclass(frozen=True, slots=True)
 class OperatorVisit:
-    """What an operator's page may use."""
+    """The context of a request to an operator page."""
 
     request: Request
     services: Services
@@ -53,18 +53,18 @@ class OperatorVisit:
 
     @property
     def source(self) -> str | None:
-        """Where lists are read from, in words; None where there is no read replica."""
+        """The source of lists as a sentence; None without a read replica."""
         replica = self.services.replica
         return None if replica is None else replica_sentence(replica.state)
 
     def path(self, *parts: str, **query: object) -> str:
-        """The path of a page of the operator's; query values that are None or empty are left out."""
+        """The path of an operator page; query values that are None or empty are left out."""
         below = "".join(f"/{quote(part, safe='')}" for part in parts)
         named = {name: value for name, value in query.items() if value not in (None, "", [], ())}
         return f"{ROOT}{below}" + (f"?{urlencode(named, doseq=True)}" if named else "")
 
     def asked(self, name: str) -> str:
-        """A value of the query, without what no database can hold."""
+        """A value of the query, without NUL characters, which PostgreSQL cannot store."""
         return self.request.query_params.get(name, "").replace("\x00", "").strip()
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
@@ -79,20 +79,20 @@ Action = Callable[[OperatorVisit, Form], Awaitable[Response]]
 
 
 def operator_page(path: str, handler: Page) -> Route:
-    """A page below `/admin`; whoever has no session sees the form to begin one."""
+    """A page below `/admin`; without a session it shows the login form."""
 
     async def answer(request: Request) -> Response:
         try:
             visit = await _visit_of(request)
         except NotAuthenticated:
-            return _door(request, 401)
+            return _login_form(request, 401)
         return await handler(visit)
 
     return route(f"{ROOT}{path}", answer, "GET")
 
 
 def operator_action(path: str, handler: Action) -> Route:
-    """Something that a form of an operator's page does."""
+    """An action of a form on an operator page."""
 
     async def answer(request: Request) -> Response:
         visit = await _visit_of(request)
@@ -102,7 +102,7 @@ def operator_action(path: str, handler: Action) -> Route:
 
 
 async def _visit_of(request: Request) -> OperatorVisit:
-    """Who is there. Raises NotAuthenticated without a living session of an operator."""
+    """The visit of a request. Raises NotAuthenticated without a valid operator session."""
     services = services_of(request)
     token = session.token_of(request, OWNER)
     claims = await admit(
@@ -123,12 +123,12 @@ async def _visit_of(request: Request) -> OperatorVisit:
     )
 
 
-def _door(request: Request, status: int = 200, fault: str | None = None) -> Response:
+def _login_form(request: Request, status: int = 200, fault: str | None = None) -> Response:
     return render.page(request, "admin_login.html", _PLAIN, status=status, fault=fault)
 
 
 async def begin(request: Request) -> Response:
-    """Exchange the token of the form for a session."""
+    """Exchanges the token of the form for a session."""
     session.check_origin(request)
     form = await read_form(request)
     services = services_of(request)
@@ -136,22 +136,22 @@ async def begin(request: Request) -> Response:
         with services.login_throttle.watching("operator-login"):
             made = await services.portal_link.operate(form.text("token"))
     except NotAuthenticated:
-        return _door(request, 401, "This is no token of an organization that is in force.")
+        return _login_form(request, 401, "Not a valid organization token.")
     answer = RedirectResponse(ROOT, 303, headers=render.UNKEPT)
     session.keep(request, answer, OWNER, made, services.clock.now())
     return answer
 
 
 async def end(visit: OperatorVisit, _: Form) -> Response:
-    """Leave: the session is refused from now on, and so are looks into portals that came of it."""
+    """Logs out: the session and its operator views are refused from now on."""
     await visit.services.token.revoke(visit.claims)
-    answer = _door(visit.request)
+    answer = _login_form(visit.request)
     session.forget(visit.request, answer, OWNER)
     return answer
 
 
 async def look(visit: OperatorVisit, form: Form) -> Response:
-    """Into a customer's portal, to see what they see and change nothing."""
+    """Opens a read-only operator view of a customer's portal."""
     application = await visit.services.application.find(visit.org_id, form.text("application"))
     made = await visit.services.portal_link.operator_view(visit.claims, application.id)
     owner = ids.text(ids.APPLICATION, application.id)
@@ -160,14 +160,14 @@ async def look(visit: OperatorVisit, form: Form) -> Response:
     return answer
 
 
-async def door(request: Request) -> Response:
-    """The form to begin with, also for whoever is there already."""
-    return _door(request)
+async def login_form(request: Request) -> Response:
+    """The login form, also with a session."""
+    return _login_form(request)
 
 
 def routes() -> list[Route]:
     return [
-        route(f"{ROOT}/login", door, "GET"),
+        route(f"{ROOT}/login", login_form, "GET"),
         route(f"{ROOT}/login", begin, "POST"),
         operator_action("/logout", end),
         operator_action("/look", look),

@@ -1,4 +1,4 @@
-"""The first page: how an application's webhooks are doing, what needs attention, and how to begin."""
+"""Overview page of an application: charts, endpoints that need attention, and first steps."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from angarium.portal.words import endpoint_name, share
 from angarium.store.hourly_stats import EndpointHealth
 from angarium.store.log import LogEndpoint
 
-MAX_JUDGED: Final = 500  # endpoints looked at, the newest first
+MAX_JUDGED: Final = 500  # newest endpoints that are checked
 MAX_SHOWN: Final = 8
 FAILURES: Final = 5  # messages
 _LOST: Final = LogFilter(statuses=frozenset({LogStatus.FAILED, LogStatus.RETRYING}))
@@ -29,7 +29,7 @@ _LOST: Final = LogFilter(statuses=frozenset({LogStatus.FAILED, LogStatus.RETRYIN
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """An endpoint that needs attention: which badge, why, and what to do about it."""
+    """An endpoint that needs attention: its badge, the reason and the remedy."""
 
     endpoint: LogEndpoint
     name: str
@@ -68,7 +68,7 @@ async def show(visit: Visit) -> Response:
 
 
 def concerned(endpoints: Sequence[LogEndpoint], health: Mapping[UUID, EndpointHealth]) -> list[Concern]:
-    """The endpoints that need attention, the worst first."""
+    """The endpoints that need attention, worst first."""
     found = [(_concern(one, health[one.id]), health[one.id].failed) for one in endpoints]
     rank = {"bad": 0, "warn": 1}
     known = [(concern, failed) for concern, failed in found if concern is not None]
@@ -82,33 +82,35 @@ def _concern(endpoint: LogEndpoint, health: EndpointHealth) -> Concern | None:
     name = endpoint_name(endpoint)
     if health.disabled_at is not None:
         if health.disabled_reason == DisabledReason.MANUAL:
-            return None  # somebody wanted that
+            return None  # disabled on purpose
         gone = health.disabled_reason == DisabledReason.GONE
         return Concern(
             endpoint,
             name,
             ("bad", "Disabled"),
-            "The receiver said that it wants nothing more." if gone else "Nothing but failures for too long.",
-            "Enable it again if that is wrong, and recover what it missed."
+            "The receiver asked for no more messages." if gone else "All deliveries failed for too long.",
+            "If this is a mistake, enable the endpoint and recover its messages."
             if gone
-            else "Mend the receiver, enable the endpoint, and recover what it missed.",
+            else "Fix the receiver, enable the endpoint and recover its messages.",
             health.disabled_at.timestamp(),
         )
     if health.failing_since is not None and health.failures > 1:
-        reason = f"{health.failures:,} failures in a row" + (f", the last one: {last}." if last else ".")
+        reason = f"{health.failures:,} failures in a row" + (f", the last: {last}." if last else ".")
         return Concern(
             endpoint,
             name,
             ("bad", "Failing"),
             reason,
-            step or "Its attempts say why.",
+            step or "See its attempts for details.",
             health.failing_since.timestamp(),
         )
     if health.unsteady and health.error_rate is not None:
-        reason = f"{share(health.error_rate)} of the attempts of a day failed" + (
-            f", the last one: {last}." if last else "."
+        reason = f"{share(health.error_rate)} of attempts failed in the last day" + (
+            f", the last: {last}." if last else "."
         )
-        return Concern(endpoint, name, ("warn", "Often fails"), reason, step or "Its attempts say why.", None)
+        return Concern(
+            endpoint, name, ("warn", "Unsteady"), reason, step or "See its attempts for details.", None
+        )
     return None
 
 

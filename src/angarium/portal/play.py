@@ -1,4 +1,4 @@
-"""Play: pages to make a throw-away inbox, see what it gets, and say how it answers."""
+"""Pages of Play: create a temporary inbox, view its requests and set its response."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from angarium.service.play import MAX_INBOXES, STATUSES, longest_delay
 MANAGE: Final = Capability.MANAGE_ENDPOINT
 STATUS_HINTS: Final = {
     200: "received",
-    302: "a redirect, which is not followed",
-    401: "as with a wrong secret",
-    404: "as with a wrong path",
+    302: "redirect, not followed",
+    401: "for example a wrong secret",
+    404: "for example a wrong path",
     410: "disables the endpoint, unless it is a test",
-    413: "as with a body that is too large",
+    413: "for example a body that is too large",
     429: "deliveries slow down",
-    500: "as with a bug in your code",
+    500: "for example a bug in your code",
     503: "deliveries slow down",
 }
 
@@ -39,7 +39,7 @@ async def show(visit: Visit) -> Response:
 
 
 async def create(visit: Visit, form: Form) -> Response:
-    """A new inbox; with the field `then=endpoint` on to a new endpoint with its URL."""
+    """Creates an inbox; with the field `then=endpoint` continues with a new endpoint for its URL."""
     try:
         made = await visit.services.play.create(visit.application)
     except Conflict as error:
@@ -50,7 +50,7 @@ async def create(visit: Visit, form: Form) -> Response:
 
 
 async def inbox(visit: Visit) -> Response:
-    """One inbox and what came in; with `HX-Request` only the latter."""
+    """One inbox and its requests; with `HX-Request` only the requests."""
     found = await _inbox_of(visit)
     if visit.request.headers.get("hx-request") == "true":
         return visit.render("play_requests.html", **await _requests(visit, found))
@@ -58,7 +58,7 @@ async def inbox(visit: Visit) -> Response:
 
 
 async def watch(visit: Visit) -> Response:
-    """News of an inbox: something came in, or all was forgotten."""
+    """Live updates of an inbox: new requests, or all deleted."""
     found = await _inbox_of(visit)
 
     async def look() -> str:
@@ -68,14 +68,14 @@ async def watch(visit: Visit) -> Response:
 
 
 async def set_answer(visit: Visit, form: Form) -> Response:
-    """Say how an inbox answers."""
+    """Sets the response of an inbox."""
     found = await _inbox_of(visit)
     entered = {name: form.text(name) for name in ("status", "delay", "failures")}
     try:
         answer = InboxAnswer(
-            int(_number(entered["status"], "status", "Choose one of the statuses in the list.")),
-            _number(entered["delay"] or "0", "delay", "Write a number of seconds, such as 2.5."),
-            int(_number(entered["failures"] or "0", "failures", "Write a whole number from 0 to 100.")),
+            int(_number(entered["status"], "status", "Choose a status from the list.")),
+            _number(entered["delay"] or "0", "delay", "Enter a number of seconds, such as 2.5."),
+            int(_number(entered["failures"] or "0", "failures", "Enter a whole number from 0 to 100.")),
         )
         await visit.services.play.set_answer(visit.product, visit.app_id, found.id, lambda _: answer)
     except Invalid as error:
@@ -85,7 +85,7 @@ async def set_answer(visit: Visit, form: Form) -> Response:
 
 
 async def clear(visit: Visit, form: Form) -> Response:
-    """Forget what came in."""
+    """Deletes the requests."""
     found = await _inbox_of(visit)
     if (asked := await _asked(visit, form, found, "Empty the inbox")) is not None:
         return asked
@@ -94,7 +94,7 @@ async def clear(visit: Visit, form: Form) -> Response:
 
 
 async def delete(visit: Visit, form: Form) -> Response:
-    """Forget the inbox."""
+    """Deletes the inbox."""
     found = await _inbox_of(visit)
     if (asked := await _asked(visit, form, found, "Delete the inbox")) is not None:
         return asked
@@ -108,7 +108,7 @@ async def _asked(visit: Visit, form: Form, found: PlayInbox, button: str) -> Res
         visit,
         form,
         heading=f"{button}?",
-        happens=f"{confirm.counted(requests, 'request', 'requests')} will be gone for good.",
+        happens=f"{confirm.counted(requests, 'request', 'requests')} will be deleted permanently.",
         button=button,
         back=visit.path("play", _ref(found.id)),
         section="play",
@@ -169,7 +169,7 @@ async def _inbox(
 
 
 async def _requests(visit: Visit, found: PlayInbox) -> dict[str, Any]:
-    """What the list of requests shows, and the one that is looked at: the one asked for, or the newest."""
+    """The list of requests, and the one shown in full: the requested one, or the newest."""
     query = visit.request.query_params
     arrivals = await visit.services.play.arrivals(found)
     asked = query.get("request")
@@ -197,7 +197,7 @@ async def _inbox_of(visit: Visit) -> PlayInbox:
 
 
 def _number(text: str, field: str, words: str) -> float:
-    """Raises Invalid for what is no number."""
+    """Raises Invalid if the text is not a number."""
     try:
         value = float(text)
     except ValueError:

@@ -1,7 +1,7 @@
-"""Templates, the words they share, and the headers of every page.
+"""Renders templates and sets the headers of every page.
 
-No page holds a script or a style of its own, and none loads anything from elsewhere (but the icon that an
-operator's link may name), so the policy can forbid all that.
+No page has inline scripts or styles, and none loads anything from other hosts, except the icon that an
+operator's link may name. The Content Security Policy forbids everything else.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def page(request: Request, template: str, theme: Theme, *, status: int = 200, **
 
 
 def policy(request: Request, theme: Theme) -> dict[str, str]:
-    """The headers that keep a page to what it is."""
+    """The security headers of a page."""
     frames = " ".join(request.app.state.frame_ancestors) or "'none'"
     if request.url.path.startswith("/admin"):
         frames = "'none'"  # the origins are for customers' portals

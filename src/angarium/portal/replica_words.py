@@ -1,4 +1,4 @@
-"""Where an operator's lists are read from, in words."""
+"""Describes whether operators' lists are read from the replica or the primary."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from angarium.portal.words import duration
 from angarium.store.replica import ReplicaState
 
 _WORDS: Final = {
-    ReplicaTrouble.STARTING: "has not been asked yet",
+    ReplicaTrouble.STARTING: "was not checked yet",
     ReplicaTrouble.UNREACHABLE: "does not answer",
     ReplicaTrouble.LAGGING: "is behind",
     ReplicaTrouble.PROMOTED: "is not a standby",
-    ReplicaTrouble.DIVERGED: "is of another database or timeline",
-    ReplicaTrouble.CONFLICT: "canceled a query that was in the way of replay",
+    ReplicaTrouble.DIVERGED: "belongs to another database or timeline",
+    ReplicaTrouble.CONFLICT: "canceled a query that conflicted with replay",
     ReplicaTrouble.TOO_SLOW: "took too long",
     ReplicaTrouble.REFUSED: "refused a query",
 }

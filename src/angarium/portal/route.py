@@ -1,8 +1,8 @@
-"""How pages and actions are declared, and what every one of them does first and last.
+"""Declares pages and actions of the portal, with their access checks and error pages.
 
-A page may be read by whoever has a session for its application. An action is a form that was posted: it
-must come from a page of ours and carry its mark, and the session must have the capability. Errors become
-pages that say what to do.
+A page needs a session for its application. An action is a posted form: it must come from a page of this
+server and carry the mark of the session, and the session must have the capability. Errors are rendered as
+pages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def page(path: str, handler: Page, capability: Capability = Capability.VIEW) -> Route:
-    """A page below `/portal/{app_id}`; `path` is empty or begins with a slash."""
+    """A page below `/portal/{app_id}`; `path` is empty or starts with a slash."""
 
     async def answer(request: Request) -> Response:
         visit = await visit_of(request)
@@ -39,7 +39,7 @@ def page(path: str, handler: Page, capability: Capability = Capability.VIEW) -> 
 
 
 def action(path: str, handler: Action, capability: Capability) -> Route:
-    """Something that a form does, below `/portal/{app_id}`."""
+    """An action of a form below `/portal/{app_id}`."""
 
     async def answer(request: Request) -> Response:
         visit = await visit_of(request)
@@ -51,7 +51,7 @@ def action(path: str, handler: Action, capability: Capability) -> Route:
 
 
 async def guarded(request: Request, mark: str) -> Form:
-    """The posted form, when it is one of ours. Raises NotAllowed."""
+    """The posted form, after the checks against forgery. Raises NotAllowed."""
     session.check_origin(request)
     form = await read_form(request)
     session.check_mark(mark, form.text("mark"))
@@ -59,7 +59,7 @@ async def guarded(request: Request, mark: str) -> Form:
 
 
 def route(path: str, handler: Handler, method: str) -> Route:
-    """A route whose errors are pages."""
+    """A route that renders errors as pages."""
 
     async def answer(request: Request) -> Response:
         try:

@@ -1,7 +1,7 @@
-"""A JSON Schema as a tree that people can read: fields, what they hold, and which there must be.
+"""Turns a JSON Schema into a readable tree of fields with types, rules and required marks.
 
-It shows what most schemas say and leaves out what only a machine wants to know; the page has the raw schema
-too. A schema that refers to itself is shown once, and a tree has a size. What is left out is marked.
+It supports common keywords only; the page also shows the raw schema. Recursive schemas are expanded once, and
+the size of a tree is limited. Omissions are marked.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from angarium.core.json_schema import Document
 
 MAX_DEPTH: Final = 8
 MAX_FIELDS: Final = 500  # of the whole tree
-MAX_PARTS: Final = 5_000  # schemas looked at for the whole tree
+MAX_PARTS: Final = 5_000  # schemas visited for the whole tree
 MAX_CHOICES: Final = 20
-MAX_LISTS: Final = 4  # one within the other, in the words for a kind
+MAX_LISTS: Final = 4  # nesting of lists in the text of a kind
 MAX_TEXT: Final = 1_000  # of one description
 _BOUNDS: Final = {
     "minimum": "at least {}",
@@ -31,14 +31,14 @@ _BOUNDS: Final = {
     "maxLength": "at most {} characters",
     "minItems": "at least {} entries",
     "maxItems": "at most {} entries",
-    "pattern": "like {}",
+    "pattern": "matches {}",
 }
 _KINDS: Final = {"object": "object", "array": "list", "integer": "whole number", "string": "text"}
 
 
 @dataclass(slots=True)
 class Field:
-    """One field: `kind` is what it holds in a few words, `notes` are its rules. `cut`: not all is shown."""
+    """One field: `kind` is its type as text, `notes` are its rules. `cut`: some of it is omitted."""
 
     name: str = ""
     kind: str = ""
@@ -51,7 +51,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class _Open:
-    """A field whose own fields are not known yet. `above`: id() of the schemas that it stands within."""
+    """A field that is not expanded yet. `above`: id() of the schemas that contain it."""
 
     field: Field
     parts: list[dict[str, Any]]
@@ -60,7 +60,7 @@ class _Open:
 
 
 def tree(schema: dict[str, Any]) -> Field:
-    """What a schema describes; its fields are those of the object. Level by level, so all begin alike."""
+    """The tree of a schema. Expanded breadth first, so that the limits cut the deepest levels."""
     return _Tree(schema).grown()
 
 
@@ -80,7 +80,7 @@ class _Tree:
         return root
 
     def _grow(self, one: _Open) -> Iterator[_Open]:
-        """Give a field its fields; yields those to grow next."""
+        """Expands a field; yields the fields to expand next."""
         found: dict[str, Field] = {}
         own = [part for part in self._objects(one.parts) if isinstance(part.get("properties"), dict)]
         above = one.above.union(map(id, own))
@@ -102,7 +102,7 @@ class _Tree:
         one.field.fields = list(found.values())
 
     def _objects(self, parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The parts, with those of a list's entries in place of the list."""
+        """The parts, with lists replaced by the parts of their items."""
         for _ in range(MAX_LISTS):
             entries = [part["items"] for part in parts if isinstance(part.get("items"), dict)]
             if not entries or any("properties" in part for part in parts):
@@ -123,7 +123,7 @@ class _Tree:
         )
 
     def _parts(self, schema: Any) -> list[dict[str, Any]]:
-        """What a schema refers to and is made of, then the schema itself; each once."""
+        """The schemas that a schema refers to or combines, then the schema itself; each once."""
         found: dict[int, dict[str, Any]] = {}
         pending = [schema]
         while pending and self._parts_left > 0:
@@ -152,7 +152,7 @@ class _Tree:
             words = list(dict.fromkeys(kinds_of))
         if not words:
             words = ["object"] if "properties" in schema else ["anything"]
-        return " or ".join([*words, *(["nothing (null)"] if "null" in named else [])])
+        return " or ".join([*words, *(["null"] if "null" in named else [])])
 
     def _shown(self, value: Any) -> str:
         known = self._values.get(id(value))
@@ -184,6 +184,6 @@ def _notes(schema: dict[str, Any], shown: Callable[[Any], str]) -> Iterator[str]
         if key in schema and not isinstance(schema[key], bool):
             yield words.format(str(schema[key])[:200])
     if "default" in schema:
-        yield f"{shown(schema['default'])} if missing"
+        yield f"default {shown(schema['default'])}"
     if schema.get("deprecated") is True:
         yield "deprecated"

@@ -1,8 +1,8 @@
-"""The cookie of a session, and what keeps other sites from using it.
+"""Session cookies, and their protection against cross-site request forgery.
 
-Each application has a cookie of its own, so that one browser may have several customers' portals open. No
-script can read it. A page of another origin can make a browser send it, but knows neither the mark that our
-forms carry, which is made from the cookie, nor can it hide where it comes from.
+Each application has a separate cookie, so one browser can have the portals of several customers open. Scripts
+cannot read it. A page of another origin can make a browser send it, but it does not know the mark in our
+forms, which is derived from the cookie, and it cannot hide its origin.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from angarium.core.errors import NotAllowed, NotAuthenticated
 from angarium.service.portal_link import Session
 
 _NAME: Final = "angarium-"
-_SECURE_NAME: Final = "__Host-angarium-"  # browsers accept it over https from this host alone
+_SECURE_NAME: Final = "__Host-angarium-"  # browsers accept it only over https and from this host
 
 
 def base_url(request: Request) -> str:
-    """How browsers reach this server."""
+    """The URL at which browsers reach this server."""
     configured: str | None = request.app.state.base_url
     return configured or str(request.base_url).rstrip("/")
 
 
 def is_secure(request: Request) -> bool:
-    """Whether the browser talks to us over https: by the public URL, the connection, or what a proxy says.
+    """Whether the browser uses https: by the public URL, the connection, or the header of a proxy.
 
-    Anybody may claim it: the cookie only becomes stricter, and that of nobody else does.
+    The header is not trusted: a forged one only makes the forger's own cookie stricter.
     """
     said = request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower()
     return base_url(request).startswith("https:") or (request.app.state.base_url is None and said == "https")
 
 
 def token_of(request: Request, owner: str) -> str:
-    """The session that the request has for an owner: an application's id, or `operator`.
+    """The session token for an owner: an application's id, or `operator`.
 
     Raises NotAuthenticated.
     """
@@ -49,18 +49,18 @@ def token_of(request: Request, owner: str) -> str:
 
 
 def mark_of(token: str) -> str:
-    """What a form must carry beside the cookie."""
+    """The value that a form must carry in addition to the cookie."""
     return hmac.new(token.encode(), b"form", hashlib.sha256).hexdigest()[:32]
 
 
 def check_mark(expected: str, shown: str) -> None:
-    """Raises NotAllowed unless a form was made for this session."""
+    """Raises NotAllowed if a form was rendered for another session."""
     if not hmac.compare_digest(expected.encode(), shown.encode()):
-        raise NotAllowed("This form belongs to another session; load the page again.")
+        raise NotAllowed("This form belongs to another session. Reload the page.")
 
 
 def check_origin(request: Request) -> None:
-    """Raises NotAllowed when a browser says that another site's page makes the request."""
+    """Raises NotAllowed if the request comes from a page of another site."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     own = {urlsplit(base_url(request)).netloc, request.headers.get("host", "")}
     foreign = site is None and origin is not None and urlsplit(origin).netloc not in own
@@ -69,24 +69,24 @@ def check_origin(request: Request) -> None:
 
 
 def keep(request: Request, response: Response, owner: str, session: Session, now: float) -> None:
-    """Have the browser keep the session until it ends."""
+    """Sets the cookie of a session until the session ends."""
     max_age = max(0, int(session.claims.expires_at - now))
     _set(request, response, _name(request, owner), session.token, max_age)
 
 
 def forget(request: Request, response: Response, owner: str) -> None:
-    """Have the browser forget the session."""
+    """Deletes the cookie of a session."""
     _set(request, response, _name(request, owner), "", 0)
 
 
 def remember(request: Request, response: Response, name: str, value: str) -> None:
-    """Have the browser keep how pages look, until it is closed."""
+    """Sets a cookie until the browser is closed."""
     _set(request, response, name, value, None)
 
 
 def _set(request: Request, response: Response, name: str, value: str, max_age: int | None) -> None:
     # A frame on another site gets its cookies back only with SameSite=None, which needs Secure, and
-    # Partitioned keeps them to that site. The mark and the origin guard the forms either way.
+    # Partitioned keeps them to that site. The mark and the origin check protect the forms either way.
     framed = request.headers.get("sec-fetch-dest") == "iframe" or "framed" in request.scope
     secure = framed or is_secure(request)
     parts = [f"{name}={value}", "Path=/", "HttpOnly"]

@@ -1,4 +1,4 @@
-"""A background task: what it does, how far it has come, and how to stop it. It lives on without this page."""
+"""Page of a background task: its filter, its progress and a stop button."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from angarium.portal.words import endpoint_name
 from angarium.store.background_task import BackgroundTask, TaskStatus
 
 _DOING: Final = {
-    "endpoint.recover": "Recovering what failed",
-    "endpoint.replay": "Sending what was never sent",
+    "endpoint.recover": "Recovering undelivered messages",
+    "endpoint.replay": "Sending missed messages",
     "delivery.resend": "Sending messages again",
 }
 _FAULTS: Final = ("The endpoint was deleted.", "The endpoint is disabled.")
-"""Why a task may fail, as customers may know it; everything else is ours."""
+"""Errors of a task that customers may see; all others are faults on our side."""
 _STATUS: Final = {
     "running": ("wait", "Running"),
     "finished": ("good", "Done"),
@@ -34,12 +34,12 @@ _STATUS: Final = {
 
 
 def path_of(visit: Visit, task_id: UUID, **query: str) -> str:
-    """Where a task is seen."""
+    """The path of the page of a task."""
     return visit.path("tasks", ids.text(ids.TASK, task_id), **query)
 
 
 async def running(visit: Visit) -> list[tuple[str, str, BackgroundTask]]:
-    """The tasks that are under way: where each is seen, what it does, and itself."""
+    """The running tasks, each with its path and its title."""
     tasks = await visit.services.background_task.of_application(visit.app_id)
     return [
         (path_of(visit, task.id), doing(task), task) for task in tasks if task.status is TaskStatus.RUNNING
@@ -47,12 +47,12 @@ async def running(visit: Visit) -> list[tuple[str, str, BackgroundTask]]:
 
 
 def doing(task: BackgroundTask) -> str:
-    """What a task does, in words."""
+    """The title of a task."""
     return _DOING.get(task.kind, "Working")
 
 
 async def show(visit: Visit) -> Response:
-    """The page, or for htmx how far it has come."""
+    """The page; for htmx only the progress."""
     task = await visit.services.background_task.one(visit.app_id, visit.request.path_params["task"])
     kind, words = _STATUS[task.status.value]
     values: dict[str, Any] = {
@@ -71,31 +71,29 @@ async def show(visit: Visit) -> Response:
 
 
 async def cancel(visit: Visit, _: Form) -> Response:
-    """Stop it; what was sent stays sent."""
+    """Stops the task. Messages that were sent stay sent."""
     task = await visit.services.background_task.cancel(visit.app_id, visit.request.path_params["task"])
     said = {"said": "stopped"} if task.status is TaskStatus.CANCELED else {}
     return visit.go(path_of(visit, task.id, **said))
 
 
 def _error(task: BackgroundTask) -> str | None:
-    """Why it failed."""
+    """The error of a failed task."""
     if task.status is not TaskStatus.FAILED:
         return None
     said = task.data.get("error")
-    return (
-        said if said in _FAULTS else "Something went wrong on our side, so it was given up. Begin it again."
-    )
+    return said if said in _FAULTS else "The task failed because of a fault on our side. Start it again."
 
 
 def _results(visit: Visit, task: BackgroundTask) -> str:
-    """Where one sees what became of what it sent."""
+    """The log of the messages that it sent."""
     endpoint = task.arguments.get("endpoint")
     ref = visit.endpoint_ref(UUID(endpoint)) if endpoint else None
     return visit.path("messages", endpoint=ref)
 
 
 async def _about(visit: Visit, task: BackgroundTask) -> list[tuple[str, object]]:
-    """What it is about, each thing with its name."""
+    """The filter or endpoint of a task, as labels and values."""
     known = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
     wanted = task.arguments.get("filter")
     if wanted is not None:

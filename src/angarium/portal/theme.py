@@ -1,7 +1,7 @@
-"""How pages look: the parameters that Svix's links know, checked, and the stylesheet they amount to.
+"""Reads the theme parameters of Svix's portal links and generates a stylesheet.
 
-A colour that a product asks for is only the hue of ours: it is made lighter or darker until text in it, and
-text on it, can be read (WCAG 2.2, 1.4.3: a contrast of 4.5).
+A requested colour is made lighter or darker until text in it, and text on it, is readable (WCAG 2.2, 1.4.3: a
+contrast of 4.5).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 MAX_QUERY: Final = 2000
 _HEX: Final = re.compile(r"#?([0-9a-fA-F]{6})")
 _FONT: Final = re.compile(r"[A-Za-z0-9 _-]{1,60}")
-# of the grounds in portal.css those that are hardest to read upon
+# the backgrounds in portal.css with the lowest contrast
 _LIGHT_GROUNDS: Final = ((0xE8, 0xEF, 0xFC), (0xFD, 0xEB, 0xEC), (0xE3, 0xF5, 0xEC), (0xF0, 0xF2, 0xF5))
 _DARK_GROUNDS: Final = ((0x1D, 0x21, 0x29), (0x15, 0x23, 0x3F), (0x10, 0x29, 0x1F), (0x2E, 0x24, 0x10))
-_CONTRAST: Final = 4.6  # a little above what is asked for, because of rounding
+_CONTRAST: Final = 4.6  # a little above 4.5, because of rounding
 
 Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """The parameters, as far as they make sense; whatever does not is left out."""
+    """The valid parameters; invalid ones are left out."""
 
     light: str | None = None  # six hexadecimal digits
     dark: str | None = None
@@ -50,7 +50,7 @@ class Theme:
 
     @classmethod
     def read(cls, kept: str) -> Theme:
-        """From what `written` made."""
+        """Parses the result of `written`."""
         return cls.of(dict(parse_qsl(kept[:MAX_QUERY])))
 
     def written(self) -> str:
@@ -67,7 +67,7 @@ class Theme:
         return urlencode({name: value for name, value in values.items() if value})
 
     def stylesheet(self) -> str:
-        """What differs from the portal's own."""
+        """The rules that differ from portal.css."""
         rules = []
         if self.light or self.dark:
             light = _rgb(self.light or self.dark or "")
@@ -85,7 +85,7 @@ class Theme:
 
     @property
     def icon_origin(self) -> str:
-        """Where the icon is loaded from, for the policy of the page; empty without one."""
+        """The origin of the icon, for the Content Security Policy; empty without an icon."""
         parts = urlsplit(self.icon or "")
         return f"{parts.scheme}://{parts.netloc}" if self.icon else ""
 
@@ -97,7 +97,7 @@ def _accent(selector: str, wanted: Colour, grounds: Sequence[Colour]) -> str:
 
 
 def readable(wanted: Colour, grounds: Sequence[Colour]) -> Colour:
-    """The colour nearest to the wanted one that can be read on all of the grounds, and read upon."""
+    """The colour nearest to the wanted one that is readable on all backgrounds."""
     target = 0 if contrast((0, 0, 0), grounds[0]) > contrast((255, 255, 255), grounds[0]) else 255
     for step in range(21):
         mixed = [round(part + (target - part) * step / 20) for part in wanted]
@@ -140,7 +140,7 @@ def _font(text: str | None) -> str | None:
 
 
 def _image(text: str | None) -> str | None:
-    """An https URL of a plain host, so that it cannot say more than that in the page's policy."""
+    """An https URL with a plain host, so that it cannot inject into the Content Security Policy."""
     if not text or len(text) > 500:
         return None
     try:

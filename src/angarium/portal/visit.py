@@ -1,4 +1,4 @@
-"""A visit: one request to a page, by somebody who may see one application."""
+"""The context of a request to a customer page: session, application and product."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ THEME: str = "angarium-theme"
 
 
 def services_of(request: Request) -> Services:
-    """The use cases behind this server."""
+    """The services of this server."""
     services: Services = request.app.state.services
     return services
 
 
 def theme_of(request: Request) -> Theme:
-    """How this browser was asked to show pages."""
+    """The theme of this browser."""
     return Theme.read(request.cookies.get(THEME, ""))
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """What a page may use: who is there, what they may do, and the application they came for."""
+    """The context of a page: the session, its capabilities, the application and the product."""
 
     request: Request
     services: Services
@@ -57,9 +57,11 @@ class Visit:
         return capability in self.claims.capabilities
 
     def require(self, capability: Capability) -> None:
-        """Raises NotAllowed in words for whoever has a link that does not go so far."""
+        """Raises NotAllowed if the link lacks the capability."""
         if not self.may(capability):
-            raise NotAllowed("Your link does not allow this. Ask whoever gave it to you for another.")
+            raise NotAllowed(
+                "Your link does not allow this. Ask the person who gave it to you for another link."
+            )
 
     def path(self, *parts: str, **query: object) -> str:
         """The path of a page of this application; query values that are None or empty are left out."""
@@ -69,7 +71,7 @@ class Visit:
         return f"/portal/{ids.text(ids.APPLICATION, self.app_id)}{below}{asked}"
 
     def endpoint_ref(self, endpoint_id: UUID) -> str:
-        """The id of an endpoint as this product's customers know it."""
+        """The public id of an endpoint, in the format of this product."""
         return ids.text(self.product.profile.ids.endpoint, endpoint_id)
 
     def message_ref(self, message_id: UUID) -> str:
@@ -95,12 +97,12 @@ class Visit:
         return render.page(self.request, template, self.theme, status=status, visit=self, **values)
 
     def go(self, path: str) -> Response:
-        """To another page, after something was done."""
+        """Redirects to another page after an action."""
         return RedirectResponse(path, 303, headers=render.UNKEPT)
 
 
 async def visit_of(request: Request) -> Visit:
-    """Who is there. Raises NotAuthenticated without a living session for the application of the path."""
+    """The visit of a request. Raises NotAuthenticated without a valid session for the application."""
     services = services_of(request)
     ref = request.path_params["app_id"]
     app_id = ids.parse(ids.APPLICATION, ref)
@@ -124,7 +126,7 @@ async def visit_of(request: Request) -> Visit:
         product=product,
         claims=claims,
         mark=session.mark_of(token),
-        # an operator came without a link, which would have told the browser
+        # an operator did not open a link, which would have set the theme cookie
         theme=Theme.of(product.profile.portal.theme) if claims.operator else theme_of(request),
         now=services.clock.now(),
     )

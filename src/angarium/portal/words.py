@@ -1,4 +1,4 @@
-"""How times, sizes and states are said in pages; the filters of every template."""
+"""Formats times, sizes and states for pages; the filters of all templates."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from angarium.core.url import split_credentials
 MAX_SHOWN_URL: Final = 300
 INDENT: Final = 2
 LONGEST_INDENTED: Final = 4 * 1024 * 1024
-"""Blanks that line breaks may add to a text before it is shown."""
+"""Bytes of indentation that formatting may add to a payload."""
 _UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
 def moment(at: datetime | float) -> Markup:
-    """A time as an element: UTC without scripts, made local by portal.js."""
+    """A time as an element, in UTC; portal.js makes it local."""
     when = at if isinstance(at, datetime) else datetime_at(at)
     when = when.astimezone(UTC)
     machine = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -33,7 +33,7 @@ def moment(at: datetime | float) -> Markup:
 
 
 def ago(at: datetime | float, now: float) -> Markup:
-    """How long ago, or in how long, with the exact time for whoever points at it."""
+    """A relative time as an element, with the exact time in its title."""
     when = at if isinstance(at, datetime) else datetime_at(at)
     when = when.astimezone(UTC)
     machine = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -62,7 +62,7 @@ def duration(milliseconds: float) -> str:
 
 
 def number(value: float) -> str:
-    """With thin groups of digits: 12,345."""
+    """With grouped digits: 12,345."""
     return f"{value:,.0f}"
 
 
@@ -72,9 +72,9 @@ def size(count: int) -> str:
 
 
 def status_words(code: int | None) -> str:
-    """`404 Not Found`; `no answer` for 0."""
+    """`404 Not Found`; `no response` for 0."""
     if not code:
-        return "no answer"
+        return "no response"
     try:
         return f"{code} {HTTPStatus(code).phrase}"
     except ValueError:
@@ -82,7 +82,7 @@ def status_words(code: int | None) -> str:
 
 
 def pretty(payload: bytes | None, longest: int = LONGEST_INDENTED) -> str:
-    """JSON with line breaks; as it is what is no JSON, or would become much longer."""
+    """Formatted JSON; unchanged if it is not JSON or would become much longer."""
     if payload is None:
         return ""
     depth, values = json_bounds.measure(payload)
@@ -96,17 +96,17 @@ def pretty(payload: bytes | None, longest: int = LONGEST_INDENTED) -> str:
 
 
 def plain(payload: bytes | None) -> str:
-    """Bytes as text; what is no UTF-8 is shown as such."""
+    """Bytes as text; bytes that are not UTF-8 are escaped."""
     return "" if payload is None else payload.decode("utf-8", "backslashreplace")
 
 
 def born(some_id: UUID) -> float:
-    """When the id was made, epoch seconds."""
+    """The creation time of an id, epoch seconds."""
     return ids.created_at(some_id)
 
 
 def share(rate: float | None) -> str:
-    """`0 %`, `2.5 %`; a dash where there is nothing to count."""
+    """`0 %`, `2.5 %`; a dash for None."""
     if rate is None:
         return "\u2013"
     percent = rate * 100
@@ -114,7 +114,7 @@ def share(rate: float | None) -> str:
 
 
 def span(seconds: float) -> str:
-    """A length of time in its largest unit: `24 hours`, `1 minute`."""
+    """A duration in its largest unit: `24 hours`, `1 minute`."""
     for size, unit in ((86400 * 2, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size:
             count = round(seconds / (86400 if unit == "day" else size))
@@ -128,7 +128,7 @@ def sentence(text: str) -> str:
 
 
 class Named(Protocol):
-    """An endpoint, as far as its name goes."""
+    """An object with the fields of an endpoint's name."""
 
     @property
     def url(self) -> str: ...
@@ -139,12 +139,12 @@ class Named(Protocol):
 
 
 def endpoint_name(endpoint: Named) -> str:
-    """What people call an endpoint."""
+    """The display name of an endpoint."""
     return endpoint.name or endpoint.description or shown_url(endpoint.url)
 
 
 def shown_url(url: str) -> str:
-    """Without the login that a URL may carry, and cut where it is too long for a page."""
+    """A URL without credentials, shortened if it is too long for a page."""
     bare = split_credentials(url)[0]
     return bare if len(bare) <= MAX_SHOWN_URL else f"{bare[:MAX_SHOWN_URL]}…"
 
@@ -158,20 +158,19 @@ def chosen_types(patterns: Sequence[str] | None) -> str:
 
 
 def disabled_words(reason: str | None) -> str:
-    """Why an endpoint is disabled, in short."""
-    return {"manual": "by hand", "gone": "it answered 410 Gone"}.get(reason or "", "it kept failing")
+    """The reason an endpoint is disabled, short."""
+    return {"manual": "manually", "gone": "responded 410 Gone"}.get(reason or "", "kept failing")
 
 
 def disabled_sentence(reason: str | None) -> str:
-    """Why an endpoint is disabled."""
+    """The reason an endpoint is disabled, as a sentence."""
     return _DISABLED.get(reason or "", _DISABLED["failing"])
 
 
 _DISABLED: Final = {
-    "manual": "Somebody did that by hand.",
-    "gone": "Your receiver answered 410 Gone, or asked for it, which says that it wants no more.",
-    "failing": "It failed for too long without a single success, so we stopped. Mend the receiver first: "
-    "the attempts below say what was wrong.",
+    "manual": "It was disabled manually.",
+    "gone": "Your receiver responded 410 Gone, or asked to be disabled.",
+    "failing": "All deliveries failed for too long. Fix the receiver first; see the attempts below.",
 }
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {

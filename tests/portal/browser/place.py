@@ -57,7 +57,7 @@ PLACES = (
     Place("nowhere", "/nowhere", status=404),
     Place("admin", "//admin"),
     Place("admin-endpoints", "//admin/endpoints"),
-    Place("admin-losses", "//admin/losses"),
+    Place("admin-dead-letters", "//admin/dead-letters"),
     Place("admin-tasks", "//admin/tasks"),
     Place("admin-messages", "//admin/messages?id={message}"),
     Place("admin-activity", "//admin/audit"),

@@ -91,7 +91,7 @@ async def test_forms_and_live_pages_work_in_a_frame_and_leaving_does_too(
         page = await context.new_page()
         await page.goto(origin)
         frame = page.frame_locator("iframe")
-        await frame.get_by_role("button", name="Make an inbox").click()
+        await frame.get_by_role("button", name="Create an inbox").click()
         await expect(frame.get_by_role("status").first).to_have_text("The inbox is ready.")
         assert await frame.locator("html").get_attribute("data-mode") == "dark"
         assert "Georgia" in await frame.locator("body").evaluate("one => getComputedStyle(one).fontFamily")
@@ -106,8 +106,8 @@ async def test_forms_and_live_pages_work_in_a_frame_and_leaving_does_too(
         await expect(frame.locator("#request pre")).to_contain_text('"line 199"')
         await page.wait_for_function(f"document.querySelector('iframe').clientHeight > {empty + 100}")
 
-        await frame.get_by_role("button", name="Leave").click()
-        await expect(frame.get_by_role("heading", level=1)).to_have_text("You have left")
+        await frame.get_by_role("button", name="Log out").click()
+        await expect(frame.get_by_role("heading", level=1)).to_have_text("You are logged out")
         assert watch.trouble == []
         await context.close()
 

@@ -38,17 +38,17 @@ async def test_a_link_leads_where_its_next_says(stranger: Page, site: Served) ->
 
 async def test_leaving_ends_the_session(page: Page, site: Served, watch: Watch) -> None:
     await page.goto(f"/portal/{site.app_id}")
-    await page.get_by_role("button", name="Leave").click()
-    await expect(page.get_by_role("heading", level=1)).to_have_text("You have left")
+    await page.get_by_role("button", name="Log out").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("You are logged out")
     watch.expect("status of 401")
     await page.goto(f"/portal/{site.app_id}")
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Your session is over")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Your session has ended")
     assert await violations(page) == []
 
 
 @pytest.mark.parametrize(
     ("fragment", "words"),
-    [("#key=nonsense", "This link is not valid any longer"), ("", "This link is not complete")],
+    [("#key=nonsense", "This link is no longer valid"), ("", "This link is incomplete")],
     ids=["not valid", "cut off"],
 )
 async def test_a_link_that_is_not_good_is_told_so(
@@ -63,7 +63,7 @@ async def test_a_link_that_is_not_good_is_told_so(
 async def test_without_scripts_the_door_says_what_it_needs(open_page: OpenPage, site: Served) -> None:
     page = await open_page(None, java_script_enabled=False)
     await page.goto(await site.link())
-    await expect(page.locator("noscript p")).to_contain_text("Opening a link needs JavaScript once")
+    await expect(page.locator("noscript p")).to_contain_text("Opening a link requires JavaScript once")
 
 
 async def test_a_theme_is_kept_and_stays_readable(stranger: Page, site: Served) -> None:

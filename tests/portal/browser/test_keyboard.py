@@ -45,14 +45,14 @@ async def test_an_endpoint_is_added_with_the_keyboard_alone(page: Page, site: Se
     await page.keyboard.press("Space")
     await tab_to(page, page.get_by_role("button", name="Add the endpoint"))
     await page.keyboard.press("Enter")
-    await expect(page.get_by_role("heading", level=1)).to_have_text("Your endpoint is ready")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Endpoint added")
     (made,) = (await site.stand.native("GET", "/endpoint"))["data"]
     assert (made["description"], made["filterTypes"]) == ("Typed", ["order.filled"])
 
 
 async def test_the_first_step_leads_past_the_navigation(page: Page, site: Served) -> None:
     await page.goto(f"/portal/{site.app_id}/endpoints")
-    await tab_to(page, page.get_by_role("link", name="Skip to the content"))
+    await tab_to(page, page.get_by_role("link", name="Skip to content"))
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("main")).to_be_focused()
     await tab_to(page, page.get_by_role("link", name="Add your first endpoint"))

@@ -41,13 +41,13 @@ async def test_a_message_appears_by_itself_and_a_pause_holds_the_list(
     page, paused = await open_page(), await open_page()
     for one in (page, paused):
         await one.goto(log(site))
-        await expect(one.get_by_text("No message was sent")).to_be_visible()
+        await expect(one.get_by_text("No messages yet")).to_be_visible()
     await paused.get_by_role("button", name="Pause").click()
     await site.stand.send("order.filled")
     line = page.get_by_role("row").filter(has_text="order.filled")
     await expect(line).to_contain_text("Delivered")  # after a retry
-    await expect(paused.get_by_text("No message was sent")).to_be_visible()
-    await paused.get_by_role("button", name="Go on").click()
+    await expect(paused.get_by_text("No messages yet")).to_be_visible()
+    await paused.get_by_role("button", name="Resume").click()
     await expect(paused.get_by_role("link", name="order.filled")).to_be_visible()
 
 
@@ -108,7 +108,7 @@ async def test_without_a_place_it_asks_now_and_then(
 async def test_times_are_typed_in_ones_own_zone_and_meant_in_utc(site: Served, open_page: OpenPage) -> None:
     page = await open_page(timezone_id="America/New_York")
     await page.goto(f"{log(site)}?since=2026-12-01T10:00")
-    await expect(page.get_by_label("Accepted since (your time)")).to_have_value("2026-12-01T05:00")
+    await expect(page.get_by_label("Accepted from (your time)")).to_have_value("2026-12-01T05:00")
     await page.get_by_label("until (your time)").fill("2026-12-01T06:00")
     await page.get_by_role("button", name="Show").click()
     await expect(page).to_have_url(re.compile("since=2026-12-01T10%3A00&until=2026-12-01T11%3A00"))
@@ -141,10 +141,10 @@ async def test_all_that_match_are_sent_again_from_count_to_done(
         await site.stand.send(f"n.{number}")
     await site.stand.until_attempts(3)
     await page.goto(f"{log(site)}?type=n.*")
-    await page.get_by_role("link", name="Send all that match again").click()
+    await page.get_by_role("link", name="Send all matching again").click()
     await expect(page.get_by_role("heading", level=2)).to_have_text("3 deliveries will be sent again")
-    await page.get_by_label("Quickly").check()
+    await page.get_by_label("Fast: 100").check()
     await page.get_by_role("button", name="Send them again").click()
-    await expect(page.get_by_text("3 of 3 put in line")).to_be_visible()
+    await expect(page.get_by_text("3 of 3 queued")).to_be_visible()
     await site.stand.until_attempts(6)
     assert receiver.count == 6

@@ -118,7 +118,7 @@ class Customer:
 
     async def make_an_inbox(self) -> str:
         await self.go("Play")
-        await self.press("Make an inbox")
+        await self.press("Create an inbox")
         await self.at("Play inbox")
         return self.page.url.partition("?")[0]
 
@@ -135,18 +135,18 @@ class Customer:
         await self.press("Try it now")
         await expect(self.said("It works")).to_be_visible()
         await self.press("Add the endpoint")
-        await self.at(re.compile("/play/in/|Your endpoint is ready"))
-        if await self.page.get_by_role("heading", name="Keep this secret now").count():
-            await self.follow("To the endpoint")
+        await self.at(re.compile("/play/in/|Endpoint added"))
+        if await self.page.get_by_role("heading", name="Copy this secret now").count():
+            await self.follow("Open the endpoint")
         await self.at(re.compile("/play/in/"))
         return self.page.url.partition("?")[0]
 
     async def answer_with(self, status: str) -> None:
         """At the inbox."""
-        await self.page.locator("summary", has_text="It answers").click()
+        await self.page.locator("summary", has_text="Response:").click()
         await self.page.get_by_label("Status").select_option(status)
         await self.press("Save")
-        await expect(self.page.locator("summary", has_text=f"It answers {status}")).to_be_visible()
+        await expect(self.page.locator("summary", has_text=f"Response: {status}")).to_be_visible()
 
 
 @pytest.mark.parametrize("name", ["standard", *PRODUCTS])
@@ -193,7 +193,7 @@ async def test_the_whole_story(server: Server, browser: Browser, name: str) -> N
         await page.goto(endpoint)
         await customer.follow("Recover")
         await customer.press("Recover it")
-        await expect(customer.said("1 put in line to be sent")).to_be_visible()
+        await expect(customer.said("1 queued")).to_be_visible()
         await page.goto(inbox)
         await expect(page.get_by_role("table").get_by_text("Verified", exact=True)).to_have_count(4)
 
@@ -205,7 +205,7 @@ async def test_the_whole_story(server: Server, browser: Browser, name: str) -> N
         await until(both_are_delivered)
         await expect(page.get_by_role("row").filter(has_text="Failed")).to_have_count(0)
         await customer.go("Overview")
-        await expect(customer.said("All endpoints do well.")).to_be_visible()
+        await expect(customer.said("All endpoints are healthy.")).to_be_visible()
         await page.goto(endpoint)
         await expect(customer.said("Healthy")).to_be_visible()
     await context.close()

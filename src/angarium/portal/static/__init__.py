@@ -1,4 +1,4 @@
-"""The portal's own files, each under a path that changes with its content, so that browsers may keep them."""
+"""Serves the portal's static files. Their paths change with the content, so browsers can keep them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from angarium.portal.theme import MAX_QUERY, Theme
 
 _TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
 _FOREVER: Final = {"cache-control": "public, max-age=31536000, immutable"}
-_A_WHILE: Final = {"cache-control": "public, max-age=300"}
+_SHORTLY: Final = {"cache-control": "public, max-age=300"}
 
 
 @cache
@@ -26,22 +26,22 @@ def _files() -> dict[str, bytes]:
 
 @cache
 def path_of(name: str) -> str:
-    """Where a file is found."""
+    """The path of a file."""
     return f"/portal/static/{name}?v={hashlib.sha256(_files()[name]).hexdigest()[:12]}"
 
 
 def theme_path(theme: Theme) -> str:
-    """Where the stylesheet of a theme is found."""
+    """The path of the stylesheet of a theme."""
     return f"/portal/theme.css?{theme.written()}"
 
 
 async def file(request: Request) -> Response:
-    """One of the files."""
+    """Serves a file."""
     name = request.path_params["name"]
     content = _files().get(name)
     if content is None:
         raise NotFound()
-    headers = _FOREVER if "v" in request.query_params else _A_WHILE
+    headers = _FOREVER if "v" in request.query_params else _SHORTLY
     return Response(content, media_type=_TYPES[Path(name).suffix], headers=headers)
 
 

@@ -1,5 +1,5 @@
-// <angarium-portal url="https://…/login#key=…"></angarium-portal>: the portal in a page of yours, as high as
-// its content. The server must allow your page's origin (ANGARIUM_FRAME_ANCESTORS).
+// <angarium-portal url="https://…/login#key=…"></angarium-portal> embeds the portal in your page, with the height
+// of its content. The server must allow the origin of your page (ANGARIUM_FRAME_ANCESTORS).
 "use strict";
 
 class AngariumPortal extends HTMLElement {
@@ -20,7 +20,7 @@ class AngariumPortal extends HTMLElement {
     this.#shown = false;
     this.#empty();
   }
-  // an element that was there before this script hears of its attributes first
+  // for an element older than this script, attributes are reported first
   attributeChangedCallback() { if (this.#shown) this.#show(); }
 
   #empty() { this.replaceChildren(); this.#frame = null; }

@@ -1,4 +1,4 @@
-// What pages do beyond HTML: local times, copying, live updates, and telling a frame's owner the height.
+// Scripts of the portal: local times, copying, live updates, and the height of an embedded page.
 "use strict";
 
 const each = (root, selector, act) => {
@@ -22,7 +22,7 @@ function relative(seconds) {
   return seconds > 0 ? `in ${Math.floor(length)} seconds` : `${Math.floor(length)} seconds ago`;
 }
 
-// the server's clock decides: a wrong one here must not make a countdown wrong
+// countdowns use the server's clock, because the browser's may be wrong
 const ahead = Number(document.documentElement.dataset.now) - Date.now();
 
 function showTime(element) {
@@ -46,9 +46,9 @@ function prepare(root) {
   each(root, "[data-zone]", (element) => { element.textContent = "(your time)"; });
 }
 
-// <div data-live="/path"> hears of news by server-sent events and raises the htmx event `news` on itself; when
-// they cannot be had it raises it every few seconds instead. A hidden page does not listen: a browser has few
-// connections for one server.
+// <div data-live="/path"> listens to server-sent events and triggers the htmx event `news` on itself. If the stream
+// fails, it triggers `news` every few seconds instead. A hidden page does not listen: a browser opens few
+// connections to one server.
 function listen(element) {
   if (element.hush) return;
   let source = null;
@@ -74,7 +74,7 @@ function listen(element) {
 }
 document.addEventListener("htmx:beforeCleanupElement", (event) => event.target.hush?.());
 
-// lines that came with news are marked for a moment, and what was opened stays open
+// new rows are highlighted for a moment, and open details stay open
 let known = null;
 let folded = new Map();
 document.addEventListener("htmx:beforeSwap", (event) => {
@@ -87,10 +87,10 @@ document.addEventListener("htmx:afterSwap", (event) => {
   each(event.target, "[data-line]", (line) => { if (!known.has(line.id)) line.classList.add("fresh"); });
   each(event.target, "details[id]", (one) => { if (folded.has(one.id)) one.open = folded.get(one.id); });
 });
-// a session that is over says so on a whole page
+// reload when the session has ended, to show the error page
 document.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
 
-// <input type="datetime-local" data-local>: a time that is UTC in URLs and forms, and local for whoever types
+// <input type="datetime-local" data-local>: UTC in URLs and forms, local time in the input
 function showLocal(input) {
   if (input.local) return;
   input.local = true;
@@ -115,21 +115,21 @@ document.addEventListener("click", async (event) => {
     const live = document.getElementById(pause.dataset.pause);
     live.paused = !live.paused;
     pause.setAttribute("aria-pressed", String(live.paused));
-    pause.textContent = live.paused ? "Go on" : "Pause";
+    pause.textContent = live.paused ? "Resume" : "Pause";
     if (!live.paused) window.htmx.trigger(live, "news");
   }
 });
-// a select or a box with data-submits sends its form at once; without scripts there is a button
+// a select or checkbox with data-submits submits its form on change; without scripts there is a button
 document.addEventListener("change", (event) => {
   if (event.target.closest("[data-submits]")) event.target.form.requestSubmit();
 });
 
-// whatever is chosen within data-chooses="id" chooses that button too
+// a choice within data-chooses="id" also selects that radio button
 document.addEventListener("change", (event) => {
   const within = event.target.closest("[data-chooses]");
   if (within) document.getElementById(within.dataset.chooses).checked = true;
 });
-// a search field with data-filters="id" hides there what does not hold its words
+// a search field with data-filters="id" hides entries of that element that do not match
 document.addEventListener("input", (event) => {
   const field = event.target.closest("[data-filters]");
   if (!field) return;
@@ -149,7 +149,7 @@ async function login(door) {
   const words = door.querySelector("[data-login-words]");
   if (!words) return;
   const key = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (!key) { words.textContent = "This link is not complete: the key at its end is missing."; return; }
+  if (!key) { words.textContent = "This link is incomplete: the key at its end is missing."; return; }
   const body = JSON.stringify({ key, query: location.search, framed: window.top !== window.self });
   try {
     const answer = await fetch("/login/session", { method: "POST", headers: { "content-type": "application/json" }, body });
@@ -165,7 +165,7 @@ function tellHeight() {
   if (window.parent === window) return;
   const tell = () => {
     const height = Math.ceil(document.documentElement.getBoundingClientRect().height);
-    window.parent.postMessage({ type: "angarium-portal", height }, "*"); // a height is no secret
+    window.parent.postMessage({ type: "angarium-portal", height }, "*"); // the height is not sensitive
   };
   new ResizeObserver(tell).observe(document.documentElement);
   tell();
