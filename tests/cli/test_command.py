@@ -29,7 +29,7 @@ def test_version_is_printed() -> None:
 def test_serve_refuses_to_start_without_its_secrets() -> None:
     words = refusal("serve")
     assert "ANGARIUM_JWT_SECRET is not set" in words
-    assert "ANGARIUM_SECRET_KEY is not set; make one with `angarium key new`" in words
+    assert "ANGARIUM_SECRET_KEY is not set; create one with `angarium key new`" in words
 
 
 def test_an_unknown_setting_is_refused_with_a_suggestion() -> None:
@@ -71,15 +71,15 @@ def test_a_token_for_an_application_lasts_as_long_as_asked() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--org", "acme"), "--org: acme is not an organization's id"),
-        (("--org", "org_a", "--app", "app_short"), "--app: app_short is not an application's id"),
+        (("--org", "acme"), "--org: acme is not an organization ID"),
+        (("--org", "org_a", "--app", "app_short"), "--app: app_short is not an application ID"),
         (("--org", "org_a", "--expires", "soon"), "--expires: 'soon' is not a duration"),
         (
             ("--org", "org_a", "--expires", "9" * 400 + "d"),
             "--expires: a duration has at most 100 characters",
         ),
         (("--org", "org_a", "--expires", "99999d"), "--expires: 99999d is too long"),
-        (("--org", "org_a", "--expires", "0s"), "--expires: a token lasts at least 1s"),
+        (("--org", "org_a", "--expires", "0s"), "--expires: the minimum is 1s"),
     ],
 )
 def test_a_wrong_option_of_token_is_told(arguments: tuple[str, ...], words: str) -> None:

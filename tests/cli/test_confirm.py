@@ -59,7 +59,7 @@ async def test_without_a_terminal_nothing_is_done_unless_yes_is_given(lost: Call
             assert (lost.code, out) == (2, ""), arguments
             words = re.sub(r"[\s│]+", " ", lost.said)
             assert count in words, words
-            assert "add --yes" in words
+            assert "confirm with --yes" in words
     assert await canceled(lost) == 6
     assert (await lost.api.get(f"/app/{lost.app}/endpoint"))["data"]
 
@@ -89,7 +89,7 @@ async def test_nothing_to_do_is_not_asked_about(caller: Caller) -> None:
     for command in (("replay", "--all"), ("dlq", "replay", "--all"), ("recover", endpoint, "--since", "1h")):
         out = await caller.run(*command)
         assert caller.code == 0
-        assert "nothing is sent again" in out
+        assert "No undelivered messages since then" in out
 
 
 async def answered(caller: Caller, answer: bytes, *arguments: str) -> tuple[int | None, str]:

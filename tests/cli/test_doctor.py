@@ -267,9 +267,9 @@ def test_what_cannot_be_reached_is_said() -> None:
     found = examine("http://127.0.0.1:9/", code=1)
     assert list(found) == ["https"]
     found = examine("https://127.0.0.1:9/", code=1)
-    assert "cannot be reached from the internet" in found["address"][1]
+    assert "not reachable from the internet" in found["address"][1]
     found = examine("https://no-such-host.invalid/", code=1)
-    assert found["address"] == ("fail", "DNS does not know no-such-host.invalid.")
+    assert found["address"] == ("fail", "no-such-host.invalid was not found in DNS.")
     found = examine("http://127.0.0.1:9/", "--allow-http", code=1)
     assert "nothing listens at 127.0.0.1:9" in found["signature"][1]
 
@@ -314,7 +314,7 @@ def test_certificates_are_judged(directory: Path) -> None:
     with secure(authority.good()) as url:
         found = examine(url, "--allow-http", code=0, **trust)
     assert levels(found) == {}
-    assert found["tls"] == ("ok", "The certificate is good for 29 days.")
+    assert found["tls"] == ("ok", "The certificate is valid for 29 days.")
     with secure(authority.ending()) as url:
         found = examine(url, "--allow-http", code=0, **trust)
     assert levels(found) == {"tls": "warn"}

@@ -122,7 +122,7 @@ def test_headers_come_from_a_file_standard_input_or_the_option(tmp_path: Path) -
         assert done.exit_code == 0, done.output
     forgotten = CliRunner().invoke(cli, [*asked, str(file)])
     assert forgotten.exit_code == 2
-    assert "For the file of that name" in re.sub(r"[\s│]+", " ", forgotten.output)
+    assert "To read the file, write" in re.sub(r"[\s│]+", " ", forgotten.output)
     both = CliRunner().invoke(
         cli, ["verify", "--secret", SECRET, "--body", "-", "--headers", "-"], input=curl
     )

@@ -123,7 +123,7 @@ def test_the_skeleton_for_node_is_in_good_health(directory: Path) -> None:
 
 def test_nothing_is_overwritten_and_nothing_half_written(directory: Path) -> None:
     (directory / "webhooks.py").write_text("mine")
-    assert "webhooks.py there already; nothing was written" in invoke("flask", str(directory), code=1)
+    assert "webhooks.py already exists; nothing was written" in invoke("flask", str(directory), code=1)
     assert [one.name for one in directory.iterdir()] == ["webhooks.py"]
     assert (directory / "webhooks.py").read_text() == "mine"
     assert "cannot write" in invoke("flask", str(directory / "webhooks.py" / "below"), code=1)

@@ -30,13 +30,13 @@ LINES = {
 
 
 def test_check_says_what_is_right_and_what_is_wrong_and_where(tmp_path: Path) -> None:
-    assert "Parcel (parcel), 2 event types, is right" in run("profile", "check", FOURTH).stdout
+    assert "Parcel (parcel), 2 event types: valid" in run("profile", "check", FOURTH).stdout
     broken = tmp_path / "broken.toml"
     broken.write_text(Path(FOURTH).read_text().replace("retries", "retrys"))
     words = refusal("profile", "check", str(broken))
     line = broken.read_text().splitlines().index('retrys = "7s,70s,700s"') + 1
     assert f"{broken}:{line}: delivery.retrys: 'retrys' is not a key here; did you mean retries?" in words
-    assert "there is no file" in refusal("profile", "check", str(tmp_path / "none.toml"))
+    assert "no such file" in refusal("profile", "check", str(tmp_path / "none.toml"))
 
 
 def test_show_and_list_and_docs() -> None:
@@ -61,7 +61,7 @@ def test_a_profile_is_installed_and_its_keys_listed_and_revoked(database_url: st
     assert made["organization_token"].startswith("bloom_live_")
     words = command("profile", "install", "bloom", "--org", ORG, "--name", "other")
     assert "Save the keys now" in words
-    assert "once ANGARIUM_PROFILES names it: bloom" in words
+    assert "To serve it, set ANGARIUM_PROFILES=bloom" in words
     settings["ANGARIUM_PROFILES"] = "bloom"
     pair = command("apikey", "new", "--org", ORG, "--app", "acme", "--pair")
     assert ":" in pair

@@ -115,7 +115,7 @@ async def test_rekey_while_messages_go_out_loses_nothing(database: Database, dat
         )
         _, words = await unasked.communicate()
         assert unasked.returncode == 2
-        assert "20 secrets will be encrypted anew" in " ".join(words.decode().split())
+        assert "20 secrets will be encrypted again" in " ".join(words.decode().split())
         async with running(database, NEW, OLD) as client:
             rekey = await angarium(
                 "rekey", "--yes", ANGARIUM_DATABASE_URL=database_url, ANGARIUM_SECRET_KEY=_ring(NEW, OLD)

@@ -143,7 +143,7 @@ async def test_a_signature_is_made_verified_and_its_mistake_named(caller: Caller
     headers = tmp_path / "headers"
     headers.write_text(made)
     told = ("verify", "--secret", secret, "--headers", f"@{headers}", "--at", "1614265331")
-    assert "is right" in await caller.run(*told, "--body", f"@{body}")
+    assert "is valid" in await caller.run(*told, "--body", f"@{body}")
     assert caller.code == 0
     body.write_bytes(b'{"test": 2432232314}\n')
     (found,) = await caller.lines(*told, "--body", f"@{body}")

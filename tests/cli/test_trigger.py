@@ -25,7 +25,7 @@ async def test_the_server_of_make_serve_takes_what_is_triggered(directory: Path)
         given = {"ANGARIUM_URL": server.url, "ANGARIUM_TOKEN": server.line["token"]}
         code, _, said = await run("trigger", "order.filled", **given)
         assert code == 2
-        assert "there is no application yet" in re.sub(r"[\s│]+", " ", said)
+        assert "there are no applications" in re.sub(r"[\s│]+", " ", said)
 
         client = Angarium(server.url, server.line["token"])
         await asyncio.to_thread(client.call, "POST", "/app", {"name": "First", "uid": "first"})

@@ -1,1 +1,1 @@
-"""The command `angarium`: one module per command group, `main` puts them together."""
+"""The command line `angarium`: one module per command group; `main` combines them."""

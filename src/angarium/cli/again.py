@@ -1,4 +1,4 @@
-"""`angarium recover`, `replay` and `dlq`: what was lost, sent again; counted first, and asked about."""
+"""`angarium recover`, `replay` and `dlq`: resend deliveries in bulk, after a count and a confirmation."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import typer
 from angarium.cli import remote
 from angarium.cli.confirm import All, Yes, confirm, need_filter
 
-LOOK: Final = 0.5
+POLL: Final = 0.5  # seconds
 STATUSES: Final = ("delivered", "waiting", "retrying", "failed", "canceled")
 
-Since = Annotated[str, typer.Option(help="From when on: 2h, 7d, or a time; at most 14 days ago.")]
+Since = Annotated[str, typer.Option(help="Start: 2h or 7d ago, or a time; at most 14 days ago.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count.")]
-Wait = Annotated[bool, typer.Option(help="Wait until all of it is under way.")]
+Wait = Annotated[bool, typer.Option(help="Wait until all of them are queued.")]
 
 
 def recover(
-    endpoint: Annotated[str, typer.Argument(help="Id or uid of the endpoint.")],
+    endpoint: Annotated[str, typer.Argument(help="ID or UID of the endpoint.")],
     since: Since,
     dry_run: DryRun = False,
     yes: Yes = False,
@@ -30,7 +30,7 @@ def recover(
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send again everything that failed or was canceled at an endpoint since a time."""
+    """Resend what failed or was canceled at an endpoint since a time."""
     server = remote.Remote(url, token, app)
     begin = remote.time_ago(since)
     place = f"/endpoint/{quote(endpoint, safe='')}/recover"
@@ -39,24 +39,28 @@ def recover(
         remote.show({"messages": count}, as_json, f"{count} messages would be sent again")
         return
     if not count:
-        remote.show({"messages": 0}, as_json, "Nothing failed since then; nothing is sent again.")
+        remote.show({"messages": 0}, as_json, "No undelivered messages since then.")
         return
     confirm(f"{count} messages will be sent again to {endpoint}", yes)
     _follow(server, server.call("POST", place, {"since": begin}), wait, as_json)
 
 
 def replay(
-    status: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(STATUSES)}; repeat.")] = None,
-    events: Annotated[str | None, typer.Option(help="Event type or pattern, order.*.")] = None,
-    endpoint: Annotated[str | None, typer.Option(help="Id of the endpoint.")] = None,
-    http_class: Annotated[int | None, typer.Option(min=0, max=5, help="5 for 5xx; 0: no answer.")] = None,
+    status: Annotated[
+        list[str] | None, typer.Option(help=f"One of {', '.join(STATUSES)}; repeatable.")
+    ] = None,
+    events: Annotated[str | None, typer.Option(help="Event type or pattern, such as order.*.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="ID of the endpoint.")] = None,
+    http_class: Annotated[
+        int | None, typer.Option(min=0, max=5, help="5 for 5xx; 0 for no response.")
+    ] = None,
     error: Annotated[str | None, typer.Option(help="Kind of failure: timeout, dns, tls, …")] = None,
     tag: Annotated[str | None, typer.Option(help="A tag.")] = None,
     channel: Annotated[str | None, typer.Option(help="A channel.")] = None,
-    since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
-    until: Annotated[str | None, typer.Option(help="Until when: 1h, or a time.")] = None,
+    since: Annotated[str | None, typer.Option(help="Start: 2h or 7d ago, or a time.")] = None,
+    until: Annotated[str | None, typer.Option(help="End: 1h ago, or a time.")] = None,
     everything: All = False,
-    rate: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
+    rate: Annotated[int, typer.Option(min=1, max=1000, help="Maximum deliveries per second.")] = 20,
     dry_run: DryRun = False,
     yes: Yes = False,
     wait: Wait = True,
@@ -65,7 +69,7 @@ def replay(
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send again every delivery that matches, not only a page of them. A filter is needed, or --all."""
+    """Resend all deliveries that match a filter. Requires a filter, or --all."""
     need_filter(everything, status, events, endpoint, http_class, error, tag, channel, since, until)
     server = remote.Remote(url, token, app)
     wanted = {
@@ -82,13 +86,13 @@ def replay(
     _resend(server, wanted, rate, dry_run, yes, wait, as_json)
 
 
-dlq = typer.Typer(help="What was given up or canceled, and never arrived.", no_args_is_help=True)
-_LOST: Final = {"status": ["failed", "canceled"]}
+dlq = typer.Typer(help="List and resend undelivered messages of an application.", no_args_is_help=True)
+_UNDELIVERED: Final = {"status": ["failed", "canceled"]}
 
 
 @dlq.command("ls")
 def ls(
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number, newest first.")] = 50,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
@@ -96,7 +100,7 @@ def ls(
 ) -> None:
     """List dead letters, newest first."""
     server = remote.Remote(url, token, app)
-    for shown, line in enumerate(server.client.each(server.path("/log"), **_LOST)):
+    for shown, line in enumerate(server.client.each(server.path("/log"), **_UNDELIVERED)):
         if shown == limit:
             return
         status = line["responseStatusCode"] or line["errorCode"] or "not tried"
@@ -106,10 +110,10 @@ def ls(
 
 @dlq.command("replay")
 def replay_undelivered(
-    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint, by id.")] = None,
-    since: Annotated[str | None, typer.Option(help="From when on: 2h, 7d, or a time.")] = None,
+    endpoint: Annotated[str | None, typer.Option(help="Only this endpoint, by ID.")] = None,
+    since: Annotated[str | None, typer.Option(help="Start: 2h or 7d ago, or a time.")] = None,
     everything: All = False,
-    rate: Annotated[int, typer.Option(min=1, max=1000, help="Deliveries a second.")] = 20,
+    rate: Annotated[int, typer.Option(min=1, max=1000, help="Maximum deliveries per second.")] = 20,
     dry_run: DryRun = False,
     yes: Yes = False,
     wait: Wait = True,
@@ -118,11 +122,11 @@ def replay_undelivered(
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send dead letters again: those that match, or --all."""
+    """Resend dead letters that match a filter. Requires a filter, or --all."""
     need_filter(everything, endpoint, since)
     server = remote.Remote(url, token, app)
     begin = None if since is None else remote.time_ago(since)
-    _resend(server, {**_LOST, "endpoint": endpoint, "since": begin}, rate, dry_run, yes, wait, as_json)
+    _resend(server, {**_UNDELIVERED, "endpoint": endpoint, "since": begin}, rate, dry_run, yes, wait, as_json)
 
 
 def _resend(
@@ -141,21 +145,21 @@ def _resend(
         remote.show(counted, as_json, f"{number} deliveries would be sent again")
         return
     if not counted["messages"]:
-        remote.show(counted, as_json, "Nothing matches; nothing is sent again.")
+        remote.show(counted, as_json, "No deliveries match.")
         return
     confirm(f"{number} deliveries will be sent again", yes)
     _follow(server, server.call("POST", "/log/resend", body), wait, as_json)
 
 
 def _follow(server: remote.Remote, task: dict[str, Any], wait: bool, as_json: bool) -> None:
-    """Show how a background task gets on, until it is over."""
+    """Shows the progress of a background task until it ends."""
     from rich.console import Console
     from rich.progress import Progress
 
     with Progress(console=Console(stderr=True), disable=as_json or not wait, transient=True) as progress:
         bar = progress.add_task("sending again", total=task["data"].get("expected"))
         while wait and task["status"] == "running":
-            time.sleep(LOOK)
+            time.sleep(POLL)
             task = server.call("GET", f"/task/{task['id']}")
             progress.update(bar, completed=task["data"].get("messagesSent", 0))
     sent = task["data"].get("messagesSent", 0)

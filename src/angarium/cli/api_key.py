@@ -1,4 +1,4 @@
-"""`angarium apikey`: keys of products' own APIs; tokens are listed and revoked beside them."""
+"""`angarium apikey`: lists, creates and revokes API keys; lists and revokes organization tokens."""
 
 from __future__ import annotations
 
@@ -19,15 +19,17 @@ if TYPE_CHECKING:
     from angarium.store.api_key import ApiKey
     from angarium.store.organization_token import OrganizationToken
 
-app = typer.Typer(help="List, make and revoke API keys of products; tokens too.", no_args_is_help=True)
+app = typer.Typer(
+    help="List, create and revoke API keys of products; list and revoke tokens.", no_args_is_help=True
+)
 Org = Annotated[str, typer.Option(help="Organization, org_….")]
 Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 @app.command("list")
 def list_(org: Org, as_json: Json = False, data: Data = None) -> None:
-    """List an organization's keys, and its tokens that were used; what they were is not known any more."""
+    """List an organization's keys, and its tokens that were used. The keys themselves are not shown."""
     from angarium.server import process
 
     process.run(_list(load(overrides={"data_dir": data}), org, as_json))
@@ -35,11 +37,11 @@ def list_(org: Org, as_json: Json = False, data: Data = None) -> None:
 
 @app.command()
 def revoke(
-    key: Annotated[str, typer.Argument(help="The id that the list shows, or - for a token on stdin.")],
+    key: Annotated[str, typer.Argument(help="ID from the list, or - to read a token from stdin.")],
     org: Org,
     data: Data = None,
 ) -> None:
-    """Refuse a key or a token from now on."""
+    """Revoke a key or a token."""
     from angarium.server import process
 
     process.run(_revoke(load(overrides={"data_dir": data}), org, key))
@@ -48,13 +50,18 @@ def revoke(
 @app.command()
 def new(
     org: Org,
-    application: Annotated[str, typer.Option("--app", help="Application, by id or uid.")],
-    scope: Annotated[str | None, typer.Option(help="What it may do; the profile's first scope.")] = None,
-    pair: Annotated[bool, typer.Option("--pair", help="With a secret, where keys are bearers too.")] = False,
-    sandbox: Annotated[bool, typer.Option("--sandbox", help="A key that says so.")] = False,
+    application: Annotated[str, typer.Option("--app", help="Application, by ID or UID.")],
+    scope: Annotated[str | None, typer.Option(help="Scope; default: the profile's first scope.")] = None,
+    pair: Annotated[
+        bool,
+        typer.Option(
+            "--pair", help="Create a key with a secret even if the product also accepts bearer keys."
+        ),
+    ] = False,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Create a sandbox key.")] = False,
     data: Data = None,
 ) -> None:
-    """Make a key and print it, once; a secret comes after a colon."""
+    """Create a key and print it once; a secret follows after a colon."""
     from angarium.server import process
 
     process.run(_new(load(overrides={"data_dir": data}), org, application, scope, pair, sandbox))
@@ -120,13 +127,13 @@ async def _revoke(settings: Settings, org: str, key: str) -> None:
             return
         known = {one.id for one in await provision.access.keys(org)}
         if key_id is None or key_id not in known:
-            raise SettingsError(f"{org} has no key {key}; `angarium apikey list` shows them")
+            raise SettingsError(f"{org} has no key {key}; list them with `angarium apikey list`")
         await provision.access.revoke(org, key_id)
     print(f"{key} is revoked")
 
 
 async def _revoke_shown(settings: Settings, org: str, token: str) -> None:
-    """A token itself is read from standard input, so that no list of processes shows it."""
+    """Revokes a token read from standard input, so that it does not appear in process lists."""
     from angarium import build
     from angarium.cli.serve import require_schema
     from angarium.server import process

@@ -1,4 +1,4 @@
-"""Commands by name, each imported when it is asked for: what one needs costs the others no time."""
+"""Imports commands on first use, so that a command does not pay for the imports of others."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from typer.core import TyperGroup
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a command or a group of them is written, and the panel of `--help` that shows it."""
+    """The module of a command or command group, and its panel in `--help`."""
 
     module: str  # below angarium.cli
     attribute: str
     panel: str
 
     def load(self, name: str) -> Any:
-        """The command as the parser wants it."""
+        """The command as a Click object."""
         found = getattr(import_module(f"angarium.cli.{self.module}"), self.attribute)
         around = typer.Typer()
         if isinstance(found, typer.Typer):
@@ -31,10 +31,10 @@ class Place:
 
 
 class Commands(MutableMapping[str, Any]):
-    """Names are there at once, commands when they are looked at."""
+    """A mapping of names to commands that loads a command on access."""
 
     def __init__(self, *places: Mapping[str, Any]) -> None:
-        """`places`: of commands that are to be loaded, or commands; the later ones prevail."""
+        """`places`: commands, or places to load them from; later mappings override earlier ones."""
         self._places = {name: place for some in places for name, place in some.items()}
 
     def __getitem__(self, name: str) -> Any:
@@ -57,7 +57,7 @@ class Commands(MutableMapping[str, Any]):
 
 
 def group_of(places: Mapping[str, Place]) -> type[TyperGroup]:
-    """The class of a group that has these commands beside its own."""
+    """The class of a group with these commands in addition to its own."""
 
     class Group(TyperGroup):
         def __init__(self, **options: Any) -> None:

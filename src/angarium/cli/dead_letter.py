@@ -1,4 +1,4 @@
-"""`angarium deadletter`: what was given up after all its retries, looked at and sent again.
+"""`angarium deadletter`: lists and resends undelivered messages of an organization, over its database.
 
 The same over the API: `POST /api/v1/app/{app}/endpoint/{endpoint}/recover` with the organization's token.
 """
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from angarium.service.dead_letter import DeadLetters
     from angarium.store.dead_letter import DeadLetter, Undelivered
 
-app = typer.Typer(help="List and replay what was given up or canceled.", no_args_is_help=True)
+app = typer.Typer(help="List and resend undelivered messages of an organization.", no_args_is_help=True)
 
 Org = Annotated[str | None, typer.Option(help="Organization, org_…; default: the data directory's.")]
-App = Annotated[str | None, typer.Option("--app", help="Only this application, by id or uid.")]
-Endpoint = Annotated[str | None, typer.Option(help="Only this endpoint, by id.")]
-Since = Annotated[str, typer.Option(help="From when on: 36h, 7d, or a time such as 2026-11-20T08:00:00Z.")]
+App = Annotated[str | None, typer.Option("--app", help="Only this application, by ID or UID.")]
+Endpoint = Annotated[str | None, typer.Option(help="Only this endpoint, by ID.")]
+Since = Annotated[str, typer.Option(help="Start: 36h or 7d ago, or a time such as 2026-11-20T08:00:00Z.")]
 Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
 
 
 @app.command("list")
@@ -41,7 +41,7 @@ def list_(
     application: App = None,
     endpoint: Endpoint = None,
     since: Since = "14d",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="At most so many, newest first.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number, newest first.")] = 100,
     as_json: Json = False,
     data: Data = None,
 ) -> None:
@@ -63,17 +63,17 @@ def replay(
     application: App = None,
     endpoint: Endpoint = None,
     since: Annotated[
-        str | None, typer.Option(help="From when on: 36h, 7d, or a time; at most 14 days ago.")
+        str | None, typer.Option(help="Start: 36h or 7d ago, or a time; at most 14 days ago.")
     ] = None,
     everything: All = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be sent.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")] = False,
     yes: Yes = False,
     as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """Send dead letters again, the same ids and bytes: those that match, or --all of an organization.
+    """Resend dead letters that match a filter, or --all, with the same IDs and payloads.
 
-    The running service does the work, or the next one.
+    The service sends them; if it is not running, it does so after its next start.
     """
     need_filter(everything, application, endpoint, since)
     settings = load(overrides={"data_dir": data})
@@ -132,23 +132,23 @@ def _org(settings: Settings, org: str | None) -> str:
     path = settings.data_dir.expanduser() / "organization"
     if not path.exists():
         raise SettingsError(
-            f"--org is missing, and {settings.data_dir} is no data directory of `angarium dev`"
+            f"--org is missing, and {settings.data_dir} is not a data directory of `angarium dev`"
         )
     return path.read_text().strip()
 
 
 def _endpoint(ref: str | None) -> UUID | None:
-    """An endpoint's id, whatever its product's prefix."""
+    """An endpoint's id, with the prefix of any product."""
     if ref is None:
         return None
     found = ids.parse(ref[: ref.rfind("_") + 1], ref)
     if found is None:
-        raise SettingsError(f"--endpoint: {ref} is not an endpoint's id")
+        raise SettingsError(f"--endpoint: {ref} is not an endpoint ID")
     return found
 
 
 def _since(text: str) -> float:
-    """Epoch seconds of a time, or of a span ago."""
+    """Epoch seconds of a time or a duration ago."""
     try:
         return moment(text).timestamp()
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""`angarium demo`: see it work, in under a minute."""
+"""`angarium demo`: shows Angarium deliver messages, in under a minute."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def demo() -> None:
-    """Show messages being accepted, signed, delivered, failed, retried and delivered, on this machine."""
+    """Show on this machine how messages are accepted, signed, delivered and retried."""
     from rich.console import Console
 
     from angarium.cli.demo_story import tell

@@ -1,4 +1,4 @@
-"""The demo's receivers: real HTTP servers on the loopback interface that verify what they get."""
+"""Receivers of the demo: HTTP servers on the loopback interface that verify requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from angarium.core.signature import SignatureError, verify
 
 @dataclass(frozen=True, slots=True)
 class DemoRequest:
-    """One request that a receiver got: which try of which message, what it answered, and the signature."""
+    """One request that a receiver got: the attempt, the response and whether the signature is valid."""
 
     at: float  # monotonic
     receiver: str

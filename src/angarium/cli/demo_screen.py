@@ -1,4 +1,4 @@
-"""What the demo shows: a live table in a terminal, a line per event anywhere else."""
+"""Output of the demo: a live table in a terminal, otherwise a line per event."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from angarium.cli.demo_receiver import DemoRequest
 
 @dataclass(slots=True)
 class ScreenRow:
-    """One delivery: a message owed to an endpoint."""
+    """One delivery: a message to an endpoint."""
 
     event_type: str
     message_id: str
@@ -26,7 +26,7 @@ class ScreenRow:
 
 
 class Screen:
-    """Rows in, pictures out."""
+    """Renders the rows."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -44,27 +44,27 @@ class Screen:
             self._live.stop()
 
     def say(self, words: str) -> None:
-        """One step of the story."""
+        """Prints one step."""
         self._console.print(f"[dim]{self._clock()}[/dim] {words}", highlight=False, soft_wrap=True)
 
     def add(self, row: ScreenRow) -> None:
         self._rows.append(row)
 
     def tell(self, row: ScreenRow, arrival: DemoRequest) -> None:
-        """An attempt arrived; without a terminal this is the only trace of it."""
+        """Prints an attempt, unless the table shows it."""
         if self._console.is_terminal:
             return
         signature = "signature verified" if arrival.verified else "SIGNATURE WRONG"
         self.say(f"{_name(row)} attempt {arrival.number}: {arrival.answer}, {signature}")
 
     def tell_retry(self, row: ScreenRow) -> None:
-        """The server has planned a retry."""
+        """Prints the time of a retry, unless the table shows it."""
         if not self._console.is_terminal and row.next_at is not None:
             wait = max(0.0, row.next_at - time.monotonic())
             self.say(f"{_name(row)} next attempt in {wait:.1f} s")
 
     def tell_end(self, row: ScreenRow) -> None:
-        """The server says that the delivery has come to its end."""
+        """Prints the final state of a delivery, unless the table shows it."""
         if not self._console.is_terminal:
             self.say(f"{_name(row)} {row.state}")
 

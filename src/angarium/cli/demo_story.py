@@ -1,6 +1,6 @@
-"""The demo's story: start a real server, register real receivers, send, watch, sum up.
+"""Runs the demo: starts a server, registers receivers, sends messages, watches them and prints a summary.
 
-Everything goes over HTTP to a server in a process of its own, as it would for anyone else.
+It uses the HTTP API of a server in a separate process, as any client does.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ STATES: Final = {0: "delivered", 1: "pending", 2: "exhausted", 3: "pending", 4: 
 
 
 class DemoError(AngariumError):
-    """The demo could not be carried out."""
+    """The demo failed."""
 
 
 async def tell(console: Console) -> bool:
@@ -73,7 +73,7 @@ async def _receivers(*receivers: DemoReceiver) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def _server(directory: str) -> AsyncIterator[dict[str, Any]]:
-    """A development server as a process of its own; yields the line it prints once ready."""
+    """A development server in a separate process; yields the line that it prints when ready."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "angarium.cli.main", "dev", "--json", "--port", "0", "--data", directory),
         env=_environment(),
@@ -96,15 +96,15 @@ async def _server(directory: str) -> AsyncIterator[dict[str, Any]]:
 
 
 def _environment() -> dict[str, str]:
-    """Settings from outside would make another demo of it."""
+    """The environment without the user's settings, which would change the demo."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
-    ours = {"RETRY_SCHEDULE": SCHEDULE, "RETRY_JITTER": "0", "LOG_LEVEL": "warning"}
-    return kept | {f"ANGARIUM_{name}": value for name, value in ours.items()}
+    fixed = {"RETRY_SCHEDULE": SCHEDULE, "RETRY_JITTER": "0", "LOG_LEVEL": "warning"}
+    return kept | {f"ANGARIUM_{name}": value for name, value in fixed.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """The API as anyone would use it."""
+    """A client of the API."""
 
     session: aiohttp.ClientSession
 
@@ -116,7 +116,7 @@ class _Client:
 
 
 class _Story:
-    """Prepare, send, watch."""
+    """Prepares, sends and watches."""
 
     def __init__(self, api: _Client, screen: Screen, receivers: dict[str, DemoReceiver]) -> None:
         self._api = api
@@ -147,7 +147,7 @@ class _Story:
             self._screen.say(f"sent {event_type}: accepted as {message['id']}")
 
     async def watch(self) -> None:
-        """Until the server says that every delivery has ended."""
+        """Polls until every delivery has ended."""
         deadline = time.monotonic() + DELIVERY_DEADLINE
         while time.monotonic() < deadline:
             for message_id in {row.message_id for row in self.rows.values()}:
@@ -197,6 +197,8 @@ def _summary(console: Console, story: _Story) -> bool:
         if row not in delivered:
             console.print(f"[red]not delivered: {row.event_type} to {row.endpoint} is {row.state}[/red]")
     console.print(
-        "[bold green]Everything arrived.[/bold green]" if good else "[bold red]The demo failed.[/bold red]"
+        "[bold green]All messages were delivered.[/bold green]"
+        if good
+        else "[bold red]The demo failed.[/bold red]"
     )
     return good

@@ -1,4 +1,4 @@
-"""`angarium dev`: everything at once for trying and developing; nothing to set up."""
+"""`angarium dev`: runs a development server that needs no setup."""
 
 from __future__ import annotations
 
@@ -26,17 +26,15 @@ DEFAULTS: Final[dict[str, Any]] = {
 
 
 def dev(
-    data: Annotated[Path | None, typer.Option(help="Data directory; the default is .angarium.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Data directory; default: .angarium.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line once ready.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line when ready.")] = False,
     profile: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Product to serve, by name or file; repeat for more. Default: bluum, bluma, bloom."
-        ),
+        typer.Option(help="Product to serve, by name or file; repeatable. Default: bluum, bluma, bloom."),
     ] = None,
 ) -> None:
-    """Run a development server on its own PostgreSQL; http and loopback endpoints are allowed."""
+    """Run a development server with an embedded PostgreSQL. Allows http and loopback endpoints."""
     settings = with_secrets(
         load(DEFAULTS | {"profiles": ",".join(SHIPPED)}, {"data_dir": data, "profiles": _wanted(profile)})
     )
@@ -105,27 +103,27 @@ Angarium is ready.
   data           {settings.data_dir}
   token          {token}
 
-Make an application:
+Create an application:
 
   curl -X POST {url}/api/v1/app \\
     -H 'authorization: Bearer {token}' \\
     -H 'content-type: application/json' \\
     -d '{{"name": "My first application", "uid": "first"}}'
 
-A link into its portal, to open in a browser; and the operator's pages are at {url}/admin:
+Create a link to its portal and open it in a browser (the operator pages are at {url}/admin):
 
   curl -X POST {url}/api/v1/auth/app-portal-access/first \\
     -H 'authorization: Bearer {token}' -d '{{}}'
 
-What it is sent, forwarded to your own receiver:
+Forward its messages to your receiver:
 
   export ANGARIUM_URL={url} ANGARIUM_TOKEN={token} ANGARIUM_APP=first
   angarium listen --forward-to http://localhost:3000/webhooks
 
-Products, each with keys of its own:
+Products and their keys:
 
 {shown}
-Ctrl-C stops it; everything is kept in {settings.data_dir}.
+Press Ctrl-C to stop. The data stays in {settings.data_dir}.
 """,
         flush=True,
     )

@@ -1,4 +1,4 @@
-"""`angarium doctor`: the production checklist of a receiver, as checks."""
+"""`angarium doctor`: checks a receiver against the production checklist."""
 
 from __future__ import annotations
 
@@ -18,35 +18,41 @@ from angarium.receiver.finding import Finding
 
 SIGNS: Final = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skip": "-   "}
 ASIDE: Final = (
-    "What cannot be seen from here: that slow work is done after the answer, that each delivery is logged,\n"
-    "that somebody is told when they fail, and that this is the URL that production uses."
+    "Not checked: that slow work runs after the response, that each delivery is logged,\n"
+    "that failures raise an alert, and that production uses this URL."
 )
 
 
 def doctor(
-    url: Annotated[str, typer.Argument(help="Your receiver, https://shop.example.com/webhooks.")],
+    url: Annotated[
+        str, typer.Argument(help="URL of your receiver, such as https://shop.example.com/webhooks.")
+    ],
     secret: Secret,
     scheme: Scheme = "standard",
     timeout: Annotated[
-        float, typer.Option(min=0.1, max=60, help="Seconds after which its sender gives up.")
+        float, typer.Option(min=0.1, max=60, help="Timeout of the sender, in seconds.")
     ] = 15.0,
     event_type: Annotated[
-        str, typer.Option("--type", help="Of the events that it is sent; one that it handles tells more.")
+        str,
+        typer.Option(
+            "--type", help="Event type to send; one that the receiver handles gives better results."
+        ),
     ] = "angarium.doctor",
-    data: Annotated[
-        str | None, typer.Option(help="Their data, a JSON object, if it needs a certain one.")
-    ] = None,
+    data: Annotated[str | None, typer.Option(help="Event data to send, a JSON object.")] = None,
     allow_http: Annotated[
-        bool, typer.Option("--allow-http", help="A receiver on this machine: http and private addresses.")
+        bool,
+        typer.Option(
+            "--allow-http", help="Allow http and private addresses, for a receiver on this machine."
+        ),
     ] = False,
     as_json: remote.Json = False,
 ) -> None:
-    """Check a receiver: about fifteen requests, half of them forged. Code 1 when a check fails.
+    """Check a receiver with about fifteen requests, half of them forged. Exit code 1 if a check fails.
 
-    It is sent events that are signed rightly, and will handle them.
+    The receiver will handle the correctly signed events.
     """
     if scheme not in SCHEMES:
-        raise typer.BadParameter(f"a scheme is one of {', '.join(SCHEMES)}")
+        raise typer.BadParameter(f"the scheme must be one of {', '.join(SCHEMES)}")
     try:
         way = Way(url, timeout, local=allow_http)
     except ValueError as error:
@@ -89,5 +95,5 @@ def _data(given: str | None) -> dict[str, object] | None:
     except ValueError as error:
         raise typer.BadParameter(f"the data is not JSON: {error}") from error
     if not isinstance(data, dict):
-        raise typer.BadParameter("the data has to be a JSON object")
+        raise typer.BadParameter("the data must be a JSON object")
     return data

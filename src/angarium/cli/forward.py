@@ -1,4 +1,4 @@
-"""One delivery taken to a receiver on this machine, and what it answered."""
+"""Forwards a delivery to a receiver on this machine and reads the response."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from angarium.client.target import read_target
 MAX_ANSWER: Final = 16 * 1024
 MAX_HEADERS: Final = 32
 MAX_VALUE: Final = 256
-_OURS: Final = frozenset({"content-length", "connection", "transfer-encoding"})
+_AUTOMATIC: Final = frozenset({"content-length", "connection", "transfer-encoding"})
 _NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
 class ForwardResult:
-    """What the receiver did. `status` 0: it gave no HTTP answer, for the reason in `error`."""
+    """The result of a forwarded delivery. `status` 0: no HTTP response, for the reason in `error`."""
 
     receipt: str
     message: str
@@ -39,7 +39,7 @@ class ForwardResult:
         return 200 <= self.status <= 299
 
     def answer(self) -> dict[str, Any]:
-        """As the server wants to hear it."""
+        """The result in the form of the API."""
         return {
             "receipt": self.receipt,
             "statusCode": self.status,
@@ -50,7 +50,7 @@ class ForwardResult:
         }
 
     def line(self) -> dict[str, Any]:
-        """As the command prints it."""
+        """The result as the command prints it."""
         return {
             "message": self.message,
             "eventType": self.event_type,
@@ -62,22 +62,22 @@ class ForwardResult:
 
 
 def read_header(given: str) -> tuple[str, str]:
-    """A header to send along, from `Name: value`. Raises ValueError, also for one that cannot be chosen."""
+    """Parses a header `Name: value`. Raises ValueError, also for a header that cannot be set."""
     name, colon, value = (part.strip() for part in given.partition(":"))
     if not colon or _NAME.fullmatch(name) is None:
         raise ValueError(f"write 'Name: value', not {given!r}")
     if any((ord(c) < 0x20 and c != "\t") or ord(c) == 0x7F for c in value):
         raise ValueError(f"the value of {name} contains a control character")
-    if name.lower() in _OURS:
-        raise ValueError(f"the header {name} follows from the request and cannot be chosen")
+    if name.lower() in _AUTOMATIC:
+        raise ValueError(f"the header {name} is set automatically and cannot be changed")
     return name, value
 
 
 class DeliveryForwarder:
-    """Posts to one URL; `timeout` in seconds for each.
+    """Posts deliveries to one URL; `timeout` in seconds per request.
 
-    `extra` headers replace those of the delivery that have the same names, `Host` included. `insecure`: any
-    certificate will do. Raises ValueError for what is no URL.
+    `extra` headers replace headers of the delivery with the same name, including `Host`. `insecure`: accept
+    any certificate. Raises ValueError if `url` is not a URL.
     """
 
     def __init__(
@@ -89,23 +89,23 @@ class DeliveryForwarder:
         named = any(name.lower() == "authorization" for name, _ in self._extra)
         if self._target.authorization is not None and not named:
             self._extra.append(("authorization", self._target.authorization))
-        self._replaced = {name.lower() for name, _ in self._extra} | _OURS
+        self._replaced = {name.lower() for name, _ in self._extra} | _AUTOMATIC
         self._context = _any_certificate() if insecure and self._target.secure else None
 
     def forward(self, fetched: Mapping[str, Any]) -> ForwardResult:
-        """The same bytes and headers as over the network. Raises nothing: every failure is an outcome."""
+        """Posts the same bytes and headers as a delivery over the network. Returns failures as results."""
         started = time.monotonic()
         status, body, error = 0, b"", None
         headers: tuple[tuple[str, str], ...] = ()
         try:
             status, headers, body = self._post(fetched)
         except TimeoutError:
-            error = f"The receiver on the listener's machine did not answer within {self._timeout:g} s."
+            error = f"The receiver on the listener's machine did not respond within {self._timeout:g} s."
         except ConnectionRefusedError:
             error = f"Nothing listens at {self._target.origin} on the listener's machine. Start the receiver."
         except ssl.SSLCertVerificationError as problem:
             words = problem.verify_message or str(problem)
-            error = f"The certificate of the receiver is not valid ({words}). To accept any, add --insecure."
+            error = f"The certificate of the receiver is not valid ({words}). To accept it, add --insecure."
         except (OSError, http.client.HTTPException, ValueError) as problem:
             error = f"The receiver on the listener's machine failed: {problem or type(problem).__name__}"
         return ForwardResult(

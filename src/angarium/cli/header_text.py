@@ -1,12 +1,12 @@
-"""Headers as people have them at hand: from curl, browsers, proxies, logs, the portal and programs.
+"""Reads headers as copied from curl, browsers, proxies, logs, the portal and programs.
 
-Every form gives the same pairs. Known forms:
+Supported forms:
 
-- lines `Name: value`, with the marks of `curl -v`, a request line, pseudo headers, folded values, or a table
-  with tabs, as it is copied from the portal;
+- lines `Name: value`, with the prefixes of `curl -v`, a request line, pseudo headers, folded values, or a
+  table with tabs, as copied from the portal;
 - a `curl` command with `-H`;
-- JSON: an object with texts or lists, pairs, `{"name": …, "value": …}`, a flat list, or something around
-  one of these under `headers`;
+- JSON: an object with texts or lists, pairs, `{"name": …, "value": …}`, a flat list, or an
+  object with one of these under `headers`;
 - the same as Python prints it, and the `HTTP_…` names of CGI and WSGI;
 - in UTF-8 or UTF-16, as PowerShell writes files.
 """
@@ -37,11 +37,11 @@ _MARKS: Final = (
 
 
 def read_headers(raw: bytes) -> Pairs:
-    """The headers, in their order. Raises ValueError when there are none."""
+    """The headers, in order. Raises ValueError if there are none."""
     text = dedent(_decoded(raw)).strip("\r\n\t \0")
     found = _from_value(_parsed(text)) if text[:1] in "[{(" else _from_text(text)
     if not found:
-        raise ValueError(f"there are no headers in it; write {EXAMPLE}")
+        raise ValueError(f"no headers found; write {EXAMPLE}")
     return found
 
 
@@ -68,7 +68,7 @@ def _parsed(text: str) -> Any:
     try:
         return ast.literal_eval(text)  # as Python prints a dict or a list
     except (ValueError, SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(f"it begins as JSON and is none; write {EXAMPLE}") from error
+        raise ValueError(f"not valid JSON; write {EXAMPLE}") from error
 
 
 def _from_value(value: Any) -> Pairs:
@@ -94,7 +94,7 @@ def _from_value(value: Any) -> Pairs:
 
 
 def _from_texts(texts: list[str]) -> Pairs:
-    """A list of lines, or of names and values in turn."""
+    """A list of lines, or of alternating names and values."""
     lines = [_LINE.fullmatch(one) for one in texts]
     if all(lines):
         return _from_lines(texts)
@@ -140,7 +140,7 @@ def _from_curl(text: str) -> Pairs:
     try:
         words = shlex.split(text.replace("\\\r\n", " ").replace("\\\n", " ").replace("^\r\n", " "))
     except ValueError as error:
-        raise ValueError("the curl command has a quote that does not end") from error
+        raise ValueError("the curl command has an unclosed quote") from error
     given = []
     for place, word in enumerate(words):
         if word in ("-H", "--header"):

@@ -1,4 +1,4 @@
-"""`angarium init`: a receiver to start from, with tests that pass."""
+"""`angarium init`: writes a starter receiver with tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from angarium.cli import remote
 
 @dataclass(frozen=True, slots=True)
 class Skeleton:
-    """`parts`: folders below `skeleton/`, whose files end in `.txt` so that no tool takes them for ours."""
+    """`parts`: folders below `skeleton/`. Their files end in `.txt` so that tools ignore them."""
 
     parts: tuple[str, ...]
     test: str
@@ -42,17 +42,17 @@ SKELETONS: Final = {
 
 def init(
     framework: Annotated[str, typer.Argument(help=f"One of {', '.join(SKELETONS)}.")],
-    directory: Annotated[Path, typer.Argument(help="Where to; made when it is not there.")] = Path(),
+    directory: Annotated[Path, typer.Argument(help="Target directory; created if missing.")] = Path(),
     as_json: remote.Json = False,
 ) -> None:
-    """Write a receiver to start from: verified, handled once, tested. Overwrites nothing."""
+    """Write a starter receiver that verifies and deduplicates events, with tests. Overwrites nothing."""
     if framework not in SKELETONS:
-        raise typer.BadParameter(f"there are {', '.join(SKELETONS)}, not {framework!r}")
+        raise typer.BadParameter(f"choose one of {', '.join(SKELETONS)}, not {framework!r}")
     skeleton = SKELETONS[framework]
     wanted = skeleton.files()
     try:
         if there := [name for name in wanted if (directory / name).exists()]:
-            remote.note(f"angarium: {', '.join(there)} there already; nothing was written")
+            remote.note(f"angarium: {', '.join(there)} already exists; nothing was written")
             raise typer.Exit(remote.FAILED)
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in wanted.items():
@@ -62,5 +62,7 @@ def init(
         remote.note(f"angarium: cannot write to {directory}: {error.strerror}")
         raise typer.Exit(remote.FAILED) from error
     told = {"directory": str(directory), "files": sorted(wanted), "test": skeleton.test}
-    text = "\n".join([*sorted(wanted), "", f"WEBHOOKS.md says how to run it. Its tests: {skeleton.test}"])
+    text = "\n".join(
+        [*sorted(wanted), "", f"See WEBHOOKS.md for how to run it. Run the tests with: {skeleton.test}"]
+    )
     remote.show(told, as_json, text)

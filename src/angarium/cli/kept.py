@@ -1,4 +1,4 @@
-"""What a data directory keeps: secrets and names made at the first start, the same ever after."""
+"""Creates and reads the secrets and names in a data directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from angarium.settings import Settings
 
 
 def with_secrets(settings: Settings) -> Settings:
-    """The settings with the data directory's own secrets where none are given."""
+    """The settings, with missing secrets from the data directory."""
     directory = settings.data_dir.expanduser()
     values: dict[str, Any] = settings.model_dump()
     if settings.jwt_secret is None:
@@ -33,7 +33,7 @@ def organization(settings: Settings) -> str:
 
 
 def new_organization() -> str:
-    """The id of an organization that nobody has yet."""
+    """A new organization id."""
     return ids.ORGANIZATION + "".join(secrets.choice(ids.ALPHABET) for _ in range(ids.DIGITS))
 
 
@@ -43,9 +43,9 @@ def new_key(entropy: bytes) -> str:
 
 
 def kept(path: Path, make: Callable[[], str]) -> str:
-    """What the file holds; made first when it is not there, readable by its owner alone.
+    """The content of a file; creates the file if it is missing, readable only by its owner.
 
-    Written aside and linked into place, so of two that make it at once both read the same.
+    The file is linked into place, so two processes that create it at once read the same content.
     """
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""`angarium key`: the keys that encrypt endpoint secrets in the database, and their rotation.
+"""`angarium key`: creates, checks and rotates the keys that encrypt endpoint secrets in the database.
 
-To rotate: put a new key in front of ANGARIUM_SECRET_KEY and restart; `angarium rekey`, which is also
-`angarium key rewrap`; once it says that nothing is under an older key, take the old key away.
+To rotate: add a new key in front of ANGARIUM_SECRET_KEY and restart; run `angarium rekey`, which is also
+`angarium key rewrap`; remove the old key when nothing is encrypted under it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from angarium.cli.confirm import Yes, confirm
 from angarium.settings import Settings, load
 
 app = typer.Typer(
-    help="Make, check and rotate the keys that encrypt secrets in the database.", no_args_is_help=True
+    help="Create, check and rotate the keys that encrypt secrets in the database.", no_args_is_help=True
 )
 Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
 
@@ -32,13 +32,13 @@ def new() -> None:
 
 @app.command()
 def check(data: Data = None) -> None:
-    """Count what is under the first key, under older ones, and under none that is given."""
+    """Count secrets under the first key, under older keys, and under unknown keys."""
     _run(_settings(data), rewrap=False)
 
 
 @app.command()
 def rewrap(yes: Yes = False, data: Data = None) -> None:
-    """Encrypt everything anew under the first key. Safe while the service is running."""
+    """Encrypt all secrets again under the first key. Safe while the service is running."""
     _run(_settings(data), rewrap=True, yes=yes)
 
 
@@ -72,14 +72,14 @@ async def _rewrap(settings: Settings, rewrap: bool, yes: bool) -> None:
             work = Rewrap(database, os.urandom, ring)
             count = await work.check()
             if rewrap and count.old:
-                confirm(f"{count.old} secrets will be encrypted anew under the first key", yes)
+                confirm(f"{count.old} secrets will be encrypted again under the first key", yes)
                 count = await work.rewrap()
         finally:
             await database.close()
     print(f"under the first key: {count.current}")
     print(f"under an older key:  {count.old}")
-    print(f"cannot be opened:    {count.unreadable}")
+    print(f"cannot be decrypted: {count.unreadable}")
     if count.rewrapped:
-        print(f"encrypted anew:      {count.rewrapped}")
+        print(f"encrypted again:     {count.rewrapped}")
     if count.unreadable:
         sys.exit(1)

@@ -1,8 +1,8 @@
-"""`angarium listen`: what an application is sent, on a developer's machine.
+"""`angarium listen`: forwards the messages of an application to a receiver on a developer's machine.
 
 The listener is an endpoint of the application whose deliveries wait at the server until they are fetched.
-So nothing is lost while the connection is cut, the command restarted or the laptop asleep; what a receiver
-fails to take is tried again on the product's schedule; answers and errors stand in the portal.
+Nothing is lost while the connection is down, the command restarts or the laptop sleeps. Failures are retried
+on the product's schedule. The portal shows responses and errors.
 """
 
 from __future__ import annotations
@@ -21,43 +21,61 @@ from angarium.cli import remote
 from angarium.cli.forward import DeliveryForwarder, ForwardResult, read_header
 from angarium.client import ClientError, Refused, Unreachable
 
-WAIT: Final = 20.0  # seconds that the server may wait for something to happen
-LEASE: Final = 15.0  # seconds beyond the receiver's timeout that a delivery is ours
+WAIT: Final = 20.0  # seconds that the server may wait for a delivery
+LEASE: Final = 15.0  # seconds beyond the receiver's timeout for which a delivery is leased
 LONGEST_PAUSE: Final = 30.0
-TOO_MANY: Final = 429  # others of the application wait already; whoever is handed something makes room
+TOO_MANY: Final = 429  # too many listeners of the application wait; one that gets a delivery makes room
 
 
 def listen(
-    forward_to: Annotated[str, typer.Option(help="Your receiver, http://localhost:3000/webhooks.")],
+    forward_to: Annotated[
+        str, typer.Option(help="URL of your receiver, such as http://localhost:3000/webhooks.")
+    ],
     events: Annotated[
-        list[str] | None, typer.Option(help="Only these types or patterns, order.*; repeat for more.")
+        list[str] | None,
+        typer.Option(help="Only these event types or patterns, such as order.*; repeatable."),
     ] = None,
-    channel: Annotated[list[str] | None, typer.Option(help="Only messages of these channels.")] = None,
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Only messages of these channels; repeatable.")
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Same name, same listener and secret; default: this user and machine.")
+        str | None,
+        typer.Option(
+            help="Name of the listener; the same name has the same secret. Default: user and machine."
+        ),
     ] = None,
     header: Annotated[
         list[str] | None,
-        typer.Option(help="Sent along, 'Name: value'; replaces the delivery's own, Host too; repeat."),
+        typer.Option(help="Header to add or replace, 'Name: value'; also Host; repeatable."),
     ] = None,
     insecure: Annotated[
-        bool, typer.Option("--insecure", help="Accept any certificate of your receiver, a self-signed one.")
+        bool,
+        typer.Option(
+            "--insecure", help="Accept any certificate of your receiver, including self-signed ones."
+        ),
     ] = False,
     since: Annotated[
-        str | None, typer.Option(help="Also what was sent before: 2h, 7d; at most 14 days.")
+        str | None, typer.Option(help="Also forward earlier messages, since 2h or 7d ago; at most 14 days.")
     ] = None,
-    timeout: Annotated[float, typer.Option(min=1, max=250, help="Seconds your receiver has.")] = 30.0,
-    parallel: Annotated[int, typer.Option(min=1, max=50, help="Deliveries at once; 1 keeps the order.")] = 4,
-    count: Annotated[int | None, typer.Option(min=1, help="For CI: end after so many deliveries.")] = None,
+    timeout: Annotated[
+        float, typer.Option(min=1, max=250, help="Timeout of your receiver, in seconds.")
+    ] = 30.0,
+    parallel: Annotated[
+        int, typer.Option(min=1, max=50, help="Concurrent deliveries; 1 keeps the order.")
+    ] = 4,
+    count: Annotated[int | None, typer.Option(min=1, help="For CI: exit after this many deliveries.")] = None,
     within: Annotated[
-        float | None, typer.Option(min=0.1, help="For CI: end with code 1 if --count takes longer, seconds.")
+        float | None,
+        typer.Option(
+            min=0.1, help="For CI: exit with code 1 if --count is not reached in this many seconds."
+        ),
     ] = None,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Forward what an application is sent to a receiver on this machine, and report its answers."""
+    """Forward the messages of an application to a receiver on this machine."""
     try:
         extra = [read_header(one) for one in header or []]
         forwarder = DeliveryForwarder(forward_to, timeout, extra, insecure=insecure)
@@ -103,19 +121,19 @@ class Run:
     failed: int = 0
 
     def forward(self) -> None:
-        """Fetch, forward and report until stopped."""
+        """Fetches, forwards and reports until stopped."""
         with ThreadPoolExecutor(self.parallel) as pool:
             for deliveries in self._fetched():
-                under_way: list[Future[ForwardResult]] = [
+                in_progress: list[Future[ForwardResult]] = [
                     pool.submit(self.forwarder.forward, fetched) for fetched in deliveries
                 ]
-                for ended in as_completed(under_way):
+                for ended in as_completed(in_progress):
                     self._report(ended.result())
                 if self.count is not None and self.done >= self.count:
                     return
 
     def _fetched(self) -> Iterator[list[Mapping[str, Any]]]:
-        """Batches of deliveries, over every interruption of the connection."""
+        """Batches of deliveries; reconnects after interruptions."""
         pause, away = 0.5, False
         while not self.stop.is_set():
             try:
@@ -128,21 +146,21 @@ class Run:
                 got = self.server.client.call("GET", path, query=query, timeout=WAIT + 10)
             except ClientError as error:
                 if isinstance(error, Refused) and error.status < 500 and error.status != TOO_MANY:
-                    remote.fail(error)  # deleted, disabled, or no longer ours
+                    remote.fail(error)  # deleted, disabled or taken over
                 if not away:
-                    remote.note(f"angarium: {error}; trying again, nothing is lost")
+                    remote.note(f"angarium: {error}; reconnecting, no messages are lost")
                 away = True
                 self.stop.wait(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
                 continue
             if away:
-                remote.note("angarium: connected again")
+                remote.note("angarium: reconnected")
             pause, away = 0.5, False
             if got["data"]:
                 yield got["data"]
 
     def _report(self, outcome: ForwardResult) -> None:
-        """Show it, and tell the server; while that is away the delivery comes again, which is allowed."""
+        """Prints the result and reports it. If the server is unreachable, the delivery is repeated later."""
         self.done += 1
         self.failed += not outcome.delivered
         at = time.strftime("%H:%M:%S")
@@ -157,13 +175,13 @@ class Run:
             self.server.call("POST", f"/listener/{self.endpoint}/answer", {"data": [outcome.answer()]})
         except Unreachable:
             remote.note(
-                f"angarium: the answer to {outcome.message} could not be reported; it will come again"
+                f"angarium: the result of {outcome.message} could not be reported; it will be delivered again"
             )
         except Refused as error:
-            remote.note(f"angarium: the answer to {outcome.message} was refused: {error}")
+            remote.note(f"angarium: the result of {outcome.message} was rejected: {error}")
 
 
 def _replay(server: remote.Remote, endpoint: str, since: str) -> None:
-    """Owe the listener what was sent before it was there."""
+    """Sends earlier messages to the listener."""
     begin = remote.time_ago(since)
     server.call("POST", f"/endpoint/{endpoint}/replay-missing", {"since": begin})

@@ -1,7 +1,7 @@
-"""The command line: commands of the service, and commands that call one from anywhere.
+"""Defines the command line: commands that run the service, and commands that call a server.
 
-The first need the extra `server`; without it only the others are there. A command's module is imported when
-the command is named, and imports what it uses when it runs: a command starts with what it needs.
+The former need the extra `server`; without it only the latter are available. The module of a command is
+imported when the command is used, and imports its own dependencies when it runs, so commands start fast.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ SERVES: Final = {
 
 app = typer.Typer(
     name="angarium",
-    help="A webhook sending service: signed, retried, fair to every endpoint, on one PostgreSQL.",
+    help="A webhook sending service on PostgreSQL.",
     cls=group_of(CALLS | SERVES if find_spec("pydantic_settings") is not None else CALLS),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -61,7 +61,7 @@ app = typer.Typer(
 
 @app.callback()
 def _group() -> None:
-    """A group, though the only command that is here is `version`."""
+    """Makes the app a command group although `version` is its only direct command."""
 
 
 @app.command()
@@ -71,7 +71,7 @@ def version() -> None:
 
 
 def main() -> NoReturn:
-    """Run a command. What goes wrong on purpose is told in words, without a traceback."""
+    """Runs a command. Expected errors are printed without a traceback."""
     try:
         app()
     except ClientError as error:
@@ -82,7 +82,7 @@ def main() -> NoReturn:
         print(f"angarium: {error.detail}", file=sys.stderr)
         sys.exit(1)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on; nothing to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe
         sys.exit(1)
     sys.exit(0)
 

@@ -1,4 +1,4 @@
-"""`angarium send`, `show`, `resend` and `tail`: messages, from anywhere."""
+"""`angarium send`, `show`, `resend` and `tail`: work with messages over the API."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from angarium.client import Refused, Unreachable
 from angarium.client.angarium import message_body
 from angarium.message_form import check_payload
 
-LOOK: Final = 1.0  # seconds between looks of tail
+POLL: Final = 1.0  # seconds between requests of tail
 
 
 def send(
-    event_type: Annotated[str, typer.Option("--type", help="Event type, order.filled.")],
+    event_type: Annotated[str, typer.Option("--type", help="Event type, such as order.filled.")],
     data: Annotated[str, typer.Option(help="The payload: JSON, @file, or - for standard input.")],
     event_id: Annotated[
-        str | None, typer.Option(help="Your own id; accepted once in an application.")
+        str | None, typer.Option(help="Your own ID; an application accepts each only once.")
     ] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A tag; repeat for more.")] = None,
-    channel: Annotated[list[str] | None, typer.Option(help="A channel; repeat for more.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="A tag; repeatable.")] = None,
+    channel: Annotated[list[str] | None, typer.Option(help="A channel; repeatable.")] = None,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send a message. Its payload is delivered byte for byte."""
+    """Send a message. The payload is delivered byte for byte."""
     server = remote.Remote(url, token, app)
     body = message_body(event_type, payload(data), event_id=event_id, tags=tag or (), channels=channel or ())
     made = server.accept(body)
@@ -43,7 +43,7 @@ def send(
 
 
 def payload(given: str) -> bytes:
-    """The bytes that an option names; checked to be JSON."""
+    """The payload that an option names. Raises BadParameter if it is not a JSON object."""
     if given == "-":
         data = sys.stdin.buffer.read()
     elif given.startswith("@"):
@@ -61,13 +61,13 @@ def payload(given: str) -> bytes:
 
 
 def show(
-    message: Annotated[str, typer.Argument(help="Id of the message, ours or your own.")],
+    message: Annotated[str, typer.Argument(help="Message ID, or your own event ID.")],
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """One message: where it went, every attempt, and why one failed."""
+    """Show a message with its deliveries, attempts and errors."""
     server = remote.Remote(url, token, app)
     raw = server.raw("GET", f"/msg/{message}", with_content="true")
     found = json_text.read(raw)
@@ -84,16 +84,17 @@ def show(
         print(f"\n{line['url']}  {line['status']} after {line['attempts']} attempts{following}")
         for attempt in attempts:
             if attempt["endpointId"] == line["endpointId"]:
-                status = attempt["responseStatusCode"] or "no answer"
+                status = attempt["responseStatusCode"] or "no response"
                 print(f"  {attempt['timestamp']}  {status}  {attempt['responseDurationMs']} ms")
                 if attempt.get("errorDetail"):
                     print(f"    {attempt['errorDetail']}")
 
 
 def resend(
-    message: Annotated[str, typer.Argument(help="Id of the message, ours or your own.")],
+    message: Annotated[str, typer.Argument(help="Message ID, or your own event ID.")],
     endpoint: Annotated[
-        list[str] | None, typer.Option(help="Only to this endpoint; default: all it was owed to.")
+        list[str] | None,
+        typer.Option(help="Only to this endpoint; repeatable. Default: all of its deliveries."),
     ] = None,
     yes: Yes = False,
     url: remote.Url = None,
@@ -101,7 +102,7 @@ def resend(
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send a message once more, whatever became of it."""
+    """Resend a message, also if it was delivered."""
     server = remote.Remote(url, token, app)
     known = server.client.each(server.path("/log"), message=message)
     endpoints = endpoint or [line["endpointId"] for line in known]
@@ -117,17 +118,19 @@ def resend(
 
 
 def tail(
-    failed: Annotated[bool, typer.Option("--failed", help="Only what failed.")] = False,
-    events: Annotated[str | None, typer.Option(help="Only this type or pattern, order.*.")] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only failed deliveries.")] = False,
+    events: Annotated[
+        str | None, typer.Option(help="Only this event type or pattern, such as order.*.")
+    ] = None,
     endpoint: Annotated[str | None, typer.Option(help="Only this endpoint.")] = None,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many lines.")] = None,
-    within: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    count: Annotated[int | None, typer.Option(min=1, help="Exit after this many lines.")] = None,
+    within: Annotated[float | None, typer.Option(min=0.1, help="Exit after this many seconds.")] = None,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Follow the deliveries of an application as they happen."""
+    """Follow the deliveries of an application."""
     server = remote.Remote(url, token, app)
     for shown, line in enumerate(_news(server, failed, events, endpoint, within), 1):
         status = line["responseStatusCode"] or line["errorCode"] or ""
@@ -140,7 +143,7 @@ def tail(
 def _news(
     server: remote.Remote, failed: bool, events: str | None, endpoint: str | None, within: float | None
 ) -> Iterator[dict[str, Any]]:
-    """Each delivery when it is first seen and whenever it stands otherwise than before."""
+    """Yields each delivery when it is first seen and when it changes."""
     since = datetime.now(UTC).isoformat()
     wanted: dict[str, Any] = {"event_type": events, "endpoint": endpoint, "since": since, "limit": 250}
     if failed:
@@ -162,4 +165,4 @@ def _news(
                 yield line
         while len(seen) > 10_000:
             del seen[next(iter(seen))]
-        time.sleep(LOOK)
+        time.sleep(POLL)

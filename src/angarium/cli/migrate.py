@@ -1,4 +1,4 @@
-"""`angarium migrate`: the database's schema."""
+"""`angarium migrate`: migrates the database schema."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from angarium.settings import Settings, load
 def migrate(
     data: Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")] = None,
 ) -> None:
-    """Bring the database's schema to this release. Safe while the previous release is running."""
+    """Migrate the database schema to this release. Safe while the previous release is running."""
     settings = load(overrides={"data_dir": data})
     telemetry.configure(settings.log_format, settings.log_level)
     from angarium.server import process

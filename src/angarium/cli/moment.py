@@ -1,4 +1,4 @@
-"""The times that options take: `2h`, `1h30m` or `7d` ago, or a time with a zone."""
+"""Parses times of options: `2h`, `1h30m` or `7d` ago, or a time with a zone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from angarium.core.schedule import TooLong, parse_duration
 
 
 def moment(text: str) -> datetime:
-    """The time in UTC. Raises ValueError in words."""
+    """The time in UTC. Raises ValueError with a message for the user."""
     try:
         ago = parse_duration(text)
     except TooLong:

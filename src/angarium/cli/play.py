@@ -1,4 +1,4 @@
-"""`angarium play`: a throw-away inbox at the server, what comes into it, and how it answers."""
+"""`angarium play`: creates a temporary inbox, shows its requests and sets its response."""
 
 from __future__ import annotations
 
@@ -16,40 +16,45 @@ from angarium import json_text
 from angarium.cli import remote
 from angarium.client import ClientError, Unreachable
 
-LOOK: Final = 0.5  # seconds between looks
+POLL: Final = 0.5  # seconds between requests
 SHOWN: Final = 2000  # characters of a body
 TICKS: Final = {True: "✓ verified", False: "✗ not verified", None: "- no endpoint"}
 
 
 def play(
     subscribe: Annotated[
-        bool, typer.Option("--subscribe", help="Have the application's messages delivered to it.")
+        bool,
+        typer.Option(
+            "--subscribe", help="Create an endpoint that delivers the application's messages to the inbox."
+        ),
     ] = False,
     events: Annotated[
-        list[str] | None, typer.Option(help="With --subscribe: only these types or patterns; repeat.")
+        list[str] | None,
+        typer.Option(help="With --subscribe: only these event types or patterns; repeatable."),
     ] = None,
     status: Annotated[
-        int | None, typer.Option(help="Answer with this status; 0 does not answer.", show_default=False)
+        int | None, typer.Option(help="Respond with this status; 0: no response.", show_default=False)
     ] = None,
     delay: Annotated[
-        float | None, typer.Option(min=0, help="Answer after so many seconds.", show_default=False)
+        float | None, typer.Option(min=0, help="Delay of the response, in seconds.", show_default=False)
     ] = None,
     failure_rate: Annotated[
         int | None,
-        typer.Option(min=0, max=100, help="Percent of requests to answer with 500.", show_default=False),
+        typer.Option(min=0, max=100, help="Percentage of requests that get 500.", show_default=False),
     ] = None,
-    inbox: Annotated[str | None, typer.Option(help="Go on with this inbox, play_…; it is kept.")] = None,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the inbox; it shows in the portal.")] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="End after so many requests.")] = None,
+    inbox: Annotated[str | None, typer.Option(help="Use this existing inbox, play_…; it is kept.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the inbox; the portal lists it.")] = False,
+    count: Annotated[int | None, typer.Option(min=1, help="Exit after this many requests.")] = None,
     within: Annotated[
-        float | None, typer.Option(min=0.1, help="End after so many seconds, with code 1 if --count is open.")
+        float | None,
+        typer.Option(min=0.1, help="Exit after this many seconds, with code 1 if --count is not reached."),
     ] = None,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Make an inbox, print its URL, and show each request that comes in, and whether it verifies."""
+    """Create an inbox, print its URL, and show each request and whether its signature is valid."""
     server = remote.Remote(url, token, app)
     stop = threading.Event()
     answer = {"status": status, "delay": delay, "failures": failure_rate}
@@ -78,7 +83,7 @@ def _inbox(
         return {"id": given}
     made: dict[str, Any] = server.call("POST", "/inbox")
     if not keep:
-        leaving.callback(_forget, server, f"/inbox/{made['id']}")
+        leaving.callback(_delete, server, f"/inbox/{made['id']}")
     return made
 
 
@@ -87,18 +92,18 @@ def _subscribe(
 ) -> None:
     wanted = {"url": url, "description": "angarium play", "eventTypes": events}
     made = server.call("POST", "/endpoint", {k: v for k, v in wanted.items() if v is not None})
-    leaving.callback(_forget, server, f"/endpoint/{made['id']}")
+    leaving.callback(_delete, server, f"/endpoint/{made['id']}")
 
 
-def _forget(server: remote.Remote, path: str) -> None:
+def _delete(server: remote.Remote, path: str) -> None:
     try:
         server.call("DELETE", path)
     except ClientError as error:
-        remote.note(f"angarium: {path} is still there: {error}")
+        remote.note(f"angarium: {path} could not be deleted: {error}")
 
 
 def _stopping(stop: threading.Event) -> Any:
-    """Ctrl-C ends the stream, so that what was made is taken away; gives what undoes it."""
+    """Makes Ctrl-C end the stream, so that the cleanup runs; returns a function that undoes this."""
     if threading.current_thread() is not threading.main_thread():
         return lambda: None
     numbers = (signal.SIGINT, signal.SIGTERM)
@@ -119,7 +124,7 @@ def _stream(
     within: float | None,
     as_json: bool,
 ) -> tuple[int, bool]:
-    """Show what comes until it is enough; gives how many there were, and whether none was forged."""
+    """Shows requests until `count` or the end; returns their number and whether none failed verification."""
     seen, good = 0, True
     for request in _requests(server, inbox, stop, within):
         seen += 1
@@ -142,12 +147,12 @@ def _requests(
             if not away:
                 remote.note(f"angarium: {error}; trying again")
             away = True
-            stop.wait(LOOK)
+            stop.wait(POLL)
             continue
         cursor, away = page["iterator"], False
         yield from page["data"]
         if page["done"]:
-            stop.wait(LOOK)
+            stop.wait(POLL)
 
 
 def _words(request: dict[str, Any]) -> str:
@@ -155,7 +160,7 @@ def _words(request: dict[str, Any]) -> str:
     with contextlib.suppress(ValueError):
         body = json_text.indented(body)
     said = f"{request['timestamp'][11:19]}  {TICKS[request['verified']]}  {request['method']}"
-    said += f"  {request['size']} bytes, answered {request['status'] or 'not at all'}"
+    said += f"  {request['size']} bytes, response {request['status'] or 'none'}"
     if request["verified"] is False:
         said += f"\n          {request['finding']}"
     return f"\n{said}\n{''.join(c for c in body[:SHOWN] if c.isprintable() or c == chr(10))}"

@@ -1,4 +1,4 @@
-"""The products of `angarium dev`: an organization each, an application, and keys that stay the same."""
+"""Prepares the products of `angarium dev`: an organization, an application and stable keys for each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ APPLICATION: Final = "sandbox"  # the name and uid of the application that the k
 
 @dataclass(frozen=True, slots=True)
 class ReadyProduct:
-    """A product that can be called. `shown` is what its customer is given, without URLs."""
+    """A product that is ready to use. `shown`: the credentials of its customer."""
 
     product: Product
     org_id: str
@@ -29,7 +29,7 @@ class ReadyProduct:
     shown: dict[str, str] = field(repr=False)
 
     def line(self, url: str, token: str) -> dict[str, str]:
-        """What the JSON line says about it."""
+        """Its entry in the JSON line."""
         match self.product.profile.management.dialect:
             case "native":
                 return {
@@ -47,7 +47,7 @@ class ReadyProduct:
 async def ready(
     settings: Settings, provision: Provision, products: Mapping[str, Product]
 ) -> dict[str, ReadyProduct]:
-    """Make every product's organization ready; again and again, always the same."""
+    """Prepares the organization of every product. Idempotent."""
     directory = settings.data_dir.expanduser()
     found = {}
     for name, product in products.items():
@@ -62,7 +62,7 @@ async def _ready(directory: Path, provision: Provision, product: Product) -> Rea
     scopes = product.profile.management.scopes
     path = directory / f"product-{product.name}"
     known = _read(path, provision, product)
-    if any(scope not in known["keys"] for scope in scopes):  # the profile has gained one
+    if any(scope not in known["keys"] for scope in scopes):  # the profile has a new scope
         drawn = _draw(provision, product)
         known["keys"] = drawn["keys"] | known["keys"]
         path.unlink()
@@ -95,7 +95,7 @@ def _key(scope: str, pair: list[str]) -> NewKey:
 
 
 def shown(product: Product, keys: list[NewKey]) -> dict[str, str]:
-    """Keys under the names that a product's customers know: `api_key` for the first scope, then by scope."""
+    """Keys by the names that the product uses: `api_key` for the first scope, then by scope."""
     management = product.profile.management
     named: dict[str, str] = {}
     for place, new in enumerate(keys):

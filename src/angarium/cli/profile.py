@@ -1,4 +1,4 @@
-"""`angarium profile`: products as files, checked, shown, and given to organizations."""
+"""`angarium profile`: checks, prints and installs product profiles."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from angarium.settings import PREFIX, Settings, load
 if TYPE_CHECKING:
     from angarium.service.provision import Provision
 
-app = typer.Typer(help="Check, show and install products' profiles.", no_args_is_help=True)
-Name = Annotated[str, typer.Argument(help="A profile that ships with Angarium, or the path of a file.")]
+app = typer.Typer(help="Check, print and install product profiles.", no_args_is_help=True)
+Name = Annotated[str, typer.Argument(help="Name of a shipped profile, or path of a file.")]
 Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
 
 
 @app.command()
 def check(file: Annotated[Path, typer.Argument(help="The profile's file.")]) -> None:
-    """Say whether a profile file is right; otherwise where it is not, and what to do."""
+    """Check a profile file and report its errors."""
     if not file.is_file():
-        raise SettingsError(f"there is no file {file}")
+        raise SettingsError(f"no such file: {file}")
     found = profiles.read(file)
-    print(f"{file}: {found.title} ({found.name}), {len(found.events)} event types, is right")
+    print(f"{file}: {found.title} ({found.name}), {len(found.events)} event types: valid")
 
 
 @app.command()
 def show(name: Name) -> None:
-    """Print a profile with every value in force, as TOML."""
+    """Print a profile with all effective values, as TOML."""
     from angarium.profiles.written import written
 
     print(written(profiles.load(name)), end="")
@@ -52,10 +52,12 @@ def list_() -> None:
 
 @app.command()
 def docs(
-    name: Annotated[str | None, typer.Argument(help="Profile, by name or file.")] = None,
-    keys: Annotated[bool, typer.Option("--keys", help="The page about every key of a file.")] = False,
+    name: Annotated[str | None, typer.Argument(help="Profile name or file.")] = None,
+    keys: Annotated[
+        bool, typer.Option("--keys", help="Print the reference of all keys of a profile file.")
+    ] = False,
 ) -> None:
-    """Print the page about a product for those who receive its webhooks, in Markdown."""
+    """Print the documentation of a product for receivers, in Markdown."""
     from angarium.build import USER_AGENT
     from angarium.profiles.page import page
     from angarium.profiles.reference import reference
@@ -64,35 +66,35 @@ def docs(
         print(reference(), end="")
         return
     if name is None:
-        raise SettingsError("name a profile, or say --keys")
+        raise SettingsError("name a profile, or add --keys")
     print(page(product_of(profiles.load(name), USER_AGENT)), end="")
 
 
 @app.command()
 def install(
     name: Name,
-    org: Annotated[str, typer.Option(help="Organization, org_…; it keeps the profile for good.")],
+    org: Annotated[str, typer.Option(help="Organization, org_…; its profile cannot be changed later.")],
     application: Annotated[
-        str, typer.Option("--name", help="The application that the keys are for.")
+        str, typer.Option("--name", help="Name of the application that the keys are for.")
     ] = "tenant",
-    sandbox: Annotated[bool, typer.Option("--sandbox", help="Make keys that say so.")] = False,
+    sandbox: Annotated[bool, typer.Option("--sandbox", help="Create sandbox keys.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
     data: Data = None,
 ) -> None:
-    """Give an organization its profile: event types, an application, and keys, which are shown once."""
+    """Assign a profile to an organization; create its event types, an application and keys, shown once."""
     from angarium.server import process
 
     settings, found = load(overrides={"data_dir": data}), profiles.load(name)
     if re.fullmatch(rf"{ids.ORGANIZATION}[0-9A-Za-z_.-]+", org) is None:
-        raise SettingsError(f"--org: {org} is not an organization's id; it starts with {ids.ORGANIZATION}")
+        raise SettingsError(f"--org: {org} is not an organization ID; it starts with {ids.ORGANIZATION}")
     if re.fullmatch(r"[0-9A-Za-z_.-]{1,200}", application) is None:
-        raise SettingsError("--name: letters, digits, '-', '_' and '.', since it becomes the uid")
+        raise SettingsError("--name: only letters, digits, '-', '_' and '.', because it becomes the UID")
     served = {profiles.load(one).name for one in settings.profiles}
     if found.name not in served:
         settings = settings.model_copy(update={"profiles": (*settings.profiles, name)})
     process.run(_install(settings, found.name, org, application, sandbox, as_json))
     if found.name not in served and not as_json:
-        print(f"\nServers serve it once {PREFIX}PROFILES names it: {','.join(settings.profiles)}")
+        print(f"\nTo serve it, set {PREFIX}PROFILES={','.join(settings.profiles)}")
 
 
 async def _install(
@@ -122,7 +124,7 @@ async def _install(
 
 @asynccontextmanager
 async def provisioning(settings: Settings) -> AsyncIterator[Provision]:
-    """What provisions organizations, over the database of the settings."""
+    """The provisioning service, with the database of the settings."""
     from angarium import build
     from angarium.cli.serve import require_schema
     from angarium.server import process

@@ -1,4 +1,4 @@
-"""The way to a receiver: its address, its certificate, and one request at a time over them."""
+"""Checks the address and certificate of a receiver, and sends requests to it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from angarium.client.target import read_target
 from angarium.receiver.finding import Finding, Reply
 
 MAX_ANSWER: Final = 64 * 1024
-SOON: Final = 14.0  # days that a certificate should be good for
+SOON: Final = 14.0  # days for which a certificate should stay valid
 CHECKS: Final = ("https", "address", "tls")
 
 
 class Way:
-    """To one URL; `timeout` in seconds for each request. Raises ValueError for what is no URL."""
+    """Connects to one URL; `timeout` in seconds per request. Raises ValueError if `url` is not a URL."""
 
     def __init__(self, url: str, timeout: float, *, local: bool) -> None:
         self._target = target = read_target(url, "https://shop.example.com/webhooks")
@@ -30,7 +30,7 @@ class Way:
         self._local = local
 
     def findings(self) -> Iterator[Finding]:
-        """Whether a sender would get there. Ends with the first failure."""
+        """Checks whether a sender can reach the URL. Ends with the first failure."""
         for check in (self._https, self._address, self._tls):
             found = check()
             yield found
@@ -41,26 +41,26 @@ class Way:
         if self._secure:
             return Finding("https", "ok", "The URL is https.")
         if self._local:
-            return Finding("https", "warn", "The URL is http, which is fine on the way to production only.")
+            return Finding("https", "warn", "The URL is http, which is acceptable for development only.")
         return Finding(
-            "https", "fail", "Senders want https. For a receiver on this machine add --allow-http."
+            "https", "fail", "Senders require https. For a receiver on this machine, add --allow-http."
         )
 
     def _address(self) -> Finding:
         try:
             answers = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError):
-            return Finding("address", "fail", f"DNS does not know {self._host}.")
+            return Finding("address", "fail", f"{self._host} was not found in DNS.")
         found = sorted({str(answer[4][0]) for answer in answers})
         inside = [one for one in found if not ip_address(one.partition("%")[0]).is_global]
         if inside and not self._local:
-            words = f"{self._host} is {inside[0]}, an address that cannot be reached from the internet."
-            return Finding("address", "fail", f"{words} While developing, add --allow-http.")
-        return Finding("address", "ok", f"{self._host} is {', '.join(found)}.")
+            words = f"{self._host} resolves to {inside[0]}, which is not reachable from the internet."
+            return Finding("address", "fail", f"{words} For development, add --allow-http.")
+        return Finding("address", "ok", f"{self._host} resolves to {', '.join(found)}.")
 
     def _tls(self) -> Finding:
         if not self._secure:
-            return Finding("tls", "skip", "There is no certificate without https.")
+            return Finding("tls", "skip", "No certificate without https.")
         context = ssl.create_default_context()
         try:
             with (
@@ -69,31 +69,29 @@ class Way:
             ):
                 certificate = wrapped.getpeercert() or {}
         except ssl.SSLCertVerificationError as error:
-            return Finding("tls", "fail", f"The certificate is not good: {error.verify_message}.")
+            return Finding("tls", "fail", f"The certificate is not valid: {error.verify_message}.")
         except ssl.SSLError as error:
-            return Finding(
-                "tls", "fail", f"TLS fails: {error.reason or error}. It has to speak TLS 1.2 or 1.3."
-            )
+            return Finding("tls", "fail", f"TLS fails: {error.reason or error}. TLS 1.2 or 1.3 is required.")
         except OSError as error:
-            return Finding("tls", "fail", f"Nothing answers at {self._target.origin}: {error}.")
+            return Finding("tls", "fail", f"Cannot connect to {self._target.origin}: {error}.")
         days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86400
         if days < SOON:
-            words = f"The certificate ends in {max(0, int(days))} days. Is it renewed by itself?"
+            words = f"The certificate expires in {max(0, int(days))} days. Make sure that it is renewed."
             return Finding("tls", "warn", words)
-        return Finding("tls", "ok", f"The certificate is good for {int(days)} days.")
+        return Finding("tls", "ok", f"The certificate is valid for {int(days)} days.")
 
     def send(self, headers: Mapping[str, str], body: bytes) -> Reply:
-        """One POST on a connection of its own. Raises nothing: every failure is a reply."""
+        """Sends one POST on a new connection. Returns failures as replies."""
         started = time.monotonic()
         connection = self._target.connection(self._timeout)
         try:
             return self._exchange(connection, headers, body, started)
         except TimeoutError:
-            error = f"it did not answer within {self._timeout:g} s"
+            error = f"it did not respond within {self._timeout:g} s"
         except ConnectionRefusedError:
             error = f"nothing listens at {self._target.origin}"
         except (OSError, http.client.HTTPException) as problem:
-            error = f"it broke off the connection ({problem or type(problem).__name__})"
+            error = f"it closed the connection ({problem or type(problem).__name__})"
         finally:
             connection.close()
         return Reply(0, time.monotonic() - started, error=error)
@@ -108,7 +106,7 @@ class Way:
         sent = {"user-agent": f"angarium-doctor/{__version__}", **headers}
         if self._target.authorization is not None:
             sent["authorization"] = self._target.authorization
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have answered already
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have responded already
             connection.request("POST", self._target.path, body, sent)
         with connection.getresponse() as response:
             read = b""

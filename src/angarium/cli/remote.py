@@ -1,7 +1,7 @@
-"""What every command that calls a server shares: which server, whose application, how it speaks.
+"""Options, API client and output of commands that call a server.
 
-The server is named by ANGARIUM_URL and ANGARIUM_TOKEN, or by options. Exit codes: 0 done, 1 refused or
-failed, 2 called in a wrong way, 3 the server does not answer.
+ANGARIUM_URL and ANGARIUM_TOKEN, or options, name the server. Exit codes: 0 success, 1 refused or failed,
+2 usage error, 3 server unreachable.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ FAILED = 1
 UNREACHABLE = 3
 
 Url = Annotated[
-    str | None, typer.Option(envvar="ANGARIUM_URL", help="The server, https://…", show_default=False)
+    str | None, typer.Option(envvar="ANGARIUM_URL", help="URL of the server, https://…", show_default=False)
 ]
 Token = Annotated[
     str | None,
     typer.Option(
-        envvar="ANGARIUM_TOKEN", help="A token of the organization or of one application.", show_default=False
+        envvar="ANGARIUM_TOKEN", help="Token of the organization or of an application.", show_default=False
     ),
 ]
 App = Annotated[
     str | None,
     typer.Option(
-        "--app", envvar="ANGARIUM_APP", help="Id or uid of the application; the only one when not given."
+        "--app", envvar="ANGARIUM_APP", help="Application, by ID or UID; optional if there is only one."
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object per line, for programs.")]
 
 
 class Remote:
-    """A server and an application of it."""
+    """A server and one of its applications."""
 
     def __init__(self, url: str | None, token: str | None, app: str | None) -> None:
         if not url or not token:
@@ -58,21 +58,21 @@ class Remote:
 
     @property
     def app(self) -> str:
-        """The application: the one named, the token's own, or the organization's only one."""
+        """The application: the named one, the token's, or the organization's only one."""
         if self._app is None:
             self._app = _subject(self._token) or self._only()
         return self._app
 
     def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
-        """An operation below the application."""
+        """Calls an operation below the application."""
         return self.client.call(method, self.path(path), body, query=query)
 
     def raw(self, method: str, path: str, body: Any = None, **query: Any) -> str:
-        """The answer of an operation below the application as JSON text, for one that holds a payload."""
+        """Calls an operation below the application; returns JSON text, which keeps payloads exact."""
         return self.client.raw(method, self.path(path), body, query=query).decode()
 
     def accept(self, body: bytes) -> str:
-        """Send a message; gives the answer as JSON text."""
+        """Sends a message; returns the response as JSON text."""
         try:
             return self.raw("POST", "/msg", body)
         except Refused as error:
@@ -90,28 +90,28 @@ class Remote:
             return str(found[0]["id"])
         if not found:
             raise typer.BadParameter(
-                'there is no application yet; make one: POST /api/v1/app {"name": "First"}'
+                'there are no applications; create one: POST /api/v1/app {"name": "First"}'
             )
         raise typer.BadParameter("there are several applications; name one with --app or ANGARIUM_APP")
 
 
 def show(value: Any, as_json: bool, text: str) -> None:
-    """Say it to a program or to a human."""
+    """Prints a value as JSON, or its text."""
     print(json.dumps(value, ensure_ascii=False) if as_json else text, flush=True)
 
 
 def show_raw(raw: str, as_json: bool, text: str) -> None:
-    """The same for JSON text, every number of which stays as it is."""
+    """Prints JSON text unchanged, or its text."""
     print(json_text.compact(raw) if as_json else text, flush=True)
 
 
 def note(text: str) -> None:
-    """Something for the human beside the output."""
+    """Prints a note to standard error."""
     print(text, file=sys.stderr, flush=True)
 
 
 def fail(error: ClientError) -> NoReturn:
-    """End with the code that fits."""
+    """Prints an error and exits with its code."""
     note(f"angarium: {error}")
     sys.exit(UNREACHABLE if isinstance(error, Unreachable) else FAILED)
 
@@ -125,13 +125,13 @@ def time_ago(text: str) -> str:
 
 
 def default_name() -> str:
-    """A name for this machine and user that a listener may have."""
+    """The default name of a listener, from user and machine."""
     name = f"{os.environ.get('USER') or 'user'}-{os.uname().nodename if hasattr(os, 'uname') else 'host'}"
     return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)[:64]
 
 
 def _subject(token: str) -> str | None:
-    """The application that a token is for. Not verified: the server does that."""
+    """The application of a token. Not verified; the server verifies it."""
     try:
         packed = token.split(".")[1]
         subject = json.loads(base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))).get("sub")

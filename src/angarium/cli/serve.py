@@ -1,4 +1,4 @@
-"""`angarium serve`: the service in production."""
+"""`angarium serve`: runs the service in production."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from angarium.settings import PREFIX, Settings, load
 
 
 class Role(StrEnum):
-    """Which half of the work a process does."""
+    """The part of the work that a process does."""
 
     ALL = "all"
     API = "api"
@@ -25,12 +25,10 @@ class Role(StrEnum):
 
 def serve(
     role: Annotated[
-        Role, typer.Option(help="api takes requests, dispatch delivers, all does both.")
+        Role, typer.Option(help="api accepts requests, dispatch delivers, all does both.")
     ] = Role.ALL,
-    processes: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the work.")] = 1,
-    migrate: Annotated[
-        bool, typer.Option("--migrate", help="Bring the schema to this release first.")
-    ] = False,
+    processes: Annotated[int, typer.Option(min=1, max=256, help="Number of processes.")] = 1,
+    migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database schema first.")] = False,
     listen: Annotated[str | None, typer.Option(help="Address and port, e.g. 0.0.0.0:8071.")] = None,
     data: Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")] = None,
 ) -> None:
@@ -45,14 +43,14 @@ def serve(
 
 
 def require_secrets(settings: Settings) -> None:
-    """Raises SettingsError that says which secret is missing and how to make one."""
+    """Raises SettingsError with the missing secrets and how to create them."""
     missing = []
     if settings.jwt_secret is None:
-        missing.append(f"{PREFIX}JWT_SECRET is not set; make one with `openssl rand -base64 48`")
+        missing.append(f"{PREFIX}JWT_SECRET is not set; create one with `openssl rand -base64 48`")
     if settings.secret_key is None:
-        missing.append(f"{PREFIX}SECRET_KEY is not set; make one with `angarium key new`")
+        missing.append(f"{PREFIX}SECRET_KEY is not set; create one with `angarium key new`")
     if missing:
-        raise SettingsError("\n".join(missing) + "\n(for trying things out, `angarium dev` makes its own)")
+        raise SettingsError("\n".join(missing) + "\n(for development, `angarium dev` creates its own)")
 
 
 async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) -> None:
@@ -77,12 +75,12 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
 
 
 async def require_schema(url: str) -> None:
-    """Raises SettingsError with the command to run when the database is not at this release's schema."""
+    """Raises SettingsError if the schema is older than this release."""
     from angarium.store import migrate as schema
 
     found, needed = await schema.current(url), schema.head()
     if found is not None and found > needed:
-        return  # a newer release migrated it already; schemas only grow, so this release runs on it
+        return  # migrated by a newer release; schemas only grow, so this release runs on it
     if found != needed:
         raise SettingsError(
             f"the database's schema is {found or 'missing'}, this release needs {needed}; run "

@@ -1,4 +1,4 @@
-"""`angarium settings`: what is in force, and the table for the documentation."""
+"""`angarium settings`: prints all settings, and the page of the documentation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from angarium import settings as module
 
 
 def settings(
-    markdown: Annotated[bool, typer.Option("--markdown", help="The page docs/settings.md.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
 ) -> None:
-    """Show every setting and its value in force; secrets are not shown."""
+    """Show all settings with their effective values. Secrets are hidden."""
     if markdown:
         print(module.markdown(), end="")
         return

@@ -1,4 +1,4 @@
-"""`angarium trigger`: the catalogue's examples as messages, alone or as a sequence."""
+"""`angarium trigger`: sends examples of the catalogue as messages, one or in sequence."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MOST_NAMES: Final = 1000
 
 
 def trigger(
-    types: Annotated[list[str] | None, typer.Argument(help="Event types; several are sent in turn.")] = None,
+    types: Annotated[list[str] | None, typer.Argument(help="Event types, sent in order.")] = None,
     change: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Change the examples: status=filled, order.id=1; repeat."),
+        typer.Option("--set", help="Change a field of the examples: status=filled, order.id=1; repeatable."),
     ] = None,
     sequence: Annotated[
         Path | None,
         typer.Option(
-            help='A file of lines {"type": …, "data": …, "after": seconds}; data as in the catalogue.'
+            help='A file of lines {"type": …, "data": …, "after": seconds}; default data: the example.'
         ),
     ] = None,
     gap: Annotated[
@@ -41,9 +41,9 @@ def trigger(
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Send examples from the catalogue, for trying a receiver.
+    """Send examples from the catalogue, to test a receiver.
 
-    `angarium trigger order.accepted order.filled --gap 2 --set id=ord_1` plays the life of one order.
+    `angarium trigger order.accepted order.filled --gap 2 --set id=ord_1` simulates one order.
     """
     steps = [
         *((name, None, gap if place else 0.0) for place, name in enumerate(types or [])),
@@ -81,10 +81,10 @@ def _read(file: Path | None) -> list[tuple[str, Any, float]]:
 
 
 def _example(server: remote.Remote, event_type: str) -> Any:
-    """The example that the newest schema of the catalogue holds; an empty object without one.
+    """The example of the newest schema in the catalogue; an empty object if there is none.
 
-    A server takes types that are not in its catalogue. So a type is only refused when there are others, which
-    makes it a mistyped one.
+    Servers accept types that are not in the catalogue. An unknown type is only refused if the catalogue has
+    others, because it is then probably mistyped.
     """
     try:
         found = _found(server, event_type)
@@ -94,7 +94,7 @@ def _example(server: remote.Remote, event_type: str) -> Any:
         names = [one["name"] for one in islice(server.client.each("/event-type"), MOST_NAMES)]
         if names:
             near = get_close_matches(event_type, names, 1)
-            hint = f"Did you mean {near[0]}?" if near else f"It has {', '.join(names[:10])}"
+            hint = f"Did you mean {near[0]}?" if near else f"Known types: {', '.join(names[:10])}"
             raise ClientError(f"The catalogue has no event type {event_type}. {hint}") from error
         remote.note(
             f"angarium: the catalogue is empty; sending {event_type} with an empty object (see --set)"
@@ -118,7 +118,7 @@ def _found(server: remote.Remote, event_type: str) -> Any:
 
 
 def _change(text: str) -> tuple[list[str], Any]:
-    """`a.b=1` as the path and the value: JSON where it is JSON, else a text."""
+    """Parses `a.b=1` into path and value; the value is JSON, or a string if it is not valid JSON."""
     path, equals, value = text.partition("=")
     if not equals or not path:
         raise typer.BadParameter(f"write --set name=value, not {text!r}")
@@ -131,8 +131,8 @@ def _change(text: str) -> tuple[list[str], Any]:
 def _put(payload: Any, path: list[str], value: Any) -> None:
     for name in path[:-1]:
         if not isinstance(payload, dict):
-            raise typer.BadParameter(f"--set {'.'.join(path)}: there is no object to put it in")
+            raise typer.BadParameter(f"--set {'.'.join(path)}: not a field of an object")
         payload = payload.setdefault(name, {})
     if not isinstance(payload, dict):
-        raise typer.BadParameter(f"--set {'.'.join(path)}: there is no object to put it in")
+        raise typer.BadParameter(f"--set {'.'.join(path)}: not a field of an object")
     payload[path[-1]] = value

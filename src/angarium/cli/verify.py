@@ -1,4 +1,4 @@
-"""`angarium verify` and `angarium sign`: signatures by hand, and which mistake spoils one."""
+"""`angarium verify` and `angarium sign`: verify, diagnose and create signatures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from angarium.receiver import SCHEMES, VerificationError
 from angarium.receiver.diagnose import diagnose
 from angarium.testing import sign as make
 
-MOST_ENDPOINTS: Final = 500  # whose secrets are asked for, one by one
+MOST_ENDPOINTS: Final = 500  # whose secrets are requested
 Scheme = Annotated[str, typer.Option(help=f"One of {', '.join(SCHEMES)}.")]
-Body = Annotated[str, typer.Option(help="The body: @file for its bytes, - for standard input, or the text.")]
+Body = Annotated[str, typer.Option(help="The body: @file, - for standard input, or the text.")]
 Secret = Annotated[str, typer.Option(envvar="WEBHOOK_SECRET", help="The endpoint's signing secret, whsec_….")]
 
 
@@ -27,26 +27,29 @@ def verify(
     secret: Secret,
     headers: Annotated[
         str,
-        typer.Option(help="The headers, in any usual form: @file, - for standard input, or the text."),
+        typer.Option(help="The headers, in any common form: @file, - for standard input, or the text."),
     ],
     body: Body,
     scheme: Scheme = "standard",
     at: Annotated[
-        str | None, typer.Option(help="As if it were then: epoch seconds, or 2026-11-20T08:00:00Z.")
+        str | None, typer.Option(help="Verify as of this time: epoch seconds, or 2026-11-20T08:00:00Z.")
     ] = None,
     other: Annotated[
-        list[str] | None, typer.Option(help="A secret of another endpoint, to see if it is that; repeat.")
+        list[str] | None, typer.Option(help="Secret of another endpoint to try; repeatable.")
     ] = None,
     endpoints: Annotated[
         bool,
-        typer.Option("--endpoints", help="Try the secrets of the application's endpoints, from the server."),
+        typer.Option(
+            "--endpoints",
+            help="Also try the secrets of the application's endpoints, fetched from the server.",
+        ),
     ] = False,
     url: remote.Url = None,
     token: remote.Token = None,
     app: remote.App = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Verify a request. When it does not verify, name the mistake that explains it."""
+    """Verify a request. If the signature is not valid, report the probable mistake."""
     if headers == body == "-":
         raise typer.BadParameter("headers and body cannot both be on standard input")
     raw, lines, now = _bytes(body), _headers(headers), _time(at)
@@ -59,10 +62,10 @@ def verify(
     except VerificationError as error:
         raise typer.BadParameter(str(error)) from error
     if found is None:
-        remote.show({"verified": True}, as_json, "The signature is right.")
+        remote.show({"verified": True}, as_json, "The signature is valid.")
         return
     said = {"verified": False, "mistake": found.code, "words": found.words}
-    remote.show(said, as_json, f"The signature does not verify ({found.code}). {found.words}")
+    remote.show(said, as_json, f"The signature is not valid ({found.code}). {found.words}")
     raise typer.Exit(remote.FAILED)
 
 
@@ -70,16 +73,14 @@ def sign(
     secret: Secret,
     body: Body,
     scheme: Scheme = "standard",
-    message_id: Annotated[
-        str | None, typer.Option("--id", help="Id of the message; made when missing.")
-    ] = None,
+    message_id: Annotated[str | None, typer.Option("--id", help="Message ID; default: a new one.")] = None,
     event_type: Annotated[
-        str, typer.Option("--type", help="Where a header of the scheme holds it.")
+        str, typer.Option("--type", help="Event type, if the scheme has a header for it.")
     ] = "test",
-    at: Annotated[str | None, typer.Option(help="The time to sign; now when missing.")] = None,
+    at: Annotated[str | None, typer.Option(help="Time to sign; default: now.")] = None,
     as_json: remote.Json = False,
 ) -> None:
-    """Print the headers that a sender would send with a body."""
+    """Print the signature headers for a body."""
     try:
         made = make(_bytes(body), secret, scheme, id=message_id, type=event_type, timestamp=int(_time(at)))
     except VerificationError as error:
@@ -88,7 +89,7 @@ def sign(
 
 
 def _secrets(server: remote.Remote) -> dict[str, str]:
-    """What endpoints of the application sign with, by their URLs. Raises ClientError."""
+    """The secrets of the application's endpoints by URL. Raises ClientError."""
     found = {}
     for endpoint in islice(server.client.each(server.path("/endpoint")), MOST_ENDPOINTS):
         secret = server.call("GET", f"/endpoint/{endpoint['id']}/secret")["key"]
@@ -112,7 +113,7 @@ def _headers(given: str) -> Pairs:
     try:
         return read_headers(raw)
     except ValueError as error:
-        hint = f". For the file of that name write @{given}" if _names_a_file(given) else ""
+        hint = f". To read the file, write @{given}" if _names_a_file(given) else ""
         raise typer.BadParameter(f"the headers cannot be read: {error}{hint}") from error
 
 

@@ -1,12 +1,11 @@
-"""uvicorn's HTTP with bounds on what a client may send before anybody knows who it is.
+"""Limits what an unauthenticated HTTP client may send to uvicorn.
 
-- A head (request line and headers) is bounded in size, number of headers and time: 414, 431 or 408.
-- A request whose end two parsers could see in different places is answered 400.
-- Any refusal ends the connection. Requests that came before it on the connection are answered first.
+- A head (request line and headers) is limited in size, number of headers and time: 414, 431 or 408.
+- A request whose end is ambiguous between parsers is answered 400.
+- A refusal ends the connection, after the earlier requests on it are answered.
 
-An `Upgrade` that we do not offer is ignored, as RFC 9110 section 7.8 allows, and the body is read: Java's
-HTTP client asks for h2c on each first request. llhttp would take the body for the next request, so the head
-is parsed again without the header.
+`Upgrade` is ignored, as RFC 9110 section 7.8 allows, and the body is read: Java's HTTP client asks for h2c on
+its first requests. llhttp would parse the body as the next request, so the head is parsed again without it.
 """
 
 from __future__ import annotations
@@ -28,13 +27,13 @@ FIELD_LIMIT: Final = 100
 HEAD_SECONDS: Final = 20.0
 """From the first byte of a head to its last."""
 PIPELINE_LIMIT: Final = 64
-"""Requests of one connection that wait for their turn."""
+"""Pipelined requests that may wait on one connection."""
 LINGER: Final = 5.0
-"""Seconds in which a client may send the rest of what was answered already. Closing at once would reset the
-connection, and the client would lose the answer."""
+"""Seconds in which a client may send the rest of a request that was answered early. Closing at once would
+reset the connection, and the client would lose the response."""
 FRAME_LIMIT: Final = 64 * 1024
 FRAME_RATIO: Final = 8
-"""Bytes of chunk sizes, chunk extensions and trailers: a fixed part, and a part for each byte of content."""
+"""Bytes of chunk sizes, chunk extensions and trailers: a fixed part, and a part per byte of content."""
 
 
 class FramingRefused(Exception):
@@ -68,24 +67,24 @@ class _Part(Enum):
 
 
 class Framed(HttpToolsProtocol):
-    """One connection. `on_request` and `on_request_complete` are called for requests within the bounds."""
+    """One connection. Calls `on_request` and `on_request_complete` for requests within the limits."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._part = _Part.NOTHING
         self._head = 0  # bytes of the head that the parser has reported
-        self._unreported = 0  # bytes of reads in which it reported nothing
+        self._unreported = 0  # bytes of reads in which the parser reported nothing
         self._hosts = 0
         self._upgrading = False
         self._refused = False
-        self._waiting: FramingRefused | None = None  # to be answered after the requests under way
+        self._waiting: FramingRefused | None = None  # answered after the requests in progress
         self._content = 0  # bytes of the body
         self._frame = 0  # bytes around them
         self._is_new = False  # whether the body began in this read
         self._timer: asyncio.TimerHandle | None = None
         self._linger: asyncio.TimerHandle | None = None
 
-    # what the transport says
+    # called by the transport
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -141,14 +140,14 @@ class Framed(HttpToolsProtocol):
         return b"".join(lines) + b"\r\n"
 
     def _check_frame(self, size: int, content: int) -> None:
-        """Count what is around the content of a body. The read in which it began is not counted."""
+        """Counts the framing bytes of a body, except in the read in which the body began."""
         if not self._is_new:
             self._frame += size - (self._content - content)
             if self._frame > FRAME_LIMIT + FRAME_RATIO * self._content:
-                raise _ambiguous("The body has more bytes of chunk extensions and trailers than it may have.")
+                raise _ambiguous("The body has too many bytes of chunk extensions and trailers.")
         self._is_new = False
 
-    # what the parser says
+    # called by the parser
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -163,7 +162,7 @@ class Framed(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._part is not _Part.HEAD:
-            return  # a trailer: it comes after the request was judged, and is no part of it
+            return  # trailers are ignored: they arrive after the request was checked
         self._head += len(name) + len(value) + 4
         if self._head > HEAD_LIMIT + URL_LIMIT or len(self.headers) >= FIELD_LIMIT:
             raise _TOO_LARGE
@@ -171,7 +170,7 @@ class Framed(HttpToolsProtocol):
         if name == b"host":
             self._hosts += 1
         elif name == b"transfer-encoding" and value.strip().lower() != b"chunked":
-            raise _ambiguous("The only transfer coding that is understood is chunked.")
+            raise _ambiguous("The only supported transfer coding is chunked.")
         elif name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
         self.headers.append((name, value))
@@ -193,13 +192,15 @@ class Framed(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version == "1.1":
             if self._hosts != 1:
-                raise _ambiguous("A request has exactly one Host header.")
+                raise _ambiguous("A request must have exactly one Host header.")
         elif version != "1.0":
             raise FramingRefused(505, "http_version", "This server supports HTTP/1.1 and HTTP/1.0.")
         elif self._hosts > 1 or any(name == b"transfer-encoding" for name, _ in self.headers):
-            raise _ambiguous("HTTP/1.0 has no Transfer-Encoding, and one Host header at most.")
+            raise _ambiguous(
+                "An HTTP/1.0 request must not have Transfer-Encoding, and at most one Host header."
+            )
         if self.parser.get_method() == b"CONNECT":
-            raise _ambiguous("This server is no proxy.")
+            raise _ambiguous("This server is not a proxy.")
         if len(self.pipeline) >= PIPELINE_LIMIT:
             raise _ambiguous(f"More than {PIPELINE_LIMIT} requests wait on this connection.")
 
@@ -216,14 +217,14 @@ class Framed(HttpToolsProtocol):
             self._linger = None
         self.on_request_complete()
 
-    # what follows
+    # requests and responses
 
     def on_request(self) -> None:
-        """A head is complete and within the bounds."""
+        """Called when a head within the limits is complete."""
         super().on_headers_complete()
 
     def on_request_complete(self) -> None:
-        """So is the body."""
+        """Called when the body is complete."""
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -239,7 +240,7 @@ class Framed(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, refused: FramingRefused) -> None:
-        """Answer nothing more on this connection but what came before, and then this."""
+        """Answers the earlier requests, then this refusal, and ends the connection."""
         self._refused = True
         if self.transport.is_closing():
             return

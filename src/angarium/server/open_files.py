@@ -1,8 +1,8 @@
-"""How many files a process may have open (RLIMIT_NOFILE), each socket among them.
+"""Raises the limit of open files and sockets of a process (RLIMIT_NOFILE).
 
-The system's usual soft limit is 1,024, far less than a server with the default settings may need. It is
-raised at start, before anything is opened, and children inherit it. When the hard limit is lower than what
-the settings need, the process does not start: later, requests would fail for lack of sockets.
+The system's usual soft limit is 1,024, less than a server with the default settings may need. The limit is
+raised at start, and children inherit it. If the hard limit is lower than the settings need, the process does
+not start, because requests would later fail for lack of sockets.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from angarium.core.errors import SettingsError
 from angarium.settings import PREFIX, Settings
 
 PER_REQUEST: Final = 2
-"""Sockets for each request in flight: its own, and one that rests (dispatch/transport/pool.py)."""
-CLIENTS: Final = 500  # connections of clients of the API
+"""Sockets per request in flight: its own, and an idle one (dispatch/pool.py)."""
+CLIENTS: Final = 500  # API client connections
 OWN: Final = 200  # the log, libraries, trials of URLs, name servers, locks, children
-PLENTY: Final = 65_536  # as much as is taken where the hard limit allows it: clients are not counted
+PLENTY: Final = 65_536  # used if the hard limit allows it, because the number of clients is unknown
 
 
 def needed(settings: Settings, role: str) -> int:
-    """How many files one process of this role may need."""
+    """The number of files that a process of this role may need."""
     count = OWN + ENGINE_CONNECTIONS
     if role != "dispatch":
         pools = 1 if settings.replica_url is None else 2
@@ -33,9 +33,9 @@ def needed(settings: Settings, role: str) -> int:
 
 
 def allow(settings: Settings, role: str) -> None:
-    """Raise the limit of this process and its children to what they need, or more.
+    """Raises the limit of this process and its children to what they need, or more.
 
-    Raises SettingsError with the numbers and what to change when the hard limit does not allow it.
+    Raises SettingsError with the numbers and a remedy if the hard limit is too low.
     """
     wanted = needed(settings, role)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -44,7 +44,7 @@ def allow(settings: Settings, role: str) -> None:
     most = PLENTY if hard == resource.RLIM_INFINITY else hard
     if most >= wanted:
         target = max(soft, wanted, min(most, PLENTY))
-        # macOS names no hard limit and has one all the same; what is needed may be below that
+        # macOS reports no hard limit but has one; what is needed may be below it
         if target == soft or _set(target, hard) or _set(wanted, hard):
             return
         most = soft

@@ -1,7 +1,7 @@
-"""One server process: listen, work until told to stop, and stop in order.
+"""Runs one server process: listens, works until a stop signal, and shuts down gracefully.
 
-The order of a graceful stop: accept nothing new, answer what was accepted, let the dispatcher finish and
-complete what is in flight, close the pools, stop the embedded PostgreSQL. Each step has a deadline.
+Shutdown: stop accepting, answer accepted requests, let the dispatcher complete what is in flight, close the
+pools, stop the embedded PostgreSQL. Each step has a deadline.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from angarium.service import audit
 from angarium.settings import PREFIX, Settings
 from angarium.store.embedded import EmbeddedPostgres
 
-ANSWER_DEADLINE: Final = 20  # seconds for requests that were being answered when the stop came
+ANSWER_DEADLINE: Final = 20  # seconds for requests in progress at shutdown
 BACKLOG: Final = 2048
 
 
 def run(main: Coroutine[Any, Any, None]) -> None:
-    """Run to the end on the fastest event loop there is."""
+    """Runs a coroutine to its end, on uvloop where available."""
     factory = None
     if sys.platform != "win32":
         import uvloop
@@ -43,7 +43,7 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 
 def sign() -> None:
-    """What this command changes is in the audit log under the name of who runs it on this host."""
+    """Sets the actor of the audit log to the user who runs this command on this host."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):  # a user id without a name
@@ -61,7 +61,7 @@ def stop_signal(*signals: signal.Signals) -> asyncio.Event:
 
 @contextlib.asynccontextmanager
 async def database(settings: Settings) -> AsyncIterator[str]:
-    """The address of the database, around a pooler: the operator's own, or the embedded one, kept running
+    """The direct URL of the database, without a pooler: the operator's, or the embedded one, which runs
     meanwhile."""
     if settings.database_url is not None:
         yield settings.direct_url or settings.database_url.get_secret_value()
@@ -74,12 +74,12 @@ async def database(settings: Settings) -> AsyncIterator[str]:
 
 
 def served(settings: Settings, url: str) -> str:
-    """The address that a server's own connections use, through a pooler if there is one."""
+    """The database URL for a server's connections, through a pooler if there is one."""
     return url if settings.database_url is None else settings.database_url.get_secret_value()
 
 
 def listen(settings: Settings) -> socket.socket:
-    """Bind the listening socket. Raises SettingsError when that fails."""
+    """Binds the listening socket. Raises SettingsError if that fails."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -96,7 +96,7 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def url_of(listener: socket.socket) -> str:
-    """How to reach a listening socket from this host."""
+    """The URL of a listening socket on this host."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 (compared, not bound)
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -112,7 +112,7 @@ async def work(
     *,
     sandbox: bool = False,
 ) -> None:
-    """Do the work of one process until `stop`; `ready` is called once requests are answered."""
+    """Does the work of one process until `stop`; calls `ready` once it answers requests."""
     listening = None if listener is None else url_of(listener)
     async with build.running(
         settings, database_url, role=role, sandbox=sandbox, listening=listening, stopping=stop
@@ -146,8 +146,8 @@ async def work(
 
 
 def _rest_garbage() -> None:
-    """What was made for the start stays until the end, and most of what comes later goes by reference
-    counts: the collector need neither look at the one nor so often at the other."""
+    """Freezes the objects of the start, which live until the end, and lets the collector run less often:
+    reference counts free most later objects."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)

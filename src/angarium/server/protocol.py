@@ -1,9 +1,8 @@
-"""uvicorn's HTTP within our bounds (`framing.py`), with two ways of our own to spend less on it.
+"""uvicorn's HTTP protocol with the limits of `framing.py` and two optimizations.
 
-- The head and the body of an answer, which uvicorn writes apart, leave in one system call.
-- A POST that arrives whole, in one read, while nothing else is under way on its connection, is offered to
-  the fast path (`api/fast_path.py`); taken, it needs neither a task nor a scope. Everything else goes the
-  ordinary way, as if this class were not there.
+- The head and the body of a response are sent in one system call; uvicorn writes them separately.
+- A POST that arrives in one read, on a connection without other requests, is offered to the fast path
+  (`api/fast_path.py`), which needs neither a task nor a scope. All other requests are handled by uvicorn.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ _CLOSE: Final = b"connection: close\r\n"
 
 
 class Joined:
-    """A transport that sends what is written in one turn of the loop together."""
+    """A transport that sends all writes of one loop iteration together."""
 
     __slots__ = ("_held", "_loop", "_transport", "is_closing")
 
@@ -38,7 +37,7 @@ class Joined:
         self._held.append(data)
 
     def write_now(self, data: bytes) -> None:
-        """Write what is whole already, behind what is held."""
+        """Flushes the buffer, then writes."""
         self._flush()
         self._transport.write(data)
 
@@ -61,11 +60,11 @@ class Joined:
 
 
 class _Taken:
-    """Stands where uvicorn looks for a request under way: with these it pipelines, times out and stops."""
+    """Stands in for uvicorn's request cycle, so that pipelining, timeouts and shutdown work."""
 
     __slots__ = ("disconnected", "keep_alive", "response_complete")
 
-    message_event: Final = asyncio.Event()  # nobody waits for it
+    message_event: Final = asyncio.Event()  # never awaited
 
     def __init__(self) -> None:
         self.disconnected = False
@@ -87,9 +86,9 @@ class Protocol(Framed):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         if self._offered is not None and not self._refused and not self.transport.is_closing():
-            self._go_ordinary()  # it takes more than one read
+            self._use_ordinary_path()  # the body needs more than one read
 
-    # what the parser found
+    # called by the parser
 
     def on_request(self) -> None:
         if self._is_plain():
@@ -105,12 +104,12 @@ class Protocol(Framed):
 
     def on_request_complete(self) -> None:
         if self._offered is not None and not self._take_fast_path(self._offered):
-            self._go_ordinary()
+            self._use_ordinary_path()
         if self._offered is None:
             super().on_request_complete()
         self._offered = None
 
-    # the two ways
+    # the fast path and the ordinary one
 
     def _is_plain(self) -> bool:
         parser = self.parser
@@ -132,8 +131,8 @@ class Protocol(Framed):
         self.cycle = taken  # type: ignore[assignment]
         return True
 
-    def _go_ordinary(self) -> None:
-        """Tell uvicorn what was kept from it."""
+    def _use_ordinary_path(self) -> None:
+        """Hands the request to uvicorn."""
         body, self._offered = self._offered, None
         super().on_request()
         if body:

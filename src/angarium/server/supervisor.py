@@ -1,8 +1,7 @@
-"""`serve --processes N`: a parent that listens and children that work.
+"""Supervises the child processes of `serve --processes N`.
 
-All children accept from the one socket that the parent bound, so a child that dies takes no waiting
-connection with it. A child that dies is started again, later each time it dies quickly. A child whose
-parent dies stops by itself.
+All children accept from one socket that the parent bound, so no waiting connection is lost when a child dies.
+A dead child is restarted, after a longer pause each time it dies early. Children stop if the parent dies.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from angarium.server import process
 from angarium.settings import Settings
 
 STOP_DEADLINE: Final = 180.0
-"""Seconds; above what a child needs for its own deadlines: it answers, then waits for what is in flight, then
-for results that the database does not take."""
+"""Seconds; more than the sum of a child's own deadlines for requests, deliveries in flight, and results
+that the database does not accept."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
-HEALTHY: Final = 30.0  # seconds alive after which the pause starts again from the first
+HEALTHY: Final = 30.0  # seconds alive after which the pause is reset
 
 
 async def supervise(
@@ -36,13 +35,13 @@ async def supervise(
     count: int,
     stop: asyncio.Event,
 ) -> None:
-    """Keep `count` children working until `stop`, then wait until all have stopped."""
+    """Keeps `count` children running until `stop`, then waits until all have stopped."""
     async with asyncio.TaskGroup() as group:
         for number in range(count):
             group.create_task(_keep(number, (settings, database_url, role, listener), stop))
         await stop.wait()
         if listener is not None:
-            listener.close()  # the last that keeps it open: clients are refused, instead of never answered
+            listener.close()  # so that clients are refused, not left waiting
 
 
 async def _keep(
@@ -56,7 +55,7 @@ async def _keep(
             target=child_main,
             args=arguments,
             name=f"angarium-{number}",
-            daemon=True,  # should the parent fail, it ends them instead of waiting for them
+            daemon=True,  # a failing parent terminates its children instead of waiting for them
         )
         child.start()
         started = loop.time()
@@ -105,7 +104,7 @@ async def _end(child: SpawnProcess, ended: asyncio.Event) -> None:
 
 
 def child_main(settings: Settings, database_url: str, role: str, listener: socket.socket | None) -> None:
-    """The whole life of one child."""
+    """The main function of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
     telemetry.configure(settings.log_format, settings.log_level)
     process.run(_child(settings, database_url, role, listener))
