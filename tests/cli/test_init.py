@@ -127,4 +127,4 @@ def test_nothing_is_overwritten_and_nothing_half_written(directory: Path) -> Non
     assert [one.name for one in directory.iterdir()] == ["webhooks.py"]
     assert (directory / "webhooks.py").read_text() == "mine"
     assert "cannot write" in invoke("flask", str(directory / "webhooks.py" / "below"), code=1)
-    assert "there are flask" in invoke("rails", str(directory), code=2)
+    assert "choose one of flask" in invoke("rails", str(directory), code=2)
