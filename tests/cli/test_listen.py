@@ -205,7 +205,7 @@ async def test_it_waits_for_room_when_too_many_of_the_application_listen(
             assert process.stderr is not None
             said = b""
             async with asyncio.timeout(PATIENCE):
-                while b"trying again" not in said and (line := await process.stderr.readline()):
+                while b"reconnecting" not in said and (line := await process.stderr.readline()):
                     said += line
             assert b"Limit of waiting listeners reached for this application (20)" in said
             await send(api, app, 1)

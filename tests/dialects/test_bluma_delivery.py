@@ -449,7 +449,7 @@ async def test_g17_a_message_of_100_kib_goes_out_and_a_byte_more_is_refused_with
             headers={"authorization": f"Bearer {token}"},
         )
         assert answer.status_code == 413
-        assert "102400 are allowed" in answer.text
+        assert "the limit is 102400" in answer.text
 
 
 async def test_v23_v17_g9_a_video_in_the_sandbox_gives_its_events_and_takes_credits(

@@ -76,7 +76,7 @@ async def test_c10_a_new_secret_waits_until_it_is_activated(database: Database) 
         assert "secret_regenerated_at" in seen
         assert "pending_secret_active_at" not in seen
         refused = await customer.call("POST", f"{one}/activate-secret", status=400)
-        assert "No new secret" in refused["error"]["detail"]
+        assert "no pending secret" in refused["error"]["detail"]
 
         await clock.advance_to(clock.now() + DAY)
         request = await case.sent()
