@@ -6,9 +6,7 @@ with a generic one, and whatever PostgreSQL knew of the table when it made the p
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Any, Final
 from uuid import UUID
 
@@ -28,7 +26,7 @@ from angarium.store.sql import queries
 from angarium.store.stretch import HIGHEST, LOWEST
 from angarium.store.target import find_target
 from tests.kit import many
-from tests.kit.plan import literal
+from tests.kit.explained import Explaining, pages_of, undone
 from tests.kit.world import ORG, World
 
 DELETED: Final = 4000  # of the application, before its living endpoints and after them
@@ -38,16 +36,11 @@ PAGES: Final = 80  # of the table and its indexes that a statement may read; the
 URL: Final = "http://127.0.0.1:9/"
 
 
-class _Undone(Exception):
-    """Ends a transaction."""
-
-
-class Reading:
+class Reading(Explaining):
     """A connection that tells how many pages of the endpoints each statement reads."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self.section = connection.section
+        super().__init__(connection)
         self.pages: list[int] = []
 
     def is_in_transaction(self) -> bool:
@@ -56,45 +49,8 @@ class Reading:
     def transaction(self) -> Any:
         return self._connection.transaction()
 
-    async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:
-        run = self._connection
-        await self._read(sql, *args)
-        await run.execute("set local plan_cache_mode = force_generic_plan")
-        await run.execute(f"prepare asked as {sql}")
-        await self._read(f"execute asked ({', '.join(map(literal, args))})")
-        await run.execute("deallocate asked")
-        await run.execute("set local plan_cache_mode = auto")
-
-    async def _read(self, statement: str, *args: Any) -> None:
-        with suppress(_Undone):
-            async with self._connection.transaction():
-                text = await self._connection.fetchval(
-                    f"explain (analyze, buffers, format json) {statement}", *args
-                )
-                raise _Undone
-        self.pages.append(_pages(json.loads(text)[0]["Plan"]))
-
-    async def fetch(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
-        return await self._connection.fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
-        return await self._connection.fetchrow(sql, *args)
-
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
-        return await self._connection.fetchval(sql, *args)
-
-    async def execute(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
-        return await self._connection.execute(sql, *args)
-
-
-def _pages(plan: dict[str, Any]) -> int:
-    if plan.get("Relation Name") == "endpoint":
-        return int(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
-    return sum(_pages(below) for below in plan.get("Plans", ()))
+    async def explain(self, sql: str, args: tuple[Any, ...]) -> None:
+        self.pages += [pages_of(plan, "endpoint") for plan in await self.plans(sql, args)]
 
 
 class Scene:
@@ -218,11 +174,9 @@ async def test_no_statement_goes_past_deleted_endpoints(scene: Scene) -> None:
             if analyzed:
                 await connection.execute("vacuum analyze endpoint")
             for name, look in LOOKS.items():
-                with suppress(_Undone):
-                    async with connection.transaction():
-                        reading = Reading(connection)
-                        await look(scene, reading)
-                        raise _Undone
+                async with undone(connection):
+                    reading = Reading(connection)
+                    await look(scene, reading)
                 assert any(reading.pages), name
                 if max(reading.pages) > PAGES:
                     faults.append((name, analyzed, reading.pages))

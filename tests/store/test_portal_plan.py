@@ -4,11 +4,10 @@ looks at a bounded number of rows whatever is filtered for."""
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from uuid import UUID
@@ -43,7 +42,7 @@ from tests.conftest import TEMPLATE
 from tests.kit import crowd
 from tests.kit.clock import ManualClock
 from tests.kit.crowd import NOW, ORG, Crowd, endpoint_id
-from tests.kit.plan import literal
+from tests.kit.explained import Explaining
 from tests.kit.world import product
 
 MESSAGES: Final = 30_000  # of the large application, each owed to three endpoints
@@ -102,11 +101,8 @@ class Watched:
         async with self.connection() as connection:
             return await look(connection)
 
-    def see(self, sql: str, text: str) -> int:
+    def see(self, sql: str, plan: dict[str, Any]) -> int:
         """How many rows a plan looked at."""
-        return self._see(sql, json.loads(text)[0]["Plan"])
-
-    def _see(self, sql: str, plan: dict[str, Any]) -> int:
         rows = 0
         table = plan.get("Relation Name")
         if table and TABLES.fullmatch(table):
@@ -115,52 +111,21 @@ class Watched:
             rows = int((plan.get("Actual Rows", 0) + removed) * loops)
             if plan["Node Type"] == "Seq Scan" and table in self.large:
                 self.faults.append(f"Seq Scan on {table}:\n{sql}")
-        return rows + sum(self._see(sql, below) for below in plan.get("Plans", ()))
+        return rows + sum(self.see(sql, below) for below in plan.get("Plans", ()))
 
 
-class _Undone(Exception):
-    """Ends a transaction."""
+class _Explained(Explaining):
+    """Reads only: what a statement changes is undone."""
 
-
-class _Explained:
     def __init__(self, connection: Connection, watched: Watched) -> None:
-        self._connection = connection
-        self.section = connection.section
+        super().__init__(connection)
         self._watched = watched
 
-    async def _explain(self, sql: str, args: tuple[Any, ...]) -> None:
-        """As it is planned for these values, and as PostgreSQL plans it for any when it is asked often."""
-        run, values = self._connection, f"({', '.join(map(literal, args))})" if args else ""
-        rows = await self._rows(sql, sql, *args)
-        await run.execute("set plan_cache_mode = force_generic_plan")
-        await run.execute(f"prepare asked as {sql}")
-        rows = max(rows, await self._rows(sql, f"execute asked {values}"))
-        await run.execute("deallocate asked")
-        await run.execute("reset plan_cache_mode")
-        self._watched.rows += rows
-
-    async def _rows(self, sql: str, statement: str, *args: Any) -> int:
-        """How many rows a statement looks at; what it changes is undone."""
-        with suppress(_Undone):
-            async with self._connection.transaction():
-                text = await self._connection.fetchval(f"explain (analyze, format json) {statement}", *args)
-                raise _Undone
-        return self._watched.see(sql, text)
-
-    async def fetch(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
-        return await self._connection.fetch(sql, *args)
-
-    async def fetchrow(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
-        return await self._connection.fetchrow(sql, *args)
-
-    async def fetchval(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
-        return await self._connection.fetchval(sql, *args)
+    async def explain(self, sql: str, args: tuple[Any, ...]) -> None:
+        self._watched.rows += max([self._watched.see(sql, plan) for plan in await self.plans(sql, args)])
 
     async def execute(self, sql: str, *args: Any) -> Any:
-        await self._explain(sql, args)
+        await self.explain(sql, args)
         return "UPDATE 0"
 
 

@@ -240,7 +240,7 @@ class Framed(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _refuse(self, refused: FramingRefused) -> None:
-        """Answers the earlier requests, then this refusal, and ends the connection."""
+        """Responds to the earlier requests, then with this refusal, and closes the connection."""
         self._refused = True
         if self.transport.is_closing():
             return

@@ -97,9 +97,9 @@ async def create(
     *,
     expected: int | None = None,
 ) -> BackgroundTask:
-    """Store a task and tell maintenance of it; whoever calls `replay.step` next goes on with it.
+    """Store a task and notify maintenance. The next call of `replay.step` continues it.
 
-    `expected`: how many deliveries it will owe, where somebody counted.
+    `expected`: how many deliveries it will requeue, if they were counted.
     """
     await queries.background_task_hint(conn)
     data = {"messagesSent": 0} if kind in SHOWN else {}

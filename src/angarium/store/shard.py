@@ -18,8 +18,8 @@ SHARDS: Final = 64
 PULLED: Final = SHARDS  # of endpoints whose deliveries are fetched (store/listener.py); no dispatcher owns it
 CHANNEL: Final = "angarium"
 SILENCE: Final = 10.0  # seconds after which an owner is evicted; it asks something every second
-GAP: Final = 2.0  # seconds of it that may lie between two looks of whoever evicts
-TIMEOUT: Final = 8.0  # seconds that it waits for an answer, and then stops by itself: before that
+GAP: Final = 2.0  # the most seconds between two checks that count towards SILENCE
+TIMEOUT: Final = 8.0  # seconds without an answer after which an owner stops by itself, before it is evicted
 SESSION: Final = {"application_name": "angarium-dispatcher"} | GONE
 
 

@@ -1,4 +1,4 @@
-"""Answers operations that only Svix has: 501 with a link, instead of 404 or 405.
+"""Returns 501 with a link for operations that only Svix has, instead of 404 or 405.
 
 `unsupported.txt` lists them. The router finds no route for them, so `answer_to` is asked when it found none.
 """
