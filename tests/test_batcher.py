@@ -341,6 +341,51 @@ def test_who_closes_it_waits_for_no_crowd_and_all_is_written() -> None:
     assert table.pauses == [0.0]
 
 
+def test_entries_are_written_if_it_is_closed_before_its_first_step() -> None:
+    async def test(table: Table) -> None:
+        batcher: Batcher[int, int] = Batcher(
+            table.write, table.written, give_up, most=Bound(1), gather=Gather(GATHER, CROWD)
+        )
+        batcher.put(1)
+        batcher.put(2)
+        batcher.close()
+        await batcher.run()
+        assert (table.done, len(batcher)) == ([([1], 1), ([2], 2)], 0)
+
+    run(test)
+
+
+def test_an_entry_added_after_the_close_is_written_with_the_last_ones() -> None:
+    async def test(table: Table) -> None:
+        table.put(1)
+        await asyncio.sleep(WRITES / 2)
+        table.batcher.close()
+        table.put(2)
+
+    assert run(test).batches == [[1], [2]]
+
+
+def test_entries_are_written_if_an_error_ends_the_last_run_and_it_runs_again() -> None:
+    async def test(table: Table) -> None:
+        def broken(batch: list[int], total: int) -> None:
+            table.written(batch, total)
+            raise KeyError(total)
+
+        batcher: Batcher[int, int] = Batcher(
+            table.write, broken, give_up, most=Bound(1), gather=Gather(GATHER, CROWD)
+        )
+        batcher.put(1)
+        batcher.put(2)
+        batcher.close()
+        for _ in range(2):
+            with pytest.raises(KeyError):
+                await batcher.run()
+        await batcher.run()
+        assert (table.done, len(batcher)) == ([([1], 1), ([2], 2)], 0)
+
+    run(test)
+
+
 def test_who_drains_it_waits_for_no_crowd_and_it_goes_on() -> None:
     async def test(table: Table) -> None:
         await _crowd(table)

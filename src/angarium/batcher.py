@@ -123,8 +123,8 @@ class Batcher(Generic[T, R]):
         return self._steady() - self._begun_at if self._in_hand else 0.0
 
     async def run(self) -> None:
-        """Write batches until `close`, then the waiting entries."""
-        while not self._closing:
+        """Write batches until `close`, then the waiting entries, also if `close` was called first."""
+        while not self._closing or self._entries:
             await self.wake.wait()
             await self.flush()
 
