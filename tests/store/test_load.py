@@ -3,7 +3,7 @@ lanes read by message id, first-in-first-out lanes by the order of acceptance.""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import cast
@@ -55,15 +55,25 @@ async def found(
     return rows
 
 
+async def read_all(
+    world: World, endpoint: Endpoint, now: datetime, place: Callable[[Loaded], int], room: int = ROOM
+) -> list[int]:
+    """The message ids in the order in which they are read, until nothing more comes."""
+    read: list[int] = []
+    after = START
+    while rows := await found(world, endpoint, now, after, room):
+        last, after = after, max(map(place, rows))
+        assert after > last, f"the next read starts at {last} again, after {len(read)} deliveries"
+        read += [row.message_id.int for row in rows]
+    return read
+
+
 async def test_pending_deliveries_come_in_order_of_place_from_behind_what_was_read(
     world: World, either: Endpoint
 ) -> None:
     now = datetime_at(world.clock.now())
     await fill(world, either, 1, 25, now)
-    read, after = [], START
-    while rows := await found(world, either, now, after):
-        read += [row.message_id.int for row in rows]
-        after = rows[-1].seq if either.fifo else rows[-1].message_id.int
+    read = await read_all(world, either, now, lambda row: row.seq if either.fifo else row.message_id.int)
     assert read == list(range(1, 26))
 
 
@@ -97,10 +107,7 @@ async def test_the_last_that_comes_has_no_gap_before_it_whatever_the_clocks_of_t
     now = datetime_at(world.clock.now())
     for number in range(1, 21):
         await fill(world, lane[1], number, 1, now - timedelta(seconds=(0 if number == 3 else 5 + number % 4)))
-    read, after = [], START
-    while rows := await found(world, lane[1], now, after, room=4):
-        read += [row.message_id.int for row in rows]
-        after = max(row.message_id.int for row in rows)
+    read = await read_all(world, lane[1], now, lambda row: row.message_id.int, room=4)
     assert sorted(read) == list(range(1, 21))
 
 
