@@ -111,7 +111,7 @@ def looks(database: Database) -> dict[str, Look]:
         "operator: applications": lambda: operator.applications(ORG),
         "operator: failing": lambda: operator.endpoints(ORG, EndpointStatus.FAILING),
         "operator: healthy": lambda: operator.endpoints(ORG, EndpointStatus.HEALTHY),
-        "operator: losses": lambda: operator.losses(ORG),
+        "operator: undelivered": lambda: operator.undelivered(ORG),
         "operator: no such message": lambda: operator.find_message(ORG, ids.text(ids.MESSAGE, here)),
         "operator: an event id": lambda: operator.find_message(ORG, "event-999"),
     }

@@ -55,7 +55,7 @@ def lost(rule: DisableRule, hours: Sequence[float]) -> int | None:
         pytest.param([0, 12, 253, 265, 385], 4, id="five days after the second evidence"),
     ],
 )
-def test_deliveries_lost_with_silence_between(hours: list[float], disabled_by: int | None) -> None:
+def test_deliveries_exhausted_with_silence_between(hours: list[float], disabled_by: int | None) -> None:
     assert lost(FIVE_DAYS, hours) == disabled_by
 
 

@@ -103,7 +103,7 @@ async def test_a_look_for_rare_failures_stops_and_says_how_far_back_it_looked(
         assert 'rel="next"' not in page
 
 
-async def test_an_endpoint_is_disabled_and_enabled_and_led_to_what_was_lost(
+async def test_an_endpoint_is_disabled_and_enabled_and_led_to_what_is_undelivered(
     stand: Stand, visitor: Visitor
 ) -> None:
     async with Receiver() as receiver:

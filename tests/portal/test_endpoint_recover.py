@@ -1,4 +1,4 @@
-"""Recovering what an endpoint lost: counted before, then done, and watched elsewhere."""
+"""Recovering what is undelivered at an endpoint: counted before, then done, and watched elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def moment(page: str) -> str:
     return unescape(found[1])
 
 
-async def test_what_was_lost_is_counted_and_then_sent_again(stand: Stand, visitor: Visitor) -> None:
+async def test_what_is_undelivered_is_counted_and_then_sent_again(stand: Stand, visitor: Visitor) -> None:
     async with Receiver() as receiver:
         endpoint = await stand.endpoint(receiver.url)
         page = await visitor.get(f"/endpoints/{endpoint}/recover")

@@ -125,7 +125,7 @@ async def test_pages_of_applications_lead_on_and_back(operator: Operator) -> Non
     assert "Number 059" in await operator.get(newer)
 
 
-async def test_what_was_lost_is_sent_again_in_bulk(operator: Operator) -> None:
+async def test_what_is_undelivered_is_sent_again_in_bulk(operator: Operator) -> None:
     stand = operator.stand
     async with Receiver() as receiver:
         receiver.default = Reply(500)

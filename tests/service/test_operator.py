@@ -170,19 +170,19 @@ async def test_what_was_lost_is_listed_by_endpoint_and_can_be_sent_again(
     await book.requeue(await book.message(), theirs, **LOST)
     for limit in (1, 3, 50):
         found = await all_pages(
-            lambda cursor, n=limit: operator.losses(ORG, cursor, limit=n),  # type: ignore[misc]
-            lambda page: list(page.losses),
+            lambda cursor, n=limit: operator.undelivered(ORG, cursor, limit=n),  # type: ignore[misc]
+            lambda page: list(page.endpoints),
         )
-        assert [(one.loss.endpoint_id, one.loss.number) for one in found] == expected
-    assert [one.loss.disabled for one in found] == [True] + [False] * 7
-    assert {one.application.id for one in found} == {one.loss.app_id for one in found}
+        assert [(one.undelivered.endpoint_id, one.undelivered.number) for one in found] == expected
+    assert [one.undelivered.disabled for one in found] == [True] + [False] * 7
+    assert {one.application.id for one in found} == {one.undelivered.app_id for one in found}
     foreign = Undelivered(outside.id, theirs, "", disabled=False, number=1)
-    assert await operator.recover(ORG, [*(one.loss for one in found), foreign]) == 7
+    assert await operator.recover(ORG, [*(one.undelivered for one in found), foreign]) == 7
     await finish_tasks(world.database, world.clock)
     (row,) = await world.fetch("select count(*) from delivery where manual_at is not null")
     assert row[0] == 2 * (1 + 2 + 3) + 4
-    (left,) = (await operator.losses(ORG)).losses
-    assert left.loss.disabled
+    (left,) = (await operator.undelivered(ORG)).endpoints
+    assert left.undelivered.disabled
 
 
 async def test_a_message_is_found_in_whatever_application(
@@ -217,4 +217,4 @@ async def test_a_cursor_that_is_none_is_refused(operator: Operator, cursor: str)
         with pytest.raises(Invalid):
             await operator.endpoints(ORG, health, cursor)
     with pytest.raises(Invalid):
-        await operator.losses(ORG, cursor)
+        await operator.undelivered(ORG, cursor)

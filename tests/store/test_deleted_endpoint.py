@@ -121,10 +121,12 @@ class Scene:
         assert [one.id for one in found] == sorted(self.living, reverse=True)
         standing = await operator_store.standing(c, [self.app.id], self.item.id, 10)
         assert standing[self.app.id].endpoints == LIVING
-        assert await operator_store.losses(c, [self.app.id], beyond, self.item.id, self.now, 10, 51) == []
+        assert (
+            await operator_store.undelivered(c, [self.app.id], beyond, self.item.id, self.now, 10, 51) == []
+        )
         where = Where(ORG, self.app.id, None, self.item.id, self.now)
         assert await dead_letter.page(c, where, 10) == []
-        assert await dead_letter.losses(c, where) == []
+        assert await dead_letter.undelivered(c, where) == []
 
     async def cancels(self, c: Any) -> None:
         await accept.accept(c, [self.item], self.world.clock.now())

@@ -80,12 +80,12 @@ def replay(
 
     async def work(service: DeadLetters) -> None:
         org_id, start = _org(settings, org), _since(since or "14d")
-        losses = await service.losses(org_id, application, _endpoint(endpoint), start)
-        count = sum(one.number for one in losses if not one.disabled)
+        undelivered = await service.undelivered(org_id, application, _endpoint(endpoint), start)
+        count = sum(one.number for one in undelivered if not one.disabled)
         if count and not dry_run:
             confirm(f"{count} messages of {org_id} will be sent again", yes)
-            await service.replay(org_id, losses, start)
-        _print([_loss(one, dry_run) for one in losses], as_json, "nothing to replay")
+            await service.replay(org_id, undelivered, start)
+        _print([_undelivered(one, dry_run) for one in undelivered], as_json, "nothing to replay")
 
     _run(settings, work)
 
@@ -102,7 +102,7 @@ def _letter(one: DeadLetter) -> dict[str, Any]:
     }
 
 
-def _loss(one: Undelivered, dry_run: bool) -> dict[str, Any]:
+def _undelivered(one: Undelivered, dry_run: bool) -> dict[str, Any]:
     result = "disabled, skipped" if one.disabled else "would be replayed" if dry_run else "replaying"
     return {
         "endpoint": ids.text(ids.ENDPOINT, one.endpoint_id),

@@ -4,10 +4,11 @@ Only scheduled attempts count as failures. A test, a resend or a recovery never 
 success makes the endpoint healthy.
 
 "All attempts have failed for a period" needs evidence, as Svix documents it (docs.svix.com/retries). A
-delivery is lost when it is given up after its last attempt. The clock starts when several deliveries were
-lost within 24 hours with at least 12 hours between the first and the last. The endpoint is disabled when a
-delivery is lost after the clock has run for the whole period. Silence is not failure: losses more than 24
-hours apart start no clock, and a clock that has run for twice the period without disabling is forgotten.
+delivery is exhausted when its last attempt has failed. The clock starts when several deliveries were
+exhausted within 24 hours, with at least 12 hours between the first and the last. The endpoint is disabled
+when a delivery is exhausted after the clock has run for the whole period. Silence is not failure: deliveries
+exhausted more than 24 hours apart start no clock, and a clock that has run for twice the period without
+disabling is forgotten.
 
 The 24 and 12 hours belong to periods of five days or more. A shorter period uses a fifth and a tenth of it.
 
@@ -51,7 +52,7 @@ class DisableRule:
 
     consecutive: int | None  # failed attempts in a row
     failing_for: float | None  # seconds that the clock must run
-    evidence: bool  # whether the clock waits for several lost deliveries
+    evidence: bool  # whether the clock waits for several exhausted deliveries
     on_gone: bool
     warnings: dict[int, float]  # failures in a row -> the fraction of `consecutive` that they are
 
@@ -66,7 +67,7 @@ class DisableRule:
             return health
         if not self.evidence:
             return _failed(health, self.failing_for, now)
-        return _lost(health, self.failing_for, now) if move is Move.EXHAUST else health
+        return _exhausted(health, self.failing_for, now) if move is Move.EXHAUST else health
 
     def reason(self, health: Health, transition: Transition, now: float) -> DisabledReason | None:
         """Why the endpoint is disabled after that attempt, or None. `health` includes the attempt."""
@@ -87,15 +88,15 @@ def _failed(health: Health, period: float, now: float) -> Health:
     return msgspec.structs.replace(health, run_since=since, run_until=now, clock_since=since)
 
 
-def _lost(health: Health, period: float, now: float) -> Health:
-    """Count a lost delivery as evidence."""
+def _exhausted(health: Health, period: float, now: float) -> Health:
+    """Count an exhausted delivery as evidence."""
     if health.clock_since is not None and now - health.clock_since <= 2 * period:
         return health
     span, spread = min(SPAN, period / 5), min(SPREAD, period / 10)
     since, until = health.run_since, health.run_until
     if health.clock_since is not None or since is None or until is None or now - until > span:
         since = now
-    # Two losses of a run are `spread` to `span` apart exactly when the run lasts `spread`: if its first loss
-    # is more than `span` ago, the one before this came less than `spread` after it, or the clock would run.
+    # Two of a run are `spread` to `span` apart exactly when the run lasts `spread`: if its first is
+    # more than `span` ago, the one before this came less than `spread` after it, or the clock would run.
     clock_since = now if now - since >= spread else None
     return msgspec.structs.replace(health, run_since=since, run_until=now, clock_since=clock_since)

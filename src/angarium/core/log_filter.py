@@ -65,7 +65,7 @@ class LogFilter:
 
     @property
     def failing(self) -> bool:
-        """Whether only deliveries with a problem can match: lost, retried, or with a failed last attempt."""
+        """Whether only deliveries with a problem can match: undelivered, retried, or failed last time."""
         failed_answer = self.http_class is not None and self.http_class != 2
         return (
             failed_answer or self.error_kind is not None or (bool(self.statuses) and self.statuses <= TROUBLE)

@@ -23,17 +23,17 @@ TASKS = 50
 
 async def show(visit: OperatorVisit) -> Response:
     """The undelivered messages of the last 14 days, by endpoint."""
-    found = await visit.services.operator.losses(visit.org_id, visit.asked("cursor") or None, limit=ROWS)
+    found = await visit.services.operator.undelivered(visit.org_id, visit.asked("cursor") or None, limit=ROWS)
     return visit.render(
         "admin_dead_letters.html",
         section="dead-letters",
         heading="Dead letters",
-        found=found.losses,
+        found=found.endpoints,
         older=found.older and visit.path("dead-letters", cursor=found.older),
         application_ref=application_ref,
         endpoint_ref=lambda one: ids.text(visit.product.profile.ids.endpoint, one),
         native_ref=lambda one: ids.text(ids.ENDPOINT, one),
-        many=sum(one.loss.number for one in found.losses if not one.loss.disabled),
+        many=sum(one.undelivered.number for one in found.endpoints if not one.undelivered.disabled),
     )
 
 
@@ -42,28 +42,29 @@ async def replay(visit: OperatorVisit, form: Form) -> Response:
     chosen = form.all("endpoint")[:ROWS]
     if not chosen:
         raise BadRequest("Choose at least one endpoint.")
-    losses = [await _loss(visit, one) for one in chosen]
-    if (asked := await _asked(visit, form, losses)) is not None:
+    undelivered = [await _undelivered(visit, one) for one in chosen]
+    if (asked := await _asked(visit, form, undelivered)) is not None:
         return asked
-    await visit.services.operator.recover(visit.org_id, losses)
+    await visit.services.operator.recover(visit.org_id, undelivered)
     return visit.go(visit.path("tasks", said="started"))
 
 
-async def _asked(visit: OperatorVisit, form: Form, losses: list[Undelivered]) -> Response | None:
+async def _asked(visit: OperatorVisit, form: Form, undelivered: list[Undelivered]) -> Response | None:
     since = datetime_at(visit.now - RECENT)
     counts = [
         await visit.services.replay.count_recoverable(
             one.app_id, ids.text(ids.ENDPOINT, one.endpoint_id), since, None
         )
-        for one in losses
+        for one in undelivered
     ]
     exact = all(one.exact for one in counts)
     messages = confirm.counted(sum(one.number for one in counts), "message", "messages", exact=exact)
+    endpoints = confirm.counted(len(undelivered), "endpoint", "endpoints")
     return confirm.question(
         visit,
         form,
         heading="Send again?",
-        happens=f"{messages} will be sent again to {confirm.counted(len(losses), 'endpoint', 'endpoints')}.",
+        happens=f"{messages} will be sent again to {endpoints}.",
         button="Send again",
         back=visit.path("dead-letters"),
         section="dead-letters",
@@ -84,7 +85,7 @@ async def tasks(visit: OperatorVisit) -> Response:
     return visit.render("admin_tasks.html", section="tasks", heading="Resends", **values)
 
 
-async def _loss(visit: OperatorVisit, text: str) -> Undelivered:
+async def _undelivered(visit: OperatorVisit, text: str) -> Undelivered:
     """The endpoint of a checkbox. Raises NotFound if it belongs to another organization."""
     app_ref, _, endpoint_ref = text.partition(".")
     endpoint_id = ids.parse(ids.ENDPOINT, endpoint_ref)

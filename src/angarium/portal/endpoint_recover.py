@@ -58,7 +58,7 @@ async def _begin(visit: Visit, posted: Form, start: Any) -> Response:
 
 
 async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, status: int = 200) -> Response:
-    lost = missing = None
+    undelivered = missing = None
     since: datetime | None = None
     fault: str | None = None
     try:
@@ -69,7 +69,7 @@ async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, s
             given = f"{since:%Y-%m-%dT%H:%M}"  # for the input, which is in UTC
         if since is not None:
             ref = native_ref(visit)
-            lost = await visit.services.replay.count_recoverable(visit.app_id, ref, since, None)
+            undelivered = await visit.services.replay.count_recoverable(visit.app_id, ref, since, None)
             missing = await visit.services.replay.count_missing(visit.app_id, ref, since, None)
     except Invalid as error:
         fault, status = error.faults[0].msg, 422
@@ -84,7 +84,7 @@ async def _shown(visit: Visit, endpoint: Endpoint, chosen: str, given: str, *, s
         given=given[:16],
         since=since,
         moment=None if since is None else since.astimezone(UTC).isoformat(),
-        lost=lost,
+        undelivered=undelivered,
         missing=missing,
         fault=fault,
     )

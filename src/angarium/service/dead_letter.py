@@ -32,23 +32,23 @@ class DeadLetters:
             where = await self._where(connection, org_id, app, endpoint_id, since)
             return await store.page(connection, where, limit)
 
-    async def losses(
+    async def undelivered(
         self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
     ) -> Sequence[Undelivered]:
         """How many dead letters `replay` would send again, per endpoint. Raises NotFound."""
         async with self._database.connection() as connection:
             where = await self._where(connection, org_id, app, endpoint_id, since)
-            return await store.losses(connection, where)
+            return await store.undelivered(connection, where)
 
-    async def replay(self, org_id: str, losses: Sequence[Undelivered], since: float) -> None:
+    async def replay(self, org_id: str, undelivered: Sequence[Undelivered], since: float) -> None:
         """Send all of them again in the background, except those of disabled endpoints.
 
         Raises Invalid when `since` is too long ago.
         """
-        for loss in losses:
-            if not loss.disabled:
-                endpoint = ids.text(ids.ENDPOINT, loss.endpoint_id)
-                await self._replay.recover(org_id, loss.app_id, endpoint, datetime_at(since), None)
+        for one in undelivered:
+            if not one.disabled:
+                endpoint = ids.text(ids.ENDPOINT, one.endpoint_id)
+                await self._replay.recover(org_id, one.app_id, endpoint, datetime_at(since), None)
 
     async def _where(
         self, connection: Connection, org_id: str, app: str | None, endpoint_id: UUID | None, since: float

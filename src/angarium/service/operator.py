@@ -71,14 +71,14 @@ class ApplicationUndelivered:
     """The undelivered messages of an endpoint; `number` is at most MOST."""
 
     application: Application
-    loss: Undelivered
+    undelivered: Undelivered
 
 
 @dataclass(frozen=True, slots=True)
 class UndeliveredPage:
-    """UndeliveredList; `older` is the next cursor, None at the end."""
+    """Endpoints with undelivered messages; `older` is the next cursor, None at the end."""
 
-    losses: tuple[ApplicationUndelivered, ...]
+    endpoints: tuple[ApplicationUndelivered, ...]
     older: str | None
 
 
@@ -163,7 +163,9 @@ class Operator:
         standing = await store.standing(conn, [one.id for one in found], lowest, MOST)
         return [ApplicationStanding(one, standing[one.id]) for one in found]
 
-    async def losses(self, org_id: str, cursor: str | None = None, *, limit: int = 50) -> UndeliveredPage:
+    async def undelivered(
+        self, org_id: str, cursor: str | None = None, *, limit: int = 50
+    ) -> UndeliveredPage:
         """Undelivered messages of the last 14 days that can be sent again, by endpoint. Raises Invalid for a
         malformed cursor."""
         beyond = _place(cursor)
@@ -173,7 +175,9 @@ class Operator:
         async def look(conn: Connection) -> UndeliveredPage:
             applications = await _applications(conn, org_id, beyond)
             known = {one.id: one for one in applications}
-            found = await store.losses(conn, list(known), beyond, lowest, datetime_at(now), MOST, limit + 1)
+            found = await store.undelivered(
+                conn, list(known), beyond, lowest, datetime_at(now), MOST, limit + 1
+            )
             older = _onward(found, limit, applications, lambda one: (one.app_id, one.endpoint_id))
             return UndeliveredPage(
                 tuple(ApplicationUndelivered(known[one.app_id], one) for one in found[:limit]), older
@@ -181,14 +185,16 @@ class Operator:
 
         return await self._database.read(look)
 
-    async def recover(self, org_id: str, losses: Sequence[Undelivered], *, rate: float | None = None) -> int:
+    async def recover(
+        self, org_id: str, undelivered: Sequence[Undelivered], *, rate: float | None = None
+    ) -> int:
         """Send all of these again in the background; returns the number of tasks.
 
         Skips endpoints that are disabled, deleted or another organization's.
         """
         since = datetime_at(self._clock.now() - RECENT)
         begun = 0
-        for one in losses:
+        for one in undelivered:
             if one.disabled:
                 continue
             async with self._database.connection() as conn:

@@ -129,8 +129,8 @@ class Replay:
         self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
-        lost = frozenset({LogStatus.FAILED, LogStatus.CANCELED})
-        wanted = LogFilter(statuses=lost, endpoint_id=target.id, since=since, until=until)
+        undelivered = frozenset({LogStatus.FAILED, LogStatus.CANCELED})
+        wanted = LogFilter(statuses=undelivered, endpoint_id=target.id, since=since, until=until)
         return await self.count_matching(app_id, wanted)
 
     async def replay_missing(
@@ -261,7 +261,7 @@ class Replay:
             raise Invalid.field("since", "Cannot recover messages more than 14 days old.")
         if until is not None and end <= start:
             raise Invalid.field("until", "Must be later than since.")
-        # includes `since`; messages accepted from now on are not lost, so the window ends now at the latest
+        # includes `since`; messages accepted from now on are not undelivered, so it ends now at the latest
         last = ids.highest(end) if end < now else ids.made_by(now)
         return UUID(int=max(0, ids.lowest(start).int - 1)), last
 

@@ -59,8 +59,8 @@ async def page(connection: Connection, where: Where, limit: int) -> list[DeadLet
     ]  # fmt: skip
 
 
-async def losses(connection: Connection, where: Where) -> list[Undelivered]:
-    """The endpoints that lost something."""
+async def undelivered(connection: Connection, where: Where) -> list[Undelivered]:
+    """The endpoints with undelivered messages."""
     rows = queries.dead_letter_endpoint(connection, **_bound(where))
     return [
         Undelivered(row["app_id"], row["id"], row["url"], row["disabled"], row["number"])

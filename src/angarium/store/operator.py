@@ -42,7 +42,7 @@ class Standing:
     endpoints: int
     disabled: int
     failing: int
-    failing_deliveries: int  # deliveries lost or being retried, up to the number asked for
+    failing_deliveries: int  # undelivered or being retried, up to the number asked for
 
 
 async def failing(
@@ -90,7 +90,7 @@ async def _endpoints(
 async def standing(
     conn: Connection, app_ids: Sequence[UUID], lowest: UUID, most: int
 ) -> dict[UUID, Standing]:
-    """How these applications stand; deliveries in trouble are counted from a message on, up to `most`."""
+    """How these applications stand; failing deliveries are counted from a message on, up to `most`."""
     rows = queries.operator_standing(conn, app_ids=app_ids, lowest=lowest, most=most)
     return {
         row["id"]: Standing(row["endpoints"], row["disabled"], row["failing"], row["failing_deliveries"])
@@ -98,12 +98,12 @@ async def standing(
     }
 
 
-async def losses(
+async def undelivered(
     conn: Connection, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, now: datetime,
     most: int, limit: int,
 ) -> list[Undelivered]:  # fmt: skip
-    """What endpoints of these applications lost from a message on and can be sent `now`, each counted up to
-    `most`."""
+    """What is undelivered of endpoints of these applications from a message on and can be sent `now`, each
+    counted up to `most`."""
     rows = queries.operator_undelivered(
         conn, app_ids=app_ids, app_id=beyond[0], endpoint_id=beyond[1], lowest=lowest, now=now, most=most,
         limit=limit,

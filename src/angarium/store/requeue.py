@@ -85,7 +85,7 @@ def _span(message_ids: Sequence[UUID]) -> dict[str, UUID]:
 async def recover(
     conn: Connection, target: ReplayTarget, after: UUID, until: UUID, now: datetime, limit: int = SLICE
 ) -> RequeueSlice:
-    """Owe one manual attempt to each of the next `limit` lost deliveries with after < message id <= until."""
+    """Owe one manual attempt to each of the next `limit` undelivered with after < message id <= until."""
     seen = [
         row["message_id"]
         async for row in queries.delivery_recover_scan(

@@ -209,7 +209,7 @@ create index retry_fifo_scheduled on section.retry (endpoint_id, due_at) where d
 -- what waits for its endpoint to be enabled
 create index retry_waiting on section.retry (endpoint_id, message_id) where due_at is null;
 
--- the deliveries of an application that are lost or in trouble, newest first over all endpoints
+-- the deliveries of an application that are undelivered or failing, newest first over all endpoints
 create index retry_failing on section.retry (app_id, message_id, endpoint_id)
     where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
 
@@ -299,7 +299,7 @@ create unique index attempt_final on section.attempt (endpoint_id, message_id) w
 -- the attempts of one endpoint, newest first
 create index attempt_endpoint on section.attempt (endpoint_id, id) where status is not null;
 
--- deliveries that are lost, or whose last attempt failed, newest first over all endpoints; what is delivered at
+-- deliveries that are undelivered, or whose last attempt failed, newest first over all endpoints; what is delivered at
 -- the first attempt is never in it
 create index attempt_failing on section.attempt (app_id, message_id, endpoint_id)
     where final and (state <> 0 or error_code is not null);

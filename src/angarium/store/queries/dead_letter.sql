@@ -1,33 +1,33 @@
 -- name: dead_letter_endpoint
--- The living endpoints that lost something since, and how much of it a replay would send: one walk along
+-- The living endpoints with something undelivered since, and how much of it a replay would send: one walk along
 -- attempt_endpoint_failing for each endpoint.
-select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
+select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, undelivered.number
 from section.application a
 join section.endpoint e on e.living_app_id = a.id
 cross join lateral (
     select count(*) as number
-    -- include: lost
+    -- include: undelivered
     where d.endpoint_id = e.id and d.app_id = e.app_id and d.message_id >= :lowest
-) as lost
-where a.org_id = :org_id and a.deleted_at is null and lost.number > 0
+) as undelivered
+where a.org_id = :org_id and a.deleted_at is null and undelivered.number > 0
     and (cast(:app_id as uuid) is null or a.id = :app_id)
     and (cast(:endpoint_id as uuid) is null or e.id = :endpoint_id)
 order by e.app_id, e.id;
 
 -- name: dead_letter_list
--- What was lost since, newest first for each endpoint, at most `limit` of each.
-select e.app_id, e.id as endpoint_id, e.url, lost.message_id, lost.event_type, lost.state, lost.failures
+-- What is undelivered since, newest first for each endpoint, at most `limit` of each.
+select e.app_id, e.id as endpoint_id, e.url, undelivered.message_id, undelivered.event_type, undelivered.state, undelivered.failures
 from section.application a
 join section.endpoint e on e.living_app_id = a.id
 cross join lateral (
     select d.message_id, m.event_type, d.state, d.failures
-    -- include: lost
+    -- include: undelivered
     where d.endpoint_id = e.id and d.app_id = e.app_id and d.message_id >= :lowest
     order by d.message_id desc
     limit :limit
-) as lost
+) as undelivered
 where a.org_id = :org_id and a.deleted_at is null
     and (cast(:app_id as uuid) is null or a.id = :app_id)
     and (cast(:endpoint_id as uuid) is null or e.id = :endpoint_id)
-order by lost.message_id desc
+order by undelivered.message_id desc
 limit :limit;

@@ -51,7 +51,7 @@ order by e.id desc
 limit :limit;
 
 -- name: delivery_recover_scan
--- the next slice of an endpoint's lost deliveries, in order of message id
+-- the next slice of an endpoint's undelivered deliveries, in order of message id
 select message_id from section.attempt
 where endpoint_id = :endpoint_id and app_id = :app_id and message_id > :after and message_id <= :until
   and final and (state <> 0 or error_code is not null) and state in (2, 4)
@@ -62,7 +62,7 @@ limit :limit;
 -- how many deliveries a recover of the window would owe again, up to a limit
 select count(*) from (
     select
-    -- include: lost
+    -- include: undelivered
     where d.endpoint_id = :endpoint_id and d.app_id = :app_id
       and d.message_id >= :lowest and d.message_id > :after and d.message_id <= :until
     limit :limit

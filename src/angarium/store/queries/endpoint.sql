@@ -93,7 +93,7 @@ select pg_notify('angarium', 'f:' || replace(cast(cast(:id as uuid) as text), '-
 
 -- name: endpoint_stats^
 -- Attempts made in a span of ids by their result, and deliveries that still wait or were canceled.
-select made.success, made.fail, fresh.number + again.pending as pending, again.sending, again.canceled + lost.canceled as canceled
+select made.success, made.fail, fresh.number + again.pending as pending, again.sending, again.canceled + undelivered.canceled as canceled
 from (
     select count(*) filter (where status = 0) as success, count(*) filter (where status = 2) as fail
     from section.attempt
@@ -116,4 +116,4 @@ from (
     from section.attempt
     where app_id = :app_id and endpoint_id = :id and final and (state <> 0 or error_code is not null)
       and message_id between :lowest and :highest
-) lost;
+) undelivered;

@@ -69,10 +69,10 @@ cross join lateral (
 ) failing;
 
 -- name: operator_undelivered
--- what each endpoint of some applications lost and could be sent again, up to a number each, those that
--- lost nothing left out. One application after the other, and of each that lost anything one endpoint after the other:
+-- what is undelivered of each endpoint of some applications and can be sent again, up to a number each; endpoints
+-- with nothing undelivered are left out. One application after the other, and of each with any one endpoint after the other:
 -- the limit ends the walk, so a page costs what it shows
-select a.id as app_id, e.id, e.url, e.disabled_at is not null as disabled, lost.number
+select a.id as app_id, e.id, e.url, e.disabled_at is not null as disabled, undelivered.number
 from (
     select id from unnest(:app_ids::uuid[]) as a (id)
     where exists (
@@ -91,12 +91,12 @@ cross join lateral (
 cross join lateral (
     select count(*) as number from (
         select
-        -- include: lost
+        -- include: undelivered
         where d.endpoint_id = e.id and d.app_id = a.id and d.message_id >= :lowest
         limit :most
     ) counted
-) lost
-where lost.number > 0
+) undelivered
+where undelivered.number > 0
 limit :limit;
 
 -- name: operator_message_by_id

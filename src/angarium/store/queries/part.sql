@@ -39,8 +39,8 @@ select
 from section.attempt
 where endpoint_id = e.id and app_id = :app_id and message_id = :message_id and final
 
--- part: lost
--- what is lost and could be sent again, which is nothing in the queue: there it is tried again, or is owed a manual
+-- part: undelivered
+-- what is undelivered and can be sent again, which is nothing in the queue: there it is tried again, or is owed a manual
 -- attempt. A condition that follows names the endpoint of `d`
 from (
     select app_id, endpoint_id, message_id, state, failures from section.attempt
