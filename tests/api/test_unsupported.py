@@ -7,7 +7,7 @@ import re
 import httpx
 import pytest
 
-from angarium.api.native.unsupported import operations
+from angarium.api.errors import unsupported_operations as operations
 from tests.api.house import House, bearer
 from tests.api.operation import NATIVE, ORG
 

@@ -10,17 +10,14 @@ from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from angarium import __version__
-from angarium.api import dialects, document, errors, public_page
+from angarium.api import dialects, errors, public_page
 from angarium.api.edge import Edge, safe_headers
-from angarium.api.fast_path import FastPath
-from angarium.api.fast_route import FastRoute
+from angarium.api.fast_path import FastPath, FastRoute
 from angarium.api.native import (
-    accept,
     application,
     attempt,
     audit,
     auth,
-    credential,
     endpoint,
     event_type,
     health,
@@ -28,7 +25,7 @@ from angarium.api.native import (
     log,
     message,
     play,
-    unsupported,
+    replay,
 )
 from angarium.service.services import Services
 
@@ -41,6 +38,7 @@ _native = APIRouter(prefix=PREFIX)
 for _module in (
     message,
     attempt,
+    replay,
     application,
     endpoint,
     event_type,
@@ -48,7 +46,6 @@ for _module in (
     play,
     log,
     auth,
-    credential,
     audit,
     health,
 ):
@@ -89,12 +86,10 @@ def create_app(
     app.state.stopping = stopping or asyncio.Event()
     app.router.routes.extend(_native.routes)
     dialects.install(app, services, sandbox=sandbox)
-    document.install(app, f"{PREFIX}/openapi.json")
-    public_page.install(app, egress)
-    unsupported.install(app)
+    public_page.install(app, f"{PREFIX}/openapi.json", egress)
     app.router.routes.extend(pages)
     errors.install(app)
-    fast_route = FastRoute(app, f"{PREFIX}/app/", accept.HANDLERS)
+    fast_route = FastRoute(app, f"{PREFIX}/app/", message.HANDLERS)
     headers = safe_headers(base_url)
     fast_path = FastPath(services, PREFIX, body_limit, headers)
 

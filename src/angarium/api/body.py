@@ -7,18 +7,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar, NoReturn
 
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
 from angarium import json_bounds
-from angarium.api.auth import caller_of
-from angarium.api.idempotency import once
-from angarium.api.query import QueryRoute
 from angarium.core.errors import FaultType, FieldError, Invalid
 
 
@@ -135,35 +130,3 @@ def refuse_unstorable(value: Any, *place: str | int) -> None:
 def is_storable(text: str) -> bool:
     """Whether PostgreSQL can store the text: no NUL, no unpaired surrogate."""
     return "\x00" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
-
-
-class WireRoute(QueryRoute):
-    """Parses the body before FastAPI does, so that Content-Type does not matter and limits hold."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        inner = super().get_route_handler()
-        reads_body = self.body_field is not None
-
-        async def parsed(request: Request) -> Response:
-            if reads_body:
-                await caller_of(request)  # bodies of unauthenticated requests are not read
-                data = await request.body()
-                if data.strip():
-                    request._json = parse_json(data)
-                    _declare_json(request)
-            return await inner(request)
-
-        async def handler(request: Request) -> Response:
-            return await once(request, parsed)
-
-        return handler
-
-    async def refuse(self, request: Request, error: Invalid) -> None:
-        await caller_of(request)
-        raise error
-
-
-def _declare_json(request: Request) -> None:
-    headers = [(k, v) for k, v in request.scope["headers"] if k != b"content-type"]
-    request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
-    request.__dict__.pop("_headers", None)

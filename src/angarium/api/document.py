@@ -1,25 +1,19 @@
-"""Serves the API description: `openapi.json`, and `/docs` rendered from it without scripts or other hosts."""
+"""Describes the API: the OpenAPI document, and a page rendered from it without scripts or other hosts."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from functools import cache
 from html import escape
 from typing import Any, Final, get_args
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from angarium.api.static import asset
 from angarium.core.errors import FaultType
 from angarium.profiles.openapi import webhooks
 from angarium.service.services import Services
 
 METHODS: Final = ("get", "post", "put", "patch", "delete")
-CSP: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 _ERROR: Final[dict[str, Any]] = {
     "title": "Error",
@@ -58,35 +52,6 @@ _ERRORS: Final = {
 }
 
 
-def install(app: FastAPI, path: str) -> None:
-    """Serve the description at `path` and the page at `/docs`, and redirect `/` to it."""
-
-    @cache
-    def text() -> str:
-        return json.dumps(described(app), ensure_ascii=False, separators=(",", ":"))
-
-    @cache
-    def page() -> str:
-        return "".join(_page(described(app), path))
-
-    async def openapi_json(_: Request) -> Response:
-        return Response(text(), media_type="application/json")
-
-    async def docs(_: Request) -> Response:
-        return HTMLResponse(page(), headers={"content-security-policy": CSP})
-
-    async def style(_: Request) -> Response:
-        return asset("style.css", "text/css")
-
-    async def root(_: Request) -> Response:
-        return RedirectResponse("/docs", 307)
-
-    app.add_route(path, openapi_json, methods=["GET"])
-    app.add_route("/docs", docs, methods=["GET"])
-    app.add_route("/style.css", style, methods=["GET"])
-    app.add_route("/", root, methods=["GET"])
-
-
 def described(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI document, with the common errors of all operations, and products' webhooks."""
     services: Services = app.state.services
@@ -116,7 +81,7 @@ def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, 
                 yield method, path, item[method]
 
 
-def _page(document: dict[str, Any], path: str) -> Iterator[str]:
+def page(document: dict[str, Any], path: str) -> Iterator[str]:
     title = escape(document["info"]["title"])
     yield f"<!doctype html><html lang=en><meta charset=utf-8><title>{title} API</title>"
     yield '<meta name=viewport content="width=device-width"><link rel=stylesheet href="/style.css">'

@@ -3,14 +3,17 @@
 `loc` is a list of texts, as Svix's SDKs declare it: `["body", "channels", "[0]"]` is the first channel.
 
 One table maps the errors of core/errors.py to status codes. Any other exception becomes a 500 without
-internal details.
+internal details. Operations that only Svix has (`unsupported.txt`) get 501 with a link, not 404 or 405.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping
+from functools import cache, lru_cache
 from http import HTTPStatus
+from importlib.resources import files
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -19,9 +22,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from angarium.api.native import unsupported
+from angarium.api.auth import base_url, caller_of
 from angarium.core import errors
-from angarium.core.errors import AngariumError, FaultType, FieldError, Invalid
+from angarium.core.errors import AngariumError, FaultType, FieldError, Invalid, Unsupported
 
 STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.BadRequest: 400,
@@ -39,6 +42,7 @@ STATUS: Final[Mapping[type[AngariumError], int]] = {
     errors.StoreUnavailable: 503,
 }
 
+UNSUPPORTED_PAGE: Final = "/docs/svix-operations.md"
 INTERNAL: Final = {"code": "internal_error", "detail": "Something went wrong on our side."}
 
 
@@ -109,12 +113,38 @@ async def _validation(_: Request, error: Exception) -> Response:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    if error.status_code in (404, 405) and (known := await unsupported.answer_to(request)) is not None:
+    if error.status_code in (404, 405) and (known := await _unsupported(request)) is not None:
         return answer(known)
     if error.status_code == 404:
         return JSONResponse({"code": "not_found", "detail": "No resource exists at this path."}, 404)
     code = HTTPStatus(error.status_code).name.lower()
     return JSONResponse({"code": code, "detail": error.detail}, error.status_code, error.headers)
+
+
+@cache
+def unsupported_operations() -> Mapping[str, tuple[str, ...]]:
+    """The methods of each path that only Svix has. A `*` stands for an id or a name."""
+    text = files(__package__).joinpath("unsupported.txt").read_text()
+    lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return {path: tuple(methods) for path, *methods in lines}
+
+
+@lru_cache(maxsize=16)
+def _unsupported_paths(method: str) -> re.Pattern[str]:
+    paths = (path for path, methods in unsupported_operations().items() if method in methods)
+    return re.compile("|".join(re.escape(path).replace(r"\*", "[^/]+") for path in paths) or "(?!)")
+
+
+async def _unsupported(request: Request) -> AngariumError | None:
+    """The error of a request without a route; None when it is no operation of Svix either."""
+    if _unsupported_paths(request.method).fullmatch(request.url.path) is None:
+        return None
+    try:
+        await caller_of(request)
+    except AngariumError as error:
+        return error
+    page = f"{base_url(request)}{UNSUPPORTED_PAGE}"
+    return Unsupported(f"Angarium does not support this Svix operation. See {page}")
 
 
 async def _unexpected(_: Request, __: Exception) -> Response:

@@ -1,24 +1,57 @@
-"""Serves public pages: one per product, their index `llms.txt`, and the source addresses of requests."""
+"""Serves public pages: the API reference, a page per product, their index, and source addresses."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import cache
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 
+from angarium.api import document
 from angarium.api.auth import services_of
+from angarium.api.errors import UNSUPPORTED_PAGE, unsupported_operations
+from angarium.api.static import asset
 from angarium.core.errors import NotFound
 from angarium.core.product import STANDARD, Product
 from angarium.profiles.index import index
 from angarium.profiles.page import page
 
-_HEADERS = {"cache-control": "max-age=300"}
+CSP: Final = "default-src 'none'; style-src 'self'; base-uri 'none'; frame-ancestors 'none'"
+_HEADERS: Final = {"cache-control": "max-age=300"}
+_UNSUPPORTED: Final = """# Svix operations that Angarium does not support
+
+They return 501 and the code `not_implemented`. A `*` stands for an id or a name. Angarium supports all other
+operations of Svix's API.
+
+"""
 
 
-def install(app: FastAPI, egress: Sequence[str]) -> None:
-    """Serve them. `egress`: networks, none when they are not fixed."""
+def install(app: FastAPI, path: str, egress: Sequence[str]) -> None:
+    """Serve them. `path`: of the OpenAPI document. `egress`: networks, none when they are not fixed."""
+
+    @cache
+    def text() -> str:
+        return json.dumps(document.described(app), ensure_ascii=False, separators=(",", ":"))
+
+    @cache
+    def reference() -> str:
+        return "".join(document.page(document.described(app), path))
+
+    async def openapi(_: Request) -> Response:
+        return Response(text(), media_type="application/json")
+
+    async def docs(_: Request) -> Response:
+        return HTMLResponse(reference(), headers={"content-security-policy": CSP})
+
+    async def style(_: Request) -> Response:
+        return asset("style.css", "text/css")
+
+    async def root(_: Request) -> Response:
+        return RedirectResponse("/docs", 307)
 
     async def llms(request: Request) -> Response:
         return Response(index(_products(request)), media_type="text/plain", headers=_HEADERS)
@@ -35,9 +68,21 @@ def install(app: FastAPI, egress: Sequence[str]) -> None:
             raise NotFound("This server does not publish its source addresses.")
         return JSONResponse({"addresses": list(egress)}, headers=_HEADERS)
 
-    app.add_route("/llms.txt", llms, methods=["GET"])
-    app.add_route("/docs/products/{name}.md", product, methods=["GET"])
-    app.add_route("/.well-known/webhook-sources.json", sources, methods=["GET"])
+    async def unsupported(_: Request) -> Response:
+        rows = (f"- `{one}`: {', '.join(methods)}\n" for one, methods in unsupported_operations().items())
+        return Response(_UNSUPPORTED + "".join(rows), media_type="text/markdown")
+
+    for place, answer in (
+        (path, openapi),
+        ("/docs", docs),
+        ("/style.css", style),
+        ("/", root),
+        ("/llms.txt", llms),
+        ("/docs/products/{name}.md", product),
+        ("/.well-known/webhook-sources.json", sources),
+        (UNSUPPORTED_PAGE, unsupported),
+    ):
+        app.add_route(place, answer, methods=["GET"])
 
 
 def _products(request: Request) -> list[Product]:

@@ -31,7 +31,7 @@ def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
             continue
         routers = [_router(f"{__name__}.{management.dialect}", product)]
         if sandbox and product.profile.scenarios:
-            routers.append(_router("angarium.api.sandbox", product))
+            routers.append(_router(f"{__name__}.sandbox", product))
         for base_path in management.base_paths:
             other = taken.setdefault((management.dialect, base_path), product.name)
             if other != product.name:

@@ -12,16 +12,34 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AppOf, AppRef, OrgCaller, ServicesOf
-from angarium.api.body import Wire, WireRoute
-from angarium.api.field import ApplicationUid, Metadata, Name, wire_time
-from angarium.api.native.throttle import ThrottledWire
-from angarium.api.paging import ListOrder, Paging, page, paged
+from angarium.api.body import Wire
+from angarium.api.field import OLD, ApplicationUid, Metadata, Name, Rate, wire_time
+from angarium.api.listing import ListOrder, Paging, page, paged
 from angarium.api.query import QueryFlag
+from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.errors import FieldError, Invalid
 from angarium.core.nouns import Application
 from angarium.service.application import ApplicationDraft
 from angarium.store.application import ApplicationFilter
+
+
+class ThrottledWire(Wire):
+    """A body with a rate limit. Of two names the newer wins."""
+
+    throttle_rate: Rate | None = None
+    """Deliveries per second to one endpoint. An endpoint without a limit uses that of its application."""
+    rate_limit: Rate | None = Field(None, json_schema_extra=OLD)
+    """The older name of `throttleRate`."""
+
+    @property
+    def throttle_given(self) -> bool:
+        return self.given("throttle_rate") or self.given("rate_limit")
+
+    @property
+    def throttle(self) -> int | None:
+        return self.throttle_rate if self.given("throttle_rate") else self.rate_limit
+
 
 router = APIRouter(route_class=WireRoute, tags=["Application"])
 

@@ -1,4 +1,4 @@
-"""Attempts, the messages of an endpoint, and the endpoints of a message. Sending again is `replay`."""
+"""Attempts, the messages of an endpoint, and the endpoints of a message. Sending again is in `replay`."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Request, Response
 
 from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf
-from angarium.api.body import WireRoute
 from angarium.api.field import wire_time
 from angarium.api.listing import (
+    Paging,
     described,
     json_response,
+    page,
+    paged,
     read_code_class,
     read_filter,
     read_flag,
@@ -23,11 +25,9 @@ from angarium.api.listing import (
     read_window,
 )
 from angarium.api.native import message_model as model
-from angarium.api.native import replay
-from angarium.api.native.message import MessageRef
-from angarium.api.native.message_out import HIDDEN, head_of, message_id, message_out
+from angarium.api.native.message import HIDDEN, MessageRef, head_of, message_id, message_out
 from angarium.api.native.our_fault import our_fault_out
-from angarium.api.paging import Paging, page, paged
+from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
 from angarium.service.attempt import ATTEMPT_STATUSES, EXPANDED, Status, looking_like, status_of
@@ -39,7 +39,6 @@ from angarium.store.delivery import DeliveryMessage, Destination
 from angarium.store.message import Filter
 
 router = APIRouter(route_class=WireRoute, tags=["Message Attempt"])
-router.include_router(replay.router)
 
 AttemptPaging = Annotated[Paging[UUID], paged(ids.ATTEMPT)]
 AttemptRef = Annotated[str, Path(alias="attempt_id", description="Id of the attempt.")]

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Query
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import OrgCaller, ServicesOf
-from angarium.api.body import Wire, WireRoute
+from angarium.api.body import Wire
 from angarium.api.field import wire_time
-from angarium.api.paging import Paging, page, paged
+from angarium.api.listing import Paging, page, paged
 from angarium.api.query import QueryMoment
+from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.service.audit import PREFIX
 from angarium.store.audit import Record

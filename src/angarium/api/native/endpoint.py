@@ -1,4 +1,4 @@
-"""`/app/{app_id}/endpoint`: endpoints and what belongs to one; secrets and headers have their own modules."""
+"""`/app/{app_id}/endpoint`: endpoints and their statistics. Secrets and headers are in `endpoint_secret`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field, model_validator
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
-from angarium.api.body import Wire, WireRoute
+from angarium.api.body import Wire
 from angarium.api.field import (
     OLD,
     Channels,
@@ -25,9 +25,11 @@ from angarium.api.field import (
     as_tuple,
     wire_time,
 )
-from angarium.api.native import endpoint_header, endpoint_secret, endpoint_work
-from angarium.api.native.throttle import ThrottledWire
-from angarium.api.paging import ListOrder, Paging, page, paged
+from angarium.api.listing import ListOrder, Paging, page, paged
+from angarium.api.native import endpoint_secret
+from angarium.api.native.application import ThrottledWire
+from angarium.api.query import QueryMoment
+from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
@@ -143,6 +145,14 @@ class EndpointOut(Wire):
     updated_at: datetime
 
 
+class EndpointStatsOut(Wire):
+    success: int
+    pending: int
+    sending: int
+    fail: int
+    canceled: int
+
+
 class ListOfEndpoints(Wire):
     data: list[EndpointOut]
     iterator: str | None
@@ -254,5 +264,29 @@ async def delete_endpoint(application: AppOf, services: ServicesOf, endpoint_id:
     return Response(status_code=204)
 
 
-for part in (endpoint_secret, endpoint_header, endpoint_work):
-    router.include_router(part.router)
+@router.get(
+    "/app/{app_id}/endpoint/{endpoint_id}/stats",
+    operation_id="v1.endpoint.get-stats",
+    response_model=EndpointStatsOut,
+)
+async def get_stats(
+    application: AppOf,
+    services: ServicesOf,
+    endpoint_id: EndpointRef,
+    since: Annotated[QueryMoment | None, Query(description="Default: 28 days before `until`.")] = None,
+    until: Annotated[QueryMoment | None, Query(description="Default: now.")] = None,
+) -> Response:
+    """Counts of successful and failed attempts and of pending and canceled deliveries, over up to 28 days."""
+    stats = await services.endpoint.stats(application.id, endpoint_id, since, until)
+    return JSONResponse(
+        {
+            "success": stats.success,
+            "pending": stats.pending,
+            "sending": stats.sending,
+            "fail": stats.fail,
+            "canceled": stats.canceled,
+        }
+    )
+
+
+router.include_router(endpoint_secret.router)

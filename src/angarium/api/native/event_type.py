@@ -11,10 +11,11 @@ from pydantic import Field
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AnyCaller, OrgCaller, ServicesOf
-from angarium.api.body import Wire, WireRoute
+from angarium.api.body import Wire
 from angarium.api.field import Description, EventTypeName, Flag, wire_time
-from angarium.api.paging import ListOrder, Paging, page, paged_by
+from angarium.api.listing import ListOrder, Paging, page, paged_by
 from angarium.api.query import QueryFlag
+from angarium.api.route import WireRoute
 from angarium.core.errors import NotFound
 from angarium.core.nouns import EventType
 from angarium.core.patterns import is_event_type

@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
-from angarium.api.body import Wire, WireRoute
+from angarium.api.body import Wire
 from angarium.api.field import Channels, Patterns, as_tuple
 from angarium.api.query import QueryNumber
+from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid

@@ -13,14 +13,14 @@ from pydantic import Field
 from starlette.responses import Response
 
 from angarium.api.auth import AppOf, ServicesOf, requires
-from angarium.api.body import Wire, WireRoute
+from angarium.api.body import Wire
 from angarium.api.field import Flag, Moment, wire_time
-from angarium.api.listing import json_response
+from angarium.api.listing import Limit, json_response
 from angarium.api.native import message_model as model
 from angarium.api.native.our_fault import our_fault_out
 from angarium.api.native.replay import task_out
-from angarium.api.paging import Limit
 from angarium.api.query import QueryMoment, QueryNumber
+from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid

@@ -14,9 +14,10 @@ from pydantic import Field
 from starlette.responses import Response
 
 from angarium.api.auth import AppOf, ServicesOf, requires
-from angarium.api.body import Wire, WireRoute
+from angarium.api.body import Wire
 from angarium.api.field import Moment, wire_time
 from angarium.api.query import QueryNumber
+from angarium.api.route import WireRoute
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.claims import Capability

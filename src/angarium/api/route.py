@@ -1,19 +1,22 @@
-"""Handles `Idempotency-Key`: a repeated POST gets the first response, regardless of its body.
+"""Defines the route class of native routers: it reads bodies, and answers a repeated POST once.
 
-Only 2xx responses are stored. Message create stores its key in the intake statement and uses only `key_of`
-from this module.
+`Idempotency-Key`: a repeated POST gets the first response, regardless of its body. Only 2xx responses are
+stored. Message create stores its key in the intake statement and uses only `key_of` from this module.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Awaitable, Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.api.auth import caller_of, header_of, services_of
+from angarium.api.body import parse_json
+from angarium.api.query import QueryRoute
+from angarium.core.errors import Invalid
 from angarium.service.idempotency import StoredAnswer
 
 HEADER: Final = b"idempotency-key"
@@ -53,3 +56,35 @@ async def once(request: Request, answer: Callable[[Request], Awaitable[Response]
     else:
         await idempotency.abandon(hold)
     return response
+
+
+class WireRoute(QueryRoute):
+    """Parses the body before FastAPI does, so that Content-Type does not matter and limits hold."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+        reads_body = self.body_field is not None
+
+        async def parsed(request: Request) -> Response:
+            if reads_body:
+                await caller_of(request)  # bodies of unauthenticated requests are not read
+                data = await request.body()
+                if data.strip():
+                    request._json = parse_json(data)
+                    _declare_json(request)
+            return await inner(request)
+
+        async def handler(request: Request) -> Response:
+            return await once(request, parsed)
+
+        return handler
+
+    async def refuse(self, request: Request, error: Invalid) -> None:
+        await caller_of(request)
+        raise error
+
+
+def _declare_json(request: Request) -> None:
+    headers = [(k, v) for k, v in request.scope["headers"] if k != b"content-type"]
+    request.scope["headers"] = [*headers, (b"content-type", b"application/json")]
+    request.__dict__.pop("_headers", None)
