@@ -1,10 +1,9 @@
 """Handles the most frequent requests without the layers of FastAPI, which took a third of their CPU time.
 
 - `FastPath`: the server calls it with a complete request before it creates a task. A message is accepted by
-  the same rules and answered with the same bytes as in `native/message.py`, without a coroutine. Requests that
-  need more (a token lookup, a new application, CORS) and invalid requests are left to the application, so
-  callers cannot tell the two paths apart.
-- `FastRoute`: an ASGI application that calls the handlers of some routes directly.
+  the same rules and answered with the same bytes as in `native/message.py`, without a coroutine. Requests
+  that need more (a token lookup, a new application, CORS) and invalid requests are left to the application,
+  so callers cannot tell the two paths apart.
 """
 
 from __future__ import annotations
