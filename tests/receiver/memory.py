@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from angarium.receiver import Inbox, Key, Queue, Receiver
-from angarium.receiver.inbox import Item, Taken
+from angarium.receiver import Inbox, Item, Key, Queue, Receiver, Taken
 
 
 class MemoryInbox(Inbox):

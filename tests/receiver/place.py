@@ -15,12 +15,20 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from angarium.receiver import Event, Inbox, MemoryStore, Receiver, SqliteInbox, SqliteStore, Store
-from angarium.receiver.inbox.dbapi import DbApiInbox
-from angarium.receiver.inbox.sqlalchemy import SqlAlchemyInbox
-from angarium.receiver.store.dbapi import DbApiStore
-from angarium.receiver.store.redis import RedisStore
-from angarium.receiver.store.sqlalchemy import SqlAlchemyStore
+from angarium.receiver import (
+    DbApiInbox,
+    DbApiStore,
+    Event,
+    Inbox,
+    MemoryStore,
+    Receiver,
+    RedisStore,
+    SqlAlchemyInbox,
+    SqlAlchemyStore,
+    SqliteInbox,
+    SqliteStore,
+    Store,
+)
 from angarium.testing import sign
 from tests.kit.patience import wait_until
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from angarium.receiver import Queue, Receiver
-from angarium.receiver.inbox import Item
+from angarium.receiver import Item, Queue, Receiver
 
 
 class Nowhere(Queue):

@@ -56,13 +56,13 @@ def asgi(application: Any, lifespan: Any = "on") -> Iterator[int]:
 
 
 def plain_asgi(receiver: Receiver) -> contextlib.AbstractContextManager[int]:
-    from angarium.receiver.adapter.asgi import asgi as adapter
+    from angarium.receiver.adapter import asgi as adapter
 
     return asgi(adapter(receiver))
 
 
 def plain_wsgi(receiver: Receiver) -> contextlib.AbstractContextManager[int]:
-    from angarium.receiver.adapter.wsgi import wsgi as adapter
+    from angarium.receiver.adapter import wsgi as adapter
 
     return wsgi(validator(adapter(receiver)))
 

@@ -17,9 +17,8 @@ import pytest
 from fastapi import Depends, FastAPI
 
 from angarium.receiver import Event, MemoryStore, Receiver
-from angarium.receiver.adapter import aws_lambda
+from angarium.receiver.adapter import aws_lambda, wsgi
 from angarium.receiver.adapter.fastapi import verified
-from angarium.receiver.adapter.wsgi import wsgi
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE
 from tests.receiver import place, serving
@@ -177,7 +176,7 @@ def lambda_event(kind: str, body: bytes, headers: dict[str, str], *, encoded: bo
 @pytest.mark.parametrize("kind", ["v1", "v2", "function-url", "balancer", "balancer-multi"])
 def test_a_lambda_function(kind: str, encoded: bool) -> None:
     shop = Shop(MemoryStore())
-    function = aws_lambda.handler(shop.receiver)
+    function = aws_lambda(shop.receiver)
     headers = sign(BODY, place.SECRET)
     answer = function(lambda_event(kind, BODY, headers, encoded=encoded), None)
     assert (answer["statusCode"], json.loads(answer["body"])) == (200, {"outcome": "handled"})

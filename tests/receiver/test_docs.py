@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib
 import re
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from angarium import receiver
 from angarium.testing import WebhookInbox, sign
 from tests.kit.patience import PATIENCE, wait_until
 from tests.kit.port import free_port
@@ -118,12 +120,12 @@ def test_the_example_of_the_test_kit_passes(page: dict[str, Any], webhook_inbox:
 
 
 def test_every_name_in_the_tables_is_there() -> None:
-    import importlib
-
     text = PAGE.read_text()
-    for module in re.findall(r"\| `((?:adapter|django)\.\w+)` \|", text):
-        assert importlib.import_module(f"angarium.receiver.{module}")
-    for library, name in re.findall(r"^\| (\w+) \| `queue=(\w+)\(", text, re.MULTILINE):
-        assert hasattr(importlib.import_module(f"angarium.receiver.queue.{library.lower()}"), name)
-    for module, name in re.findall(r"`((?:store|inbox)\.\w+)\.(\w+)\(", text):
+    adapters = re.findall(r"\| `((?:adapter|django)[.\w]*)` \| `.*?(\w+)\(receiver", text)
+    assert len(adapters) == 9
+    for module, name in adapters:
         assert hasattr(importlib.import_module(f"angarium.receiver.{module}"), name)
+    backends = set(re.findall(r"`(?:queue=)?(\w+(?:Queue|Store|Inbox))\(", text))
+    assert len(backends) == 7 + 5 + 2
+    for name in backends:
+        assert hasattr(receiver, name)

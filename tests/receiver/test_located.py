@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from angarium.receiver.place import located
+from angarium.receiver.worker import located
 
 MODULE = """
 from angarium.receiver import Receiver

@@ -10,9 +10,18 @@ from typing import Any
 
 import pytest
 
-from angarium.receiver import Answer, BadPayload, Event, Key, MemoryStore, NoMatch, Receiver, RetryLater
-from angarium.receiver.record import record
-from angarium.receiver.store import Claim
+from angarium.receiver import (
+    Answer,
+    BadPayload,
+    Claim,
+    Event,
+    Key,
+    MemoryStore,
+    NoMatch,
+    Receiver,
+    RetryLater,
+)
+from angarium.receiver.outcome import record
 from angarium.testing import sign
 from tests.receiver.memory import MemoryInbox, MemoryQueue
 

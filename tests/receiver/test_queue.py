@@ -10,8 +10,20 @@ from typing import Any
 
 import pytest
 
-from angarium.receiver import Answer, Event, Queue, Receiver
-from angarium.receiver.inbox import Item
+from angarium.receiver import (
+    Answer,
+    ArqQueue,
+    CeleryQueue,
+    DramatiqQueue,
+    Event,
+    HueyQueue,
+    Item,
+    ProcrastinateQueue,
+    Queue,
+    Receiver,
+    RqQueue,
+    TaskiqQueue,
+)
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE, wait_until
 from tests.receiver import place
@@ -58,8 +70,6 @@ def test_celery() -> None:
     from celery import Celery
     from celery.contrib.testing.worker import start_worker
 
-    from angarium.receiver.queue.celery import CeleryQueue
-
     app = Celery("shop", broker="memory://", set_as_current=False)
     app.conf.broker_transport_options = {"polling_interval": 0.01}
     shop = Shop(CeleryQueue(app, retry_backoff=False, retry_kwargs={"max_retries": 3, "countdown": 0}))
@@ -79,8 +89,6 @@ def test_rq(valkey: str) -> None:
     from rq import Queue as RedisQueue
     from rq import Retry, SimpleWorker
 
-    from angarium.receiver.queue.rq import RqQueue
-
     with closing(redis.Redis.from_url(valkey)) as connection:
         connection.flushall()
         jobs = RedisQueue(connection=connection)
@@ -96,8 +104,6 @@ def test_rq_waits_longer_and_longer_by_itself(valkey: str) -> None:
     import redis
     from rq import Queue as RedisQueue
 
-    from angarium.receiver.queue.rq import RqQueue
-
     with closing(redis.Redis.from_url(valkey)) as connection:
         connection.flushall()
         jobs = RedisQueue(connection=connection)
@@ -111,13 +117,11 @@ async def test_arq(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from arq import Worker, create_pool
     from arq.connections import RedisSettings
 
-    from angarium.receiver.queue import arq as module
-
-    monkeypatch.setattr(module, "SCHEDULE", (0.01,))
+    monkeypatch.setattr("angarium.receiver.backend.queue.SCHEDULE", (0.01,))
     pool = await create_pool(RedisSettings.from_dsn(valkey))
     try:
         await pool.flushall()
-        queue = module.ArqQueue(lambda: pool)
+        queue = ArqQueue(lambda: pool)
         shop = Shop(queue)
         assert [(await shop.apost()).status for _ in range(2)] == [202, 200]
         worker = Worker([queue.function], redis_pool=pool, burst=True, poll_delay=0.01, handle_signals=False)
@@ -131,8 +135,6 @@ async def test_arq(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_dramatiq() -> None:
     from dramatiq import Worker
     from dramatiq.brokers.stub import StubBroker
-
-    from angarium.receiver.queue.dramatiq import DramatiqQueue
 
     broker = StubBroker()
     shop = Shop(DramatiqQueue(broker, min_backoff=1))
@@ -151,8 +153,6 @@ def test_dramatiq() -> None:
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_taskiq() -> None:
     from taskiq import InMemoryBroker, SimpleRetryMiddleware
-
-    from angarium.receiver.queue.taskiq import TaskiqQueue
 
     broker = InMemoryBroker().with_middlewares(SimpleRetryMiddleware())
     shop = Shop(TaskiqQueue(broker))
@@ -173,8 +173,6 @@ async def test_taskiq() -> None:
 def test_huey(directory: Path) -> None:
     from huey import SqliteHuey
 
-    from angarium.receiver.queue.huey import HueyQueue
-
     huey = SqliteHuey("shop", filename=str(directory / "huey.db"))
     shop = Shop(HueyQueue(huey, retry_delay=0))
     consumer = huey.create_consumer(
@@ -192,8 +190,6 @@ def test_huey(directory: Path) -> None:
 
 async def test_procrastinate(empty_database_url: str) -> None:
     from procrastinate import App, PsycopgConnector, RetryStrategy
-
-    from angarium.receiver.queue.procrastinate import ProcrastinateQueue
 
     app = App(connector=PsycopgConnector(conninfo=empty_database_url))
     async with app.open_async():

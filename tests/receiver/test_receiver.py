@@ -11,8 +11,17 @@ from typing import Any
 
 import pytest
 
-from angarium.receiver import Answer, BadSecret, Event, MemoryStore, Receiver, RetryLater, verify
-from angarium.receiver.store import Claim, Key
+from angarium.receiver import (
+    Answer,
+    BadSecret,
+    Claim,
+    Event,
+    Key,
+    MemoryStore,
+    Receiver,
+    RetryLater,
+    verify,
+)
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE
 

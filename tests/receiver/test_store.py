@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from angarium.receiver import Claim, Key, Receiver, SqliteStore, Store
+from angarium.receiver import Claim, Key, Receiver, SqlAlchemyStore, SqliteStore, Store
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE, wait_until
 from tests.receiver import place
@@ -221,8 +221,6 @@ def test_a_store_in_the_memory_of_a_connection_is_refused() -> None:
 
 def test_an_asynchronous_engine_is_refused() -> None:
     from sqlalchemy import create_engine
-
-    from angarium.receiver.store.sqlalchemy import SqlAlchemyStore
 
     with pytest.raises(TypeError, match="synchronous"):
         SqlAlchemyStore(create_engine("postgresql+asyncpg://"))

@@ -13,8 +13,7 @@ from typing import Any
 
 import pytest
 
-from angarium.receiver import Event, Receiver, RetryLater, Worker
-from angarium.receiver.inbox import Taken
+from angarium.receiver import Event, Receiver, RetryLater, Taken, Worker
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE
 from tests.receiver.memory import MemoryInbox

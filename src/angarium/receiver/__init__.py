@@ -1,14 +1,33 @@
-"""Receiving webhooks: verified, handled once, routed. Standard library only.
+"""Receives webhooks: verifies them, handles each one once, and calls the handler of its event type.
 
     from angarium.receiver import Receiver, verify
 
-Stores, inboxes, queues and web frameworks that are not the standard library's are modules of their own, which
-import their library: `angarium.receiver.store.redis`, `.inbox.sqlalchemy`, `.queue.celery`, `.adapter.flask`.
+Needs the standard library only. Stores, inboxes and queues that use another library import it when they are
+used. Web frameworks have adapters in `angarium.receiver.adapter`, Django in `angarium.receiver.django`.
 """
 
 from __future__ import annotations
 
-from angarium.receiver.answer import Answer
+from angarium.receiver.backend import Claim, Inbox, Item, Key, Queue, Store, Taken
+from angarium.receiver.backend.memory import MemoryStore
+from angarium.receiver.backend.queue import (
+    ArqQueue,
+    CeleryQueue,
+    DramatiqQueue,
+    HueyQueue,
+    ProcrastinateQueue,
+    RqQueue,
+    TaskiqQueue,
+)
+from angarium.receiver.backend.redis import RedisStore
+from angarium.receiver.backend.sql import (
+    DbApiInbox,
+    DbApiStore,
+    SqlAlchemyInbox,
+    SqlAlchemyStore,
+    SqliteInbox,
+    SqliteStore,
+)
 from angarium.receiver.errors import (
     BadFormat,
     BadPayload,
@@ -26,26 +45,31 @@ from angarium.receiver.errors import (
     VerificationError,
 )
 from angarium.receiver.event import Event, Shape
-from angarium.receiver.inbox import Inbox, SqliteInbox
-from angarium.receiver.queue import Queue
+from angarium.receiver.outcome import Answer
 from angarium.receiver.receiver import Receiver
 from angarium.receiver.scheme import SCHEMES, Custom, Scheme
-from angarium.receiver.store import Claim, Key, MemoryStore, SqliteStore, Store
 from angarium.receiver.verify import verify
 from angarium.receiver.worker import Worker
 
 __all__ = [
     "SCHEMES",
     "Answer",
+    "ArqQueue",
     "BadFormat",
     "BadPayload",
     "BadSecret",
     "BodyNotBytes",
+    "CeleryQueue",
     "Claim",
     "Custom",
+    "DbApiInbox",
+    "DbApiStore",
+    "DramatiqQueue",
     "Event",
     "Expired",
+    "HueyQueue",
     "Inbox",
+    "Item",
     "Key",
     "LeaseHeld",
     "MemoryStore",
@@ -53,14 +77,21 @@ __all__ = [
     "MissingLibrary",
     "Misuse",
     "NoMatch",
+    "ProcrastinateQueue",
     "Queue",
     "Receiver",
+    "RedisStore",
     "RetryLater",
+    "RqQueue",
     "Scheme",
     "Shape",
+    "SqlAlchemyInbox",
+    "SqlAlchemyStore",
     "SqliteInbox",
     "SqliteStore",
     "Store",
+    "Taken",
+    "TaskiqQueue",
     "TooLarge",
     "UnknownScheme",
     "VerificationError",

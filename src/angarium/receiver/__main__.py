@@ -7,8 +7,7 @@ import logging
 import signal
 import threading
 
-from angarium.receiver.place import located
-from angarium.receiver.worker import POLL, Worker
+from angarium.receiver.worker import POLL, Worker, located
 
 
 def main() -> None:

@@ -27,17 +27,15 @@ from uuid import uuid4
 
 from angarium.receiver import event as events
 from angarium.receiver import secret
-from angarium.receiver.answer import Answer, answer, refusal
+from angarium.receiver.backend import Claim, Inbox, Item, Key, Queue, Store
+from angarium.receiver.backend.memory import MemoryStore
 from angarium.receiver.errors import BadPayload, BadSecret, LeaseHeld, RetryLater, VerificationError
 from angarium.receiver.event import Event
 from angarium.receiver.flow import Flow, Step, arun, run, step
 from angarium.receiver.headers import Given
-from angarium.receiver.inbox import Inbox, Item
-from angarium.receiver.queue.base import Queue
-from angarium.receiver.record import record
+from angarium.receiver.outcome import Answer, answer, record, refusal
 from angarium.receiver.route import Handler, Route, Routes, route
 from angarium.receiver.scheme import Scheme, find
-from angarium.receiver.store import Claim, Key, MemoryStore, Store
 from angarium.receiver.verify import MAX_BODY, verify
 
 LEASE = 60.0

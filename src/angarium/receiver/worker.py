@@ -8,17 +8,20 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import logging
+import sys
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+from angarium.receiver.backend import Inbox, Taken
 from angarium.receiver.errors import RetryLater
 from angarium.receiver.flow import Flow, arun, run, step
-from angarium.receiver.inbox import Inbox, Taken
+from angarium.receiver.outcome import record
 from angarium.receiver.receiver import Receiver
-from angarium.receiver.record import record
 
 SCHEDULE = (5.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0)
 """Seconds between attempts, each counted from the failure of the one before; then the item is dead."""
@@ -101,3 +104,17 @@ class Worker:
         if attempt > len(self._schedule):
             return None
         return error.seconds if isinstance(error, RetryLater) else self._schedule[attempt - 1]
+
+
+def located(place: str) -> Receiver:
+    """The Receiver at `module:name`; the module may be in the working directory. Default name: `receiver`.
+
+    Raises TypeError if it is not a Receiver, and what importing the module raises.
+    """
+    module, _, name = place.partition(":")
+    if not {"", str(Path.cwd())} & set(sys.path):
+        sys.path.insert(0, str(Path.cwd()))
+    found = getattr(importlib.import_module(module), name or "receiver")
+    if not isinstance(found, Receiver):
+        raise TypeError(f"{place} is not a Receiver")
+    return found

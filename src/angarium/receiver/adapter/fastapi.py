@@ -1,11 +1,11 @@
-"""FastAPI: a router, or a dependency for those who want to write the route themselves.
+"""FastAPI: a router, or a dependency for a route of your own.
 
     app.include_router(router(receiver, "/webhooks"))
 
     @app.post("/webhooks")
     async def receive(event: Annotated[Event, Depends(verified(receiver))]): ...
 
-The dependency verifies, and no more: no handler, no store.
+The dependency only verifies: it runs no handler and uses no store.
 """
 
 from __future__ import annotations
@@ -15,26 +15,22 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 
-from angarium.receiver.adapter import starlette
+from angarium.receiver.adapter import body_of
+from angarium.receiver.adapter.starlette import route
 from angarium.receiver.errors import VerificationError
 from angarium.receiver.event import Event
 from angarium.receiver.receiver import Receiver
 
 
 def router(receiver: Receiver, path: str) -> APIRouter:
-    return APIRouter(routes=[starlette.route(receiver, path)])
+    return APIRouter(routes=[route(receiver, path)])
 
 
 def verified(receiver: Receiver) -> Callable[[Request], Awaitable[Event[Any]]]:
     async def verify(request: Request) -> Event[Any]:
-        pieces, length = [], 0
-        async for piece in request.stream():
-            pieces.append(piece)
-            length += len(piece)
-            if length > receiver.max_body:
-                break
+        raw = await body_of(request.stream(), receiver.max_body)
         try:
-            return receiver.verify(b"".join(pieces), request.headers.raw)
+            return receiver.verify(raw, request.headers.raw)
         except VerificationError as error:
             raise HTTPException(error.status, str(error) if error.status != 500 else None) from error
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from angarium.receiver.adapter import wsgi
+from angarium.receiver.adapter import handle_environ
 from angarium.receiver.receiver import Receiver
 
 
 def blueprint(receiver: Receiver, path: str, *, name: str | None = None) -> Blueprint:
-    """Several in one app need different names, or receivers with different sources."""
+    """If an app has several, give them different names, or their receivers different sources."""
     made = Blueprint(name or f"webhooks_{receiver.source.replace('.', '_')}", __name__)
 
     @made.post(path)
     def receive() -> Response:
-        # past Flask's own limits and parsers: those would answer in their own way
-        answer = receiver.handle(wsgi.body(request.environ, receiver.max_body), wsgi.headers(request.environ))
+        # not through Flask's parsers and limits, which would respond in their own way
+        answer = handle_environ(receiver, request.environ)
         return Response(answer.body, answer.status, dict(answer.headers))
 
     return made

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.routing import Route
 
-from angarium.receiver.adapter.asgi import asgi
+from angarium.receiver.adapter import asgi
 from angarium.receiver.receiver import Receiver
 
 
 class _Endpoint:
-    """An object, because Starlette takes a plain function for one that wants a Request."""
+    """An object, because Starlette calls a plain function with a Request."""
 
     def __init__(self, receiver: Receiver) -> None:
         self._application = asgi(receiver)

@@ -11,8 +11,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 
+from angarium.receiver.backend import Claim, Key, Store
 from angarium.receiver.django import models
-from angarium.receiver.store import Claim, Key, Store
 
 _FREE_EVERY = 500
 

@@ -15,7 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST
 
-from angarium.receiver.answer import Answer
+from angarium.receiver.outcome import Answer
 from angarium.receiver.receiver import Receiver
 
 

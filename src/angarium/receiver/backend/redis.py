@@ -1,14 +1,14 @@
 """A store in Redis or Valkey, with the client `redis`.
 
-Leases and memories end by Redis's clock. Redis may forget early if it evicts keys or loses its memory; an
-event can then be handled again.
+Entries expire by Redis's clock. If Redis evicts keys or restarts without its data, events can be handled
+again.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final
 
-from angarium.receiver.store.base import Claim, Key, Store
+from angarium.receiver.backend import Claim, Key, Store
 
 _CLAIM: Final = """
 local value = redis.call('GET', KEYS[1])
@@ -31,7 +31,7 @@ return 1
 
 
 class RedisStore(Store):
-    """`client` is a `redis.Redis`; event loops use it in threads."""
+    """`client` is a synchronous `redis.Redis`. In event loops it is used in threads."""
 
     def __init__(self, client: Any, prefix: str = "webhook:") -> None:
         self._client = client
@@ -48,11 +48,9 @@ class RedisStore(Store):
         self._client.eval(_RELEASE, 1, self._name("claim", key), token)
 
     def advance(self, key: Key, at: float, *, ttl: float, now: float) -> bool:
-        # whole microseconds, which Lua's numbers hold exactly
-        moved = self._client.eval(
-            _ADVANCE, 1, self._name("mark", key), round(at * 1_000_000), _milliseconds(ttl)
-        )
-        return bool(moved)
+        # whole microseconds, which Lua's numbers represent exactly
+        microseconds = round(at * 1_000_000)
+        return bool(self._client.eval(_ADVANCE, 1, self._name("mark", key), microseconds, _milliseconds(ttl)))
 
     def _name(self, kind: str, key: Key) -> str:
         # the length keeps ("a", "b:c") and ("a:b", "c") apart

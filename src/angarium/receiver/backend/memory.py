@@ -1,15 +1,17 @@
-"""A store in the memory of one process: for tests, and for a receiver that is one process.
+"""A store in memory: for tests, and for a receiver that runs in one process.
 
-Bounded: beyond `size` entries the ones used longest ago are forgotten, but never one that is being worked on.
+It holds `size` entries at most. When it is full, the least recently used one is dropped, but never a claim
+whose lease is running.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from angarium.receiver.store.base import Claim, Key, Store
+from angarium.receiver.backend import Claim, Key, P, Store, T
 
 
 @dataclass(slots=True)
@@ -57,25 +59,16 @@ class MemoryStore(Store):
 
     def _put(self, key: Key, entry: _Entry, now: float) -> None:
         if key not in self._claims and len(self._claims) >= self._size:
-            self._forget_one(now)
+            self._drop_one(now)
         self._claims[key] = entry
         self._claims.move_to_end(key)
 
-    def _forget_one(self, now: float) -> None:
+    def _drop_one(self, now: float) -> None:
         for key, entry in self._claims.items():
             if entry.token is None or entry.until <= now:
                 del self._claims[key]
                 return
-        raise MemoryError(f"{self._size} events are being worked on, which is all this store remembers")
+        raise MemoryError(f"The store is full: {self._size} events are being handled. Use a larger size.")
 
-    async def aclaim(self, key: Key, token: str, *, lease: float, now: float) -> Claim:
-        return self.claim(key, token, lease=lease, now=now)
-
-    async def adone(self, key: Key, token: str, *, ttl: float, now: float) -> None:
-        self.done(key, token, ttl=ttl, now=now)
-
-    async def arelease(self, key: Key, token: str) -> None:
-        self.release(key, token)
-
-    async def aadvance(self, key: Key, at: float, *, ttl: float, now: float) -> bool:
-        return self.advance(key, at, ttl=ttl, now=now)
+    async def _wait(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return method(*args, **kwargs)  # blocks for a moment only
