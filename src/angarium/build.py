@@ -28,8 +28,7 @@ from angarium.store.retention import Retention
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
     from angarium.dispatch.url_check_transport import UrlCheckTransport
-    from angarium.service.product import Products
-    from angarium.service.provision import Provision
+    from angarium.service.product import Products, Provision
     from angarium.service.services import Services
     from angarium.store.accept import NewDelivery
     from angarium.store.replica import Replica
@@ -235,12 +234,12 @@ async def provisioning(settings: Settings, database_url: str) -> AsyncIterator[P
 
 
 def _provision(database: Database, clock: Clock, product: Products) -> Provision:
-    from angarium.service.access import Access
+    from angarium.service.api_key import ApiKeys
     from angarium.service.application import Applications
-    from angarium.service.provision import Provision
+    from angarium.service.product import Provision
 
     applications = Applications(database, clock, os.urandom)
-    return Provision(database, clock, product, applications, Access(database, clock, os.urandom))
+    return Provision(database, clock, product, applications, ApiKeys(database, clock, os.urandom))
 
 
 def _dispatcher(

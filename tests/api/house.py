@@ -20,8 +20,7 @@ from angarium.portal import app as portal
 from angarium.profiles import load_all
 from angarium.service.application import ApplicationDraft
 from angarium.service.intake import Intake
-from angarium.service.product import Products
-from angarium.service.provision import NewKey, Provision
+from angarium.service.product import Products, Provision, ScopedKey
 from angarium.service.services import Services
 from angarium.store.database import Database
 from tests.api.operation import MESSAGE, ORG, SINCE, SPARE, URL
@@ -39,7 +38,7 @@ def basic(key: str, secret: str) -> dict[str, str]:
     return {"authorization": "Basic " + base64.b64encode(f"{key}:{secret}".encode()).decode()}
 
 
-def key_headers(product: str, key: NewKey) -> dict[str, str]:
+def key_headers(product: str, key: ScopedKey) -> dict[str, str]:
     return basic(key.shown.key, key.shown.secret) if product == "bluum" else bearer(key.shown.key)
 
 
@@ -54,7 +53,7 @@ class House:
     clock: Clock
     places: dict[str, str] = field(default_factory=dict)  # of the first application
     others: dict[str, str] = field(default_factory=dict)  # of the second
-    keys: dict[str, list[NewKey]] = field(default_factory=dict)
+    keys: dict[str, list[ScopedKey]] = field(default_factory=dict)
 
     @property
     def app_id(self) -> UUID:
@@ -101,7 +100,7 @@ async def housing(database: Database) -> AsyncIterator[House]:
             operator = bearer(services.token.for_organization(ORG))
             made.places = await _furnish(made, operator, "mine")
             made.others = await _furnish(made, operator, "theirs")
-            provision = Provision(database, clock, products, services.application, services.access)
+            provision = Provision(database, clock, products, services.application, services.api_key)
             for name, profile in profiles.items():
                 if name == "standard":
                     continue

@@ -21,14 +21,14 @@ async def test_a_products_api_knows_its_own_keys_only(house: House) -> None:
     token = house.services.token
     wrong = []
     for product in KEYED:
-        gone = house.services.access.draw("gone_", with_secret=product == "bluum")
+        gone = house.services.api_key.draw("gone_", with_secret=product == "bluum")
         org_id = f"org_{product}"
         (customer, *_) = await house.services.application.page(org_id, None, ascending=True, limit=1)
-        await house.services.access.register(
+        await house.services.api_key.register(
             gone, org_id=org_id, app_id=customer.id, scope=house.keys[product][0].scope, name="gone"
         )
-        (newest,) = [key for key in await house.services.access.keys(org_id) if key.name == "gone"]
-        await house.services.access.revoke(org_id, newest.id)
+        (newest,) = [key for key in await house.services.api_key.keys(org_id) if key.name == "gone"]
+        await house.services.api_key.revoke(org_id, newest.id)
         strangers = {
             "nobody": {},
             "a guess": basic("a", "b") if product == "bluum" else bearer("guess"),

@@ -14,7 +14,7 @@ from angarium.core.errors import NotFound, StoreUnavailable
 from angarium.core.profile_table import Portal
 from angarium.service.application import ApplicationDraft
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.login_throttle import FAILURES
+from angarium.service.login import FAILURES
 from angarium.store import audit as store
 from angarium.store.database import Database
 from tests.api.conftest import Api, Backend
@@ -221,18 +221,18 @@ async def test_what_nobody_asked_for_was_done_by_the_system(database: Database) 
 async def test_a_revoked_key_ends_the_links_that_it_made(backend: Backend, api: Api) -> None:
     services = backend.services
     application = await services.application.create(api.org_id, ApplicationDraft("First"))
-    shown = services.access.draw("sk_live_", with_secret=False)
-    await services.access.register(
+    shown = services.api_key.draw("sk_live_", with_secret=False)
+    await services.api_key.register(
         shown, org_id=api.org_id, app_id=application.id, scope="organization", name="k"
     )
-    (key,) = await services.access.keys(api.org_id)
+    (key,) = await services.api_key.keys(api.org_id)
     theirs = await services.portal_link.give(
-        api.org_id, application.id, Portal(), origin=(await services.access.verify(shown.key)).origin
+        api.org_id, application.id, Portal(), origin=(await services.api_key.verify(shown.key)).origin
     )
     mine = services.token.verify(api.token).origin
     others = await services.portal_link.give(api.org_id, application.id, Portal(), origin=mine)
     session = await services.portal_link.open(theirs.key)
-    await services.access.revoke(api.org_id, key.id)
+    await services.api_key.revoke(api.org_id, key.id)
     for claims in (session.claims, services.token.verify(theirs.token)):
         with pytest.raises(Exception, match="Invalid token"):
             await services.token.check_live(claims)
@@ -256,11 +256,11 @@ async def test_guesses_are_slowed_down_and_good_calls_are_not(api: Api, backend:
 
 async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> None:
     from angarium.core.errors import NotAuthenticated, TooManyFailures
-    from angarium.service import audit, login_throttle
+    from angarium.service import audit, login
     from tests.kit.clock import ManualClock
 
     clock = ManualClock()
-    watch = login_throttle.LoginThrottle(clock)
+    watch = login.LoginThrottle(clock)
 
     def fail(address: str | None) -> None:
         audit.arrived(address)
@@ -274,7 +274,7 @@ async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> 
         fail("192.0.2.1")
     with pytest.raises(NotAuthenticated):
         fail("192.0.2.2")
-    await clock.advance_to(clock.now() + login_throttle.EVERY * 2)
+    await clock.advance_to(clock.now() + login.EVERY * 2)
     with pytest.raises(NotAuthenticated):
         fail("192.0.2.1")
     # one IPv6 network is one neighbour
@@ -283,10 +283,10 @@ async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> 
             fail(f"2001:db8::{number:x}")
     with pytest.raises(TooManyFailures):
         fail("2001:db8::ffff")
-    for number in range(login_throttle.MOST_KNOWN + 100):
+    for number in range(login.MOST_KNOWN + 100):
         with pytest.raises(NotAuthenticated):
             fail(f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}")
-    assert len(watch._empty_at) == login_throttle.MOST_KNOWN
+    assert len(watch._empty_at) == login.MOST_KNOWN
     with pytest.raises(NotAuthenticated):
         fail("not an address " * 100)
     with pytest.raises(NotFound), watch.watching("token"):

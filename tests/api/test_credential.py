@@ -12,8 +12,7 @@ import pytest
 
 from angarium.core.errors import CredentialExpired
 from angarium.core.token_key import TokenKey
-from angarium.service.organization_token import LOOK_EVERY, NOTE_USE_EVERY
-from angarium.service.token import Tokens
+from angarium.service.token import LOOK_EVERY, NOTE_USE_EVERY, Tokens
 from angarium.store import revoked_token
 from angarium.store.database import Database
 from tests.api.conftest import JWT_SECRET, Api, Backend
@@ -112,7 +111,7 @@ async def test_an_applications_token_is_revoked_by_showing_it(api: Api) -> None:
 
 
 async def test_a_key_is_listed_by_its_beginning_and_revoked(api: Api) -> None:
-    access, app = api.services.access, await api.application()
+    access, app = api.services.api_key, await api.application()
     application = await api.services.application.find(api.org_id, app)
     shown = access.draw("sk_live_", with_secret=True)
     await access.register(shown, org_id=api.org_id, app_id=application.id, scope="all", name="Backend")
@@ -132,7 +131,7 @@ async def test_a_key_is_listed_by_its_beginning_and_revoked(api: Api) -> None:
 
 async def test_nobody_revokes_what_is_anothers(api: Api, new_organization: Callable[[], Api]) -> None:
     stranger = new_organization()
-    access, app = api.services.access, await api.application()
+    access, app = api.services.api_key, await api.application()
     application = await api.services.application.find(api.org_id, app)
     await access.register(
         access.draw("sk_", with_secret=False), org_id=api.org_id, app_id=application.id, scope="a", name="k"

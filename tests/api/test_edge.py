@@ -27,7 +27,7 @@ from svix.api import (
 from angarium.api.app import create_app
 from angarium.api.edge import Edge
 from angarium.core.inbox import PATH as INBOX
-from angarium.service.text import MAX_TEXT
+from angarium.core.nouns import MAX_TEXT
 from tests.api.conftest import Api, Backend
 from tests.api.house import House, bearer
 from tests.api.operation import NATIVE, ORG

@@ -13,7 +13,7 @@ import pytest
 
 from angarium.core.claims import Capability
 from angarium.core.signature import verify
-from angarium.service.waiting import MAX_OF_APPLICATION
+from angarium.service.listener import MAX_OF_APPLICATION
 from angarium.store import listener as store
 from tests.api.conftest import Api, Backend
 from tests.kit.patience import PATIENCE

@@ -13,11 +13,10 @@ from angarium.core.claims import Claims
 from angarium.core.errors import CredentialExpired
 from angarium.core.profile_table import Portal
 from angarium.core.token_key import TokenKey
-from angarium.service.access import name_of
+from angarium.service.api_key import name_of
 from angarium.service.application import ApplicationDraft
-from angarium.service.organization_token import LOOK_EVERY
-from angarium.service.portal_link import PortalLink, PortalLinks
-from angarium.service.token import LEEWAY, LOOK_LIFETIME, SESSION_LIFETIME, Tokens
+from angarium.service.login import PortalLink, PortalLinks
+from angarium.service.token import LEEWAY, LOOK_EVERY, LOOK_LIFETIME, SESSION_LIFETIME, Tokens
 from angarium.store.database import Database
 from tests.api.conftest import JWT_SECRET, Api, Backend
 
@@ -48,11 +47,11 @@ async def _family(api: Api, session_id: str | None = None) -> Family:
     token = tokens.for_organization(api.org_id)
     origin = tokens.verify(token).origin
     application = await services.application.create(api.org_id, ApplicationDraft("Customer"))
-    shown = services.access.draw("sk_", with_secret=False)
-    await services.access.register(
+    shown = services.api_key.draw("sk_", with_secret=False)
+    await services.api_key.register(
         shown, org_id=api.org_id, app_id=application.id, scope="organization", name="k"
     )
-    key = await services.access.verify(shown.key)
+    key = await services.api_key.verify(shown.key)
     link = await links.give(
         api.org_id, application.id, Portal(link_lifetime="7d"), session_id=session_id, origin=origin
     )
@@ -145,12 +144,12 @@ async def test_what_was_made_with_a_credential_ends_with_it_on_every_server(
 async def test_a_key_that_is_revoked_while_it_makes_a_link_ends_that_link(api: Api) -> None:
     services = api.services
     application = await services.application.create(api.org_id, ApplicationDraft("Customer"))
-    shown = services.access.draw("sk_", with_secret=False)
-    await services.access.register(
+    shown = services.api_key.draw("sk_", with_secret=False)
+    await services.api_key.register(
         shown, org_id=api.org_id, app_id=application.id, scope="organization", name="k"
     )
-    key = await services.access.verify(shown.key)
-    await services.access.revoke(api.org_id, key.id)
+    key = await services.api_key.verify(shown.key)
+    await services.api_key.revoke(api.org_id, key.id)
     late = await services.portal_link.give(api.org_id, application.id, Portal(), origin=key.origin)
     with pytest.raises(CredentialExpired):
         await services.portal_link.open(late.key)

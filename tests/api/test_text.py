@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from angarium.service.text import MAX_NAME, MAX_TEXT
+from angarium.core.nouns import MAX_NAME, MAX_TEXT
 from angarium.store.database import Database
 from tests.api.conftest import Api
 

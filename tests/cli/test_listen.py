@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from angarium.core.signature import verify
-from angarium.service.waiting import MAX_OF_APPLICATION
+from angarium.service.listener import MAX_OF_APPLICATION
 from tests.api.conftest import Api, Backend, api, backend, client, new_organization
 from tests.api.serving import serving
 from tests.kit.patience import PATIENCE, until

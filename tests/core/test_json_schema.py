@@ -10,7 +10,7 @@ import pytest
 
 from angarium.core.json_schema import MAX_BYTES, MAX_DEPTH, affordable, check, draft_of
 from angarium.core.nouns import EventType
-from angarium.service.example import misfit
+from angarium.service.event_type import misfit
 
 EPOCH = datetime.fromtimestamp(0, UTC)
 DRAFT_4 = "http://json-schema.org/draft-04/schema"

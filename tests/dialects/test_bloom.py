@@ -129,9 +129,9 @@ async def test_l19_without_a_good_token_it_is_401(database: Database) -> None:
 
 async def test_l19_a_key_may_be_an_id_and_a_secret_with_a_colon_between(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
-        shown = stand.services.access.draw("client_", with_secret=True)
+        shown = stand.services.api_key.draw("client_", with_secret=True)
         application = await stand.services.application.find("org_23rb8YdGqMT0qIzpgGwdXfHirSt", stand.app_id)
-        await stand.services.access.register(
+        await stand.services.api_key.register(
             shown, org_id=application.org_id, app_id=application.id, scope="organization", name="pair"
         )
         for secret, status in ((shown.secret, 200), ("wrong", 401), ("", 401)):

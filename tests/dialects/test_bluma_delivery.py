@@ -57,7 +57,7 @@ async def test_v12_v13_v14_v16_v17_v25_the_request_is_as_documented(database: Da
         endpoint = ids.parse("webhook_", made["id"])
         assert endpoint is not None
         own = {"x-bluma-signature": "sha256=forged", "X-Own": "1"}
-        await stand.services.endpoint_header.set(customer.application.id, ids.text("ep_", endpoint), own)
+        await stand.services.endpoint.set_headers(customer.application.id, ids.text("ep_", endpoint), own)
         event_id = await stand.emit(customer)
         (request,) = await receiver.wait_for(1)
         assert request.header("x-own") == "1"

@@ -308,7 +308,7 @@ async def test_b7_a_wrong_key_is_refused(stand: Stand, tenant: Tenant) -> None:
 
 
 async def test_b7_a_revoked_key_and_another_products_key_are_refused(stand: Stand, tenant: Tenant) -> None:
-    access = stand.services.access
+    access = stand.services.api_key
     shown = access.draw("bluum_test_", with_secret=True)
     application = tenant.application
     await access.register(shown, org_id="org_standard", app_id=application.id, scope="tenant", name="x")

@@ -23,8 +23,7 @@ from angarium.core.token_key import TokenKey
 from angarium.dispatch.url_check_transport import UrlCheckTransport
 from angarium.portal import app as portal
 from angarium.service.intake import Intake
-from angarium.service.product import Products
-from angarium.service.provision import Provision
+from angarium.service.product import Products, Provision
 from angarium.service.services import Services, assembled
 from angarium.service.token import Tokens
 from angarium.store.database import Database
@@ -106,7 +105,7 @@ async def at_work(
                     org_id=org_id,
                     product=made,
                     services=services,
-                    provision=Provision(database, clock, known, services.application, services.access),
+                    provision=Provision(database, clock, known, services.application, services.api_key),
                     client=client,
                     app=app,
                 )

@@ -89,7 +89,7 @@ async def test_many_attempts_have_pages(
 async def test_a_look_for_rare_failures_stops_and_says_how_far_back_it_looked(
     stand: Stand, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("angarium.service.endpoint_log.LOOKED", 3)
+    monkeypatch.setattr("angarium.service.attempt.LOOKED", 3)
     async with Receiver() as receiver:
         receiver.plan(Reply(500))
         endpoint = await stand.endpoint(receiver.url)

@@ -11,7 +11,7 @@ import pytest
 from angarium.core import ids
 from angarium.core.claims import Claims, read
 from angarium.core.token_key import TokenKey
-from angarium.service.login_throttle import EVERY, FAILURES
+from angarium.service.login import EVERY, FAILURES
 from tests.kit.at_work import SECRET
 from tests.kit.stand import ORG, URL, Stand
 

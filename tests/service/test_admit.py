@@ -1,4 +1,4 @@
-"""What every door asks of a token, one question after another, while the login_throttle watches."""
+"""What every door asks of a token, one question after another, while the login throttle watches."""
 
 from __future__ import annotations
 
@@ -11,30 +11,22 @@ import pytest
 
 from angarium.core.claims import EVERYTHING, Claims
 from angarium.core.errors import CredentialExpired, NotAuthenticated
-from angarium.service.admit import admit
+from angarium.service.login import LoginThrottle
 
 CLAIMS = Claims("org_a", None, frozenset(), EVERYTHING, None, 0.0, 1.0, b"d" * 32)
 
 
 @dataclass
-class Door:
-    """Stands for the services: it is its own login_throttle and its own tokens, and notes what is asked."""
+class Door(LoginThrottle):
+    """A login throttle that is its own tokens, and notes what is asked."""
 
     wrong: Exception | None = None
     ended: Exception | None = None
     asked: list[Any] = field(default_factory=list)
     watched: list[type[BaseException] | None] = field(default_factory=list)
 
-    @property
-    def login_throttle(self) -> Door:
-        return self
-
-    @property
-    def token(self) -> Door:
-        return self
-
     @contextmanager
-    def watching(self, kind: str, cookie: str | None) -> Iterator[None]:
+    def watching(self, kind: str, cookie: str | None = None) -> Iterator[None]:
         self.asked.append(("watching", kind, cookie))
         try:
             yield
@@ -55,8 +47,10 @@ class Door:
 
 
 async def enter(door: Door, *, fits: bool = True) -> Claims:
-    services: Any = door
-    return await admit(services, "token", "text", lambda claims: fits and claims is CLAIMS, cookie="cookie")
+    tokens: Any = door
+    return await door.admit(
+        tokens, "token", "text", lambda claims: fits and claims is CLAIMS, cookie="cookie"
+    )
 
 
 async def test_a_good_token_is_verified_and_then_looked_up() -> None:

@@ -10,9 +10,8 @@ import structlog
 from structlog.testing import capture_logs
 
 from angarium.core.errors import CredentialExpired, NotAuthenticated, TooManyFailures
-from angarium.service import audit, failure_log
-from angarium.service.failure_log import LINE_EVERY, LINES, MOST_KNOWN, WINDOW, FailureLog
-from angarium.service.login_throttle import FAILURES, LoginThrottle
+from angarium.service import audit, login
+from angarium.service.login import FAILURES, LINE_EVERY, LINES, MOST_KNOWN, WINDOW, FailureLog, LoginThrottle
 from tests.kit.clock import ManualClock
 
 
@@ -73,7 +72,7 @@ def test_the_failures_of_an_origin_are_counted_by_their_reason(clock: ManualCloc
 def test_the_origins_that_failed_last_are_remembered(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(failure_log, "MOST_KNOWN", 2)
+    monkeypatch.setattr(login, "MOST_KNOWN", 2)
     log = FailureLog(clock)
     for origin in ("a", "b", "a", "c"):
         noted(log, 1, origin)

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from angarium.service import large as module
-from angarium.service.large import Large
+from angarium.service import intake as module
+from angarium.service.intake import Large
 from angarium.store.accept import Item, Stored
 
 APP = UUID(int=1)
@@ -40,7 +40,7 @@ def test_an_application_is_large_until_a_message_fits() -> None:
 
 
 def test_only_so_many_are_remembered_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST", 2)
+    monkeypatch.setattr(module, "MOST_LARGE", 2)
     large = Large()
     for app in ("a", "b", "c"):
         learn(large, [app], [LARGE])

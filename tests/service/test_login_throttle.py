@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from angarium.core.errors import CredentialExpired, NotAuthenticated, NotFound, TooManyFailures
-from angarium.service import audit, login_throttle
-from angarium.service.login_throttle import EVERY, FAILURES, KNOWN_GUESSES, LoginThrottle, origin_of
+from angarium.service import audit, login
+from angarium.service.login import EVERY, FAILURES, KNOWN_GUESSES, LoginThrottle, origin_of
 from tests.kit.clock import ManualClock
 
 HERE, THERE, ELSEWHERE = "192.0.2.1", "192.0.2.2", "192.0.2.3"
@@ -105,7 +105,7 @@ def test_of_an_address_the_newest_cookies_are_known(clock: ManualClock) -> None:
 
 
 def test_as_many_addresses_are_remembered_as_fit(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(login_throttle, "MOST_KNOWN", 2)
+    monkeypatch.setattr(login, "MOST_KNOWN", 2)
     one = LoginThrottle(clock)
     spend(one, FAILURES - 1)
     spend(one, 1, THERE)
@@ -123,7 +123,7 @@ def test_the_cookies_of_as_many_addresses_are_known_as_fit(
     one = LoginThrottle(clock)
     for address in (HERE, THERE):
         spend(one, FAILURES - 1, address)
-    monkeypatch.setattr(login_throttle, "MOST_KNOWN", 2)
+    monkeypatch.setattr(login, "MOST_KNOWN", 2)
     for address in (HERE, THERE, HERE, ELSEWHERE):
         assert type(fail(one, address, cookie="bad")) is NotAuthenticated
     monkeypatch.undo()

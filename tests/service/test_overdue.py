@@ -15,7 +15,7 @@ from angarium.core.log_filter import LogFilter
 from angarium.core.nouns import State
 from angarium.core.product import STANDARD
 from angarium.service.log import Log
-from angarium.service.overdue import DeliveryKey, Overdue, WaitEstimates
+from angarium.service.overview import DeliveryKey, Overdue, WaitEstimates
 from angarium.service.product import Products
 from angarium.store import overdue as store
 from tests.kit.clock import ManualClock

@@ -19,10 +19,10 @@ from angarium.core.claims import EVERYTHING, Capability, Claims, ParentCredentia
 from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
 from angarium.service import token as module
-from angarium.service.organization_token import LOOK_EVERY
 from angarium.service.token import (
     APPLICATION_LIFETIME,
     LEEWAY,
+    LOOK_EVERY,
     LOOK_LIFETIME,
     ORGANIZATION_LIFETIME,
     SESSION_LIFETIME,

@@ -21,16 +21,15 @@ from angarium.core.hourly_stats import Span
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.nouns import AttemptStatus
 from angarium.core.product import STANDARD
-from angarium.service import endpoint_log as endpoint_log_service
+from angarium.service import attempt as attempt_service
 from angarium.service import log as log_service
 from angarium.service import replay as replay_service
-from angarium.service.background_task import BackgroundTasks
-from angarium.service.endpoint_log import EndpointLog
+from angarium.service.attempt import EndpointLog
 from angarium.service.log import Log
 from angarium.service.operator import EndpointStatus, Operator
 from angarium.service.overview import Overview
 from angarium.service.product import Products
-from angarium.service.replay import Replay
+from angarium.service.replay import BackgroundTasks, Replay
 from angarium.store import background_task, delivery, message, resend
 from angarium.store.connection import Connection, Connector
 from angarium.store.database import Database
@@ -157,7 +156,7 @@ async def place(
     monkeypatch.setattr(replay_service, "LOOKED_AT", sum(STRETCHES))
     monkeypatch.setattr(replay_service, "PATIENCE", 0.0)
     monkeypatch.setattr(resend, "LOOKED_AT", sum(STRETCHES))
-    monkeypatch.setattr(endpoint_log_service, "LOOKED", sum(STRETCHES))
+    monkeypatch.setattr(attempt_service, "LOOKED", sum(STRETCHES))
     database = await Database.connect(crowded[0])
     yield Place(Watched(database, crowded[2]), crowded[1], ManualClock(NOW + 1))
     await database.close()

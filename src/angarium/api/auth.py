@@ -20,7 +20,6 @@ from angarium.core.claims import Capability, Claims
 from angarium.core.errors import NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
 from angarium.service import audit
-from angarium.service.admit import admit
 from angarium.service.services import Services
 
 
@@ -87,7 +86,9 @@ async def caller_of(request: Request) -> Caller:
     claims = services.token.at_once(token)
     if claims is None:
         # sessions are for browsers only
-        claims = await admit(services, "token", token, lambda shown: shown.link is None)
+        claims = await services.login_throttle.admit(
+            services.token, "token", token, lambda shown: shown.link is None
+        )
     kind = ActorKind.ORGANIZATION_TOKEN if claims.app_id is None else ActorKind.APPLICATION_TOKEN
     audit.acting(kind, claims.name, org_id=claims.org_id, app_id=claims.app_id)
     caller = Caller(

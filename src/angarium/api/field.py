@@ -10,9 +10,9 @@ import msgspec
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, StringConstraints
 
 from angarium.core import ids, timestamp
+from angarium.core.nouns import MAX_NAME, MAX_TEXT
 from angarium.core.patterns import is_channel, is_event_type, is_uid, is_wildcard
 from angarium.core.url import MAX_URL
-from angarium.service.text import MAX_NAME, MAX_TEXT
 
 MAX_RATE: Final = 65535
 MAX_METADATA: Final = 4096

@@ -27,7 +27,7 @@ from angarium.api.query import QueryNumber
 from angarium.core import ids, patterns, timestamp
 from angarium.core.errors import Invalid
 from angarium.service.attempt import Status
-from angarium.service.message import Window
+from angarium.service.log import Window
 from angarium.store.message import Filter
 
 DEFAULT_LIMIT: Final = 50

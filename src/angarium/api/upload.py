@@ -16,7 +16,7 @@ from starlette.types import Message, Receive
 
 from angarium.core.errors import AngariumError, BodyTooLarge, Compressed, Overloaded, TooSlow
 from angarium.service import audit
-from angarium.service.login_throttle import origin_of
+from angarium.service.login import origin_of
 
 VERIFIED: Final = "verified"
 STRANGERS: Final = "strangers"

@@ -71,7 +71,7 @@ async def _list(settings: Settings, org: str, as_json: bool) -> None:
     from angarium.cli.profile import provisioning
 
     async with provisioning(settings) as provision:
-        lines = [_line(one) for one in await provision.access.keys(org)]
+        lines = [_line(one) for one in await provision.api_key.keys(org)]
         lines += [_token_line(one) for one in await provision.token.page(org)]
     for one in lines:
         print(json.dumps(one) if as_json else "  ".join(str(value) for value in one.values() if value))
@@ -80,7 +80,7 @@ async def _list(settings: Settings, org: str, as_json: bool) -> None:
 
 
 def _line(key: ApiKey) -> dict[str, Any]:
-    from angarium.service.access import name_of
+    from angarium.service.api_key import name_of
 
     return {
         "id": name_of(key.id),
@@ -95,7 +95,7 @@ def _line(key: ApiKey) -> dict[str, Any]:
 
 
 def _token_line(token: OrganizationToken) -> dict[str, Any]:
-    from angarium.service.organization_token import id_of
+    from angarium.service.token import id_of
 
     return {
         "id": id_of(token.digest),
@@ -113,8 +113,8 @@ def _time(at: datetime | None) -> str | None:
 
 async def _revoke(settings: Settings, org: str, key: str) -> None:
     from angarium.cli.profile import provisioning
-    from angarium.service.access import PREFIX
-    from angarium.service.organization_token import PREFIX as TOKEN
+    from angarium.service.api_key import PREFIX
+    from angarium.service.token import PREFIX as TOKEN
 
     if key == "-":
         await _revoke_shown(settings, org, sys.stdin.read().strip())
@@ -125,10 +125,10 @@ async def _revoke(settings: Settings, org: str, key: str) -> None:
             await provision.token.revoke(org, key)
             print(f"{key} is revoked")
             return
-        known = {one.id for one in await provision.access.keys(org)}
+        known = {one.id for one in await provision.api_key.keys(org)}
         if key_id is None or key_id not in known:
             raise SettingsError(f"{org} has no key {key}; list them with `angarium apikey list`")
-        await provision.access.revoke(org, key_id)
+        await provision.api_key.revoke(org, key_id)
     print(f"{key} is revoked")
 
 

@@ -22,7 +22,7 @@ from angarium.core.errors import SettingsError
 from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
-    from angarium.service.dead_letter import DeadLetters
+    from angarium.service.operator import DeadLetters
     from angarium.store.dead_letter import DeadLetter, Undelivered
 
 app = typer.Typer(help="List and resend undelivered messages of an organization.", no_args_is_help=True)
@@ -170,7 +170,7 @@ async def _service(settings: Settings) -> AsyncIterator[DeadLetters]:
     from angarium.cli.serve import require_schema
     from angarium.clock import SystemClock
     from angarium.server import process
-    from angarium.service.dead_letter import DeadLetters
+    from angarium.service.operator import DeadLetters
     from angarium.service.replay import Replay
     from angarium.store.database import Database
 

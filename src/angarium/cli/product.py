@@ -14,7 +14,7 @@ from angarium.core.product import STANDARD, Product
 from angarium.settings import Settings
 
 if TYPE_CHECKING:
-    from angarium.service.provision import NewKey, Provision
+    from angarium.service.product import Provision, ScopedKey
 
 APPLICATION: Final = "sandbox"  # the name and uid of the application that the keys are for
 
@@ -87,14 +87,14 @@ def _draw(provision: Provision, product: Product) -> dict[str, Any]:
     }
 
 
-def _key(scope: str, pair: list[str]) -> NewKey:
-    from angarium.service.access import Shown
-    from angarium.service.provision import NewKey
+def _key(scope: str, pair: list[str]) -> ScopedKey:
+    from angarium.service.api_key import NewApiKey
+    from angarium.service.product import ScopedKey
 
-    return NewKey(scope, Shown(*pair))
+    return ScopedKey(scope, NewApiKey(*pair))
 
 
-def shown(product: Product, keys: list[NewKey]) -> dict[str, str]:
+def shown(product: Product, keys: list[ScopedKey]) -> dict[str, str]:
     """Keys by the names that the product uses: `api_key` for the first scope, then by scope."""
     management = product.profile.management
     named: dict[str, str] = {}

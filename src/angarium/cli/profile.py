@@ -18,7 +18,7 @@ from angarium.core.product import product_of
 from angarium.settings import PREFIX, Settings, load
 
 if TYPE_CHECKING:
-    from angarium.service.provision import Provision
+    from angarium.service.product import Provision
 
 app = typer.Typer(help="Check, print and install product profiles.", no_args_is_help=True)
 Name = Annotated[str, typer.Argument(help="Name of a shipped profile, or path of a file.")]

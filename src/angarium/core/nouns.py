@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import msgspec
+
+from angarium.core.errors import Invalid
+
+MAX_NAME: Final = 256  # characters: lists and pages show many names and descriptions
+MAX_TEXT: Final = 10_000
 
 
 class State(IntEnum):
@@ -153,3 +158,9 @@ class Attempt:
     url: str
     created_at: datetime
     exchange: Exchange | None = None  # None: not requested, or written by a later release
+
+
+def check_text(field: str, text: str, most: int, before: str | None = None) -> None:
+    """Raises Invalid for a text of more than `most` characters, unless it is unchanged from `before`."""
+    if len(text) > most and text != before:
+        raise Invalid.field(field, f"Must be at most {most:,} characters long.")

@@ -13,7 +13,7 @@ from angarium.portal import event_choice
 from angarium.portal.form import Form
 from angarium.portal.visit import Visit
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.endpoint_header import MAX_HEADERS, SENSITIVE, check_headers
+from angarium.service.endpoint_secret import MAX_HEADERS, SENSITIVE, check_headers
 
 MAX_TEXT: Final = 1000
 MAX_RATE: Final = 65535

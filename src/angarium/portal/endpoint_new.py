@@ -21,7 +21,7 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.example import example_of
+from angarium.service.event_type import example_of
 from angarium.service.url_check import Trial
 
 

@@ -17,7 +17,7 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.portal.words import shown_url
-from angarium.service.endpoint_log import FAILURES
+from angarium.service.attempt import FAILURES
 
 ROWS: Final = 50
 MANY: Final = 20  # due deliveries; fewer may all be in progress

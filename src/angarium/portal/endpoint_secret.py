@@ -30,7 +30,7 @@ async def reveal(visit: Visit, _: Form) -> Response:
     """Shows the active secret, and the new one if it is not active yet."""
     if visit.product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown only once, when it is created. Replace it to get a new one.")
-    endpoint = await visit.services.endpoint_secret.reveal(visit.app_id, native_ref(visit))
+    endpoint = await visit.services.endpoint.reveal_secret(visit.app_id, native_ref(visit))
     return await _shown(
         visit,
         endpoint,
@@ -54,7 +54,7 @@ async def rotate(visit: Visit, posted: Form) -> Response:
         if asked is not None:
             return asked
     rule = visit.product.profile.secrets
-    key = await visit.services.endpoint_secret.rotate(
+    key = await visit.services.endpoint.rotate_secret(
         visit.app_id,
         native_ref(visit),
         None,
@@ -69,7 +69,7 @@ async def rotate(visit: Visit, posted: Form) -> Response:
 
 async def activate(visit: Visit, _: Form) -> Response:
     """Activates the new secret."""
-    await visit.services.endpoint_secret.activate(visit.app_id, native_ref(visit))
+    await visit.services.endpoint.activate_secret(visit.app_id, native_ref(visit))
     ref = visit.endpoint_ref(visit.endpoint_id())
     return visit.go(visit.path("endpoints", ref, "secret", said="activated"))
 

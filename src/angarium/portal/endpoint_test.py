@@ -21,7 +21,7 @@ from angarium.portal.form import Form
 from angarium.portal.route import action, page
 from angarium.portal.visit import Visit
 from angarium.portal.words import pretty
-from angarium.service.example import example_of, misfit
+from angarium.service.event_type import example_of, misfit
 from angarium.service.intake import Draft
 from angarium.service.log import MessageDetail
 

@@ -14,7 +14,7 @@ from angarium.core.patterns import covers
 from angarium.portal import event_choice, schema_tree
 from angarium.portal.route import page
 from angarium.portal.visit import Visit
-from angarium.service.example import examples_of, schema_of
+from angarium.service.event_type import examples_of, schema_of
 
 MAX_ENDPOINTS: Final = 500
 _PAGE: Final = 100

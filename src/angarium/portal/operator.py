@@ -28,7 +28,6 @@ from angarium.portal.route import guarded, route
 from angarium.portal.theme import Theme
 from angarium.portal.visit import services_of
 from angarium.service import audit
-from angarium.service.admit import admit
 from angarium.service.services import Services
 
 OWNER: Final = "operator"
@@ -105,8 +104,8 @@ async def _visit_of(request: Request) -> OperatorVisit:
     """The visit of a request. Raises NotAuthenticated without a valid operator session."""
     services = services_of(request)
     token = session.token_of(request, OWNER)
-    claims = await admit(
-        services,
+    claims = await services.login_throttle.admit(
+        services.token,
         "operator-session",
         token,
         lambda shown: shown.link is not None and shown.app_id is None,

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.core.errors import NotAllowed, NotAuthenticated
-from angarium.service.portal_link import Session
+from angarium.service.login import Session
 
 _NAME: Final = "angarium-"
 _SECURE_NAME: Final = "__Host-angarium-"  # browsers accept it only over https and from this host

@@ -19,7 +19,6 @@ from angarium.core.product import Product
 from angarium.portal import render, session
 from angarium.portal.theme import Theme
 from angarium.service import audit
-from angarium.service.admit import admit
 from angarium.service.services import Services
 
 THEME: str = "angarium-theme"
@@ -109,8 +108,8 @@ async def visit_of(request: Request) -> Visit:
     if app_id is None:
         raise NotFound()
     token = session.token_of(request, ref)
-    claims = await admit(
-        services,
+    claims = await services.login_throttle.admit(
+        services.token,
         "portal-session",
         token,
         lambda shown: shown.link is not None and shown.app_id == app_id,

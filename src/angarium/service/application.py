@@ -11,9 +11,8 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.audit import AuditEvent, application_view, difference
 from angarium.core.errors import Conflict, NotFound
-from angarium.core.nouns import Application
+from angarium.core.nouns import MAX_NAME, Application, check_text
 from angarium.service import audit
-from angarium.service.text import MAX_NAME, check_text
 from angarium.store import application as store
 from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store

@@ -1,28 +1,28 @@
-"""Manages endpoints: the URLs that receive an application's messages.
+"""Manages endpoints: the URLs that receive an application's messages, with their secrets and headers.
 
-`endpoint_secret.py` and `endpoint_header.py` change their secrets and headers.
+Each change is recorded in the audit log, in its own transaction.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
-from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
+from angarium.core.audit import AuditEvent, difference, endpoint_view, secret_view
+from angarium.core.errors import BadRequest, Invalid, NotFound, TooManyEndpoints
 from angarium.core.keyring import Keyring
-from angarium.core.nouns import Application, Endpoint
+from angarium.core.nouns import Application, Endpoint, SigningKey
 from angarium.core.url import check_url
-from angarium.service import endpoint_secret
+from angarium.service import audit
+from angarium.service import endpoint_secret as secrets
 from angarium.service.endpoint_draft import Change, EndpointDraft, check_event_types
-from angarium.service.endpoint_header import HeaderChange, changed_for, check_headers
-from angarium.service.endpoint_login import kept_login
-from angarium.service.endpoint_writer import EndpointWriter
+from angarium.service.endpoint_secret import HeaderChange, changed_for, check_headers, kept_login
 from angarium.store import application as application_store
 from angarium.store import background_task
 from angarium.store import endpoint as store
@@ -37,7 +37,7 @@ _SLACK: Final = 300.0  # seconds by which a caller's clock may be off
 
 
 class Endpoints:
-    """Find, list, create, change and delete endpoints."""
+    """Find, list, create, change and delete endpoints, and show and replace their secrets."""
 
     def __init__(
         self,
@@ -55,7 +55,6 @@ class Endpoints:
         self._clock = clock
         self._entropy = entropy
         self._keyring = keyring
-        self._writer = EndpointWriter(clock, entropy, keyring)
         self._policy = policy
         self._https_only = https_only
         self._limit = limit
@@ -63,7 +62,7 @@ class Endpoints:
     async def find(self, app_id: UUID, ref: str) -> Endpoint:
         """The endpoint with this id or uid. Raises NotFound."""
         async with self._database.connection() as connection:
-            return await self._writer.find(connection, app_id, ref)
+            return await self._find(connection, app_id, ref)
 
     async def page(self, app_id: UUID, cursor: UUID | None, *, ascending: bool, limit: int) -> list[Endpoint]:
         async with self._database.connection() as connection:
@@ -121,7 +120,7 @@ class Endpoints:
         Raises NotFound, Invalid, or Conflict when the uid is taken.
         """
         async with self._database.transaction() as connection:
-            found = await self._writer.find(connection, application.id, ref, lock=True)
+            found = await self._find(connection, application.id, ref, lock=True)
             before = EndpointDraft.of(found)
             draft = change(before)
             if found.shard == PULLED and (draft.url, draft.fifo) != (before.url, before.fifo):
@@ -139,8 +138,9 @@ class Endpoints:
     async def delete(self, app_id: UUID, ref: str) -> None:
         """Delete the endpoint and cancel its pending and waiting deliveries. Raises NotFound."""
         async with self._database.transaction() as connection:
-            found = await self._writer.find(connection, app_id, ref, lock=True)
-            await self._writer.delete(connection, found)
+            found = await self._find(connection, app_id, ref, lock=True)
+            await store.delete(connection, found, datetime_at(self._clock.now()))
+            await self._record(connection, found, "endpoint.deleted", before=endpoint_view(found))
             await self._cancel(connection, found)
 
     async def stats(self, app_id: UUID, ref: str, since: datetime | None, until: datetime | None) -> Stats:
@@ -154,13 +154,76 @@ class Endpoints:
             )
         last = ids.made_by(end) if until is None else ids.highest(end)
         async with self._database.connection() as connection:
-            found = await self._writer.find(connection, app_id, ref)
+            found = await self._find(connection, app_id, ref)
             return await store.stats(connection, found, ids.lowest(start), last)
+
+    async def reveal_secret(self, app_id: UUID, ref: str) -> Endpoint:
+        """The endpoint with its secret. The audit log records that it was shown. Raises NotFound."""
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, app_id, ref)
+            await self._record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
+        return found
+
+    async def rotate_secret(
+        self, app_id: UUID, ref: str, secret: str | None, grace: float, *, two_phase: bool = False
+    ) -> SigningKey:
+        """Set a new secret, given or generated; the old one also signs for `grace` seconds.
+
+        `two_phase`: where only one signature fits, the old secret is used until then, or until the new one
+        is activated. Raises NotFound, Invalid, or BadRequest when too many old secrets are in use.
+        """
+
+        def rotated(found: Endpoint) -> Endpoint:
+            now = self._clock.now()
+            if secret is None:
+                new = secrets.made(self._entropy, like=secrets.in_force(found.keys, now))
+            else:
+                new = secrets.chosen(secret, field="key")
+            keys = secrets.rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
+            return replace(found, keys=keys)
+
+        return (await self._change(app_id, ref, rotated, "endpoint.secret.rotated")).keys[0]
+
+    async def activate_secret(self, app_id: UUID, ref: str) -> Endpoint:
+        """Put the pending secret in force now. Raises NotFound, or BadRequest when none is pending."""
+        return await self._change(
+            app_id,
+            ref,
+            lambda found: replace(found, keys=secrets.activated(found.keys, self._clock.now())),
+            "endpoint.secret.activated",
+        )
+
+    async def set_headers(self, app_id: UUID, ref: str, headers: Mapping[str, str]) -> None:
+        """Replace all headers. Raises NotFound or Invalid."""
+        await self._change_headers(app_id, ref, lambda _: dict(headers))
+
+    async def patch_headers(
+        self, app_id: UUID, ref: str, changes: Mapping[str, str | None], removed: Iterable[str]
+    ) -> None:
+        """Set some headers and remove others. Raises NotFound or Invalid."""
+        check_headers({name: value for name, value in changes.items() if value is not None})
+        await self._change_headers(app_id, ref, lambda before: secrets.merged(before, changes, removed))
+
+    async def _change_headers(self, app_id: UUID, ref: str, change: HeaderChange) -> None:
+        def changed(found: Endpoint) -> Endpoint:
+            headers = change(found.headers)
+            check_headers(headers)
+            return replace(found, headers=headers)
+
+        await self._change(app_id, ref, changed, "endpoint.headers.changed")
+
+    async def _change(
+        self, app_id: UUID, ref: str, change: Callable[[Endpoint], Endpoint], action: str
+    ) -> Endpoint:
+        async with self._database.transaction() as connection:
+            found = await self._find(connection, app_id, ref, lock=True)
+            return await self._write(connection, found, change(found), action)
 
     async def _insert(self, connection: Connection, new: Endpoint) -> Endpoint:
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""
         await application_store.hold(connection, new.org_id, new.app_id)
-        made = await self._writer.create(connection, new)
+        made = await store.create(connection, new, self._keyring, self._entropy)
+        await self._record(connection, made, "endpoint.created", after=endpoint_view(made))
         # counted last: a repeated request with an existing uid gets Conflict, even at the limit
         if await store.count(connection, new.app_id, self._limit + 1) > self._limit:
             raise TooManyEndpoints(self._limit)
@@ -176,7 +239,7 @@ class Endpoints:
     ) -> Endpoint:
         """Write the endpoint, and cancel, release or reorder deliveries as `disabled` or `fifo` changes."""
         changed = replace(draft.onto(found, login, datetime_at(self._clock.now())), headers=headers)
-        stored = await self._writer.write(connection, found, changed, "endpoint.updated")
+        stored = await self._write(connection, found, changed, "endpoint.updated")
         was_disabled = found.disabled_at is not None
         if draft.disabled and not was_disabled:
             await self._cancel(connection, stored, wait=True)
@@ -202,6 +265,47 @@ class Endpoints:
             connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at, fifo=endpoint.fifo
         )
 
+    async def _find(self, connection: Connection, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
+        """The endpoint with this id or uid, unless deleted; `lock` it for a change. Raises NotFound."""
+        found = await store.find(connection, app_id, ref, self._keyring, lock=lock)
+        if found is None:
+            raise NotFound()
+        return found
+
+    async def _write(
+        self, connection: Connection, found: Endpoint, changed: Endpoint, action: str
+    ) -> Endpoint:
+        """Store `changed` in place of `found`. An update without a difference is not recorded.
+
+        Raises NotFound, or Conflict when the uid is taken.
+        """
+        changed = replace(changed, updated_at=datetime_at(self._clock.now()))
+        stored = await store.update(connection, changed, self._keyring, self._entropy)
+        if stored is None:
+            raise NotFound()
+        before, after = endpoint_view(found), endpoint_view(stored)
+        if anew := [name for name, value in stored.headers.items() if found.headers.get(name) != value]:
+            after["headersSet"] = sorted(anew)  # their values may be secrets
+        if found.keys != stored.keys and before["secrets"] == after["secrets"]:
+            after["secretInForce"] = after["secrets"][0]
+        if (changes := difference(before, after)) is not None:
+            if changes[1].keys() == {"disabled"}:
+                action = "endpoint.disabled" if stored.disabled_at is not None else "endpoint.enabled"
+            await self._record(connection, stored, action, *changes)
+        return stored
+
+    async def _record(
+        self,
+        connection: Connection,
+        endpoint: Endpoint,
+        action: str,
+        before: Mapping[str, Any] | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
+        target = ids.text(ids.ENDPOINT, endpoint.id)
+        audit_event = AuditEvent(endpoint.org_id, endpoint.app_id, action, target, before, after)
+        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
+
     def _checked(self, draft: EndpointDraft, before: Endpoint | None) -> tuple[EndpointDraft, str | None]:
         """The draft with its URL as it is stored, and the login from the URL. Raises Invalid."""
         try:
@@ -223,10 +327,7 @@ class Endpoints:
         at = self._clock.now()
         now = datetime_at(at)
         new = draft.onto(_blank(application, ids.new(at, self._entropy(8)), now), login, now)
-        if secret is None:
-            key = endpoint_secret.made(self._entropy)
-        else:
-            key = endpoint_secret.chosen(secret, field="secret")
+        key = secrets.made(self._entropy) if secret is None else secrets.chosen(secret, field="secret")
         return replace(new, headers=headers, keys=(key,))
 
 

@@ -7,9 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from angarium.core.errors import Invalid
-from angarium.core.nouns import DisabledReason, Endpoint
+from angarium.core.nouns import MAX_TEXT, DisabledReason, Endpoint, check_text
 from angarium.core.patterns import is_wildcard
-from angarium.service.text import MAX_TEXT, check_text
 from angarium.store import event_type
 from angarium.store.connection import Connection
 

@@ -1,73 +1,41 @@
-"""Creates, shows and rotates the signing keys of endpoints. A replaced key signs for a grace period."""
+"""Rules of what an endpoint keeps secret: signing keys, custom headers, and the login of its URL.
+
+A replaced key signs for a grace period. The value of a secret header, and the login, are sent only to the
+scheme, host and port that they were entered for. Otherwise a caller who may change the URL could send them to
+another host and read them there.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
-from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from angarium.clock import Clock
-from angarium.core.audit import secret_view
-from angarium.core.errors import BadRequest, Invalid
-from angarium.core.keyring import Keyring
+from angarium.core.envelope import check_header
+from angarium.core.errors import BadRequest, FieldError, Invalid
 from angarium.core.nouns import Endpoint, SigningKey
 from angarium.core.signature import PRIVATE, check_secret, new_secret
-from angarium.service.endpoint_writer import EndpointWriter
-from angarium.store.database import Database
+from angarium.core.url import hide_login, is_hidden, same_door
+
+HeaderChange = Callable[[dict[str, str]], dict[str, str]]
 
 MAX_OLD: Final = 10
 DEFAULT_GRACE: Final = 86400
 MAX_GRACE: Final = 604800
-
-
-class EndpointSecrets:
-    """Shows and replaces the secrets of endpoints."""
-
-    def __init__(
-        self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
-        self._writer = EndpointWriter(clock, entropy, keyring)
-
-    async def reveal(self, app_id: UUID, ref: str) -> Endpoint:
-        """The endpoint with its secret. The audit log records that it was shown."""
-        async with self._database.transaction() as connection:
-            found = await self._writer.find(connection, app_id, ref)
-            await self._writer.record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
-        return found
-
-    async def rotate(
-        self, app_id: UUID, ref: str, secret: str | None, grace: float, *, two_phase: bool = False
-    ) -> SigningKey:
-        """Set a new secret, given or generated; the old one also signs for `grace` seconds.
-
-        `two_phase`: where only one signature fits, the old secret is used until then, or until the new one
-        is activated.
-        """
-        async with self._database.transaction() as connection:
-            found = await self._writer.find(connection, app_id, ref, lock=True)
-            now = self._clock.now()
-            if secret is None:
-                new = made(self._entropy, like=in_force(found.keys, now))
-            else:
-                new = chosen(secret, field="key")
-            keys = rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
-            changed = replace(found, keys=keys)
-            await self._writer.write(connection, found, changed, "endpoint.secret.rotated")
-        return keys[0]
-
-    async def activate(self, app_id: UUID, ref: str) -> Endpoint:
-        """Put the pending secret in force now. Raises NotFound, or BadRequest when none is pending."""
-        async with self._database.transaction() as connection:
-            found = await self._writer.find(connection, app_id, ref, lock=True)
-            changed = replace(found, keys=activated(found.keys, self._clock.now()))
-            return await self._writer.write(connection, found, changed, "endpoint.secret.activated")
+MAX_HEADERS: Final = 64
+SENSITIVE: Final = frozenset(
+    {
+        "authorization",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "www-authenticate",
+        "x-api-key",
+        "x-auth-token",
+    }
+)
+"""Names of headers whose values are never shown."""
 
 
 def chosen(secret: str, *, field: str) -> SigningKey:
@@ -133,3 +101,81 @@ def activated(keys: Sequence[SigningKey], now: float) -> tuple[SigningKey, ...]:
     if new is None:
         raise BadRequest("There is no pending secret to activate.", code="no_pending_secret")
     return (SigningKey(new.secret, None, now), *(key for key in keys if key is not new))
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raises Invalid with every header that is not allowed or cannot be sent."""
+    faults = [
+        FieldError(("body", "headers", name), why)
+        for name, value in headers.items()
+        if (why := _refusal(name, value)) is not None
+    ]
+    if len({name.lower() for name in headers}) < len(headers):
+        faults.append(FieldError(("body", "headers"), "Two header names differ only in case."))
+    if len(headers) > MAX_HEADERS:
+        faults.append(FieldError(("body", "headers"), f"An endpoint has at most {MAX_HEADERS} headers."))
+    if faults:
+        raise Invalid(*faults)
+
+
+def _refusal(name: str, value: str) -> str | None:
+    try:
+        check_header(name, value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def merged(
+    before: Mapping[str, str], changes: Mapping[str, str | None], removed: Iterable[str] = ()
+) -> dict[str, str]:
+    """Headers after a change; null values and `removed` remove headers. Names are case-insensitive."""
+    gone = {name.lower() for name in (*changes, *removed)}
+    kept = {name: value for name, value in before.items() if name.lower() not in gone}
+    return kept | {name: value for name, value in changes.items() if value is not None}
+
+
+def carried(headers: Mapping[str, str], url: str, new_url: str) -> dict[str, str]:
+    """The headers of `url` that may be sent to `new_url`, both checked: another host gets no secret ones."""
+    return dict(headers) if url == new_url or same_door(url, new_url) else shown(headers)[0]
+
+
+def changed_for(
+    headers: Mapping[str, str], url: str, new_url: str, change: HeaderChange | None = None
+) -> dict[str, str]:
+    """An endpoint's headers after its URL becomes `new_url`. `change` gets those that `carried` keeps.
+
+    Raises Invalid when the new URL has another host and secret headers were not entered again.
+    """
+    kept = carried(headers, url, new_url)
+    if change is not None:
+        return change(kept)
+    if len(kept) < len(headers):
+        names = ", ".join(name for name in headers if name not in kept)
+        raise Invalid.field(
+            "url",
+            "The new URL has another host. The values of this endpoint's secret headers must not be sent "
+            f"to it: {names}. Remove them first, or replace the endpoint (PUT) with its headers.",
+        )
+    return kept
+
+
+def shown(headers: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The headers that may be shown, and the names of the others."""
+    sensitive = [name for name in headers if name.lower() in SENSITIVE]
+    return {name: value for name, value in headers.items() if name.lower() not in SENSITIVE}, sensitive
+
+
+def kept_login(url: str, before: Endpoint | None) -> tuple[str, str | None]:
+    """A checked URL as it is stored, and its login: the current one if the given one is masked.
+
+    Raises ValueError when there is no such login, or when it would be sent to another host.
+    """
+    shown, login = hide_login(url)
+    if not is_hidden(login):
+        return shown, login
+    if before is None or before.login is None or hide_login(before.url)[1] != login:
+        raise ValueError("the URL has *** in place of its password; enter the password")
+    if not same_door(before.url, url):
+        raise ValueError("the URL has another host; enter the password again in place of ***")
+    return shown, before.login

@@ -1,4 +1,7 @@
-"""Manages event types: the types of an organization's messages, with their schemas."""
+"""Manages event types: the types of an organization's messages, with their schemas.
+
+It also reads examples from an event type's schema (version 1), and validates payloads against it.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,24 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+import jsonschema_rs
+
 from angarium.clock import Clock, datetime_at
 from angarium.core import json_schema
 from angarium.core.audit import AuditEvent, difference, event_type_view
 from angarium.core.errors import FieldError, Invalid, NotFound
-from angarium.core.nouns import EventType
+from angarium.core.nouns import MAX_TEXT, EventType, check_text
 from angarium.core.patterns import is_event_type
 from angarium.service import audit
-from angarium.service.text import MAX_TEXT, check_text
 from angarium.store import event_type as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 
 MAX_VERSIONS: Final = 100
+VERSION: Final = "1"  # of the schema that describes payloads
+BUDGET: Final = 50_000
+"""Maximum number of subschemas evaluated per payload: a schema may refer to itself twice at each level."""
+_PATTERNS: Final = jsonschema_rs.FancyRegexOptions(backtrack_limit=10_000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,3 +195,50 @@ class EventTypes:
             created_at=now,
             updated_at=now,
         )
+
+
+def schema_of(event_type: EventType) -> dict[str, Any] | None:
+    """The payload schema, if there is one."""
+    schema = (event_type.schemas or {}).get(VERSION)
+    return schema if isinstance(schema, dict) else None
+
+
+def examples_of(event_type: EventType) -> list[Any]:
+    """The schema's examples, in its order."""
+    schema = schema_of(event_type) or {}
+    examples = schema.get("examples")
+    if isinstance(examples, list):
+        return examples
+    return [schema["example"]] if "example" in schema else []  # as OpenAPI names it
+
+
+def example_of(event_type: EventType) -> dict[str, Any] | None:
+    """The first example that is an object."""
+    return next((one for one in examples_of(event_type) if isinstance(one, dict)), None)
+
+
+def misfit(event_type: EventType, payload: Any) -> str | None:
+    """The first place where a payload does not match the schema, as text. None if it matches, or if the
+    check would exceed the budget."""
+    schema = schema_of(event_type)
+    if schema is None or not json_schema.affordable(schema, payload, BUDGET):
+        return None
+    try:
+        validator = jsonschema_rs.validator_for(
+            {**schema, "$schema": json_schema.draft_of(schema)}, retriever=_offline, pattern_options=_PATTERNS
+        )
+    except (ValueError, jsonschema_rs.ReferencingError):
+        return None
+    try:
+        validator.validate(payload)  # ends at the first error; iter_errors finds all of them first
+    except jsonschema_rs.ValidationError as found:
+        error = found
+    else:
+        return None
+    place = ".".join(map(str, error.instance_path))
+    return f"{place}: {error.message[:300]}" if place else error.message[:300]
+
+
+def _offline(uri: str) -> Any:
+    """Refuse to fetch external schemas."""
+    raise ValueError(uri)

@@ -7,7 +7,7 @@ For a message with many deliveries, a durable record says that they are still to
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 from uuid import UUID
 
@@ -31,7 +31,6 @@ from angarium.core.errors import (
 from angarium.core.nouns import Message
 from angarium.core.product import Product
 from angarium.service.audit import current
-from angarium.service.large import Large
 from angarium.service.product import Products
 from angarium.store import accept as store
 from angarium.store import audit
@@ -48,6 +47,7 @@ GATHER: Final = 0.003  # seconds
 REMEMBERED: Final = 10.0  # seconds for which a database failure is reported, unless a batch succeeds
 MAX_BATCH_BYTES: Final = 8 * 1024 * 1024
 _DAY: Final = 86400.0
+MOST_LARGE: Final = 1000  # applications remembered as large
 _SET_BACK: Final = 1_000_000  # microseconds; ids further ahead of the clock mean that it was set back
 
 
@@ -113,6 +113,35 @@ class _Group:
 
 def _weigh(group: _Group) -> tuple[int, int]:
     return len(group.drafts), group.size
+
+
+class Large:
+    """The applications with large messages, by the reference that callers used, an id or a uid.
+
+    They get the room that others leave in a batch. An application becomes large when the deliveries of one of
+    its messages do not fit into the batch, and stops being large when a message fits again. This affects only
+    fairness: every delivery is written in any case.
+    """
+
+    def __init__(self) -> None:
+        self._refs: dict[str, None] = {}  # the oldest first
+
+    def __bool__(self) -> bool:
+        return bool(self._refs)
+
+    def among(self, items: Sequence[store.Item]) -> Collection[str]:
+        """The references of items whose applications are large."""
+        return self._refs.keys() & {item.app for item in items} if self._refs else ()
+
+    def learn(self, items: Sequence[store.Item], stored: Sequence[store.Stored]) -> None:
+        """Update from the results of one batch."""
+        for item, one in zip(items, stored, strict=True):
+            if one.large:
+                self._refs[item.app] = None
+            elif one.stored and not one.late:
+                self._refs.pop(item.app, None)
+        while len(self._refs) > MOST_LARGE:
+            del self._refs[next(iter(self._refs))]
 
 
 class Intake:

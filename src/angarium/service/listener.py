@@ -3,13 +3,18 @@
 In all other respects a listener is an ordinary endpoint: messages are matched to it, attempts and responses
 are in its log, failures are retried on the schedule, and it supports recover and resend. Its deliveries wait
 in the database until they are fetched, so none is lost while no listener is connected.
+
+Each waiting listener polls the database, so their number is limited in a process. A lower limit per
+application keeps one of them from using up the total.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -20,7 +25,7 @@ import msgspec
 from angarium import json_bounds
 from angarium.clock import Clock, datetime_at
 from angarium.core import canonical, ids
-from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound
+from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound, Overloaded, TooManyFailures
 from angarium.core.failure import kind_of
 from angarium.core.lifecycle import CANCELED, advance
 from angarium.core.nouns import Application, Endpoint, State
@@ -28,10 +33,9 @@ from angarium.core.outcome import MAX_WORDS, AttemptResult, explain_status, plai
 from angarium.core.product import Product
 from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.endpoint_header import shown
+from angarium.service.endpoint_secret import shown
 from angarium.service.product import Products
 from angarium.service.replay import Replay
-from angarium.service.waiting import WaitingLimit
 from angarium.store import complete
 from angarium.store import listener as store
 from angarium.store.complete import Completion
@@ -43,6 +47,9 @@ LEASE: Final = (5.0, 60.0, 300.0)  # seconds to answer fetched deliveries: minim
 LONGEST_WAIT: Final = 30.0
 LOOK: Final = 0.5  # seconds between queries while a listener waits
 MAX_FETCH: Final = 100
+MAX_WAITING: Final = 200  # listeners in a process
+MAX_OF_APPLICATION: Final = 20
+AGAIN: Final = 2.0  # Retry-After in seconds: a listener that gets deliveries stops waiting
 RECOVERED: Final = 14 * 86400.0  # how far back a disabled listener is recovered when it is opened again
 URL: Final = "https://listener.invalid/"  # RFC 6761: a name that never resolves
 
@@ -302,3 +309,32 @@ def _gone(endpoint: Endpoint, one: Fetched, now: float, entropy: Callable[[int],
         succeeded=False,
         revision=endpoint.revision,
     )
+
+
+class WaitingLimit:
+    """Counts the listeners that wait now."""
+
+    def __init__(self) -> None:
+        self._waiting: Counter[UUID] = Counter()
+
+    @contextlib.contextmanager
+    def joined(self, app_id: UUID) -> Iterator[None]:
+        """Count as waiting within the context.
+
+        Raises TooManyFailures at the application's limit, and Overloaded at the limit of the process.
+        """
+        if self._waiting[app_id] >= MAX_OF_APPLICATION:
+            raise TooManyFailures(
+                f"Limit of waiting listeners reached for this application ({MAX_OF_APPLICATION}). "
+                "Stop a listener you no longer need.",
+                code="too_many_listeners",
+                retry_after=AGAIN,
+            )
+        if self._waiting.total() >= MAX_WAITING:
+            raise Overloaded("Too many listeners are waiting on this server.", retry_after=AGAIN)
+        self._waiting[app_id] += 1
+        try:
+            yield
+        finally:
+            self._waiting[app_id] -= 1
+            self._waiting += Counter()  # drops applications without waiting listeners

@@ -37,7 +37,7 @@ from angarium.core.product import Product
 from angarium.core.signature import SignatureError
 from angarium.core.verification import verify_request
 from angarium.service import audit
-from angarium.service.endpoint_header import SENSITIVE
+from angarium.service.endpoint_secret import SENSITIVE
 from angarium.service.product import Products
 from angarium.store import application as application_store
 from angarium.store import play as store

@@ -10,30 +10,23 @@ from angarium.core.address import AddressPolicy
 from angarium.core.errors import StoreReason
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
-from angarium.service.access import Access
+from angarium.service.api_key import ApiKeys
 from angarium.service.application import Applications
-from angarium.service.attempt import Attempts
+from angarium.service.attempt import Attempts, EndpointLog
 from angarium.service.audit import Audit
-from angarium.service.background_task import BackgroundTasks
 from angarium.service.endpoint import Endpoints
-from angarium.service.endpoint_header import EndpointHeaders
-from angarium.service.endpoint_log import EndpointLog
-from angarium.service.endpoint_secret import EndpointSecrets
 from angarium.service.event_type import EventTypes
 from angarium.service.health import DatabaseHealth
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
 from angarium.service.listener import Listeners
-from angarium.service.log import Log
-from angarium.service.login_throttle import LoginThrottle
-from angarium.service.message import Messages
+from angarium.service.log import Log, Messages
+from angarium.service.login import LoginThrottle, PortalLinks
 from angarium.service.operator import Operator
-from angarium.service.overdue import Overdue
-from angarium.service.overview import Overview
+from angarium.service.overview import Overdue, Overview
 from angarium.service.play import Play
-from angarium.service.portal_link import PortalLinks
 from angarium.service.product import Products
-from angarium.service.replay import Replay
+from angarium.service.replay import BackgroundTasks, Replay
 from angarium.service.token import Tokens
 from angarium.service.url_check import CheckTransport, UrlChecker
 from angarium.store.database import Database
@@ -48,7 +41,7 @@ class Services:
     database: Database
     health: DatabaseHealth
     token: Tokens
-    access: Access
+    api_key: ApiKeys
     login_throttle: LoginThrottle
     audit: Audit
     portal_link: PortalLinks
@@ -56,8 +49,6 @@ class Services:
     application: Applications
     event_type: EventTypes
     endpoint: Endpoints
-    endpoint_secret: EndpointSecrets
-    endpoint_header: EndpointHeaders
     endpoint_log: EndpointLog
     url_check: UrlChecker
     idempotency: Idempotency
@@ -104,7 +95,7 @@ def assembled(
         database=database,
         health=DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting]),
         token=token,
-        access=Access(database, clock, entropy),
+        api_key=ApiKeys(database, clock, entropy),
         login_throttle=LoginThrottle(clock),
         audit=Audit(database),
         portal_link=PortalLinks(token),
@@ -112,8 +103,6 @@ def assembled(
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),
         endpoint=endpoint,
-        endpoint_secret=EndpointSecrets(database, clock, entropy, keyring),
-        endpoint_header=EndpointHeaders(database, clock, entropy, keyring),
         endpoint_log=EndpointLog(database, clock),
         url_check=UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only),
         idempotency=Idempotency(database, clock, entropy, keyring),

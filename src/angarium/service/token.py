@@ -2,9 +2,13 @@
 
 A token needs no row in the database: any correctly signed `org_…` is a tenant. Only what a JWT cannot express
 is stored: the hash of a token that was logged out or revoked, until the token expires, and the time up to
-which all tokens of an application were revoked. Application tokens are looked up at each use, organization
-tokens periodically (`service/organization_token.py`). A session is a short-lived token made from a portal
-link's or an organization's token; a lookup checks whether either of the two was revoked.
+which all tokens of an application were revoked. A session is a short-lived token made from a portal link's or
+an organization's token; a lookup checks whether either of the two was revoked.
+
+Application tokens are looked up at each use, organization tokens every LOOK_EVERY seconds, once for all
+concurrent requests. The process that revokes an organization token refuses it at once, every other one within
+that time, and message intake pays for one lookup per second. The first use of an organization token stores
+its hash, and later uses update the time of last use.
 
 A token names its origins, the credentials that it was made with (core/claims.py). It expires no later than
 they do, and each lookup includes them: revoking a token or key also ends what was made with it.
@@ -12,10 +16,13 @@ they do, and each lookup includes them: revoking a token or key also ends what w
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import math
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,18 +34,26 @@ from angarium.core.claims import Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
 from angarium.service import audit
-from angarium.service.organization_token import OrganizationTokens
-from angarium.store import revoked_token
+from angarium.store import organization_token, revoked_token
 from angarium.store.database import Database
+from angarium.store.organization_token import OrganizationToken
 
 LEEWAY: Final = 60.0  # seconds that the clocks of issuer and server may differ
 ORGANIZATION_LIFETIME: Final = 10 * 365 * 86400.0
 APPLICATION_LIFETIME: Final = 604800.0
 SESSION_LIFETIME: Final = 12 * 3600.0
 LOOK_LIFETIME: Final = 3600.0
+LOOK_EVERY: Final = 1.0  # seconds between lookups of an organization token
+NOTE_USE_EVERY: Final = 60.0  # seconds between updates of the time of last use
+MOST_LISTED: Final = 1000
+PREFIX: Final = "token_"  # of an organization token's id
+_MOST_LOOKED_AT: Final = 1024
+_FOREVER: Final = 100 * 365 * 86400.0  # how long the revocation of a token without expiry is kept
+_ID_DIGITS: Final = 16
+_REFERENCE: Final = re.compile(r"token_[0-9a-f]{16}")
+_NO_APPLICATION: Final = UUID(int=0)
 _CACHE: Final = 1024
 _NO_TOKEN: Final = "Not a valid token of this organization."  # noqa: S105
-_NO_APPLICATION: Final = UUID(int=0)
 
 
 class Tokens:
@@ -238,3 +253,85 @@ class Tokens:
         """Record that a token was created. Return the token to its caller only after this commit."""
         async with self._database.transaction() as connection:
             await audit.record(connection, self._clock.now(), self._entropy, audit_event)
+
+
+def id_of(digest: bytes) -> str:
+    """The public id of a token; its first digits are its name in the audit log."""
+    return PREFIX + digest.hex()[:_ID_DIGITS]
+
+
+@dataclass(slots=True)
+class _Look:
+    """The result of the last lookup of a token."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    good_until: float = 0.0
+    note_at: float = 0.0
+
+
+class OrganizationTokens:
+    """Looks up, lists and revokes organization tokens."""
+
+    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
+        self._database = database
+        self._clock = clock
+        self._entropy = entropy
+        self._looks: OrderedDict[bytes, _Look] = OrderedDict()
+
+    def is_live(self, digest: bytes) -> bool:
+        """Whether a recent lookup found that the token is not revoked."""
+        look = self._looks.get(digest)
+        return look is not None and self._clock.steady() < look.good_until
+
+    async def check(self, org_id: str, digest: bytes, expires_at: float) -> None:
+        """Raises CredentialExpired when the token was revoked. `expires_at` in epoch seconds, or infinite."""
+        look = self._looks.get(digest)
+        if look is None:
+            look = self._looks[digest] = _Look()
+            if len(self._looks) > _MOST_LOOKED_AT:
+                self._looks.popitem(last=False)
+        if self._clock.steady() < look.good_until:
+            return
+        async with look.lock:
+            now, asked_at = self._clock.now(), self._clock.steady()
+            if asked_at < look.good_until:
+                return
+            async with self._database.connection() as connection:
+                at = datetime_at(now)
+                if await revoked_token.is_ended(connection, [digest], _NO_APPLICATION, None, at, at):
+                    raise CredentialExpired()
+                if asked_at >= look.note_at:
+                    expiry = None if math.isinf(expires_at) else datetime_at(min(expires_at, now + _FOREVER))
+                    await organization_token.used(connection, org_id, digest, expiry, at)
+                    look.note_at = asked_at + NOTE_USE_EVERY
+            look.good_until = asked_at + LOOK_EVERY
+
+    async def page(self, org_id: str) -> list[OrganizationToken]:
+        """The tokens that were used, last used first, including revoked ones; at most MOST_LISTED."""
+        async with self._database.connection() as connection:
+            return await organization_token.page(connection, org_id, MOST_LISTED)
+
+    async def revoke(self, org_id: str, ref: str) -> None:
+        """Revoke the token with this id, and every session made with it. Raises NotFound."""
+        async with self._database.connection() as connection:
+            known = _REFERENCE.fullmatch(ref)
+            found = (
+                await organization_token.find(connection, org_id, ref.removeprefix(PREFIX)) if known else None
+            )
+        if found is None:
+            raise NotFound("No used token has this id.")
+        expires_at = math.inf if found.expires_at is None else found.expires_at.timestamp()
+        await self.refuse(org_id, found.digest, expires_at)
+
+    async def refuse(self, org_id: str, digest: bytes, expires_at: float) -> None:
+        """Revoke a token that may never have been used. It must be the organization's."""
+        now = self._clock.now()
+        at, until = datetime_at(now), datetime_at(min(expires_at, now + _FOREVER) + LOOK_EVERY * 120)
+        async with self._database.transaction() as connection:
+            if await revoked_token.is_ended(connection, [digest], _NO_APPLICATION, None, at, at):
+                return
+            await revoked_token.create(connection, digest, until, at)
+            await organization_token.revoke(connection, org_id, digest, at)
+            audit_event = AuditEvent(org_id, None, "token.revoked", id_of(digest))
+            await audit.record(connection, now, self._entropy, audit_event)
+        self._looks.pop(digest, None)

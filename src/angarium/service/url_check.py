@@ -23,9 +23,7 @@ from angarium.core.nouns import Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.core.product import Product
 from angarium.core.url import check_url, with_login
-from angarium.service import endpoint_secret
-from angarium.service.endpoint_header import HeaderChange, carried, check_headers
-from angarium.service.endpoint_login import kept_login
+from angarium.service.endpoint_secret import HeaderChange, carried, check_headers, kept_login, made
 
 TRIALS: Final = 10  # per minute and application, in each process
 CHECKS: Final = 60
@@ -178,9 +176,7 @@ class UrlChecker:
             message_id=message_id,
             event_type=event_type,
             body=body,
-            keys=message_format.keys(
-                (endpoint_secret.made(self._entropy),) if endpoint is None else endpoint.keys
-            ),
+            keys=message_format.keys((made(self._entropy),) if endpoint is None else endpoint.keys),
             custom=custom,
             now=now,
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Locator, Page, ViewportSize, expect
 
-from angarium.service.text import MAX_NAME, MAX_TEXT
+from angarium.core.nouns import MAX_NAME, MAX_TEXT
 from tests.portal.browser.conftest import DESKTOP, PHONE, OpenPage
 from tests.portal.browser.served import Served
 

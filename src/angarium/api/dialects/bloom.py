@@ -39,7 +39,7 @@ from angarium.core.errors import (
     TooSlow,
 )
 from angarium.core.product import Product
-from angarium.service.access import name_of
+from angarium.service.api_key import name_of
 from angarium.store.api_key import ApiKey
 
 BODY_LIMIT: Final = 16 * 1024  # bytes of a request

@@ -26,7 +26,7 @@ from angarium.core.nouns import Application
 from angarium.core.patterns import is_wildcard
 from angarium.core.product import Product
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.message import Window
+from angarium.service.log import Window
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter
 
@@ -147,7 +147,7 @@ class _Routes:
         if not isinstance(immediate, bool):
             raise Invalid.field("immediate", "This must be true or false.")
         secrets = self._product.profile.secrets
-        key = await services.endpoint_secret.rotate(
+        key = await services.endpoint.rotate_secret(
             application.id,
             ref,
             None,
@@ -166,7 +166,7 @@ class _Routes:
 
     async def activate(self, request: Request) -> Response:
         services, application = await self._caller(request)
-        found = await services.endpoint_secret.activate(application.id, self._ref(request))
+        found = await services.endpoint.activate_secret(application.id, self._ref(request))
         return JSONResponse(webhook(self._product, found, services.clock.now()))
 
     async def deliveries(self, request: Request) -> Response:

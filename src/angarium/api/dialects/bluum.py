@@ -29,7 +29,7 @@ from angarium.core.log_filter import LogStatus
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.product import Product
 from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.message import Window
+from angarium.service.log import Window
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter
 from angarium.store.message import Filter
@@ -161,7 +161,7 @@ class _Webhooks:
         """A new secret, shown only here; the old one also signs during the overlap."""
         services, application = await self._caller(request)
         ref, overlap = self._endpoint(request), self._product.profile.secrets.overlap_seconds
-        key = await services.endpoint_secret.rotate(application.id, ref, None, overlap)
+        key = await services.endpoint.rotate_secret(application.id, ref, None, overlap)
         until = datetime_at(services.clock.now() + overlap)
         found = await services.endpoint.find(application.id, ref)
         shown = {"secret": key.secret, "previous_secret_expires_at": wire_time(until)}

@@ -14,7 +14,7 @@ from angarium.core.audit import ActorKind
 from angarium.core.errors import NotAuthenticated
 from angarium.core.product import Product
 from angarium.service import audit
-from angarium.service.access import name_of
+from angarium.service.api_key import name_of
 from angarium.store.api_key import ApiKey
 
 
@@ -28,7 +28,7 @@ async def key_of(request: Request, product: Product) -> ApiKey:
     services = services_of(request)
     with services.login_throttle.watching("api-key"):
         key, secret = _parts(scheme.lower(), given)
-        found = await services.access.verify(key, secret)
+        found = await services.api_key.verify(key, secret)
         if await services.product.of(found.org_id) is not product:
             raise NotAuthenticated()
     audit.acting(ActorKind.API_KEY, name_of(found.id), org_id=found.org_id, app_id=found.app_id)

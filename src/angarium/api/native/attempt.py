@@ -31,8 +31,8 @@ from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
 from angarium.service.attempt import ATTEMPT_STATUSES, EXPANDED, Status, looking_like, status_of
-from angarium.service.message import Window
-from angarium.service.overdue import WaitEstimates
+from angarium.service.log import Window
+from angarium.service.overview import WaitEstimates
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.delivery import DeliveryMessage, Destination

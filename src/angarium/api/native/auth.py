@@ -21,9 +21,10 @@ from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.nouns import Application
-from angarium.service import access, organization_token
-from angarium.service.portal_link import PortalLink
+from angarium.service import api_key
+from angarium.service.login import PortalLink
 from angarium.service.services import Services
+from angarium.service.token import id_of
 from angarium.store.api_key import ApiKey
 from angarium.store.organization_token import OrganizationToken
 
@@ -175,7 +176,7 @@ class RevokeIn(Wire):
 @router.get("/auth/credential", operation_id="v1.credential.list", response_model=CredentialsOut)
 async def list_credentials(caller: OrgCaller, services: ServicesOf) -> dict[str, Any]:
     """The organization's API keys and used tokens, including revoked ones."""
-    keys = await services.access.keys(caller.org_id)
+    keys = await services.api_key.keys(caller.org_id)
     tokens = await services.token.organization.page(caller.org_id)
     return {"data": [_token(one) for one in tokens] + [_key(one) for one in keys]}
 
@@ -187,10 +188,10 @@ async def revoke(caller: OrgCaller, services: ServicesOf, body: RevokeIn) -> Res
         raise Invalid.field("id", "Give either id or token.")
     if body.token is not None:
         await services.token.revoke_shown(caller.org_id, body.token)
-    elif (key_id := ids.parse(access.PREFIX, body.id or "")) is not None:
-        if key_id not in {one.id for one in await services.access.keys(caller.org_id)}:
+    elif (key_id := ids.parse(api_key.PREFIX, body.id or "")) is not None:
+        if key_id not in {one.id for one in await services.api_key.keys(caller.org_id)}:
             raise NotFound("No key has this id.")
-        await services.access.revoke(caller.org_id, key_id)
+        await services.api_key.revoke(caller.org_id, key_id)
     else:
         await services.token.organization.revoke(caller.org_id, body.id or "")
     return Response(status_code=204)
@@ -198,7 +199,7 @@ async def revoke(caller: OrgCaller, services: ServicesOf, body: RevokeIn) -> Res
 
 def _token(one: OrganizationToken) -> dict[str, Any]:
     return {
-        "id": organization_token.id_of(one.digest),
+        "id": id_of(one.digest),
         "kind": "token",
         "beginning": one.digest.hex()[:8],
         "name": None,
@@ -213,7 +214,7 @@ def _token(one: OrganizationToken) -> dict[str, Any]:
 
 def _key(one: ApiKey) -> dict[str, Any]:
     return {
-        "id": access.name_of(one.id),
+        "id": api_key.name_of(one.id),
         "kind": "key",
         "beginning": one.beginning,
         "name": one.name,

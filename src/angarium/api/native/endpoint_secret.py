@@ -14,8 +14,7 @@ from angarium.api.route import WireRoute
 from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.signature import public_form
-from angarium.service.endpoint_header import shown
-from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force, pending
+from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force, pending, shown
 
 router = APIRouter(route_class=WireRoute)
 
@@ -50,7 +49,7 @@ async def get_secret(
     product = await services.product.of(application.org_id)
     if caller.app_id is not None and product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown only once, when it is created. Rotate it to get a new one.")
-    endpoint = await services.endpoint_secret.reveal(application.id, endpoint_id)
+    endpoint = await services.endpoint.reveal_secret(application.id, endpoint_id)
     now = services.clock.now()
     shown = {"key": public_form(in_force(endpoint.keys, now).secret)}
     if (coming := pending(endpoint.keys, now)) is not None:
@@ -70,7 +69,7 @@ async def rotate_secret(
     """Replace the secret. The old one also signs for a grace period. `get-secret` returns the new one."""
     grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
     product = await services.product.of(application.org_id)
-    await services.endpoint_secret.rotate(
+    await services.endpoint.rotate_secret(
         application.id,
         endpoint_id,
         body.key,
@@ -113,7 +112,7 @@ async def set_headers(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointHeadersIn
 ) -> Response:
     """Replace all headers."""
-    await services.endpoint_header.set(application.id, endpoint_id, body.headers)
+    await services.endpoint.set_headers(application.id, endpoint_id, body.headers)
     return Response(status_code=204)
 
 
@@ -122,5 +121,5 @@ async def patch_headers(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointHeadersPatchIn
 ) -> Response:
     """Set some headers and remove others."""
-    await services.endpoint_header.patch(application.id, endpoint_id, body.headers, body.delete_headers)
+    await services.endpoint.patch_headers(application.id, endpoint_id, body.headers, body.delete_headers)
     return Response(status_code=204)

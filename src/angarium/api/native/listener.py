@@ -104,7 +104,7 @@ async def open_listener(
     )
     shown: dict[str, Any] = {"id": ids.text(ids.ENDPOINT, found.id), "secret": None}
     if Capability.VIEW_SECRET in caller.capabilities:
-        found = await services.endpoint_secret.reveal(application.id, shown["id"])
+        found = await services.endpoint.reveal_secret(application.id, shown["id"])
         shown["secret"] = public_form(found.keys[0].secret)
     return JSONResponse(shown, headers={"cache-control": "no-store"})
 

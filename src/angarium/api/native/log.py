@@ -26,7 +26,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.service.log import LogLine
-from angarium.service.overdue import DeliveryKey, WaitEstimates
+from angarium.service.overview import DeliveryKey, WaitEstimates
 
 router = APIRouter(route_class=WireRoute, tags=["Log"])
 _FIELDS: Final = {"event_type": "eventType", "http_class": "httpClass", "error_kind": "error"}

@@ -21,7 +21,7 @@ from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, Invalid, NotFound
-from angarium.service.example import examples_of
+from angarium.service.event_type import examples_of
 from angarium.service.intake import Draft
 from angarium.service.services import Services
 from angarium.store.background_task import BackgroundTask, TaskStatus

@@ -24,20 +24,20 @@ from angarium.store.database import Database
 
 PREFIX: Final = "key_"  # of a key's id, which is not secret
 NOTE_USE_EVERY: Final = 60.0  # seconds between notes of a key's use
-_KEY_BYTES: Final = 24
-_HIDDEN_DIGITS: Final = _KEY_BYTES * 2 - 4  # of a key: only what precedes them is stored and shown
+_BYTES: Final = 24
+_HIDDEN_DIGITS: Final = _BYTES * 2 - 4  # of a key: only what precedes them is stored and shown
 _MOST_NOTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class NewApiKey:
     """A new key, shown once. `secret` is empty for a bearer key."""
 
     key: str = field(repr=False)
     secret: str = field(repr=False)
 
 
-class Access:
+class ApiKeys:
     """Creates, verifies and revokes API keys."""
 
     def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
@@ -46,13 +46,13 @@ class Access:
         self._entropy = entropy
         self._noted: dict[UUID, float] = {}
 
-    def draw(self, prefix: str, *, with_secret: bool) -> Shown:
+    def draw(self, prefix: str, *, with_secret: bool) -> NewApiKey:
         """Generate a key; it is valid once `register` stores it."""
-        secret = self._entropy(_KEY_BYTES).hex() if with_secret else ""
-        return Shown(prefix + self._entropy(_KEY_BYTES).hex(), secret)
+        secret = self._entropy(_BYTES).hex() if with_secret else ""
+        return NewApiKey(prefix + self._entropy(_BYTES).hex(), secret)
 
     async def register(
-        self, shown: Shown, *, org_id: str, app_id: UUID | None, scope: str, name: str
+        self, shown: NewApiKey, *, org_id: str, app_id: UUID | None, scope: str, name: str
     ) -> None:
         """Store the key. Registering the same key again changes only its application."""
         now = self._clock.now()

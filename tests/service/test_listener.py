@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from angarium.core.errors import Overloaded, TooManyFailures
-from angarium.service.waiting import MAX_OF_APPLICATION, MAX_WAITING, WaitingLimit
+from angarium.service.listener import MAX_OF_APPLICATION, MAX_WAITING, WaitingLimit
 
 
 def test_ten_applications_take_all_the_room_and_the_next_is_asked_to_come_again() -> None:

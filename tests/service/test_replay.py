@@ -16,10 +16,9 @@ from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import State
 from angarium.core.product import STANDARD
 from angarium.service import replay as service
-from angarium.service.background_task import BackgroundTasks
 from angarium.service.log import Log
 from angarium.service.product import Products
-from angarium.service.replay import BoundedCount, Replay
+from angarium.service.replay import BackgroundTasks, BoundedCount, Replay
 from angarium.store import background_task, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database

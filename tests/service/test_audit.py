@@ -34,7 +34,7 @@ async def test_each_way_in_is_told_apart(database: Database) -> None:
         (row,) = await stand.world.fetch(
             "select actor, address from all_audit where action = 'endpoint.created'"
         )
-        (known,) = await stand.services.access.keys(ORG)
+        (known,) = await stand.services.api_key.keys(ORG)
         assert row["actor"] == f"api-key:{ids.text('key_', known.id)}"
         assert row["address"] == "127.0.0.1"
         app_id = ids.parse(ids.APPLICATION, stand.app_id)
@@ -78,7 +78,7 @@ async def test_what_the_server_does_by_itself_says_so(database: Database) -> Non
 
 async def test_the_command_line_says_who_ran_it(database: Database, database_url: str) -> None:
     async with standing(database, product("bluma")) as stand:
-        (known,) = await stand.services.access.keys(ORG)
+        (known,) = await stand.services.api_key.keys(ORG)
         command = await angarium(
             "apikey", "revoke", ids.text("key_", known.id), "--org", ORG,
             ANGARIUM_DATABASE_URL=database_url, ANGARIUM_PROFILES="bluma",

@@ -12,8 +12,8 @@ import pytest
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import NotAuthenticated
-from angarium.service import access as module
-from angarium.service.access import NOTE_USE_EVERY, Access, Shown, name_of
+from angarium.service import api_key as module
+from angarium.service.api_key import NOTE_USE_EVERY, ApiKeys, NewApiKey, name_of
 from angarium.store.api_key import ApiKey
 from angarium.store.database import Database
 from tests.kit.clock import ManualClock
@@ -36,7 +36,7 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def access(database: Database, clock: ManualClock) -> Access:
+async def access(database: Database, clock: ManualClock) -> ApiKeys:
     async with database.connection() as connection:
         await connection.execute(
             "insert into application (id, org_id, name, created_at, updated_at)"
@@ -44,12 +44,12 @@ async def access(database: Database, clock: ManualClock) -> Access:
             APP, ORG, datetime_at(NOW),
         )  # fmt: skip
         await connection.execute("insert into placement values ($1, $2, 'angarium_1')", APP, ORG)
-    return Access(database, clock, drawn())
+    return ApiKeys(database, clock, drawn())
 
 
 async def registered(
-    access: Access, *, with_secret: bool = False, app_id: UUID | None = APP, name: str = "first"
-) -> Shown:
+    access: ApiKeys, *, with_secret: bool = False, app_id: UUID | None = APP, name: str = "first"
+) -> NewApiKey:
     shown = access.draw("wk_", with_secret=with_secret)
     await access.register(shown, org_id=ORG, app_id=app_id, scope=SCOPE, name=name)
     return shown
@@ -64,18 +64,18 @@ async def audit_events(database: Database) -> list[tuple[Any, ...]]:
     return [tuple(row) for row in rows]
 
 
-async def used_at(access: Access) -> list[Any]:
+async def used_at(access: ApiKeys) -> list[Any]:
     return [key.last_used_at for key in await access.keys(ORG)]
 
 
 def test_a_drawn_key_is_long_and_has_a_second_part_only_if_asked_for() -> None:
     nothing: Any = None
-    access = Access(nothing, nothing, drawn())
-    assert access.draw("wk_", with_secret=False) == Shown("wk_" + "1".zfill(48), "")
-    assert access.draw("pk_", with_secret=True) == Shown("pk_" + "3".zfill(48), "2".zfill(48))
+    access = ApiKeys(nothing, nothing, drawn())
+    assert access.draw("wk_", with_secret=False) == NewApiKey("wk_" + "1".zfill(48), "")
+    assert access.draw("pk_", with_secret=True) == NewApiKey("pk_" + "3".zfill(48), "2".zfill(48))
 
 
-async def test_a_registered_key_is_let_in_with_what_it_stands_for(access: Access) -> None:
+async def test_a_registered_key_is_let_in_with_what_it_stands_for(access: ApiKeys) -> None:
     shown = await registered(access)
     (listed,) = await access.keys(ORG)
     found = await access.verify(shown.key)
@@ -85,7 +85,7 @@ async def test_a_registered_key_is_let_in_with_what_it_stands_for(access: Access
     assert (found.secret, found.revoked_at, found.created_at) == (None, None, datetime_at(NOW))
 
 
-async def test_of_a_key_no_more_than_its_beginning_is_kept_in_the_clear(access: Access) -> None:
+async def test_of_a_key_no_more_than_its_beginning_is_kept_in_the_clear(access: ApiKeys) -> None:
     shown = await registered(access, with_secret=True)
     (listed,) = await access.keys(ORG)
     assert listed.beginning == shown.key[: len("wk_") + 4]
@@ -94,7 +94,7 @@ async def test_of_a_key_no_more_than_its_beginning_is_kept_in_the_clear(access: 
 
 
 @pytest.mark.parametrize("with_secret", [False, True])
-async def test_only_the_whole_key_is_let_in(access: Access, with_secret: bool) -> None:
+async def test_only_the_whole_key_is_let_in(access: ApiKeys, with_secret: bool) -> None:
     shown = await registered(access, with_secret=with_secret)
     other = await registered(access, with_secret=True, name="other")
     assert isinstance(await access.verify(shown.key, shown.secret), ApiKey)
@@ -113,7 +113,7 @@ async def test_only_the_whole_key_is_let_in(access: Access, with_secret: bool) -
             await access.verify(key, secret)
 
 
-async def test_a_key_that_is_registered_is_written_down_once(access: Access, database: Database) -> None:
+async def test_a_key_that_is_registered_is_written_down_once(access: ApiKeys, database: Database) -> None:
     shown = await registered(access)
     await access.register(shown, org_id=ORG, app_id=APP, scope=SCOPE, name="first")
     (listed,) = await access.keys(ORG)
@@ -121,7 +121,7 @@ async def test_a_key_that_is_registered_is_written_down_once(access: Access, dat
     assert await audit_events(database) == [(ORG, APP, "api_key.made", name_of(listed.id), None, made)]
 
 
-async def test_a_use_is_noted_once_a_minute(access: Access, clock: ManualClock) -> None:
+async def test_a_use_is_noted_once_a_minute(access: ApiKeys, clock: ManualClock) -> None:
     shown = await registered(access)
     assert await used_at(access) == [None]
     await access.verify(shown.key)
@@ -134,7 +134,7 @@ async def test_a_use_is_noted_once_a_minute(access: Access, clock: ManualClock) 
     assert await used_at(access) == [datetime_at(NOW + NOTE_USE_EVERY)]
 
 
-async def test_a_use_of_one_key_hides_no_use_of_another(access: Access, clock: ManualClock) -> None:
+async def test_a_use_of_one_key_hides_no_use_of_another(access: ApiKeys, clock: ManualClock) -> None:
     one, two = await registered(access, name="one"), await registered(access, name="two")
     await access.verify(one.key)
     await clock.advance_to(NOW + 1)
@@ -145,7 +145,7 @@ async def test_a_use_of_one_key_hides_no_use_of_another(access: Access, clock: M
 
 
 async def test_when_too_many_uses_are_remembered_they_are_noted_anew(
-    access: Access, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    access: ApiKeys, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MOST_NOTED", 2)
     shown = [await registered(access, name=str(number)) for number in range(3)]
@@ -162,7 +162,7 @@ async def test_when_too_many_uses_are_remembered_they_are_noted_anew(
 
 
 async def test_a_revoked_key_is_refused_and_that_is_written_down_once(
-    access: Access, clock: ManualClock, database: Database
+    access: ApiKeys, clock: ManualClock, database: Database
 ) -> None:
     shown, kept = await registered(access), await registered(access, app_id=None, name="kept")
     (key_id,) = [key.id for key in await access.keys(ORG) if key.name == "first"]
@@ -183,6 +183,6 @@ async def test_a_revoked_key_is_refused_and_that_is_written_down_once(
     ]
 
 
-async def test_keys_are_the_organizations_own(access: Access) -> None:
+async def test_keys_are_the_organizations_own(access: ApiKeys) -> None:
     await registered(access)
     assert await access.keys(OTHER) == []
