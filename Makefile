@@ -131,9 +131,9 @@ release: setup
 
 # needs uv (pip install uv); the locks name no index, and pip checks every hash
 lock:
-	$(UV) pip compile pyproject.toml --extra server --group dev --universal --python-version 3.11 --upgrade \
+	$(UV) pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o $(LOCK)
-	$(UV) pip compile pyproject.toml --extra server -c $(LOCK) --universal --python-version 3.11 --upgrade \
+	$(UV) pip compile pyproject.toml --extra all -c $(LOCK) --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/server.lock
 	$(UV) pip compile requirements/release.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/release.lock

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import tarfile
@@ -70,7 +71,8 @@ def test_the_lock_of_the_server_pins_what_the_tests_run_with() -> None:
     pinned = release.pinned(release.LOCK)
     assert pinned <= release.pinned(ROOT / "requirements" / "dev.lock")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = {one.split(">")[0] for one in project["optional-dependencies"]["server"]}
+    extras = project["optional-dependencies"]
+    wanted = {re.split(r"[\[>]", one)[0] for extra in extras.values() for one in extra} - {"angarium"}
     assert wanted <= {name for name, _ in pinned}
 
 

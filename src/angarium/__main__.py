@@ -14,7 +14,7 @@ def main() -> NoReturn:
         if error.name not in ("typer", "rich"):
             raise
         print('angarium: the command line needs: pip install "angarium[cli]"', file=sys.stderr)
-        print('          (and the service itself: pip install "angarium[server]")', file=sys.stderr)
+        print('          (with the service: pip install "angarium[server]")', file=sys.stderr)
         sys.exit(1)
     run()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
+
+from angarium.core.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,20 @@ class Commands(MutableMapping[str, Any]):
         return len(self._places)
 
 
-def group_of(places: Mapping[str, Place]) -> type[TyperGroup]:
-    """The class of a group with these commands in addition to its own."""
+def group_of(places: Mapping[str, Place], absent: Collection[str] = ()) -> type[TyperGroup]:
+    """The class of a group with these commands in addition to its own.
+
+    `absent`: names of commands that need the extra `server`, which is not installed.
+    """
 
     class Group(TyperGroup):
         def __init__(self, **options: Any) -> None:
             super().__init__(**options)
             self.commands = Commands(places, self.commands)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            if cmd_name in absent:
+                raise SettingsError(f'`{cmd_name}` needs the service: pip install "angarium[server]"')
+            return super().get_command(ctx, cmd_name)
 
     return Group

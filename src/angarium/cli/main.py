@@ -1,6 +1,6 @@
 """Defines the command line: commands that run the service, and commands that call a server.
 
-The former need the extra `server`; without it only the latter are available. The module of a command is
+The former need the extra `server`; without it they say so and are not listed. The module of a command is
 imported when the command is used, and imports its own dependencies when it runs, so commands start fast.
 """
 
@@ -50,10 +50,12 @@ SERVES: Final = {
     "apikey": Place("api_key", "app", _SERVES),
 }
 
+_HAS_SERVICE: Final = find_spec("pydantic_settings") is not None
+
 app = typer.Typer(
     name="angarium",
     help="A webhook sending service on PostgreSQL.",
-    cls=group_of(CALLS | SERVES if find_spec("pydantic_settings") is not None else CALLS),
+    cls=group_of(CALLS | SERVES) if _HAS_SERVICE else group_of(CALLS, absent=SERVES),
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )

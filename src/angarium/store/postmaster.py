@@ -33,6 +33,10 @@ LONGEST_SOCKET: Final = 103  # bytes of a socket's path that every system takes
 _DIRECTORY: Final = "angarium.directory"
 """An option that PostgreSQL ignores: it shows the cluster's path to `ps`, and to the next Angarium."""
 _INSTEAD: Final = "Run Angarium as another user, or give it a database with ANGARIUM_DATABASE_URL."
+_MISSING: Final = (
+    'the embedded PostgreSQL is not installed; run `pip install "angarium[embedded]"`, '
+    "or give Angarium a database with ANGARIUM_DATABASE_URL"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,8 @@ class Postmaster:
     @classmethod
     def of(cls, pgdata: Path) -> Postmaster:
         """For a directory that exists or is to be made. Raises SettingsError when it cannot run here."""
-        account = _account()
         installed = _installed(pgdata)
+        account = _account()
         programs = installed if account is None or _may_use(account, installed) else _copied(installed)
         pgdata.mkdir(mode=0o700, exist_ok=True)
         if account is not None:
@@ -186,7 +190,7 @@ def _installed(pgdata: Path) -> Path:
     """The programs of the wheel, in the version of the cluster or else the newest."""
     found = importlib.util.find_spec(WHEEL.replace("-", "_"))
     if found is None or not found.submodule_search_locations:
-        raise SettingsError(f"the package {WHEEL} is not installed. {_INSTEAD}")
+        raise SettingsError(_MISSING)
     (package,) = found.submodule_search_locations
     version = pgdata / "PG_VERSION"
     if version.exists() and version.read_text().strip() == "16":

@@ -22,14 +22,22 @@ _SHAPES: Final = ("bluum", "bluma", "bloom")
 def install(app: FastAPI, services: Services, *, sandbox: bool) -> None:
     """Serve every product that has a dialect of its own at its base paths.
 
-    Raises SettingsError when two of a kind want the same place: only one could be reached.
+    Raises SettingsError when two of a kind want the same place, as only one could be reached, and when a
+    dialect needs a package that is not installed.
     """
     taken: dict[tuple[str, str], str] = {}
     for product in services.product.all.values():
         management = product.profile.management
         if management.dialect not in _SHAPES:
             continue
-        routers = [_router(f"{__name__}.{management.dialect}", product)]
+        try:
+            routers = [_router(f"{__name__}.{management.dialect}", product)]
+        except ModuleNotFoundError as error:
+            if error.name not in ("graphql", "strawberry"):
+                raise
+            raise SettingsError(
+                f'the API of {product.name} is GraphQL, which needs: pip install "angarium[graphql]"'
+            ) from error
         if sandbox and product.profile.scenarios:
             routers.append(_router(f"{__name__}.sandbox", product))
         for base_path in management.base_paths:
