@@ -22,7 +22,7 @@ ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load complete migra
 FAST := tests/core tests/test_batcher.py tests/test_settings.py tests/test_repository.py \
 	$(patsubst %,tests/store/test_%.py,message sql section) tests/service/test_intake.py \
 	tests/dispatch/test_words.py tests/dispatch/test_shares.py tests/api/test_message.py tests/dialects/test_shared.py \
-	tests/portal/test_message_page.py tests/cli/test_header_text.py tests/outbox/test_form.py \
+	tests/portal/test_message.py tests/cli/test_header_text.py tests/outbox/test_form.py \
 	tests/receiver/test_receiver.py tests/receiver/test_scheme.py
 
 # some machines forbid Python to keep its compiled files; then every start compiles everything

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from angarium.core import ids
 from angarium.core.claims import EVERYTHING, Capability
 from angarium.portal import app as portal
-from angarium.portal import session
+from angarium.portal.kit import session
 from angarium.service.token import LEEWAY, SESSION_LIFETIME
 from tests.kit.access import Crowd
 from tests.kit.stand import ORG, URL, Stand

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.portal import app as portal
-from angarium.portal import session
+from angarium.portal.kit import session
 from tests.kit.stand import ORG
 from tests.portal.test_access import ADMIN, BASE, ENDPOINT, INBOX, MESSAGE, Scene, scene
 

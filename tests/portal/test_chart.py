@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from angarium.portal import chart
-from angarium.portal.chart import Frame
+from angarium.portal.kit import chart
+from angarium.portal.kit.chart import Frame
 
 FRAME = Frame("one", "Attempts", "3 delivered, 1 failed.", ("24 hours ago", "now"))
 COUNTS = st.lists(st.tuples(st.integers(0, 10**15), st.integers(0, 10**15)), max_size=60)

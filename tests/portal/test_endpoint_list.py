@@ -52,7 +52,7 @@ async def test_an_endpoint_that_fails_or_is_disabled_says_so_and_why(stand: Stan
 async def test_a_long_list_has_pages_both_ways(
     stand: Stand, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("angarium.portal.endpoint_list.ROWS", 2)
+    monkeypatch.setattr("angarium.portal.customer.endpoint.ROWS", 2)
     for number in range(5):
         await stand.clock.advance_to(stand.clock.now() + 1)
         await stand.endpoint(f"http://127.0.0.1:9/{number}")

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from angarium.portal import schema_tree
+from angarium.portal.customer import schema_tree
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor
 

@@ -13,8 +13,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from angarium.portal import live
-from angarium.portal.live import Viewers
+from angarium.portal.kit import live
+from angarium.portal.kit.live import Viewers
 from tests.api.serving import serving
 from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Receiver

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter, LogStatus
-from angarium.portal import message_filter
-from angarium.portal.failure import answered, kind_words, short
-from angarium.portal.form import Form
-from angarium.portal.message_filter import Asked
+from angarium.portal.customer import message_filter
+from angarium.portal.customer.message_filter import Asked
+from angarium.portal.kit.form import Form
+from angarium.portal.kit.words import answered, failure_title, kind_words
 
 NOW = 1_800_000_000.0
 AT = datetime.fromtimestamp(NOW, UTC)
@@ -158,4 +158,4 @@ def test_an_answer_is_said_in_few_words(status: int | None, code: str | None, wo
 def test_a_kind_that_no_filter_offers_is_said_too() -> None:
     assert kind_words("tls") == "Certificate or TLS handshake"
     assert kind_words("tls_expired") == "Certificate expired"
-    assert short("http_418") == "418 I'm a Teapot"
+    assert failure_title("http_418") == "418 I'm a Teapot"

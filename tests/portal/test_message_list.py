@@ -8,7 +8,7 @@ from html import unescape
 
 import pytest
 
-from angarium.portal import message_list
+from angarium.portal.customer import message_list
 from angarium.service import log
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand

@@ -13,7 +13,7 @@ import pytest
 
 from angarium.core import ids
 from angarium.core.replica import ReplicaTrouble
-from angarium.portal.replica_words import replica_sentence
+from angarium.portal.operator.visit import replica_sentence
 from angarium.store.replica import ReplicaState
 from tests.kit.access import Crowd
 from tests.kit.receiver import Receiver, Reply

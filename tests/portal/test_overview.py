@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from angarium.portal import overview
+from angarium.portal.customer import overview
 from angarium.store.hourly_stats import EndpointHealth
 from angarium.store.log import LogEndpoint
 from tests.kit.patience import until

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from angarium.portal import static
-from angarium.portal.theme import Colour, Theme, contrast
+import angarium.portal
+from angarium.portal.kit.theme import Colour, Theme, contrast
 from tests.kit.stand import Stand
 from tests.portal.visitor import Visitor, link
 
-CSS = (Path(static.__file__).parent / "portal.css").read_text()
+CSS = (Path(angarium.portal.__file__).parent / "static/portal.css").read_text()
 READABLE = 4.5  # WCAG 2.2, 1.4.3
 COLOURS = st.text("0123456789abcdef", min_size=6, max_size=6)
 

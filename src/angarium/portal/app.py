@@ -7,58 +7,47 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from angarium.core.errors import NotFound
-from angarium.portal import (
-    admin_dead_letter,
-    admin_page,
-    audit_page,
-    bulk,
-    endpoint_code,
-    endpoint_list,
-    endpoint_new,
-    endpoint_page,
-    endpoint_recover,
+from angarium.portal.customer import (
+    audit,
+    code_sample,
+    endpoint,
     endpoint_secret,
     endpoint_settings,
     endpoint_test,
-    event_type_page,
-    inbox,
+    event_type,
     login,
+    message,
     message_list,
-    message_page,
-    operator,
     overview,
-    play,
-    static,
-    task_page,
+    resend,
 )
-from angarium.portal.route import route
+from angarium.portal.kit import render
+from angarium.portal.kit.route import route
+from angarium.portal.operator import page as operator_page
+from angarium.portal.operator import visit as operator_visit
+from angarium.portal.play import inbox, receive
 
 
 def routes() -> list[BaseRoute]:
     """Pages, their actions and their files."""
     return [
-        *static.routes(),
+        *render.routes(),
         *login.routes(),
-        *operator.routes(),
-        *admin_page.routes(),
-        *admin_dead_letter.routes(),
-        *audit_page.routes(),
+        *operator_visit.routes(),
+        *operator_page.routes(),
+        *audit.routes(),
         *overview.routes(),
         *message_list.routes(),
-        *bulk.routes(),
-        *message_page.routes(),
-        *task_page.routes(),
-        *play.routes(),
+        *resend.routes(),
+        *message.routes(),
         *inbox.routes(),
-        *endpoint_list.routes(),
-        *endpoint_new.routes(),
-        *endpoint_page.routes(),
+        *receive.routes(),
         *endpoint_settings.routes(),
+        *endpoint.routes(),
         *endpoint_secret.routes(),
         *endpoint_test.routes(),
-        *endpoint_recover.routes(),
-        *endpoint_code.routes(),
-        *event_type_page.routes(),
+        *code_sample.routes(),
+        *event_type.routes(),
         route("/portal/{rest:path}", nowhere, "GET"),
         route("/admin/{rest:path}", nowhere, "GET"),
     ]

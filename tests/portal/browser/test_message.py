@@ -9,8 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from angarium.portal import live
-from angarium.portal.live import Viewers
+from angarium.portal.kit import live
+from angarium.portal.kit.live import Viewers
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.portal.browser.conftest import OpenPage

@@ -1,0 +1,153 @@
+"""Page of the message log: the deliveries of all endpoints, filtered, with live updates."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core.errors import Invalid, NotFound
+from angarium.core.failure import FAMILIES
+from angarium.core.log_filter import LogKey
+from angarium.core.nouns import Message
+from angarium.portal.customer import message_filter, resend
+from angarium.portal.customer.message_filter import Asked, asked_of
+from angarium.portal.kit import live
+from angarium.portal.kit.route import page
+from angarium.portal.kit.visit import Visit
+from angarium.portal.kit.words import endpoint_name, kind_words
+from angarium.service.log import LogPage
+
+ROWS: Final = 50
+MAX_SUGGESTED: Final = 250  # event types that the filter suggests
+_MORE: Final = ("id", "http", "tag", "channel", "since", "until")  # fields in a closed section while empty
+
+
+async def show(visit: Visit) -> Response:
+    """The page; for htmx only its list."""
+    asked = asked_of(visit, visit.request.query_params.multi_items())
+    endpoints = await visit.services.log.endpoints(visit.app_id)
+    found, faults = LogPage(), dict(asked.faults)
+    if not faults:
+        try:
+            found = await _page(visit, asked)
+        except Invalid:
+            faults["page"] = "This page of the log does not exist. Start again at the newest."
+    waits = await visit.services.overdue.of(visit.app_id, (line.row for line in found.lines))
+    first = not any(name in visit.request.query_params for name in ("before", "after"))
+    unrouted = await _unrouted(visit, asked, found) if first and not faults else None
+    values: dict[str, Any] = {
+        "asked": asked,
+        "faults": faults,
+        "found": found,
+        "waits": waits,
+        "first": first,
+        "unrouted": unrouted,
+        "unwritten": unrouted is not None and await visit.services.message.waits(visit.app_id, unrouted.id),
+        "newer": _onward(visit, asked, after=found.newer),
+        "older": _onward(visit, asked, before=found.older),
+        "live": None,
+        "statuses": message_filter.STATUSES,
+    }
+    if first and not faults and asked.wanted.until is None:
+        values["live"] = visit.path("messages", "live", **asked.query, seen=mark_of(found))
+    if partial(visit):
+        rows = visit.render("customer/message_rows.html", **values)
+        if visit.request.headers.get("hx-trigger") == "filters":
+            rows.headers["hx-push-url"] = visit.path("messages", **asked.query)
+        return rows
+    return visit.render(
+        "customer/message_list.html",
+        status=422 if faults else 200,
+        section="messages",
+        heading="Messages",
+        endpoints=[(visit.endpoint_ref(one.id), endpoint_name(one), one.deleted) for one in endpoints],
+        types=await event_types(visit),
+        running=await resend.running(visit),
+        kinds=_kinds(asked),
+        classes=message_filter.CLASSES,
+        time_choices=[(name, words) for name, (words, _) in message_filter.PRESETS.items()],
+        more=any(asked[name] for name in _MORE),
+        **values,
+    )
+
+
+async def watch(visit: Visit) -> Response:
+    """Live updates of the newest page of the filter."""
+    asked = asked_of(visit, visit.request.query_params.multi_items())
+    if asked.faults:
+        raise NotFound()
+
+    async def look() -> str:
+        again = asked_of(visit, visit.request.query_params.multi_items(), visit.services.clock.now())
+        return mark_of(await visit.services.log.page(visit.app_id, again.wanted, limit=ROWS))
+
+    return live.Stream(visit, look)
+
+
+def mark_of(found: LogPage) -> str:
+    """A text that changes when a page of the log changes."""
+    return live.mark(
+        *(
+            (line.key, row.state, row.attempts, row.due_at, row.manual_at, line.endpoint.url)
+            for line in found.lines
+            for row in (line.row,)
+        )
+    )
+
+
+def partial(visit: Visit) -> bool:
+    """Whether htmx requests a part, and not a whole page for its history."""
+    headers = visit.request.headers
+    return "hx-request" in headers and "hx-history-restore-request" not in headers
+
+
+async def event_types(visit: Visit) -> list[str]:
+    """The event types that this visitor may see, as suggestions of the filter."""
+    found = await visit.services.event_type.page(
+        visit.application.org_id,
+        None,
+        ascending=True,
+        limit=MAX_SUGGESTED,
+        include_archived=True,
+        flags=visit.claims.feature_flags,
+    )
+    return [one.name for one in found]
+
+
+def _kinds(asked: Asked) -> list[tuple[str, str]]:
+    """The kinds of failure to choose from, including the requested one."""
+    kinds = dict(FAMILIES)
+    if asked["error"]:
+        kinds.setdefault(asked["error"], kind_words(asked["error"]))
+    return list(kinds.items())
+
+
+async def _page(visit: Visit, asked: Asked) -> LogPage:
+    query = visit.request.query_params
+    after, before = query.get("after"), query.get("before")
+    place = after or before
+    cursor = None if place is None else LogKey.parse(place)
+    return await visit.services.log.page(
+        visit.app_id, asked.wanted, cursor, backwards=bool(after), limit=ROWS
+    )
+
+
+async def _unrouted(visit: Visit, asked: Asked, found: LogPage) -> Message | None:
+    """The message requested by its id, if it has no deliveries."""
+    if found.lines or not asked.wanted.message:
+        return None
+    try:
+        return await visit.services.message.get(visit.app_id, asked.wanted.message, with_payload=False)
+    except NotFound:
+        return None
+
+
+def _onward(visit: Visit, asked: Asked, **place: LogKey | None) -> str | None:
+    ((name, key),) = place.items()
+    return None if key is None else visit.path("messages", **asked.query, **{name: key.text()})
+
+
+def routes() -> list[Route]:
+    return [page("/messages", show), page("/messages/live", watch)]

@@ -1,0 +1,1 @@
+"""What pages are made of: routes, visits, sessions, forms, texts, templates and charts."""

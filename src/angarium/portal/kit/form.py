@@ -1,0 +1,100 @@
+"""Reads posted forms within limits, and asks for confirmation of actions with many effects."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from angarium.core.errors import BadRequest
+
+MAX_FIELDS: Final = 1500  # an endpoint may have a thousand event types
+
+
+class Form:
+    """A posted form. Missing fields are empty."""
+
+    def __init__(self, pairs: list[tuple[str, str]]) -> None:
+        self._pairs = pairs
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """All fields in the order received."""
+        return list(self._pairs)
+
+    def text(self, name: str) -> str:
+        """The last value of a field, without white space around it."""
+        return next((value.strip() for key, value in reversed(self._pairs) if key == name), "")
+
+    def raw(self, name: str) -> str:
+        """The last value of a field, unstripped, with line ends as `\\n`."""
+        found = next((value for key, value in reversed(self._pairs) if key == name), "")
+        return found.replace("\r\n", "\n")
+
+    def all(self, name: str) -> list[str]:
+        """All values of a field that are not empty."""
+        return [value.strip() for key, value in self._pairs if key == name and value.strip()]
+
+    def has(self, name: str) -> bool:
+        """Whether a checkbox was ticked or a button pressed."""
+        return any(key == name for key, _ in self._pairs)
+
+
+async def read_form(request: Request) -> Form:
+    """The form in a request's body. Raises BadRequest; its size is limited at the edge."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise BadRequest("Forms must be posted as application/x-www-form-urlencoded.")
+    try:
+        text = (await request.body()).decode()
+        pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+    except ValueError:
+        raise BadRequest("This form is not valid, or has too many fields.") from None
+    if any("\x00" in value for _, value in pairs):
+        raise BadRequest("Forms must not contain NUL characters.")
+    return Form(pairs)
+
+
+YES: Final = "confirmed"
+
+
+class Asking(Protocol):
+    """A visit to the customer or operator pages."""
+
+    @property
+    def request(self) -> Request: ...
+    def render(self, template: str, *, status: int = 200, **values: Any) -> Response: ...
+
+
+def question(
+    visit: Asking,
+    form: Form,
+    *,
+    heading: str,
+    happens: str,
+    button: str,
+    back: str,
+    section: str,
+    layout: str = "kit/portal.html",
+) -> Response | None:
+    """The confirmation page; None once confirmed. `happens` states the count, `back` is the cancel link."""
+    if form.text(YES):
+        return None
+    return visit.render(
+        "kit/confirm.html",
+        layout=layout,
+        section=section,
+        heading=heading,
+        happens=happens,
+        button=button,
+        back=back,
+        here=visit.request.url.path,
+        fields=[(name, value) for name, value in form.pairs if name not in ("mark", YES)],
+    )
+
+
+def counted(number: int, one: str, many: str, *, exact: bool = True) -> str:
+    """`1 message`, `12 messages`, `more than 1,000 messages`."""
+    return f"{'' if exact else 'more than '}{number:,} {one if number == 1 and exact else many}"

@@ -1,0 +1,133 @@
+"""Declares pages and actions of the portal, with their access checks and error pages.
+
+A page needs a session for its application. An action is a posted form: it must come from a page of this
+server and carry the mark of the session, and the session must have the capability. Errors are rendered as
+pages.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.core import errors
+from angarium.core.claims import Capability
+from angarium.core.errors import AngariumError, Invalid
+from angarium.portal.kit import render, session
+from angarium.portal.kit.form import Form, read_form
+from angarium.portal.kit.visit import Visit, theme_of, visit_of
+
+log = structlog.get_logger(__name__)
+
+Page = Callable[[Visit], Awaitable[Response]]
+Action = Callable[[Visit, Form], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+def page(path: str, handler: Page, capability: Capability = Capability.VIEW) -> Route:
+    """A page below `/portal/{app_id}`; `path` is empty or starts with a slash."""
+
+    async def answer(request: Request) -> Response:
+        visit = await visit_of(request)
+        visit.require(capability)
+        return await handler(visit)
+
+    return route(f"/portal/{{app_id}}{path}", answer, "GET")
+
+
+def action(path: str, handler: Action, capability: Capability) -> Route:
+    """An action of a form below `/portal/{app_id}`."""
+
+    async def answer(request: Request) -> Response:
+        visit = await visit_of(request)
+        form = await guarded(request, visit.mark)
+        visit.require(capability)
+        return await handler(visit, form)
+
+    return route(f"/portal/{{app_id}}{path}", answer, "POST")
+
+
+async def guarded(request: Request, mark: str) -> Form:
+    """The posted form, after the checks against forgery. Raises NotAllowed."""
+    session.check_origin(request)
+    form = await read_form(request)
+    session.check_mark(mark, form.text("mark"))
+    return form
+
+
+def route(path: str, handler: Handler, method: str) -> Route:
+    """A route that renders errors as pages."""
+
+    async def answer(request: Request) -> Response:
+        try:
+            return await handler(request)
+        except AngariumError as error:
+            return error_page(request, error)
+        except ClientDisconnect:
+            raise
+        except Exception:
+            log.exception("api.failed", method=request.method, path=path)
+            return error_page(request, AngariumError())
+
+    answer.__name__ = getattr(handler, "__name__", "page")
+    return Route(path, answer, methods=[method])
+
+
+_PAGES: dict[type[AngariumError], tuple[int, str, str | None]] = {
+    errors.NotAuthenticated: (
+        401,
+        "Your session has ended",
+        "Open your link retry_headers. If it no longer works, ask for a new one.",
+    ),
+    errors.NotAllowed: (403, "Not allowed", None),
+    errors.NotFound: (404, "Page not found", "It may have been deleted, or the address is wrong."),
+    errors.Conflict: (409, "Conflict", None),
+    errors.TooSlow: (408, "The request took too long", "Try retry_headers."),
+    errors.BodyTooLarge: (413, "Request too large", None),
+    errors.Compressed: (415, "Compressed requests are not supported", None),
+    errors.Invalid: (422, "Invalid input", None),
+    errors.BadRequest: (400, "Invalid request", None),
+    errors.TooManyFailures: (429, "Too many attempts", "Wait a minute and try retry_headers."),
+    errors.Overloaded: (503, "The server is busy", "Try retry_headers in a moment."),
+    errors.StoreUnavailable: (503, "The database is not available", "Try retry_headers in a moment."),
+}
+_INTERNAL = (500, "Something went wrong on our side", "Try retry_headers in a moment.")
+
+
+def error_words(error: AngariumError) -> str:
+    """The text error_page an error, for a form."""
+    if isinstance(error, Invalid):
+        return " ".join(fault.msg for fault in error.faults)
+    _, _, fixed = _entry(error)
+    return fixed or error.detail
+
+
+def error_page(request: Request, error: AngariumError) -> Response:
+    """The page for an error."""
+    status, title, _ = _entry(error)
+    page = render.page(
+        request, "kit/error.html", theme_of(request), status=status, title=title, words=error_words(error)
+    )
+    page.headers.update(retry_headers(error))
+    return page
+
+
+def status_of(error: AngariumError) -> int:
+    """The HTTP status error_page an error."""
+    return _entry(error)[0]
+
+
+def retry_headers(error: AngariumError) -> dict[str, str]:
+    """The Retry-After header, for errors that a retry can solve."""
+    if isinstance(error, errors.TooManyFailures):
+        return {"retry-after": str(math.ceil(error.retry_after))}
+    return {"retry-after": "2"} if status_of(error) == 503 else {}
+
+
+def _entry(error: AngariumError) -> tuple[int, str, str | None]:
+    return next((_PAGES[kind] for kind in type(error).__mro__ if kind in _PAGES), _INTERNAL)

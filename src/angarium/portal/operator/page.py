@@ -1,0 +1,210 @@
+"""Operator pages: applications, endpoints, message search, dead letters, resends and the audit log."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from starlette.responses import Response
+from starlette.routing import Route
+
+from angarium.clock import datetime_at
+from angarium.core import ids
+from angarium.core.errors import BadRequest, NotFound
+from angarium.portal.customer.audit import ALL_NOUNS, for_operator, naming, noun_of, records
+from angarium.portal.kit.form import Form, counted, question
+from angarium.portal.operator.visit import OperatorVisit, operator_action, operator_page
+from angarium.service.operator import RECENT, EndpointStatus
+from angarium.store.dead_letter import Undelivered
+
+ROWS = 50
+HEALTH = {
+    EndpointStatus.FAILING: "Failing",
+    EndpointStatus.DISABLED: "Disabled",
+    EndpointStatus.HEALTHY: "Healthy",
+}
+
+
+async def applications(visit: OperatorVisit) -> Response:
+    """All applications, newest first, or the results of a search."""
+    wanted, newer, older = visit.asked("q")[:256], None, None
+    if wanted:
+        found = await visit.services.operator.search(visit.org_id, wanted, limit=ROWS)
+    else:
+        after, before = (ids.parse(ids.APPLICATION, visit.asked(name)) for name in ("after", "before"))
+        found = await visit.services.operator.applications(
+            visit.org_id, after or before, backwards=after is not None, limit=ROWS + 1
+        )
+        more, found = len(found) > ROWS, found[:ROWS]
+        if after is not None:
+            found.reverse()
+        if found:
+            first, last = (ids.text(ids.APPLICATION, found[at].application.id) for at in (0, -1))
+            newer = visit.path(after=first) if (more if after else before) else None
+            older = visit.path(before=last) if after or more else None
+    return visit.render(
+        "operator/applications.html",
+        section="",
+        heading="Applications",
+        wanted=wanted,
+        found=found,
+        newer=newer,
+        older=older,
+        application_ref=application_ref,
+    )
+
+
+async def endpoints(visit: OperatorVisit) -> Response:
+    """The endpoints of one health; failing ones by default."""
+    health = next(
+        (one for one in EndpointStatus if one.value == visit.asked("health")), EndpointStatus.FAILING
+    )
+    found = await visit.services.operator.endpoints(
+        visit.org_id, health, visit.asked("cursor") or None, limit=ROWS
+    )
+    older = found.older and visit.path("endpoints", health=health.value, cursor=found.older)
+    return visit.render(
+        "operator/endpoints.html",
+        section="endpoints",
+        heading="Endpoints",
+        health=health.value,
+        tabs=[
+            (visit.path("endpoints", health=one.value), words, one is health) for one, words in HEALTH.items()
+        ],
+        found=found.endpoints,
+        older=older,
+        application_ref=application_ref,
+        endpoint_ref=lambda one: ids.text(visit.product.profile.ids.endpoint, one),
+    )
+
+
+async def messages(visit: OperatorVisit) -> Response:
+    """The message with this id, or the messages with this event id, in all applications."""
+    wanted = visit.asked("id")[:256]
+    found = None
+    if wanted:
+        parsed = ids.parse(visit.product.profile.ids.message, wanted)
+        ref = wanted if parsed is None else ids.text(ids.MESSAGE, parsed)
+        found = await visit.services.operator.find_message(visit.org_id, ref)
+    return visit.render(
+        "operator/messages.html",
+        section="messages",
+        heading="Messages",
+        wanted=wanted,
+        found=found,
+        application_ref=application_ref,
+        message_ref=visit.product.message_format.message_id,
+    )
+
+
+async def audit_events(visit: OperatorVisit) -> Response:
+    """The audit log of the organization, or of one application."""
+    noun, app = noun_of(visit.request, ALL_NOUNS), visit.asked("application")[:256]
+    found, newer, older = await records(visit.services.audit, visit.org_id, visit.request, noun, app or None)
+    name = naming(visit.product)
+    return visit.render(
+        "operator/audit.html",
+        section="audit",
+        heading="Activity",
+        nouns=ALL_NOUNS,
+        noun=noun,
+        application=app,
+        lines=[for_operator(one, name) for one in found],
+        of_application=lambda app_id: visit.path("audit", application=application_ref(app_id)),
+        application_ref=application_ref,
+        newer=newer and visit.path("audit", what=noun, application=app, after=newer),
+        older=older and visit.path("audit", what=noun, application=app, before=older),
+    )
+
+
+def application_ref(app_id: UUID) -> str:
+    return ids.text(ids.APPLICATION, app_id)
+
+
+TASKS = 50
+
+
+async def dead_letters(visit: OperatorVisit) -> Response:
+    """The undelivered messages of the last 14 days, by endpoint."""
+    found = await visit.services.operator.undelivered(visit.org_id, visit.asked("cursor") or None, limit=ROWS)
+    return visit.render(
+        "operator/dead_letters.html",
+        section="dead-letters",
+        heading="Dead letters",
+        found=found.endpoints,
+        older=found.older and visit.path("dead-letters", cursor=found.older),
+        application_ref=application_ref,
+        endpoint_ref=lambda one: ids.text(visit.product.profile.ids.endpoint, one),
+        native_ref=lambda one: ids.text(ids.ENDPOINT, one),
+        many=sum(one.undelivered.number for one in found.endpoints if not one.undelivered.disabled),
+    )
+
+
+async def replay(visit: OperatorVisit, form: Form) -> Response:
+    """Resends the undelivered messages of the chosen endpoints, each endpoint in a background task."""
+    chosen = form.all("endpoint")[:ROWS]
+    if not chosen:
+        raise BadRequest("Choose at least one endpoint.")
+    undelivered = [await _undelivered(visit, one) for one in chosen]
+    if (asked := await _asked(visit, form, undelivered)) is not None:
+        return asked
+    await visit.services.operator.recover(visit.org_id, undelivered)
+    return visit.go(visit.path("tasks", said="started"))
+
+
+async def _asked(visit: OperatorVisit, form: Form, undelivered: list[Undelivered]) -> Response | None:
+    since = datetime_at(visit.now - RECENT)
+    counts = [
+        await visit.services.replay.count_recoverable(
+            one.app_id, ids.text(ids.ENDPOINT, one.endpoint_id), since, None
+        )
+        for one in undelivered
+    ]
+    exact = all(one.exact for one in counts)
+    messages = counted(sum(one.number for one in counts), "message", "messages", exact=exact)
+    return question(
+        visit,
+        form,
+        heading="Send again?",
+        happens=f"{messages} will be sent again to {counted(len(undelivered), 'endpoint', 'endpoints')}.",
+        button="Send again",
+        back=visit.path("dead-letters"),
+        section="dead-letters",
+        layout="operator/admin.html",
+    )
+
+
+async def tasks(visit: OperatorVisit) -> Response:
+    """The bulk resends and their progress."""
+    found = await visit.services.background_task.page(visit.org_id, None, ascending=False, limit=TASKS)
+    values: dict[str, Any] = {
+        "found": found,
+        "running": any(one.status == "running" for one in found),
+        "application_ref": application_ref,
+    }
+    if "hx-request" in visit.request.headers:
+        return visit.render("operator/task_rows.html", **values)
+    return visit.render("operator/tasks.html", section="tasks", heading="Resends", **values)
+
+
+async def _undelivered(visit: OperatorVisit, text: str) -> Undelivered:
+    """The endpoint of a checkbox. Raises NotFound if it belongs to another organization."""
+    app_ref, _, endpoint_ref = text.partition(".")
+    endpoint_id = ids.parse(ids.ENDPOINT, endpoint_ref)
+    if endpoint_id is None:
+        raise NotFound()
+    application = await visit.services.application.find(visit.org_id, app_ref)
+    endpoint = await visit.services.endpoint.find(application.id, endpoint_ref)
+    return Undelivered(application.id, endpoint.id, endpoint.url, endpoint.disabled_at is not None, 0)
+
+
+def routes() -> list[Route]:
+    return [
+        operator_page("", applications),
+        operator_page("/endpoints", endpoints),
+        operator_page("/messages", messages),
+        operator_page("/audit", audit_events),
+        operator_page("/dead-letters", dead_letters),
+        operator_action("/dead-letters", replay),
+        operator_page("/tasks", tasks),
+    ]

@@ -1,0 +1,1 @@
+"""Pages and inboxes of Play."""
