@@ -1,3 +1,3 @@
-"""Angarium: a webhook sending service. Light to import; the service itself is the extra `server`."""
+"""Holds the version of Angarium, a webhook sending service. The service itself needs the extra `server`."""
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""`angarium`, the command line; also `python -m angarium`."""
+"""Runs the command line, as `angarium` or `python -m angarium`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run a command, or say what must be installed for it."""
+    """Run a command, or print what must be installed for it."""
     try:
         from angarium.cli.main import main as run
     except ModuleNotFoundError as error:

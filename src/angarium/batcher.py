@@ -1,7 +1,7 @@
-"""Batches entries: those that arrive while one batch is being written go into the next.
+"""Writes entries in batches: those that arrive while one batch is being written go into the next.
 
-A single entry is written at once, many share a transaction. After a large batch the next may wait for more
-entries, because a few large transactions cost far less than many small ones.
+A single entry is written at once, and many share a transaction. After a large batch the next may wait for
+more entries, because a few large transactions cost far less than many small ones.
 
 - One batch is written at a time, and entries are written in order of arrival.
 - A batch takes entries until it reaches one of its bounds. An entry is never split.
@@ -92,7 +92,7 @@ class Batcher(Generic[T, R]):
         self._entries: deque[T] = deque()
         self._items = 0
         self._weight = 0
-        self._in_hand = 0
+        self._writing = 0  # entries in the current batch
         self._begun_at = 0.0
         self._crowded = False  # the next batch gathers, starting with its first entry
         self._hurry = False
@@ -115,12 +115,12 @@ class Batcher(Generic[T, R]):
 
     def __len__(self) -> int:
         """Number of entries not written yet, including the current batch."""
-        return len(self._entries) + self._in_hand
+        return len(self._entries) + self._writing
 
     @property
     def under_way(self) -> float:
         """Seconds since writing the current batch began; 0.0 if there is none."""
-        return self._steady() - self._begun_at if self._in_hand else 0.0
+        return self._steady() - self._begun_at if self._writing else 0.0
 
     async def run(self) -> None:
         """Write batches until `close`, then the waiting entries, also if `close` was called first."""
@@ -136,16 +136,16 @@ class Batcher(Generic[T, R]):
                 if self._crowded and self._gathers():
                     await asyncio.sleep(self._gather.seconds)
                 batch = self._take()
-                self._in_hand, self._begun_at = len(batch), self._steady()
+                self._writing, self._begun_at = len(batch), self._steady()
                 await self._complete(batch)
-                self._in_hand = 0
+                self._writing = 0
                 crowded = len(batch) >= self._gather.crowd and len(self._entries) >= self._gather.came
                 self._crowded = crowded and self._gather.from_first
                 if crowded and not self._crowded and self._gathers():
                     await asyncio.sleep(self._gather.seconds)
             self._empty.set()
         finally:
-            self._in_hand = 0
+            self._writing = 0
             if self._entries:  # an error in `done` or `failed`: the other entries are still written
                 self.wake.set()
 

@@ -1,4 +1,4 @@
-"""Composition root: builds a running process from settings. The only module that knows every part."""
+"""Builds a running process from settings. This is the composition root: it imports every part."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ async def running(
     """Run all parts of a process. Yields the ASGI application (None for the role `dispatch`).
 
     `sandbox` also serves the scenarios of profiles. `listening`: the URL of the socket that is served. On
-    exit, attempts in flight are completed, then the pools are closed. `stopping` is set shortly
-    before, so that no request runs for minutes.
+    exit, attempts in flight are completed, then the pools are closed. `stopping` is set shortly before, so
+    that no request runs for minutes.
     """
     from angarium.dispatch.notifier import Notifier
     from angarium.service.intake import Intake

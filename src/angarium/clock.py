@@ -1,4 +1,4 @@
-"""Source of time. All code that needs the time or waits for it gets a Clock.
+"""Gives the time. All code that reads the time or waits for it gets a Clock.
 
 There are two times:
 - `now` is wall time in epoch seconds, for times that are stored, signed, shown or compared with such. It
@@ -31,7 +31,7 @@ JUMP: Final = 1.0  # a difference this large is not drift: the clock was set, or
 
 
 class Clock(Protocol):
-    """Interface of a clock."""
+    """A source of time."""
 
     def now(self) -> float:
         """Epoch seconds."""
@@ -108,15 +108,16 @@ class SystemClock:
             listener(ahead if abs(ahead) >= JUMP else 0.0)
 
     async def follow(self, reference: Callable[[], Awaitable[float]]) -> None:
-        """Follow the time of `reference` until cancelled. While it is not available, run free."""
+        """Follow the time of `reference` until cancelled. While it is not available, no correction is
+        made."""
         while True:
             await asyncio.sleep(FOLLOW_EVERY)
-            asked_at = steady()
+            started = steady()
             try:
-                told = await reference()
+                now = await reference()
             except StoreUnavailable:
                 continue
-            self.anchor(told, within=steady() - asked_at)
+            self.anchor(now, within=steady() - started)
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
         jumps = self._jumps

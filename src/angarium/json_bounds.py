@@ -1,8 +1,8 @@
-"""Bounds on JSON from outside, checked on the text before anything is made of it.
+"""Checks the depth and size of JSON from outside, on the text, before it is parsed.
 
-A small text can cost much: a list in a list a million times, or a hundred thousand numbers. What is within
-the bounds is parsed in milliseconds and into a few megabytes. Standard library only, and nothing else of
-Angarium, so that it can be imported from everywhere.
+A short text can be expensive to parse: a million nested lists, or a hundred thousand numbers. Text within the
+bounds is parsed in milliseconds and takes a few megabytes. This module imports the standard library only, so
+every package may import it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from itertools import accumulate
 from typing import Final
 
 MAX_DEPTH: Final = 128
-"""Objects and lists inside each other; Svix's server takes as many."""
+"""Levels of nested objects and lists. Svix's server accepts as many."""
 MAX_VALUES: Final = 100_000
-"""Values and names of members, all counted."""
+"""Values and member names, counted together."""
 
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 _STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
@@ -25,7 +25,7 @@ _WHOLE: Final = re.compile(
 
 
 def check(text: bytes, *, values: int = MAX_VALUES) -> None:
-    """Raise ValueError, in words that name the bound, for JSON that is too deep or has too many values."""
+    """Raise ValueError if JSON is nested too deeply or has too many values. The message names the bound."""
     if len(text) <= values and text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return  # each level and each value takes a byte
     depth, count = measure(text, values)
@@ -36,10 +36,9 @@ def check(text: bytes, *, values: int = MAX_VALUES) -> None:
 
 
 def measure(text: bytes, values: int = MAX_VALUES) -> tuple[int, int]:
-    """How deep JSON is nested, and how many values and names of members it has at the most.
+    """The nesting depth of JSON, and an upper bound of its values and member names.
 
-    Where there are more than `values`, the depth is not looked for. The time goes with the length of the
-    text, whatever it is.
+    If there are more than `values`, the depth is not computed. The time is linear in the length of the text.
     """
     plain = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     strings = plain.count(b'"') // 2
@@ -55,7 +54,7 @@ def measure(text: bytes, values: int = MAX_VALUES) -> tuple[int, int]:
 
 
 def has_half_pair(text: bytes) -> bool:
-    """Whether an escape in JSON is half of a surrogate pair, which is no character."""
+    """Whether JSON contains an escape that is an unpaired surrogate."""
     if b"\\u" not in text or b"\\ud" not in text.lower():
         return False
     found = _WHOLE.match(text)

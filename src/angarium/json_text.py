@@ -1,8 +1,8 @@
-"""JSON as text: laid out, cut and written again without changing what it says.
+"""Formats JSON text, and extracts members from it, without changing its values.
 
-Parsing JSON and writing it again changes it: 1.00 becomes 1.0, 1E400 becomes Infinity, and of two members
-with one name one is lost. A payload is shown as it was sent. Standard library only; the portal uses the
-formatter of msgspec, which gives the same text.
+Parsing JSON and writing it again changes it: 1.00 becomes 1.0, 1E400 becomes Infinity, and one of two members
+with the same name is lost. A payload must be shown as it was sent. This module imports the standard library
+only. The portal uses msgspec's formatter, which returns the same text.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _CLOSES: Final = {"{": "}", "[": "]"}
 
 
 class Number(str):
-    """A number of a JSON text, in its own digits."""
+    """A number of a JSON text, with the digits as written."""
 
     __slots__ = ()
 
 
 def read(text: str) -> Any:
-    """The value of a JSON text, its numbers as Number. Raises ValueError."""
+    """Parse JSON text, with numbers as Number. Raises ValueError."""
     try:
         return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse)
     except RecursionError as error:
@@ -31,13 +31,13 @@ def read(text: str) -> Any:
 
 
 def compact(text: str) -> str:
-    """The same JSON on one line. Raises ValueError for what is no JSON."""
+    """The same JSON on one line. Raises ValueError if the text is not JSON."""
     read(text)
     return "".join(_TOKEN.findall(text))
 
 
 def indented(text: str) -> str:
-    """The same JSON over several lines. Raises ValueError for what is no JSON."""
+    """The same JSON, indented over several lines. Raises ValueError if the text is not JSON."""
     read(text)
     written: list[str] = []
     depth = 0
@@ -61,7 +61,10 @@ def indented(text: str) -> str:
 
 
 def member(text: str, name: str) -> str | None:
-    """The text of a member of an object, the last one of that name. Raises ValueError for what is no JSON."""
+    """The text of an object's member; of several with the same name, the last. None if there is none.
+
+    Raises ValueError if the text is not JSON.
+    """
     if not isinstance(read(text), dict):
         return None
     found, depth, begin = None, 0, -1
@@ -86,7 +89,7 @@ def write(
     ascii_only: bool = False,
     sort_keys: bool = False,
 ) -> str:
-    """What `json.dumps` writes, with each Number in its own digits."""
+    """The same text as `json.dumps`, but with the digits of each Number as they were written."""
 
     def text(value: Any, line: str) -> str:
         if isinstance(value, Number):

@@ -1,8 +1,8 @@
-"""What a message may look like: one set of rules for the server, the client and the outbox.
+"""Checks the fields and the payload of a message: one set of rules for the server, client and outbox.
 
-Standard library and `json_bounds` only, so that it can be imported from everywhere. The server
-reads the JSON of a body with a faster parser; `check_payload` accepts the same texts, which
-`tests/outbox/test_form.py` verifies with generated messages.
+This module imports the standard library and `json_bounds` only, so every package may import it. The server
+parses a body with a faster parser. `check_payload` accepts the same texts, which `tests/outbox/test_form.py`
+verifies with generated messages.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MAX_CHANNEL: Final = 128
 MAX_CHANNELS: Final = 10
 MAX_TAGS: Final = 10
 MAX_BODY: Final = 2 * 1024 * 1024
-"""Bytes of a request body that a server takes unless its settings or a profile say otherwise."""
+"""Maximum size of a request body in bytes, unless the settings or a profile set another."""
 MAX_DEPTH: Final = 100
-"""Objects and lists inside each other in a payload. Many receivers' parsers take no more."""
+"""Levels of nested objects and lists in a payload. Many receivers' parsers accept no more."""
 MESSAGE_PREFIX: Final = "msg_"
 
 _NAME: Final = re.compile(r"[a-zA-Z0-9\-_.]{1,256}")
@@ -30,7 +30,7 @@ _CHANNEL: Final = re.compile(r"[a-zA-Z0-9\-_.:+]{1,128}")
 _TAG: Final = re.compile(r"[a-zA-Z0-9\-_./\\#]{1,128}")
 
 Refuse = Callable[[str, str], None]
-"""Is told a field's name and what is wrong with it."""
+"""Called with the name of a field and what is wrong with it."""
 
 
 def is_event_type(value: str) -> bool:
@@ -39,7 +39,7 @@ def is_event_type(value: str) -> bool:
 
 
 def is_uid(value: str, prefix: str) -> bool:
-    """Whether `value` can be an operator's own id; it must not look like one of ours (`prefix`)."""
+    """Whether `value` can be an operator's own id. It must not start with the `prefix` of generated ids."""
     return _NAME.fullmatch(value) is not None and not value.startswith(prefix)
 
 
@@ -60,7 +60,7 @@ def check_fields(
     tags: Sequence[str] | None,
     refuse: Refuse,
 ) -> None:
-    """Call `refuse` for each field that the server does not accept. The values have their right types."""
+    """Call `refuse` for each field that the server does not accept. The caller has checked the types."""
     if not is_event_type(event_type):
         refuse("eventType", "An event type is 1 to 256 characters of a-z, A-Z, 0-9, '-', '_' and '.'.")
     if event_id is not None and not is_uid(event_id, MESSAGE_PREFIX):
@@ -81,10 +81,10 @@ def check_fields(
 
 
 def check_text(body: bytes) -> None:
-    """Raise ValueError for text that is not UTF-8, or that has half of a surrogate pair.
+    """Raise ValueError for text that is not UTF-8, or that contains an unpaired surrogate.
 
-    Half a pair is no character, and the JSON parsers of some receivers fail on it. A NUL in a payload is
-    the caller's own affair: payloads are kept as bytes.
+    An unpaired surrogate is not a character, and some receivers' JSON parsers fail on it. NUL is allowed:
+    payloads are stored as bytes.
     """
     if not body.isascii():
         try:
@@ -96,7 +96,7 @@ def check_text(body: bytes) -> None:
 
 
 def check_payload(payload: bytes) -> None:
-    """Raise ValueError unless this is the JSON text of an object, as the server accepts it."""
+    """Raise ValueError unless the server accepts this as a payload: the JSON text of an object."""
     check_text(payload)
     json_bounds.check(payload)
     try:
@@ -111,7 +111,7 @@ def check_payload(payload: bytes) -> None:
 
 
 def encode(value: Any) -> bytes:
-    """Compact JSON in UTF-8. Raises ValueError for what is no JSON."""
+    """Compact JSON in UTF-8. Raises ValueError if the value has no JSON form."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     except TypeError as error:

@@ -1,4 +1,4 @@
-"""Configures logging: structlog to standard error, one line per event, names from one catalogue.
+"""Configures logging: structlog writes one line per event to standard error. `EVENTS` lists all events.
 
 Never logged: payloads, secrets, tokens, custom header values, response bodies.
 """
@@ -37,12 +37,12 @@ EVENTS: Final = {
     "http.refused": "a request was refused for its headers or framing, and its connection closed",
     "intake.failed": "messages could not be stored; their senders got an error",
     "intake.refused": "PostgreSQL rejected a message; its sender got an error",
-    "intake.untold": "an internal error kept the response from a sender whose messages were stored or "
+    "intake.untold": "an internal error prevented the response to a sender whose messages were stored or "
     "refused",
     "load.failed": "deliveries could not be read; retried",
     "placement.failed": "deliveries could not be put in order of acceptance; retried",
     "poll.failed": "the periodic scan for lanes with work failed; retried",
-    "part.broken": "an internal error stopped a part of the dispatcher",
+    "part.broken": "an internal error stopped a part of the dispatcher; it is restarted",
     "partition.dropped": "an expired daily partition of history or payloads was dropped",
     "partition.locked": "a partition is in use and could not be dropped; retried",
     "process.died": "a worker process exited unexpectedly; it is restarted",
@@ -69,7 +69,7 @@ EVENTS: Final = {
     "shards.evicted": "unresponsive dispatchers lost their shards to the others",
     "shards.lost": "the connection that holds the shards broke; this process stops sending for them",
     "shards.taken": "shards were taken over",
-    "shards.unavailable": "the database cannot be asked for shards; retried",
+    "shards.unavailable": "shards could not be taken, because the database is unavailable; retried",
     "stop.incomplete": "the shutdown deadline passed before all outcomes were written; those attempts are "
     "repeated",
     "stats.refused": "counts for charts could not be written; they are dropped",

@@ -43,8 +43,8 @@ def safe_headers(base_url: str | None) -> Headers:
 class Edge:
     """Wraps the application.
 
-    `body_limit` in bytes. `fast_path`: a server may offer it requests first. `headers` go on every answer.
-    `methods` says which methods the path of a scope has.
+    `body_limit` in bytes. `fast_path`: a server may offer it requests first. `headers` are added to every
+    response. `methods` says which methods the path of a scope has.
     """
 
     def __init__(

@@ -36,7 +36,7 @@ _UNUSUAL: Final = frozenset([b"origin", b"content-encoding"])
 class FastPath:
     """Takes what is plain.
 
-    `prefix`: of the API's paths; `body_limit` in bytes; `headers` go on every answer.
+    `prefix`: of the API's paths; `body_limit` in bytes; `headers` are added to every response.
     """
 
     def __init__(

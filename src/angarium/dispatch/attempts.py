@@ -178,7 +178,7 @@ class AttemptRunner:
         self._registry.mark(active)
 
     def _broken(self, attempt: _Attempt) -> None:
-        """A bug: the delivery waits, and the dispatcher goes on."""
+        """A bug: the delivery waits, and the dispatcher continues."""
         log.exception("attempt.broken", message=ids.text(ids.MESSAGE, attempt.queued.message_id))
         self._wait(attempt, KINDS["internal"])
 

@@ -32,7 +32,7 @@ STEPS: Final = 20  # of background tasks at a time
 DELETE_EVERY: Final = 60.0
 LISTENERS: Final = 20  # disabled in one transaction
 LEAP: Final = 3600.0  # seconds: a clock that is set forward by more may be wrong,
-DOUBT: Final = 86400.0  # and is trusted after so many
+DOUBT: Final = 86400.0  # and is trusted after this many seconds
 PARTITIONS: Final = 10  # dropped at a time
 _OF_ONE_TABLE: Final = (StoreReason.LOCKED, StoreReason.TOO_SLOW, StoreReason.CONFLICT)
 

@@ -1,5 +1,5 @@
-"""The only place with SQL. Verbs in the order of a message's life: accept, load, complete, resend, recover.
+"""Reads and writes the database. This is the only package that contains SQL.
 
-Functions take a connection first and open no transaction of their own, but for the steps of background
-tasks; rows never leave.
+Functions take a connection as their first argument and open no transaction, except slices of fan-out and
+steps of background tasks. They return values of their own types, never rows.
 """

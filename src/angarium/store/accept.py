@@ -1,7 +1,8 @@
-"""Accept: messages and every delivery they owe, in one statement for many requests.
+"""Stores messages and their deliveries, in one statement for many requests.
 
-What one statement looks at and writes is bounded. The deliveries of a message for which there is no room are
-written later (store/fan_out.py): that they are to be is stored in the same commit.
+The number of endpoints that a statement reads and of deliveries that it writes is bounded. A message with
+more deliveries gets a row in `fan_out` in the same commit, and its deliveries are written later
+(store/fan_out.py).
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, sparse
 
 BASE: Final = 250  # deliveries that one statement writes,
-EACH: Final = 4  # and so many more for each message
-LOOKS: Final = 5000  # endpoints that one statement looks at
+EACH: Final = 4  # plus this many for each message
+LOOKS: Final = 5000  # endpoints that one statement reads
 
 
 class Item(msgspec.Struct, frozen=True, gc=False):
-    """One message to store. `app` is the public id or the uid; `endpoint_id` forces one receiver."""
+    """One message to store. `app` is the public id or the uid. With `endpoint_id` only that endpoint gets
+    it."""
 
     id: UUID
     org_id: str
@@ -44,11 +46,11 @@ class Item(msgspec.Struct, frozen=True, gc=False):
     endpoint_id: UUID | None
     due_at: float
     content_type: str | None = None  # None: application/json
-    actor: Actor | None = None  # who tests the one receiver
+    actor: Actor | None = None  # who sends the test to the one endpoint
 
 
 class NewDelivery(msgspec.Struct, frozen=True, gc=False):
-    """A delivery just committed, with all that a lane needs to send it without asking the database."""
+    """A delivery just committed, with everything that a lane needs to send it without a query."""
 
     app_id: UUID
     endpoint_id: UUID
@@ -60,14 +62,15 @@ class NewDelivery(msgspec.Struct, frozen=True, gc=False):
     event_type: str
     payload: bytes | None  # None: the lane reads it
     expires_at: float  # of the payload
-    test: bool = False  # sent to this endpoint alone, to try it
+    test: bool = False  # sent to this endpoint only
     content_type: str | None = None
     seq: int = FIRST  # its place in the order of acceptance, if it has one
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """What became of one item: `app_id` None: no such application; not `stored`: a duplicate; `late`: its
-    deliveries are written later; `large`: the first of these in its batch, for which there was no room."""
+    """The result for one item. `app_id` is None if there is no such application. `stored` is False for a
+    duplicate. `late`: its deliveries are written later. `large`: it is the first of the late ones in its
+    batch, whose deliveries exceeded the limit."""
 
     app_id: UUID | None
     stored: bool
@@ -78,8 +81,9 @@ class Stored(msgspec.Struct, frozen=True, gc=False):
 async def accept(
     connection: Connection, items: Sequence[Item], now: float, *, last: Collection[str] = ()
 ) -> tuple[list[Stored], list[NewDelivery]]:
-    """Store the items at the time `now`, epoch seconds; answers are in their order. The caller hands over
-    `NewDelivery` after the commit. Messages of the applications `last` get what room the others leave."""
+    """Store the items at the time `now`, epoch seconds. Results are in the order of the items. The caller
+    hands over the `NewDelivery` values after the commit. Messages of the applications `last` come last in the
+    batch and add nothing to its limit."""
     asked = items
     light = len(items)
     if last:
@@ -105,7 +109,7 @@ async def accept(
         "due": sparse([None if item.due_at == now else datetime_at(item.due_at) for item in items]),
         "content_types": sparse([item.content_type for item in items]),
         "now": datetime_at(now),
-        # the row that ends each message counts too
+        # the row that ends each message also counts
         "looks": LOOKS + len(items),
         "room": BASE + EACH * light + len(items),
     }
@@ -157,7 +161,7 @@ def _covering(event_type: str) -> str:
 
 
 async def accepted_before(connection: Connection, keys: Sequence[bytes], now: float) -> dict[bytes, Message]:
-    """The messages that these idempotency keys stand for, by key."""
+    """The messages that were stored with these idempotency keys, by key."""
     rows = queries.accepted_before(connection, keys=keys, now=datetime_at(now))
     return {
         row["key"]: Message(

@@ -1,4 +1,4 @@
-"""Keys of products' own APIs: found by the hash of what is shown, never stored in the clear."""
+"""Reads and writes API keys of products. Keys are found by hash and never stored in clear text."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from angarium.store.sql import queries
 class ApiKey:
     """`app_id` None: the whole organization. `secret` is the hash of the key's second part, if it has one.
 
-    `beginning` is that of the key itself, for people to tell it by; empty for keys made before it was kept.
-    `lookup` is the hash of the key, by which it is found.
+    `beginning` is the first characters of the key, so that people can recognize it; empty for old keys.
+    `lookup` is the hash by which the key is found.
     """
 
     id: UUID
@@ -33,7 +33,7 @@ class ApiKey:
 
     @property
     def origin(self) -> ParentCredential:
-        """As the origin of a token that is made with the key."""
+        """The key as the parent of a token that is created with it."""
         return ParentCredential((self.lookup,))
 
 
@@ -46,7 +46,7 @@ def _key(row: Row) -> ApiKey:
 
 
 async def create(connection: Connection, key: ApiKey, lookup: bytes) -> bool:
-    """Store a key; one that is there already stays as it is, but for its application. Whether it changed."""
+    """Store a key. Of one that exists, only the application may change. Returns whether a row was written."""
     row = await queries.api_key_create(
         connection,
         id=key.id,
@@ -63,22 +63,22 @@ async def create(connection: Connection, key: ApiKey, lookup: bytes) -> bool:
 
 
 async def find(connection: Connection, lookup: bytes) -> ApiKey | None:
-    """The living key whose public part has this hash."""
+    """The active key whose public part has this hash."""
     row = await queries.api_key_find(connection, lookup=lookup)
     return None if row is None else _key(row)
 
 
 async def page(connection: Connection, org_id: str) -> list[ApiKey]:
-    """The keys of an organization, oldest first, revoked ones too."""
+    """The keys of an organization, oldest first, including revoked ones."""
     return [_key(row) async for row in queries.api_key_list(connection, org_id=org_id)]
 
 
 async def used(connection: Connection, key_id: UUID, now: datetime) -> None:
-    """Note that the key was used."""
+    """Record that the key was used."""
     await queries.api_key_used(connection, id=key_id, now=now)
 
 
 async def revoke(connection: Connection, org_id: str, key_id: UUID, now: datetime) -> ApiKey | None:
-    """Refuse the key from now on; gives it unless it was refused already."""
+    """Revoke the key. Returns it, or None if it was already revoked."""
     row = await queries.api_key_revoke(connection, org_id=org_id, id=key_id, now=now)
     return None if row is None else _key(row)

@@ -1,4 +1,4 @@
-"""Applications: find, list, create, update, delete."""
+"""Finds, lists, creates, updates and deletes applications."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ TAKEN = "An application with that id or uid already exists"
 
 @dataclass(frozen=True, slots=True)
 class ApplicationFilter:
-    """What the endpoints of an application must be like for it to be listed."""
+    """Selects applications by their endpoints."""
 
-    with_endpoints: bool = False  # it has one at least
-    not_all_disabled: bool = False  # if it has any, one is enabled
-    not_all_below: tuple[str, ...] = ()  # if it has any, the URL of one begins with none of these
+    with_endpoints: bool = False  # has at least one endpoint
+    not_all_disabled: bool = False  # has no endpoint, or an enabled one
+    not_all_below: tuple[str, ...] = ()  # has no endpoint, or one whose URL starts with none of these
 
 
 EVERY: Final = ApplicationFilter()
@@ -45,7 +45,7 @@ def _application(row: Row) -> Application:
 
 
 async def find(connection: Connection, org_id: str, ref: str, *, lock: bool = False) -> Application | None:
-    """The living application with this id or uid, or None; `ref` may be any text. `lock` it for a change."""
+    """The application with this id or uid, or None; `ref` may be any text. `lock` the row for an update."""
     app_id = ids.parse(ids.APPLICATION, ref)
     if app_id is None and not is_uid(ref, ids.APPLICATION):
         return None
@@ -56,15 +56,15 @@ async def find(connection: Connection, org_id: str, ref: str, *, lock: bool = Fa
 
 
 async def hold(connection: Connection, org_id: str, app_id: UUID) -> None:
-    """From here to the end of the transaction nobody else holds the application: what it has can be counted.
+    """Lock the application until the end of the transaction, so that what belongs to it can be counted.
 
-    Intake and everything else that only reads goes on.
+    Intake and readers are not blocked.
     """
     await queries.application_hold(connection, org_id=org_id, id=app_id)
 
 
 async def create(connection: Connection, application: Application) -> Application:
-    """Raises Conflict when the uid is taken."""
+    """Store a new application. Raises Conflict if the uid is taken."""
     row = await queries.application_insert(
         connection,
         id=application.id,
@@ -85,7 +85,7 @@ async def create(connection: Connection, application: Application) -> Applicatio
 
 
 async def update(connection: Connection, application: Application) -> Application | None:
-    """Store what can change. None when it is gone; raises Conflict when the uid is taken."""
+    """Store what can change. Returns None if it is deleted. Raises Conflict if the uid is taken."""
     try:
         row = await queries.application_update(
             connection,
@@ -116,7 +116,7 @@ async def page(
     limit: int,
     wanted: ApplicationFilter = EVERY,
 ) -> list[Application]:
-    """Up to `limit` applications beyond the cursor, in the order asked for."""
+    """Up to `limit` applications after the cursor, in the requested order."""
     query = walk("application_list", upwards=ascending)
     rows = query(
         connection,
@@ -131,6 +131,6 @@ async def page(
 
 
 async def search(connection: Connection, org_id: str, text: str, limit: int) -> list[Application]:
-    """Up to `limit` applications that have the text in their name or uid, newest first."""
+    """Up to `limit` applications whose name or uid contains the text, newest first."""
     rows = queries.application_search(connection, org_id=org_id, text=text, limit=limit)
     return [_application(row) async for row in rows]

@@ -1,4 +1,7 @@
-"""Attempts as people read them. `complete` writes them, and only expunging an answer changes them."""
+"""Reads attempts for lists and pages.
+
+`store/complete.py` writes them. The only later change is to expunge the body of a response.
+"""
 
 from __future__ import annotations
 
@@ -22,16 +25,16 @@ EXPUNGED: Final = b"EXPUNGED"
 
 @dataclass(frozen=True, slots=True)
 class AttemptFilter:
-    """What an attempt must be like to be listed; None: anything."""
+    """Selects attempts; None: any."""
 
     status: AttemptStatus | None = None
-    status_code_class: int | None = None  # 0, 100, …, 500: the hundred that the code is in
+    status_code_class: int | None = None  # 0, 100, …, 500: the status code rounded down
     endpoint_id: UUID | None = None  # of a message's attempts
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An attempt and its message without the payload; None when the message was pruned."""
+    """An attempt and its message without the payload; None if the message was deleted."""
 
     attempt: Attempt
     message: Message | None
@@ -65,7 +68,7 @@ def _exchange(row: Row) -> Exchange | None:
     try:
         headers = header_code.decode(kept, message_id=row["message_id"], attempt_id=row["id"])
     except header_code.UnreadableError:
-        return None  # of a later release, while processes are replaced one by one
+        return None  # written by a newer release during a rolling upgrade
     return Exchange(*headers)
 
 
@@ -102,7 +105,7 @@ async def by_endpoint(
     *,
     with_response: bool,
 ) -> list[Recorded]:
-    """The attempts at one endpoint in a stretch of ids, in the order of the walk."""
+    """The attempts at one endpoint in a range of ids, in the order of the range."""
     query = walk("attempt_by_endpoint", upwards=page.upwards)
 
     async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
@@ -122,7 +125,7 @@ async def by_endpoint(
 
 
 async def reach(conn: Connection, app_id: UUID, endpoint_id: UUID, high: UUID, rows: int) -> UUID | None:
-    """The newest attempt below `high` that a look at so many does not reach; None: it reaches all."""
+    """The newest attempt below `high` that is not among the newest `rows` of them; None if there is none."""
     return await _end(conn, app_id, endpoint_id, (LOWEST, high), rows, upwards=False)
 
 
@@ -145,7 +148,7 @@ async def by_message(
     *,
     with_response: bool,
 ) -> list[Recorded]:
-    """The attempts for one message in a stretch of ids, in the order of the walk."""
+    """The attempts for one message in a range of ids, in the order of the range."""
     query = walk("attempt_by_message", upwards=page.upwards)
     rows = query(
         conn, app_id=app_id, low_message=message_id, high_message=message_id, low=page.low, high=page.high,
@@ -157,13 +160,13 @@ async def by_message(
 
 
 async def whole(conn: Connection, app_id: UUID, message_id: UUID, limit: int) -> list[Attempt]:
-    """The newest attempts for a message with all that was recorded of them."""
+    """The newest attempts for a message, with everything that was recorded."""
     rows = queries.attempt_whole(conn, app_id=app_id, message_id=message_id, limit=limit)
     return [_attempt(row) async for row in rows]
 
 
 async def expunge(conn: Connection, app_id: UUID, message_id: UUID, attempt_id: UUID) -> bool:
-    """Put EXPUNGED in place of the answer's body; False when there is no such attempt."""
+    """Replace the body of the response by EXPUNGED. Returns False if there is no such attempt."""
     found = await queries.attempt_expunge(
         conn, app_id=app_id, message_id=message_id, id=attempt_id, mark=EXPUNGED
     )

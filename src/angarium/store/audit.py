@@ -1,7 +1,7 @@
-"""The audit log: each event is written in the transaction of its change, and read from here.
+"""Writes and reads the audit log. An audit event is written in the transaction of its change.
 
-What happens in the control schema is recorded there, everything else in the application's section, so that a
-change and its record are always in one database.
+Changes to the control schema are recorded in the control schema, all others in the section of the
+application, so that a change and its record are always in one database.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ async def record(connection: Connection, record_id: UUID, actor: Actor, audit_ev
 async def page(
     connection: Connection, org_id: str, app_id: UUID | None, page: IdRange, *, action: str | None = None
 ) -> list[Record]:
-    """Audit events of an organization, or of one application of it, in the order of the walk.
+    """Audit events of an organization, or of one of its applications, in the order of the range.
 
-    `action`: one action, or with a noun alone (`endpoint`) all of that noun.
+    `action`: one action, or a noun (`endpoint`) for all actions on it.
     """
     bound = {
         "org_id": org_id,
@@ -84,7 +84,7 @@ async def page(
 
 
 def _address(text: str | None) -> str | None:
-    """An IP address; what a proxy may have passed on instead is nothing to keep."""
+    """The text if it is an IP address. A proxy may have passed on something else, which is not stored."""
     try:
         return None if text is None else str(ip_address(text))
     except ValueError:

@@ -1,8 +1,8 @@
-"""Work that outlives its request: a row says what is to be done, a cursor how far it has come.
+"""Stores background tasks: work that continues after its request.
 
-A task is a series of steps, each one transaction that does a bounded amount and moves the cursor, so
-that a process may die at any point and another goes on (`replay.step` has the steps). A task may keep a
-rate: then its next step is due only a while after the last. Canceling one keeps what it has done.
+A row says what to do, and its cursor how much is done. A task is a series of steps (`replay.step`). Each is
+one transaction that does a bounded amount of work and moves the cursor, so any process can continue after a
+crash. A task with a rate pauses between its steps. Canceling a task does not undo finished steps.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from angarium.store.sql import queries, walk
 
 RECOVER: Final = "endpoint.recover"
 REPLAY: Final = "endpoint.replay"
-CANCEL: Final = "endpoint.cancel"  # ours: clients' SDKs do not know it, so it is not listed
-RELEASE: Final = "endpoint.release"  # the same
-RESEND: Final = "delivery.resend"  # the same, of the portal
+CANCEL: Final = "endpoint.cancel"  # internal: Svix's SDKs do not know it, so the API does not list it
+RELEASE: Final = "endpoint.release"  # internal
+RESEND: Final = "delivery.resend"  # created by the portal; the API does not list it
 PUBLIC: Final = (RECOVER, REPLAY)
 SHOWN: Final = (*PUBLIC, RESEND)
-AT_ONCE: Final = 5000  # deliveries canceled or released in the transaction that wants it
+AT_ONCE: Final = 5000  # deliveries canceled or released in the transaction of the request
 
 
 class TaskStatus(StrEnum):
@@ -48,13 +48,13 @@ class BackgroundTask:
     status: TaskStatus
     arguments: dict[str, Any]
     cursor: dict[str, Any] | None
-    data: dict[str, Any]  # what the client sees: `{"messagesSent": 3}`
+    data: dict[str, Any]  # shown to clients: `{"messagesSent": 3}`
     created_at: datetime
     updated_at: datetime
 
     @property
     def progress(self) -> float | None:
-        """The part that is done, 0 to 1; None when nobody counted before."""
+        """The fraction that is done, 0 to 1; None if the deliveries were not counted."""
         expected = self.data.get("expected")
         if self.status is TaskStatus.FINISHED:
             return 1.0
@@ -62,20 +62,21 @@ class BackgroundTask:
 
 
 def cancel_arguments(endpoint_id: UUID, before: UUID, *, wait: bool = False) -> dict[str, Any]:
-    """Arguments of a CANCEL task: go on canceling what the endpoint is owed of messages before `before`.
-    Manual attempts `wait` until it is enabled, or are canceled too with all that waits already."""
+    """Arguments of a CANCEL task: cancel the endpoint's queued deliveries of messages before `before`.
+    `wait`: keep manual attempts until the endpoint is enabled; otherwise cancel them and all that wait."""
     return {"endpoint": str(endpoint_id), "before": str(before), "wait": wait}
 
 
 def window_arguments(
     endpoint_id: UUID, after: UUID, until: UUID, rate: float | None = None
 ) -> dict[str, Any]:
-    """Arguments of a RECOVER or REPLAY task: messages with after < id <= until, so many a second."""
+    """Arguments of a RECOVER or REPLAY task: messages with after < id <= until, at most `rate` a second."""
     return {"endpoint": str(endpoint_id), "after": str(after), "until": str(until), "rate": rate}
 
 
 def resend_arguments(wanted: LogFilter, until: UUID, rate: float) -> dict[str, Any]:
-    """Arguments of a RESEND task: what matches of messages with id <= until, so many a second."""
+    """Arguments of a RESEND task: matching deliveries of messages with id <= until, at most `rate` a
+    second."""
     return {"filter": wanted.document(), "until": str(until), "rate": rate}
 
 
@@ -120,9 +121,9 @@ async def get(conn: Connection, org_id: str, task_id: UUID) -> BackgroundTask | 
 async def page(
     conn: Connection, org_id: str, page: IdRange, *, kind: str | None = None, status: str | None = None
 ) -> list[BackgroundTask]:
-    """The tasks of an organization that clients may see, in the order of the walk."""
+    """The tasks of an organization that clients may see, in the order of the range."""
     kinds = PUBLIC if kind is None else tuple(k for k in PUBLIC if k == kind)
-    # clients know no canceled tasks: to them one has failed
+    # the API has no canceled tasks: they are shown as failed
     statuses = [TaskStatus.FAILED, TaskStatus.CANCELED] if status == TaskStatus.FAILED else [status]
     query = walk("background_task_page", upwards=page.upwards)
     rows = query(
@@ -133,7 +134,7 @@ async def page(
 
 
 async def of_application(conn: Connection, app_id: UUID, limit: int) -> list[BackgroundTask]:
-    """The newest tasks of an application that its people may see."""
+    """The newest tasks of an application that the portal shows."""
     rows = queries.background_task_of_application(conn, app_id=app_id, kinds=SHOWN, limit=limit)
     return [_task(row) async for row in rows]
 
@@ -144,19 +145,19 @@ async def find(conn: Connection, app_id: UUID, task_id: UUID) -> BackgroundTask 
 
 
 async def cancel(conn: Connection, app_id: UUID, task_id: UUID, now: datetime) -> BackgroundTask | None:
-    """Take no further step of a task; None when there is none that is under way."""
+    """Stop a running task before its next step. Returns None if there is no such running task."""
     row = await queries.background_task_cancel(conn, id=task_id, app_id=app_id, kinds=SHOWN, now=now)
     return None if row is None else _task(row)
 
 
 async def claim(conn: Connection, now: datetime) -> BackgroundTask | None:
-    """The task that has waited longest for a step that is due, held until the transaction ends."""
+    """The task whose due step has waited longest, locked until the transaction ends."""
     row = await queries.background_task_claim(conn, now=now)
     return None if row is None else _task(row)
 
 
 async def next_due(conn: Connection) -> datetime | None:
-    """When the next step of a task that keeps a rate is due."""
+    """When the next step of a task with a rate is due."""
     found: datetime | None = await queries.background_task_next_due(conn)
     return found
 
@@ -170,7 +171,7 @@ async def advance(
     now: datetime,
     due_at: datetime | None = None,
 ) -> None:
-    """Note how far a task has come, and when its next step is due if not at once."""
+    """Store the progress of a task. `due_at`: when its next step is due, if not at once."""
     await queries.background_task_advance(
         conn, id=task_id, status=status, cursor=cursor, data=data, now=now, due_at=due_at
     )
@@ -186,8 +187,8 @@ async def cancel_owed(
     *,
     wait: bool = False,
 ) -> None:
-    """Cancel all that an endpoint is owed now: a bounded part at once, the rest by a task. Manual attempts
-    `wait` until it is enabled, or are canceled too with all that waits already."""
+    """Cancel all queued deliveries of an endpoint: a bounded number at once, the rest in a task. `wait`: keep
+    manual attempts until the endpoint is enabled; otherwise cancel them and all that wait."""
     at = datetime_at(now)
     canceled = [await cancel_pending(conn, app_id, endpoint_id, None, AT_ONCE, at, wait=wait)]
     if not wait:
@@ -200,7 +201,8 @@ async def cancel_owed(
 async def release_waiting(
     conn: Connection, task_id: UUID, org_id: str, app_id: UUID, endpoint_id: UUID, now: float, *, fifo: bool
 ) -> None:
-    """Send what waited for an endpoint to be enabled: a bounded part at once, the rest by a task."""
+    """Release deliveries that waited for an endpoint to be enabled: a bounded number at once, the rest in a
+    task."""
     at = datetime_at(now)
     if await requeue.release(conn, app_id, endpoint_id, at, AT_ONCE, fifo=fifo) >= AT_ONCE:
         await create(conn, task_id, org_id, app_id, RELEASE, {"endpoint": str(endpoint_id)}, at)

@@ -1,7 +1,7 @@
-"""Cancel: ends deliveries of an endpoint or of a message without an attempt. When an endpoint is disabled,
-manual attempts may wait until it is enabled instead.
+"""Cancels queued deliveries of an endpoint or of a message, without an attempt.
 
-Lock order, so that no two transactions wait for each other: background task, endpoint, fan-out, delivery.
+When an endpoint is disabled, manual attempts can wait until it is enabled instead. Lock order, to prevent
+deadlocks: background task, endpoint, fan-out, delivery.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ async def cancel_pending(
     conn: Connection, app_id: UUID, endpoint_id: UUID, before: UUID | None, limit: int, now: datetime,
     *, wait: bool = False,
 ) -> int:  # fmt: skip
-    """Cancel at most `limit` of what the endpoint is owed, of messages before `before`; gives how many.
-    Manual attempts `wait` until it is enabled, or are canceled too."""
+    """Cancel at most `limit` queued deliveries of the endpoint, of messages before `before`. Returns how
+    many. `wait`: keep manual attempts until the endpoint is enabled; otherwise they are canceled too."""
     lane = {"app_id": app_id, "endpoint_id": endpoint_id, "before": before, "now": now}
 
     async def cancel() -> int:
@@ -38,8 +38,8 @@ async def cancel_pending(
 async def cancel_stranded(
     conn: Connection, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int
 ) -> int:
-    """Cancel at most `limit` queued deliveries of an endpoint if it is disabled or deleted. In a transaction;
-    gives how many."""
+    """Cancel at most `limit` queued deliveries of an endpoint if it is disabled or deleted. Returns how many.
+    Call it in a transaction."""
     target = await hold_target(conn, app_id, endpoint_id)
     if target is not None and target.disabled_at is None:
         return 0
@@ -47,7 +47,7 @@ async def cancel_stranded(
 
 
 async def forget_waiting(conn: Connection, app_id: UUID, endpoint_id: UUID, limit: int, now: datetime) -> int:
-    """Cancel at most `limit` of what waits for a deleted endpoint to be enabled; gives how many."""
+    """Cancel at most `limit` deliveries that wait for a deleted endpoint to be enabled. Returns how many."""
 
     async def cancel() -> int:
         count: int = await queries.cancel_waiting(
@@ -61,7 +61,7 @@ async def forget_waiting(conn: Connection, app_id: UUID, endpoint_id: UUID, limi
 async def _recording(
     conn: Connection, endpoint_id: UUID, limit: int, cancel: Callable[[], Awaitable[int]]
 ) -> int:
-    """Cancel, with the partitions that the records go to: those of old messages may be gone."""
+    """Cancel, and create the partitions of the records if they were dropped with old messages."""
 
     async def cover() -> None:
         rows = queries.cancel_message_ids(
@@ -73,7 +73,7 @@ async def _recording(
 
 
 async def cancel_message(conn: Connection, app_id: UUID, message_id: UUID, now: datetime) -> int:
-    """Cancel what is still owed of one message, whose payload is gone; gives how many."""
+    """Cancel the queued deliveries of one message, whose payload was deleted. Returns how many."""
     message = {"app_id": app_id, "message_id": message_id, "now": now}
     await fan_out.forget(conn, message_id)
     first: int = await queries.cancel_message_pending(conn, **message)

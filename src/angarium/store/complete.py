@@ -1,8 +1,7 @@
-"""Complete: attempts recorded, deliveries moved and health noted, in one statement for many outcomes.
+"""Records attempts, moves deliveries and updates health, in one statement for many outcomes.
 
-A delivery that is not where its attempt found it (resent meanwhile, canceled, or recorded by a commit that
-was not confirmed) needs more statements. They are rare, and each outcome is a fact of its own, so they need
-no transaction.
+A delivery that changed during its attempt (resent, canceled, or recorded by a commit that was not confirmed)
+needs more statements. These are rare. Outcomes are independent of each other, so they need no transaction.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _MOVES = {move: move.name.lower() for move in Move}
 
 
 class Completion(msgspec.Struct, frozen=True, gc=False):
-    """The outcome of one attempt. `failures` and `manual_at` are what the delivery was loaded with;
-    `answer` is None when no attempt could be made (the payload is gone)."""
+    """The outcome of one attempt. `failures` and `manual_at` are those with which the delivery was loaded.
+    `answer` is None if no attempt could be made, because the payload was deleted."""
 
     attempt_id: UUID
     app_id: UUID
@@ -38,14 +37,14 @@ class Completion(msgspec.Struct, frozen=True, gc=False):
     message_id: UUID
     move: Move
     failures: int
-    number: int  # of this attempt, from 1; 0 when none was made
+    number: int  # of this attempt, from 1; 0 if none was made
     due_at: float | None
     manual_at: datetime | None
     answer: AttemptResult | None
     succeeded: bool
-    revision: int  # of the endpoint as it was sent to, which tells the URL
-    sent: Sequence[tuple[str, str]] = ()  # the headers, with what may be a credential masked
-    pending: bool = False  # loaded from `pending`: it was never attempted before
+    revision: int  # of the endpoint's configuration that the attempt used; identifies the URL
+    sent: Sequence[tuple[str, str]] = ()  # the headers; values that may be credentials are masked
+    pending: bool = False  # loaded from `pending`: never attempted before
 
 
 class HealthRecord(msgspec.Struct, frozen=True, gc=False):
@@ -61,7 +60,7 @@ _Key = tuple[UUID, UUID]
 
 
 class Completed(msgspec.Struct, frozen=True, gc=False):
-    """Where a delivery stands now; `due_at` None: nothing more is owed."""
+    """When a delivery is due next; None: it has ended."""
 
     endpoint_id: UUID
     message_id: UUID
@@ -71,7 +70,7 @@ class Completed(msgspec.Struct, frozen=True, gc=False):
 async def complete(
     connection: Connection, completions: Sequence[Completion], health: Sequence[HealthRecord]
 ) -> list[Completed]:
-    """Record and move a batch; gives where each delivery stands. No two may be of the same delivery."""
+    """Record a batch and move its deliveries. Returns one result each. A delivery may occur only once."""
     placed = await _place(connection, completions, health)
     if len(placed) < len(completions):
         placed |= await _place_elsewhere(connection, completions, placed)
@@ -129,7 +128,7 @@ async def _in_history(
     verb: Callable[..., Awaitable[T]],
     columns: dict[str, Any],
 ) -> T:
-    """Run a verb that writes attempts. The partition of a message whose time is over may be gone."""
+    """Run a function that writes attempts. The partition of an expired message may have been dropped."""
     return await partition.covered(
         connection,
         lambda: verb(connection, **columns),
@@ -174,14 +173,14 @@ def _times(values: Iterable[float | None]) -> list[datetime | None]:
 
 
 class Uids(msgspec.Struct, frozen=True, gc=False):
-    """What an operator calls an endpoint and its application."""
+    """The operator's own ids of an endpoint and its application."""
 
     application: str | None
     endpoint: str | None
 
 
 async def uids(connection: Connection, named: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Uids]:
-    """The uids of endpoints given as (application id, endpoint id), by endpoint id."""
+    """The uids by endpoint id. `named`: pairs of application id and endpoint id."""
     rows = queries.endpoint_uids(
         connection,
         app_ids=[app_id for app_id, _ in named],
@@ -191,5 +190,5 @@ async def uids(connection: Connection, named: Sequence[tuple[UUID, UUID]]) -> di
 
 
 async def hint(connection: Connection, hints: Sequence[str], *, alone: bool = False) -> None:
-    """Send hints to the dispatchers (see store/hint.py); `alone` outside any other transaction."""
+    """Send hints to the dispatchers (see store/hint.py). `alone`: in a transaction of their own."""
     await (queries.hint_alone if alone else queries.hint)(connection, hints=hints)

@@ -1,19 +1,19 @@
-"""Connections to PostgreSQL: how one is made, and how one ends.
+"""Opens connections to PostgreSQL, and closes them when a statement takes too long.
 
-**A statement is never canceled.** When it takes too long, or nobody waits for it any more, the connection is
-closed. A cancel request could hit a COMMIT that waits for a synchronous standby: the transaction would be
-visible, yet not replicated, and a failover would forget it. A backend whose client is gone goes on waiting,
-and nobody sees the transaction before it is replicated. What takes too long otherwise PostgreSQL ends by
-itself (`lock_timeout`, `statement_timeout`, which do not reach into a commit).
+**A statement is never canceled.** If it takes too long, or its caller is canceled, the connection is closed.
+A cancel request could hit a COMMIT that waits for a synchronous standby: the transaction would be visible but
+not replicated, and lost in a failover. A backend whose client has disconnected continues to wait, and the
+transaction stays invisible until it is replicated. PostgreSQL itself ends other long statements
+(`lock_timeout` and `statement_timeout`, which do not apply during a commit).
 
-**Hosts are tried one after the other**, beginning with the one that served last. Each has a short time, and
-the next is begun with when the one before has failed or has not answered within `STAGGER`, so hosts that
-drop everything cost little. One that takes writes is preferred. When there is none, a connection that only
-reads will do for a pool, so that lists and pages work, and is replaced after `RETRY_WRITABLE`; the locks of
-dispatchers ask for one that writes. Of the hosts of a read replica a standby is preferred instead.
+**Several hosts are tried in turn**, starting with the last one that worked. Each has a short timeout. The
+next one is tried when the previous one fails or does not respond within `STAGGER`, so unreachable hosts cost
+little. A server that accepts writes is preferred. If there is none, a pool uses a read-only connection, so
+that lists and pages work, and replaces it after `RETRY_WRITABLE`. The locks of dispatchers require a writable
+server. For a read replica, a standby is preferred instead.
 
-**A server that is gone without a word is noticed** within ten seconds: the system asks for signs of life on a
-connection that is idle, and gives up one on which nothing is acknowledged.
+**A server that disappears is detected** within ten seconds, by TCP keepalives on idle connections and a
+timeout for data that is not acknowledged.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from angarium.store.host import each_host
 from angarium.store.section import FIRST, Section
 from angarium.store.sql import queries
 
-CONNECT_TIMEOUT: Final = 10.0  # seconds for the only host,
-HOST_TIMEOUT: Final = 3.0  # and for each of several
-STAGGER: Final = 0.3  # seconds until the next host is begun with, while the one before does not answer
-RETRY_WRITABLE: Final = 5.0  # seconds after which a connection that only reads is replaced
-GONE_AFTER: Final = 10  # seconds without a sign of life after which a server is gone
+CONNECT_TIMEOUT: Final = 10.0  # seconds for the only host
+HOST_TIMEOUT: Final = 3.0  # seconds for each of several hosts
+STAGGER: Final = 0.3  # seconds until the next host is tried, if the previous one does not respond
+RETRY_WRITABLE: Final = 5.0  # seconds after which a read-only connection is replaced
+GONE_AFTER: Final = 10  # seconds after which a silent server counts as gone
 _WATCH: Final = {
     "SO_KEEPALIVE": (socket.SOL_SOCKET, 1),
     "TCP_KEEPIDLE": (socket.IPPROTO_TCP, 4),
@@ -46,11 +46,11 @@ _WATCH: Final = {
     "TCP_KEEPCNT": (socket.IPPROTO_TCP, 3),
     "TCP_USER_TIMEOUT": (socket.IPPROTO_TCP, GONE_AFTER * 1000),
 }
-"""What the system does about a server that is gone; not every system knows all of it."""
+"""Socket options that detect a server that is gone. Not every system supports all of them."""
 
 
 class Row(Protocol):
-    """A row of a result: its values by the names of columns, and in their order."""
+    """A row of a result: its values by column name, and in the order of the columns."""
 
     def __getitem__(self, column: str) -> Any: ...
 
@@ -60,9 +60,9 @@ class Row(Protocol):
 
 
 class Connection(Protocol):
-    """What a verb of the store is given: a connection to one section, of the pool or dedicated.
+    """A connection to one section, from the pool or dedicated, as functions of the store receive it.
 
-    Statements have names (store/sql.py). What is here is for them, for transactions, and for migrations.
+    Statements have names (store/sql.py). These methods are for them, for transactions, and for migrations.
     """
 
     @property
@@ -82,7 +82,7 @@ class Connection(Protocol):
 
 
 class DedicatedConnection(Connection, Protocol):
-    """One that is not of the pool: its owner listens on it, and closes it."""
+    """A connection outside the pool. Its owner listens on it and closes it."""
 
     def add_termination_listener(self, listener: Callable[[object], None]) -> None: ...
 
@@ -103,20 +103,20 @@ class StoreConnection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has 
         self.opened_at = time.monotonic()
         self.section = FIRST
         self.writable = True
-        self.fits = True  # it is of the kind that is preferred
+        self.fits = True  # it is of the preferred kind
 
     def _cancel_current_command(self, waiter: Any, cancel_waiter: Any = None) -> None:
-        # not at once: asyncpg still tells the one who waits, on this connection
+        # not immediately: asyncpg still reports the error on this connection
         self._loop.call_soon(self.terminate)
 
     @property
     def outdated(self) -> bool:
-        """Whether it is of the other kind, and it is time to look for one that is preferred."""
+        """Whether the connection is not of the preferred kind, and a better one should be tried."""
         return not self.fits and time.monotonic() - self.opened_at > RETRY_WRITABLE
 
 
 def _watch(connection: StoreConnection) -> None:
-    """Have the system notice when the server is gone. A socket of this host tells by itself."""
+    """Let the system detect a server that is gone. A Unix socket does so by itself."""
     opened = connection._transport.get_extra_info("socket")
     if opened is None or opened.family not in (socket.AF_INET, socket.AF_INET6):
         return
@@ -126,13 +126,13 @@ def _watch(connection: StoreConnection) -> None:
 
 
 def _discard(task: asyncio.Task[StoreConnection]) -> None:
-    """Close what was opened and is not needed."""
+    """Close a connection that was opened but is not needed."""
     if not task.cancelled() and task.exception() is None:
         task.result().terminate()
 
 
 class Connector:
-    """Opens connections to the hosts of one URL. Raises StoreUnavailable when none will do."""
+    """Opens connections to the hosts of one URL. Raises StoreUnavailable if none is suitable."""
 
     def __init__(
         self,
@@ -145,9 +145,9 @@ class Connector:
         writable: bool = False,
         standby: bool = False,
     ) -> None:
-        """`statement_timeout`: seconds after which a statement's connection is given up. `settings` of the
-        session; none are set when empty, as behind a pooler. `prepared`: keep prepared statements.
-        `writable`: only a server that takes writes will do. `standby`: rather one that only reads."""
+        """`statement_timeout`: seconds after which a statement's connection is closed. `settings`: of the
+        session; must be empty behind a pooler. `prepared`: keep prepared statements. `writable`: require a
+        server that accepts writes. `standby`: prefer a read-only one."""
         self._hosts = each_host(url)
         self._first = 0
         self._timeout = CONNECT_TIMEOUT if len(self._hosts) == 1 else HOST_TIMEOUT
@@ -160,7 +160,7 @@ class Connector:
             self._options["statement_cache_size"] = 0
 
     async def __call__(self, *_: Any, **__: Any) -> StoreConnection:
-        """A new connection, as asyncpg's pool calls for it."""
+        """Open a connection. asyncpg's pool calls this."""
         count = len(self._hosts)
         places = [(self._first + number) % count for number in range(count)]
         opening: dict[asyncio.Task[StoreConnection], int] = {}
@@ -180,7 +180,7 @@ class Connector:
                     try:
                         connection = task.result()
                     except RAISED as error:
-                        if place == self._first:  # a caller that gives up in the middle has got this far
+                        if place == self._first:  # now, because the caller may be canceled before the end
                             self._first = (place + 1) % count
                         failed.append(str(error) or f"no answer within {self._timeout:g} s")
                         reason = reason_of(error) or reason
@@ -219,7 +219,7 @@ class Connector:
             url,
             connection_class=StoreConnection,
             timeout=self._timeout,
-            # what else is set is set by SET: a pooler refuses to start with parameters it does not know
+            # other settings use SET, because a pooler rejects startup parameters that it does not know
             server_settings={"application_name": self._name},
             **self._options,
         )

@@ -1,4 +1,5 @@
-"""A PostgreSQL database: a pool of connections for all, and single ones for those who keep one."""
+"""Gives access to a PostgreSQL database: a pool of connections, and dedicated ones for locks and
+listening."""
 
 from __future__ import annotations
 
@@ -17,41 +18,41 @@ from angarium.store.sql import queries
 Found = TypeVar("Found")
 
 ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
-STATEMENT_TIMEOUT: Final = 30.0  # seconds after which a statement's connection is given up
+STATEMENT_TIMEOUT: Final = 30.0  # seconds after which a statement's connection is closed
 
 GONE: Final = {
-    # A host that vanished must keep neither shards nor locks: it is asked after a moment of silence, and
-    # what it does not acknowledge, which would hold the questions back, counts as silence too.
+    # A host that is gone must keep neither shards nor locks. Keepalives detect it on an idle connection.
+    # They are not sent while data is unacknowledged, so that has a timeout of its own.
     "tcp_keepalives_idle": "4",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "10s",
-    # Nor must a process that hangs in the middle of a transaction.
+    # Neither must a process that hangs within a transaction.
     "idle_in_transaction_session_timeout": "60s",
 }
-"""What PostgreSQL is told to do about clients that are gone."""
+"""Settings with which PostgreSQL detects clients that are gone."""
 
 PATIENCE: Final = {
-    # PostgreSQL gives up before we do, so that the outcome is known: nothing was done.
+    # Shorter than STATEMENT_TIMEOUT, so that PostgreSQL ends the statement first and the outcome is known.
     "lock_timeout": "10s",
     "statement_timeout": "25s",
 }
-"""How long a statement of the pool may take."""
+"""Time limits of a statement on a pooled connection."""
 
 
 async def _keep(connection: asyncpg.Connection) -> None:
-    """Nothing to reset: we leave no state on a pooled connection, and a round trip is saved."""
+    """Do nothing: no state is left on a pooled connection, so the round trip of a reset is saved."""
 
 
 def _drop(connection: asyncpg.Connection) -> None:
-    """Close a pooled connection at once; the pool makes another when one is needed."""
+    """Close a pooled connection at once. The pool opens another when one is needed."""
     with suppress(asyncpg.InterfaceError):  # it may be closed already
         connection.terminate()
 
 
 def _cancellation(error: BaseException) -> asyncio.CancelledError | None:
-    """The cancellation of the task that an error took the place of: a statement that was canceled closes its
-    connection, so the rollback that follows fails."""
+    """The cancellation that an error replaced, if any: canceling a statement closes its connection, so the
+    rollback that follows fails."""
     before: BaseException | None = error
     while isinstance(before, asyncpg.InterfaceError):
         before = before.__context__
@@ -59,7 +60,7 @@ def _cancellation(error: BaseException) -> asyncio.CancelledError | None:
 
 
 class Reader(Protocol):
-    """Who answers what is asked for lists and pages."""
+    """Runs the queries of lists and pages."""
 
     async def read(self, look: Callable[[Connection], Awaitable[Found]]) -> Found: ...
 
@@ -67,8 +68,8 @@ class Reader(Protocol):
 class Database:
     """A pool of connections to one PostgreSQL database.
 
-    With `direct_url` the pool goes through a pooler in transaction mode, which must see no session settings;
-    `direct_url` leads around it, for locks and listening.
+    With `direct_url`, `url` is that of a pooler in transaction mode, where no session settings may be used.
+    Locks and listening use `direct_url`.
     """
 
     def __init__(self, pool: asyncpg.Pool, url: str, direct_url: str | None = None) -> None:
@@ -87,10 +88,10 @@ class Database:
         prepared: bool = True,
         standby: bool = False,
     ) -> Database:
-        """Open a pool of at most `size` connections. `prepared`: keep prepared statements. `standby`: of a
-        read replica, which need not be there yet.
+        """Open a pool of at most `size` connections. `prepared`: keep prepared statements. `standby`: to a
+        read replica, which may still be unavailable.
 
-        Raises StoreUnavailable when nobody answers.
+        Raises StoreUnavailable if no host responds.
         """
         connector = Connector(
             url,
@@ -123,8 +124,8 @@ class Database:
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for reads and single statements (each its own transaction).
 
-        Raises StoreUnavailable when the database cannot do it now, before or in between, and RowRefused or
-        StatementFailed when it never will (see store/fault.py).
+        Raises StoreUnavailable if the database is unavailable, before or during use, and RowRefused or
+        StatementFailed if trying again is useless (see store/fault.py).
         """
         try:
             async with self._pool.acquire(timeout=ACQUIRE_TIMEOUT) as connection:
@@ -144,19 +145,19 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
-        """A connection inside a transaction, committed on leaving and rolled back on an error."""
+        """A connection inside a transaction, committed on exit and rolled back on an error."""
         async with self.connection() as connection, connection.transaction():
             yield connection
 
     def read_from(self, reader: Reader) -> None:
-        """Let lists and pages be read from another server."""
+        """Read lists and pages through `reader` from now on."""
         self._reader = reader
 
     async def read(self, look: Callable[[Connection], Awaitable[Found]]) -> Found:
-        """What `look` finds, for a list or a page: of the read replica if there is one (store/replica.py).
+        """Run `look` for a list or a page, on the read replica if there is one (store/replica.py).
 
-        `look` may be called twice, so it must only read. What a write depends on, who may do what, and
-        secrets are never read this way. Raises as `connection` does.
+        `look` may be called twice, so it must only read. Never use it for data that a write depends on,
+        permissions or secrets. Raises as `connection` does.
         """
         if self._reader is not None:
             return await self._reader.read(look)
@@ -166,7 +167,7 @@ class Database:
     async def dedicated(
         self, timeout: float = STATEMENT_TIMEOUT, *, application_name: str = "angarium", **settings: str
     ) -> DedicatedConnection:
-        """A connection outside the pool to a server that takes writes, for locks and listening; the caller
+        """A connection outside the pool to a server that accepts writes, for locks and listening. The caller
         closes it.
 
         `timeout`: seconds that one statement may take. Raises StoreUnavailable.

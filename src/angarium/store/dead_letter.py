@@ -1,4 +1,4 @@
-"""Dead letters: what was given up, or canceled when its endpoint was disabled, and can still be sent."""
+"""Lists dead letters: exhausted and canceled deliveries that can still be sent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from angarium.store.sql import queries
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """One message that one endpoint did not get."""
+    """A message that an endpoint did not receive."""
 
     app_id: UUID
     endpoint_id: UUID
@@ -27,7 +27,7 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """How much one endpoint did not get."""
+    """How many messages an endpoint did not receive."""
 
     app_id: UUID
     endpoint_id: UUID
@@ -38,7 +38,8 @@ class Undelivered:
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """What to look at `now`: an organization, an application or endpoint of it, from a message id on."""
+    """Selects dead letters: of an organization, one of its applications or endpoints, from a message id
+    on."""
 
     org_id: str
     app_id: UUID | None
@@ -60,7 +61,7 @@ async def page(connection: Connection, where: Where, limit: int) -> list[DeadLet
 
 
 async def undelivered(connection: Connection, where: Where) -> list[Undelivered]:
-    """The endpoints with undelivered messages."""
+    """The endpoints that have dead letters."""
     rows = queries.dead_letter_endpoint(connection, **_bound(where))
     return [
         Undelivered(row["app_id"], row["id"], row["url"], row["disabled"], row["number"])

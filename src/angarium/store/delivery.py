@@ -1,5 +1,7 @@
-"""Deliveries as people list them: what an endpoint or a message is or was owed. Owing them again (`owe`),
-canceling them (`cancel`) and sending them (`load`, `complete`) have verbs of their own."""
+"""Lists the deliveries of an endpoint or of a message, wherever they are recorded.
+
+`requeue`, `cancel`, `load` and `complete` change them.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ from angarium.store.stretch import HIGHEST, LOWEST
 
 @dataclass(frozen=True, slots=True)
 class DeliveryMessage:
-    """A message as one endpoint was owed it."""
+    """A message and its delivery to one endpoint."""
 
     delivery: Delivery
     message: Message
@@ -28,7 +30,7 @@ class DeliveryMessage:
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """An endpoint as one message was owed to it."""
+    """An endpoint and the delivery of one message to it."""
 
     id: UUID
     uid: str | None
@@ -49,7 +51,7 @@ async def owed_by_endpoint(
     conn: Connection, app_id: UUID, endpoint_id: UUID, page: IdRange, wanted: Filter,
     now: datetime, *, statuses: Collection[LogStatus] | None, with_payload: bool,
 ) -> list[DeliveryMessage]:  # fmt: skip
-    """The messages an endpoint is or was owed; those of any status when `statuses` is None."""
+    """The deliveries of an endpoint with their messages; of any status if `statuses` is None."""
     query = walk("delivery_attempted", upwards=page.upwards)
     search = log.Search(app_id, [endpoint_id], LogFilter(endpoint_id=endpoint_id), now)
 
@@ -80,7 +82,7 @@ async def owed_by_endpoint(
 
 
 async def destinations(conn: Connection, app_id: UUID, message_id: UUID, page: IdRange) -> list[Destination]:
-    """The endpoints a message is or was owed to, deleted ones too."""
+    """The endpoints that have a delivery of the message, including deleted ones."""
     query = walk("delivery_destinations", upwards=page.upwards)
     rows = query(conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit)
     return [
@@ -103,7 +105,7 @@ def _delivery(row: Row, endpoint_id: UUID, message_id: UUID, app_id: UUID) -> De
 async def retries(
     conn: Connection, app_id: UUID, endpoint_id: UUID, message_ids: Iterable[UUID]
 ) -> dict[UUID, tuple[int, datetime]]:
-    """Of those messages that the endpoint is still owed: the attempts made, and when the next is due."""
+    """The number of attempts made and when the next is due, by message, for those that are queued."""
     rows = queries.delivery_retries(
         conn,
         app_id=app_id,

@@ -1,9 +1,9 @@
-"""Disable: what we do ourselves to an endpoint that fails, is gone, or is not listened to any more.
+"""Disables an endpoint automatically: it fails, it is gone, or its listener has stopped.
 
-This is the one place that does it. Its owner disables an endpoint by an edit (service/endpoint.py).
+No other code does this. A customer disables an endpoint by editing it (service/endpoint.py).
 
-A disabled endpoint gets nothing from the same transaction on: what it is owed is canceled, manual attempts
-wait until it is enabled, and the audit log tells of it.
+The same transaction cancels the endpoint's deliveries and writes the audit event. Manual attempts wait until
+the endpoint is enabled.
 """
 
 from __future__ import annotations
@@ -27,18 +27,19 @@ log = structlog.get_logger(__name__)
 
 
 class Disable(msgspec.Struct, frozen=True, gc=False):
-    """This endpoint gets nothing more."""
+    """An order to disable an endpoint."""
 
     org_id: str
     app_id: UUID
     endpoint_id: UUID
     reason: DisabledReason
     failing_since: float | None = None
-    generation: int | None = None  # of the endpoint that the attempts were made to; None: whichever
+    generation: int | None = None  # of the endpoint to which the attempts were made; None: any
 
 
 async def disable(connection: Connection, one: Disable, now: float, noise: bytes) -> bool:
-    """In a transaction. Whether it was this call that did it. `noise`: eight random bytes, for new ids."""
+    """Disable an endpoint, in a transaction. Returns False if it was already disabled or has another
+    generation. `noise`: eight random bytes, for new ids."""
     if not await mark(connection, one, now):
         return False
     await carry_out(connection, one, now, noise)
@@ -46,8 +47,8 @@ async def disable(connection: Connection, one: Disable, now: float, noise: bytes
 
 
 async def mark(connection: Connection, one: Disable, now: float) -> bool:
-    """The first half of `disable`, for a transaction that completes deliveries in between, for it locks the
-    endpoint before them. An endpoint of another generation by now is left alone."""
+    """The first half of `disable`. A transaction that completes deliveries does so between the two halves, so
+    that the endpoint is locked before they are. An endpoint of another generation is not changed."""
     marked: bool = await queries.disable_endpoint(
         connection,
         app_id=one.app_id,

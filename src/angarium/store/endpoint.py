@@ -1,7 +1,7 @@
-"""Endpoints: find, list, create, update, delete, and what was made of them.
+"""Finds, lists, creates, updates and deletes endpoints, and counts their attempts.
 
-Every change that matters to sending grows the revision and notifies the channel `angarium`, in the same
-transaction. Keys and headers are sealed here and nowhere else.
+Every change that affects sending increments the revision and notifies the channel `angarium`, in the same
+transaction.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TAKEN = "An endpoint with that id or uid already exists"
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What became of an endpoint's work in some span of time."""
+    """An endpoint's attempts and deliveries in a period, by result."""
 
     success: int
     pending: int
@@ -98,7 +98,7 @@ def _values(endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes
 async def find(
     connection: Connection, app_id: UUID, ref: str, keyring: Keyring, *, lock: bool = False
 ) -> Endpoint | None:
-    """The living endpoint with this id or uid, or None; `ref` may be any text. `lock` it for a change."""
+    """The endpoint with this id or uid, or None; `ref` may be any text. `lock` the row for an update."""
     endpoint_id = ids.parse(ids.ENDPOINT, ref)
     if endpoint_id is None and not is_uid(ref, ids.ENDPOINT):
         return None
@@ -111,7 +111,7 @@ async def find(
 async def create(
     connection: Connection, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
 ) -> Endpoint:
-    """Raises Conflict when the uid is taken."""
+    """Store a new endpoint. Raises Conflict if the uid is taken."""
     row = await queries.endpoint_insert(
         connection,
         **_values(endpoint, keyring, entropy),
@@ -134,7 +134,7 @@ async def count(connection: Connection, app_id: UUID, limit: int) -> int:
 async def update(
     connection: Connection, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
 ) -> Endpoint | None:
-    """Store what can change. None when it is gone; raises Conflict when the uid is taken."""
+    """Store what can change. Returns None if it is deleted. Raises Conflict if the uid is taken."""
     try:
         row = await queries.endpoint_update(connection, **_values(endpoint, keyring, entropy))
     except asyncpg.UniqueViolationError as error:
@@ -149,16 +149,14 @@ async def delete(connection: Connection, endpoint: Endpoint, now: datetime) -> N
 
 
 async def forgive(connection: Connection, endpoint: Endpoint) -> None:
-    """Forget what the endpoint's health was."""
+    """Reset the endpoint's health."""
     await queries.endpoint_forgive(connection, app_id=endpoint.app_id, id=endpoint.id)
     await queries.endpoint_notify_forgiven(connection, id=endpoint.id)
 
 
 async def touch_all(connection: Connection, app_id: UUID, *, only_inheriting: bool) -> list[UUID]:
-    """Make senders read the endpoints of an application again; `only_inheriting`: its rate limit changed.
-
-    Gives the ids of these endpoints.
-    """
+    """Make dispatchers reload the endpoints of an application. `only_inheriting`: only those that use its
+    rate limit. Returns their ids."""
     rows = queries.endpoint_touch_all(connection, app_id=app_id, only_inheriting=only_inheriting)
     touched: list[UUID] = [row["id"] async for row in rows]
     await queries.endpoint_notify_many(connection, ids=touched)
@@ -174,14 +172,14 @@ async def page(
     ascending: bool,
     limit: int,
 ) -> list[Endpoint]:
-    """Up to `limit` endpoints beyond the cursor, in the order asked for."""
+    """Up to `limit` endpoints after the cursor, in the requested order."""
     query = walk("endpoint_list", upwards=ascending)
     rows = query(connection, app_id=app_id, cursor=cursor, limit=limit)
     return [endpoint_of(row, keyring) async for row in rows]
 
 
 async def stats(connection: Connection, endpoint: Endpoint, lowest: UUID, highest: UUID) -> Stats:
-    """Attempts and deliveries whose ids lie in the span."""
+    """Count attempts and deliveries whose ids are between the bounds."""
     row = await queries.endpoint_stats(
         connection, app_id=endpoint.app_id, id=endpoint.id, shard=shard_of(endpoint.id), lowest=lowest,
         highest=highest,

@@ -1,4 +1,4 @@
-"""Event types: find, list, create, update, expunge."""
+"""Finds, lists, creates, updates and expunges event types."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def _values(event_type: EventType) -> dict[str, Any]:
 
 
 async def find(connection: Connection, org_id: str, name: str, *, lock: bool = False) -> EventType | None:
-    """The event type of this name, archived or not. `lock` it for a change."""
+    """The event type of this name, archived or not. `lock` the row for an update."""
     query = queries.event_type_lock if lock else queries.event_type_find
     row = await query(connection, org_id=org_id, name=name)
     return None if row is None else _event_type(row)
 
 
 async def create(connection: Connection, event_type: EventType) -> EventType:
-    """Make it, or bring an archived one back. Raises Conflict when the name is in use."""
+    """Store a new event type, or restore an archived one. Raises Conflict if the name is in use."""
     row = await queries.event_type_insert(connection, **_values(event_type), created_at=event_type.created_at)
     if row is None:
         raise Conflict("An event type with that name already exists.", code="event_type_exists")
@@ -74,7 +74,7 @@ async def page(
     include_archived: bool,
     flags: Collection[str] | None,
 ) -> list[EventType]:
-    """Up to `limit` event types beyond the cursor. `flags` None: whatever their flags."""
+    """Up to `limit` event types after the cursor. `flags` None: with any flags."""
     query = walk("event_type_list", upwards=ascending)
     rows = query(
         connection,
@@ -88,6 +88,6 @@ async def page(
 
 
 async def known(connection: Connection, org_id: str, names: Collection[str]) -> set[str]:
-    """Those of the names that are event types in use."""
+    """The names among these that are event types in use."""
     rows = queries.event_type_known(connection, org_id=org_id, names=list(names))
     return {row["name"] async for row in rows}

@@ -1,16 +1,15 @@
-"""Fan-out: the deliveries of messages that have too many for the statement that accepts them.
+"""Writes the deliveries of messages that have too many for the statement that accepts them.
 
-Such a message waits in the table `fan_out`, stored in the commit that accepted it. Its deliveries are written
-a slice at a time. Each slice is one transaction that also notes how far it came, so no delivery is lost or
+Such a message waits in the table `fan_out`, which is written in the commit that accepts it. Its deliveries
+are written in slices. A slice is one transaction that also stores the progress, so no delivery is lost or
 written twice.
 
-- One application's messages are taken in order of acceptance, by one process at a time.
-- An endpoint gets a message if it was there when the message was accepted, and wants it when its slice is
-  written. One that was disabled or deleted meanwhile gets nothing, and a changed subscription counts as it is
-  then.
-- A delivery that somebody asks for by hand, before its slice is written, is written at that moment.
-- In first-in-first-out lanes a delivery has the place at which its message was accepted. While messages of an
-  application wait, later ones for such a lane wait behind them (queries/accept.sql).
+- The messages of an application are processed in order of acceptance, by one process at a time.
+- An endpoint gets a message if it existed when the message was accepted and matches it when the slice is
+  written. Endpoints that are disabled or deleted by then get nothing.
+- A delivery that is requested manually before its slice is written, is written immediately.
+- In a first-in-first-out lane, a delivery has the place at which its message was accepted. While messages of
+  an application wait here, later messages for such a lane wait behind them (queries/accept.sql).
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ from angarium.store.stretch import LOWEST
 from angarium.store.target import ReplayTarget
 
 ROOM: Final = 250  # deliveries that one slice writes
-LOOKS: Final = 5000  # endpoints that it looks at
-MESSAGES: Final = 100  # that it takes
-BYTES: Final = 1024 * 1024  # of payloads that are handed over; lanes read the others
+LOOKS: Final = 5000  # endpoints that one slice reads
+MESSAGES: Final = 100  # messages that one slice takes
+BYTES: Final = 1024 * 1024  # of payloads that are handed over; lanes load the others
 
 
 @dataclass(frozen=True, slots=True)
 class FanOutSlice:
-    """What was written, and how many messages are done with it."""
+    """The deliveries that were written, and how many messages are completed."""
 
     new_deliveries: list[NewDelivery]
     done: int
@@ -47,7 +46,7 @@ class FanOutSlice:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A message that is held until the transaction ends, and how far its deliveries are written."""
+    """A message that is locked until the transaction ends, and its progress."""
 
     id: UUID
     seq: int
@@ -63,7 +62,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True)
 class FanOutBacklog:
-    """How many messages wait, of how many applications. `oldest`: the first of them."""
+    """How many messages wait, of how many applications, and the oldest of them."""
 
     messages: int
     applications: int
@@ -71,12 +70,12 @@ class FanOutBacklog:
 
 
 async def applications(connection: Connection, after: UUID, limit: int) -> list[UUID]:
-    """At most so many applications whose messages wait, the next behind `after`."""
+    """The next applications after `after` that have waiting messages, at most `limit`."""
     return [row["app_id"] async for row in queries.fan_out_applications(connection, after=after, limit=limit)]
 
 
 async def write(database: Database, app_id: UUID, now: float) -> FanOutSlice | None:
-    """Write a slice of an application; None when no message waits, or somebody else is at them."""
+    """Write a slice of an application. Returns None if no message waits, or another process has them."""
     async with database.transaction() as connection:
         held = await claim(connection, app_id, MESSAGES)
         if held is None:
@@ -108,8 +107,8 @@ async def write(database: Database, app_id: UUID, now: float) -> FanOutSlice | N
 
 
 async def claim(connection: Connection, app_id: UUID, limit: int) -> list[Claimed] | None:
-    """The next messages of an application, at most so many, held until the transaction ends; None when none
-    waits, or somebody else is at them. One whose history is over has no deliveries to write."""
+    """The next messages of an application, at most `limit`, locked until the transaction ends. Returns None
+    if none waits, or another process has them. Messages that no longer exist are removed."""
     waiting = [row async for row in queries.fan_out_claim(connection, app_id=app_id, messages=limit)]
     if not waiting:
         return None
@@ -133,8 +132,8 @@ async def claim(connection: Connection, app_id: UUID, limit: int) -> list[Claime
 
 
 async def write_slice(connection: Connection, app_id: UUID, held: Sequence[Claimed], now: float) -> list[Row]:
-    """Write the next deliveries of messages that are held; gives a row for each, and one without an endpoint
-    for each message that is done."""
+    """Write the next deliveries of claimed messages. Returns a row for each, and a row without an endpoint
+    for each completed message."""
     rows = queries.fan_out_slice(
         connection,
         app_id=app_id,
@@ -147,7 +146,7 @@ async def write_slice(connection: Connection, app_id: UUID, held: Sequence[Claim
         patterns=[" ".join(patterns.covering(one.event_type)) for one in held],
         channels=sparse([" ".join(one.channels) if one.channels else None for one in held]),
         written=sparse([" ".join(map(str, one.written)) if one.written else None for one in held]),
-        # the row that ends each message counts too
+        # the row that ends each message also counts
         looks=LOOKS + len(held),
         room=ROOM + len(held),
         now=datetime_at(now),
@@ -172,8 +171,8 @@ async def _bodies(connection: Connection, messages: Sequence[Claimed], now: floa
 
 
 async def write_one(connection: Connection, target: ReplayTarget, message_id: UUID) -> None:
-    """Write the delivery of a message to one endpoint, if it is still to be written: somebody asks for it by
-    hand. In a transaction."""
+    """Write the delivery of a message to one endpoint, if it is not written yet, because a manual attempt was
+    requested. Call it in a transaction."""
     held = await queries.fan_out_hold(connection, app_id=target.app_id, message_id=message_id)
     if held is None or (held["after_id"] is not None and held["after_id"] >= target.id):
         return
@@ -188,16 +187,16 @@ async def write_one(connection: Connection, target: ReplayTarget, message_id: UU
 
 
 async def forget(connection: Connection, message_id: UUID) -> None:
-    """Write no more deliveries of a message."""
+    """Stop writing deliveries of a message."""
     await queries.fan_out_forget(connection, message_id=message_id)
 
 
 async def waits(connection: Connection, app_id: UUID, message_id: UUID) -> bool:
-    """Whether deliveries of a message are still to be written."""
+    """Whether deliveries of a message are not written yet."""
     return bool(await queries.fan_out_waits(connection, app_id=app_id, message_id=message_id))
 
 
 async def waiting(connection: Connection) -> FanOutBacklog:
-    """What waits, for operators."""
+    """The number of waiting messages, for operators."""
     row = await queries.fan_out_waiting(connection)
     return FanOutBacklog(row["messages"], row["applications"], row["oldest"])

@@ -1,12 +1,13 @@
-"""What went wrong at the database, in three kinds that callers tell apart.
+"""Translates errors of the driver into three kinds of errors, by SQLSTATE.
 
-- `StoreUnavailable` (core/errors.py): the database cannot do it now. Trying again later is right; its
-  `reason` says why. The outcome of a statement is unknown when the connection broke during it.
-- `StatementFailed`: the statement itself is refused, whatever its rows: the schema or the rights do not fit.
-- `RowRefused`: anything else. A value, a constraint or a bug stands against these rows, and will again; other
-  rows may do. `ValueRefused`: PostgreSQL cannot hold a value, so the sender has to change it.
+- `StoreUnavailable` (core/errors.py): the database is unavailable now; try again later. Its `reason` says
+  why. If the connection broke during a statement, the outcome of the statement is unknown.
+- `StatementFailed`: the statement fails for any rows: the schema or the privileges do not fit.
+- `RowRefused`: everything else. These rows fail because of a value, a constraint or a bug, and would fail
+  again; other rows may succeed. `ValueRefused`: PostgreSQL cannot store a value, so the sender must change
+  it.
 
-The SQLSTATE decides (PostgreSQL's documentation, appendix A). The driver's errors do not leave `store/`.
+SQLSTATEs are in appendix A of PostgreSQL's documentation. No error of the driver leaves `store/`.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ RAISED: Final = (
     OSError,
     TimeoutError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # the server ended a connection that was idle
+    asyncpg.InternalClientError,  # the server closed an idle connection
     asyncpg.PostgresError,
 )
 """Everything that asyncpg raises."""
 
 _STATES: Final = {
     "25006": StoreReason.READ_ONLY,
-    "25P03": StoreReason.UNREACHABLE,  # the session was idle in a transaction for too long, and is gone
+    "25P03": StoreReason.UNREACHABLE,  # idle_in_transaction_session_timeout ended the session
     "25P04": StoreReason.TOO_SLOW,  # transaction_timeout
     "53100": StoreReason.DISK_FULL,
     "53300": StoreReason.TOO_MANY_CONNECTIONS,
@@ -42,7 +43,7 @@ _CLASSES: Final = {
     "57": StoreReason.UNREACHABLE,
     "58": StoreReason.OUT_OF_RESOURCES,  # errors of the server's files
 }
-_STATEMENT: Final = ("0A", "28", "3D", "3F", "42")  # not supported, no right, no such database, schema, table
+_STATEMENT: Final = ("0A", "28", "3D", "3F", "42")  # unsupported, no privilege, no database, schema or table
 _SOUND: Final = (StoreReason.LOCKED, StoreReason.TOO_SLOW, StoreReason.CONFLICT)
 
 
@@ -51,19 +52,19 @@ class DatabaseFault(Exception):
 
 
 class RowRefused(DatabaseFault):
-    """Something stands against these rows: a value, a constraint, or a bug."""
+    """The rows were rejected because of a value, a constraint, or a bug."""
 
 
 class ValueRefused(RowRefused):
-    """PostgreSQL cannot hold a value: a character, a number or a size."""
+    """PostgreSQL cannot store a value: a character, a number or a size."""
 
 
 class StatementFailed(DatabaseFault):
-    """The statement is refused whatever its rows are: the schema or the rights do not fit this program."""
+    """The statement fails for any rows: the schema or the privileges do not fit this release."""
 
 
 def reason_of(error: BaseException) -> StoreReason | None:
-    """Why the database cannot be used now; None when the error is no matter of time."""
+    """Why the database is unavailable now; None if trying again later would not help."""
     if isinstance(error, asyncpg.DataError):
         return None
     if isinstance(error, asyncpg.InvalidCachedStatementError):
@@ -75,7 +76,7 @@ def reason_of(error: BaseException) -> StoreReason | None:
 
 
 def breaks(error: BaseException) -> bool:
-    """Whether the connection is not to be used again: it is broken, or another host may be better."""
+    """Whether the connection must not be used again: it is broken, or another host may be better."""
     reason = reason_of(error)
     return reason is not None and reason not in _SOUND
 
@@ -86,7 +87,7 @@ def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
     if reason is StoreReason.UNREACHABLE:
         return StoreUnavailable()
     if reason is StoreReason.CONFLICT:
-        return StoreUnavailable("Two changes got in each other's way; try again.", reason=reason)
+        return StoreUnavailable("Two changes conflicted; try again.", reason=reason)
     if reason is not None:
         return StoreUnavailable(str(error), reason=reason)
     state = getattr(error, "sqlstate", None) or ""
@@ -98,6 +99,6 @@ def translated(error: BaseException) -> StoreUnavailable | DatabaseFault:
 
 
 def caused_by(fault: Exception, error: BaseException) -> BaseException | None:
-    """What is logged with the error as its cause. What refuses a row quotes its values, which may be payloads
+    """The cause to log with the error. None for RowRefused: PostgreSQL quotes values, which may be payloads
     or secrets."""
     return None if isinstance(fault, RowRefused) else error

@@ -1,4 +1,4 @@
-"""Whether the database answers, and takes writes."""
+"""Checks that the database responds and accepts writes."""
 
 from __future__ import annotations
 

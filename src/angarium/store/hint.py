@@ -1,13 +1,13 @@
-"""Hints between processes over NOTIFY: short texts that say where to look. The table is the truth.
+"""Encodes and decodes hints: short texts that processes send with NOTIFY. The table is the truth.
 
-- `w:<application>.<endpoint>,…` lanes that have new work; with `.<message>` behind it where messages were
-  accepted, the first of them, and with `.<place>` behind that where all of these have places in the order of
-  acceptance, the first place (in hexadecimal digits)
-- `e:<endpoint>` an endpoint changed
-- `f:<endpoint>` an endpoint was enabled again: its failures are forgiven
-- `t:` there is a background task
-- `m:` there is a message whose deliveries are still to be written
-- `s:` there is work in more lanes than fit into a hint: look at all
+- `w:<application>.<endpoint>,…`: lanes that have new work. `.<message>` follows if messages were accepted:
+  the first of them. `.<place>` follows that if all of them have places in the order of acceptance: the first
+  place, in hexadecimal
+- `e:<endpoint>`: an endpoint changed
+- `f:<endpoint>`: an endpoint was enabled again, and its health is reset
+- `t:`: there is a background task
+- `m:`: there is a message whose deliveries are not all written
+- `s:`: more lanes have work than a hint can name; check all lanes
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from uuid import UUID
 
 from angarium.core.read_position import FIRST, LAST
 
-MAX_BYTES: Final = 7900  # PostgreSQL takes fewer than 8000
+MAX_BYTES: Final = 7900  # PostgreSQL's limit is below 8000
 MAX_HINTS: Final = 20
 EVERYTHING: Final = "s:"
 TASK: Final = "t:"
@@ -28,8 +28,8 @@ NONE: Final = UUID(int=LAST)  # no message
 
 
 class LaneWork(NamedTuple):
-    """A lane with new work. `message` is the first that was accepted, the last id of all when none was; `seq`
-    is the first place in the order of acceptance of those: FIRST when one has none, LAST when none was
+    """A lane with new work. `message` is the first message that was accepted, or NONE. `seq` is the first
+    place of these messages in the order of acceptance: FIRST if one has no place, LAST if none was
     accepted."""
 
     app_id: UUID
@@ -54,9 +54,9 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class HealthReset:
-    """The endpoint was enabled again; what failed before says nothing any more.
+    """The endpoint was enabled again, so earlier failures no longer count.
 
-    Whoever misses it has lost its lanes with the connection, and reads their health anew.
+    A dispatcher that misses this hint has lost its lanes with its connection, and reloads their health.
     """
 
     endpoint_id: UUID
@@ -64,12 +64,12 @@ class HealthReset:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """There is a background task to go on with."""
+    """A background task can continue."""
 
 
 @dataclass(frozen=True, slots=True)
 class FanOutDue:
-    """There is a message whose deliveries are still to be written."""
+    """The deliveries of a message are not all written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +105,12 @@ def accepted(lanes: Iterable[LaneWork]) -> list[str]:
 
 
 def lane_hint(app_id: UUID, endpoint_id: UUID) -> str:
-    """The hint for a lane with more to send, none of it new."""
+    """The hint for a lane that has work, but no new message."""
     return f"w:{app_id.hex}.{endpoint_id.hex}"
 
 
 def read(text: str) -> Hint:
-    """The hint of a notification; one that cannot be read means: look everywhere."""
+    """Decode the hint of a notification. An unknown hint is read as LookEverywhere."""
     try:
         if text.startswith("w:"):
             return Work(tuple(_lane(named) for named in text[2:].split(",")))

@@ -1,6 +1,6 @@
-"""The hosts of a database URL, one by one.
+"""Splits a database URL with several hosts into one URL for each.
 
-A URL may name several, as libpq takes them: `postgresql://user@a:5432,b:5433/name`, or in its query
+The hosts are written as for libpq: `postgresql://user@a:5432,b:5433/name`, or in the query
 `?host=a,b&port=5432,5433`.
 """
 
@@ -14,7 +14,7 @@ _URL: Final = re.compile(r"(?P<scheme>\w+://)(?P<place>[^/?#]*)(?P<path>[^?#]*)(
 
 
 def each_host(url: str) -> list[str]:
-    """The same URL for each of its hosts, in their order. Raises ValueError when ports do not fit hosts."""
+    """The URL of each host, in their order. Raises ValueError if the numbers of hosts and ports differ."""
     found = _URL.fullmatch(url)
     if found is None:
         return [url]
@@ -25,7 +25,7 @@ def each_host(url: str) -> list[str]:
         hosts = given["host"].split(",")
         ports = given.get("port", "").split(",")
         if len(ports) not in (1, len(hosts)):
-            raise ValueError("the database URL has another number of ports than of hosts")
+            raise ValueError("the number of ports in the database URL differs from the number of hosts")
         ports *= len(hosts) if len(ports) == 1 else 1
         rest = [(name, value) for name, value in query if name not in ("host", "port")]
         return [

@@ -1,5 +1,4 @@
-"""Counts of attempts by endpoint and hour: added to and read back. They are for charts; what became of a
-message is in the log."""
+"""Adds and reads counts of attempts by endpoint and hour, for charts."""
 
 from __future__ import annotations
 
@@ -15,36 +14,36 @@ from angarium.store.connection import Connection
 from angarium.store.sql import queries
 
 _ENOUGH: Final = 20  # attempts
-_OFTEN: Final = 0.1  # of them
+_OFTEN: Final = 0.1  # fraction of attempts
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """How an endpoint fares."""
+    """The recent results and the health of an endpoint."""
 
     delivered: int  # attempts of the recent hours
     failed: int
     last_failed_at: datetime | None
     last_error_code: str | None
-    failing_since: datetime | None  # every attempt since has failed; None: the last was delivered
+    failing_since: datetime | None  # every attempt since then has failed; None: the last one succeeded
     failures: int  # in a row
     disabled_at: datetime | None
     disabled_reason: str | None
 
     @property
     def error_rate(self) -> float | None:
-        """The part of the recent attempts that failed, 0 to 1; None without any."""
+        """The fraction of recent attempts that failed, 0 to 1; None if there were none."""
         attempts = self.delivered + self.failed
         return self.failed / attempts if attempts else None
 
     @property
     def unsteady(self) -> bool:
-        """Whether so many recent attempts failed that it is worth a word; few attempts tell nothing."""
+        """Whether enough recent attempts failed to mention it. False if there were few attempts."""
         return self.delivered + self.failed >= _ENOUGH and (self.error_rate or 0.0) >= _OFTEN
 
 
 async def add(conn: Connection, counts: Sequence[HourCount]) -> None:
-    """Add to what is counted already. No two of the same endpoint and hour."""
+    """Add counts to those of their hours. An endpoint and hour may occur only once."""
     await queries.stats_add(
         conn,
         app_ids=[one.app_id for one in counts],
@@ -59,7 +58,7 @@ async def add(conn: Connection, counts: Sequence[HourCount]) -> None:
 
 
 async def hours(conn: Connection, app_id: UUID, endpoint_id: UUID | None, since: datetime) -> list[HourCount]:
-    """The counts of an endpoint, or of the whole application, from an hour on, oldest first."""
+    """The hourly counts of an endpoint, or of the whole application, since an hour, oldest first."""
     endpoint_id = endpoint_id or WHOLE
     return [
         HourCount(
@@ -77,7 +76,7 @@ async def hours(conn: Connection, app_id: UUID, endpoint_id: UUID | None, since:
 async def health(
     conn: Connection, app_id: UUID, endpoint_ids: Sequence[UUID], recent: datetime, since: datetime
 ) -> dict[UUID, EndpointHealth]:
-    """How these endpoints fare: attempts since `recent`, the last failure since `since`."""
+    """The health of these endpoints: attempts since `recent`, the last failure since `since`."""
     rows = queries.stats_health(conn, app_id=app_id, endpoint_ids=endpoint_ids, recent=recent, since=since)
     return {
         row["id"]: EndpointHealth(

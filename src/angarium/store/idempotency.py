@@ -1,4 +1,4 @@
-"""Idempotency keys and the answers they stand for (sealed by the caller)."""
+"""Stores idempotency keys with the responses to their requests, which the caller seals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from angarium.store.sql import queries
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is known of a key; `status` None: the first request is still being carried out."""
+    """A key that was used. `status` None: its first request is still in progress."""
 
     status: int | None
     body: bytes | None
@@ -21,7 +21,7 @@ class Known:
 async def begin(
     connection: Connection, key: bytes, *, now: datetime, locked_until: datetime, expires_at: datetime
 ) -> bool:
-    """Take the key; whether it was free."""
+    """Lock the key for a request. Returns False if it is already used."""
     row = await queries.idempotency_begin(
         connection, key=key, now=now, locked_until=locked_until, expires_at=expires_at
     )
@@ -42,7 +42,7 @@ async def finish(
     body: bytes,
     expires_at: datetime,
 ) -> None:
-    """Keep the answer; `locked_until` says whose hold on the key this is."""
+    """Store the response. `locked_until` identifies the lock of this request."""
     await queries.idempotency_finish(
         connection, key=key, locked_until=locked_until, status=status, body=body, expires_at=expires_at
     )

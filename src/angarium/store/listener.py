@@ -1,6 +1,6 @@
-"""Listeners: endpoints of the shard that no dispatcher owns; their deliveries wait to be fetched.
+"""Fetches deliveries for listeners: endpoints in a shard that no dispatcher owns.
 
-A fetched delivery is leased: it is owed again when the lease ends, so a listener may die with it.
+A fetched delivery is leased. It is due again when the lease ends, so nothing is lost if a listener dies.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from angarium.store.connection import Connection
 from angarium.store.disable import Disable, disable
 from angarium.store.sql import queries
 
-SILENCE: Final = 7 * 86400.0  # seconds without a fetch after which a listener is given up
+SILENCE: Final = 7 * 86400.0  # seconds without a fetch after which a listener is disabled
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """One delivery and what an attempt of it starts from; `payload` None: it is gone."""
+    """A delivery with its state before the attempt; `payload` None: deleted."""
 
     message_id: UUID
     state: State
@@ -31,18 +31,18 @@ class Fetched:
     event_type: str
     payload: bytes | None
     content_type: str | None
-    test: bool  # sent to this listener alone, to try it
+    test: bool  # sent to this listener only
 
 
 async def heard(connection: Connection, app_id: UUID, endpoint_id: UUID, now: datetime) -> None:
-    """Somebody listens."""
+    """Record that the listener is running."""
     await queries.listener_heard(connection, app_id=app_id, endpoint_id=endpoint_id, now=now)
 
 
 async def fetch(
     connection: Connection, app_id: UUID, endpoint_id: UUID, now: datetime, lease_until: datetime, limit: int
 ) -> list[Fetched]:
-    """At most `limit` deliveries that are due, in order of their messages."""
+    """Lease at most `limit` deliveries that are due, in order of their messages."""
     rows = queries.listener_fetch(
         connection,
         app_id=app_id,
@@ -68,9 +68,9 @@ async def fetch(
 
 
 async def give_up(connection: Connection, now: float, limit: int) -> int:
-    """Disable listeners that nobody runs any more, and cancel what they are owed; gives how many.
+    """Disable at most `limit` listeners that have not fetched for `SILENCE`, and cancel their deliveries.
 
-    In a transaction. Once opened again a listener is caught up with what was canceled.
+    Call it in a transaction. Returns how many. When such a listener starts again, it gets what was canceled.
     """
     rows = queries.listener_silent(connection, since=datetime_at(now - SILENCE), limit=limit)
     silent = [(row["app_id"], row["endpoint_id"], row["org_id"]) async for row in rows]

@@ -1,4 +1,4 @@
-"""Load: what lanes owe, read from the table that is the truth."""
+"""Loads the deliveries and the configuration of lanes from the queue."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from angarium.store.sql import queries
 
 
 class LaneRef(msgspec.Struct, frozen=True, gc=False):
-    """A lane that owes something, and when next. `unplaced`: the first of it has no place in the order of
-    acceptance, as none has in a free lane. `first`: the message of the first delivery that was never
-    attempted, None when there is none."""
+    """A lane that has queued deliveries, and when the next is due. `unplaced`: its first delivery has no
+    place in the order of acceptance, which is always so in a free lane. `first`: the message of the first
+    delivery that was never attempted, if any."""
 
     app_id: UUID
     endpoint_id: UUID
@@ -32,17 +32,17 @@ class LaneRef(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How many deliveries a lane has room for."""
+    """A request for the next deliveries of a lane, at most `room`."""
 
     endpoint_id: UUID
     shard: int
     fifo: bool
     room: int
-    after: int = START  # of what was never attempted, only what has a place behind this one
+    after: int = START  # load deliveries that were never attempted only if their place is after this one
 
 
 class Loaded(msgspec.Struct, frozen=True, gc=False):
-    """A delivery that a lane owes. `manual_at` identifies the manual request that it would serve."""
+    """A queued delivery. `manual_at` identifies the request for a manual attempt, if there is one."""
 
     endpoint_id: UUID
     message_id: UUID
@@ -54,15 +54,15 @@ class Loaded(msgspec.Struct, frozen=True, gc=False):
     event_type: str
     payload: bytes | None
     expires_at: float  # of the payload
-    test: bool  # sent to this endpoint alone, to try it
+    test: bool  # sent to this endpoint only
     content_type: str | None
-    pending: bool  # never attempted, and in `pending`
+    pending: bool  # in `pending`: never attempted
     seq: int = FIRST  # its place in the order of acceptance, if it has one
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """What sending to an endpoint needs; `headers` and `keys` are sealed."""
+    """The configuration of an endpoint for sending; `headers` and `keys` are sealed."""
 
     app_id: UUID
     endpoint_id: UUID
@@ -76,12 +76,12 @@ class Config:
     revision: int
     rate_limit: int | None
     active: bool
-    generation: int  # the health of an older one says nothing
+    generation: int  # health of an older generation is ignored
     health: Health
 
 
 async def lanes_of(connection: Connection, shards: Sequence[int]) -> list[LaneRef]:
-    """The lanes of these shards that owe anything."""
+    """The lanes of these shards that have queued deliveries."""
     rows = queries.lanes_of(connection, shards=shards)
     return [
         LaneRef(app_id, endpoint_id, due_at.timestamp(), unplaced, first)
@@ -92,8 +92,8 @@ async def lanes_of(connection: Connection, shards: Sequence[int]) -> list[LaneRe
 async def load(
     connection: Connection, wanted: Sequence[Wanted], now: datetime
 ) -> tuple[list[Loaded], dict[UUID, float]]:
-    """The next deliveries of some lanes, and when more of each is due after `now`: of free lanes anything, of
-    first-in-first-out lanes what was scheduled for later."""
+    """The next deliveries of some lanes, and when the next one of each lane is due after `now`. For a
+    first-in-first-out lane that is only for messages that were accepted for a later time."""
     loaded: list[Loaded] = []
     next_due: dict[UUID, float] = {}
     queried = []
@@ -130,8 +130,8 @@ async def load(
 
 
 async def set_back(connection: Connection, shards: Sequence[int], before: float, now: float) -> None:
-    """The clock was set back from `before` to `now`, epoch seconds: times that were stored by the former
-    clock follow it, as far as they are not a customer's choice."""
+    """The clock was set back from `before` to `now`, epoch seconds: move due times back with it, except those
+    that a sender chose."""
     await queries.due_set_back(
         connection, shards=list(shards), before=datetime_at(before), now=datetime_at(now)
     )
@@ -161,7 +161,7 @@ def _seconds(at: datetime | None) -> float | None:
 
 
 async def configs(connection: Connection, lanes: Sequence[tuple[UUID, UUID]]) -> list[Config]:
-    """The configuration of some lanes, given as (application id, endpoint id)."""
+    """The configuration of lanes, which are given as pairs of application id and endpoint id."""
     found = queries.lane_configs(
         connection,
         app_ids=[app_id for app_id, _ in lanes],

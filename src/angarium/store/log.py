@@ -1,9 +1,9 @@
-"""The log of an application: its deliveries over all endpoints, by message and then by endpoint.
+"""Reads the log of an application: its deliveries over all endpoints, by message and then by endpoint.
 
-There are several ways along it, and a filter decides for the cheapest: along the messages or the deliveries
-of one endpoint, or where nothing else can match along the deliveries in trouble. Each goes a stretch at a
-time: `end` says how far a stretch of so many rows reaches, and `page`, `count` and whoever else looks
-at a stretch stays within it, so that no filter on any database takes long.
+The filter decides which index a query walks along: the messages, the deliveries of one endpoint, or the
+failing deliveries if no others can match. A walk goes one stretch at a time. `end` computes how far a stretch
+of a given number of rows reaches, and `page` and `count` stay within it, so no filter is slow, however large
+the database.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
 from angarium.store.stretch import AHEAD, HIGHEST, LOWEST, nearest
 
-_RETRYING: Final = 3  # what SQL calls PENDING with a failed attempt
+_RETRYING: Final = 3  # in SQL: PENDING with a failed attempt
 _STATUS: Final = {
     LogStatus.DELIVERED: State.DELIVERED.value,
     LogStatus.WAITING: State.PENDING.value,
@@ -36,7 +36,7 @@ _STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class LogEndpoint:
-    """An endpoint as a log names it."""
+    """An endpoint as the log shows it."""
 
     id: UUID
     url: str
@@ -48,22 +48,22 @@ class LogEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class LogRow:
-    """A delivery with what a log shows of its message."""
+    """A delivery with the columns of its message that the log shows."""
 
     message_id: UUID
     event_id: str | None
     event_type: str
     tags: tuple[str, ...]
     channels: tuple[str, ...]
-    kept: bool  # the payload is still there
+    kept: bool  # the payload still exists
     endpoint_id: UUID
     state: State
     failures: int
     attempts: int
-    status_code: int | None  # of the last attempt; 0: no HTTP answer, None: not tried yet
+    status_code: int | None  # of the last attempt; 0: no HTTP response, None: no attempt yet
     error_code: str | None
     due_at: datetime | None
-    resume_at: datetime | None  # when the schedule goes on after a manual attempt that is owed
+    resume_at: datetime | None  # when the schedule continues after a requested manual attempt
     manual_at: datetime | None
 
     @property
@@ -72,7 +72,7 @@ class LogRow:
 
     @property
     def waiting(self) -> bool:
-        """Whether something is sent as soon as the endpoint is enabled."""
+        """Whether the delivery is sent as soon as the endpoint is enabled."""
         return self.due_at is None and (self.manual_at is not None or self.state is State.PENDING)
 
     @property
@@ -82,52 +82,52 @@ class LogRow:
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Part of a log, `low` and `high` themselves not in it."""
+    """A part of the log between two keys, which are excluded."""
 
     low: LogKey
     high: LogKey
 
     def until(self, end: LogKey, *, upwards: bool) -> Stretch:
-        """The part before the end of a walk."""
+        """The part before `end`, the end of a walk."""
         return replace(self, high=end) if upwards else replace(self, low=end)
 
     def after(self, key: LogKey, *, upwards: bool) -> Stretch:
-        """The part beyond a key, the key itself not in it."""
+        """The part after a key, which is excluded."""
         return replace(self, low=key) if upwards else replace(self, high=key)
 
     def beyond(self, end: LogKey, *, upwards: bool) -> Stretch:
-        """The part from the end of a walk on, the end itself in it."""
+        """The part from `end`, the end of a walk, which is included."""
         return replace(self, low=just_below(end)) if upwards else replace(self, high=just_above(end))
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What to look for in which application. `sendable`: only what could be sent again `now`."""
+    """A search in the log of an application. `sendable`: only deliveries that could be sent again `now`."""
 
     app_id: UUID
-    endpoint_ids: Sequence[UUID]  # in all of which to look
+    endpoint_ids: Sequence[UUID]  # of all endpoints to search
     wanted: LogFilter
     now: datetime
     sendable: bool = False
 
     @property
     def walk(self) -> str:
-        """Along what to look."""
+        """The name of the walk, which says what it goes along."""
         if self.wanted.endpoint_id is None:
             return "failing" if self.wanted.failing else "message"
         return "endpoint_failing" if self.wanted.failing else "endpoint"
 
     @property
     def reading(self) -> str:
-        """How to read a stretch of it."""
+        """The name of the query that reads a stretch of the walk."""
         wanted = self.wanted
         of_messages = wanted.event_type is not None or wanted.tag is not None or wanted.channel is not None
         return f"{self.walk}_among" if of_messages and self.walk != "message" else self.walk
 
     @property
     def unfiltered(self) -> bool:
-        """Whether every row of the walk is wanted, so that a page needs no more of them than it has lines.
-        (Messages are not rows: of many, nothing may be owed to anyone.)"""
+        """Whether every row of the walk matches, so that a page reads no more rows than it has lines. False
+        for a walk along messages, because many of them may have no delivery."""
         wanted = self.wanted
         place = LogFilter(
             endpoint_id=wanted.endpoint_id, message=wanted.message, since=wanted.since, until=wanted.until
@@ -135,11 +135,11 @@ class Search:
         return self.walk == "endpoint" and wanted == place and not self.sendable
 
     def rows(self, deliveries: int) -> int:
-        """How many rows of the walk come to about so many deliveries looked at."""
+        """The number of rows of the walk that have about this many deliveries."""
         return max(1, deliveries // len(self.endpoint_ids)) if self.walk == "message" else deliveries
 
     def _lanes(self) -> dict[str, Any]:
-        """Where deliveries that were never attempted are found."""
+        """The shards in which deliveries that were never attempted are found."""
         endpoint_id = self.wanted.endpoint_id
         return {
             "shard": None if endpoint_id is None else shard_of(endpoint_id),
@@ -170,12 +170,12 @@ class Search:
 
 
 def numbers(statuses: Collection[LogStatus]) -> list[int]:
-    """What SQL calls the statuses."""
+    """The statuses as numbers, as SQL uses them."""
     return sorted(_STATUS[status] for status in statuses)
 
 
 def of_message(message_id: UUID) -> Stretch:
-    """The deliveries of one message."""
+    """The stretch of one message's deliveries."""
     return Stretch(LogKey(message_id, LOWEST), LogKey(message_id, HIGHEST))
 
 
@@ -188,7 +188,7 @@ def just_above(key: LogKey) -> LogKey:
 
 
 async def endpoints(conn: Connection, app_id: UUID) -> list[LogEndpoint]:
-    """The endpoints of an application, deleted ones too."""
+    """The endpoints of an application, including deleted ones."""
     return [
         LogEndpoint(row["id"], row["url"], row["name"], row["description"], row["disabled"], row["deleted"])
         async for row in queries.log_endpoints(conn, app_id=app_id)
@@ -198,7 +198,7 @@ async def endpoints(conn: Connection, app_id: UUID) -> list[LogEndpoint]:
 async def look_for(
     conn: Connection, app_id: UUID, wanted: LogFilter, now: datetime, *, sendable: bool = False
 ) -> tuple[Search, Stretch, Mapping[UUID, LogEndpoint]] | None:
-    """What to look for, in which part of the log, and the endpoints there are; None: nothing can match."""
+    """The search for a filter, the part of the log to search, and the endpoints. None: nothing can match."""
     known = {
         one.id: one
         for one in await endpoints(conn, app_id)
@@ -208,7 +208,7 @@ async def look_for(
     if not endpoint_ids:
         return None
     low = LOWEST if wanted.since is None else ids.lowest(wanted.since.timestamp())
-    # no further, for the partitions that are made ahead would be planned for
+    # no further, because the planner would include the partitions that are created ahead
     high = ids.highest((now.timestamp() + AHEAD) if wanted.until is None else wanted.until.timestamp())
     stretch = Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
     if wanted.message is not None:
@@ -223,7 +223,7 @@ async def look_for(
 async def end(
     conn: Connection, search: Search, stretch: Stretch, rows: int, *, upwards: bool
 ) -> LogKey | None:
-    """The first key that a walk over so many rows of the stretch does not reach; None: it reaches all."""
+    """The first key that a walk over `rows` rows of the stretch does not reach; None: it reaches all."""
     endpoint_id = search.wanted.endpoint_id
     query = walk(f"log_{search.walk}_end", upwards=upwards)
     place = {"app_id": search.app_id, "rows": rows, "reach": rows + 1}
@@ -237,7 +237,7 @@ async def end(
             return None
         if search.walk == "failing":
             return LogKey(found["message_id"], found["endpoint_id"])
-        # of the message itself nothing was looked at, so the end lies on the near side of all its deliveries
+        # nothing of this message was read, so the end is before all its deliveries
         return LogKey(found, LOWEST if upwards else HIGHEST)
 
     low, high = stretch.low.message_id, stretch.high.message_id
@@ -247,7 +247,7 @@ async def end(
 async def page(
     conn: Connection, search: Search, stretch: Stretch, limit: int, *, upwards: bool
 ) -> list[LogRow]:
-    """The first matches of a stretch, in the order of the walk."""
+    """The first `limit` matches in a stretch, in the order of the walk."""
     query = walk(f"log_{search.reading}", upwards=upwards)
     rows = [row async for row in query(conn, **search.parameters(), **bounds(stretch), limit=limit)]
     kept = await payload.kept(conn, {row["message_id"]: row["expires_at"] for row in rows}, search.now)
@@ -255,13 +255,13 @@ async def page(
 
 
 async def count(conn: Connection, search: Search, stretch: Stretch) -> int:
-    """How many deliveries of a stretch match."""
+    """The number of matches in a stretch."""
     query = getattr(queries, f"log_{search.reading}_count")
     return int(await query(conn, **search.parameters(), **bounds(stretch)))
 
 
 def bounds(stretch: Stretch) -> dict[str, UUID]:
-    """A stretch as queries take it."""
+    """The stretch as parameters of a query."""
     return {
         "low_message": stretch.low.message_id,
         "low_endpoint": stretch.low.endpoint_id,

@@ -1,4 +1,4 @@
-"""Messages after they were accepted: read, list, forget. Accepting has its own verb (`accept`)."""
+"""Reads, lists and expunges messages. `store/accept.py` writes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from angarium.store.sql import queries, walk
 
 @dataclass(frozen=True, slots=True)
 class IdRange:
-    """A stretch of ids, `low` and `high` themselves not in it, read from one end: at most `limit` rows."""
+    """A page of a list: at most `limit` rows between two ids, which are excluded, read from one end."""
 
     low: UUID
     high: UUID
@@ -28,7 +28,7 @@ class IdRange:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What a message must have to be listed; None: anything."""
+    """Selects messages; None: any."""
 
     channel: str | None = None
     tag: str | None = None
@@ -36,7 +36,7 @@ class Filter:
 
 
 def message_of(row: Row, message_id: UUID, body: bytes | None = None) -> Message:
-    """The message in a row with its columns, and its payload: None when it is gone or not asked for."""
+    """The message of a row. `body`: its payload; None if it was deleted or is not needed."""
     return Message(
         id=message_id,
         app_id=row["app_id"],
@@ -51,10 +51,10 @@ def message_of(row: Row, message_id: UUID, body: bytes | None = None) -> Message
 
 
 async def find(conn: Connection, app_id: UUID, ref: str) -> UUID | None:
-    """The id that a reference stands for: our own id, or the operator's. Our own may not exist."""
+    """The message id for a reference: a message id, which may not exist, or an operator's own id."""
     if (own := ids.parse(ids.MESSAGE, ref)) is not None:
         return own
-    if not is_event_type(ref):  # the same characters; anything else names nothing
+    if not is_event_type(ref):  # own ids have the same characters
         return None
     found: UUID | None = await queries.message_by_event_id(conn, app_id=app_id, event_id=ref)
     return found
@@ -63,7 +63,7 @@ async def find(conn: Connection, app_id: UUID, ref: str) -> UUID | None:
 async def get(
     conn: Connection, app_id: UUID, message_id: UUID, now: datetime, *, with_payload: bool = True
 ) -> Message | None:
-    """The message, with its payload if there is one `now`."""
+    """The message, with its payload unless that has expired `now`."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     if row is None:
         return None
@@ -76,7 +76,7 @@ async def exists(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
 
 
 async def has_payload(conn: Connection, app_id: UUID, message_id: UUID, now: datetime) -> bool | None:
-    """Whether the message can be sent `now`; None when there is no such message."""
+    """Whether the message still has a payload `now`; None if there is no such message."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     return None if row is None else bool(await payload.kept(conn, {message_id: row["expires_at"]}, now))
 
@@ -84,7 +84,7 @@ async def has_payload(conn: Connection, app_id: UUID, message_id: UUID, now: dat
 async def page(
     conn: Connection, app_id: UUID, page: IdRange, wanted: Filter, now: datetime, *, with_payload: bool
 ) -> list[Message]:
-    """The messages of an application in a stretch of ids, in the order of the walk."""
+    """The messages of an application in a range of ids, in the order of the range."""
     query = walk("message_page", upwards=page.upwards)
 
     async def end(low: UUID, high: UUID, rows: int) -> UUID | None:
@@ -113,7 +113,7 @@ async def _bodies(conn: Connection, rows: Sequence[Row], now: datetime, *, wante
 
 
 async def expunge(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
-    """Forget the payload at once; False when there is no such message."""
+    """Delete the payload at once. Returns False if there is no such message."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     if row is None:
         return False

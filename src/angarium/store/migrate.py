@@ -1,9 +1,9 @@
-"""Bring a database's schemas to this release: numbered SQL files, each applied once.
+"""Migrates the schemas of a database: applies each numbered SQL file once.
 
 `migrations/NNNN_control.sql` changes the control schema, `migrations/NNNN_section.sql` each section. Every
-schema notes the numbers it has, also those of files that are not for it. Rules for a migration: safe while
-the previous release is running (expand now, contract in a later release), and the previous release must run
-on the new schema.
+schema stores the numbers that were applied, including those without a file for it. A migration must be safe
+while the previous release is running, and the previous release must run on the new schema: expand now,
+contract in a later release.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ _LOCK: Final = 0x616E6761  # the advisory lock of migrations, the same in every 
 
 
 def head() -> str:
-    """The version this release needs: the number of the last file."""
+    """The version that this release needs: the number of the last file."""
     return _numbers()[-1]
 
 
 async def current(url: str) -> str | None:
-    """The version that all schemas of a database have, or None when one is missing.
+    """The version that all schemas of a database have, or None if one is missing.
 
     Raises StoreUnavailable.
     """
@@ -42,10 +42,10 @@ async def current(url: str) -> str | None:
 
 
 async def migrate(url: str) -> list[str]:
-    """Apply what is missing, each number in a transaction of its own; returns the numbers applied.
+    """Apply missing migrations, each number in its own transaction. Returns the numbers applied.
 
-    Any number of processes may call this at once: one works, the others wait and find nothing to do.
-    Raises StoreUnavailable.
+    Several processes may call this at the same time: one migrates, and the others wait for it. Raises
+    StoreUnavailable.
     """
     connection = await _connect(url)
     try:
@@ -78,7 +78,7 @@ async def _upgrade(connection: StoreConnection) -> list[str]:
 
 
 async def _apply(connection: StoreConnection, number: str, kind: str, schema: str) -> None:
-    # not `if not exists`, which asks for the right to create schemas even where this one is there
+    # not `if not exists`, which requires the privilege to create schemas even if the schema exists
     if not await connection.fetchval("select to_regnamespace($1) is not null", schema):
         await connection.execute(f"create schema {schema}")
     await connection.execute(
@@ -102,7 +102,7 @@ async def _applied(connection: StoreConnection, schema: str) -> set[str]:
 
 
 async def _refuse_pre_release(connection: StoreConnection) -> None:
-    """The tables of pre-releases were in the schema that a connection finds by itself."""
+    """Raise StoreUnavailable if the default schema has the tables of a pre-release."""
     if await connection.fetchval(
         "select to_regclass('alembic_version') is not null and to_regclass('endpoint_health') is not null"
     ):

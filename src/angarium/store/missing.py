@@ -1,5 +1,4 @@
-"""Missing: messages that an endpoint wants today and never was owed, counted stretch by stretch. Owing them
-is `owe.replay`."""
+"""Counts messages that an endpoint matches today but has no delivery of. `requeue.replay` sends them."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from angarium.store.target import ReplayTarget
 
 
 async def end(conn: Connection, app_id: UUID, after: UUID, until: UUID, rows: int) -> UUID | None:
-    """The message after which a stretch of so many messages from `after` on ends; None: `until`."""
+    """The last message of a stretch of `rows` messages after `after`; None: the stretch reaches `until`."""
     found: UUID | None = await queries.missing_end(
         conn, app_id=app_id, after=after, until=until, rows=rows - 1
     )
@@ -33,7 +32,7 @@ async def count(conn: Connection, target: ReplayTarget, after: UUID, until: UUID
 
 
 def _patterns(event_types: tuple[str, ...] | None) -> tuple[list[str] | None, list[str]]:
-    """The exact names, and what the names begin with that wildcards cover; None: every name."""
+    """The exact names, and the prefixes of wildcards. Names None: every event type."""
     if event_types is None or EVERYTHING in event_types:
         return None, []
     names = [one for one in event_types if not is_wildcard(one)]

@@ -1,7 +1,7 @@
-"""What an operator looks at over the applications of an organization.
+"""Reads the operator's lists over all applications of an organization.
 
-The large tables are kept by application, so a look goes through applications, a bounded number at a time;
-only failing and disabled endpoints have indexes of their own.
+The indexes of large tables start with the application, so queries go through a bounded number of
+applications. Only failing and disabled endpoints have indexes of their own.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from angarium.store.sql import queries
 
 @dataclass(frozen=True, slots=True)
 class OperatorEndpoint:
-    """An endpoint with its application, as an operator sees it."""
+    """An endpoint with its application."""
 
     app_id: UUID
     app_name: str
@@ -37,18 +37,18 @@ class OperatorEndpoint:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """How an application stands."""
+    """Counts of an application's endpoints and failing deliveries."""
 
     endpoints: int
     disabled: int
     failing: int
-    failing_deliveries: int  # undelivered or being retried, up to the number asked for
+    failing_deliveries: int  # undelivered or being retried, counted up to a limit
 
 
 async def failing(
     conn: Connection, org_id: str, beyond: tuple[datetime, UUID], limit: int
 ) -> list[OperatorEndpoint]:
-    """Endpoints that fail now, the longest first, beyond a time and an endpoint."""
+    """Failing endpoints, those that have failed longest first, after a time and an endpoint."""
     rows = queries.operator_failing(conn, org_id=org_id, at=beyond[0], endpoint_id=beyond[1], limit=limit)
     return await _endpoints(rows)
 
@@ -56,7 +56,7 @@ async def failing(
 async def disabled(
     conn: Connection, org_id: str, beyond: tuple[datetime, UUID], limit: int
 ) -> list[OperatorEndpoint]:
-    """Disabled endpoints, the last first, beyond a time and an endpoint."""
+    """Disabled endpoints, the most recent first, after a time and an endpoint."""
     rows = queries.operator_disabled(conn, org_id=org_id, at=beyond[0], endpoint_id=beyond[1], limit=limit)
     return await _endpoints(rows)
 
@@ -64,7 +64,7 @@ async def disabled(
 async def healthy(
     conn: Connection, applications: Sequence[Application], beyond: tuple[UUID, UUID], limit: int
 ) -> list[OperatorEndpoint]:
-    """The healthy endpoints of these applications, in their order, beyond an application and endpoint."""
+    """The healthy endpoints of these applications, in their order, after an application and endpoint."""
     rows = queries.operator_healthy(
         conn, app_ids=[one.id for one in applications], app_id=beyond[0], endpoint_id=beyond[1], limit=limit
     )
@@ -90,7 +90,7 @@ async def _endpoints(
 async def standing(
     conn: Connection, app_ids: Sequence[UUID], lowest: UUID, most: int
 ) -> dict[UUID, Standing]:
-    """How these applications stand; failing deliveries are counted from a message on, up to `most`."""
+    """The counts of these applications. Failing deliveries are counted from a message on, up to `most`."""
     rows = queries.operator_standing(conn, app_ids=app_ids, lowest=lowest, most=most)
     return {
         row["id"]: Standing(row["endpoints"], row["disabled"], row["failing"], row["failing_deliveries"])
@@ -102,8 +102,8 @@ async def undelivered(
     conn: Connection, app_ids: Sequence[UUID], beyond: tuple[UUID, UUID], lowest: UUID, now: datetime,
     most: int, limit: int,
 ) -> list[Undelivered]:  # fmt: skip
-    """What is undelivered of endpoints of these applications from a message on and can be sent `now`, each
-    counted up to `most`."""
+    """The undelivered of these applications' endpoints from a message on that can be sent `now`, each counted
+    up to `most`."""
     rows = queries.operator_undelivered(
         conn, app_ids=app_ids, app_id=beyond[0], endpoint_id=beyond[1], lowest=lowest, now=now, most=most,
         limit=limit,
@@ -117,11 +117,11 @@ async def undelivered(
 async def messages(
     conn: Connection, app_ids: Sequence[UUID], ref: str, limit: int
 ) -> list[tuple[UUID, UUID]]:
-    """Application and message ids of what a reference, our id or the operator's, stands for in these."""
+    """Pairs of application and message id for a reference: a message id or an operator's own id."""
     own = ids.parse(ids.MESSAGE, ref)
     if own is not None:
         rows = queries.operator_message_by_id(conn, app_ids=app_ids, id=own)
-    elif is_event_type(ref):  # the same characters; anything else names nothing
+    elif is_event_type(ref):  # own ids have the same characters
         rows = queries.operator_message_by_event_id(conn, app_ids=app_ids, event_id=ref, limit=limit)
     else:
         return []

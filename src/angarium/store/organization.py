@@ -1,4 +1,4 @@
-"""Organizations that are products of their own; one without a row has the standard profile."""
+"""Stores which organizations have a profile. One without a row has the standard profile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def profile_of(connection: Connection, org_id: str) -> str | None:
 
 
 async def profiles(connection: Connection, org_ids: Collection[str]) -> dict[str, str]:
-    """The profiles of those of some organizations that have one of their own."""
+    """The profiles of organizations by id. Those with the standard profile are left out."""
     return {
         row["id"]: row["profile"]
         async for row in queries.organization_profiles(connection, ids=list(org_ids))
@@ -25,16 +25,16 @@ async def profiles(connection: Connection, org_ids: Collection[str]) -> dict[str
 
 
 async def create(connection: Connection, org_id: str, profile: str, now: datetime) -> bool:
-    """Give an organization a profile, for good; False when it has one, and nothing happens."""
+    """Give an organization a profile, which never changes. Returns False if it already has one."""
     return await queries.organization_create(connection, id=org_id, profile=profile, now=now) is not None
 
 
 async def write_catalogue(
     connection: Connection, profile: str, org_id: str | None, types: list[dict[str, Any]], now: datetime
 ) -> dict[str, list[str]]:
-    """Give every organization of the profile (or only one) these event types; others of theirs stay.
+    """Write the event types of a profile to its organizations, or to only one. Other event types stay.
 
-    Gives the event types that are new or changed, by organization.
+    Returns the names that are new or changed, by organization.
     """
     rows = queries.organization_catalogue(connection, profile=profile, id=org_id, types=types, now=now)
     written: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
-"""Faults on our side, and the lanes that they hold, as every process can see them.
+"""Stores faults on our side and the lanes that wait for them, so that every process can show them.
 
-A process writes its own faults and notes again and again that they last. What has not been noted for `STALE`
-seconds belongs to a process that is gone, and does not count.
+A process writes its own faults, and repeats that while they last. A fault that was not repeated for `STALE`
+seconds belongs to a process that has ended, and is ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ SHOWN: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class FaultRow:
-    """A fault of one process: its kind, since when (epoch seconds), and how many lanes it holds."""
+    """A fault of one process: its kind, its start (epoch seconds), and how many lanes wait for it."""
 
     process: str
     code: str
@@ -32,7 +32,7 @@ class FaultRow:
 
 @dataclass(frozen=True, slots=True)
 class HeldLane:
-    """A lane that a fault holds, since a time (epoch seconds)."""
+    """A lane that waits for a fault to end, since a time (epoch seconds)."""
 
     endpoint_id: UUID
     code: str
@@ -40,7 +40,7 @@ class HeldLane:
 
 
 async def note(connection: Connection, process: str, faults: Collection[FaultRow], now: float) -> None:
-    """Write the faults of a process as they are now; those that are not among them are over."""
+    """Write the current faults of a process. Its other faults are over and are deleted."""
     await queries.fault_end(connection, process=process, codes=[fault.code for fault in faults])
     if faults:
         await queries.fault_note(
@@ -50,7 +50,7 @@ async def note(connection: Connection, process: str, faults: Collection[FaultRow
 
 
 async def hold(connection: Connection, process: str, lanes: Collection[HeldLane]) -> None:
-    """Write lanes that faults of the process hold; the faults are written already."""
+    """Write lanes that wait for faults of the process. The faults must have been written before."""
     await queries.fault_hold(
         connection, process=process, endpoint_ids=[lane.endpoint_id for lane in lanes],
         codes=[lane.code for lane in lanes], since=[datetime_at(lane.since) for lane in lanes],
@@ -58,7 +58,7 @@ async def hold(connection: Connection, process: str, lanes: Collection[HeldLane]
 
 
 async def let_go(connection: Connection, process: str, endpoint_ids: Iterable[UUID]) -> None:
-    """These lanes are held no longer."""
+    """Delete lanes that no longer wait."""
     await queries.fault_let_go(connection, process=process, endpoint_ids=list(endpoint_ids))
 
 
@@ -71,5 +71,5 @@ async def under_way(connection: Connection, now: float) -> list[FaultRow]:
 
 
 def noted_since(now: float) -> datetime:
-    """From when on a fault must have been noted to count."""
+    """The time since which a fault must have been written to count."""
     return datetime_at(now - STALE)

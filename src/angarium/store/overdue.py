@@ -1,4 +1,4 @@
-"""Deliveries that are due: how many of the same endpoint come before each, and how fast they go."""
+"""Reads what is needed to estimate when a due delivery is sent: its position, and how fast the lane sends."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from angarium.store.stretch import AHEAD
 
 LOOKED_AT: Final = 2000  # deliveries of an endpoint
 COUNTED: Final = 10_000
-ATTEMPTED: Final = 15 * 86400.0  # seconds; attempts for older messages are few, and are not counted
+ATTEMPTED: Final = 15 * 86400.0  # seconds; attempts for older messages are rare, and are not counted
 
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Of one endpoint: attempts that ended lately and deliveries that are due, both counted up to `COUNTED`;
-    when the first of a first-in-first-out endpoint is due; and the fault on our side that holds it."""
+    """Of one endpoint: recent attempts and due deliveries, both counted up to `COUNTED`; when the first
+    delivery of a first-in-first-out endpoint is due; and the fault on our side for which it waits."""
 
     recent: int
     due: int
@@ -54,8 +54,8 @@ async def endpoints(
 async def places(
     conn: Connection, app_id: UUID, keys: Collection[tuple[UUID, UUID]], now: float
 ) -> dict[tuple[UUID, UUID], int]:
-    """How many deliveries come before each of these, given as (endpoint id, message id); those that are
-    missing come after `LOOKED_AT` others."""
+    """How many deliveries come before each of these, which are pairs of endpoint id and message id. One that
+    is left out comes after `LOOKED_AT` others."""
     rows = queries.overdue_places(
         conn, app_id=app_id, endpoint_ids=[endpoint_id for endpoint_id, _ in keys],
         message_ids=[message_id for _, message_id in keys], now=datetime_at(now), most=LOOKED_AT,

@@ -1,12 +1,12 @@
-"""Partitions of the history, one for each day (UTC): made ahead or when they are missing, and dropped.
+"""Creates and drops the partitions of the history, one for each day (UTC).
 
 `message` and `attempt` are partitioned by the message's id, `payload` by the time at which it expires. There
-is no default partition: rows in one would block the making of the partition that they belong to. A statement
-that finds no partition fails, and the verbs that write history make it and try again, so nothing depends on
-maintenance having run.
+is no default partition: rows in it would block the creation of the partition to which they belong. A
+statement that finds no partition fails. The functions that write history then create it and try again, so
+they do not depend on maintenance.
 
-Making a partition stops nobody. Dropping one locks its parent for a moment. It gives up after `PATIENCE`,
-because later statements wait behind it, and is tried again at the next maintenance.
+Creating a partition blocks no other statement. Dropping one locks its parent briefly. It gives up after
+`PATIENCE`, because later statements wait behind it, and is tried again at the next maintenance.
 """
 
 from __future__ import annotations
@@ -27,11 +27,9 @@ log = structlog.get_logger(__name__)
 T = TypeVar("T")
 
 AHEAD: Final = 7  # days
-RETENTION: Final = timedelta(days=90)  # of payloads, where a message says nothing else
+RETENTION: Final = timedelta(days=90)  # of payloads, unless a message says otherwise
 PATIENCE: Final = "50ms"
-TRIES: Final = (
-    3  # to write what finds no partition: another process may see the day as over, and drop it again
-)
+TRIES: Final = 3  # to write a row without a partition: another process may drop the new one as expired
 _DAY: Final = timedelta(days=1)
 _BY_ID: Final = ("message", "attempt")
 _BY_EXPIRY: Final = "payload"
@@ -40,7 +38,8 @@ _BY_EXPIRY: Final = "payload"
 async def covered(
     connection: Connection, write: Callable[[], Awaitable[T]], cover: Callable[[], Awaitable[None]]
 ) -> T:
-    """What `write` gives. If a row of it finds no partition, `cover` makes it, and it is written again."""
+    """Call `write` and return its result. If a row finds no partition, call `cover` and then `write`
+    again."""
     for _ in range(TRIES):
         try:
             if not connection.is_in_transaction():
@@ -48,7 +47,7 @@ async def covered(
             async with connection.transaction():
                 return await write()
         except asyncpg.CheckViolationError as error:
-            if error.constraint_name is not None:  # a constraint that is violated has a name
+            if error.constraint_name is not None:  # a real constraint; a missing partition has no name
                 raise
         await cover()
     return await write()
@@ -57,25 +56,25 @@ async def covered(
 async def cover(
     connection: Connection, message_ids: Iterable[UUID], expiries: Iterable[datetime] = ()
 ) -> None:
-    """Make what is missing for messages with these ids, whose payloads expire at these times."""
+    """Create missing partitions for messages with these ids, and for payloads that expire at these times."""
     await _add(connection, {_day_of(one) for one in message_ids}, {_midnight(at) for at in expiries})
 
 
 async def ahead(connection: Connection, now: datetime, retention: timedelta) -> None:
-    """Make what the next days need, with payloads that are kept for `retention`."""
+    """Create the partitions of the next days, for payloads that are kept for `retention`."""
     days = [_midnight(now) + n * _DAY for n in range(AHEAD + 1)]
-    # the end of a payload is rounded up, so the last of a day may expire on the next
+    # the expiry of a payload is rounded up, so the last one of a day may expire on the next day
     await _add(connection, days, [_midnight(now + retention) + n * _DAY for n in range(AHEAD + 2)])
 
 
 def oldest_day(now: datetime, history: timedelta) -> datetime:
-    """When the first day begins that is still kept. Days are dropped whole, so its messages are up to a day
-    older than `history`."""
+    """The start of the first day that is kept. Only whole days are dropped, so its messages may be up to a
+    day older than `history`."""
     return _midnight(now - history)
 
 
 async def history_ends(connection: Connection, now: datetime, history: timedelta) -> bool:
-    """Whether `drop` has a day of history to drop."""
+    """Whether there is a day of history to drop."""
     for parent in _BY_ID:
         if min(await _names(connection, parent), default="~") < _name(parent, oldest_day(now, history)):
             return True
@@ -84,7 +83,7 @@ async def history_ends(connection: Connection, now: datetime, history: timedelta
 
 async def drop(connection: Connection, now: datetime, history: timedelta, limit: int) -> int:
     """Drop the days of history that are older than `history`, and payloads that have expired, at most `limit`
-    partitions; gives how many went. What is locked stays until the next time."""
+    partitions. Returns how many. A partition that is locked stays until the next call."""
     expired = [(parent, oldest_day(now, history)) for parent in _BY_ID] + [(_BY_EXPIRY, _midnight(now))]
     dropped = 0
     for parent, before in expired:
@@ -113,8 +112,8 @@ async def _add(connection: Connection, by_id: Collection[datetime], by_expiry: C
     wanted = [(parent, day) for day in sorted(by_id) for parent in _BY_ID]
     wanted += [(_BY_EXPIRY, day) for day in sorted(by_expiry)]
     async with connection.transaction():
-        # The lock comes first. What another transaction made can be seen a moment before the sessions that
-        # know the table as it was are told of it; the lock is given back after that.
+        # The lock comes first. A partition that another transaction created is visible shortly before other
+        # sessions invalidate their cached table definition. The lock is released only after that.
         await queries.partition_begin(connection, timeout="10s")
         known = {name for parent in (*_BY_ID, _BY_EXPIRY) for name in await _names(connection, parent)}
         for parent, day in wanted:

@@ -1,10 +1,10 @@
-"""Payloads: kept apart from their messages, until they expire or are expunged.
+"""Reads and expunges payloads, which are stored apart from their messages until they expire.
 
-An expired payload is never read, though it stays until its partition is dropped: callers that read pass
-the time. Statements that join payloads do so by the parts `payload_of` and `kept` (queries/part.sql).
+An expired payload is never read, although it stays until its partition is dropped: callers pass the time.
+Statements that join payloads include the parts `payload_of` and `kept` (queries/part.sql).
 
-They are partitioned by the time at which they expire. A message says when that is, so it is read first, and
-one statement looks only into the partitions of the days that it needs.
+Payloads are partitioned by the time at which they expire. Messages store that time, so they are read first,
+and a statement reads only the partitions of the days that it needs.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _HOUR: Final = 3600.0
 
 
 def expiry(now: float, period: float, history: float) -> datetime:
-    """When a payload that is accepted at `now` and kept for `period` seconds expires, rounded up to a whole
-    hour. None is kept longer than messages are, which is for `history` seconds."""
+    """When a payload expires that is accepted at `now` and kept for `period` seconds, rounded up to a whole
+    hour. No payload is kept longer than messages, which are kept for `history` seconds."""
     return datetime_at((now + min(period, history)) // _HOUR * _HOUR + _HOUR)
 
 
 async def bodies(conn: Connection, expiries: Mapping[UUID, datetime], now: datetime) -> dict[UUID, bytes]:
-    """The payloads that are there `now`, of messages that expire at these times."""
+    """The payloads of messages that expire at these times, unless they have expired `now`."""
     return {row["id"]: row["body"] async for row in _read(conn, expiries, now, with_body=True)}
 
 
 async def kept(conn: Connection, expiries: Mapping[UUID, datetime], now: datetime) -> set[UUID]:
-    """The messages whose payload is there `now`."""
+    """The messages whose payload has not expired or been expunged `now`."""
     return {row["id"] async for row in _read(conn, expiries, now, with_body=False)}
 
 

@@ -1,11 +1,12 @@
-"""Places: which delivery comes next at a first-in-first-out endpoint.
+"""Gives places to the queued deliveries of a first-in-first-out endpoint.
 
-- A delivery to such an endpoint takes the place of its message in the order of acceptance. Deliveries to
-  other endpoints have none, and a place that one has there means nothing.
-- When an endpoint becomes first-in-first-out, all that is queued gets the place before all others. Deliveries
-  of the same place go in order of message id.
-- A message that is being accepted at that moment may be committed after it, without a place. Whoever finds it
-  has it put at the place before all others, too, before the lane takes anything more (dispatch/placement.py).
+- A delivery to such an endpoint has the place of its message in the order of acceptance. Deliveries to other
+  endpoints have no place, or one that is ignored.
+- When an endpoint becomes first-in-first-out, all its queued deliveries get the place before all others.
+  Deliveries with the same place are sent in order of message id.
+- A message that is being accepted at that moment may commit later, without a place. When a dispatcher finds
+  one, the delivery is also put at the place before all others, and the lane waits for that
+  (dispatch/placement.py).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from angarium.store.target import hold_target
 
 
 async def place(connection: Connection, app_id: UUID, endpoint_id: UUID, *, anew: bool = False) -> int:
-    """Place what is queued for an endpoint without a place, if its order is first in, first out; `anew`: all
-    that is queued. In a transaction; gives how many were placed."""
+    """Give a place to queued deliveries that have none, if the endpoint is first-in-first-out. `anew`: to all
+    queued deliveries. Call it in a transaction. Returns how many were placed."""
     target = await hold_target(connection, app_id, endpoint_id)
     if target is None or not target.fifo:
         return 0

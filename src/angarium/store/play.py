@@ -1,4 +1,4 @@
-"""Play inboxes and what came into them."""
+"""Stores Play inboxes and the requests that they received."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _arrival(row: Row) -> InboxRequest:
 
 
 async def count(connection: Connection, app_id: UUID, now: datetime) -> int:
-    """How many living inboxes an application has."""
+    """The number of inboxes of an application that have not expired."""
     found: int = await queries.play_inbox_count(connection, app_id=app_id, now=now)
     return found
 
@@ -50,13 +50,13 @@ async def find(connection: Connection, app_id: UUID, inbox_id: UUID, now: dateti
 
 
 async def take(connection: Connection, inbox_id: UUID, now: datetime) -> PlayInbox | None:
-    """The inbox with this id, whoever asks, held until the end of the transaction."""
+    """The inbox with this id, of any application, locked until the end of the transaction."""
     row = await queries.play_inbox_take(connection, id=inbox_id, now=now)
     return None if row is None else _inbox(row)
 
 
 async def is_living(connection: Connection, inbox_id: UUID, now: datetime) -> bool:
-    """Whether requests to the inbox are taken, whoever asks."""
+    """Whether there is an inbox with this id, of any application, that has not expired."""
     found: bool = await queries.play_inbox_is_living(connection, id=inbox_id, now=now)
     return found
 
@@ -64,7 +64,7 @@ async def is_living(connection: Connection, inbox_id: UUID, now: datetime) -> bo
 async def set_answer(
     connection: Connection, held: PlayInbox, answer: InboxAnswer, expires_at: datetime
 ) -> PlayInbox:
-    """The inbox as it is then; it has been taken in this transaction."""
+    """Change the response of an inbox, which was taken in this transaction. Returns the new inbox."""
     row = await queries.play_inbox_answer(
         connection,
         app_id=held.app_id,
@@ -94,7 +94,7 @@ async def endpoints(
 
 
 async def put(connection: Connection, inbox_id: UUID, arrival: InboxRequest, *, kept: int) -> None:
-    """Store a request; only the newest `kept` stay. The inbox must have been taken."""
+    """Store a request, and delete all but the newest `kept`. The inbox must have been taken."""
     await queries.play_request_insert(
         connection,
         inbox_id=inbox_id,
@@ -117,19 +117,19 @@ async def arrivals(connection: Connection, inbox_id: UUID, after: UUID) -> list[
 
 
 async def since(connection: Connection, inbox_id: UUID, after: UUID, limit: int) -> list[InboxRequest]:
-    """Whole requests after an id, oldest first."""
+    """The requests after an id, oldest first, with headers and bodies."""
     rows = queries.play_request_since(connection, inbox_id=inbox_id, after=after, limit=limit)
     return [_arrival(row) async for row in rows]
 
 
 async def arrival(connection: Connection, inbox_id: UUID, arrival_id: UUID) -> InboxRequest | None:
-    """One request, whole."""
+    """One request, with headers and body."""
     row = await queries.play_request_get(connection, inbox_id=inbox_id, id=arrival_id)
     return None if row is None else _arrival(row)
 
 
 async def last(connection: Connection, inbox_id: UUID) -> UUID | None:
-    """The newest request."""
+    """The id of the newest request."""
     found: UUID | None = await queries.play_request_last(connection, inbox_id=inbox_id)
     return found
 

@@ -1,9 +1,9 @@
-"""The programs of the embedded PostgreSQL: where they are, who runs them, and how they reach their cluster.
+"""Runs the programs of the embedded PostgreSQL: initdb and pg_ctl.
 
-PostgreSQL refuses to run as root. Started by root, it runs as the system user `pgserver`. That user may not
-enter the directories above the cluster, such as root's home, and their modes are not ours to change: the
-programs get the cluster as an open directory and reach it by /proc/self/fd, which needs no right above it.
-Programs in a place that is closed to that user are copied to COPIES.
+PostgreSQL refuses to run as root. Started by root, it runs as the system user `pgserver`. That user may be
+unable to enter the directories above the cluster, such as root's home, and Angarium must not change their
+modes. So the programs get the cluster as an open directory and reach it by /proc/self/fd, which needs no
+permission on the directories above. Programs that the user may not run are copied to COPIES.
 """
 
 from __future__ import annotations
@@ -29,9 +29,10 @@ USER: Final = "pgserver"
 COPIES: Final = Path("/var/cache/angarium")
 SOCKET: Final = ".s.PGSQL.5432"
 READY_DEADLINE: Final = 120  # seconds; recovery after a crash replays the log first
-LONGEST_SOCKET: Final = 103  # bytes of a socket's path that every system takes
+LONGEST_SOCKET: Final = 103  # bytes of a socket's path that every system supports
 _DIRECTORY: Final = "angarium.directory"
-"""An option that PostgreSQL ignores: it shows the cluster's path to `ps`, and to the next Angarium."""
+"""An option that PostgreSQL ignores. It shows the cluster's path in `ps`, where the next Angarium finds
+it."""
 _INSTEAD: Final = "Run Angarium as another user, or give it a database with ANGARIUM_DATABASE_URL."
 _MISSING: Final = (
     'the embedded PostgreSQL is not installed; run `pip install "angarium[embedded]"`, '
@@ -49,7 +50,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """What a cluster's postmaster.pid says."""
+    """The contents of a cluster's postmaster.pid."""
 
     pid: int
     socket_directory: Path
@@ -57,7 +58,7 @@ class Running:
 
 
 class Postmaster:
-    """Runs the programs on the cluster in `pgdata`. Made by `of`."""
+    """Runs the programs on the cluster in `pgdata`. `of` creates it."""
 
     def __init__(self, pgdata: Path, account: Account | None, programs: Path) -> None:
         self.pgdata = pgdata
@@ -66,7 +67,8 @@ class Postmaster:
 
     @classmethod
     def of(cls, pgdata: Path) -> Postmaster:
-        """For a directory that exists or is to be made. Raises SettingsError when it cannot run here."""
+        """The postmaster of a directory, which is created if missing. Raises SettingsError if PostgreSQL
+        cannot run here."""
         installed = _installed(pgdata)
         account = _account()
         programs = installed if account is None or _may_use(account, installed) else _copied(installed)
@@ -76,7 +78,7 @@ class Postmaster:
         return cls(pgdata, account, programs)
 
     def initialize(self) -> None:
-        """Make the cluster if there is none. Raises OSError or SubprocessError."""
+        """Create the cluster if there is none. Raises OSError or SubprocessError."""
         if (self.pgdata / "PG_VERSION").exists():
             return
         with self._reach() as (place, options):
@@ -91,10 +93,10 @@ class Postmaster:
     def start(self, *, host: str = "", port: int = 5432) -> None:
         """Start PostgreSQL and wait until it is ready. It outlives this process.
 
-        `host`: addresses to listen at besides the socket; none by default. Raises OSError or SubprocessError.
+        `host`: addresses to listen on besides the socket; none by default. Raises OSError or SubprocessError.
         """
         with self._reach() as (place, options):
-            # -k comes last, so that it can be read off the process list
+            # -k comes last, so that the process list shows it
             more = ("-c", f"{_DIRECTORY}={self.pgdata}", "-h", host, "-p", str(port))
             arguments = shlex.join((*more, "-k", self._socket_directory(place)))
             wait = ("-w", "-t", str(READY_DEADLINE))
@@ -122,19 +124,20 @@ class Postmaster:
                     raise subprocess.SubprocessError(output.read().decode(errors="replace").strip())
 
     def running(self) -> Running | None:
-        """What postmaster.pid says, if it is there and whole. Its process may be gone, or another's."""
+        """The contents of postmaster.pid if it is complete. Its process may have ended, or be another
+        program."""
         try:
             lines = (self.pgdata / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
         except (FileNotFoundError, IndexError, ValueError):
             return None
-        told = Path(lines[4]) if len(lines) > 4 else self.pgdata
-        within = told.is_relative_to("/proc/self/fd")
+        socket = Path(lines[4]) if len(lines) > 4 else self.pgdata
+        within = socket.is_relative_to("/proc/self/fd")
         ready = len(lines) >= 8 and lines[7].strip() == "ready"
-        return Running(pid, self.pgdata if within else told, ready)
+        return Running(pid, self.pgdata if within else socket, ready)
 
     def is_ours(self, pid: int) -> bool:
-        """Whether this is the process of a PostgreSQL on this cluster."""
+        """Whether this process is a PostgreSQL of this cluster."""
         import psutil
 
         try:
@@ -157,17 +160,17 @@ class Postmaster:
             os.close(opened)
 
     def _socket_directory(self, place: str) -> str:
-        """The cluster itself, or a new private directory when the cluster's path is too long for a socket."""
+        """The cluster itself, or a new private directory if the cluster's path is too long for a socket."""
         if len(os.fsencode(self.pgdata / SOCKET)) <= LONGEST_SOCKET:
             return place
-        made = tempfile.mkdtemp(prefix="angarium-")  # nobody else can make it first, or enter it
+        made = tempfile.mkdtemp(prefix="angarium-")  # no other user can create it first or enter it
         if self._account is not None:
             os.chown(made, self._account.uid, self._account.gid)
         return made
 
 
 def _account() -> Account | None:
-    """None: the programs run as the user that we are."""
+    """The user for the programs, created if missing; None: the current user."""
     if os.geteuid() != 0:
         return None
     try:
@@ -187,7 +190,7 @@ def _account() -> Account | None:
 
 
 def _installed(pgdata: Path) -> Path:
-    """The programs of the wheel, in the version of the cluster or else the newest."""
+    """The programs of the wheel, in the version of the cluster or, without a cluster, the newest."""
     found = importlib.util.find_spec(WHEEL.replace("-", "_"))
     if found is None or not found.submodule_search_locations:
         raise SettingsError(_MISSING)
@@ -199,7 +202,7 @@ def _installed(pgdata: Path) -> Path:
 
 
 def _may_use(account: Account, programs: Path) -> bool:
-    """Whether the account may run the programs, and read what they need."""
+    """Whether the account may run the programs and read the files that they need."""
     share = next(programs.parent.glob("share/**/postgres.bki"), programs)
     return (
         _allowed(account, programs / "postgres", 1)
@@ -216,7 +219,8 @@ def _allowed(account: Account, path: Path, right: int) -> bool:
 
 
 def _copied(programs: Path) -> Path:
-    """The same programs where every user may run them. Copied once for each version of the wheel."""
+    """The programs in COPIES, where every user may run them. They are copied once per version of the
+    wheel."""
     install = programs.parent
     wanted = COPIES / f"{WHEEL}-{importlib.metadata.version(WHEEL)}" / install.name
     try:
@@ -233,8 +237,8 @@ def _copied(programs: Path) -> Path:
                     copy.rename(wanted)
     except OSError as error:
         raise SettingsError(
-            f"PostgreSQL does not run as root, and the user {USER} may not use its programs in {install}, "
-            f"which could not be copied to {wanted} either ({error}). Install Angarium in a place that every "
-            f"user may enter, such as /opt. {_INSTEAD}"
+            f"PostgreSQL does not run as root, and the user {USER} cannot use its programs in {install}. "
+            f"They could not be copied to {wanted} ({error}). Install Angarium in a directory that "
+            f"every user may enter, such as /opt. {_INSTEAD}"
         ) from error
     return wanted / programs.name

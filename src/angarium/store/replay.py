@@ -1,8 +1,8 @@
-"""The steps of background tasks: recover, replay, resend, cancel, release.
+"""Runs the steps of background tasks: recover, replay, resend, cancel, release.
 
-Any process may take any step; `run_due_tasks` is called by maintenance. A step is one transaction: it holds
-the task, then the endpoints, does a bounded slice of the work and notes how far it came, or nothing. A
-task that keeps a rate rests after a step for as long as what it owed takes at that rate.
+Maintenance calls `run_due_tasks`; any process may take any step. A step is one transaction: it locks the
+task, then the endpoints, does a bounded slice of the work and stores the progress. After a step, a task with
+a rate pauses for as long as its deliveries take at that rate.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from angarium.store.target import hold_target
 
 log = structlog.get_logger(__name__)
 
-MAX_FAILURES: Final = 10  # steps of one task that may fail in a row (a deadlock, a bug) before it is given up
-# a step that is refused, that collides with others, or that takes too long may do so again
+MAX_FAILURES: Final = 10  # steps of one task that may fail in a row (a deadlock, a bug) before the task fails
+# errors that the task itself may cause: refused, in conflict with others, or too slow
 _OF_THE_TASK: Final = (None, StoreReason.CONFLICT, StoreReason.TOO_SLOW)
 BREATH: Final = 2.0  # seconds of work at its rate that a task takes in one step
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a step brought its task. `rest`: seconds before the next."""
+    """The progress of a task after a step. `rest`: seconds before the next step."""
 
     status: TaskStatus
     cursor: dict[str, Any] | None
@@ -44,7 +44,7 @@ class Progress:
 
 
 async def run_due_tasks(database: Database, clock: Clock, *, steps: int = 20) -> int:
-    """Take at most `steps` steps of whatever tasks wait, in turn; gives how many were taken."""
+    """Take at most `steps` steps of waiting tasks, in turn. Returns how many were taken."""
     for taken in range(steps):
         if not await step(database, clock.now()):
             return taken
@@ -52,7 +52,7 @@ async def run_due_tasks(database: Database, clock: Clock, *, steps: int = 20) ->
 
 
 async def step(database: Database, now: float) -> bool:
-    """Take one step of the task that has waited longest; False when none waits."""
+    """Take one step of the task that has waited longest. Returns False if none waits."""
     async with database.transaction() as conn:
         task = await background_task.claim(conn, datetime_at(now))
         if task is None:
@@ -62,7 +62,7 @@ async def step(database: Database, now: float) -> bool:
                 done = await _work(conn, task, now)
         except (asyncpg.PostgresError, KeyError, ValueError, Invalid) as error:
             if isinstance(error, asyncpg.PostgresError) and reason_of(error) not in _OF_THE_TASK:
-                raise  # the database's own trouble, which passes
+                raise  # the database is unavailable; the task is not at fault
             done = _failed(task, error)
         due_at = datetime_at(now + done.rest) if done.rest else None
         await background_task.advance(
@@ -72,13 +72,14 @@ async def step(database: Database, now: float) -> bool:
 
 
 def _failed(task: BackgroundTask, error: Exception) -> Progress:
-    """A broken task must not stop those behind it: it goes to the end of the queue, and is given up."""
+    """Count a failure. A failing task must not block others: it goes to the end of the queue, and fails for
+    the last time after MAX_FAILURES."""
     failures = (task.cursor or {}).get("failures", 0) + 1
     cursor = {**(task.cursor or {}), "failures": failures}
     if failures < MAX_FAILURES:
         return Progress(TaskStatus.RUNNING, cursor, task.data)
     log.error("task.failed", task=ids.text(ids.TASK, task.id), kind=task.kind, exc_info=error)
-    words = "A fault on our side stopped this. What was sent stays sent; begin again for the rest."
+    words = "A fault on our side stopped this task. Start it again to send the rest."
     return Progress(TaskStatus.FAILED, cursor, {**task.data, "error": words})
 
 
@@ -114,7 +115,7 @@ async def _cancel(
     if wait:
         target = await hold_target(conn, app_id, endpoint_id)
         if target is not None and target.disabled_at is None:
-            return Progress(TaskStatus.FINISHED, None, task.data)  # what is asked for by now is for it
+            return Progress(TaskStatus.FINISHED, None, task.data)  # enabled again: its deliveries are wanted
     count = await cancel_pending(conn, app_id, endpoint_id, before, limit, at, wait=wait)
     if not wait and count < limit:
         count = await forget_waiting(conn, app_id, endpoint_id, limit, at)
@@ -126,7 +127,7 @@ async def _release(
 ) -> Progress:
     target = await hold_target(conn, app_id, endpoint_id)
     if target is None or target.disabled_at is not None:
-        return Progress(TaskStatus.FINISHED, None, task.data)  # it waits again, or was canceled
+        return Progress(TaskStatus.FINISHED, None, task.data)  # the deliveries wait again, or were canceled
     limit = requeue.SLICE
     count = await requeue.release(conn, app_id, endpoint_id, datetime_at(now), limit, fifo=target.fifo)
     return Progress(_status(count < limit), None, task.data)
@@ -154,7 +155,7 @@ def _progress(
 
 
 def _room(task: BackgroundTask, most: int) -> int:
-    """How many deliveries one step may owe."""
+    """How many deliveries one step may requeue."""
     rate = task.arguments.get("rate")
     return min(most, max(1, int(rate * BREATH))) if rate else most
 

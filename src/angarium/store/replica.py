@@ -1,11 +1,11 @@
-"""A read replica for lists and pages: a physical standby that answers as long as it is right.
+"""Reads lists and pages from a read replica, a physical standby, if it is up to date.
 
-Each read asks the primary how far its log is, which is cheap, and waits a moment until the replica has
-replayed as much. So an answer of the replica is never older than the question, whichever process wrote what.
-Where that does not come about, the primary answers: the replica is behind, away, promoted, of another
-history, or cancels the query in favor of replay. No read fails for the replica's sake.
+Each read asks the primary for its position in the log, which is cheap, and waits briefly until the replica
+has replayed that far. So the result includes everything committed before the read, by any process. Otherwise
+the primary runs the query: when the replica is behind, unreachable, promoted, of another history, or cancels
+the query in favor of replay. No read fails because of the replica.
 
-After trouble the replica rests: it is used again after it has been well for `REST`. A look each second finds
+After a problem the replica is used again once it has been in order for `REST`. A check each second finds that
 out, and measures the lag.
 """
 
@@ -30,10 +30,10 @@ log = structlog.get_logger(__name__)
 
 Found = TypeVar("Found")
 
-LOOK: Final = 1.0  # seconds between looks
-REST: Final = 5.0  # seconds after trouble in which it must be well
-ANSWER: Final = 5.0  # seconds that the replica may take in all, connecting included
-SOON: Final = 0.002  # seconds until it is asked again whether it has replayed enough, at first
+LOOK: Final = 1.0  # seconds between checks
+REST: Final = 5.0  # seconds without a problem before the replica is used again
+ANSWER: Final = 5.0  # seconds that a read from the replica may take, including the connection
+SOON: Final = 0.002  # seconds until the position is read again, at first
 _AWAY: Final = (StoreUnavailable, StatementFailed, TimeoutError)
 _TROUBLE: Final = {
     StoreReason.CONFLICT: ReplicaTrouble.CONFLICT,
@@ -42,7 +42,7 @@ _TROUBLE: Final = {
 
 
 class _InTrouble(Exception):
-    """The replica may not answer."""
+    """The replica cannot be used for this read."""
 
     def __init__(self, trouble: ReplicaTrouble) -> None:
         super().__init__(trouble.value)
@@ -51,8 +51,8 @@ class _InTrouble(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ReplicaState:
-    """What operators are told. `trouble`: why the primary answers, None while the replica does; `since` when,
-    epoch seconds. The lag is None where it cannot be told."""
+    """The state that operators see. `trouble`: why the primary is read; None while the replica is read.
+    `since`: start of this state, epoch seconds. The lag is None if it is unknown."""
 
     trouble: ReplicaTrouble | None
     since: float
@@ -61,7 +61,7 @@ class ReplicaState:
 
 
 class Replica:
-    """Reads from a standby, or from the primary when it may not answer."""
+    """Reads from a standby, or from the primary if the standby cannot be used."""
 
     def __init__(self, primary: Database, standby: Database, clock: Clock, *, lag: float) -> None:
         """`lag`: seconds that a read waits for the replica."""
@@ -80,21 +80,19 @@ class Replica:
         return ReplicaState(self._trouble, self._since, self._lag.seconds, self._lag.bytes)
 
     def start(self) -> None:
-        """Look at the replica from now on. It need not be there."""
+        """Start checking the replica, which may still be unavailable."""
         self._looking = asyncio.create_task(self._look_always(), name="replica")
 
     async def stop(self) -> None:
-        """Look no more, and close the connections to the replica."""
+        """Stop checking, and close the connections to the replica."""
         if self._looking is not None:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
         await self._standby.close()
 
     async def read(self, look: Callable[[Connection], Awaitable[Found]]) -> Found:
-        """What `look` finds on a connection; it may be called twice, so it must only read.
-
-        Raises as the primary does.
-        """
+        """Run `look` on a connection. It may be called twice, so it must only read. Raises as `connection` of
+        the primary does."""
         if self._trouble is None and (position := await self._position()).lsn is not None:
             try:
                 async with asyncio.timeout(ANSWER), self._standby.connection() as connection:
@@ -112,8 +110,8 @@ class Replica:
             return _position(await queries.replica_primary(connection))
 
     async def _reach(self, connection: Connection, wanted: LogPosition) -> LogPosition:
-        """Where the replica is when it has replayed as much as is wanted. Raises _InTrouble when it does not
-        in time."""
+        """Wait until the replica has replayed up to `wanted`. Returns its position. Raises _InTrouble if it
+        does not get there in time."""
         deadline, pause = self._clock.steady() + self._wait, SOON
         while True:
             found = _position(await queries.replica_standby(connection))
@@ -132,12 +130,12 @@ class Replica:
             await asyncio.sleep(LOOK)
 
     async def _look(self) -> None:
-        """Ask the replica whether it is well, and note its lag."""
+        """Check the replica, and measure its lag."""
         asked_at = self._clock.steady()
         try:
             position = await self._position()
         except StoreUnavailable:
-            return  # of the primary others tell
+            return  # other parts report an unavailable primary
         except DatabaseFault as error:
             self._leave(ReplicaTrouble.REFUSED, error)
             return

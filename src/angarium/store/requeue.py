@@ -1,9 +1,8 @@
-"""Owe: what is to be sent once more, or for the first time, because somebody asks for it.
+"""Puts deliveries into the queue again, or for the first time, for a resend, recover or replay.
 
-What is asked for while an endpoint is disabled waits: it has no due time, so no lane sees it. Enabling the
-endpoint releases it, deleting the endpoint cancels it.
-
-Lock order, so that no two transactions wait for each other: background task, endpoint, fan-out, delivery.
+A delivery that is requeued while its endpoint is disabled waits: it has no due time, so no lane loads it.
+Enabling the endpoint releases it, and deleting the endpoint cancels it. Lock order, to prevent deadlocks:
+background task, endpoint, fan-out, delivery.
 """
 
 from __future__ import annotations
@@ -22,19 +21,21 @@ from angarium.store.sql import queries
 from angarium.store.stretch import LOWEST
 from angarium.store.target import ReplayTarget, due, hint_target
 
-SLICE: Final = 1000  # deliveries or messages looked at in one step of a background task
+SLICE: Final = 1000  # deliveries or messages that one step of a background task reads
 
 
 @dataclass(frozen=True, slots=True)
 class RequeueSlice:
-    """What one step did: how many deliveries it owes now, and where the next step begins (None: done)."""
+    """The result of one step: how many deliveries were requeued, and where the next step starts (None:
+    done)."""
 
     marked: int
     after: UUID | None
 
 
 async def resend(conn: Connection, target: ReplayTarget, message_id: UUID, now: datetime) -> None:
-    """Owe one manual attempt now, whether or not the endpoint ever was owed the message; in a transaction."""
+    """Request a manual attempt, even if the endpoint never had a delivery of the message. Call it in a
+    transaction."""
     due_at = due(target, now)
     await fan_out.write_one(conn, target, message_id)
     if not await resend_queued(conn, target, [message_id], now) and not await resend_over(
@@ -56,8 +57,9 @@ async def resend_queued(
     *,
     passing_over: bool = False,
 ) -> int:
-    """Owe one manual attempt of each of these that is queued; gives how many. Those under way are waited
-    for, or passed over together with those that are owed one already."""
+    """Request a manual attempt of each of these deliveries that is queued. Returns how many. Waits for those
+    that are locked, because their attempt is being recorded; `passing_over` skips these, and those that
+    already have a manual request."""
     query = queries.resend_queued_many if passing_over else queries.resend_queued
     count: int = await query(
         conn, app_id=target.app_id, endpoint_ids=[target.id] * len(message_ids), message_ids=message_ids,
@@ -69,7 +71,7 @@ async def resend_queued(
 async def resend_over(
     conn: Connection, target: ReplayTarget, message_ids: Sequence[UUID], now: datetime
 ) -> int:
-    """Owe one manual attempt of each of these that is over; gives how many."""
+    """Request a manual attempt of each of these deliveries that has ended. Returns how many."""
     count: int = await queries.resend_over(
         conn, app_id=target.app_id, endpoint_id=target.id, message_ids=message_ids, shard=target.shard,
         fifo=target.fifo, due_at=due(target, now), now=now, **_span(message_ids),
@@ -78,14 +80,15 @@ async def resend_over(
 
 
 def _span(message_ids: Sequence[UUID]) -> dict[str, UUID]:
-    """From which message to which, which spares the partitions of other days."""
+    """The first and the last message, so that partitions of other days are not read."""
     return {"first": min(message_ids, default=LOWEST), "last": max(message_ids, default=LOWEST)}
 
 
 async def recover(
     conn: Connection, target: ReplayTarget, after: UUID, until: UUID, now: datetime, limit: int = SLICE
 ) -> RequeueSlice:
-    """Owe one manual attempt to each of the next `limit` undelivered with after < message id <= until."""
+    """Request a manual attempt of the next `limit` undelivered deliveries with after < message id <=
+    until."""
     seen = [
         row["message_id"]
         async for row in queries.delivery_recover_scan(
@@ -107,7 +110,7 @@ async def recover(
 async def count_undelivered(
     conn: Connection, target: ReplayTarget, after: UUID, until: UUID, now: datetime, limit: int
 ) -> int:
-    """How many deliveries with after < message id <= until `recover` would owe again, at most `limit`."""
+    """How many deliveries with after < message id <= until `recover` would requeue, counted up to `limit`."""
     return int(
         await queries.delivery_count_undelivered(
             conn,
@@ -125,7 +128,7 @@ async def count_undelivered(
 async def replay(
     conn: Connection, target: ReplayTarget, after: UUID, until: UUID, now: datetime, limit: int = SLICE
 ) -> RequeueSlice:
-    """Owe those of the next `limit` messages that the endpoint wants and never was owed."""
+    """Queue those of the next `limit` messages that the endpoint matches and has no delivery of."""
     seen = [
         row
         async for row in queries.delivery_replay_scan(
@@ -149,7 +152,7 @@ async def replay(
 async def release(
     conn: Connection, app_id: UUID, endpoint_id: UUID, now: datetime, limit: int, *, fifo: bool
 ) -> int:
-    """Have at most `limit` of what waited for the endpoint to be enabled sent now; gives how many."""
+    """Make at most `limit` deliveries due that waited for the endpoint to be enabled. Returns how many."""
     status: str = await queries.release(
         conn, app_id=app_id, endpoint_id=endpoint_id, now=now, limit=limit, fifo=fifo
     )

@@ -1,8 +1,9 @@
-"""Resend: owe one manual attempt to each delivery of a log that matches a filter, slice by slice.
+"""Requests a manual attempt of each delivery in a log that matches a filter, in slices.
 
-It goes up the log, oldest first, over the messages there were when it was asked for. A delivery is judged
-as it is when the walk comes by. What cannot be sent is passed over: endpoints that are deleted, or disabled
-unless the filter names one, payloads that are gone, deliveries that are owed a manual attempt already.
+It reads the log from the oldest entry, up to the newest message at the time of the request. A delivery is
+compared with the filter when its slice is processed. Deliveries that cannot be sent are skipped: the endpoint
+is deleted, or is disabled and not named by the filter; the payload was deleted; or a manual attempt is
+already requested.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ from angarium.store.connection import Connection
 from angarium.store.stretch import HIGHEST
 from angarium.store.target import hint_target, hold_target
 
-SLICE: Final = 500  # deliveries owed in one step
-LOOKED_AT: Final = 2000  # deliveries that one step goes over
+SLICE: Final = 500  # deliveries that one step requeues
+LOOKED_AT: Final = 2000  # deliveries that one step reads
 
 
 @dataclass(frozen=True, slots=True)
 class ResendOrder:
-    """What to resend: matches of messages up to `until`, from beyond `after` on."""
+    """What to resend: matches of messages up to `until`, after `after`."""
 
     wanted: LogFilter
     until: UUID
@@ -33,7 +34,7 @@ class ResendOrder:
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any], cursor: Mapping[str, Any] | None) -> ResendOrder:
-        """From what a background task keeps. Raises KeyError or ValueError."""
+        """The order that a background task stores. Raises KeyError or ValueError."""
         after = (cursor or {}).get("after")
         return cls(
             LogFilter.of(arguments["filter"]),
@@ -44,7 +45,7 @@ class ResendOrder:
 
 @dataclass(frozen=True, slots=True)
 class ResendSlice:
-    """What one step did: how many deliveries it owes now, and beyond what to go on (None: done)."""
+    """The result of one step: how many deliveries were requeued, and after which to continue (None: done)."""
 
     marked: int
     after: LogKey | None
@@ -53,7 +54,7 @@ class ResendSlice:
 async def resend(
     conn: Connection, app_id: UUID, order: ResendOrder, now: datetime, limit: int
 ) -> ResendSlice:
-    """Owe one attempt to each of the next matches, at most `limit`; in a transaction."""
+    """Request a manual attempt of each of the next matches, at most `limit`. Call it in a transaction."""
     found = await log.look_for(conn, app_id, order.wanted, now, sendable=True)
     if found is None:
         return ResendSlice(0, None)
@@ -66,16 +67,16 @@ async def resend(
     part = stretch if end is None else stretch.until(end, upwards=True)
     keys = [row.key for row in await log.page(conn, search, part, limit, upwards=True)]
     named = order.wanted.endpoint_id is not None
-    marked = await _owe(conn, app_id, keys, now, named=named)
+    marked = await _requeue(conn, app_id, keys, now, named=named)
     if len(keys) == limit:
         return ResendSlice(marked, keys[-1])
     return ResendSlice(marked, None if end is None else stretch.beyond(end, upwards=True).low)
 
 
-async def _owe(conn: Connection, app_id: UUID, keys: list[LogKey], now: datetime, *, named: bool) -> int:
-    """Owe one attempt each, unless the endpoint was disabled or deleted just now; gives how many. An endpoint
-    that the filter has `named` is owed it when it is enabled."""
-    owed = 0
+async def _requeue(conn: Connection, app_id: UUID, keys: list[LogKey], now: datetime, *, named: bool) -> int:
+    """Request the attempts, unless the endpoint is now disabled or deleted. Returns how many. Attempts for a
+    disabled endpoint that the filter `named` wait until it is enabled."""
+    requeued = 0
     for endpoint_id in sorted({key.endpoint_id for key in keys}):
         target = await hold_target(conn, app_id, endpoint_id)
         if target is None or (target.disabled_at is not None and not named):
@@ -85,5 +86,5 @@ async def _owe(conn: Connection, app_id: UUID, keys: list[LogKey], now: datetime
         marked += await requeue.resend_over(conn, target, wanted, now)
         if marked and target.disabled_at is None:
             await hint_target(conn, target)
-        owed += marked
-    return owed
+        requeued += marked
+    return requeued

@@ -1,16 +1,15 @@
-"""Retention: what ends the rows of each table, and at what age.
+"""Defines when the rows of each table are deleted, and deletes them.
 
-Everything ends. `message`, `attempt` and `payload` end by dropping partitions (store/partition.py). The rows
-of other tables are deleted by `QUEUE`, `LANES` and `RULES`, a slice at a time, in an order that leaves no
-remains:
+`message`, `attempt` and `payload` are deleted by dropping partitions (store/partition.py). The rows of all
+other tables are deleted by `QUEUE`, `LANES` and `RULES`, in slices, in an order that leaves nothing behind:
 
-- What is queued of a message ends before the message does, as a cancellation in its history. No index finds
-  the oldest in the queue, since each delivery would pay for it. So all lanes are walked, a bounded number
-  at a time, and only when a day of history is about to be dropped.
-- A deleted endpoint or application ends when no message names it any more.
+- Queued deliveries of a message are canceled before the message is deleted. No index finds the oldest ones in
+  the queue, because it would make every delivery more expensive. So all lanes are read, a bounded number at a
+  time, and only when a day of history is about to be dropped.
+- A deleted endpoint or application is deleted when no message refers to it any more.
 
-Whoever runs a rule calls it until it gives less than a whole slice. Each slice is a statement of its own, so
-nothing else waits for long.
+The caller repeats a rule until it deletes less than a whole slice. Each slice is one statement, so no other
+statement waits for long.
 """
 
 from __future__ import annotations
@@ -28,25 +27,25 @@ from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries
 from angarium.store.stretch import LOWEST
 
-SLICE: Final = 2000  # rows that go in one statement
-STRIDE: Final = 1000  # lanes that one statement looks at
-LONGEST_FAULT: Final = timedelta(hours=1)  # that its process has not noted
-LONGEST_TOKEN: Final = timedelta(days=3650)  # that a cutoff ends with all others
+SLICE: Final = 2000  # rows that one statement deletes
+STRIDE: Final = 1000  # lanes that one statement reads
+LONGEST_FAULT: Final = timedelta(hours=1)  # since its process last wrote it
+LONGEST_TOKEN: Final = timedelta(days=3650)  # lifetime of a token; older cutoffs concern no token
 
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How long what is kept. Payloads have periods of their own, none longer than `history`."""
+    """How long data is kept. Payloads have periods of their own, none longer than `history`."""
 
-    history: timedelta = timedelta(days=90)  # messages, attempts, what belongs to them, what is deleted
-    audit: timedelta = timedelta(days=365)  # its records, and revoked API keys, which they name
+    history: timedelta = timedelta(days=90)  # messages, attempts, and deleted endpoints and applications
+    audit: timedelta = timedelta(days=365)  # audit log records, and revoked API keys, which they name
     statistics: timedelta = timedelta(days=90)
-    tasks: timedelta = timedelta(days=30)  # background tasks that are over
+    tasks: timedelta = timedelta(days=30)  # background tasks that have ended
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One table's. `before` says up to which time or id its rows go."""
+    """Deletes expired rows of one table. `before` computes the time or id up to which rows are deleted."""
 
     table: str
     verb: Callable[..., Awaitable[int]]
@@ -55,13 +54,13 @@ class Rule:
     async def end(
         self, connection: Connection, retention: Retention, now: datetime, limit: int = SLICE
     ) -> int:
-        """Delete a slice; gives how many rows went."""
+        """Delete a slice. Returns how many rows were deleted."""
         return await self.verb(connection, before=self.before(retention, now), now=now, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a walk over the lanes came: this one and those before it are done."""
+    """The progress of a walk over the lanes: this one and those before it are done."""
 
     shard: int = -1
     endpoint_id: UUID = LOWEST
@@ -69,7 +68,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class LaneRule:
-    """One table of the queue's, whose rows go with their messages."""
+    """Cancels the deliveries in one table of the queue whose messages expire."""
 
     table: str
     verb: Callable[..., Awaitable[Row]]
@@ -83,7 +82,7 @@ class LaneRule:
         limit: int = SLICE,
         lanes: int = STRIDE,
     ) -> tuple[int, Position | None]:
-        """Delete a slice from the next lanes; gives how many rows went, and where to go on."""
+        """Cancel a slice from the next lanes. Returns how many, and where to continue."""
         row = await self.verb(
             connection,
             before=_oldest_message(retention, now),
@@ -94,7 +93,7 @@ class LaneRule:
             endpoint_id=after.endpoint_id,
         )
         if row["ended"] >= limit:
-            return row["ended"], after  # these lanes may have more
+            return row["ended"], after  # the same lanes may have more
         if row["endpoint_id"] is None:
             return row["ended"], None
         return row["ended"], Position(row["shard"], row["endpoint_id"])
@@ -105,7 +104,7 @@ def _now(_: Retention, now: datetime) -> datetime:
 
 
 def _queued(retention: Retention, now: datetime) -> UUID:
-    # up to a day before the message goes with its partition
+    # up to a day before the partition of the message is dropped
     return ids.lowest((now - retention.history).timestamp())
 
 
@@ -130,8 +129,8 @@ def _oldest_token(_: Retention, now: datetime) -> datetime:
 
 
 async def _end_applications(connection: Connection, *, before: datetime, limit: int, **_: object) -> int:
-    """Deleted applications, at last. They go after what the control schema has of them, so that a stop in
-    between leaves something to find the rest by."""
+    """Delete the rows of deleted applications. The rows in the control schema are deleted first, so that an
+    interrupted deletion is found and continued."""
     old = [row async for row in queries.application_ended(connection, before=before, limit=limit)]
     app_ids = [row["id"] for row in old]
     if old:
@@ -159,13 +158,13 @@ RULES: Final = (
     Rule("revoked_token", queries.end_revoked_token, _now),
     Rule("organization_token", queries.end_organization_token, _now),
     Rule("token_cutoff", queries.end_token_cutoff, _oldest_token),
-    # a revoked key refuses the links that were made with it, which live no longer than `audit`
+    # links that were created with a revoked key are refused while the key exists; they expire before it
     Rule("api_key", queries.end_api_key, _oldest_revoked),
     Rule("play_inbox", queries.end_play_inbox, _now),
     Rule("play_request", queries.end_play_request, lambda _, now: oldest_kept(now.timestamp())),
-    # with the lanes that it held
+    # with the lanes that waited for it
     Rule("fault", queries.end_fault, lambda _, now: now - LONGEST_FAULT),
-    # what was in flight to one was recorded soon after it was replaced
+    # attempts that were in flight when the URL was replaced were recorded soon after
     Rule("former_url", queries.end_former_url, lambda kept, now: _oldest_day(kept, now) - timedelta(days=1)),
     Rule("endpoint", queries.end_endpoint, _oldest_day),
     Rule("application", _end_applications, _oldest_day),

@@ -1,4 +1,4 @@
-"""Tokens that were logged out, by hash, until they expire; and times up to which all of them were ended."""
+"""Stores revoked tokens by hash until they expire, and cutoffs: times up to which all tokens are revoked."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ async def is_ended(
     issued_at: datetime,
     now: datetime,
 ) -> bool:
-    """Whether one of the tokens was logged out, or all of its application or session were ended."""
+    """Whether one of the credentials was revoked, or a cutoff of the application or session applies."""
     return bool(
         await queries.revoked_token_is_ended(
             connection,
@@ -37,7 +37,7 @@ async def is_ended(
 async def end_all(
     connection: Connection, app_id: UUID, session_id: str | None, issued_until: datetime, ends_at: datetime
 ) -> None:
-    """End the tokens issued so far; `session_id` None: of every session."""
+    """Revoke all tokens issued until a time; `session_id` None: of every session."""
     await queries.revoked_token_end_all(
         connection, app_id=app_id, session_id=session_id or "", issued_until=issued_until, ends_at=ends_at
     )

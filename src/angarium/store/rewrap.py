@@ -1,4 +1,4 @@
-"""Everything sealed in the database, page by page, so that it can be sealed anew under another key."""
+"""Reads and replaces all sealed values in the database, page by page, to encrypt them with another key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SealedAnswer:
 
 
 async def endpoints(connection: Connection, after: SealedEndpoint | None) -> Sequence[SealedEndpoint]:
-    """The next endpoints, at most PAGE."""
+    """The endpoints after one, at most PAGE."""
     rows = queries.rewrap_endpoint_page(
         connection,
         app_id=after.app_id if after else UUID(int=0),
@@ -42,7 +42,7 @@ async def endpoints(connection: Connection, after: SealedEndpoint | None) -> Seq
 async def replace_endpoint(
     connection: Connection, old: SealedEndpoint, url: str, keys: bytes, headers: bytes | None
 ) -> None:
-    """Does nothing when the endpoint was changed meanwhile."""
+    """Replace sealed values, unless the endpoint has changed since it was read."""
     await queries.rewrap_endpoint(
         connection,
         app_id=old.app_id,
@@ -57,11 +57,11 @@ async def replace_endpoint(
 
 
 async def answers(connection: Connection, after: SealedAnswer | None) -> Sequence[SealedAnswer]:
-    """The answers kept for the next idempotency keys, at most PAGE."""
+    """The stored responses of idempotency keys after one, at most PAGE."""
     rows = queries.rewrap_answer_page(connection, key=after.key if after else b"", limit=PAGE)
     return [SealedAnswer(**row) async for row in rows]
 
 
 async def replace_answer(connection: Connection, old: SealedAnswer, body: bytes) -> None:
-    """Does nothing when the answer was changed meanwhile."""
+    """Replace a sealed response, unless it has changed since it was read."""
     await queries.rewrap_answer(connection, key=old.key, body=body, old_body=old.body)

@@ -1,4 +1,4 @@
-"""Counters of sandbox scenarios, such as an application's credits."""
+"""Stores the counters of sandbox scenarios, such as an application's credits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from angarium.store.sql import queries
 
 
 async def take(connection: Connection, app_id: UUID, name: str, start: int, amount: int) -> tuple[int, int]:
-    """What the counter was before and is after `amount` was taken; never below nothing."""
+    """Subtract `amount` from a counter. Returns its values before and after, neither below zero."""
     after: int = await queries.sandbox_counter_take(
         connection, app_id=app_id, name=name, start=start, take=amount
     )

@@ -1,6 +1,6 @@
-"""What an endpoint keeps sealed: its signing keys and its headers, each bound to the endpoint's id.
+"""Seals and opens the signing keys and headers of an endpoint, each bound to the endpoint's id.
 
-The login of its URL lies among the headers, under a name that no header can have.
+The login of its URL is stored among the headers, under a name that no header can have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def seal_keys(keyring: Keyring, endpoint_id: UUID, keys: Sequence[SigningKey], n
 
 
 def open_keys(keyring: Keyring, endpoint_id: UUID, sealed: bytes) -> tuple[SigningKey, ...]:
-    """The keys, current first; expired ones may be among them."""
+    """The keys, the current one first. May include expired keys."""
     plain = keyring.open(sealed, _KEYS + endpoint_id.bytes)
     return tuple(SigningKey(*key) for key in _READ_KEYS.decode(plain))
 
@@ -35,7 +35,7 @@ def open_keys(keyring: Keyring, endpoint_id: UUID, sealed: bytes) -> tuple[Signi
 def seal_headers(
     keyring: Keyring, endpoint_id: UUID, headers: Mapping[str, str], nonce: bytes
 ) -> bytes | None:
-    """None when there are none."""
+    """Seal headers. Returns None if there are none."""
     if not headers:
         return None
     return keyring.seal(msgspec.json.encode(dict(headers)), nonce, _HEADERS + endpoint_id.bytes)

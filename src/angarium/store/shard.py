@@ -1,6 +1,6 @@
-"""Ownership of shards: PostgreSQL's session advisory locks decide, and a crash frees them at once.
+"""Takes and releases shards by session advisory locks of PostgreSQL, which a crash releases at once.
 
-Every call is made on one dedicated connection that lives as long as the ownership.
+All calls of a dispatcher use one dedicated connection, which is open as long as it owns shards.
 """
 
 from __future__ import annotations
@@ -15,46 +15,46 @@ from angarium.store.database import GONE
 from angarium.store.sql import queries
 
 SHARDS: Final = 64
-PULLED: Final = SHARDS  # of endpoints whose deliveries are fetched (store/listener.py); no dispatcher owns it
+PULLED: Final = SHARDS  # the shard of listeners (store/listener.py); no dispatcher owns it
 CHANNEL: Final = "angarium"
-SILENCE: Final = 10.0  # seconds after which an owner is evicted; it asks something every second
-GAP: Final = 2.0  # the most seconds between two checks that count towards SILENCE
-TIMEOUT: Final = 8.0  # seconds without an answer after which an owner stops by itself, before it is evicted
+SILENCE: Final = 10.0  # seconds without a query after which an owner is evicted; it sends one every second
+GAP: Final = 2.0  # maximum seconds between two checks that count towards SILENCE
+TIMEOUT: Final = 8.0  # seconds without a response after which an owner stops sending, before it is evicted
 SESSION: Final = {"application_name": "angarium-dispatcher"} | GONE
 
 
 def shard_of(endpoint_id: UUID) -> int:
-    """The shard of an endpoint's lane: ids end in random bits."""
+    """The shard of an endpoint's lane, from the random bits at the end of its id."""
     return endpoint_id.int % SHARDS
 
 
 async def join(connection: Connection) -> None:
-    """Be counted among the dispatchers while the connection lives."""
+    """Count this connection among the dispatchers until it is closed."""
     await queries.shard_join(connection)
 
 
 async def members(connection: Connection) -> dict[int, datetime | None]:
-    """The sessions of the dispatchers there are, each with a mark that changes with everything it says (None:
-    this role may not see it). The database's clock makes the marks, so they say nothing of time."""
+    """The sessions of all dispatchers, each with a mark that changes with every query of the session (None:
+    this role may not see it). Marks are times of the database's clock, so only compare them for equality."""
     return {pid: mark async for pid, mark in queries.shard_members(connection)}
 
 
 async def evict(connection: Connection, silent: Mapping[int, datetime]) -> int:
-    """End the sessions of other owners that have been silent for too long, unless their marks have changed;
-    how many there were.
+    """End the sessions of other owners that have been silent for too long, unless their marks have changed.
+    Returns how many were ended.
 
-    They are paused, they hang, or nothing reaches them. Their host may still answer for them, and what
-    PostgreSQL could not send them may hold up its own time limits, so those do not suffice.
+    They are paused, hang or are unreachable. PostgreSQL's own timeouts do not suffice: the host of a hanging
+    process still acknowledges keepalives, and data that could not be sent can delay these timeouts.
     """
     count: int = await queries.shard_evict(connection, pids=list(silent), marks=list(silent.values()))
     return count
 
 
 async def take(connection: Connection, shards: Sequence[int]) -> list[int]:
-    """Try to own these shards; those that are free become ours."""
+    """Take those of these shards that are free. Returns them."""
     return [shard async for shard, taken in queries.shard_take(connection, shards=shards) if taken]
 
 
 async def give(connection: Connection, shards: Sequence[int]) -> None:
-    """Let go of these shards."""
+    """Release these shards."""
     await queries.shard_give(connection, shards=shards)

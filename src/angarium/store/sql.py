@@ -1,12 +1,12 @@
-"""The named queries of `queries/*.sql`, loaded once.
+"""Loads the named queries of `queries/*.sql`, once.
 
-Beside aiosql's `-- name:` a file has two headings of ours, and a line that each of its queries may have:
+Besides aiosql's `-- name:`, a file may contain three lines of Angarium's own:
 
-    -- part: NAME       a piece of a query, up to the next heading
-    -- include: NAME    stands for the part of that name, which comes earlier in the file or is in part.sql
-    -- walk: NAME       a query written downwards (`order by id desc`): NAME_down; without `desc` NAME_up
+    -- part: NAME       starts a piece of a query, up to the next heading
+    -- include: NAME    is replaced by the part of that name, from earlier in the file or from part.sql
+    -- walk: NAME       starts a query with `order by id desc`, named NAME_down; without `desc` it is NAME_up
 
-Each statement runs on the section of the connection that it is given (store/section.py).
+A statement runs on the section of its connection (store/section.py).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ import aiosql
 from aiosql.adapters.asyncpg import AsyncPGAdapter
 
 if TYPE_CHECKING:
-    from angarium.store.connection import Connection, Row  # which runs a statement of ours itself
+    from angarium.store.connection import Connection, Row  # which imports this module
 
 T = TypeVar("T")
 
 
 class _OnConnection(AsyncPGAdapter):
-    """aiosql's adapter that puts in the names of schemas, and does not look whether it was given a pool,
-    which costs more than the call."""
+    """aiosql's adapter, which here inserts the names of schemas. It does not check whether it got a pool,
+    which would cost more than the call."""
 
     def _call(self, conn: Connection, query_name: str, sql: str, parameters: Any) -> tuple[Any, ...]:
         ordered = self.maybe_order_params(query_name, parameters)  # type: ignore[no-untyped-call]
@@ -61,7 +61,7 @@ _WALK = re.compile(r"-- walk: (\w+)")
 
 
 def expanded(text: str, shared: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The text of a file with nothing but whole queries in it, as aiosql reads it."""
+    """The text of a file with parts included and walks written out, as aiosql reads it."""
     return "".join(_split(text, shared)[1])
 
 
@@ -97,13 +97,13 @@ queries: Any = _loaded()
 
 
 def walk(name: str, *, upwards: bool) -> Any:
-    """The query of a walk in one of its directions."""
+    """The query of a walk in one direction."""
     return getattr(queries, f"{name}_{'up' if upwards else 'down'}")
 
 
 def sparse(column: list[T | None]) -> list[T | None]:
-    """A column for `unnest`, which fills up shorter ones with nulls: nothing when it is all nulls, for each
-    element costs, and most columns of a batch have no value."""
+    """A column for `unnest`, which pads shorter columns with nulls. Empty if all values are null: every
+    element costs time, and most columns of a batch have no value."""
     return [] if column.count(None) == len(column) else column
 
 

@@ -1,9 +1,9 @@
-"""Lists that go along an index, a stretch at a time.
+"""Reads lists along an index, one stretch at a time.
 
-A statement over everything could not leave out the partitions that it does not reach, and PostgreSQL may sort
-where it expects little. So a look along the index alone says how far so many rows reach, and the list is read
-up to there. Where little matches, the stretches become longer. The look itself begins with the nearest day,
-for a statement over all days is planned for each partition, which takes longer than a page.
+A statement over the whole range would open partitions that it does not need, and PostgreSQL may sort if it
+expects few rows. So an index-only query first finds how far a number of rows reaches, and the list is read up
+to there. If few rows match, the next stretches are longer. That first query starts with the nearest day,
+because a statement over all days is planned for each partition, which takes longer than reading a page.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from angarium.core import ids
 
 LOWEST: Final = UUID(int=0)
 HIGHEST: Final = UUID(int=(1 << 128) - 1)
-LONGEST: Final = 10_000  # rows that one statement of a list goes over
-AHEAD: Final = 3600.0  # seconds; other hosts' clocks may run ahead by this much
-WINDOWS: Final = (1, 16)  # days that are looked through before all are
+LONGEST: Final = 10_000  # rows that one statement of a list reads
+AHEAD: Final = 3600.0  # seconds by which other hosts' clocks may be ahead
+WINDOWS: Final = (1, 16)  # days that are searched first, before the whole range
 _DAY: Final = 86400.0
 
 T = TypeVar("T")
@@ -28,8 +28,8 @@ Read = Callable[[UUID, UUID, int], AsyncIterator[T]]
 
 
 def windows(low: UUID, high: UUID, now: datetime, *, upwards: bool) -> Iterator[tuple[UUID, UUID]]:
-    """What to look through between two ids until enough is found: the days nearest to one end, more of them,
-    and at last everything. Each has the one before in it."""
+    """The ranges to search between two ids, until enough is found: the days nearest to one end, then more of
+    them, then everything. Each range contains the previous one."""
     if low != LOWEST or not upwards:
         near = ids.created_at(low) if upwards else min(ids.created_at(high), now.timestamp())
         first = near - near % _DAY
@@ -44,7 +44,7 @@ def windows(low: UUID, high: UUID, now: datetime, *, upwards: bool) -> Iterator[
 async def nearest(
     low: UUID, high: UUID, now: datetime, look: Callable[[UUID, UUID], Awaitable[T | None]], *, upwards: bool
 ) -> T | None:
-    """What `look` finds between two ids, window by window."""
+    """The first result of `look` that is not None, in the ranges of `windows`."""
     for window in windows(low, high, now, upwards=upwards):
         found = await look(*window)
         if found is not None:
@@ -53,10 +53,10 @@ async def nearest(
 
 
 async def read(low: UUID, high: UUID, limit: int, end: End, part: Read[T], *, upwards: bool) -> list[T]:
-    """At most `limit` rows between two ids, themselves not included, from one end.
+    """At most `limit` rows between two ids, which are excluded, from one end.
 
-    `end` gives the first id between two that so many rows do not reach, None when they reach all. `part`
-    reads at most so many rows between two.
+    `end(low, high, rows)` returns the first id that this many rows do not reach, or None if they reach all.
+    `part(low, high, limit)` reads at most `limit` rows.
     """
     found: list[T] = []
     rows = limit

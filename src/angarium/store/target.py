@@ -1,4 +1,4 @@
-"""Target: an endpoint as far as owing it something needs to know it, and the hint to its lane's owner."""
+"""Reads what requeueing needs of an endpoint, and sends the hint to the owner of its lane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from angarium.store.sql import as_tuple, queries
 
 @dataclass(frozen=True, slots=True)
 class ReplayTarget:
-    """What replaying needs to know of an endpoint."""
+    """An endpoint to which deliveries are requeued."""
 
     id: UUID
     app_id: UUID
@@ -26,14 +26,14 @@ class ReplayTarget:
     disabled_at: datetime | None
 
     def wants(self, event_type: str, channels: Iterable[str]) -> bool:
-        """Whether a message of this type and these channels would be owed to the endpoint today."""
+        """Whether the endpoint matches messages of this type and these channels today."""
         if self.channels is not None and set(self.channels).isdisjoint(channels):
             return False
         return covers(self.event_types, event_type)
 
 
 def due(target: ReplayTarget, now: datetime) -> datetime | None:
-    """When what is asked for now is due: what is asked of a disabled endpoint waits until it is enabled."""
+    """When a manual attempt requested now is due; None: it waits until the endpoint is enabled."""
     return now if target.disabled_at is None else None
 
 
@@ -49,19 +49,19 @@ def _target(row: Row | None) -> ReplayTarget | None:
 async def find_target(
     conn: Connection, app_id: UUID, *, endpoint_id: UUID | None = None, uid: str | None = None
 ) -> ReplayTarget | None:
-    """A living endpoint of the application, by its id or by the operator's own id."""
+    """An endpoint of the application, by its id or uid."""
     if endpoint_id is not None:
         return _target(await queries.delivery_target_by_id(conn, app_id=app_id, id=endpoint_id))
-    if uid is None or not is_event_type(uid):  # the same characters; anything else names nothing
+    if uid is None or not is_event_type(uid):  # a uid has the same characters
         return None
     return _target(await queries.delivery_target_by_uid(conn, app_id=app_id, uid=uid))
 
 
 async def hold_target(conn: Connection, app_id: UUID, endpoint_id: UUID) -> ReplayTarget | None:
-    """The same, held against being disabled or deleted until the transaction ends."""
+    """The same, locked against being disabled or deleted until the transaction ends."""
     return _target(await queries.delivery_target_hold(conn, app_id=app_id, id=endpoint_id))
 
 
 async def hint_target(conn: Connection, target: ReplayTarget) -> None:
-    """Tell the owner of the endpoint's lane that there is work, when the transaction commits."""
+    """Send the owner of the endpoint's lane a hint that there is work, when the transaction commits."""
     await queries.delivery_hint(conn, hint=lane_hint(target.app_id, target.id))

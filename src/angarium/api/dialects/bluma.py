@@ -251,7 +251,7 @@ class _Routes:
         return tuple(dict.fromkeys(wanted))
 
     def _paging(self, request: Request, prefix: str) -> tuple[int, bool, UUID | None]:
-        """Limit, whether oldest first, and where to go on. Raises Invalid."""
+        """Limit, whether oldest first, and where to continue. Raises Invalid."""
         query = request.query_params
         given = query.get("limit", str(DEFAULT_LIMIT))
         if not (given.isascii() and given.isdigit() and 1 <= int(given[:9]) <= MAX_LIMIT):

@@ -105,7 +105,7 @@ class SystemResolver:
             running = asyncio.ensure_future(self._find(host))
             self._running[host] = running
             running.add_done_callback(lambda done: self._finished(host, done))
-        # The lookup is shared: if one caller gives up, it must go on for the others.
+        # The lookup is shared: if one caller gives up, it must continue for the others.
         return await asyncio.shield(running)
 
     def silent(self, seconds: float) -> bool:

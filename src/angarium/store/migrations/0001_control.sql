@@ -1,17 +1,17 @@
--- The control schema: what belongs to organizations, and which application is in which section.
+-- The control schema: the tables of organizations, and the section of each application.
 --
--- Each index says what it is for. Times come from the caller, never from now(): tests run in virtual time, and
--- one clock decides.
+-- Each index says what it is for. Times come from the caller, never from now(), so that all of them are of one clock
+-- and tests can run in virtual time.
 
--- an organization that is a product of its own: one without a row has the standard profile
+-- organizations with a profile; one without a row has the standard profile
 create table control.organization (
     id text primary key,
     profile text not null,
     created_at timestamptz not null
 );
 
--- keys of a product's own API; tokens of the native API need no row. `beginning` tells a key from others, and
--- opens nothing
+-- keys of a product's own API; tokens of the native API need no row. `beginning` is for people to recognize a key, and
+-- does not authenticate
 create table control.api_key (
     id uuid primary key,
     org_id text not null,
@@ -26,7 +26,7 @@ create table control.api_key (
     beginning text not null default ''
 );
 
--- finds the key that was shown, by the hash of its public part
+-- finds a key by the hash of its public part
 create unique index api_key_lookup on control.api_key (lookup);
 
 -- the keys of an organization
@@ -49,7 +49,7 @@ create table control.event_type (
     primary key (org_id, name)
 );
 
--- application tokens that were logged out, by hash, until they expire by themselves
+-- revoked application tokens, by hash, until they expire
 create table control.revoked_token (
     digest bytea primary key,
     expires_at timestamptz not null
@@ -58,7 +58,7 @@ create table control.revoked_token (
 -- finds tokens to delete
 create index revoked_token_expiry on control.revoked_token (expires_at);
 
--- Tokens of organizations that were used. A token needs no row to be good; only what is known can be listed.
+-- Tokens of organizations that were used, for lists. A token is valid without a row.
 create table control.organization_token (
     org_id text not null,
     digest bytea not null,
@@ -69,11 +69,11 @@ create table control.organization_token (
     primary key (org_id, digest)
 );
 
--- finds tokens to delete; one that never expires stays
+-- finds tokens to delete; those that never expire stay
 create index organization_token_expiry on control.organization_token (expires_at) where expires_at is not null;
 
--- application tokens ended all at once: those issued up to a time are refused from another on; an empty
--- session stands for all of them
+-- cutoffs: application tokens issued until `issued_until` are refused from `ends_at` on; an empty session means all
+-- sessions
 create table control.token_cutoff (
     app_id uuid not null,
     session_id text not null,
@@ -85,14 +85,14 @@ create table control.token_cutoff (
 -- finds cutoffs to delete
 create index token_cutoff_expiry on control.token_cutoff (issued_until);
 
--- where the tables of each living application are
+-- the section of each application that is not deleted
 create table control.placement (
     app_id uuid primary key,
     org_id text not null,
     section text not null
 );
 
--- answers to requests with an idempotency key, but for messages, whose keys are in their section
+-- responses to requests with an idempotency key, except for messages, whose keys are in their section
 create table control.idempotency (
     key bytea primary key,
     status smallint,
@@ -104,9 +104,9 @@ create table control.idempotency (
 -- finds keys to delete
 create index idempotency_expiry on control.idempotency (expires_at);
 
--- Who did what with what is in this schema, when and from where; written in the transaction of the change, and never
--- changed. No trigger guards it: no statement of this program updates it, and one deletes, by age (a test reads all
--- of them). Each section has such a table for what is in it.
+-- The audit log of this schema: who changed what, when and from where. A row is written in the transaction of the
+-- change, and never updated. There is no trigger that enforces this: no statement updates the table, and one deletes
+-- rows by age (a test reads all statements). Each section has such a table for its own changes.
 create table control.audit (
     org_id text not null,
     id uuid not null,
@@ -120,7 +120,7 @@ create table control.audit (
     primary key (org_id, id)
 );
 
--- what happened in one application
+-- the records of one application
 create index audit_application on control.audit (app_id, id) where app_id is not null;
 
 -- finds records to delete

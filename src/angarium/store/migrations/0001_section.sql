@@ -1,16 +1,17 @@
--- The schema: a queue that empties, and a history that is partitioned by day and only added to.
+-- The schema of a section: a queue whose rows are deleted when done, and a history that is partitioned by day, to which
+-- rows are only added.
 --
--- A delivery is a message that one endpoint gets. It is recorded in exactly one place:
+-- A delivery is one message to one endpoint. It is recorded in exactly one place:
 --   pending   it was never attempted, and is due
---   retry     it is due again, at a later time, by hand, or when its endpoint is enabled
---   attempt   it is over: its last attempt, or its cancellation, is marked as final
--- The view `delivery` shows all three alike.
+--   retry     it is due later, on request, or when its endpoint is enabled
+--   attempt   it has ended: its last attempt, or its cancellation, is marked as final
+-- The view `delivery` shows all three in one form.
 --
--- Each index says what it is for. Times come from the caller, never from now(): tests run in virtual time, and
--- one clock decides.
+-- Each index says what it is for. Times come from the caller, never from now(), so that all of them are of one clock
+-- and tests can run in virtual time.
 
--- The order of acceptance, whatever the clocks of the hosts say. A message takes its place when it is accepted, and
--- an endpoint when it is created.
+-- The order of acceptance, independent of the hosts' clocks. A message takes a number when it is accepted, and an
+-- endpoint when it is created.
 create sequence section.acceptance;
 
 create table section.application (
@@ -25,17 +26,17 @@ create table section.application (
     deleted_at timestamptz
 );
 
--- a uid is unique among the living applications of an organization, and finds them
+-- a uid is unique among the applications of an organization that are not deleted; finds them by uid
 create unique index application_uid on section.application (org_id, uid) where deleted_at is null;
 
 -- the list of an organization's applications, in order of creation
 create index application_list on section.application (org_id, id) where deleted_at is null;
 
--- finds deleted applications, whose rows go later
+-- finds deleted applications, whose rows are deleted later
 create index application_expiry on section.application (deleted_at) where deleted_at is not null;
 
--- Failures of an endpoint belong to one generation of it: a new URL and enabling begin a new one, and what is
--- recorded of an older generation says nothing any more.
+-- The health of an endpoint belongs to a generation. A new URL and enabling start a new generation, and the health of
+-- an older one is ignored.
 create table section.endpoint (
     app_id uuid not null,
     id uuid not null,
@@ -60,42 +61,42 @@ create table section.endpoint (
     created_at timestamptz not null,
     updated_at timestamptz not null,
     deleted_at timestamptz,
-    first_seq bigint not null default nextval('section.acceptance'),  -- it gets no message that was accepted before
-    -- its application, unless it is deleted
+    first_seq bigint not null default nextval('section.acceptance'),  -- it gets no message accepted before this
+    -- its application, unless the endpoint is deleted
     living_app_id uuid generated always as (case when deleted_at is null then app_id end) stored,
     primary key (app_id, id)
 );
 
--- The living endpoints of an application, in order of creation. Deleted ones stay for as long as the history, and there
--- may be many more of those. This index is the only one for `living_app_id`, so whatever the planner expects, it
--- cannot choose to go along the primary key and pass over them.
+-- The endpoints of an application that are not deleted, in order of creation. Deleted ones stay as long as the history,
+-- and there may be many more of them. This is the only index with `living_app_id`, so the planner cannot choose to walk
+-- along the primary key and skip them.
 create index endpoint_living on section.endpoint (living_app_id, id) where living_app_id is not null;
 
--- a uid is unique among the living endpoints of an application, and finds them
+-- a uid is unique among the endpoints of an application that are not deleted; finds them by uid
 create unique index endpoint_uid on section.endpoint (living_app_id, uid) where living_app_id is not null;
 
 -- disabled endpoints of an organization, for its operator
 create index endpoint_disabled on section.endpoint (org_id, disabled_at, id)
     where disabled_at is not null and deleted_at is null;
 
--- finds deleted endpoints, whose rows go later
+-- finds deleted endpoints, whose rows are deleted later
 create index endpoint_expiry on section.endpoint (deleted_at) where deleted_at is not null;
 
--- URLs that endpoints had before. An attempt names the revision of its endpoint with which it was made: its URL is the
--- first here of that revision or a later one, and if there is none the endpoint's own.
+-- URLs that endpoints had before. An attempt names the revision of its endpoint that it used. Its URL is the first one
+-- here of that revision or a later one, or the endpoint's current URL if there is none.
 create table section.former_url (
     endpoint_id uuid not null,
-    revision bigint not null,  -- the last with this URL
+    revision bigint not null,  -- the last revision with this URL
     url text not null,
     replaced_at timestamptz not null,
     primary key (endpoint_id, revision)
 );
 
--- finds those to delete
+-- finds URLs to delete
 create index former_url_expiry on section.former_url (replaced_at);
 
--- written by the owner of the lane when health changes; apart from endpoint so that edits and sending
--- never wait for each other. core/health.py explains the evidence for disabling
+-- Written by the owner of the lane when health changes. Separate from `endpoint`, so that edits and sending do not
+-- block each other. core/health.py explains the evidence for disabling.
 create table section.endpoint_health (
     app_id uuid not null,
     endpoint_id uuid not null,
@@ -108,7 +109,7 @@ create table section.endpoint_health (
     primary key (app_id, endpoint_id)
 );
 
--- endpoints that fail now, the longest first
+-- failing endpoints, those that have failed longest first
 create index endpoint_health_failing on section.endpoint_health (failing_since, endpoint_id)
     where failing_since is not null;
 
@@ -120,24 +121,24 @@ create table section.listener (
     primary key (app_id, endpoint_id)
 );
 
--- finds listeners that nobody runs any more
+-- finds listeners that have stopped
 create index listener_silence on section.listener (heard_at);
 
--- Faults on our side that keep requests from being sent. Each process writes its own, and again every few seconds
--- while they last. One that is not written again belongs to a process that is gone.
+-- Faults on our side that prevent requests. Each process writes its own, and repeats that every few seconds while they
+-- last. A fault that is not repeated belongs to a process that has ended.
 create table section.fault (
     process text not null,
-    code text not null,  -- of the kind of failure (core/failure.py)
+    code text not null,  -- of the failure kind (core/failure.py)
     since timestamptz not null,
     noted_at timestamptz not null,
     lanes integer not null check (lanes >= 0),
     primary key (process, code)
 );
 
--- finds faults of processes that are gone
+-- finds faults of processes that have ended
 create index fault_expiry on section.fault (noted_at);
 
--- endpoints that nothing is sent to because of a fault
+-- endpoints to which nothing is sent because of a fault
 create table section.held_lane (
     endpoint_id uuid not null,
     process text not null,
@@ -147,29 +148,29 @@ create table section.held_lane (
     foreign key (process, code) references section.fault on delete cascade
 );
 
--- the endpoints of a fault, to let them go when it is over
+-- the endpoints of a fault, to delete them when it is over
 create index held_lane_fault on section.held_lane (process, code);
 
 
 -- The queue
 
--- Deliveries that were never attempted and are due, in the order in which a lane loads them: the primary key.
--- A lane goes on behind the last one that it has loaded, so it does not pass over what is done.
+-- Deliveries that were never attempted and are due. The primary key is the order in which a lane loads them. A lane
+-- continues after the last one that it has loaded, so it does not read dead entries of completed deliveries.
 create table section.pending (
     due_at timestamptz not null,
     endpoint_id uuid not null,
     message_id uuid not null,
     app_id uuid not null,
     shard smallint not null check (shard between 0 and 63),
-    seq bigint,  -- the order of acceptance, in first-in-first-out lanes only; 0: before they became that
+    seq bigint,  -- the place in the order of acceptance, in first-in-first-out lanes only; 0: before all others
     primary key (shard, endpoint_id, message_id)
 ) with (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0);
 
--- what a first-in-first-out lane sends next
+-- the next deliveries of a first-in-first-out lane
 create index pending_fifo on section.pending (endpoint_id, seq, message_id) where seq is not null;
 
--- Deliveries that failed and are tried again, that somebody wants sent again by hand, that were accepted for a
--- later time, or that a listener fetches.
+-- Deliveries that failed and are retried, that have a manual request, that were accepted for a later time, or that a
+-- listener fetches.
 create table section.retry (
     endpoint_id uuid not null,
     message_id uuid not null,
@@ -180,11 +181,11 @@ create table section.retry (
     failures integer not null default 0 check (failures >= 0),
     attempts integer not null default 0 check (attempts >= 0),
     due_at timestamptz,  -- null: it waits until its endpoint is enabled
-    resume_at timestamptz,  -- when the schedule goes on after the manual attempt
-    manual_at timestamptz,  -- a manual attempt was asked for at this time
-    -- accepted for a later time and not tried yet: holds nothing back in a first-in-first-out lane until it is due
+    resume_at timestamptz,  -- when the schedule continues after the manual attempt
+    manual_at timestamptz,  -- when a manual attempt was requested
+    -- accepted for a later time and not attempted yet: blocks nothing in a first-in-first-out lane until it is due
     scheduled boolean not null default false,
-    status_code smallint,  -- of the last attempt; 0: no HTTP answer, null: none was made
+    status_code smallint,  -- of the last attempt; 0: no HTTP response, null: no attempt yet
     error_code text,
     primary key (endpoint_id, message_id),
     check (state = 1 or manual_at is not null),
@@ -194,35 +195,35 @@ create table section.retry (
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 20000, autovacuum_vacuum_cost_delay = 0
 );
 
--- what a lane retries and when; a shard finds its lanes by skipping along
+-- the retries of a lane, by due time; the lanes of a shard are found by skipping from lane to lane
 create index retry_due on section.retry (shard, endpoint_id, due_at) where due_at is not null;
 
--- manual attempts of a lane, which come first
+-- the manual attempts of a lane, which come first
 create index retry_manual on section.retry (shard, endpoint_id, due_at) where due_at is not null and manual_at is not null;
 
--- the next of a first-in-first-out lane, in order of acceptance
+-- the next retries of a first-in-first-out lane, in order of acceptance
 create index retry_fifo on section.retry (endpoint_id, seq, message_id) where due_at is not null and seq is not null and not scheduled;
 
--- and what takes its place among these when it is due
+-- deliveries of a first-in-first-out lane for a later time, which take their place in that order when they are due
 create index retry_fifo_scheduled on section.retry (endpoint_id, due_at) where due_at is not null and seq is not null and scheduled;
 
--- what waits for its endpoint to be enabled
+-- deliveries that wait for their endpoint to be enabled
 create index retry_waiting on section.retry (endpoint_id, message_id) where due_at is null;
 
--- the deliveries of an application that are undelivered or failing, newest first over all endpoints
+-- the failing deliveries of an application in the queue, newest first over all endpoints
 create index retry_failing on section.retry (app_id, message_id, endpoint_id)
     where state in (2, 4) or (state = 1 and failures > 0) or error_code is not null;
 
 
--- Messages that are accepted and whose deliveries are not all written yet (store/fan_out.py). Rows are few and go soon.
+-- Accepted messages whose deliveries are not all written yet (store/fan_out.py). There are few rows, deleted soon.
 create table section.fan_out (
     message_id uuid primary key,
     app_id uuid not null,
     seq bigint not null,  -- the order of acceptance
     due_at timestamptz not null,
     after_id uuid,  -- endpoints up to this one are done; null: none is
-    written uuid[],  -- endpoints behind it whose delivery was written out of turn, because it was asked for by hand
-    scheduled boolean not null default false  -- it was accepted for a later time, by the clock of that host
+    written uuid[],  -- later endpoints whose delivery was written already, because it was requested manually
+    scheduled boolean not null default false  -- accepted for a later time, by the clock of that host
 ) with (
     fillfactor = 80,
     autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000, autovacuum_vacuum_cost_delay = 0
@@ -232,8 +233,8 @@ create table section.fan_out (
 create index fan_out_order on section.fan_out (app_id, seq);
 
 
--- The history, partitioned by day (store/partition.py). A message and its attempts are in the partitions of the
--- day on which the message was accepted, so they go together.
+-- The history, partitioned by day (store/partition.py). A message and its attempts are in the partitions of the day on
+-- which the message was accepted, so they are dropped together.
 
 create table section.message (
     app_id uuid not null,
@@ -243,21 +244,21 @@ create table section.message (
     event_type text not null,
     channels text[],
     tags text[],
-    endpoint_id uuid,  -- the one endpoint that a test was for; no other ever gets it
+    endpoint_id uuid,  -- the endpoint of a test; no other endpoint ever gets the message
     primary key (app_id, id)
 ) partition by range (id);
 
--- Bodies as they are sent, partitioned by the day on which they expire. The history outlives them, or they it.
+-- Bodies as they are sent, partitioned by the day on which they expire, independent of the history.
 create table section.payload (
     message_id uuid not null,
     expires_at timestamptz not null,
     body bytea not null,
-    content_type text,  -- of its requests, where its sender chose another than application/json
+    content_type text,  -- of its requests, if it is not application/json
     primary key (message_id, expires_at)
 ) partition by range (expires_at);
 
--- PostgreSQL's own compression, pglz, takes four tenths of the time of a delivery of 20 kB. So a payload beyond
--- some 2 kB is compressed with lz4, or not at all by a PostgreSQL that was built without it.
+-- PostgreSQL's default compression, pglz, takes 40 % of the time of a delivery of 20 kB. So payloads above about 2 kB
+-- are compressed with lz4, or not at all by a PostgreSQL that was built without it.
 do $$
 begin
     alter table section.payload alter column body set compression lz4;
@@ -266,7 +267,7 @@ exception when feature_not_supported then
 end
 $$;
 
--- One row for each request, and one for each cancellation (`status` is null), with the delivery's state after it.
+-- One row for each request, and one for each cancellation (`status` is null), with the state of the delivery after it.
 create table section.attempt (
     message_id uuid not null,
     id uuid not null,
@@ -274,41 +275,41 @@ create table section.attempt (
     app_id uuid not null,
     number integer not null check (number >= 0),  -- of all attempts of the delivery, from 1
     failures integer not null check (failures >= 0),  -- scheduled attempts that failed, this one included
-    revision integer,  -- of the endpoint when it was sent, which tells the URL (former_url)
+    revision integer,  -- of the endpoint's configuration that was used; identifies the URL (former_url)
     duration_ms integer,
     state smallint not null check (state in (0, 1, 2, 4)),  -- of the delivery after it
     status smallint check (status in (0, 2)),  -- 0 succeeded, 2 failed
-    status_code smallint,  -- 0: no HTTP answer, null: none was made
+    status_code smallint,  -- 0: no HTTP response, null: a cancellation
     manual boolean not null,
-    -- the delivery is over and this is its record; at most one of a delivery, and none while it is in the queue
+    -- the delivery has ended and this is its record: at most one for a delivery, and none while it is in the queue
     final boolean not null,
     next_at timestamptz,
     error_code text,
     error text,
     response bytea,
-    -- the headers sent and received, in the code of core/header_code.py; values that may be credentials are masked
+    -- the headers sent and received, encoded by core/header_code.py; values that may be credentials are masked
     exchange bytea,
     primary key (message_id, id),
     check (status is null or (status_code is not null and duration_ms is not null and revision is not null)),
     check (not final or state <> 1)
 ) partition by range (message_id);
 
--- the deliveries of an endpoint that are over, by message; one record for each
+-- the deliveries of an endpoint that have ended, by message; one record for each
 create unique index attempt_final on section.attempt (endpoint_id, message_id) where final;
 
 -- the attempts of one endpoint, newest first
 create index attempt_endpoint on section.attempt (endpoint_id, id) where status is not null;
 
--- deliveries that are undelivered, or whose last attempt failed, newest first over all endpoints; what is delivered at
--- the first attempt is never in it
+-- failing deliveries in the history, newest first over all endpoints; contains no delivery that succeeds at the first
+-- attempt
 create index attempt_failing on section.attempt (app_id, message_id, endpoint_id)
     where final and (state <> 0 or error_code is not null);
 
--- the same of one endpoint, beside whatever trouble others have
+-- the same for one endpoint, however many failing deliveries others have
 create index attempt_endpoint_failing on section.attempt (endpoint_id, message_id)
     where final and (state <> 0 or error_code is not null);
 
--- The state of each delivery, wherever it is recorded.
+-- The state of each delivery, from whichever table has it.
 create view section.delivery as
 select app_id, endpoint_id, message_id, shard, 1::smallint as state, 0 as failures, 0 as attempts,
        null::smallint as status_code, null::text as error_code,
@@ -323,8 +324,7 @@ select app_id, endpoint_id, message_id, null, state, failures, number, status_co
 from section.attempt
 where final;
 
--- Adds a partition. Attaching one locks the parent against other such changes only, so those who write into it
--- go on.
+-- Adds a partition. Attaching it locks the parent only against other such changes, so writes are not blocked.
 create function section.add_partition(parent text, name text, low text, high text) returns boolean language plpgsql as $$
 begin
     if to_regclass(format('section.%I', name)) is not null then
@@ -337,8 +337,8 @@ begin
     return true;
 end $$;
 
--- Drops a partition. The lock on the parent that this takes is held for the moment of the change only; the caller
--- sets lock_timeout, so that nobody waits long behind it.
+-- Drops a partition. It locks the parent only briefly. The caller sets lock_timeout, so that no statement waits long
+-- behind it.
 create function section.drop_partition(parent text, name text) returns void language plpgsql as $$
 begin
     execute format('alter table section.%I detach partition section.%I', parent, name);
@@ -346,8 +346,8 @@ begin
 end $$;
 
 
--- Marks the records of deliveries to one endpoint as not final, of messages from `first` to `last`. It plans for its
--- values, which reach the few days of these messages and look each of them up.
+-- Marks the records of deliveries to one endpoint as not final, of messages from `first` to `last`. It is planned for
+-- its values, so it opens only the partitions of these days and looks up each message.
 create function section.reopen(endpoint uuid, messages uuid[], first uuid, last uuid)
 returns void language plpgsql set plan_cache_mode = force_custom_plan as $$
 begin
@@ -356,9 +356,9 @@ begin
 end $$;
 
 
--- Messages with their payloads, those apart that have expired at a time; each message is asked for once. A join with
--- the history over many days would open and lock each of its partitions. So this goes day by day, with plans for the
--- values of each day, which reach one partition.
+-- Messages with their payloads, unless these have expired; each message is requested once. A join with the history over
+-- many days would open and lock all its partitions. So this goes day by day, with a plan for the values of each day,
+-- which opens one partition.
 create function section.content(app_ids uuid[], message_ids uuid[], at timestamptz)
 returns table (
     app_id uuid, id uuid, event_id text, event_type text, channels text[], tags text[], endpoint_id uuid,
@@ -419,7 +419,7 @@ create function section.new_id(at timestamptz) returns uuid language sql volatil
     ) random
 $$;
 
--- what an operator's own message ids stand for; unique in the application, which no partitioned table can promise
+-- operators' own message ids, unique in the application, which no partitioned table could enforce
 create table section.event_id (
     app_id uuid not null,
     event_id text not null,
@@ -427,10 +427,10 @@ create table section.event_id (
     primary key (app_id, event_id)
 );
 
--- finds those of old messages to delete
+-- finds ids of old messages to delete
 create index event_id_expiry on section.event_id (message_id);
 
--- idempotency keys of messages, and the message that each stands for
+-- idempotency keys of messages, with the message of each
 create table section.idempotency (
     key bytea primary key,
     message_id uuid not null,
@@ -441,9 +441,9 @@ create table section.idempotency (
 -- finds keys to delete
 create index idempotency_expiry on section.idempotency (expires_at);
 
--- attempts counted by endpoint and hour, for charts; `latency` counts them by duration (core/hourly_stats.py).
--- Endpoint 0 stands for the whole application. Added up in memory and written every few seconds, so a crash
--- may lose the last ones; the history never does. `failed_at` and `error_code`: the last failure of the hour
+-- Attempts counted by endpoint and hour, for charts. `latency` counts them by duration (core/hourly_stats.py).
+-- Endpoint 0 is the whole application. Counts are added in memory and written every few seconds, so a crash may lose
+-- the last ones, but no row of the history. `failed_at` and `error_code`: the last failure of the hour.
 create table section.attempt_hour (
     app_id uuid not null,
     endpoint_id uuid not null,
@@ -470,13 +470,13 @@ create table section.background_task (
     data jsonb not null default '{}',
     created_at timestamptz not null,
     updated_at timestamptz not null,
-    due_at timestamptz  -- when the next step may be taken, where a rate is set; null: as soon as somebody has time
+    due_at timestamptz  -- when the next step is due, if the task has a rate; null: now
 );
 
 -- the list of an organization's tasks
 create index background_task_list on section.background_task (org_id, id);
 
--- tasks to go on with
+-- running tasks
 create index background_task_running on section.background_task (id) where status = 'running';
 
 -- the tasks of an application
@@ -485,7 +485,7 @@ create index background_task_application on section.background_task (app_id, id)
 -- finds tasks to delete
 create index background_task_expiry on section.background_task (updated_at) where status <> 'running';
 
--- numbers that sandbox scenarios keep for an application, such as credits
+-- counters of sandbox scenarios of an application, such as credits
 create table section.sandbox_counter (
     app_id uuid not null,
     name text not null,
@@ -493,7 +493,7 @@ create table section.sandbox_counter (
     primary key (app_id, name)
 );
 
--- a throw-away receiver for an application's trials, and how it answers
+-- temporary receivers of an application (Play), and how they respond
 create table section.play_inbox (
     id uuid primary key,
     org_id text not null,
@@ -510,7 +510,8 @@ create index play_inbox_list on section.play_inbox (app_id, id);
 -- finds inboxes to delete
 create index play_inbox_expiry on section.play_inbox (expires_at);
 
--- what came in; the oldest go when an inbox is full. `verified` null: there was no secret to verify with
+-- requests to inboxes; the oldest are deleted when an inbox is full. `verified` null: there was no secret to verify
+-- with
 create table section.play_request (
     inbox_id uuid not null references section.play_inbox (id) on delete cascade,
     id uuid not null,
@@ -527,7 +528,7 @@ create table section.play_request (
 -- finds requests to delete
 create index play_request_expiry on section.play_request (id);
 
--- Who did what with what is in this section; see control.audit.
+-- The audit log of this section; see control.audit.
 create table section.audit (
     org_id text not null,
     id uuid not null,
@@ -541,7 +542,7 @@ create table section.audit (
     primary key (org_id, id)
 );
 
--- what happened in one application
+-- the records of one application
 create index audit_application on section.audit (app_id, id) where app_id is not null;
 
 -- finds records to delete

@@ -1,12 +1,11 @@
 -- name: accept
--- Store a batch of messages with every delivery that they create: one statement, one commit. What is due goes to
--- `pending`; what was accepted for a later time, and what a listener fetches, goes to `retry`. A message for whose
--- endpoints there is no room goes to `fan_out` as a whole, and its deliveries are written later.
--- An item is left out when its application is unknown, its event id is taken, or its idempotency key was
--- used before; the unique indexes decide between concurrent duplicates. Inserts are ordered by key so that
--- two batches cannot wait for each other in a circle.
+-- Store a batch of messages with their deliveries: one statement, one commit. Deliveries that are due go to `pending`.
+-- Those with a later time, and those of listeners, go to `retry`. A message with too many deliveries for the limit
+-- gets a row in `fan_out` instead, and all its deliveries are written later.
+-- An item is left out if its application is unknown, its event id is taken, or its idempotency key was used before.
+-- The unique indexes decide between concurrent duplicates. Inserts are ordered by key, to prevent deadlocks.
 with item as materialized (
-    -- a column of nulls comes as an empty array, which unnest fills up; a null `due_at` is now
+    -- a column of nulls is passed as an empty array, which unnest pads; a null `due_at` means now
     select id, org_id, app_ref, app_uid, event_type, event_id,
            string_to_array(patterns, ' ') as patterns,
            string_to_array(channels, ' ') as channels, string_to_array(tags, ' ') as tags,
@@ -25,7 +24,7 @@ owned as materialized (
     select item.*, application.id as app_id
     from item
     cross join lateral (
-        -- `offset 0`: found by its id, never among all applications of the organization
+        -- `offset 0`: look it up by id, never scan all applications of the organization
         select id from (select * from section.application where id = item.app_ref offset 0) a
         where a.org_id = item.org_id and a.deleted_at is null
         union all
@@ -67,15 +66,15 @@ stored as (
     from accepted
 ),
 kept as (
-    -- apart from the items, which are copied from step to step
+    -- separate from the items, which are copied from step to step
     insert into section.payload (message_id, expires_at, body, content_type)
     select id, expires_at, body, content_type
     from unnest(:ids::uuid[], :payloads::bytea[], :content_types::text[]) as sent (id, body, content_type)
     join accepted using (id)
 ),
 match as materialized (
-    -- The endpoints of one message after the other, those that get it, and behind them a row without an endpoint, which
-    -- says that all were looked at. Both limits end the walk, so what it costs does not depend on how many there are.
+    -- For one message after the other: the endpoints that get it, then a row without an endpoint, which says that all
+    -- were read. Either limit ends the walk, so its cost does not depend on the number of endpoints.
     select * from (
         select m.app_id, m.id as message_id, m.place, m.seq, m.due_at, e.*
         from (select * from accepted order by place offset 0) as m
@@ -100,7 +99,7 @@ reached as materialized (
     select coalesce(max(place), 0) as place from match where endpoint_id is null
 ),
 behind as materialized (
-    -- a first-in-first-out lane gets nothing before what was accepted earlier is written
+    -- a first-in-first-out lane gets nothing until the deliveries of earlier messages are written
     select app_id from match
     where fifo and (
         exists (select from section.fan_out where app_id = match.app_id offset 0)
@@ -137,11 +136,11 @@ left join owned on owned.id = item.id
 left join accepted on accepted.id = item.id
 left join owed on owed.message_id = item.id
 union all
--- at the end, those of the above that are written later
+-- at the end, the messages above whose deliveries are written later
 select message_id, null, true, true, null, null, null, null, null from late;
 
 -- name: accepted_before
--- The messages behind idempotency keys that were used before.
+-- The messages of idempotency keys that were used before.
 with used as materialized (
     select key, app_id, message_id from section.idempotency where key = any(:keys::bytea[])
 )

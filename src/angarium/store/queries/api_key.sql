@@ -1,5 +1,5 @@
 -- name: api_key_create^
--- A new key; the same one again at most moves to an application that took the place of a deleted one.
+-- Store a key. If it exists, at most its application changes, from a deleted one to its replacement.
 insert into control.api_key (id, org_id, app_id, scope, name, lookup, secret, created_at, beginning)
 values (:id, :org_id, :app_id, :scope, :name, :lookup, :secret, :now, :beginning)
 on conflict (lookup) do update set app_id = excluded.app_id
@@ -7,7 +7,7 @@ where api_key.org_id = excluded.org_id and api_key.app_id is distinct from exclu
 returning id;
 
 -- name: api_key_find^
--- A living key by the hash of its public part, unless its application is deleted, or no longer there.
+-- An active key by the hash of its public part, unless its application is deleted.
 select k.* from control.api_key k
 left join control.placement p on p.app_id = k.app_id
 where k.lookup = :lookup and k.revoked_at is null and (k.app_id is null or p.app_id is not null);
@@ -17,10 +17,10 @@ where k.lookup = :lookup and k.revoked_at is null and (k.app_id is null or p.app
 select * from control.api_key where org_id = :org_id order by id;
 
 -- name: api_key_used!
--- When it was last used.
+-- Store when a key was last used.
 update control.api_key set last_used_at = :now where id = :id;
 
 -- name: api_key_revoke^
--- Refused from now on.
+-- Revoke a key.
 update control.api_key set revoked_at = :now where id = :id and org_id = :org_id and revoked_at is null
 returning *;

@@ -1,31 +1,31 @@
 -- name: application_find^
--- One living application by its id or uid.
+-- An application that is not deleted, by its id or uid.
 select * from section.application
 where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid);
 
 -- name: application_lock^
--- The same, for a change: the second of two concurrent changes sees the first one's result.
+-- The same, locked for an update: the second of two concurrent updates sees the result of the first.
 select * from section.application
 where org_id = :org_id and deleted_at is null and (id = :id or uid = :uid)
 for update;
 
 -- name: application_hold!
--- Have whoever else makes something that is counted wait until the end of the transaction; readers do not wait.
+-- Lock an application until the end of the transaction, so that what is counted does not grow. Does not block readers.
 select id from section.application where org_id = :org_id and id = :id for no key update;
 
 -- name: application_insert^
--- A new application; nothing when the uid is taken.
+-- Store a new application; no row if the uid is taken.
 insert into section.application (id, org_id, uid, name, rate_limit, metadata, created_at, updated_at)
 values (:id, :org_id, :uid, :name, :rate_limit, :metadata, :created_at, :updated_at)
 on conflict (org_id, uid) where deleted_at is null do nothing
 returning *;
 
 -- name: application_place!
--- Say in which section it is.
+-- Store in which section an application is.
 insert into control.placement (app_id, org_id, section) values (:id, :org_id, :section);
 
 -- name: application_displace!
--- It is in no section any more: nothing finds it.
+-- Remove an application from its section, so that it is not found any more.
 delete from control.placement where app_id = :id;
 
 -- name: application_update^
@@ -41,7 +41,7 @@ update section.application set deleted_at = :now, updated_at = :now
 where id = :id and org_id = :org_id and deleted_at is null;
 
 -- part: application_listed
--- The conditions of a list: each is a lookup of the living endpoints of one application, which `offset 0` keeps it.
+-- The conditions of a list. Each looks up the endpoints of one application; `offset 0` keeps it a lookup.
 a.org_id = :org_id and a.deleted_at is null
 and (not :with_endpoints or exists (
     select from section.endpoint e where e.living_app_id = a.id offset 0
@@ -58,7 +58,7 @@ and (cast(:not_all_below as text[]) is null
     or not exists (select from section.endpoint e where e.living_app_id = a.id offset 0))
 
 -- name: application_list_up
--- A page in order of creation, from after the cursor.
+-- A page in order of creation, after the cursor.
 select * from section.application a
 where
     -- include: application_listed
@@ -66,7 +66,7 @@ where
 order by id limit :limit;
 
 -- name: application_list_down
--- A page in reverse order of creation, from before the cursor.
+-- A page in reverse order of creation, before the cursor.
 select * from section.application a
 where
     -- include: application_listed
@@ -74,7 +74,7 @@ where
 order by id desc limit :limit;
 
 -- name: application_search
--- Living applications of an organization with a text in their name or uid; looks at all of them.
+-- Applications of an organization with a text in their name or uid. Reads all of them.
 select * from section.application
 where org_id = :org_id and deleted_at is null
     and (position(lower(:text) in lower(name)) > 0 or position(lower(:text) in lower(uid)) > 0)

@@ -1,5 +1,5 @@
 -- part: sent_to
--- the URL that attempt `a` was sent to: one that its endpoint had before, or the one it has
+-- the URL to which attempt `a` was sent: a former URL of its endpoint, or the current one
 coalesce(
     (
         select f.url from section.former_url f
@@ -20,7 +20,7 @@ left join section.message m on m.app_id = :app_id and m.id = :message_id
 where a.app_id = :app_id and a.message_id = :message_id and a.id = :id and a.status is not null;
 
 -- name: attempt_whole
--- the newest attempts for one message with all that was recorded: a walk down the primary key
+-- the newest attempts for one message with everything that was recorded: down the primary key
 select a.*,
        -- include: sent_to
 from section.attempt a
@@ -29,7 +29,7 @@ order by a.id desc
 limit :limit;
 
 -- name: attempt_expunge$
--- put a mark in place of the answer's body; gives the id when the attempt exists
+-- replace the body of the response by a mark; returns the id if the attempt exists
 update section.attempt set response = :mark
 where app_id = :app_id and message_id = :message_id and id = :id and status is not null
 returning id;
@@ -53,7 +53,7 @@ where a.app_id = :app_id and a.id > :low and a.id < :high and a.status is not nu
   and (:event_types::text[] is null or m.event_type = any(:event_types))
 
 -- walk: attempt_by_endpoint
--- along attempt_endpoint in each partition, merged: an attempt may be for a message of any age
+-- along attempt_endpoint in all partitions, merged: an attempt may be for a message of any age
 -- include: attempt_page
   and a.endpoint_id = :endpoint_id
 order by a.id desc
@@ -67,8 +67,8 @@ order by a.id desc
 limit :limit;
 
 -- walk: attempt_end$
--- the first attempt at an endpoint that a walk over so many of a stretch does not reach: attempt_endpoint alone. The
--- comparison of rows is one of ids; the planner expects more of it than of a range, and so goes along the index
+-- the first attempt at an endpoint that a walk over `:rows` of them does not reach; reads attempt_endpoint only. The
+-- row comparison compares ids. The planner expects more rows from it than from a range, so it uses the index
 select id from section.attempt
 where endpoint_id = :endpoint_id and (id, endpoint_id) > (:low, :endpoint_id) and id < :high and status is not null
   -- include: own_endpoint

@@ -1,5 +1,5 @@
 -- name: audit_record!
--- One audit event in a section; it is there when the transaction of the audit event commits, and only then.
+-- Store an audit event in a section, in the transaction of its change.
 insert into section.audit (org_id, id, app_id, actor, address, action, target, before, after)
 values (
     coalesce(:org_id, (select org_id from section.application where id = :app_id)),
@@ -7,7 +7,7 @@ values (
 );
 
 -- name: audit_record_control!
--- The same of what is in the control schema.
+-- The same in the control schema.
 insert into control.audit (org_id, id, app_id, actor, address, action, target, before, after)
 values (
     coalesce(:org_id, (select org_id from control.placement where app_id = :app_id)),

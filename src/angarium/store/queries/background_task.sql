@@ -1,11 +1,11 @@
 -- name: background_task_create^
--- a new task, to be picked up by the first process that has time
+-- store a new task; any process may run it
 insert into section.background_task (id, org_id, app_id, kind, status, arguments, data, created_at, updated_at)
 values (:id, :org_id, :app_id, :kind, 'running', :arguments, :data, :now, :now)
 returning *;
 
 -- name: background_task_hint!
--- there will be a task when the transaction commits
+-- notify dispatchers of a task, when the transaction commits
 select pg_notify('angarium', 't:');
 
 -- name: background_task_get^
@@ -32,13 +32,13 @@ limit :limit;
 select * from section.background_task where id = :id and app_id = :app_id and kind = any(:kinds::text[]);
 
 -- name: background_task_cancel^
--- take no further step of a task that is under way; waits for the step that is being taken
+-- stop a running task; waits for its current step
 update section.background_task set status = 'canceled', updated_at = :now
 where id = :id and app_id = :app_id and kind = any(:kinds::text[]) and status = 'running'
 returning *;
 
 -- name: background_task_claim^
--- the task that has waited longest for its next step, if its rate allows one, held until the transaction ends
+-- the task that has waited longest for its next step, if its rate allows one, locked until the transaction ends
 select * from section.background_task
 where status = 'running' and (due_at is null or due_at <= :now)
 order by updated_at, id
@@ -46,11 +46,11 @@ limit 1
 for update skip locked;
 
 -- name: background_task_next_due$
--- when the next step of a task that keeps a rate may be taken; null: none waits for that
+-- when the next step of a task with a rate is due; null: none waits
 select min(due_at) from section.background_task where status = 'running';
 
 -- name: background_task_advance!
--- note how far a task has come, and when it may go on
+-- store the progress of a task, and when its next step is due
 update section.background_task
 set status = :status, cursor = :cursor, data = :data, updated_at = :now, due_at = :due_at
 where id = :id;

@@ -1,5 +1,5 @@
--- Cancellations, and what waits for an endpoint to be enabled. A cancellation is a row of the history. A delivery that
--- was over before its manual attempt was asked for is over as it was.
+-- Cancellations, and deliveries that wait for an endpoint to be enabled. A cancellation is a row of the history. A
+-- delivery that had ended before its manual attempt was requested returns to the state in which it had ended.
 
 -- part: cancel_record
 recorded as (
@@ -22,8 +22,7 @@ gone as (
 )
 
 -- name: cancel_pending$
--- Cancel first attempts at one endpoint, of messages before a message. Locks in order of message, so that two
--- cancellations cannot wait for each other.
+-- Cancel first attempts at one endpoint, of messages before a message. Locks in order of message, to prevent deadlocks.
 with owed as materialized (
     select shard, endpoint_id, message_id from section.pending
     where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id
@@ -47,7 +46,7 @@ gone as (
 )
 
 -- name: cancel_retry$
--- Cancel retries at one endpoint. Manual attempts wait for it to be enabled, or are canceled too.
+-- Cancel retries at one endpoint. Manual attempts wait until it is enabled, or are canceled too.
 with owed as materialized (
     select endpoint_id, message_id, :wait and manual_at is not null as stays from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and due_at is not null
@@ -69,7 +68,7 @@ waiting as (
 select count(*) from owed;
 
 -- name: cancel_waiting$
--- Cancel what waits for an endpoint that is never enabled again.
+-- Cancel deliveries that wait for an endpoint that was deleted.
 with owed as materialized (
     select endpoint_id, message_id, false as stays from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and due_at is null
@@ -84,8 +83,7 @@ with owed as materialized (
 select count(*) from owed;
 
 -- name: cancel_message_pending$
--- Cancel the first attempts of one message, by way of the application's living endpoints: what is queued for a deleted
--- one is canceled by its deletion.
+-- Cancel the first attempts of one message at the endpoints of its application. Deleting an endpoint cancels its own.
 with owed as materialized (
     select p.shard, p.endpoint_id, p.message_id from section.endpoint e
     join section.pending p on p.shard = e.shard and p.endpoint_id = e.id and p.message_id = :message_id
@@ -100,7 +98,7 @@ with owed as materialized (
 select count(*) from gone;
 
 -- name: cancel_message_retry$
--- Cancel everything else of it that is queued.
+-- Cancel all other queued deliveries of one message.
 with owed as materialized (
     select r.endpoint_id, r.message_id, false as stays from section.endpoint e
     join section.retry r on r.endpoint_id = e.id and r.message_id = :message_id
@@ -115,13 +113,13 @@ with owed as materialized (
 select count(*) from owed;
 
 -- name: cancel_message_ids
--- The messages that the next cancellation at an endpoint concerns.
+-- The messages whose deliveries the next cancellation at an endpoint cancels.
 (select message_id from section.pending where shard = :shard and endpoint_id = :endpoint_id order by message_id limit :limit)
 union all
 (select message_id from section.retry where endpoint_id = :endpoint_id order by message_id limit :limit);
 
 -- name: release!
--- What waits for an endpoint is due now, because it was enabled.
+-- Make deliveries due that waited for an endpoint, which is now enabled.
 with waiting as (
     select endpoint_id, message_id from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and due_at is null
@@ -136,7 +134,7 @@ from waiting w
 where r.endpoint_id = w.endpoint_id and r.message_id = w.message_id;
 
 -- part: cancel_with_message
--- A cancellation is recorded where its message still is. Without one, the partition of the record is gone too.
+-- Record cancellations of messages that still exist. Without the message, the partition for the record is gone too.
 gone as (
     select * from ended
     where exists (
@@ -145,14 +143,14 @@ gone as (
 )
 
 -- part: cancel_reached
--- how many ended, and the last lane that was looked at; no lane when all were
+-- how many were canceled, and the last lane that was read; no lane if all were read
 select counted.ended, last.shard, last.endpoint_id
 from (select count(*) as ended from ended) as counted
 left join lane as last on last.turn = :lanes
 
 -- name: end_pending^
--- Cancel first attempts of messages before a message, in the next `:lanes` lanes behind one. Walks along the key from
--- lane to lane. What another transaction holds is being attempted.
+-- Cancel first attempts of messages before a message, in the next `:lanes` lanes after a lane. Walks along the key from
+-- lane to lane. Skips locked rows, because they are being attempted.
 with recursive lane as (
     (
         select shard, endpoint_id, message_id, 1 as turn from section.pending
@@ -197,7 +195,7 @@ ended as (
 ;
 
 -- name: end_retry^
--- The same for what is retried, wanted by hand, or waits for its endpoint.
+-- The same for deliveries in `retry`.
 with recursive lane as (
     (
         select shard, endpoint_id, message_id, 1 as turn from section.retry

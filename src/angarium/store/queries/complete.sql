@@ -28,14 +28,14 @@ select message_id, id, endpoint_id, app_id, case when status is null then made_n
 from placed
 
 -- name: complete
--- Record a batch of attempts and move their deliveries, in one statement. A delivery leaves the queue when it is
--- over, and its record is the attempt. A move is guarded by the state and the count of failures that the attempt
--- started from, so a late outcome never undoes a newer one; a success always delivers, for it is a fact.
--- What is not where the attempt found it any more does not come back, and nothing of it is recorded.
--- Nothing of a delivery in `pending` is recorded yet, and only one transaction takes it out, so its attempt conflicts with
--- nothing. `on conflict` there would cost a second WAL record (HEAP_CONFIRM) and a second look at each index.
+-- Record a batch of attempts and move their deliveries, in one statement. A delivery that has ended leaves the queue,
+-- and its record is the attempt. A move applies only if the delivery still has the state and the count of failures with
+-- which the attempt started, so a late outcome never undoes a newer one. A success always delivers.
+-- Deliveries that are no longer in their table are not returned, and nothing of them is recorded.
+-- A delivery in `pending` has no attempt yet, and only one transaction can delete it, so its attempt cannot conflict.
+-- `on conflict` would cost a second WAL record (HEAP_CONFIRM) and a second lookup in each index.
 with outcome as materialized (
-    -- a column of nulls comes as an empty array, which unnest fills up
+    -- a column of nulls is passed as an empty array, which unnest pads
     select *
     from unnest(
         :ids::uuid[], :app_ids::uuid[], :endpoint_ids::uuid[], :message_ids::uuid[], :shards::smallint[],
@@ -76,8 +76,8 @@ judged as (
         greatest(made, number) as made_now,
         case when number >= greatest(made, 1) then status_code else last_status end as shown_status,
         case when number >= greatest(made, 1) then error_code else last_error end as shown_error,
-        -- a manual attempt asked for since this one began comes first, unless it waits for the endpoint to be
-        -- enabled; the schedule resumes after it
+        -- a manual attempt that was requested since this one started comes first, unless it waits for the endpoint to
+        -- be enabled; the schedule continues after it
         case
             when asked_again is not null then case when queued_due is not null then asked_again end
             when move in ('deliver', 'cancel') then null
@@ -96,7 +96,7 @@ judged as (
     ) q
 ),
 placed as materialized (
-    -- `over`: it leaves the queue
+    -- `over`: the delivery has ended and leaves the queue
     select judged.*, asked_again is null and state <> 1 as over from judged
 ),
 entered as (
@@ -125,12 +125,12 @@ ended as (
 recorded as (
     -- include: complete_record
     where pending and (status is not null or over)
-    order by message_id, id  -- pages of the indexes fill up, where others would be split in two
+    order by message_id, id  -- fills index pages one after the other; another order would split them
 ),
 recorded_again as (
     -- include: complete_record
     where not pending and (status is not null or over)
-    -- by a commit that was not confirmed, which left the delivery in `retry`
+    -- it was recorded by a commit that was not confirmed, and the delivery is in `retry`
     on conflict do nothing
 ),
 -- include: complete_health
@@ -138,9 +138,9 @@ recorded_again as (
 select endpoint_id, message_id, next_due as due_at from placed;
 
 -- name: complete_late!
--- Record attempts of deliveries that left the queue while they were under way: canceled, deleted, or recorded by a
--- commit that was not confirmed, which is found by the attempt's id. A success delivers all the same. `:first` and
--- `:last` of the messages spare the partitions of other days.
+-- Record attempts of deliveries that left the queue during the attempt: canceled, deleted, or recorded by a commit that
+-- was not confirmed, which is found by the attempt's id. A success still delivers. `:first` and `:last` are the first
+-- and last message, so that partitions of other days are not read.
 with outcome as materialized (
     select *
     from unnest(
@@ -162,7 +162,7 @@ with outcome as materialized (
       )
 ),
 compared as materialized (
-    -- the newest attempt is the record, and a success is one for good
+    -- the newest attempt is the record; once there is a success, it stays the record
     select o.*, a.id as record_id, coalesce(a.state, 4::smallint) as record_state, a.number as record_number,
            a.failures as record_failures,
            a.id is null or o.number > a.number or (o.status = 0 and a.state <> 0) as final
@@ -192,7 +192,7 @@ where (select count(*) from replaced) >= 0
 on conflict do nothing;
 
 -- name: disable_endpoint$
--- The endpoint gets nothing from now on; true for the one caller that changed it.
+-- Disable an endpoint. Returns true only if this call disabled it.
 with changed as (
     update section.endpoint
     set disabled_at = :now, disabled_reason = :reason, revision = revision + 1, updated_at = :now
@@ -203,17 +203,17 @@ with changed as (
 select exists (select from changed) as changed;
 
 -- name: endpoint_uids
--- What the operator calls these endpoints and their applications.
+-- The operator's own ids of endpoints and their applications.
 select e.id, e.uid, a.uid as app_uid
 from unnest(:app_ids::uuid[], :endpoint_ids::uuid[]) as named (app_id, endpoint_id)
 join section.endpoint e on e.app_id = named.app_id and e.id = named.endpoint_id
 join section.application a on a.id = e.app_id;
 
 -- name: hint!
--- Tell the owners of shards something when the transaction commits: a hint, the table is the truth.
+-- Send hints to the owners of shards when the transaction commits. The table is the truth.
 select pg_notify('angarium', hint) from unnest(:hints::text[]) as hint;
 
 -- name: hint_alone!
--- The same in a transaction of its own, which need not wait for the disk.
+-- The same in a transaction of its own, without waiting for the disk.
 with quick as materialized (select set_config('synchronous_commit', 'off', true))
 select pg_notify('angarium', hint) from quick cross join unnest(:hints::text[]) as hint;

@@ -1,3 +1,3 @@
 -- name: database_time$
--- The one time that all processes on this database go by.
+-- The database's time, which all processes follow.
 select extract(epoch from clock_timestamp())::double precision;

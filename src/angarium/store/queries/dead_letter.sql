@@ -1,6 +1,6 @@
 -- name: dead_letter_endpoint
--- The living endpoints with something undelivered since, and how much of it a replay would send: one walk along
--- attempt_endpoint_failing for each endpoint.
+-- The endpoints with dead letters since a message, and how many could be sent: one walk along attempt_endpoint_failing
+-- for each endpoint.
 select e.app_id, e.id, e.url, e.disabled_at is not null as disabled, undelivered.number
 from section.application a
 join section.endpoint e on e.living_app_id = a.id
@@ -15,7 +15,7 @@ where a.org_id = :org_id and a.deleted_at is null and undelivered.number > 0
 order by e.app_id, e.id;
 
 -- name: dead_letter_list
--- What is undelivered since, newest first for each endpoint, at most `limit` of each.
+-- Dead letters since a message, newest first for each endpoint, at most `limit` of each.
 select e.app_id, e.id as endpoint_id, e.url, undelivered.message_id, undelivered.event_type, undelivered.state, undelivered.failures
 from section.application a
 join section.endpoint e on e.living_app_id = a.id

@@ -1,15 +1,15 @@
 -- name: delivery_target_by_id^
--- what replaying needs to know of a living endpoint, by id
+-- an endpoint for requeueing, by id
 select id, app_id, shard, fifo, event_types, channels, disabled_at from section.endpoint
 where app_id = :app_id and id = :id and deleted_at is null;
 
 -- name: delivery_target_by_uid^
--- the same by the operator's own id
+-- the same by uid
 select id, app_id, shard, fifo, event_types, channels, disabled_at from section.endpoint
 where living_app_id = :app_id and uid = :uid;
 
 -- name: delivery_target_hold^
--- the same, held against being disabled or deleted until the transaction ends
+-- the same, locked against being disabled or deleted until the transaction ends
 select id, app_id, shard, fifo, event_types, channels, disabled_at from section.endpoint
 where app_id = :app_id and id = :id and deleted_at is null
   and exists (select from section.application a where a.id = endpoint.app_id and a.deleted_at is null)
@@ -35,8 +35,8 @@ order by d.message_id desc
 limit :limit;
 
 -- walk: delivery_destinations
--- the endpoints that a message is or was owed to, deleted ones too: along the application's endpoints, a lookup for
--- each
+-- the endpoints that have a delivery of a message, including deleted ones: along the application's endpoints, with a
+-- lookup for each
 select e.id, e.uid, e.url, e.description, e.version, e.rate_limit, e.event_types, e.channels, e.disabled_at,
        e.deleted_at, e.created_at, e.updated_at, d.state, d.failures, d.due_at, d.manual_at
 from section.endpoint e
@@ -59,7 +59,7 @@ order by message_id
 limit :limit;
 
 -- name: delivery_count_undelivered$
--- how many deliveries a recover of the window would owe again, up to a limit
+-- how many deliveries a recover of the window would requeue, counted up to a limit
 select count(*) from (
     select
     -- include: undelivered
@@ -69,8 +69,8 @@ select count(*) from (
 ) counted;
 
 -- name: delivery_replay_scan
--- the next slice of an application's messages, and what decides whether an endpoint wants them; tests, which were for
--- one endpoint alone, are not kept for others
+-- the next slice of an application's messages, with the columns that decide whether an endpoint matches. Tests are
+-- left out, because they are for one endpoint only
 select id, event_type, channels,
     endpoint_id is null and
     -- include: fanned_out
@@ -83,11 +83,11 @@ order by id
 limit :limit;
 
 -- name: delivery_hint$
--- tell the owners of lanes that there is work, when the transaction commits
+-- send a hint to the owners of lanes that there is work, when the transaction commits
 select pg_notify('angarium', :hint);
 
 -- name: delivery_retries
--- when the next scheduled attempt of some messages at one endpoint is due, and how many were made
+-- when the next scheduled attempt of messages at one endpoint is due, and how many were made
 select message_id, 0 as attempts, due_at as retry_at
 from section.pending
 where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id and message_id = any(:message_ids::uuid[])

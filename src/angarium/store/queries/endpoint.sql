@@ -1,16 +1,16 @@
 -- name: endpoint_find^
--- One living endpoint by its id or uid.
+-- An endpoint that is not deleted, by its id or uid.
 select * from section.endpoint
 where living_app_id = :app_id and (id = :id or uid = :uid);
 
 -- name: endpoint_lock^
--- The same, for a change: the second of two concurrent changes sees the first one's result.
+-- The same, locked for an update: the second of two concurrent updates sees the result of the first.
 select * from section.endpoint
 where living_app_id = :app_id and (id = :id or uid = :uid)
 for update;
 
 -- name: endpoint_insert^
--- A new endpoint; nothing when the uid is taken.
+-- Store a new endpoint; no row if the uid is taken.
 insert into section.endpoint (
     app_id, id, org_id, uid, url, name, description, version, rate_limit, event_types, channels, metadata,
     headers, keys, fifo, shard, disabled_at, disabled_reason, created_at, updated_at
@@ -23,11 +23,11 @@ on conflict (living_app_id, uid) where living_app_id is not null do nothing
 returning *;
 
 -- name: endpoint_count$
--- How many living endpoints an application has; counts no further than to the limit.
+-- The number of endpoints of an application, counted up to a limit.
 select count(*) from (select from section.endpoint where living_app_id = :app_id limit :limit) as counted;
 
 -- name: endpoint_update^
--- Replace everything that can change, as a new revision. A URL that is replaced is kept for its attempts.
+-- Replace everything that can change, as a new revision. A replaced URL is kept for its attempts.
 with former as (
     insert into section.former_url (endpoint_id, revision, url, replaced_at)
     select id, revision, url, :updated_at from section.endpoint
@@ -42,11 +42,11 @@ set
     fifo = :fifo, disabled_at = :disabled_at, disabled_reason = :disabled_reason, updated_at = :updated_at,
     revision = revision + 1
 where app_id = :app_id and id = :id and deleted_at is null
-  and (select count(*) from former) >= 0  -- which looks at the endpoint first
+  and (select count(*) from former) >= 0  -- forces `former` to read the endpoint before this update
 returning *;
 
 -- name: endpoint_delete!
--- Mark an endpoint as deleted, as a new revision; its uid can be used again. Nobody listens to it any more.
+-- Mark an endpoint as deleted, as a new revision; its uid can be used again. Its listener is removed.
 with unheard as (
     delete from section.listener where app_id = :app_id and endpoint_id = :id
 )
@@ -54,11 +54,11 @@ update section.endpoint set deleted_at = :now, updated_at = :now, revision = rev
 where app_id = :app_id and id = :id and deleted_at is null;
 
 -- name: endpoint_notify!
--- Tell whoever sends for the endpoint that it has changed; arrives with the commit.
+-- Notify the dispatcher of the endpoint that it has changed, when the transaction commits.
 select pg_notify('angarium', 'e:' || replace(cast(cast(:id as uuid) as text), '-', ''));
 
 -- name: endpoint_touch_all
--- A new revision for the endpoints of an application, or only those that follow its rate limit.
+-- A new revision for the endpoints of an application, or only for those that use its rate limit.
 update section.endpoint set revision = revision + 1
 where living_app_id = :app_id and (not :only_inheriting or rate_limit is null)
 returning id;
@@ -69,30 +69,30 @@ select pg_notify('angarium', 'e:' || replace(cast(changed as text), '-', ''))
 from unnest(cast(:ids as uuid [])) as changed;
 
 -- name: endpoint_list_up
--- A page in order of creation, from after the cursor.
+-- A page in order of creation, after the cursor.
 select * from section.endpoint
 where living_app_id = :app_id and (cast(:cursor as uuid) is null or id > :cursor)
 order by id limit :limit;
 
 -- name: endpoint_list_down
--- A page in reverse order of creation, from before the cursor.
+-- A page in reverse order of creation, before the cursor.
 select * from section.endpoint
 where living_app_id = :app_id and (cast(:cursor as uuid) is null or id < :cursor)
 order by id desc limit :limit;
 
 -- name: endpoint_forgive!
--- Forget the endpoint's failures: a new generation of it begins. What is completed later of an older one is ignored.
+-- Reset the endpoint's health: a new generation starts. Later completions of an older generation are ignored.
 with renewed as (
     update section.endpoint set health_generation = health_generation + 1 where app_id = :app_id and id = :id
 )
 delete from section.endpoint_health where app_id = :app_id and endpoint_id = :id;
 
 -- name: endpoint_notify_forgiven!
--- Tell whoever sends for the endpoint to forget them too; arrives with the commit.
+-- Notify the dispatcher of the endpoint that its health is reset, when the transaction commits.
 select pg_notify('angarium', 'f:' || replace(cast(cast(:id as uuid) as text), '-', ''));
 
 -- name: endpoint_stats^
--- Attempts made in a span of ids by their result, and deliveries that still wait or were canceled.
+-- The number of attempts in a range of ids by result, and of deliveries that are pending or canceled.
 select made.success, made.fail, fresh.number + again.pending as pending, again.sending, again.canceled + undelivered.canceled as canceled
 from (
     select count(*) filter (where status = 0) as success, count(*) filter (where status = 2) as fail

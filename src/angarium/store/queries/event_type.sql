@@ -1,13 +1,13 @@
 -- name: event_type_find^
--- One event type by name, archived ones too.
+-- An event type by name, archived or not.
 select * from control.event_type where org_id = :org_id and name = :name;
 
 -- name: event_type_lock^
--- The same, for a change: the second of two concurrent changes sees the first one's result.
+-- The same, locked for an update: the second of two concurrent updates sees the result of the first.
 select * from control.event_type where org_id = :org_id and name = :name for update;
 
 -- name: event_type_insert^
--- A new event type, or an archived one brought back; nothing when the name is in use.
+-- Store a new event type, or restore an archived one; no row if the name is in use.
 insert into control.event_type (
     org_id, name, description, schemas, archived, deprecated, feature_flags, group_name, created_at, updated_at
 )
@@ -33,11 +33,11 @@ where org_id = :org_id and name = :name
 returning *;
 
 -- name: event_type_expunge!
--- Remove an event type altogether.
+-- Delete an event type.
 delete from control.event_type where org_id = :org_id and name = :name;
 
 -- name: event_type_list_up
--- A page by name, from after the cursor; only those that one of the flags opens, unless flags is null.
+-- A page by name, after the cursor. Unless flags is null, only event types without flags or with one of them.
 select * from control.event_type
 where org_id = :org_id
     and (cast(:cursor as text) is null or name > cast(:cursor as text) collate "C")
@@ -46,7 +46,7 @@ where org_id = :org_id
 order by name limit :limit;
 
 -- name: event_type_list_down
--- The same in reverse, from before the cursor.
+-- The same in reverse, before the cursor.
 select * from control.event_type
 where org_id = :org_id
     and (cast(:cursor as text) is null or name < cast(:cursor as text) collate "C")

@@ -1,7 +1,7 @@
--- Deliveries of messages that were accepted with too many endpoints for one statement (store/fan_out.py).
+-- Deliveries of messages that have too many for the statement that accepts them (store/fan_out.py).
 
 -- name: fan_out_applications
--- The next applications behind `:after` whose messages wait.
+-- The next applications after `:after` that have waiting messages.
 with recursive head as (
     (select app_id, 1 as turn from section.fan_out where app_id > :after order by app_id limit 1)
     union all
@@ -15,8 +15,8 @@ with recursive head as (
 select app_id from head;
 
 -- name: fan_out_claim
--- The next messages of an application, held until the transaction ends; none when somebody else is at them. Whoever
--- holds the first has the application to itself.
+-- The next messages of an application, locked until the transaction ends; none if another process has them. The process
+-- that has locked the first message has the application to itself.
 with claimed as materialized (
     select app_id from section.fan_out
     where message_id = (select message_id from section.fan_out where app_id = :app_id order by seq limit 1)
@@ -32,7 +32,8 @@ held as materialized (
 select message_id, seq, due_at, scheduled, after_id, written from held order by seq;
 
 -- name: fan_out_messages
--- What these messages say of who gets them; `:first` and `:last` of them spare the partitions of other days.
+-- The columns of messages that decide who gets them. `:first` and `:last` are the first and last message, so that
+-- partitions of other days are not read.
 select m.*
 from unnest(:ids::uuid[]) as held (id)
 cross join lateral (
@@ -42,10 +43,10 @@ cross join lateral (
 ) as m;
 
 -- name: fan_out_slice
--- Write the next deliveries of messages that are held, in their order, looking at no more endpoints than `:looks` and
--- writing no more deliveries than `:room`. Gives what was written, and in rows without an endpoint which messages are
--- done. An endpoint gets what it wants now, if it was there when the message was accepted. What was accepted to be sent
--- at once is due, also where the clock of the host that accepted it is ahead of ours.
+-- Write the next deliveries of claimed messages, in their order, reading at most `:looks` endpoints and writing at most
+-- `:room` deliveries. Returns what was written, and a row without an endpoint for each completed message. An endpoint
+-- gets messages that it matches now, if it existed when they were accepted. A message without a later time is due, even
+-- if the clock of the host that accepted it is ahead.
 with work as materialized (
     select message_id, seq, due_at, scheduled and due_at > :now::timestamptz as later, after_id, endpoint_id,
            string_to_array(patterns, ' ') as patterns, string_to_array(channels, ' ') as channels,
@@ -56,7 +57,7 @@ with work as materialized (
     ) as work (message_id, seq, due_at, scheduled, after_id, endpoint_id, patterns, channels, written)
 ),
 match as materialized (
-    -- the last endpoint that is looked at is kept even if it gets nothing: it says how far this went
+    -- the last endpoint read is kept even if it gets nothing, because it is the progress of the message
     select * from (
         select *, row_number() over () as turn from (
             select m.message_id, m.seq, m.due_at, m.later, e.*
@@ -108,8 +109,7 @@ moved as (
 select message_id, endpoint_id, shard, fifo, revision from match where wanted order by turn;
 
 -- name: fan_out_bodies
--- The payloads of messages, as far as all of them together have no more than so many bytes; they expire from `:first`
--- to `:last`.
+-- The payloads of messages, as long as their total size is at most `:bytes`. They expire from `:first` to `:last`.
 select m.id, case when sum(octet_length(p.body)) over (order by m.id) <= :bytes then p.body end as body,
        p.content_type
 from unnest(:ids::uuid[], :expires::timestamptz[]) as m (id, expires_at)
@@ -117,7 +117,7 @@ from unnest(:ids::uuid[], :expires::timestamptz[]) as m (id, expires_at)
 and p.expires_at >= :first and p.expires_at <= :last;
 
 -- name: fan_out_hold^
--- How far the deliveries of one message are written, held against going on; nothing when all are.
+-- The progress of one message, locked against further slices; no row if all its deliveries are written.
 select f.after_id, m.event_type, m.channels, m.endpoint_id
 from section.fan_out f
 join section.message m on m.app_id = f.app_id and m.id = f.message_id
@@ -125,7 +125,7 @@ where f.app_id = :app_id and f.message_id = :message_id
 for update of f;
 
 -- name: fan_out_write!
--- Take an endpoint out of the deliveries of a message that are still to be written, and write its own if it is `:wanted`.
+-- Exclude an endpoint from the deliveries that are written later, and write its delivery now if it is `:wanted`.
 with written as (
     update section.fan_out set written = array_append(written, :endpoint_id::uuid) where message_id = :message_id
 )
@@ -136,11 +136,11 @@ join section.endpoint e on e.app_id = f.app_id and e.id = :endpoint_id and e.fir
 where f.message_id = :message_id and :wanted;
 
 -- name: fan_out_waits$
--- Whether deliveries of a message are still to be written.
+-- Whether deliveries of a message are not written yet.
 select exists (select from section.fan_out where app_id = :app_id and message_id = :message_id);
 
 -- name: fan_out_forget!
--- Write no more deliveries of a message.
+-- Stop writing deliveries of a message.
 delete from section.fan_out where message_id = :message_id;
 
 -- name: fan_out_waiting^

@@ -1,5 +1,5 @@
 -- name: stats_add!
--- add counts to those of their hours; in order of key, so that two writers cannot wait for each other
+-- add counts to those of their hours, in order of key, to prevent deadlocks
 insert into section.attempt_hour as h (
     app_id, endpoint_id, hour, delivered, failed, latency, failed_at, error_code
 )
@@ -21,14 +21,14 @@ set delivered = h.delivered + excluded.delivered,
         then excluded.error_code else h.error_code end;
 
 -- name: stats_hours
--- the counts of one endpoint, or of a whole application, from an hour on
+-- the counts of one endpoint, or of a whole application, since an hour
 select hour, delivered, failed, latency from section.attempt_hour
 where app_id = :app_id and endpoint_id = :endpoint_id and hour >= :since
 order by hour;
 
 -- name: stats_health
--- how some endpoints fare: attempts from an hour on, the last failure since a longer while, and what their
--- lanes know
+-- the health of endpoints: attempts since an hour, the last failure since an earlier hour, and the health recorded by
+-- their lanes
 select e.id, e.disabled_at, e.disabled_reason, h.failing_since, coalesce(h.failures, 0) as failures,
        recent.delivered, recent.failed, last.failed_at, last.error_code
 from section.endpoint e

@@ -1,5 +1,5 @@
 -- name: idempotency_begin^
--- Take the key; nothing when someone else has it and it is still good. An expired or abandoned one is taken over.
+-- Lock a key; no row if it is used and valid. An expired or abandoned key is taken over.
 insert into control.idempotency (key, locked_until, expires_at) values (:key, :locked_until, :expires_at)
 on conflict (key) do update
 set
@@ -8,14 +8,14 @@ where idempotency.expires_at <= :now or (idempotency.status is null and idempote
 returning key;
 
 -- name: idempotency_find^
--- What is known of the key.
+-- The state of a key.
 select status, body, locked_until from control.idempotency where key = :key;
 
 -- name: idempotency_finish!
--- Keep the answer, unless someone took the key over meanwhile.
+-- Store the response, unless another request has taken the key over.
 update control.idempotency set status = :status, body = :body, expires_at = :expires_at
 where key = :key and status is null and locked_until = :locked_until;
 
 -- name: idempotency_abandon!
--- Let the key go without an answer.
+-- Release a key without a response.
 delete from control.idempotency where key = :key and status is null and locked_until = :locked_until;

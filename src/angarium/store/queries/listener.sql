@@ -1,10 +1,10 @@
 -- name: listener_heard!
--- note that somebody listens
+-- record that a listener is running
 insert into section.listener (app_id, endpoint_id, heard_at) values (:app_id, :endpoint_id, :now)
 on conflict (app_id, endpoint_id) do update set heard_at = excluded.heard_at;
 
 -- name: listener_fetch
--- lease the next deliveries of a pulled endpoint, earliest first: they are owed again when the lease ends
+-- lease the next deliveries of a listener, earliest first; they are due again when the lease ends
 with due as (
     select app_id, endpoint_id, message_id from section.retry
     where shard = 64 and app_id = :app_id and endpoint_id = :endpoint_id and due_at <= :now
@@ -26,7 +26,7 @@ left join section.content(array(select app_id from leased), array(select message
 order by leased.message_id;
 
 -- name: listener_silent
--- enabled listeners that nobody has run since a time
+-- enabled listeners that have not been running since a time
 select l.app_id, l.endpoint_id, e.org_id
 from section.listener l
 join section.endpoint e on e.app_id = l.app_id and e.id = l.endpoint_id

@@ -1,7 +1,7 @@
 -- name: lanes_of
--- The lanes of some shards with something in the queue, each with its next due time: walks the indexes from lane
--- to lane, so the cost follows the number of lanes and not the backlog. `unplaced`: the first delivery of a lane has no
--- place in the order of acceptance. `first`: the message of the first that was never attempted; what is before it is done.
+-- The lanes of shards that have queued deliveries, each with its next due time. Walks the indexes from lane to lane, so
+-- the cost depends on the number of lanes and not on the backlog. `unplaced`: the first delivery of a lane has no place
+-- in the order of acceptance. `first`: the message of the first delivery that was never attempted.
 with recursive fresh as (
     select first.*
     from unnest(:shards::smallint[]) as wanted (shard)
@@ -50,7 +50,7 @@ from (select * from fresh union all select * from again) as lane
 group by app_id, endpoint_id;
 
 -- part: load_rows
--- Deliveries `due` with what is sent, in their order. The row of a lane that says when more is due comes after them.
+-- Deliveries `due` with their messages and payloads, in order. Each lane's row with the next due time follows them.
 , content as materialized (
     select c.* from (
         select array_agg(app_id) as app_ids, array_agg(message_id) as message_ids
@@ -78,9 +78,9 @@ select app_id, message_id, false as pending, state, failures, attempts, due_at, 
 lane.endpoint_id, null, null, null, null, null, null, null, null, null, null, null, null, null
 
 -- name: load_free
--- The deliveries of free lanes that are due, at most `room` for each lane: manual attempts first, then the earliest.
--- Pending ones are read from behind `after`, and come in order of their messages without a gap, so that the last of
--- them says where to read on. For each lane one row more has its next due time after now.
+-- The due deliveries of free lanes, at most `room` for each lane: manual attempts first, then the earliest. Those in
+-- `pending` are read after `after`, in order of message without a gap, so the last one says where to continue. One more
+-- row for each lane has its next due time after now.
 with due as materialized (
     select lane.endpoint_id, d.*, row_number() over () as turn
     from unnest(:endpoint_ids::uuid[], :shards::smallint[], :afters::uuid[], :rooms::integer[])
@@ -135,9 +135,9 @@ select
 from unnest(:endpoint_ids::uuid[], :shards::smallint[]) as lane (endpoint_id, shard);
 
 -- name: load_fifo
--- The first deliveries of first-in-first-out lanes in order of acceptance, due or not: the head decides. Those
--- accepted for a later time are left out until they are due; for each lane one row more says when the next of them is.
--- Pending ones are read from behind `after`. What is attempted again is little, and is read from its beginning.
+-- The first deliveries of first-in-first-out lanes in order of acceptance, due or not, because the first one blocks the
+-- others. Those accepted for a later time are left out until they are due; one more row for each lane says when the
+-- next of them is. Those in `pending` are read after `after`. Those in `retry` are few, and are read from the start.
 with due as materialized (
     select lane.endpoint_id, d.*, row_number() over () as turn
     from unnest(:endpoint_ids::uuid[], :afters::bigint[], :rooms::integer[]) as lane (endpoint_id, after, room)
@@ -184,7 +184,7 @@ select
 from unnest(:endpoint_ids::uuid[]) as lane (endpoint_id);
 
 -- name: lane_configs
--- All that sending to these endpoints needs to know. Those of shard 64 are fetched, not sent to.
+-- The configuration of endpoints for sending. Those in shard 64 are listeners, to which nothing is sent.
 select e.app_id, e.id, e.org_id, e.url, e.headers, e.keys, e.fifo, e.shard, e.revision,
        coalesce(e.rate_limit, a.rate_limit) as rate_limit,
        e.deleted_at is null and a.deleted_at is null and e.disabled_at is null and e.shard < 64 as active,
@@ -195,8 +195,8 @@ join section.application a on a.id = e.app_id
 left join section.endpoint_health h on h.app_id = e.app_id and h.endpoint_id = e.id and h.generation = e.health_generation;
 
 -- name: due_set_back!
--- The clock was at :before and is now at :now. What was due then is due still, and what waits for its next
--- retry waits as long as it would have. A time that a customer chose for a message stays.
+-- The clock was at :before and is now at :now. Deliveries that were due stay due, and those that wait for their next
+-- retry wait as long as before. A time that the sender of a message chose stays.
 update section.retry
 set due_at = due_at - (:before::timestamptz - :now::timestamptz),
     resume_at = resume_at - (:before::timestamptz - :now::timestamptz)

@@ -1,17 +1,17 @@
--- The log of an application: its deliveries by (message, endpoint). Four walks along indexes, and for each the first
--- key that it does not reach after so many rows. A page looks no further than that, so its cost has a bound whatever
--- is filtered for, and only the partitions in between are read. Keys are exclusive at both ends.
--- A delivery is recorded in one of three tables, so a walk along deliveries merges theirs.
+-- The log of an application: its deliveries by (message, endpoint). There are four walks along indexes. For each, a
+-- query finds the first key that the walk does not reach after a number of rows. A page reads no further than that, so
+-- its cost is bounded for any filter, and only the partitions in between are read. Keys are excluded at both ends.
+-- A delivery is recorded in one of three tables, so a walk along deliveries merges them.
 
 -- name: log_endpoints
--- the endpoints of an application, deleted ones too, as a log names them
+-- the endpoints of an application as the log shows them, including deleted ones
 select id, url, name, description, disabled_at is not null as disabled, deleted_at is not null as deleted
 from section.endpoint
 where app_id = :app_id
 order by id;
 
 -- part: log_failing
--- the condition of the index retry_failing; what is pending is never in trouble
+-- the condition of the index retry_failing; deliveries in `pending` are never failing
 and (state in (2, 4) or (state = 1 and failures > 0) or error_code is not null)
 
 -- part: log_between
@@ -19,7 +19,7 @@ and (message_id, endpoint_id) > (:low_message, :low_endpoint)
 and (message_id, endpoint_id) < (:high_message, :high_endpoint)
 
 -- part: log_of_endpoint_failing
--- the deliveries of one endpoint in trouble, among those that are retried: the few others cost a look each
+-- the failing deliveries of one endpoint in `retry`; the others there are few, and are read and left out
 (
     (
         -- include: retries_of_endpoint
@@ -38,7 +38,7 @@ and (message_id, endpoint_id) < (:high_message, :high_endpoint)
 ) d
 
 -- part: log_of_failing
--- the deliveries in trouble
+-- the failing deliveries
 (
     (
         select
@@ -79,14 +79,14 @@ order by d.message_id desc
 offset :rows limit 1;
 
 -- walk: log_endpoint_failing_end$
--- the first message that a walk along those of one endpoint in trouble does not reach
+-- the first message that a walk along the failing deliveries of one endpoint does not reach
 select d.message_id from
 -- include: log_of_endpoint_failing
 order by d.message_id desc
 offset :rows limit 1;
 
 -- walk: log_failing_end^
--- the first delivery that a walk along those in trouble does not reach
+-- the first delivery that a walk along the failing deliveries does not reach
 select d.message_id, d.endpoint_id from
 -- include: log_of_failing
 order by d.message_id desc, d.endpoint_id desc
@@ -115,7 +115,7 @@ and (
 )
 
 -- part: log_messages
--- along the messages: for each a lookup of its delivery to each endpoint
+-- along the messages, with a lookup of the delivery of each to each endpoint
 from (
     select id, event_id, event_type, tags, channels, expires_at from section.message
     where app_id = :app_id and id >= :low_message and id <= :high_message
@@ -156,7 +156,7 @@ where true
   -- include: log_sendable
 
 -- part: log_message_of
--- for each delivery a lookup of its message
+-- a lookup of the message of each delivery
 join lateral (
     select id, event_id, event_type, tags, channels, expires_at from section.message
     where app_id = :app_id and id = d.message_id and id >= :low_message and id <= :high_message
@@ -187,7 +187,7 @@ order by d.message_id desc
 limit :limit;
 
 -- walk: log_endpoint_failing
--- along the deliveries of one endpoint in trouble
+-- along the failing deliveries of one endpoint
 select
     -- include: log_row
 from
@@ -198,7 +198,7 @@ order by d.message_id desc
 limit :limit;
 
 -- walk: log_failing
--- along the deliveries in trouble
+-- along the failing deliveries
 select
     -- include: log_row
 from
@@ -208,9 +208,9 @@ from
 order by d.message_id desc, d.endpoint_id desc
 limit :limit;
 
--- Where the messages are filtered, too, a lookup of each delivery would take long when few match. So the messages of all
--- deliveries of the stretch are looked up first, and only for those that match the delivery. A list of ids as a condition
--- would leave it to the planner to read all messages of the stretch instead, which PostgreSQL 15 does.
+-- If the filter also selects messages, looking up each delivery would be slow when few match. So the messages of all
+-- deliveries in the stretch are looked up first, and the delivery only of those that match. With a list of ids as a
+-- condition, the planner might read all messages of the stretch instead, as PostgreSQL 15 does.
 
 -- part: log_among
 from (
@@ -256,7 +256,7 @@ select count(*)
 -- include: log_of_messages
 
 -- walk: log_endpoint_failing_among
--- the messages of the deliveries of one endpoint in trouble
+-- the messages of the failing deliveries of one endpoint
 select
     -- include: log_row
 -- include: log_among_endpoint_failing
@@ -277,7 +277,7 @@ select count(*)
 -- include: log_of_messages
 
 -- walk: log_failing_among
--- the messages of the deliveries in trouble
+-- the messages of the failing deliveries
 select
     -- include: log_row
 -- include: log_among_failing

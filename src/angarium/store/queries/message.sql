@@ -4,11 +4,11 @@ select id, app_id, event_id, event_type, channels, tags, expires_at from section
 where app_id = :app_id and id = :id;
 
 -- name: message_by_event_id$
--- the id of the message that has the operator's own id
+-- the id of the message with an operator's own id
 select message_id from section.event_id where app_id = :app_id and event_id = :event_id;
 
 -- walk: message_end$
--- the first message that a walk over so many does not reach
+-- the first message that a walk over `:rows` messages does not reach
 select id from section.message
 where app_id = :app_id and id > :low and id < :high
 order by id desc

@@ -1,12 +1,12 @@
 -- name: missing_end$
--- the message up to which a stretch of so many messages reaches; null: to the end
+-- the last message of a stretch with a number of messages; null: it reaches the end
 select id from section.message
 where app_id = :app_id and id > :after and id <= :until
 order by id
 offset :rows limit 1;
 
 -- name: missing_count$
--- how many messages of a stretch an endpoint wants today and never was owed; `offset 0` keeps that a lookup
+-- how many messages of a stretch an endpoint matches today but has no delivery of; `offset 0` keeps that a lookup
 select count(*) from (
     select id from section.message m
     where app_id = :app_id and id > :after and id <= :until and endpoint_id is null

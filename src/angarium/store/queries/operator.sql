@@ -1,5 +1,5 @@
 -- name: operator_failing
--- the failing endpoints of an organization, the longest first: along those of all organizations
+-- the failing endpoints of an organization, the longest failing first: along those of all organizations
 select e.app_id, a.name as app_name, a.uid as app_uid, e.id, e.url, e.name, h.failing_since, h.failures,
        e.disabled_at, e.disabled_reason
 from section.endpoint_health h
@@ -11,7 +11,7 @@ order by h.failing_since, h.endpoint_id
 limit :limit;
 
 -- name: operator_disabled
--- the disabled endpoints of an organization, the last first
+-- the disabled endpoints of an organization, the most recent first
 select e.app_id, a.name as app_name, a.uid as app_uid, e.id, e.url, e.name, h.failing_since,
        coalesce(h.failures, 0) as failures, e.disabled_at, e.disabled_reason
 from section.endpoint e
@@ -23,7 +23,7 @@ order by e.disabled_at desc, e.id desc
 limit :limit;
 
 -- name: operator_healthy
--- the endpoints of some applications that are neither failing nor disabled, application by application
+-- the endpoints of applications that are neither failing nor disabled, application by application
 select e.*
 from unnest(:app_ids::uuid[]) with ordinality as a (id, place)
 cross join lateral (
@@ -40,7 +40,7 @@ order by a.place, e.id desc
 limit :limit;
 
 -- name: operator_standing
--- how some applications stand: endpoints by health, and deliveries in trouble up to a number
+-- counts of applications: endpoints by health, and failing deliveries up to a number
 select a.id, e.endpoints, e.disabled, e.failing, failing.number as failing_deliveries
 from unnest(:app_ids::uuid[]) as a (id)
 cross join lateral (
@@ -69,9 +69,9 @@ cross join lateral (
 ) failing;
 
 -- name: operator_undelivered
--- what is undelivered of each endpoint of some applications and can be sent again, up to a number each; endpoints
--- with nothing undelivered are left out. One application after the other, and of each with any one endpoint after the other:
--- the limit ends the walk, so a page costs what it shows
+-- the endpoints of applications with undelivered deliveries that could be sent, counted up to a number each. One
+-- application after the other, and in those with any, one endpoint after the other: the limit ends the walk, so the
+-- cost of a page depends on what it shows
 select a.id as app_id, e.id, e.url, e.disabled_at is not null as disabled, undelivered.number
 from (
     select id from unnest(:app_ids::uuid[]) as a (id)
@@ -100,13 +100,13 @@ where undelivered.number > 0
 limit :limit;
 
 -- name: operator_message_by_id
--- which of some applications have the message with this id
+-- which of these applications have the message with this id
 select a.id as app_id, m.id
 from unnest(:app_ids::uuid[]) as a (id)
 cross join lateral (select id from section.message where app_id = a.id and id = :id offset 0) m;
 
 -- name: operator_message_by_event_id
--- the messages of some applications with the operator's own id, at most so many
+-- the messages of these applications with an operator's own id, at most `:limit`
 select a.id as app_id, m.message_id as id
 from unnest(:app_ids::uuid[]) as a (id)
 cross join lateral (select message_id from section.event_id where app_id = a.id and event_id = :event_id offset 0) m

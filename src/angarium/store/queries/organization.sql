@@ -7,19 +7,20 @@ select profile from control.organization where id = :id;
 select id, profile from control.organization where id = any(:ids::text[]);
 
 -- name: organization_create$
--- An organization has one profile for good: lanes and bodies depend on it.
+-- Store the profile of an organization. It never changes, because lanes and bodies depend on it.
 insert into control.organization (id, profile, created_at) values (:id, :profile, :now) on conflict do nothing
 returning id;
 
 -- name: organization_catalogue
--- The profile's event types for the organizations that have it (or one of them); archived ones stay so.
+-- Write the event types of a profile to the organizations that have it (or to one of them). Archived ones stay
+-- archived.
 insert into control.event_type (org_id, name, description, schemas, group_name, created_at, updated_at)
 select o.id, e.name, e.description, e.schemas, e.group_name, :now, :now
 from control.organization o
 cross join jsonb_to_recordset(cast(:types as jsonb))
     as e (name text, description text, schemas jsonb, group_name text)
 where o.profile = :profile and (cast(:id as text) is null or o.id = cast(:id as text))
-order by o.id, e.name  -- processes that start at once wait for each other, never in a ring
+order by o.id, e.name  -- prevents deadlocks between processes that start at the same time
 on conflict (org_id, name) do update
 set
     description = excluded.description, schemas = excluded.schemas, group_name = excluded.group_name,

@@ -1,5 +1,5 @@
 -- part: overdue_due
--- what is due of an endpoint, at most so many; nothing of a listener is pending
+-- the due deliveries of an endpoint, at most a number; a listener has none in `pending`
 (
     (
         select message_id, due_at, null::timestamptz as manual_at, seq
@@ -21,8 +21,8 @@
 )
 
 -- name: overdue_places
--- For deliveries that are due: how many of their endpoint come before each. Only so many of an endpoint are
--- looked at; those that are not found among them come later.
+-- For due deliveries: how many of the same endpoint come before each. Only a number of deliveries of an endpoint are
+-- read; those that are not among them come later and are left out.
 select wanted.endpoint_id, placed.message_id, placed.ahead
 from (select distinct unnest(:endpoint_ids::uuid[]) as endpoint_id) as wanted
 join section.endpoint e on e.app_id = :app_id and e.id = wanted.endpoint_id
@@ -39,9 +39,9 @@ cross join lateral (
 where placed.message_id = any(:message_ids::uuid[]);
 
 -- name: overdue_endpoints
--- The backlogs of endpoints: attempts that ended since `:since` (an attempt id) for messages from `:oldest` to `:newest`,
--- which spares the partitions of other days, and how many deliveries are due, each up to a bound. For first-in-first-out
--- endpoints when the first is due, and the fault on our side that holds them.
+-- The backlogs of endpoints: attempts since `:since` (an attempt id) for messages from `:oldest` to `:newest`, so that
+-- partitions of other days are not read, and due deliveries, both counted up to a number. For first-in-first-out
+-- endpoints also when the first delivery is due, and the fault on our side for which they wait.
 select e.id,
        (
            select count(*) from (

@@ -1,7 +1,7 @@
 -- Parts that every file may include.
 -- A partitioned table is read within bounds that are parameters, so that the planner leaves partitions out. An
--- attempt is in the partition of its message's id, a payload in that of the time at which its message expires.
--- `offset 0` keeps a lookup a lookup, and what is in order in that order.
+-- attempt is in the partition of its message's id, a payload in that of the time at which it expires.
+-- `offset 0` makes the planner keep lookups, and the order of rows.
 
 -- part: as_pending
 app_id, endpoint_id, message_id, 1::smallint as state, 0 as failures, 0 as attempts, null::smallint as status_code,
@@ -15,7 +15,7 @@ app_id, endpoint_id, message_id, state, failures, number as attempts, status_cod
 null::timestamptz as due_at, null::timestamptz as resume_at, null::timestamptz as manual_at
 
 -- part: kept
--- the payload of message `m` can still be sent. One that has expired is there until its partition is dropped
+-- the payload of message `m` can still be sent. An expired one exists until its partition is dropped
 exists (select from section.payload where message_id = m.id and expires_at = m.expires_at and expires_at > :now offset 0)
 
 -- part: payload_of
@@ -40,8 +40,8 @@ from section.attempt
 where endpoint_id = e.id and app_id = :app_id and message_id = :message_id and final
 
 -- part: undelivered
--- what is undelivered and can be sent again, which is nothing in the queue: there it is tried again, or is owed a manual
--- attempt. A condition that follows names the endpoint of `d`
+-- undelivered deliveries that could be sent again. None of them is in the queue, where they would be retried or have a
+-- manual request. A condition that follows names the endpoint of `d`
 from (
     select app_id, endpoint_id, message_id, state, failures from section.attempt
     where final and (state <> 0 or error_code is not null) and state in (2, 4)
@@ -56,7 +56,7 @@ join lateral (
 and message_id >= :low_message and message_id <= :high_message
 
 -- part: own_endpoint
--- the indexes of one endpoint's attempts do without the application
+-- the indexes of one endpoint's attempts do not contain the application
 and (select exists (select from section.endpoint where app_id = :app_id and id = :endpoint_id))
 
 -- part: retries_of_endpoint
@@ -69,8 +69,8 @@ order by message_id desc
 limit :reach
 
 -- part: deliveries_of_endpoint
--- the deliveries of one endpoint `d`, in a stretch of messages: those of the three tables merged. Where the stretch is
--- long, `reach` says how many are needed; null stands for all
+-- the deliveries of one endpoint `d` in a stretch of messages, merged from the three tables. If the stretch is long,
+-- `reach` says how many are needed; null: all
 (
     (
         select
@@ -99,19 +99,20 @@ limit :reach
 ) d
 
 -- part: wanted
--- whether the living endpoint `e` gets message `m`
+-- whether the endpoint `e` gets message `m`
 e.disabled_at is null and (
     m.endpoint_id is not null
     or ((e.event_types is null or e.event_types && m.patterns) and (e.channels is null or e.channels && m.channels))
 ) as wanted
 
 -- part: asked_for
--- of the application's endpoints, the one that message `m` is for, or all
+-- the endpoints of the application, or only the one that message `m` is for
 and e.id >= coalesce(m.endpoint_id, '00000000-0000-0000-0000-000000000000')
 and e.id <= coalesce(m.endpoint_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff')
 
 -- part: fanned_out
--- the endpoint does not get message `m` by itself yet: its deliveries are written, or were never to be for this one
+-- message `m` does not wait in `fan_out` for this endpoint: its deliveries are written, or the endpoint is newer than
+-- it
 not exists (
     select from section.fan_out f
     where f.message_id = m.id

@@ -1,5 +1,6 @@
 -- name: partition_begin^
--- One at a time; a statement that waits for a lock on a table gives up soon, because others would wait behind it.
+-- Allow one change of partitions at a time. A statement that waits for a lock on a table soon gives up, because other
+-- statements wait behind it.
 select pg_advisory_xact_lock(1097755489, -2), set_config('lock_timeout', :timeout, true);
 
 -- name: partition_list

@@ -1,5 +1,5 @@
 -- name: payload_read
--- those of some payloads that are there and have not expired; the bounds leave out the partitions of other days
+-- the payloads of messages that exist and have not expired; the bounds leave out the partitions of other days
 select wanted.id, case when :with_body then p.body end as body
 from unnest(:ids::uuid[], :expiries::timestamptz[]) as wanted (id, expires_at)
 cross join lateral (
@@ -10,5 +10,5 @@ cross join lateral (
 ) p;
 
 -- name: payload_expunge!
--- delete one before it expires
+-- delete a payload before it expires
 delete from section.payload where message_id = :id and expires_at = :expires_at;

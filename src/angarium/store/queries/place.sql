@@ -1,7 +1,7 @@
--- Places in the order of acceptance (store/place.py). They are changed in the order of a cancellation.
+-- Places in the order of acceptance (store/place.py). Rows are locked in the same order as by a cancellation.
 
 -- name: place_first$
--- Put the first attempts of a lane at the place before all others, those without a place or `:all`; gives how many.
+-- Put the first attempts of a lane at the place before all others: those without a place, or `:all`. Returns how many.
 with wanted as materialized (
     select message_id from section.pending
     where shard = :shard and endpoint_id = :endpoint_id and app_id = :app_id
@@ -17,7 +17,7 @@ placed as (
 select count(*) from placed;
 
 -- name: place_retry$
--- The same of everything else.
+-- The same for deliveries in `retry`.
 with wanted as materialized (
     select message_id from section.retry
     where endpoint_id = :endpoint_id and app_id = :app_id and (seq is null or (:all::boolean and seq <> 0))

@@ -1,6 +1,6 @@
--- How far the logs of a primary and of a standby are. Positions are numbers of bytes, and compare only where
--- system, database and timeline are the same. What is committed is flushed, so the primary's flush position is at or
--- beyond all that anybody was told of.
+-- The log positions of a primary and a standby. Positions are numbers of bytes, and are comparable only if system,
+-- database and timeline are the same. Commits are flushed, so the primary's flush position is at or after every commit
+-- that was confirmed to a client.
 
 -- name: replica_primary^
 select
@@ -12,8 +12,8 @@ select
     case when not pg_is_in_recovery() then (pg_current_wal_flush_lsn() - '0/0')::bigint end as lsn;
 
 -- name: replica_standby^
--- The timeline is known from the last restart point, from what recovery has to reach, and, if the role may see it
--- (pg_read_all_stats), from what streams in.
+-- The timeline is read from the last restart point, from the minimum recovery point, and, if the role may see it
+-- (pg_read_all_stats), from the WAL receiver.
 select
     (select system_identifier from pg_control_system()) as system,
     (select oid from pg_database where datname = current_database())::bigint as database,

@@ -1,5 +1,5 @@
--- Manual attempts, and messages for endpoints that never got them. A delivery that is over returns to the queue: its
--- record in the history is not final any more.
+-- Requests for manual attempts, and deliveries for endpoints that never had one of a message. A delivery that has ended
+-- returns to the queue, and its record in the history is not final any more.
 
 -- part: resend_wanted
 wanted as materialized (
@@ -8,7 +8,7 @@ wanted as materialized (
 )
 
 -- part: resend_queued
--- Without a due time the attempt waits for its endpoint, which is disabled, so that an automatic retry is canceled.
+-- Without a due time the attempt waits, because its endpoint is disabled; an automatic retry is canceled then.
 taken as (
     delete from section.pending p
     using free_pending f
@@ -37,8 +37,8 @@ moved as (
 select (select count(*) from entered) + (select count(*) from moved)
 
 -- name: resend_queued$
--- Ask for one manual attempt of a delivery that is queued; a waiting automatic retry goes on afterwards at the time it
--- had. An attempt that is being recorded is waited for.
+-- Request a manual attempt of a delivery that is queued. An automatic retry continues afterwards at its time. Waits for
+-- an attempt that is being recorded.
 with
 -- include: resend_wanted
 , free_pending as materialized (
@@ -57,8 +57,8 @@ free_retry as materialized (
 ;
 
 -- name: resend_queued_many$
--- The same of many, in order of message. What another transaction holds is being attempted or resent right now, and is
--- passed over, as is what a manual attempt was asked for already.
+-- The same for many, in order of message. Skips rows that another transaction has locked, because they are being
+-- attempted or resent, and those that already have a manual request.
 with
 -- include: resend_wanted
 , free_pending as materialized (
@@ -97,7 +97,7 @@ entered as (
 select (select count(*) from entered) + 0 * (select count(*) from reopened)
 
 -- name: resend_over$
--- Ask for one manual attempt of deliveries to one endpoint that are over, of messages from `:first` to `:last`.
+-- Request a manual attempt of deliveries to one endpoint that have ended, of messages from `:first` to `:last`.
 with over as materialized (
     select a.* from unnest(:message_ids::uuid[]) as wanted (message_id)
     cross join lateral (
@@ -113,8 +113,8 @@ with over as materialized (
 ;
 
 -- name: resend_recover$
--- Ask for one manual attempt of each exhausted or canceled delivery of a slice that can still be sent. What another
--- transaction holds is being recovered or resent already.
+-- Request a manual attempt of each exhausted or canceled delivery of a slice that can still be sent. Skips rows that
+-- another transaction has locked, because they are being recovered or resent.
 with over as materialized (
     select a.* from section.attempt a
     join section.message m on m.app_id = a.app_id and m.id = a.message_id
@@ -130,8 +130,8 @@ with over as materialized (
 ;
 
 -- name: resend_new!
--- Ask for one manual attempt of a message that the endpoint never got: a delivery that is over but for this attempt.
--- One that somebody else queued meanwhile gets the manual attempt.
+-- Request a manual attempt of a message of which the endpoint had no delivery: a delivery that has ended but for this
+-- attempt. If another transaction has queued it, that delivery gets the request.
 insert into section.retry as r (endpoint_id, message_id, app_id, shard, seq, state, due_at, manual_at)
 values (
     :endpoint_id, :message_id, :app_id, :shard, case when :fifo::boolean then nextval('section.acceptance') end, 2,
@@ -146,8 +146,8 @@ set state = case when r.state = 1 and r.due_at is not null and excluded.due_at i
     due_at = excluded.due_at, manual_at = excluded.manual_at;
 
 -- name: resend_missing$
--- Queue messages for an endpoint that never got them, in the order given. Without a due time they wait until it is
--- enabled.
+-- Queue messages for an endpoint that has no delivery of them, in the given order. Without a due time they wait until
+-- it is enabled.
 with entered as (
     insert into section.retry (endpoint_id, message_id, app_id, shard, seq, state, due_at)
     select :endpoint_id, message_id, :app_id, :shard, case when :fifo::boolean then nextval('section.acceptance') end, 1,

@@ -1,9 +1,8 @@
--- Expired data is deleted, a slice at a time (store/retention.py). Each statement walks along an index, oldest
--- first, passes over rows that others hold, and gives how many rows went. Rows are deleted by their place (`ctid`), so
--- no plan reads the whole table.
+-- Delete expired rows in slices (store/retention.py). Each statement walks along an index, oldest first, skips locked
+-- rows, and returns how many rows it deleted. Rows are deleted by `ctid`, so no plan reads the whole table.
 
 -- name: end_fan_out$
--- Messages before a message whose deliveries are not all written.
+-- Messages before a message in `fan_out`.
 with gone as (
     delete from section.fan_out where ctid = any(array(
         select ctid from section.fan_out where message_id < :before order by message_id limit :limit for update skip locked
@@ -13,7 +12,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_event_id$
--- The operator's own ids of messages before a message.
+-- Operators' own ids of messages before a message.
 with gone as (
     delete from section.event_id where ctid = any(array(
         select ctid from section.event_id where message_id < :before order by message_id limit :limit for update skip locked
@@ -43,7 +42,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_background_task$
--- Tasks that were over before a time.
+-- Tasks that ended before a time.
 with gone as (
     delete from section.background_task where ctid = any(array(
         select ctid from section.background_task where status <> 'running' and updated_at < :before order by updated_at limit :limit for update skip locked
@@ -53,7 +52,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_audit$
--- Records before an id. No other statement takes a record away.
+-- Records before an id. No other statement deletes records.
 with gone as (
     delete from section.audit where ctid = any(array(
         select ctid from section.audit where id < :before order by id limit :limit for update skip locked
@@ -63,7 +62,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_audit_control$
--- The same of the control schema.
+-- The same in the control schema.
 with gone as (
     delete from control.audit where ctid = any(array(
         select ctid from control.audit where id < :before order by id limit :limit for update skip locked
@@ -83,7 +82,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_revoked_token$
--- Revoked tokens that have expired by themselves.
+-- Revoked tokens that have expired.
 with gone as (
     delete from control.revoked_token where ctid = any(array(
         select ctid from control.revoked_token where expires_at <= :before order by expires_at limit :limit for update skip locked
@@ -93,7 +92,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_organization_token$
--- Known tokens that have expired.
+-- Used tokens that have expired.
 with gone as (
     delete from control.organization_token where ctid = any(array(
         select ctid from control.organization_token where expires_at <= :before order by expires_at limit :limit for update skip locked
@@ -103,7 +102,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_token_cutoff$
--- Cutoffs that concern tokens issued before a time only.
+-- Cutoffs that concern only tokens issued before a time.
 with gone as (
     delete from control.token_cutoff where ctid = any(array(
         select ctid from control.token_cutoff where issued_until < :before order by issued_until limit :limit for update skip locked
@@ -123,7 +122,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_play_inbox$
--- Inboxes that nobody used for long, with what is in them.
+-- Inboxes that have expired, with their requests.
 with gone as (
     delete from section.play_inbox where ctid = any(array(
         select ctid from section.play_inbox where expires_at <= :before order by expires_at limit :limit for update skip locked
@@ -143,7 +142,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_fault$
--- Faults of processes that have not noted them since a time, with the lanes that they held.
+-- Faults that their processes have not written since a time, with the lanes that waited for them.
 with gone as (
     delete from section.fault where ctid = any(array(
         select ctid from section.fault where noted_at < :before order by noted_at limit :limit for update skip locked
@@ -153,7 +152,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_former_url$
--- Former URLs that were replaced before a time.
+-- URLs that were replaced before a time.
 with gone as (
     delete from section.former_url where ctid = any(array(
         select ctid from section.former_url where replaced_at < :before order by replaced_at limit :limit for update skip locked
@@ -163,7 +162,7 @@ with gone as (
 select count(*) from gone;
 
 -- name: end_endpoint$
--- Endpoints that were deleted before a time, or whose application was, with their former URLs, health and listener.
+-- Endpoints that were deleted before a time, or whose application was, with former URLs, health and listener.
 with old as materialized (
     (select app_id, id from section.endpoint where deleted_at < :before order by deleted_at limit :limit)
     union
@@ -214,7 +213,7 @@ order by deleted_at
 limit :limit;
 
 -- name: end_application_control!
--- What the control schema has of applications: their keys and cutoffs.
+-- The rows of applications in the control schema: their keys and cutoffs.
 with keys as (
     delete from control.api_key k using unnest(:org_ids::text[], :app_ids::uuid[]) as old (org_id, app_id)
     where k.org_id = old.org_id and k.app_id = old.app_id
@@ -222,7 +221,7 @@ with keys as (
 delete from control.token_cutoff where app_id = any(:app_ids::uuid[]);
 
 -- name: end_application$
--- Applications, with their counters.
+-- Applications with their counters.
 with counters as (
     delete from section.sandbox_counter where app_id = any(:app_ids::uuid[])
 ),

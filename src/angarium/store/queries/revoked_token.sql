@@ -1,10 +1,10 @@
 -- name: revoked_token_create!
--- Remember a token that was logged out, and forget those that have expired by themselves.
+-- Store a revoked token, and delete those that have expired.
 with forgotten as (delete from control.revoked_token where expires_at < :now)
 insert into control.revoked_token (digest, expires_at) values (:digest, :expires_at) on conflict do nothing;
 
 -- name: revoked_token_is_ended$
--- Whether one of the credentials was revoked, tokens and keys, or a cutoff of the application or session is past.
+-- Whether one of the credentials (tokens and keys) was revoked, or a cutoff of the application or session applies.
 select exists (select from control.revoked_token where digest = any(cast(:digests as bytea [])))
     or exists (
         select from control.api_key where lookup = any(cast(:digests as bytea [])) and revoked_at is not null
@@ -16,7 +16,7 @@ select exists (select from control.revoked_token where digest = any(cast(:digest
     );
 
 -- name: revoked_token_end_all!
--- A cutoff; those that it covers are forgotten.
+-- Store a cutoff, and delete those that it covers.
 with covered as (
     delete from control.token_cutoff
     where app_id = :app_id and session_id = :session_id

@@ -1,5 +1,5 @@
 -- name: shard_join^
--- Be counted: a shared lock that every dispatcher holds.
+-- Take the shared lock that every dispatcher holds, by which they are counted.
 select pg_advisory_lock_shared(1097755489, -1);
 
 -- part: shard_member
@@ -9,7 +9,7 @@ and mode = 'ShareLock' and granted
 and database = (select oid from pg_database where datname = current_database())
 
 -- name: shard_members
--- The dispatchers' sessions, and a mark of each that changes with everything it says.
+-- The dispatchers' sessions, each with a mark that changes with every query.
 select l.pid, a.state_change as mark
 from pg_locks l
 left join pg_stat_activity a on a.pid = l.pid
@@ -18,7 +18,7 @@ where
 ;
 
 -- name: shard_evict$
--- End these sessions of dispatchers, but not those that have said something since.
+-- End these sessions of dispatchers, unless they have sent a query since.
 select count(pg_terminate_backend(a.pid))::integer
 from unnest(:pids::integer[], :marks::timestamptz[]) as silent (pid, mark)
 join pg_stat_activity a on a.pid = silent.pid and a.state_change = silent.mark
@@ -30,9 +30,9 @@ where a.pid <> pg_backend_pid()
   );
 
 -- name: shard_take
--- Own those of the shards that nobody owns.
+-- Take those of the shards that have no owner.
 select shard, pg_try_advisory_lock(1097755489, shard) as taken from unnest(:shards::integer[]) as shard;
 
 -- name: shard_give^
--- Let go of shards.
+-- Release shards.
 select bool_and(pg_advisory_unlock(1097755489, shard)) from unnest(:shards::integer[]) as shard;
