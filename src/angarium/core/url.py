@@ -1,11 +1,13 @@
 """Checks endpoint URLs and normalizes them before they are stored.
 
-The normal form is that of the WHATWG URL standard (Svix's server stores the same): lower-case host in ASCII,
-no default port, a path of at least `/`, dot segments resolved, everything else percent-encoded once.
-Surrounding whitespace is trimmed. What the standard would silently repair (whitespace inside, backslashes,
-several `@`) is refused, because two parsers may read it differently. A host that is an IPv4 address in
-another notation (`2130706433`, `0x7f.1`, `127.1`) is replaced by the dotted address and checked as such.
-Finally the standard's parser (ada) must read the result unchanged.
+The normal form is that of the WHATWG URL standard, written by its parser ada (Svix's server stores the same):
+lower-case host in ASCII, no default port, a path of at least `/`, dot segments resolved, everything else
+percent-encoded once. A host that is an IPv4 address in another notation (`2130706433`, `0x7f.1`, `127.1`)
+becomes the dotted address and is checked as such.
+
+Two parsers may read a URL differently. So what the standard would silently repair (whitespace inside,
+backslashes, several `@`, `%` in a host) is refused, host and port are read here first, and ada must find the
+same host. Only surrounding whitespace is trimmed.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import base64
 import re
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import unquote_to_bytes
 
 import ada_url
 
@@ -27,11 +29,7 @@ HIDDEN: Final = "***"  # replaces the secret part of a login
 _SHAPE: Final = re.compile(r"(https?)://([^/?#]*)([^?#]*)(\?[^#]*)?(#.*)?", re.IGNORECASE | re.DOTALL)
 _LABEL: Final = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _NUMBER: Final = re.compile(r"[0-9]+|0[xX][0-9a-fA-F]*")
-_DEFAULT_PORT: Final = {"http": 80, "https": 443}
-_PATH_SAFE: Final = "!$%&'()*+,-./:;=@[]_|~"
-_QUERY_SAFE: Final = "!$%&()*+,-./:;=?@[]\\^_`{|}~"
-_FRAGMENT_SAFE: Final = _QUERY_SAFE.replace("`", "")
-_USER_SAFE: Final = "!$%&'()*+,-._~"
+_NUMBERS: Final = re.compile(r"[0-9a-fA-FxX]{1,32}(?:\.[0-9a-fA-FxX]{1,32})*\.?")
 
 
 def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
@@ -49,9 +47,8 @@ def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     shape = _SHAPE.fullmatch(url)
     if shape is None:
         raise ValueError("the URL must start with https:// or http://")
-    scheme, authority, path, query, fragment = (part or "" for part in shape.groups())
-    scheme = scheme.lower()
-    if https_only and scheme != "https":
+    scheme, authority, *rest = (part or "" for part in shape.groups())
+    if https_only and scheme.lower() != "https":
         raise ValueError("the URL must start with https://")
     user, _, place = authority.rpartition("@")
     if "@" in user:
@@ -59,19 +56,16 @@ def check_url(url: str, *, https_only: bool, policy: AddressPolicy) -> str:
     host, port = _split_port(place)
     name = _host(host)
     _judge(name, policy)
-    number = _port(port)
-    shown_port = "" if number in (None, _DEFAULT_PORT[scheme]) else f":{number}"
-    account, _, password = (quote(part, safe=_USER_SAFE) for part in user.partition(":"))
-    login = f"{account}:{password}@" if password else f"{account}@" if account else ""
-    result = (
-        f"{scheme}://{login}{name}{shown_port}{_path(path)}"
-        f"{quote(query, safe=_QUERY_SAFE)}{fragment and '#' + quote(fragment[1:], safe=_FRAGMENT_SAFE)}"
-    )
-    if len(result) > MAX_URL:
-        raise ValueError(f"the URL is longer than {MAX_URL:,} characters")
-    if not _is_standard(result):
+    _check_port(port)
+    try:
+        read = ada_url.URL(f"{scheme}://{user}@{name}:{port}{''.join(rest)}")
+    except ValueError:
+        read = None
+    if read is None or read.hostname != name:
         raise ValueError("the URL is ambiguous: programs read it differently")
-    return result
+    if len(read.href) > MAX_URL:
+        raise ValueError(f"the URL is longer than {MAX_URL:,} characters")
+    return str(read.href)
 
 
 def hide_login(url: str) -> tuple[str, str | None]:
@@ -138,29 +132,14 @@ def literal_address(host: str) -> IPv4Address | IPv6Address | None:
             return IPv6Address(host)
         except AddressValueError:
             raise ValueError("the host is not a valid IPv6 address") from None
-    parts = host.removesuffix(".").split(".")
-    if not _NUMBER.fullmatch(parts[-1]):
+    if not _NUMBER.fullmatch(host.removesuffix(".").rpartition(".")[2]):
         return None
-    return _ipv4(parts)
-
-
-def _ipv4(parts: list[str]) -> IPv4Address:
-    """One to four decimal, octal or hexadecimal numbers; the last one fills the rest (inet_aton)."""
-    numbers = []
-    for part in parts:
-        if len(parts) > 4 or not _NUMBER.fullmatch(part) or len(part) > 32:
-            raise ValueError("the host looks like an IPv4 address, but is not a valid one")
-        try:
-            if part[:2] in ("0x", "0X"):
-                numbers.append(int(part[2:] or "0", 16))
-            else:
-                numbers.append(int(part, 8 if part[0] == "0" else 10))
-        except ValueError:
-            raise ValueError("the host looks like an IPv4 address, but is not a valid one") from None
-    *front, last = numbers
-    if any(n > 255 for n in front) or last >= 256 ** (5 - len(numbers)):
-        raise ValueError("the host looks like an IPv4 address, but is not a valid one")
-    return IPv4Address(last + sum(n << (24 - 8 * i) for i, n in enumerate(front)))
+    try:
+        if not _NUMBERS.fullmatch(host):
+            raise ValueError(host)
+        return IPv4Address(ada_url.URL(f"http://{host}/").hostname)
+    except ValueError:
+        raise ValueError("the host looks like an IPv4 address, but is not a valid one") from None
 
 
 def _split_port(place: str) -> tuple[str, str]:
@@ -173,42 +152,27 @@ def _split_port(place: str) -> tuple[str, str]:
     return host, port
 
 
-def _port(text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= 65535):
+def _check_port(text: str) -> None:
+    if text and not (text.isascii() and text.isdigit() and len(text) <= 9 and 0 < int(text) <= 65535):
         raise ValueError("the port must be a number from 1 to 65535")
-    return int(text)
 
 
 def _host(host: str) -> str:
     """The host in ASCII: a name without trailing dot, a dotted IPv4 address, or a bracketed IPv6 one."""
     if not host:
         raise ValueError("the URL has no host")
-    if host.startswith("["):
-        return f"[{literal_address(host)}]"
-    if not host.isascii():
-        try:
-            # UTS #46 as in browsers: `i❤.ws` is a valid name, although IDNA 2008 has no emoji
-            host = ada_url.URL(f"https://{host}/").hostname
-        except ValueError:
-            raise ValueError("the host is not a valid international domain name") from None
-    # A trailing dot is valid in DNS, but not in certificates and most servers' Host header.
-    host = host.lower().removesuffix(".")
-    literal = literal_address(host)
-    if literal is not None:
-        return str(literal)
-    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in host.split(".")):
-        raise ValueError("the host is not a valid domain name")
-    return host
-
-
-def _is_standard(url: str) -> bool:
-    """Whether the standard's parser reads the URL unchanged."""
+    if host.isascii():
+        literal_address(host)  # refuses what only looks like an address
     try:
-        return bool(ada_url.URL(url).href == url)
+        # UTS #46 as in browsers: `i❤.ws` is a valid name, although IDNA 2008 has no emoji. A trailing dot is
+        # valid in DNS, but not in certificates and most servers' Host header.
+        name = "" if "%" in host else str(ada_url.URL(f"https://{host}/").hostname).removesuffix(".")
     except ValueError:
-        return False
+        name = ""
+    is_name = len(name) <= 253 and all(map(_LABEL.fullmatch, name.split(".")))
+    if not is_name and literal_address(name) is None:
+        raise ValueError("the host is not a valid domain name")
+    return name
 
 
 def _judge(name: str, policy: AddressPolicy) -> None:
@@ -222,20 +186,3 @@ def _judge(name: str, policy: AddressPolicy) -> None:
         refusal = None
     if refusal is not None:
         raise ValueError(refusal)
-
-
-def _path(path: str) -> str:
-    """Absolute, encoded, without dot segments."""
-    segments: list[str] = []
-    parts = quote(path or "/", safe=_PATH_SAFE)[1:].split("/")
-    for place, part in enumerate(parts):
-        dots = re.sub("%2e", ".", part, flags=re.IGNORECASE)
-        if dots == "..":
-            if segments:
-                segments.pop()
-        elif dots != ".":
-            segments.append(part)
-            continue
-        if place == len(parts) - 1:
-            segments.append("")
-    return "/" + "/".join(segments)
