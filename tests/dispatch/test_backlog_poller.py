@@ -11,7 +11,7 @@ from angarium.core.lane import Load, Send
 from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.nouns import State
 from angarium.core.read_position import FIRST, SLACK, START
-from angarium.dispatch.backlog_poller import EVERY, LONGEST, SHARE, pause
+from angarium.dispatch.backlog_poller import EVERY, LONGEST, SHARE, SOONEST, horizon, pause
 from angarium.dispatch.lane_registry import DispatchLimits, LaneRegistry
 from angarium.dispatch.load_handler import LoadHandler
 from angarium.store.load import LaneRef
@@ -45,7 +45,9 @@ async def read_from(first: int | None, *, fifo: bool = False) -> int:
     while isinstance(sent := lane.turn(now), Send):
         lane.answered(sent.queued.message_id, delivered=True, overload=False, pause=None, now=now)
         lane.completed(sent.queued.message_id, None)
-    await handler.seen([LaneRef(APP, ENDPOINT, now, True, None if first is None else UUID(int=first))])
+    await handler.seen(
+        [LaneRef(APP, ENDPOINT, now, True, None if first is None else UUID(int=first))], SOONEST
+    )
     again = lane.turn(now)
     assert isinstance(again, Load)
     return again.after
@@ -74,3 +76,19 @@ def test_looks_take_a_small_share_of_the_time_however_long_each_takes() -> None:
     assert pause(0.0) == pause(EVERY * SHARE / 2) == EVERY
     assert pause(EVERY * SHARE * 3) == pytest.approx(3 * EVERY)
     assert pause(60.0) == LONGEST
+
+
+@pytest.mark.parametrize("took", [0.0, 0.1, 0.7, 1.0, 3.0, 60.0, 600.0])
+async def test_a_lane_is_open_before_its_delivery_is_due_however_long_a_look_takes(took: float) -> None:
+    """The next look is over by then, or this one opens the lane and an idle lane stays open."""
+    clock = ManualClock()
+    now = clock.now()
+    registry = LaneRegistry(clock, DispatchLimits())
+    registry.owned.update(dict.fromkeys(range(SHARDS), now))
+    handler = LoadHandler(registry, clock, {}, Keyring([b"k" * 32]))
+    next_look_ends = pause(took) + 2 * took
+    due = {UUID(int=n): now + next_look_ends * n / 10 for n in range(1, 20)}
+    lanes = [LaneRef(APP, endpoint_id, due_at, False, None) for endpoint_id, due_at in due.items()]
+    await handler.seen(lanes, horizon(took))
+    opened = {active.endpoint_id for active in registry}
+    assert {endpoint_id for endpoint_id, due_at in due.items() if due_at < now + next_look_ends} <= opened

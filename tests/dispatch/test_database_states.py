@@ -228,10 +228,10 @@ async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever
             looks = 0
             seen = dispatcher._backlog_poller._seen
 
-            async def counted(lanes: list[LaneRef]) -> None:
+            async def counted(lanes: list[LaneRef], horizon: float) -> None:
                 nonlocal looks
                 looks += 1
-                await seen(lanes)
+                await seen(lanes, horizon)
 
             dispatcher._backlog_poller._seen = counted
             await until(lambda: looks >= 5, "the table is looked at again and again")
@@ -262,7 +262,7 @@ async def test_an_outcome_that_was_refused_for_good_is_written_once_it_is_taken(
         assert await world.states() == {DELIVERED: 1}
         looks: list[list[LaneRef]] = []
 
-        async def noted(lanes: list[LaneRef]) -> None:
+        async def noted(lanes: list[LaneRef], horizon: float) -> None:
             looks.append(lanes)
 
         async with world.dispatching() as dispatcher:

@@ -38,19 +38,19 @@ async def test_those_that_rest_are_kept_while_they_are_few(kept: int) -> None:
     clock = ManualClock()
     made = opened(clock, kept)
     await clock.advance_to(clock.now() + 10 * IDLE)
-    made.forget_idle()
+    made.forget_idle(60.0)
     assert known(made) == set(range(kept))
 
 
 async def test_of_many_those_beyond_are_forgotten_but_not_before_they_rested_a_while(kept: int) -> None:
     clock = ManualClock()
     made = opened(clock, kept + 5)
-    made.forget_idle()
+    made.forget_idle(60.0)
     assert len(known(made)) == kept + 5
     await clock.advance_to(clock.now() + IDLE + 1)
     for number in (0, 1, 2):
         made.open(APP, UUID(int=number)).used_at = clock.now()
-    made.forget_idle()
+    made.forget_idle(60.0)
     assert known(made) == {0, 1, 2, *range(8, kept + 5)}
 
 
@@ -63,5 +63,5 @@ async def test_what_owes_something_is_never_forgotten(kept: int) -> None:
         made.open(APP, UUID(int=number)).lane.arrive(queued, now)
     made.news(made.open(APP, UUID(int=5)), now + IDLE + 30)  # due soon then
     await clock.advance_to(now + IDLE + 1)
-    made.forget_idle()
+    made.forget_idle(60.0)
     assert known(made) == {*range(6), *range(11, kept + 5)}

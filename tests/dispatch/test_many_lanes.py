@@ -33,7 +33,7 @@ async def test_a_look_at_all_lanes_lets_others_go_on_after_a_few() -> None:
 
     watching = asyncio.create_task(watch())
     await asyncio.sleep(0)
-    await handler.seen(lanes)
+    await handler.seen(lanes, 60.0)
     await asyncio.sleep(0)
     watching.cancel()
     assert before == LANES
@@ -63,7 +63,7 @@ async def test_a_lane_that_becomes_ready_meanwhile_waits_behind_a_few() -> None:
             await asyncio.sleep(0)
 
     going_round = asyncio.create_task(turns())
-    await handler.seen(lanes)
+    await handler.seen(lanes, 60.0)
     await asyncio.sleep(0)
     going_round.cancel()
     assert 0 < most <= 2 * HANDFUL

@@ -30,12 +30,19 @@ log = structlog.get_logger(__name__)
 EVERY: Final = 15.0  # seconds between looks, or more:
 SHARE: Final = 0.01  # of the time for looks, which get slow under an old snapshot
 LONGEST: Final = 300.0
+SOONEST: Final = 60.0  # seconds ahead for which a look opens lanes, or more
 SLICE: Final = 1000  # deliveries canceled in one transaction
 
 
 def pause(took: float) -> float:
     """Seconds to wait after a look that took `took` seconds."""
     return min(max(EVERY, took / SHARE), LONGEST)
+
+
+def horizon(took: float) -> float:
+    """How far ahead, in seconds, a look that took `took` seconds opens lanes. The next look must find the
+    others in time, even if it takes twice as long."""
+    return max(SOONEST, pause(took) + 4 * took)
 
 
 class BacklogPoller:
@@ -47,11 +54,11 @@ class BacklogPoller:
         clock: Clock,
         *,
         owned: Callable[[], Collection[int]],
-        seen: Callable[[list[LaneRef]], Awaitable[None]],
+        seen: Callable[[list[LaneRef], float], Awaitable[None]],
         inactive: Callable[[], list[tuple[UUID, UUID]]],
     ) -> None:
-        """`seen` gets the lanes with pending deliveries. `inactive` returns lanes that had deliveries
-        although their endpoints are inactive."""
+        """`seen` gets the lanes with pending deliveries, and how many seconds ahead they matter. `inactive`
+        returns lanes that had deliveries although their endpoints are inactive."""
         self._database = database
         self._clock = clock
         self._owned = owned
@@ -87,7 +94,7 @@ class BacklogPoller:
                     begun = self._clock.steady()
                     lanes = await store.lanes_of(connection, shards)
                     took = self._clock.steady() - begun
-                await self._seen(lanes)
+                await self._seen(lanes, horizon(took))
                 await self._cancel_stranded()
             except (StoreUnavailable, DatabaseFault) as error:
                 log.warning("poll.failed", error=str(error))

@@ -17,7 +17,6 @@ from angarium.store.shard import shard_of
 
 IDLE: Final = 60.0  # seconds until an idle lane may be closed
 KEPT: Final = 5000  # lanes kept open even if idle, about 5 kB each, because opening one again is costly
-HORIZON: Final = 60.0  # lanes with deliveries due within these seconds stay open; others are found in time
 NARROW: Final = 4  # deliveries a lane may hold while memory is short
 
 
@@ -123,12 +122,13 @@ class LaneRegistry:
             if active.shard in shards:
                 self.forget(active)
 
-    def forget_idle(self) -> None:
-        """If there are too many lanes, close those that sent nothing recently and have nothing due soon."""
+    def forget_idle(self, horizon: float) -> None:
+        """If there are too many lanes, close those that sent nothing recently and have nothing due within
+        `horizon` seconds, in which the backlog poller looks again."""
         now = self._clock.now()
         surplus = len(self._lanes) - KEPT
         for active in self if surplus > 0 else ():
-            if active.used_at < now - IDLE and active.lane.idle(now, HORIZON):
+            if active.used_at < now - IDLE and active.lane.idle(now, horizon):
                 self.forget(active)
                 surplus -= 1
                 if surplus <= 0:

@@ -15,7 +15,7 @@ from angarium.core.keyring import Keyring, SealError
 from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.product import STANDARD, Product
 from angarium.core.read_position import FIRST, LAST
-from angarium.dispatch.lane_registry import HORIZON, LaneRegistry
+from angarium.dispatch.lane_registry import LaneRegistry
 from angarium.dispatch.target import open_target
 from angarium.store.load import Config, LaneRef, Loaded, Wanted
 
@@ -108,14 +108,14 @@ class LoadHandler:
                 active.lane.load_failed()
                 self._registry.mark(active)
 
-    async def seen(self, lanes: list[LaneRef]) -> None:
-        """Take the lanes that have pending deliveries, in case a hint was lost. Closes idle lanes, too.
-        Yields to other tasks after each `HANDFUL` lanes."""
+    async def seen(self, lanes: list[LaneRef], horizon: float) -> None:
+        """Take the lanes that have deliveries due within `horizon` seconds, in case a hint was lost. Closes
+        idle lanes, too. Yields to other tasks after each `HANDFUL` lanes."""
         now = self._clock.now()
         for place, lane in enumerate(lanes, 1):
             if place % HANDFUL == 0:
                 await asyncio.sleep(0)
-            soon = lane.due_at < now + HORIZON or self._registry.get(lane.endpoint_id) is not None
+            soon = lane.due_at < now + horizon or self._registry.get(lane.endpoint_id) is not None
             if soon and self._registry.ours(lane.endpoint_id):
                 active = self._registry.open(lane.app_id, lane.endpoint_id)
                 if lane.unplaced:
@@ -124,4 +124,4 @@ class LoadHandler:
                 # first-in-first-out lane only reading from the start shows which comes first.
                 since = LAST if lane.first is None else active.lane.place(lane.first, FIRST)
                 self._registry.news(active, lane.due_at, since=since)
-        self._registry.forget_idle()
+        self._registry.forget_idle(horizon)
