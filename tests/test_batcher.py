@@ -169,6 +169,83 @@ def test_a_burst_after_a_crowd_goes_together_where_nobody_waits(first: int) -> N
     run(test, gather=Gather(GATHER, CROWD, from_first=True))
 
 
+# what has patience
+
+PATIENCE = 3.0
+
+
+def test_an_entry_with_patience_waits_so_long_and_is_written_then() -> None:
+    async def test(table: Table) -> None:
+        began = table.loop.time()
+        table.batcher.put(1, patience=PATIENCE)
+        await asyncio.sleep(PATIENCE / 2)
+        table.batcher.put(2, patience=PATIENCE)
+        await asyncio.sleep(2 * PATIENCE)
+        assert table.tried == [(began + PATIENCE, [1, 2])], "the time of the first counts"
+        table.batcher.put(3, patience=PATIENCE)
+        again = table.loop.time()
+        await asyncio.sleep(2 * PATIENCE)
+        assert table.tried[1] == (again + PATIENCE, [3])
+
+    run(test)
+
+
+def test_an_entry_with_patience_joins_the_batch_of_one_without() -> None:
+    async def test(table: Table) -> None:
+        table.batcher.put(1, patience=PATIENCE)
+        await asyncio.sleep(1)
+        came = table.loop.time()
+        table.put(2)
+        await asyncio.sleep(2 * PATIENCE)
+        assert table.tried == [(came, [1, 2])]
+
+    run(test)
+
+
+def test_an_entry_with_patience_that_comes_during_a_batch_waits_for_another_or_for_its_time() -> None:
+    async def test(table: Table) -> None:
+        began = table.loop.time()
+        table.put(1)
+        await asyncio.sleep(WRITES / 2)
+        table.batcher.put(2, patience=PATIENCE)
+        await asyncio.sleep(2 * PATIENCE)
+        assert table.tried == [(began, [1]), (began + WRITES / 2 + PATIENCE, [2])]
+        assert len(table.batcher) == 0
+
+    run(test)
+
+
+@pytest.mark.parametrize("stop", ["drained", "close"])
+def test_an_entry_with_patience_is_written_at_once_before_a_stop(stop: str) -> None:
+    async def test(table: Table) -> None:
+        began = table.loop.time()
+        table.batcher.put(1, patience=PATIENCE)
+        await asyncio.sleep(WRITES / 2)
+        if stop == "drained":
+            await table.batcher.drained()
+            assert table.done == [([1], 1)]
+            table.batcher.put(2, patience=PATIENCE)
+            await asyncio.sleep(WRITES)
+            assert table.batches == [[1], [2]], "and so is one that comes later"
+        else:
+            table.batcher.close()
+            await asyncio.sleep(2 * WRITES)
+        assert table.tried[0] == (began + WRITES / 2, [1])
+
+    run(test)
+
+
+def test_what_a_bound_leaves_of_entries_with_patience_follows_at_once() -> None:
+    async def test(table: Table) -> None:
+        for number in range(MOST + 1):
+            table.batcher.put(number, patience=PATIENCE)
+        await asyncio.sleep(PATIENCE + 3 * WRITES)
+        assert [len(batch) for batch in table.batches] == [MOST, 1]
+        assert table.pauses in ([0.0], [GATHER])
+
+    run(test)
+
+
 # what is bounded
 
 

@@ -6,6 +6,8 @@ more entries, because a few large transactions cost far less than many small one
 - One batch is written at a time, and entries are written in order of arrival.
 - A batch takes entries until it reaches one of its bounds. An entry is never split.
 - Waiting entries are limited by `capacity`: `put` returns False when there is no room.
+- An entry with `patience` starts no batch for that time. It joins the next one, so that entries in no hurry
+  cost no transactions of their own.
 - A batch that cannot be written goes to `failed`, which returns what to write instead: the same batch, its
   entries one by one, other entries, or nothing, if it has informed the callers.
 - `close` writes what waits and lets `run` return. `drained` returns when nothing waits.
@@ -95,14 +97,17 @@ class Batcher(Generic[T, R]):
         self._writing = 0  # entries in the current batch
         self._begun_at = 0.0
         self._crowded = False  # the next batch gathers, starting with its first entry
+        self._pressing = False  # an entry waits whose patience is over
+        self._patience: asyncio.TimerHandle | None = None
         self._hurry = False
         self._closing = False
         self._empty = asyncio.Event()
         self._empty.set()
         self.wake = asyncio.Event()  # entries wait, or it is time to stop
 
-    def put(self, entry: T) -> bool:
-        """Add an entry for one of the next batches. False: there is no room."""
+    def put(self, entry: T, *, patience: float = 0.0) -> bool:
+        """Add an entry for one of the next batches. False: there is no room. `patience`: seconds for which
+        it may wait until others start a batch."""
         items, weight = (1, 0) if self._weigh is None else self._weigh(entry)
         if self._items + items > self._capacity.items or self._weight + weight > self._capacity.weight:
             return False
@@ -110,7 +115,10 @@ class Batcher(Generic[T, R]):
         self._weight += weight
         self._entries.append(entry)
         self._empty.clear()
-        self.wake.set()
+        if not patience or self._hurry:
+            self._press()
+        elif self._patience is None and not self._pressing:
+            self._patience = asyncio.get_running_loop().call_later(patience, self._press)
         return True
 
     def __len__(self) -> int:
@@ -129,10 +137,10 @@ class Batcher(Generic[T, R]):
             await self.flush()
 
     async def flush(self) -> None:
-        """Write batches until nothing waits."""
+        """Write batches until nothing waits, or only entries with patience."""
         self.wake.clear()
         try:
-            while self._entries:
+            while self._entries and self._pressing:
                 if self._crowded and self._gathers():
                     await asyncio.sleep(self._gather.seconds)
                 batch = self._take()
@@ -143,23 +151,43 @@ class Batcher(Generic[T, R]):
                 self._crowded = crowded and self._gather.from_first
                 if crowded and not self._crowded and self._gathers():
                     await asyncio.sleep(self._gather.seconds)
-            self._empty.set()
+            if not self._entries:
+                self._empty.set()
         finally:
             self._writing = 0
-            if self._entries:  # an error in `done` or `failed`: the other entries are still written
+            if self._entries and self._pressing:  # an error in `done` or `failed`: write the others
                 self.wake.set()
 
     async def drained(self) -> None:
         """Wait until all entries are written. From now on no batch gathers."""
         self._hurry = True
+        self._press()
         await self._empty.wait()
 
     def close(self) -> None:
         """Let `run` return after it has written the waiting entries."""
         self._hurry = self._closing = True
+        self._press()
+
+    def _press(self) -> None:
+        """Start a batch now, or after the current one."""
+        self._pressing = True
+        self._end_patience()
         self.wake.set()
 
+    def _end_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
     def _take(self) -> list[T]:
+        batch = self._next()
+        if not self._entries:
+            self._pressing = False
+            self._end_patience()
+        return batch
+
+    def _next(self) -> list[T]:
         if self._weigh is None:
             count = min(len(self._entries), self._most.items)
             batch = [self._entries.popleft() for _ in range(int(count))]

@@ -8,12 +8,14 @@ ISATAP) is treated as that IPv4 address. 6to4 and Teredo are refused entirely.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
+CACHED: Final = 4096  # answers about addresses
 SETTING: Final = "ANGARIUM_ALLOWED_SUBNETS"
 ALLOWED_ONLY: Final = (
     f"Only public addresses are allowed. Your operator can allow a private network with {SETTING}."
@@ -78,9 +80,13 @@ class AddressPolicy:
         self.trusts = trusts or (lambda url: False)
         self._v4 = tuple(net for net in allowed if isinstance(net, IPv4Network))
         self._v6 = tuple(net for net in allowed if isinstance(net, IPv6Network))
+        self._cached = lru_cache(CACHED)(self._refusal)
 
     def refusal(self, ip: Address | str) -> str | None:
         """Why connections to the address are refused, as a message; None if they are allowed."""
+        return self._cached(ip)
+
+    def _refusal(self, ip: Address | str) -> str | None:
         address = ip_address(ip) if isinstance(ip, str) else ip
         if isinstance(address, IPv4Address):
             return self._refusal_v4(address)

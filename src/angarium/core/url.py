@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
@@ -117,6 +118,7 @@ def split_credentials(url: str) -> tuple[str, str | None]:
     return bare, "Basic " + base64.b64encode(login).decode("ascii")
 
 
+@lru_cache(maxsize=4096)
 def literal_address(host: str) -> IPv4Address | IPv6Address | None:
     """The address of a numeric host, as resolvers read it; None for a name.
 

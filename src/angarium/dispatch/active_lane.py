@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum, auto
+from typing import Final
 from uuid import UUID
 
 from angarium.core.allowance import THRESHOLD
@@ -11,6 +12,8 @@ from angarium.core.lane import Lane, Limits
 from angarium.core.lane_queue import NEVER
 from angarium.dispatch.target import EndpointTarget
 from angarium.store.load import Config
+
+PATIENCE: Final = 0.05  # seconds
 
 
 class RoomWait(Enum):
@@ -95,6 +98,13 @@ class ActiveLane:
         """The database has a delivery of the lane without a position in the order of acceptance."""
         if self.target is None or self.target.fifo:
             self.placing = Placing.WANTED
+
+    @property
+    def patience(self) -> float:
+        """Seconds for which the lane may wait, so that its work is done together with that of others. Zero
+        unless its endpoint is failing. Attempts at thousands of failing endpoints would otherwise wake the
+        processor several times each, which delays the others."""
+        return PATIENCE if self.lane.failing and not self.lane.urgent else 0.0
 
     @property
     def generation(self) -> int:

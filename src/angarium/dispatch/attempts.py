@@ -151,7 +151,7 @@ class AttemptRunner:
         self._over(attempt)
         if attempt.probe is not None and result is not None:
             self._outages.passed(attempt.probe)
-        self._completer.put(outcome)
+        self._completer.put(outcome, patience=attempt.active.patience)
         self._registry.mark(attempt.active)
 
     def _attributed(self, attempt: _Attempt, result: AttemptResult | None) -> AttemptResult | None:

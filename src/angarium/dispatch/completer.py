@@ -102,9 +102,10 @@ class Completer:
         """Whether no new attempts should start."""
         return len(self._batcher) >= CAPACITY
 
-    def put(self, outcome: Outcome) -> None:
-        """Add an outcome. It is written as soon as the database accepts it."""
-        self._batcher.put(outcome)
+    def put(self, outcome: Outcome, *, patience: float = 0.0) -> None:
+        """Add an outcome. It is written as soon as the database accepts it, or within `patience` seconds,
+        together with others."""
+        self._batcher.put(outcome, patience=patience)
 
     async def drained(self) -> None:
         """Return when all outcomes are completed."""

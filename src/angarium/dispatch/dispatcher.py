@@ -7,6 +7,7 @@ decisions: send, load or wait. All state belongs to one event loop. Nothing here
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import random
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -342,9 +343,12 @@ class Dispatcher:
                 self._attempts.start(active, queued, now)
                 self._registry.mark(active)
             case Load(count, after):
-                self._loader.want(Wanted(active.endpoint_id, active.shard, active.target.fifo, count, after))
+                wanted = Wanted(active.endpoint_id, active.shard, active.target.fifo, count, after)
+                self._loader.want(wanted, patience=active.patience)
                 self._registry.mark(active)
             case Wait(until):
+                if patience := active.patience:
+                    until = math.ceil(until / patience) * patience  # together with others
                 self._registry.ready_queue.wait(active, until)
 
     # callbacks

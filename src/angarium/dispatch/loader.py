@@ -78,13 +78,14 @@ class Loader:
             self._lanes.add(lane)
             self._batcher.put(lane)
 
-    def want(self, wanted: store.Wanted) -> None:
+    def want(self, wanted: store.Wanted, *, patience: float = 0.0) -> None:
+        """Request deliveries of a lane. `patience`: seconds for which the request may wait for others."""
         load = self._loads.get(wanted.endpoint_id)
         if load is not None:
             load.wanted = wanted
         else:
             load = self._loads[wanted.endpoint_id] = _Load(wanted)
-            self._batcher.put(load)
+            self._batcher.put(load, patience=patience)
 
     async def run(self) -> None:
         """Load until cancelled."""

@@ -12,7 +12,6 @@ import errno
 import socket
 import ssl
 from collections.abc import Callable
-from ipaddress import ip_address
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import aiohappyeyeballs
@@ -117,7 +116,7 @@ async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -
     found = [str(literal)] if literal is not None else await names.addresses(host)
     if not found:
         raise NameFailure(f"The host name {host} has no address in DNS. Check the domain's records.")
-    allowed = [address for address in found if policy.refusal(ip_address(address)) is None]
+    allowed = [address for address in found if policy.refusal(address) is None]
     if allowed:
         return allowed
     if literal is not None:
@@ -127,7 +126,7 @@ async def allowed_addresses(host: str, names: Resolver, policy: AddressPolicy) -
 
 
 def _info(address: str, port: int) -> Any:
-    if ip_address(address).version == 4:
+    if ":" not in address:
         return socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port)
     return socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0)
 
@@ -135,7 +134,7 @@ def _info(address: str, port: int) -> Any:
 def _socket(info: Any, policy: AddressPolicy) -> socket.socket:
     """Check the address that is actually connected to, and create its socket."""
     family, kind, proto, _, address = info
-    if policy.refusal(ip_address(address[0])) is not None:
+    if policy.refusal(address[0]) is not None:
         raise AddressRefused(ALLOWED_ONLY)
     try:
         made = socket.socket(family, kind, proto)
