@@ -94,8 +94,8 @@ class Dispatcher:
         self._attempts = AttemptRunner(
             self._registry, self._space, builder, sender, self._completer, self._outages, clock
         )
-        handler = LoadHandler(self._registry, clock, products, keyring)
-        self._loader = Loader(database, clock, handler, self._completer.parked)
+        handler = LoadHandler(self._registry, clock, products, keyring, self._completer.parked)
+        self._loader = Loader(database, clock, handler)
         self._backlog_poller = BacklogPoller(
             database,
             clock,

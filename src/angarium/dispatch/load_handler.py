@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -28,12 +29,19 @@ class LoadHandler:
     """Called by the loader and the backlog poller with what they read."""
 
     def __init__(
-        self, registry: LaneRegistry, clock: Clock, products: Mapping[str, Product], keyring: Keyring
+        self,
+        registry: LaneRegistry,
+        clock: Clock,
+        products: Mapping[str, Product],
+        keyring: Keyring,
+        parked: Collection[tuple[UUID, UUID]] = frozenset(),
     ) -> None:
+        """`parked`: deliveries, as (endpoint id, message id), that must not be sent again."""
         self._registry = registry
         self._clock = clock
         self._products = products
         self._keyring = keyring
+        self._parked = parked
         self._inactive: dict[UUID, UUID] = {}  # endpoint id -> application id
 
     def configured(self, lanes: list[tuple[UUID, UUID]], configs: list[Config]) -> None:
@@ -75,7 +83,11 @@ class LoadHandler:
         """Take due deliveries for the lanes that asked, and when (epoch seconds) each lane's next one is
         due."""
         by_lane: dict[UUID, list[QueuedDelivery]] = {want.endpoint_id: [] for want in wanted}
+        left_out: Counter[UUID] = Counter()
         for row in rows:
+            if (row.endpoint_id, row.message_id) in self._parked:
+                left_out[row.endpoint_id] += 1
+                continue
             by_lane[row.endpoint_id].append(
                 QueuedDelivery(
                     row.message_id,
@@ -97,7 +109,9 @@ class LoadHandler:
             active = self._registry.get(want.endpoint_id)
             # a lane that was closed and opened again did not ask
             if active is not None and active.lane.loading:
-                active.lane.loaded(by_lane[want.endpoint_id], next_due.get(want.endpoint_id), want.room)
+                # fewer rows than asked for mean that there are no more; if all are left out, nothing says so
+                asked = max(1, want.room - left_out[want.endpoint_id])
+                active.lane.loaded(by_lane[want.endpoint_id], next_due.get(want.endpoint_id), asked)
                 self._registry.mark(active)
 
     def not_loaded(self, wanted: list[Wanted]) -> None:

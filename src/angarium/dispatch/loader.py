@@ -7,7 +7,7 @@ do not block the others.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -48,18 +48,10 @@ def _weigh(wish: _Wish) -> tuple[int, int]:
 class Loader:
     """Collects requests, queries the database in batches, and passes the results on."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        handler: LoadHandler,
-        parked: Collection[tuple[UUID, UUID]] = frozenset(),
-    ) -> None:
-        """`parked`: deliveries, as (endpoint id, message id), that must not be sent again."""
+    def __init__(self, database: Database, clock: Clock, handler: LoadHandler) -> None:
         self._database = database
         self._clock = clock
         self._handler = handler
-        self._parked = parked
         self._lanes: set[_Lane] = set()  # requests that wait for a batch: each lane once,
         self._loads: dict[UUID, _Load] = {}  # and each endpoint once, by its id
         self._batcher: Batcher[_Wish, None] = Batcher(
@@ -100,8 +92,6 @@ class Loader:
             if loads:
                 now = datetime_at(self._clock.now())
                 rows, next_due = await store.load(connection, loads, now)
-                if self._parked:
-                    rows = [row for row in rows if (row.endpoint_id, row.message_id) not in self._parked]
                 self._handler.loaded(loads, rows, next_due)
 
     async def _failed(self, unwritten: Unwritten[_Wish]) -> Sequence[list[_Wish]]:
