@@ -240,7 +240,7 @@ def test_a_redirect_a_wrong_path_and_a_wrong_secret_are_named() -> None:
     assert found["duplicate"][0] == "skip"
     with wsgi(Faulty(lambda *_: (404, b""))) as port:
         found = examine(local(port), "--allow-http", code=1)
-    assert "nothing at this path" in found["signature"][1]
+    assert "Check the path" in found["signature"][1]
     with plain_wsgi(Receiver("standard", "whsec_" + "A" * 32)) as port:
         found = examine(local(port), "--allow-http", code=1)
     assert found["signature"][0] == "fail"
@@ -259,7 +259,7 @@ def test_a_receiver_that_is_never_ready_fails() -> None:
         found = examine(local(port), "--allow-http", code=1)
     assert found["signature"] == (
         "fail",
-        "To a rightly signed event it answered 503, not 2xx. Its log will say why.",
+        "A correctly signed event is not accepted: it responded with 503. The receiver's log has the reason.",
     )
 
 
@@ -334,7 +334,7 @@ def test_a_human_reads_it_line_by_line_and_nonsense_is_a_wrong_call() -> None:
         told = ["doctor", local(port), "--secret", SECRET, "--allow-http", "--timeout", PATIENT]
         done = CliRunner().invoke(app, told)
     assert done.exit_code == 1
-    assert "FAIL  wrong_signature   It accepted one signed by somebody else." in done.stdout
+    assert "FAIL  wrong_signature   It accepts an event signed with another secret." in done.stdout
     assert "5 failed, 1 warned, of 16 checks" in done.stdout
     for wrong in (
         ["nonsense", "--secret", SECRET],

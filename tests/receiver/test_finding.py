@@ -1,4 +1,4 @@
-"""The verdicts of a check-up: what a reply means, and that a complaint says what to do."""
+"""Findings: what a response means, and what to do about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from angarium.receiver.finding import Finding, Reply, duplicate, must_refuse, redirect, same_data, signature
 
-NOBODY = Reply(0, 0.1, error="nobody listens there")
+NO_REPLY = Reply(0, 0.1, error="nothing listens there")
 
 
 def reply(status: int, body: bytes = b"", location: str | None = None) -> Reply:
@@ -24,33 +24,33 @@ def test_2xx_accepts_and_4xx_refuses(status: int, accepted: bool, refused: bool)
     assert (reply(status).accepted, reply(status).refused) == (accepted, refused)
 
 
-def test_a_reply_says_its_status_or_why_there_was_none() -> None:
-    assert reply(404).said == "it answered 404"
-    assert NOBODY.said == "nobody listens there"
+def test_a_reply_says_its_status_or_why_there_is_none() -> None:
+    assert reply(404).said == "it responded with 404"
+    assert NO_REPLY.said == "nothing listens there"
 
 
 @pytest.mark.parametrize(
     ("given", "said", "advice"),
     [
-        (NOBODY, "nobody listens there", "Is it running"),
-        (reply(401), "it answered 401", "this secret"),
-        (reply(403), "it answered 403", "CSRF"),
-        (reply(404), "it answered 404", "path"),
-        (reply(405), "it answered 405", "POST"),
-        (reply(302), "it answered 302", "log"),
-        (reply(500), "it answered 500", "log"),
+        (NO_REPLY, "nothing listens there", "Start the receiver"),
+        (reply(401), "it responded with 401", "this secret"),
+        (reply(403), "it responded with 403", "CSRF"),
+        (reply(404), "it responded with 404", "path"),
+        (reply(405), "it responded with 405", "POST"),
+        (reply(302), "it responded with 302", "log"),
+        (reply(500), "it responded with 500", "log"),
     ],
 )
 def test_a_signed_event_that_is_not_accepted_has_advice(given: Reply, said: str, advice: str) -> None:
     found = signature(given)
     assert (found.check, found.level) == ("signature", "fail")
-    event, _, mend = found.words.partition(", not 2xx. ")
-    assert event == f"To a rightly signed event {said}"
-    assert advice in mend
+    event, _, fix = found.words.partition(". ")
+    assert event == f"A correctly signed event is not accepted: {said}"
+    assert advice in fix
 
 
 @pytest.mark.parametrize("status", [200, 204, 299])
-def test_what_is_accepted_is_ok(status: int) -> None:
+def test_an_accepted_event_or_duplicate_is_ok(status: int) -> None:
     given = reply(status)
     for found, check in ((signature(given), "signature"), (duplicate(given), "duplicate")):
         assert (found.check, found.level) == (check, "ok")
@@ -64,9 +64,9 @@ def test_what_is_accepted_is_ok(status: int) -> None:
         (reply(299), "ok", "It does not redirect."),
         (reply(300, location="/other"), "fail", "redirects to /other."),
         (reply(399, location="/other"), "fail", "redirects to /other."),
-        (reply(302), "fail", "redirects to another place."),
+        (reply(302), "fail", "redirects to another URL."),
         (reply(400), "ok", "It does not redirect."),
-        (NOBODY, "ok", "It does not redirect."),
+        (NO_REPLY, "ok", "It does not redirect."),
     ],
 )
 def test_any_3xx_is_a_redirect(given: Reply, level: str, words: str) -> None:
@@ -75,11 +75,11 @@ def test_any_3xx_is_a_redirect(given: Reply, level: str, words: str) -> None:
     assert words in found.words
 
 
-@pytest.mark.parametrize("given", [NOBODY, reply(409), reply(500), reply(302)])
-def test_a_repeat_has_to_be_accepted(given: Reply) -> None:
+@pytest.mark.parametrize("given", [NO_REPLY, reply(409), reply(500), reply(302)])
+def test_a_duplicate_must_be_accepted(given: Reply) -> None:
     found = duplicate(given)
     assert (found.check, found.level) == ("duplicate", "fail")
-    assert f"once more {given.said}." in found.words
+    assert f"is not accepted: {given.said}." in found.words
 
 
 HANDLED, REPEATED = reply(200, b"handled"), reply(200, b"duplicate")
@@ -90,15 +90,15 @@ HANDLED, REPEATED = reply(200, b"handled"), reply(200, b"duplicate")
     [
         (HANDLED, REPEATED, HANDLED, "ok"),
         (HANDLED, REPEATED, REPEATED, "fail"),
-        (HANDLED, HANDLED, HANDLED, "ok"),  # it does not say which is a repeat
+        (HANDLED, HANDLED, HANDLED, "ok"),  # the response does not tell a duplicate apart
         (reply(201), reply(200), reply(201), "ok"),
         (reply(201), reply(200), reply(200), "fail"),
         (HANDLED, REPEATED, reply(204), "ok"),
         (HANDLED, REPEATED, reply(409), "fail"),
-        (HANDLED, REPEATED, NOBODY, "fail"),
+        (HANDLED, REPEATED, NO_REPLY, "fail"),
     ],
 )
-def test_a_new_event_about_the_same_thing_is_no_repeat(
+def test_a_second_event_about_the_same_object_is_not_a_duplicate(
     first: Reply, repeat: Reply, third: Reply, level: str
 ) -> None:
     found = same_data(first, repeat, third)
@@ -107,20 +107,18 @@ def test_a_new_event_about_the_same_thing_is_no_repeat(
     assert (f"{third.said}." in found.words) is not third.accepted
 
 
-UNDERSTOOD = "401 is what senders understand."
-
-
 @pytest.mark.parametrize(
     ("replies", "finding"),
     [
         ([reply(401)], ("ok", "It refuses a forgery.")),
         ([reply(401), reply(400), reply(403)], ("ok", "It refuses a forgery.")),
-        ([reply(404), reply(401)], ("warn", f"To a forgery it answered 401 and 404; {UNDERSTOOD} Do.")),
-        ([reply(499), reply(499)], ("warn", f"To a forgery it answered 499; {UNDERSTOOD} Do.")),
-        ([reply(401), reply(204)], ("fail", "It accepted a forgery. Do.")),
-        ([reply(401), reply(500), reply(200)], ("fail", "To a forgery it answered 500, not 401. Do.")),
-        ([NOBODY], ("fail", "To a forgery nobody listens there, not 401. Do.")),
+        ([reply(404), reply(401)], ("warn", "It refuses a forgery with 401 and 404 instead of 401. Do.")),
+        ([reply(499), reply(499)], ("warn", "It refuses a forgery with 499 instead of 401. Do.")),
+        ([reply(401), reply(204)], ("fail", "It accepts a forgery. Do.")),
+        ([reply(401), reply(500), reply(200)],
+         ("fail", "It does not refuse a forgery with 401: it responded with 500. Do.")),
+        ([NO_REPLY], ("fail", "It does not refuse a forgery with 401: nothing listens there. Do.")),
     ],
 )  # fmt: skip
-def test_what_must_be_refused_is_refused_with_4xx(replies: list[Reply], finding: tuple[str, str]) -> None:
+def test_a_forgery_must_be_refused_with_4xx(replies: list[Reply], finding: tuple[str, str]) -> None:
     assert must_refuse("forged", replies, "a forgery", "Do.") == Finding("forged", *finding)  # type: ignore[arg-type]

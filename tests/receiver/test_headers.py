@@ -1,4 +1,4 @@
-"""Headers, however a framework hands them over: what is read, and what is refused with which words."""
+"""Headers in every form that a framework passes: which are read, and which are refused with which error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from angarium.receiver.headers import Headers
         [("X-One", "a"), ("x-one", "a")],
     ],
 )
-def test_a_value_is_found_in_whatever_form_it_comes(given: Any) -> None:
+def test_a_value_is_found_in_every_form_of_headers(given: Any) -> None:
     headers = Headers(given)
     assert headers.one("X-ONE") == headers.need("x-one") == "a"
     assert set(headers.need_any("x-One")) == {"a"}
@@ -48,16 +48,16 @@ def test_a_header_without_a_value_is_missing(given: Any) -> None:
             need("X-One")
 
 
-def test_values_keep_their_order_and_two_different_ones_are_refused_where_one_is_meant() -> None:
+def test_values_keep_their_order_and_different_ones_are_refused_where_one_is_required() -> None:
     headers = Headers([("X-One", "b"), ("x-two", "c"), (b"x-one", [b"a", "b"])])
     assert headers.every("x-one") == headers.need_any("x-one") == ["b", "a", "b"]
     for read in (headers.one, headers.need):
-        with pytest.raises(BadFormat, match=r"^the header x-one came more than once, with different values$"):
+        with pytest.raises(BadFormat, match=r"^the header x-one is repeated with different values$"):
             read("x-one")
 
 
 @pytest.mark.parametrize("number", [0, 7, 1_750_000_000, -5, 10**15 - 1, 1 - 10**15])
-def test_a_number_is_its_digits(number: int) -> None:
+def test_a_number_is_read_as_its_digits(number: int) -> None:
     assert Headers({"x-one": number}).one("x-one") == str(number)
 
 
@@ -77,14 +77,14 @@ def test_a_number_is_its_digits(number: int) -> None:
         [["a"]],
     ],
 )
-def test_a_value_that_is_no_text_is_refused_by_the_name_that_was_asked_for(value: Any) -> None:
+def test_a_value_that_is_not_text_is_refused_with_the_name_of_its_header(value: Any) -> None:
     headers = Headers({"x-one": value, "x-two": "a"})
     with pytest.raises(BadFormat, match=r"^the header X-One is not text$"):
         headers.one("X-One")
     assert headers.one("x-two") == "a", "another header is none of its business"
 
 
-def test_bytes_are_latin_1_as_in_the_servers() -> None:
+def test_bytes_are_read_as_latin_1_as_servers_do() -> None:
     assert Headers({b"x-\xe9": b"caf\xe9"}).one("x-é") == "café"
     assert Headers({b"x-\xc9": b"a"}).one("x-é") == "a"
 
@@ -95,6 +95,6 @@ class Broken:
 
 
 @pytest.mark.parametrize("given", [None, 5, "ab", [("a",)], [1], Broken(), object()])
-def test_what_are_no_headers_is_refused(given: Any) -> None:
+def test_an_object_that_is_not_headers_is_refused(given: Any) -> None:
     with pytest.raises(BadFormat, match=r"^the headers are neither a mapping nor pairs$"):
         Headers(given)

@@ -1,4 +1,4 @@
-"""What a Receiver makes of each outcome: the answer, the log line, its level and the error in the log."""
+"""How a Receiver reports each outcome: the response, the log line, its level and the error in the log."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.receiver.memory import MemoryInbox, MemoryQueue
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 BODY = b'{"type":"order.filled","timestamp":"2025-06-15T14:30:15Z","data":{"id":"ord_1"}}'
 NOW = 1_750_000_000
-SECRETS = "the secrets are in a safe place"
+SECRETS = "no secret is configured"
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Order:
 
 
 class Failing(MemoryStore):
-    """A store whose one method is down."""
+    """A store with one method that fails."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ def test_each_outcome_is_one_answer_and_one_line(
 
 
 def taken_apart(caplog: pytest.LogCaptureFixture) -> list[tuple[dict[str, Any], int, type[Any] | None]]:
-    """Each line's values without the time it took, its level, and the kind of the error it shows."""
+    """The values of each line without its duration, its level, and the type of its error."""
     lines = []
     for one in caplog.records:
         values = {name: value for name, value in one.__dict__["delivery"].items() if name != "ms"}
@@ -130,13 +130,15 @@ def taken_apart(caplog: pytest.LogCaptureFixture) -> list[tuple[dict[str, Any], 
     return lines
 
 
-def test_the_repeat_of_a_queued_or_a_kept_event_is_a_duplicate() -> None:
+def test_a_second_request_for_a_queued_or_stored_event_is_a_duplicate() -> None:
     for receiver in (receiver_with(queue=MemoryQueue()), receiver_with(inbox=MemoryInbox())):
         repeat = [post(receiver) for _ in range(2)][1]
         assert (repeat.status, json.loads(repeat.body)) == (200, {"outcome": "duplicate"})
 
 
-def test_a_refused_request_is_told_why_and_logged_without_its_names(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_request_gets_the_reason_and_its_id_is_not_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     answer = post(receiver_with(pass_over), secret="whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD")
     assert answer.status == 401
     assert json.loads(answer.body) == {"outcome": "no_match", "detail": str(NoMatch())}
@@ -144,7 +146,7 @@ def test_a_refused_request_is_told_why_and_logged_without_its_names(caplog: pyte
     assert taken_apart(caplog) == [(line, logging.WARNING, None)]
 
 
-def test_our_own_mistake_is_told_to_the_log_only(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_misconfiguration_is_described_in_the_log_only(caplog: pytest.LogCaptureFixture) -> None:
     answer = post(receiver_with(pass_over, secret=no_secret))
     told = json.loads(answer.body)
     assert (answer.status, told["outcome"]) == (500, "bad_secret")
@@ -157,7 +159,7 @@ def test_our_own_mistake_is_told_to_the_log_only(caplog: pytest.LogCaptureFixtur
     assert SECRETS in caplog.text
 
 
-def test_a_payload_that_does_not_fit_is_told_to_the_sender_and_to_the_log(
+def test_a_payload_of_the_wrong_type_is_described_in_the_response_and_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     answer = post(receiver_with(take_order))
@@ -186,7 +188,7 @@ def test_only_a_body_that_is_not_json_and_has_no_handler_is_a_warning(
     ("failing", "outcome", "handler", "status"),
     [("done", "not_remembered", pass_over, 200), ("release", "not_released", fail, 500)],
 )
-def test_a_store_that_is_down_after_the_work_is_a_warning(
+def test_a_store_that_fails_after_the_work_is_a_warning(
     failing: str, outcome: str, handler: Any, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert post(receiver_with(handler, store=Failing(failing))).status == status
@@ -194,7 +196,7 @@ def test_a_store_that_is_down_after_the_work_is_a_warning(
     assert taken_apart(caplog)[0] == (line, logging.WARNING, ConnectionError)
 
 
-def test_a_line_has_the_milliseconds_that_the_answer_took(
+def test_a_line_has_the_milliseconds_that_the_response_took(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "angarium.receiver")
@@ -220,7 +222,7 @@ def test_a_line_has_the_milliseconds_that_the_answer_took(
         ("\x7f", r'"\u007f"'),
     ],
 )
-def test_a_line_prints_a_value_so_that_it_is_one(
+def test_a_line_quotes_values_with_spaces_and_special_characters(
     value: Any, printed: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     record("handled", level=logging.WARNING, id=value, left_out=None)
@@ -261,7 +263,7 @@ def test_a_claim_ends_with_the_token_that_it_was_taken_with(handler: Any, end: s
 # ------------------------------------------------------------------------------------- queues and inboxes
 
 
-def test_an_event_is_handed_to_its_queue_once_and_again_if_the_queue_was_down() -> None:
+def test_an_event_is_put_into_its_queue_once_and_again_if_the_queue_failed() -> None:
     queue = MemoryQueue(refusals=1)
     receiver = receiver_with(queue=queue)
     assert queue.bound == [receiver]
@@ -293,7 +295,7 @@ def worked_item(receiver: Receiver) -> dict[str, str | None]:
     return receiver.verify(BODY, sign(BODY, SECRET, id="msg_1", timestamp=NOW)).dump()
 
 
-def test_a_handler_that_fails_in_a_queues_worker_is_the_queues_to_try_again() -> None:
+def test_a_queues_worker_gets_the_error_of_a_handler_and_may_retry() -> None:
     failures, ran = [LookupError("no such order")], list[str]()
 
     def handler(event: Event[Any]) -> None:
@@ -322,7 +324,7 @@ async def test_a_worker_of_a_queue_in_a_loop_runs_async_handlers(caplog: pytest.
     assert taken_apart(caplog) == [(KNOWN | {"outcome": "unrouted"}, logging.INFO, None)]
 
 
-def test_an_event_is_kept_by_its_source_and_id_with_the_time_of_the_receivers_clock() -> None:
+def test_an_inbox_gets_the_source_the_id_and_the_time_of_the_receivers_clock() -> None:
     inbox = MemoryInbox()
     receiver = receiver_with(inbox=inbox, source="shop")
     assert [post(receiver).status for _ in range(2)] == [202, 200]
@@ -333,8 +335,8 @@ def test_an_event_is_kept_by_its_source_and_id_with_the_time_of_the_receivers_cl
 # ------------------------------------------------------------------------------------------------ set-up
 
 
-def test_what_cannot_work_is_refused_when_a_receiver_is_set_up() -> None:
-    with pytest.raises(ValueError, match="either into an inbox or into a queue"):
+def test_invalid_options_are_refused_when_a_receiver_is_made() -> None:
+    with pytest.raises(ValueError, match="an inbox or a queue, not both"):
         receiver_with(inbox=MemoryInbox(), queue=MemoryQueue())
     assert receiver_with(source="s" * 90).source == "s" * 90
     with pytest.raises(ValueError, match="at most 90 characters"):
@@ -343,17 +345,17 @@ def test_what_cannot_work_is_refused_when_a_receiver_is_set_up() -> None:
         receiver_with().on()
     receiver = receiver_with()
     receiver.default(pass_over)
-    with pytest.raises(ValueError, match="a default handler already"):
+    with pytest.raises(ValueError, match="already a default handler"):
         receiver.default(pass_over)
 
 
-def test_a_receivers_own_tolerance_counts_instead_of_its_schemes() -> None:
+def test_a_receivers_tolerance_replaces_that_of_its_scheme() -> None:
     headers = sign(BODY, SECRET, timestamp=NOW - 11)
     assert receiver_with(tolerance=11).handle(BODY, headers).status == 200
     assert receiver_with(tolerance=10).handle(BODY, headers).status == 401
 
 
-def test_staleness_is_counted_for_each_resource_of_each_source() -> None:
+def test_staleness_is_separate_for_each_resource_and_source() -> None:
     store = MemoryStore()
     shop, bank = (receiver_with(store=store, source=source) for source in ("shop", "bank"))
     newer = shop.verify(BODY, sign(BODY, SECRET, timestamp=NOW))
@@ -364,11 +366,11 @@ def test_staleness_is_counted_for_each_resource_of_each_source() -> None:
     assert not shop.is_stale(older, "ord_2")
     assert not bank.is_stale(older, "ord_1")
     timeless = shop.verify(b"{}", sign(b"{}", SECRET, timestamp=NOW))
-    with pytest.raises(ValueError, match="does not say when it happened"):
+    with pytest.raises(ValueError, match="has no timestamp"):
         shop.is_stale(timeless, "ord_1")
 
 
-async def test_staleness_in_a_loop_is_counted_for_each_resource() -> None:
+async def test_staleness_in_a_loop_is_separate_for_each_resource() -> None:
     receiver = receiver_with()
     newer = receiver.verify(BODY, sign(BODY, SECRET, timestamp=NOW))
     earlier = BODY.replace(b"14:30:15", b"14:30:14")
@@ -381,7 +383,7 @@ async def test_staleness_in_a_loop_is_counted_for_each_resource() -> None:
 def test_a_handler_may_ask_for_any_finite_time(seconds: float) -> None:
     error = RetryLater(seconds)
     assert error.seconds == seconds
-    assert str(error) == f"again in {seconds:g} s"
+    assert str(error) == f"retry in {seconds:g} s"
     assert RetryLater().seconds == 60
 
 

@@ -105,7 +105,7 @@ def held(annotation: Any) -> type[Any]:
         (StructLine, {"symbol": "A", "count": 1}, StructLine("A", 1)),
     ],
 )
-def test_a_field_takes_what_its_type_says(wanted: Any, value: Any, made: Any) -> None:
+def test_a_field_accepts_values_of_its_type(wanted: Any, value: Any, made: Any) -> None:
     found = converted({"value": value}, held(wanted)).value
     assert found == made
     assert type(found) is type(made)
@@ -151,11 +151,11 @@ def test_a_field_takes_what_its_type_says(wanted: Any, value: Any, made: Any) ->
         (Point, {"x": "a"}, "data.value.x is not int"),
         (list[Point], [{"x": 1}, {"y": 1}], "data.value[1].x is missing"),
         (Positive, {"value": -1}, "data.value is not a valid Positive"),
-        (PydanticLine, {"symbol": "A"}, "data does not fit PydanticLine: count"),
-        (StructLine, {"symbol": "A", "count": "b"}, "data.count does not fit StructLine"),
+        (PydanticLine, {"symbol": "A"}, "data does not match PydanticLine: count"),
+        (StructLine, {"symbol": "A", "count": "b"}, "data.count does not match StructLine"),
     ],
 )
-def test_where_a_field_does_not_fit_is_said_and_what_was_wanted(wanted: Any, value: Any, words: str) -> None:
+def test_an_error_names_the_field_and_the_expected_type(wanted: Any, value: Any, words: str) -> None:
     with pytest.raises(BadPayload) as caught:
         converted({"value": value}, held(wanted))
     assert str(caught.value) == words
@@ -181,18 +181,18 @@ class Order(msgspec.Struct):
         (
             {"lines": [{"symbol": "A", "count": "`$.x"}]},
             Nested,
-            "data does not fit Nested: lines.0.count, name",
+            "data does not match Nested: lines.0.count, name",
         ),
-        ({"x": 1}, PickyModel, "data does not fit PickyModel: "),
-        ({"lines": [{"symbol": "A", "count": "b"}]}, Order, "data.lines[0].count does not fit Order"),
-        ({"lines": 5}, Order, "data.lines does not fit Order"),
-        ({"kind": "a - at `$.b"}, Order, "data.kind does not fit Order"),
-        ({"kind": "limit"}, Order, "data does not fit Order"),
-        (5, Order, "data does not fit Order"),
+        ({"x": 1}, PickyModel, "data does not match PickyModel: "),
+        ({"lines": [{"symbol": "A", "count": "b"}]}, Order, "data.lines[0].count does not match Order"),
+        ({"lines": 5}, Order, "data.lines does not match Order"),
+        ({"kind": "a - at `$.b"}, Order, "data.kind does not match Order"),
+        ({"kind": "limit"}, Order, "data does not match Order"),
+        (5, Order, "data does not match Order"),
         (5, Point, "data is not Point"),
     ],
 )
-def test_a_models_own_error_is_told_by_its_places_only(data: Any, wanted: Any, words: str) -> None:
+def test_the_error_of_a_model_names_only_the_places(data: Any, wanted: Any, words: str) -> None:
     with pytest.raises(BadPayload) as caught:
         converted(data, wanted)
     assert str(caught.value) == words
@@ -200,6 +200,6 @@ def test_a_models_own_error_is_told_by_its_places_only(data: Any, wanted: Any, w
 
 
 @pytest.mark.parametrize("wanted", [dict, int, None, Any, dict[str, int], Point(1), "Point"])
-def test_what_is_no_model_leaves_the_data_as_it_is(wanted: Any) -> None:
+def test_a_type_that_is_not_a_model_leaves_the_data_unchanged(wanted: Any) -> None:
     data = {"x": "a"}
     assert converted(data, wanted) is data

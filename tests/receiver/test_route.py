@@ -301,8 +301,9 @@ async def test_an_async_object_is_awaited_in_a_loop() -> None:
 async def test_an_async_handler_says_how_it_is_called_in_a_loop() -> None:
     async def handler(event: Event[Any]) -> None: ...
 
-    step = route(handler).step(None)
+    event: Event[Any] = Event("msg_1", "order.filled", None, {}, b"{}")
+    step = route(handler).step(event)
     assert not step.threaded
-    assert route(takes_event).step(None).threaded
+    assert route(takes_event).step(event).threaded
     with pytest.raises(RuntimeError, match="await `ahandle`"):
         step.block()

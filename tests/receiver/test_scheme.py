@@ -49,7 +49,7 @@ def mac(content: bytes, algorithm: str = "sha256", key: bytes = KEY) -> bytes:
 @pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha384", "sha512"])
 @pytest.mark.parametrize("encoding", ["hex", "base64"])
 @pytest.mark.parametrize("kind", ["text", "base64", "hex"])
-def test_a_custom_scheme_signs_what_it_says(algorithm: Any, encoding: Any, kind: Any) -> None:
+def test_a_custom_scheme_signs_as_it_is_described(algorithm: Any, encoding: Any, kind: Any) -> None:
     scheme = Custom(
         name="mine",
         header="X-Signature",
@@ -134,17 +134,17 @@ def test_the_action_is_added_to_the_type_of_the_header(body: bytes, header: str,
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"signed": "{timestamp}", "timestamp_header": "X-Time"}, "signed: the body must be part"),
-        ({"signed": "{body}{nonce}"}, "signed: {nonce} is none of"),
-        ({"signed": "{timestamp}{body}"}, "signed: {timestamp} needs timestamp_header"),
-        ({"signed": "{id}{body}"}, "signed: {id} needs id_header"),
+        ({"signed": "{timestamp}", "timestamp_header": "X-Time"}, "signed: must contain {body}"),
+        ({"signed": "{body}{nonce}"}, "signed: {nonce} must be one of"),
+        ({"signed": "{timestamp}{body}"}, "signed: {timestamp} requires timestamp_header"),
+        ({"signed": "{id}{body}"}, "signed: {id} requires id_header"),
         ({"timestamp_header": "X-Time"}, "timestamp_header: "),
-        ({"algorithm": "md5"}, "algorithm: 'md5' is none of sha1, sha256, sha384, sha512"),
-        ({"encoding": "base32"}, "encoding: 'base32' is none of hex, base64"),
-        ({"key": "utf-16"}, "key: 'utf-16' is none of text, base64, hex"),
+        ({"algorithm": "md5"}, "algorithm: must be one of sha1, sha256, sha384, sha512, not 'md5'"),
+        ({"encoding": "base32"}, "encoding: must be one of hex, base64, not 'base32'"),
+        ({"key": "utf-16"}, "key: must be one of text, base64, hex, not 'utf-16'"),
     ],
 )
-def test_a_custom_scheme_that_cannot_work_says_which_setting_is_wrong(options: Any, words: str) -> None:
+def test_an_invalid_custom_scheme_says_which_setting_is_wrong(options: Any, words: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - compared below
         Custom(name="wrong", header="X-Signature", **options)
     assert str(caught.value).startswith(words)
@@ -154,7 +154,7 @@ def test_a_custom_scheme_that_cannot_work_says_which_setting_is_wrong(options: A
 
 
 @pytest.mark.parametrize("event_id", ["", ".", "msg.1"])
-def test_an_id_with_a_full_stop_is_not_signed_because_it_could_be_read_in_two_ways(event_id: str) -> None:
+def test_an_id_with_a_period_is_not_signed_because_it_is_ambiguous(event_id: str) -> None:
     with pytest.raises(BadFormat):
         SCHEMES["standard"].sign(BODY, SECRET, event_id=event_id, timestamp=NOW, event_type="a")
 
@@ -194,7 +194,7 @@ def test_an_ed25519_key_of_another_size_is_refused(kind: str, size: int) -> None
     assert secret not in str(caught.value)
 
 
-def test_the_text_of_a_key_starts_after_the_first_prefix() -> None:
+def test_only_the_first_prefix_of_a_key_is_removed() -> None:
     private, public = ed25519(b"a" * 32)
     headers = sign(BODY, private, id="msg_1", timestamp=NOW)
     for secret in (f"whpk_AAAA_{public[5:]}", f"whsk_AAAA_{private[5:]}"):
@@ -205,13 +205,13 @@ def test_the_text_of_a_key_starts_after_the_first_prefix() -> None:
 def test_without_its_library_an_ed25519_key_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     private, public = ed25519(b"a" * 32)
     headers = sign(BODY, private, id="msg_1", timestamp=NOW)
-    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric.ed25519", None)
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
     for attempt in (lambda: at(BODY, headers, public, "standard"), lambda: sign(BODY, private)):
         with pytest.raises(MissingLibrary, match=r"pip install cryptography$"):
             attempt()
 
 
-def test_a_custom_schemes_secret_is_tried_when_the_receiver_is_made() -> None:
+def test_the_secret_of_a_custom_scheme_is_checked_when_the_receiver_is_made() -> None:
     scheme = Custom(name="mine", header="X-Signature", key="hex", key_prefix="key_")
     assert Receiver(scheme, ["key_00ff", "11"]).scheme is scheme
     for wrong in ("key_zz", "other_00ff"):
@@ -220,7 +220,7 @@ def test_a_custom_schemes_secret_is_tried_when_the_receiver_is_made() -> None:
 
 
 @pytest.mark.parametrize("secret", ["whsk_", "whsk_AAAA", "whsk_%%%%"])
-def test_nothing_is_signed_with_what_is_no_private_key(secret: str) -> None:
+def test_an_invalid_private_key_is_refused_for_signing(secret: str) -> None:
     with pytest.raises(BadSecret, match="Ed25519"):
         sign(BODY, secret)
 
@@ -260,7 +260,7 @@ def test_stripes_header_may_be_split_and_repeated() -> None:
 
 
 @pytest.mark.parametrize("scheme", ["standard", "stripe", LISTED], ids=str)
-def test_fifty_signatures_are_looked_at_and_more_are_refused(scheme: Any) -> None:
+def test_fifty_signatures_are_checked_and_more_are_refused(scheme: Any) -> None:
     name, good, separator = {
         "standard": (
             "webhook-signature",
@@ -281,16 +281,16 @@ def test_fifty_signatures_are_looked_at_and_more_are_refused(scheme: Any) -> Non
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
 @pytest.mark.parametrize("wrong", ["é", "\ud800", "\x00"])
-def test_a_signature_of_strange_characters_is_one_that_does_not_fit(scheme: str, wrong: str) -> None:
+def test_a_signature_with_unusual_characters_does_not_match(scheme: str, wrong: str) -> None:
     headers = sign(BODY, SECRET, scheme, id="a", timestamp=NOW)
     name = next(name for name in headers if "signature" in name.lower())
-    given = {"stripe": f"t={NOW},v1={wrong}", "bluma": "sha256=" + wrong, "github": "sha256=" + wrong}
+    prefix = getattr(SCHEMES[scheme], "prefix", f"t={NOW},v1=" if scheme == "stripe" else "v1,")
     with pytest.raises(NoMatch) as caught:
-        at(BODY, {**headers, name: given.get(scheme, "v1," + wrong)}, SECRET, scheme)
+        at(BODY, {**headers, name: prefix + wrong}, SECRET, scheme)
     assert caught.value.status == 401
 
 
-def test_an_id_that_no_header_can_hold_is_of_bad_format() -> None:
+def test_an_id_that_cannot_be_encoded_is_refused_as_malformed() -> None:
     headers = sign(BODY, SECRET, id="a", timestamp=NOW)
     with pytest.raises(BadFormat, match="a header is not text") as caught:
         at(BODY, {**headers, "webhook-id": "\ud800"}, SECRET, "standard")
@@ -298,9 +298,9 @@ def test_an_id_that_no_header_can_hold_is_of_bad_format() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["", "Standard", "nonsense", None, 5, ["standard"], Custom])
-def test_a_scheme_is_known_by_its_name_or_is_one(unknown: object) -> None:
+def test_a_scheme_is_given_by_its_name_or_as_an_object(unknown: object) -> None:
     assert all(find(name) is scheme and find(scheme) is scheme for name, scheme in SCHEMES.items())
     assert find(PLAIN) is PLAIN
-    with pytest.raises(UnknownScheme, match="standard, svix, bluum, bluma, stripe, github"):
+    with pytest.raises(UnknownScheme, match="must be one of standard, svix, stripe, github, "):
         find(unknown)
     assert issubclass(UnknownScheme, VerificationError)

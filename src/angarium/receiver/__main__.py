@@ -1,4 +1,4 @@
-"""`python -m angarium.receiver module:receiver` works on that receiver's inbox until it is told to stop."""
+"""Runs the worker of a receiver's inbox: `python -m angarium.receiver module:receiver`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from angarium.receiver.worker import POLL, Worker, located
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m angarium.receiver", description="Work on an inbox.")
-    parser.add_argument("receiver", help="where the Receiver is, as module:name")
+    parser = argparse.ArgumentParser(
+        prog="python -m angarium.receiver", description="Run the handlers for the events in an inbox."
+    )
+    parser.add_argument("receiver", help="the Receiver, as module:name")
     parser.add_argument(
-        "--poll", type=float, default=POLL, help="seconds between looks (default: %(default)s)"
+        "--poll",
+        type=float,
+        default=POLL,
+        help="seconds between two looks at the inbox (default: %(default)s)",
     )
     given = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")

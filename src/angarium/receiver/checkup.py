@@ -1,13 +1,14 @@
-"""A receiver's check-up from outside: what a sender would do to it, and what it has to answer.
+"""Checks a receiver: sends what a sender and what an attacker would send, and judges the responses.
 
-Pure: the requests go out through a function, so that anything can stand behind it. For receivers of one's
-own only: every request that is meant to be accepted is signed rightly, and is handled.
+Requests are sent by a function that is passed in. Check only receivers of your own: they handle the correctly
+signed events.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -17,15 +18,20 @@ from angarium.receiver.finding import Finding, Reply
 from angarium.receiver.scheme import Scheme
 
 LARGE: Final = 150 * 1024
-"""Bytes; many frameworks stop at 100 KiB unless they are told otherwise."""
+"""Bytes of a body; the default limit of many frameworks is 100 KiB."""
 OLD: Final = 3600
+"""Age of an old timestamp, in seconds."""
 SMALL: Final = 16 * 1024
-"""Bytes of an answer; senders keep no more."""
+"""Bytes of a response; senders store no more."""
 Headers = Mapping[str, str]
+_PART: Final = re.compile(r"\{(id|type|time|seconds|data)\}")
 
 
 class Checkup:
-    """One receiver. `timeout`: seconds after which its sender gives up; `clock` gives epoch seconds."""
+    """The check of one receiver.
+
+    `send` sends a request. `timeout` is that of its sender, in seconds; `clock` returns epoch seconds.
+    """
 
     def __init__(
         self,
@@ -50,7 +56,7 @@ class Checkup:
         self._accepted: list[Reply] = []
 
     def findings(self) -> Iterator[Finding]:
-        """All checks, one after another. Raises VerificationError for a secret that cannot be used."""
+        """Runs all checks. Raises VerificationError if the secret cannot be used with the scheme."""
         event_id = self._id()
         body = self._body(event_id)
         first = self._deliver(event_id, body)
@@ -59,7 +65,7 @@ class Checkup:
         yield from self._forgeries(body)
         if not first.accepted:
             for check in ("duplicate", "same_data", "exact_bytes", "large_body", "latency", "answer"):
-                yield Finding(check, "skip", "Not tried, because the rightly signed event was not accepted.")
+                yield Finding(check, "skip", "Not checked: the correctly signed event was not accepted.")
             return
         repeat = self._deliver(event_id, body)
         yield finding.duplicate(repeat)
@@ -70,37 +76,29 @@ class Checkup:
         yield self._latency()
         yield self._answer()
 
-    # ------------------------------------------------------------------------ what has to be refused
+    # ---------------------------------------------------------------------------- what must be refused
 
     def _forgeries(self, body: bytes) -> Iterator[Finding]:
-        mend = "Answer 401 to what does not verify, and do nothing else with it."
+        fix = "Respond with 401 to what does not verify, and ignore it."
         made = "whsec_" + base64.b64encode(self._entropy(24)).decode("ascii")
-        headers = self._signed(self._id(), body, secret=made)
-        yield finding.must_refuse(
-            "wrong_signature", [self._send(headers, body)], "one signed by somebody else", mend
-        )
+        replies = [self._send(self._signed(self._id(), body, secret=made), body)]
+        yield finding.must_refuse("wrong_signature", replies, "an event signed with another secret", fix)
         headers = self._signed(self._id(), body)
-        changed = body[:-1] + b" }"
-        yield finding.must_refuse(
-            "changed_body", [self._send(headers, changed)], "a body changed on its way", mend
-        )
+        replies = [self._send(headers, body[:-1] + b" }")]
+        yield finding.must_refuse("changed_body", replies, "an event whose body was changed", fix)
         signature = _signature_header(headers)
-        garbled = [
+        fix = "Treat a malformed signature like a wrong one: respond with 401, without an exception."
+        replies = [
             self._send({**headers, signature: text}, body) for text in ("nonsense", "v1,abc", "t=x,v1=")
         ]
-        mend = "Treat a signature that cannot be read like one that does not fit: 401, not an exception."
-        yield finding.must_refuse("garbled_signature", garbled, "a signature that makes no sense", mend)
+        yield finding.must_refuse("garbled_signature", replies, "a malformed signature", fix)
         yield self._missing_header(headers, body)
         if self._signs_time:
-            old = self._signed(self._id(), body, at=self._clock() - OLD)
-            mend = (
-                "Refuse what was signed more than five minutes ago, or whoever saw it once can send it again."
-            )
-            yield finding.must_refuse(
-                "old_timestamp", [self._send(old, body)], "one signed an hour ago", mend
-            )
+            fix = "Refuse timestamps older than five minutes, or anyone who saw a request can send it again."
+            replies = [self._send(self._signed(self._id(), body, at=self._clock() - OLD), body)]
+            yield finding.must_refuse("old_timestamp", replies, "an event signed an hour ago", fix)
         else:
-            yield Finding("old_timestamp", "skip", f"The scheme {self._scheme.name} signs no time.")
+            yield Finding("old_timestamp", "skip", f"The scheme {self._scheme.name} signs no timestamp.")
 
     def _missing_header(self, headers: Headers, body: bytes) -> Finding:
         signature = _signature_header(headers)
@@ -108,70 +106,62 @@ class Checkup:
             {name: value for name, value in headers.items() if name not in dropped}
             for dropped in (set(headers) - {"content-type"}, {signature})
         ]
-        mend = "A missing header is a request like any other that does not verify: answer 401."
-        found = finding.must_refuse(
-            "missing_header", [self._send(one, body) for one in without], "one without a signature", mend
-        )
+        fix = "Respond with 401 if a header is missing."
+        replies = [self._send(one, body) for one in without]
+        found = finding.must_refuse("missing_header", replies, "an event without a signature", fix)
         for name in headers:
             if found.level == "ok" and name not in ("content-type", signature):
                 rest = {other: value for other, value in headers.items() if other != name}
                 reply = self._send(rest, body)
                 if not reply.status or reply.status >= 500:
-                    words = f"Without the header {name} {reply.said}. {mend}"
+                    words = f"It fails if the header {name} is missing: {reply.said}. {fix}"
                     found = Finding("missing_header", "fail", words)
         return found
 
-    # ----------------------------------------------------------------------- what has to be accepted
+    # --------------------------------------------------------------------------- what must be accepted
 
     def _exact_bytes(self) -> Finding:
         event_id = self._id()
         text = '"text":"Zürich, 東京, 🚀, \\u00e9, \\/","amount":100.00,"small":1E-7'
         body = self._body(event_id).decode()
-        at = body.index(self._inner()) + 1
+        at = body.index(_compact(self._data)) + 1
         odd = f"{body[:at]} {text}{', ' if self._data else ''}{body[at:]}\n".encode()
         reply = self._deliver(event_id, odd)
+        what = "A body with spaces, non-ASCII text and unusual numbers"
         if reply.accepted:
-            return Finding(
-                "exact_bytes", "ok", "A body with blanks, non-ASCII text and odd numbers verifies."
-            )
-        words = f"To a body with blanks, non-ASCII text and odd numbers {reply.said}. "
+            return Finding("exact_bytes", "ok", f"{what} is accepted.")
+        fix = "The receiver's log has the reason."
         if reply.status in (400, 401, 403):
-            words += "Verify the raw bytes of the request, before anything parses them or writes them anew."
-        else:
-            words += "Its log will say why."
-        return Finding("exact_bytes", "fail", words)
+            fix = "Verify the raw bytes of the request, before they are parsed."
+        return Finding("exact_bytes", "fail", f"{what} is not accepted: {reply.said}. {fix}")
 
     def _large_body(self) -> Finding:
         event_id = self._id()
         reply = self._deliver(event_id, self._body(event_id, filling="x" * LARGE))
+        what = f"A body of {LARGE // 1024} KiB"
         if reply.accepted:
-            return Finding("large_body", "ok", f"It takes a body of {LARGE // 1024} KiB.")
-        words = (
-            f"To a body of {LARGE // 1024} KiB {reply.said}. Raise the limit of the framework or the proxy."
-        )
-        return Finding("large_body", "fail", words)
+            return Finding("large_body", "ok", f"{what} is accepted.")
+        fix = "Raise the limit of the framework or proxy."
+        return Finding("large_body", "fail", f"{what} is not accepted: {reply.said}. {fix}")
 
     def _latency(self) -> Finding:
         slowest = max(reply.seconds for reply in self._accepted)
-        said = f"The slowest answer took {slowest:.2f} s of {self._timeout:g} s"
+        said = f"The slowest response took {slowest:.2f} s of {self._timeout:g} s."
         if slowest < self._timeout / 2:
-            return Finding("latency", "ok", f"{said}.")
-        words = f"{said}. Keep the event durably, answer, and do the work afterwards."
-        return Finding("latency", "warn", words)
+            return Finding("latency", "ok", said)
+        return Finding("latency", "warn", f"{said} Store the event, respond, and do the work afterwards.")
 
     def _answer(self) -> Finding:
         largest = max(len(reply.body) for reply in self._accepted)
         if largest <= SMALL:
-            return Finding("answer", "ok", "Its answers are small.")
-        words = (
-            f"An answer is larger than {SMALL // 1024} KiB. Answer with nothing, or a few words for the log."
-        )
+            return Finding("answer", "ok", "Its responses are small.")
+        words = f"A response has more than {SMALL // 1024} KiB. Respond with nothing, or a short text."
         return Finding("answer", "warn", words)
 
     # ---------------------------------------------------------------------------------- the requests
 
     def _deliver(self, event_id: str, body: bytes) -> Reply:
-        """As the sender would."""
+        """Send an event as the sender would."""
         reply = self._send(self._signed(event_id, body), body)
         if reply.accepted:
             self._accepted.append(reply)
@@ -192,28 +182,17 @@ class Checkup:
     def _id(self) -> str:
         return f"evt_doctor{self._entropy(12).hex()}"
 
-    def _inner(self) -> str:
-        return _compact(self._data)
-
     def _body(self, event_id: str, filling: str = "") -> bytes:
-        """An event in the sender's own form. Written so that most languages would write it alike."""
-        data = {**self._data, "filling": filling} if filling else self._data
-        now = datetime.fromtimestamp(int(self._clock()), UTC)
-        moment = now.isoformat().replace("+00:00", "Z")
-        shapes: dict[str, dict[str, Any]] = {
-            "bluum": {"event": self._type, "timestamp": moment, "data": data, "id": event_id},
-            "bluma": {"id": event_id, "type": self._type, "created_at": moment, "data": data},
-            "github": {"zen": "Keep it logically awesome.", "hook_id": 1, "payload": data},
-            "stripe": {
-                "id": event_id,
-                "object": "event",
-                "type": self._type,
-                "created": int(now.timestamp()),
-                "data": {"object": data},
-            },
+        """An event in the sender's form, serialized as most languages do."""
+        now = int(self._clock())
+        values = {
+            "id": event_id,
+            "type": self._type,
+            "time": datetime.fromtimestamp(now, UTC).isoformat().replace("+00:00", "Z"),
+            "seconds": now,
+            "data": {**self._data, "filling": filling} if filling else self._data,
         }
-        plain = {"type": self._type, "timestamp": moment, "data": data}
-        return _compact(shapes.get(self._scheme.name, plain)).encode()
+        return _PART.sub(lambda part: _compact(values[part[1]]), self._scheme.envelope).encode()
 
     @property
     def _signs_time(self) -> bool:

@@ -1,6 +1,6 @@
-"""Why a signature does not fit: the usual mistakes, tried one by one until one explains it.
+"""Finds out why a signature is not valid: tries common mistakes until one explains it.
 
-For people at work on a receiver. A server must not use it: it tells an attacker what would have fitted.
+For developers of a receiver. A server must not use it: it would tell an attacker which signature is valid.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from angarium.receiver.scheme import SCHEMES, Scheme, find
 from angarium.receiver.verify import verify
 
 MOST = 64 * 1024 * 1024
+"""Bytes of a body."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """What spoils a signature: a stable code, and words for what happened and what to do."""
+    """A stable code, and what happened and what to do in words."""
 
     code: str
     words: str
@@ -38,9 +39,10 @@ def diagnose(
     now: float,
     others: dict[str, str] | None = None,
 ) -> Mistake | None:
-    """What explains the failure of `verify`, or None when it verifies.
+    """The mistake that makes `verify` fail, or None if it succeeds.
 
-    `others`: secrets of other endpoints, by a name to say. Raises VerificationError for an unknown scheme.
+    `others` are secrets of other endpoints, by the names to report. Raises VerificationError for an unknown
+    scheme.
     """
     chosen = find(scheme)
 
@@ -60,7 +62,7 @@ def diagnose(
     if error is None:
         return None
     if fits() is None:
-        return Mistake("clock", f"The signature is right, but {error}.")
+        return Mistake("clock", f"The signature is valid, but {error}.")
     if error.code not in ("no_match", "expired"):
         found = _other_scheme(chosen, fits)
         return found or Mistake(error.code, str(error))
@@ -79,55 +81,52 @@ def diagnose(
     for mistake, words, one in _bodies(body):
         for _, key in _keys(secret):
             if fits(body=one, secret=key) is None:
-                return Mistake(mistake, f"{words} The secret is decoded in another way as well.")
+                return Mistake(mistake, f"{words} The key is also derived from the secret in another way.")
     return Mistake(
         "unknown",
-        "No usual mistake explains it. The secret is probably another endpoint's or an old one; or body, id "
-        "or timestamp were changed on the way. Compare the bytes with those that the portal shows.",
+        "No common mistake explains it. Probably the secret is an old one or another endpoint's, or the "
+        "body, id or timestamp was changed on the way. Compare the bytes with those that the portal shows.",
     )
 
 
 def _other_scheme(chosen: Scheme, fits: Callable[..., VerificationError | None]) -> Mistake | None:
     for scheme in SCHEMES.values():
         if scheme is not chosen and fits(scheme=scheme) is None:
-            return Mistake(
-                "scheme", f"It is signed by the scheme {scheme.name}, not {chosen.name}: verify with that."
+            words = (
+                f"The request is signed with the scheme {scheme.name}, not {chosen.name}. Use that scheme."
             )
+            return Mistake("scheme", words)
     return None
 
 
 def _bodies(body: bytes) -> Iterator[tuple[str, str, bytes]]:
-    """Bodies that may have been the ones that were signed."""
+    """Bodies that may have been signed: a code, words and the body."""
     for words, one in (
-        ("a line end at its end", body + b"\n"),
-        ("no line end at its end", body.rstrip(b"\r\n")),
-        ("no white space around it", body.strip()),
+        ("a newline at its end", body + b"\n"),
+        ("no newline at its end", body.rstrip(b"\r\n")),
+        ("no whitespace around it", body.strip()),
     ):
         if one != body:
             yield (
                 "trailing_newline",
-                f"The body that was signed has {words}. Take the bytes as they came.",
+                f"The signed body has {words}. Use the bytes as received.",
                 one,
             )
     for words, one in (
-        ("with Unix line ends", body.replace(b"\r\n", b"\n")),
-        ("with Windows line ends", body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")),
-        ("without the byte order mark", body.removeprefix(b"\xef\xbb\xbf")),
+        ("Unix line ends", body.replace(b"\r\n", b"\n")),
+        ("Windows line ends", body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")),
+        ("no byte order mark", body.removeprefix(b"\xef\xbb\xbf")),
     ):
         if one != body:
-            yield "line_ends", f"The body was signed {words}: something on the way changed it.", one
+            yield "line_ends", f"The signed body has {words}. Something on the way changed it.", one
     for words, one in _reserialized(body):
         if one != body:
-            yield (
-                "reserialized",
-                f"The body was parsed and written again; what was signed is {words}. Verify the raw bytes, "
-                "before any parser touches them.",
-                one,
-            )
+            said = f"The body was parsed and serialized again: the signed one is {words}."
+            yield "reserialized", f"{said} Verify the raw bytes, before they are parsed.", one
 
 
 def _reserialized(body: bytes) -> Iterator[tuple[str, bytes]]:
-    """What other tools make of the JSON: some change blanks alone, some escapes, some numbers too."""
+    """The JSON as other tools serialize it. Some change only spaces, some also escapes or numbers."""
     try:
         text = body.decode()
         yield "compact JSON", json_text.compact(text).encode()
@@ -143,10 +142,10 @@ def _reserialized(body: bytes) -> Iterator[tuple[str, bytes]]:
 
 def _written(value: Any) -> Iterator[tuple[str, bytes]]:
     for ascii_only in (False, True):
-        escapes = ", with letters escaped" if ascii_only else ""
+        escapes = ", with escaped letters" if ascii_only else ""
         for words, options in (
             ("compact JSON", {}),
-            ("JSON with blanks behind commas and colons", {"separators": (", ", ": ")}),
+            ("JSON with spaces after commas and colons", {"separators": (", ", ": ")}),
             ("JSON over several lines", {"separators": (",", ": "), "indent": 2}),
             ("compact JSON with its keys sorted", {"sort_keys": True}),
         ):
@@ -155,15 +154,15 @@ def _written(value: Any) -> Iterator[tuple[str, bytes]]:
 
 
 def _keys(secret: str) -> Iterator[tuple[str, bytes]]:
-    """Keys that the secret may have been taken for."""
+    """Keys that a program may have derived from the secret, in words."""
     bare = secret.partition("_")[2] if secret.startswith("whsec_") else secret
-    yield "The key is the whole secret as text, with its prefix; do not decode it.", secret.encode()
-    yield "The key is the secret as text, without its prefix; do not decode it.", bare.encode()
+    yield "The key is the whole secret as text, including its prefix. Do not decode it.", secret.encode()
+    yield "The key is the secret as text, without its prefix. Do not decode it.", bare.encode()
     padded = bare + "=" * (-len(bare) % 4)
     for words, decode, text in (
-        ("The key is what the base64 behind the prefix stands for; decode it.", base64.b64decode, padded),
-        ("The key is decoded with the URL-safe alphabet of base64.", base64.urlsafe_b64decode, padded),
-        ("The key is written in hexadecimal digits; decode it.", bytes.fromhex, bare),
+        ("The key is the base64 after the prefix. Decode it.", base64.b64decode, padded),
+        ("The key is URL-safe base64. Decode it with that alphabet.", base64.urlsafe_b64decode, padded),
+        ("The key is written in hexadecimal digits. Decode them.", bytes.fromhex, bare),
     ):
         try:
             key = decode(text)

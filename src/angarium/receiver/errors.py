@@ -1,8 +1,8 @@
-"""What can be wrong with a request that claims to be a webhook.
+"""Errors of the receiver.
 
-`verify` raises VerificationError or one of its kinds, and nothing else, whatever it is given. `status` is
-what the sender is told: 401 for what cannot be trusted, 400 and 413 for what cannot be read, and 500 for
-mistakes on our side, so that the sender tries again once they are mended.
+`verify` raises VerificationError or a subclass, and nothing else, for any input. `status` is the response to
+the sender: 401 if the request cannot be trusted, 400 or 413 if it cannot be read, and 500 if the receiver is
+misconfigured, so that the sender retries until that is fixed.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import ClassVar
 
 
 class VerificationError(Exception):
-    """The request is not a webhook that can be trusted."""
+    """The request is not verified."""
 
     code: ClassVar[str] = "unverified"
     status: ClassVar[int] = 401
@@ -22,49 +22,48 @@ class VerificationError(Exception):
 
 
 class MissingHeader(VerificationError):
-    """A header that the scheme needs is missing."""
+    """A header that the scheme requires is missing."""
 
     code = "missing_header"
 
 
 class NoMatch(VerificationError):
-    """No signature fits: another secret, or a body that is not the one that was signed."""
+    """No signature matches. Check that the secret is that of the endpoint, and the body the raw one."""
 
     code = "no_match"
 
 
 class Expired(VerificationError):
-    """The signed time is too long ago, or too far in the future."""
+    """The timestamp is too old, or too far in the future."""
 
     code = "expired"
 
 
 class BadFormat(VerificationError):
-    """A header or the body does not have the form that the scheme prescribes."""
+    """A header or the body is malformed."""
 
     code = "bad_format"
     status = 400
 
 
 class TooLarge(VerificationError):
-    """The body is larger than this receiver takes."""
+    """The body is larger than this receiver accepts."""
 
     code = "too_large"
     status = 413
 
 
 class Misuse(VerificationError):
-    """The receiver itself is set up wrongly; the sender is not to blame."""
+    """The receiver is misconfigured. This is not the fault of the sender."""
 
     code = "misuse"
     status = 500
 
 
 class BodyNotBytes(Misuse):
-    """Verify the raw body. What was given has been parsed already, and writing it out as JSON again yields
-    other bytes than the ones that were signed. Take the bytes before any parser does: `request.get_data()`
-    in Flask, `request.body` in Django, `await request.body()` in FastAPI and Starlette,
-    `await request.read()` in aiohttp."""
+    """The body was parsed already. Verify the raw body: serializing the body again gives other bytes than
+    the signed ones. Read it before anything parses it: `request.get_data()` in Flask, `request.body` in
+    Django, `await request.body()` in FastAPI and Starlette, `await request.read()` in aiohttp."""
 
     code = "body_not_bytes"
 
@@ -76,30 +75,30 @@ class BadSecret(Misuse):
 
 
 class UnknownScheme(Misuse):
-    """There is no scheme of that name."""
+    """There is no scheme with this name."""
 
     code = "unknown_scheme"
 
 
 class MissingLibrary(Misuse):
-    """Something optional is not installed."""
+    """An optional library is not installed."""
 
     code = "missing_library"
 
 
 class BadPayload(ValueError):
-    """The data does not fit the type that the handler asks for."""
+    """The data does not match the type in the handler's annotation."""
 
 
 class RetryLater(Exception):
-    """Raised by a handler: not now. The sender is asked to come back after so many seconds."""
+    """Raised by a handler to ask the sender to retry after this number of seconds."""
 
     def __init__(self, seconds: float = 60) -> None:
         if not 0 <= seconds < math.inf:
-            raise ValueError(f"{seconds} is not a time to wait")
-        super().__init__(f"again in {seconds:g} s")
+            raise ValueError(f"seconds must be a finite number, 0 or more, not {seconds}")
+        super().__init__(f"retry in {seconds:g} s")
         self.seconds = seconds
 
 
 class LeaseHeld(Exception):
-    """Another worker is running the handler for this event; try again later."""
+    """Another process or thread is handling this event. Try again later."""

@@ -1,8 +1,7 @@
-"""What a verified request says, whatever its sender calls things.
+"""Reads the event in a verified request, whatever names its sender uses.
 
-A body whose signature fits is never refused for what is in it: the sender would send it again, with the same
-bytes, until it gives up. JSON is read in any of its Unicode encodings, with or without a byte order mark.
-What is not JSON is data as bytes.
+A body with a valid signature is never refused for its content: the sender would retry with the same bytes.
+JSON may be in any Unicode encoding, with or without a byte order mark. Other bodies are data as bytes.
 """
 
 from __future__ import annotations
@@ -17,32 +16,32 @@ from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 MAX_NAME = 255
-"""Characters of an id and of a type: what a column of a database takes."""
+"""Characters of an id or type that database columns can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event(Generic[T]):
-    """One event. Its payload is not part of its printed form, so that it does not get into logs."""
+    """One event. Its `repr` does not contain the payload, so that it does not get into logs."""
 
     id: str
-    """The same for every attempt and resend. Where the sender gives none, the hash of the body; where it is
-    longer than MAX_NAME or not printable, its own hash."""
+    """The same for every attempt and resend. If the sender gives none, it is the hash of the body. If it is
+    longer than MAX_NAME or not printable, it is replaced by its hash."""
     type: str
-    """Empty if the sender does not say, and for a type longer than MAX_NAME or not printable."""
+    """Empty if the sender gives none, or if it is longer than MAX_NAME or not printable."""
     timestamp: datetime | None
-    """When it happened, as the body says, in UTC."""
+    """When it happened according to the body, in UTC."""
     data: T = field(repr=False)
-    """What the envelope carries under `data`; the whole body where there is no envelope; bytes where the body
-    is not JSON."""
+    """The value of `data` in the body, or the whole body if it has no such envelope; bytes if it is not
+    JSON."""
     raw: bytes = field(repr=False)
-    """The bytes that were signed."""
+    """The signed bytes."""
     body: Any = field(repr=False, default=None)
-    """The whole body, parsed; bytes where it is not JSON."""
+    """The whole body, parsed; bytes if it is not JSON."""
     sent_at: datetime | None = None
-    """When this attempt was made, as was signed."""
+    """When this attempt was made, if that is signed."""
 
     def dump(self) -> dict[str, str | None]:
-        """For a queue or a table: plain text, without what can be read from `raw` again."""
+        """The event as plain text, for a queue or a table. `load` reads the rest from `raw`."""
         return {
             "id": self.id,
             "type": self.type,
@@ -54,7 +53,7 @@ class Event(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Where a sender's bodies hold things. The first name that is there counts."""
+    """The names of fields in a sender's bodies. The first one that exists is used."""
 
     id: tuple[str, ...] = ("id",)
     type: tuple[str, ...] = ("type", "event", "event_type", "eventType")
@@ -64,7 +63,7 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What a scheme found in the headers."""
+    """What a scheme reads from verified headers."""
 
     id: str | None = None
     type: str | None = None
@@ -72,7 +71,7 @@ class Proof:
 
 
 def read(raw: bytes, shape: Shape, proof: Proof) -> Event[Any]:
-    """The event in a body whose signature fits."""
+    """The event in a body with a valid signature."""
     body = parse(raw)
     event_id = proof.id or _string(body, shape.id)
     event_type = proof.type or _string(body, shape.type) or ""
@@ -88,7 +87,7 @@ def read(raw: bytes, shape: Shape, proof: Proof) -> Event[Any]:
 
 
 def load(item: dict[str, str | None], shape: Shape) -> Event[Any]:
-    """The event that was dumped."""
+    """The event that `Event.dump` returned."""
     raw = b64decode(item["raw"] or "")
     body = parse(raw)
     return Event(
@@ -103,7 +102,7 @@ def load(item: dict[str, str | None], shape: Shape) -> Event[Any]:
 
 
 def parse(raw: bytes) -> Any:
-    """The JSON value of a body; the bytes themselves where it is none."""
+    """The JSON value of a body, or the bytes if it is not JSON."""
     try:
         return json.loads(raw.decode(json.detect_encoding(raw)), parse_int=_integer)
     except (ValueError, RecursionError):
@@ -111,7 +110,7 @@ def parse(raw: bytes) -> Any:
 
 
 def _integer(text: str) -> int | Decimal:
-    """Python refuses integers of thousands of digits; the event is not to be lost for one."""
+    """An integer. Python refuses those with thousands of digits, but the event must not be lost."""
     try:
         return int(text)
     except ValueError:

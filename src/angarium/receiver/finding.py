@@ -1,4 +1,4 @@
-"""What a check-up finds: what came back, judged, in words that say what to do."""
+"""Judges the responses of a receiver that is checked, in words that say what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Level = Literal["ok", "warn", "fail", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one check; `words` say what to do unless it is ok."""
+    """The result of one check. Unless it is ok, `words` say what to do."""
 
     check: str
     level: Level
@@ -19,7 +19,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back. `status` 0: nothing did, for the reason in `error`."""
+    """A response. `status` is 0 if there was none, for the reason in `error`."""
 
     status: int
     seconds: float
@@ -37,54 +37,57 @@ class Reply:
 
     @property
     def said(self) -> str:
-        return f"it answered {self.status}" if self.status else self.error
+        return f"it responded with {self.status}" if self.status else self.error
 
 
 def signature(reply: Reply) -> Finding:
     if reply.accepted:
-        return Finding("signature", "ok", "A rightly signed event is accepted.")
-    mend = {
-        0: "Is it running, and open to the internet?",
-        401: "Does it have this secret, all of it, and go by this scheme?",
-        403: "Does it have this secret? A login or a check of CSRF tokens in front of it has to go.",
-        404: "There is nothing at this path.",
-        405: "It has to take POST.",
-    }.get(reply.status, "Its log will say why.")
-    return Finding("signature", "fail", f"To a rightly signed event {reply.said}, not 2xx. {mend}")
+        return Finding("signature", "ok", "A correctly signed event is accepted.")
+    fix = {
+        0: "Start the receiver, and make it reachable for the sender.",
+        401: "Check that it uses this scheme, and this secret as a whole.",
+        403: "Check its secret. Exempt its URL from logins and CSRF tokens.",
+        404: "Check the path of the URL.",
+        405: "Allow POST.",
+    }.get(reply.status, "The receiver's log has the reason.")
+    return Finding("signature", "fail", f"A correctly signed event is not accepted: {reply.said}. {fix}")
 
 
 def redirect(reply: Reply) -> Finding:
     if not 300 <= reply.status <= 399:
         return Finding("redirect", "ok", "It does not redirect.")
-    words = f"It redirects to {reply.location or 'another place'}. Senders do not follow: give them that URL."
-    return Finding("redirect", "fail", words)
+    to = reply.location or "another URL"
+    return Finding("redirect", "fail", f"It redirects to {to}. Senders do not follow: give them that URL.")
 
 
 def duplicate(reply: Reply) -> Finding:
     if reply.accepted:
-        return Finding("duplicate", "ok", "The same event once more is accepted.")
-    words = f"When the same event came once more {reply.said}. Answer 2xx, or the sender repeats it for days."
-    return Finding("duplicate", "fail", words)
+        return Finding("duplicate", "ok", "A duplicate is accepted.")
+    fix = "Respond with 2xx, or the sender retries for days."
+    return Finding("duplicate", "fail", f"A duplicate is not accepted: {reply.said}. {fix}")
 
 
 def same_data(first: Reply, repeat: Reply, reply: Reply) -> Finding:
-    mend = "Tell events apart by the id of the event, not by data.id, which many events have in common."
+    """`reply` is to an event with the data of `first`, and `repeat` to a duplicate of `first`."""
+    fix = "Recognize duplicates by the id of the event, not by data.id, which is the same in many events."
     if not reply.accepted:
-        return Finding("same_data", "fail", f"To a new event about the same thing {reply.said}. {mend}")
+        words = f"A second event about the same object is not accepted: {reply.said}. {fix}"
+        return Finding("same_data", "fail", words)
     if (first.status, first.body) != (repeat.status, repeat.body) == (reply.status, reply.body):
-        return Finding("same_data", "fail", f"A new event about the same thing is taken for a repeat. {mend}")
-    return Finding("same_data", "ok", "Two events about the same thing are accepted.")
+        words = f"A second event about the same object is treated as a duplicate. {fix}"
+        return Finding("same_data", "fail", words)
+    return Finding("same_data", "ok", "Two events about the same object are accepted.")
 
 
-def must_refuse(check: str, replies: list[Reply], what: str, mend: str) -> Finding:
+def must_refuse(check: str, replies: list[Reply], what: str, fix: str) -> Finding:
     """The first reply that is not a 4xx decides."""
     for reply in replies:
         if reply.accepted:
-            return Finding(check, "fail", f"It accepted {what}. {mend}")
+            return Finding(check, "fail", f"It accepts {what}. {fix}")
         if not reply.refused:
-            return Finding(check, "fail", f"To {what} {reply.said}, not 401. {mend}")
+            return Finding(check, "fail", f"It does not refuse {what} with 401: {reply.said}. {fix}")
     statuses = sorted({reply.status for reply in replies})
     if set(statuses) <= {400, 401, 403}:
         return Finding(check, "ok", f"It refuses {what}.")
     said = " and ".join(map(str, statuses))
-    return Finding(check, "warn", f"To {what} it answered {said}; 401 is what senders understand. {mend}")
+    return Finding(check, "warn", f"It refuses {what} with {said} instead of 401. {fix}")

@@ -1,7 +1,7 @@
-"""One description of what happens, run with or without an event loop.
+"""Runs the same code with or without an event loop.
 
-A flow is a generator: it yields each Step that may block, gets its result (or its error) back, and returns
-the end result. `run` and `arun` are the two ways to drive it.
+A flow is a generator: it yields each step that may block, gets the result or error of the step, and returns
+the final result. `run` runs it by blocking, `arun` by awaiting.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Something that may block, in both manners."""
+    """An operation that may block, in both forms."""
 
     block: Callable[[], Any]
     wait: Callable[[], Awaitable[Any]]
     threaded: bool = False
-    """`wait` uses a thread, which goes on with the work when the waiting is canceled."""
+    """`wait` uses a thread, which continues its work if the wait is canceled."""
 
 
 Flow = Generator[Step, Any, T]
 
 
 def step(owner: object, name: str, *args: object, **kwargs: object) -> Step:
-    """The step that a method makes whose waiting twin has an `a` before its name."""
+    """The step that calls a method; its form for event loops has the same name with an `a` before it."""
     return Step(
         lambda: getattr(owner, name)(*args, **kwargs),
         lambda: getattr(owner, f"a{name}")(*args, **kwargs),

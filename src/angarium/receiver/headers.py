@@ -1,4 +1,4 @@
-"""Headers as they come: mappings or pairs, text or bytes, in any case, once or repeated."""
+"""Reads headers: mappings or pairs, text or bytes, in upper or lower case, repeated or not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Given = Mapping[Any, Any] | Iterable[tuple[Any, Any]]
 
 
 class Headers:
-    """Looked up without regard to case; nothing is assumed about what was given."""
+    """Case-insensitive headers. Nothing is assumed about the given object."""
 
     __slots__ = ("_values",)
 
@@ -19,7 +19,7 @@ class Headers:
         self._values: dict[str, list[object]] = {}
         try:
             self._read(given)
-        except Exception as error:  # somebody else's object: it may raise anything
+        except Exception as error:  # the given object may raise any exception
             raise BadFormat("the headers are neither a mapping nor pairs") from error
 
     def _read(self, given: Any) -> None:
@@ -30,15 +30,15 @@ class Headers:
                 self._values.setdefault(_lower(name), []).extend(values)
 
     def every(self, name: str) -> list[str]:
-        """All its values that are not empty."""
+        """All values that are not empty."""
         texts = [_text(name, value) for value in self._values.get(name.lower(), ())]
         return [text for text in texts if text]
 
     def one(self, name: str) -> str | None:
-        """Its value. Two different ones are refused: each party could go by another."""
+        """The value. Different values are refused: sender and receiver might use different ones."""
         values = set(self.every(name))
         if len(values) > 1:
-            raise BadFormat(f"the header {name} came more than once, with different values")
+            raise BadFormat(f"the header {name} is repeated with different values")
         return values.pop() if values else None
 
     def need(self, name: str) -> str:
@@ -48,7 +48,7 @@ class Headers:
         return value
 
     def need_any(self, name: str) -> list[str]:
-        """All its values, at least one."""
+        """All values, at least one."""
         values = self.every(name)
         if not values:
             raise MissingHeader(f"the header {name} is missing")

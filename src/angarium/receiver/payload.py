@@ -1,7 +1,7 @@
-"""Data made into the type that a handler asks for: dataclasses here, Pydantic and msgspec by themselves.
+"""Converts data to the type in a handler's annotation: a dataclass, or a model of Pydantic or msgspec.
 
-A dataclass is filled by the names of its fields, nested ones too; names it does not have are passed over, so
-that a sender may add some. BadPayload says where something does not fit, never what it was.
+Dataclasses are converted here by the names of their fields, including nested ones. Unknown names are ignored,
+so that senders may add fields. BadPayload names the place that does not match, never the value.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from angarium.receiver.errors import BadPayload
 
 
 def converted(data: Any, wanted: Any) -> Any:
-    """`data` as an instance of `wanted`; as it is if `wanted` is no model."""
+    """`data` as an instance of `wanted`, or unchanged if `wanted` is not a model."""
     if hasattr(wanted, "model_validate"):
         return _pydantic(data, wanted)
     if hasattr(wanted, "__struct_fields__"):
@@ -41,9 +41,9 @@ def is_model(wanted: Any) -> bool:
 def _pydantic(data: Any, wanted: Any) -> Any:
     try:
         return wanted.model_validate(data)
-    except ValueError as error:  # pydantic.ValidationError is one; it prints the data, so it goes no further
+    except ValueError as error:  # pydantic.ValidationError, whose text contains the data
         places = [".".join(map(str, one["loc"])) for one in getattr(error, "errors", list)()]
-        raise BadPayload(f"data does not fit {wanted.__name__}: {', '.join(places)}") from None
+        raise BadPayload(f"data does not match {wanted.__name__}: {', '.join(places)}") from None
 
 
 def _msgspec(data: Any, wanted: Any) -> Any:
@@ -52,10 +52,10 @@ def _msgspec(data: Any, wanted: Any) -> Any:
     try:
         return msgspec.convert(data, wanted)
     except msgspec.ValidationError as error:
-        # what is before the place may hold the value; an error of the whole data has no place
+        # the text before the place may contain the value; an error about the data as a whole has no place
         _, found, place = str(error).rpartition(" - at `$")
         place = place.removesuffix("`") if found else ""
-        raise BadPayload(f"data{place} does not fit {wanted.__name__}") from None
+        raise BadPayload(f"data{place} does not match {wanted.__name__}") from None
 
 
 def _value(value: Any, wanted: Any, place: str) -> Any:
@@ -89,7 +89,7 @@ def _fields(value: Any, wanted: Any, place: str) -> Any:
             raise BadPayload(f"{place}.{field.name} is missing")
     try:
         return wanted(**given)
-    except ValueError as error:  # of a __post_init__
+    except ValueError as error:  # from __post_init__
         raise BadPayload(f"{place} is not a valid {wanted.__name__}") from error
 
 
@@ -120,7 +120,7 @@ def _one_of(value: Any, choices: tuple[Any, ...], place: str) -> Any:
 
 
 def _among(value: Any, choices: tuple[Any, ...]) -> bool:
-    """Whether it is one of them; Python has True equal 1, JSON has not."""
+    """Whether it is one of the choices. True and 1 are equal in Python, but not in JSON."""
     return any(value == one and isinstance(value, bool) is isinstance(one, bool) for one in choices)
 
 

@@ -1,19 +1,19 @@
-"""The Receiver: verifies a request, finds the handler of its event, and sees that it runs once.
+"""The Receiver: verifies a request, finds the handler of its event, and runs it once.
 
     receiver = Receiver("standard", SECRET)
 
     @receiver.on("order.*")
     def order(event): ...
 
-How an event is worked on:
+The handler runs in one of three ways:
 
-- **inline** (the default): before the answer. A handler that fails gives 500, and the sender tries again.
-- **inbox**: kept durably, answered 202; a Worker runs the handler.
-- **queue**: handed to a task queue, answered 202; a worker of the queue runs the handler.
+- **inline** (the default): before the response. If it fails, the response is 500, and the sender retries.
+- **inbox**: the event is stored durably, and the response is 202. A Worker runs the handler.
+- **queue**: the event is passed to a task queue, and the response is 202. Its worker runs the handler.
 
-Inline and in a queue's worker, a claim in the store keeps an event from being handled twice: it has a lease,
-ends as done, and is released if the handler fails. An inbox does the same with its rows; the store is then
-for `is_stale` only.
+Inline and in a queue's worker, a claim in the store prevents that an event is handled twice. A claim has a
+lease, ends as done, and is released if the handler fails. An inbox does the same with its rows, and uses the
+store for `is_stale` only.
 """
 
 from __future__ import annotations
@@ -34,26 +34,27 @@ from angarium.receiver.event import Event
 from angarium.receiver.flow import Flow, Step, arun, run, step
 from angarium.receiver.headers import Given
 from angarium.receiver.outcome import Answer, answer, record, refusal
-from angarium.receiver.route import Handler, Route, Routes, route
+from angarium.receiver.route import Handler, Routes, route
 from angarium.receiver.scheme import Scheme, find
 from angarium.receiver.verify import MAX_BODY, verify
 
 LEASE = 60.0
-"""Seconds that a handler may take before somebody else may start it again."""
+"""Seconds that a handler may take before another process may start it again."""
 TTL = 7 * 24 * 3600.0
-"""Seconds that an event is remembered: longer than senders go on trying."""
+"""Seconds for which an event is remembered: longer than senders retry."""
 RETRY_AFTER = 5.0
+"""Seconds after which a sender should retry, when the store is unavailable or the claim is held."""
 MAX_SOURCE = 90
-"""Characters, of the hundred that the tables have."""
+"""Characters. The columns have 100, and some keys add a suffix."""
 
 H = TypeVar("H", bound=Handler)
 
 
 class Receiver:
-    """For one sender. `secrets` may be a function, for secrets that change while the process runs.
+    """Receives the webhooks of one sender.
 
-    `source` names the sender in the store; receivers that share a store need different ones if their ids
-    could meet. `clock` gives epoch seconds.
+    `secrets` may be a function, for secrets that change while the process runs. `source` is the sender's name
+    in the store: receivers that share a store need different ones. `clock` returns epoch seconds.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class Receiver:
         clock: Callable[[], float] = time.time,
     ) -> None:
         if inbox is not None and queue is not None:
-            raise ValueError("an event goes either into an inbox or into a queue")
+            raise ValueError("a receiver can have an inbox or a queue, not both")
         self.scheme = find(scheme)
         self.source = source or self.scheme.name
         if len(self.source) > MAX_SOURCE:
@@ -97,9 +98,9 @@ class Receiver:
     # ---------------------------------------------------------------------------------------- handlers
 
     def on(self, *patterns: str, payload: Any = None) -> Callable[[H], H]:
-        """The decorated function handles events of these types; see `angarium.receiver.route`.
+        """Decorates the handler of these event types or wildcards; see `angarium.receiver.route`.
 
-        It takes the event, or (by its annotation) the data as a dataclass, Pydantic or msgspec model.
+        It gets the event or, by its annotation, the data as a dataclass, Pydantic or msgspec model.
         """
         if not patterns:
             raise ValueError("@receiver.on needs at least one event type or wildcard")
@@ -113,28 +114,28 @@ class Receiver:
         return add
 
     def default(self, handler: H) -> H:
-        """The decorated function handles what no pattern covers. Without it, such events are acknowledged."""
+        """Decorates the handler of all other events. Without it, they are acknowledged and dropped."""
         if self._routes.default is not None:
-            raise ValueError("there is a default handler already")
+            raise ValueError("there is already a default handler")
         self._routes.default = route(handler)
         return handler
 
     # ---------------------------------------------------------------------------------------- requests
 
     def handle(self, body: Any, headers: Given) -> Answer:
-        """The answer to a request; raises nothing."""
+        """The response to a request. Raises nothing."""
         return run(self._handle(body, headers))
 
     async def ahandle(self, body: Any, headers: Given) -> Answer:
-        """The same in an event loop. Handlers and stores that block run in threads."""
+        """The same in an event loop. Blocking handlers and stores run in threads."""
         return await arun(self._handle(body, headers))
 
     def verify(self, body: Any, headers: Given) -> Event[Any]:
-        """Only the first part: the event, or a VerificationError."""
+        """Verify only: returns the event, or raises VerificationError."""
         try:
             secrets = self._secrets() if callable(self._secrets) else self._secrets
-        except Exception as error:  # somebody else's function: it may raise anything
-            raise BadSecret("the secrets cannot be had") from error
+        except Exception as error:  # the given function may raise any exception
+            raise BadSecret("the function that returns the secrets failed") from error
         return verify(
             body,
             headers,
@@ -175,8 +176,8 @@ class Receiver:
         except RetryLater as error:
             return said(answer(503, "retry_later", retry_after=error.seconds), "retry_later")
         except LeaseHeld:
-            held = answer(503, "held", "it is being worked on", retry_after=self._retry_after)
-            return said(held, "held")
+            why = "another request is handling this event"
+            return said(answer(503, "held", why, retry_after=self._retry_after), "held")
         except Unavailable as error:
             away = answer(503, "unavailable", retry_after=self._retry_after)
             return said(away, "unavailable", logging.ERROR, error.__cause__)
@@ -188,24 +189,27 @@ class Receiver:
         return said(answer(202 if outcome in ("kept", "queued") else 200, outcome), outcome, level)
 
     def _accept(self, event: Event[Any]) -> Flow[str]:
-        """What has become of it; or an error that stands for an answer."""
+        """Handle, store or pass on the event. Returns the outcome; `_handle` answers errors."""
         key = Key(self.source, event.id)
         if self.inbox is not None:
             put = step(self.inbox, "put", key, event.dump(), now=self.clock())
             kept = yield from _try(put)
             return "kept" if kept else "duplicate"
         if self._queue is not None:
-            handed = yield from self._once(key, step(self._queue, "put", event.dump()), Unavailable)
-            return "queued" if handed else "duplicate"
+            queued = yield from self._once(key, step(self._queue, "put", event.dump()), Unavailable)
+            return "queued" if queued else "duplicate"
+        return (yield from self._run(key, event))
+
+    def _run(self, key: Key, event: Event[Any]) -> Flow[str]:
         found = self._routes.find(event.type)
         if found is None:
             return "unrouted"
-        ran = yield from self._once(key, found.step(found.argument(event)))
+        ran = yield from self._once(key, found.step(event))
         return "handled" if ran else "duplicate"
 
     def _once(self, key: Key, work: Step, failure: type[Exception] | None = None) -> Flow[bool]:
-        """Do the work under a claim; False if it was done before. Errors of the work come out as they are,
-        or as the cause of a `failure`, after the claim is released."""
+        """Do the work under a claim. False if it was done before. If the work fails, the claim is released,
+        and the error is raised, or a `failure` with the error as its cause."""
         token = uuid4().hex
         claim = yield from _try(step(self.store, "claim", key, token, lease=self.lease, now=self.clock()))
         if claim is Claim.DONE:
@@ -216,9 +220,9 @@ class Receiver:
             yield work
         except GeneratorExit:
             raise
-        except BaseException as error:  # also of a task that is canceled
+        except BaseException as error:  # includes the cancellation of a task
             if isinstance(error, asyncio.CancelledError) and work.threaded:
-                raise  # the handler is still running: only the end of its lease frees the event
+                raise  # the handler is still running: the claim ends with its lease
             try:
                 yield step(self.store, "release", key, token)
             except Exception as away:
@@ -228,14 +232,14 @@ class Receiver:
             raise
         try:
             yield step(self.store, "done", key, token, ttl=self.ttl, now=self.clock())
-        except Exception as away:  # the work is done: asking for it again would be worse
+        except Exception as away:  # the work is done: a retry would be worse
             record("not_remembered", level=logging.WARNING, error=away, source=key.source, id=key.id)
         return True
 
     # ---------------------------------------------------------------------------------------- workers
 
     def process(self, item: Item) -> None:
-        """Run the handler for an item of a queue, once. Its errors come out, for the queue to try again."""
+        """Run the handler for an item of a queue, once. Raises its errors, so that the queue retries."""
         run(self._process(item))
 
     async def aprocess(self, item: Item) -> None:
@@ -243,13 +247,8 @@ class Receiver:
 
     def _process(self, item: Item) -> Flow[None]:
         event = self.load(item)
-        found = self._routes.find(event.type)
-        outcome = "unrouted"
-        if found is not None:
-            # a name of its own, because the hand-over is remembered under the source's
-            key = Key(f"{self.source}#work", event.id)
-            ran = yield from self._once(key, found.step(found.argument(event)))
-            outcome = "handled" if ran else "duplicate"
+        # a separate key: that of the source remembers that the event was passed to the queue
+        outcome = yield from self._run(Key(f"{self.source}#work", event.id), event)
         record(outcome, source=self.source, id=event.id, type=event.type)
 
     def load(self, item: Item) -> Event[Any]:
@@ -257,19 +256,19 @@ class Receiver:
         return events.load(item, self.scheme.shape)
 
     def work(self, event: Event[Any]) -> Flow[bool]:
-        """The handler's run as a flow, for a Worker; False if there is no handler."""
-        found: Route | None = self._routes.find(event.type)
+        """Run the handler, for a Worker. False if there is none."""
+        found = self._routes.find(event.type)
         if found is None:
             return False
-        yield found.step(found.argument(event))
+        yield found.step(event)
         return True
 
     # ---------------------------------------------------------------------------------------- order
 
     def is_stale(self, event: Event[Any], resource: str) -> bool:
-        """Whether a later event about this resource has been seen; and remember this one's time if not.
+        """Whether a later event about this resource was seen. If not, the time of this one is remembered.
 
-        Goes by `event.timestamp`, so ValueError if the body has none. A repeat of the latest is not stale.
+        Compares `event.timestamp`; ValueError if the body has none. A duplicate of the latest is not stale.
         """
         return not self.store.advance(**self._mark(event, resource))
 
@@ -278,17 +277,17 @@ class Receiver:
 
     def _mark(self, event: Event[Any], resource: str) -> dict[str, Any]:
         if event.timestamp is None:
-            raise ValueError("the body of this event does not say when it happened")
+            raise ValueError("the body of this event has no timestamp")
         key = Key(self.source, resource)
         return {"key": key, "at": event.timestamp.timestamp(), "ttl": self.ttl, "now": self.clock()}
 
 
 class Unavailable(Exception):
-    """A store, inbox or queue did not do its part."""
+    """A store, inbox or queue failed."""
 
 
 def _try(work: Step) -> Flow[Any]:
-    """The step's result; any error of it becomes the cause of an Unavailable."""
+    """The step's result. Raises Unavailable, whose cause is the error of the step."""
     try:
         return (yield work)
     except Exception as error:

@@ -1,7 +1,7 @@
-"""Which handler gets which event, and in what form it wants it.
+"""Finds the handler of an event type, and the form of the event that its annotation asks for.
 
 A pattern is an event type, a wildcard (`order.*` covers `order.filled` and `order.line.added`, but neither
-`order` nor `orders.filled`), or `*`. The most specific one wins.
+`order` nor `orders.filled`), or `*`. The most specific pattern is used.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ class Route:
     payload: Any  # the type of the data, or None
     bare: bool  # the handler takes the data, not the event
 
-    def argument(self, event: Event[Any]) -> Any:
-        """What the handler is called with; BadPayload if the data does not fit."""
+    def step(self, event: Event[Any]) -> Step:
+        """The call of the handler. Raises BadPayload if the data does not match the handler's type."""
+        argument = self._argument(event)
+        threaded = not _is_async(self.handler)
+        return Step(lambda: self._call(argument), lambda: self._acall(argument), threaded)
+
+    def _argument(self, event: Event[Any]) -> Any:
         if self.payload is None:
             return event
         data = converted(event.data, self.payload)
         return data if self.bare else replace(event, data=data)
-
-    def step(self, argument: Any) -> Step:
-        threaded = not _is_async(self.handler)
-        return Step(lambda: self._call(argument), lambda: self._acall(argument), threaded)
 
     def _call(self, argument: Any) -> None:
         if not _is_async(self.handler):
@@ -70,7 +71,7 @@ class Routes:
         if not _PATTERN.fullmatch(pattern):
             raise ValueError(f"{pattern!r} is neither an event type nor a wildcard such as `order.*` or `*`")
         if pattern in self._routes:
-            raise ValueError(f"{pattern} has a handler already")
+            raise ValueError(f"{pattern} already has a handler")
         self._routes[pattern] = route
 
     def find(self, event_type: str) -> Route | None:
@@ -83,10 +84,10 @@ class Routes:
 
 
 def route(handler: Handler, payload: Any = None) -> Route:
-    """What the annotation of the handler's first parameter asks for: `Event`, `Event[Order]` or `Order`."""
+    """The route to a handler, by the annotation of its parameter: `Event`, `Event[Order]` or `Order`."""
     parameters = list(inspect.signature(handler).parameters.values())
     if not parameters:
-        raise TypeError(f"{handler!r} takes no argument; a handler takes the event")
+        raise TypeError(f"{handler!r} takes no argument; a handler gets the event as its argument")
     if payload is not None:
         return Route(handler, payload, bare=False)
     if parameters[0].annotation is inspect.Parameter.empty:

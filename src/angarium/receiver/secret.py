@@ -1,4 +1,4 @@
-"""Secrets: one or several, and what key each of them stands for. No message ever shows one."""
+"""Reads secrets and derives keys from them. No error message contains a secret."""
 
 from __future__ import annotations
 
@@ -15,33 +15,36 @@ SYMMETRIC = "whsec_"
 PRIVATE = "whsk_"
 PUBLIC = "whpk_"
 _MOST = 100
+_NOT_ED25519 = "a secret is not a valid Ed25519 key in base64"
 
 
 def each(secrets: object) -> list[str | bytes]:
-    """The secrets as a list; BadSecret unless there is at least one and all are text or bytes."""
+    """The secrets as a list. BadSecret unless there is at least one, and all are strings or bytes."""
     if isinstance(secrets, str | bytes):
         given: list[Any] = [secrets]
     else:
         try:
             given = list(secrets)  # type: ignore[call-overload]
-        except Exception as error:  # somebody else's object: it may raise anything
-            raise BadSecret("the secrets are neither text nor a list of texts") from error
+        except Exception as error:  # the given object may raise any exception
+            raise BadSecret("the secrets must be a string, bytes, or a list of these") from error
     if not 0 < len(given) <= _MOST:
-        raise BadSecret(f"between 1 and {_MOST} secrets are needed, not {len(given)}")
+        raise BadSecret(f"1 to {_MOST} secrets are required, not {len(given)}")
     for secret in given:
         if not isinstance(secret, str | bytes) or not secret.strip():
-            raise BadSecret("a secret is empty, or not text")
+            raise BadSecret("a secret must be a string or bytes, and not empty")
     return given
 
 
 def key(secret: str | bytes, decoding: Decoding = "text", prefix: str = "") -> bytes:
-    """The key of an HMAC. Secrets given as bytes are keys already.
+    """The HMAC key. A secret in bytes is the key itself.
 
-    Raises BadSecret for an Ed25519 key: its public half is no secret, so anyone could sign with it.
+    Raises BadSecret for an Ed25519 key: a public key is not secret, so anyone could sign with it.
     """
     start = secret.lstrip()[: len(PUBLIC)]
     if start in (PRIVATE, PUBLIC, PRIVATE.encode(), PUBLIC.encode()):
-        raise BadSecret("an Ed25519 key (whpk_ or whsk_) is given where a shared secret, as text, is needed")
+        raise BadSecret(
+            "an Ed25519 key (whpk_ or whsk_) is not a shared secret; pass it to Standard Webhooks as a string"
+        )
     if isinstance(secret, bytes):
         return secret
     text = secret.removeprefix(prefix)
@@ -54,17 +57,17 @@ def key(secret: str | bytes, decoding: Decoding = "text", prefix: str = "") -> b
             decoded = text.encode("utf-8")
     except ValueError as error:
         raise BadSecret(
-            f"a secret is not {decoding}; check that it was copied whole, without blanks"
+            f"a secret is not valid {decoding}; check that it was copied completely, without spaces"
         ) from error
     if not decoded:
-        raise BadSecret("a secret has nothing behind its prefix")
+        raise BadSecret("a secret is empty after its prefix")
     return decoded
 
 
 def from_base64(text: str, *, padded: bool = False) -> bytes:
-    """Standard base64, with its padding or, unless it must be `padded`, without; else ValueError.
+    """Decode standard base64, with or (unless `padded`) without padding. Raises ValueError.
 
-    Decoders usually ignore the unused bits of the last character, and so take several texts for one key.
+    Decoders usually ignore the unused bits of the last character, so several texts would give the same key.
     """
     decoded = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
     written = base64.b64encode(decoded).decode("ascii")
@@ -74,30 +77,26 @@ def from_base64(text: str, *, padded: bool = False) -> bytes:
 
 
 def from_hex(text: str) -> bytes:
-    """Hexadecimal digits of either case and nothing else; `bytes.fromhex` alone skips blanks."""
+    """Decode hexadecimal digits in upper or lower case. Raises ValueError, also for spaces."""
     decoded = bytes.fromhex(text)
     if decoded.hex() != text.lower():
-        raise ValueError("there is something between the hexadecimal digits")
+        raise ValueError("only hexadecimal digits are allowed")
     return decoded
 
 
 def ed25519_check(secret: str) -> Callable[[bytes, bytes], bool]:
-    """`fits(signature, content)` for a `whpk_` or `whsk_` secret."""
-    try:
-        from cryptography.exceptions import InvalidSignature
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    except ImportError as error:
-        raise MissingLibrary("Ed25519 keys need cryptography: pip install cryptography") from error
+    """A function `fits(signature, content)` for a `whpk_` or `whsk_` secret."""
+    ed25519, invalid = _ed25519()
     try:
         raw = from_base64(secret.partition("_")[2])
-        public = Ed25519PublicKey.from_public_bytes(raw[32:] if secret.startswith(PRIVATE) else raw)
+        public = ed25519.Ed25519PublicKey.from_public_bytes(raw[32:] if secret.startswith(PRIVATE) else raw)
     except ValueError as error:
-        raise BadSecret("a secret is not an Ed25519 key in base64") from error
+        raise BadSecret(_NOT_ED25519) from error
 
     def fits(signature: bytes, content: bytes) -> bool:
         try:
             public.verify(signature, content)
-        except InvalidSignature:
+        except invalid:
             return False
         return True
 
@@ -106,12 +105,19 @@ def ed25519_check(secret: str) -> Callable[[bytes, bytes], bool]:
 
 def ed25519_sign(secret: str, content: bytes) -> bytes:
     """A signature with a `whsk_` secret."""
+    ed25519, _ = _ed25519()
     try:
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        raw = from_base64(secret.removeprefix(PRIVATE))
+        return bytes(ed25519.Ed25519PrivateKey.from_private_bytes(raw[:32]).sign(content))
+    except ValueError as error:
+        raise BadSecret(_NOT_ED25519) from error
+
+
+def _ed25519() -> tuple[Any, type[Exception]]:
+    """The module of the library, and its error for an invalid signature."""
+    try:
+        from cryptography.exceptions import InvalidSignature
+        from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
         raise MissingLibrary("Ed25519 keys need cryptography: pip install cryptography") from error
-    try:
-        private = Ed25519PrivateKey.from_private_bytes(from_base64(secret.removeprefix(PRIVATE))[:32])
-    except ValueError as error:
-        raise BadSecret("a secret is not an Ed25519 key in base64") from error
-    return private.sign(content)
+    return ed25519, InvalidSignature

@@ -1,4 +1,4 @@
-"""`verify`: from a request to the event in it, or a VerificationError."""
+"""Verifies a request, and returns the event in it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from angarium.receiver.headers import Given, Headers
 from angarium.receiver.scheme import Scheme, find
 
 MAX_BODY = 1024 * 1024
-"""Bytes of a body that are taken unless told otherwise."""
+"""Default limit of a body, in bytes."""
 
 
 def verify(
@@ -27,23 +27,23 @@ def verify(
     clock: Callable[[], float] = time.time,
     max_body: int = MAX_BODY,
 ) -> Event[Any]:
-    """The event of a request whose signature fits one of the secrets.
+    """The event of a request whose signature matches one of the secrets.
 
-    `tolerance` is in seconds (infinity to accept any time; default: the scheme's, which is five minutes)
-    and `clock` gives epoch seconds. Raises VerificationError, and nothing else.
+    `tolerance` is the allowed difference of the timestamp in seconds (default: that of the scheme, five
+    minutes; infinity accepts any). `clock` returns epoch seconds. Raises VerificationError, and nothing else.
     """
     try:
         chosen = find(scheme)
         now, allowed = _limits(clock, chosen.tolerance if tolerance is None else tolerance)
         raw = _bytes(body)
         if len(raw) > _number("max_body", max_body):
-            raise TooLarge(f"the body has {len(raw)} bytes; this receiver takes {max_body}")
+            raise TooLarge(f"the body has {len(raw)} bytes; at most {max_body} are allowed")
         proof = chosen.check(raw, Headers(headers), secret.each(secrets), now=now, tolerance=allowed)
         return event.read(raw, chosen.shape, proof)
     except VerificationError:
         raise
-    except Exception as error:  # arguments may be objects that raise whatever is asked of them
-        raise Misuse("an argument is not what verify takes") from error
+    except Exception as error:  # arguments may be objects that raise any exception
+        raise Misuse("an argument of verify cannot be used") from error
 
 
 def _bytes(body: object) -> bytes:
@@ -55,17 +55,17 @@ def _bytes(body: object) -> bytes:
         if isinstance(body, bytearray | memoryview):
             return bytes(body)
     except ValueError as error:
-        raise BadFormat("the body cannot be read as bytes") from error
+        raise BadFormat("the body cannot be encoded as bytes") from error
     raise BodyNotBytes
 
 
 def _limits(clock: Callable[[], float], tolerance: object) -> tuple[float, float]:
     try:
         now = float(clock())
-    except Exception as error:  # somebody else's function: it may raise anything
-        raise Misuse("the clock does not tell the time") from error
+    except Exception as error:  # the given function may raise any exception
+        raise Misuse("the clock must return a finite number of seconds") from error
     if not math.isfinite(now):
-        raise Misuse("the clock does not tell the time")
+        raise Misuse("the clock must return a finite number of seconds")
     return now, _number("tolerance", tolerance)
 
 
@@ -74,7 +74,7 @@ def _number(what: str, value: object) -> float:
         number = float(value) if isinstance(value, int | float) else math.nan
     except OverflowError:
         number = math.inf
-    # NaN would let everything through: no comparison with it is true
+    # NaN would accept everything: no comparison with it is true
     if not number >= 0:
-        raise Misuse(f"{what} is not a number from 0 on")
+        raise Misuse(f"{what} must be a number, 0 or more")
     return number

@@ -1,8 +1,8 @@
-"""Empties an inbox: takes what is due, runs the handler, and tries again later what failed.
+"""Runs the handlers for the items of an inbox, and retries those that fail.
 
-    Worker(receiver).run(stop)          # in a thread or a process of its own; `await arun(stop)` in a loop
+    Worker(receiver).run(stop)          # in a thread or process of its own; `await arun(stop)` in a loop
 
-`python -m angarium.receiver module:receiver` does that until SIGINT or SIGTERM.
+`python -m angarium.receiver module:receiver` does this until SIGINT or SIGTERM.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from angarium.receiver.outcome import record
 from angarium.receiver.receiver import Receiver
 
 SCHEDULE = (5.0, 60.0, 300.0, 1800.0, 7200.0, 21600.0)
-"""Seconds between attempts, each counted from the failure of the one before; then the item is dead."""
+"""Seconds between attempts, each from the previous failure. After the last one the item is dead."""
 POLL = 1.0
+"""Seconds between two looks at an empty inbox."""
 
 
 class Worker:
-    """Any number of workers may share an inbox. A handler that takes longer than the receiver's lease may
-    be started again by another worker."""
+    """Any number of workers may share an inbox. If a handler takes longer than the receiver's lease, another
+    worker may start it again. Times are in seconds."""
 
     def __init__(
         self, receiver: Receiver, *, schedule: Sequence[float] = SCHEDULE, poll: float = POLL
@@ -43,14 +44,14 @@ class Worker:
         self._poll = poll
 
     def drain(self) -> int:
-        """Work on all that is due now; how many attempts were made."""
+        """Run the handler for each item that is due now. Returns the number of attempts."""
         return run(self._drain(threading.Event()))
 
     async def adrain(self) -> int:
         return await arun(self._drain(asyncio.Event()))
 
     def run(self, stop: threading.Event) -> None:
-        """Go on until `stop` is set; the item in hand is finished first."""
+        """Run until `stop` is set. The current item is finished first."""
         while not stop.is_set():
             try:
                 run(self._drain(stop))
@@ -92,7 +93,7 @@ class Worker:
         except Exception as error:
             delay = self._delay(taken.attempt, error)
             due_at = None if delay is None else receiver.clock() + delay
-            # the kind of error only: its text may hold what should not be kept
+            # only the type of the error: its text may contain data
             yield step(self._inbox, "failed", taken, type(error).__name__, due_at=due_at)
             outcome = "dead" if delay is None else "failed"
             record(outcome, level=logging.ERROR, error=error, **known, next_in=delay)

@@ -1,6 +1,6 @@
-"""Django: a view, and a store in the project's own database.
+"""Receives webhooks in Django: a view, and a store in the project's database.
 
-Put `"angarium.receiver.django"` into INSTALLED_APPS and run `manage.py migrate`; then
+Add `"angarium.receiver.django"` to INSTALLED_APPS and run `manage.py migrate`:
 
     from angarium.receiver.django.store import DjangoStore
     from angarium.receiver.django.view import view

@@ -1,4 +1,4 @@
-"""What the store remembers."""
+"""Tables of the store."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class Claim(models.Model):
-    """An event that is being handled, or (without a token) has been. Times are epoch seconds."""
+    """An event that is being handled or, without a token, was handled. Times are epoch seconds."""
 
     source = models.CharField(max_length=100)
     event_id = models.CharField(max_length=255)
@@ -22,7 +22,7 @@ class Claim(models.Model):
 
 
 class Mark(models.Model):
-    """When a resource's latest event happened."""
+    """The time of a resource's latest event."""
 
     source = models.CharField(max_length=100)
     resource = models.CharField(max_length=255)

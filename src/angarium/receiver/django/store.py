@@ -1,20 +1,21 @@
-"""A store in Django's database, by its ORM.
+"""A store in Django's database, through its ORM.
 
-A claim must be seen by others at once, so the view runs outside of ATOMIC_REQUESTS; a handler opens its own
-`transaction.atomic()`.
+Claims must be visible to other processes immediately, so the view runs outside of ATOMIC_REQUESTS. Handlers
+open their own `transaction.atomic()`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.db import IntegrityError, transaction
 
-from angarium.receiver.backend import Claim, Key, Store
+from angarium.receiver.backend import Claim, Key, P, Store, T
 from angarium.receiver.django import models
 
-_FREE_EVERY = 500
+_PRUNE_EVERY = 500
 
 
 class DjangoStore(Store):
@@ -26,7 +27,7 @@ class DjangoStore(Store):
 
     def claim(self, key: Key, token: str, *, lease: float, now: float) -> Claim:
         self._claims_made += 1
-        if self._claims_made % _FREE_EVERY == 0:
+        if self._claims_made % _PRUNE_EVERY == 0:
             self.prune(now)
         for _ in range(3):  # again if the row is deleted between two statements
             if self._insert(
@@ -55,7 +56,7 @@ class DjangoStore(Store):
         return bool(earlier.update(seen_at=at, until_at=now + ttl))
 
     def prune(self, now: float) -> None:
-        """Delete what has been remembered for long enough. Happens by itself now and then."""
+        """Delete expired rows. `claim` does this from time to time."""
         for model in (models.Claim, models.Mark):
             model.objects.using(self._using).filter(until_at__lte=now).delete()
 
@@ -70,18 +71,7 @@ class DjangoStore(Store):
             return False
         return True
 
-    # Django keeps a connection for each thread, and closes those of its own thread for event loops only
-
-    async def aclaim(self, key: Key, token: str, *, lease: float, now: float) -> Claim:
-        claimed: Claim = await sync_to_async(self.claim)(key, token, lease=lease, now=now)
-        return claimed
-
-    async def adone(self, key: Key, token: str, *, ttl: float, now: float) -> None:
-        await sync_to_async(self.done)(key, token, ttl=ttl, now=now)
-
-    async def arelease(self, key: Key, token: str) -> None:
-        await sync_to_async(self.release)(key, token)
-
-    async def aadvance(self, key: Key, at: float, *, ttl: float, now: float) -> bool:
-        moved: bool = await sync_to_async(self.advance)(key, at, ttl=ttl, now=now)
-        return moved
+    async def _wait(self, method: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        # Django has a connection per thread, and closes only those of its own thread for event loops
+        result: T = await sync_to_async(method)(*args, **kwargs)
+        return result

@@ -1,8 +1,8 @@
-"""The views: `path("webhooks", view(receiver))`, or `async_view` under ASGI and for async handlers.
+"""Django's views: `path("webhooks", view(receiver))`, or `async_view` under ASGI and for async handlers.
 
-POST only; exempt from CSRF tokens, which senders do not have, and from ATOMIC_REQUESTS, because a claim must
-be seen by others at once. The raw body is read before anything parses it, past DATA_UPLOAD_MAX_MEMORY_SIZE:
-the receiver's own `max_body` counts.
+They accept POST only. They are exempt from CSRF tokens, which senders do not have, and from ATOMIC_REQUESTS,
+because claims must be visible to other processes immediately. The raw body is read before it is parsed. Its
+limit is the receiver's `max_body`, not DATA_UPLOAD_MAX_MEMORY_SIZE.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _exempt(receive: Any) -> Any:
 
 
 def _body(request: HttpRequest, most: int) -> bytes:
-    if hasattr(request, "_body"):  # a middleware has read it; these are still the raw bytes
+    if hasattr(request, "_body"):  # read by a middleware; these are still the raw bytes
         return bytes(request.body)
     return bytes(request.read(most + 1))
 

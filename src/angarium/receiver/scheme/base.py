@@ -1,4 +1,4 @@
-"""A scheme: how one sender signs, and where its bodies hold things."""
+"""Defines schemes: how a sender signs, and the form of its bodies."""
 
 from __future__ import annotations
 
@@ -13,38 +13,41 @@ from angarium.receiver.event import Proof, Shape
 from angarium.receiver.headers import Headers
 
 Algorithm = Literal["sha1", "sha256", "sha384", "sha512"]
+ENVELOPE = '{"type":{type},"timestamp":{time},"data":{data}}'
 TOLERANCE = 300.0
-"""Seconds that the signed time may differ from ours."""
+"""Default for how much a timestamp may differ from our time, in seconds."""
 MOST_SIGNATURES = 50
-"""Signatures of one request that are looked at."""
+"""Maximum number of signatures in a request."""
 
 
 class Scheme(ABC):
-    """What `verify` and `angarium.testing.sign` work with."""
+    """How one sender signs, for `verify` and `angarium.testing.sign`."""
 
     name: str
     shape: Shape
     tolerance: float
+    envelope: str
+    """A body of this sender, for test events: JSON with `{id}`, `{type}`, `{time}`, `{seconds}`, `{data}`."""
 
-    def accept(self, secrets: Sequence[str | bytes]) -> None:  # noqa: B027 (a scheme need not check)
-        """Raise BadSecret unless each of them can be used. Called when a receiver is made."""
+    def accept(self, secrets: Sequence[str | bytes]) -> None:  # noqa: B027 (optional)
+        """Raise BadSecret unless each secret can be used. Called when a Receiver is made."""
 
     @abstractmethod
     def check(
         self, body: bytes, headers: Headers, secrets: Sequence[str | bytes], *, now: float, tolerance: float
     ) -> Proof:
-        """What the headers prove; VerificationError unless one signature fits one secret."""
+        """What the headers prove. Raises VerificationError unless a signature matches one of the secrets."""
 
     @abstractmethod
     def sign(
         self, body: bytes, secret: str | bytes, *, event_id: str, timestamp: int, event_type: str
     ) -> dict[str, str]:
-        """The headers that a sender would send with this body."""
+        """The headers that the sender would send with this body."""
 
 
 def seconds(text: str, *, now: float, tolerance: float) -> int:
-    """The signed time, if it is within the tolerance."""
-    # Decimal digits only: int() alone would also take signs, underscores and other scripts' digits.
+    """The timestamp, if it is within the tolerance. Raises BadFormat or Expired."""
+    # decimal digits only: int() would also accept signs, underscores and digits of other scripts
     if not (text.isascii() and text.isdigit() and len(text) <= 15):
         raise BadFormat("the timestamp is not a whole number of seconds")
     signed = int(text)
@@ -66,7 +69,7 @@ def mac(key: bytes, content: bytes, algorithm: Algorithm = "sha256") -> bytes:
 
 
 def same(expected: str, given: str) -> bool:
-    """Compared in constant time; the given one is anything that a header can hold."""
+    """Compare in constant time. `given` is any text that a header can contain."""
     return hmac.compare_digest(expected.encode("ascii"), given.encode("utf-8", "surrogatepass"))
 
 
@@ -77,7 +80,7 @@ def bounded(signatures: list[str]) -> list[str]:
 
 
 def header_text(text: str) -> bytes:
-    """A header's value as the bytes that were signed."""
+    """The value of a header as the bytes that were signed."""
     try:
         return text.encode("utf-8")
     except UnicodeEncodeError as error:

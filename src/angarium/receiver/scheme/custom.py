@@ -1,12 +1,11 @@
-"""A scheme in a few words, for the many senders that put an HMAC into a header.
+"""Describes the scheme of a sender that puts an HMAC into a header.
 
     Custom(
         name="slack", header="X-Slack-Signature", prefix="v0=", signed="v0:{timestamp}:{body}",
         timestamp_header="X-Slack-Request-Timestamp",
     )
 
-What it says is checked when it is made, and mistakes are ValueErrors. GitHub's and Bluma's schemes are
-written with it.
+The description is checked when it is made; mistakes raise ValueError. GitHub's scheme is written with it.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from angarium.receiver.errors import NoMatch
 from angarium.receiver.event import Proof, Shape, parse
 from angarium.receiver.headers import Headers
 from angarium.receiver.scheme.base import (
+    ENVELOPE,
     TOLERANCE,
     Algorithm,
     Scheme,
@@ -39,46 +39,48 @@ _PLACE = re.compile(r"(\{[^{}]*\})")
 class Custom(Scheme):
     name: str
     header: str
-    """That the signature is in."""
+    """The header with the signature."""
     algorithm: Algorithm = "sha256"
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = ""
-    """Before the signature, as in `sha256=`."""
+    """Text before the signature, such as `sha256=`."""
     separator: str | None = None
-    """Between signatures, if one header may hold several."""
+    """Text between signatures, if a header may contain several."""
     signed: str = "{body}"
-    """What is signed: `{body}`, `{timestamp}` and `{id}` with text between."""
+    """The signed content: `{body}`, and optionally `{timestamp}`, `{id}` and text."""
     key: Decoding = "text"
-    """What the secret is, after `key_prefix` is taken off."""
+    """The encoding of the secret after `key_prefix`."""
     key_prefix: str = ""
     timestamp_header: str | None = None
     tolerance: float = TOLERANCE
-    """Seconds; counts only if the timestamp is signed."""
+    """Seconds. Used only if the timestamp is signed."""
     id_header: str | None = None
-    """Otherwise the id is taken from the body, by `shape`. A header that is not signed can be changed."""
+    """The header with the id. By default the id is in the body, at `shape`. An unsigned header can be
+    changed by anyone who has seen a request."""
     type_header: str | None = None
     action: str | None = None
-    """A field of the body that is added to the type, after a full stop."""
+    """A field of the body that is appended to the type, after a period."""
     shape: Shape = field(default_factory=Shape)
+    envelope: str = ENVELOPE
 
     def __post_init__(self) -> None:
         places = set(_PLACE.findall(self.signed))
         if unknown := places - {"{body}", "{timestamp}", "{id}"}:
-            raise ValueError(f"signed: {min(unknown)} is none of {{body}}, {{timestamp}}, {{id}}")
+            raise ValueError(f"signed: {min(unknown)} must be one of {{body}}, {{timestamp}}, {{id}}")
         if "{body}" not in places:
-            raise ValueError("signed: the body must be part of what is signed")
+            raise ValueError("signed: must contain {body}")
         for place, header in (("{timestamp}", self.timestamp_header), ("{id}", self.id_header)):
             if place in places and header is None:
-                raise ValueError(f"signed: {place} needs {place.strip('{}')}_header")
+                raise ValueError(f"signed: {place} requires {place.strip('{}')}_header")
         if self.timestamp_header is not None and "{timestamp}" not in places:
-            raise ValueError("timestamp_header: a timestamp that is not signed proves nothing")
+            raise ValueError("timestamp_header: has no effect unless {timestamp} is signed")
         for what, value, known in (
             ("algorithm", self.algorithm, get_args(Algorithm)),
             ("encoding", self.encoding, ("hex", "base64")),
             ("key", self.key, get_args(Decoding)),
         ):
             if value not in known:
-                raise ValueError(f"{what}: {value!r} is none of {', '.join(known)}")
+                raise ValueError(f"{what}: must be one of {', '.join(known)}, not {value!r}")
 
     def accept(self, secrets: Sequence[str | bytes]) -> None:
         for secret in secrets:
@@ -126,7 +128,7 @@ class Custom(Scheme):
         return digest.hex() if self.encoding == "hex" else b64encode(digest).decode("ascii")
 
     def _bare(self, signature: str) -> str:
-        """Without its prefix; empty, which fits nothing, if it has not got it."""
+        """The signature without its prefix. Empty if the prefix is missing, which matches nothing."""
         bare = signature.removeprefix(self.prefix) if signature.startswith(self.prefix) else ""
         return bare.lower() if self.encoding == "hex" else bare
 

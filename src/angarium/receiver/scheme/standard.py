@@ -1,8 +1,8 @@
-"""Standard Webhooks, and Svix, which differs in the names of its headers only.
+"""Standard Webhooks, and Svix, which differs only in the names of its headers.
 
-Three headers: `<family>-id`, `<family>-timestamp`, `<family>-signature`; the last is a list of `v1,<base64>`
-(HMAC-SHA256) and `v1a,<base64>` (Ed25519) with blanks between, over `{id}.{timestamp}.{body}`. Entries of
-other versions are passed over.
+There are three headers: `<family>-id`, `<family>-timestamp` and `<family>-signature`. The last is a list of
+`v1,<base64>` (HMAC-SHA256) and `v1a,<base64>` (Ed25519), separated by spaces. The signed content is
+`{id}.{timestamp}.{body}`. Other versions are ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,16 @@ from dataclasses import dataclass, field
 from angarium.receiver.errors import BadFormat, MissingHeader, NoMatch
 from angarium.receiver.event import Proof, Shape
 from angarium.receiver.headers import Headers
-from angarium.receiver.scheme.base import TOLERANCE, Scheme, bounded, header_text, mac, same, seconds
+from angarium.receiver.scheme.base import (
+    ENVELOPE,
+    TOLERANCE,
+    Scheme,
+    bounded,
+    header_text,
+    mac,
+    same,
+    seconds,
+)
 from angarium.receiver.secret import (
     PRIVATE,
     PUBLIC,
@@ -30,12 +39,13 @@ PARTS = ("id", "timestamp", "signature")
 
 @dataclass(frozen=True, slots=True)
 class Standard(Scheme):
-    """`families` are tried in their order; the first that is complete counts."""
+    """`families` are tried in order. The first one whose headers are complete is used."""
 
     name: str = "standard"
     families: tuple[str, ...] = ("webhook", "svix")
     tolerance: float = TOLERANCE
     shape: Shape = field(default_factory=Shape)
+    envelope: str = ENVELOPE
 
     def accept(self, secrets: Sequence[str | bytes]) -> None:
         for secret in secrets:
@@ -44,7 +54,7 @@ class Standard(Scheme):
     def check(
         self, body: bytes, headers: Headers, secrets: Sequence[str | bytes], *, now: float, tolerance: float
     ) -> Proof:
-        # before anything of the sender's is looked at: a bad secret shows with every request
+        # before the request is read, so that every request reports a bad secret
         checks = [_check(secret) for secret in secrets]
         family = self._family(headers)
         event_id = headers.need(f"{family}-id")
@@ -74,7 +84,7 @@ class Standard(Scheme):
         self, body: bytes, secret: str | bytes, *, event_id: str, timestamp: int, event_type: str
     ) -> dict[str, str]:
         if not event_id or "." in event_id:
-            raise BadFormat("an id must not be empty, nor contain a full stop")
+            raise BadFormat("an id must not be empty or contain a period")
         content = b"%b.%d.%b" % (header_text(event_id), timestamp, body)
         if isinstance(secret, str) and secret.startswith(PRIVATE):
             signature = "v1a," + b64encode(ed25519_sign(secret, content)).decode("ascii")
@@ -86,7 +96,7 @@ class Standard(Scheme):
 
 
 def _check(secret: str | bytes) -> tuple[str, Callable[[bytes, str], bool]]:
-    """The version that this secret verifies, and the comparison."""
+    """The signature version of this secret, and the function that compares a signature."""
     if isinstance(secret, str) and secret.startswith((PRIVATE, PUBLIC)):
         fits = ed25519_check(secret)
 

@@ -1,6 +1,6 @@
-"""Stripe: one header, `t=<seconds>,v1=<hex>`, with `v1` repeated while a secret is rolled.
+"""Stripe: one header, `t=<seconds>,v1=<hex>`, with several `v1` while a secret is rotated.
 
-HMAC-SHA256 over `{t}.{body}`; the key is the secret as it is printed, `whsec_` included.
+The signature is the HMAC-SHA256 of `{t}.{body}`. The key is the whole secret, including `whsec_`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ class Stripe(Scheme):
     header: str = "Stripe-Signature"
     tolerance: float = TOLERANCE
     shape: Shape = field(default_factory=lambda: Shape(type=("type",), timestamp=("created",)))
+    envelope: str = '{"id":{id},"object":"event","type":{type},"created":{seconds},"data":{"object":{data}}}'
 
     def accept(self, secrets: Sequence[str | bytes]) -> None:
         for secret in secrets:
@@ -39,7 +40,7 @@ class Stripe(Scheme):
             elif name == "v1":
                 signatures.append(value)
         if len(times) != 1:
-            raise BadFormat(f"the header {self.header} does not name one time, as in t=1700000000,v1=…")
+            raise BadFormat(f"the header {self.header} must contain one timestamp, as in t=1700000000,v1=…")
         stamp = times.pop()
         signed = seconds(stamp, now=now, tolerance=tolerance)
         content = b"%b.%b" % (header_text(stamp), body)
