@@ -260,7 +260,7 @@ class Simulation:
                     return
                 case None:
                     lane = self.lane
-                    busy = lane._in_flight or lane._blocked or lane._loading
+                    busy = lane._in_flight or lane._blocked or lane.loading
                     assert busy or not lane.waiting, "asleep with work in hand"
                     return
 

@@ -1,11 +1,8 @@
 """Schedules the deliveries of one endpoint, in order and within its limits. A pure state machine.
 
 Inputs are arrivals, loads, answers and completions. `turn` returns what to do next: send one, load some, wait
-until a time, or nothing. The lane holds at most `window` deliveries. The rest of a backlog stays in the
-database, which is authoritative. The lane knows of it: `behind` (more is due than is held), `next_due` (when
-the next is due; in a first-in-first-out lane, the next that was scheduled for later), and how far it has read
-deliveries that were never attempted (core/read_position.py): by message id, or by the order of acceptance in
-a first-in-first-out lane.
+until a time, or nothing. The lane holds at most `window` deliveries (core/lane_queue.py). The rest stays in
+the database (core/backlog.py).
 
 Invariants:
 - a delivery is never held twice: it is not sent while an attempt of it is in flight or not yet completed;
@@ -29,13 +26,13 @@ from uuid import UUID
 import msgspec
 
 from angarium.core.allowance import Allowance
+from angarium.core.backlog import Backlog
 from angarium.core.lane_queue import NEVER, LaneQueue, QueuedDelivery
 from angarium.core.rate import RateWindow
-from angarium.core.read_position import FIRST, LAST, SLACK, START, ReadPosition
+from angarium.core.read_position import FIRST, LAST, START
 
 FAILING_WINDOW: Final = 32  # deliveries held for a failing endpoint
 PEEK: Final = 16  # rows to load when only a manual attempt could be sent
-PEEK_EVERY: Final = 1.0  # minimum seconds between such loads
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,21 +65,12 @@ class Lane:
     """See the module's docstring. Times are epoch seconds and come in as arguments."""
 
     __slots__ = (
-        "_after",
         "_allowance",
-        "_behind",
+        "_backlog",
         "_blocked",
-        "_discard",
-        "_hinted",
         "_hold",
         "_in_flight",
-        "_landed",
         "_limits",
-        "_loading",
-        "_next_due",
-        "_peek_at",
-        "_peeked_at",
-        "_position",
         "_proven",
         "_queue",
         "_rate",
@@ -92,19 +80,10 @@ class Lane:
         """`owned_since`: a former owner may have used the rate limit up to that time."""
         self._limits = limits
         self._queue = LaneQueue(fifo=limits.fifo)
+        self._backlog = Backlog(fifo=limits.fifo)
         self._in_flight = 0
-        self._behind = False
-        self._next_due = NEVER
-        self._loading = False
-        self._hinted = False  # a hint arrived during a load
-        self._discard = False  # the order changed during a load: its result is void
-        self._position = ReadPosition()
-        self._after = START  # the position after which the current load reads
-        self._landed: set[UUID] = set()  # completed during a load, whose snapshot may be older
         self._blocked: UUID | None = None  # first-in-first-out: the failed head, until it is completed
         self._hold = 0.0  # the endpoint asked for a pause until then
-        self._peek_at = NEVER  # when to look for a manual attempt in the database
-        self._peeked_at = 0.0
         self._proven = False
         self._allowance = Allowance(limits.in_flight)
         self._rate = RateWindow(limits.rate, full_since=owned_since) if limits.rate else None
@@ -119,10 +98,7 @@ class Lane:
         if self._rate is not None:
             self._rate.clock_set(by)
         self._queue.shift(by)
-        self._next_due = self._peek_at = NEVER
-        self._peeked_at = 0.0
-        self._behind = self._hinted = True
-        self._position.back_to(FIRST)
+        self._backlog.clock_set()
         if self._limits.fifo:
             self._restart()  # another message may be first now
 
@@ -131,7 +107,7 @@ class Lane:
         if limits.fifo or self._limits.fifo:
             # positions may have changed, even if the lane was not first-in-first-out only briefly
             self.reorder()
-            self._queue.fifo = limits.fifo
+            self._queue.fifo = self._backlog.fifo = limits.fifo
         if limits.rate is None:
             self._rate = None
         elif self._rate is None:
@@ -144,7 +120,7 @@ class Lane:
     def reorder(self) -> None:
         """Deliveries got positions in the order of acceptance in the database."""
         self._restart()
-        self._position.back_to(FIRST)
+        self._backlog.back_to(FIRST)
 
     def place(self, message_id: UUID, seq: int) -> int:
         """The position of a message in the order in which the lane reads. `seq`: its position in the order of
@@ -158,8 +134,7 @@ class Lane:
         if queued.due_at > now:
             self.hint(queued.due_at, since=place)
             return False
-        known = self._position.passed(place)
-        if known or self._limits.fifo or not (self._fits(now) or queued.test):
+        if self._backlog.passed(place) or self._limits.fifo or not (self._fits(now) or queued.test):
             self.hint(now, since=place)
             return False
         if queued.message_id in self._queue:
@@ -170,32 +145,24 @@ class Lane:
     def hint(self, due_at: float, *, manual: bool = False, since: int = LAST) -> None:
         """The database has a delivery due at that time. `manual`: it may be a manual attempt or a test.
         `since`: the position of the first message that may have been accepted and is not held."""
-        self._position.back_to(since)
-        if self._limits.fifo:
-            self._behind = True  # only the database knows its position in the order
-            self._discard = self._discard or (self._loading and since <= self._after)
-        else:
-            self._next_due = min(self._next_due, due_at)
-            if manual:
-                self._peek_at = min(self._peek_at, max(due_at, self._peeked_at + PEEK_EVERY))
-        self._hinted = True
+        self._backlog.hint(due_at, manual=manual, since=since)
 
     def loaded(self, rows: Iterable[QueuedDelivery], next_due: float | None, asked: int) -> None:
         """A load returned: its rows in the lane's order, and when the next delivery after them is due."""
-        self._loading = False
+        backlog = self._backlog
         count = 0
-        again = self._discard or (self._hinted and self._limits.fifo)
+        again = backlog.returned()
         last = self._queue.last_due_at
         disorder = False
         for queued in rows:
             count += 1
             known = True
-            if queued.message_id in self._landed:
+            if backlog.landed(queued.message_id):
                 again = True
             elif queued.message_id in self._queue:
                 if self._queue.seen(queued):
                     self._shed()
-            elif not self._discard and (
+            elif not backlog.void and (
                 self._queue.waiting < self._window or (queued.comes_first and not self._limits.fifo)
             ):
                 disorder = disorder or queued.due_at < last
@@ -203,26 +170,14 @@ class Lane:
             else:
                 again, known = True, False
             if queued.pending:
-                place = self._place(queued)
-                if known:
-                    self._position.advance(place)
-                else:
-                    self._position.back_to(place)
+                backlog.read(self._place(queued), known=known)
         if disorder and not self._limits.fifo:
             self._queue.sort()
-        self._behind = again or count >= asked
-        if not self._hinted or self._limits.fifo:
-            self._next_due = NEVER
-        if next_due is not None:
-            self._next_due = min(self._next_due, next_due)
-        self._hinted = self._discard = False
-        self._landed.clear()
+        backlog.loaded(next_due, more=again or count >= asked)
 
     def load_failed(self) -> None:
         """The load failed. Load again."""
-        self._loading = self._hinted = self._discard = False
-        self._landed.clear()
-        self._behind = True
+        self._backlog.failed()
 
     def renew(self) -> None:
         """Reset what earlier attempts said about the endpoint."""
@@ -266,10 +221,9 @@ class Lane:
 
     def completed(self, message_id: UUID, due_at: float | None) -> None:
         """An outcome was committed. `due_at`: when the delivery's next attempt is due, if any."""
-        if self._loading:
-            self._landed.add(message_id)
+        self._backlog.completed(message_id)
         if self._queue.asked_again(message_id):
-            self._behind = True
+            self._backlog.behind = True
         self._queue.let_go(message_id)
         if self._blocked == message_id:
             self._blocked = None
@@ -298,8 +252,9 @@ class Lane:
         `window` may be narrower than the limit while memory is short. `held_back`: nothing may be sent,
         because the process is at its limit.
         """
-        if self._limits.fifo and self._next_due <= now:
-            self._next_due = NEVER
+        backlog = self._backlog
+        if self._limits.fifo and backlog.next_due <= now:
+            backlog.next_due = NEVER
             self._restart()  # its position may be before those that wait
         free_at = NEVER if held_back else self.free_at()
         if free_at <= now:
@@ -309,18 +264,18 @@ class Lane:
             if self._rate is not None:
                 self._rate.note(now)
             return Send(queued)
-        wanted = self._behind or self._next_due <= now
+        wanted = backlog.due(now)
         peek_at = NEVER
-        if wanted and not self._loading and self._blocked is None:
+        if wanted and not backlog.loading and self._blocked is None:
             window = self._window if window is None else min(window, self._window)
             if self._queue.waiting <= window // 4:
                 return self._load(now, window - self._queue.waiting)
-            if self._peek_at <= now:
+            if backlog.peek_at <= now:
                 return self._load(now, PEEK, peek=True)
-            peek_at = self._peek_at
+            peek_at = backlog.peek_at
         # deliveries already due are loaded when there is room: they must not hide the time of the next send
-        hidden = (wanted or self._loading) and not self._limits.fifo
-        until = min(free_at, peek_at) if hidden else min(free_at, self._next_due)
+        hidden = (wanted or backlog.loading) and not self._limits.fifo
+        until = min(free_at, peek_at) if hidden else min(free_at, backlog.next_due)
         return Wait(until) if now < until < NEVER else None
 
     def free_at(self) -> float:
@@ -339,7 +294,7 @@ class Lane:
     @property
     def wants(self) -> bool:
         """Whether a turn could return anything but None: something is waiting, behind or due."""
-        return self._behind or self._next_due < NEVER or self._queue.waiting > 0
+        return self._backlog.behind or self._backlog.next_due < NEVER or self._queue.waiting > 0
 
     @property
     def waiting(self) -> int:
@@ -374,20 +329,19 @@ class Lane:
     @property
     def loading(self) -> bool:
         """Whether a load is in progress."""
-        return self._loading
+        return self._backlog.loading
 
     @property
     def quiet(self) -> bool:
         """Whether no delivery is held and no load is in progress."""
-        return not self._queue and not self._loading
+        return not self._queue and not self.loading
 
     def idle(self, now: float, horizon: float) -> bool:
         """Whether, as far as the lane knows, nothing is due within `horizon` seconds, and none of its state
         still matters."""
         return (
             self.quiet
-            and not self._behind
-            and self._next_due > now + horizon
+            and not self._backlog.due(now + horizon)
             and self._hold <= now
             and (self._rate is None or self._rate.free_at() <= now)
         )
@@ -399,16 +353,11 @@ class Lane:
 
     def _fits(self, now: float) -> bool:
         """Whether a delivery due now may wait in memory. It must not overtake those in the database."""
-        backlog = self._queue.waiting > self._window // 4 and self._next_due <= now
-        return not self._behind and not backlog and self._queue.waiting < self._window
+        many = self._queue.waiting > self._window // 4 and self._backlog.next_due <= now
+        return not self._backlog.behind and not many and self._queue.waiting < self._window
 
     def _load(self, now: float, room: int, *, peek: bool = False) -> Load:
-        self._loading = True
-        self._hinted = False
-        self._peek_at = NEVER
-        self._peeked_at = now
-        after = self._position.begin()
-        self._after = after = max(after - SLACK, START) if self._limits.fifo else after
+        after = self._backlog.begin(now)
         return Load(room + (self._queue.manual if peek else self._queue.repeated(after)), after)
 
     def _take(self, queued: QueuedDelivery) -> None:
@@ -419,7 +368,7 @@ class Lane:
         """Drop the last deliveries if more wait than allowed. They stay in the database."""
         while self._queue.waiting > self._window:
             queued = self._queue.drop_last()
-            self._behind = True
+            self._backlog.behind = True
             # the snapshot of the current load may be older than its acceptance
             self.hint(queued.due_at, since=self._place(queued))
 
@@ -427,9 +376,8 @@ class Lane:
         """Drop what waits, and what was sent without a result, to load it again in the right order."""
         for queued in (*self._queue.drop_waiting(), *given_back):
             if queued.pending:
-                self._position.back_to(self._place(queued))
-        self._behind = True
-        self._discard = self._loading
+                self._backlog.back_to(self._place(queued))
+        self._backlog.restart()
 
     def _place(self, queued: QueuedDelivery) -> int:
         return self.place(queued.message_id, queued.seq)
