@@ -14,7 +14,6 @@ import pytest
 
 from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.audit import AuditEvent
 from angarium.core.claims import EVERYTHING, Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
@@ -449,8 +448,7 @@ async def test_the_tokens_of_some_sessions_are_ended_after_a_while(
 async def test_a_token_that_is_made_is_written_down(
     kept: Tokens, clock: ManualClock, database: Database
 ) -> None:
-    audit_event = AuditEvent(ORG, APP, "token.made", "target", None, {"a": 1})
-    await kept.record(audit_event)
+    await kept.record(ORG, APP, "token.made", "target", {"a": 1})
     assert await audit_events(database) == [(ORG, APP, "token.made", "target", None, {"a": 1})]
     async with database.connection() as connection:
         (row,) = await connection.fetch("select id from all_audit")

@@ -24,7 +24,7 @@ from angarium.core.product import STANDARD
 from angarium.service import attempt as attempt_service
 from angarium.service import log as log_service
 from angarium.service import replay as replay_service
-from angarium.service.attempt import EndpointLog
+from angarium.service.attempt import Attempts
 from angarium.service.log import Log
 from angarium.service.operator import EndpointStatus, Operator
 from angarium.service.overview import Overview
@@ -140,7 +140,7 @@ class Place:
         database = cast(Database, self.watched)
         products = Products(self.watched.database, self.clock, {STANDARD: product()})
         self.log = Log(database, self.clock, products)
-        self.endpoint_log = EndpointLog(database, self.clock)
+        self.attempts = Attempts(database, self.clock)
         self.overview = Overview(database, self.clock)
         self.replay = Replay(database, self.clock, os.urandom)
         self.operator = Operator(database, self.clock, self.replay)
@@ -259,13 +259,13 @@ LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
         2000,
         lambda p: _listed(p, delivery.owed_by_endpoint, endpoint_id(1), statuses={S.WAITING, S.RETRYING}),
     ),
-    "attempts": (400, lambda p: p.endpoint_log.page(p.app_id, HERE, None, None, 50)),
+    "attempts": (400, lambda p: p.attempts.newest(p.app_id, HERE, None, None, 50)),
     "attempts, failed": (
         BOUND,
-        lambda p: p.endpoint_log.page(p.app_id, HERE, ids.highest(NOW), AttemptStatus.FAIL, 50),
+        lambda p: p.attempts.newest(p.app_id, HERE, ids.highest(NOW), AttemptStatus.FAIL, 50),
     ),
-    "reasons, none": (BOUND, lambda p: p.endpoint_log.reasons(p.app_id, HERE, NOW - 86400)),
-    "reasons": (BOUND, lambda p: p.endpoint_log.reasons(p.app_id, endpoint_id(2), NOW - 86400)),
+    "reasons, none": (BOUND, lambda p: p.attempts.reasons(p.app_id, HERE, NOW - 86400)),
+    "reasons": (BOUND, lambda p: p.attempts.reasons(p.app_id, endpoint_id(2), NOW - 86400)),
     "a chart of a day": (24, lambda p: p.overview.series(p.app_id, Span.DAY)),
     "a chart of four weeks": (672, lambda p: p.overview.series(p.app_id, Span.MONTH, HERE)),
     "health": (3 * 24 + 672 + 10, lambda p: p.overview.health(p.app_id, p.crowd.endpoints)),

@@ -22,7 +22,7 @@ from angarium.core.errors import SettingsError
 from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
-    from angarium.service.operator import DeadLetters
+    from angarium.service.operator import Operator
     from angarium.store.dead_letter import DeadLetter, Undelivered
 
 app = typer.Typer(help="List and resend undelivered messages of an organization.", no_args_is_help=True)
@@ -48,8 +48,8 @@ def list_(
     """List dead letters, newest first."""
     settings = load(overrides={"data_dir": data})
 
-    async def work(service: DeadLetters) -> None:
-        found = await service.page(
+    async def work(service: Operator) -> None:
+        found = await service.dead_letters(
             _org(settings, org), application, _endpoint(endpoint), _since(since), limit
         )
         _print([_letter(one) for one in found], as_json, "no dead letters")
@@ -78,13 +78,13 @@ def replay(
     need_filter(everything, application, endpoint, since)
     settings = load(overrides={"data_dir": data})
 
-    async def work(service: DeadLetters) -> None:
+    async def work(service: Operator) -> None:
         org_id, start = _org(settings, org), _since(since or "14d")
-        undelivered = await service.undelivered(org_id, application, _endpoint(endpoint), start)
+        undelivered = await service.undelivered_since(org_id, application, _endpoint(endpoint), start)
         count = sum(one.number for one in undelivered if not one.disabled)
         if count and not dry_run:
             confirm(f"{count} messages of {org_id} will be sent again", yes)
-            await service.replay(org_id, undelivered, start)
+            await service.recover(org_id, undelivered, since=start)
         _print([_undelivered(one, dry_run) for one in undelivered], as_json, "nothing to replay")
 
     _run(settings, work)
@@ -155,7 +155,7 @@ def _since(text: str) -> float:
         raise SettingsError(f"--since: {error}") from error
 
 
-def _run(settings: Settings, work: Callable[[DeadLetters], Any]) -> None:
+def _run(settings: Settings, work: Callable[[Operator], Any]) -> None:
     from angarium.server import process
 
     async def main() -> None:
@@ -166,11 +166,11 @@ def _run(settings: Settings, work: Callable[[DeadLetters], Any]) -> None:
 
 
 @asynccontextmanager
-async def _service(settings: Settings) -> AsyncIterator[DeadLetters]:
+async def _service(settings: Settings) -> AsyncIterator[Operator]:
     from angarium.cli.serve import require_schema
     from angarium.clock import SystemClock
     from angarium.server import process
-    from angarium.service.operator import DeadLetters
+    from angarium.service.operator import Operator
     from angarium.service.replay import Replay
     from angarium.store.database import Database
 
@@ -181,6 +181,6 @@ async def _service(settings: Settings) -> AsyncIterator[DeadLetters]:
         clock = SystemClock()
         try:
             clock.anchor(await database.time())
-            yield DeadLetters(database, clock, Replay(database, clock, os.urandom))
+            yield Operator(database, clock, Replay(database, clock, os.urandom))
         finally:
             await database.close()

@@ -15,9 +15,8 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotAuthenticated
-from angarium.service import audit
+from angarium.service.use_case import UseCase
 from angarium.store import api_key as store
 from angarium.store.api_key import ApiKey
 from angarium.store.database import Database
@@ -37,13 +36,11 @@ class NewApiKey:
     secret: str = field(repr=False)
 
 
-class ApiKeys:
+class ApiKeys(UseCase):
     """Creates, verifies and revokes API keys."""
 
     def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+        super().__init__(database, clock, entropy)
         self._noted: dict[UUID, float] = {}
 
     def draw(self, prefix: str, *, with_secret: bool) -> NewApiKey:
@@ -64,8 +61,7 @@ class ApiKeys:
         async with self._database.transaction() as connection:
             if await store.create(connection, key, _hash(shown.key)):
                 said = {"scope": scope, "name": name}
-                audit_event = AuditEvent(org_id, app_id, "api_key.made", name_of(key.id), None, said)
-                await audit.record(connection, now, self._entropy, audit_event)
+                await self._record(connection, org_id, app_id, "api_key.made", name_of(key.id), after=said)
 
     async def verify(self, key: str, secret: str = "") -> ApiKey:
         """The stored key that matches. Raises NotAuthenticated."""
@@ -93,14 +89,12 @@ class ApiKeys:
 
         They name the key as their origin, so nothing else needs to be stored.
         """
-        now = self._clock.now()
         async with self._database.transaction() as connection:
-            revoked = await store.revoke(connection, org_id, key_id, datetime_at(now))
+            revoked = await store.revoke(connection, org_id, key_id, self._now())
             if revoked is None:
                 return
             said = {"scope": revoked.scope, "name": revoked.name}
-            audit_event = AuditEvent(org_id, revoked.app_id, "api_key.revoked", name_of(key_id), said)
-            await audit.record(connection, now, self._entropy, audit_event)
+            await self._record(connection, org_id, revoked.app_id, "api_key.revoked", name_of(key_id), said)
 
 
 def name_of(key_id: UUID) -> str:

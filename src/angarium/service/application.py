@@ -7,18 +7,17 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
-from angarium.clock import Clock, datetime_at
+from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.audit import AuditEvent, application_view, difference
-from angarium.core.errors import Conflict, NotFound
+from angarium.core.audit import application_view, difference
+from angarium.core.errors import Conflict
 from angarium.core.nouns import MAX_NAME, Application, check_text
-from angarium.service import audit
+from angarium.service.use_case import UseCase, existing
 from angarium.store import application as store
 from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store
 from angarium.store.application import EVERY, ApplicationFilter
 from angarium.store.connection import Connection
-from angarium.store.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +30,13 @@ class ApplicationDraft:
     metadata: dict[str, str] = field(default_factory=dict)
 
 
-class Applications:
+class Applications(UseCase):
     """Find, list, create, change and delete applications."""
-
-    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
 
     async def find(self, org_id: str, ref: str) -> Application:
         """The application with this id or uid. Raises NotFound."""
         async with self._database.connection() as connection:
-            found = await store.find(connection, org_id, ref)
-        if found is None:
-            raise NotFound()
-        return found
+            return existing(await store.find(connection, org_id, ref))
 
     async def page(
         self,
@@ -91,9 +82,7 @@ class Applications:
     ) -> Application:
         """Apply `change`. Raises NotFound, Invalid, or Conflict when the uid is taken."""
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, ref, lock=True)
-            if found is None:
-                raise NotFound()
+            found = existing(await store.find(connection, org_id, ref, lock=True))
             draft = ApplicationDraft(found.name, found.uid, found.rate_limit, found.metadata)
             return await self._replace(connection, found, change(draft))
 
@@ -102,11 +91,9 @@ class Applications:
         at = self._clock.now()
         now = datetime_at(at)
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, ref, lock=True)
-            if found is None:
-                raise NotFound()
+            found = existing(await store.find(connection, org_id, ref, lock=True))
             await store.delete(connection, found, now)
-            await self._record(connection, found, "application.deleted", before=application_view(found))
+            await self._audit(connection, found, "application.deleted", before=application_view(found))
             for endpoint_id in await endpoint_store.touch_all(connection, found.id, only_inheriting=False):
                 # one task per endpoint: the number of pending deliveries is unbounded
                 await background_task.create(
@@ -122,10 +109,10 @@ class Applications:
     async def _create(self, connection: Connection, org_id: str, draft: ApplicationDraft) -> Application:
         check_text("name", draft.name, MAX_NAME)
         made = await store.create(connection, self._new(org_id, draft))
-        await self._record(connection, made, "application.created", after=application_view(made))
+        await self._audit(connection, made, "application.created", after=application_view(made))
         return made
 
-    async def _record(
+    async def _audit(
         self,
         connection: Connection,
         application: Application,
@@ -134,8 +121,7 @@ class Applications:
         after: dict[str, Any] | None = None,
     ) -> None:
         target = ids.text(ids.APPLICATION, application.id)
-        audit_event = AuditEvent(application.org_id, application.id, action, target, before, after)
-        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
+        await self._record(connection, application.org_id, application.id, action, target, before, after)
 
     def _new(self, org_id: str, draft: ApplicationDraft) -> Application:
         at = self._clock.now()
@@ -161,13 +147,11 @@ class Applications:
             name=draft.name,
             rate_limit=draft.rate_limit,
             metadata=draft.metadata,
-            updated_at=datetime_at(self._clock.now()),
+            updated_at=self._now(),
         )
-        stored = await store.update(connection, changed)
-        if stored is None:
-            raise NotFound()
+        stored = existing(await store.update(connection, changed))
         if (changes := difference(application_view(found), application_view(stored))) is not None:
-            await self._record(connection, stored, "application.updated", *changes)
+            await self._audit(connection, stored, "application.updated", *changes)
         if stored.rate_limit != found.rate_limit:
             # endpoints without a rate limit use the application's
             await endpoint_store.touch_all(connection, found.id, only_inheriting=True)

@@ -6,35 +6,31 @@ scans a bounded number of attempts. When few match, it says how far back it sear
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from typing import Final
 from uuid import UUID
 
-from angarium.clock import Clock, datetime_at
+from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotFound
 from angarium.core.log_filter import LogStatus, log_status
 from angarium.core.nouns import Attempt, AttemptStatus, Delivery
-from angarium.service import audit
 from angarium.service.log import Window
+from angarium.service.use_case import UseCase, existing
 from angarium.store import attempt as store
 from angarium.store import delivery, message
 from angarium.store.attempt import AttemptFilter, Recorded
 from angarium.store.connection import Connection
-from angarium.store.database import Database
 from angarium.store.delivery import DeliveryMessage, Destination
 from angarium.store.message import Filter, IdRange
-from angarium.store.stretch import AHEAD
+from angarium.store.stretch import AHEAD, LOWEST
 from angarium.store.target import ReplayTarget, find_target
 
 LOOKED: Final = 20_000  # attempts that one page scans
 FAILURES: Final = 200  # that are grouped
-_LOWEST: Final = UUID(int=0)
 
 
 class Status(IntEnum):
@@ -81,10 +77,7 @@ def looking_like(status: Status | None, *, expanded: bool) -> frozenset[LogStatu
 async def target_of(conn: Connection, app_id: UUID, ref: str) -> ReplayTarget:
     """The endpoint with this id or uid. Raises NotFound."""
     endpoint_id = ids.parse(ids.ENDPOINT, ref)
-    found = await find_target(conn, app_id, endpoint_id=endpoint_id, uid=ref)
-    if found is None:
-        raise NotFound()
-    return found
+    return existing(await find_target(conn, app_id, endpoint_id=endpoint_id, uid=ref))
 
 
 async def message_id_of(conn: Connection, app_id: UUID, ref: str) -> UUID:
@@ -104,35 +97,42 @@ class Logged:
     retry_at: datetime | None
 
 
-class Attempts:
-    """Reads attempts and deliveries, and deletes response bodies."""
+@dataclass(frozen=True, slots=True)
+class LogPart:
+    """Attempts, newest first. `older`: the next cursor; `searched_to`: where a bounded search stopped."""
 
-    def __init__(
-        self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+    lines: tuple[Logged, ...]
+    older: UUID | None
+    searched_to: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A kind of failure: how many recent attempts, and the newest of them, which has the error text."""
+
+    count: int
+    latest: Attempt
+    event_type: str
+
+
+class Attempts(UseCase):
+    """Reads attempts and deliveries, and deletes response bodies."""
 
     async def get(self, app_id: UUID, message_ref: str, attempt_ref: str) -> Recorded:
         """Raises NotFound."""
         async with self._database.connection() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
-            attempt_id = ids.parse(ids.ATTEMPT, attempt_ref)
-            found = attempt_id and await store.get(conn, app_id, message_id, attempt_id)
-        if not found:
-            raise NotFound()
-        return found
+            attempt_id = existing(ids.parse(ids.ATTEMPT, attempt_ref))
+            return existing(await store.get(conn, app_id, message_id, attempt_id))
 
     async def expunge(self, app_id: UUID, message_ref: str, attempt_ref: str) -> None:
         """Delete the response body. Raises NotFound."""
         async with self._database.transaction() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
-            attempt_id = ids.parse(ids.ATTEMPT, attempt_ref)
-            if attempt_id is None or not await store.expunge(conn, app_id, message_id, attempt_id):
+            attempt_id = existing(ids.parse(ids.ATTEMPT, attempt_ref))
+            if not await store.expunge(conn, app_id, message_id, attempt_id):
                 raise NotFound()
-            audit_event = AuditEvent(None, app_id, "attempt.expunged", ids.text(ids.ATTEMPT, attempt_id))
-            await audit.record(conn, self._clock.now(), self._entropy, audit_event)
+            await self._record(conn, None, app_id, "attempt.expunged", ids.text(ids.ATTEMPT, attempt_id))
 
     async def by_endpoint(
         self,
@@ -162,16 +162,11 @@ class Attempts:
         """
         page = window.page(self._clock.now())
 
-        async def look(conn: Connection) -> tuple[Sequence[Recorded], Mapping[UUID, tuple[int, datetime]]]:
+        async def look(conn: Connection) -> Sequence[Logged]:
             target = await target_of(conn, app_id, endpoint_ref)
-            found = await store.by_endpoint(
-                conn, app_id, target.id, page, like, Filter(), with_response=False
-            )
-            messages = {one.attempt.message_id for one in found}
-            return found, await delivery.retries(conn, app_id, target.id, messages)
+            return await _logged(conn, app_id, target.id, await _look(conn, app_id, target.id, page, like))
 
-        found, owed = await self._database.read(look)
-        return [_line(one, owed) for one in found]
+        return await self._database.read(look)
 
     async def by_message(
         self,
@@ -234,45 +229,15 @@ class Attempts:
         self, app_id: UUID, message_ref: str, cursor: UUID | None, *, backwards: bool, rows: int
     ) -> Sequence[Destination]:
         """The endpoints that a message has deliveries for, oldest first unless backwards. Raises NotFound."""
-        low, high = UUID(int=0), UUID(int=(1 << 128) - 1)
-        if cursor is not None:
-            low, high = (low, cursor) if backwards else (cursor, high)
+        page = IdRange.beyond(cursor, rows, upwards=not backwards)
 
         async def look(conn: Connection) -> Sequence[Destination]:
             message_id = await message_id_of(conn, app_id, message_ref)
-            return await delivery.destinations(
-                conn, app_id, message_id, IdRange(low, high, rows, upwards=not backwards)
-            )
+            return await delivery.destinations(conn, app_id, message_id, page)
 
         return await self._database.read(look)
 
-
-@dataclass(frozen=True, slots=True)
-class LogPart:
-    """Attempts, newest first. `older`: the next cursor; `searched_to`: where a bounded search stopped."""
-
-    lines: tuple[Logged, ...]
-    older: UUID | None
-    searched_to: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """A kind of failure: how many recent attempts, and the newest of them, which has the error text."""
-
-    count: int
-    latest: Attempt
-    event_type: str
-
-
-class EndpointLog:
-    """Reads the attempts of one endpoint."""
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
-
-    async def page(
+    async def newest(
         self,
         app_id: UUID,
         endpoint_id: UUID,
@@ -287,16 +252,11 @@ class EndpointLog:
             end = None
             if status is not None:
                 end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
-            found = await self._look(
-                conn, app_id, endpoint_id, IdRange(end or _LOWEST, high, rows + 1), AttemptFilter(status)
-            )
-            shown = found[:rows]
-            owed = await delivery.retries(
-                conn, app_id, endpoint_id, {one.attempt.message_id for one in shown}
-            )
-            lines = tuple(_line(one, owed) for one in shown)
+            page = IdRange(end or LOWEST, high, rows + 1)
+            found = await _look(conn, app_id, endpoint_id, page, AttemptFilter(status))
+            lines = tuple(await _logged(conn, app_id, endpoint_id, found[:rows]))
             if len(found) > rows:
-                return LogPart(lines, shown[-1].attempt.id, None)
+                return LogPart(lines, lines[-1].attempt.id, None)
             if end is None:
                 return LogPart(lines, None, None)
             return LogPart(lines, UUID(int=end.int + 1), datetime_at(ids.created_at(end)))
@@ -309,17 +269,29 @@ class EndpointLog:
 
         async def look(conn: Connection) -> list[Recorded]:
             end = await store.reach(conn, app_id, endpoint_id, high, LOOKED)
-            low = max(end or _LOWEST, ids.lowest(since))
-            return await self._look(
-                conn, app_id, endpoint_id, IdRange(low, high, FAILURES), AttemptFilter(AttemptStatus.FAIL)
-            )
+            page = IdRange(max(end or LOWEST, ids.lowest(since)), high, FAILURES)
+            return await _look(conn, app_id, endpoint_id, page, AttemptFilter(AttemptStatus.FAIL))
 
         return grouped(await self._database.read(look))
 
-    async def _look(
-        self, conn: Connection, app_id: UUID, endpoint_id: UUID, page: IdRange, like: AttemptFilter
-    ) -> list[Recorded]:
-        return await store.by_endpoint(conn, app_id, endpoint_id, page, like, Filter(), with_response=False)
+
+async def _look(
+    conn: Connection, app_id: UUID, endpoint_id: UUID, page: IdRange, like: AttemptFilter
+) -> list[Recorded]:
+    return await store.by_endpoint(conn, app_id, endpoint_id, page, like, Filter(), with_response=False)
+
+
+async def _logged(
+    conn: Connection, app_id: UUID, endpoint_id: UUID, found: Sequence[Recorded]
+) -> list[Logged]:
+    """Attempts of an endpoint as lines of its log."""
+    messages = {one.attempt.message_id for one in found}
+    retries = await delivery.retries(conn, app_id, endpoint_id, messages)
+    lines = []
+    for one in found:
+        number, retry_at = retries.get(one.attempt.message_id, (0, None))
+        lines.append(Logged(one.attempt, _type(one), retry_at if one.attempt.number == number else None))
+    return lines
 
 
 def grouped(found: Iterable[Recorded]) -> list[Reason]:
@@ -329,12 +301,6 @@ def grouped(found: Iterable[Recorded]) -> list[Reason]:
         kinds.setdefault(one.attempt.error_code, []).append(one)
     reasons = [Reason(len(kind), kind[0].attempt, _type(kind[0])) for kind in kinds.values()]
     return sorted(reasons, key=lambda reason: reason.count, reverse=True)
-
-
-def _line(one: Recorded, owed: Mapping[UUID, tuple[int, datetime]]) -> Logged:
-    number, retry_at = owed.get(one.attempt.message_id, (0, None))
-    last = one.attempt.number == number
-    return Logged(one.attempt, _type(one), retry_at if last else None)
 
 
 def _type(one: Recorded) -> str:

@@ -1,19 +1,19 @@
-"""Writes and reads the audit log. Every change is recorded in its own transaction, with its actor.
+"""Reads the audit log, and knows the current actor. Every change is recorded in its own transaction.
 
 The actor is known at the edge (a token, a key, a session, the command line) and needed deep inside, so a
-context variable carries it: the edge calls `acting`, the change calls `record`. Without an actor, the system
-is recorded. Sent messages are not audited: there are too many, and they have their own log.
+context variable carries it: the edge calls `acting`, a use case records (`UseCase`). Without an actor, the
+system is recorded. Sent messages are not audited: there are too many, and they have their own log.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from datetime import datetime
 from uuid import UUID
 
 from angarium.core import ids
-from angarium.core.audit import SYSTEM, Actor, ActorKind, AuditEvent
+from angarium.core.audit import SYSTEM, Actor, ActorKind
 from angarium.core.errors import Invalid
 from angarium.core.patterns import is_event_type
 from angarium.store import application
@@ -22,6 +22,7 @@ from angarium.store.audit import Record
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.message import IdRange
+from angarium.store.stretch import HIGHEST, LOWEST
 
 PREFIX = "audit_"  # of a record's id
 _actor: ContextVar[Actor] = ContextVar("actor", default=SYSTEM)
@@ -40,13 +41,6 @@ def arrived(address: str | None) -> None:
 def acting(kind: ActorKind, name: str = "", *, org_id: str | None = None, app_id: UUID | None = None) -> None:
     """Set the actor of this request or command, and the organization and application it acts for."""
     _actor.set(_actor.get().became(kind, name, org_id, app_id))
-
-
-async def record(
-    connection: Connection, at: float, entropy: Callable[[int], bytes], audit_event: AuditEvent
-) -> None:
-    """Record what the transaction does, with the current actor; `at` in epoch seconds."""
-    await store.record(connection, ids.new(at, entropy(8)), _actor.get(), audit_event)
 
 
 class Audit:
@@ -73,8 +67,8 @@ class Audit:
             raise Invalid.field(
                 "action", "Must be the name of an action, such as endpoint.updated.", where="query"
             )
-        low = UUID(int=0) if since is None else ids.lowest(since.timestamp())
-        high = UUID(int=(1 << 128) - 1) if until is None else ids.lowest(until.timestamp())
+        low = LOWEST if since is None else ids.lowest(since.timestamp())
+        high = HIGHEST if until is None else ids.lowest(until.timestamp())
         if cursor is not None:
             low, high = (max(low, cursor), high) if upwards else (low, min(high, cursor))
 

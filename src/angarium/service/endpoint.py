@@ -14,15 +14,15 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.address import AddressPolicy
-from angarium.core.audit import AuditEvent, difference, endpoint_view, secret_view
-from angarium.core.errors import BadRequest, Invalid, NotFound, TooManyEndpoints
+from angarium.core.audit import difference, endpoint_view, secret_view
+from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint, SigningKey
 from angarium.core.url import check_url
-from angarium.service import audit
 from angarium.service import endpoint_secret as secrets
 from angarium.service.endpoint_draft import Change, EndpointDraft, check_event_types
 from angarium.service.endpoint_secret import HeaderChange, changed_for, check_headers, kept_login
+from angarium.service.use_case import UseCase, existing
 from angarium.store import application as application_store
 from angarium.store import background_task
 from angarium.store import endpoint as store
@@ -36,7 +36,7 @@ STATS_SPAN: Final = 28 * 86400.0
 _SLACK: Final = 300.0  # seconds by which a caller's clock may be off
 
 
-class Endpoints:
+class Endpoints(UseCase):
     """Find, list, create, change and delete endpoints, and show and replace their secrets."""
 
     def __init__(
@@ -51,9 +51,7 @@ class Endpoints:
         limit: int,
     ) -> None:
         """`limit`: maximum number of endpoints per application."""
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+        super().__init__(database, clock, entropy)
         self._keyring = keyring
         self._policy = policy
         self._https_only = https_only
@@ -139,8 +137,8 @@ class Endpoints:
         """Delete the endpoint and cancel its pending and waiting deliveries. Raises NotFound."""
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref, lock=True)
-            await store.delete(connection, found, datetime_at(self._clock.now()))
-            await self._record(connection, found, "endpoint.deleted", before=endpoint_view(found))
+            await store.delete(connection, found, self._now())
+            await self._audit(connection, found, "endpoint.deleted", before=endpoint_view(found))
             await self._cancel(connection, found)
 
     async def stats(self, app_id: UUID, ref: str, since: datetime | None, until: datetime | None) -> Stats:
@@ -161,7 +159,7 @@ class Endpoints:
         """The endpoint with its secret. The audit log records that it was shown. Raises NotFound."""
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref)
-            await self._record(connection, found, "endpoint.secret.revealed", after=secret_view(found))
+            await self._audit(connection, found, "endpoint.secret.revealed", after=secret_view(found))
         return found
 
     async def rotate_secret(
@@ -223,7 +221,7 @@ class Endpoints:
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""
         await application_store.hold(connection, new.org_id, new.app_id)
         made = await store.create(connection, new, self._keyring, self._entropy)
-        await self._record(connection, made, "endpoint.created", after=endpoint_view(made))
+        await self._audit(connection, made, "endpoint.created", after=endpoint_view(made))
         # counted last: a repeated request with an existing uid gets Conflict, even at the limit
         if await store.count(connection, new.app_id, self._limit + 1) > self._limit:
             raise TooManyEndpoints(self._limit)
@@ -238,7 +236,7 @@ class Endpoints:
         headers: dict[str, str],
     ) -> Endpoint:
         """Write the endpoint, and cancel, release or reorder deliveries as `disabled` or `fifo` changes."""
-        changed = replace(draft.onto(found, login, datetime_at(self._clock.now())), headers=headers)
+        changed = replace(draft.onto(found, login, self._now()), headers=headers)
         stored = await self._write(connection, found, changed, "endpoint.updated")
         was_disabled = found.disabled_at is not None
         if draft.disabled and not was_disabled:
@@ -267,10 +265,7 @@ class Endpoints:
 
     async def _find(self, connection: Connection, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
         """The endpoint with this id or uid, unless deleted; `lock` it for a change. Raises NotFound."""
-        found = await store.find(connection, app_id, ref, self._keyring, lock=lock)
-        if found is None:
-            raise NotFound()
-        return found
+        return existing(await store.find(connection, app_id, ref, self._keyring, lock=lock))
 
     async def _write(
         self, connection: Connection, found: Endpoint, changed: Endpoint, action: str
@@ -279,10 +274,8 @@ class Endpoints:
 
         Raises NotFound, or Conflict when the uid is taken.
         """
-        changed = replace(changed, updated_at=datetime_at(self._clock.now()))
-        stored = await store.update(connection, changed, self._keyring, self._entropy)
-        if stored is None:
-            raise NotFound()
+        changed = replace(changed, updated_at=self._now())
+        stored = existing(await store.update(connection, changed, self._keyring, self._entropy))
         before, after = endpoint_view(found), endpoint_view(stored)
         if anew := [name for name, value in stored.headers.items() if found.headers.get(name) != value]:
             after["headersSet"] = sorted(anew)  # their values may be secrets
@@ -291,10 +284,10 @@ class Endpoints:
         if (changes := difference(before, after)) is not None:
             if changes[1].keys() == {"disabled"}:
                 action = "endpoint.disabled" if stored.disabled_at is not None else "endpoint.enabled"
-            await self._record(connection, stored, action, *changes)
+            await self._audit(connection, stored, action, *changes)
         return stored
 
-    async def _record(
+    async def _audit(
         self,
         connection: Connection,
         endpoint: Endpoint,
@@ -303,8 +296,7 @@ class Endpoints:
         after: Mapping[str, Any] | None = None,
     ) -> None:
         target = ids.text(ids.ENDPOINT, endpoint.id)
-        audit_event = AuditEvent(endpoint.org_id, endpoint.app_id, action, target, before, after)
-        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
+        await self._record(connection, endpoint.org_id, endpoint.app_id, action, target, before, after)
 
     def _checked(self, draft: EndpointDraft, before: Endpoint | None) -> tuple[EndpointDraft, str | None]:
         """The draft with its URL as it is stored, and the login from the URL. Raises Invalid."""

@@ -5,23 +5,20 @@ It also reads examples from an event type's schema (version 1), and validates pa
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import jsonschema_rs
 
-from angarium.clock import Clock, datetime_at
 from angarium.core import json_schema
-from angarium.core.audit import AuditEvent, difference, event_type_view
+from angarium.core.audit import difference, event_type_view
 from angarium.core.errors import FieldError, Invalid, NotFound
 from angarium.core.nouns import MAX_TEXT, EventType, check_text
 from angarium.core.patterns import is_event_type
-from angarium.service import audit
+from angarium.service.use_case import UseCase, existing
 from angarium.store import event_type as store
 from angarium.store.connection import Connection
-from angarium.store.database import Database
 
 MAX_VERSIONS: Final = 100
 VERSION: Final = "1"  # of the schema that describes payloads
@@ -55,23 +52,13 @@ def check_schemas(schemas: Mapping[str, Any] | None) -> None:
             raise Invalid(FieldError(("body", "schemas", version, *fault.place), fault.words))
 
 
-class EventTypes:
+class EventTypes(UseCase):
     """Find, list, create, change, archive and expunge event types."""
-
-    def __init__(
-        self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
 
     async def find(self, org_id: str, name: str) -> EventType:
         """The event type, archived or not. Raises NotFound."""
         async with self._database.connection() as connection:
-            found = await store.find(connection, org_id, name) if is_event_type(name) else None
-        if found is None:
-            raise NotFound()
-        return found
+            return await self._find(connection, org_id, name)
 
     async def page(
         self,
@@ -124,9 +111,7 @@ class EventTypes:
     ) -> EventType:
         """Apply `change`. Raises NotFound or Invalid."""
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, name, lock=True) if is_event_type(name) else None
-            if found is None:
-                raise NotFound()
+            found = await self._find(connection, org_id, name, lock=True)
             before = EventTypeDraft(
                 found.description,
                 found.schemas,
@@ -139,9 +124,7 @@ class EventTypes:
             check_text("description", draft.description, MAX_TEXT, before.description)
             if draft.schemas != before.schemas:
                 check_schemas(draft.schemas)
-            stored = await store.update(connection, self._new(org_id, name, draft))
-            if stored is None:
-                raise NotFound()
+            stored = existing(await store.update(connection, self._new(org_id, name, draft)))
             await self._record_change(connection, found, stored)
             return stored
 
@@ -152,15 +135,18 @@ class EventTypes:
     async def expunge(self, org_id: str, name: str) -> None:
         """Delete it permanently. Raises NotFound."""
         async with self._database.transaction() as connection:
-            found = await store.find(connection, org_id, name, lock=True) if is_event_type(name) else None
-            if found is None:
-                raise NotFound()
+            found = await self._find(connection, org_id, name, lock=True)
             await store.expunge(connection, org_id, name)
-            await self._record(connection, found, "event_type.expunged", before=event_type_view(found))
+            await self._audit(connection, found, "event_type.expunged", before=event_type_view(found))
+
+    async def _find(self, connection: Connection, org_id: str, name: str, *, lock: bool = False) -> EventType:
+        if not is_event_type(name):
+            raise NotFound()
+        return existing(await store.find(connection, org_id, name, lock=lock))
 
     async def _create(self, connection: Connection, new: EventType) -> EventType:
         made = await store.create(connection, new)
-        await self._record(connection, made, "event_type.created", after=event_type_view(made))
+        await self._audit(connection, made, "event_type.created", after=event_type_view(made))
         return made
 
     async def _record_change(
@@ -168,9 +154,9 @@ class EventTypes:
     ) -> None:
         before = {} if found is None else event_type_view(found)
         if (changes := difference(before, event_type_view(stored))) is not None:
-            await self._record(connection, stored, "event_type.updated", *changes)
+            await self._audit(connection, stored, "event_type.updated", *changes)
 
-    async def _record(
+    async def _audit(
         self,
         connection: Connection,
         event_type: EventType,
@@ -178,11 +164,10 @@ class EventTypes:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        audit_event = AuditEvent(event_type.org_id, None, action, event_type.name, before, after)
-        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
+        await self._record(connection, event_type.org_id, None, action, event_type.name, before, after)
 
     def _new(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
-        now = datetime_at(self._clock.now())
+        now = self._now()
         return EventType(
             org_id=org_id,
             name=name,

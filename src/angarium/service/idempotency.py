@@ -15,6 +15,7 @@ from typing import Final
 from angarium.clock import Clock, datetime_at
 from angarium.core.errors import Conflict
 from angarium.core.keyring import NONCE_BYTES, Keyring
+from angarium.service.use_case import UseCase
 from angarium.store import idempotency as store
 from angarium.store.database import Database
 
@@ -41,15 +42,13 @@ class KeyClaim:
     locked_until: datetime
 
 
-class Idempotency:
+class Idempotency(UseCase):
     """Begins, finishes or abandons a request under its key (32 bytes)."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], keyring: Keyring
     ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+        super().__init__(database, clock, entropy)
         self._keyring = keyring
 
     async def begin(self, key: bytes) -> StoredAnswer | KeyClaim:

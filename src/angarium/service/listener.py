@@ -36,6 +36,7 @@ from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.endpoint_secret import shown
 from angarium.service.product import Products
 from angarium.service.replay import Replay
+from angarium.service.use_case import UseCase
 from angarium.store import complete
 from angarium.store import listener as store
 from angarium.store.complete import Completion
@@ -110,7 +111,7 @@ class Report:
     error: str | None = None
 
 
-class Listeners:
+class Listeners(UseCase):
     """Opens listeners, hands out their deliveries, and records the results."""
 
     def __init__(
@@ -122,9 +123,7 @@ class Listeners:
         replay: Replay,
         products: Products,
     ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+        super().__init__(database, clock, entropy)
         self._endpoints = endpoints
         self._replay = replay
         self._products = products
@@ -163,7 +162,7 @@ class Listeners:
                 since = max(before.disabled_at.timestamp() - RECOVERED, self._clock.now() - RECOVERED)
                 await self._replay.recover(application.org_id, application.id, uid, datetime_at(since), None)
         async with self._database.connection() as connection:
-            await store.heard(connection, application.id, found.id, datetime_at(self._clock.now()))
+            await store.heard(connection, application.id, found.id, self._now())
         return found
 
     async def fetch(
@@ -189,7 +188,7 @@ class Listeners:
             product = await self._products.of(endpoint.org_id)
             deadline = self._clock.steady() + min(wait, LONGEST_WAIT)
             async with self._database.connection() as connection:
-                await store.heard(connection, app_id, endpoint.id, datetime_at(self._clock.now()))
+                await store.heard(connection, app_id, endpoint.id, self._now())
             while not await left():
                 now = self._clock.now()
                 async with self._database.connection() as connection:

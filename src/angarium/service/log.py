@@ -7,8 +7,7 @@ one. `intake` sends messages.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -16,12 +15,11 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import AuditEvent
 from angarium.core.errors import NotFound
 from angarium.core.log_filter import LogFilter, LogKey
 from angarium.core.nouns import Attempt, Message, State
-from angarium.service import audit
 from angarium.service.product import Products
+from angarium.service.use_case import UseCase, existing
 from angarium.store import attempt, fan_out
 from angarium.store import log as store
 from angarium.store import message as message_store
@@ -30,7 +28,7 @@ from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.log import LogEndpoint, LogRow, Search, Stretch
 from angarium.store.message import Filter, IdRange
-from angarium.store.stretch import AHEAD
+from angarium.store.stretch import AHEAD, LOWEST
 
 STRETCHES: Final = (1_000, 9_000)  # deliveries scanned for one page; the first step is usually enough
 MAX_DELIVERIES: Final = 1_000  # shown with a message
@@ -89,12 +87,11 @@ class MessageDetail:
     more_attempts: bool
 
 
-class Log:
+class Log(UseCase):
     """Reads an application's deliveries."""
 
     def __init__(self, database: Database, clock: Clock, product: Products) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock)
         self._product = product
 
     async def endpoints(self, app_id: UUID) -> tuple[LogEndpoint, ...]:
@@ -115,7 +112,7 @@ class Log:
         wanted.check()
 
         async def look(conn: Connection) -> LogPage:
-            found = await store.look_for(conn, app_id, wanted, datetime_at(self._clock.now()))
+            found = await store.look_for(conn, app_id, wanted, self._now())
             if found is None:
                 return LogPage()
             search, stretch, known = found
@@ -132,14 +129,12 @@ class Log:
     async def message(self, org_id: str, app_id: UUID, ref: str) -> MessageDetail:
         """The message with this id or event id, its deliveries and attempts. Raises NotFound."""
         product = await self._product.of(org_id)
-        now = datetime_at(self._clock.now())
+        now = self._now()
         delays = product.schedule.delays
 
         async def look(conn: Connection) -> MessageDetail:
-            message_id = await message_store.find(conn, app_id, ref)
-            message = message_id and await message_store.get(conn, app_id, message_id, now)
-            if not message:
-                raise NotFound()
+            message_id = existing(await message_store.find(conn, app_id, ref))
+            message = existing(await message_store.get(conn, app_id, message_id, now))
             known = {one.id: one for one in await store.endpoints(conn, app_id)}
             rows = []
             if known:
@@ -217,7 +212,7 @@ class Window:
 
     def page(self, now: float) -> IdRange:
         """The range of ids: it includes `after`, but not `before` or the cursor."""
-        low = UUID(int=0)
+        low = LOWEST
         high = ids.highest(now + AHEAD)
         if self.after is not None:
             low = UUID(int=max(0, ids.lowest(self.after).int - 1))
@@ -233,26 +228,16 @@ class Window:
         return IdRange(low, high, self.rows, upwards=self.backwards)
 
 
-class Messages:
+class Messages(UseCase):
     """Reads messages and expunges their payloads."""
-
-    def __init__(
-        self, database: Database, clock: Clock, entropy: Callable[[int], bytes] = os.urandom
-    ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
 
     async def get(self, app_id: UUID, ref: str, *, with_payload: bool = True) -> Message:
         """The message with this id or event id. Raises NotFound."""
         async with self._database.connection() as conn:
-            message_id = await message_store.find(conn, app_id, ref)
-            found = message_id and await message_store.get(
-                conn, app_id, message_id, datetime_at(self._clock.now()), with_payload=with_payload
+            message_id = existing(await message_store.find(conn, app_id, ref))
+            return existing(
+                await message_store.get(conn, app_id, message_id, self._now(), with_payload=with_payload)
             )
-        if not found:
-            raise NotFound()
-        return found
 
     async def waits(self, app_id: UUID, message_id: UUID) -> bool:
         """Whether deliveries of the message are still to be written (store/fan_out.py)."""
@@ -277,6 +262,5 @@ class Messages:
             message_id = await message_store.find(conn, app_id, ref)
             if message_id is None or not await message_store.expunge(conn, app_id, message_id):
                 raise NotFound()
-            await cancel_message(conn, app_id, message_id, datetime_at(self._clock.now()))
-            audit_event = AuditEvent(None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))
-            await audit.record(conn, self._clock.now(), self._entropy, audit_event)
+            await cancel_message(conn, app_id, message_id, self._now())
+            await self._record(conn, None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))

@@ -17,7 +17,7 @@ import structlog
 from angarium import json_bounds
 from angarium.clock import Clock
 from angarium.core import canonical, ids
-from angarium.core.audit import ActorKind, AuditEvent
+from angarium.core.audit import ActorKind
 from angarium.core.claims import Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAuthenticated, TooManyFailures
 from angarium.core.profile_table import Portal
@@ -132,7 +132,7 @@ class PortalLinks:
             "sessionId": session_id,
             "lifetimeSeconds": claims.expires_at - int(claims.issued_at),
         }
-        await self._tokens.record(AuditEvent(org_id, app_id, "portal_link.made", claims.name, None, said))
+        await self._tokens.record(org_id, app_id, "portal_link.made", claims.name, said)
         return link
 
     async def open(self, key: str) -> Session:
@@ -149,7 +149,7 @@ class PortalLinks:
         await self._tokens.check_live(link)
         token = self._tokens.for_session(link)
         audit.acting(ActorKind.PORTAL_SESSION, link.name)
-        await self._tokens.record(AuditEvent(link.org_id, link.app_id, "session.begun", link.name))
+        await self._tokens.record(link.org_id, link.app_id, "session.begun", link.name)
         return Session(token, self._tokens.verify(token))
 
     async def operate(self, token: str) -> Session:
@@ -164,13 +164,13 @@ class PortalLinks:
         made = self._tokens.for_operator(shown)
         await self._tokens.check_live(shown)
         audit.acting(ActorKind.OPERATOR_SESSION, shown.name)
-        await self._tokens.record(AuditEvent(shown.org_id, None, "session.begun", shown.name))
+        await self._tokens.record(shown.org_id, None, "session.begun", shown.name)
         return Session(made, self._tokens.verify(made))
 
     async def operator_view(self, operator: Claims, app_id: UUID) -> Session:
         """A read-only session for an operator in a customer's portal."""
         token = self._tokens.for_operator_view(operator, app_id)
-        await self._tokens.record(AuditEvent(operator.org_id, app_id, "portal.viewed", None))
+        await self._tokens.record(operator.org_id, app_id, "portal.viewed")
         return Session(token, self._tokens.verify(token))
 
 

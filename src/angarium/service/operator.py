@@ -16,9 +16,10 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import BadRequest, Invalid, NotFound
+from angarium.core.errors import Invalid, NotFound
 from angarium.core.nouns import Application, Message
 from angarium.service.replay import Replay
+from angarium.service.use_case import UseCase
 from angarium.store import application as application_store
 from angarium.store import dead_letter
 from angarium.store import message as message_store
@@ -27,6 +28,7 @@ from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.dead_letter import DeadLetter, Undelivered, Where
 from angarium.store.operator import OperatorEndpoint, Standing
+from angarium.store.stretch import HIGHEST, LOWEST
 
 APPLICATIONS: Final = 500  # scanned for one page
 SEARCHED: Final = 20_000  # applications scanned for one message
@@ -36,8 +38,6 @@ RECENT: Final = 14 * 86400.0  # seconds for which failures and undelivered messa
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)
-_LOWEST: Final = UUID(int=0)
-_HIGHEST: Final = UUID(int=(1 << 128) - 1)
 
 
 _Item = TypeVar("_Item")
@@ -99,12 +99,11 @@ class FoundMessages:
     complete: bool
 
 
-class Operator:
+class Operator(UseCase):
     """Reads across the applications of an organization."""
 
     def __init__(self, database: Database, clock: Clock, replay: Replay) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock)
         self._replay = replay
 
     async def endpoints(
@@ -114,9 +113,9 @@ class Operator:
         if health is EndpointStatus.HEALTHY:
             return await self._healthy(org_id, cursor, limit)
         if health is EndpointStatus.FAILING:
-            listed, beyond = store.failing, _moment(cursor, (_EPOCH, _LOWEST))
+            listed, beyond = store.failing, _moment(cursor, (_EPOCH, LOWEST))
         else:
-            listed, beyond = store.disabled, _moment(cursor, (_EVER, _HIGHEST))
+            listed, beyond = store.disabled, _moment(cursor, (_EVER, HIGHEST))
         found = await self._database.read(lambda conn: listed(conn, org_id, beyond, limit + 1))
         older = None
         if len(found) > limit:
@@ -186,14 +185,42 @@ class Operator:
 
         return await self._database.read(look)
 
+    async def dead_letters(
+        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float, limit: int
+    ) -> Sequence[DeadLetter]:
+        """Newest first; `since` in epoch seconds. Raises NotFound for an unknown application."""
+        async with self._database.connection() as conn:
+            where = await self._where(conn, org_id, app, endpoint_id, since)
+            return await dead_letter.page(conn, where, limit)
+
+    async def undelivered_since(
+        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
+    ) -> Sequence[Undelivered]:
+        """How many dead letters `recover` would send again, by endpoint. Raises NotFound."""
+        async with self._database.connection() as conn:
+            where = await self._where(conn, org_id, app, endpoint_id, since)
+            return await dead_letter.undelivered(conn, where)
+
+    async def _where(
+        self, conn: Connection, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
+    ) -> Where:
+        app_id = None
+        if app is not None:
+            found = await application_store.find(conn, org_id, app)
+            if found is None:
+                raise NotFound(f"There is no application {app} in {org_id}.")
+            app_id = found.id
+        return Where(org_id, app_id, endpoint_id, ids.lowest(since), self._now())
+
     async def recover(
-        self, org_id: str, undelivered: Sequence[Undelivered], *, rate: float | None = None
+        self, org_id: str, undelivered: Sequence[Undelivered], *, since: float | None = None
     ) -> int:
         """Send all of these again in the background; returns the number of tasks.
 
-        Skips endpoints that are disabled, deleted or another organization's.
+        Skips endpoints that are disabled, deleted or another organization's. `since`: epoch seconds; None:
+        the last 14 days. Raises Invalid when it is longer ago.
         """
-        since = datetime_at(self._clock.now() - RECENT)
+        start = datetime_at(self._clock.now() - RECENT if since is None else since)
         begun = 0
         for one in undelivered:
             if one.disabled:
@@ -202,8 +229,8 @@ class Operator:
                 if not await application_store.find(conn, org_id, ids.text(ids.APPLICATION, one.app_id)):
                     continue
             endpoint = ids.text(ids.ENDPOINT, one.endpoint_id)
-            with contextlib.suppress(NotFound, BadRequest):
-                await self._replay.recover(org_id, one.app_id, endpoint, since, None, rate=rate)
+            with contextlib.suppress(NotFound):
+                await self._replay.recover(org_id, one.app_id, endpoint, start, None)
                 begun += 1
         return begun
 
@@ -214,7 +241,7 @@ class Operator:
     async def _find_message(self, conn: Connection, org_id: str, ref: str) -> FoundMessages:
         found: list[FoundMessage] = []
         cursor: UUID | None = None
-        now = datetime_at(self._clock.now())
+        now = self._now()
         for _ in range(SEARCHED // APPLICATIONS):
             applications = await application_store.page(
                 conn, org_id, cursor, ascending=False, limit=APPLICATIONS
@@ -234,7 +261,7 @@ class Operator:
 
 async def _applications(conn: Connection, org_id: str, beyond: tuple[UUID, UUID]) -> list[Application]:
     """The applications that a page scans, newest first, starting with the one where the last page stopped."""
-    above = None if beyond[0] == _HIGHEST else UUID(int=beyond[0].int + 1)
+    above = None if beyond[0] == HIGHEST else UUID(int=beyond[0].int + 1)
     return await application_store.page(conn, org_id, above, ascending=False, limit=APPLICATIONS)
 
 
@@ -248,7 +275,7 @@ def _onward(
     if len(found) > limit:
         app_id, endpoint_id = key(found[limit - 1])
     elif len(applications) == APPLICATIONS:
-        app_id, endpoint_id = applications[-1].id, _LOWEST
+        app_id, endpoint_id = applications[-1].id, LOWEST
     else:
         return None
     return f"{ids.text(ids.APPLICATION, app_id)}.{ids.text(ids.ENDPOINT, endpoint_id)}"
@@ -257,7 +284,7 @@ def _onward(
 def _place(cursor: str | None) -> tuple[UUID, UUID]:
     """The application and endpoint of a cursor. Raises Invalid."""
     if cursor is None:
-        return _HIGHEST, _HIGHEST
+        return HIGHEST, HIGHEST
     application, _, endpoint = cursor.partition(".")
     app_id, endpoint_id = ids.parse(ids.APPLICATION, application), ids.parse(ids.ENDPOINT, endpoint)
     if app_id is None or endpoint_id is None:
@@ -278,49 +305,3 @@ def _moment(cursor: str | None, start: tuple[datetime, UUID]) -> tuple[datetime,
 
 def _no_cursor() -> Invalid:
     return Invalid.field("cursor", "Not a cursor of this list.", where="query")
-
-
-class DeadLetters:
-    """Lists and replays undelivered messages."""
-
-    def __init__(self, database: Database, clock: Clock, replay: Replay) -> None:
-        self._database = database
-        self._clock = clock
-        self._replay = replay
-
-    async def page(
-        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float, limit: int
-    ) -> Sequence[DeadLetter]:
-        """Newest first; `since` in epoch seconds. Raises NotFound for an unknown application."""
-        async with self._database.connection() as connection:
-            where = await self._where(connection, org_id, app, endpoint_id, since)
-            return await dead_letter.page(connection, where, limit)
-
-    async def undelivered(
-        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
-    ) -> Sequence[Undelivered]:
-        """How many dead letters `replay` would send again, per endpoint. Raises NotFound."""
-        async with self._database.connection() as connection:
-            where = await self._where(connection, org_id, app, endpoint_id, since)
-            return await dead_letter.undelivered(connection, where)
-
-    async def replay(self, org_id: str, undelivered: Sequence[Undelivered], since: float) -> None:
-        """Send all of them again in the background, except those of disabled endpoints.
-
-        Raises Invalid when `since` is too long ago.
-        """
-        for one in undelivered:
-            if not one.disabled:
-                endpoint = ids.text(ids.ENDPOINT, one.endpoint_id)
-                await self._replay.recover(org_id, one.app_id, endpoint, datetime_at(since), None)
-
-    async def _where(
-        self, connection: Connection, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
-    ) -> Where:
-        app_id = None
-        if app is not None:
-            found = await application_store.find(connection, org_id, app)
-            if found is None:
-                raise NotFound(f"There is no application {app} in {org_id}.")
-            app_id = found.id
-        return Where(org_id, app_id, endpoint_id, ids.lowest(since), datetime_at(self._clock.now()))

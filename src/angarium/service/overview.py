@@ -13,12 +13,12 @@ from datetime import datetime
 from typing import Final, NamedTuple, Protocol
 from uuid import UUID
 
-from angarium.clock import Clock, datetime_at
+from angarium.clock import datetime_at
 from angarium.core.hourly_stats import HOUR, Point, Span, point
 from angarium.core.overdue import Hold, WaitEstimate, estimate
+from angarium.service.use_case import UseCase
 from angarium.store import hourly_stats, overdue
 from angarium.store.connection import Connection
-from angarium.store.database import Database
 from angarium.store.hourly_stats import EndpointHealth
 
 
@@ -33,12 +33,8 @@ class Series:
 _UNKNOWN: Final = EndpointHealth(0, 0, None, None, None, 0, None, None)
 
 
-class Overview:
+class Overview(UseCase):
     """Reads attempt counts, which lag a few seconds behind the log."""
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
     async def series(self, app_id: UUID, span: Span, endpoint_id: UUID | None = None) -> Series:
         """The attempts in the span that ends now, of one endpoint or the whole application."""
@@ -106,12 +102,8 @@ class WaitEstimates(dict[DeliveryKey, WaitEstimate]):
         return None if wait is None else wait.hold
 
 
-class Overdue:
+class Overdue(UseCase):
     """Estimates waits from the database."""
-
-    def __init__(self, database: Database, clock: Clock) -> None:
-        self._database = database
-        self._clock = clock
 
     async def of(self, app_id: UUID, owed: Iterable[DueDelivery]) -> WaitEstimates:
         """Estimates for those deliveries that wait. Queries the database only if any is due."""

@@ -17,7 +17,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.audit import AuditEvent, answer_view, difference
+from angarium.core.audit import answer_view, difference
 from angarium.core.errors import BadRequest, Conflict, Invalid, NotFound, Overloaded
 from angarium.core.inbox import (
     LIFETIME,
@@ -36,9 +36,9 @@ from angarium.core.outcome import MASK, plain
 from angarium.core.product import Product
 from angarium.core.signature import SignatureError
 from angarium.core.verification import verify_request
-from angarium.service import audit
 from angarium.service.endpoint_secret import SENSITIVE
 from angarium.service.product import Products
+from angarium.service.use_case import UseCase, existing
 from angarium.store import application as application_store
 from angarium.store import play as store
 from angarium.store.connection import Connection
@@ -75,7 +75,7 @@ class IncomingRequest:
     body: bytes
 
 
-class Play:
+class Play(UseCase):
     """Creates and reads inboxes, and receives requests."""
 
     def __init__(
@@ -87,9 +87,7 @@ class Play:
         product: Products,
         urls: InboxUrls | None,
     ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+        super().__init__(database, clock, entropy)
         self._keyring = keyring
         self._product = product
         self._urls = urls
@@ -127,7 +125,7 @@ class Play:
             if made_by_now >= MAX_INBOXES:
                 raise Conflict(f"Inbox limit reached ({MAX_INBOXES}). Delete an inbox you no longer need.")
             await store.create(connection, made)
-            await self._record(connection, made, "inbox.created")
+            await self._audit(connection, made, "inbox.created")
         return made
 
     async def inboxes(self, app_id: UUID) -> list[tuple[PlayInbox, UUID | None]]:
@@ -138,10 +136,7 @@ class Play:
     async def find(self, app_id: UUID, inbox_id: UUID) -> PlayInbox:
         """Raises NotFound."""
         async with self._database.connection() as connection:
-            found = await store.find(connection, app_id, inbox_id, self._now())
-        if found is None:
-            raise NotFound()
-        return found
+            return existing(await store.find(connection, app_id, inbox_id, self._now()))
 
     async def endpoints(self, inbox: PlayInbox) -> list[Endpoint]:
         """The endpoints that deliver to an inbox."""
@@ -155,14 +150,12 @@ class Play:
     ) -> PlayInbox:
         """Apply `change` to the response of an inbox. Returns the inbox. Raises Invalid or NotFound."""
         async with self._database.transaction() as connection:
-            held = await self._held(connection, app_id, inbox_id)
-            if held is None:
-                raise NotFound()
+            held = existing(await self._held(connection, app_id, inbox_id))
             answer = change(held.answer)
             _check(answer, longest_delay(product))
             changed = await store.set_answer(connection, held, answer, self._expiry(self._clock.now()))
             if (changes := difference(answer_view(held.answer), answer_view(changed.answer))) is not None:
-                await self._record(connection, held, "inbox.updated", *changes)
+                await self._audit(connection, held, "inbox.updated", *changes)
         return changed
 
     async def clear(self, app_id: UUID, inbox_id: UUID) -> None:
@@ -171,7 +164,7 @@ class Play:
             held = await self._held(connection, app_id, inbox_id)
             if held is not None and await store.last(connection, inbox_id) is not None:
                 await store.clear(connection, app_id, inbox_id)
-                await self._record(connection, held, "inbox.cleared")
+                await self._audit(connection, held, "inbox.cleared")
 
     async def delete(self, app_id: UUID, inbox_id: UUID) -> None:
         """Delete an inbox and its requests; senders then get 404."""
@@ -179,7 +172,7 @@ class Play:
             held = await self._held(connection, app_id, inbox_id)
             if held is not None:
                 await store.delete(connection, app_id, inbox_id)
-                await self._record(connection, held, "inbox.deleted")
+                await self._audit(connection, held, "inbox.deleted")
 
     async def arrivals(self, inbox: PlayInbox) -> list[InboxRequest]:
         """The requests of the last day, newest first, without headers and bodies."""
@@ -265,7 +258,7 @@ class Play:
         held = await store.take(connection, inbox_id, self._now())
         return held if held is not None and held.app_id == app_id else None
 
-    async def _record(
+    async def _audit(
         self,
         connection: Connection,
         inbox: PlayInbox,
@@ -273,10 +266,8 @@ class Play:
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        audit_event = AuditEvent(
-            inbox.org_id, inbox.app_id, action, ids.text(ids.INBOX, inbox.id), before, after
-        )
-        await audit.record(connection, self._clock.now(), self._entropy, audit_event)
+        target = ids.text(ids.INBOX, inbox.id)
+        await self._record(connection, inbox.org_id, inbox.app_id, action, target, before, after)
 
     def _drawn(self, answer: InboxAnswer) -> InboxAnswer:
         drawn = int.from_bytes(self._entropy(4), "big") * 100 >> 32
@@ -296,9 +287,6 @@ class Play:
 
     def _expiry(self, now: float) -> datetime:
         return datetime_at(now + LIFETIME)
-
-    def _now(self) -> datetime:
-        return datetime_at(self._clock.now())
 
 
 def _after(last: UUID | None, made: UUID) -> UUID:

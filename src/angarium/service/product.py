@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from angarium.clock import Clock, datetime_at
-from angarium.core.audit import AuditEvent
 from angarium.core.errors import BadRequest, Conflict, NotFound
 from angarium.core.nouns import Application
 from angarium.core.product import STANDARD, Product
 from angarium.core.profile_table import EventTypeRule
-from angarium.service import audit
 from angarium.service.api_key import ApiKeys, NewApiKey
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.event_type import VERSION, check_schemas
 from angarium.service.token import OrganizationTokens
+from angarium.service.use_case import UseCase
 from angarium.store import organization
 from angarium.store.database import Database
 
@@ -31,7 +30,7 @@ UNSURE: Final = 5.0  # seconds for which a missing row is cached
 MAX_KNOWN: Final = 10_000
 
 
-class Products:
+class Products(UseCase):
     """The products that this server loads, by name, and the organizations that have them.
 
     An organization's profile never changes, so it is looked up once. An organization without one can still
@@ -45,10 +44,8 @@ class Products:
         products: Mapping[str, Product],
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock, entropy)
         self._products = products
-        self._entropy = entropy
         self._known: dict[str, Product] = {}
         self._none_until: dict[str, float] = {}
         self._asking = asyncio.Lock()
@@ -98,8 +95,7 @@ class Products:
         async with self._database.transaction() as connection:
             now = self._clock.now()
             if await organization.create(connection, org_id, name, datetime_at(now)):
-                audit_event = AuditEvent(org_id, None, "organization.profile_given", name)
-                await audit.record(connection, now, self._entropy, audit_event)
+                await self._record(connection, org_id, None, "organization.profile_given", name)
         self._none_until.pop(org_id, None)
         return await self.of(org_id)
 
@@ -112,7 +108,7 @@ class ScopedKey:
     shown: NewApiKey
 
 
-class Provision:
+class Provision(UseCase):
     """Sets up organizations of products, and keeps their event types up to date."""
 
     def __init__(
@@ -124,13 +120,11 @@ class Provision:
         api_key: ApiKeys,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
-        self._database = database
-        self._clock = clock
+        super().__init__(database, clock, entropy)
         self._products = products
         self._applications = applications
         self.api_key = api_key
         self.token = OrganizationTokens(database, clock, entropy)
-        self._entropy = entropy
 
     def product(self, name: str) -> Product:
         """The product of this name. Raises NotFound."""
@@ -194,15 +188,14 @@ class Provision:
     async def _write_catalogue(self, product: Product, org_id: str | None) -> None:
         types = [_row(event) for event in product.profile.events]
         if types:
-            now = datetime_at(self._clock.now())
+            now = self._now()
             async with self._database.transaction() as connection:
                 written = await organization.write_catalogue(connection, product.name, org_id, types, now)
                 for owner, names in written.items():
                     said = {"eventTypes": sorted(names)}
-                    audit_event = AuditEvent(
-                        owner, None, "event_type.catalogue_written", product.name, None, said
+                    await self._record(
+                        connection, owner, None, "event_type.catalogue_written", product.name, after=said
                     )
-                    await audit.record(connection, now.timestamp(), self._entropy, audit_event)
 
 
 def _row(event: EventTypeRule) -> dict[str, Any]:

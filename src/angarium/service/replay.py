@@ -20,19 +20,17 @@ from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
-from angarium.clock import Clock, datetime_at
+from angarium.clock import datetime_at
 from angarium.core import ids
-from angarium.core.audit import AuditEvent
-from angarium.core.errors import BadRequest, Invalid, NotFound
+from angarium.core.errors import BadRequest, Invalid
 from angarium.core.log_filter import LogFilter, LogStatus
-from angarium.service import audit
 from angarium.service.attempt import message_id_of, target_of
+from angarium.service.use_case import UseCase, existing
 from angarium.store import background_task, log, message, missing, requeue
 from angarium.store.background_task import BackgroundTask
-from angarium.store.database import Database
 from angarium.store.log import Stretch
 from angarium.store.message import IdRange
-from angarium.store.target import ReplayTarget, hold_target
+from angarium.store.target import hold_target
 
 MAX_UNDELIVERED: Final = 1_000_000  # upper bound of a count of undelivered messages
 MAX_COUNT: Final = 100_000  # upper bound of other counts
@@ -57,13 +55,8 @@ class BoundedCount:
     exact: bool
 
 
-class Replay:
+class Replay(UseCase):
     """Schedules deliveries again."""
-
-    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
 
     async def resend(self, app_id: UUID, message_ref: str, endpoint_ref: str) -> None:
         """Raises NotFound, or BadRequest when the payload is gone."""
@@ -71,7 +64,7 @@ class Replay:
         async with self._database.transaction() as conn:
             message_id = await message_id_of(conn, app_id, message_ref)
             found = await target_of(conn, app_id, endpoint_ref)
-            target = _living(await hold_target(conn, app_id, found.id))
+            target = existing(await hold_target(conn, app_id, found.id))
             if not await message.has_payload(conn, app_id, message_id, datetime_at(now)):
                 raise BadRequest(
                     "The payload of this message has been deleted. It cannot be sent again.",
@@ -79,10 +72,9 @@ class Replay:
                 )
             await requeue.resend(conn, target, message_id, datetime_at(now))
             after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
-            audit_event = AuditEvent(
-                None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), None, after
+            await self._record(
+                conn, None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), after=after
             )
-            await audit.record(conn, now, self._entropy, audit_event)
 
     async def recover(
         self,
@@ -119,9 +111,7 @@ class Replay:
         after, last = self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
-            return await requeue.count_undelivered(
-                conn, target, after, last, datetime_at(self._clock.now()), MAX_UNDELIVERED
-            )
+            return await requeue.count_undelivered(conn, target, after, last, self._now(), MAX_UNDELIVERED)
 
     async def count_recoverable(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None
@@ -152,7 +142,7 @@ class Replay:
     ) -> BoundedCount:
         """How many messages `replay_missing` would send. Raises as it does."""
         after, last = self._window(since, until)
-        now = datetime_at(self._clock.now())
+        now = self._now()
 
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
@@ -183,8 +173,7 @@ class Replay:
         task_id = ids.new(now, self._entropy(8))
         said = {"task": ids.text(ids.TASK, task_id), "filter": wanted.document()}
         async with self._database.transaction() as conn:
-            audit_event = AuditEvent(org_id, app_id, "delivery.resend.begun", None, None, said)
-            await audit.record(conn, now, self._entropy, audit_event)
+            await self._record(conn, org_id, app_id, "delivery.resend.begun", None, after=said)
             return await background_task.create(
                 conn,
                 task_id,
@@ -200,7 +189,7 @@ class Replay:
         """How many deliveries `resend_matching` would send again. Raises Invalid for an invalid filter."""
         wanted.check()
         async with self._database.connection() as conn:
-            found = await log.look_for(conn, app_id, wanted, datetime_at(self._clock.now()), sendable=True)
+            found = await log.look_for(conn, app_id, wanted, self._now(), sendable=True)
             if found is None:
                 return BoundedCount(0, exact=True)
             search, whole, _ = found
@@ -248,8 +237,7 @@ class Replay:
             }
             said = {"task": ids.text(ids.TASK, task_id), **window}
             action = _BEGUN[kind]
-            audit_event = AuditEvent(org_id, app_id, action, ids.text(ids.ENDPOINT, target.id), None, said)
-            await audit.record(conn, now, self._entropy, audit_event)
+            await self._record(conn, org_id, app_id, action, ids.text(ids.ENDPOINT, target.id), after=said)
             return await background_task.create(
                 conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)
             )
@@ -273,28 +261,14 @@ def _check_rate(rate: float | None) -> None:
         raise Invalid.field("rate", f"Must be a number of deliveries per second, up to {MAX_RATE:g}.")
 
 
-def _living(target: ReplayTarget | None) -> ReplayTarget:
-    if target is None:
-        raise NotFound()
-    return target
-
-
-class BackgroundTasks:
+class BackgroundTasks(UseCase):
     """Reads and cancels background tasks."""
-
-    def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
 
     async def get(self, org_id: str, ref: str) -> BackgroundTask:
         """Raises NotFound."""
-        task_id = ids.parse(ids.TASK, ref)
+        task_id = existing(ids.parse(ids.TASK, ref))
         async with self._database.connection() as conn:
-            found = task_id and await background_task.get(conn, org_id, task_id)
-        if not found:
-            raise NotFound()
-        return found
+            return existing(await background_task.get(conn, org_id, task_id))
 
     async def of_application(self, app_id: UUID, limit: int = 20) -> Sequence[BackgroundTask]:
         """The newest tasks of an application, including those started in the portal."""
@@ -303,12 +277,9 @@ class BackgroundTasks:
 
     async def one(self, app_id: UUID, ref: str) -> BackgroundTask:
         """One task of an application. Raises NotFound."""
-        task_id = ids.parse(ids.TASK, ref)
+        task_id = existing(ids.parse(ids.TASK, ref))
         async with self._database.connection() as conn:
-            found = task_id and await background_task.find(conn, app_id, task_id)
-        if not found:
-            raise NotFound()
-        return found
+            return existing(await background_task.find(conn, app_id, task_id))
 
     async def cancel(self, app_id: UUID, ref: str) -> BackgroundTask:
         """Stop the task; work that is done stays done. A finished task is unchanged. Raises NotFound."""
@@ -318,10 +289,9 @@ class BackgroundTasks:
             canceled = await background_task.cancel(conn, app_id, before.id, datetime_at(now))
             if canceled is not None:
                 target = ids.text(ids.TASK, canceled.id)
-                audit_event = AuditEvent(
-                    canceled.org_id, app_id, "task.canceled", target, None, canceled.data
+                await self._record(
+                    conn, canceled.org_id, app_id, "task.canceled", target, after=canceled.data
                 )
-                await audit.record(conn, now, self._entropy, audit_event)
         return canceled or await self.one(app_id, ref)
 
     async def page(
@@ -335,10 +305,6 @@ class BackgroundTasks:
         status: str | None = None,
     ) -> Sequence[BackgroundTask]:
         """The organization's tasks on the far side of the cursor."""
-        low, high = UUID(int=0), UUID(int=(1 << 128) - 1)
-        if cursor is not None:
-            low, high = (cursor, high) if ascending else (low, cursor)
+        tasks = IdRange.beyond(cursor, limit, upwards=ascending)
         async with self._database.connection() as conn:
-            return await background_task.page(
-                conn, org_id, IdRange(low, high, limit, upwards=ascending), kind=kind, status=status
-            )
+            return await background_task.page(conn, org_id, tasks, kind=kind, status=status)

@@ -12,7 +12,7 @@ from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.service.api_key import ApiKeys
 from angarium.service.application import Applications
-from angarium.service.attempt import Attempts, EndpointLog
+from angarium.service.attempt import Attempts
 from angarium.service.audit import Audit
 from angarium.service.endpoint import Endpoints
 from angarium.service.event_type import EventTypes
@@ -49,7 +49,6 @@ class Services:
     application: Applications
     event_type: EventTypes
     endpoint: Endpoints
-    endpoint_log: EndpointLog
     url_check: UrlChecker
     idempotency: Idempotency
     intake: Intake
@@ -103,7 +102,6 @@ def assembled(
         application=Applications(database, clock, entropy),
         event_type=EventTypes(database, clock),
         endpoint=endpoint,
-        endpoint_log=EndpointLog(database, clock),
         url_check=UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only),
         idempotency=Idempotency(database, clock, entropy, keyring),
         intake=intake,

@@ -21,7 +21,7 @@ import hashlib
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
@@ -29,11 +29,10 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core import claims as core
 from angarium.core import ids
-from angarium.core.audit import AuditEvent
 from angarium.core.claims import Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
-from angarium.service import audit
+from angarium.service.use_case import UseCase
 from angarium.store import organization_token, revoked_token
 from angarium.store.database import Database
 from angarium.store.organization_token import OrganizationToken
@@ -56,15 +55,13 @@ _CACHE: Final = 1024
 _NO_TOKEN: Final = "Not a valid token of this organization."  # noqa: S105
 
 
-class Tokens:
+class Tokens(UseCase):
     """Creates, verifies and revokes tokens."""
 
     def __init__(
         self, database: Database, clock: Clock, entropy: Callable[[int], bytes], key: TokenKey
     ) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+        super().__init__(database, clock, entropy)
         self._key = key
         self.organization = OrganizationTokens(database, clock, entropy)
         self._verified: OrderedDict[str, Claims] = OrderedDict()
@@ -200,7 +197,7 @@ class Tokens:
                 claims.app_id or _NO_APPLICATION,
                 claims.session_id,
                 datetime_at(claims.issued_at),
-                datetime_at(self._clock.now()),
+                self._now(),
             ):
                 raise CredentialExpired()
 
@@ -229,8 +226,7 @@ class Tokens:
         async with self._database.transaction() as connection:
             await revoked_token.create(connection, claims.digest, datetime_at(until), datetime_at(now))
             action = "token.ended" if claims.link is None else "session.ended"
-            audit_event = AuditEvent(claims.org_id, claims.app_id, action, claims.name)
-            await audit.record(connection, now, self._entropy, audit_event)
+            await self._record(connection, claims.org_id, claims.app_id, action, claims.name)
 
     async def end_all(self, app_id: UUID, *, session_ids: Sequence[str] | None, delay: float = 0.0) -> None:
         """Revoke all current tokens, links and sessions of the application, or those of some session ids.
@@ -244,15 +240,21 @@ class Tokens:
                     connection, app_id, session_id, datetime_at(now), datetime_at(now + delay)
                 )
             said = {"sessions": None if session_ids is None else list(session_ids), "afterSeconds": delay}
-            audit_event = AuditEvent(
-                None, app_id, "token.all_ended", ids.text(ids.APPLICATION, app_id), None, said
+            await self._record(
+                connection, None, app_id, "token.all_ended", ids.text(ids.APPLICATION, app_id), after=said
             )
-            await audit.record(connection, now, self._entropy, audit_event)
 
-    async def record(self, audit_event: AuditEvent) -> None:
+    async def record(
+        self,
+        org_id: str,
+        app_id: UUID | None,
+        action: str,
+        target: str | None = None,
+        after: Mapping[str, Any] | None = None,
+    ) -> None:
         """Record that a token was created. Return the token to its caller only after this commit."""
         async with self._database.transaction() as connection:
-            await audit.record(connection, self._clock.now(), self._entropy, audit_event)
+            await self._record(connection, org_id, app_id, action, target, after=after)
 
 
 def id_of(digest: bytes) -> str:
@@ -269,13 +271,11 @@ class _Look:
     note_at: float = 0.0
 
 
-class OrganizationTokens:
+class OrganizationTokens(UseCase):
     """Looks up, lists and revokes organization tokens."""
 
     def __init__(self, database: Database, clock: Clock, entropy: Callable[[int], bytes]) -> None:
-        self._database = database
-        self._clock = clock
-        self._entropy = entropy
+        super().__init__(database, clock, entropy)
         self._looks: OrderedDict[bytes, _Look] = OrderedDict()
 
     def is_live(self, digest: bytes) -> bool:
@@ -332,6 +332,5 @@ class OrganizationTokens:
                 return
             await revoked_token.create(connection, digest, until, at)
             await organization_token.revoke(connection, org_id, digest, at)
-            audit_event = AuditEvent(org_id, None, "token.revoked", id_of(digest))
-            await audit.record(connection, now, self._entropy, audit_event)
+            await self._record(connection, org_id, None, "token.revoked", id_of(digest))
         self._looks.pop(digest, None)

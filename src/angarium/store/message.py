@@ -25,6 +25,14 @@ class IdRange:
     limit: int
     upwards: bool = False  # oldest first
 
+    @classmethod
+    def beyond(cls, cursor: UUID | None, limit: int, *, upwards: bool) -> IdRange:
+        """What follows the cursor in the direction of reading; None: from the beginning."""
+        low, high = stretch.LOWEST, stretch.HIGHEST
+        if cursor is not None:
+            low, high = (cursor, high) if upwards else (low, cursor)
+        return cls(low, high, limit, upwards=upwards)
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:

@@ -86,9 +86,9 @@ async def show(visit: Visit) -> Response:
     query = visit.request.query_params
     status = query.get("status", "")
     before = ids.parse(ids.ATTEMPT, query.get("before", ""))
-    log = visit.services.endpoint_log
-    part = await log.page(visit.app_id, endpoint.id, before, FILTERS.get(status), ROWS)
-    reasons = [] if before else await log.reasons(visit.app_id, endpoint.id, visit.now - DAY)
+    attempts = visit.services.attempt
+    part = await attempts.newest(visit.app_id, endpoint.id, before, FILTERS.get(status), ROWS)
+    reasons = [] if before else await attempts.reasons(visit.app_id, endpoint.id, visit.now - DAY)
     series = await visit.services.overview.series(visit.app_id, Span.DAY, endpoint.id)
     drawn = chart.bars(
         chart.Frame(
