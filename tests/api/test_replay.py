@@ -13,10 +13,10 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import StoreUnavailable
 from angarium.core.nouns import State
+from angarium.dispatch.background_task import MAX_FAILURES, run_due_tasks, step
 from angarium.store import background_task, requeue
 from angarium.store.cancel import cancel_pending
 from angarium.store.database import Database
-from angarium.store.replay import MAX_FAILURES, run_due_tasks, step
 from tests.api.conftest import Backend
 from tests.api.world import ORG, World, uuid_of
 from tests.kit.patience import PATIENCE

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from angarium.clock import Clock, datetime_at
+from angarium.dispatch.background_task import run_due_tasks
 from angarium.store.database import Database
-from angarium.store.replay import run_due_tasks
 from tests.kit.patience import PATIENCE
 
 READY = "select count(*) from background_task where status = 'running' and (due_at is null or due_at <= $1)"

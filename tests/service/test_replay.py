@@ -15,6 +15,7 @@ from angarium.core.errors import Invalid, NotFound
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import State
 from angarium.core.product import STANDARD
+from angarium.dispatch.background_task import step
 from angarium.service import replay as service
 from angarium.service.log import Log
 from angarium.service.product import Products
@@ -22,7 +23,6 @@ from angarium.service.replay import BackgroundTasks, BoundedCount, Replay
 from angarium.store import background_task, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
-from angarium.store.replay import step
 from tests.kit.clock import ManualClock
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver

@@ -70,6 +70,20 @@ class Conflict(AngariumError):
     code = "conflict"
 
 
+class UidTaken(Conflict):
+    """Another object has this id or uid."""
+
+    def __init__(self, noun: str) -> None:
+        """`noun` with its article."""
+        super().__init__(f"{noun.capitalize()} with that id or uid already exists")
+
+
+class EventTypeExists(Conflict):
+    """An event type with that name already exists."""
+
+    code = "event_type_exists"
+
+
 class Unsupported(AngariumError):
     """This operation is not supported."""
 

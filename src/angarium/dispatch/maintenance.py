@@ -19,10 +19,10 @@ import structlog
 
 from angarium.clock import DOUBTFUL, Clock, datetime_at
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.dispatch.background_task import run_due_tasks
 from angarium.store import background_task, listener, partition
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
-from angarium.store.replay import run_due_tasks
 from angarium.store.retention import LANES, QUEUE, RULES, SLICE, LaneRule, Position, Retention, Rule
 
 log = structlog.get_logger(__name__)

@@ -10,13 +10,11 @@ from uuid import UUID
 import asyncpg
 
 from angarium.core import ids
-from angarium.core.errors import Conflict
+from angarium.core.errors import UidTaken
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_uid
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, walk
-
-TAKEN = "An application with that id or uid already exists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +62,7 @@ async def hold(connection: Connection, org_id: str, app_id: UUID) -> None:
 
 
 async def create(connection: Connection, application: Application) -> Application:
-    """Store a new application. Raises Conflict if the uid is taken."""
+    """Store a new application. Raises UidTaken if the uid is taken."""
     row = await queries.application_insert(
         connection,
         id=application.id,
@@ -77,7 +75,7 @@ async def create(connection: Connection, application: Application) -> Applicatio
         updated_at=application.updated_at,
     )
     if row is None:
-        raise Conflict(TAKEN)
+        raise UidTaken("an application")
     await queries.application_place(
         connection, id=application.id, org_id=application.org_id, section=connection.section.schema
     )
@@ -85,7 +83,7 @@ async def create(connection: Connection, application: Application) -> Applicatio
 
 
 async def update(connection: Connection, application: Application) -> Application | None:
-    """Store what can change. Returns None if it is deleted. Raises Conflict if the uid is taken."""
+    """Store what can change. Returns None if it is deleted. Raises UidTaken if the uid is taken."""
     try:
         row = await queries.application_update(
             connection,
@@ -98,7 +96,7 @@ async def update(connection: Connection, application: Application) -> Applicatio
             updated_at=application.updated_at,
         )
     except asyncpg.UniqueViolationError as error:
-        raise Conflict(TAKEN) from error
+        raise UidTaken("an application") from error
     return None if row is None else _application(row)
 
 

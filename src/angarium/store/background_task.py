@@ -1,8 +1,9 @@
 """Stores background tasks: work that continues after its request.
 
-A row says what to do, and its cursor how much is done. A task is a series of steps (`replay.step`). Each is
-one transaction that does a bounded amount of work and moves the cursor, so any process can continue after a
-crash. A task with a rate pauses between its steps. Canceling a task does not undo finished steps.
+A row says what to do, and its cursor how much is done. A task is a series of steps
+(dispatch/background_task.py). Each is one transaction that does a bounded amount of work and moves the
+cursor, so any process can continue after a crash. A task with a rate pauses between its steps. Canceling a
+task does not undo finished steps.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ async def create(
     *,
     expected: int | None = None,
 ) -> BackgroundTask:
-    """Store a task and notify maintenance. The next call of `replay.step` continues it.
+    """Store a task and notify maintenance. Maintenance takes its steps.
 
     `expected`: how many deliveries it will requeue, if they were counted.
     """

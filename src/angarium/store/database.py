@@ -180,3 +180,20 @@ class Database:
             writable=True,
         )
         return await connector()
+
+
+@asynccontextmanager
+async def savepoint(connection: Connection) -> AsyncIterator[None]:
+    """A part of a transaction. It is rolled back alone when it fails.
+
+    Raises RowRefused or StatementFailed, and StoreUnavailable when only this part cannot be done. Errors of
+    the connection itself end the transaction.
+    """
+    try:
+        async with connection.transaction():
+            yield
+    except asyncpg.PostgresError as error:
+        if breaks(error):
+            raise
+        fault = translated(error)
+        raise fault from caused_by(fault, error)

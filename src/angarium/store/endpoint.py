@@ -15,7 +15,7 @@ from uuid import UUID
 import asyncpg
 
 from angarium.core import ids
-from angarium.core.errors import Conflict
+from angarium.core.errors import UidTaken
 from angarium.core.keyring import NONCE_BYTES, Keyring
 from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_uid
@@ -24,8 +24,6 @@ from angarium.store.connection import Connection, Row
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
 from angarium.store.shard import shard_of
 from angarium.store.sql import as_tuple, queries, walk
-
-TAKEN = "An endpoint with that id or uid already exists"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +109,7 @@ async def find(
 async def create(
     connection: Connection, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
 ) -> Endpoint:
-    """Store a new endpoint. Raises Conflict if the uid is taken."""
+    """Store a new endpoint. Raises UidTaken if the uid is taken."""
     row = await queries.endpoint_insert(
         connection,
         **_values(endpoint, keyring, entropy),
@@ -120,7 +118,7 @@ async def create(
         created_at=endpoint.created_at,
     )
     if row is None:
-        raise Conflict(TAKEN)
+        raise UidTaken("an endpoint")
     await queries.endpoint_notify(connection, id=endpoint.id)
     return endpoint_of(row, keyring)
 
@@ -134,11 +132,11 @@ async def count(connection: Connection, app_id: UUID, limit: int) -> int:
 async def update(
     connection: Connection, endpoint: Endpoint, keyring: Keyring, entropy: Callable[[int], bytes]
 ) -> Endpoint | None:
-    """Store what can change. Returns None if it is deleted. Raises Conflict if the uid is taken."""
+    """Store what can change. Returns None if it is deleted. Raises UidTaken if the uid is taken."""
     try:
         row = await queries.endpoint_update(connection, **_values(endpoint, keyring, entropy))
     except asyncpg.UniqueViolationError as error:
-        raise Conflict(TAKEN) from error
+        raise UidTaken("an endpoint") from error
     await queries.endpoint_notify(connection, id=endpoint.id)
     return None if row is None else endpoint_of(row, keyring)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from angarium.core.errors import Conflict
+from angarium.core.errors import EventTypeExists
 from angarium.core.nouns import EventType
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, walk
@@ -48,10 +48,10 @@ async def find(connection: Connection, org_id: str, name: str, *, lock: bool = F
 
 
 async def create(connection: Connection, event_type: EventType) -> EventType:
-    """Store a new event type, or restore an archived one. Raises Conflict if the name is in use."""
+    """Store a new event type, or restore an archived one. Raises EventTypeExists if the name is in use."""
     row = await queries.event_type_insert(connection, **_values(event_type), created_at=event_type.created_at)
     if row is None:
-        raise Conflict("An event type with that name already exists.", code="event_type_exists")
+        raise EventTypeExists()
     return _event_type(row)
 
 

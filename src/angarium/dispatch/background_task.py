@@ -11,26 +11,23 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
-import asyncpg
 import structlog
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import Invalid, StoreReason
+from angarium.core.errors import Invalid, StoreReason, StoreUnavailable
 from angarium.store import background_task, requeue, resend
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.cancel import cancel_pending, forget_waiting
 from angarium.store.connection import Connection
-from angarium.store.database import Database
-from angarium.store.fault import reason_of
+from angarium.store.database import Database, savepoint
+from angarium.store.fault import DatabaseFault
 from angarium.store.target import hold_target
 
 log = structlog.get_logger(__name__)
 
-MAX_FAILURES: Final = 10  # steps of one task that may fail in a row (a deadlock, a bug) before the task fails
-# errors that the task itself may cause: refused, in conflict with others, or too slow
-_OF_THE_TASK: Final = (None, StoreReason.CONFLICT, StoreReason.TOO_SLOW)
-BREATH: Final = 2.0  # seconds of work at its rate that a task takes in one step
+MAX_FAILURES: Final = 10  # steps of one task in a row (a deadlock, a bug) after which it has failed
+STEP: Final = 2.0  # seconds of its rate that a task does in one step
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +55,12 @@ async def step(database: Database, now: float) -> bool:
         if task is None:
             return False
         try:
-            async with conn.transaction():
+            async with savepoint(conn):
                 done = await _work(conn, task, now)
-        except (asyncpg.PostgresError, KeyError, ValueError, Invalid) as error:
-            if isinstance(error, asyncpg.PostgresError) and reason_of(error) not in _OF_THE_TASK:
-                raise  # the database is unavailable; the task is not at fault
+        except (StoreUnavailable, DatabaseFault, KeyError, ValueError, Invalid) as error:
+            # a deadlock or a timeout may be due to the task; a lock that another session holds is not
+            if isinstance(error, StoreUnavailable) and error.reason is StoreReason.LOCKED:
+                raise
             done = _failed(task, error)
         due_at = datetime_at(now + done.rest) if done.rest else None
         await background_task.advance(
@@ -157,7 +155,7 @@ def _progress(
 def _room(task: BackgroundTask, most: int) -> int:
     """How many deliveries one step may requeue."""
     rate = task.arguments.get("rate")
-    return min(most, max(1, int(rate * BREATH))) if rate else most
+    return min(most, max(1, int(rate * STEP))) if rate else most
 
 
 def _status(finished: bool) -> TaskStatus:
