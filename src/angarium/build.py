@@ -28,7 +28,7 @@ from angarium.store.retention import Retention
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
     from angarium.dispatch.url_check_transport import UrlCheckTransport
-    from angarium.service.product import Products, Provision
+    from angarium.service.product import Provision
     from angarium.service.services import Services
     from angarium.store.accept import NewDelivery
     from angarium.store.replica import Replica
@@ -122,10 +122,6 @@ async def running(
     exit, attempts in flight are completed, then the pools are closed. `stopping` is set shortly before, so
     that no request runs for minutes.
     """
-    from angarium.dispatch.notifier import Notifier
-    from angarium.service.intake import Intake
-    from angarium.service.product import Products
-
     direct, prepared = settings.direct_url, settings.database_prepared_statements
     clock = SystemClock()
     ring, inboxes = keyring(settings), inbox_urls(settings, role, listening)
@@ -143,6 +139,8 @@ async def running(
         following = asyncio.create_task(clock.follow(reference), name="clock")
         stack.callback(following.cancel)
         if role == "api":
+            from angarium.dispatch.notifier import Notifier
+
             notifier = Notifier(engine)
             await notifier.start()
             stack.push_async_callback(notifier.stop)
@@ -159,7 +157,10 @@ async def running(
             stack.push_async_callback(dispatcher.stop)
             yield None
             return
-        from angarium.service.services import assembled  # not needed by the role `dispatch`
+        # not needed by the role `dispatch`
+        from angarium.service.intake import Intake
+        from angarium.service.product import Products, Provision
+        from angarium.service.services import assembled
 
         database = await Database.connect(
             database_url, size=settings.database_pool, direct_url=direct, prepared=prepared
@@ -168,7 +169,7 @@ async def running(
         replica = await _replica(settings, stack, database, clock)
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
-        await _provision(database, clock, product).refresh()
+        await Provision(database, clock, product).refresh()
         url_check_transport = _url_check_transport(settings, policy, clock)
         stack.push_async_callback(url_check_transport.close)
         services = assembled(
@@ -222,24 +223,15 @@ async def _replica(
 @asynccontextmanager
 async def provisioning(settings: Settings, database_url: str) -> AsyncIterator[Provision]:
     """The service that sets up organizations of products, with its own connections."""
-    from angarium.service.product import Products
+    from angarium.service.product import Products, Provision
 
     clock = SystemClock()
     database = await Database.connect(database_url, size=2)
     try:
         clock.anchor(await database.time())
-        yield _provision(database, clock, Products(database, clock, products_of(settings)))
+        yield Provision(database, clock, Products(database, clock, products_of(settings)))
     finally:
         await database.close()
-
-
-def _provision(database: Database, clock: Clock, product: Products) -> Provision:
-    from angarium.service.api_key import ApiKeys
-    from angarium.service.application import Applications
-    from angarium.service.product import Provision
-
-    applications = Applications(database, clock, os.urandom)
-    return Provision(database, clock, product, applications, ApiKeys(database, clock, os.urandom))
 
 
 def _dispatcher(

@@ -100,11 +100,11 @@ async def housing(database: Database) -> AsyncIterator[House]:
             operator = bearer(services.token.for_organization(ORG))
             made.places = await _furnish(made, operator, "mine")
             made.others = await _furnish(made, operator, "theirs")
-            provision = Provision(database, clock, products, services.application, services.api_key)
+            provision = Provision(database, clock, products)
             for name, profile in profiles.items():
                 if name == "standard":
                     continue
-                product = provision.product(name)
+                product = provision.products.named(name)
                 keys = provision.draw_keys(product, sandbox=True)
                 draft = ApplicationDraft("Customer", "customer")
                 await provision.install(f"org_{name}", name, application=draft, keys=keys)

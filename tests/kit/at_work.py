@@ -105,7 +105,7 @@ async def at_work(
                     org_id=org_id,
                     product=made,
                     services=services,
-                    provision=Provision(database, clock, known, services.application, services.api_key),
+                    provision=Provision(database, clock, known),
                     client=client,
                     app=app,
                 )

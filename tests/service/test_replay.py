@@ -401,17 +401,15 @@ async def test_all_that_failed_since_a_message_is_recovered_that_message_too(
         message = await book.message()
         lost.append(await book.requeue(message, here, **LOST))
         await book.requeue(message, there, **LOST)
-    references = ids.text(ids.ENDPOINT, here), ids.text(ids.MESSAGE, lost[1].message_id)
-    since = await replay.since_message(book.app.id, references[1])
-    assert await replay.count_undelivered(book.app.id, references[0], since, None) == 2
-    assert await replay.count_recoverable(book.app.id, references[0], since, None) == BoundedCount(
-        2, exact=True
-    )
-    await replay.recover_since_message(book.app.org_id, book.app.id, *references)
+    reference = ids.text(ids.ENDPOINT, here)
+    since = datetime_at(ids.created_at(lost[1].message_id))
+    assert await replay.count_undelivered(book.app.id, reference, since, None) == 2
+    assert await replay.count_recoverable(book.app.id, reference, since, None) == BoundedCount(2, exact=True)
+    await replay.recover(book.app.org_id, book.app.id, reference, since, None)
     await run(book)
     assert await owed(book) == lost[1:]
     with pytest.raises(NotFound):
-        await replay.recover_since_message(book.app.org_id, (await book.world.application()).id, *references)
+        await replay.recover(book.app.org_id, (await book.world.application()).id, reference, since, None)
 
 
 async def test_a_rate_and_a_filter_that_make_no_sense_are_refused(book: Book, replay: Replay) -> None:

@@ -104,7 +104,7 @@ async def _install(
     from angarium.service.application import ApplicationDraft
 
     async with provisioning(settings) as provision:
-        product = provision.product(name)
+        product = provision.products.named(name)
         keys = provision.draw_keys(product, sandbox=sandbox)
         draft = ApplicationDraft(application, application)
         made = await provision.install(org, name, application=draft, keys=keys)

@@ -250,18 +250,12 @@ class Endpoints(UseCase):
         return stored
 
     async def _cancel(self, connection: Connection, endpoint: Endpoint, *, wait: bool = False) -> None:
-        at = self._clock.now()
-        task_id = ids.new(at, self._entropy(8))
-        await background_task.cancel_owed(
-            connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at, wait=wait
-        )
+        owner = self._new_id(), endpoint.org_id, endpoint.app_id, endpoint.id
+        await background_task.cancel_owed(connection, *owner, self._clock.now(), wait=wait)
 
     async def _release(self, connection: Connection, endpoint: Endpoint) -> None:
-        at = self._clock.now()
-        task_id = ids.new(at, self._entropy(8))
-        await background_task.release_waiting(
-            connection, task_id, endpoint.org_id, endpoint.app_id, endpoint.id, at, fifo=endpoint.fifo
-        )
+        owner = self._new_id(), endpoint.org_id, endpoint.app_id, endpoint.id
+        await background_task.release_waiting(connection, *owner, self._clock.now(), fifo=endpoint.fifo)
 
     async def _find(self, connection: Connection, app_id: UUID, ref: str, *, lock: bool = False) -> Endpoint:
         """The endpoint with this id or uid, unless deleted; `lock` it for a change. Raises NotFound."""

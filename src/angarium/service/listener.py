@@ -35,7 +35,7 @@ from angarium.service.endpoint import Endpoints
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.endpoint_secret import shown
 from angarium.service.product import Products
-from angarium.service.replay import Replay
+from angarium.service.replay import RECENT, Replay
 from angarium.service.use_case import UseCase
 from angarium.store import complete
 from angarium.store import listener as store
@@ -51,7 +51,6 @@ MAX_FETCH: Final = 100
 MAX_WAITING: Final = 200  # listeners in a process
 MAX_OF_APPLICATION: Final = 20
 AGAIN: Final = 2.0  # Retry-After in seconds: a listener that gets deliveries stops waiting
-RECOVERED: Final = 14 * 86400.0  # how far back a disabled listener is recovered when it is opened again
 URL: Final = "https://listener.invalid/"  # RFC 6761: a name that never resolves
 
 
@@ -159,7 +158,7 @@ class Listeners(UseCase):
                 lambda known: replace(known, event_types=event_types, channels=channels, disabled=False),
             )
             if before.disabled_at is not None:
-                since = max(before.disabled_at.timestamp() - RECOVERED, self._clock.now() - RECOVERED)
+                since = self._clock.now() - RECENT
                 await self._replay.recover(application.org_id, application.id, uid, datetime_at(since), None)
         async with self._database.connection() as connection:
             await store.heard(connection, application.id, found.id, self._now())

@@ -18,7 +18,7 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.nouns import Application, Message
-from angarium.service.replay import Replay
+from angarium.service.replay import RECENT, Replay
 from angarium.service.use_case import UseCase
 from angarium.store import application as application_store
 from angarium.store import dead_letter
@@ -34,7 +34,6 @@ APPLICATIONS: Final = 500  # scanned for one page
 SEARCHED: Final = 20_000  # applications scanned for one message
 MOST: Final = 1000  # upper bound of counts
 MAX_FOUND: Final = 20  # messages with the same event id
-RECENT: Final = 14 * 86400.0  # seconds for which failures and undelivered messages count
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _EVER: Final = datetime(9999, 1, 1, tzinfo=UTC)

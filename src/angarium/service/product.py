@@ -116,19 +116,13 @@ class Provision(UseCase):
         database: Database,
         clock: Clock,
         products: Products,
-        applications: Applications,
-        api_key: ApiKeys,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         super().__init__(database, clock, entropy)
-        self._products = products
-        self._applications = applications
-        self.api_key = api_key
+        self.products = products
+        self._applications = Applications(database, clock, entropy)
+        self.api_key = ApiKeys(database, clock, entropy)
         self.token = OrganizationTokens(database, clock, entropy)
-
-    def product(self, name: str) -> Product:
-        """The product of this name. Raises NotFound."""
-        return self._products.named(name)
 
     def draw_keys(self, product: Product, *, sandbox: bool) -> list[ScopedKey]:
         """Generate one key for each scope of the product; `install` registers them."""
@@ -146,7 +140,7 @@ class Provision(UseCase):
         self, org_id: str, app_ref: str, *, scope: str | None, pair: bool = False, sandbox: bool = False
     ) -> NewApiKey:
         """Add a key. Raises NotFound, or BadRequest for a scope that the product does not have."""
-        product = await self._products.of(org_id)
+        product = await self.products.of(org_id)
         application = await self._applications.find(org_id, app_ref)
         scopes = product.profile.management.scopes
         scope = scope or next(iter(scopes), "")
@@ -154,9 +148,7 @@ class Provision(UseCase):
             known = f"Its scopes are {', '.join(scopes)}." if scopes else "It has no scopes."
             raise BadRequest(f"{product.name} has no scope {scope!r}. {known}")
         shown = self._draw(product, sandbox=sandbox, pair=pair)
-        await self.api_key.register(
-            shown, org_id=org_id, app_id=application.id, scope=scope, name=f"{application.name}, {scope}"
-        )
+        await self._register(application, ScopedKey(scope, shown))
         return shown
 
     async def install(
@@ -167,7 +159,7 @@ class Provision(UseCase):
         Raises NotFound for a profile that this server does not load, and Conflict when the organization has
         another.
         """
-        product = await self._products.install(org_id, profile)
+        product = await self.products.install(org_id, profile)
         if product.name != profile:
             raise Conflict(
                 f"The organization already has the profile {product.name}, which cannot be changed."
@@ -175,14 +167,21 @@ class Provision(UseCase):
         await self._write_catalogue(product, org_id)
         made, _ = await self._applications.ensure(org_id, application.uid or application.name, application)
         for key in keys:
-            await self.api_key.register(
-                key.shown, org_id=org_id, app_id=made.id, scope=key.scope, name=f"{made.name}, {key.scope}"
-            )
+            await self._register(made, key)
         return made
+
+    async def _register(self, application: Application, key: ScopedKey) -> None:
+        await self.api_key.register(
+            key.shown,
+            org_id=application.org_id,
+            app_id=application.id,
+            scope=key.scope,
+            name=f"{application.name}, {key.scope}",
+        )
 
     async def refresh(self) -> None:
         """Write the profiles' event types to all organizations. Called at each start."""
-        for product in self._products.all.values():
+        for product in self.products.all.values():
             await self._write_catalogue(product, None)
 
     async def _write_catalogue(self, product: Product, org_id: str | None) -> None:

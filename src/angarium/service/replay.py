@@ -38,7 +38,8 @@ LOOKED_AT: Final = 5_000  # deliveries or messages that a count scans between ch
 PATIENCE: Final = 0.1  # seconds after which a count stops
 RATE: Final = 20.0  # default deliveries per second of a resend by filter
 MAX_RATE: Final = 1000.0
-MAX_AGE: Final = 14 * 86400.0 + 300.0  # how long ago a window may begin; the minutes are for slow callers
+RECENT: Final = 14 * 86400.0  # seconds for which messages can be recovered
+MAX_AGE: Final = RECENT + 300.0  # how long ago a window may begin; the minutes are for slow callers
 _BEGUN: Final = {
     background_task.RECOVER: "endpoint.recover.begun",
     background_task.REPLAY: "endpoint.replay.begun",
@@ -91,18 +92,6 @@ class Replay(UseCase):
         `rate`: maximum deliveries per second.
         """
         return await self._begin(background_task.RECOVER, org_id, app_id, endpoint_ref, since, until, rate)
-
-    async def recover_since_message(
-        self, org_id: str, app_id: UUID, endpoint_ref: str, message_ref: str, *, rate: float | None = None
-    ) -> BackgroundTask:
-        """Recover undelivered messages since this one. Raises as `recover` does."""
-        since = await self.since_message(app_id, message_ref)
-        return await self.recover(org_id, app_id, endpoint_ref, since, None, rate=rate)
-
-    async def since_message(self, app_id: UUID, message_ref: str) -> datetime:
-        """When the message was accepted: the start of a window that includes it. Raises NotFound."""
-        async with self._database.connection() as conn:
-            return datetime_at(ids.created_at(await message_id_of(conn, app_id, message_ref)))
 
     async def count_undelivered(
         self, app_id: UUID, endpoint_ref: str, since: datetime, until: datetime | None

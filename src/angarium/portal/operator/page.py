@@ -14,7 +14,8 @@ from angarium.core.errors import BadRequest, NotFound
 from angarium.portal.customer.audit import ALL_NOUNS, for_operator, naming, noun_of, records
 from angarium.portal.kit.form import Form, counted, question
 from angarium.portal.operator.visit import OperatorVisit, operator_action, operator_page
-from angarium.service.operator import RECENT, EndpointStatus
+from angarium.service.operator import EndpointStatus
+from angarium.service.replay import RECENT
 from angarium.store.dead_letter import Undelivered
 
 ROWS = 50
