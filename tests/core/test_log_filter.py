@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from angarium.core import ids
 from angarium.core.errors import FieldError, Invalid
-from angarium.core.log_filter import TROUBLE, LogFilter, LogKey, LogStatus, log_status
+from angarium.core.log_filter import FAILING, LogFilter, LogKey, LogStatus, log_status
 from angarium.core.nouns import State
 
 MESSAGE, ENDPOINT = UUID(int=5), UUID(int=7)
@@ -123,7 +123,7 @@ def vars_of(made: LogFilter) -> dict[str, Any]:
         (LogFilter(http_class=3), True),
         (LogFilter(http_class=5), True),
         (LogFilter(error_kind="tls"), True),
-        (LogFilter(statuses=TROUBLE), True),
+        (LogFilter(statuses=FAILING), True),
         (LogFilter(statuses=frozenset({LogStatus.FAILED})), True),
         (LogFilter(statuses=frozenset({LogStatus.RETRYING})), True),
         (LogFilter(statuses=frozenset({LogStatus.CANCELED})), True),

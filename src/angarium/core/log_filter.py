@@ -32,7 +32,8 @@ class LogStatus(StrEnum):
     CANCELED = "canceled"
 
 
-TROUBLE: Final = frozenset({LogStatus.RETRYING, LogStatus.FAILED, LogStatus.CANCELED})
+UNDELIVERED: Final = frozenset({LogStatus.FAILED, LogStatus.CANCELED})
+FAILING: Final = UNDELIVERED | {LogStatus.RETRYING}
 
 
 def log_status(state: State, failures: int) -> LogStatus:
@@ -68,7 +69,7 @@ class LogFilter:
         """Whether only deliveries with a problem can match: undelivered, retried, or failed last time."""
         failed_answer = self.http_class is not None and self.http_class != 2
         return (
-            failed_answer or self.error_kind is not None or (bool(self.statuses) and self.statuses <= TROUBLE)
+            failed_answer or self.error_kind is not None or (bool(self.statuses) and self.statuses <= FAILING)
         )
 
     @property

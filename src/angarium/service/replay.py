@@ -23,7 +23,7 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import BadRequest, Invalid
-from angarium.core.log_filter import LogFilter, LogStatus
+from angarium.core.log_filter import UNDELIVERED, LogFilter
 from angarium.service.attempt import message_id_of, target_of
 from angarium.service.use_case import UseCase, existing
 from angarium.store import background_task, log, message, missing, requeue
@@ -109,8 +109,7 @@ class Replay(UseCase):
         self._window(since, until)
         async with self._database.connection() as conn:
             target = await target_of(conn, app_id, endpoint_ref)
-        undelivered = frozenset({LogStatus.FAILED, LogStatus.CANCELED})
-        wanted = LogFilter(statuses=undelivered, endpoint_id=target.id, since=since, until=until)
+        wanted = LogFilter(statuses=UNDELIVERED, endpoint_id=target.id, since=since, until=until)
         return await self.count_matching(app_id, wanted)
 
     async def replay_missing(

@@ -25,7 +25,7 @@ from angarium.api.query import ANY, takes
 from angarium.clock import datetime_at
 from angarium.core import canonical, ids
 from angarium.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound
-from angarium.core.log_filter import LogStatus
+from angarium.core.log_filter import UNDELIVERED
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.product import Product
 from angarium.service.endpoint_draft import EndpointDraft
@@ -186,7 +186,7 @@ class _Webhooks:
         ref, limit = self._endpoint(request), self._limit(request)
         found = await services.attempt.messages(
             application.id, ref, self._window(request, limit, self._ids.message), Filter(),
-            statuses=(LogStatus.FAILED, LogStatus.CANCELED), content=True,
+            statuses=UNDELIVERED, content=True,
         )  # fmt: skip
         public = request.path_params["webhook_id"]
         items = [form.dead_letter_form(self._ids.message, public, one) for one in found[:limit]]
