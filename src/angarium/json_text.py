@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from decimal import Decimal
 from typing import Any, Final, NoReturn
 
 _STRING: Final = r'"[^"\\]*(?:\\.[^"\\]*)*"'
@@ -28,6 +29,14 @@ def read(text: str) -> Any:
         return json.loads(text, parse_int=Number, parse_float=Number, parse_constant=_refuse)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
+
+
+def integer(text: str) -> int | Decimal:
+    """An integer of JSON, for `parse_int` of `json.loads`. Python refuses an int of thousands of digits."""
+    try:
+        return int(text)
+    except ValueError:
+        return Decimal(text)
 
 
 def compact(text: str) -> str:

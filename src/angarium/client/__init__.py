@@ -1,7 +1,7 @@
-"""A client for operators: send messages from Python, and call anything else of the API.
+"""A client of the API for operators: sends messages, and calls all other operations.
 
-Standard library only. Every request that could be repeated by accident carries an idempotency key, so a
-lost answer never makes a second message.
+Needs the standard library only. Each POST has an idempotency key, so a retry after a lost response creates no
+second message.
 
     angarium = Angarium("https://hooks.example.com", token)
     angarium.send("customer-1", "order.filled", {"id": "ord_1"})

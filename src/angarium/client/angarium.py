@@ -1,4 +1,4 @@
-"""`Angarium`, and `AsyncAngarium` that does the same on threads of the running loop."""
+"""Clients of the API: `Angarium`, and `AsyncAngarium`, which runs the same calls in threads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from angarium.message_form import check_payload, encode
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """An accepted message: it and every delivery it owes are stored."""
+    """An accepted message. It is stored with all its deliveries."""
 
     id: str
     event_type: str
@@ -26,7 +26,7 @@ class Sent:
 
 
 class Angarium:
-    """One server and an organization's token, given or from ANGARIUM_URL and ANGARIUM_TOKEN."""
+    """A client of one server. The default URL and token are in ANGARIUM_URL and ANGARIUM_TOKEN."""
 
     def __init__(
         self, url: str | None = None, token: str | None = None, *, timeout: float = 30.0, tries: int = 5
@@ -35,7 +35,7 @@ class Angarium:
         token = token or os.environ.get("ANGARIUM_TOKEN")
         if not url or not token:
             missing = "ANGARIUM_URL" if not url else "ANGARIUM_TOKEN"
-            raise ClientError(f"{missing} is not set, and was not given.")
+            raise ClientError(f"{missing} is not set. Set it, or pass url and token to the client.")
         self._transport = Transport(url, token, timeout, tries)
 
     def send(
@@ -50,11 +50,11 @@ class Angarium:
         deliver_at: datetime | None = None,
         idempotency_key: str | None = None,
     ) -> Sent:
-        """Send a message to an application, by its id or uid.
+        """Send a message to an application, by its id or uid. Returns when it is stored.
 
-        `payload` is anything that json can write, or the exact JSON bytes to deliver. `event_id`: your own
-        id of the event, accepted once in an application. Raises Refused or Unreachable, and ValueError for a
-        payload that is not a JSON object: nothing is sent then.
+        `payload` is any value that `json` can serialize, or the exact JSON bytes to deliver. `event_id` is
+        your own id of the event; an application accepts it once. Raises Refused or Unreachable, and
+        ValueError, before anything is sent, if the payload is not a JSON object.
         """
         body = message_body(
             event_type, payload, event_id=event_id, channels=channels, tags=tags, deliver_at=deliver_at
@@ -62,7 +62,9 @@ class Angarium:
         path = f"/app/{quote(application, safe='')}/msg"
         made = self.call("POST", path, body, query={"with_content": False}, idempotency_key=idempotency_key)
         if not isinstance(made, dict) or not {"id", "eventType"} <= made.keys():
-            raise Unreachable(f"{self._transport.url} does not answer as an Angarium server")
+            raise Unreachable(
+                f"{self._transport.url} does not answer like an Angarium server. Check the URL."
+            )
         return Sent(made["id"], made["eventType"], made.get("eventId"))
 
     def call(
@@ -75,11 +77,12 @@ class Angarium:
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> Any:
-        """Any operation of the API, by its path below `/api/v1`; gives the JSON answer.
+        """Any operation of the API, by its path below `/api/v1`. Returns the JSON of the response.
 
-        A POST gets an idempotency key unless it is given one. Raises Refused or Unreachable.
+        A POST gets an idempotency key unless one is given. Raises Refused or Unreachable.
         """
-        return self._transport.call(*self._request(method, path, body, query, idempotency_key), timeout)
+        raw = self.raw(method, path, body, query=query, idempotency_key=idempotency_key, timeout=timeout)
+        return self._transport.parsed(raw)
 
     def raw(
         self,
@@ -91,23 +94,15 @@ class Angarium:
         idempotency_key: str | None = None,
         timeout: float | None = None,
     ) -> bytes:
-        """The same, but the JSON as it came: parsing it would change numbers of payloads (1.0, 1E400)."""
-        return self._transport.raw(*self._request(method, path, body, query, idempotency_key), timeout)
-
-    @staticmethod
-    def _request(
-        method: str, path: str, body: Any, query: Mapping[str, Any] | None, idempotency_key: str | None
-    ) -> tuple[str, str, bytes | None, dict[str, str]]:
-        asked = {name: _query(value) for name, value in (query or {}).items() if value is not None}
-        place = f"/api/v1{path}" + (f"?{urlencode(asked, doseq=True)}" if asked else "")
+        """As `call`, but returns the JSON unparsed: parsing would change numbers in payloads (1.0, 1E400)."""
+        values = {name: _query(value) for name, value in (query or {}).items() if value is not None}
+        url = f"/api/v1{path}" + (f"?{urlencode(values, doseq=True)}" if values else "")
         data = body if body is None or isinstance(body, bytes) else encode(body)
-        headers = {}
-        if method == "POST":
-            headers["idempotency-key"] = idempotency_key or uuid.uuid4().hex
-        return method, place, data, headers
+        headers = {"idempotency-key": idempotency_key or uuid.uuid4().hex} if method == "POST" else {}
+        return self._transport.raw(method, url, data, headers, timeout)
 
     def each(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
-        """Every item of a list, page after page."""
+        """All items of a list. Pages are requested as needed."""
         iterator = None
         while True:
             page = self.call("GET", path, query={"limit": 100, **query, "iterator": iterator})
@@ -128,7 +123,7 @@ class Angarium:
 
 
 class AsyncAngarium:
-    """The same for asyncio: calls run on threads, so the loop is never held up."""
+    """The client for asyncio. Calls run in threads, so they do not block the event loop."""
 
     def __init__(
         self, url: str | None = None, token: str | None = None, *, timeout: float = 30.0, tries: int = 5
@@ -159,22 +154,27 @@ def message_body(
     tags: Sequence[str] = (),
     deliver_at: datetime | None = None,
 ) -> bytes:
-    """The body of message create; a payload in bytes stays as it is. Raises ValueError for a bad payload and
-    for a `deliver_at` without a time zone."""
-    said: dict[str, Any] = {"eventType": event_type}
+    """The body of the request that sends a message. A payload in bytes is not changed. Raises ValueError for
+    an invalid payload and for a `deliver_at` without a time zone."""
+    fields: dict[str, Any] = {"eventType": event_type}
     if event_id is not None:
-        said["eventId"] = event_id
+        fields["eventId"] = event_id
     if channels:
-        said["channels"] = list(channels)
+        fields["channels"] = list(channels)
     if tags:
-        said["tags"] = list(tags)
+        fields["tags"] = list(tags)
     if deliver_at is not None:
         if deliver_at.utcoffset() is None:
             raise ValueError("deliver_at must have a time zone, such as datetime.now(UTC)")
-        said["deliverAt"] = deliver_at.isoformat()
-    data = bytes(payload) if isinstance(payload, bytes | bytearray | memoryview) else encode(payload)
-    check_payload(data)  # bytes that are no value of their own could change the fields around them
-    return encode(said)[:-1] + b',"payload":' + data + b"}"
+        fields["deliverAt"] = deliver_at.isoformat()
+    data = payload_bytes(payload)
+    check_payload(data)  # bytes that are not one JSON value could change the fields around them
+    return encode(fields)[:-1] + b',"payload":' + data + b"}"
+
+
+def payload_bytes(payload: Any) -> bytes:
+    """A payload as JSON text; bytes are not changed. Raises ValueError if it cannot be serialized."""
+    return bytes(payload) if isinstance(payload, bytes | bytearray | memoryview) else encode(payload)
 
 
 def _query(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What can go wrong between the client and the server."""
+"""Errors of the client."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from typing import Any
 
 
 class ClientError(Exception):
-    """Something went wrong."""
+    """Base class of the client's errors."""
 
 
 class Unreachable(ClientError):
-    """No server answered, also after several tries."""
+    """The server did not respond in any attempt, or the response is not that of an Angarium server."""
 
 
 class Refused(ClientError):
-    """The server answered with an error: `status` of HTTP, and its own `code` and `detail` in words.
+    """The response is an error: the HTTP `status`, and the server's `code` and `detail`.
 
-    `from_server`: whether the answer has the form of Angarium's errors. Without it something else answered,
+    `from_server` is whether the response has the form of Angarium's errors. If not, something else responded,
     such as a proxy, or another service at a wrong URL.
     """
 
@@ -25,12 +25,12 @@ class Refused(ClientError):
         self.status = status
         self.from_server = "detail" in said
         self.code = str(said.get("code", "")) or f"http_{status}"
-        self.detail = _words(said.get("detail")) or f"The server answered {status}."
+        self.detail = _words(said.get("detail")) or f"The server responded with {status}."
         super().__init__(f"{self.detail} (HTTP {status})")
 
 
 def _words(detail: Any) -> str:
-    """One sentence, or for a body that is not valid each field with its fault."""
+    """A sentence; for an invalid body, each invalid field with its error."""
     if isinstance(detail, list):
         faults = [fault for fault in detail if isinstance(fault, dict)]
         return "; ".join(

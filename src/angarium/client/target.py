@@ -1,7 +1,7 @@
-"""URLs that a person gives to a command or to the client, read in one way.
+"""Reads URLs that are given to a command or to the client.
 
-IPv6 addresses, a login, letters outside ASCII in host and path, a missing port or path are all understood.
-Errors never show the login.
+IPv6 addresses, a login, and non-ASCII characters in host and path are supported; port and path are optional.
+Errors never contain the login.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ class Target:
     host: str
     port: int
     path: str  # with the query, percent-encoded
-    authorization: str | None = field(default=None, repr=False)  # of the login
+    authorization: str | None = field(default=None, repr=False)  # from the login
 
     @property
     def origin(self) -> str:
-        """Host and port, as a URL has them."""
+        """Host and port as in a URL."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == (443 if self.secure else 80) else f"{host}:{self.port}"
 
     def connection(
         self, timeout: float | None = None, context: ssl.SSLContext | None = None
     ) -> http.client.HTTPConnection:
-        """A connection that is not open yet; `timeout` in seconds."""
+        """A new connection, not opened yet. `timeout` is in seconds."""
         if self.secure:
             return http.client.HTTPSConnection(
                 self.host, self.port, timeout=timeout, context=context or ssl.create_default_context()
@@ -50,7 +50,7 @@ class Target:
 
 
 def read_target(text: str, example: str, *, scheme: str | None = None) -> Target:
-    """Raises ValueError, in words. `example`: what to write; `scheme`: of a URL that has none."""
+    """Raises ValueError with a message for users. `example` is a valid URL, `scheme` the default scheme."""
     given = text.strip()
     if scheme is not None and _SCHEME.match(given) is None:
         given = f"{scheme}://{given}"
@@ -66,7 +66,7 @@ def _read(given: str) -> Target:
         raise ValueError("it contains a control character")
     parts = urlsplit(given)
     if parts.scheme not in _DEFAULT_PORT:
-        raise ValueError("it does not begin with http:// or https://")
+        raise ValueError("it does not start with http:// or https://")
     if _AUTHORITY.fullmatch(parts.netloc.rpartition("@")[2]) is None:
         raise ValueError("its host and port are not written as host:port")
     try:
@@ -98,12 +98,12 @@ def _host(name: str) -> str:
     except UnicodeError:
         raise ValueError("its host is not a valid name") from None
     if not host or _UNPRINTED.search(host):
-        raise ValueError("it names no host" if not host else "its host is not a valid name")
+        raise ValueError("it has no host" if not host else "its host is not a valid name")
     return host
 
 
 def _ascii(path: str) -> str:
-    """With what a request line cannot have percent-encoded, and all else as it is."""
+    """The path, with characters that are invalid in a request line percent-encoded."""
     return _UNPRINTED.sub(lambda found: quote(found[0], errors="surrogateescape"), path)
 
 

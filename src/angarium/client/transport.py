@@ -1,4 +1,4 @@
-"""HTTP as the client needs it: kept connections, deadlines, and trying again when that is safe."""
+"""Makes the client's HTTP requests: reuses connections, and retries."""
 
 from __future__ import annotations
 
@@ -10,26 +10,24 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, Final
 
-from angarium import __version__
+from angarium import __version__, json_text
 from angarium.client.error import ClientError, Refused, Unreachable
 from angarium.client.target import read_target
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
-LONGEST_PAUSE: Final = 30.0  # seconds between two tries, whatever the server asks for
-_MOST_DIGITS: Final = 1000
-_AGAIN: Final = frozenset({429, 500, 502, 503, 504})
+LONGEST_PAUSE: Final = 30.0  # seconds between two attempts, even if the server asks for more
+_RETRIED: Final = frozenset({429, 500, 502, 503, 504})
 
 
 @dataclass
 class Transport:
-    """One server. Threads may share it: each takes an idle connection, or opens one."""
+    """Requests to one server. Threads may share it: each uses an idle connection, or opens one."""
 
     url: str
     token: str = field(repr=False)
-    timeout: float = 30.0  # seconds for one try
+    timeout: float = 30.0  # seconds for one attempt
     tries: int = 5
     pause: Callable[[float], None] = time.sleep
     _idle: list[http.client.HTTPConnection] = field(default_factory=list, repr=False)
@@ -41,20 +39,9 @@ class Transport:
         except ValueError as error:
             raise ClientError(str(error)) from error
         if self._target.authorization is not None:
-            raise ClientError("The URL of a server has no login: the token is the credential.")
-        weakref.finalize(self, _close, self._idle)  # of a client that nobody closed
+            raise ClientError("The URL must not contain a login. The client authenticates with its token.")
+        weakref.finalize(self, _close, self._idle)  # if the client is not closed
         self._base = self._target.path.partition("?")[0].rstrip("/")
-
-    def call(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None = None,
-        headers: Mapping[str, str] | None = None,
-        timeout: float | None = None,
-    ) -> Any:
-        """The JSON answer, or None for an empty one. Raises Refused or Unreachable; see `raw`."""
-        return self._answer(self.raw(method, path, body, headers, timeout))
 
     def raw(
         self,
@@ -64,9 +51,9 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> bytes:
-        """The bytes of a successful answer. Raises Refused or Unreachable.
+        """The body of a successful response. Raises Refused or Unreachable.
 
-        Tried again on lost connections and on 429 and 5xx: callers give whatever changes something an
+        Lost connections, 429 and 5xx are retried, so callers give requests that change something an
         idempotency key.
         """
         for number in range(1, self.tries + 1):
@@ -79,7 +66,7 @@ class Transport:
                     ) from error
                 self.pause(_backoff(number))
                 continue
-            if status in _AGAIN and number < self.tries:
+            if status in _RETRIED and number < self.tries:
                 self.pause(_asked(answered.get("retry-after")) or _backoff(number))
                 continue
             if not 200 <= status <= 299:
@@ -87,11 +74,12 @@ class Transport:
             return raw
         raise AssertionError("unreachable")
 
-    def _answer(self, raw: bytes) -> Any:
+    def parsed(self, raw: bytes) -> Any:
+        """The JSON of a response, or None if it is empty. Raises Unreachable."""
         try:
-            return json.loads(raw, parse_int=_integer) if raw else None
+            return json.loads(raw, parse_int=json_text.integer) if raw else None
         except (ValueError, RecursionError) as error:
-            raise Unreachable(f"{self.url} answers with something that is not JSON: {error}") from error
+            raise Unreachable(f"The answer of {self.url} is not JSON: {error}. Check the URL.") from error
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -117,7 +105,7 @@ class Transport:
             with connection.getresponse() as response:
                 raw = response.read(MAX_ANSWER + 1)
                 if len(raw) > MAX_ANSWER:
-                    raise http.client.HTTPException("the answer is too large")
+                    raise http.client.HTTPException("the response is too large")
                 lowered = {name.lower(): value for name, value in response.getheaders()}
         except BaseException:
             connection.close()
@@ -136,7 +124,7 @@ def _close(idle: list[http.client.HTTPConnection]) -> None:
 
 
 def _backoff(number: int) -> float:
-    """Doubling, with jitter, so that many clients do not come back at once."""
+    """Doubles with each attempt. Jitter keeps many clients from retrying at the same time."""
     return min(LONGEST_PAUSE, 0.2 * 2.0**number) * random.uniform(0.5, 1.0)  # noqa: S311
 
 
@@ -146,13 +134,8 @@ def _asked(retry_after: str | None) -> float | None:
     return min(LONGEST_PAUSE, float(retry_after))
 
 
-def _integer(text: str) -> int | Decimal:
-    """An integer; one with thousands of digits, which `int` refuses, is still a number."""
-    return int(text) if len(text) <= _MOST_DIGITS else Decimal(text)
-
-
 def _json(raw: bytes) -> Any:
-    """The body of an error, or None for one that is not JSON."""
+    """The JSON of an error, or None if it is not JSON."""
     try:
         return json.loads(raw)
     except (ValueError, RecursionError):

@@ -1,9 +1,9 @@
-"""A transactional outbox: a message is a row that commits with the business change, or not at all.
+"""A transactional outbox: stores a message as a row in the transaction of the business change.
 
-A forwarder sends the rows afterwards, each under an id of its own that the server accepts once. Killed at
-any point, it sends what is left when it comes back: every row becomes one message, exactly.
+A forwarder sends the rows after the commit. Each row has an id that the server accepts once, so every row
+becomes exactly one message, even if the forwarder is killed.
 
-`angarium.outbox.sqlalchemy` and `angarium.outbox.django` hold the tables; `forward` is what they share.
+The tables are in `angarium.outbox.sqlalchemy` and `angarium.outbox.django`; `forward` has what they share.
 """
 
 from angarium.outbox.forward import Forwarder, Outbox, OutboxRow

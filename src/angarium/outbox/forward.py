@@ -1,13 +1,13 @@
-"""Forwarding: claim some rows, send them, and take them out; no transaction is open meanwhile.
+"""Sends the rows of an outbox: claims a batch, sends it, and deletes it, without an open transaction.
 
-What happens to a row that the server does not accept:
+If the server does not accept a row:
 
-- The server is away, overloaded, or does not accept the token (401, 403, 429, 502, 503, 504, or an answer
-  that is not Angarium's): the row stays, and so do those after it. The forwarder tries again.
-- The server fails on this row (500 and other 5xx, 408, 425): the row stays claimed, so it is tried again
-  when the claim ends. Those after it go on.
-- The server refuses this row (unknown application, too large, ...): it is set aside with the reason, and
-  logged. `refused` lists these rows, and `restore` makes them wait to be sent again.
+- It is unavailable or overloaded, or refuses the token (401, 403, 429, 502, 503, 504, or a response that is
+  not Angarium's): all rows wait, and the forwarder retries.
+- It fails on this row (500 and other 5xx, 408, 425): the row is retried when its claim ends. The rows after
+  it are sent.
+- It refuses this row (unknown application, too large, ...): the row is set aside with the reason, which is
+  logged. `refused` lists these rows, and `restore` queues them again.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from angarium.client import Angarium, ClientError, Refused
-from angarium.client.angarium import message_body
-from angarium.message_form import MAX_BODY, check_fields, encode, is_event_type
+from angarium.client.angarium import message_body, payload_bytes
+from angarium.message_form import MAX_BODY, check_fields, is_event_type
 
 log = logging.getLogger(__name__)
 
-CLAIM: Final = 120.0  # seconds after which rows that a forwarder claimed and left are anybody's again
+CLAIM: Final = 120.0  # seconds after which the claim of a forwarder that died ends
 BATCH: Final = 100
 _SERVER_AWAY: Final = frozenset({401, 403, 429, 502, 503, 504})
 _TRY_LATER: Final = frozenset({408, 425})
@@ -33,7 +33,7 @@ _TRY_LATER: Final = frozenset({408, 425})
 
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One message to send; `id` is what it is known by to the server."""
+    """A message to send. The server accepts its `id` once."""
 
     id: str
     application: str
@@ -44,25 +44,25 @@ class OutboxRow:
 
 
 class Outbox(Protocol):
-    """A table of rows. Each method is a transaction of its own."""
+    """The rows in a database. Each method is one transaction."""
 
     def claim(self, limit: int, seconds: float) -> Sequence[OutboxRow]:
-        """The oldest rows that nobody has claimed, now ours for so long."""
+        """Claim the oldest rows without a claim, for this number of seconds."""
 
     def remove(self, ids: Sequence[str]) -> None:
-        """These were accepted."""
+        """Delete rows that were accepted."""
 
     def release(self, ids: Sequence[str]) -> None:
-        """These were not sent; they are anybody's again."""
+        """End the claim of rows that were not sent."""
 
     def refuse(self, id: str, words: str) -> None:  # noqa: A002
-        """The server does not accept this one: keep it, with the reason, out of the way."""
+        """Set aside a row that the server refused, with the reason."""
 
     def refused(self, limit: int = 100) -> Sequence[tuple[OutboxRow, str]]:
-        """The oldest rows that were refused, each with the reason."""
+        """The oldest rows that were set aside, with the reasons."""
 
     def restore(self, ids: Sequence[str] | None = None) -> int:
-        """These refused rows (None: all of them) wait to be sent again; gives how many there were."""
+        """Queue rows that were set aside again (None: all). Returns their number."""
 
 
 def row(
@@ -74,10 +74,10 @@ def row(
     *,
     max_body: int = MAX_BODY,
 ) -> OutboxRow:
-    """A new row. `payload` is a JSON object: anything that json can write as one, or its text in bytes.
+    """A new row. `payload` is a value that `json` serializes as an object, or the JSON text in bytes.
 
-    Raises ValueError for what the server would not accept, so that it fails in the business transaction and
-    not after it. `max_body`: bytes of a request body that the server takes.
+    Raises ValueError if the server would refuse the message, so that the error is in your transaction and not
+    after it. `max_body` is the server's limit of a request body, in bytes.
     """
     made = OutboxRow(
         f"outbox-{uuid.uuid4().hex}", application, event_type, b"", _texts(channels), _texts(tags)
@@ -89,27 +89,27 @@ def row(
 
     for field, value in (("application", application), ("eventType", event_type)):
         if not isinstance(value, str):
-            raise ValueError(f"{field}: text is needed, not {type(value).__name__}.")
+            raise ValueError(f"{field}: must be a string, not {type(value).__name__}.")
     if not is_event_type(application):
         refuse("application", "The id or uid is 1 to 256 of a-z, A-Z, 0-9, '-', '_' and '.'.")
     check_fields(event_type, made.id, made.channels or None, made.tags or None, refuse)
     if faults:
         raise ValueError(" ".join(faults))
-    data = bytes(payload) if isinstance(payload, bytes | bytearray | memoryview) else encode(payload)
+    data = payload_bytes(payload)
     body = message_body(event_type, data, event_id=made.id, channels=made.channels, tags=made.tags)
     if len(body) > max_body:
-        raise ValueError(f"The message has {len(body)} bytes as a request; {max_body} are allowed.")
+        raise ValueError(f"The request has {len(body)} bytes; at most {max_body} are allowed.")
     return replace(made, payload=data)
 
 
 def _texts(given: Sequence[str]) -> tuple[str, ...]:
     if isinstance(given, str) or not all(isinstance(one, str) for one in given):
-        raise ValueError(f"channels and tags are lists of texts, not {given!r}")
+        raise ValueError(f"channels and tags must be lists of strings, not {given!r}")
     return tuple(given)
 
 
 class Forwarder:
-    """Sends what an outbox holds, oldest first. Any number may work on one outbox."""
+    """Sends the rows of an outbox, oldest first. Several forwarders may share an outbox."""
 
     def __init__(self, outbox: Outbox, client: Angarium, *, batch: int = BATCH) -> None:
         self._outbox = outbox
@@ -117,7 +117,7 @@ class Forwarder:
         self._batch = batch
 
     def step(self) -> int:
-        """Send one batch; gives how many rows were done with. Raises Unreachable when the server is away."""
+        """Send one batch. Returns the number of finished rows. Raises ClientError if all rows must wait."""
         rows = list(self._outbox.claim(self._batch, CLAIM))
         done = 0
         try:
@@ -130,7 +130,7 @@ class Forwarder:
         return done
 
     def run(self, stop: threading.Event, *, every: float = 1.0) -> None:
-        """Until `stop`: look every so many seconds; while the server is away, more and more seldom."""
+        """Send until `stop` is set. Pauses for `every` seconds, or up to 60 s while all rows must wait."""
         pause = every
         while not stop.is_set():
             try:
@@ -138,7 +138,7 @@ class Forwarder:
                     pass
                 pause = every
             except ClientError as error:
-                log.warning("outbox: not forwarded, trying again: %s", error)
+                log.warning("outbox: the server does not accept messages, retrying: %s", error)
                 pause = min(60.0, pause * 2)
             stop.wait(pause)
 
@@ -153,20 +153,20 @@ class Forwarder:
                 tags=one.tags,
                 idempotency_key=one.id,
             )
-        except ValueError as error:  # a row that was written without `row`, or by an earlier version
+        except ValueError as error:  # the row was written without `row`, or by an earlier version
             self._set_aside(one, str(error))
             return
         except Refused as error:
             if error.status in _SERVER_AWAY or not error.from_server:
                 raise
             if error.status >= 500 or error.status in _TRY_LATER:
-                log.warning("outbox: %s is tried again later: %s", one.id, error)
+                log.warning("outbox: %s is retried later: %s", one.id, error)
                 return
-            if error.status != 409:  # 409: accepted before, and we were killed before we could note that
+            if error.status != 409:  # 409: it was accepted before this forwarder or another was killed
                 self._set_aside(one, str(error))
                 return
         self._outbox.remove([one.id])
 
     def _set_aside(self, one: OutboxRow, words: str) -> None:
-        log.error("outbox: %s is refused and set aside: %s", one.id, words)
+        log.error("outbox: %s was refused and set aside: %s", one.id, words)
         self._outbox.refuse(one.id, words)

@@ -1,4 +1,4 @@
-"""The outbox as a table of SQLAlchemy (2.0), in any database that it speaks to.
+"""The outbox as a table of SQLAlchemy 2, in any of its databases.
 
 outbox = OutboxTable(Base.metadata)
 with Session(engine) as session, session.begin():
@@ -39,12 +39,12 @@ from angarium.outbox.forward import OutboxRow, row
 
 
 class OutboxTable:
-    """The table in your metadata, so that your migrations make it."""
+    """A table in your metadata, so that your migrations create it."""
 
     def __init__(
         self, metadata: MetaData, name: str = "angarium_outbox", *, max_body: int = MAX_BODY
     ) -> None:
-        """`max_body`: bytes of a request body that the server takes, where its settings change that."""
+        """`max_body` is the server's limit of a request body in bytes, if its settings change that."""
         self._max_body = max_body
         self.table = Table(
             name,
@@ -70,7 +70,7 @@ class OutboxTable:
         channels: Sequence[str] = (),
         tags: Sequence[str] = (),
     ) -> Insert:
-        """The statement to execute in the business transaction. Raises ValueError; see `row`."""
+        """The statement to execute in your transaction. Raises ValueError; see `row`."""
         made = row(application, event_type, payload, channels, tags, max_body=self._max_body)
         return insert(self.table).values(
             id=made.id,
@@ -84,12 +84,12 @@ class OutboxTable:
         )
 
     def on(self, engine: Engine) -> SqlAlchemyOutbox:
-        """For a forwarder."""
+        """The outbox in a database, for a forwarder."""
         return SqlAlchemyOutbox(engine, self.table)
 
 
 class SqlAlchemyOutbox:
-    """The rows of one database."""
+    """The outbox in one database."""
 
     def __init__(self, engine: Engine, table: Table) -> None:
         self._engine = engine
@@ -103,13 +103,13 @@ class SqlAlchemyOutbox:
                 .where(table.c.claimed_until < now, table.c.refused.is_(False))
                 .order_by(table.c.position)
                 .limit(limit)
-                .with_for_update(skip_locked=True)  # where there is no such thing, writers wait in turn
+                .with_for_update(skip_locked=True)  # databases without this let writers wait in turn
             )
             found = connection.execute(free).all()
             ids = [one.id for one in found]
             taken = update(table).where(table.c.id.in_(ids), table.c.claimed_until < now)
             if ids and connection.execute(taken.values(claimed_until=now + seconds)).rowcount != len(ids):
-                connection.rollback()  # another took some of them between the two statements
+                connection.rollback()  # another forwarder claimed some of them between the two statements
                 return []
         return list(map(_row, found))
 

@@ -11,8 +11,9 @@ import json
 from base64 import b64decode, b64encode
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any, Generic, TypeVar
+
+from angarium import json_text
 
 T = TypeVar("T")
 MAX_NAME = 255
@@ -104,17 +105,9 @@ def load(item: dict[str, str | None], shape: Shape) -> Event[Any]:
 def parse(raw: bytes) -> Any:
     """The JSON value of a body, or the bytes if it is not JSON."""
     try:
-        return json.loads(raw.decode(json.detect_encoding(raw)), parse_int=_integer)
+        return json.loads(raw.decode(json.detect_encoding(raw)), parse_int=json_text.integer)
     except (ValueError, RecursionError):
         return raw
-
-
-def _integer(text: str) -> int | Decimal:
-    """An integer. Python refuses those with thousands of digits, but the event must not be lost."""
-    try:
-        return int(text)
-    except ValueError:
-        return Decimal(text)
 
 
 def _data(body: Any, shape: Shape) -> Any:

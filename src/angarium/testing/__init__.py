@@ -1,6 +1,6 @@
-"""For tests of code that sends or receives webhooks: `sign`, golden `vectors`, and a WebhookInbox.
+"""Helps to test code that sends or receives webhooks: `sign`, `vectors`, and WebhookInbox.
 
-With pytest, the fixture `webhook_inbox` is there without an import.
+In pytest, the fixture `webhook_inbox` needs no import.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> Any:
-    # imported when asked for, because pytest loads the plugin, and so this package, in every run
+    # imported when used: pytest loads the plugin, and so this package, in every run
     if name in _HOMES:
         return getattr(import_module(f"angarium.testing.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

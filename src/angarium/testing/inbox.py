@@ -1,4 +1,4 @@
-"""A real HTTP receiver for tests: it takes what is sent to `url`, and waits with a deadline.
+"""An HTTP receiver for tests: it accepts requests to `url`, and waits for them with a timeout.
 
     def test_an_order_is_announced(webhook_inbox):
         webhook_inbox.expect("standard", SECRET)
@@ -6,7 +6,7 @@
         message = webhook_inbox.wait("order.placed")
         assert message.data["id"] == "ord_1"
 
-Everything it says when it fails is an AssertionError in words.
+Every failure is an AssertionError that says what was received.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from angarium.receiver.route import Routes, route
 from angarium.receiver.secret import Secrets
 
 TIMEOUT = 10.0
-"""Seconds that `wait` waits unless told otherwise."""
+"""Default timeout of `wait`, in seconds."""
 _ANY = Shape()
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One request that came."""
+    """A request that was received."""
 
     method: str
     path: str
     headers: Mapping[str, str]  # names in lower case
     body: bytes = field(repr=False)
-    event: Event[Any]  # verified, if the inbox was told what to expect
-    error: VerificationError | None  # why it was not
-    status: int  # what it was answered with
+    event: Event[Any]  # verified, if `expect` was called
+    error: VerificationError | None  # why it is not verified
+    status: int  # of the response
 
     @property
     def type(self) -> str:
@@ -55,11 +55,11 @@ class Message:
         return self.event.data
 
     def verify(self, scheme: str | Scheme, secrets: Secrets) -> Event[Any]:
-        """AssertionError unless the signature fits."""
+        """The verified event. AssertionError unless the signature is valid."""
         try:
             return verify(self.body, self.headers, secrets, scheme)
         except VerificationError as error:
-            raise AssertionError(f"{self.method} {self.path} is not signed rightly: {error}") from error
+            raise AssertionError(f"{self.method} {self.path} is not correctly signed: {error}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _Reply:
 
 
 class WebhookInbox:
-    """Listens on loopback, at a port of its own, while it is entered."""
+    """Listens on a free port of the loopback interface, as a context manager."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
@@ -98,7 +98,7 @@ class WebhookInbox:
         self._thread.join()
 
     def expect(self, scheme: str | Scheme, secrets: Secrets) -> None:
-        """From now on every message is verified; what does not fit is answered 401 and fails `wait`."""
+        """Verify all messages from now on. An invalid one gets 401, and makes `wait` fail."""
         self._expected = (scheme, secrets)
 
     def answer(
@@ -109,7 +109,7 @@ class WebhookInbox:
         delay: float = 0,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        """Answer so, after `delay` seconds: the next `times` messages, or all to come that have no other."""
+        """Set the response of the next `times` messages, or of all others, sent after `delay` seconds."""
         reply = _Reply(status, delay, headers or {})
         if times is None:
             self._default = reply
@@ -117,7 +117,7 @@ class WebhookInbox:
             self._replies.extend([reply] * times)
 
     def wait(self, pattern: str = "*", *, timeout: float = TIMEOUT) -> Message:
-        """The next message whose type the pattern covers; the ones before it are passed over."""
+        """The next message whose type matches the pattern. Messages before it are skipped."""
         wanted = Routes()
         wanted.add(pattern, route(lambda event: event))
         deadline = time.monotonic() + timeout
@@ -127,26 +127,26 @@ class WebhookInbox:
                     message = self.messages[self._returned]
                     self._returned += 1
                     if message.error is not None:
-                        raise AssertionError(f"a message is not signed rightly: {message.error}")
+                        raise AssertionError(f"a message is not correctly signed: {message.error}")
                     if wanted.find(message.type) is not None:
                         return message
                 if not self._came.wait(deadline - time.monotonic()):
-                    raise AssertionError(f"no {pattern} within {timeout:g} s; {self._listed()}")
+                    raise AssertionError(f"no message {pattern} within {timeout:g} s; {self._listed()}")
 
     def wait_for(self, count: int, pattern: str = "*", *, timeout: float = TIMEOUT) -> list[Message]:
-        """So many messages, all within the timeout."""
+        """The next `count` messages, all within the timeout."""
         deadline = time.monotonic() + timeout
         return [self.wait(pattern, timeout=max(0, deadline - time.monotonic())) for _ in range(count)]
 
     def assert_quiet(self, seconds: float = 0.5) -> None:
-        """AssertionError if a message comes within these seconds, or came and was not waited for."""
+        """AssertionError if a message is received within these seconds, or one was not waited for."""
         with self._came:
             if self._came.wait_for(lambda: self._returned < len(self.messages), seconds):
-                raise AssertionError(f"something came: {self._listed()}")
+                raise AssertionError(f"unexpected message; {self._listed()}")
 
     def _listed(self) -> str:
-        came = [message.type or "one without a type" for message in self.messages]
-        return f"there came {', '.join(came)}" if came else "nothing came"
+        types = [message.type or "a message without a type" for message in self.messages]
+        return f"received: {', '.join(types) or 'nothing'}"
 
     def take(self, method: str, path: str, headers: list[tuple[str, str]], body: bytes) -> _Reply:
         """Called for each request."""
@@ -194,4 +194,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing on standard error."""
+        """Write nothing to standard error."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def webhook_inbox() -> Iterator[WebhookInbox]:
-    """A real HTTP receiver on loopback; see `angarium.testing.inbox`."""
-    from angarium.testing.inbox import WebhookInbox  # here, for runs that do not use it
+    """An HTTP receiver on the loopback interface; see `angarium.testing.inbox`."""
+    from angarium.testing.inbox import WebhookInbox  # not in runs that do not use it
 
     with WebhookInbox() as inbox:
         yield inbox

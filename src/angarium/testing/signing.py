@@ -1,4 +1,4 @@
-"""`sign`: the headers that a sender would send."""
+"""Signs bodies as senders do."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ def sign(
     secret: str | bytes,
     scheme: str | Scheme = "standard",
     *,
-    id: str | None = None,  # noqa: A002 - what everybody calls it
+    id: str | None = None,  # noqa: A002 - the usual name
     type: str = "test",  # noqa: A002
     timestamp: int | None = None,
 ) -> dict[str, str]:
-    """The headers for this body, by any scheme that `verify` knows.
+    """The headers that the sender would send with this body, by any scheme of `verify`.
 
-    `id` and `type` count where the scheme puts them into headers; `timestamp` is in epoch seconds and now
-    unless given. Standard schemes sign with `whsec_` secrets, or with `whsk_` ones (needs cryptography).
+    `id` and `type` are used by schemes that have headers for them. `timestamp` is in epoch seconds; default:
+    now. Standard Webhooks schemes sign with `whsec_` and `whsk_` secrets; the latter need cryptography.
     """
     raw = body.encode("utf-8") if isinstance(body, str) else body
     return {

@@ -1,7 +1,7 @@
-"""Golden vectors: requests with known signatures, as data for receivers and senders in any language.
+"""Reads the vectors: requests with known signatures, for tests of receivers and senders in any language.
 
-They are in `vectors.json` beside this module: for each one the scheme, the secret to verify with, the
-headers, the body, the time to verify at, and the code of the error if it must be refused.
+They are in `vectors.json` beside this module. Each has the scheme, the secret, the headers, the body, the
+time to verify at, and the code of the error if it must be refused.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Vector:
     error: str | None = None  # `code` of the VerificationError, if it must be refused
     id: str | None = None  # of the event
     type: str | None = None
-    signing_secret: str | None = None  # where it differs from the one to verify with
+    signing_secret: str | None = None  # if it differs from the one to verify with
 
 
 @cache

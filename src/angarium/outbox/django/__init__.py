@@ -1,12 +1,12 @@
-"""The outbox as an app of Django: put `angarium.outbox.django` into INSTALLED_APPS and migrate.
+"""The outbox as a Django app: add `angarium.outbox.django` to INSTALLED_APPS and run `migrate`.
 
     with transaction.atomic():
         order.save()
         outbox.add("customer-1", "order.filled", {"id": order.pk})
 
-`manage.py forward_outbox` sends, until it is stopped (or `--once`). `--refused` lists what the server
-refused, and `--restore` makes it wait to be sent again. ANGARIUM_MAX_BODY in the site's settings: bytes of a
-request body that the server takes, where its own settings change that.
+`manage.py forward_outbox` sends the messages until it is stopped, or with `--once` until the outbox is empty.
+`--refused` lists the messages that the server refused, and `--restore` queues them again. If the server has
+another limit of a request body, set it in ANGARIUM_MAX_BODY in Django's settings, in bytes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def add(
     tags: Sequence[str] = (),
     using: str | None = None,
 ) -> None:
-    """Add a message to the transaction that is open. Raises ValueError for what the server refuses."""
+    """Add a message in the current transaction. Raises ValueError if the server would refuse it."""
     from django.conf import settings
 
     from angarium.message_form import MAX_BODY

@@ -1,4 +1,4 @@
-"""The table, and the outbox over it."""
+"""The table of the outbox, and its operations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from angarium.outbox.forward import OutboxRow
 
 
 class OutboxMessage(models.Model):
-    """A message that is not forwarded yet, or was refused."""
+    """A message that is not sent yet, or was refused."""
 
     position = models.BigAutoField(primary_key=True)
     id = models.CharField(max_length=64, unique=True)
@@ -32,7 +32,7 @@ class OutboxMessage(models.Model):
 
 
 class DjangoOutbox:
-    """The rows of one of Django's databases."""
+    """The outbox in one of Django's databases."""
 
     def __init__(self, using: str = "default") -> None:
         self._using = using
@@ -48,7 +48,7 @@ class DjangoOutbox:
                 pk__in=[one.pk for one in found], claimed_until__lt=now
             )
             if taken.update(claimed_until=now + seconds) != len(found):
-                transaction.set_rollback(True, using=self._using)  # another took some of them in between
+                transaction.set_rollback(True, using=self._using)  # another forwarder claimed some in between
                 return []
         return list(map(_row, found))
 

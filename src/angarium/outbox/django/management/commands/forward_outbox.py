@@ -1,4 +1,4 @@
-"""`manage.py forward_outbox`: send what the outbox holds, with ANGARIUM_URL and ANGARIUM_TOKEN."""
+"""`manage.py forward_outbox`: sends the messages of the outbox, with ANGARIUM_URL and ANGARIUM_TOKEN."""
 
 from __future__ import annotations
 
@@ -18,11 +18,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--once", action="store_true", help="Stop when the outbox is empty.")
-        parser.add_argument("--refused", action="store_true", help="List what the server refused, and stop.")
-        parser.add_argument(
-            "--restore", action="store_true", help="First make all that was refused wait to be sent again."
-        )
-        parser.add_argument("--database", default="default", help="Which of the configured databases.")
+        parser.add_argument("--refused", action="store_true", help="List refused messages, and stop.")
+        parser.add_argument("--restore", action="store_true", help="Queue all refused messages again first.")
+        parser.add_argument("--database", default="default", help="Alias of the database.")
 
     def handle(self, *_: Any, **options: Any) -> None:
         outbox = DjangoOutbox(options["database"])
