@@ -2,8 +2,7 @@
 
     python -m tests.prose [FILE …]
 
-It reads Markdown (without code), strings and comments of Python, comments of SQL, and page templates. Folders
-in NOT_YET are not rewritten yet. Remove one from the list when `python -m tests.prose` says that it is clean.
+It reads Markdown (without code), strings and comments of Python, comments of SQL, and page templates.
 """
 
 from __future__ import annotations
@@ -85,13 +84,6 @@ AVOID = {
     r"oust(s|ed|ing)?": "evict",
 }
 
-# folders and files whose texts are not rewritten yet
-NOT_YET = (
-    "src/angarium/client/",
-    "src/angarium/outbox/",
-    "src/angarium/receiver/",
-    "src/angarium/testing/",
-)
 # written by others: quoted word for word, or generated from a file that is checked itself
 QUOTED = ("docs/settings.md", "docs/products/", "docs/decisions/")
 
@@ -138,33 +130,17 @@ def found(path: Path) -> Iterator[str]:
 
 
 def files() -> list[Path]:
-    """All files with prose that has to be plain, those of NOT_YET included."""
+    """All files whose prose has to be plain."""
     every = sorted({path for pattern in SOURCES for path in ROOT.glob(pattern)})
     return [path for path in every if not str(path.relative_to(ROOT)).startswith(QUOTED)]
-
-
-def covers(entry: str, path: Path) -> bool:
-    """Whether a file belongs to an entry of NOT_YET: a folder (with a slash), a file or a pattern."""
-    return str(path).startswith(entry) if entry.endswith("/") else path.match(entry)
 
 
 def main() -> int:
     """Print what is found; 1 if there is any."""
     chosen = [Path(name).resolve() for name in sys.argv[1:]]
-    clean = set(NOT_YET)
-    bad = 0
-    for path in chosen or files():
-        waiting = [one for one in NOT_YET if covers(one, path.relative_to(ROOT))]
-        lines = list(found(path))
-        if lines:
-            clean.difference_update(waiting)
-        if chosen or not waiting:
-            bad += len(lines)
-            print(*lines, sep="\n", end="\n" if lines else "")
-    if not chosen:
-        for one in sorted(clean):
-            print(f"note: {one} is clean; take it out of NOT_YET in tests/prose.py")
-    return 1 if bad else 0
+    lines = [line for path in chosen or files() for line in found(path)]
+    print(*lines, sep="\n", end="\n" if lines else "")
+    return 1 if lines else 0
 
 
 if __name__ == "__main__":

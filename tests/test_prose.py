@@ -55,8 +55,3 @@ def test_strings_docstrings_and_comments_of_python_are_prose(
 def test_comments_of_sql_are_prose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = "-- Nobody waits.\nselect owed -- lest\n"
     assert [line.split(":")[1] for line in lines(monkeypatch, tmp_path / "query.sql", text)] == ["1", "2"]
-
-
-def test_what_is_not_rewritten_yet_exists() -> None:
-    for entry in prose.NOT_YET:
-        assert any(prose.covers(entry, path.relative_to(prose.ROOT)) for path in prose.files()), entry
