@@ -18,6 +18,7 @@ MAX_NAME: Final = 256
 MAX_UID: Final = 256
 MAX_CHANNEL: Final = 128
 MAX_CHANNELS: Final = 10
+MAX_TAG: Final = 128
 MAX_TAGS: Final = 10
 MAX_BODY: Final = 2 * 1024 * 1024
 """Maximum size of a request body in bytes, unless the settings or a profile set another."""

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from angarium.core import errors
+from angarium.core.error_text import TEXTS
 from angarium.core.errors import AngariumError, FieldError, Invalid, StoreReason, StoreUnavailable
 
 CODES = {
@@ -15,6 +19,8 @@ CODES = {
     "NotAllowed": "insufficient access",
     "NotFound": "not_found",
     "Conflict": "conflict",
+    "UidTaken": "conflict",
+    "EventTypeExists": "event_type_exists",
     "Unsupported": "not_implemented",
     "CredentialExpired": "authentication_failed",
     "TooManyFailures": "rate_limit",
@@ -26,7 +32,7 @@ CODES = {
     "SettingsError": "settings",
     "StoreUnavailable": "store_unavailable",
 }
-PLAIN = [name for name in CODES if name not in ("TooManyEndpoints", "Invalid")]
+PLAIN = [name for name in CODES if name not in ("TooManyEndpoints", "UidTaken", "Unsupported", "Invalid")]
 
 
 def test_the_codes_are_stable() -> None:
@@ -40,10 +46,11 @@ def test_the_codes_are_stable() -> None:
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_an_error_has_the_words_of_its_class_unless_others_are_given(name: str) -> None:
+def test_an_error_has_the_words_of_its_code_unless_others_are_given(name: str) -> None:
     kind: type[AngariumError] = getattr(errors, name)
     error = kind()
-    assert error.detail == str(error) == (kind.__doc__ or "").strip() != ""
+    words = TEXTS[kind.code].detail if kind.code in TEXTS else (kind.__doc__ or "").strip()
+    assert error.detail == str(error) == words != ""
     assert error.wire_code == kind.code
     told = kind("In other words.")
     assert told.detail == str(told) == "In other words."
@@ -54,6 +61,35 @@ def test_an_error_has_the_words_of_its_class_unless_others_are_given(name: str) 
 def test_a_code_can_be_more_exact_than_that_of_the_class(name: str) -> None:
     error = getattr(errors, name)("Words.", code="exact")
     assert (error.detail, error.wire_code, type(error).code) == ("Words.", "exact", CODES[name])
+
+
+def test_values_are_filled_into_the_words_of_a_code() -> None:
+    error = errors.BadRequest(code="limit_reached", most=7)
+    assert error.detail == "An endpoint can have at most 7 old secrets in use. Wait until one expires."
+    assert errors.Unsupported("/page").detail.endswith(" See /page")
+
+
+def test_every_code_of_the_tree_and_of_the_source_has_a_text() -> None:
+    """Only errors of settings are never on the wire."""
+    source = Path(errors.__file__).parents[1]
+    named = {
+        code
+        for path in source.rglob("*.py")
+        if path.parts[-3:-1] != ("api", "dialects") and path.parent.name not in ("receiver", "client")
+        for code in re.findall(r"\bcode=\"([a-z_ ]+)\"", path.read_text())
+    }
+    assert {"invalid_range", "no_public_url"} <= named
+    assert named | set(CODES.values()) - {"error", "settings"} <= TEXTS.keys()
+
+
+@pytest.mark.parametrize("code", TEXTS)
+def test_a_text_says_what_happened_and_what_to_do(code: str) -> None:
+    text = TEXTS[code]
+    assert 400 <= text.status < 600
+    assert text.title.endswith(".")
+    assert text.advice.endswith(".")
+    assert "{" not in text.example
+    assert text.example
 
 
 def test_an_error_without_words_is_no_problem() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from fastapi import APIRouter, FastAPI
+from fastapi import FastAPI
 from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
@@ -13,43 +13,12 @@ from angarium import __version__
 from angarium.api import dialects, errors, public_page
 from angarium.api.edge import Edge, safe_headers
 from angarium.api.fast_path import FastPath, FastRoute
-from angarium.api.native import (
-    application,
-    attempt,
-    audit,
-    auth,
-    endpoint,
-    event_type,
-    health,
-    listener,
-    log,
-    message,
-    play,
-    replay,
-)
+from angarium.api.native import PREFIX, message
+from angarium.api.native import router as native
 from angarium.service.services import Services
 
-PREFIX = "/api/v1"
 BODY_LIMIT = 2 * 1024 * 1024
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-
-# built once: FastAPI prepares the routes of a router again for each application that includes it
-_native = APIRouter(prefix=PREFIX)
-for _module in (
-    message,
-    attempt,
-    replay,
-    application,
-    endpoint,
-    event_type,
-    listener,
-    play,
-    log,
-    auth,
-    audit,
-    health,
-):
-    _native.include_router(_module.router)
 
 
 def create_app(
@@ -84,7 +53,7 @@ def create_app(
     app.state.base_url = None if base_url is None else base_url.rstrip("/")
     app.state.frame_ancestors = tuple(frame_ancestors)
     app.state.stopping = stopping or asyncio.Event()
-    app.router.routes.extend(_native.routes)
+    app.router.routes.extend(native.routes)
     dialects.install(app, services, sandbox=sandbox)
     public_page.install(app, f"{PREFIX}/openapi.json", egress)
     app.router.routes.extend(pages)

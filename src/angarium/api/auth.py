@@ -14,6 +14,7 @@ from fastapi import Depends, Path, Security
 from fastapi.security import HTTPBearer
 from starlette.requests import Request
 
+from angarium.api.field import APPLICATION, ENDPOINT
 from angarium.core import ids
 from angarium.core.audit import ActorKind
 from angarium.core.claims import Capability, Claims
@@ -131,9 +132,12 @@ TokenCaller = Annotated[Caller, Depends(_token)]
 AnyCaller = Annotated[Caller, Depends(_any)]
 OrgCaller = Annotated[Caller, Depends(_organization)]
 ServicesOf = Annotated[Services, Depends(services_of)]
-AppRef = Annotated[str, Path(alias="app_id", description="Id or uid of the application.")]
-
-EndpointRef = Annotated[str, Path(alias="endpoint_id", description="Id or uid of the endpoint.")]
+AppRef = Annotated[
+    str, Path(alias="app_id", description="Id or uid of the application.", examples=[APPLICATION])
+]
+EndpointRef = Annotated[
+    str, Path(alias="endpoint_id", description="Id or uid of the endpoint.", examples=[ENDPOINT])
+]
 
 
 async def _application(services: ServicesOf, caller: AnyCaller, app_id: AppRef) -> Application:

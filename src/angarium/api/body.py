@@ -1,14 +1,15 @@
 """Reads request bodies: within the size limit, parsed strictly, regardless of Content-Type.
 
-`Wire` is the base of every body model; `WireRoute` is the route class of every native router
-(`APIRouter(route_class=WireRoute)`): it reads and parses the body, and keeps idempotency keys.
+`Wire` is the base of the models of request bodies.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, ClassVar, NoReturn
+from collections.abc import Iterator
+from typing import Any, ClassVar, NoReturn, get_args
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, model_validator
 from pydantic.alias_generators import to_camel
 from starlette.requests import ClientDisconnect, Request
@@ -27,8 +28,7 @@ class Wire(BaseModel):
     model_config = ConfigDict(
         alias_generator=to_camel,
         extra="ignore",
-        use_attribute_docstrings=True,
-        json_schema_extra=lambda schema, model: _document_nulls(schema, model),
+        json_schema_extra=lambda schema, model: _document(schema, model),
     )
     null_clears: ClassVar[bool] = False
     _optional: ClassVar[frozenset[str]] = frozenset()
@@ -52,17 +52,30 @@ class Wire(BaseModel):
         return field in self.model_fields_set
 
 
-def _document_nulls(schema: dict[str, Any], model: type[BaseModel]) -> None:
-    """Document that optional properties accept null."""
-    if getattr(model, "null_clears", True):
-        return
-    for name, found in schema.get("properties", {}).items():
-        if name in schema.get("required", ()) or {"type": "null"} in found.get("anyOf", ()):
+def _document(schema: dict[str, Any], model: type[BaseModel]) -> None:
+    """Add what the fields say, and that optional properties accept null."""
+    accepts_null = not getattr(model, "null_clears", True)
+    for name, field in model.model_fields.items():
+        found = schema.get("properties", {}).get(field.alias or name)
+        if found is None:
             continue
-        if "type" in found:
-            found["type"] = [found["type"], "null"]
-        else:  # a reference
-            found["anyOf"] = [{"$ref": found.pop("$ref")}, {"type": "null"}]
+        optional = accepts_null and (field.alias or name) not in schema.get("required", ())
+        if optional and {"type": "null"} not in found.get("anyOf", ()):
+            if "type" in found:
+                found["type"] = [found["type"], "null"]
+            else:  # a reference
+                found["anyOf"] = [{"$ref": found.pop("$ref")}, {"type": "null"}]
+        for said in (*_said(field.annotation), *field.metadata):
+            if isinstance(said, msgspec.Meta):
+                found |= {"description": said.description} if said.description else {}
+                found |= {"examples": said.examples} if said.examples else {}
+                found |= said.extra_json_schema or {}
+
+
+def _said(annotation: Any) -> Iterator[Any]:
+    """What is said of the type in an optional field (`Url | None`)."""
+    for one in get_args(annotation):
+        yield from getattr(one, "__metadata__", ())
 
 
 async def body_of(request: Request) -> bytes:

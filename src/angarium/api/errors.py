@@ -2,8 +2,8 @@
 
 `loc` is a list of texts, as Svix's SDKs declare it: `["body", "channels", "[0]"]` is the first channel.
 
-One table maps the errors of core/errors.py to status codes. Any other exception becomes a 500 without
-internal details. Operations that only Svix has (`unsupported.txt`) get 501 with a link, not 404 or 405.
+`core/error_text.py` has the statuses and texts. Any other exception becomes a 500 without internal details.
+Operations that only Svix has (`unsupported.txt`) get 501 with a link, not 404 or 405.
 """
 
 from __future__ import annotations
@@ -24,31 +24,17 @@ from starlette.responses import JSONResponse, Response
 
 from angarium.api.auth import base_url, caller_of
 from angarium.core import errors
+from angarium.core.error_text import TEXTS
 from angarium.core.errors import AngariumError, FaultType, FieldError, Invalid, Unsupported
 
-STATUS: Final[Mapping[type[AngariumError], int]] = {
-    errors.BadRequest: 400,
-    errors.NotAuthenticated: 401,
-    errors.NotAllowed: 403,
-    errors.NotFound: 404,
-    errors.TooSlow: 408,
-    errors.Conflict: 409,
-    errors.BodyTooLarge: 413,
-    errors.Compressed: 415,
-    errors.Invalid: 422,
-    errors.TooManyFailures: 429,
-    errors.Unsupported: 501,
-    errors.Overloaded: 503,
-    errors.StoreUnavailable: 503,
-}
-
 UNSUPPORTED_PAGE: Final = "/docs/svix-operations.md"
-INTERNAL: Final = {"code": "internal_error", "detail": "Something went wrong on our side."}
+INTERNAL: Final = {"code": "internal_error", "detail": TEXTS["internal_error"].detail}
 
 
 def status_of(error: AngariumError) -> int:
-    """The HTTP status of an error; 500 if it is not in the table."""
-    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+    """The HTTP status of an error; 500 if its code has no text."""
+    text = TEXTS.get(type(error).code)
+    return 500 if text is None else text.status
 
 
 def body_of(error: AngariumError) -> dict[str, Any]:
@@ -144,7 +130,7 @@ async def _unsupported(request: Request) -> AngariumError | None:
     except AngariumError as error:
         return error
     page = f"{base_url(request)}{UNSUPPORTED_PAGE}"
-    return Unsupported(f"Angarium does not support this Svix operation. See {page}")
+    return Unsupported(page=page)
 
 
 async def _unexpected(_: Request, __: Exception) -> Response:

@@ -19,10 +19,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from angarium.api import errors
+from angarium.api.answer import encoded
 from angarium.api.auth import bearer_of
-from angarium.api.listing import JsonBytes
-from angarium.api.native.message import answer_of
-from angarium.api.native.message_in import MessageIn, draft_of, read_message
+from angarium.api.native.message import accepted_out
+from angarium.api.native.message_in import draft_of, read_message
 from angarium.api.route import digest_of
 from angarium.core.errors import AngariumError
 from angarium.service.intake import Draft, Result
@@ -96,25 +96,21 @@ class FastPath:
             now = services.clock.now()
             draft = draft_of(message, org_id=claims.org_id, app=app.decode(), now=now, key=key)
             with_content = hidden is None
-            return services.intake.put(
-                draft, lambda result: answer(_response(result, message, draft, with_content))
-            )
+            return services.intake.put(draft, lambda result: answer(_response(result, draft, with_content)))
         except Exception:
             # nothing was accepted: the application handles the request again and reports the error
             return False
 
 
-def _response(result: Result, message: MessageIn, draft: Draft, with_content: bool) -> Response:
+def _response(result: Result, draft: Draft, with_content: bool) -> Response:
     if isinstance(result, AngariumError):
         return errors.answer(result)
     try:
-        return JsonBytes(answer_of(result, message, draft, with_content), 202)
+        return encoded(accepted_out(result, draft, with_content=with_content), 202)
     except Exception:
         log.exception("api.failed", method="POST", path="msg")
         return JSONResponse(errors.INTERNAL, 500)
 
-
-log = structlog.get_logger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 

@@ -17,12 +17,13 @@ from enum import StrEnum
 from typing import Annotated, Any, Final, Generic, TypeVar
 from uuid import UUID
 
-import msgspec
 from fastapi import Depends, Query
+from msgspec import UNSET, UnsetType
 from starlette.requests import Request
-from starlette.responses import Response
 
 from angarium.api import query
+from angarium.api.answer import Out
+from angarium.api.field import ENDPOINT, MESSAGE, NOW, says
 from angarium.api.query import QueryNumber
 from angarium.core import ids, patterns, timestamp
 from angarium.core.errors import Invalid
@@ -34,6 +35,7 @@ DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 250
 
 C = TypeVar("C")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -55,8 +57,14 @@ class Paging(Generic[C]):
         return list_ascending != self.backwards
 
 
-Limit = Annotated[QueryNumber, Query(ge=1, le=MAX_LIMIT, description="Maximum number of items per page.")]
-Iterator = Annotated[str | None, Query(description="`iterator` or `prevIterator` of the previous page.")]
+Limit = Annotated[
+    QueryNumber,
+    Query(ge=1, le=MAX_LIMIT, description="Maximum number of items per page.", examples=[DEFAULT_LIMIT]),
+]
+Iterator = Annotated[
+    str | None,
+    Query(description="`iterator` or `prevIterator` of the page before.", examples=[MESSAGE]),
+]
 
 
 def paged_by(parse: Callable[[str], C | None]) -> Any:
@@ -86,19 +94,35 @@ class ListOrder(StrEnum):
     DESCENDING = "descending"
 
 
+Order = Annotated[ListOrder, Query(description="The order of the list.", examples=["descending"])]
+
+
+class Page(Out, Generic[T]):
+    """A page of a list."""
+
+    data: Annotated[list[T], says("The items, in the order of the list.")]
+    iterator: Annotated[
+        str | None, says("Pass it as `iterator` to get the next page; null if the page is empty.", MESSAGE)
+    ]
+    done: Annotated[bool, says("Whether this is the last page in this direction.", True)]
+    prev_iterator: Annotated[
+        str | UnsetType, says("Pass it as `iterator` to get the page before.", f"-{MESSAGE}")
+    ] = UNSET
+
+
 def page(
-    rows: Sequence[T], paging: Paging[Any], id_of: Callable[[T], str], wire: Callable[[T], Any]
-) -> dict[str, Any]:
+    rows: Sequence[R], paging: Paging[Any], id_of: Callable[[R], str], wire: Callable[[R], T]
+) -> Page[T]:
     """The body of a list. `rows`: up to `paging.rows` rows in the direction of reading."""
-    more = len(rows) > paging.limit
     kept = list(rows[: paging.limit])
     if paging.backwards:
         kept.reverse()
-    body: dict[str, Any] = {"data": [wire(row) for row in kept], "iterator": None, "done": not more}
-    if kept:
-        body["iterator"] = id_of(kept[-1])
-        body["prevIterator"] = f"-{id_of(kept[0])}"
-    return body
+    return Page(
+        data=[wire(row) for row in kept],
+        iterator=id_of(kept[-1]) if kept else None,
+        done=len(rows) <= paging.limit,
+        prev_iterator=f"-{id_of(kept[0])}" if kept else UNSET,
+    )
 
 
 CODE_CLASSES: Final = (0, 100, 200, 300, 400, 500)
@@ -187,26 +211,9 @@ def _read_event_types(request: Request) -> tuple[str, ...] | None:
     return tuple(dict.fromkeys(names))
 
 
-class JsonBytes(Response):
-    """JSON that is bytes already, without Starlette's round through its headers."""
-
-    def __init__(self, body: bytes, status: int) -> None:
-        self.status_code = status
-        self.background = None
-        self.body = body
-        self.raw_headers = [
-            (b"content-length", str(len(body)).encode()),
-            (b"content-type", b"application/json"),
-        ]
-
-
-def json_response(body: Any, status: int = 200) -> Response:
-    """An answer whose body may hold `msgspec.Raw`, which goes out byte for byte."""
-    return JsonBytes(msgspec.json.encode(body), status)
-
-
-def _parameter(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
-    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}
+def _parameter(name: str, example: Any, words: str, **schema: Any) -> dict[str, Any]:
+    schema["examples"] = [example]
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": words}
 
 
 _NAME: Final = {"type": "string", "maxLength": 256, "pattern": r"^[a-zA-Z0-9\-_.]+$"}
@@ -216,52 +223,56 @@ _PARAMETERS: Final[dict[str, dict[str, Any]]] = {
     parameter["name"]: parameter
     for parameter in (
         _parameter(
-            "channel",
-            {"type": "string", "maxLength": 128, "pattern": r"^[a-zA-Z0-9\-_.:+]+$"},
-            "Only messages sent to this channel.",
+            "channel", "warehouse", "Only messages sent to this channel.",
+            type="string", maxLength=128, pattern=r"^[a-zA-Z0-9\-_.:+]+$",
         ),
         _parameter(
-            "tag",
-            {"type": "string", "maxLength": 128, "pattern": r"^[a-zA-Z0-9\-_./\\#]+$"},
-            "Only messages with this tag.",
+            "tag", "eu-west", "Only messages with this tag.",
+            type="string", maxLength=128, pattern=r"^[a-zA-Z0-9\-_./\\#]+$",
         ),
-        _parameter("before", _TIME, "Only items created before this time."),
+        _parameter("before", NOW, "Only items created before this time.", **_TIME),
         _parameter(
-            "after",
-            _TIME,
+            "after", NOW,
             "Only items created at or after this time. Without an iterator, the page starts at this time.",
+            **_TIME,
         ),
         _parameter(
-            "with_content",
-            {"type": "boolean", "default": True},
-            "Whether payloads or responses are included.",
+            "with_content", False,
+            "Whether payloads or responses are included. Without them, their place has `{}`.",
+            type="boolean", default=True,
         ),
         _parameter(
-            "with_msg", {"type": "boolean", "default": False}, "Whether each attempt comes with its message."
+            "with_msg", True, "Whether each attempt comes with its message, without the payload.",
+            type="boolean", default=False,
         ),
         _parameter(
-            "expanded_statuses",
-            {"type": "boolean", "default": False},
+            "expanded_statuses", True,
             "Whether to return the statuses retrying (3) and canceled (4). Otherwise both are returned as "
             "failed (2).",
+            type="boolean", default=False,
         ),
-        _parameter("event_types", {"type": "array", "items": _NAME}, "Only messages of these event types."),
         _parameter(
-            "status",
-            {"type": "integer", "enum": [int(status) for status in Status]},
+            "event_types", ["order.filled"],
+            "Only messages of these event types. Give the parameter several times, or names with commas.",
+            type="array", items=_NAME,
+        ),
+        _parameter(
+            "status", 2,
             "Only items that succeeded (0), are pending (1), failed (2), are being retried (3) or were "
             "canceled (4).",
+            type="integer", enum=[int(status) for status in Status],
         ),
         _parameter(
-            "status_code_class",
-            {"type": "integer", "enum": list(CODE_CLASSES)},
+            "status_code_class", 400,
             "Only responses with this class of status codes, such as 400 for 4xx; 0: no response.",
+            type="integer", enum=list(CODE_CLASSES),
         ),
         _parameter(
-            "endpoint_id", {**_NAME, "minLength": 1}, "Only attempts to the endpoint with this id or uid."
+            "endpoint_id", ENDPOINT, "Only attempts to the endpoint with this id or uid.",
+            **_NAME, minLength=1,
         ),
     )
-}
+}  # fmt: skip
 
 
 def described(*names: str) -> dict[str, Any]:

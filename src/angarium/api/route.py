@@ -1,4 +1,4 @@
-"""Defines the route class of native routers: it reads bodies, and answers a repeated POST once.
+"""Defines the route class of native routers: it reads bodies, writes answers, and repeats them.
 
 `Idempotency-Key`: a repeated POST gets the first response, regardless of its body. Only 2xx responses are
 stored. Message create stores its key in the intake statement and uses only `key_of` from this module.
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from angarium.api.answer import answering
 from angarium.api.auth import caller_of, header_of, services_of
 from angarium.api.body import parse_json
 from angarium.api.query import QueryRoute
@@ -58,7 +59,34 @@ async def once(request: Request, answer: Callable[[Request], Awaitable[Response]
     return response
 
 
-class WireRoute(QueryRoute):
+class PublicRoute(QueryRoute):
+    """Writes what the handler returns."""
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        # a router that includes another makes its routes again, from handlers that answer already
+        if not hasattr(endpoint, "body_type"):
+            endpoint = answering(endpoint, options.get("status_code"))
+        super().__init__(path, endpoint, **{**options, "response_model": None})
+
+
+class DirectRoute(QueryRoute):
+    """Calls a handler that reads the request and writes the response itself (`described_by`)."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+H = TypeVar("H", bound=Callable[..., Any])
+
+
+def described_by(handler: H, takes: type, gives: type, *parts: type) -> H:
+    """Notes the Structs of a handler's request and response, and what these refer to, for the document."""
+    vars(handler).update(takes=takes, body_type=gives, parts=parts)
+    return handler
+
+
+class WireRoute(PublicRoute):
     """Parses the body before FastAPI does, so that Content-Type does not matter and limits hold."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:

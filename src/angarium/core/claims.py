@@ -140,7 +140,7 @@ def read(payload: Mapping[str, Any], digest: bytes) -> Claims:
     app_id = ids.parse(ids.APPLICATION, subject) if isinstance(subject, str) else None
     org_id = payload.get("org")
     if app_id is None or not isinstance(org_id, str) or not _is_organization(org_id):
-        raise BadRequest("The token names neither an organization nor an application.", code="bad_token")
+        raise BadRequest(code="bad_token")
     issued_at = _number(payload.get("iat"), 0.0) + _number(payload.get("ms"), 0.0) / 1000
     named = payload.get("capabilities")
     granted = _strings(named)

@@ -1,7 +1,7 @@
 """Exceptions that Angarium raises on purpose, as one tree.
 
-The class docstring is the default message. `code` is stable and public. One table per API
-(`api/errors.py`) decides how an error looks on the wire.
+`code` is stable and public; `core/error_text.py` has the texts by code. One table per API decides how an
+error looks on the wire (`api/errors.py`, and in each dialect).
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import ClassVar, Literal
 
+from angarium.core.error_text import TEXTS
+
 
 class AngariumError(Exception):
     """Something went wrong."""
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, detail: str | None = None, *, code: str | None = None) -> None:
-        self.detail = detail or (type(self).__doc__ or "").strip()
+    def __init__(self, detail: str | None = None, *, code: str | None = None, **values: object) -> None:
+        """Without `detail`, the text of the code with `values` filled in; the docstring if it has none."""
         self.wire_code = code or type(self).code
+        text = TEXTS.get(self.wire_code) or TEXTS.get(type(self).code)
+        self.detail = detail or (text.detail.format(**values) if text else (type(self).__doc__ or "").strip())
         super().__init__(self.detail)
 
 
@@ -40,32 +44,30 @@ class TooManyEndpoints(BadRequest):
 
     def said_of(self, noun: str) -> str:
         """The message for a product that calls an endpoint `noun`."""
-        return (
-            f"{noun.capitalize()} limit reached ({self.most:,}). Delete {noun}s you no longer need, or ask "
-            "your operator for a higher limit."
-        )
+        text = TEXTS[self.code].detail
+        return text.format(noun=noun.capitalize(), nouns=f"{noun}s", most=self.most)
 
 
 class NotAuthenticated(AngariumError):
-    """Invalid token"""
+    """The token, key or session is not valid."""
 
     code = "authentication_failed"
 
 
 class NotAllowed(AngariumError):
-    """You do not have permission to perform this action."""
+    """The caller may not do this."""
 
     code = "insufficient access"
 
 
 class NotFound(AngariumError):
-    """Entity not found"""
+    """It does not exist, or the caller may not know that it does."""
 
     code = "not_found"
 
 
 class Conflict(AngariumError):
-    """A conflict has occurred"""
+    """The request conflicts with what is there."""
 
     code = "conflict"
 
@@ -79,32 +81,38 @@ class UidTaken(Conflict):
 
 
 class EventTypeExists(Conflict):
-    """An event type with that name already exists."""
+    """The name of an event type is in use."""
 
     code = "event_type_exists"
 
 
 class Unsupported(AngariumError):
-    """This operation is not supported."""
+    """An operation that only Svix has. `page`: the URL of the page that lists these."""
 
     code = "not_implemented"
 
+    def __init__(self, page: str) -> None:
+        super().__init__(page=page)
+
 
 class CredentialExpired(NotAuthenticated):
-    """Invalid token"""
-
-    # Looks like any other invalid token, but does not count as a guess.
+    """Looks like any other invalid token, but does not count as a guess."""
 
 
 class TooManyFailures(AngariumError):
-    """Too many failed attempts. Try again later."""
+    """Too many failures, or too many requests that wait. `retry_after` in seconds."""
 
     code = "rate_limit"
 
     def __init__(
-        self, detail: str | None = None, *, code: str | None = None, retry_after: float = 1.0
+        self,
+        detail: str | None = None,
+        *,
+        code: str | None = None,
+        retry_after: float = 1.0,
+        **values: object,
     ) -> None:
-        super().__init__(detail, code=code)
+        super().__init__(detail, code=code, **values)
         self.retry_after = retry_after
 
 
@@ -115,19 +123,19 @@ class BodyTooLarge(AngariumError):
 
 
 class TooSlow(AngariumError):
-    """The request body did not arrive in time."""
+    """The request body arrives too slowly."""
 
     code = "body_too_slow"
 
 
 class Compressed(AngariumError):
-    """The request body has a Content-Encoding. Send it without one."""
+    """The request body is compressed."""
 
     code = "unsupported_content_encoding"
 
 
 class Overloaded(AngariumError):
-    """The server is overloaded. Try again shortly."""
+    """The server has more work than it can do. `retry_after` in seconds."""
 
     code = "overloaded"
 
@@ -203,7 +211,7 @@ class StoreReason(StrEnum):
 
 
 class StoreUnavailable(AngariumError):
-    """The database is not available. Try again with the same idempotency key, if you used one."""
+    """The database is not available. `detail` may name hosts, and is not for callers."""
 
     code = "store_unavailable"
 

@@ -38,9 +38,7 @@ class TokenKey:
     def sign(self, payload: dict[str, Any]) -> str:
         """A token with this payload. Raises BadRequest without a signing key."""
         if self.signing is None:
-            raise BadRequest(
-                "This server can verify tokens but has no key to sign them.", code="no_signing_key"
-            )
+            raise BadRequest(code="no_signing_key")
         return jwt.encode(payload, self.signing, algorithm=self.algorithm)
 
     def open(self, token: str) -> dict[str, Any]:

@@ -147,9 +147,7 @@ class Endpoints(UseCase):
         end = now if until is None else until.timestamp()
         start = end - STATS_SPAN if since is None else since.timestamp()
         if end > now + _SLACK or start > end or end - start > STATS_SPAN + _SLACK:
-            raise BadRequest(
-                "The range must end in the past and be at most 28 days long.", code="invalid_range"
-            )
+            raise BadRequest(code="invalid_range")
         last = ids.made_by(end) if until is None else ids.highest(end)
         async with self._database.connection() as connection:
             found = await self._find(connection, app_id, ref)

@@ -85,10 +85,7 @@ def rotated(
         if two_phase:
             starts = now + grace
     if len(in_use) > MAX_OLD:
-        raise BadRequest(
-            f"An endpoint can have at most {MAX_OLD} old secrets in use. Wait until one expires.",
-            code="limit_reached",
-        )
+        raise BadRequest(code="limit_reached", most=MAX_OLD)
     return (SigningKey(new.secret, None, starts), *in_use)
 
 
@@ -99,7 +96,7 @@ def activated(keys: Sequence[SigningKey], now: float) -> tuple[SigningKey, ...]:
     """
     new = pending(keys, now)
     if new is None:
-        raise BadRequest("There is no pending secret to activate.", code="no_pending_secret")
+        raise BadRequest(code="no_pending_secret")
     return (SigningKey(new.secret, None, now), *(key for key in keys if key is not new))
 
 

@@ -182,7 +182,7 @@ class Listeners(UseCase):
         """
         endpoint = await self._pulled(app_id, ref)
         if endpoint.disabled_at is not None:
-            raise BadRequest("This listener is disabled; open it again.", code="listener_disabled")
+            raise BadRequest(code="listener_disabled")
         with self._waiting.joined(app_id):
             product = await self._products.of(endpoint.org_id)
             deadline = self._clock.steady() + min(wait, LONGEST_WAIT)
@@ -322,12 +322,7 @@ class WaitingLimit:
         Raises TooManyFailures at the application's limit, and Overloaded at the limit of the process.
         """
         if self._waiting[app_id] >= MAX_OF_APPLICATION:
-            raise TooManyFailures(
-                f"Limit of waiting listeners reached for this application ({MAX_OF_APPLICATION}). "
-                "Stop a listener you no longer need.",
-                code="too_many_listeners",
-                retry_after=AGAIN,
-            )
+            raise TooManyFailures(code="too_many_listeners", most=MAX_OF_APPLICATION, retry_after=AGAIN)
         if self._waiting.total() >= MAX_WAITING:
             raise Overloaded("Too many listeners are waiting on this server.", retry_after=AGAIN)
         self._waiting[app_id] += 1

@@ -107,10 +107,7 @@ class Play(UseCase):
     def url_of(self, inbox_id: UUID) -> str:
         """Raises BadRequest when this process does not know its server's public URL."""
         if self._urls is None:
-            raise BadRequest(
-                "Play needs this server's public URL. The operator must set ANGARIUM_PUBLIC_URL.",
-                code="no_public_url",
-            )
+            raise BadRequest(code="no_public_url")
         return self._urls.of(inbox_id)
 
     async def create(self, application: Application) -> PlayInbox:

@@ -67,10 +67,7 @@ class Replay(UseCase):
             found = await target_of(conn, app_id, endpoint_ref)
             target = existing(await hold_target(conn, app_id, found.id))
             if not await message.has_payload(conn, app_id, message_id, datetime_at(now)):
-                raise BadRequest(
-                    "The payload of this message has been deleted. It cannot be sent again.",
-                    code="missing_payload",
-                )
+                raise BadRequest(code="missing_payload")
             await requeue.resend(conn, target, message_id, datetime_at(now))
             after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
             await self._record(

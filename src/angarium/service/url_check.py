@@ -159,7 +159,7 @@ class UrlChecker:
         custom = headers({} if endpoint is None else carried(endpoint.headers, endpoint.url, shown_url))
         check_headers(custom)
         now = self._clock.now()
-        self._admit(self._trials, app_id, f"{TRIALS} trial requests", "too_many_trials")
+        self._admit(self._trials, app_id, TRIALS, "too_many_trials")
         message_id = ids.new(now, self._entropy(8))
         message_format = product.message_format
         body = message_format.body(message_id, event_type, now, payload)
@@ -180,13 +180,11 @@ class UrlChecker:
 
     def admit_test(self, app_id: UUID) -> None:
         """Raises BadRequest when the limit of test messages is reached."""
-        self._admit(self._tests, app_id, f"{TESTS} test messages", "too_many_tests")
+        self._admit(self._tests, app_id, TESTS, "too_many_tests")
 
-    def _admit(self, rate: CheckRate, app_id: UUID, most: str, code: str) -> None:
+    def _admit(self, rate: CheckRate, app_id: UUID, most: int, code: str) -> None:
         if wait := rate.take(app_id, self._clock.steady()):
-            raise BadRequest(
-                f"Limit of {most} per minute reached. Try again in {int(wait) + 1} seconds.", code=code
-            )
+            raise BadRequest(code=code, most=most, seconds=int(wait) + 1)
 
     def _checked(self, url: str) -> str:
         return check_url(url, https_only=self._https_only, policy=self._policy)

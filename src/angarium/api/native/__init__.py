@@ -1,1 +1,46 @@
-"""The native API under `/api/v1`, one module per noun, as Svix's server and SDKs v1 and v2 have it."""
+"""The native API: Svix's paths and bodies, and what Angarium adds to them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from angarium.api.native import (
+    application,
+    attempt,
+    audit,
+    auth,
+    delivery,
+    endpoint,
+    endpoint_secret,
+    event_type,
+    health,
+    listener,
+    log,
+    message,
+    play,
+    replay,
+)
+
+PREFIX: Final = "/api/v1"
+MODULES: Final = (
+    message,
+    attempt,
+    delivery,
+    replay,
+    application,
+    endpoint,
+    endpoint_secret,
+    event_type,
+    listener,
+    play,
+    log,
+    auth,
+    audit,
+    health,
+)
+# built once: FastAPI prepares the routes of a router again for each application that includes it
+router: Final = APIRouter(prefix=PREFIX)
+for _module in MODULES:
+    router.include_router(_module.router)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 from fastapi import APIRouter, Query
+from msgspec import UNSET, UnsetType
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
 
+from angarium.api.answer import Out, Reply
 from angarium.api.auth import AppOf, AppRef, OrgCaller, ServicesOf
 from angarium.api.body import Wire
-from angarium.api.field import OLD, ApplicationUid, Metadata, Name, Rate, wire_time
-from angarium.api.listing import ListOrder, Paging, page, paged
+from angarium.api.field import (
+    ApplicationId,
+    ApplicationName,
+    ApplicationUid,
+    CreatedAt,
+    Metadata,
+    OldRate,
+    Rate,
+    UpdatedAt,
+    wire_time,
+)
+from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged
 from angarium.api.query import QueryFlag
 from angarium.api.route import WireRoute
 from angarium.core import ids
@@ -23,14 +33,14 @@ from angarium.core.nouns import Application
 from angarium.service.application import ApplicationDraft
 from angarium.store.application import ApplicationFilter
 
+router = APIRouter(route_class=WireRoute, tags=["Application"])
+
 
 class ThrottledWire(Wire):
     """A body with a rate limit. Of two names the newer wins."""
 
     throttle_rate: Rate | None = None
-    """Deliveries per second to one endpoint. An endpoint without a limit uses that of its application."""
-    rate_limit: Rate | None = Field(None, json_schema_extra=OLD)
-    """The older name of `throttleRate`."""
+    rate_limit: OldRate | None = None
 
     @property
     def throttle_given(self) -> bool:
@@ -41,14 +51,11 @@ class ThrottledWire(Wire):
         return self.throttle_rate if self.given("throttle_rate") else self.rate_limit
 
 
-router = APIRouter(route_class=WireRoute, tags=["Application"])
-
-
 class ApplicationIn(ThrottledWire):
-    name: Name
-    """A display name."""
+    """An application to create, or what replaces one."""
+
+    name: ApplicationName
     uid: ApplicationUid | None = None
-    """Your own id. It can be used in place of `id`."""
     metadata: Metadata = Field(default_factory=dict)
 
     def draft(self) -> ApplicationDraft:
@@ -65,8 +72,10 @@ class ApplicationIn(ThrottledWire):
 
 
 class ApplicationPatch(ThrottledWire):
+    """The fields of an application that change. Null clears a field."""
+
     null_clears: ClassVar[bool] = True
-    name: Name = ""
+    name: ApplicationName = ""
     uid: ApplicationUid | None = None
     metadata: Metadata | None = None
 
@@ -80,60 +89,62 @@ class ApplicationPatch(ThrottledWire):
         return replace(draft, **changes)
 
 
-class ApplicationOut(Wire):
-    id: str
-    uid: str | None = None
-    name: str
-    rate_limit: int | None
-    throttle_rate: int | None
-    metadata: dict[str, str]
-    created_at: datetime
-    updated_at: datetime
+class ApplicationOut(Out, kw_only=True):
+    """One of your customers, who receives messages at the endpoints of the application."""
+
+    id: ApplicationId
+    uid: ApplicationUid | UnsetType = UNSET
+    name: ApplicationName
+    rate_limit: OldRate | None
+    throttle_rate: Rate | None
+    metadata: Metadata
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
-class ListOfApplications(Wire):
-    data: list[ApplicationOut]
-    iterator: str | None
-    prev_iterator: str | None = None
-    done: bool
-
-
-def wire(application: Application) -> dict[str, Any]:
+def application_out(application: Application) -> ApplicationOut:
     """The application as JSON. As at Svix, the uid is left out when there is none."""
-    uid = {} if application.uid is None else {"uid": application.uid}
-    return uid | {
-        "id": public_id(application),
-        "name": application.name,
-        "rateLimit": application.rate_limit,
-        "throttleRate": application.rate_limit,
-        "metadata": application.metadata,
-        "createdAt": wire_time(application.created_at),
-        "updatedAt": wire_time(application.updated_at),
-    }
+    return ApplicationOut(
+        id=public_id(application),
+        uid=UNSET if application.uid is None else application.uid,
+        name=application.name,
+        rate_limit=application.rate_limit,
+        throttle_rate=application.rate_limit,
+        metadata=application.metadata,
+        created_at=wire_time(application.created_at),
+        updated_at=wire_time(application.updated_at),
+    )
 
 
 def public_id(application: Application) -> str:
     return ids.text(ids.APPLICATION, application.id)
 
 
-@router.get("/app", operation_id="v1.application.list", response_model=ListOfApplications)
+@router.get("/app", operation_id="v1.application.list")
 async def list_applications(
     caller: OrgCaller,
     services: ServicesOf,
     paging: Annotated[Paging[UUID], paged(ids.APPLICATION)],
-    order: ListOrder = ListOrder.ASCENDING,
+    order: Order = ListOrder.ASCENDING,
     exclude_apps_with_no_endpoints: Annotated[
-        QueryFlag, Query(description="Leave out applications without an endpoint.")
+        QueryFlag, Query(description="Leave out applications without an endpoint.", examples=[True])
     ] = False,
     exclude_apps_with_disabled_endpoints: Annotated[
-        QueryFlag, Query(description="Leave out applications whose endpoints are all disabled.")
+        QueryFlag,
+        Query(description="Leave out applications whose endpoints are all disabled.", examples=[True]),
     ] = False,
     exclude_apps_with_svix_play_endpoints: Annotated[
         QueryFlag,
-        Query(description="Leave out applications whose endpoints are all temporary Play inboxes."),
+        Query(
+            description="Leave out applications whose endpoints are all temporary Play inboxes.",
+            examples=[True],
+        ),
     ] = False,
-) -> Response:
-    """The organization's applications, in order of creation."""
+) -> Page[ApplicationOut]:
+    """List applications.
+
+    The applications of the organization, in order of creation.
+    """
     wanted = ApplicationFilter(
         with_endpoints=exclude_apps_with_no_endpoints,
         not_all_disabled=exclude_apps_with_disabled_endpoints,
@@ -147,61 +158,77 @@ async def list_applications(
         limit=paging.rows,
         wanted=wanted,
     )
-    return JSONResponse(page(rows, paging, public_id, wire))
+    return page(rows, paging, public_id, application_out)
 
 
 @router.post(
     "/app",
     operation_id="v1.application.create",
     status_code=201,
-    response_model=ApplicationOut,
-    responses={200: {"model": ApplicationOut, "description": "It existed and `get_if_exists` was given"}},
+    responses={200: {"description": "The application existed, and `get_if_exists` was given."}},
 )
 async def create_application(
     caller: OrgCaller,
     services: ServicesOf,
     body: ApplicationIn,
     get_if_exists: Annotated[
-        QueryFlag, Query(description="Return the existing application with this uid.")
+        QueryFlag, Query(description="Return the existing application with this uid.", examples=[True])
     ] = False,
-) -> Response:
-    """Create an application."""
+) -> Reply[ApplicationOut]:
+    """Create an application.
+
+    Create one for each of your customers. If another application has the `uid`, the response is 409, or with
+    `get_if_exists` that application, unchanged.
+    """
+    made = True
     if get_if_exists and body.uid is not None:
         application, made = await services.application.ensure(caller.org_id, body.uid, body.draft())
-        return JSONResponse(wire(application), 201 if made else 200)
-    return JSONResponse(wire(await services.application.create(caller.org_id, body.draft())), 201)
+    else:
+        application = await services.application.create(caller.org_id, body.draft())
+    return Reply(application_out(application), 201 if made else 200)
 
 
-@router.get("/app/{app_id}", operation_id="v1.application.get", response_model=ApplicationOut)
-async def get_application(application: AppOf) -> Response:
-    """One application."""
-    return JSONResponse(wire(application))
+@router.get("/app/{app_id}", operation_id="v1.application.get")
+async def get_application(application: AppOf) -> ApplicationOut:
+    """Get an application.
+
+    Application tokens get their own application, and 404 for all others.
+    """
+    return application_out(application)
 
 
 @router.put(
     "/app/{app_id}",
     operation_id="v1.application.upsert",
-    response_model=ApplicationOut,
-    responses={201: {"model": ApplicationOut, "description": "Created"}},
+    responses={201: {"description": "There was no such application, so it was created."}},
 )
 async def upsert_application(
     caller: OrgCaller, services: ServicesOf, app_id: AppRef, body: ApplicationIn
-) -> Response:
-    """Replace an application, or create one with the uid of the body (not of the path)."""
+) -> Reply[ApplicationOut]:
+    """Replace or create an application.
+
+    Fields that are missing get their defaults. If the application does not exist, it is created with the uid
+    of the body, not of the path.
+    """
     application, made = await services.application.upsert(caller.org_id, app_id, body.draft())
-    return JSONResponse(wire(application), 201 if made else 200)
+    return Reply(application_out(application), 201 if made else 200)
 
 
-@router.patch("/app/{app_id}", operation_id="v1.application.patch", response_model=ApplicationOut)
+@router.patch("/app/{app_id}", operation_id="v1.application.patch")
 async def patch_application(
     caller: OrgCaller, services: ServicesOf, app_id: AppRef, body: ApplicationPatch
-) -> Response:
-    """Update only the given fields."""
-    return JSONResponse(wire(await services.application.update(caller.org_id, app_id, body.apply)))
+) -> ApplicationOut:
+    """Update an application.
+
+    Only the given fields change. Null clears a field.
+    """
+    return application_out(await services.application.update(caller.org_id, app_id, body.apply))
 
 
 @router.delete("/app/{app_id}", operation_id="v1.application.delete", status_code=204)
-async def delete_application(caller: OrgCaller, services: ServicesOf, app_id: AppRef) -> Response:
-    """Delete an application. Deliveries to its endpoints stop. Its uid can be used again."""
+async def delete_application(caller: OrgCaller, services: ServicesOf, app_id: AppRef) -> None:
+    """Delete an application.
+
+    Deliveries to its endpoints stop. Its uid can be used again.
+    """
     await services.application.delete(caller.org_id, app_id)
-    return Response(status_code=204)

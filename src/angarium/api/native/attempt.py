@@ -1,21 +1,31 @@
-"""Attempts, the messages of an endpoint, and the endpoints of a message. Sending again is in `replay`."""
+"""Attempts: lists, one attempt, its content, and resending a message."""
 
 from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Final, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
+from msgspec import UNSET, UnsetType
 
+from angarium.api.answer import Out
 from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, ServicesOf
-from angarium.api.field import wire_time
+from angarium.api.field import (
+    ATTEMPT,
+    NOW,
+    EndpointId,
+    MessageId,
+    Time,
+    says,
+    wire_time,
+)
 from angarium.api.listing import (
+    Page,
     Paging,
     described,
-    json_response,
     page,
     paged,
     read_code_class,
@@ -24,63 +34,76 @@ from angarium.api.listing import (
     read_status,
     read_window,
 )
-from angarium.api.native import message_model as model
-from angarium.api.native.message import HIDDEN, MessageRef, head_of, message_id, message_out
-from angarium.api.native.our_fault import our_fault_out
+from angarium.api.native.message import HIDDEN, MessageOut, MessageRef, fields_of
 from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
-from angarium.service.attempt import ATTEMPT_STATUSES, EXPANDED, Status, looking_like, status_of
+from angarium.service.attempt import ATTEMPT_STATUSES
 from angarium.service.log import Window
-from angarium.service.overview import WaitEstimates
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter, Recorded
-from angarium.store.delivery import DeliveryMessage, Destination
 from angarium.store.message import Filter
 
 router = APIRouter(route_class=WireRoute, tags=["Message Attempt"])
 
 AttemptPaging = Annotated[Paging[UUID], paged(ids.ATTEMPT)]
-AttemptRef = Annotated[str, Path(alias="attempt_id", description="Id of the attempt.")]
+AttemptRef = Annotated[str, Path(alias="attempt_id", description="Id of the attempt.", examples=[ATTEMPT])]
 
-_FILTERS = (
-    "status",
-    "status_code_class",
-    "channel",
-    "tag",
-    "event_types",
-    "before",
-    "after",
-)
-_TEXT = {AttemptStatus.SUCCESS: "success", AttemptStatus.FAIL: "fail"}
+_FILTERS: Final = ("status", "status_code_class", "channel", "tag", "event_types", "before", "after")
+
+
+class AttemptOut(Out):
+    """One HTTP request made for a delivery. It never changes afterwards."""
+
+    id: Annotated[str, says("Id of the attempt.", ATTEMPT)]
+    msg_id: MessageId
+    endpoint_id: EndpointId
+    url: Annotated[str, says("The URL that the request was sent to.", "https://example.com/webhooks")]
+    response: Annotated[
+        str,
+        says(
+            "The beginning of the response body (base64 if it is not text), or why there was no response.",
+            "Internal Server Error",
+        ),
+    ]
+    response_status_code: Annotated[int, says("The response status; 0: there was no HTTP response.", 500)]
+    response_duration_ms: Annotated[int, says("How long the request took.", 184)]
+    status: Annotated[Literal[0, 2], says("0: success, 2: failure.", 2)]
+    status_text: Annotated[Literal["success", "fail"], says("The status as text.", "fail")]
+    trigger_type: Annotated[Literal[0, 1], says("0: scheduled, 1: manual.", 0)]
+    timestamp: Annotated[Time, says("When the request was sent.", NOW)]
+    error_code: Annotated[str | UnsetType, says("The kind of failure.", "http_500")] = UNSET
+    error: Annotated[
+        str | UnsetType,
+        says("What happened, and what to do.", "The receiver responded with 500. We will retry."),
+    ] = UNSET
+    msg: Annotated[MessageOut | UnsetType, says("The message, without its payload.")] = UNSET
 
 
 def attempt_id(recorded: Recorded) -> str:
     return ids.text(ids.ATTEMPT, recorded.attempt.id)
 
 
-def attempt_out(recorded: Recorded, *, with_content: bool = True, with_msg: bool = False) -> dict[str, Any]:
+def attempt_out(recorded: Recorded, *, with_content: bool = True, with_msg: bool = False) -> AttemptOut:
     """An attempt as JSON; `response` has the response body, or the reason why there is none."""
-    attempt = recorded.attempt
-    out: dict[str, Any] = {
-        "id": attempt_id(recorded),
-        "msgId": ids.text(ids.MESSAGE, attempt.message_id),
-        "endpointId": ids.text(ids.ENDPOINT, attempt.endpoint_id),
-        "url": attempt.url,
-        "response": _response(attempt) if with_content else "{}",
-        "responseStatusCode": attempt.status_code,
-        "responseDurationMs": attempt.duration_ms,
-        "status": int(attempt.status),
-        "statusText": _TEXT[attempt.status],
-        "triggerType": int(attempt.manual),
-        "timestamp": wire_time(attempt.created_at),
-    }
-    if attempt.error_code is not None:
-        out["errorCode"] = attempt.error_code
-        out["error"] = attempt.error
-    if with_msg and recorded.message is not None:
-        out["msg"] = {**head_of(recorded.message), "payload": HIDDEN}
-    return out
+    attempt, message = recorded.attempt, recorded.message if with_msg else None
+    succeeded = attempt.status is AttemptStatus.SUCCESS
+    return AttemptOut(
+        id=attempt_id(recorded),
+        msg_id=ids.text(ids.MESSAGE, attempt.message_id),
+        endpoint_id=ids.text(ids.ENDPOINT, attempt.endpoint_id),
+        url=attempt.url,
+        response=_response(attempt) if with_content else "{}",
+        response_status_code=attempt.status_code,
+        response_duration_ms=attempt.duration_ms,
+        status=0 if succeeded else 2,
+        status_text="success" if succeeded else "fail",
+        trigger_type=1 if attempt.manual else 0,
+        timestamp=wire_time(attempt.created_at),
+        error_code=UNSET if attempt.error_code is None else attempt.error_code,
+        error=UNSET if attempt.error_code is None or attempt.error is None else attempt.error,
+        msg=UNSET if message is None else MessageOut(**fields_of(message, HIDDEN)),
+    )
 
 
 def _response(attempt: Attempt) -> str:
@@ -123,16 +146,16 @@ class _Wanted:
             impossible=status is not None and status not in ATTEMPT_STATUSES,
         )
 
-    def answer(self, rows: Sequence[Recorded]) -> Response:
-        def wire(row: Recorded) -> dict[str, Any]:
+    def answer(self, rows: Sequence[Recorded]) -> Page[AttemptOut]:
+        def wire(row: Recorded) -> AttemptOut:
             return attempt_out(row, with_content=self.content, with_msg=self.message)
 
-        return json_response(page(() if self.impossible else rows, self.paging, attempt_id, wire))
+        return page(() if self.impossible else rows, self.paging, attempt_id, wire)
 
 
 async def _by_message(
     services: Services, app_id: UUID, msg_id: str, endpoint_ref: str | None, wanted: _Wanted
-) -> Response:
+) -> Page[AttemptOut]:
     rows = await services.attempt.by_message(
         app_id, msg_id, endpoint_ref, wanted.window, wanted.like, wanted.filter, content=wanted.content
     )
@@ -142,7 +165,6 @@ async def _by_message(
 @router.get(
     "/app/{app_id}/attempt/endpoint/{endpoint_id}",
     operation_id="v1.message-attempt.list-by-endpoint",
-    response_model=model.ListPage[model.AttemptOut],
     openapi_extra=described(*_FILTERS, "with_content", "with_msg", "expanded_statuses"),
 )
 async def list_by_endpoint(
@@ -151,8 +173,11 @@ async def list_by_endpoint(
     application: AppOf,
     endpoint_id: EndpointRef,
     paging: AttemptPaging,
-) -> Response:
-    """The attempts to one endpoint, newest first; by default those of the last 90 days."""
+) -> Page[AttemptOut]:
+    """List the attempts of an endpoint.
+
+    Newest first; by default those of the last 90 days.
+    """
     wanted = _Wanted.read(request, paging)
     rows = await services.attempt.by_endpoint(
         application.id, endpoint_id, wanted.window, wanted.like, wanted.filter, content=wanted.content
@@ -163,7 +188,6 @@ async def list_by_endpoint(
 @router.get(
     "/app/{app_id}/attempt/msg/{msg_id}",
     operation_id="v1.message-attempt.list-by-msg",
-    response_model=model.ListPage[model.AttemptOut],
     openapi_extra=described(*_FILTERS, "endpoint_id", "with_content", "with_msg", "expanded_statuses"),
 )
 async def list_by_message(
@@ -172,8 +196,11 @@ async def list_by_message(
     application: AppOf,
     msg_id: MessageRef,
     paging: AttemptPaging,
-) -> Response:
-    """The attempts of one message, newest first; by default those of the last 90 days."""
+) -> Page[AttemptOut]:
+    """List the attempts of a message.
+
+    Newest first; by default those of the last 90 days.
+    """
     endpoint_ref = request.query_params.get("endpoint_id") or None
     return await _by_message(services, application.id, msg_id, endpoint_ref, _Wanted.read(request, paging))
 
@@ -185,7 +212,7 @@ async def list_by_message_before(
     application: AppOf,
     msg_id: MessageRef,
     paging: AttemptPaging,
-) -> Response:
+) -> Page[AttemptOut]:
     """The older path of `list_by_message`."""
     return await list_by_message(request, services, application, msg_id, paging)
 
@@ -198,131 +225,25 @@ async def list_by_message_and_endpoint(
     msg_id: MessageRef,
     endpoint_id: EndpointRef,
     paging: AttemptPaging,
-) -> Response:
+) -> Page[AttemptOut]:
     """The old way to filter by endpoint."""
     return await _by_message(services, application.id, msg_id, endpoint_id, _Wanted.read(request, paging))
 
 
 @router.get(
-    "/app/{app_id}/endpoint/{endpoint_id}/msg",
-    operation_id="v1.message-attempt.list-attempted-messages",
-    response_model=model.ListPage[model.EndpointMessageOut],
-    openapi_extra=described(
-        "status", "channel", "tag", "event_types", "before", "after", "with_content",
-        "expanded_statuses",
-    ),
-)  # fmt: skip
-async def list_attempted_messages(
-    request: Request,
-    services: ServicesOf,
-    application: AppOf,
-    endpoint_id: EndpointRef,
-    paging: Annotated[Paging[UUID], paged(ids.MESSAGE)],
-) -> Response:
-    """The messages for an endpoint and the status of each delivery, newest first."""
-    window, wanted = read_window(request, paging)
-    status = read_status(request)
-    # who asks for an expanded status knows it
-    expanded = read_flag(request, "expanded_statuses", default=False) or status in EXPANDED
-    content = read_flag(request, "with_content", default=True)
-    rows = await services.attempt.messages(
-        application.id,
-        endpoint_id,
-        window,
-        read_filter(request),
-        statuses=looking_like(status, expanded=expanded),
-        content=content,
-    )
-
-    waits = await services.overdue.of(application.id, (owed.delivery for owed in rows))
-
-    def wire(owed: DeliveryMessage) -> dict[str, Any]:
-        out = message_out(owed.message, with_content=content)
-        out |= _standing(status_of(owed.delivery, expanded=expanded))
-        key = owed.delivery.endpoint_id, owed.delivery.message_id
-        following = waits.next_attempt(*key, owed.delivery.due_at)
-        if following is not None:
-            out["nextAttempt"] = wire_time(following)
-        if waits.waiting(*key):
-            out["waiting"] = True
-        if (fault := our_fault_out(waits.hold(*key))) is not None:
-            out["ourFault"] = fault
-        return out
-
-    return json_response(page(rows, wanted, lambda owed: message_id(owed.message), wire))
-
-
-def _standing(status: Status) -> dict[str, Any]:
-    return {"status": int(status), "statusText": status.name.lower()}
-
-
-@router.get(
-    "/app/{app_id}/msg/{msg_id}/endpoint",
-    operation_id="v1.message-attempt.list-attempted-destinations",
-    response_model=model.ListPage[model.MessageEndpointOut],
-    openapi_extra=described("expanded_statuses"),
-)
-async def list_attempted_destinations(
-    request: Request,
-    services: ServicesOf,
-    application: AppOf,
-    msg_id: MessageRef,
-    paging: Annotated[Paging[UUID], paged(ids.ENDPOINT)],
-) -> Response:
-    """The endpoints of a message, including deleted ones, oldest endpoint first."""
-    expanded = read_flag(request, "expanded_statuses", default=False)
-    rows = await services.attempt.destinations(
-        application.id, msg_id, paging.cursor, backwards=paging.backwards, rows=paging.rows
-    )
-    waits = await services.overdue.of(application.id, (row.delivery for row in rows))
-    return json_response(
-        page(
-            rows,
-            paging,
-            lambda row: ids.text(ids.ENDPOINT, row.id),
-            lambda row: _destination_out(row, waits, expanded=expanded),
-        )
-    )
-
-
-def _destination_out(destination: Destination, waits: WaitEstimates, *, expanded: bool) -> dict[str, Any]:
-    delivery = destination.delivery
-    key = delivery.endpoint_id, delivery.message_id
-    following = waits.next_attempt(*key, delivery.due_at)
-    return {
-        "id": ids.text(ids.ENDPOINT, destination.id),
-        "uid": destination.uid,
-        "url": destination.url,
-        "description": destination.description,
-        "version": destination.version,
-        "rateLimit": destination.rate_limit,
-        "throttleRate": destination.rate_limit,
-        "eventTypes": destination.event_types,
-        "filterTypes": destination.event_types,
-        "channels": destination.channels,
-        "disabled": destination.disabled,
-        "deleted": destination.deleted,
-        "createdAt": wire_time(destination.created_at),
-        "updatedAt": wire_time(destination.updated_at),
-        **_standing(status_of(delivery, expanded=expanded)),
-        "nextAttempt": None if following is None else wire_time(following),
-        "waiting": waits.waiting(*key),
-        "ourFault": our_fault_out(waits.hold(*key)),
-    }
-
-
-@router.get(
     "/app/{app_id}/msg/{msg_id}/attempt/{attempt_id}",
     operation_id="v1.message-attempt.get",
-    response_model=model.AttemptOut,
     openapi_extra=described("expanded_statuses"),
 )
 async def get_attempt(
     request: Request, services: ServicesOf, application: AppOf, msg_id: MessageRef, attempt_id: AttemptRef
-) -> Response:
-    """One attempt."""
+) -> AttemptOut:
+    """Get an attempt.
+
+    With the beginning of the response, and what went wrong.
+    """
     read_flag(request, "expanded_statuses", default=False)  # no effect: it succeeded or failed
-    return json_response(attempt_out(await services.attempt.get(application.id, msg_id, attempt_id)))
+    return attempt_out(await services.attempt.get(application.id, msg_id, attempt_id))
 
 
 @router.delete(
@@ -332,7 +253,9 @@ async def get_attempt(
 )
 async def expunge_attempt(
     services: ServicesOf, application: OrgAppOf, msg_id: MessageRef, attempt_id: AttemptRef
-) -> Response:
-    """Delete the response body of an attempt permanently."""
+) -> None:
+    """Delete the response of an attempt.
+
+    Deletes the response body permanently. The attempt stays.
+    """
     await services.attempt.expunge(application.id, msg_id, attempt_id)
-    return Response(status_code=204)

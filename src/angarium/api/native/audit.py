@@ -2,86 +2,88 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from starlette.responses import JSONResponse, Response
 
+from angarium.api.answer import Out
 from angarium.api.auth import OrgCaller, ServicesOf
-from angarium.api.body import Wire
-from angarium.api.field import wire_time
-from angarium.api.listing import Paging, page, paged
+from angarium.api.field import APPLICATION, ENDPOINT, NOW, ApplicationId, Time, says, wire_time
+from angarium.api.listing import Page, Paging, page, paged
 from angarium.api.query import QueryMoment
 from angarium.api.route import WireRoute
 from angarium.core import ids
+from angarium.core.audit import ActorKind
 from angarium.service.audit import PREFIX
 from angarium.store.audit import Record
 
 router = APIRouter(route_class=WireRoute, tags=["Audit"])
 
-Application = Annotated[str | None, Query(description="Only records of this application (id or uid).")]
+RECORD: Final = f"{PREFIX}0ERndamqNyk3haXpUQDyjOZPphZ"
+Application = Annotated[
+    str | None,
+    Query(description="Only records of this application (id or uid).", examples=[APPLICATION]),
+]
 Action = Annotated[
     str | None,
-    Query(description="Only this action, such as `endpoint.updated`; `endpoint`: all of that noun."),
+    Query(
+        description="Only this action, such as `endpoint.updated`; `endpoint`: all of that noun.",
+        examples=["endpoint.updated"],
+    ),
 ]
-Since = Annotated[QueryMoment | None, Query(description="Only from this time on.")]
-Until = Annotated[QueryMoment | None, Query(description="Only before this time.")]
+Since = Annotated[QueryMoment | None, Query(description="Only from this time on.", examples=[NOW])]
+Until = Annotated[QueryMoment | None, Query(description="Only before this time.", examples=[NOW])]
 
 
-class ActorOut(Wire):
-    kind: str
-    """`organization-token`, `application-token`, `portal-session`, `api-key`, `operator-session`,
-    `command-line` or `system`."""
-    id: str | None
-    """Tells two of a kind apart; never the token or key itself."""
-    address: str | None
-    """Where the request came from."""
+class ActorOut(Out):
+    """Who made a change."""
+
+    kind: Annotated[ActorKind, says("What the actor is.", "organization-token")]
+    id: Annotated[
+        str | None, says("Tells two of a kind apart; never the token or key itself.", "tok_5f0c1a2b")
+    ]
+    address: Annotated[str | None, says("Where the request came from.", "192.0.2.7")]
 
 
-class RecordOut(Wire):
-    id: str
-    timestamp: datetime
-    actor: ActorOut
-    action: str
-    application_id: str | None
-    target: str | None
-    """The id or name of what was changed."""
-    before: dict[str, Any] | None
-    """What differed before; secrets by fingerprint, headers by name."""
-    after: dict[str, Any] | None
+class RecordOut(Out):
+    """A record of the audit log."""
 
-
-class ListOfRecords(Wire):
-    data: list[RecordOut]
-    iterator: str | None
-    prev_iterator: str | None = None
-    done: bool
+    id: Annotated[str, says("Id of the record.", RECORD)]
+    timestamp: Annotated[Time, says("When the change was made.", NOW)]
+    actor: Annotated[ActorOut, says("Who made the change.")]
+    action: Annotated[str, says("What was done: `noun.verb`.", "endpoint.updated")]
+    application_id: Annotated[
+        ApplicationId | None, says("The application it belongs to; null: to the organization.")
+    ]
+    target: Annotated[str | None, says("The id or name of what was changed.", ENDPOINT)]
+    before: Annotated[
+        dict[str, Any] | None,
+        says("What differed before; secrets by fingerprint, headers by name.", {"disabled": False}),
+    ]
+    after: Annotated[dict[str, Any] | None, says("What differs now.", {"disabled": True})]
 
 
 def public_id(record: Record) -> str:
     return ids.text(PREFIX, record.id)
 
 
-def wire(record: Record) -> dict[str, Any]:
+def record_out(record: Record) -> RecordOut:
     """A record as JSON."""
-    audit_event, actor = record.audit_event, record.actor
-    return {
-        "id": public_id(record),
-        "timestamp": wire_time(record.at),
-        "actor": {"kind": actor.kind.value, "id": actor.name or None, "address": actor.address},
-        "action": audit_event.action,
-        "applicationId": None
-        if audit_event.app_id is None
-        else ids.text(ids.APPLICATION, audit_event.app_id),
-        "target": audit_event.target,
-        "before": audit_event.before,
-        "after": audit_event.after,
-    }
+    event, actor = record.audit_event, record.actor
+    return RecordOut(
+        id=public_id(record),
+        timestamp=wire_time(record.at),
+        actor=ActorOut(kind=actor.kind, id=actor.name or None, address=actor.address),
+        action=event.action,
+        application_id=None if event.app_id is None else ids.text(ids.APPLICATION, event.app_id),
+        target=event.target,
+        before=event.before if event.before is None else dict(event.before),
+        after=event.after if event.after is None else dict(event.after),
+    )
 
 
-@router.get("/audit", operation_id="v1.audit.list", response_model=ListOfRecords)
+@router.get("/audit", operation_id="v1.audit.list")
 async def list_records(
     caller: OrgCaller,
     services: ServicesOf,
@@ -90,8 +92,11 @@ async def list_records(
     action: Action = None,
     since: Since = None,
     until: Until = None,
-) -> Response:
-    """The audit log of the organization, newest first. Messages are not included; they have their own log."""
+) -> Page[RecordOut]:
+    """List the audit log.
+
+    The changes made in the organization, newest first. Messages are not included; they have their own log.
+    """
     rows = await services.audit.page(
         caller.org_id,
         paging.cursor,
@@ -102,4 +107,4 @@ async def list_records(
         upwards=paging.backwards,
         limit=paging.rows,
     )
-    return JSONResponse(page(rows, paging, public_id, wire))
+    return page(rows, paging, public_id, record_out)

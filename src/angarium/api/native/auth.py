@@ -5,16 +5,26 @@ Tokens are listed after their first use, API keys of products from their creatio
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
+from angarium.api.answer import NOT_STORED, Out, Reply
 from angarium.api.auth import AppRef, OrgAppOf, OrgCaller, ServicesOf, TokenCaller, base_url
 from angarium.api.body import Wire
-from angarium.api.field import EventTypeName, Flag, Moment, wire_time
+from angarium.api.field import (
+    NOW,
+    OLD,
+    RARE,
+    ApplicationId,
+    EventTypeName,
+    Flag,
+    Time,
+    says,
+    wire_time,
+)
 from angarium.api.native.application import ApplicationIn
 from angarium.api.route import WireRoute
 from angarium.core import ids
@@ -30,20 +40,35 @@ from angarium.store.organization_token import OrganizationToken
 
 router = APIRouter(route_class=WireRoute, tags=["Authentication"])
 
+API_KEY: Final = f"{api_key.PREFIX}0ERndamqNyk3haXpUQDyjOZPpha"
 SessionId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9@_-]{1,64}$")]
 
 
 class AppPortalAccessIn(Wire):
-    application: ApplicationIn | None = None
-    """Creates the application if it does not exist; its uid must be the one in the path."""
-    feature_flags: Annotated[list[EventTypeName], Field(max_length=25)] = Field(default_factory=list)
-    capabilities: list[Capability] | None = None
-    """What the link allows. Default: everything."""
-    read_only: Flag | None = None
-    """The older way to allow viewing only."""
-    expiry: Annotated[int, Field(ge=3600, le=604800, strict=True)] | None = None
-    """Seconds until the link expires. Default: one week."""
-    session_id: SessionId | None = None
+    """What a portal link allows."""
+
+    application: Annotated[
+        ApplicationIn | None,
+        says("Creates the application if it does not exist; its uid must be the one in the path."),
+        RARE,
+    ] = None
+    feature_flags: Annotated[
+        list[EventTypeName],
+        Field(max_length=25),
+        says("Shows the event types that have one of these flags, too.", ["beta"]),
+    ] = Field(default_factory=list)
+    capabilities: Annotated[
+        list[Capability] | None,
+        says("What the link allows. Default: everything.", ["ViewBase", "ManageEndpoint"]),
+    ] = None
+    read_only: Annotated[Flag | None, says("The older way to allow viewing only.", True), OLD] = None
+    expiry: Annotated[
+        Annotated[int, Field(ge=3600, le=604800, strict=True)] | None,
+        says("Seconds until the link expires. Default: one week.", 86400),
+    ] = None
+    session_id: Annotated[SessionId | None, says("A name by which `expire-all` ends the link.", "user_7")] = (
+        None
+    )
 
     def granted(self) -> list[Capability] | None:
         if self.read_only:
@@ -51,24 +76,83 @@ class AppPortalAccessIn(Wire):
         return None if self.capabilities is None else list(dict.fromkeys(self.capabilities))
 
 
-class AppPortalAccessOut(Wire):
-    url: str
-    token: str
+class AppPortalAccessOut(Out):
+    """A portal link."""
+
+    url: Annotated[
+        str,
+        says(
+            "The link. Anyone who has it has access until it expires.", "https://example.com/login#key=eyJh…"
+        ),
+    ]
+    token: Annotated[
+        str, says("The token in the link. It can be used for the API, too.", "eyJhbGciOiJIUzI1…")
+    ]
 
 
-@router.post(
-    "/auth/app-portal-access/{app_id}",
-    operation_id="v1.authentication.app-portal-access",
-    response_model=AppPortalAccessOut,
-)
+class ExpireAllIn(Wire):
+    """Which tokens end, and when."""
+
+    expiry: Annotated[
+        Annotated[int, Field(ge=0, le=604800, strict=True)] | None,
+        says("Seconds until the tokens are refused. Default: at once.", 60),
+    ] = None
+    session_ids: Annotated[
+        Annotated[list[SessionId], Field(max_length=100)] | None,
+        says(
+            "Only tokens with one of these session ids. Default: all tokens of the application.", ["user_7"]
+        ),
+    ] = None
+
+
+class CredentialOut(Out):
+    """A token of the organization that was used, or an API key of a product's customer."""
+
+    id: Annotated[str, says("Identifies the credential for revoking. Not secret.", API_KEY)]
+    kind: Annotated[Literal["token", "key"], says("What it is.", "key")]
+    beginning: Annotated[
+        str, says("The beginning of a key, or the name of a token in the audit log.", "sk_live_4f")
+    ]
+    name: Annotated[str | None, says("The name of a key.", "Production")]
+    scope: Annotated[str | None, says("The scope of a key.", "organization")]
+    application_id: Annotated[ApplicationId | None, says("The application of a key.")]
+    created_at: Annotated[Time, says("When a key was created, or when a token was first used.", NOW)]
+    last_used_at: Annotated[Time | None, says("When it was last used, to the minute.", NOW)]
+    expires_at: Annotated[Time | None, says("When a token expires; null: never.", None)]
+    revoked_at: Annotated[Time | None, says("When it was revoked; null: it was not.", None)]
+
+
+class CredentialsOut(Out):
+    """All credentials of the organization."""
+
+    data: Annotated[list[CredentialOut], says("Tokens first, then keys.")]
+
+
+class RevokeIn(Wire):
+    """Give either `id` or `token`."""
+
+    id: Annotated[
+        Annotated[str, Field(max_length=100)] | None, says("The `id` in the list of credentials.", API_KEY)
+    ] = None
+    token: Annotated[
+        Annotated[str, Field(max_length=8192)] | None,
+        says(
+            "The token itself, of the organization or an application, even if it was never used.",
+            "eyJhbGciOiJIUzI1…",
+        ),
+        RARE,
+    ] = None
+
+
+@router.post("/auth/app-portal-access/{app_id}", operation_id="v1.authentication.app-portal-access")
 async def app_portal_access(
-    request: Request,
-    caller: OrgCaller,
-    services: ServicesOf,
-    app_id: AppRef,
-    body: AppPortalAccessIn,
-) -> Response:
-    """Create a portal link for one application, and return it with its token."""
+    request: Request, caller: OrgCaller, services: ServicesOf, app_id: AppRef, body: AppPortalAccessIn
+) -> Reply[AppPortalAccessOut]:
+    """Create a portal link.
+
+    The link opens the portal for one application. The response has its token, too, with which the API can be
+    called.
+    """
     application = await _application(services, caller.org_id, app_id, body.application)
     link = await services.portal_link.give(
         caller.org_id,
@@ -86,13 +170,15 @@ async def app_portal_access(
 @router.post(
     "/auth/dashboard-access/{app_id}",
     operation_id="v1.authentication.dashboard-access",
-    response_model=AppPortalAccessOut,
     deprecated=True,
 )
 async def dashboard_access(
     request: Request, caller: OrgCaller, services: ServicesOf, app_id: AppRef
-) -> Response:
-    """The older form of app-portal-access; needs no body."""
+) -> Reply[AppPortalAccessOut]:
+    """Create a portal link (older form).
+
+    Same as `app-portal-access` with an empty body.
+    """
     application = await services.application.find(caller.org_id, app_id)
     portal = (await services.product.of(caller.org_id)).profile.portal
     link = await services.portal_link.give(caller.org_id, application.id, portal, origin=caller.claims.origin)
@@ -112,78 +198,47 @@ async def _application(
     return (await services.application.ensure(org_id, ref, wanted.draft()))[0]
 
 
-def _access(request: Request, link: PortalLink) -> Response:
-    return JSONResponse(
-        {"url": link.url(base_url(request)), "token": link.token}, headers={"cache-control": "no-store"}
-    )
-
-
-class ExpireAllIn(Wire):
-    expiry: Annotated[int, Field(ge=0, le=604800, strict=True)] | None = None
-    """Seconds until the tokens are refused. Default: at once."""
-    session_ids: Annotated[list[SessionId], Field(max_length=100)] | None = None
-    """Only tokens with one of these session ids. Default: all tokens of the application."""
+def _access(request: Request, link: PortalLink) -> Reply[AppPortalAccessOut]:
+    access = AppPortalAccessOut(url=link.url(base_url(request)), token=link.token)
+    return Reply(access, headers=NOT_STORED)
 
 
 @router.post("/auth/app/{app_id}/expire-all", operation_id="v1.authentication.expire-all", status_code=204)
-async def expire_all(application: OrgAppOf, services: ServicesOf, body: ExpireAllIn) -> Response:
-    """Revoke all current tokens, portal links and sessions of the application, on every server.
+async def expire_all(application: OrgAppOf, services: ServicesOf, body: ExpireAllIn) -> None:
+    """Revoke an application's tokens.
 
-    Those created later are not affected.
+    Ends all current tokens, portal links and sessions of the application, on every server. Those created
+    later are not affected.
     """
     await services.token.end_all(application.id, session_ids=body.session_ids, delay=float(body.expiry or 0))
-    return Response(status_code=204)
 
 
 @router.post("/auth/logout", operation_id="v1.authentication.logout", status_code=204)
-async def logout(caller: TokenCaller, services: ServicesOf) -> Response:
-    """Revoke an application token on every server. Other tokens cannot be logged out."""
+async def logout(caller: TokenCaller, services: ServicesOf) -> None:
+    """Log out.
+
+    Revokes the application token of the request, on every server. Other tokens cannot be logged out.
+    """
     await services.token.revoke(caller.claims)
-    return Response(status_code=204)
 
 
-class CredentialOut(Wire):
-    id: str
-    """Identifies the credential for revoking. Not secret."""
-    kind: Literal["token", "key"]
-    beginning: str
-    """The beginning of a key, or the name of a token in the audit log."""
-    name: str | None
-    scope: str | None
-    application_id: str | None
-    """The application of a key."""
-    created_at: Moment
-    """When a key was created, or when a token was first used."""
-    last_used_at: Moment | None
-    """To the minute."""
-    expires_at: Moment | None
-    revoked_at: Moment | None
+@router.get("/auth/credential", operation_id="v1.credential.list")
+async def list_credentials(caller: OrgCaller, services: ServicesOf) -> CredentialsOut:
+    """List credentials.
 
-
-class CredentialsOut(Wire):
-    data: list[CredentialOut]
-
-
-class RevokeIn(Wire):
-    """Give either `id` or `token`."""
-
-    id: Annotated[str, Field(max_length=100)] | None = None
-    """As in the list."""
-    token: Annotated[str, Field(max_length=8192)] | None = None
-    """The token itself, of the organization or an application, even if it was never used."""
-
-
-@router.get("/auth/credential", operation_id="v1.credential.list", response_model=CredentialsOut)
-async def list_credentials(caller: OrgCaller, services: ServicesOf) -> dict[str, Any]:
-    """The organization's API keys and used tokens, including revoked ones."""
+    The API keys and the used tokens of the organization, including revoked ones.
+    """
     keys = await services.api_key.keys(caller.org_id)
     tokens = await services.token.organization.page(caller.org_id)
-    return {"data": [_token(one) for one in tokens] + [_key(one) for one in keys]}
+    return CredentialsOut(data=[_token(one) for one in tokens] + [_key(one) for one in keys])
 
 
 @router.post("/auth/credential/revoke", operation_id="v1.credential.revoke", status_code=204)
-async def revoke(caller: OrgCaller, services: ServicesOf, body: RevokeIn) -> Response:
-    """Revoke a credential permanently: a key at once, a token within a second on every server."""
+async def revoke(caller: OrgCaller, services: ServicesOf, body: RevokeIn) -> None:
+    """Revoke a credential.
+
+    Permanent. A key ends at once, a token within a second on every server.
+    """
     if (body.id is None) == (body.token is None):
         raise Invalid.field("id", "Give either id or token.")
     if body.token is not None:
@@ -194,34 +249,33 @@ async def revoke(caller: OrgCaller, services: ServicesOf, body: RevokeIn) -> Res
         await services.api_key.revoke(caller.org_id, key_id)
     else:
         await services.token.organization.revoke(caller.org_id, body.id or "")
-    return Response(status_code=204)
 
 
-def _token(one: OrganizationToken) -> dict[str, Any]:
-    return {
-        "id": id_of(one.digest),
-        "kind": "token",
-        "beginning": one.digest.hex()[:8],
-        "name": None,
-        "scope": None,
-        "applicationId": None,
-        "createdAt": wire_time(one.first_used_at),
-        "lastUsedAt": wire_time(one.last_used_at),
-        "expiresAt": None if one.expires_at is None else wire_time(one.expires_at),
-        "revokedAt": None if one.revoked_at is None else wire_time(one.revoked_at),
-    }
+def _token(one: OrganizationToken) -> CredentialOut:
+    return CredentialOut(
+        id=id_of(one.digest),
+        kind="token",
+        beginning=one.digest.hex()[:8],
+        name=None,
+        scope=None,
+        application_id=None,
+        created_at=wire_time(one.first_used_at),
+        last_used_at=wire_time(one.last_used_at),
+        expires_at=None if one.expires_at is None else wire_time(one.expires_at),
+        revoked_at=None if one.revoked_at is None else wire_time(one.revoked_at),
+    )
 
 
-def _key(one: ApiKey) -> dict[str, Any]:
-    return {
-        "id": api_key.name_of(one.id),
-        "kind": "key",
-        "beginning": one.beginning,
-        "name": one.name,
-        "scope": one.scope,
-        "applicationId": None if one.app_id is None else ids.text(ids.APPLICATION, one.app_id),
-        "createdAt": wire_time(one.created_at),
-        "lastUsedAt": None if one.last_used_at is None else wire_time(one.last_used_at),
-        "expiresAt": None,
-        "revokedAt": None if one.revoked_at is None else wire_time(one.revoked_at),
-    }
+def _key(one: ApiKey) -> CredentialOut:
+    return CredentialOut(
+        id=api_key.name_of(one.id),
+        kind="key",
+        beginning=one.beginning,
+        name=one.name,
+        scope=one.scope,
+        application_id=None if one.app_id is None else ids.text(ids.APPLICATION, one.app_id),
+        created_at=wire_time(one.created_at),
+        last_used_at=None if one.last_used_at is None else wire_time(one.last_used_at),
+        expires_at=None,
+        revoked_at=None if one.revoked_at is None else wire_time(one.revoked_at),
+    )

@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime
 from typing import Annotated, Any, ClassVar, Self
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import Field, model_validator
-from starlette.responses import JSONResponse, Response
 
+from angarium.api.answer import Out, Reply
 from angarium.api.auth import AppOf, EndpointRef, ServicesOf, requires
-from angarium.api.body import Wire
 from angarium.api.field import (
-    OLD,
+    NOW,
+    RARE,
     Channels,
+    CreatedAt,
     Description,
+    EndpointId,
     EndpointUid,
     Flag,
     Metadata,
+    OldPatterns,
+    OldRate,
     Patterns,
+    Rate,
+    UpdatedAt,
     Url,
     as_tuple,
+    says,
     wire_time,
 )
-from angarium.api.listing import ListOrder, Paging, page, paged
+from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged
 from angarium.api.native import endpoint_secret
 from angarium.api.native.application import ThrottledWire
 from angarium.api.query import QueryMoment
@@ -39,18 +45,26 @@ from angarium.service.endpoint_draft import EndpointDraft
 router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
 MANAGE = requires(Capability.MANAGE_ENDPOINT)
 
-Version = Annotated[int, Field(ge=1, le=65535, strict=True)]
+EndpointDescription = Annotated[
+    Description, says("What the endpoint is for, as its owner describes it.", "Orders of the web shop")
+]
+Version = Annotated[
+    int, Field(ge=1, le=65535, strict=True), says("Stored and returned as it is; it has no effect.", 1), RARE
+]
+Disabled = Annotated[
+    Flag,
+    says("A disabled endpoint gets no deliveries. Disabling cancels those that are pending.", False),
+    RARE,
+]
+Fifo = Annotated[Flag, says("Deliver one message at a time, strictly in order of acceptance.", False), RARE]
 
 
 class _Filtered(ThrottledWire):
     """The filters of an endpoint."""
 
     event_types: Patterns | None = None
-    """Names and wildcards (`order.*`, `*`); null selects every type."""
-    filter_types: Patterns | None = Field(None, json_schema_extra=OLD)
-    """The older name of `eventTypes`. If both are given, they must be equal."""
+    filter_types: OldPatterns | None = None
     channels: Channels | None = None
-    """Only messages with one of these channels; null selects every message."""
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -69,18 +83,20 @@ class _Filtered(ThrottledWire):
 
 
 class EndpointUpsertIn(_Filtered):
+    """What replaces an endpoint."""
+
     url: Url
-    """The URL that messages are sent to, `https://…`."""
-    description: Description = ""
+    description: EndpointDescription = ""
     uid: EndpointUid | None = None
-    """Your own id. It can be used in place of `id`."""
     metadata: Metadata = Field(default_factory=dict)
-    disabled: Flag = False
-    fifo: Flag = False
-    """Deliver one message at a time, strictly in order of acceptance."""
+    disabled: Disabled = False
+    fifo: Fifo = False
     version: Version = 1
-    headers: dict[str, str] | None = None
-    """Sent with every request."""
+    headers: Annotated[
+        dict[str, str] | None,
+        says("Sent with every request. Null or missing: no change.", {"X-Shop": "1"}),
+        RARE,
+    ] = None
 
     def draft(self) -> EndpointDraft:
         return EndpointDraft(
@@ -98,18 +114,29 @@ class EndpointUpsertIn(_Filtered):
 
 
 class EndpointIn(EndpointUpsertIn):
-    secret: str | None = None
-    """`whsec_` and base64 of 24 to 75 bytes, or `whsk_` and base64 of an Ed25519 key. Default: generated."""
+    """An endpoint to create."""
+
+    secret: Annotated[
+        str | None,
+        says(
+            "The signing secret: `whsec_` and base64 of 24 to 75 bytes, or `whsk_` and base64 of an Ed25519 "
+            "key. Default: generated.",
+            endpoint_secret.SECRET,
+        ),
+        RARE,
+    ] = None
 
 
 class EndpointPatch(_Filtered):
+    """The fields of an endpoint that change. Null clears a field."""
+
     null_clears: ClassVar[bool] = True
     url: Url = ""
-    description: Description = ""
+    description: EndpointDescription = ""
     uid: EndpointUid | None = None
     metadata: Metadata | None = None
-    disabled: Flag = False
-    fifo: Flag = False
+    disabled: Disabled = False
+    fifo: Fifo = False
     version: Version = 1
 
     def apply(self, draft: EndpointDraft) -> EndpointDraft:
@@ -127,129 +154,131 @@ class EndpointPatch(_Filtered):
         return replace(draft, **changes)
 
 
-class EndpointOut(Wire):
-    id: str
-    uid: str | None
-    url: str
-    description: str
-    version: int
-    rate_limit: int | None
-    throttle_rate: int | None
-    event_types: list[str] | None
-    filter_types: list[str] | None
-    channels: list[str] | None
-    metadata: dict[str, str]
-    disabled: bool
-    fifo: bool
-    created_at: datetime
-    updated_at: datetime
+class EndpointOut(Out):
+    """A URL at which an application receives messages."""
+
+    id: EndpointId
+    uid: EndpointUid | None
+    url: Annotated[Url, says("The URL. The password of a login in it is shown as `***`.")]
+    description: EndpointDescription
+    version: Version
+    rate_limit: OldRate | None
+    throttle_rate: Rate | None
+    event_types: Patterns | None
+    filter_types: OldPatterns | None
+    channels: Channels | None
+    metadata: Metadata
+    disabled: Disabled
+    fifo: Fifo
+    created_at: CreatedAt
+    updated_at: UpdatedAt
 
 
-class EndpointStatsOut(Wire):
-    success: int
-    pending: int
-    sending: int
-    fail: int
-    canceled: int
+class EndpointStatsOut(Out):
+    """Attempts and deliveries of an endpoint in a window of time."""
+
+    success: Annotated[int, says("Attempts that succeeded.", 998)]
+    pending: Annotated[int, says("Deliveries that were not attempted yet.", 1)]
+    sending: Annotated[int, says("Deliveries that wait for a retry.", 1)]
+    fail: Annotated[int, says("Attempts that failed.", 3)]
+    canceled: Annotated[int, says("Deliveries that were canceled.", 0)]
 
 
-class ListOfEndpoints(Wire):
-    data: list[EndpointOut]
-    iterator: str | None
-    prev_iterator: str | None = None
-    done: bool
-
-
-def wire(endpoint: Endpoint) -> dict[str, Any]:
+def endpoint_out(endpoint: Endpoint) -> EndpointOut:
     """The endpoint as JSON, without its secrets and headers."""
     types = None if endpoint.event_types is None else list(endpoint.event_types)
-    return {
-        "id": public_id(endpoint),
-        "uid": endpoint.uid,
-        "url": endpoint.url,
-        "description": endpoint.description,
-        "version": endpoint.version,
-        "rateLimit": endpoint.rate_limit,
-        "throttleRate": endpoint.rate_limit,
-        "eventTypes": types,
-        "filterTypes": types,
-        "channels": None if endpoint.channels is None else list(endpoint.channels),
-        "metadata": endpoint.metadata,
-        "disabled": endpoint.disabled_at is not None,
-        "fifo": endpoint.fifo,
-        "createdAt": wire_time(endpoint.created_at),
-        "updatedAt": wire_time(endpoint.updated_at),
-    }
+    return EndpointOut(
+        id=public_id(endpoint),
+        uid=endpoint.uid,
+        url=endpoint.url,
+        description=endpoint.description,
+        version=endpoint.version,
+        rate_limit=endpoint.rate_limit,
+        throttle_rate=endpoint.rate_limit,
+        event_types=types,
+        filter_types=types,
+        channels=None if endpoint.channels is None else list(endpoint.channels),
+        metadata=endpoint.metadata,
+        disabled=endpoint.disabled_at is not None,
+        fifo=endpoint.fifo,
+        created_at=wire_time(endpoint.created_at),
+        updated_at=wire_time(endpoint.updated_at),
+    )
 
 
 def public_id(endpoint: Endpoint) -> str:
     return ids.text(ids.ENDPOINT, endpoint.id)
 
 
-@router.get("/app/{app_id}/endpoint", operation_id="v1.endpoint.list", response_model=ListOfEndpoints)
+@router.get("/app/{app_id}/endpoint", operation_id="v1.endpoint.list")
 async def list_endpoints(
     application: AppOf,
     services: ServicesOf,
     paging: Annotated[Paging[UUID], paged(ids.ENDPOINT)],
-    order: ListOrder = ListOrder.DESCENDING,
-) -> Response:
-    """The application's endpoints, by default newest first."""
+    order: Order = ListOrder.DESCENDING,
+) -> Page[EndpointOut]:
+    """List endpoints.
+
+    The endpoints of the application, by default newest first.
+    """
     ascending = paging.ascending(order is ListOrder.ASCENDING)
     rows = await services.endpoint.page(application.id, paging.cursor, ascending=ascending, limit=paging.rows)
-    return JSONResponse(page(rows, paging, public_id, wire))
+    return page(rows, paging, public_id, endpoint_out)
 
 
 @router.post(
-    "/app/{app_id}/endpoint",
-    operation_id="v1.endpoint.create",
-    status_code=201,
-    response_model=EndpointOut,
-    dependencies=[MANAGE],
+    "/app/{app_id}/endpoint", operation_id="v1.endpoint.create", status_code=201, dependencies=[MANAGE]
 )
-async def create_endpoint(application: AppOf, services: ServicesOf, body: EndpointIn) -> Response:
-    """Create an endpoint."""
+async def create_endpoint(application: AppOf, services: ServicesOf, body: EndpointIn) -> EndpointOut:
+    """Create an endpoint.
+
+    It receives messages that are accepted from now on. `replay-missing` sends it earlier ones. The response
+    does not contain the secret; `get-secret` returns it.
+    """
     endpoint = await services.endpoint.create(
         application, body.draft(), secret=body.secret, headers=body.headers
     )
-    return JSONResponse(wire(endpoint), 201)
+    return endpoint_out(endpoint)
 
 
-@router.get(
-    "/app/{app_id}/endpoint/{endpoint_id}", operation_id="v1.endpoint.get", response_model=EndpointOut
-)
-async def get_endpoint(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
-    """One endpoint."""
-    return JSONResponse(wire(await services.endpoint.find(application.id, endpoint_id)))
+@router.get("/app/{app_id}/endpoint/{endpoint_id}", operation_id="v1.endpoint.get")
+async def get_endpoint(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> EndpointOut:
+    """Get an endpoint.
+
+    Its secret and its headers have operations of their own.
+    """
+    return endpoint_out(await services.endpoint.find(application.id, endpoint_id))
 
 
 @router.put(
     "/app/{app_id}/endpoint/{endpoint_id}",
     operation_id="v1.endpoint.upsert",
-    response_model=EndpointOut,
-    responses={201: {"model": EndpointOut, "description": "Created"}},
+    responses={201: {"description": "There was no such endpoint, so it was created."}},
     dependencies=[MANAGE],
 )
 async def upsert_endpoint(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointUpsertIn
-) -> Response:
-    """Replace an endpoint (its secret stays), or create one with the uid of the body (not of the path)."""
+) -> Reply[EndpointOut]:
+    """Replace or create an endpoint.
+
+    Fields that are missing get their defaults; the secret stays. If the endpoint does not exist, it is
+    created with the uid of the body, not of the path.
+    """
     endpoint, made = await services.endpoint.upsert(
         application, endpoint_id, body.draft(), headers=body.headers
     )
-    return JSONResponse(wire(endpoint), 201 if made else 200)
+    return Reply(endpoint_out(endpoint), 201 if made else 200)
 
 
-@router.patch(
-    "/app/{app_id}/endpoint/{endpoint_id}",
-    operation_id="v1.endpoint.patch",
-    response_model=EndpointOut,
-    dependencies=[MANAGE],
-)
+@router.patch("/app/{app_id}/endpoint/{endpoint_id}", operation_id="v1.endpoint.patch", dependencies=[MANAGE])
 async def patch_endpoint(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointPatch
-) -> Response:
-    """Update only the given fields."""
-    return JSONResponse(wire(await services.endpoint.update(application, endpoint_id, body.apply)))
+) -> EndpointOut:
+    """Update an endpoint.
+
+    Only the given fields change. Null clears a field. `"disabled": false` enables an endpoint again.
+    """
+    return endpoint_out(await services.endpoint.update(application, endpoint_id, body.apply))
 
 
 @router.delete(
@@ -258,35 +287,36 @@ async def patch_endpoint(
     status_code=204,
     dependencies=[MANAGE],
 )
-async def delete_endpoint(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
-    """Delete an endpoint. Its pending deliveries are canceled. Its uid can be used again."""
+async def delete_endpoint(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> None:
+    """Delete an endpoint.
+
+    Its pending deliveries are canceled. Its uid can be used again.
+    """
     await services.endpoint.delete(application.id, endpoint_id)
-    return Response(status_code=204)
 
 
-@router.get(
-    "/app/{app_id}/endpoint/{endpoint_id}/stats",
-    operation_id="v1.endpoint.get-stats",
-    response_model=EndpointStatsOut,
-)
+@router.get("/app/{app_id}/endpoint/{endpoint_id}/stats", operation_id="v1.endpoint.get-stats")
 async def get_stats(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    since: Annotated[QueryMoment | None, Query(description="Default: 28 days before `until`.")] = None,
-    until: Annotated[QueryMoment | None, Query(description="Default: now.")] = None,
-) -> Response:
-    """Counts of successful and failed attempts and of pending and canceled deliveries, over up to 28 days."""
+    since: Annotated[
+        QueryMoment | None,
+        Query(description="Start of the window. Default: 28 days before `until`.", examples=[NOW]),
+    ] = None,
+    until: Annotated[
+        QueryMoment | None, Query(description="End of the window. Default: now.", examples=[NOW])
+    ] = None,
+) -> EndpointStatsOut:
+    """Get statistics.
+
+    Counts successful and failed attempts, and pending and canceled deliveries, over up to 28 days.
+    """
     stats = await services.endpoint.stats(application.id, endpoint_id, since, until)
-    return JSONResponse(
-        {
-            "success": stats.success,
-            "pending": stats.pending,
-            "sending": stats.sending,
-            "fail": stats.fail,
-            "canceled": stats.canceled,
-        }
+    return EndpointStatsOut(
+        success=stats.success,
+        pending=stats.pending,
+        sending=stats.sending,
+        fail=stats.fail,
+        canceled=stats.canceled,
     )
-
-
-router.include_router(endpoint_secret.router)

@@ -2,59 +2,98 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter
+from msgspec import UNSET, UnsetType
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
 
+from angarium.api.answer import NOT_STORED, Out, Reply
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire
+from angarium.api.field import says
 from angarium.api.route import WireRoute
 from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.signature import public_form
 from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force, pending, shown
 
-router = APIRouter(route_class=WireRoute)
+router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
+
+SECRET: Final = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105 (an example)
+NEW_SECRET: Final = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"  # noqa: S105
+_HEADERS: Final = "/app/{app_id}/endpoint/{endpoint_id}/headers"
+_MANAGE: Final = requires(Capability.MANAGE_ENDPOINT)
 
 
-class EndpointSecretOut(Wire):
-    key: str
-    """A symmetric secret, or the public half of an Ed25519 key."""
-    next_key: str | None = None
-    """The pending secret of a two-phase rotation, until it replaces `key`."""
+class EndpointSecretOut(Out):
+    """The signing secret of an endpoint."""
+
+    key: Annotated[str, says("A symmetric secret, or the public half of an Ed25519 key.", SECRET)]
+    next_key: Annotated[
+        str | UnsetType,
+        says("The pending secret of a two-phase rotation, until it replaces `key`.", NEW_SECRET),
+    ] = UNSET
 
 
 class EndpointSecretRotateIn(Wire):
-    key: str | None = None
-    """The new secret. Default: generated."""
-    grace_period_seconds: Annotated[int, Field(ge=0, le=MAX_GRACE, strict=True)] | None = None
-    """How long the old secret also signs. Default: one day."""
+    """How a secret is replaced."""
+
+    key: Annotated[str | None, says("The new secret. Default: generated.", NEW_SECRET)] = None
+    grace_period_seconds: Annotated[
+        Annotated[int, Field(ge=0, le=MAX_GRACE, strict=True)] | None,
+        says("How long the old secret also signs. Default: one day.", 86400),
+    ] = None
+
+
+class EndpointHeadersIn(Wire):
+    """Headers that replace all others."""
+
+    headers: Annotated[dict[str, str], says("Values by name.", {"X-Shop": "1"})]
+
+
+class EndpointHeadersPatchIn(Wire):
+    """Headers that change."""
+
+    headers: Annotated[
+        dict[str, str | None], says("Values by name. Null removes a header.", {"X-Shop": "2"})
+    ] = Field(default_factory=dict)
+    delete_headers: Annotated[
+        list[str], Field(max_length=1000), says("Names of headers to remove.", ["X-Old"])
+    ] = Field(default_factory=list)
+
+
+class EndpointHeadersOut(Out):
+    """The custom headers of an endpoint's requests."""
+
+    headers: Annotated[dict[str, str], says("Values by name.", {"X-Shop": "1"})]
+    sensitive: Annotated[list[str], says("Names of headers whose values are not shown.", ["Authorization"])]
 
 
 @router.get(
     "/app/{app_id}/endpoint/{endpoint_id}/secret",
     operation_id="v1.endpoint.get-secret",
-    response_model=EndpointSecretOut,
     dependencies=[requires(Capability.VIEW_SECRET)],
 )
 async def get_secret(
     application: AppOf, services: ServicesOf, caller: AnyCaller, endpoint_id: EndpointRef
-) -> Response:
-    """The current secret, with which a receiver verifies signatures. The audit log records each request.
+) -> Reply[EndpointSecretOut]:
+    """Get the signing secret.
 
-    If the product shows a secret only once, application tokens get 403.
+    The current secret, with which a receiver verifies signatures. The audit log records each request. If the
+    product shows a secret only once, application tokens get 403.
     """
     product = await services.product.of(application.org_id)
     if caller.app_id is not None and product.profile.secrets.display == "once":
         raise NotAllowed("A secret is shown only once, when it is created. Rotate it to get a new one.")
     endpoint = await services.endpoint.reveal_secret(application.id, endpoint_id)
     now = services.clock.now()
-    shown = {"key": public_form(in_force(endpoint.keys, now).secret)}
-    if (coming := pending(endpoint.keys, now)) is not None:
-        shown["nextKey"] = public_form(coming.secret)
-    return JSONResponse(shown, headers={"cache-control": "no-store"})
+    coming = pending(endpoint.keys, now)
+    secret = EndpointSecretOut(
+        key=public_form(in_force(endpoint.keys, now).secret),
+        next_key=UNSET if coming is None else public_form(coming.secret),
+    )
+    return Reply(secret, headers=NOT_STORED)
 
 
 @router.post(
@@ -65,8 +104,11 @@ async def get_secret(
 )
 async def rotate_secret(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointSecretRotateIn
-) -> Response:
-    """Replace the secret. The old one also signs for a grace period. `get-secret` returns the new one."""
+) -> None:
+    """Rotate the signing secret.
+
+    The old secret also signs for a grace period. `get-secret` returns the new one.
+    """
     grace = DEFAULT_GRACE if body.grace_period_seconds is None else body.grace_period_seconds
     product = await services.product.of(application.org_id)
     await services.endpoint.rotate_secret(
@@ -76,50 +118,38 @@ async def rotate_secret(
         grace,
         two_phase=product.profile.secrets.rotation == "two_phase",
     )
-    return Response(status_code=204)
 
 
-_PATH = "/app/{app_id}/endpoint/{endpoint_id}/headers"
-_MANAGE = requires(Capability.MANAGE_ENDPOINT)
+@router.get(_HEADERS, operation_id="v1.endpoint.get-headers")
+async def get_headers(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef
+) -> EndpointHeadersOut:
+    """Get custom headers.
 
-
-class EndpointHeadersIn(Wire):
-    headers: dict[str, str]
-
-
-class EndpointHeadersPatchIn(Wire):
-    headers: dict[str, str | None] = Field(default_factory=dict)
-    """Null removes a header."""
-    delete_headers: Annotated[list[str], Field(max_length=1000)] = Field(default_factory=list)
-
-
-class EndpointHeadersOut(Wire):
-    headers: dict[str, str]
-    sensitive: list[str]
-    """Names of headers whose values are not shown."""
-
-
-@router.get(_PATH, operation_id="v1.endpoint.get-headers", response_model=EndpointHeadersOut)
-async def get_headers(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef) -> Response:
-    """The headers, without the values of those that carry credentials."""
+    Headers that carry credentials are listed by name, without their values.
+    """
     endpoint = await services.endpoint.find(application.id, endpoint_id)
     headers, sensitive = shown(endpoint.headers)
-    return JSONResponse({"headers": headers, "sensitive": sensitive})
+    return EndpointHeadersOut(headers=headers, sensitive=sensitive)
 
 
-@router.put(_PATH, operation_id="v1.endpoint.set-headers", status_code=204, dependencies=[_MANAGE])
+@router.put(_HEADERS, operation_id="v1.endpoint.set-headers", status_code=204, dependencies=[_MANAGE])
 async def set_headers(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointHeadersIn
-) -> Response:
-    """Replace all headers."""
+) -> None:
+    """Replace custom headers.
+
+    Headers that are not given are removed.
+    """
     await services.endpoint.set_headers(application.id, endpoint_id, body.headers)
-    return Response(status_code=204)
 
 
-@router.patch(_PATH, operation_id="v1.endpoint.patch-headers", status_code=204, dependencies=[_MANAGE])
+@router.patch(_HEADERS, operation_id="v1.endpoint.patch-headers", status_code=204, dependencies=[_MANAGE])
 async def patch_headers(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointHeadersPatchIn
-) -> Response:
-    """Set some headers and remove others."""
+) -> None:
+    """Update custom headers.
+
+    Sets some headers and removes others. Headers that are not given stay.
+    """
     await services.endpoint.patch_headers(application.id, endpoint_id, body.headers, body.delete_headers)
-    return Response(status_code=204)

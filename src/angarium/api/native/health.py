@@ -2,28 +2,88 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Annotated, Literal
 
 from fastapi import APIRouter
-from starlette.responses import JSONResponse, Response
+from msgspec import UNSET, UnsetType
 
+from angarium.api.answer import Out, Reply
 from angarium.api.auth import ServicesOf
-from angarium.api.field import wire_time
-from angarium.api.query import QueryRoute
+from angarium.api.field import NOW, Time, says, wire_time
+from angarium.api.route import PublicRoute
 from angarium.clock import datetime_at
 from angarium.store.our_fault import FaultRow
 from angarium.store.replica import ReplicaState
 
-router = APIRouter(route_class=QueryRoute, tags=["Health"])
+router = APIRouter(route_class=PublicRoute, tags=["Health"])
 
-_STORES: Final = ("database", "queue", "cache")
-"""What clients of Svix look for; here the database is all three."""
+Status = Annotated[Literal["ok", "error"], says("Whether it works.", "ok")]
+
+
+class StateOut(Out):
+    """The state of a part of the server."""
+
+    status: Status
+    reason: Annotated[str | UnsetType, says("Why it does not work.", "unreachable")] = UNSET
+
+
+class ClockOut(StateOut, kw_only=True):
+    """The host's clock and the database's differ."""
+
+    seconds: Annotated[float, says("By how much they differ.", 42.5)]
+
+
+class ReplicaOut(StateOut):
+    """The state of the read replica. While it has an error, the primary is used."""
+
+    since: Annotated[Time | UnsetType, says("When the error began.", NOW)] = UNSET
+    lag_seconds: Annotated[float | UnsetType, says("How old its data is.", 0.012)] = UNSET
+    lag_bytes: Annotated[int | UnsetType | None, says("How much it has to replay.", 4096)] = UNSET
+
+
+class FaultOut(Out):
+    """A fault on our side that prevents sending."""
+
+    reason: Annotated[
+        str,
+        says(
+            "`resolver_down`, `network_down`, `out_of_resources`, `pool_full` or `internal`.", "network_down"
+        ),
+    ]
+    since: Annotated[Time, says("When it began.", NOW)]
+    endpoints: Annotated[int, says("How many endpoints wait.", 12)]
+    process: Annotated[str, says("The process that has the fault.", "api-1:4711")]
+
+
+class SendingOut(StateOut):
+    """Whether messages are sent."""
+
+    faults: Annotated[
+        list[FaultOut] | UnsetType, says("The faults of all processes that prevent sending.", [])
+    ] = UNSET
+
+
+class HealthOut(Out):
+    """What this server says of itself. Svix's clients look for `database`, `queue` and `cache`."""
+
+    database: Annotated[StateOut, says("PostgreSQL responds and accepts writes.")]
+    queue: Annotated[StateOut, says("Same as `database`, which is the queue, too.")]
+    cache: Annotated[StateOut, says("Same as `database`; there is no other cache.")]
+    sending: Annotated[SendingOut, says("Whether a fault on our side prevents sending.")]
+    clock: Annotated[ClockOut | UnsetType, says("Present if the clocks differ by minutes.")] = UNSET
+    replica: Annotated[ReplicaOut | UnsetType, says("Present if there is a read replica.")] = UNSET
 
 
 @router.head("/health", include_in_schema=False)
-@router.get("/health", operation_id="v1.health.get")
-async def get_health(services: ServicesOf) -> Response:
-    """200 if the database responds and accepts writes, otherwise 503 with the reason.
+@router.get(
+    "/health",
+    operation_id="v1.health.get",
+    responses={503: {"description": "The database does not respond, or does not accept writes."}},
+)
+async def get_health(services: ServicesOf) -> Reply[HealthOut]:
+    """Get the health of the server.
+
+    200 if the database responds and accepts writes, otherwise 503 with the reason. No token is needed.
 
     `sending` lists faults on our side, of all processes, that prevent sending. They do not change the status:
     messages are accepted, so a load balancer need not use another server. Neither does `replica`, if there is
@@ -31,44 +91,49 @@ async def get_health(services: ServicesOf) -> Response:
     """
     trouble = await services.health.trouble()
     if trouble is not None:
-        status: dict[str, Any] = {"status": "error", "reason": trouble.value}
-        return JSONResponse(dict.fromkeys((*_STORES, "sending"), status), 503)
-    faults = await services.health.faults()
-    body = {name: {"status": "ok"} for name in _STORES} | {"sending": _sending(faults)}
+        state = StateOut(status="error", reason=trouble.value)
+        sending = SendingOut(status="error", reason=trouble.value)
+        return Reply(HealthOut(database=state, queue=state, cache=state, sending=sending), 503)
+    works = StateOut(status="ok")
+    health = HealthOut(
+        database=works, queue=works, cache=works, sending=_sending(await services.health.faults())
+    )
     if (apart := services.health.clock_apart()) is not None:
-        body["clock"] = {"status": "error", "reason": "apart", "seconds": round(apart, 1)}
+        health.clock = ClockOut(status="error", reason="apart", seconds=round(apart, 1))
     if services.replica is not None:
-        body["replica"] = _replica(services.replica.state)
-    return JSONResponse(body)
+        health.replica = _replica(services.replica.state)
+    return Reply(health)
 
 
-def _replica(state: ReplicaState) -> dict[str, Any]:
-    shown: dict[str, Any] = {"status": "ok"}
+def _replica(state: ReplicaState) -> ReplicaOut:
+    shown = ReplicaOut(status="ok")
     if state.trouble is not None:
         since = wire_time(datetime_at(state.since))
-        shown = {"status": "error", "reason": state.trouble.value, "since": since}
+        shown = ReplicaOut(status="error", reason=state.trouble.value, since=since)
     if state.lag_seconds is not None:
-        shown |= {"lagSeconds": round(state.lag_seconds, 3), "lagBytes": state.lag_bytes}
+        shown.lag_seconds, shown.lag_bytes = round(state.lag_seconds, 3), state.lag_bytes
     return shown
 
 
-def _sending(faults: list[FaultRow]) -> dict[str, Any]:
+def _sending(faults: list[FaultRow]) -> SendingOut:
     if not faults:
-        return {"status": "ok"}
+        return SendingOut(status="ok")
     shown = [
-        {
-            "reason": fault.code,
-            "since": wire_time(datetime_at(fault.since)),
-            "endpoints": fault.lanes,
-            "process": fault.process,
-        }
+        FaultOut(
+            reason=fault.code,
+            since=wire_time(datetime_at(fault.since)),
+            endpoints=fault.lanes,
+            process=fault.process,
+        )
         for fault in faults
     ]
-    return {"status": "error", "faults": shown}
+    return SendingOut(status="error", faults=shown)
 
 
 @router.head("/health/ping", include_in_schema=False)
 @router.get("/health/ping", operation_id="v1.health.ping", status_code=204)
-async def ping() -> Response:
-    """204 as long as the process answers."""
-    return Response(status_code=204)
+async def ping() -> None:
+    """Ping the server.
+
+    204 as long as the process responds, whatever the state of the database. No token is needed.
+    """

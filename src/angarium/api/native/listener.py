@@ -8,16 +8,27 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated, Any
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
 
+from angarium.api.answer import NOT_STORED, Out, Reply
 from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
 from angarium.api.body import Wire
-from angarium.api.field import Channels, Patterns, as_tuple
+from angarium.api.field import (
+    MESSAGE,
+    RARE,
+    Channels,
+    EndpointId,
+    EventTypeName,
+    MessageId,
+    Patterns,
+    as_tuple,
+    says,
+)
+from angarium.api.native.endpoint_secret import SECRET
 from angarium.api.query import QueryNumber
 from angarium.api.route import WireRoute
 from angarium.core import ids
@@ -28,51 +39,78 @@ from angarium.service.listener import LEASE, LONGEST_WAIT, MAX_FETCH, FetchedDel
 
 router = APIRouter(route_class=WireRoute, tags=["Listener"])
 
-MAX_ANSWER = 16 * 1024
+MAX_ANSWER: Final = 16 * 1024
+RECEIPT: Final = "WyIwMWEyMWNhNS1iYjIzLTc3NGItYjQyZi0xYjY2NTZmNWU4MjIiLDEsMCwxLG51bGwsMC4wLGZhbHNlXQ"
 Name = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 Header = Annotated[list[Annotated[str, Field(max_length=1000)]], Field(min_length=2, max_length=2)]
 
 
 class ListenerIn(Wire):
-    name: Name
-    """Identifies the listener, such as a host name. The same name gets the same listener and secret."""
+    """A listener to open."""
+
+    name: Annotated[
+        Name,
+        says("Identifies the listener. The same name gets the same listener and secret.", "laptop-of-ada"),
+    ]
     event_types: Patterns | None = None
-    """Names and wildcards; null selects every type."""
-    channels: Channels | None = None
+    channels: Annotated[
+        Channels | None,
+        says("Only messages with one of these channels; null selects every message.", ["warehouse"]),
+        RARE,
+    ] = None
 
 
-class ListenerOut(Wire):
-    id: str
-    secret: str | None
-    """The signing secret, if the token may view secrets."""
+class ListenerOut(Out):
+    """An open listener."""
+
+    id: Annotated[EndpointId, says("Id of the listener, which is an endpoint.")]
+    secret: Annotated[str | None, says("The signing secret, if the token may view secrets.", SECRET)]
 
 
-class FetchedDeliveryOut(Wire):
-    receipt: str
-    """Send it back with the answer."""
-    message_id: str
-    event_type: str
-    attempt: int
-    """Number of the attempt, from 1."""
-    headers: list[list[str]]
-    body: str
-    """The exact bytes, in base64."""
+class FetchedDeliveryOut(Out):
+    """A delivery, as it would have been sent to a receiver."""
+
+    receipt: Annotated[str, says("Send it back with the answer.", RECEIPT)]
+    message_id: MessageId
+    event_type: EventTypeName
+    attempt: Annotated[int, says("Number of the attempt, from 1.", 1)]
+    headers: Annotated[list[list[str]], says("Names and values of the headers.", [["webhook-id", MESSAGE]])]
+    body: Annotated[str, says("The exact bytes, in base64.", "eyJpZCI6Im9yZF8xIn0=")]
 
 
-class FetchedDeliveriesOut(Wire):
-    data: list[FetchedDeliveryOut]
+class FetchedDeliveriesOut(Out):
+    """Deliveries that are due."""
+
+    data: Annotated[list[FetchedDeliveryOut], says("In the order in which they are due.")]
 
 
 class ListenerAnswerIn(Wire):
-    receipt: Annotated[str, Field(max_length=1000)]
-    status_code: Annotated[int, Field(ge=0, le=999, strict=True)]
-    """0: there was no response."""
-    duration_ms: Annotated[int, Field(ge=0, le=3_600_000, strict=True)] = 0
-    headers: Annotated[list[Header], Field(max_length=32)] = Field(default_factory=list)
-    body: Annotated[str, Field(max_length=MAX_ANSWER * 2)] = ""
-    """The beginning of the response body, in base64."""
-    error: Annotated[str, Field(max_length=1000)] | None = None
-    """Why there was no response."""
+    """How the receiver responded to one delivery."""
+
+    receipt: Annotated[str, Field(max_length=1000), says("As it was fetched.", RECEIPT)]
+    status_code: Annotated[
+        int,
+        Field(ge=0, le=999, strict=True),
+        says("The response status; 0: there was no response.", 200),
+    ]
+    duration_ms: Annotated[
+        int, Field(ge=0, le=3_600_000, strict=True), says("How long the request took.", 12)
+    ] = 0
+    headers: Annotated[
+        list[Header],
+        Field(max_length=32),
+        says("Names and values of the response headers.", [["content-type", "text/plain"]]),
+    ] = Field(default_factory=list)
+    body: Annotated[
+        str,
+        Field(max_length=MAX_ANSWER * 2),
+        says("The beginning of the response body, in base64.", "b2s="),
+    ] = ""
+    error: Annotated[
+        Annotated[str, Field(max_length=1000)] | None,
+        says("Why there was no response.", "Connection refused"),
+        RARE,
+    ] = None
 
     def report(self) -> Report:
         try:
@@ -86,33 +124,39 @@ class ListenerAnswerIn(Wire):
 
 
 class AnswersIn(Wire):
-    data: Annotated[list[ListenerAnswerIn], Field(min_length=1, max_length=MAX_FETCH)]
+    """The responses to fetched deliveries."""
+
+    data: Annotated[
+        list[ListenerAnswerIn], Field(min_length=1, max_length=MAX_FETCH), says("One for each delivery.")
+    ]
 
 
 @router.post(
     "/app/{app_id}/listener",
     operation_id="v1.listener.open",
-    response_model=ListenerOut,
     dependencies=[requires(Capability.MANAGE_ENDPOINT)],
 )
 async def open_listener(
     application: AppOf, caller: AnyCaller, services: ServicesOf, body: ListenerIn
-) -> Response:
-    """Open the listener with this name. It is created, with its own endpoint, if it does not exist."""
+) -> Reply[ListenerOut]:
+    """Open a listener.
+
+    A listener is an endpoint whose deliveries are fetched instead of sent. It is created if it does not
+    exist.
+    """
     found = await services.listener.open(
         application, body.name, as_tuple(body.event_types), as_tuple(body.channels)
     )
-    shown: dict[str, Any] = {"id": ids.text(ids.ENDPOINT, found.id), "secret": None}
+    shown = ListenerOut(id=ids.text(ids.ENDPOINT, found.id), secret=None)
     if Capability.VIEW_SECRET in caller.capabilities:
-        found = await services.endpoint.reveal_secret(application.id, shown["id"])
-        shown["secret"] = public_form(found.keys[0].secret)
-    return JSONResponse(shown, headers={"cache-control": "no-store"})
+        found = await services.endpoint.reveal_secret(application.id, shown.id)
+        shown.secret = public_form(found.keys[0].secret)
+    return Reply(shown, headers=NOT_STORED)
 
 
 @router.get(
     "/app/{app_id}/listener/{endpoint_id}/fetch",
     operation_id="v1.listener.fetch",
-    response_model=FetchedDeliveriesOut,
     dependencies=[requires(Capability.MANAGE_ENDPOINT)],
 )
 async def fetch(
@@ -121,11 +165,29 @@ async def fetch(
     caller: AnyCaller,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    limit: Annotated[QueryNumber, Query(ge=1, le=MAX_FETCH)] = 20,
-    wait: Annotated[float, Query(ge=0, le=LONGEST_WAIT)] = 0.0,
-    lease: Annotated[float, Query(ge=LEASE[0], le=LEASE[2])] = LEASE[1],
-) -> Response:
-    """Fetch due deliveries. Those not answered within `lease` seconds become due again."""
+    limit: Annotated[
+        QueryNumber,
+        Query(ge=1, le=MAX_FETCH, description="Maximum number of deliveries.", examples=[20]),
+    ] = 20,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=LONGEST_WAIT, description="Seconds to wait for a delivery.", examples=[20]),
+    ] = 0.0,
+    lease: Annotated[
+        float,
+        Query(
+            ge=LEASE[0],
+            le=LEASE[2],
+            description="Seconds after which a delivery without an answer is due again.",
+            examples=[LEASE[1]],
+        ),
+    ] = LEASE[1],
+) -> Reply[FetchedDeliveriesOut]:
+    """Fetch deliveries.
+
+    Returns due deliveries with the headers and bytes that would have been sent. If there are none, the
+    request waits for up to `wait` seconds.
+    """
 
     async def left() -> bool:
         await services.token.check_live(caller.claims)  # the token may end while its holder waits
@@ -134,9 +196,7 @@ async def fetch(
     deliveries = await services.listener.fetch(
         application.id, endpoint_id, limit=limit, wait=wait, lease=lease, left=left
     )
-    return JSONResponse(
-        {"data": [_shown(fetched) for fetched in deliveries]}, headers={"cache-control": "no-store"}
-    )
+    return Reply(FetchedDeliveriesOut(data=[_shown(one) for one in deliveries]), headers=NOT_STORED)
 
 
 @router.post(
@@ -145,20 +205,20 @@ async def fetch(
     status_code=204,
     dependencies=[requires(Capability.MANAGE_ENDPOINT)],
 )
-async def answer(
-    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: AnswersIn
-) -> Response:
-    """Report the receiver's responses. Failures are retried on the schedule."""
+async def answer(application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: AnswersIn) -> None:
+    """Report responses.
+
+    Records how the receiver responded to fetched deliveries. Failures are retried on the schedule.
+    """
     await services.listener.answer(application.id, endpoint_id, [one.report() for one in body.data])
-    return Response(status_code=204)
 
 
-def _shown(fetched: FetchedDelivery) -> dict[str, Any]:
-    return {
-        "receipt": fetched.receipt,
-        "messageId": ids.text(ids.MESSAGE, fetched.message_id),
-        "eventType": fetched.event_type,
-        "attempt": fetched.number,
-        "headers": [list(pair) for pair in fetched.headers],
-        "body": base64.b64encode(fetched.body).decode(),
-    }
+def _shown(fetched: FetchedDelivery) -> FetchedDeliveryOut:
+    return FetchedDeliveryOut(
+        receipt=fetched.receipt,
+        message_id=ids.text(ids.MESSAGE, fetched.message_id),
+        event_type=fetched.event_type,
+        attempt=fetched.number,
+        headers=[list(pair) for pair in fetched.headers],
+        body=base64.b64encode(fetched.body).decode(),
+    )

@@ -1,49 +1,42 @@
 """`/app/{app_id}/msg`: messages. Payloads go out as the bytes that came in.
 
-Creating messages, alone and in batches, are the hottest routes: `FastRoute` calls their handlers directly.
-The routes of FastAPI only describe them in the OpenAPI document, and are never reached.
+Creating messages, alone and in batches, are the hottest routes. Their handlers read the request themselves,
+so that `FastRoute` can call them without the layers of FastAPI.
 """
 
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Request
+from msgspec import UNSET, UnsetType
 from pydantic import ValidationError
+from starlette.responses import Response
 
 from angarium.api import errors
-from angarium.api.auth import (
-    AppOf,
-    AppRef,
-    Caller,
-    OrgAppOf,
-    OrgCaller,
-    ServicesOf,
-    application_of,
-    caller_of,
-    services_of,
-)
+from angarium.api.answer import Out, encoded
+from angarium.api.auth import AppOf, Caller, OrgAppOf, ServicesOf, application_of, caller_of, services_of
 from angarium.api.body import body_of, parse_json
-from angarium.api.field import wire_time
-from angarium.api.listing import (
-    JsonBytes,
-    Paging,
-    described,
-    json_response,
-    page,
-    paged,
-    read_filter,
-    read_flag,
-    read_window,
+from angarium.api.field import (
+    APPLICATION,
+    MESSAGE,
+    NOW,
+    PAYLOAD,
+    EventTypeName,
+    MessageId,
+    Time,
+    says,
+    schema_ref,
+    wire_time,
 )
-from angarium.api.native import message_model as model
+from angarium.api.listing import Page, Paging, described, page, paged, read_filter, read_flag, read_window
 from angarium.api.native.application import ApplicationIn
-from angarium.api.native.message_in import MessageIn, draft_of, read_batch, read_item, read_message
+from angarium.api.native.message_in import BatchIn, MessageIn, draft_of, read_batch, read_item, read_message
 from angarium.api.query import Parameters
-from angarium.api.route import WireRoute, key_of
+from angarium.api.route import DirectRoute, WireRoute, described_by, key_of
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import AngariumError, Invalid, NotFound
@@ -52,35 +45,107 @@ from angarium.core.patterns import is_event_type
 from angarium.service.intake import Accepted, Draft
 from angarium.service.services import Services
 
+router = APIRouter(route_class=WireRoute, tags=["Message"])
+
+MAX_BATCH: Final = 1000
 HIDDEN: Final = msgspec.Raw(b"{}")
 EXPIRED: Final = msgspec.Raw(b'{"expired":true}')
+MessageRef = Annotated[
+    str, Path(alias="msg_id", description="Id or eventId of the message.", examples=[MESSAGE])
+]
+_DESCRIBED: Final = {
+    "parameters": [
+        {
+            "name": "app_id",
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "examples": [APPLICATION]},
+            "description": "Id or uid of the application.",
+        },
+        *described("with_content")["parameters"],
+    ],
+    "security": [{"HTTPBearer": []}],
+}
+_PARAMETERS: Final = Parameters(frozenset({"with_content"}))
 _ANY_JSON: Final = msgspec.json.Decoder(msgspec.Raw)
+
+
+class MessageOut(Out, kw_only=True):
+    """One event, immutable."""
+
+    id: MessageId
+    event_id: Annotated[str | None, says("Your own id of the message.", "evt_1")]
+    event_type: EventTypeName
+    channels: Annotated[list[str] | None, says("Labels by which endpoints choose messages.", ["warehouse"])]
+    timestamp: Annotated[Time, says("When it was accepted.", NOW)]
+    tags: Annotated[list[str] | UnsetType, says("Labels by which lists can be searched.", ["eu-west"])] = (
+        UNSET
+    )
+    deliver_at: Annotated[Time | UnsetType, says("When the first attempt is due.", NOW)] = UNSET
+    payload: Annotated[
+        msgspec.Raw,
+        says(
+            'The payload; `{}` if it was not asked for, `{"expired": true}` if it was deleted. A raw payload '
+            "that is not a JSON object is shown as `rawPayload`.",
+            PAYLOAD,
+            type="object",
+        ),
+    ]
+
+
+class BatchMessage(MessageOut, kw_only=True):
+    """A message of a batch that was accepted."""
+
+    status: Annotated[Literal[202], says("The status that the message would get if it were sent alone.", 202)]
+
+
+class BatchRefusal(Out):
+    """The error that the message would get if it were sent alone."""
+
+    status: Annotated[int, says("Its status.", 409)]
+    code: Annotated[str, says("Its code.", "conflict")]
+    detail: Annotated[
+        str | list[dict[str, Any]],
+        says("A message, or the errors of its fields.", "A message with that eventId already exists."),
+    ]
+
+
+class BatchOut(Out):
+    """One result for each message of a batch."""
+
+    results: Annotated[
+        list[Any],
+        says(
+            "In the order of the messages.",
+            items={"anyOf": [{"$ref": schema_ref("BatchMessage")}, {"$ref": schema_ref("BatchRefusal")}]},
+        ),
+    ]
 
 
 def message_id(message: Message) -> str:
     return ids.text(ids.MESSAGE, message.id)
 
 
-def head_of(message: Message) -> dict[str, Any]:
-    """The fields of a message but for its payload. Null as at Svix, which always writes the first five."""
-    out: dict[str, Any] = {
+def fields_of(message: Message, payload: msgspec.Raw) -> dict[str, Any]:
+    """What `MessageOut` shows of a message. Null as at Svix, which leaves out only tags and deliverAt."""
+    return {
         "id": ids.text(ids.MESSAGE, message.id),
-        "eventId": message.event_id,
-        "eventType": message.event_type,
+        "event_id": message.event_id,
+        "event_type": message.event_type,
         "channels": message.channels or None,
         "timestamp": wire_time(message.created_at),
+        "tags": message.tags or UNSET,
+        "payload": payload,
     }
-    if message.tags:
-        out["tags"] = message.tags
-    return out
 
 
-def message_out(message: Message, *, with_content: bool) -> dict[str, Any]:
+def message_out(message: Message, *, with_content: bool) -> MessageOut:
     """A stored message. A payload that is not a JSON object (sent raw) is shown inside of one."""
-    return {**head_of(message), "payload": _payload(message) if with_content else HIDDEN}
+    return MessageOut(**fields_of(message, payload_of(message) if with_content else HIDDEN))
 
 
-def _payload(message: Message) -> msgspec.Raw | dict[str, str]:
+def payload_of(message: Message) -> msgspec.Raw:
+    """The payload as JSON, whatever was sent."""
     if message.payload is None:
         return EXPIRED
     if message.payload[:1] == b"{":
@@ -88,29 +153,33 @@ def _payload(message: Message) -> msgspec.Raw | dict[str, str]:
             return _ANY_JSON.decode(message.payload)
         except (ValueError, RecursionError):
             pass
-    return {"rawPayload": message.payload.decode(errors="replace")}
+    return msgspec.Raw(msgspec.json.encode({"rawPayload": message.payload.decode(errors="replace")}))
 
 
-def accepted_out(message: Message, *, with_content: bool, checked: bool, **more: str) -> bytes:
-    """The answer to message create, put together around the payload's bytes.
+def accepted_fields(accepted: Accepted, draft: Draft, *, with_content: bool) -> dict[str, Any]:
+    """What the answer to message create shows."""
+    message, payload = accepted.message, HIDDEN
+    if with_content:
+        # a payload that was seen to be JSON on its way in is not looked into again
+        known = None if draft.verbatim or accepted.replayed else message.payload
+        payload = payload_of(message) if known is None else msgspec.Raw(known)
+    fields = fields_of(message, payload)
+    if draft.deliver_at is not None and not accepted.replayed:
+        fields["deliver_at"] = wire_time(datetime_at(draft.deliver_at))
+    return fields
 
-    `checked`: the payload was seen to be JSON on its way in, and is not looked into again.
-    """
-    head = msgspec.json.encode(head_of(message) | more)
-    if not with_content:
-        return b'%b,"payload":{}}' % head[:-1]
-    payload = message.payload if checked else None
-    return b'%b,"payload":%b}' % (head[:-1], payload or msgspec.json.encode(_payload(message)))
 
-
-MAX_BATCH: Final = 1000
-PATH: Final = "/app/{app_id}/msg"
-_PARAMETERS: Final = Parameters(frozenset({"with_content"}))
-BATCH_PATH: Final = "/app/{app_id}/msg/batch"
+def accepted_out(accepted: Accepted, draft: Draft, *, with_content: bool) -> MessageOut:
+    """The answer to one message."""
+    return MessageOut(**accepted_fields(accepted, draft, with_content=with_content))
 
 
 async def create(request: Request) -> Response:
-    """POST /app/{app_id}/msg"""
+    """Create a message.
+
+    The message is sent to every endpoint of the application that selects it. The response comes after the
+    message and all its deliveries are stored. The payload is sent byte for byte.
+    """
     caller = await caller_of(request)
     caller.require_organization()
     services = services_of(request)
@@ -122,11 +191,15 @@ async def create(request: Request) -> Response:
     if message.creates_application:
         await _ensure_application(services, caller, app, message)
     accepted = await services.intake.accept(draft)
-    return JsonBytes(answer_of(accepted, message, draft, with_content), 202)
+    return encoded(accepted_out(accepted, draft, with_content=with_content), 202)
 
 
 async def create_batch(request: Request) -> Response:
-    """POST /app/{app_id}/msg/batch"""
+    """Create messages in a batch.
+
+    Up to 1,000 messages, stored in one commit. Each has its own result, in order: one that is refused does
+    not prevent the others. With an idempotency key, a repeated request repeats the results.
+    """
     caller = await caller_of(request)
     caller.require_organization()
     services = services_of(request)
@@ -137,8 +210,8 @@ async def create_batch(request: Request) -> Response:
         raise Invalid.field("messages", f"Must have 1 to {MAX_BATCH} messages.")
     now = services.clock.now()
     key = key_of(request)
-    results: list[Any] = [None] * len(items)
-    read: list[tuple[int, MessageIn, Draft]] = []
+    results: list[BatchMessage | BatchRefusal | None] = [None] * len(items)
+    read: list[tuple[int, Draft]] = []
     for index, item in enumerate(items):
         try:
             message = read_item(item, index)
@@ -147,20 +220,21 @@ async def create_batch(request: Request) -> Response:
             )
             if message.creates_application:
                 await _ensure_application(services, caller, app, message, "messages", index)
-            read.append((index, message, draft))
+            read.append((index, draft))
         except Invalid as error:
             results[index] = _refusal(error)
     if not read:
         await application_of(services, caller, app)
-    accepted = await services.intake.accept_many([draft for _, _, draft in read])
+    accepted = await services.intake.accept_many([draft for _, draft in read])
     if any(isinstance(one, NotFound) for one in accepted):
         raise NotFound()  # there is no such application, so this is true of all
-    for (index, message, draft), one in zip(read, accepted, strict=True):
+    for (index, draft), one in zip(read, accepted, strict=True):
         if isinstance(one, AngariumError):
             results[index] = _refusal(one)
         else:
-            results[index] = msgspec.Raw(b'{"status":202,' + answer_of(one, message, draft, with_content)[1:])
-    return json_response({"results": results}, 202)
+            fields = accepted_fields(one, draft, with_content=with_content)
+            results[index] = BatchMessage(status=202, **fields)
+    return encoded(BatchOut(results=results), 202)
 
 
 def _app_ref(request: Request) -> str:
@@ -184,22 +258,11 @@ def _item_key(key: bytes | None, index: int) -> bytes | None:
     return None if key is None else hashlib.sha256(key + index.to_bytes(4, "big")).digest()
 
 
-def answer_of(accepted: Accepted, message: MessageIn, draft: Draft, with_content: bool) -> bytes:
-    """The body of the answer to one message."""
-    if accepted.replayed:
-        return accepted_out(accepted.message, with_content=with_content, checked=False)
-    more = {}
-    if draft.deliver_at is not None:
-        more["deliverAt"] = wire_time(datetime_at(draft.deliver_at))
-    checked = message.transformations_params is None
-    return accepted_out(accepted.message, with_content=with_content, checked=checked, **more)
-
-
-def _refusal(error: AngariumError) -> dict[str, Any]:
+def _refusal(error: AngariumError) -> BatchRefusal:
     detail: Any = error.detail
     if isinstance(error, Invalid):
         detail = errors.body_of(error)["detail"]
-    return {"status": errors.status_of(error), "code": error.wire_code, "detail": detail}
+    return BatchRefusal(status=errors.status_of(error), code=error.wire_code, detail=detail)
 
 
 async def _ensure_application(
@@ -208,7 +271,7 @@ async def _ensure_application(
     """Make the application when it is missing; its uid must then be the one in the path. Raises Invalid."""
     place = ("body", *at, "application")
     try:
-        body = ApplicationIn.model_validate(parse_json(bytes(message.application)))
+        body = ApplicationIn.model_validate(parse_json(bytes(message.application or b"")))
     except ValidationError as error:
         raise Invalid(*errors.faults_of(error.errors(), *place)) from error
     try:
@@ -220,42 +283,27 @@ async def _ensure_application(
     await services.application.ensure(caller.org_id, app, body.draft())
 
 
-# by what follows the application's id in the path
-HANDLERS: Final = {PATH.partition("}")[2]: create, BATCH_PATH.partition("}")[2]: create_batch}
+HANDLERS: Final = {"/msg": create, "/msg/batch": create_batch}
+"""By what follows the application's id in the path."""
 
-router = APIRouter(route_class=WireRoute, tags=["Message"])
-MessageRef = Annotated[str, Path(alias="msg_id", description="Id or eventId of the message.")]
-
-
-@router.post(
-    PATH,
-    operation_id="v1.message.create",
-    status_code=202,
-    response_model=model.MessageOut,
-    openapi_extra=described("with_content"),
-)
-async def _describes_create(app_id: AppRef, body: model.MessageIn, caller: OrgCaller) -> None:
-    """Send a message to every endpoint of the application that wants it.
-
-    The response comes after the message and all its deliveries are stored. The payload is sent byte for byte.
-    """
-
-
-@router.post(
-    BATCH_PATH,
-    operation_id="v1.message.create-batch",
-    status_code=202,
-    response_model=model.BatchOut,
-    openapi_extra=described("with_content"),
-)
-async def _describes_create_batch(app_id: AppRef, body: model.BatchIn, caller: OrgCaller) -> None:
-    """Send up to 1,000 messages in one request. Each has its own result, in order."""
+for _tail, _name, _handler, _types in (
+    ("/msg", "create", create, (MessageIn, MessageOut)),
+    ("/msg/batch", "create-batch", create_batch, (BatchIn, BatchOut, BatchMessage, BatchRefusal)),
+):
+    router.add_api_route(
+        f"/app/{{app_id}}{_tail}",
+        described_by(_handler, *_types),
+        methods=["POST"],
+        operation_id=f"v1.message.{_name}",
+        status_code=202,
+        openapi_extra=_DESCRIBED,
+        route_class_override=DirectRoute,
+    )
 
 
 @router.get(
     "/app/{app_id}/msg",
     operation_id="v1.message.list",
-    response_model=model.ListPage[model.MessageOut],
     openapi_extra=described("channel", "tag", "event_types", "before", "after", "with_content"),
 )
 async def list_messages(
@@ -263,37 +311,40 @@ async def list_messages(
     services: ServicesOf,
     application: AppOf,
     paging: Annotated[Paging[UUID], paged(ids.MESSAGE)],
-) -> Response:
-    """The messages of an application, newest first; by default those of the last 90 days."""
+) -> Page[MessageOut]:
+    """List messages.
+
+    The messages of an application, newest first; by default those of the last 90 days.
+    """
     window, wanted = read_window(request, paging)
     with_content = read_flag(request, "with_content", default=True)
     rows = await services.message.page(
         application.id, window, read_filter(request), with_payload=with_content
     )
-    return json_response(
-        page(rows, wanted, message_id, lambda row: message_out(row, with_content=with_content))
-    )
+    return page(rows, wanted, message_id, lambda row: message_out(row, with_content=with_content))
 
 
 @router.get(
-    "/app/{app_id}/msg/{msg_id}",
-    operation_id="v1.message.get",
-    response_model=model.MessageOut,
-    openapi_extra=described("with_content"),
+    "/app/{app_id}/msg/{msg_id}", operation_id="v1.message.get", openapi_extra=described("with_content")
 )
 async def get_message(
     request: Request, services: ServicesOf, application: AppOf, msg_id: MessageRef
-) -> Response:
-    """One message."""
+) -> MessageOut:
+    """Get a message.
+
+    With its payload, byte for byte as it was sent.
+    """
     with_content = read_flag(request, "with_content", default=True)
     message = await services.message.get(application.id, msg_id, with_payload=with_content)
-    return json_response(message_out(message, with_content=with_content))
+    return message_out(message, with_content=with_content)
 
 
 @router.delete(
     "/app/{app_id}/msg/{msg_id}/content", operation_id="v1.message.expunge-content", status_code=204
 )
-async def expunge_message(services: ServicesOf, application: OrgAppOf, msg_id: MessageRef) -> Response:
-    """Delete the payload of a message permanently. Its pending deliveries are canceled."""
+async def expunge_message(services: ServicesOf, application: OrgAppOf, msg_id: MessageRef) -> None:
+    """Delete the payload of a message.
+
+    Permanent. Its pending deliveries are canceled; the message and its attempts stay.
+    """
     await services.message.expunge(application.id, msg_id)
-    return Response(status_code=204)

@@ -7,15 +7,17 @@ that clients can check before sending are in `angarium.message_form`.
 from __future__ import annotations
 
 import re
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from angarium import json_bounds
+from angarium.api.field import HIDDEN, NOW, PAYLOAD, RARE, Time, says, schema_ref
 from angarium.core import timestamp
 from angarium.core.envelope import check_content_type
 from angarium.core.errors import FaultType, FieldError, Invalid
-from angarium.message_form import check_fields
+from angarium.message_form import MAX_CHANNEL, MAX_CHANNELS, MAX_NAME, MAX_TAG, MAX_TAGS, check_fields
 from angarium.message_form import check_text as check_encoding
 from angarium.service.intake import Draft
 
@@ -29,37 +31,134 @@ GRACE: Final = 10.0  # for the way to us and for clocks that differ
 
 T = TypeVar("T")
 
-_ABSENT: Final = msgspec.Raw()
 _PLACE: Final = re.compile(r"^(.*?) - at `\$(.*)`$", re.DOTALL)
 _STEP: Final = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 _MISSING: Final = re.compile(r"Object missing required field `(\w+)`")
 
 
-class MessageIn(msgspec.Struct, rename="camel", gc=False):
-    """What a caller says about a message; unknown fields are ignored."""
+_WORD: Final = msgspec.Meta(
+    extra_json_schema={"minLength": 1, "maxLength": MAX_NAME, "pattern": r"^[a-zA-Z0-9\-_.]+$"}
+)
+_Channel = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={"minLength": 1, "maxLength": MAX_CHANNEL, "pattern": r"^[a-zA-Z0-9\-_.:+]+$"}
+    ),
+]
+_Tag = Annotated[
+    str,
+    msgspec.Meta(
+        extra_json_schema={"minLength": 1, "maxLength": MAX_TAG, "pattern": r"^[a-zA-Z0-9\-_./\\#]+$"}
+    ),
+]
 
-    event_type: str
-    payload: msgspec.Raw = _ABSENT
-    data: msgspec.Raw = _ABSENT  # another name for payload
-    event_id: str | None = None
-    channels: list[str] | None = None
-    tags: list[str] | None = None
-    payload_retention_period: int | None = None
-    payload_retention_hours: int | None = None
-    transformations_params: dict[str, Any] | None = None
-    application: msgspec.Raw = _ABSENT
-    deliver_at: str | None = None
+
+class MessageIn(msgspec.Struct, rename="camel", gc=False):
+    """A message to create.
+
+    What its fields say of lengths and patterns is for the document; `draft_of` has the rules.
+    """
+
+    event_type: Annotated[str, _WORD, says("Name of the event type.", "order.filled")]
+    payload: Annotated[
+        msgspec.Raw | UnsetType,
+        says(
+            "A JSON object, sent byte for byte. `data` is accepted as another name.",
+            PAYLOAD,
+            **{"type": "object", "x-required": True},
+        ),
+    ] = UNSET
+    data: Annotated[msgspec.Raw | UnsetType, HIDDEN] = UNSET
+    event_id: Annotated[str, _WORD, says("Your own id, unique in the application.", "evt_1")] | None = None
+    channels: (
+        Annotated[
+            list[_Channel],
+            says(
+                "Labels by which endpoints choose messages.",
+                ["warehouse"],
+                minItems=1,
+                maxItems=MAX_CHANNELS,
+            ),
+        ]
+        | None
+    ) = None
+    tags: (
+        Annotated[
+            list[_Tag],
+            says("Labels by which lists can be searched.", ["eu-west"], maxItems=MAX_TAGS),
+        ]
+        | None
+    ) = None
+    payload_retention_period: (
+        Annotated[
+            int,
+            says(
+                "Days for which the payload is kept.", 30, minimum=1, maximum=MAX_RETENTION_DAYS, default=90
+            ),
+            RARE,
+        ]
+        | None
+    ) = None
+    payload_retention_hours: (
+        Annotated[
+            int,
+            says(
+                "Hours for which the payload is kept, instead of days.",
+                12,
+                minimum=1,
+                maximum=MAX_RETENTION_DAYS * 24,
+            ),
+            RARE,
+        ]
+        | None
+    ) = None
+    transformations_params: (
+        Annotated[
+            dict[str, Any],
+            says(
+                "`rawPayload`, a string, is sent verbatim in place of the payload. `headers` may hold "
+                "`content-type`, which replaces `application/json`.",
+                {"rawPayload": "<order/>", "headers": {"content-type": "application/xml"}},
+            ),
+            RARE,
+        ]
+        | None
+    ) = None
+    application: Annotated[
+        msgspec.Raw | UnsetType,
+        says(
+            "Creates the application if it does not exist; its uid must be the one in the path.",
+            anyOf=[{"$ref": schema_ref("ApplicationIn")}, {"type": "null"}],
+        ),
+        RARE,
+    ] = UNSET
+    deliver_at: (
+        Annotated[
+            Time,
+            says("When to make the first attempt: one minute to 24 hours ahead. Default: now.", NOW),
+            RARE,
+        ]
+        | None
+    ) = None
 
     @property
     def creates_application(self) -> bool:
         """Whether the application is to be made when it is missing."""
-        return bytes(self.application) not in (b"", b"null")
+        return bytes(self.application or b"") not in (b"", b"null")
 
 
 class BatchIn(msgspec.Struct, gc=False):
-    """Several messages, each read on its own so that one bad one does not spoil the others."""
+    """Several messages. Each is read on its own, so that one bad one does not spoil the others."""
 
-    messages: list[msgspec.Raw]
+    messages: Annotated[
+        list[msgspec.Raw],
+        says(
+            "1 to 1,000 messages.",
+            items={"$ref": schema_ref("MessageIn")},
+            minItems=1,
+            maxItems=1000,
+        ),
+    ]
 
 
 _MESSAGE: Final[msgspec.json.Decoder[MessageIn]] = msgspec.json.Decoder(MessageIn)
@@ -141,7 +240,7 @@ def draft_of(
 
     channels, tags = message.channels, message.tags
     check_fields(message.event_type, message.event_id, channels, tags, refuse)
-    payload = bytes(message.payload) or bytes(message.data)
+    payload = bytes(message.payload or message.data or b"")
     if not payload:
         faults.append(FieldError(("body", *at, "payload"), "field required", "value_error.missing"))
     elif payload[0] != 0x7B:

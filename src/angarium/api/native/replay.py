@@ -8,14 +8,13 @@ from uuid import UUID
 import msgspec
 from fastapi import APIRouter, Path, Query
 from pydantic import Field
-from starlette.responses import JSONResponse, Response
 
+from angarium.api.answer import Out
 from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, OrgCaller, ServicesOf, requires
 from angarium.api.body import Wire
-from angarium.api.field import EventTypeName, Moment, wire_time
-from angarium.api.listing import ListOrder, Paging, json_response, page, paged
-from angarium.api.native import message_model as model
-from angarium.api.native.message import MessageRef, message_out
+from angarium.api.field import NOW, TASK, EventTypeName, Moment, Time, says, wire_time
+from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged
+from angarium.api.native.message import MessageOut, MessageRef, message_out
 from angarium.api.query import QueryMoment
 from angarium.api.route import WireRoute
 from angarium.core import ids
@@ -28,122 +27,102 @@ from angarium.store.background_task import BackgroundTask, TaskStatus
 
 router = APIRouter(route_class=WireRoute)
 
-TaskRef = Annotated[str, Path(alias="task_id", description="Id of the background task.")]
-_MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
+PING = "svix.ping"  # the name that SDKs and portals send
+TaskRef = Annotated[str, Path(alias="task_id", description="Id of the background task.", examples=[TASK])]
+MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
+_ENDPOINT = "/app/{app_id}/endpoint/{endpoint_id}"
+
+Task = Annotated[str, says("What the task does.", "endpoint.recover")]
+State = Literal["running", "finished", "failed"]
 
 
 class WindowIn(Wire):
-    """A time window. It ends now, or at `until` if that is earlier."""
+    """A window of time."""
 
-    since: Moment
-    """Start of the window, at most 14 days ago."""
-    until: Moment | None = None
+    since: Annotated[Moment, says("Start of the window, at most 14 days ago.", NOW)]
+    until: Annotated[
+        Moment | None, says("End of the window. It ends now if this is missing or later.", NOW)
+    ] = None
 
 
-def task_out(task: BackgroundTask) -> dict[str, Any]:
+class UndeliveredOut(Out):
+    """What a recover would send."""
+
+    messages: Annotated[int, says("How many messages would be sent again; counted up to 1,000,000.", 42)]
+
+
+class EventExampleIn(Wire):
+    """Which example to send."""
+
+    event_type: EventTypeName
+    example_index: Annotated[
+        int,
+        Field(ge=0, le=10_000, strict=True),
+        says("Which of the `examples` in version 1 of the event type's schema.", 0),
+    ] = 0
+
+
+class ResentOut(Out):
+    """Empty, as at Svix."""
+
+
+class TaskOut(Out):
+    """Work that continues after its request."""
+
+    id: Annotated[str, says("Id of the task.", TASK)]
+    status: Annotated[State, says("A canceled task is shown as failed.", "running")]
+    task: Task
+    updated_at: Annotated[Time, says("When it last made progress.", NOW)]
+    data: Annotated[
+        dict[str, Any], says("Its progress: how many deliveries it has scheduled.", {"messagesSent": 42})
+    ]
+
+
+def task_out(task: BackgroundTask) -> TaskOut:
     """A task as JSON. SDKs do not know the status canceled, so it is shown as failed."""
     status = TaskStatus.FAILED if task.status is TaskStatus.CANCELED else task.status
-    return {
-        "id": ids.text(ids.TASK, task.id),
-        "status": status,
-        "task": task.kind,
-        "updatedAt": wire_time(task.updated_at),
-        "data": task.data,
-    }
+    return TaskOut(
+        id=ids.text(ids.TASK, task.id),
+        status=status.value,  # type: ignore[arg-type]
+        task=task.kind,
+        updated_at=wire_time(task.updated_at),
+        data=task.data,
+    )
 
 
 @router.post(
     "/app/{app_id}/msg/{msg_id}/endpoint/{endpoint_id}/resend",
     operation_id="v1.message-attempt.resend",
     status_code=202,
-    dependencies=_MAY_SEND,
+    dependencies=MAY_SEND,
     tags=["Message Attempt"],
 )
 async def resend(
     services: ServicesOf, application: AppOf, msg_id: MessageRef, endpoint_id: EndpointRef
-) -> Response:
-    """Send a message to an endpoint again, whatever its status there, even if it had no delivery to it.
+) -> ResentOut:
+    """Resend a message to an endpoint.
 
-    Pending automatic retries keep their times.
+    Sends it again, whatever its status there, even if it had no delivery to the endpoint. Pending automatic
+    retries keep their times.
     """
     await services.replay.resend(application.id, msg_id, endpoint_id)
-    return json_response({}, 202)
+    return ResentOut()
 
 
 @router.post(
-    "/app/{app_id}/endpoint/{endpoint_id}/replay-missing",
-    operation_id="v1.endpoint.replay-missing",
-    status_code=202,
-    response_model=model.TaskOut,
-    dependencies=_MAY_SEND,
-    tags=["Endpoint"],
-)
-async def replay_missing(
-    services: ServicesOf, application: AppOf, endpoint_id: EndpointRef, body: WindowIn
-) -> Response:
-    """Send the messages of the window that match the endpoint now and have no delivery to it yet."""
-    task = await services.replay.replay_missing(
-        application.org_id, application.id, endpoint_id, body.since, body.until
-    )
-    return json_response(task_out(task), 202)
-
-
-@router.get(
-    "/background-task",
-    operation_id="v1.background-task.list",
-    response_model=model.ListPage[model.TaskOut],
-    tags=["Background Task"],
-)
-async def list_tasks(
-    services: ServicesOf,
-    caller: OrgCaller,
-    paging: Annotated[Paging[UUID], paged(ids.TASK)],
-    order: ListOrder = ListOrder.DESCENDING,
-    status: Literal["running", "finished", "failed"] | None = None,
-    task: str | None = None,
-) -> Response:
-    """The background tasks of the organization, newest first."""
-    ascending = paging.ascending(order is ListOrder.ASCENDING)
-    tasks = await services.background_task.page(
-        caller.org_id, paging.cursor, ascending=ascending, limit=paging.rows, kind=task, status=status
-    )
-    return json_response(page(tasks, paging, lambda one: ids.text(ids.TASK, one.id), task_out))
-
-
-@router.get(
-    "/background-task/{task_id}",
-    operation_id="v1.background-task.get",
-    response_model=model.TaskOut,
-    tags=["Background Task"],
-)
-async def get_task(services: ServicesOf, caller: OrgCaller, task_id: TaskRef) -> Response:
-    """One background task; `data.messagesSent` is the number of deliveries it has scheduled."""
-    return json_response(task_out(await services.background_task.get(caller.org_id, task_id)))
-
-
-PING = "svix.ping"  # the name that SDKs and portals send
-
-
-class UndeliveredOut(Wire):
-    messages: int
-    """How many messages would be sent again; counted up to 1,000,000."""
-
-
-class EventExampleIn(Wire):
-    event_type: EventTypeName
-    example_index: Annotated[int, Field(ge=0, le=10_000, strict=True)] = 0
-
-
-@router.post(
-    "/app/{app_id}/endpoint/{endpoint_id}/send-example",
+    f"{_ENDPOINT}/send-example",
     operation_id="v1.endpoint.send-example",
-    tags=["Endpoint"],
     status_code=202,
+    tags=["Endpoint"],
 )
 async def send_example(
     application: OrgAppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EventExampleIn
-) -> Response:
-    """Send the example of an event type's schema to this endpoint alone."""
+) -> MessageOut:
+    """Send an example.
+
+    Sends the example of an event type's schema to this endpoint alone. It is attempted once. The event type
+    `svix.ping` always has an example.
+    """
     endpoint = await services.endpoint.find(application.id, endpoint_id)
     payload = await _example(services, application.org_id, body)
     draft = Draft(
@@ -154,7 +133,7 @@ async def send_example(
         endpoint_id=endpoint.id,
     )
     accepted = await services.intake.accept(draft)
-    return json_response(message_out(accepted.message, with_content=True), 202)
+    return message_out(accepted.message, with_content=True)
 
 
 async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any:
@@ -166,46 +145,102 @@ async def _example(services: Services, org_id: str, body: EventExampleIn) -> Any
         raise NotFound(f"The event type {body.event_type} does not exist.") from None
     examples = examples_of(event_type)
     if body.example_index >= len(examples) or not isinstance(examples[body.example_index], dict):
-        raise BadRequest(
-            f"Version 1 of the schema of {body.event_type} has no such example.", code="invalid_scheme"
-        )
+        raise BadRequest(code="invalid_scheme", name=body.event_type)
     return examples[body.example_index]
 
 
-@router.get(
-    "/app/{app_id}/endpoint/{endpoint_id}/recover",
-    operation_id="v1.endpoint.recover-count",
-    tags=["Endpoint"],
-    response_model=UndeliveredOut,
-)
+@router.get(f"{_ENDPOINT}/recover", operation_id="v1.endpoint.recover-count", tags=["Endpoint"])
 async def count_undelivered(
     application: AppOf,
     services: ServicesOf,
     endpoint_id: EndpointRef,
-    since: Annotated[QueryMoment, Query(description="Start of the window, at most 14 days ago.")],
-    until: Annotated[QueryMoment | None, Query(description="Default: now.")] = None,
-) -> Response:
-    """Dry run of recover: how many messages it would send again."""
+    since: Annotated[
+        QueryMoment, Query(description="Start of the window, at most 14 days ago.", examples=[NOW])
+    ],
+    until: Annotated[
+        QueryMoment | None, Query(description="End of the window. Default: now.", examples=[NOW])
+    ] = None,
+) -> UndeliveredOut:
+    """Count what a recover would send.
+
+    How many undelivered messages the window has. Nothing is sent.
+    """
     try:
         count = await services.replay.count_undelivered(application.id, endpoint_id, since, until)
     except Invalid as error:
         raise error.placed("query") from None
-    return JSONResponse({"messages": count})
+    return UndeliveredOut(messages=count)
 
 
 @router.post(
-    "/app/{app_id}/endpoint/{endpoint_id}/recover",
+    f"{_ENDPOINT}/recover",
     operation_id="v1.endpoint.recover",
-    tags=["Endpoint"],
     status_code=202,
-    response_model=model.TaskOut,
-    dependencies=[requires(Capability.CREATE_ATTEMPTS)],
+    dependencies=MAY_SEND,
+    tags=["Endpoint"],
 )
 async def recover(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: WindowIn
-) -> Response:
-    """Send all undelivered messages of the window again, in the background."""
-    task = await services.replay.recover(
-        application.org_id, application.id, endpoint_id, body.since, body.until
+) -> TaskOut:
+    """Recover an endpoint.
+
+    Sends all undelivered messages of the window again, in the background.
+    """
+    return task_out(
+        await services.replay.recover(application.org_id, application.id, endpoint_id, body.since, body.until)
     )
-    return json_response(task_out(task), 202)
+
+
+@router.post(
+    f"{_ENDPOINT}/replay-missing",
+    operation_id="v1.endpoint.replay-missing",
+    status_code=202,
+    dependencies=MAY_SEND,
+    tags=["Endpoint"],
+)
+async def replay_missing(
+    application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: WindowIn
+) -> TaskOut:
+    """Replay missing messages.
+
+    Sends the messages of the window that match the endpoint now and have no delivery to it yet, in the
+    background.
+    """
+    return task_out(
+        await services.replay.replay_missing(
+            application.org_id, application.id, endpoint_id, body.since, body.until
+        )
+    )
+
+
+@router.get("/background-task", operation_id="v1.background-task.list", tags=["Background Task"])
+async def list_tasks(
+    services: ServicesOf,
+    caller: OrgCaller,
+    paging: Annotated[Paging[UUID], paged(ids.TASK)],
+    order: Order = ListOrder.DESCENDING,
+    status: Annotated[
+        State | None, Query(description="Only tasks with this status.", examples=["running"])
+    ] = None,
+    task: Annotated[
+        str | None, Query(description="Only tasks that do this.", examples=["endpoint.recover"])
+    ] = None,
+) -> Page[TaskOut]:
+    """List background tasks.
+
+    The background tasks of the organization, by default newest first.
+    """
+    ascending = paging.ascending(order is ListOrder.ASCENDING)
+    tasks = await services.background_task.page(
+        caller.org_id, paging.cursor, ascending=ascending, limit=paging.rows, kind=task, status=status
+    )
+    return page(tasks, paging, lambda one: ids.text(ids.TASK, one.id), task_out)
+
+
+@router.get("/background-task/{task_id}", operation_id="v1.background-task.get", tags=["Background Task"])
+async def get_task(services: ServicesOf, caller: OrgCaller, task_id: TaskRef) -> TaskOut:
+    """Get a background task.
+
+    `data.messagesSent` is the number of deliveries that it has scheduled.
+    """
+    return task_out(await services.background_task.get(caller.org_id, task_id))
