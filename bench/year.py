@@ -1,9 +1,9 @@
-"""A year at constant load, in virtual time: how large the database is, month by month.
+"""Simulates a year at constant load, in virtual time, and shows the size of the database by month.
 
     python -m bench.year --days 400 --messages 400
 
-Each day the verbs of the service accept messages and complete their deliveries, every other table gets rows,
-and what is old is deleted, as the service does each minute. Then VACUUM runs, as autovacuum would.
+On each day, functions of the service accept messages and complete their deliveries, all other tables get
+rows, and expired data is deleted, as the service does each minute. Then VACUUM runs, as autovacuum would.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from angarium.store import (
     our_fault,
     partition,
     play,
-    sandbox_counter,
 )
 from angarium.store.accept import Item, NewDelivery
 from angarium.store.complete import Completion, HealthRecord
@@ -138,7 +137,8 @@ class Year:
                 await connection.execute(statement, ORG, self._app.id, datetime_at(now))
 
     async def _send(self, connection: Connection, now: float) -> None:
-        """A day's messages. Of those to the second endpoint some fail, and some of these wait for ever."""
+        """A day's messages. Some of those to the second endpoint fail, and some of these are never attempted
+        again."""
         items = [self._item(now, n) for n in range(self._messages)]
         new_deliveries: list[NewDelivery] = []
         for first in range(0, len(items), BATCH):
@@ -148,7 +148,7 @@ class Year:
         outcomes = []
         for n, one in enumerate(new_deliveries):
             if n % (10 * BROKEN) == 1:
-                continue  # nobody ever attempts it
+                continue  # it is never attempted
             fails = n % BROKEN == 1
             outcomes.append(self._outcome(one.endpoint_id, one.message_id, now, fails=fails))
             counted.note(self._app.id, one.endpoint_id, now, 12, "http_500" if fails else None)
@@ -198,7 +198,7 @@ class Year:
         for one in left:
             await connection.execute("insert into listener values ($1, $2, $3)", one.app_id, one.id, at)
             await connection.execute("insert into former_url values ($1, 1, 'http://a/', $2)", one.id, at)
-        await sandbox_counter.take(connection, gone.id, "credits", 100, 1)
+        await application.take_from_counter(connection, gone.id, "credits", 100, 1)
         await connection.execute("insert into token_cutoff values ($1, '', $2, $2)", gone.id, at)
         inbox = PlayInbox(self._world.new_id(), ORG, self._app.id, InboxAnswer(), at + timedelta(days=7))
         await play.create(connection, inbox)

@@ -13,7 +13,7 @@ import pytest
 from angarium.core.errors import CredentialExpired
 from angarium.core.token_key import TokenKey
 from angarium.service.token import LOOK_EVERY, NOTE_USE_EVERY, Tokens
-from angarium.store import revoked_token
+from angarium.store import token
 from angarium.store.database import Database
 from tests.api.conftest import JWT_SECRET, Api, Backend
 
@@ -151,14 +151,14 @@ async def test_requests_that_come_at_once_share_one_look(
     api: Api, backend: Backend, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
-    real = revoked_token.is_ended
+    real = token.is_revoked
 
     async def counting(*given: Any) -> bool:
         nonlocal looks
         looks += 1
         return await real(*given)
 
-    monkeypatch.setattr(revoked_token, "is_ended", counting)
+    monkeypatch.setattr(token, "is_revoked", counting)
     backend.clock.stop()
     claims = api.services.token.verify(api.token)
     await asyncio.gather(*(api.services.token.check_live(claims) for _ in range(200)))

@@ -1,4 +1,4 @@
-"""A listener fetches what its endpoint is owed, and its answers stand in the log like others."""
+"""A listener fetches the deliveries of its endpoint, and its responses appear in the log like others."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ async def test_an_application_takes_its_own_room_and_no_other_applications(
             served = await listening(other, place)
             message = await send(other, place)
             assert [fetched["messageId"] for fetched in await served.fetch()] == [message]
-        assert len([one for one in fetching if one.done()]) == 7, "those who wait go on waiting"
+        assert len([one for one in fetching if one.done()]) == 7, "the others continue to wait"
         backend.clock.ahead = 60.0
     assert sorted(one.result().status_code for one in fetching) == [200] * MAX_OF_APPLICATION + [429] * 7
     message = await send(api, app)
@@ -207,7 +207,7 @@ async def test_a_listener_that_nobody_runs_is_given_up_and_catches_up_when_opene
 
     async def given_up() -> int:
         async with backend.services.database.transaction() as connection:
-            return await store.give_up(connection, backend.clock.now(), 10)
+            return await store.disable_silent(connection, backend.clock.now(), 10)
 
     assert await given_up() == 0
     backend.clock.ahead = 8 * 86400.0

@@ -151,5 +151,5 @@ async def test_a_lane_may_be_written_twice_and_let_go_alone(world: World, clock:
         lanes = [HeldLane(UUID(int=n), "internal", NOW) for n in range(2)]
         await our_fault.hold(connection, "one", lanes)
         await our_fault.hold(connection, "one", lanes)
-        await our_fault.let_go(connection, "one", [UUID(int=0)])
+        await our_fault.release(connection, "one", [UUID(int=0)])
     assert await queued(world) == {(UUID(int=1), "one", "internal")}

@@ -18,10 +18,10 @@ from angarium.dispatch.alert import OPERATIONS
 from angarium.dispatch.dispatcher import Dispatcher
 from angarium.service.intake import Intake
 from angarium.store import disable
-from angarium.store.complete import HealthRecord, complete, hint
+from angarium.store.complete import HealthRecord, complete
 from angarium.store.database import Database
-from angarium.store.endpoint import forgive
-from angarium.store.hint import HealthReset, Hint, changed
+from angarium.store.endpoint import reset_health
+from angarium.store.hint import HealthReset, Hint, changed, send
 from angarium.store.retention import Retention
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
@@ -57,7 +57,7 @@ async def moved(world: World, endpoint: Endpoint, url: str) -> None:
         await connection.execute(
             "update endpoint set url = $1, revision = revision + 1 where id = $2", url, endpoint.id
         )
-        await hint(connection, [changed(endpoint.id)])
+        await send(connection, [changed(endpoint.id)])
 
 
 @pytest.mark.parametrize("last", [200, 500])
@@ -166,7 +166,7 @@ async def test_what_is_completed_late_of_the_old_url_is_not_kept(world: World) -
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.database.transaction() as connection:
-        await forgive(connection, endpoint)
+        await reset_health(connection, endpoint)
         await complete(connection, [], [HealthRecord(app.id, endpoint.id, Health(1.0, 9))])
         assert await connection.fetch("select from endpoint_health") == []
         gone = disable.Disable(app.org_id, app.id, endpoint.id, DisabledReason.GONE, generation=0)
@@ -207,7 +207,7 @@ async def test_tests_and_resends_never_count_and_never_disable(
             async def disabled() -> bool:
                 return bool((await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"])
 
-            await until(disabled)  # the message that nobody asked for by hand does
+            await until(disabled)  # the message without a manual request does
 
 
 async def test_a_test_is_one_attempt(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""What other processes are told of new messages: of each lane the first, and the first place."""
+"""Hints about new messages for other processes: for each lane the first message, and the first place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 
 from angarium.core.read_position import FIRST
 from angarium.dispatch.notifier import Notifier
-from angarium.store import complete
 from angarium.store.accept import NewDelivery
 from angarium.store.hint import LaneWork, Work, read
 from tests.kit.patience import until
@@ -44,7 +43,7 @@ async def test_a_lane_is_told_of_with_the_first(
             assert isinstance(work, Work)
             told.extend(work.lanes)
 
-    monkeypatch.setattr(complete, "hint", hint)
+    monkeypatch.setattr("angarium.dispatch.notifier.send", hint)
     notifier = Notifier(world.database)
     notifier.tell(new_deliveries(*one) for one in accepted)
     notifier.tell([new_deliveries(9, 9, UUID(int=3))])

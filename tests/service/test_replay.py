@@ -20,7 +20,7 @@ from angarium.service import replay as service
 from angarium.service.log import Log
 from angarium.service.product import Products
 from angarium.service.replay import BackgroundTasks, BoundedCount, Replay
-from angarium.store import background_task, resend
+from angarium.store import background_task, requeue
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.database import Database
 from tests.kit.clock import ManualClock
@@ -86,7 +86,7 @@ async def test_all_that_matches_is_owed_again_as_counted_and_nothing_else(book: 
     assert await owed(book) == failed
     everything = LogFilter()
     assert await replay.count_matching(book.app.id, everything) == BoundedCount(4, exact=True), (
-        "3 are owed already"
+        "3 already have a manual request"
     )
     second = await replay.resend_matching(
         book.app.org_id, book.app.id, everything, expected=BoundedCount(4, True)
@@ -94,7 +94,7 @@ async def test_all_that_matches_is_owed_again_as_counted_and_nothing_else(book: 
     await run(book)
     assert len(await owed(book)) == 7
     (row,) = await book.world.fetch("select * from delivery where message_id = $1", waiting.message_id)
-    assert (row["due_at"], row["resume_at"]) == (datetime_at(NOW), later), "the schedule goes on afterwards"
+    assert (row["due_at"], row["resume_at"]) == (datetime_at(NOW), later), "the schedule continues afterwards"
     for done, sent in ((task, 3), (second, 4)):
         (found,) = await book.world.fetch("select status, data from background_task where id = $1", done.id)
         assert (found["status"], found["data"]["messagesSent"]) == ("finished", sent)
@@ -117,8 +117,8 @@ async def test_what_cannot_be_sent_is_neither_counted_nor_owed(book: Book, repla
 async def test_every_step_may_be_another_process_s_and_none_is_sent_twice(
     book: Book, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resend, "LOOKED_AT", 4)
-    monkeypatch.setattr(resend, "SLICE", 3)
+    monkeypatch.setattr(requeue, "RESEND_READ", 4)
+    monkeypatch.setattr(requeue, "RESEND_SLICE", 3)
     endpoints = [await book.endpoint() for _ in range(2)]
     failed = []
     for n in range(20):
@@ -141,7 +141,7 @@ async def another_process_steps(book: Book) -> bool:
     clock = book.world.clock
     assert isinstance(clock, ManualClock)
     other = await Database.connect(book.world.database.url, size=1)
-    await clock.advance_to(clock.now() + 1)  # the rate lets it go on
+    await clock.advance_to(clock.now() + 1)  # the rate allows the next step
     try:
         return await step(other, clock.now())
     finally:
@@ -221,7 +221,7 @@ async def test_a_dispatcher_goes_on_as_soon_as_the_rate_allows(database: Databas
 
 
 async def until_finished(book: Book) -> None:
-    """Whoever takes the steps, at whatever rate."""
+    """With any process taking the steps, and any rate."""
 
     async def none_runs() -> bool:
         return not await book.world.fetch("select from background_task where status = 'running'")
@@ -311,7 +311,7 @@ async def test_a_broken_task_is_given_up_and_the_others_go_on(book: Book, replay
 async def test_an_endpoint_disabled_in_between_gets_nothing(
     book: Book, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(resend, "SLICE", 1)
+    monkeypatch.setattr(requeue, "RESEND_SLICE", 1)
     here, there = sorted([await book.endpoint(), await book.endpoint()])
     messages = [await book.message() for _ in range(4)]
     for message in messages:

@@ -25,12 +25,11 @@ from angarium.store.complete import (
     Completed,
     Completion,
     HealthRecord,
-    Uids,
     complete,
-    hint,
-    uids,
 )
 from angarium.store.database import Database
+from angarium.store.endpoint import Uids, uids
+from angarium.store.hint import send
 from angarium.store.shard import CHANNEL, shard_of
 from angarium.store.target import ReplayTarget
 from tests.kit.patience import until
@@ -152,7 +151,7 @@ async def test_a_late_failure_does_not_undo_a_newer_state(case: Case) -> None:
 
 
 async def test_a_failed_resend_leaves_the_automatic_retries_as_they_were(case: Case) -> None:
-    """Svix's server forgets the remaining retries after a manual resend."""
+    """Svix's server drops the remaining retries after a manual resend."""
     await case.complete(Move.RETRY, due=LATER)
     asked = NOW + timedelta(minutes=1)
     await case.resend(asked)
@@ -358,11 +357,11 @@ async def test_hints_are_heard_when_the_transaction_commits(world: World, alone:
     async with world.database.connection() as connection:
         async with connection.transaction():
             await connection.execute("set local synchronous_commit = on")
-            await (hint(connection, ["t:", "s:"], alone=True) if alone else hint(connection, ["t:", "s:"]))
+            await send(connection, ["t:", "s:"], alone=alone)
             await listening.execute("select 1")
             assert heard == []
             durable = await connection.fetchval("show synchronous_commit")
-        await hint(connection, ["x:"])
+        await send(connection, ["x:"])
     assert (durable == "off") is alone, "a hint alone need not wait for the disk"
     await until(lambda: heard == ["t:", "s:", "x:"])
     await listening.close()

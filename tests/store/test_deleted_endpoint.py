@@ -199,7 +199,7 @@ async def test_a_deleted_endpoint_has_no_listener(world: World) -> None:
     now = datetime_at(world.clock.now())
     async with world.database.transaction() as connection:
         for made in (one, other):
-            await queries.listener_heard(connection, app_id=app.id, endpoint_id=made.id, now=now)
+            await queries.listener_running(connection, app_id=app.id, endpoint_id=made.id, now=now)
         await endpoint.delete(connection, one, now)
     rows = await world.fetch("select endpoint_id from listener")
     assert [row["endpoint_id"] for row in rows] == [other.id]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from angarium.store.host import each_host
+from angarium.store.connection import each_host
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from angarium.core import ids
-from angarium.store import load, message, partition, payload
+from angarium.store import load, message, partition
 from angarium.store.database import Database
 from angarium.store.message import Filter, IdRange
 from tests.kit.rows import add_message
@@ -74,9 +74,9 @@ async def test_one_payload_is_expunged_and_those_beside_it_are_not(
 async def test_payloads_are_found_by_message_and_time_together(database: Database, made: list[UUID]) -> None:
     expiries = {one: expiry(n) for n, one in enumerate(made)}
     async with database.connection() as conn:
-        assert await payload.kept(conn, expiries, NOW) == set(made)
-        assert await payload.kept(conn, expiries | {made[0]: expiry(1)}, NOW) == set(made[1:])
-        assert await payload.bodies(conn, {}, NOW) == {}
+        assert await message.kept(conn, expiries, NOW) == set(made)
+        assert await message.kept(conn, expiries | {made[0]: expiry(1)}, NOW) == set(made[1:])
+        assert await message.bodies(conn, {}, NOW) == {}
 
 
 async def test_an_expired_payload_is_passed_over_while_it_is_on_the_disk(

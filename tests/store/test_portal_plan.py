@@ -30,7 +30,7 @@ from angarium.service.operator import EndpointStatus, Operator
 from angarium.service.overview import Overview
 from angarium.service.product import Products
 from angarium.service.replay import BackgroundTasks, Replay
-from angarium.store import background_task, delivery, message, resend
+from angarium.store import background_task, delivery, message, requeue
 from angarium.store.connection import Connection, Connector
 from angarium.store.database import Database
 from angarium.store.embedded import EmbeddedPostgres
@@ -44,7 +44,7 @@ from tests.kit.crowd import NOW, ORG, Crowd, endpoint_id
 from tests.kit.explained import Explaining
 from tests.kit.world import product
 
-MESSAGES: Final = 30_000  # of the large application, each owed to three endpoints
+MESSAGES: Final = 30_000  # of the large application, each to three endpoints
 DAYS: Final = 90  # over which they came: with those made ahead, 98 partitions of each table
 TABLES: Final = re.compile(
     "(?:message|payload|attempt)_[0-9]{8}|pending|retry|event_id|attempt_hour|background_task|audit"
@@ -155,7 +155,7 @@ async def place(
     monkeypatch.setattr(log_service, "STRETCHES", STRETCHES)
     monkeypatch.setattr(replay_service, "LOOKED_AT", sum(STRETCHES))
     monkeypatch.setattr(replay_service, "PATIENCE", 0.0)
-    monkeypatch.setattr(resend, "LOOKED_AT", sum(STRETCHES))
+    monkeypatch.setattr(requeue, "RESEND_READ", sum(STRETCHES))
     monkeypatch.setattr(attempt_service, "LOOKED", sum(STRETCHES))
     database = await Database.connect(crowded[0])
     yield Place(Watched(database, crowded[2]), crowded[1], ManualClock(NOW + 1))
@@ -215,9 +215,9 @@ async def test_counting_and_resending_go_a_stretch_at_a_time(place: Place, name:
     await place.replay.count_matching(place.app_id, FILTERS[name])
     assert place.watched.rows <= BOUND
     place.watched.rows = 0
-    order = resend.ResendOrder(FILTERS[name], ids.highest(NOW), None)
+    order = requeue.ResendOrder(FILTERS[name], ids.highest(NOW), None)
     async with place.watched.connection() as connection:
-        await resend.resend(connection, place.app_id, order, datetime_at(NOW), 100)
+        await requeue.resend_matching(connection, place.app_id, order, datetime_at(NOW), 100)
     assert place.watched.rows <= BOUND
     assert not place.watched.faults
 
@@ -254,10 +254,10 @@ LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
     "a message": (20, lambda p: p.log.message(ORG, p.app_id, _message(p))),
     "a message by event id": (20, lambda p: p.log.message(ORG, p.app_id, "event-99")),
     "messages": (400, lambda p: _listed(p, message.page)),
-    "messages of an endpoint": (400, lambda p: _listed(p, delivery.owed_by_endpoint, HERE, statuses=None)),
+    "messages of an endpoint": (400, lambda p: _listed(p, delivery.by_endpoint, HERE, statuses=None)),
     "messages of an endpoint, queued": (
         2000,
-        lambda p: _listed(p, delivery.owed_by_endpoint, endpoint_id(1), statuses={S.WAITING, S.RETRYING}),
+        lambda p: _listed(p, delivery.by_endpoint, endpoint_id(1), statuses={S.WAITING, S.RETRYING}),
     ),
     "attempts": (400, lambda p: p.attempts.newest(p.app_id, HERE, None, None, 50)),
     "attempts, failed": (
@@ -279,7 +279,7 @@ LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
     "the first undelivered": (100, lambda p: p.operator.undelivered(ORG, limit=1)),
     "a message of the organization": (3, lambda p: p.operator.find_message(ORG, _message(p))),
     "an event of the organization": (6, lambda p: p.operator.find_message(ORG, "event-99")),
-    "a message of nobody": (0, lambda p: p.operator.find_message(ORG, ids.text(ids.MESSAGE, UUID(int=7)))),
+    "an unknown message": (0, lambda p: p.operator.find_message(ORG, ids.text(ids.MESSAGE, UUID(int=7)))),
 }
 
 

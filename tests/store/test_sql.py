@@ -60,6 +60,16 @@ def test_parts_of_one_file_serve_the_others_and_a_file_s_own_come_first() -> Non
     assert expanded(f"-- part: mine\nsize > 1\n\n{query}", shared).endswith("name = :name\nsize > 1\n")
 
 
+def test_an_include_may_give_values_for_names_in_the_part() -> None:
+    text = (
+        "-- part: oldest\nselect 1 from {table} where {rows} limit 1;\n\n"
+        "-- name: oldest_thing\n-- include: oldest table=section.thing rows=size <= :size and name = :name\n"
+    )
+    assert expanded(text) == (
+        "-- name: oldest_thing\nselect 1 from section.thing where size <= :size and name = :name limit 1;\n"
+    )
+
+
 def test_a_part_that_is_not_there_is_an_error() -> None:
     with pytest.raises(KeyError, match="nowhere"):
         expanded("-- name: broken\nselect 1\n-- include: nowhere\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import angarium
+from angarium.store.sql import included, parts_of
 
 PACKAGE: Final = Path(angarium.__file__).parent
 QUERIES: Final = PACKAGE / "store/queries"
@@ -15,14 +16,21 @@ PLACE: Final = re.compile(r"\b(?:section|control)\.")
 READS_ENDPOINTS: Final = re.compile(r"\b(?:from|join|update) endpoint\b")
 # by their ids, or the living ones
 NAMES_ENDPOINTS: Final = re.compile(r"(?<!\w)(?:e\.)?id = |\bliving_app_id\b")
+INCLUDE: Final = re.compile(r"^ *-- include: (\w+)( .+)$", re.MULTILINE)
 STATEMENT: Final = re.compile(r"^-- (?:name|part|walk): (\w+)", re.MULTILINE)
 
 
 def statements() -> dict[str, str]:
-    """All queries and parts by name, in small letters and without comments."""
+    """All queries and parts by name, in small letters and without comments. Parts are written out only where
+    they are included with a value, such as the name of a table."""
     found = {}
+    shared = parts_of((QUERIES / "part.sql").read_text())
     for file in QUERIES.glob("*.sql"):
-        _, *pieces = STATEMENT.split(file.read_text())
+        text = file.read_text()
+        parts = parts_of(text, shared)
+        for line in INCLUDE.finditer(text):
+            text = text.replace(line[0], included(parts, "", *line.groups()))
+        _, *pieces = STATEMENT.split(text)
         for name, text in zip(pieces[::2], pieces[1::2], strict=True):
             found[name] = PLACE.sub("", " ".join(COMMENT.sub("", text).lower().split()))
     return found

@@ -13,7 +13,7 @@ import pytest
 from angarium.core import ids
 from angarium.core.log_filter import LogStatus
 from angarium.core.nouns import AttemptStatus
-from angarium.store import attempt, background_task, delivery, message, missing, partition, payload, requeue
+from angarium.store import attempt, background_task, delivery, message, partition, requeue
 from angarium.store.attempt import AttemptFilter
 from angarium.store.connection import Connection
 from angarium.store.database import Database
@@ -185,9 +185,9 @@ LOOKS: dict[str, Callable[[Any], Awaitable[Any]]] = {
     "message.get": lambda c: message.get(c, APP, SOME_ID, NOW),
     "message.find": lambda c: message.find(c, APP, "m17"),
     "message.expunge": lambda c: message.expunge(c, APP, SOME_ID),
-    "payload.kept": lambda c: payload.kept(c, {SOME_ID: NOW}, NOW),
-    "payload.expunge": lambda c: payload.expunge(c, SOME_ID, NOW),
-    "missing.end": lambda c: missing.end(c, APP, UUID(int=0), SOME_ID, 1000),
+    "message.expunge_payload": lambda c: queries.payload_expunge(c, id=SOME_ID, expires_at=NOW),
+    "message.kept": lambda c: message.kept(c, {SOME_ID: NOW}, NOW),
+    "requeue.missing_end": lambda c: requeue.missing_end(c, APP, UUID(int=0), SOME_ID, 1000),
     "attempt.get": lambda c: attempt.get(c, APP, SOME_ID, SOME_ID),
     "attempt.expunge": lambda c: attempt.expunge(c, APP, SOME_ID, SOME_ID),
     "delivery.target": lambda c: find_target(c, APP, uid="e3"),
@@ -242,10 +242,8 @@ for way, page in (("down", DOWN), ("up", UP)):
             f"attempt.by_message {some}{way}": lambda c, p=page, w=wanted, k=like: attempt.by_message(  # type: ignore[misc]
                 c, APP, SOME_ID, p, k, w, with_response=True
             ),
-            f"delivery.owed_by_endpoint {some}{way}": lambda c, p=page, w=wanted, s=statuses: (
-                delivery.owed_by_endpoint(  # type: ignore[misc]
-                    c, APP, ENDPOINT, p, w, NOW, statuses=s, with_payload=True
-                )
+            f"delivery.by_endpoint {some}{way}": lambda c, p=page, w=wanted, s=statuses: delivery.by_endpoint(  # type: ignore[misc]
+                c, APP, ENDPOINT, p, w, NOW, statuses=s, with_payload=True
             ),
         }
     LOOKS |= {

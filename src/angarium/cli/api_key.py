@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from angarium.store.api_key import ApiKey
-    from angarium.store.organization_token import OrganizationToken
+    from angarium.store.token import OrganizationToken
 
 app = typer.Typer(
     help="List, create and revoke API keys of products; list and revoke tokens.", no_args_is_help=True

@@ -17,8 +17,8 @@ import msgspec
 
 from angarium.core import ids
 from angarium.store.accept import Item
-from angarium.store.complete import Uids
-from angarium.store.payload import expiry
+from angarium.store.endpoint import Uids
+from angarium.store.message import expiry
 
 OPERATIONS: Final = "org_operations"
 DISABLED: Final = "endpoint.disabled"

@@ -16,9 +16,9 @@ import structlog
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, StoreReason, StoreUnavailable
-from angarium.store import background_task, requeue, resend
+from angarium.store import background_task, requeue
 from angarium.store.background_task import BackgroundTask, TaskStatus
-from angarium.store.cancel import cancel_pending, forget_waiting
+from angarium.store.cancel import cancel_pending, cancel_waiting
 from angarium.store.connection import Connection
 from angarium.store.database import Database, savepoint
 from angarium.store.fault import DatabaseFault
@@ -116,7 +116,7 @@ async def _cancel(
             return Progress(TaskStatus.FINISHED, None, task.data)  # enabled again: its deliveries are wanted
     count = await cancel_pending(conn, app_id, endpoint_id, before, limit, at, wait=wait)
     if not wait and count < limit:
-        count = await forget_waiting(conn, app_id, endpoint_id, limit, at)
+        count = await cancel_waiting(conn, app_id, endpoint_id, limit, at)
     return Progress(_status(count < limit), None, task.data)
 
 
@@ -132,12 +132,12 @@ async def _release(
 
 
 async def _resend(conn: Connection, task: BackgroundTask, app_id: UUID, now: float) -> Progress:
-    done = await resend.resend(
+    done = await requeue.resend_matching(
         conn,
         app_id,
-        resend.ResendOrder.of(task.arguments, task.cursor),
+        requeue.ResendOrder.of(task.arguments, task.cursor),
         datetime_at(now),
-        _room(task, resend.SLICE),
+        _room(task, requeue.RESEND_SLICE),
     )
     cursor = task.cursor if done.after is None else {"after": done.after.text()}
     return _progress(task, done.marked, cursor, finished=done.after is None)

@@ -28,6 +28,7 @@ from angarium.store import complete as store
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.disable import Disable
+from angarium.store.endpoint import uids
 from angarium.store.fault import StatementFailed
 
 log = structlog.get_logger(__name__)
@@ -202,7 +203,7 @@ class Completer:
                 alerts.append(_disabled_alert(one))
             new_deliveries: list[NewDelivery] = []
             if alerts:
-                named = await store.uids(connection, [(one.app_id, one.endpoint_id) for one in alerts])
+                named = await uids(connection, [(one.app_id, one.endpoint_id) for one in alerts])
                 messages = items(alerts, named, now, self._entropy, self._history)
                 _, new_deliveries = await accept.accept(connection, messages, now)
         self._hand_over(new_deliveries)

@@ -73,7 +73,7 @@ class FaultReport:
             return
         async with self._database.connection() as connection:
             for place in range(0, len(gone), SLICE):
-                await store.let_go(connection, self._process, gone[place : place + SLICE])
+                await store.release(connection, self._process, gone[place : place + SLICE])
             await store.note(connection, self._process, faults, now)
             for place in range(0, len(queued), SLICE):
                 await store.hold(connection, self._process, queued[place : place + SLICE])

@@ -119,15 +119,15 @@ class Maintenance:
                 dropped = await partition.drop(connection, now, self._retention.history, PARTITIONS)
             return dropped == PARTITIONS
 
-        async def give_up() -> bool:
+        async def disable_silent() -> bool:
             async with self._database.transaction() as connection:
-                return await listener.give_up(connection, self._clock.now(), LISTENERS) == LISTENERS
+                return await listener.disable_silent(connection, self._clock.now(), LISTENERS) == LISTENERS
 
         yield "partitions ahead", ahead
         if self.doubts_clock:
             log.error("retention.held", apart=round(self._clock.apart(), 1), now=now.isoformat())
             return
-        yield "listener", give_up
+        yield "listener", disable_silent
         for rule in QUEUE:
             yield rule.table, self._slices(rule, now)
         for walked in LANES:

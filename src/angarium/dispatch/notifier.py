@@ -14,11 +14,10 @@ import structlog
 
 from angarium.batcher import Batcher, Bound, Gather, Unwritten
 from angarium.core.errors import StoreUnavailable
-from angarium.store import complete as store
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
-from angarium.store.hint import FAN_OUT, LaneWork, accepted
+from angarium.store.hint import FAN_OUT, LaneWork, accepted, send
 
 log = structlog.get_logger(__name__)
 
@@ -81,7 +80,7 @@ class Notifier:
             hints.append(FAN_OUT)
         if hints:
             async with self._database.connection() as connection:
-                await store.hint(connection, hints, alone=True)
+                await send(connection, hints, alone=True)
 
     async def _lost(self, unwritten: Unwritten[_Lane | None]) -> Sequence[list[_Lane | None]]:
         error = unwritten.error

@@ -155,7 +155,7 @@ class Ownership:
         self._lanes.lost(shards)
         self._owned.difference_update(shards)
         if shards:
-            await store.give(connection, shards)
+            await store.release(connection, shards)
             log.info("shards.given", shards=len(shards), owned=len(self._owned))
         return bool(shards)
 

@@ -212,7 +212,7 @@ class Attempts(UseCase):
 
         async def look(conn: Connection) -> Sequence[DeliveryMessage]:
             target = await target_of(conn, app_id, endpoint_ref)
-            return await delivery.owed_by_endpoint(
+            return await delivery.by_endpoint(
                 conn,
                 app_id,
                 target.id,

@@ -240,7 +240,7 @@ class Endpoints(UseCase):
         if draft.disabled and not was_disabled:
             await self._cancel(connection, stored, wait=True)
         if (was_disabled and not draft.disabled) or stored.url != found.url:
-            await store.forgive(connection, stored)  # what failed says nothing about it as it is now
+            await store.reset_health(connection, stored)  # what failed says nothing about it as it is now
         if was_disabled and not draft.disabled:
             await self._release(connection, stored)
         if stored.fifo and not found.fifo:
@@ -249,7 +249,7 @@ class Endpoints(UseCase):
 
     async def _cancel(self, connection: Connection, endpoint: Endpoint, *, wait: bool = False) -> None:
         owner = self._new_id(), endpoint.org_id, endpoint.app_id, endpoint.id
-        await background_task.cancel_owed(connection, *owner, self._clock.now(), wait=wait)
+        await background_task.cancel_queued(connection, *owner, self._clock.now(), wait=wait)
 
     async def _release(self, connection: Connection, endpoint: Endpoint) -> None:
         owner = self._new_id(), endpoint.org_id, endpoint.app_id, endpoint.id

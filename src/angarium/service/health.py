@@ -8,7 +8,7 @@ from typing import Final
 
 from angarium.clock import DOUBTFUL, Clock
 from angarium.core.errors import StoreReason, StoreUnavailable
-from angarium.store import health, our_fault
+from angarium.store import our_fault
 from angarium.store.database import Database
 from angarium.store.fault import DatabaseFault
 from angarium.store.our_fault import FaultRow
@@ -32,8 +32,8 @@ class DatabaseHealth:
     async def trouble(self) -> StoreReason | None:
         """Why the database cannot be used, or None."""
         try:
-            async with asyncio.timeout(PATIENCE), self._database.connection() as connection:
-                if not await health.writable(connection):
+            async with asyncio.timeout(PATIENCE):
+                if not await self._database.writable():
                     return StoreReason.READ_ONLY
         except StoreUnavailable as error:
             return error.reason

@@ -37,7 +37,7 @@ from angarium.store import audit
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.fault import RowRefused, ValueRefused
-from angarium.store.payload import expiry
+from angarium.store.message import expiry
 
 log = structlog.get_logger(__name__)
 

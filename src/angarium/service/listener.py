@@ -161,7 +161,7 @@ class Listeners(UseCase):
                 since = self._clock.now() - RECENT
                 await self._replay.recover(application.org_id, application.id, uid, datetime_at(since), None)
         async with self._database.connection() as connection:
-            await store.heard(connection, application.id, found.id, self._now())
+            await store.running(connection, application.id, found.id, self._now())
         return found
 
     async def fetch(
@@ -187,7 +187,7 @@ class Listeners(UseCase):
             product = await self._products.of(endpoint.org_id)
             deadline = self._clock.steady() + min(wait, LONGEST_WAIT)
             async with self._database.connection() as connection:
-                await store.heard(connection, app_id, endpoint.id, self._now())
+                await store.running(connection, app_id, endpoint.id, self._now())
             while not await left():
                 now = self._clock.now()
                 async with self._database.connection() as connection:

@@ -26,7 +26,7 @@ from angarium.core.errors import BadRequest, Invalid
 from angarium.core.log_filter import UNDELIVERED, LogFilter
 from angarium.service.attempt import message_id_of, target_of
 from angarium.service.use_case import UseCase, existing
-from angarium.store import background_task, log, message, missing, requeue
+from angarium.store import background_task, log, message, requeue
 from angarium.store.background_task import BackgroundTask
 from angarium.store.log import Stretch
 from angarium.store.message import IdRange
@@ -133,8 +133,8 @@ class Replay(UseCase):
             target = await target_of(conn, app_id, endpoint_ref)
 
             async def stretch(after: UUID) -> tuple[int, UUID | None]:
-                end = await missing.end(conn, app_id, after, last, LOOKED_AT)
-                return await missing.count(conn, target, after, end or last, now), end
+                end = await requeue.missing_end(conn, app_id, after, last, LOOKED_AT)
+                return await requeue.count_missing(conn, target, after, end or last, now), end
 
             return await self._count(stretch, after)
 

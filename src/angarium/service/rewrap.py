@@ -9,7 +9,7 @@ from typing import TypeVar
 from angarium.core.keyring import NONCE_BYTES, Keyring, SealError
 from angarium.core.url import hide_login, is_hidden
 from angarium.service.idempotency import ANSWER
-from angarium.store import rewrap as store
+from angarium.store import sealed as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys

@@ -18,7 +18,7 @@ from angarium.core.profile_scenario import Scenario
 from angarium.core.scenario import fill, holds, make
 from angarium.service.intake import Draft
 from angarium.service.services import Services
-from angarium.store import sandbox_counter
+from angarium.store import application
 
 
 def check(scenario: Scenario, body: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ async def play(
         values[name] = make(expression, values, now=iso, entropy=entropy)
     if (counter := scenario.counter) is not None:
         async with services.database.connection() as connection:
-            before, after = await sandbox_counter.take(
+            before, after = await application.take_from_counter(
                 connection, app_id, counter.name, counter.start, counter.take
             )
         values |= {counter.name: after, f"{counter.name}_before": before}

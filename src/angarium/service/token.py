@@ -33,9 +33,9 @@ from angarium.core.claims import Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
 from angarium.service.use_case import UseCase
-from angarium.store import organization_token, revoked_token
+from angarium.store import token as store
 from angarium.store.database import Database
-from angarium.store.organization_token import OrganizationToken
+from angarium.store.token import OrganizationToken
 
 LEEWAY: Final = 60.0  # seconds that the clocks of issuer and server may differ
 ORGANIZATION_LIFETIME: Final = 10 * 365 * 86400.0
@@ -191,7 +191,7 @@ class Tokens(UseCase):
             await self.organization.check(claims.org_id, claims.digest, claims.expires_at)
             return
         async with self._database.connection() as connection:
-            if await revoked_token.is_ended(
+            if await store.is_revoked(
                 connection,
                 list(claims.digests),
                 claims.app_id or _NO_APPLICATION,
@@ -224,7 +224,7 @@ class Tokens(UseCase):
         now = self._clock.now()
         until = min(claims.expires_at, now + ORGANIZATION_LIFETIME) + 2 * LEEWAY  # clocks differ
         async with self._database.transaction() as connection:
-            await revoked_token.create(connection, claims.digest, datetime_at(until), datetime_at(now))
+            await store.refuse(connection, claims.digest, datetime_at(until), datetime_at(now))
             action = "token.ended" if claims.link is None else "session.ended"
             await self._record(connection, claims.org_id, claims.app_id, action, claims.name)
 
@@ -236,7 +236,7 @@ class Tokens(UseCase):
         now = self._clock.now()
         async with self._database.transaction() as connection:
             for session_id in [None] if session_ids is None else dict.fromkeys(session_ids):
-                await revoked_token.end_all(
+                await store.refuse_all(
                     connection, app_id, session_id, datetime_at(now), datetime_at(now + delay)
                 )
             said = {"sessions": None if session_ids is None else list(session_ids), "afterSeconds": delay}
@@ -298,26 +298,24 @@ class OrganizationTokens(UseCase):
                 return
             async with self._database.connection() as connection:
                 at = datetime_at(now)
-                if await revoked_token.is_ended(connection, [digest], _NO_APPLICATION, None, at, at):
+                if await store.is_revoked(connection, [digest], _NO_APPLICATION, None, at, at):
                     raise CredentialExpired()
                 if asked_at >= look.note_at:
                     expiry = None if math.isinf(expires_at) else datetime_at(min(expires_at, now + _FOREVER))
-                    await organization_token.used(connection, org_id, digest, expiry, at)
+                    await store.used(connection, org_id, digest, expiry, at)
                     look.note_at = asked_at + NOTE_USE_EVERY
             look.good_until = asked_at + LOOK_EVERY
 
     async def page(self, org_id: str) -> list[OrganizationToken]:
         """The tokens that were used, last used first, including revoked ones; at most MOST_LISTED."""
         async with self._database.connection() as connection:
-            return await organization_token.page(connection, org_id, MOST_LISTED)
+            return await store.page(connection, org_id, MOST_LISTED)
 
     async def revoke(self, org_id: str, ref: str) -> None:
         """Revoke the token with this id, and every session made with it. Raises NotFound."""
         async with self._database.connection() as connection:
             known = _REFERENCE.fullmatch(ref)
-            found = (
-                await organization_token.find(connection, org_id, ref.removeprefix(PREFIX)) if known else None
-            )
+            found = await store.find(connection, org_id, ref.removeprefix(PREFIX)) if known else None
         if found is None:
             raise NotFound("No used token has this id.")
         expires_at = math.inf if found.expires_at is None else found.expires_at.timestamp()
@@ -328,9 +326,9 @@ class OrganizationTokens(UseCase):
         now = self._clock.now()
         at, until = datetime_at(now), datetime_at(min(expires_at, now + _FOREVER) + LOOK_EVERY * 120)
         async with self._database.transaction() as connection:
-            if await revoked_token.is_ended(connection, [digest], _NO_APPLICATION, None, at, at):
+            if await store.is_revoked(connection, [digest], _NO_APPLICATION, None, at, at):
                 return
-            await revoked_token.create(connection, digest, until, at)
-            await organization_token.revoke(connection, org_id, digest, at)
+            await store.refuse(connection, digest, until, at)
+            await store.revoke(connection, org_id, digest, at)
             await self._record(connection, org_id, None, "token.revoked", id_of(digest))
         self._looks.pop(digest, None)

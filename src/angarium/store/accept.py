@@ -22,6 +22,7 @@ from angarium.core.nouns import Message
 from angarium.core.read_position import FIRST
 from angarium.store import partition
 from angarium.store.connection import Connection, Row
+from angarium.store.message import message_of
 from angarium.store.sql import queries, sparse
 
 BASE: Final = 250  # deliveries that one statement writes,
@@ -163,17 +164,4 @@ def _covering(event_type: str) -> str:
 async def accepted_before(connection: Connection, keys: Sequence[bytes], now: float) -> dict[bytes, Message]:
     """The messages that were stored with these idempotency keys, by key."""
     rows = queries.accepted_before(connection, keys=keys, now=datetime_at(now))
-    return {
-        row["key"]: Message(
-            id=row["id"],
-            app_id=row["app_id"],
-            event_id=row["event_id"],
-            event_type=row["event_type"],
-            payload=row["payload"],
-            channels=tuple(row["channels"] or ()),
-            tags=tuple(row["tags"] or ()),
-            expires_at=row["expires_at"],
-            created_at=datetime_at(ids.created_at(row["id"])),
-        )
-        async for row in rows
-    }
+    return {row["key"]: message_of(row, row["id"], row["payload"]) async for row in rows}

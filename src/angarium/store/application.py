@@ -132,3 +132,14 @@ async def search(connection: Connection, org_id: str, text: str, limit: int) -> 
     """Up to `limit` applications whose name or uid contains the text, newest first."""
     rows = queries.application_search(connection, org_id=org_id, text=text, limit=limit)
     return [_application(row) async for row in rows]
+
+
+async def take_from_counter(
+    connection: Connection, app_id: UUID, name: str, start: int, amount: int
+) -> tuple[int, int]:
+    """Subtract `amount` from a counter of the sandbox, such as credits. Returns its values before and after,
+    neither below zero."""
+    after: int = await queries.sandbox_counter_take(
+        connection, app_id=app_id, name=name, start=start, take=amount
+    )
+    return max(0, after + amount), max(0, after)

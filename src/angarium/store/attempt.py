@@ -16,7 +16,7 @@ from angarium.core.nouns import Attempt, AttemptStatus, Exchange, Message
 from angarium.core.url import split_credentials
 from angarium.store import stretch
 from angarium.store.connection import Connection, Row
-from angarium.store.message import Filter, IdRange
+from angarium.store.message import Filter, IdRange, message_of
 from angarium.store.sql import queries, walk
 from angarium.store.stretch import HIGHEST, LOWEST
 
@@ -76,18 +76,7 @@ def _recorded(row: Row) -> Recorded:
     attempt = _attempt(row)
     if row["event_type"] is None:
         return Recorded(attempt, None)
-    message = Message(
-        id=attempt.message_id,
-        app_id=attempt.app_id,
-        event_id=row["event_id"],
-        event_type=row["event_type"],
-        payload=None,
-        channels=tuple(row["channels"] or ()),
-        tags=tuple(row["tags"] or ()),
-        expires_at=row["expires_at"],
-        created_at=datetime_at(ids.created_at(attempt.message_id)),
-    )
-    return Recorded(attempt, message)
+    return Recorded(attempt, message_of(row, attempt.message_id))
 
 
 async def get(conn: Connection, app_id: UUID, message_id: UUID, attempt_id: UUID) -> Recorded | None:

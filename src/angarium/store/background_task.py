@@ -18,7 +18,7 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter
 from angarium.store import requeue
-from angarium.store.cancel import cancel_pending, forget_waiting
+from angarium.store.cancel import cancel_pending, cancel_waiting
 from angarium.store.connection import Connection, Row
 from angarium.store.message import IdRange
 from angarium.store.sql import queries, walk
@@ -178,7 +178,7 @@ async def advance(
     )
 
 
-async def cancel_owed(
+async def cancel_queued(
     conn: Connection,
     task_id: UUID,
     org_id: str,
@@ -193,7 +193,7 @@ async def cancel_owed(
     at = datetime_at(now)
     canceled = [await cancel_pending(conn, app_id, endpoint_id, None, AT_ONCE, at, wait=wait)]
     if not wait:
-        canceled.append(await forget_waiting(conn, app_id, endpoint_id, AT_ONCE, at))
+        canceled.append(await cancel_waiting(conn, app_id, endpoint_id, AT_ONCE, at))
     if max(canceled) >= AT_ONCE:
         arguments = cancel_arguments(endpoint_id, ids.made_by(now), wait=wait)
         await create(conn, task_id, org_id, app_id, CANCEL, arguments, at)

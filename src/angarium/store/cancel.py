@@ -46,7 +46,7 @@ async def cancel_stranded(
     return await cancel_pending(conn, app_id, endpoint_id, None, limit, now, wait=target is not None)
 
 
-async def forget_waiting(conn: Connection, app_id: UUID, endpoint_id: UUID, limit: int, now: datetime) -> int:
+async def cancel_waiting(conn: Connection, app_id: UUID, endpoint_id: UUID, limit: int, now: datetime) -> int:
     """Cancel at most `limit` deliveries that wait for a deleted endpoint to be enabled. Returns how many."""
 
     async def cancel() -> int:
@@ -75,7 +75,7 @@ async def _recording(
 async def cancel_message(conn: Connection, app_id: UUID, message_id: UUID, now: datetime) -> int:
     """Cancel the queued deliveries of one message, whose payload was deleted. Returns how many."""
     message = {"app_id": app_id, "message_id": message_id, "now": now}
-    await fan_out.forget(conn, message_id)
+    await fan_out.stop(conn, message_id)
     first: int = await queries.cancel_message_pending(conn, **message)
     again: int = await queries.cancel_message_retry(conn, **message)
     return first + again

@@ -170,25 +170,3 @@ def _columns(completions: Sequence[Completion]) -> dict[str, Any]:
 
 def _times(values: Iterable[float | None]) -> list[datetime | None]:
     return sparse([None if value is None else datetime_at(value) for value in values])
-
-
-class Uids(msgspec.Struct, frozen=True, gc=False):
-    """The operator's own ids of an endpoint and its application."""
-
-    application: str | None
-    endpoint: str | None
-
-
-async def uids(connection: Connection, named: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Uids]:
-    """The uids by endpoint id. `named`: pairs of application id and endpoint id."""
-    rows = queries.endpoint_uids(
-        connection,
-        app_ids=[app_id for app_id, _ in named],
-        endpoint_ids=[endpoint_id for _, endpoint_id in named],
-    )
-    return {row["id"]: Uids(row["app_uid"], row["uid"]) async for row in rows}
-
-
-async def hint(connection: Connection, hints: Sequence[str], *, alone: bool = False) -> None:
-    """Send hints to the dispatchers (see store/hint.py). `alone`: in a transaction of their own."""
-    await (queries.hint_alone if alone else queries.hint)(connection, hints=hints)

@@ -19,18 +19,19 @@ timeout for data that is not acknowledged.
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
+from urllib.parse import parse_qsl, urlencode
 
 import asyncpg
 import msgspec
 
 from angarium.core.errors import StoreReason, StoreUnavailable
 from angarium.store.fault import RAISED, reason_of
-from angarium.store.host import each_host
 from angarium.store.section import FIRST, Section
 from angarium.store.sql import queries
 
@@ -47,6 +48,8 @@ _WATCH: Final = {
     "TCP_USER_TIMEOUT": (socket.IPPROTO_TCP, GONE_AFTER * 1000),
 }
 """Socket options that detect a server that is gone. Not every system supports all of them."""
+
+_URL: Final = re.compile(r"(?P<scheme>\w+://)(?P<place>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?")
 
 
 class Row(Protocol):
@@ -129,6 +132,34 @@ def _discard(task: asyncio.Task[StoreConnection]) -> None:
     """Close a connection that was opened but is not needed."""
     if not task.cancelled() and task.exception() is None:
         task.result().terminate()
+
+
+def each_host(url: str) -> list[str]:
+    """Split a database URL with several hosts into one for each, in their order.
+
+    The hosts are written as for libpq: `postgresql://user@a:5432,b:5433/name`, or in the query
+    `?host=a,b&port=5432,5433`. Raises ValueError if the numbers of hosts and ports differ.
+    """
+    found = _URL.fullmatch(url)
+    if found is None:
+        return [url]
+    query = parse_qsl(found["query"] or "", keep_blank_values=True)
+    given = dict(query)
+    login, at, places = found["place"].rpartition("@")
+    if "host" in given:
+        hosts = given["host"].split(",")
+        ports = given.get("port", "").split(",")
+        if len(ports) not in (1, len(hosts)):
+            raise ValueError("the number of ports in the database URL differs from the number of hosts")
+        ports *= len(hosts) if len(ports) == 1 else 1
+        rest = [(name, value) for name, value in query if name not in ("host", "port")]
+        return [
+            f"{found['scheme']}{found['place']}{found['path']}?"
+            + urlencode([*rest, ("host", host), *([("port", port)] if port else [])])
+            for host, port in zip(hosts, ports, strict=True)
+        ]
+    tail = found["path"] + ("" if found["query"] is None else f"?{found['query']}")
+    return [f"{found['scheme']}{login}{at}{place}{tail}" for place in places.split(",")]
 
 
 class Connector:

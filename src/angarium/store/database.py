@@ -120,6 +120,11 @@ class Database:
             answer: float = await queries.database_time(connection)
             return answer + (time.monotonic() - started) / 2
 
+    async def writable(self) -> bool:
+        """Whether the database accepts writes. Raises as `connection` does."""
+        async with self.connection() as connection:
+            return bool(await queries.health_check(connection))
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
         """A connection for reads and single statements (each its own transaction).

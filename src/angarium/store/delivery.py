@@ -12,9 +12,9 @@ from uuid import UUID
 
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
 from angarium.core.nouns import Delivery, Message, State
-from angarium.store import log, payload, stretch
+from angarium.store import log, stretch
 from angarium.store.connection import Connection, Row
-from angarium.store.message import Filter, IdRange, message_of
+from angarium.store.message import Filter, IdRange, bodies, message_of
 from angarium.store.shard import shard_of
 from angarium.store.sql import as_tuple, queries, walk
 from angarium.store.stretch import HIGHEST, LOWEST
@@ -47,7 +47,7 @@ class Destination:
     delivery: Delivery
 
 
-async def owed_by_endpoint(
+async def by_endpoint(
     conn: Connection, app_id: UUID, endpoint_id: UUID, page: IdRange, wanted: Filter,
     now: datetime, *, statuses: Collection[LogStatus] | None, with_payload: bool,
 ) -> list[DeliveryMessage]:  # fmt: skip
@@ -69,13 +69,12 @@ async def owed_by_endpoint(
         return rows
 
     found = await stretch.read(page.low, page.high, page.limit, end, part, upwards=page.upwards)
-    bodies: dict[UUID, bytes] = {}
-    if with_payload:
-        bodies = await payload.bodies(conn, {row["message_id"]: row["expires_at"] for row in found}, now)
+    expiries = {row["message_id"]: row["expires_at"] for row in found} if with_payload else {}
+    payloads = await bodies(conn, expiries, now)
     return [
         DeliveryMessage(
             _delivery(row, endpoint_id, row["message_id"], app_id),
-            message_of(row, row["message_id"], bodies.get(row["message_id"])),
+            message_of(row, row["message_id"], payloads.get(row["message_id"])),
         )
         for row in found
     ]

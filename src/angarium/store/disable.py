@@ -18,9 +18,8 @@ from angarium.core import ids
 from angarium.core.audit import SYSTEM, AuditEvent
 from angarium.core.nouns import DisabledReason
 from angarium.store import audit, background_task
-from angarium.store.complete import hint
 from angarium.store.connection import Connection
-from angarium.store.hint import changed
+from angarium.store.hint import changed, send
 from angarium.store.sql import queries
 
 log = structlog.get_logger(__name__)
@@ -63,8 +62,8 @@ async def mark(connection: Connection, one: Disable, now: float) -> bool:
 async def carry_out(connection: Connection, one: Disable, now: float, noise: bytes) -> None:
     """The second half, for an endpoint that was marked in this transaction."""
     named = one.org_id, one.app_id, one.endpoint_id
-    await background_task.cancel_owed(connection, ids.new(now, noise), *named, now, wait=True)
-    await hint(connection, [changed(one.endpoint_id)])
+    await background_task.cancel_queued(connection, ids.new(now, noise), *named, now, wait=True)
+    await send(connection, [changed(one.endpoint_id)])
     target = ids.text(ids.ENDPOINT, one.endpoint_id)
     after = {"disabled": True, "reason": one.reason.value}
     audit_event = AuditEvent(one.org_id, one.app_id, "endpoint.disabled", target, {"disabled": False}, after)

@@ -6,13 +6,14 @@ transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+import msgspec
 
 from angarium.core import ids
 from angarium.core.errors import UidTaken
@@ -146,10 +147,10 @@ async def delete(connection: Connection, endpoint: Endpoint, now: datetime) -> N
     await queries.endpoint_notify(connection, id=endpoint.id)
 
 
-async def forgive(connection: Connection, endpoint: Endpoint) -> None:
+async def reset_health(connection: Connection, endpoint: Endpoint) -> None:
     """Reset the endpoint's health."""
-    await queries.endpoint_forgive(connection, app_id=endpoint.app_id, id=endpoint.id)
-    await queries.endpoint_notify_forgiven(connection, id=endpoint.id)
+    await queries.endpoint_reset_health(connection, app_id=endpoint.app_id, id=endpoint.id)
+    await queries.endpoint_notify_health_reset(connection, id=endpoint.id)
 
 
 async def touch_all(connection: Connection, app_id: UUID, *, only_inheriting: bool) -> list[UUID]:
@@ -183,3 +184,20 @@ async def stats(connection: Connection, endpoint: Endpoint, lowest: UUID, highes
         highest=highest,
     )  # fmt: skip
     return Stats(row["success"], row["pending"], row["sending"], row["fail"], row["canceled"])
+
+
+class Uids(msgspec.Struct, frozen=True, gc=False):
+    """The operator's own ids of an endpoint and its application."""
+
+    application: str | None
+    endpoint: str | None
+
+
+async def uids(connection: Connection, named: Sequence[tuple[UUID, UUID]]) -> dict[UUID, Uids]:
+    """The uids by endpoint id. `named`: pairs of application id and endpoint id."""
+    rows = queries.endpoint_uids(
+        connection,
+        app_ids=[app_id for app_id, _ in named],
+        endpoint_ids=[endpoint_id for _, endpoint_id in named],
+    )
+    return {row["id"]: Uids(row["app_uid"], row["uid"]) async for row in rows}

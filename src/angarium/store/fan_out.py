@@ -119,7 +119,7 @@ async def claim(connection: Connection, app_id: UUID, limit: int) -> list[Claime
     for row in waiting:
         message = messages.get(row["message_id"])
         if message is None:
-            await forget(connection, row["message_id"])
+            await stop(connection, row["message_id"])
             continue
         held.append(
             Claimed(
@@ -186,9 +186,9 @@ async def write_one(connection: Connection, target: ReplayTarget, message_id: UU
     )
 
 
-async def forget(connection: Connection, message_id: UUID) -> None:
+async def stop(connection: Connection, message_id: UUID) -> None:
     """Stop writing deliveries of a message."""
-    await queries.fan_out_forget(connection, message_id=message_id)
+    await queries.fan_out_stop(connection, message_id=message_id)
 
 
 async def waits(connection: Connection, app_id: UUID, message_id: UUID) -> bool:

@@ -1,4 +1,4 @@
-"""Encodes and decodes hints: short texts that processes send with NOTIFY. The table is the truth.
+"""Encodes, sends and decodes hints: short texts that processes send with NOTIFY. The table is the truth.
 
 - `w:<application>.<endpoint>,…`: lanes that have new work. `.<message>` follows if messages were accepted:
   the first of them. `.<place>` follows that if all of them have places in the order of acceptance: the first
@@ -12,12 +12,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 from uuid import UUID
 
 from angarium.core.read_position import FIRST, LAST
+from angarium.store.connection import Connection
+from angarium.store.sql import queries
 
 MAX_BYTES: Final = 7900  # PostgreSQL's limit is below 8000
 MAX_HINTS: Final = 20
@@ -134,3 +136,8 @@ def _lane(named: str) -> LaneWork:
         return lane
     message, *seq = first
     return lane._replace(message=UUID(hex=message), seq=int(seq[0], 16) if seq else FIRST)
+
+
+async def send(connection: Connection, hints: Sequence[str], *, alone: bool = False) -> None:
+    """Send hints to the dispatchers. `alone`: in a transaction of their own."""
+    await (queries.hint_alone if alone else queries.hint)(connection, hints=hints)

@@ -34,9 +34,9 @@ class Fetched:
     test: bool  # sent to this listener only
 
 
-async def heard(connection: Connection, app_id: UUID, endpoint_id: UUID, now: datetime) -> None:
+async def running(connection: Connection, app_id: UUID, endpoint_id: UUID, now: datetime) -> None:
     """Record that the listener is running."""
-    await queries.listener_heard(connection, app_id=app_id, endpoint_id=endpoint_id, now=now)
+    await queries.listener_running(connection, app_id=app_id, endpoint_id=endpoint_id, now=now)
 
 
 async def fetch(
@@ -67,7 +67,7 @@ async def fetch(
     ]
 
 
-async def give_up(connection: Connection, now: float, limit: int) -> int:
+async def disable_silent(connection: Connection, now: float, limit: int) -> int:
     """Disable at most `limit` listeners that have not fetched for `SILENCE`, and cancel their deliveries.
 
     Call it in a transaction. Returns how many. When such a listener starts again, it gets what was canceled.

@@ -18,7 +18,7 @@ from angarium.core import ids
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus, log_status
 from angarium.core.nouns import State
 from angarium.core.patterns import EVERYTHING, is_wildcard
-from angarium.store import message, payload
+from angarium.store import message
 from angarium.store.connection import Connection, Row
 from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
@@ -250,7 +250,7 @@ async def page(
     """The first `limit` matches in a stretch, in the order of the walk."""
     query = walk(f"log_{search.reading}", upwards=upwards)
     rows = [row async for row in query(conn, **search.parameters(), **bounds(stretch), limit=limit)]
-    kept = await payload.kept(conn, {row["message_id"]: row["expires_at"] for row in rows}, search.now)
+    kept = await message.kept(conn, {row["message_id"]: row["expires_at"] for row in rows}, search.now)
     return [_row(row, kept=row["message_id"] in kept) for row in rows]
 
 

@@ -1,19 +1,28 @@
-"""Reads, lists and expunges messages. `store/accept.py` writes them."""
+"""Reads and lists messages and their payloads, and expunges payloads. `store/accept.py` writes them.
+
+Payloads are stored apart from their messages until they expire, partitioned by that time. Messages store the
+time, so they are read first, and a statement reads only the partitions of the days that it needs. An expired
+payload is never read, although it stays until its partition is dropped: callers pass the time. Statements
+that join payloads include the parts `payload_of` and `kept` (queries/part.sql).
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Message
 from angarium.core.patterns import is_event_type
-from angarium.store import payload, stretch
+from angarium.store import stretch
 from angarium.store.connection import Connection, Row
 from angarium.store.sql import queries, walk
+
+_HOUR: Final = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +84,8 @@ async def get(
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     if row is None:
         return None
-    bodies = await _bodies(conn, [row], now, wanted=with_payload)
-    return message_of(row, message_id, bodies.get(message_id))
+    found = await _bodies(conn, [row], now, wanted=with_payload)
+    return message_of(row, message_id, found.get(message_id))
 
 
 async def exists(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
@@ -86,7 +95,7 @@ async def exists(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
 async def has_payload(conn: Connection, app_id: UUID, message_id: UUID, now: datetime) -> bool | None:
     """Whether the message still has a payload `now`; None if there is no such message."""
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
-    return None if row is None else bool(await payload.kept(conn, {message_id: row["expires_at"]}, now))
+    return None if row is None else bool(await kept(conn, {message_id: row["expires_at"]}, now))
 
 
 async def page(
@@ -112,12 +121,12 @@ async def page(
         return walked
 
     rows = await stretch.read(page.low, page.high, page.limit, end, part, upwards=page.upwards)
-    bodies = await _bodies(conn, rows, now, wanted=with_payload)
-    return [message_of(row, row["id"], bodies.get(row["id"])) for row in rows]
+    found = await _bodies(conn, rows, now, wanted=with_payload)
+    return [message_of(row, row["id"], found.get(row["id"])) for row in rows]
 
 
 async def _bodies(conn: Connection, rows: Sequence[Row], now: datetime, *, wanted: bool) -> dict[UUID, bytes]:
-    return await payload.bodies(conn, {row["id"]: row["expires_at"] for row in rows}, now) if wanted else {}
+    return await bodies(conn, {row["id"]: row["expires_at"] for row in rows}, now) if wanted else {}
 
 
 async def expunge(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
@@ -125,5 +134,35 @@ async def expunge(conn: Connection, app_id: UUID, message_id: UUID) -> bool:
     row = await queries.message_get(conn, app_id=app_id, id=message_id)
     if row is None:
         return False
-    await payload.expunge(conn, message_id, row["expires_at"])
+    await queries.payload_expunge(conn, id=message_id, expires_at=row["expires_at"])
     return True
+
+
+def expiry(now: float, period: float, history: float) -> datetime:
+    """When a payload expires that is accepted at `now` and kept for `period` seconds, rounded up to a whole
+    hour. No payload is kept longer than messages, which are kept for `history` seconds."""
+    return datetime_at((now + min(period, history)) // _HOUR * _HOUR + _HOUR)
+
+
+async def bodies(conn: Connection, expiries: Mapping[UUID, datetime], now: datetime) -> dict[UUID, bytes]:
+    """The payloads of messages that expire at these times, unless they have expired `now`."""
+    return {row["id"]: row["body"] async for row in _read(conn, expiries, now, with_body=True)}
+
+
+async def kept(conn: Connection, expiries: Mapping[UUID, datetime], now: datetime) -> set[UUID]:
+    """The messages whose payload has not expired or been expunged `now`."""
+    return {row["id"] async for row in _read(conn, expiries, now, with_body=False)}
+
+
+async def _read(
+    conn: Connection, expiries: Mapping[UUID, datetime], now: datetime, *, with_body: bool
+) -> AsyncIterator[Row]:
+    if not expiries:
+        return
+    times = expiries.values()
+    rows = queries.payload_read(
+        conn, ids=list(expiries), expiries=list(times), first=min(times), last=max(times), now=now,
+        with_body=with_body,
+    )  # fmt: skip
+    async for row in rows:
+        yield row

@@ -57,9 +57,9 @@ async def hold(connection: Connection, process: str, lanes: Collection[HeldLane]
     )  # fmt: skip
 
 
-async def let_go(connection: Connection, process: str, endpoint_ids: Iterable[UUID]) -> None:
+async def release(connection: Connection, process: str, endpoint_ids: Iterable[UUID]) -> None:
     """Delete lanes that no longer wait."""
-    await queries.fault_let_go(connection, process=process, endpoint_ids=list(endpoint_ids))
+    await queries.fault_release(connection, process=process, endpoint_ids=list(endpoint_ids))
 
 
 async def under_way(connection: Connection, now: float) -> list[FaultRow]:

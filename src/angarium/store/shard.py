@@ -55,6 +55,6 @@ async def take(connection: Connection, shards: Sequence[int]) -> list[int]:
     return [shard async for shard, taken in queries.shard_take(connection, shards=shards) if taken]
 
 
-async def give(connection: Connection, shards: Sequence[int]) -> None:
+async def release(connection: Connection, shards: Sequence[int]) -> None:
     """Release these shards."""
-    await queries.shard_give(connection, shards=shards)
+    await queries.shard_release(connection, shards=shards)

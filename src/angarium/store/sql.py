@@ -1,9 +1,10 @@
 """Loads the named queries of `queries/*.sql`, once.
 
-Besides aiosql's `-- name:`, a file may contain three lines of Angarium's own:
+Besides aiosql's `-- name:`, a file may contain lines of Angarium's own:
 
     -- part: NAME       starts a piece of a query, up to the next heading
     -- include: NAME    is replaced by the part of that name, from earlier in the file or from part.sql
+    -- include: NAME a=x b=y    the same, with x and y in place of {a} and {b}
     -- walk: NAME       starts a query with `order by id desc`, named NAME_down; without `desc` it is NAME_up
 
 A statement runs on the section of its connection (store/section.py).
@@ -56,7 +57,8 @@ class _OnConnection(AsyncPGAdapter):
 _adapter: Any = _OnConnection
 _HEADING = re.compile(r"^(?=-- (?:name|part|walk): )", re.MULTILINE)
 _PART = re.compile(r"-- part: (\w+)\n")
-_INCLUDE = re.compile(r"^( *)-- include: (\w+)$", re.MULTILINE)
+_INCLUDE = re.compile(r"^( *)-- include: (\w+)(.*)$", re.MULTILINE)
+_VALUE = re.compile(r" (\w+)=(.*?)(?= \w+=|$)")
 _WALK = re.compile(r"-- walk: (\w+)")
 
 
@@ -65,9 +67,9 @@ def expanded(text: str, shared: Mapping[str, str] = MappingProxyType({})) -> str
     return "".join(_split(text, shared)[1])
 
 
-def parts_of(text: str) -> dict[str, str]:
-    """The parts of a file by name."""
-    return _split(text, {})[0]
+def parts_of(text: str, shared: Mapping[str, str] = MappingProxyType({})) -> dict[str, str]:
+    """The parts of a file by name, with those that it shares."""
+    return _split(text, shared)[0]
 
 
 def _split(text: str, shared: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
@@ -75,7 +77,7 @@ def _split(text: str, shared: Mapping[str, str]) -> tuple[dict[str, str], list[s
     queries = []
     _what_it_is_for, *blocks = _HEADING.split(text)
     for block in blocks:
-        whole = _INCLUDE.sub(lambda found: indent(parts[found[2]], found[1]), block)
+        whole = _INCLUDE.sub(lambda found: included(parts, *found.groups()), block)
         if part := _PART.match(whole):
             parts[part[1]] = whole[part.end() :].rstrip()
         elif _WALK.match(whole):
@@ -84,6 +86,14 @@ def _split(text: str, shared: Mapping[str, str]) -> tuple[dict[str, str], list[s
         else:
             queries.append(whole)
     return parts, queries
+
+
+def included(parts: Mapping[str, str], margin: str, name: str, values: str) -> str:
+    """The text for an include line with this margin. `values`: ` a=x b=y`, or empty."""
+    text = parts[name]
+    for key, value in _VALUE.findall(values):
+        text = text.replace(f"{{{key}}}", value)
+    return indent(text, margin)
 
 
 def _loaded() -> Any:

@@ -36,7 +36,7 @@ from angarium.service.login import PortalLink
 from angarium.service.services import Services
 from angarium.service.token import id_of
 from angarium.store.api_key import ApiKey
-from angarium.store.organization_token import OrganizationToken
+from angarium.store.token import OrganizationToken
 
 router = APIRouter(route_class=WireRoute, tags=["Authentication"])
 

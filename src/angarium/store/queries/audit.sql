@@ -14,34 +14,26 @@ values (
     :id, :app_id, :actor, :address, :action, :target, :before, :after
 );
 
--- walk: audit_page
--- The audit events of an organization within bounds, of one section.
-select * from section.audit
-where org_id = :org_id and id > :low and id < :high
+-- part: audit_events
+-- within bounds
+select * from {table}
+where {owner} and id > :low and id < :high
   and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
 order by id desc
 limit :limit;
+
+-- walk: audit_page
+-- The audit events of an organization in one section.
+-- include: audit_events table=section.audit owner=org_id = :org_id
 
 -- walk: audit_application_page
--- The audit events of one application within bounds, of its section.
-select * from section.audit
-where app_id = :app_id and org_id = :org_id and id > :low and id < :high
-  and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
-order by id desc
-limit :limit;
+-- The audit events of one application in its section.
+-- include: audit_events table=section.audit owner=app_id = :app_id and org_id = :org_id
 
 -- walk: audit_control_page
--- The audit events of an organization within bounds, of the control schema.
-select * from control.audit
-where org_id = :org_id and id > :low and id < :high
-  and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
-order by id desc
-limit :limit;
+-- The audit events of an organization in the control schema.
+-- include: audit_events table=control.audit owner=org_id = :org_id
 
 -- walk: audit_control_application_page
--- The audit events of one application within bounds, of the control schema.
-select * from control.audit
-where app_id = :app_id and org_id = :org_id and id > :low and id < :high
-  and (cast(:action as text) is null or action = :action or starts_with(action, :noun))
-order by id desc
-limit :limit;
+-- The audit events of one application in the control schema.
+-- include: audit_events table=control.audit owner=app_id = :app_id and org_id = :org_id

@@ -80,14 +80,14 @@ select * from section.endpoint
 where living_app_id = :app_id and (cast(:cursor as uuid) is null or id < :cursor)
 order by id desc limit :limit;
 
--- name: endpoint_forgive!
+-- name: endpoint_reset_health!
 -- Reset the endpoint's health: a new generation starts. Later completions of an older generation are ignored.
 with renewed as (
     update section.endpoint set health_generation = health_generation + 1 where app_id = :app_id and id = :id
 )
 delete from section.endpoint_health where app_id = :app_id and endpoint_id = :id;
 
--- name: endpoint_notify_forgiven!
+-- name: endpoint_notify_health_reset!
 -- Notify the dispatcher of the endpoint that its health is reset, when the transaction commits.
 select pg_notify('angarium', 'f:' || replace(cast(cast(:id as uuid) as text), '-', ''));
 

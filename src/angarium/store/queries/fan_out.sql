@@ -139,7 +139,7 @@ where f.message_id = :message_id and :wanted;
 -- Whether deliveries of a message are not written yet.
 select exists (select from section.fan_out where app_id = :app_id and message_id = :message_id);
 
--- name: fan_out_forget!
+-- name: fan_out_stop!
 -- Stop writing deliveries of a message.
 delete from section.fan_out where message_id = :message_id;
 

@@ -19,7 +19,7 @@ select endpoint_id, :process, code, since
 from unnest(:endpoint_ids::uuid[], :codes::text[], :since::timestamptz[]) as one (endpoint_id, code, since)
 on conflict (endpoint_id, process) do update set code = excluded.code, since = excluded.since;
 
--- name: fault_let_go!
+-- name: fault_release!
 -- Take away lanes that are held no longer.
 delete from section.held_lane where process = :process and endpoint_id = any(:endpoint_ids::uuid[]);
 

@@ -1,4 +1,4 @@
--- name: listener_heard!
+-- name: listener_running!
 -- record that a listener is running
 insert into section.listener (app_id, endpoint_id, heard_at) values (:app_id, :endpoint_id, :now)
 on conflict (app_id, endpoint_id) do update set heard_at = excluded.heard_at;

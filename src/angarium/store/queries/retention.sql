@@ -1,165 +1,79 @@
 -- Delete expired rows in slices (store/retention.py). Each statement walks along an index, oldest first, skips locked
 -- rows, and returns how many rows it deleted. Rows are deleted by `ctid`, so no plan reads the whole table.
 
--- name: end_fan_out$
--- Messages before a message in `fan_out`.
+-- part: end_rows
+-- the oldest rows of a table
 with gone as (
-    delete from section.fan_out where ctid = any(array(
-        select ctid from section.fan_out where message_id < :before order by message_id limit :limit for update skip locked
+    delete from {table} where ctid = any(array(
+        select ctid from {table} where {where} order by {order} limit :limit for update skip locked
     ))
     returning 1
 )
 select count(*) from gone;
+
+-- name: end_fan_out$
+-- Messages before a message in `fan_out`.
+-- include: end_rows table=section.fan_out where=message_id < :before order=message_id
 
 -- name: end_event_id$
 -- Operators' own ids of messages before a message.
-with gone as (
-    delete from section.event_id where ctid = any(array(
-        select ctid from section.event_id where message_id < :before order by message_id limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.event_id where=message_id < :before order=message_id
 
 -- name: end_idempotency$
 -- Idempotency keys of messages that have expired.
-with gone as (
-    delete from section.idempotency where ctid = any(array(
-        select ctid from section.idempotency where expires_at <= :before order by expires_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.idempotency where=expires_at <= :before order=expires_at
 
 -- name: end_idempotency_control$
 -- Other idempotency keys that have expired.
-with gone as (
-    delete from control.idempotency where ctid = any(array(
-        select ctid from control.idempotency where expires_at <= :before order by expires_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=control.idempotency where=expires_at <= :before order=expires_at
 
 -- name: end_background_task$
 -- Tasks that ended before a time.
-with gone as (
-    delete from section.background_task where ctid = any(array(
-        select ctid from section.background_task where status <> 'running' and updated_at < :before order by updated_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.background_task where=status <> 'running' and updated_at < :before order=updated_at
 
 -- name: end_audit$
 -- Records before an id. No other statement deletes records.
-with gone as (
-    delete from section.audit where ctid = any(array(
-        select ctid from section.audit where id < :before order by id limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.audit where=id < :before order=id
 
 -- name: end_audit_control$
 -- The same in the control schema.
-with gone as (
-    delete from control.audit where ctid = any(array(
-        select ctid from control.audit where id < :before order by id limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=control.audit where=id < :before order=id
 
 -- name: end_attempt_hour$
 -- Counts of hours before a time.
-with gone as (
-    delete from section.attempt_hour where ctid = any(array(
-        select ctid from section.attempt_hour where hour < :before order by hour limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.attempt_hour where=hour < :before order=hour
 
 -- name: end_revoked_token$
 -- Revoked tokens that have expired.
-with gone as (
-    delete from control.revoked_token where ctid = any(array(
-        select ctid from control.revoked_token where expires_at <= :before order by expires_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=control.revoked_token where=expires_at <= :before order=expires_at
 
 -- name: end_organization_token$
 -- Used tokens that have expired.
-with gone as (
-    delete from control.organization_token where ctid = any(array(
-        select ctid from control.organization_token where expires_at <= :before order by expires_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=control.organization_token where=expires_at <= :before order=expires_at
 
 -- name: end_token_cutoff$
 -- Cutoffs that concern only tokens issued before a time.
-with gone as (
-    delete from control.token_cutoff where ctid = any(array(
-        select ctid from control.token_cutoff where issued_until < :before order by issued_until limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=control.token_cutoff where=issued_until < :before order=issued_until
 
 -- name: end_api_key$
 -- Keys that were revoked before a time.
-with gone as (
-    delete from control.api_key where ctid = any(array(
-        select ctid from control.api_key where revoked_at < :before order by revoked_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=control.api_key where=revoked_at < :before order=revoked_at
 
 -- name: end_play_inbox$
 -- Inboxes that have expired, with their requests.
-with gone as (
-    delete from section.play_inbox where ctid = any(array(
-        select ctid from section.play_inbox where expires_at <= :before order by expires_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.play_inbox where=expires_at <= :before order=expires_at
 
 -- name: end_play_request$
 -- Requests to inboxes before an id.
-with gone as (
-    delete from section.play_request where ctid = any(array(
-        select ctid from section.play_request where id < :before order by id limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.play_request where=id < :before order=id
 
 -- name: end_fault$
 -- Faults that their processes have not written since a time, with the lanes that waited for them.
-with gone as (
-    delete from section.fault where ctid = any(array(
-        select ctid from section.fault where noted_at < :before order by noted_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.fault where=noted_at < :before order=noted_at
 
 -- name: end_former_url$
 -- URLs that were replaced before a time.
-with gone as (
-    delete from section.former_url where ctid = any(array(
-        select ctid from section.former_url where replaced_at < :before order by replaced_at limit :limit for update skip locked
-    ))
-    returning 1
-)
-select count(*) from gone;
+-- include: end_rows table=section.former_url where=replaced_at < :before order=replaced_at
 
 -- name: end_endpoint$
 -- Endpoints that were deleted before a time, or whose application was, with former URLs, health and listener.

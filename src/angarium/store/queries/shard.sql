@@ -33,6 +33,6 @@ where a.pid <> pg_backend_pid()
 -- Take those of the shards that have no owner.
 select shard, pg_try_advisory_lock(1097755489, shard) as taken from unnest(:shards::integer[]) as shard;
 
--- name: shard_give^
+-- name: shard_release^
 -- Release shards.
 select bool_and(pg_advisory_unlock(1097755489, shard)) from unnest(:shards::integer[]) as shard;

@@ -1,5 +1,0 @@
--- name: session_begin^
--- Apply settings to the session. Returns whether it is read-only.
-select pg_is_in_recovery() or current_setting('transaction_read_only')::boolean as read_only,
-    (select count(set_config(name, value, false)) from unnest(:names::text[], :values::text[]) as s (name, value))
-        as settings;
