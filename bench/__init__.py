@@ -1,5 +1,5 @@
-"""The benchmark: what Angarium costs and how fast it is, measured beside a ceiling and a common alternative.
+"""Measures the cost and speed of Angarium, next to a ceiling and a common alternative.
 
-`make bench` runs all of it; each measure also runs alone, e.g. `python -m bench.rate --seconds 10`. What is
-measured and how to read it: docs/performance.md.
+`make bench` runs all measures. Each also runs alone, e.g. `python -m bench.rate --seconds 10`.
+docs/performance.md describes what is measured and how to read it.
 """

@@ -1,6 +1,6 @@
-"""All measures, one after the other: `make bench`, or `python -m bench --seconds 60 --out bench.md`.
+"""Runs all measures, one after the other: `make bench`, or `python -m bench --seconds 60 --out bench.md`.
 
-Below 30 seconds it is a quick look: the long past, the backlog and the crowd of endpoints shrink too.
+Below 30 seconds the long past, the backlog and the number of endpoints are smaller, too.
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
-"""The ceiling: a bare program that takes the same POSTs and forwards them, without storing anything.
+"""Measures the ceiling: a minimal program that forwards the same POSTs without storing anything.
 
-It is made of what one would take for it in Python: uvicorn with httptools and uvloop, msgspec, aiohttp. With
-`lean` it sends over the connections of the server's own sender instead. It checks nothing, signs nothing,
-remembers nothing and tries nothing twice. What is under way is bounded, so that it is not slowed by its own
-heap.
+It uses what a Python program would use for it: uvicorn with httptools and uvloop, msgspec, aiohttp. With
+`lean` it sends over the connections of the server's own sender instead. It checks, signs, stores and retries
+nothing. Requests in flight are bounded, so that a growing heap does not slow it down.
 
     python -m bench.ceiling PORT PROCESSES aiohttp|lean TARGET...
 """

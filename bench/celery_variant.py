@@ -1,13 +1,13 @@
-"""What a Python team would write instead: FastAPI, Celery, Redis (Valkey) and requests.
+"""Measures a common alternative in Python: FastAPI, Celery, Redis (Valkey) and requests.
 
-One task per delivery, signed, retried with growing delays; nothing is stored but the task in the broker, and
-nothing is acknowledged before it is done. As most teams would have it: a session per worker, one API process,
-one worker with two processes. The API does no more than put the task into the queue.
+There is one task per delivery, signed, and retried with growing delays. Nothing is stored except the task in
+the broker, and a task is acknowledged when it is done. The configuration is a usual one: a session per
+worker, one API process, one worker with two processes. The API only puts the task into the queue.
 
-Celery's transport wants a newer redis-py than another dependency of the tests allows, so one is installed
-aside (requirements/bench.lock), for these processes alone.
+Celery's transport needs a newer redis-py than another dependency of the tests allows, so one is installed
+separately (requirements/bench.lock), for these processes only.
 
-The rate is counted like Angarium's: from the first request to the last receipt.
+The rate is measured like Angarium's: from the first request to the last receipt.
 """
 
 from __future__ import annotations

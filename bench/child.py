@@ -1,4 +1,4 @@
-"""Child processes: started on free ports, waited for until they listen, ended by their own handle."""
+"""Runs child processes: starts them on free ports, waits until they listen, and ends them by handle."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def _end_of(log: Path) -> str:
 async def child(
     *command: str, log: Path, environment: Mapping[str, str] | None = None, port: int | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A process whose output goes to a file; on leaving it is told to end, and killed when it does not.
+    """Run a process whose output goes to a file. On exit it is terminated, and killed if it does not end.
 
-    With a port: only once something listens there. Raises RuntimeError with its last words if it ends first.
+    With a port: wait until it listens there. Raises RuntimeError with its last output if it ends before.
     """
     with log.open("ab") as output:
         process = await asyncio.create_subprocess_exec(

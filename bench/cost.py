@@ -1,9 +1,9 @@
-"""Measure 3: what one delivery costs: CPU by process and by stage, and what it does to the database.
+"""Measure 3: the cost of a delivery: CPU time by process and by stage, and the work of the database.
 
     python -m bench.cost --seconds 10 --stacks stacks.txt
 
-Three passes under the same full load: one is timed and counted, one is sampled, one has its statements
-listed, so that looking does not change what is measured.
+There are three passes under the same full load: one is timed and counted, one is sampled, and one has its
+statements logged, so that observing does not change the measurement.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
-"""What a healthy endpoint notices of ten thousand dead ones: how long its messages take to arrive.
+"""Measures the delay of a healthy endpoint's messages beside ten thousand dead endpoints.
 
-python -m bench.dead --seconds 30
+    python -m bench.dead --seconds 30
 
-The healthy endpoint gets messages at a fixed pace, alone and then beside the dead ones, on one server. Those
-have been failing for long and owe retries, which come due at an even pace. Most refuse the connection, some
-hang for the whole timeout. CPU is counted too: unlike the delays it hardly depends on what else runs here.
+The healthy endpoint gets messages at a fixed rate, first alone and then beside the dead ones, on one server.
+The dead ones have been failing for long and have retries that become due at an even rate. Most refuse the
+connection, and some hang for the whole timeout. CPU time is measured too: unlike delays, it hardly depends on
+other load of the machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Measure 2: how long from the moment a message is due to be sent until its receiver has it.
+"""Measure 2: the time from when a message is due until its receiver has it.
 
 python -m bench.delay --seconds 10 --sustained 6000
 """

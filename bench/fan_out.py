@@ -1,9 +1,9 @@
-"""Measure 6: what a neighbour notices of messages with very many endpoints: how long its own messages take to
-be accepted and to arrive, and the server's memory.
+"""Measure 6: the effect of messages with very many endpoints on a neighbor and on the server's memory.
 
-python -m bench.fan_out --seconds 20
+    python -m bench.fan_out --seconds 20
 
-The neighbour sends at a fixed pace all the time. Large messages come in a burst, one second after it began.
+It measures how long the neighbor's messages take to be accepted and to arrive. The neighbor sends at a fixed
+rate all the time. Large messages come in a burst, one second after the start.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
-"""A load at a fixed rate, which does not slow down when answers are slow: `python -m bench.fixed_rate`.
+"""Generates load at a fixed rate that does not slow down when responses are slow.
 
-wrk waits for answers, so it cannot keep a pace. This is Python, but bare: requests are bytes made beforehand
-with a moment filled in, on connections that are kept. The moment is when the message was due to be sent, so
-waiting for a free connection counts as delay. It prints how many were accepted, refused, and sent late.
+    python -m bench.fixed_rate
+
+wrk waits for responses, so it cannot keep a rate. This program is minimal Python: requests are bytes that are
+prepared, with a time filled in, on persistent connections. The time is when the message was due to be sent,
+so waiting for a free connection counts as delay. It prints how many were accepted, refused, and sent late.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""Measure 5: how the cost of a delivery grows with endpoints, applications, the past, and dispatchers.
+"""Measure 5: how the cost of a delivery grows with endpoints, applications, history, and dispatchers.
 
     python -m bench.growth --seconds 10 --attempts 300000
 
-Each row sends single messages of 1 kB, each owed to one endpoint, drawn at random from all. The cost is the
-CPU of server and PostgreSQL. What a row is compared with is measured anew before and after it, for machines
-that others share are now faster and now slower. The long past is spread over 90 days, a partition each; a
-second table has what single statements cost there (bench/hot.py).
+Each row sends single messages of 1 kB, each to one endpoint that is drawn at random from all. The cost is the
+CPU time of server and PostgreSQL. The baseline of a row is measured before and after it, because the speed of
+a shared machine varies. The history covers 90 days, with a partition for each. A second table shows the cost
+of single statements in it (bench/hot.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""A long past, made in SQL within minutes: 10 M attempts, or a million deliveries that wait.
+"""Creates a long history in SQL within minutes: 10 M attempts, or a million waiting deliveries.
 
-The past is the crowd of the tests (tests/kit/crowd.py): one large application among 1,000 small ones, three
-endpoints each, with the failures that real ones have. It is filled in on a PostgreSQL that need not be
-durable meanwhile, with the large tables' indexes away, which are made again at the end.
+The data is that of the tests (tests/kit/crowd.py): one large application among 1,000 small ones, three
+endpoints each, with realistic failures. It is inserted into a PostgreSQL that is not durable at that time,
+with the indexes of the large tables removed and created again at the end.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ async def make(connection: Connection, attempts: int) -> Past:
         await connection.execute(one["made"])
     for one in indexes:
         await connection.execute(one["indexdef"])
-    await connection.execute("delete from background_task")  # of tasks that nobody could take further
+    await connection.execute("delete from background_task")  # tasks that no process could continue
     await connection.execute("vacuum (analyze, freeze)")
     await connection.execute("checkpoint")
     made = await connection.fetchval("select count(*) from attempt")

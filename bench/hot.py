@@ -1,15 +1,15 @@
-"""Measure 8: what the hot statements cost in an empty database, and beside a long past in 98 partitions.
+"""Measure 8: the cost of the hot statements in an empty database, and beside a history in 98 partitions.
 
     python -m bench.hot --attempts 1000000 [--data DIRECTORY]
 
-Each verb is called over one connection that keeps prepared statements, as a server does it: with the plans
-that PostgreSQL chooses, then with generic plans only. A row tells how much CPU time of PostgreSQL the median
-call took, how long its statements are planned, and how many locks on tables and indexes it holds at its end.
-A session has room for some locks of its own. All others are in a table that the sessions share, which can be
-full.
+Each function is called over one connection that keeps prepared statements, as a server does: first with the
+plans that PostgreSQL chooses, then with generic plans only. A row shows the CPU time of PostgreSQL for the
+median call, the planning time of its statements, and the number of locks on tables and indexes that it holds
+at the end. A session has space for some locks of its own. All others are in a table that the sessions share,
+which can become full.
 
-Both databases are measured in turn, a round each, so that a drift of the machine falls out. With `--data` the
-database is kept, and used again.
+Both databases are measured in turn, so that drift of the machine cancels out. With `--data` the database is
+kept and used again.
 """
 
 from __future__ import annotations
@@ -146,8 +146,9 @@ class Scene:
         self.calls.clear()
 
     async def round(self, *, generic: bool, look: bool) -> None:
-        """Every verb once. `look`: at planning times, too, which disturbs the times of calls. Each plan is
-        made anew then, so locks of planning are counted whether or not a statement was planned before."""
+        """Call every function once. `look`: measure planning times, too, which disturbs the times of calls.
+        Each plan is then made again, so locks of planning are counted even if a statement was planned
+        before."""
         self._generic, self._look = generic, look
         mode = "force_generic_plan" if generic else "auto"
         await self._watched.connection.execute(f"set plan_cache_mode = {mode}")
@@ -156,15 +157,15 @@ class Scene:
         await self._call(f"accept {MANY}", lambda c: self._accept(c, "free", MANY - 1))
         await self._call("lanes of a shard", lambda c: load.lanes_of(c, [self.free.shard]))
         await self._call("configuration of a lane", lambda c: load.configs(c, [(self._app.id, self.free.id)]))
-        owed = await self._call(f"load {MANY} pending", lambda c: self._load(c, self.free))
-        await self._call("complete 1, delivered", lambda c: self._complete(c, owed[:1], Move.DELIVER))
-        await self._call("complete 49, delivered", lambda c: self._complete(c, owed[1:50], Move.DELIVER))
-        await self._call("complete 50, to be retried", lambda c: self._complete(c, owed[50:], Move.RETRY))
+        loaded = await self._call(f"load {MANY} pending", lambda c: self._load(c, self.free))
+        await self._call("complete 1, delivered", lambda c: self._complete(c, loaded[:1], Move.DELIVER))
+        await self._call("complete 49, delivered", lambda c: self._complete(c, loaded[1:50], Move.DELIVER))
+        await self._call("complete 50, to be retried", lambda c: self._complete(c, loaded[50:], Move.RETRY))
         retried = await self._call("load 50 retries", lambda c: self._load(c, self.free))
         await self._call("complete 50 retries, delivered", lambda c: self._complete(c, retried, Move.DELIVER))
         await self._accept(self._watched, "fifo", MANY)
-        owed = await self._call(f"load {MANY} first-in-first-out", lambda c: self._load(c, self.fifo))
-        await self._complete(self._watched, owed, Move.DELIVER)
+        loaded = await self._call(f"load {MANY} first-in-first-out", lambda c: self._load(c, self.fifo))
+        await self._complete(self._watched, loaded, Move.DELIVER)
         await self._call("claim a background task", lambda c: background_task.claim(c, self._at))
 
     @property
@@ -231,7 +232,7 @@ class Scene:
         rows, _ = await load.load(connection, [wanted], self._at)
         return rows
 
-    async def _complete(self, connection: Connection, owed: Sequence[Loaded], move: Move) -> None:
+    async def _complete(self, connection: Connection, loaded: Sequence[Loaded], move: Move) -> None:
         now = self._clock.now()
         completed = await complete.complete(
             connection,
@@ -243,12 +244,12 @@ class Scene:
                     answer=_REFUSED if move is Move.RETRY else _OK, succeeded=move is Move.DELIVER,
                     revision=1, sent=_HEADERS, pending=one.pending,
                 )
-                for one in owed
+                for one in loaded
             ],
             [],
         )  # fmt: skip
-        if len(completed) != len(owed):
-            raise RuntimeError(f"{len(completed)} of {len(owed)} deliveries were completed")
+        if len(completed) != len(loaded):
+            raise RuntimeError(f"{len(completed)} of {len(loaded)} deliveries were completed")
 
 
 @asynccontextmanager

@@ -1,10 +1,10 @@
-"""How late the attempts to a dead endpoint start, in virtual time: messages an hour against lateness.
+"""Simulates how late the attempts to a dead endpoint start, by messages an hour, in virtual time.
 
     python -m bench.lateness --hours 56
 
-One endpoint on the default schedule, dead all the time: it refuses at once, or hangs for the whole timeout.
-Counted are the attempts of the second half, when messages of all ages owe some. This is the rule of the lane
-alone, with a hundredth of a second for each read and write; a machine that is too slow is not in it.
+There is one endpoint on the default schedule that is always dead: it refuses at once, or hangs for the whole
+timeout. Attempts are counted in the second half, when messages of all ages have retries. This simulates only
+the rules of the lane, with 10 ms for each read and write. It does not include a machine that is too slow.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def table(found: Sequence[Lateness]) -> Table:
             "p99 s",
             "max s",
             "in flight",
-            "overdue at last",
+            "overdue at the end",
         ),
         note="Start of an attempt after its due time, in virtual time, default schedule of eight attempts.",
     )

@@ -1,8 +1,7 @@
-"""What a load costs in the database: statements, commits, bytes of WAL, and rows written.
+"""Measures the work of a load in the database: statements, commits, bytes of WAL, and rows written.
 
-Commits are the transaction ids that were used up, so each is one that wrote something. Rows are PostgreSQL's
-own counts by table. Statements are counted by having PostgreSQL log each of them, which is for a pass of its
-own, because it costs.
+Commits are the transaction ids that were used, so each is one that wrote something. Rows are PostgreSQL's own
+counts by table. PostgreSQL logs each statement to count them. That is expensive, so it has a pass of its own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The load: wrk with a script, as fast as answers come."""
+"""Generates load with wrk and a script, as fast as responses arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the results were measured on: the machine, the commit, the versions."""
+"""Describes what the results were measured on: the machine, the commit, the versions."""
 
 from __future__ import annotations
 

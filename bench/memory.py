@@ -1,4 +1,4 @@
-"""Measure 4: memory at rest, under load and with a backlog; what idling costs; how long a start takes.
+"""Measure 4: memory at rest, under load and with a backlog; the cost of idling; the time of a start.
 
 python -m bench.memory --seconds 10 --waiting 100000
 """
@@ -52,7 +52,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """What one part does for nobody, each second."""
+    """What one part does each second when it is idle."""
 
     part: str
     cpu_ms: float
@@ -72,7 +72,7 @@ def _memory(name: str, service: Service) -> Memory:
 
 
 async def _highest(name: str, service: Service, during: asyncio.Task[object]) -> Memory:
-    """The most it was while something went on."""
+    """The most it was during the task."""
     most = _memory(name, service)
     while not during.done():
         now = _memory(name, service)

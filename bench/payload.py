@@ -1,4 +1,4 @@
-"""What messages carry: JSON like that of an order, of any size, with values that hardly compress."""
+"""Creates payloads: JSON like that of an order, of any size, with values that hardly compress."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a delivery costs to what many of them need: cores, connections, WAL and disk.
+"""Computes what many deliveries need from the cost of one: cores, connections, WAL and disk.
 
 python -m bench.plan --rate 100000 --server 150 --postgres 60 --wal 2900 --disk 1500
 """

@@ -1,4 +1,4 @@
-"""Programs from outside: found on PATH, or installed as a Debian package where that is allowed."""
+"""Finds external programs: on PATH, or installed as a Debian package if that is allowed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The receiver: an nginx that answers 204 and counts, which costs next to nothing."""
+"""Runs the receiver: an nginx that responds with 204 and counts, at almost no cost."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Puts the tables of a run into docs/performance.md and docs/planning.md: `python -m bench.report .bench.md`.
+"""Writes the tables of a run into docs/performance.md and docs/planning.md.
 
-They replace what is between the two marks of those pages.
+    python -m bench.report .bench.md
+
+They replace the text between the two marks of those pages.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Angarium as it is run: `angarium serve` on its own PostgreSQL with durable commits, settings at defaults.
+"""Runs Angarium as in production: `angarium serve` on its own PostgreSQL with durable commits.
 
-The two settings that differ are those that let it send to this machine: http and loopback are allowed. Logs
-go to a file, at the level that is the default. PostgreSQL is the embedded one with its usual options; it is
-started from here, so that the same data can be filled by SQL before a server starts on it.
+All settings have their defaults, except the two that allow requests to this machine: http and loopback. Logs
+go to a file, at the default level. PostgreSQL is the embedded one with its usual options. It is started here,
+so that SQL can insert data before a server starts on it.
 """
 
 from __future__ import annotations
@@ -128,8 +128,9 @@ class Service:
     async def targets(
         self, receiver_url: str, *, applications: int = 1, endpoints: int = 1, apart: bool = False
     ) -> list[Target]:
-        """Applications with so many endpoints each. `apart`: every endpoint has an event type of its own,
-        so that a message is owed to one of them; else each message is owed to all of its application."""
+        """Create applications with this number of endpoints each. `apart`: every endpoint has an event type
+        of its own, so that a message goes to one of them; otherwise each message goes to all of its
+        application."""
         room = asyncio.Semaphore(AT_ONCE)
 
         async def application(number: int) -> list[Target]:

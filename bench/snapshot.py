@@ -1,11 +1,11 @@
-"""Measure 9: what reading a lane costs while a transaction stays open and a million deliveries are completed.
+"""Measure 9: the cost of reading a lane while a transaction stays open and a million deliveries complete.
 
     python -m bench.snapshot --deliveries 1000000
 
-A dump, or a session that somebody forgot, keeps all that is done in the queue, for VACUUM must leave what its
-snapshot sees. The deliveries are made and taken away in SQL, half for a free lane and half for one that is
-first-in-first-out. A row tells the CPU time of PostgreSQL and the pages of the queue that a read looks at,
-with as many deliveries waiting before and under the snapshot.
+A dump, or a forgotten session, keeps dead entries of the queue, because VACUUM must leave what its snapshot
+sees. Deliveries are inserted and deleted in SQL, half in a free lane and half in a first-in-first-out lane. A
+row shows the CPU time of PostgreSQL and the pages of the queue that a scan reads, with the same number of
+deliveries waiting before and under the snapshot.
 """
 
 from __future__ import annotations

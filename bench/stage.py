@@ -1,7 +1,7 @@
-"""Which stage of a delivery the server's CPU time goes to, by sampling with py-spy while it is under load.
+"""Finds which stage of a delivery uses the server's CPU time, by sampling with py-spy under load.
 
-A sample belongs to the innermost frame that says a stage. What many stages use (core, msgspec, logging)
-says none, so its time is its caller's.
+A sample belongs to the innermost frame that names a stage. Code that many stages use (core, msgspec, logging)
+names none, so its time counts for its caller.
 """
 
 from __future__ import annotations

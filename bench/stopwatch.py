@@ -1,7 +1,8 @@
-"""A receiver that notes how long each message took: `python -m bench.stopwatch PORT`.
+"""Runs a receiver that measures how long each message took: `python -m bench.stopwatch PORT`.
 
-Bare asyncio, so that it costs little. Messages carry the moment at which they were due to be sent, on the
-clock that all processes of this machine share. `GET` gives the delays since the last one, in milliseconds.
+It is plain asyncio, so that it costs little. Messages contain the time at which they were due to be sent, by
+the clock that all processes of this machine share. `GET` returns the delays since the last one, in
+milliseconds.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tables of results: shown on the terminal, and written as Markdown."""
+"""Formats tables of results, for the terminal and as Markdown."""
 
 from __future__ import annotations
 

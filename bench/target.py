@@ -1,4 +1,4 @@
-"""The targets, and whether a run met them."""
+"""Defines the targets, and checks whether a run met them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What processes use, from /proc: CPU time, memory, and how often they wake."""
+"""Reads what processes use from /proc: CPU time, memory, and how often they wake."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Measure 6: how long the portal's pages and the operator's lists take in a large database.
+"""Measure 6: the time of the portal's pages and the operator's lists in a large database.
 
     python -m bench.views --attempts 1000000 [--data DIRECTORY]
 
-Each look is made several times on one connection pool, once everything is warm, and the median counts. With
-`--data` the database is kept, and used again.
+Each one is read several times over one connection pool, after a warm-up, and the median counts. With `--data`
+the database is kept and used again.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Look = Callable[[], Awaitable[Any]]
 
 
 class Crowded:
-    """A time just after the last message of the crowd, which goes on."""
+    """A time just after the last message of the large application, at which load continues."""
 
     def __init__(self) -> None:
         self._begun = time.monotonic()

@@ -5,7 +5,7 @@
 
 An unlucky moment of a busy machine is made the rule: whatever then fails leans on an order that nothing
 ensures, a test's or the product's own. Delays reach only what runs in the tests' own processes; `freeze`
-stops any process for a while, those that a test starts and PostgreSQL's included.
+stops any process for some time, including those that a test starts and PostgreSQL's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def pytest_unconfigure() -> None:
 
 
 def caller() -> None:
-    """What a test calls has long happened, and gone on, when the test hears of it."""
+    """What a test waits for has long happened, and more after it, when the test continues."""
     _wrap(httpx.AsyncClient, "request", _late_after(SELDOM))
     _wrap(Receiver, "wait_for", _late_after(SELDOM))
 
@@ -98,7 +98,7 @@ def _freeze_one_after_the_other() -> None:
 
 
 def _family() -> list[psutil.Process]:
-    """Every process that came of this one; PostgreSQL is nobody's child, but known by its environment."""
+    """Every descendant of this process. PostgreSQL is not one, but is recognized by its environment."""
     found = set[psutil.Process]()
     for one in psutil.process_iter():
         with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):

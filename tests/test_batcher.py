@@ -28,7 +28,7 @@ async def give_up(unwritten: Unwritten[int]) -> Sequence[list[int]]:
 
 @dataclass
 class Table:
-    """Where batches of numbers go. It refuses some numbers, and fails for a while."""
+    """A table for batches of numbers. It refuses some numbers, and fails at first."""
 
     loop: VirtualLoop
     refuses: set[int] = field(default_factory=set)
@@ -284,7 +284,7 @@ def test_what_waits_is_bounded_and_there_is_room_again_when_it_is_taken(capacity
     async def test(table: Table) -> None:
         assert table.put(3, 3, 1) == [True, True, False]
         await asyncio.sleep(WRITES / 2)
-        assert len(table.batcher) == 2, "they are in hand"
+        assert len(table.batcher) == 2, "they are being written"
         assert table.put(7, 4, 2, 1) == [False, True, True, False]
         await table.batcher.drained()
         assert table.batches == [[3, 3], [4, 2]]
@@ -401,7 +401,7 @@ def test_a_fault_in_what_follows_a_batch_leaves_the_others_to_be_written() -> No
         assert table.batches == [[1], [2]]
         batcher.put(3)
         batcher.put(4)
-        for _ in range(2):  # whoever runs it may begin again, and need not wait for another entry
+        for _ in range(2):  # its owner may call it again, and need not wait for another entry
             with pytest.raises(KeyError):
                 await batcher.run()
         assert table.batches[2:] == [[3], [4]]

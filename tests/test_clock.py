@@ -118,7 +118,7 @@ async def test_who_waits_is_woken_when_the_clock_is_set(monkeypatch: pytest.Monk
     waiting = asyncio.create_task(clock.wait(asyncio.Event(), clock.now() + HOUR / 2))
     await asyncio.sleep(0)
     clock.anchor(clock.now() + by)
-    await until(waiting.done, "the wait went on")
+    await until(waiting.done, "the wait ended")
 
 
 async def test_who_waits_is_woken_after_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,7 +130,7 @@ async def test_who_waits_is_woken_after_sleep(monkeypatch: pytest.MonkeyPatch) -
     waiting = asyncio.create_task(clock.wait(asyncio.Event(), clock.now() + HOUR))
     await asyncio.sleep(0)
     host.sleep(HOUR)
-    await until(waiting.done, "the wait went on")
+    await until(waiting.done, "the wait ended")
 
 
 async def test_a_reference_that_cannot_be_asked_is_asked_again(

@@ -21,7 +21,7 @@ LANGUAGE: Final = "Programming Language :: Python :: "
 
 
 def make(*arguments: str, text: str | None = None) -> list[str]:
-    """What make prints, a line each, whatever the make was told that runs this test."""
+    """The output of make, by line, whatever make runs this test."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(
         ("make", "--no-print-directory", *arguments),

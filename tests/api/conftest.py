@@ -53,7 +53,7 @@ class MovingClock(SystemClock):
         self.stopped_at = super().now()
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
-        """Whoever polls goes on polling, though the time stands still."""
+        """The poller continues although the time does not advance."""
         if self.stopped_at is None:
             await super().wait(event, until)
         elif (delay := until - self.now()) > 0:

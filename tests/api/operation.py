@@ -12,10 +12,10 @@ from uuid import UUID
 from angarium.core.claims import Capability
 from angarium.service.listener import Receipt
 
-SPARE = "spare"  # in a body: a token that nobody needs any more
+SPARE = "spare"  # in a body: a token that is not needed any more
 SINCE = "since"  # a body that says since when
 ORG, OTHER_ORG = "org_one", "org_other"
-TOKEN = "token"  # whoever has one
+TOKEN = "token"  # any caller with a token
 
 WINDOW: dict[str, Any] = {"since": SINCE}
 URL = {"url": "http://localhost:9/hook"}
@@ -107,7 +107,7 @@ AT_HOME = {
     ("PUT", "/api/v1/event-type/{event_type_name}"),
     ("POST", "/api/v1/auth/logout"),
 }
-# whoever lists these with an application token sees the organization's
+# a caller who lists these with an application token sees the organization's
 SHARED = {("GET", "/api/v1/event-type"), ("GET", "/api/v1/event-type/{event_type_name}")}
 
 _BLUUM = {

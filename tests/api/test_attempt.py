@@ -1,4 +1,4 @@
-"""What people are told of attempts, of the messages of an endpoint, and of the endpoints of a message."""
+"""Attempts, the messages of an endpoint, and the endpoints of a message, as the API shows them."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ end $$;
 """
 WATCHED = {
     "application": "updated_at",
-    "endpoint": "updated_at,revision,keys,headers",  # sealed anew whenever they are written
+    "endpoint": "updated_at,revision,keys,headers",  # sealed again whenever they are written
     "event_type": "updated_at",
     "api_key": "last_used_at",
     "play_inbox": "expires_at",

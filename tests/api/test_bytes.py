@@ -1,4 +1,4 @@
-"""Payloads come out as they went in, byte for byte, however odd; what is too deep or too large is told so."""
+"""Payloads come out as they went in, byte for byte, however odd; too deep or too large ones are refused."""
 
 from __future__ import annotations
 

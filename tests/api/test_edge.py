@@ -241,7 +241,7 @@ async def test_only_success_is_remembered(api: Api) -> None:
 
 
 async def test_of_many_at_once_with_one_key_one_is_carried_out(api: Api, backend: Backend) -> None:
-    backend.clock.stop()  # nobody gives up waiting
+    backend.clock.stop()  # no request times out
     key = {"idempotency-key": "k-5"}
     answers = await asyncio.gather(*[api.post("/app", {"name": f"n{i}"}, headers=key) for i in range(8)])
     assert len({answer["id"] for answer in answers}) == 1

@@ -29,7 +29,7 @@ async def app(api: Api) -> str:
 
 
 async def guarded(api: Api, app: str, url: str = URL) -> str:
-    """The path of an endpoint with a header that nobody may read, and one that all may."""
+    """The path of an endpoint with a secret header and a readable one."""
     headers = {"X-Api-Key": VALUE, "X-Team": "books"}
     made = await api.post(f"/app/{app}/endpoint", {"url": url, "headers": headers})
     return f"/app/{app}/endpoint/{made['id']}"

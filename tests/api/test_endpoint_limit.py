@@ -1,4 +1,4 @@
-"""An application has room for so many endpoints: whoever makes one more is told what to do."""
+"""An application has a limit of endpoints; creating one more is refused with advice."""
 
 from __future__ import annotations
 

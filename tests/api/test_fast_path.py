@@ -1,5 +1,5 @@
-"""A plain message create takes the fast path, and nobody can tell: what it answers, what it stores, and how
-the connection goes on are those of the ordinary way, which a trailing slash in the path forces."""
+"""A plain message create takes the fast path with the same result: its response, what it stores, and how
+the connection continues equal those of the ordinary path, which a trailing slash in the path forces."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ async def test_the_connection_goes_on_as_it_would(api: Api, backend: Backend) ->
             assert await broken.ended()
         async with wire(url) as gone:
             await gone.send(request(api, path, {**PLAIN, "eventId": "gone"}))
-        async with wire(url) as after:  # whoever hung up harms nobody
+        async with wire(url) as after:  # a client that disconnected affects no other
             await after.send(request(api, path, PLAIN))
             assert (await after.answer())[0] == 202
 

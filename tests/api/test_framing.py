@@ -1,4 +1,4 @@
-"""What a connection may send before anybody knows whose it is: heads within bounds, and bodies that end in
+"""What a connection may send before authentication: heads within bounds, and bodies that end in
 one place only. Bytes on a real socket."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What people can say about messages, and what they are told."""
+"""Creating and reading messages: valid input, and the errors for invalid input."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ async def test_a_large_recovery_goes_step_by_step_and_survives_a_restart(
     assert await step(world.database, now)
     assert (await task_of(world, task))["data"] == {"messagesSent": 20}
     assert await owed(world) == sorted(made)[:20]
-    # another process goes on where this one was
+    # another process continues where this one stopped
     again = await Database.connect(world.database.url)
     try:
         await run_due_tasks(again, world.services.clock)
@@ -356,7 +356,7 @@ async def test_what_waits_for_an_endpoint_is_canceled_when_it_is_deleted(
 
 
 async def test_disabling_cancels_retries_and_has_manual_attempts_wait(world: World) -> None:
-    """Also those that a recovery asks for when it goes on after the endpoint was disabled."""
+    """Also those that a recovery requeues when it continues after the endpoint was disabled."""
     app = await world.application()
     endpoint, scheduled, asked, lost = (
         await world.endpoint(app),
@@ -382,7 +382,7 @@ async def test_disabling_cancels_retries_and_has_manual_attempts_wait(world: Wor
 
 
 async def test_a_resend_to_a_disabled_endpoint_never_lets_a_retry_go_on(world: World) -> None:
-    """Something may be owed to it still: many retries are canceled by a task."""
+    """Deliveries may still be queued for it: many retries are canceled by a task."""
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
     await switch(world, app, endpoint, True)

@@ -1,4 +1,4 @@
-"""Operations that Svix has and Angarium does not say so, with a link, to whoever has a token."""
+"""Operations that Svix has and Angarium does not say so, with a link, to every authenticated caller."""
 
 from __future__ import annotations
 

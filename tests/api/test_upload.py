@@ -84,7 +84,7 @@ def product_at(method: str, path: str) -> str | None:
 
 
 def verified(house: House, method: str, path: str) -> dict[str, str]:
-    """What lets somebody in at a path: a token, a product's key, or a session."""
+    """A credential that is valid at a path: a token, a product's key, or a session."""
     token = house.services.token
     if path.startswith("/portal/{app_id}"):
         link = token.for_application(ORG, house.app_id)
@@ -99,13 +99,13 @@ def verified(house: House, method: str, path: str) -> dict[str, str]:
 
 
 async def test_no_route_reads_a_body_before_it_knows_whose_it_is(house: House) -> None:
-    """Every method of every path; an inbox that nobody made is a stranger's too."""
+    """Every method of every path; an inbox that does not exist counts as unauthenticated, too."""
     wrong = []
     for number, (method, path) in enumerate(operations(house.app)):
         sender = Sender(b"x")
         address = f"10.0.{number >> 8}.{number & 255}"
         if path.endswith("/live"):
-            continue  # GET, and nothing before it is told that the client has gone
+            continue  # GET, where nothing detects that the client has disconnected
         place = filled(house, path).replace("{inbox}", ids.text(ids.INBOX, UUID(int=1)))
         if (method, path) not in DOORS:
             headers = {"content-length": "1000", "content-type": FORM}
@@ -208,7 +208,7 @@ async def test_nobody_is_refused_for_the_uploads_of_another(house: House, who: s
         taken = Sender(b"x" * 100_000, whole=True)
         await taken.ask(house.app, "POST", f"/play/in/{house.places['inbox_id']}", {}, "10.9.9.8")
         assert taken.status == 200
-        # only whoever sends too much hears of it
+        # only the sender of too much gets an error
         assert {sender.status for sender in senders} == {0, 429 if who == "stranger" else 503}
     finally:
         for task in tasks:
@@ -259,7 +259,7 @@ def test_whatever_is_held_there_is_room_for_somebody_else(taken: list[tuple[Aske
     newcomer = {VERIFIED: (VERIFIED, "new"), STRANGERS: (STRANGERS, "new")}
     with ExitStack() as stack:
         for pot, who in newcomer.items():
-            size = POTS[pot] // 32  # nobody there before can have left less: three halve what is left
+            size = POTS[pot] // 32  # no earlier caller can have left less: three halve what is left
             budget.take(who, size)
             stack.callback(budget.give, who, size)
     for who, size in held:

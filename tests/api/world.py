@@ -48,7 +48,7 @@ class World:
         return self.client(self.services.token.for_organization(OUTSIDER))
 
     def holder(self, app_id: str, **claims: Any) -> httpx.AsyncClient:
-        """Whoever holds a token of one application."""
+        """A caller with a token of one application."""
         parsed = ids.parse(ids.APPLICATION, app_id)
         assert parsed is not None
         return self.client(self.services.token.for_application(ORG, parsed, **claims))

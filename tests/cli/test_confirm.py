@@ -95,7 +95,7 @@ async def test_nothing_to_do_is_not_asked_about(caller: Caller) -> None:
 
 
 async def answered(caller: Caller, answer: bytes, *arguments: str) -> tuple[int | None, str]:
-    """The command with a terminal as its standard input, at which somebody answers."""
+    """The command with a terminal as its standard input, at which a person answers."""
     controller, terminal = pty.openpty()
     try:
         process = await asyncio.create_subprocess_exec(

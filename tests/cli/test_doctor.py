@@ -73,7 +73,7 @@ Judge = Callable[[bytes, dict[str, str]], tuple[int, bytes]]
 
 
 class Faulty:
-    """A receiver that somebody wrote by hand."""
+    """A receiver that was written without the library."""
 
     def __init__(
         self, judge: Judge, *, limit: int | None = None, headers: dict[str, str] | None = None
@@ -107,7 +107,7 @@ def trusting(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
 
 
 def crashing(body: bytes, headers: dict[str, str]) -> tuple[int, bytes]:
-    verify(body, headers, SECRET)  # and nobody catches what it raises
+    verify(body, headers, SECRET)  # without handling what it raises
     return 200, b""
 
 

@@ -28,7 +28,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 
 class Cutter:
-    """A proxy in front of the server that cuts every connection when it is told to."""
+    """A proxy in front of the server that cuts every connection on request."""
 
     def __init__(self, port: int) -> None:
         self._port = port

@@ -172,7 +172,7 @@ async def test_dev_keeps_keys_and_serves_what_it_is_told(directory: Path, tmp_pa
         headers = {"authorization": f"Bearer {operator['token']}"}
         async with aiohttp.ClientSession(headers=headers) as session:
             place = f"{first['url']}/api/v1/app/{operator['application']}"
-            async with session.delete(place) as answer:  # the next start makes a new one, and keys go on
+            async with session.delete(place) as answer:  # the next start creates a new one; keys continue
                 assert answer.status == 204
     finally:
         await stop(process)

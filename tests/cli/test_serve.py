@@ -193,7 +193,7 @@ async def test_a_stop_finishes_what_is_in_flight(database_url: str) -> None:
 
 
 async def refused(url: str) -> None:
-    """Until nobody listens any more."""
+    """Wait until no process listens any more."""
     deadline = time.monotonic() + PATIENCE
     async with aiohttp.ClientSession() as session:
         while time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""What the audit log says of somebody and of a thing. No secret gets into it."""
+"""The audit log's form of actors and objects. It contains no secret."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Kinds of failures: each has a title and a next step, unknown codes those of a fault of ours."""
+"""Kinds of failures: each has a title and advice, unknown codes those of a fault on our side."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ TABLE = [
         ("http_599", "Status 599", "Check your server's log"),
         ("http_600", "Status 600", "Respond with a standard HTTP status"),
         ("http_0", "Status 0", "Respond with a standard HTTP status"),
-        # what is no code of ours
+        # not a code of Angarium
         ("internal", OURS, "No action needed"),
         ("", OURS, "No action needed"),
         ("404", OURS, "No action needed"),

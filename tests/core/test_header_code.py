@@ -1,4 +1,4 @@
-"""Headers in few bytes: lossless whatever they are, small where they are usual, and readable for ever."""
+"""The encoding of headers: lossless for any headers, short for usual ones, and readable by later releases."""
 
 from __future__ import annotations
 

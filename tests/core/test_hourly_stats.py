@@ -128,7 +128,7 @@ def test_at_most_so_many_counts_are_taken_and_those_that_were_noted_first() -> N
         (HERE, 1),
         (WHOLE, 3),
     ]
-    hourly_stats.note(APP, THERE, 0.0, 1, None)  # it begins anew, behind those that wait
+    hourly_stats.note(APP, THERE, 0.0, 1, None)  # it starts again, behind those that wait
     assert [(one.endpoint_id, one.delivered) for one in hourly_stats.take(1)] == [(APP, 1), (WHOLE, 1)]
     assert [(one.endpoint_id, one.delivered) for one in hourly_stats.take(9)] == [(THERE, 1), (WHOLE, 1)]
     assert len(hourly_stats) == 0

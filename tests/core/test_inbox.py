@@ -1,4 +1,4 @@
-"""Where the inboxes of Play are, and how they answer unless they are told otherwise."""
+"""The URLs of Play inboxes, and how inboxes respond by default."""
 
 from __future__ import annotations
 

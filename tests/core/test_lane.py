@@ -245,7 +245,7 @@ def brought(number: int, manual_at: datetime | None = None) -> QueuedDelivery:
 
 
 def until_load(lane: Lane, now: float = NOW) -> Load:
-    """Deliver what is in hand, one after the other, until the lane wants more."""
+    """Deliver what is in memory, one after the other, until the lane loads more."""
     while isinstance(turn := lane.turn(now), Send):
         answer(lane, turn.queued.message_id)
     assert isinstance(turn, Load)
@@ -337,7 +337,7 @@ def test_a_delivery_that_makes_room_for_its_manual_attempt_is_counted_once() -> 
 
 
 def strict_lane(*rows: QueuedDelivery) -> Lane:
-    """First in, first out; with these in hand."""
+    """A first-in-first-out lane with these deliveries in memory."""
     lane = Lane(STRICT, NOW - 10)
     lane.hint(NOW)
     assert lane.turn(NOW) == Load(8)
@@ -370,7 +370,7 @@ def test_a_request_for_what_was_given_back_is_made_once() -> None:
     assert isinstance(turn, Load)
     lane.loaded([brought(0, ASKED)], None, turn.count)
     lane.returned(send.queued, NOW)
-    assert lane.turn(NOW) == Load(8), "nothing is in hand"
+    assert lane.turn(NOW) == Load(8), "nothing is in memory"
     lane.loaded([brought(0, ASKED)], None, 8)
     assert lane.turn(NOW) == Send(brought(0, ASKED))
     answer(lane, UUID(int=0))
@@ -506,7 +506,7 @@ def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken() -> None:
 
 
 def test_a_load_that_brings_more_than_the_window_has_room_for_is_taken_in_part() -> None:
-    """Deliveries arrived while the load was under way; what has no room stays in the table."""
+    """Deliveries arrived during the load; those beyond the limit stay in the table."""
     lane = Lane(Limits(in_flight=1, window=8), NOW - 10)
     lane.hint(NOW)
     assert lane.turn(NOW) == Load(8)

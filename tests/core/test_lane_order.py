@@ -105,7 +105,7 @@ def test_what_is_left_to_the_table_while_a_load_is_under_way_is_asked_for_again(
             case Load(count):
                 lane.loaded([queued(number) for number in sorted(left)][:count], None, count)
             case other:
-                raise AssertionError(f"asleep, and {len(left)} are owed: {other}")
+                raise AssertionError(f"asleep, and {len(left)} are queued: {other}")
 
 
 def test_a_failing_lane_with_more_in_hand_than_it_may_have_keeps_those_due_first() -> None:

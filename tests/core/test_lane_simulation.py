@@ -191,7 +191,7 @@ class Simulation:
             self.give_places()
 
     def resend(self, number: int) -> Callable[[], None]:
-        """Somebody asks for a manual attempt, as store/requeue.py does."""
+        """A manual attempt is requested, as store/requeue.py does it."""
 
         def asked() -> None:
             if not self.rows:
@@ -229,7 +229,7 @@ class Simulation:
             self.take_turns()
             if not self.unfinished() and len(self.rows) and self.no_more_arrivals():
                 break
-            assert self.events, "asleep for ever"
+            assert self.events, "the lane sleeps without end"
             self.now, _, what = heapq.heappop(self.events)
             what()
         assert not self.unfinished(), "something was lost or starved"
@@ -261,13 +261,13 @@ class Simulation:
                 case None:
                     lane = self.lane
                     busy = lane._in_flight or lane._blocked or lane.loading
-                    assert busy or not lane.waiting, "asleep with work in hand"
+                    assert busy or not lane.waiting, "the lane sleeps with deliveries in memory"
                     return
 
     def send(self, queued: QueuedDelivery) -> None:
         row = self.rows[queued.message_id]
         assert queued.message_id not in self.flying, "in flight twice"
-        assert row.due_at is not None, "sent although nothing is owed"
+        assert row.due_at is not None, "sent although it is not due"
         assert row.due_at <= self.now, "sent before it was due"
         assert queued.failures == row.failures, "sent from an outdated load"
         self.flying.add(queued.message_id)
@@ -339,7 +339,7 @@ class Simulation:
         self.at(self.now + self.pick([0.0, 0.001]), lambda: self.lane.completed(queued.message_id, owed))
 
     def load(self, asked: int, after: int) -> None:
-        """The question waits for others, is answered, and the answer takes a while."""
+        """The request waits for others, is answered, and the response takes some time."""
         delay = self.pick([0.0, 0.003, 0.5])
         fifo = self.limits.fifo
         if self.random.random() < self.table_trouble:
@@ -523,7 +523,7 @@ def test_a_dead_endpoint_gets_few_starts_a_second() -> None:
             case Wait(until):
                 now = until
             case None:
-                raise AssertionError("asleep with work in hand")
+                raise AssertionError("the lane sleeps with deliveries in memory")
     assert 2 * FAILING_STARTS <= sent <= 2 * FAILING_STARTS + THRESHOLD + 2
 
 

@@ -1,4 +1,4 @@
-"""A lane that was silent for a while although it owed something: bugs, each with its test."""
+"""A lane that did not send although it had queued deliveries: bugs, each with its test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_rate_limited_lane_with_more_due_than_it_holds_says_when_it_may_send_a
             case Wait(until):
                 now = until
             case other:
-                raise AssertionError(f"asleep with work in hand: {other}")
+                raise AssertionError(f"the lane sleeps with deliveries in memory: {other}")
     assert sent == 50
 
 
@@ -52,7 +52,7 @@ def test_a_lane_that_was_asked_to_pause_goes_on_although_more_is_due() -> None:
 
 def test_a_resend_that_comes_while_its_delivery_is_being_completed_is_made() -> None:
     """The outcome was committed, but the lane did not know yet: the load brought the delivery, the lane took
-    it for the one in hand, and slept until the next look at the table."""
+    it for the one in memory, and slept until the next scan of the table."""
     lane = Lane(Limits(in_flight=4, window=8), NOW - 10)
     first = queued(1)
     lane.arrive(first, NOW)

@@ -129,7 +129,7 @@ def test_an_unreachable_network_is_ours_until_another_receiver_is_reached() -> N
     assert not detector.failed(UNREACHABLE, "a.example", 10_002.0), "the network works: it is the host"
     assert not detector.failed(UNREACHABLE, "a.example", 10_001.0 + RECENT)
     assert detector.failed(UNREACHABLE, "b.example", 10_002.0), "each host is asked again"
-    assert detector.failed(UNREACHABLE, "a.example", 10_002.0 + 2 * RECENT), "nobody was reached for long"
+    assert detector.failed(UNREACHABLE, "a.example", 10_002.0 + 2 * RECENT), "no host was reached for long"
 
 
 @given(st.lists(st.sampled_from([*HOSTS, None]), max_size=200))

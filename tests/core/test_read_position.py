@@ -1,4 +1,4 @@
-"""How far a lane has read: forwards with each load, and back to whatever is not in hand."""
+"""The read position of a lane: forward with each load, and back to what is not in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A dead endpoint in virtual time: every attempt starts at its time, up to so many messages an hour.
+"""A dead endpoint in virtual time: every attempt starts on time, up to a number of messages an hour.
 
 `python -m bench.lateness` prints the whole table, with more than fits here.
 """
@@ -23,7 +23,7 @@ SHORT = Schedule(parse_schedule("5s,1m,2m,3m,4m,5m,6m"), 0.2)
 
 
 def test_of_100_messages_an_hour_to_an_endpoint_that_hangs_every_attempt_starts_on_time() -> None:
-    """For two days; after the first each message of the 28 hours before may owe an attempt."""
+    """For two days; after the first, each message of the 28 hours before may have a retry."""
     dead = DeadEndpoint(HANGS)
     dead.accept_at_random(100, 48)
     dead.run(48)

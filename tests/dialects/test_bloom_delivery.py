@@ -190,7 +190,7 @@ async def test_l17_after_five_days_of_only_failures_the_endpoint_is_disabled_and
         assert failed == 3 * 8
 
         await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": False})
-        # canceled ones are recovered too: what was owed when the customer disabled it
+        # canceled ones are recovered too: those that were pending when the customer disabled it
         pending = (await stand.send("user.synced"))["id"]
         await stand.to_next_attempt()
         await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": True})

@@ -261,7 +261,7 @@ async def test_v20_v11_g12_g13_ten_failed_attempts_in_a_row_disable_and_the_oper
             await fail(stand, customer, receiver, count)
             await operator.wait_for(alerts)
             assert (await customer.call("GET", one))["is_active"] is True
-        await stand.emit(customer)  # one more is owed when the tenth fails
+        await stand.emit(customer)  # one more is pending when the tenth fails
         await fail(stand, customer, receiver, 1)
         await operator.wait_for(4)
         told = [json.loads(request.body) for request in operator.requests]
@@ -290,7 +290,7 @@ async def test_v20_v11_g12_g13_ten_failed_attempts_in_a_row_disable_and_the_oper
         await clock.advance_to(clock.now() + 7200)
         assert receiver.count == made_before, "nothing is sent to a disabled webhook"
 
-        # C13: enabling begins anew
+        # C13: enabling starts again
         assert (await customer.call("POST", f"{one}/enable"))["is_active"] is True
         (row,) = await stand.world.fetch("select count(*) from endpoint_health where failures > 0")
         assert row[0] == 0
@@ -367,7 +367,7 @@ async def test_c12_resends_by_hand_never_count(database: Database) -> None:
         log = await customer.deliveries(made["id"])
         assert [one["attempt_number"] for one in log] == list(range(13, 0, -1))
         assert {one["event_id"] for one in log} == {event_id}
-        assert "next_retry_at" in log[0], "the schedule goes on beside it"
+        assert "next_retry_at" in log[0], "the schedule continues"
         assert (await customer.call("GET", f"/webhooks/{made['id']}"))["is_active"] is True
         (health,) = await stand.world.fetch("select failures from endpoint_health")
         assert health["failures"] == 1

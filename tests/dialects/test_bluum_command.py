@@ -291,7 +291,7 @@ async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(da
         assert (row["messages"], row["result"]) == (1, "would be replayed")
         assert len(receiver.requests) == 4, "nothing was sent yet"
 
-        assert await deadletter(database.url, "replay", *narrow, status=2) == [], "nobody was asked"
+        assert await deadletter(database.url, "replay", *narrow, status=2) == [], "it asked for no answer"
         assert await deadletter(database.url, "replay", *where, "--yes", status=2) == [], "--all is missing"
         rows = await deadletter(database.url, "replay", *where, "--all", "--dry-run")
         assert {row["messages"] for row in rows} == {1}

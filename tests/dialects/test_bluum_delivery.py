@@ -154,7 +154,7 @@ async def test_b13_transfer_wildcard_gets_all_six_and_types_added_later_but_no_o
     assert {event_of(one)["event"] for one in requests} == {*TRANSFERS, "transfer.internal.completed"}
     names = [row["name"] for row in await tenant.listed("/webhooks/event-types")]
     assert names[-1] == "transfer.internal.completed"
-    await stand.world.until_states({0: 7})  # and nothing else was owed
+    await stand.world.until_states({0: 7})  # and there was no other delivery
 
 
 async def test_b13_a_wildcard_is_of_whole_words_and_any_depth(stand: Stand, receiver: Receiver) -> None:
@@ -264,7 +264,7 @@ async def test_g11_every_attempt_is_listed_with_words_and_the_next_time(
 async def test_b18_b19_c6_six_attempts_in_10_hours_36_minutes_then_dead_and_replayed(
     database: Database, receiver: Receiver
 ) -> None:
-    """Also G4, G5, G6 and G18: delays from the failure before; one id; every request signed anew."""
+    """Also G4, G5, G6 and G18: delays from the previous failure; one id; every request signed again."""
     receiver.default = Reply(500)
     async with standing(database, clock=ManualClock()) as stand:
         tenant, _ = await stand.tenant()

@@ -1,4 +1,4 @@
-"""What nobody means: hostile bodies and queries at products' own APIs, and profile files that are none."""
+"""Hostile bodies and queries at products' own APIs, and invalid profile files."""
 
 from __future__ import annotations
 

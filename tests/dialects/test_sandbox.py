@@ -32,7 +32,7 @@ async def stand(database: Database) -> AsyncIterator[Stand]:
 
 
 async def play(stand: Stand, receiver: Receiver) -> list[dict[str, Any]]:
-    """Go through virtual time until nothing is owed; the events in the order in which they came."""
+    """Go through virtual time until nothing is pending. Returns the events in the order of arrival."""
     while await stand.to_next_attempt() is not None:
         pass
     return [json.loads(request.body) for request in receiver.requests]
@@ -187,7 +187,7 @@ async def test_steps_to_come_are_in_the_database_before_the_answer(stand: Stand)
 async def test_a_counter_is_kept_for_each_application_and_never_falls_below_nothing(
     database: Database, receiver: Receiver
 ) -> None:
-    """As Bluma's credits do: `low` when it falls below ten, `exhausted` when it comes to nothing."""
+    """As Bluma's credits do: `low` when it falls below ten, `exhausted` when it reaches zero."""
     scenario = Scenario(
         name="buy",
         path="/things/{thing}",

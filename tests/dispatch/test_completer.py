@@ -37,4 +37,4 @@ async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(world: Worl
         completer.put(Outcome(active, completion))
     await written_by(completer)
     assert await world.states() == {0: 2, 1: 1}
-    assert len(told) == 3, "every lane is told, so none waits for ever"
+    assert len(told) == 3, "every lane is notified, so none waits without end"

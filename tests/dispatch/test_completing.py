@@ -102,7 +102,7 @@ class Table:
     takes: float = 0.0
     fails: list[Exception] = field(default_factory=list)
     refuses: set[int] = field(default_factory=set)
-    refuses_answers: bool = False  # the words of a receiver are refused, whoever said them
+    refuses_answers: bool = False  # every receiver's response text is refused
     tried: list[tuple[float, int]] = field(default_factory=list)  # when, and how many outcomes
     written: list[int] = field(default_factory=list)
     rows: list[Completion] = field(default_factory=list)
@@ -131,7 +131,7 @@ class Table:
 
 @dataclass
 class Work:
-    """A completer at work on a table, and what the lanes are told."""
+    """A completer that writes to a table, and the notifications of lanes."""
 
     table: Table
     completer: Completer
@@ -313,7 +313,7 @@ def test_what_the_database_refuses_is_tried_some_times_and_then_one_by_one(in_vi
         )
         assert work.pauses[: TRIES + 1] == [0.1, 0.2, 0.5, 0.0]
         assert work.table.written == [1, 3]
-        assert work.told == [(1, None), (2, None), (3, None)], "no lane waits for ever"
+        assert work.told == [(1, None), (2, None), (3, None)], "no lane waits without end"
         assert work.completer.parked == {(ENDPOINT, UUID(int=2))}
 
     in_virtual_time(test)
@@ -447,7 +447,7 @@ def test_an_outcome_that_is_refused_with_nothing_left_to_take_out_is_parked_and_
         assert len(work.table.tried) == TRIES + 1, "it is not tried again as it was"
         assert work.completer.parked == {(ENDPOINT, UUID(int=1))}
         assert work.told == [(1, None)]
-        assert not work.completer.stuck, "the others go on"
+        assert not work.completer.stuck, "the others continue"
         told = {one["event"]: one for one in logs if one["log_level"] == "error" and "message" in one}
         message = ids.text(ids.MESSAGE, UUID(int=1))
         assert told["complete.refused"]["message"] == told["complete.parked"]["message"] == message
@@ -495,7 +495,7 @@ def test_parked_outcomes_are_tried_each_minute_until_the_database_takes_them(in_
         ]  # fmt: skip
         await asyncio.sleep(3 * AGAIN)
         assert len(work.table.tried) == 3
-        assert work.told == [(1, None), (2, None), (3, None)], "a lane is told once"
+        assert work.told == [(1, None), (2, None), (3, None)], "a lane is notified once"
 
     in_virtual_time(test)
 
@@ -544,7 +544,7 @@ def test_what_is_parked_later_is_tried_with_the_first_and_other_outcomes_are_not
 
 
 class StillClock(ManualClock):
-    """Time stands still, and nobody waits: what is refused is tried again at once."""
+    """The time does not advance and nothing waits: a refused batch is retried at once."""
 
     async def wait(self, event: asyncio.Event, until: float) -> None:
         await asyncio.sleep(0)
@@ -552,7 +552,7 @@ class StillClock(ManualClock):
 
 @dataclass
 class Desk:
-    """An endpoint that is owed messages, and an operator who wants to know."""
+    """An endpoint with pending messages, and an operator who gets alerts."""
 
     world: World
     app: Application
@@ -579,7 +579,7 @@ class Desk:
         await written_by(completer)
 
     async def outcome(self, place: int = 0, **more: Any) -> Outcome:
-        """Of the attempt at one of the messages that are owed, a success."""
+        """A successful attempt at one of the pending messages."""
         rows = await self.world.fetch("select message_id from delivery order by message_id")
         completion = Completion(
             attempt_id=self.world.new_id(), app_id=self.app.id, endpoint_id=self.endpoint.id,

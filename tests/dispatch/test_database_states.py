@@ -1,4 +1,4 @@
-"""A database that cannot be written to: nothing is repeated, results wait, and all goes on by itself."""
+"""A database that rejects writes: nothing is repeated, results wait, and work continues by itself."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def full_disk(owner: asyncpg.Connection) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def locked(owner: asyncpg.Connection) -> AsyncIterator[None]:
-    """A lock that somebody holds for long, as a schema change by hand."""
+    """A lock that another session holds for long, such as a manual schema change."""
     async with owner.transaction():
         await owner.execute("lock table message, attempt in access exclusive mode")
         yield

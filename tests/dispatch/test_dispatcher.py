@@ -63,7 +63,7 @@ async def test_a_failed_delivery_arrives_when_the_receiver_is_well_again(world: 
 async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_again(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    judged, faults = attempts._consequences, iter([RuntimeError("a fault of ours")])
+    judged, faults = attempts._consequences, iter([RuntimeError("a fault on our side")])
 
     def faulty(*arguments: Any) -> Any:
         for fault in faults:
@@ -73,7 +73,7 @@ async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_aga
     monkeypatch.setattr(attempts, "_consequences", faulty)
     app = await world.application()
     for fifo in (False, True):
-        faults = iter([RuntimeError("a fault of ours")])
+        faults = iter([RuntimeError("a fault on our side")])
         async with Receiver() as receiver, world.dispatching() as dispatcher:
             endpoint = await world.endpoint(app, receiver.url, fifo=fifo, event_types=(f"kind.{fifo}",))
             async with world.intake(dispatcher.hand_over) as intake:

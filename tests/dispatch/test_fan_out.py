@@ -1,4 +1,5 @@
-"""Fan-out at work: large messages arrive whole, whoever writes their deliveries, and no neighbour waits."""
+"""Fan-out: large messages arrive completely, whichever process writes their deliveries, and do not delay
+others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Posts: lanes that rest are kept in memory, but not without end, and never forgotten while they owe."""
+"""The lane registry keeps idle lanes in memory up to a limit, and never drops one with queued deliveries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Deletion goes on beside background tasks, and past a table that fails."""
+"""Deletion continues beside background tasks, and after a table that fails."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ async def test_nothing_ends_by_age_while_two_clocks_disagree(database: Database,
     with capture_logs() as logs:
         await made.delete()
     assert [log["apart"] for log in logs if log["event"] == "retention.held"] == [ahead]
-    assert await _messages(database) == before + partition.AHEAD + 1, "what comes is made all the same"
+    assert await _messages(database) == before + partition.AHEAD + 1, "future partitions are still created"
     assert await _count(database, "angarium.idempotency") == 3
     clock.ahead = DOUBTFUL - 1
     await made.delete()

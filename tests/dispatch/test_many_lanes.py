@@ -1,4 +1,4 @@
-"""Ten thousand lanes with something to send hold nobody up: they are taken in hand a few at a time."""
+"""Ten thousand lanes with work do not block the event loop: they are processed a few at a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LANES = 10_000
 
 
 async def test_a_look_at_all_lanes_lets_others_go_on_after_a_few() -> None:
-    """Counted in lanes, not in time: as many as are taken in hand between two turns of the event loop."""
+    """Counts lanes, not time: those that are processed between two turns of the event loop."""
     clock = SystemClock()
     registry = LaneRegistry(clock, DispatchLimits())
     registry.owned.update(dict.fromkeys(range(64), 0.0))

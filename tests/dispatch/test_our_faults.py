@@ -96,7 +96,8 @@ async def stage(
     connections: int = 100,
     before: Any = None,
 ) -> AsyncIterator[Stage]:
-    """Each endpoint is owed one message. `before` is called when all is ready, before anything is sent."""
+    """Each endpoint has one pending message. `before` is called when all is ready, before anything is
+    sent."""
     app = await world.application()
     standard = product("60s", timeout, disable=DisableTable(consecutive_attempts=1))
     resolver = SystemResolver(lookup=(names or Names()).lookup)
@@ -219,7 +220,7 @@ async def test_our_connections_are_all_in_use(world: World) -> None:
 
 
 def breaks(*arguments: Any, **named: Any) -> Any:
-    raise TypeError("a bug of ours")
+    raise TypeError("a bug on our side")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ async def scheduled(world: World, connection: Connection, app: Application) -> l
 
 
 async def fanned_out(world: World, connection: Connection, app: Application) -> list[accept.NewDelivery]:
-    """A slice of a message that was accepted before; nobody hears of it."""
+    """A slice of a message that was accepted before, without a hint."""
     claimed = await fan_out.claim(connection, app.id, 1)
     assert claimed is not None
     written = await fan_out.write_slice(connection, app.id, claimed, world.clock.now())

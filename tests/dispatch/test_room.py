@@ -17,7 +17,7 @@ TOTAL = 64
 
 
 def active(number: int, *, failing: bool = False, proven: bool = False, owed: int = 100) -> ActiveLane:
-    """One whose lane owes so many deliveries."""
+    """An active lane with a number of queued deliveries."""
     lane = Lane(Limits(in_flight=64, window=512), NOW - 10)
     made = ActiveLane(APP, UUID(int=number), 0, lane)
     if proven:

@@ -114,7 +114,7 @@ async def test_a_success_forgives_the_failures_before_it(story: Attempts) -> Non
 async def test_in_order_a_message_for_later_holds_nothing_back_and_takes_its_place_when_it_is_due(
     story: Attempts, restart: bool
 ) -> None:
-    """Also before a failed head that was accepted after it, and also for a process that starts anew."""
+    """Also before a failed head that was accepted after it, and also in a process that has just started."""
     app = await story.world.application()
     start = story.clock.now()
     attempted: list[tuple[int, str]] = []

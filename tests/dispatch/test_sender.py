@@ -58,7 +58,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 
 class Names:
-    """A resolver that gives the prepared answers, the last one for ever."""
+    """A resolver that returns the prepared answers, the last one repeatedly."""
 
     def __init__(self, *answers: Sequence[str] | Exception) -> None:
         self.answers = list(answers)

@@ -87,7 +87,7 @@ class Cluster:
         self.owner: dict[int, object] = {}
         self.strangers = 0  # others that are counted, and take nothing
         self.away = False
-        self.asked: list[float] = []  # when somebody wanted to connect
+        self.asked: list[float] = []  # when a connection was requested
         self.answers_after = 0.0
         self.given: list[int] = []
         self.evicted: list[tuple[int, float]] = []  # which session, and its silence
@@ -332,7 +332,7 @@ def test_who_waits_for_shards_looks_often_for_a_while(in_virtual_time: Run) -> N
             }
             assert steps == {LOOK}
             assert len(looks) == HASTE + 1 + 95
-            # somebody goes, so shards are about to be free
+            # a dispatcher leaves, so shards are about to be free
             cluster.strangers = 0
             await asyncio.sleep(LOOK + 1.05 * LOOK)
             assert len(session.looks) - len(looks) >= 10
@@ -433,7 +433,7 @@ def test_whoever_was_paused_evicts_nobody_for_the_time_that_it_did_not_see(
     async def test(cluster: Cluster) -> None:
         async with owning(cluster, 0), owning(cluster, 1):
             await asyncio.sleep(60)
-            # all stand still, as on a host that sleeps; whoever looks first sees the others' old marks
+            # all are paused, as on a host that sleeps; the first to check sees the others' old marks
             monkeypatch.setattr(ownership, "steady", lambda: cluster.loop.time() + 3600.0)
             await asyncio.sleep(60)
             assert cluster.evicted == []

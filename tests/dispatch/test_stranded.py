@@ -1,4 +1,5 @@
-"""A message that is committed after its endpoint was disabled or deleted is canceled, not owed for ever."""
+"""A message that commits after its endpoint was disabled or deleted is canceled, and does not stay
+pending."""
 
 from __future__ import annotations
 
@@ -51,7 +52,7 @@ async def test_it_is_canceled(world: World, monkeypatch: pytest.MonkeyPatch, cha
             async with world.database.transaction() as connection:
                 await connection.execute(change, endpoint.id)
                 task_id = world.new_id()
-                await background_task.cancel_owed(connection, task_id, app.org_id, app.id, endpoint.id, now)
+                await background_task.cancel_queued(connection, task_id, app.org_id, app.id, endpoint.id, now)
         dispatcher.hand_over(owed)
         await world.until_states({CANCELED: 6})
         assert receiver.requests == []

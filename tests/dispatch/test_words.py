@@ -1,6 +1,6 @@
 """What a failed attempt says to a developer: what happened and what to do, without our insides.
 
-How each failure comes about is tested in test_sender.py; here it is the words.
+test_sender.py tests how each failure happens; these tests are about the texts.
 """
 
 from __future__ import annotations

@@ -259,7 +259,7 @@ async def test_no_secret_is_anywhere_in_what_was_written(directory: Path) -> Non
     for table in ("application", "payload"):
         assert _found({"canary": story.canary}, tables[table]), f"nothing would be found in {table}"
     assert tables["attempt"]
-    # a URL is shown to whoever may see the endpoint, with what its owner put into it
+    # a URL is shown to everyone who may see the endpoint, with what its owner put into it
     in_url = {name: secret for name, secret in known.items() if "in a URL" in name}
     for table, text in tables.items():
         wanted = {name: secret for name, secret in known.items() if name not in in_url}

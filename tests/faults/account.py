@@ -19,7 +19,8 @@ from tests.kit.receiver import Received, Receiver
 
 @dataclass(frozen=True)
 class Account:
-    """Deliveries: each accepted message is owed to each endpoint. `delivered` and `lost` count deliveries."""
+    """Deliveries: each accepted message has one for each endpoint. `delivered` and `lost` count
+    deliveries."""
 
     accepted: int
     delivered: int

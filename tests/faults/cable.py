@@ -1,7 +1,7 @@
 """A host of its own for one process: a network namespace with two cables, of which one can be cut.
 
 One cable leads to PostgreSQL, which listens on it for as long as the test runs, the other to the receivers.
-A cut is as silent as a real one: frames go to an address that nobody has, so neither side is told anything,
+A cut is as silent as a real one: frames go to an address that no host has, so neither side is notified,
 connections stay open, and new ones are not answered. Needs root and `ip`; `lacking` says what is missing.
 """
 
@@ -58,7 +58,7 @@ class Cable:
         return await EmbeddedPostgres.start(postgres.directory)
 
     def part(self) -> None:
-        """Nothing gets through to the database and back any more, and nobody is told."""
+        """Cut the connection to the database in both directions, without notifying either side."""
         self._neighbour(self._database, self._devices[0] + "x", inside=True)
         self._neighbour(self._there, self._devices[0], inside=False)
 

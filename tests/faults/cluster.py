@@ -246,8 +246,8 @@ class Cluster:
         return int(rows[0][0])
 
     async def drained(self) -> float:
-        """Wait until nothing is owed to healthy endpoints any more; gives the seconds. After the deadline
-        the account says what is missing."""
+        """Wait until nothing is pending at healthy endpoints any more. Returns the seconds. After the
+        deadline the account says what is missing."""
 
         async def nothing_owed() -> bool:
             with contextlib.suppress(*AWAY):
@@ -258,7 +258,7 @@ class Cluster:
             return False
 
         with contextlib.suppress(AssertionError):
-            return await until(nothing_owed, "nothing is owed any more")
+            return await until(nothing_owed, "nothing is pending any more")
         return PATIENCE
 
     def missing(self, free: set[str], fifo: set[str]) -> int:

@@ -1,8 +1,8 @@
 """The customers of the storm: what their endpoints got, how they answer, and what of it was wrong.
 
-Healthy endpoints are owed every message of their application: `/a` and `/b` answer at once (`/b` has a
+Healthy endpoints get every message of their application: `/a` and `/b` respond at once (`/b` has a
 name, so that DNS matters), `/flaky` fails the first attempt of every third message, `/fifo` gets its
-application's messages in order. `/silent` never answers, beside one where nobody listens.
+application's messages in order. `/silent` never responds, beside one where no process listens.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The faults of the storm. Each strikes, holds for a while, and is mended when its context is left.
+"""The faults of the storm. Each starts, lasts for some time, and is repaired when its context is left.
 
 Where the context is entered, a moment after it struck, the account asks what is in flight. `repeats` says
 whether that may arrive twice; with the other faults nothing may.
@@ -327,7 +327,7 @@ def small_disk(directory: Path) -> Iterator[bool]:
     finally:
         if mounted:
             # PostgreSQL's process for the log ends after PostgreSQL itself
-            wait_until(lambda: _done("umount", str(directory)), "nobody uses the small disk any more")
+            wait_until(lambda: _done("umount", str(directory)), "no process uses the small disk any more")
 
 
 def _done(*command: str) -> bool:

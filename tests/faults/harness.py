@@ -1,4 +1,4 @@
-"""Real server processes that are killed, and loads that go on meanwhile.
+"""Real server processes that are killed, and loads that continue meanwhile.
 
 The short version of every fault is part of `make test`; ANGARIUM_TEST_CYCLES makes it long (`make chaos`):
 so many faults in one run of the storm, and the other tests repeated in proportion.
@@ -246,8 +246,8 @@ class Client:
     async def load(
         self, app: str, count: int, *, clients: int = 16, over: Sequence[Server | None] = ()
     ) -> int:
-        """Send until `count` more are accepted, through all servers of `over`, waiting while nobody answers;
-        gives how many requests that took."""
+        """Send until `count` more are accepted, through all servers of `over`, waiting while none responds;
+        returns how many requests that took."""
         goal = len(self.accepted) + count
         sent = 0
 

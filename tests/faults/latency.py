@@ -53,7 +53,7 @@ def spread(times: list[float]) -> Spread:
 
 async def steady(api: Client, apps: list[str], seconds: float, rate: float) -> int:
     """`rate` messages a second at an even rate, to one application after the other, whatever becomes of
-    those before; gives how many."""
+    those before; returns how many."""
     end = time.monotonic() + seconds
     at = time.monotonic()
     sent = 0

@@ -196,7 +196,7 @@ class Patroni:
             self.start(node)
 
     async def kill_host(self) -> Node:
-        """SIGKILL to the primary and its Patroni together, as when a host is gone. Nobody gives up the lead,
+        """SIGKILL to the primary and its Patroni together, as when a host is gone. The lead is not released,
         so it ends with the time to live of its key."""
         node = await self.primary()
         postmaster, patroni = self._postmaster(node), self._started[node.name]
@@ -273,7 +273,7 @@ def _kill(pid: int) -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         parent = psutil.Process(pid)
         family = [parent, *parent.children(recursive=True)]
-        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that nobody ends in order
+        for number in (signal.SIGSTOP, signal.SIGKILL):  # stopped first, so that no process ends in order
             for one in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     one.send_signal(number)

@@ -1,6 +1,6 @@
 """A network between one process and PostgreSQL that can be parted: bytes are held back, none is lost.
 
-It stands in for a cable: neither side is told anything while it is parted, as with a real partition.
+It replaces a cable: neither side is notified while it is cut, as with a real partition.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SOCKET = ".s.PGSQL.5432"
 class Proxy:
     """Listens in `directory` as PostgreSQL would, and passes on to the socket that `url` names."""
 
-    here = "127.0.0.1"  # the receivers' address, for whoever is behind it
-    program: tuple[str, ...] = ()  # what puts a process there: nothing, it is told `url`
+    here = "127.0.0.1"  # the receivers' address, for processes behind it
+    program: tuple[str, ...] = ()  # the command that starts a process there; empty: it gets `url` only
 
     def __init__(self, directory: Path, url: str) -> None:
         self._path = directory / SOCKET
@@ -42,11 +42,11 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def part(self) -> None:
-        """Nothing gets through any more, and nobody is told."""
+        """Cut the connection, without notifying either side."""
         self._whole.clear()
 
     def mend(self) -> None:
-        """What was held back goes on its way."""
+        """Deliver what was held back."""
         self._whole.set()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -58,7 +58,7 @@ async def test_a_crash_of_postgresql_is_answered_503_and_costs_nothing_accepted(
         accepts_again_after=f"{slowest:.1f} s", seconds_after_the_load=f"{seconds:.1f}",
     )  # fmt: skip
     assert result.lost == 0
-    assert set(refused) == {"503"}, "whoever asked got an answer, and that said to come again"
+    assert set(refused) == {"503"}, "every caller got a response, which says to try again"
 
 
 async def _says_503(server: Server, session: object) -> None:

@@ -49,8 +49,8 @@ def fair(beside: Spread, alone: Spread) -> bool:
 
 
 async def at_best(measure: Callable[[], Awaitable[T]], good: Callable[[T], bool]) -> T:
-    """Measured anew, a few times, while it is not good: what the trouble does it does every time, and a
-    machine that stood still for a moment goes on."""
+    """Measured again, a few times, while it is not good: a real problem shows every time, and a
+    machine that paused for a moment continues."""
     for _ in range(TRIES):
         found = await measure()
         if good(found):
@@ -114,7 +114,7 @@ async def test_one_percent_each_of_hanging_refusing_and_slow_endpoints_delays_no
             kinds = (f"{host}/hangs", f"{host}/slow", f"{nobody}/refused")
 
             async def with_sick() -> Spread:
-                """Each time some that are newly sick: nobody takes care with them yet."""
+                """Each time some that have just started to fail: no limit applies to them yet."""
                 await endpoints(database, apps, [f"{kind}{n}" for n in range(sick) for kind in kinds])
                 await warmed(api, names)
                 return await measured(api, names, sickness)
@@ -194,7 +194,7 @@ async def measured(api: Client, apps: list[str], latency: Latency) -> Spread:
 
 
 async def undelivered(database: Database, prefix: str) -> int:
-    """Deliveries that endpoints with such URLs are still owed, once nothing more comes."""
+    """Deliveries that are still pending at endpoints with such URLs, once nothing more comes."""
 
     async def owed() -> int:
         async with database.connection() as connection:
@@ -210,7 +210,7 @@ async def undelivered(database: Database, prefix: str) -> int:
         return await owed() == 0
 
     with contextlib.suppress(AssertionError):
-        await until(none, "the healthy are owed nothing")
+        await until(none, "nothing is pending at healthy endpoints")
     return await owed()
 
 
@@ -319,7 +319,7 @@ async def test_an_enormous_backlog_of_a_dead_endpoint_delays_neither_others_nor_
 
 
 async def backlog(url: str, app_id: UUID, endpoint_id: UUID, shard: int) -> None:
-    """Messages that one endpoint is owed, all due."""
+    """Messages that are pending at one endpoint, all due."""
     first = ids.lowest(time.time() - 3600).int >> 80
     days = [UUID(int=at << 80) for at in (first, first + BACKLOG // 1000)]
     expires_at = datetime_at(time.time() + 90 * 86400)

@@ -48,7 +48,7 @@ async def test_a_killed_server_loses_no_accepted_message(directory: Path) -> Non
 
 
 async def _crash_postgres(directory: Path) -> None:
-    """End it without a checkpoint and without a word to its clients."""
+    """End it without a checkpoint and without notifying its clients."""
     pid = int((directory / "postgres" / "postmaster.pid").read_text().split()[0])
     os.kill(pid, signal.SIGQUIT)
     await until(lambda: not runs(pid), "PostgreSQL has ended")

@@ -18,7 +18,7 @@ from tests.kit.world import World
 async def test_an_owner_that_hangs_loses_its_lanes_to_the_others(
     world: World, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its host answers for it, so PostgreSQL keeps its session for good. (It kept its shards as long.)"""
+    """Its host still responds, so PostgreSQL would keep its session, and with it its shards, permanently."""
     monkeypatch.setattr(shard, "SILENCE", 1.5)
     hanging = await Connector(
         database_url, statement_timeout=None, name="angarium-dispatcher", settings=GONE

@@ -38,7 +38,7 @@ def tries(server: Server) -> int:
 
 
 async def retry_after(api: Client) -> int:
-    """What a sender is told while nothing can be stored: 503, and when to come again."""
+    """The response to a sender while nothing can be stored: 503, and when to try again."""
     headers = {"authorization": f"Bearer {api.server.token}"}
     body = {"eventType": "a.b", "payload": {}}
     async with api.session.post(f"{api.server.url}/api/v1/app/one/msg", json=body, headers=headers) as answer:
@@ -50,7 +50,7 @@ Fault = Callable[[Client, Receiver], Awaitable[None]]
 
 
 async def fail_over(pair: Replicated, words: str, fault: Fault) -> None:
-    """Under load: after the fault nobody takes writes, until the standby is promoted."""
+    """Under load: after the fault no server accepts writes, until the standby is promoted."""
     async with Receiver(Reply(delay=0.02)) as receiver, servers(pair.directory) as started:
         server = await started.serve(pair.url, **VARIABLES)
         async with client(server) as api:
@@ -81,7 +81,7 @@ async def test_a_primary_is_killed_and_its_standby_is_promoted(pair: Replicated)
 
 
 async def test_a_primary_is_demoted_while_the_server_runs(pair: Replicated) -> None:
-    """It comes back as a standby, so for a while nobody takes writes; then the other one does."""
+    """It returns as a standby, so at first no server accepts writes; then the other one does."""
 
     async def demoted(api: Client, receiver: Receiver) -> None:
         await pair.first.stop()

@@ -72,7 +72,7 @@ async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
                 counts = Counter(message_id(request) for request in receiver.requests)
                 return sum(1 for one, n in sent.items() if n % 8 and counts[one] >= 2) == owed
 
-            await until(again, "what had failed has come again")
+            await until(again, "what had failed has arrived")
             await until(all_completed, "all is completed")
             _, task = await api.call("GET", f"/background-task/{task['id']}")
     counts = Counter(message_id(request) for request in receiver.requests)

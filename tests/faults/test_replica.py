@@ -115,7 +115,7 @@ async def test_a_replica_that_is_behind_is_left_and_used_again(pair: Replicated)
             found = await asyncio.gather(*(database.read(look) for _ in range(20)))
             assert found == [(1, False)] * 20, "the primary answers, and all see what is written"
             await left(replica, ReplicaTrouble.LAGGING)
-            await until(lambda: (replica.state.lag_seconds or 0) > 1, "the lag is told")
+            await until(lambda: (replica.state.lag_seconds or 0) > 1, "the lag is reported")
             assert (replica.state.lag_bytes or 0) > 0
             await pair.second.execute("select pg_wal_replay_resume()")
             await used(replica)

@@ -85,7 +85,7 @@ async def postgresql(directory: Path, clock: DatabaseClock) -> AsyncIterator[str
 
 
 async def off(url: str) -> float:
-    """Seconds by which the database's clock is ahead of ours."""
+    """Seconds by which the database's clock is ahead of this host's."""
     connection = await asyncpg.connect(url, server_settings=FOUND)
     try:
         told: float = await connection.fetchval("select extract(epoch from clock_timestamp())::float8")

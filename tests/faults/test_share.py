@@ -69,7 +69,7 @@ async def test_a_rate_limit_is_one_limit_over_all_processes(directory: Path, dat
                 await api.send_many("one", some)  # however long it took to come, there is work to share
                 await shared_by(database_url, 2)
                 await api.send_many("one", some)  # and some to be left behind
-                await asyncio.sleep(0.5)  # both send for a while
+                await asyncio.sleep(0.5)  # both send for half a second
                 await first.kill()
                 first = api.server
                 seconds = await until_delivered(api.accepted, receiver, paths=paths)

@@ -31,7 +31,7 @@ async def test_a_stop_under_load_finishes_what_it_began_repeats_nothing_and_refu
             seconds = await until_delivered(api.accepted, receiver)
             result = account(api.accepted, receiver)
             refused = dict(api.refused)
-            # the parent kept listening until the last worker had stopped, and answered nobody
+            # the parent kept listening until the last worker had stopped, without a response
             held = receiver.default = Held()
             so_far = receiver.count
             assert await api.send("one", {"n": 0}) is not None

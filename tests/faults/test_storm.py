@@ -26,7 +26,7 @@ from tests.faults.plan import Step, plan
 
 SEED = int(os.environ.get("ANGARIUM_TEST_SEED", "5"))
 ONLY = [name for name in os.environ.get("ANGARIUM_TEST_FAULTS", "").split(";") if name]
-AFTER = 40  # messages accepted after a fault is mended, before the cycle ends
+AFTER = 40  # messages accepted after a fault has ended, before the cycle ends
 
 
 @pytest.mark.timeout(600 + 40 * PLANNED)
@@ -59,7 +59,7 @@ async def test_whatever_fails_nothing_accepted_is_lost_repeated_or_wrongly_marke
 
 
 async def strike(storm: Cluster, step: Step) -> tuple[Cycle, float]:
-    """One cycle: load, fault, mend, load, and the account once nothing is owed any more."""
+    """One cycle: load, fault, repair, load, and the account once nothing is pending any more."""
     chance = random.Random(f"{step}")
     since = ids.lowest(time.time() - 5)  # a clock that was set while its process stood still is behind
     tally = storm.customers.tally = Tally()
@@ -70,7 +70,7 @@ async def strike(storm: Cluster, step: Step) -> tuple[Cycle, float]:
         await asyncio.sleep(step.delay)
         recorded = await storm.recorded()
         async with FAULTS[step.fault].strike(storm, chance):
-            await a_while()  # what was sent has been seen, and whoever lives has noticed
+            await a_while()  # what was sent has been seen, and every running process has noticed
             cycle.in_flight = tally.requests - recorded
         await storm.ready()
         await storm.until_accepted(AFTER)

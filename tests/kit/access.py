@@ -20,7 +20,7 @@ def operations(app: Any) -> Iterator[tuple[str, str]]:
 
 
 class Crowd(httpx.ASGITransport):
-    """Everyone is somebody else, so that nobody is slowed down for what others did."""
+    """Every request comes from another address, so that no client is throttled for another's failures."""
 
     def __init__(self, app: Any) -> None:
         super().__init__(app, raise_app_exceptions=False)

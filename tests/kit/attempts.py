@@ -42,7 +42,8 @@ class Attempts:
         self.seen = max(self.seen, count)
 
     async def to_next_attempt(self) -> float | None:
-        """Go to the next attempt and see it recorded; its time, or None when none is owed."""
+        """Go to the next attempt and wait until it is recorded. Returns its time, or None if none is
+        pending."""
         recorded, due = await self._recorded_and_due()
         if recorded == self.seen:
             if due is None:
@@ -55,7 +56,7 @@ class Attempts:
         return self.clock.now()
 
     async def schedule(self) -> list[float]:
-        """Go through time until nothing is owed any more; gives the times of the attempts."""
+        """Go through time until nothing is pending any more. Returns the times of the attempts."""
         times = []
         while (at := await self.to_next_attempt()) is not None:
             times.append(at)

@@ -64,7 +64,7 @@ class Authority:
         return self._context("self", key, certificate)
 
     def unknown_issuer(self) -> ssl.SSLContext:
-        """Signed properly, by an authority that nobody trusts."""
+        """Signed properly, by an authority that is not trusted."""
         return Authority(self.directory)._server("unknown", ["localhost", "127.0.0.1"], days=30)
 
     def _server(self, label: str, names: list[str], *, days: int) -> ssl.SSLContext:

@@ -38,11 +38,11 @@ class ManualClock:
             await asyncio.gather(waiting, moving, return_exceptions=True)
 
     def awaited(self, event: asyncio.Event) -> bool:
-        """Whether somebody waits for the event, or else for a time that has not come."""
+        """Whether a task waits for the event, or else for a time that has not come."""
         return any(one is event and until > self._now for one, until in self._waits)
 
     async def advance_to(self, at: float) -> None:
-        """It is now `at`; whoever waited for it goes on."""
+        """Set the time to `at`; tasks that waited for it continue."""
         assert at >= self._now, "time does not run backwards"
         async with self._moved:
             self._now = at

@@ -1,7 +1,7 @@
 """A crowded database, made in SQL: one large application among many small ones, for plans and timings.
 
-The large application has three endpoints: one that hardly ever fails, one that fails now and then, and one
-that has failed for the last tenth of the time. Each message is owed to all three, each delivery has one
+The large application has three endpoints: one that hardly ever fails, one that fails sometimes, and one
+that has failed for the last tenth of the time. Each message goes to all three, each delivery has one
 attempt, but for a few at the second endpoint that were never attempted. Each small application has three
 endpoints and as many messages as asked for.
 """
@@ -143,7 +143,7 @@ class Crowd:
     """What was made, to ask for."""
 
     app_id: UUID  # the large one
-    endpoints: tuple[UUID, UUID, UUID]  # of the large one: hardly ever, now and then, and now failing
+    endpoints: tuple[UUID, UUID, UUID]  # of the large one: hardly ever, sometimes, and now failing
     message_id: UUID  # one of its middle
 
 

@@ -1,4 +1,4 @@
-"""Deletion of what has had its time, as the owner of the first shard does it each minute."""
+"""Deletion of expired data, as the owner of the first shard does it each minute."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ class DeadEndpoint:
             self.accept_at(at)
 
     def resend_at(self, seconds: float, pick: Callable[[list[Row]], Row]) -> None:
-        """Somebody asks for a manual attempt of one of the deliveries that are owed."""
+        """A manual attempt of one of the queued deliveries is requested."""
         self._at(START + seconds, lambda: self._resend(pick(list(self.rows.values()))))
 
     def run(self, hours: float) -> DeadEndpoint:
@@ -178,7 +178,7 @@ class DeadEndpoint:
 
     def _complete(self, queued: QueuedDelivery, move: Move, due: float | None) -> None:
         row = self.rows[queued.message_id]
-        if row.manual_at == queued.manual_at:  # otherwise a newer manual attempt is owed first
+        if row.manual_at == queued.manual_at:  # otherwise a newer manual attempt comes first
             self._withdraw(row)
             if move is Move.KEEP:
                 due = row.resume_at
@@ -192,7 +192,7 @@ class DeadEndpoint:
         self.lane.completed(row.id, row.due_at if row.id in self.rows else None)
 
     def _withdraw(self, row: Row) -> None:
-        """Take the row from among what is due; a later one stays in the heap, where it is passed over."""
+        """Remove the row from the due ones; a later one stays in the heap, where it is skipped."""
         self._due.pop(row.id, None)
         self._manual.pop(row.id, None)
 

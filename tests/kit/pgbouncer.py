@@ -27,7 +27,7 @@ from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
 
 SERVERS = 3
-"""Connections to PostgreSQL, fewer than a pool of ours has."""
+"""Connections to PostgreSQL, fewer than one of Angarium's pools has."""
 
 
 SOCKET = ".s.PGSQL.5432"

@@ -1,4 +1,4 @@
-"""Ports of loopback for those who must be told a number before they listen, or where nobody listens."""
+"""Ports of loopback, for servers that need a number before they listen, or where no server listens."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ _kept: list[socket.socket] = []
 
 
 def free_port() -> int:
-    """Nobody listens there, and the system gives it to nobody else as long as these tests run: it is bound.
+    """No server listens there, and the system gives it to no other process while these tests run: it is
+    bound.
 
-    Servers, which ask for it by its number and reuse addresses, get it all the same.
+    Servers, which request it by its number and reuse addresses, still get it.
     """
     kept = socket.socket()
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

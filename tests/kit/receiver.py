@@ -142,7 +142,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Drip:
-    """A head at once, then one byte after another, for ever."""
+    """A head at once, then one byte after another, without end."""
 
     status: int = 200
     interval: float = 1.0

@@ -1,4 +1,4 @@
-"""Background tasks brought to their end, whoever takes their steps."""
+"""Background tasks run to their end, in any process."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READY = "select count(*) from background_task where status = 'running' and (due_
 
 
 async def finish_tasks(database: Database, clock: Clock) -> None:
-    """Until no task can go on now; one that keeps a rate may wait for its time.
+    """Until no task can continue now; one with a rate may wait for its time.
 
     A dispatcher beside us may hold a step that we then do not get: that one is waited for.
     """

@@ -87,7 +87,7 @@ class World:
         fan_out: Callable[[], None] = lambda: None,
         **bounds: int,
     ) -> AsyncIterator[Intake]:
-        """Intake, handing over to a dispatcher or to nobody."""
+        """Intake, which hands over to a dispatcher or to none."""
         known = Products(self.database, self.clock, {STANDARD: product()} | self.products)
         intake = Intake(
             self.database, self.clock, os.urandom, hand_over or (lambda owed: None), fan_out, known, **bounds

@@ -89,7 +89,7 @@ async def test_the_command_line_says_who_ran_it(database: Database, database_url
 
 
 async def test_behind_a_proxy_only_a_trusted_one_is_believed(database: Database) -> None:
-    """uvicorn does it; this holds that we tell it whom to trust, and that it believes nobody else."""
+    """uvicorn does it; this verifies that it is configured whom to trust, and trusts no other address."""
     async with standing(database, product("standard")) as stand:
         token = stand.services.token.for_organization(ORG)
         for trusted, shown, expected in (

@@ -1,4 +1,4 @@
-"""The login of an endpoint's URL: sealed in the database, sent with each attempt, shown to nobody."""
+"""The login of an endpoint's URL: sealed in the database, sent with each attempt, never shown."""
 
 from __future__ import annotations
 

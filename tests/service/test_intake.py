@@ -1,4 +1,5 @@
-"""Intake: one commit for many, no duplicate, no loss, and nobody harmed by a neighbour in the batch."""
+"""Intake: one commit for many, no duplicate, no loss, and a failing message does not affect others in its
+batch."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ join delivery d on d.message_id = m.id
 
 @pytest.fixture
 def world(world: World) -> World:
-    """Where time stands still: what is known of an organization must be looked up again after a while."""
+    """The time does not advance: the data of an organization must be looked up again after some time."""
     return World(world.database, clock=ManualClock())
 
 

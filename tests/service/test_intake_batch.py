@@ -1,4 +1,4 @@
-"""Intake without a database: how requests share batches, what fits, and what each is told when one fails."""
+"""Intake without a database: how requests share batches, what fits, and the result of each if one fails."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ class Bench:
         self.late += 1
 
     def put(self, count: int = 1, **fields: Any) -> list[Result]:
-        """So many requests of one message each; gives the list of what they are told."""
+        """A number of requests with one message each. Returns the list of their results."""
         told: list[Result] = []
         for _ in range(count):
             assert self.intake.put(draft(**fields), told.append)
@@ -311,7 +311,7 @@ def test_by_default_ten_thousand_messages_of_64_mebibytes_wait(in_virtual_time: 
     in_virtual_time(test)
 
 
-# what each is told
+# the result of each
 
 
 def test_an_organization_that_is_new_must_be_asked_for_first(in_virtual_time: Run) -> None:
@@ -487,7 +487,7 @@ def test_ids_grow_also_when_the_clock_is_set_back_a_little(in_virtual_time: Run)
         bench.at -= 0.875
         assert await made(1) == [round(6 * micro, 6)]
         bench.at -= 0.25
-        assert await made(1) == [-1.125], "it was set back for good"
+        assert await made(1) == [-1.125], "it was set back permanently"
 
     in_virtual_time(test)
 
@@ -517,7 +517,7 @@ def test_why_the_last_batch_could_not_be_stored_is_told_for_a_while(in_virtual_t
         bench.at += REMEMBERED - 0.25
         assert bench.intake.waiting is StoreReason.DISK_FULL
         bench.at += 0.25
-        assert bench.intake.waiting is None, "nobody asked since, so it is not known"
+        assert bench.intake.waiting is None, "no request came since, so it is not known"
         await fail()
         assert bench.intake.waiting is StoreReason.DISK_FULL
         await bench.intake.accept(draft())

@@ -44,7 +44,7 @@ def fail(
     cookie: str | None = None,
     error: type[Exception] = NotAuthenticated,
 ) -> Exception:
-    """One failure; gives what the visitor is told."""
+    """One failure. Returns the visitor's response."""
     audit.arrived(address)
     with pytest.raises((error, TooManyFailures)) as told, one.watching("token", cookie):
         raise error

@@ -1,4 +1,4 @@
-"""What is due and waits: its place among what its endpoint is owed, and when it may be expected."""
+"""Due deliveries: their place among those of their endpoint, and when they are expected to be sent."""
 
 from __future__ import annotations
 

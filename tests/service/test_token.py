@@ -68,7 +68,7 @@ def said(token: str) -> dict[str, Any]:
 
 
 def signed(**claims: Any) -> str:
-    """A token that somebody else made with the same secret."""
+    """A token that another program created with the same secret."""
     return jwt.encode({"sub": ORG, **claims}, SECRET, "HS256")
 
 
@@ -233,7 +233,7 @@ def test_a_token_is_remembered_until_many_others_were_verified_after_it(tokens: 
     tokens.verify(others[-1])
     assert tokens.remembered(first) is None
     assert tokens.remembered(second) is not None
-    assert tokens.verify(second) is tokens.verify(second), "what is remembered is not worked out anew"
+    assert tokens.verify(second) is tokens.verify(second), "what is cached is not computed again"
     assert tokens.verify(first).digest == hashlib.sha256(first.encode()).digest()
 
 

@@ -1,4 +1,4 @@
-"""How connections are made, and what becomes of a commit that nobody waits for."""
+"""How connections are opened, and what happens to a commit whose caller has gone."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ async def test_a_commit_is_never_canceled(
                 await writing
         # the server would have acted on a cancel request before it takes a connection that came later
         async with database.connection() as connection:
-            assert await connection.fetchval("select count(*) from t") == 0, "nobody sees it"
-        assert await _commits(owner), "the commit goes on waiting"
+            assert await connection.fetchval("select count(*) from t") == 0, "it is not visible"
+        assert await _commits(owner), "the commit still waits"
         await owner.execute("alter system reset synchronous_standby_names")
         await owner.execute("select pg_reload_conf()")
 
@@ -96,8 +96,8 @@ async def test_a_connection_by_itself_cancels_no_commit_either(directory: Path) 
             await alone.execute("insert into t values (1)")
         await until(alone.is_closed, "the connection is closed")
         later = await asyncpg.connect(postgres.url())  # a cancel request would have come before
-        assert await owner.fetchval("select count(*) from t") == 0, "nobody sees it"
-        assert await _commits(owner), "the commit goes on waiting"
+        assert await owner.fetchval("select count(*) from t") == 0, "it is not visible"
+        assert await _commits(owner), "the commit still waits"
         await later.close()
         await owner.close()
 

@@ -136,7 +136,7 @@ async def beside_a_dump(world: World, endpoint: Endpoint, now: datetime) -> Asyn
 async def test_a_lane_reads_on_as_cheaply_while_a_transaction_stays_open(
     world: World, either: Endpoint
 ) -> None:
-    """A dump keeps what is done in the table. A lane that reads from the beginning passes over all of it."""
+    """A dump keeps dead entries in the table. A lane that reads from the start reads all of them."""
     endpoint, now = either, datetime_at(world.clock.now())
     await fill(world, endpoint, 1, 2 * ROOM, now)
     usual = await pages(world, endpoint, now, START)

@@ -1,4 +1,4 @@
-"""Partitions are made when they are missing, one at a time, and dropped while nobody waits for long."""
+"""Partitions are created when they are missing, one at a time, and dropped without a long wait for others."""
 
 from __future__ import annotations
 

@@ -125,7 +125,7 @@ async def test_a_connection_that_is_reset_while_idle_costs_no_attempt(sender: Se
 
 
 async def test_a_receiver_that_closes_its_ears_and_answers(sender: Sender) -> None:
-    """It shuts down its reading side and answers all the same."""
+    """It shuts down its reading side and still responds."""
 
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

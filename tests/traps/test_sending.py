@@ -32,8 +32,8 @@ async def test_a_retry_goes_only_to_the_endpoint_that_failed(world: World) -> No
 
 
 async def test_a_retry_that_an_endpoint_would_no_longer_ask_for_is_still_made(world: World) -> None:
-    """Svix: a retry is matched anew, and one that does not fit any more is dropped in silence; the message
-    shows as being sent for ever. What is owed is owed: it was promised when the message was accepted."""
+    """Svix: a retry is matched again, and one that does not fit any more is dropped silently; the message
+    stays shown as being sent. Here it is sent, because that was promised when the message was accepted."""
     app = await world.application()
     async with Receiver() as receiver, world.dispatching(product("300ms")) as dispatcher:
         receiver.plan(Reply(500))
@@ -56,7 +56,7 @@ async def test_what_is_in_flight_is_not_sent_again_however_often_the_table_is_lo
             await intake.accept(world.draft(app))
             await receiver.wait_for(1)
             for _ in range(20):
-                dispatcher.gained(())  # looks at the table for lanes that owe something
+                dispatcher.gained(())  # scans the table for lanes with queued deliveries
                 await asyncio.sleep(0.02)
             answer.release.set()
         await world.until_states({DELIVERED: 1})
@@ -86,7 +86,7 @@ async def test_no_connection_to_the_database_is_held_while_a_receiver_is_waited_
 
 
 async def test_deliveries_to_one_endpoint_are_made_beside_each_other(world: World) -> None:
-    """Outpost, Hook0: one at a time unless configured, so that a slow receiver falls behind for ever."""
+    """Outpost, Hook0: one at a time unless configured, so that a slow receiver falls behind without limit."""
     app = await world.application()
     async with Receiver(Reply(delay=0.5)) as receiver, world.dispatching() as dispatcher:
         await world.endpoint(app, receiver.url)
@@ -134,7 +134,7 @@ async def test_the_next_attempt_lies_ahead(world: World) -> None:
 
 async def test_an_answer_of_strange_bytes_is_recorded_and_not_asked_for_again(world: World) -> None:
     """Hook0 f8c1659f: a header that was not ASCII broke the transaction, and the delivery was repeated.
-    Outpost 974: an answer too large for the queue was delivered for ever."""
+    Outpost 974: a response too large for the queue was delivered repeatedly without end."""
     app = await world.application()
     body = b"\x00\xff\xfe\xed \xf0\x9f" + bytes(range(256)) * 500
     head = b"HTTP/1.1 200 \xc3\xa4\xff\r\nx-name: \xff\x80\xc3\xa4\r\ncontent-length: %d\r\n\r\n" % len(body)
