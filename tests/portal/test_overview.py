@@ -133,7 +133,7 @@ async def test_what_somebody_disabled_by_hand_needs_no_attention(
 
 def endpoint(number: int) -> LogEndpoint:
     return LogEndpoint(
-        UUID(int=number), f"https://{number}.example/", None, "", disabled=False, deleted=False
+        UUID(int=number), f"https://{number}.example/", None, "", disabled=False, deleted_at=None
     )
 
 

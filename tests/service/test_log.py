@@ -19,6 +19,8 @@ from angarium.core.product import STANDARD
 from angarium.service import log as service
 from angarium.service.log import Log
 from angarium.service.product import Products
+from angarium.store.stretch import AHEAD, HIGHEST, LOWEST
+from tests.kit import many
 from tests.kit.rows import add_attempt
 from tests.kit.world import World, product
 from tests.service.book import START, Book, keys
@@ -248,6 +250,59 @@ async def test_messages_that_nobody_wanted_cost_pages_too(
         assert page.older is not None
         page = await book.log.page(book.app.id, LogFilter(), page.older)
     assert keys(page) == [key]
+
+
+async def delete(book: Book, endpoint_ids: list[UUID], at: float) -> None:
+    sql = "update endpoint set deleted_at = $2 where id = any($1)"
+    await book.world.fetch(sql, endpoint_ids, datetime_at(at))
+
+
+async def test_endpoints_that_were_deleted_earlier_take_nothing_of_a_page(book: Book) -> None:
+    """Each message was looked for at each of them, so that a page found next to nothing."""
+    async with book.world.database.connection() as connection:
+        gone = await many.endpoints(connection, book.app, 3_000)
+    await delete(book, gone, START - 2 * AHEAD)
+    living = [await book.endpoint() for _ in range(2)]
+    messages = [await book.message() for _ in range(40)]
+    written = [await book.requeue(message, one) for message in messages for one in living]
+    page = await book.log.page(book.app.id, LogFilter(), limit=50)
+    assert keys(page) == sorted(written, reverse=True)[:50]
+    page = await book.log.page(book.app.id, LogFilter(), page.older, limit=50)
+    assert keys(page) == sorted(written, reverse=True)[50:]
+    assert page.older is None
+    for cursor in (LogKey(HIGHEST, HIGHEST), LogKey(LOWEST, LOWEST)):
+        page = await book.log.page(book.app.id, LogFilter(), cursor, backwards=cursor.message_id == HIGHEST)
+        assert page.lines == ()
+    choice = await book.log.endpoints(book.app.id, wanted=gone[-1])
+    assert [one.id for one in choice[:2]] == living
+    assert len(choice) == 2 + service.MAX_DELETED + 1
+    assert gone[-1] in {one.id for one in choice}
+
+
+@pytest.mark.parametrize("stretches", [(1, 2), (7, 40), (1_000, 9_000)])
+@pytest.mark.parametrize("backwards", [False, True])
+async def test_deliveries_to_endpoints_that_were_deleted_since_are_all_found(
+    book: Book, stretches: tuple[int, ...], backwards: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "STRETCHES", stretches)
+    step = 2 * AHEAD
+    book.seconds = count(0, int(step))
+    living = await book.endpoint()
+    written = []
+    for n in range(12):
+        message = await book.message()
+        briefly = [await book.endpoint() for _ in range(n % 3)]
+        written += [await book.requeue(message, one) for one in (living, *briefly)]
+        await delete(book, briefly, START + n * step)
+    found: list[LogKey] = []
+    cursor = LogKey(UUID(int=0), UUID(int=0)) if backwards else None
+    while True:
+        page = await book.log.page(book.app.id, LogFilter(), cursor, backwards=backwards, limit=5)
+        found = keys(page) + found if backwards else found + keys(page)
+        cursor = page.newer if backwards else page.older
+        if cursor is None:
+            break
+    assert found == sorted(written, reverse=True)
 
 
 async def test_the_log_of_another_application_is_another(book: Book) -> None:

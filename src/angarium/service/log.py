@@ -33,6 +33,7 @@ from angarium.store.stretch import AHEAD, LOWEST
 STRETCHES: Final = (1_000, 9_000)  # deliveries scanned for one page; the first step is usually enough
 MAX_DELIVERIES: Final = 1_000  # shown with a message
 MAX_ATTEMPTS: Final = 100
+MAX_DELETED: Final = 100  # deleted endpoints to choose from
 RECENT: Final = 90 * 86400.0  # how far back a list goes by default
 
 
@@ -94,10 +95,13 @@ class Log(UseCase):
         super().__init__(database, clock)
         self._product = product
 
-    async def endpoints(self, app_id: UUID) -> tuple[LogEndpoint, ...]:
-        """All endpoints that lines may refer to: deleted ones last, each group in order of creation."""
+    async def endpoints(self, app_id: UUID, wanted: UUID | None = None) -> tuple[LogEndpoint, ...]:
+        """The endpoints to choose from: those in use in order of creation, then `MAX_DELETED` deleted ones,
+        the latest first, and the `wanted` one if it is not among these."""
         found = await self._database.read(lambda conn: store.endpoints(conn, app_id))
-        return tuple(sorted(found, key=lambda one: one.deleted))
+        deleted = sorted((one for one in found if one.deleted_at), key=_deleted_at, reverse=True)
+        chosen = [one for one in deleted[MAX_DELETED:] if one.id == wanted]
+        return *(one for one in found if not one.deleted), *deleted[:MAX_DELETED], *chosen
 
     async def page(
         self,
@@ -135,7 +139,7 @@ class Log(UseCase):
         async def look(conn: Connection) -> MessageDetail:
             message_id = existing(await message_store.find(conn, app_id, ref))
             message = existing(await message_store.get(conn, app_id, message_id, now))
-            known = {one.id: one for one in await store.endpoints(conn, app_id)}
+            known = {one.id: one for one in await store.endpoints(conn, app_id, message.id)}
             rows = []
             if known:
                 search = Search(app_id, list(known), LogFilter(), now)
@@ -159,16 +163,21 @@ class Log(UseCase):
         return await self._database.read(look)
 
 
+def _deleted_at(one: LogEndpoint) -> datetime:
+    assert one.deleted_at is not None
+    return one.deleted_at
+
+
 async def _look(
     conn: Connection, search: Search, stretch: Stretch, limit: int, *, upwards: bool
 ) -> tuple[list[LogRow], Stretch | None]:
     """The first matches in scan order, and the rest of the log beyond them."""
     rows: list[LogRow] = []
     for deliveries in STRETCHES:
-        look_at = limit + 1 if search.unfiltered else search.rows(deliveries)
-        end = await store.end(conn, search, stretch, look_at, upwards=upwards)
+        look_at = limit + 1 if search.unfiltered else deliveries
+        end, within = await store.reach(conn, search, stretch, look_at, upwards=upwards)
         part = stretch if end is None else stretch.until(end, upwards=upwards)
-        rows += await store.page(conn, search, part, limit + 1 - len(rows), upwards=upwards)
+        rows += await store.page(conn, within, part, limit + 1 - len(rows), upwards=upwards)
         if len(rows) > limit:
             last = rows[limit - 1].key
             return rows[:limit], stretch.after(last, upwards=upwards)

@@ -83,7 +83,10 @@ async def by_endpoint(
 async def destinations(conn: Connection, app_id: UUID, message_id: UUID, page: IdRange) -> list[Destination]:
     """The endpoints that have a delivery of the message, including deleted ones."""
     query = walk("delivery_destinations", upwards=page.upwards)
-    rows = query(conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit)
+    rows = query(
+        conn, app_id=app_id, message_id=message_id, low=page.low, high=page.high, limit=page.limit,
+        since=log.had_by(message_id),
+    )  # fmt: skip
     return [
         Destination(
             row["id"], row["uid"], row["url"], row["description"], row["version"], row["rate_limit"],

@@ -9,8 +9,8 @@ the database.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +24,7 @@ from angarium.store.shard import shard_of
 from angarium.store.sql import queries, walk
 from angarium.store.stretch import AHEAD, HIGHEST, LOWEST, nearest
 
+_LATEST: Final = 253_402_300_799.0  # the last second of the year 9999
 _RETRYING: Final = 3  # in SQL: PENDING with a failed attempt
 _STATUS: Final = {
     LogStatus.DELIVERED: State.DELIVERED.value,
@@ -43,7 +44,11 @@ class LogEndpoint:
     name: str | None
     description: str
     disabled: bool
-    deleted: bool
+    deleted_at: datetime | None
+
+    @property
+    def deleted(self) -> bool:
+        return self.deleted_at is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,7 @@ class Search:
     wanted: LogFilter
     now: datetime
     sendable: bool = False
+    deleted: Mapping[UUID, datetime] = field(default_factory=dict)  # when endpoints to search were deleted
 
     @property
     def walk(self) -> str:
@@ -136,7 +142,17 @@ class Search:
 
     def rows(self, deliveries: int) -> int:
         """The number of rows of the walk that have about this many deliveries."""
-        return max(1, deliveries // len(self.endpoint_ids)) if self.walk == "message" else deliveries
+        if self.walk != "message":
+            return deliveries
+        return max(1, deliveries // max(1, len(self.endpoint_ids)))
+
+    def since(self, message_id: UUID) -> Search:
+        """The search for this message and later ones, without the endpoints that were deleted before it."""
+        if not self.deleted:
+            return self
+        since = had_by(message_id)
+        living = [one for one in self.endpoint_ids if one not in self.deleted or self.deleted[one] >= since]
+        return replace(self, endpoint_ids=living)
 
     def _lanes(self) -> dict[str, Any]:
         """The shards in which deliveries that were never attempted are found."""
@@ -169,6 +185,11 @@ class Search:
         }
 
 
+def had_by(message_id: UUID) -> datetime:
+    """The earliest time at which an endpoint can have been deleted that has a delivery of this message."""
+    return datetime.fromtimestamp(min(max(0.0, ids.created_at(message_id) - AHEAD), _LATEST), UTC)
+
+
 def numbers(statuses: Collection[LogStatus]) -> list[int]:
     """The statuses as numbers, as SQL uses them."""
     return sorted(_STATUS[status] for status in statuses)
@@ -187,11 +208,14 @@ def just_above(key: LogKey) -> LogKey:
     return LogKey(key.message_id, UUID(int=min(HIGHEST.int, key.endpoint_id.int + 1)))
 
 
-async def endpoints(conn: Connection, app_id: UUID) -> list[LogEndpoint]:
-    """The endpoints of an application, including deleted ones."""
+async def endpoints(conn: Connection, app_id: UUID, since: UUID = LOWEST) -> list[LogEndpoint]:
+    """The endpoints of an application that may have a delivery of this message or a later one, including
+    deleted ones."""
     return [
-        LogEndpoint(row["id"], row["url"], row["name"], row["description"], row["disabled"], row["deleted"])
-        async for row in queries.log_endpoints(conn, app_id=app_id)
+        LogEndpoint(
+            row["id"], row["url"], row["name"], row["description"], row["disabled"], row["deleted_at"]
+        )
+        async for row in queries.log_endpoints(conn, app_id=app_id, since=had_by(since))
     ]
 
 
@@ -199,15 +223,15 @@ async def look_for(
     conn: Connection, app_id: UUID, wanted: LogFilter, now: datetime, *, sendable: bool = False
 ) -> tuple[Search, Stretch, Mapping[UUID, LogEndpoint]] | None:
     """The search for a filter, the part of the log to search, and the endpoints. None: nothing can match."""
+    low = LOWEST if wanted.since is None else ids.lowest(wanted.since.timestamp())
     known = {
         one.id: one
-        for one in await endpoints(conn, app_id)
+        for one in await endpoints(conn, app_id, low)
         if not sendable or not (one.deleted or (one.disabled and one.id != wanted.endpoint_id))
     }
     endpoint_ids = [one for one in known if wanted.endpoint_id in (None, one)]
     if not endpoint_ids:
         return None
-    low = LOWEST if wanted.since is None else ids.lowest(wanted.since.timestamp())
     # no further, because the planner would include the partitions that are created ahead
     high = ids.highest((now.timestamp() + AHEAD) if wanted.until is None else wanted.until.timestamp())
     stretch = Stretch(LogKey(low, LOWEST), LogKey(high, HIGHEST))
@@ -217,7 +241,28 @@ async def look_for(
             return None
         one = of_message(message_id)
         stretch = Stretch(max(stretch.low, one.low), min(stretch.high, one.high))
-    return Search(app_id, endpoint_ids, wanted, now, sendable), stretch, known
+    deleted = {one: at for one in endpoint_ids if (at := known[one].deleted_at) is not None}
+    return Search(app_id, endpoint_ids, wanted, now, sendable, deleted), stretch, known
+
+
+async def reach(
+    conn: Connection, search: Search, stretch: Stretch, deliveries: int, *, upwards: bool
+) -> tuple[LogKey | None, Search]:
+    """How far a walk along about this many deliveries reaches (see `end`), and the search in this part.
+
+    A walk along messages looks for each at all endpoints of its time. Endpoints that were deleted before cost
+    nothing, however many they are.
+    """
+    rows = search.since((stretch.low if upwards else stretch.high).message_id).rows(deliveries)
+    while True:
+        at = await end(conn, search, stretch, rows, upwards=upwards)
+        if not search.deleted:
+            return at, search
+        oldest = stretch.low if upwards else at or await end(conn, search, stretch, 0, upwards=True)
+        within = search.since(oldest.message_id if oldest else HIGHEST)
+        if rows <= 2 * within.rows(deliveries):
+            return at, within
+        rows = max(rows // 4, within.rows(deliveries))  # more endpoints were not deleted yet at that time
 
 
 async def end(

@@ -27,7 +27,7 @@ _MORE: Final = ("id", "http", "tag", "channel", "since", "until")  # fields in a
 async def show(visit: Visit) -> Response:
     """The page; for htmx only its list."""
     asked = asked_of(visit, visit.request.query_params.multi_items())
-    endpoints = await visit.services.log.endpoints(visit.app_id)
+    endpoints = await visit.services.log.endpoints(visit.app_id, asked.wanted.endpoint_id)
     found, faults = LogPage(), dict(asked.faults)
     if not faults:
         try:

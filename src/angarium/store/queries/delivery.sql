@@ -36,7 +36,7 @@ limit :limit;
 
 -- walk: delivery_destinations
 -- the endpoints that have a delivery of a message, including deleted ones: along the application's endpoints, with a
--- lookup for each
+-- lookup for each that was not deleted before
 select e.id, e.uid, e.url, e.description, e.version, e.rate_limit, e.event_types, e.channels, e.disabled_at,
        e.deleted_at, e.created_at, e.updated_at, d.state, d.failures, d.due_at, d.manual_at
 from section.endpoint e
@@ -46,7 +46,7 @@ join lateral (
     ) found
     offset 0
 ) d on true
-where e.app_id = :app_id and e.id > :low and e.id < :high
+where e.app_id = :app_id and e.id > :low and e.id < :high and (e.deleted_at is null or e.deleted_at >= :since)
 order by e.id desc
 limit :limit;
 

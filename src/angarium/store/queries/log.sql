@@ -4,10 +4,10 @@
 -- A delivery is recorded in one of three tables, so a walk along deliveries merges them.
 
 -- name: log_endpoints
--- the endpoints of an application as the log shows them, including deleted ones
-select id, url, name, description, disabled_at is not null as disabled, deleted_at is not null as deleted
+-- the endpoints of an application as the log shows them, including those that were deleted since then
+select id, url, name, description, disabled_at is not null as disabled, deleted_at
 from section.endpoint
-where app_id = :app_id
+where app_id = :app_id and (deleted_at is null or deleted_at >= :since)
 order by id;
 
 -- part: log_failing
