@@ -1,4 +1,4 @@
-"""Settings of a development machine."""
+"""Settings for development."""
 
 import os
 
@@ -12,7 +12,7 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("DATABASE", "shop.db"),
-        "OPTIONS": {"transaction_mode": "IMMEDIATE"},  # the forwarder writes, too: wait for it, do not fail
+        "OPTIONS": {"transaction_mode": "IMMEDIATE"},  # wait while the forwarder writes
     }
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -1,4 +1,4 @@
-"""A shop that tells each customer's systems about orders."""
+"""A shop that sends messages about orders to each customer's systems."""
 
 import asyncio
 import os
@@ -36,7 +36,7 @@ angarium = Angarium()  # ANGARIUM_URL and ANGARIUM_TOKEN
 
 @asynccontextmanager
 async def forwarding(_: FastAPI) -> AsyncIterator[None]:
-    """Send what is in the outbox for as long as the shop runs."""
+    """Send the messages of the outbox while the shop runs."""
     Base.metadata.create_all(engine)
     stop = threading.Event()
     forwarder = threading.Thread(target=Forwarder(outbox.on(engine), angarium).run, args=[stop])
@@ -68,7 +68,7 @@ class Link(BaseModel):
 
 @app.put("/customers/{customer}", status_code=204)
 def sign_up(customer: Customer, new: NewCustomer) -> None:
-    """Make an application for the customer's endpoints. Its uid is the customer's id in the shop."""
+    """Create an application for the customer's endpoints. Its uid is the customer's id in the shop."""
     body = {"uid": customer, "name": new.name}
     angarium.call("POST", "/app", body, query={"get_if_exists": True})
 
@@ -87,5 +87,5 @@ def place_order(customer: Customer, new: NewOrder) -> PlacedOrder:
 
 @app.post("/customers/{customer}/webhooks")
 def link_to_portal(customer: Customer) -> Link:
-    """A link for the customer to manage endpoints and read the log. Check who asks before you give it out."""
+    """A link for the customer to manage endpoints and read the log. Authenticate the customer first."""
     return Link(url=angarium.call("POST", f"/auth/app-portal-access/{customer}", {})["url"])

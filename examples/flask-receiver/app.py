@@ -26,7 +26,7 @@ class Order:
 
 @receiver.on("order.placed")
 def ship(order: Order) -> None:
-    """Runs in the worker. When this raises, the worker tries again later."""
+    """Runs in the worker. If this raises an exception, the worker retries later."""
     log.info("shipped %s for order %d", order.item, order.id)
 
 

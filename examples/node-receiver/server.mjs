@@ -14,7 +14,7 @@ function handle(event) {
   if (event.type === "order.placed") console.log(`shipped ${event.data.item} for order ${event.data.id}`);
 }
 
-/** The raw body, because its bytes are signed; null if there is too much of it. */
+/** The raw body, because its bytes are signed; null if it is too large. */
 async function read(request) {
   const chunks = [];
   let size = 0;
@@ -26,7 +26,7 @@ async function read(request) {
   return Buffer.concat(chunks);
 }
 
-/** The status to answer with: 2xx ends the delivery, anything else is tried again. */
+/** The status of the response: 2xx ends the delivery, others are retried. */
 async function receive(request) {
   if (request.url !== "/webhooks") return 404;
   if (request.method !== "POST") return 405;
@@ -39,7 +39,7 @@ async function receive(request) {
     return 401;
   }
   const id = request.headers["webhook-id"];
-  if (seen.has(id)) return 204; // a repeat
+  if (seen.has(id)) return 204; // a duplicate
   seen.add(id);
   try {
     await handle(event);

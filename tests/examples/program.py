@@ -1,4 +1,4 @@
-"""An example as a program, started by the commands of its README."""
+"""Runs an example with the commands of its README."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PROGRAMS: Final = {
 
 @dataclass
 class Example:
-    """A folder below `examples`, the environment to run it in, and the place of a copy, if there is one."""
+    """A folder in `examples`, or a copy of it, and the environment to run it in."""
 
     name: str
     environment: dict[str, str] = field(default_factory=dict)
@@ -40,14 +40,14 @@ class Example:
         return self.copy or EXAMPLES / self.name
 
     def command(self, start: str, **changed: str) -> list[str]:
-        """The one command of the README that starts so, with some words changed."""
+        """The command of the README that starts with `start`, with some words replaced."""
         readme = (self.folder / "README.md").read_text()
-        (told,) = [line for line in re.findall(r"^\$ (.+)$", readme, re.MULTILINE) if line.startswith(start)]
-        return [changed.get(word, word) for word in self.translated(told)]
+        (shown,) = [line for line in re.findall(r"^\$ (.+)$", readme, re.MULTILINE) if line.startswith(start)]
+        return [changed.get(word, word) for word in self.translated(shown)]
 
-    def translated(self, told: str) -> list[str]:
-        """A command of a shell, with the programs that the tests run with."""
-        program, *words = shlex.split(told, comments=True)
+    def translated(self, shown: str) -> list[str]:
+        """A shell command, with the programs of the tests."""
+        program, *words = shlex.split(shown, comments=True)
         return [*PROGRAMS[program], *words]
 
     async def start(self, command: list[str]) -> Process:
@@ -59,7 +59,7 @@ class Example:
         )
 
     async def run(self, command: list[str]) -> str:
-        """What it prints until it ends well."""
+        """Run a command that must succeed. Returns its output."""
         process = await self.start(command)
         said, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert process.returncode == 0, said.decode()
@@ -67,7 +67,7 @@ class Example:
 
     @asynccontextmanager
     async def running(self, command: list[str], ready: str) -> AsyncIterator[Program]:
-        """As long as the context lasts, from the line on that shows that it is ready."""
+        """Run a command during the context, which starts when it prints the line `ready`."""
         process = await self.start(command)
         program = Program(process)
         try:
@@ -82,14 +82,14 @@ class Example:
 
 @dataclass
 class Program:
-    """A process that runs, the lines that were read of it, and what else it had said when it ended."""
+    """A running process, the lines read from it, and the rest of its output after it ended."""
 
     process: Process
     said: list[str] = field(default_factory=list)
     rest: str = ""
 
     async def line(self, pattern: str) -> re.Match[str]:
-        """The next line that has this in it."""
+        """Read up to the next line that matches."""
         assert self.process.stdout is not None
         async with asyncio.timeout(PATIENCE):
             while line := await self.process.stdout.readline():

@@ -37,7 +37,7 @@ def is_link(text: str) -> bool:
     return re.fullmatch(r"https://hooks\.example\.com/login#key=[\w-]{100,}=*\s*", text) is not None
 
 
-async def test_the_fastapi_shop_sends_what_was_ordered(served: Served, tmp_path: Path) -> None:
+async def test_the_fastapi_shop_sends_a_message_for_an_order(served: Served, tmp_path: Path) -> None:
     example = shop("fastapi-shop", served, DATABASE_URL=f"sqlite:///{tmp_path}/shop.db")
     port = free_port()
     command = example.command("uvicorn", **{"8000": str(port)})
@@ -51,7 +51,7 @@ async def test_the_fastapi_shop_sends_what_was_ordered(served: Served, tmp_path:
     assert await messages(served) == [("order.placed", {"id": 1, "item": "lamp"})]
 
 
-async def test_the_django_shop_sends_what_was_ordered(served: Served, tmp_path: Path) -> None:
+async def test_the_django_shop_sends_a_message_for_an_order(served: Served, tmp_path: Path) -> None:
     example = shop("django-shop", served, DATABASE=str(tmp_path / "shop.db"))
     port = free_port()
     migrate = example.command("python manage.py migrate")
@@ -68,7 +68,7 @@ async def test_the_django_shop_sends_what_was_ordered(served: Served, tmp_path: 
 
 
 async def received(port: int | str) -> list[int]:
-    """The answers to an event, its repeat, one that is forged, and one that is too large."""
+    """The statuses for an event, a duplicate, a forged event, and one that is too large."""
     headers = sign(BODY, SECRET) | {"content-type": "application/json"}
     large = b'{"pad":"%s"}' % (b"a" * 1024 * 1024)
     bodies = (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from angarium.client import Angarium
+from angarium.outbox import Forwarder
 from tests.api.conftest import Api, Backend, api, backend, client, new_organization
 from tests.api.serving import serving
 
@@ -17,7 +18,7 @@ __all__ = ["api", "backend", "client", "new_organization"]
 
 @dataclass
 class Served:
-    """Where the server is, and what it has of one application."""
+    """A server with an application, and a client."""
 
     url: str
     api: Api
@@ -25,7 +26,7 @@ class Served:
     client: Angarium
 
     async def messages(self) -> list[str | None]:
-        """The event ids of everything it accepted."""
+        """The event ids of all accepted messages."""
         found, iterator = [], None
         while True:
             query: dict[str, Any] = {"limit": 250, "with_content": "false"} | (
@@ -44,3 +45,10 @@ async def served(api: Api, backend: Backend) -> AsyncIterator[Served]:
     async with serving(backend.app) as url:
         with Angarium(url, api.token) as sender:
             yield Served(url, api, app, sender)
+
+
+def forward(client: Angarium, outbox: Any) -> None:
+    """Send all rows of an outbox."""
+    forwarder = Forwarder(outbox, client)
+    while forwarder.step():
+        pass

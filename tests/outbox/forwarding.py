@@ -1,4 +1,4 @@
-"""A forwarder in a process of its own, killed right after the server took its nth message.
+"""A forwarder in a process of its own, which is killed right after the server accepted its nth message.
 
 python -m tests.outbox.forwarding KIND DATABASE URL TOKEN KILL_AFTER
 """
@@ -15,7 +15,7 @@ from angarium.outbox import Forwarder
 
 
 class Killed(Angarium):
-    """A client whose process does not survive its nth message."""
+    """A client that kills its process after the nth message."""
 
     left = 0
 

@@ -1,4 +1,4 @@
-"""The client: it tries again what it may, and says in words what the server refused."""
+"""The client: what it sends, what it retries, and its errors."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.outbox.conftest import Served
 SENT = b'{"id": "msg_1", "eventType": "a.b"}'
 
 
-async def test_a_message_is_sent_and_its_bytes_stay_as_they_are(served: Served) -> None:
+async def test_a_message_is_sent_with_unchanged_bytes(served: Served) -> None:
     payload = '{"é":  1.50, "emoji": "🐎"}'.encode()
     async with AsyncAngarium(served.url, served.api.token) as client:
         made = await client.send("customer-1", "order.filled", payload)
@@ -23,14 +23,14 @@ async def test_a_message_is_sent_and_its_bytes_stay_as_they_are(served: Served) 
     assert message["payload"] == {"é": 1.5, "emoji": "🐎"}
 
 
-async def test_a_lost_answer_makes_no_second_message(served: Served) -> None:
+async def test_a_retry_after_a_lost_response_creates_no_second_message(served: Served) -> None:
     async with AsyncAngarium(served.url, served.api.token) as client:
         for _ in range(2):
             await client.send("customer-1", "order.filled", {}, idempotency_key="one")
     assert len(await served.messages()) == 1
 
 
-async def test_it_tries_again_with_the_same_key_and_waits_as_it_is_told() -> None:
+async def test_a_retry_has_the_same_key_and_waits_for_retry_after() -> None:
     async with Receiver() as server:
         server.plan(Reply(503, headers=[("retry-after", "0")]), Reply(429), Reply(202, SENT))
         with Angarium(server.url.rstrip("/"), "token") as client:
@@ -43,7 +43,7 @@ async def test_it_tries_again_with_the_same_key_and_waits_as_it_is_told() -> Non
     assert None not in keys
 
 
-async def test_what_is_refused_is_said_in_words_and_not_tried_again(served: Served) -> None:
+async def test_a_refused_request_is_an_error_with_the_reason_and_not_retried(served: Served) -> None:
     client = served.client
     with pytest.raises(Refused) as refused:
         await asyncio.to_thread(client.send, "customer-1", "not a type!", {})
@@ -54,7 +54,9 @@ async def test_what_is_refused_is_said_in_words_and_not_tried_again(served: Serv
     assert unknown.value.status == 401
 
 
-def test_nobody_there_and_nothing_set_are_errors_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_and_a_missing_setting_are_client_errors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.delenv("ANGARIUM_TOKEN", raising=False)
     with pytest.raises(ClientError, match="ANGARIUM_TOKEN is not set"):
         Angarium("http://127.0.0.1:1")
@@ -66,7 +68,7 @@ def test_nobody_there_and_nothing_set_are_errors_in_words(monkeypatch: pytest.Mo
         Angarium("ftp://x", "token")
 
 
-async def test_every_item_of_a_list_page_after_page(served: Served) -> None:
+async def test_each_reads_all_pages_of_a_list(served: Served) -> None:
     for number in range(5):
         await served.api.application(f"number {number}")
     found = await asyncio.to_thread(lambda: list(served.client.each("/app", limit=2)))
@@ -74,7 +76,7 @@ async def test_every_item_of_a_list_page_after_page(served: Served) -> None:
 
 
 @pytest.mark.parametrize("body", [b"<h1>Welcome to the hotel</h1>", b"[" * 200_000, b"{}", b"", b"[]"])
-async def test_a_success_that_is_no_answer_of_the_server_is_a_failure_in_words(body: bytes) -> None:
+async def test_a_success_that_is_not_from_an_angarium_server_is_an_error(body: bytes) -> None:
     async with Receiver() as server:
         server.plan(Reply(200, body))
         with (
@@ -84,7 +86,7 @@ async def test_a_success_that_is_no_answer_of_the_server_is_a_failure_in_words(b
             await asyncio.to_thread(client.send, "app", "a.b", {})
 
 
-async def test_a_payload_with_any_number_comes_back_as_a_number(served: Served) -> None:
+async def test_numbers_of_any_size_in_a_payload_are_read_as_numbers(served: Served) -> None:
     digits = "9" * 5000
     await asyncio.to_thread(served.client.send, "customer-1", "a.b", b'{"n":' + digits.encode() + b',"m":7}')
     (found,) = await asyncio.to_thread(lambda: list(served.client.each("/app/customer-1/msg")))

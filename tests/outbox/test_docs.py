@@ -1,4 +1,4 @@
-"""The page of the client does what it says."""
+"""The examples of docs/client.md work."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ call_command("forward_outbox", "--once")
 """
 
 
-async def test_the_examples_send_what_they_say(
+async def test_the_examples_send_their_messages(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -1,4 +1,4 @@
-"""What the outbox takes, the server takes: one set of rules, driven with generated messages."""
+"""The outbox and the server accept the same messages, which is tested with generated ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from angarium.outbox.forward import Forwarder, OutboxRow, row
 from angarium.outbox.sqlalchemy import OutboxTable
 from tests.kit.patience import PATIENCE
 from tests.kit.receiver import Receiver, Reply
-from tests.outbox.conftest import Served
+from tests.outbox.conftest import Served, forward
 
 NO_PAYLOADS = {
     "NaN": b'{"a":NaN}',
@@ -58,7 +58,7 @@ PAYLOADS = {
 
 
 class Accepting:
-    """What a server and the outbox make of a message."""
+    """Whether the server and the outbox accept a message."""
 
     @staticmethod
     def outbox(payload: Any, name: str = "a.b", channels: Any = (), tags: Any = ()) -> OutboxRow | None:
@@ -80,13 +80,13 @@ class Accepting:
 
 
 @pytest.mark.parametrize("payload", NO_PAYLOADS.values(), ids=NO_PAYLOADS)
-def test_what_is_no_json_object_is_refused_before_it_commits(payload: bytes) -> None:
+def test_a_payload_that_is_not_a_json_object_is_refused_before_the_commit(payload: bytes) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         row("customer-1", "order.filled", payload)
 
 
 @pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS)
-def test_what_is_a_json_object_is_taken_byte_for_byte(payload: bytes) -> None:
+def test_the_bytes_of_a_json_object_are_not_changed(payload: bytes) -> None:
     assert row("customer-1", "order.filled", payload).payload == payload
     assert row("customer-1", "order.filled", memoryview(payload)).payload == payload
 
@@ -106,7 +106,7 @@ def test_what_is_a_json_object_is_taken_byte_for_byte(payload: bytes) -> None:
     ],
     ids=repr,
 )
-def test_a_value_that_cannot_be_a_payload_is_a_value_error(value: Any) -> None:
+def test_a_value_that_is_not_a_json_object_is_a_value_error(value: Any) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         row("customer-1", "order.filled", value)
 
@@ -134,13 +134,13 @@ def test_a_value_that_cannot_be_a_payload_is_a_value_error(value: Any) -> None:
     ],
     ids=repr,
 )
-def test_a_name_that_the_server_refuses_is_refused_before_it_commits(bad: dict[str, Any]) -> None:
+def test_an_invalid_name_is_refused_before_the_commit(bad: dict[str, Any]) -> None:
     message: dict[str, Any] = {"application": "customer-1", "event_type": "a.b", "payload": {}}
     with pytest.raises(ValueError, match=next(iter(bad)).split("_")[0]):
         row(**{**message, **bad})
 
 
-def test_the_time_of_a_message_has_a_zone() -> None:
+def test_deliver_at_must_have_a_time_zone() -> None:
     at = datetime(2026, 11, 27, 10, 55, tzinfo=timezone(timedelta(hours=5, minutes=30)))
     said = read_message(message_body("a", {}, deliver_at=at)).deliver_at
     assert said is not None
@@ -185,7 +185,7 @@ def _payloads(draw: st.DrawFn) -> bytes:
 @example(b'{"a":"\\udc00"}', "a", [], [])
 @example(b"{}", "a", ["c"] * 11, [])
 @example(b"{}", "a", [], ["t"] * 11)
-def test_outbox_and_server_take_the_same_messages(
+def test_the_outbox_and_the_server_accept_the_same_messages(
     payload: bytes, name: str, channels: list[str], tags: list[str]
 ) -> None:
     given = (payload, name, channels, tags)
@@ -193,9 +193,7 @@ def test_outbox_and_server_take_the_same_messages(
     assert (Accepting.outbox(payload) is not None) == Accepting.server(payload)
 
 
-async def test_no_message_of_the_outbox_is_refused_by_a_running_server(
-    served: Served, tmp_path: Path
-) -> None:
+async def test_a_running_server_refuses_no_message_of_the_outbox(served: Served, tmp_path: Path) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'business.db'}", poolclass=NullPool)
     metadata = MetaData()
     outbox = OutboxTable(metadata)
@@ -221,19 +219,13 @@ async def test_no_message_of_the_outbox_is_refused_by_a_running_server(
                 continue
     assert 20 < taken < len(candidates)
     rows = outbox.on(engine)
-    await asyncio.wait_for(asyncio.to_thread(_forward, served.client, rows), PATIENCE)
+    await asyncio.wait_for(asyncio.to_thread(forward, served.client, rows), PATIENCE)
     assert rows.refused() == []
     assert len(await served.messages()) == taken
 
 
-def _forward(client: Angarium, outbox: Any) -> None:
-    forwarder = Forwarder(outbox, client)
-    while forwarder.step():
-        pass
-
-
 class Rows:
-    """An outbox in memory, without claims that end."""
+    """An outbox in memory, whose claims do not end."""
 
     def __init__(self, *rows: OutboxRow) -> None:
         self.waiting = {one.id: one for one in rows}
@@ -281,7 +273,7 @@ async def forwarded(*replies: Reply) -> tuple[Rows, Exception | None]:
 
 
 @pytest.mark.parametrize("status", [500, 501, 408, 425])
-async def test_a_row_on_which_the_server_fails_keeps_its_claim_and_does_not_hold_up_the_next(
+async def test_a_row_on_which_the_server_fails_keeps_its_claim_and_the_next_is_sent(
     status: int,
 ) -> None:
     rows, error = await forwarded(Reply(status, ERROR), Reply(202, SENT))
@@ -292,7 +284,7 @@ async def test_a_row_on_which_the_server_fails_keeps_its_claim_and_does_not_hold
 
 
 @pytest.mark.parametrize("status", [400, 404, 413, 422])
-async def test_a_row_that_is_refused_is_set_aside_and_does_not_hold_up_the_next(status: int) -> None:
+async def test_a_refused_row_is_set_aside_and_the_next_is_sent(status: int) -> None:
     rows, error = await forwarded(Reply(status, ERROR), Reply(202, SENT))
     assert error is None
     assert list(rows.aside.values()) == [f"words (HTTP {status})"]
@@ -312,13 +304,13 @@ async def test_a_row_that_is_refused_is_set_aside_and_does_not_hold_up_the_next(
         (302, b""),
     ],
 )
-async def test_an_answer_that_says_nothing_about_the_row_keeps_all_of_them(status: int, body: bytes) -> None:
+async def test_all_rows_wait_after_a_response_that_is_not_about_the_row(status: int, body: bytes) -> None:
     rows, error = await forwarded(Reply(status, body), Reply(202, SENT))
     assert f"HTTP {status}" in str(error)
     assert len(rows.waiting) == 2
 
 
-async def test_a_row_that_an_earlier_version_took_is_set_aside_with_the_reason() -> None:
+async def test_an_invalid_row_of_an_earlier_version_is_set_aside_with_the_reason() -> None:
     old = OutboxRow("outbox-1", "customer-1", "a.b", b'{"a":NaN}')
     rows = Rows(old, row("customer-1", "a.b", {}))
     async with Receiver() as server:
@@ -329,7 +321,7 @@ async def test_a_row_that_an_earlier_version_took_is_set_aside_with_the_reason()
     assert not rows.claimed
 
 
-async def test_what_was_set_aside_is_listed_and_sent_again_once_it_is_restored(
+async def test_rows_that_were_set_aside_are_listed_and_sent_after_restore(
     served: Served, tmp_path: Path
 ) -> None:
     engine = create_engine(f"sqlite:///{tmp_path / 'business.db'}", poolclass=NullPool)
@@ -339,19 +331,19 @@ async def test_what_was_set_aside_is_listed_and_sent_again_once_it_is_restored(
     with engine.begin() as connection:
         connection.execute(outbox.insert("customer-2", "a.b", {"n": 1}))
     rows = outbox.on(engine)
-    await asyncio.to_thread(_forward, served.client, rows)
+    await asyncio.to_thread(forward, served.client, rows)
     ((one, words),) = rows.refused()
     assert one.application == "customer-2"
     assert "404" in words
     await served.api.application("second", uid="customer-2")
     assert rows.restore(["outbox-other"]) == 0
     assert rows.restore([one.id]) == 1
-    await asyncio.to_thread(_forward, served.client, rows)
+    await asyncio.to_thread(forward, served.client, rows)
     assert rows.refused() == []
     listed = (await served.api.get("/app/customer-2/msg"))["data"]
     assert [message["eventId"] for message in listed] == [one.id]
 
 
-def test_bytes_that_are_no_value_cannot_change_the_fields_of_a_message() -> None:
+def test_bytes_that_are_not_one_value_cannot_change_other_fields() -> None:
     with pytest.raises(ValueError, match="Extra data"):
         message_body("a.b", b'{},"eventType":"other"')

@@ -1,4 +1,4 @@
-"""Every row that committed becomes one message, and none that did not: also over kill -9."""
+"""Every committed row becomes one message, also if the forwarder is killed, and no other row does."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ from sqlalchemy import MetaData, create_engine, func, select, update
 from sqlalchemy.pool import NullPool
 
 from angarium.client import Angarium, Unreachable
-from angarium.outbox import Forwarder
 from angarium.outbox.sqlalchemy import OutboxTable
 from tests.kit.patience import PATIENCE
-from tests.outbox.conftest import Served
+from tests.outbox.conftest import Served, forward
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
 
 class Table:
-    """The outbox of a business with a database, by SQLAlchemy."""
+    """An outbox in a database of SQLAlchemy."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -42,7 +41,7 @@ class Table:
             return list(connection.scalars(select(self.outbox.table.c[column])))
 
     def expire_claims(self) -> None:
-        """As if the time of a claim had passed."""
+        """End all claims."""
         with self.engine.begin() as connection:
             connection.execute(update(self.outbox.table).values(claimed_until=0.0))
 
@@ -52,12 +51,6 @@ def table(tmp_path: Path) -> Table:
     return Table(f"sqlite:///{tmp_path / 'business.db'}")
 
 
-def forward(client: Angarium, outbox: Any) -> None:
-    forwarder = Forwarder(outbox, client)
-    while forwarder.step():
-        pass
-
-
 async def run_killed(kind: str, database: str, served: Served, kill_after: int) -> int:
     values = [kind, database, served.url, served.api.token, str(kill_after)]
     command = [sys.executable, "-m", "tests.outbox.forwarding", *values]
@@ -65,7 +58,7 @@ async def run_killed(kind: str, database: str, served: Served, kill_after: int) 
     return done.returncode
 
 
-async def test_what_committed_is_sent_once_and_what_did_not_is_not(served: Served, table: Table) -> None:
+async def test_committed_rows_are_sent_once_and_others_are_not(served: Served, table: Table) -> None:
     table.add(3)
     with table.engine.connect() as connection:
         connection.execute(table.outbox.insert("customer-1", "order.filled", {"n": 9}))
@@ -78,7 +71,7 @@ async def test_what_committed_is_sent_once_and_what_did_not_is_not(served: Serve
 
 
 @pytest.mark.parametrize("kill_after", [1, 7])
-async def test_a_forwarder_killed_between_sending_and_noting_sends_nothing_twice(
+async def test_a_forwarder_killed_after_sending_sends_nothing_twice(
     served: Served, table: Table, kill_after: int
 ) -> None:
     table.add(12)
@@ -93,7 +86,7 @@ async def test_a_forwarder_killed_between_sending_and_noting_sends_nothing_twice
     assert table.rows() == []
 
 
-async def test_djangos_outbox_is_forwarded_exactly_once_over_a_kill(served: Served, tmp_path: Path) -> None:
+async def test_an_outbox_in_django_is_sent_once_despite_a_kill(served: Served, tmp_path: Path) -> None:
     path = str(tmp_path / "django.db")
     fill = (
         "import sys; from tests.outbox.django_site import configure; configure(sys.argv[1])\n"
@@ -133,9 +126,7 @@ async def test_two_forwarders_on_one_postgresql_share_the_work(
     assert sorted(map(str, sent)) == sorted(ids)
 
 
-async def test_a_message_that_is_refused_for_good_is_kept_aside_with_the_reason(
-    served: Served, table: Table
-) -> None:
+async def test_a_refused_message_is_set_aside_with_the_reason(served: Served, table: Table) -> None:
     table.add(1, application="nobody")
     table.add(1)
     await asyncio.to_thread(forward, served.client, table.outbox.on(table.engine))
@@ -144,7 +135,7 @@ async def test_a_message_that_is_refused_for_good_is_kept_aside_with_the_reason(
     assert "404" in error
 
 
-async def test_a_server_that_is_away_costs_nothing(table: Table) -> None:
+async def test_no_row_is_lost_while_the_server_is_unavailable(table: Table) -> None:
     table.add(2)
     client = Angarium("http://127.0.0.1:1", "token", tries=1)
     with pytest.raises(Unreachable):
@@ -153,7 +144,7 @@ async def test_a_server_that_is_away_costs_nothing(table: Table) -> None:
     assert table.rows("claimed_until") == [0.0, 0.0], "they are free again at once"
 
 
-def test_what_is_no_json_fails_in_the_business_transaction(table: Table) -> None:
+def test_a_payload_that_is_not_json_fails_in_the_transaction(table: Table) -> None:
     for payload in (b"{", object(), float("nan")):
         with pytest.raises((ValueError, TypeError)):
             table.outbox.insert("customer-1", "order.filled", payload)
@@ -197,7 +188,7 @@ assert said.getvalue() == "", said.getvalue()
 """
 
 
-async def test_djangos_command_lists_what_was_refused_and_restores_it(
+async def test_the_command_of_django_lists_and_restores_refused_messages(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ANGARIUM_URL", served.url)

@@ -1,4 +1,4 @@
-"""A Valkey server from its wheel, and every kind of store at a place of its own."""
+"""Fixtures: a Valkey server, and stores of every kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.receiver import place
 
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[str]:
-    """The URL of a real server on loopback."""
+    """The URL of a server on the loopback interface."""
     port = free_port()
     with ValkeyServer(port=port):
         yield f"redis://127.0.0.1:{port}/0"
@@ -24,7 +24,7 @@ def valkey() -> Iterator[str]:
 
 @pytest.fixture
 def stored(request: pytest.FixtureRequest, directory: Path) -> Iterator[str]:
-    """A place for a store, empty: `kind address`. `request.param` is the kind."""
+    """The place of an empty store: `kind address`. `request.param` is the kind."""
     kind = request.param
     if kind in ("psycopg", "sqlalchemy-psycopg"):
         address = request.getfixturevalue("empty_database_url")

@@ -1,4 +1,4 @@
-"""An inbox and a queue in memory, which record what is asked of them."""
+"""Inboxes and queues in memory, which record their calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from angarium.receiver import Inbox, Item, Key, Queue, Receiver, Taken
 
 
 class MemoryInbox(Inbox):
-    """Hands out its items in order. `on_take` is called at each look, and may raise."""
+    """Returns its items in order. `on_take` is called by each `take`, and may raise."""
 
     def __init__(self) -> None:
         self.waiting: list[Taken] = []
@@ -38,7 +38,7 @@ class MemoryInbox(Inbox):
 
 
 class MemoryQueue(Queue):
-    """Keeps its items. It refuses so many of them first, as one that is down does."""
+    """Keeps its items. The first `refusals` calls fail, as if the queue were unavailable."""
 
     def __init__(self, refusals: int = 0) -> None:
         self.items: list[Item] = []
@@ -53,3 +53,12 @@ class MemoryQueue(Queue):
             self._refusals -= 1
             raise ConnectionError("the queue is down")
         self.items.append(item)
+
+
+class Nowhere(Queue):
+    """For receivers that only process items of another one's queue."""
+
+    def bind(self, receiver: Receiver) -> None: ...
+
+    def put(self, item: Item) -> None:
+        raise AssertionError

@@ -1,9 +1,9 @@
-"""Stores and inboxes by their kind and address, for a test and the processes that it starts.
+"""Opens stores and inboxes by kind and address, in tests and in the processes that they start.
 
     python -m tests.receiver.place work|hang <kind address> <file>
 
-reads ids from standard input, one a line, and sends each to a Receiver as a signed request until it is
-answered 200; the handler writes the id to the file and, for `hang`, never returns.
+reads ids from standard input, one per line, and sends each to a Receiver as a signed request until the
+response is 200. The handler writes the id to the file and, for `hang`, never returns.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SHARED = ["sqlite", "psycopg", "sqlalchemy-sqlite", "sqlalchemy-psycopg", "redis", "django"]
 """Kinds that several processes can share."""
 ENOUGH = ["sqlite", "psycopg", "sqlalchemy-psycopg", "redis", "django"]
-"""Kinds that differ in what happens between processes."""
+"""Kinds that differ in how processes share them."""
 INBOXES = ["sqlite", "psycopg", "sqlalchemy-sqlite"]
 
 
 def create(place: str, stack: contextlib.ExitStack) -> None:
-    """Make the tables, where that is not done by opening it; and empty what is not the test's own."""
+    """Create the tables unless opening does, and empty a database that tests share."""
     if place.startswith("redis"):
         import redis
 
@@ -113,7 +113,7 @@ def _engine(kind: str, address: str, stack: contextlib.ExitStack) -> sqlalchemy.
 
 
 def let_pass(place: str, seconds: float) -> None:
-    """Redis goes by its own clock, which no test can move: what it keeps ends so much sooner."""
+    """Shorten the lifetime of Redis's keys: tests cannot change its clock."""
     if place.startswith("redis"):
         import redis
 
@@ -148,7 +148,7 @@ def post_until_done(receiver: Receiver, event_id: str) -> None:
 
 
 def note(file: str | Path, text: str) -> None:
-    """One line in one write, which nobody else's can come into."""
+    """Append a line in one write, so that lines of several processes do not mix."""
     handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     os.write(handle, f"{text}\n".encode())
     os.close(handle)

@@ -1,4 +1,4 @@
-"""Applications of each framework around a Receiver, served for real on loopback."""
+"""Serves a Receiver with each framework, on the loopback interface."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PATH = "/webhooks"
 
 class _Quiet(WSGIRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Nothing on standard error."""
+        """Write nothing to standard error."""
 
 
 class _Threading(ThreadingMixIn, WSGIServer):
@@ -114,7 +114,7 @@ def aiohttp(receiver: Receiver) -> Iterator[int]:
     async def start() -> web.AppRunner:
         app = web.Application()
         app.router.add_post(PATH, handler(receiver))
-        runner = web.AppRunner(app, auto_decompress=False)  # as its adapter says
+        runner = web.AppRunner(app, auto_decompress=False)  # see angarium.receiver.adapter.aiohttp
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
         return runner

@@ -1,4 +1,4 @@
-"""Every adapter, in its real framework behind a real server: the raw body goes in, the answer comes out."""
+"""Every adapter in its real framework, behind a real server: the receiver gets the raw body."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def shop(request: pytest.FixtureRequest, directory: Path) -> Iterator[Shop]:
         yield shop
 
 
-def test_an_adapter_in_its_framework(shop: Shop, request: pytest.FixtureRequest) -> None:
+def test_an_adapter_passes_on_the_raw_body_and_the_answer(shop: Shop, request: pytest.FixtureRequest) -> None:
     headers = sign(BODY, place.SECRET, id="msg_1")
 
     answer, said = shop.send(BODY, headers)
@@ -97,14 +97,14 @@ def test_an_adapter_in_its_framework(shop: Shop, request: pytest.FixtureRequest)
     assert shop.send(big, sign(big, place.SECRET))[0].status == 413
     assert shop.send(b"", {}, "GET")[0].status == 405
 
-    # what frameworks like to parse before anybody asks
+    # content types that frameworks parse by themselves
     for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain", None):
         typed = sign(BODY, place.SECRET) | {"content-type": kind} if kind else sign(BODY, place.SECRET)
         if kind is None:
             del typed["content-type"]
         assert shop.send(BODY, typed)[0].status == 200
 
-    # bytes that something on the way may want to decode: what is signed right is received, as it was sent
+    # bytes that a framework might decode: a correctly signed body is received unchanged
     compressed = {"content-encoding": "gzip", "content-type": "application/json"}
     for body, more in (
         (b"", {}),
@@ -129,7 +129,7 @@ def test_an_adapter_in_its_framework(shop: Shop, request: pytest.FixtureRequest)
     shop.fail = False
     assert json.loads(shop.send(BODY, again)[1]) == {"outcome": "handled"}
 
-    if "wsgi" not in request.node.name and "flask" not in request.node.name:  # wsgiref knows no chunks
+    if "wsgi" not in request.node.name and "flask" not in request.node.name:  # wsgiref supports no chunks
         chunked = sign(BODY, place.SECRET) | {"transfer-encoding": "chunked"}
         assert shop.send(BODY, chunked, chunked=True)[0].status == 200
         many = sign(big, place.SECRET) | {"transfer-encoding": "chunked"}
@@ -145,7 +145,7 @@ async def receive(event: Annotated[Event[Any], Depends(verified(ALONE))]) -> dic
     return {"got": event.id}
 
 
-def test_fastapis_dependency_gives_a_route_the_event() -> None:
+def test_the_dependency_for_fastapi_passes_the_event_to_a_route() -> None:
     shop = Shop(MemoryStore())
     with serving.asgi(APP) as shop.port:
         assert json.loads(shop.send(BODY, sign(BODY, place.SECRET, id="msg_1"))[1]) == {"got": "msg_1"}
@@ -154,7 +154,7 @@ def test_fastapis_dependency_gives_a_route_the_event() -> None:
 
 
 def lambda_event(kind: str, body: bytes, headers: dict[str, str], *, encoded: bool) -> dict[str, Any]:
-    """As API Gateway, a function URL and a load balancer make them."""
+    """An event of API Gateway, a function URL or a load balancer."""
     event: dict[str, Any] = {
         "body": b64encode(body).decode() if encoded else body.decode(),
         "isBase64Encoded": encoded,
@@ -174,7 +174,7 @@ def lambda_event(kind: str, body: bytes, headers: dict[str, str], *, encoded: bo
 
 @pytest.mark.parametrize("encoded", [False, True])
 @pytest.mark.parametrize("kind", ["v1", "v2", "function-url", "balancer", "balancer-multi"])
-def test_a_lambda_function(kind: str, encoded: bool) -> None:
+def test_a_lambda_function_verifies_events_of_every_source(kind: str, encoded: bool) -> None:
     shop = Shop(MemoryStore())
     function = aws_lambda(shop.receiver)
     headers = sign(BODY, place.SECRET)
@@ -192,17 +192,17 @@ def test_a_lambda_function(kind: str, encoded: bool) -> None:
 @pytest.mark.parametrize(
     ("said", "status"),
     [
-        ({"wsgi.input_terminated": True}, 200),  # a chunked body, from a server that takes them
+        ({"wsgi.input_terminated": True}, 200),  # a chunked body, from a server that supports them
         ({"CONTENT_LENGTH": str(len(BODY))}, 200),
         ({"CONTENT_LENGTH": "", "wsgi.input_terminated": True}, 200),
-        ({}, 401),  # nothing may be read that is not announced
+        ({}, 401),  # without a length nothing may be read
         ({"CONTENT_LENGTH": "-5"}, 401),
         ({"CONTENT_LENGTH": "many"}, 401),
-        ({"CONTENT_LENGTH": "9" * 5000}, 200),  # no more than there is
+        ({"CONTENT_LENGTH": "9" * 5000}, 200),  # reads only what exists
         ({"CONTENT_LENGTH": str(len(BODY) - 1)}, 401),
     ],
 )
-def test_wsgi_reads_what_the_server_says_there_is(said: dict[str, Any], status: int) -> None:
+def test_wsgi_reads_as_much_as_the_server_announces(said: dict[str, Any], status: int) -> None:
     environ = {"REQUEST_METHOD": "POST", "wsgi.input": io.BytesIO(BODY), **said}
     environ |= {
         f"HTTP_{name.upper().replace('-', '_')}": value for name, value in sign(BODY, place.SECRET).items()

@@ -1,4 +1,4 @@
-"""What is particular to Django; the rest is among the adapters and the stores."""
+"""What only Django does. The other tests of its view and store are those of adapters and stores."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def receiver(directory: Path) -> Iterator[Receiver]:
         yield Receiver("standard", place.SECRET, store=place.open_store(made, stack))
 
 
-def test_the_migrations_make_what_the_models_say(receiver: Receiver) -> None:
+def test_the_migrations_match_the_models(receiver: Receiver) -> None:
     from django.core.management import call_command
 
     call_command("makemigrations", "angarium_receiver", check=True, dry_run=True, verbosity=0)
 
 
 @pytest.mark.parametrize("looked_at", ["body", "POST"])
-def test_the_raw_body_is_kept_when_a_middleware_has_looked_at_it(receiver: Receiver, looked_at: str) -> None:
+def test_the_raw_body_is_available_after_a_middleware_has_read_it(receiver: Receiver, looked_at: str) -> None:
     from django.test import RequestFactory
 
     from angarium.receiver.django.view import view
@@ -46,7 +46,9 @@ def test_the_raw_body_is_kept_when_a_middleware_has_looked_at_it(receiver: Recei
         assert view(receiver)(made).status_code == 200
 
 
-def test_the_work_of_a_handler_that_fails_is_rolled_back_and_done_the_next_time(receiver: Receiver) -> None:
+def test_a_failed_handler_is_rolled_back_and_its_retry_succeeds(
+    receiver: Receiver,
+) -> None:
     from django.db import transaction
 
     from angarium.receiver.django.models import Mark

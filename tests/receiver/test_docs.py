@@ -1,4 +1,4 @@
-"""The page of the receiver library does what it says, from an empty folder on."""
+"""The examples of docs/receiver.md work, and the names in its tables exist."""
 
 from __future__ import annotations
 
@@ -26,9 +26,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "receiver.md"
 EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
-def test_the_quick_start_handles_its_first_event_from_an_empty_folder(
-    tmp_path: Path, record_property: Any
-) -> None:
+def test_the_quick_start_handles_an_event_in_an_empty_folder(tmp_path: Path, record_property: Any) -> None:
     port = str(free_port())
     started = time.monotonic()
     (tmp_path / "receive.py").write_text(EXAMPLES[0].replace("9000", port))
@@ -45,7 +43,7 @@ def test_the_quick_start_handles_its_first_event_from_an_empty_folder(
             server.kill()
     record_property("seconds", time.monotonic() - started)
     assert line == "handled order.filled ord_1\n"
-    assert said == ['{"outcome": "handled"}\n'] * 2  # signed anew, with an id of its own
+    assert said == ['{"outcome": "handled"}\n'] * 2  # signed again, with another id
     assert time.monotonic() - started < 60
 
 
@@ -67,7 +65,7 @@ def _send(folder: Path) -> str:
 
 @pytest.fixture
 def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The names that are there after all examples of the page, but the second, have run one after another."""
+    """The names that exist after all examples of the page except the second have run in order."""
     monkeypatch.chdir(tmp_path)
     body = b'{"type":"order.filled"}'
     names: dict[str, Any] = {"__name__": "page", "body": body}
@@ -78,7 +76,7 @@ def page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return names
 
 
-def test_the_examples_run_and_their_handlers_handle(
+def test_the_examples_run_and_their_handlers_are_called(
     page: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for event_type in ("transfer.failed", "transfer.deposit.completed"):
@@ -119,7 +117,7 @@ def test_the_example_of_the_test_kit_passes(page: dict[str, Any], webhook_inbox:
     assert [message.status for message in webhook_inbox.messages] == [503, 204]
 
 
-def test_every_name_in_the_tables_is_there() -> None:
+def test_every_name_in_the_tables_exists() -> None:
     text = PAGE.read_text()
     adapters = re.findall(r"\| `((?:adapter|django)[.\w]*)` \| `.*?(\w+)\(receiver", text)
     assert len(adapters) == 9

@@ -1,4 +1,4 @@
-"""What an event says: its names, its times, and that nothing is lost on the way to a worker."""
+"""How an event is read from a body, and that nothing is lost on the way to a worker."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ SUMMER = datetime(2025, 6, 15, 14, 30, 15, tzinfo=UTC)
         (1_749_997_815_250, SUMMER + timedelta(milliseconds=250)),
         (0, datetime(1970, 1, 1, tzinfo=UTC)),
         (-1, datetime(1969, 12, 31, 23, 59, 59, tzinfo=UTC)),
-        (99_999_999_999, datetime(5138, 11, 16, 9, 46, 39, tzinfo=UTC)),  # the last that counts as seconds
-        (100_000_000_000, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),  # the first of milliseconds
+        (99_999_999_999, datetime(5138, 11, 16, 9, 46, 39, tzinfo=UTC)),  # the last one in seconds
+        (100_000_000_000, datetime(1973, 3, 3, 9, 46, 40, tzinfo=UTC)),  # the first one in milliseconds
         (-100_000_000_000, datetime(1966, 10, 31, 14, 13, 20, tzinfo=UTC)),
         ("yesterday", None),
         ("1749997815", None),
@@ -80,11 +80,11 @@ def event_of(body: object, shape: Shape | None = None, **proof: Any) -> Event[An
         ("type", ""),
     ],
 )
-def test_the_first_name_that_holds_text_is_the_type(body: object, event_type: str) -> None:
+def test_the_first_field_that_contains_text_is_the_type(body: object, event_type: str) -> None:
     assert event_of(body).type == event_type
 
 
-def test_what_the_headers_prove_counts_before_the_body() -> None:
+def test_id_and_type_of_the_headers_replace_those_of_the_body() -> None:
     event = event_of({"id": "of_the_body", "type": "of.the.body"}, id="msg_1", type="order", sent_at=1000)
     assert (event.id, event.type) == ("msg_1", "order")
     assert event.sent_at == datetime.fromtimestamp(1000, UTC)
@@ -93,7 +93,7 @@ def test_what_the_headers_prove_counts_before_the_body() -> None:
 
 
 @pytest.mark.parametrize("name", ["created", "createdAt", "created_at", "timestamp"])
-def test_the_first_name_that_holds_a_time_is_when_it_happened(name: str) -> None:
+def test_the_first_field_that_contains_a_time_is_the_timestamp(name: str) -> None:
     assert event_of({name: 1_749_997_815}).timestamp == SUMMER
     assert event_of({"timestamp": "soon", name: 1_749_997_815, "created": 1_749_997_815}).timestamp == SUMMER
 
@@ -107,7 +107,7 @@ def test_an_id_and_a_type_have_at_most_255_characters() -> None:
     assert event.type == ""
 
 
-def test_an_event_without_an_id_is_named_by_its_bytes() -> None:
+def test_the_id_of_an_event_without_one_is_the_hash_of_its_bytes() -> None:
     assert event_of({"id": 5}).id == f"sha256:{hashlib.sha256(json.dumps({'id': 5}).encode()).hexdigest()}"
 
 
@@ -135,7 +135,7 @@ TIMES = st.none() | st.integers(0, 4_000_000_000_000_000).map(
     st.text(max_size=20), st.text(max_size=20), TIMES, TIMES,
     st.sampled_from([b"", b"a=1", b'{"type":"a","data":[1]}', b"[1]", b"\xff\x00"]),
 )  # fmt: skip
-def test_an_event_comes_back_from_a_queue_as_it_was(
+def test_an_event_is_unchanged_after_a_queue(
     event_id: str, event_type: str, timestamp: datetime | None, sent_at: datetime | None, raw: bytes
 ) -> None:
     made = read(raw, Shape(), Proof())

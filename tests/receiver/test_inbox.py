@@ -1,4 +1,4 @@
-"""The inbox: acknowledged when it is kept, worked on by a worker, not lost when a worker dies."""
+"""Inboxes: events are acknowledged when they are stored, and no event is lost if a worker dies."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from angarium.receiver import Answer, Event, Inbox, Receiver, RetryLater, Sqlite
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE, wait_until
 from tests.receiver import place
-from tests.receiver.queue import Nowhere
+from tests.receiver.memory import Nowhere
 
 ROOT = Path(__file__).parents[2]
 BODY = b'{"type":"order.filled","data":{"id":"ord_1"}}'
@@ -57,7 +57,7 @@ def post(receiver: Receiver, event_id: str = "msg_1") -> Answer:
 
 
 @kinds
-def test_it_is_kept_before_the_answer_and_handled_once_by_a_worker(receiver: Receiver, inbox: Any) -> None:
+def test_an_event_is_stored_before_the_response_and_handled_once(receiver: Receiver, inbox: Any) -> None:
     ran: list[Event[Any]] = []
     receiver.on("order.*")(ran.append)
     assert [post(receiver).status for _ in range(2)] == [202, 200]
@@ -75,7 +75,7 @@ def test_it_is_kept_before_the_answer_and_handled_once_by_a_worker(receiver: Rec
 
 
 @kinds
-def test_a_handler_that_fails_is_tried_again_on_the_schedule_and_is_dead_in_the_end(
+def test_a_failing_handler_is_retried_on_the_schedule_and_then_dead(
     receiver: Receiver, inbox: Any, now: Now
 ) -> None:
     attempts: list[float] = []
@@ -139,7 +139,7 @@ async def test_a_worker_in_a_loop_runs_async_handlers(receiver: Receiver) -> Non
 
 
 @pytest.mark.parametrize("stored", ["sqlite"], indirect=True)
-def test_an_inbox_that_is_down_is_503(receiver: Receiver, stored: str) -> None:
+def test_an_unavailable_inbox_is_503(receiver: Receiver, stored: str) -> None:
     with contextlib.closing(sqlite3.connect(stored.partition(" ")[2])) as connection:
         connection.execute("drop table angarium_inbox")
     answer = post(receiver)
@@ -161,7 +161,7 @@ def handler(event):
 """
 
 
-def test_the_command_handles_again_what_a_killed_worker_was_doing_and_stops_when_told(
+def test_the_command_handles_the_item_of_a_killed_worker_and_stops_on_sigterm(
     directory: Path,
 ) -> None:
     (directory / "shop.py").write_text(APPLICATION.format(secret=place.SECRET))
@@ -193,7 +193,7 @@ def worker(directory: Path, **environment: str) -> Iterator[subprocess.Popen[byt
             started.kill()
 
 
-def test_what_cannot_be_combined_is_refused(directory: Path) -> None:
+def test_an_inbox_with_a_queue_and_a_worker_without_an_inbox_are_refused(directory: Path) -> None:
     inbox = SqliteInbox(directory / "inbox.db")
     with pytest.raises(ValueError, match="inbox"):
         Receiver("standard", place.SECRET, inbox=inbox, queue=Nowhere())

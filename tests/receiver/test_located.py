@@ -1,4 +1,4 @@
-"""Where a worker's command finds its Receiver."""
+"""How the command of a worker finds its Receiver."""
 
 from __future__ import annotations
 
@@ -29,27 +29,27 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sys.modules.pop(name, None)
 
 
-def test_it_is_the_named_one_or_the_one_called_receiver(project: str) -> None:
+def test_the_receiver_is_the_named_one_or_the_one_called_receiver(project: str) -> None:
     assert located(f"{project}:second").source == "second"
     assert located(project).source == "first"
     assert located(f"{project}:").source == "first"
 
 
-def test_the_working_directory_comes_first_on_the_path_and_once(project: str) -> None:
+def test_the_working_directory_is_added_to_the_path_first_and_once(project: str) -> None:
     for _ in range(2):
         located(project)
     assert sys.path[0] == str(Path.cwd())
     assert sys.path.count(str(Path.cwd())) == 1
 
 
-def test_a_path_that_has_the_working_directory_is_left_as_it_is(project: str) -> None:
+def test_a_path_with_the_working_directory_is_not_changed(project: str) -> None:
     sys.path.append("")  # stands for the working directory
     before = list(sys.path)
     assert located(project).source == "first"
     assert sys.path == before
 
 
-def test_what_is_no_receiver_is_refused(project: str) -> None:
+def test_an_object_that_is_not_a_receiver_is_refused(project: str) -> None:
     with pytest.raises(TypeError, match=f"^{project}:wrong is not a Receiver$"):
         located(f"{project}:wrong")
     with pytest.raises(AttributeError):

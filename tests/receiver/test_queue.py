@@ -1,4 +1,4 @@
-"""Each task queue, with its real library and workers: handed over once, tried again, handled once."""
+"""Each task queue with its real library and workers: events are queued once, retried, and handled once."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from angarium.receiver import (
 from angarium.testing import sign
 from tests.kit.patience import PATIENCE, wait_until
 from tests.receiver import place
-from tests.receiver.queue import Nowhere
+from tests.receiver.memory import Nowhere
 
 BODY = b'{"type":"order.filled","data":{"id":"ord_1"}}'
 
 
 def signed(message: str = "msg_1") -> dict[str, str]:
-    """The headers of the message as it is sent now."""
+    """The headers of the message if it is sent now."""
     return dict(sign(BODY, place.SECRET, id=message))
 
 
@@ -57,7 +57,7 @@ class Shop:
         return await self.receiver.ahandle(BODY, signed())
 
     def check(self) -> None:
-        """It was tried again, with all that the handler needs."""
+        """The handler was called again, with the whole event."""
         assert [event.id for event in self.ran] == ["msg_1", "msg_1"]
         event = self.ran[1]
         assert (event.type, event.raw, event.data) == ("order.filled", BODY, {"id": "ord_1"})
@@ -66,7 +66,7 @@ class Shop:
 @pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::pytest.PytestUnhandledThreadExceptionWarning"
 )
-def test_celery() -> None:
+def test_celery_retries_a_handler_that_fails() -> None:
     from celery import Celery
     from celery.contrib.testing.worker import start_worker
 
@@ -84,7 +84,7 @@ RQ_RECEIVER = RQ_WORKS.receiver
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_rq(valkey: str) -> None:
+def test_rq_retries_a_handler_that_fails(valkey: str) -> None:
     import redis
     from rq import Queue as RedisQueue
     from rq import Retry, SimpleWorker
@@ -100,7 +100,7 @@ def test_rq(valkey: str) -> None:
     RQ_WORKS.check()
 
 
-def test_rq_waits_longer_and_longer_by_itself(valkey: str) -> None:
+def test_rq_retries_with_growing_delays_by_default(valkey: str) -> None:
     import redis
     from rq import Queue as RedisQueue
 
@@ -113,7 +113,7 @@ def test_rq_waits_longer_and_longer_by_itself(valkey: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-async def test_arq(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_arq_retries_a_handler_that_fails(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from arq import Worker, create_pool
     from arq.connections import RedisSettings
 
@@ -132,7 +132,7 @@ async def test_arq(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
         await pool.aclose()
 
 
-def test_dramatiq() -> None:
+def test_dramatiq_retries_a_handler_that_fails() -> None:
     from dramatiq import Worker
     from dramatiq.brokers.stub import StubBroker
 
@@ -151,7 +151,7 @@ def test_dramatiq() -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-async def test_taskiq() -> None:
+async def test_taskiq_retries_a_handler_that_fails() -> None:
     from taskiq import InMemoryBroker, SimpleRetryMiddleware
 
     broker = InMemoryBroker().with_middlewares(SimpleRetryMiddleware())
@@ -170,7 +170,7 @@ async def test_taskiq() -> None:
     assert shop.post("msg_2").status == 503  # only in an event loop
 
 
-def test_huey(directory: Path) -> None:
+def test_huey_retries_a_handler_that_fails(directory: Path) -> None:
     from huey import SqliteHuey
 
     huey = SqliteHuey("shop", filename=str(directory / "huey.db"))
@@ -188,7 +188,7 @@ def test_huey(directory: Path) -> None:
     shop.check()
 
 
-async def test_procrastinate(empty_database_url: str) -> None:
+async def test_procrastinate_retries_a_handler_that_fails(empty_database_url: str) -> None:
     from procrastinate import App, PsycopgConnector, RetryStrategy
 
     app = App(connector=PsycopgConnector(conninfo=empty_database_url))
@@ -206,7 +206,7 @@ class Broken(Nowhere):
         raise ConnectionError("the broker is down")
 
 
-def test_a_queue_that_is_down_is_503_and_the_next_attempt_is_taken() -> None:
+def test_an_unavailable_queue_is_503_and_the_next_request_is_queued() -> None:
     taken: list[Item] = []
     queue = Broken()
     receiver = Receiver("standard", place.SECRET, queue=queue)

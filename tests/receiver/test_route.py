@@ -1,4 +1,4 @@
-"""Which handler gets which event, and what it is called with."""
+"""Which handler gets an event, and in which form."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def delivered(receiver: Receiver, event_type: str, data: str = '{"id":"ord_1","p
         ("", "default"),
     ],
 )
-def test_the_most_specific_pattern_wins(event_type: str, wanted: str) -> None:
+def test_the_most_specific_pattern_is_used(event_type: str, wanted: str) -> None:
     receiver, got = Receiver("standard", SECRET), list[Any]()
     for pattern in ("order.*", "order.line.*"):
         receiver.on(pattern)(lambda _, pattern=pattern: got.append(pattern))
@@ -84,7 +84,7 @@ def test_the_most_specific_pattern_wins(event_type: str, wanted: str) -> None:
     assert got == [wanted]
 
 
-def test_a_star_covers_everything_and_leaves_the_default_nothing() -> None:
+def test_a_star_covers_all_types_so_the_default_gets_none() -> None:
     routes = Routes()
     everything, fallback = route(lambda event: event), route(lambda event: event)
     routes.default = fallback
@@ -92,7 +92,7 @@ def test_a_star_covers_everything_and_leaves_the_default_nothing() -> None:
     assert routes.find("a.b.c") is everything
 
 
-def test_what_nobody_handles_is_acknowledged() -> None:
+def test_an_event_without_a_handler_is_acknowledged() -> None:
     assert delivered(Receiver("standard", SECRET), "something.new") == 200
 
 
@@ -146,7 +146,7 @@ def test_a_handler_gets_the_event_with_the_data_it_asks_for() -> None:
 
 
 @pytest.mark.parametrize("wanted", [Order, PydanticOrder, StructOrder])
-def test_data_that_does_not_fit_is_400_and_the_handler_does_not_run(wanted: type) -> None:
+def test_data_of_the_wrong_type_is_400_and_the_handler_does_not_run(wanted: type) -> None:
     receiver = Receiver("standard", SECRET)
     ran: list[Any] = []
     receiver.on("a", payload=wanted)(ran.append)
@@ -159,7 +159,7 @@ def test_data_that_does_not_fit_is_400_and_the_handler_does_not_run(wanted: type
     assert "secret" not in str(caught.value)
 
 
-def test_a_dataclass_is_filled_in_depth() -> None:
+def test_nested_dataclasses_are_filled() -> None:
     account = UUID(int=7)
     data = {
         "id": "ord_1",
@@ -198,7 +198,7 @@ def test_a_dataclass_is_filled_in_depth() -> None:
         ({"account": "x"}, "data.account"),
     ],
 )
-def test_where_a_dataclass_does_not_fit_is_said(wrong: dict[str, Any], place: str) -> None:
+def test_the_error_names_the_field_that_does_not_match(wrong: dict[str, Any], place: str) -> None:
     with pytest.raises(BadPayload, match=place):
         converted({"id": "ord_1", "price": "1", **wrong}, Order)
 
@@ -274,11 +274,11 @@ class TakesOrderLater(TakesOrder):
         (print, None, False),
     ],
 )
-def test_a_handler_is_called_with_what_its_first_parameter_asks_for(
+def test_a_handler_is_called_with_the_type_of_its_first_parameter(
     handler: Any, payload: Any, bare: bool
 ) -> None:
     assert route(handler) == Route(handler, payload, bare)
-    # a type that is named counts before the annotation, and comes within the event
+    # a named type replaces the annotation, and is the data of the event
     assert route(handler, Line) == Route(handler, Line, False)
 
 
@@ -298,7 +298,7 @@ async def test_an_async_object_is_awaited_in_a_loop() -> None:
     assert handler.got == [Order("ord_1", Decimal("178.50"))]
 
 
-async def test_an_async_handler_says_how_it_is_called_in_a_loop() -> None:
+async def test_an_async_handler_cannot_be_called_by_handle_in_a_loop() -> None:
     async def handler(event: Event[Any]) -> None: ...
 
     event: Event[Any] = Event("msg_1", "order.filled", None, {}, b"{}")

@@ -1,4 +1,4 @@
-"""A secret and a signature count in one spelling; the base64 of a secret may go without its padding."""
+"""A secret and a signature are accepted in one spelling. The base64 of a secret may omit its padding."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SEEDS = st.integers(24, 75).flatmap(lambda size: st.binary(min_size=size, max_si
 
 
 def others(text: str) -> Iterator[str]:
-    """Other spellings of a secret's base64, but the one that is allowed."""
+    """Other spellings of a secret's base64, except the one without padding."""
     bare = text.rstrip("=")
     yield from (one for one in base64_spellings(text) if one != bare)
     yield from (f" {text}", f"{text} ", f"{text}\n", f"\t{text}")
 
 
 @given(SEEDS)
-def test_a_secret_is_taken_in_one_spelling_and_the_error_does_not_show_it(seed: bytes) -> None:
+def test_a_secret_is_accepted_in_one_spelling_and_no_error_contains_it(seed: bytes) -> None:
     text = base64.b64encode(seed).decode()
     signed = sign(BODY, f"whsec_{text}")
     for spelling in (text, text.rstrip("=")):
@@ -43,7 +43,7 @@ def test_a_secret_is_taken_in_one_spelling_and_the_error_does_not_show_it(seed: 
 
 
 @given(st.binary(min_size=32, max_size=32))
-def test_an_ed25519_key_and_its_signature_are_taken_in_one_spelling(seed: bytes) -> None:
+def test_an_ed25519_key_and_its_signature_are_accepted_in_one_spelling(seed: bytes) -> None:
     public = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
     private, shown = (base64.b64encode(one).decode() for one in (seed + public, public))
     signed = sign(BODY, f"whsk_{private}")
@@ -63,7 +63,7 @@ def test_an_ed25519_key_and_its_signature_are_taken_in_one_spelling(seed: bytes)
 
 
 @given(st.binary(min_size=16, max_size=32))
-def test_a_secret_in_hexadecimal_digits_has_nothing_between_them(key: bytes) -> None:
+def test_a_secret_in_hexadecimal_digits_contains_nothing_else(key: bytes) -> None:
     text = key.hex()
     signed = sign(BODY, text, HEX)
     verify(BODY, signed, text.upper(), HEX)

@@ -1,4 +1,4 @@
-"""Every kind of store, with the real thing behind it: handled once, and again after a crash."""
+"""Every store with its real database: an event is handled once, and again after a crash."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KEY = Key("shop", "msg_1")
 
 
 @every
-def test_a_claim_is_taken_held_done_and_kept_apart_from_others(store: Store) -> None:
+def test_a_claim_is_taken_then_held_then_done_and_separate_from_others(store: Store) -> None:
     now = time.time()
     assert store.claim(KEY, "a", lease=60, now=now) is Claim.TAKEN
     assert store.claim(KEY, "b", lease=60, now=now) is Claim.HELD
@@ -35,12 +35,12 @@ def test_a_claim_is_taken_held_done_and_kept_apart_from_others(store: Store) -> 
     assert store.claim(Key("bank", "msg_1"), "b", lease=60, now=now) is Claim.TAKEN
     store.done(KEY, "a", ttl=60, now=now)
     assert store.claim(KEY, "b", lease=60, now=now) is Claim.DONE
-    store.release(KEY, "a")  # too late: it is done
+    store.release(KEY, "a")  # no effect: it is done
     assert store.claim(KEY, "b", lease=60, now=now) is Claim.DONE
 
 
 @every
-def test_a_released_claim_is_free_and_only_its_holder_releases_it(store: Store) -> None:
+def test_only_its_holder_can_release_a_claim(store: Store) -> None:
     now = time.time()
     assert store.claim(KEY, "a", lease=60, now=now) is Claim.TAKEN
     store.release(KEY, "b")
@@ -50,19 +50,19 @@ def test_a_released_claim_is_free_and_only_its_holder_releases_it(store: Store) 
 
 
 @every
-def test_leases_and_memories_end(store: Store) -> None:
+def test_leases_end_and_done_events_are_forgotten(store: Store) -> None:
     assert store.claim(KEY, "a", lease=0.05, now=time.time()) is Claim.TAKEN
     wait_until(lambda: store.claim(KEY, "b", lease=60, now=time.time()) is Claim.TAKEN)
-    store.release(KEY, "a")  # not its any more
+    store.release(KEY, "a")  # no effect: another token holds the claim
     assert store.claim(KEY, "c", lease=60, now=time.time()) is Claim.HELD
-    store.done(KEY, "a", ttl=0.05, now=time.time())  # but the work is done
+    store.done(KEY, "a", ttl=0.05, now=time.time())  # ends the claim of any holder
     wait_until(lambda: store.claim(KEY, "c", lease=60, now=time.time()) is Claim.TAKEN)
     store.done(Key("shop", "never claimed"), "a", ttl=60, now=time.time())
     assert store.claim(Key("shop", "never claimed"), "c", lease=60, now=time.time()) is Claim.DONE
 
 
 @every
-def test_the_time_of_a_resource_goes_forward_only(store: Store) -> None:
+def test_the_time_of_a_resource_only_advances(store: Store) -> None:
     now = 1_750_000_000.000001
     assert [store.advance(KEY, now + step, ttl=60, now=now) for step in (1, 3, 2, 3)] == [
         True,
@@ -75,7 +75,7 @@ def test_the_time_of_a_resource_goes_forward_only(store: Store) -> None:
 
 
 @every
-async def test_in_an_event_loop_it_does_the_same(store: Store) -> None:
+async def test_a_store_works_in_an_event_loop(store: Store) -> None:
     now = time.time()
     claims = await asyncio.gather(*(store.aclaim(KEY, str(n), lease=60, now=now) for n in range(6)))
     assert Counter(claims) == {Claim.TAKEN: 1, Claim.HELD: 5}
@@ -88,7 +88,7 @@ async def test_in_an_event_loop_it_does_the_same(store: Store) -> None:
 
 
 @every
-def test_threads_that_get_the_same_events_run_each_once(store: Store, stored: str) -> None:
+def test_threads_with_the_same_events_handle_each_once(store: Store, stored: str) -> None:
     receiver, start = Receiver("standard", place.SECRET, store=store), threading.Barrier(6)
     ran: list[str] = []
     receiver.default(lambda event: ran.append(event.id))
@@ -131,7 +131,7 @@ def says(started: subprocess.Popen[str], line: str) -> None:
 
 
 @shared
-def test_processes_that_get_the_same_events_run_each_once(store: Store, stored: str, tmp_path: Path) -> None:
+def test_processes_with_the_same_events_handle_each_once(store: Store, stored: str, tmp_path: Path) -> None:
     events = [f"msg_{number}" for number in range(6)]
     with process("work", stored, tmp_path / "ran") as one, process("work", stored, tmp_path / "ran") as two:
         both = (one, two)
@@ -170,7 +170,7 @@ def test_an_event_whose_process_was_killed_in_the_handler_is_handled_again_after
     assert (ran, (tmp_path / "ran").read_text()) == (["msg_1"], "msg_1\n")
 
 
-def test_processes_may_make_the_same_file_at_once(tmp_path: Path) -> None:
+def test_several_threads_may_create_the_same_file_at_once(tmp_path: Path) -> None:
     start, failed = threading.Barrier(4), []
 
     def make(number: int) -> None:
@@ -190,12 +190,12 @@ def test_processes_may_make_the_same_file_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("stored", ["sqlite", "django"], indirect=True)
-def test_what_was_remembered_for_long_enough_is_deleted(store: Store, stored: str) -> None:
+def test_expired_rows_are_deleted(store: Store, stored: str) -> None:
     now = time.time()
     store.claim(KEY, "a", lease=10, now=now)
     store.done(KEY, "a", ttl=10, now=now)
     store.advance(KEY, now, ttl=10, now=now)
-    for number in range(499):  # the last of them cleans up
+    for number in range(499):  # the last of them prunes
         store.claim(Key("shop", str(number)), "a", lease=100, now=now + 20)
     assert rows(stored) == (499, 0)
 
@@ -214,7 +214,7 @@ def rows(stored: str) -> tuple[int, ...]:
         return tuple(database.rows(f"select count(*) from {name}")[0][0] for name in names)
 
 
-def test_a_store_in_the_memory_of_a_connection_is_refused() -> None:
+def test_an_in_memory_sqlite_database_is_refused() -> None:
     with pytest.raises(ValueError, match="file"):
         SqliteStore(":memory:")
 

@@ -1,4 +1,4 @@
-"""The test kit: the inbox waits, verifies and answers as it is told, and pytest finds the fixture."""
+"""The test kit: the inbox waits, verifies and responds, and pytest finds the fixture."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def later(inbox: WebhookInbox, *event_types: str) -> threading.Thread:
     return thread
 
 
-def test_it_waits_for_what_is_still_to_come(webhook_inbox: WebhookInbox) -> None:
+def test_the_inbox_waits_for_a_message(webhook_inbox: WebhookInbox) -> None:
     webhook_inbox.expect("standard", SECRET)
     thread = later(webhook_inbox, "order.accepted", "video.failed", "order.filled")
     message = webhook_inbox.wait("order.filled", timeout=PATIENCE)
@@ -50,14 +50,16 @@ def test_it_waits_for_what_is_still_to_come(webhook_inbox: WebhookInbox) -> None
     assert [one.type for one in webhook_inbox.messages] == ["order.accepted", "video.failed", "order.filled"]
 
 
-def test_it_waits_for_several_that_a_pattern_covers(webhook_inbox: WebhookInbox) -> None:
+def test_the_inbox_waits_for_several_messages_of_a_pattern(webhook_inbox: WebhookInbox) -> None:
     thread = later(webhook_inbox, "order.accepted", "video.failed", "order.filled")
     both = webhook_inbox.wait_for(2, "order.*", timeout=PATIENCE)
     assert [one.type for one in both] == ["order.accepted", "order.filled"]
     thread.join()
 
 
-def test_what_does_not_come_fails_within_the_time_and_says_what_came(webhook_inbox: WebhookInbox) -> None:
+def test_a_missing_message_fails_and_the_error_says_what_was_received(
+    webhook_inbox: WebhookInbox,
+) -> None:
     send(webhook_inbox, "order.accepted")
     with pytest.raises(
         AssertionError, match=r"no message order.filled within 0.1 s; received: order.accepted"
@@ -67,7 +69,7 @@ def test_what_does_not_come_fails_within_the_time_and_says_what_came(webhook_inb
         another.wait(timeout=0.05)
 
 
-def test_a_wrong_signature_is_401_and_fails_the_wait(webhook_inbox: WebhookInbox) -> None:
+def test_a_wrong_signature_is_401_and_makes_wait_fail(webhook_inbox: WebhookInbox) -> None:
     webhook_inbox.expect("standard", [SECRET])
     assert send(webhook_inbox, "order.filled", OTHER) == 401
     with pytest.raises(AssertionError, match="not correctly signed"):
@@ -78,7 +80,7 @@ def test_a_wrong_signature_is_401_and_fails_the_wait(webhook_inbox: WebhookInbox
         webhook_inbox.messages[-1].verify("standard", OTHER)
 
 
-def test_it_answers_as_it_is_told(webhook_inbox: WebhookInbox) -> None:
+def test_the_inbox_sends_the_responses_that_were_set(webhook_inbox: WebhookInbox) -> None:
     webhook_inbox.answer(202)
     webhook_inbox.answer(503, times=2, headers={"retry-after": "1"})
     assert [send(webhook_inbox, "a") for _ in range(4)] == [503, 503, 202, 202]
@@ -88,7 +90,7 @@ def test_it_answers_as_it_is_told(webhook_inbox: WebhookInbox) -> None:
     assert time.monotonic() - started >= 0.2
 
 
-def test_a_long_delay_does_not_outlive_the_inbox() -> None:
+def test_a_long_delay_ends_with_the_inbox() -> None:
     started = time.monotonic()
     with WebhookInbox() as inbox:
         inbox.answer(200, delay=600)
@@ -98,7 +100,7 @@ def test_a_long_delay_does_not_outlive_the_inbox() -> None:
     assert time.monotonic() - started < 60
 
 
-def test_quiet_is_when_nothing_comes(webhook_inbox: WebhookInbox) -> None:
+def test_assert_quiet_fails_if_a_message_is_received(webhook_inbox: WebhookInbox) -> None:
     webhook_inbox.assert_quiet(0.05)
     send(webhook_inbox, "a")
     with pytest.raises(AssertionError, match="unexpected message"):
@@ -107,7 +109,7 @@ def test_quiet_is_when_nothing_comes(webhook_inbox: WebhookInbox) -> None:
     webhook_inbox.assert_quiet(0.05)
 
 
-def test_pytest_finds_the_fixture_by_itself(tmp_path: Path) -> None:
+def test_pytest_finds_the_fixture_without_an_import(tmp_path: Path) -> None:
     (tmp_path / "test_shop.py").write_text("def test_a(webhook_inbox):\n    assert webhook_inbox.url\n")
     slow = ("schemathesis", "hypothesispytest", "xdist", "valkey", "asyncio", "cacheprovider")
     without = [part for name in slow for part in ("-p", f"no:{name}")]

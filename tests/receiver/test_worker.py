@@ -1,4 +1,4 @@
-"""A worker: what it takes, what it makes of each attempt, when it tries again, and what it logs.
+"""The worker: what it takes, what follows from each attempt, when it retries, and what it logs.
 
 The inbox is in memory and records each call. tests/receiver/test_inbox.py has the durable ones.
 """
@@ -23,7 +23,7 @@ NOW = 1_750_000_000.0
 
 
 class Looks:
-    """A stop that is set after so many looks at an inbox, and keeps what it was asked to wait."""
+    """An event that is set after some looks at an inbox, and records the timeouts of its waits."""
 
     def __init__(self, inbox: MemoryInbox, most: int, stop: threading.Event | asyncio.Event) -> None:
         self.made, self._most, self._stop = 0, most, stop
@@ -38,7 +38,7 @@ class Looks:
 
 
 class PatientStop(threading.Event):
-    """Does not wait; records for how long it would have."""
+    """Records the timeout instead of waiting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     return [one.__dict__["delivery"] for one in caplog.records]
 
 
-def test_it_takes_each_item_with_the_receivers_lease_and_remembers_it_for_the_receivers_ttl() -> None:
+def test_an_item_is_taken_with_the_receivers_lease_and_remembered_for_its_ttl() -> None:
     inbox, ran = MemoryInbox(), list[str]()
     receiver = receiver_of(inbox)
     receiver.default(lambda event: ran.append(event.id))
@@ -84,7 +84,7 @@ def test_it_takes_each_item_with_the_receivers_lease_and_remembers_it_for_the_re
     assert len(set(inbox.tokens)) == 4
 
 
-async def test_a_loop_drains_it_in_the_same_way() -> None:
+async def test_the_worker_does_the_same_in_a_loop() -> None:
     inbox, ran = MemoryInbox(), list[str]()
     receiver = receiver_of(inbox)
 
@@ -114,7 +114,7 @@ DEFAULT = (5, 60, 300, 1800, 7200, 21600)
         (1, (), RuntimeError("secret words"), None),
     ],
 )
-def test_a_failure_is_due_again_after_its_delay_and_dead_after_the_last(
+def test_a_failed_item_is_due_again_after_its_delay_and_dead_after_the_last(
     attempt: int, schedule: tuple[float, ...] | None, error: Exception, delay: float | None,
     caplog: pytest.LogCaptureFixture,
 ) -> None:  # fmt: skip
@@ -132,7 +132,7 @@ def test_a_failure_is_due_again_after_its_delay_and_dead_after_the_last(
     worker = Worker(receiver) if schedule is None else Worker(receiver, schedule=schedule)
     assert worker.drain() == 1
     due_at = None if delay is None else NOW + delay
-    # the kind of the error, never its text
+    # the type of the error, never its text
     assert inbox.calls[1] == ("failed", "msg_1", type(error).__name__, due_at)
     line = {"source": "shop", "id": "msg_1", "attempt": attempt}
     again = {"outcome": "dead"} if delay is None else {"outcome": "failed", "next_in": delay}
@@ -161,7 +161,7 @@ def test_an_item_without_a_handler_is_done_and_logged_as_unrouted(caplog: pytest
     assert inbox.calls[3] == ("done", "msg_2", 500, NOW)
 
 
-def test_it_stops_between_two_items() -> None:
+def test_the_worker_stops_between_two_items() -> None:
     inbox, stop, ran = MemoryInbox(), PatientStop(), list[str]()
     receiver = receiver_of(inbox)
 
@@ -187,7 +187,9 @@ def is_the_line_of_an_inbox_that_is_down(caplog: pytest.LogCaptureFixture) -> No
     assert isinstance(record.exc_info[1], ConnectionError)
 
 
-def test_it_goes_on_after_an_inbox_was_down_and_waits_between_looks(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_worker_survives_an_inbox_error_and_waits_between_looks(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     inbox, stop = MemoryInbox(), PatientStop()
     looks = Looks(inbox, 3, stop)
     Worker(receiver_of(inbox), poll=0.25).run(stop)
@@ -196,10 +198,10 @@ def test_it_goes_on_after_an_inbox_was_down_and_waits_between_looks(caplog: pyte
     is_the_line_of_an_inbox_that_is_down(caplog)
 
 
-async def test_in_a_loop_it_goes_on_after_an_inbox_was_down(caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_worker_in_a_loop_survives_an_inbox_error(caplog: pytest.LogCaptureFixture) -> None:
     inbox, stop = MemoryInbox(), asyncio.Event()
     looks = Looks(inbox, 3, stop)
-    # taken in the loop itself: an asyncio.Event is not to be set in a thread
+    # in the loop itself: an asyncio.Event must not be set in a thread
     inbox.atake = in_the_loop(inbox.take)  # type: ignore[method-assign]
     async with asyncio.timeout(PATIENCE):
         await Worker(receiver_of(inbox), poll=0.001).arun(stop)
@@ -214,6 +216,6 @@ def in_the_loop(function: Callable[..., Any]) -> Callable[..., Any]:
     return called
 
 
-def test_a_receiver_without_an_inbox_has_no_work() -> None:
+def test_a_receiver_without_an_inbox_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^this receiver has no inbox$"):
         Worker(Receiver("standard", SECRET))

@@ -1,4 +1,4 @@
-"""The shop's one page."""
+"""The view of the shop."""
 
 from django.http import HttpRequest, HttpResponseBadRequest, JsonResponse
 from django.http.response import HttpResponseBase
@@ -9,7 +9,7 @@ from shop.models import Order
 
 @require_POST
 def place_order(request: HttpRequest, customer: str) -> HttpResponseBase:
-    """Place an order. A real shop checks who asks, and the form's CSRF token."""
+    """Place an order. A real shop authenticates the customer, and checks the CSRF token."""
     item = request.POST.get("item", "")
     if not 0 < len(item) <= 100:
         return HttpResponseBadRequest("item: 1 to 100 characters")

@@ -1,4 +1,4 @@
-"""`manage.py sign_up acme Acme`: make an application for a customer, and print a link into the portal."""
+"""`manage.py sign_up acme Acme`: creates an application for a customer, and prints a link into the portal."""
 
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -6,7 +6,7 @@ from angarium.client import Angarium
 
 
 class Command(BaseCommand):
-    help = "Make an application for a customer, and print a link into the portal."
+    help = "Create an application for a customer, and print a link into the portal."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
