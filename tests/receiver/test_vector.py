@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -16,7 +17,9 @@ from angarium import profiles
 from angarium.core import signature
 from angarium.core.message_format import MessageFormat
 from angarium.core.nouns import SigningKey
-from angarium.receiver import SCHEMES, VerificationError, verify
+from angarium.core.profile import Profile
+from angarium.receiver import SCHEMES, Custom, NoMatch, VerificationError, verify
+from angarium.receiver.scheme import profile
 from angarium.receiver.scheme.standard import Standard
 from angarium.testing import Vector, sign, vectors
 
@@ -81,9 +84,9 @@ def test_the_server_refuses_the_same(vector: Vector) -> None:
         signature.verify(vector.body.encode(), vector.headers, [vector.secret], now=vector.now)
 
 
-@pytest.mark.parametrize("product", profiles.names())
-def test_a_request_of_each_product_is_verified_by_its_scheme(product: str) -> None:
-    message_format = MessageFormat(profiles.load(product), "Angarium-Webhooks/1.0")
+def sent(product: Profile) -> tuple[bytes, list[tuple[str, str]], str]:
+    """Body and headers of a request as the server sends it, and its message id."""
+    message_format = MessageFormat(product, "Angarium-Webhooks/1.0")
     message_id = UUID("0197f3a0-0000-7000-8000-000000000001")
     body = message_format.body(message_id, "order.filled", time.time(), b'{"id":"ord_1"}')
     headers = message_format.headers(
@@ -94,12 +97,43 @@ def test_a_request_of_each_product_is_verified_by_its_scheme(product: str) -> No
         custom={},
         now=time.time(),
     )
+    return body, headers, message_format.message_id(message_id)
+
+
+@pytest.mark.parametrize("product", profiles.names())
+def test_a_request_of_each_product_is_verified_by_its_scheme(product: str) -> None:
+    body, headers, message_id = sent(profiles.load(product))
     event = verify(body, headers, SECRET, product)
-    assert event.id == message_format.message_id(message_id)
+    assert event.id == message_id
     if product != "standard":  # sends the payload unchanged
         assert event.type == "order.filled"
         assert event.data == {"id": "ord_1"}
         assert event.timestamp is not None
+
+
+@pytest.mark.parametrize(
+    "signing",
+    [
+        'header = "X-Signature"',
+        'header = "X-Signature"\nkey = "text"',
+        'header = "X-Signature"\nencoding = "base64"\nalgorithm = "hmac-sha512"\nformat = "v0={signature}"',
+        'header = "X-Signature"\nsigned = "v0:{body}"\n[[signing]]\nfamily = "webhook"',
+        'family = "webhook"',
+    ],
+)
+def test_a_profile_is_read_as_the_server_reads_it(
+    signing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "acme.toml"
+    file.write_text(f'name = "acme"\ntitle = "Acme"\n[[signing]]\n{signing}\n')
+    monkeypatch.setattr(profile, "_FOLDER", tmp_path)
+    scheme = profile.read("acme")
+    body, headers, _ = sent(profiles.load(str(file)))
+    assert (profile.names(), scheme.name, scheme.envelope) == (["acme"], "acme", "{data}")
+    assert isinstance(scheme, Custom if "X-Signature" in signing else Standard)
+    assert verify(body, headers, SECRET, scheme).data == {"id": "ord_1"}
+    with pytest.raises(NoMatch):
+        verify(body + b" ", headers, SECRET, scheme)
 
 
 @pytest.mark.parametrize("scheme", sorted(SCHEMES))
