@@ -21,7 +21,7 @@ from typing import Any, Final, cast
 import aiohttp
 import asyncpg
 
-from angarium.cli.kept import new_organization
+from angarium.cli.installation import new_organization
 from angarium.clock import SystemClock
 from angarium.core import ids
 from angarium.core.token_key import TokenKey

@@ -40,7 +40,7 @@ def test_a_pem_that_cannot_be_read_is_a_wrong_setting(secret: str) -> None:
 
 
 def test_without_a_secret_key_nothing_can_be_sealed() -> None:
-    with pytest.raises(SettingsError, match="angarium key new"):
+    with pytest.raises(SettingsError, match="angarium key create"):
         build.keyring(load())
 
 

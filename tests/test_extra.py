@@ -17,7 +17,7 @@ from fastapi import FastAPI
 
 from angarium import profiles
 from angarium.api import dialects
-from angarium.cli.main import CALLS, SERVES
+from angarium.cli.main import Tree
 from angarium.core.errors import SettingsError
 from angarium.core.product import product_of
 from angarium.store.postmaster import Postmaster
@@ -100,19 +100,28 @@ def test_without_the_command_line_it_says_what_to_install() -> None:
 
 
 def test_without_the_service_every_command_that_calls_a_server_is_there() -> None:
-    code = "from angarium.cli.main import app, CALLS\nimport typer\ngroup = typer.main.get_command(app)\n"
-    code += "print(*sorted(name for name in group.commands if group.commands[name]))"
+    code = "from angarium.cli.main import app, Tree\nimport typer\ngroup = typer.main.get_command(app)\n"
+    code += "shown = [name for name in group.commands if not group.commands[name].hidden]\n"
+    code += "print(*(name for name in shown if Tree.places[name].load(name)))"
     done = apart(code, *SERVICE)
     assert done.stderr == ""
-    assert done.stdout.split() == sorted([*CALLS, "version"])
+    assert done.stdout.split() == [name for name, place in Tree.places.items() if not place.service]
 
 
-@pytest.mark.parametrize("command", SERVES)
+@pytest.mark.parametrize("command", [name for name, place in Tree.places.items() if place.service])
 def test_without_the_service_its_commands_say_what_to_install(command: str) -> None:
     code = f"from angarium.__main__ import main; sys.argv[1:] = ['{command}', '--help']; main()"
     done = apart(code, *SERVICE)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f'angarium: `{command}` needs the service: pip install "angarium[server]"\n'
+
+
+@pytest.mark.parametrize("command", ["token create", "dead-letter list --database"])
+def test_without_the_service_a_verb_that_needs_it_says_what_to_install(command: str) -> None:
+    done = apart(f"from angarium.__main__ import main; sys.argv[1:] = {command.split()}; main()", *SERVICE)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("angarium: this needs the service (")
+    assert 'pip install "angarium[server]"' in done.stderr
 
 
 def test_without_the_embedded_postgresql_it_says_what_to_install(

@@ -41,7 +41,7 @@ ENGINE_CONNECTIONS = 8
 def keyring(settings: Settings) -> Keyring:
     """The keys that encrypt and decrypt secrets. Raises SettingsError if there is none."""
     if settings.secret_key is None:
-        raise SettingsError("ANGARIUM_SECRET_KEY is not set; create one with `angarium key new`")
+        raise SettingsError("ANGARIUM_SECRET_KEY is not set; create one with `angarium key create`")
     return Keyring.parse(settings.secret_key.get_secret_value())
 
 

@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     secret_key: SecretStr | None = Field(
         None,
         description="Encrypts endpoint secrets in the database: base64 keys of 32 bytes, comma-separated. "
-        "The first encrypts, all decrypt. Create one with `angarium key new`.",
+        "The first encrypts, all decrypt. Create one with `angarium key create`.",
     )
     profiles: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)] = Field(
         _written(""),

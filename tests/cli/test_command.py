@@ -23,13 +23,13 @@ def refusal(*arguments: str, **variables: str) -> str:
 
 
 def test_version_is_printed() -> None:
-    assert run_apart("version").stdout == f"{__version__}\n"
+    assert run_apart("--version").stdout == f"{__version__}\n"
 
 
 def test_serve_refuses_to_start_without_its_secrets() -> None:
     words = refusal("serve")
     assert "ANGARIUM_JWT_SECRET is not set" in words
-    assert "ANGARIUM_SECRET_KEY is not set; create one with `angarium key new`" in words
+    assert "ANGARIUM_SECRET_KEY is not set; create one with `angarium key create`" in words
 
 
 def test_an_unknown_setting_is_refused_with_a_suggestion() -> None:
@@ -54,7 +54,7 @@ def test_a_database_that_does_not_answer_is_told_in_words() -> None:
 
 
 def test_a_token_for_an_organization_lasts_ten_years() -> None:
-    done = run_apart("token", "--org", "org_abc", **SETTINGS)
+    done = run_apart("token", "create", "--org", "org_abc", **SETTINGS)
     claims = jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"])
     assert claims["sub"] == "org_abc"
     assert claims["exp"] - claims["iat"] == 10 * 365 * 86400
@@ -62,7 +62,7 @@ def test_a_token_for_an_organization_lasts_ten_years() -> None:
 
 def test_a_token_for_an_application_lasts_as_long_as_asked() -> None:
     app = "app_0ERWOTe6y8k6RrPDkmof8rVuPlg"
-    done = run("token", "--org", "org_abc", "--app", app, "--expires", "30d", **SETTINGS)
+    done = run("token", "create", "--org", "org_abc", "--app", app, "--expires", "30d", **SETTINGS)
     claims = jwt.decode(done.stdout.strip(), SECRET, algorithms=["HS256"])
     assert (claims["sub"], claims["org"]) == (app, "org_abc")
     assert claims["exp"] - claims["iat"] == 30 * 86400
@@ -83,15 +83,15 @@ def test_a_token_for_an_application_lasts_as_long_as_asked() -> None:
     ],
 )
 def test_a_wrong_option_of_token_is_told(arguments: tuple[str, ...], words: str) -> None:
-    assert words in refusal("token", *arguments, **SETTINGS)
+    assert words in refusal("token", "create", *arguments, **SETTINGS)
 
 
 def test_a_token_without_a_secret_or_a_data_directory_is_refused(tmp_path: Path) -> None:
-    assert "ANGARIUM_JWT_SECRET is not set" in refusal("token", "--data", str(tmp_path))
+    assert "ANGARIUM_JWT_SECRET is not set" in refusal("token", "create", "--data", str(tmp_path))
 
 
 def test_a_new_key_is_32_random_bytes() -> None:
-    one, other = run("key", "new").stdout.strip(), run_apart("key", "new").stdout.strip()
+    one, other = run("key", "create").stdout.strip(), run_apart("key", "create").stdout.strip()
     assert one != other
     assert len(base64.b64decode(one)) == 32
 

@@ -25,7 +25,7 @@ async def lost(caller: Caller) -> Caller:
     """Three messages that two endpoints never got."""
     endpoints = [await caller.api.endpoint(caller.app) for _ in range(2)]
     for number in range(3):
-        await caller.run("send", "--type", "order.filled", "--data", f'{{"n":{number}}}')
+        await caller.run("message", "send", "--type", "order.filled", "--data", f'{{"n":{number}}}')
     for disabled in (True, False):
         for endpoint in endpoints:
             await caller.api.patch(f"/app/{caller.app}/endpoint/{endpoint}", {"disabled": disabled})
@@ -43,12 +43,16 @@ async def commands(caller: Caller) -> dict[str, tuple[tuple[str, ...], str]]:
     messages = (await caller.api.get(f"/app/{caller.app}/msg"))["data"]
     one = endpoints[0]["id"]
     return {
-        "replay --all": (("replay", "--all", "--no-wait"), "6 deliveries"),
-        "replay": (("replay", "--status", "canceled", "--no-wait"), "6 deliveries"),
-        "dlq replay --all": (("dlq", "replay", "--all", "--no-wait"), "6 deliveries"),
-        "dlq replay": (("dlq", "replay", "--endpoint", one, "--no-wait"), "3 deliveries"),
-        "recover": (("recover", one, "--since", "1h", "--no-wait"), "3 messages"),
-        "resend": (("resend", messages[0]["id"]), "2 endpoints"),
+        "delivery resend --all": (("delivery", "resend", "--all", "--no-wait"), "6 deliveries"),
+        "delivery resend": (("delivery", "resend", "--status", "canceled", "--no-wait"), "6 deliveries"),
+        "dead-letter resend --all": (("dead-letter", "resend", "--all", "--no-wait"), "6 deliveries"),
+        "dead-letter resend": (("dead-letter", "resend", "--endpoint", one, "--no-wait"), "3 deliveries"),
+        "endpoint recover": (("endpoint", "recover", one, "--since", "1h", "--no-wait"), "3 messages"),
+        "message resend": (("message", "resend", messages[0]["id"]), "2 endpoints"),
+        "message expunge": (("message", "expunge", messages[0]["id"]), "payload of"),
+        "application expire-tokens": (("application", "expire-tokens", caller.app), "sessions"),
+        "endpoint delete": (("endpoint", "delete", one), "will be deleted"),
+        "application delete": (("application", "delete", caller.app), "will be deleted"),
     }
 
 
@@ -65,7 +69,19 @@ async def test_without_a_terminal_nothing_is_done_unless_yes_is_given(lost: Call
 
 
 @pytest.mark.parametrize(
-    "which", ["replay --all", "replay", "dlq replay --all", "dlq replay", "recover", "resend"]
+    "which",
+    [
+        "delivery resend --all",
+        "delivery resend",
+        "dead-letter resend --all",
+        "dead-letter resend",
+        "endpoint recover",
+        "message resend",
+        "message expunge",
+        "application expire-tokens",
+        "endpoint delete",
+        "application delete",
+    ],
 )
 async def test_yes_answers_for_scripts(lost: Caller, which: str) -> None:
     command, _ = (await commands(lost))[which]
@@ -73,7 +89,7 @@ async def test_yes_answers_for_scripts(lost: Caller, which: str) -> None:
     assert lost.code == 0, lost.said
 
 
-@pytest.mark.parametrize("command", [("replay",), ("dlq", "replay")])
+@pytest.mark.parametrize("command", [("delivery", "resend"), ("dead-letter", "resend")])
 async def test_everything_takes_all(lost: Caller, command: tuple[str, ...]) -> None:
     for more in ((), ("--yes",), ("--dry-run",)):
         await lost.run(*command, *more)
@@ -86,7 +102,11 @@ async def test_everything_takes_all(lost: Caller, command: tuple[str, ...]) -> N
 
 async def test_nothing_to_do_is_not_asked_about(caller: Caller) -> None:
     endpoint = await caller.api.endpoint(caller.app)
-    for command in (("replay", "--all"), ("dlq", "replay", "--all"), ("recover", endpoint, "--since", "1h")):
+    for command in (
+        ("delivery", "resend", "--all"),
+        ("dead-letter", "resend", "--all"),
+        ("endpoint", "recover", endpoint, "--since", "1h"),
+    ):
         out = await caller.run(*command)
         assert caller.code == 0
         assert (
@@ -113,11 +133,11 @@ async def answered(caller: Caller, answer: bytes, *arguments: str) -> tuple[int 
 
 async def test_at_a_terminal_it_asks_and_does_what_is_answered(lost: Caller) -> None:
     for answer in (b"n\n", b"\n"):
-        code, out = await answered(lost, answer, "replay", "--all", "--no-wait")
+        code, out = await answered(lost, answer, "delivery", "resend", "--all", "--no-wait")
         assert "6 deliveries will be sent again. Continue? [y/N]" in out
         assert "nothing was done" in out
         assert code == 1
         assert await canceled(lost) == 6
-    code, out = await answered(lost, b"y\n", "replay", "--all", "--no-wait")
+    code, out = await answered(lost, b"y\n", "delivery", "resend", "--all", "--no-wait")
     assert code == 0, out
     assert "qtask_" in out

@@ -6,8 +6,9 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+import typer
 
-from angarium.cli.moment import moment
+from angarium.cli.option import moment
 
 
 @pytest.mark.parametrize(
@@ -35,5 +36,5 @@ def test_a_time_is_that_time() -> None:
     ],
 )
 def test_anything_else_is_refused_in_words(text: str, words: str) -> None:
-    with pytest.raises(ValueError, match=words):
+    with pytest.raises(typer.BadParameter, match=words):
         moment(text)

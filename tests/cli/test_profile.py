@@ -22,6 +22,7 @@ from tests.kit.server import angarium
 
 FOURTH = str(Path(__file__).parents[1] / "dialects" / "fourth.toml")
 ORG = "org_23rb8YdGqMT0qIzpgGwdXfHirPr"
+LIST = ("api-key", "list", "--database", "--org", ORG)
 LINES = {
     "bluum": {"base_url", "api_key", "api_secret", "investor_key", "investor_secret"},
     "bluma": {"base_url", "api_key"},
@@ -63,19 +64,21 @@ def test_a_profile_is_installed_and_its_keys_listed_and_revoked(database_url: st
     assert "Save the keys now" in words
     assert "To serve it, set ANGARIUM_PROFILES=bloom" in words
     settings["ANGARIUM_PROFILES"] = "bloom"
-    pair = command("apikey", "new", "--org", ORG, "--app", "acme", "--pair")
+    pair = command("api-key", "create", "--org", ORG, "--app", "acme", "--pair")
     assert ":" in pair
-    listed = [json.loads(line) for line in command("apikey", "list", "--org", ORG, "--json").splitlines()]
+    listed = [json.loads(line) for line in command(*LIST, "--json").splitlines()]
     assert [one["scope"] for one in listed] == ["organization", "user"] * 2 + ["organization"]
-    everything = command("apikey", "list", "--org", ORG)
+    everything = command(*LIST)
     assert made["organization_token"] not in everything
-    assert "is revoked" in command("apikey", "revoke", listed[0]["id"], "--org", ORG)
-    listed = [json.loads(line) for line in command("apikey", "list", "--org", ORG, "--json").splitlines()]
-    assert [one["revoked"] is not None for one in listed] == [True, False, False, False, False]
-    assert "has no key key_x" in refusal("apikey", "revoke", "key_x", "--org", ORG, **settings)
+    assert "is revoked" in command("api-key", "revoke", listed[0]["id"], "--database", "--org", ORG)
+    listed = [json.loads(line) for line in command(*LIST, "--json").splitlines()]
+    assert [one["revokedAt"] is not None for one in listed] == [True, False, False, False, False]
+    unknown = f"key_{'0' * 27}"
+    wrong = ("api-key", "revoke", unknown, "--database", "--org", ORG)
+    assert "No key has this id" in refusal(*wrong, **settings)
     assert "already has the profile bloom" in refusal("profile", "install", "bluma", "--org", ORG, **settings)
-    wrong = ("apikey", "new", "--org", ORG, "--app", "acme", "--scope", "x")
-    assert "has no scope 'x'. Its scopes are organization, user" in refusal(*wrong, **settings)
+    no_scope = ("api-key", "create", "--org", ORG, "--app", "acme", "--scope", "x")
+    assert "has no scope 'x'. Its scopes are organization, user" in refusal(*no_scope, **settings)
 
 
 async def dev(directory: Path, log: Path, *arguments: str, **variables: str) -> Any:

@@ -111,14 +111,18 @@ async def test_rekey_while_messages_go_out_loses_nothing(database: Database, dat
             await customers.send(client, app)
             await receiver.wait_for(customers.sent)
         unasked = await angarium(
-            "rekey", ANGARIUM_DATABASE_URL=database_url, ANGARIUM_SECRET_KEY=_ring(NEW, OLD)
+            "key", "rewrap", ANGARIUM_DATABASE_URL=database_url, ANGARIUM_SECRET_KEY=_ring(NEW, OLD)
         )
         _, words = await unasked.communicate()
         assert unasked.returncode == 2
         assert "20 secrets will be encrypted again" in " ".join(words.decode().split())
         async with running(database, NEW, OLD) as client:
             rekey = await angarium(
-                "rekey", "--yes", ANGARIUM_DATABASE_URL=database_url, ANGARIUM_SECRET_KEY=_ring(NEW, OLD)
+                "key",
+                "rewrap",
+                "--yes",
+                ANGARIUM_DATABASE_URL=database_url,
+                ANGARIUM_SECRET_KEY=_ring(NEW, OLD),
             )
             ended = asyncio.create_task(rekey.communicate())
             for number in itertools.count():

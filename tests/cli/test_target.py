@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from angarium.cli.doctor import Way
 from angarium.cli.forward import DeliveryForwarder, ForwardResult, read_header
 from angarium.cli.main import app as cli
-from angarium.cli.reach import Way
 from angarium.client import Angarium, ClientError
 from angarium.client.target import Target, read_target
 from tests.kit.authority import Authority
@@ -67,7 +67,10 @@ def test_what_is_no_url_is_an_error_with_an_example_at_every_door(
     server = {"ANGARIUM_URL": "http://127.0.0.1:1", "ANGARIUM_TOKEN": "token"}
     commands = [["listen", "--forward-to", text], ["doctor", text, "--secret", "whsec_aaaa"]]
     if text.strip():
-        commands += [["tail", "--url", text], ["listen", "--forward-to", "localhost:1", "--url", text]]
+        commands += [
+            ["message", "tail", "--url", text],
+            ["listen", "--forward-to", "localhost:1", "--url", text],
+        ]
     for command in commands:
         done = CliRunner().invoke(cli, command, env=server)
         assert done.exit_code == 2, done.output

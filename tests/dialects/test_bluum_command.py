@@ -259,10 +259,10 @@ async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(datab
 # ----------------------------------------------------------------------- dead letters over the command line
 
 
-async def deadletter(
+async def dead_letter(
     url: str, *arguments: str, status: int = 0, runner: Callable[..., Done] = run
 ) -> list[dict[str, Any]]:
-    told = ("deadletter", *arguments, "--json")
+    told = ("dead-letter", *arguments, "--database", "--json")
     done = await asyncio.to_thread(runner, *told, ANGARIUM_DATABASE_URL=url)
     assert done.returncode == status, done.stderr
     assert "Traceback" not in done.stderr
@@ -280,33 +280,34 @@ async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(da
         await stand.send(other)
         await stand.world.until_states({2: 2})
         where = ("--org", stand.org_id)
-        everything = await deadletter(database.url, "list", *where, runner=run_apart)
-        assert {row["status"] for row in everything} == {"dead"}
+        everything = await dead_letter(database.url, "list", *where, runner=run_apart)
+        assert {row["status"] for row in everything} == {"failed"}
         assert len(everything) == 2
-        (row,) = await deadletter(database.url, "list", *where, "--app", "first")
-        assert row["message"] == event_id.replace("evt_", "msg_")
-        assert (row["event_type"], row["failed_attempts"], row["url"]) == ("order.filled", 2, receiver.url)
+        (row,) = await dead_letter(database.url, "list", *where, "--app", "first")
+        assert row["messageId"] == event_id.replace("evt_", "msg_")
+        assert (row["eventType"], row["attempts"], row["url"]) == ("order.filled", 2, receiver.url)
         narrow = (*where, "--app", "first", "--endpoint", made["id"], "--since", "1h")
-        (row,) = await deadletter(database.url, "replay", *narrow, "--dry-run")
-        assert (row["messages"], row["result"]) == (1, "would be replayed")
+        (row,) = await dead_letter(database.url, "resend", *narrow, "--dry-run")
+        assert row == {"messages": 1, "exact": True}
         assert len(receiver.requests) == 4, "nothing was sent yet"
 
-        assert await deadletter(database.url, "replay", *narrow, status=2) == [], "it asked for no answer"
-        assert await deadletter(database.url, "replay", *where, "--yes", status=2) == [], "--all is missing"
-        rows = await deadletter(database.url, "replay", *where, "--all", "--dry-run")
-        assert {row["messages"] for row in rows} == {1}
+        assert await dead_letter(database.url, "resend", *narrow, status=2) == [], "it asked for no answer"
+        assert await dead_letter(database.url, "resend", *where, "--yes", status=2) == [], "--all is missing"
+        assert await dead_letter(database.url, "resend", *where, "--all", "--dry-run") == [
+            {"messages": 2, "exact": True}
+        ]
         assert len(receiver.requests) == 4, "nothing was sent yet"
 
         receiver.default = Reply(200)
-        (row,) = await deadletter(database.url, "replay", *narrow, "--yes")
-        assert (row["messages"], row["result"]) == (1, "replaying")
+        (row,) = await dead_letter(database.url, "resend", *narrow, "--yes")
+        assert (row["status"], row["data"]["expected"]) == ("running", 1)
         await finish_tasks(database, stand.world.clock)
         await stand.world.until_states({0: 1, 2: 1})
         bodies = {one.body for one in receiver.requests if one.header("webhook-id") == event_id}
         assert len(bodies) == 1, "the same id, the same bytes"
-        assert await deadletter(database.url, "list", *narrow) == []
-        await deadletter(database.url, "list", *where, "--app", "nobody", status=1)
-        await deadletter(database.url, "list", *where, "--since", "yesterday", status=1)
+        assert await dead_letter(database.url, "list", *narrow) == []
+        await dead_letter(database.url, "list", *where, "--app", "nobody", status=1)
+        await dead_letter(database.url, "list", *where, "--since", "yesterday", status=2)
 
 
 async def test_c6_an_operator_replays_over_the_native_api(database: Database) -> None:

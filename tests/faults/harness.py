@@ -27,7 +27,7 @@ import aiohttp
 import asyncpg
 import psutil
 
-from angarium.cli.token import make
+from angarium.cli.credential import make_token
 from angarium.settings import Settings
 from angarium.store.fault import RAISED
 from tests.faults.account import account
@@ -130,7 +130,7 @@ class Servers:
             },
             program,
         )
-        token = make(Settings.model_validate({"jwt_secret": SECRET}), ORG)
+        token = make_token(Settings.model_validate({"jwt_secret": SECRET}), ORG)
         return self._add(Server(process, f"http://127.0.0.1:{port}", token, log))
 
     async def stop(self) -> None:

@@ -1,186 +1,188 @@
-"""`angarium deadletter`: lists and resends undelivered messages of an organization, over its database.
+"""`angarium dead-letter`: lists and resends deliveries that are exhausted or canceled and were not delivered.
 
-The same over the API: `POST /api/v1/app/{app}/endpoint/{endpoint}/recover` with the organization's token.
+With `--database` they are those of a whole organization, and no server is needed. The answers are the API's.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from uuid import UUID
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from angarium.cli.confirm import All, Yes, confirm, need_filter
-from angarium.cli.moment import moment
+from angarium.cli.delivery import COLUMNS, ENDPOINT, EVENTS, DryRun, Rate, Wait, agreed, resend_matching
+from angarium.cli.option import All, Data, Limit, Yes, need_filter
+from angarium.cli.remote import Given, Remote, calling
+from angarium.cli.resource import SINCE
 from angarium.core import ids
-from angarium.core.errors import SettingsError
-from angarium.settings import Settings, load
 
 if TYPE_CHECKING:
-    from angarium.service.operator import Operator
-    from angarium.store.dead_letter import DeadLetter, Undelivered
+    from angarium.core.log_filter import LogFilter
+    from angarium.core.nouns import Application
+    from angarium.service.log import Log
+    from angarium.service.overview import Overdue
+    from angarium.service.replay import Replay
 
-app = typer.Typer(help="List and resend undelivered messages of an organization.", no_args_is_help=True)
+LOST: Final = {"status": ["failed", "canceled"]}
+Database = Annotated[
+    bool, typer.Option("--database", help="Use the database of the settings; works without a server.")
+]
+Org = Annotated[
+    str | None, typer.Option(help="With --database: organization; default: the data directory's.")
+]
 
-Org = Annotated[str | None, typer.Option(help="Organization, org_…; default: the data directory's.")]
-App = Annotated[str | None, typer.Option("--app", help="Only this application, by ID or UID.")]
-Endpoint = Annotated[str | None, typer.Option(help="Only this endpoint, by ID.")]
-Since = Annotated[str, typer.Option(help="Start: 36h or 7d ago, or a time such as 2026-11-20T08:00:00Z.")]
-Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object per line.")]
+app = typer.Typer()
 
 
 @app.command("list")
+@calling(ENDPOINT, EVENTS, SINCE)
 def list_(
+    server: Remote,
+    given: Given,
+    limit: Limit = 100,
+    database: Database = False,
     org: Org = None,
-    application: App = None,
-    endpoint: Endpoint = None,
-    since: Since = "14d",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number, newest first.")] = 100,
-    as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """List dead letters, newest first."""
-    settings = load(overrides={"data_dir": data})
+    """List dead letters, newest first.
 
-    async def work(service: Operator) -> None:
-        found = await service.dead_letters(
-            _org(settings, org), application, _endpoint(endpoint), _since(since), limit
-        )
-        _print([_letter(one) for one in found], as_json, "no dead letters")
-
-    _run(settings, work)
+    $ angarium dead-letter list --since 7d
+    $ angarium dead-letter list --database --org org_23rb8YdGqMT0qIzpgGwdXfHirMu
+    """
+    if database:
+        found = _run(_list, org, data, server.named_app, given, limit)
+    else:
+        found = server.each("/app/{app}/log", limit=limit, **given, **LOST)
+    server.table(found, COLUMNS, "no dead letters")
 
 
 @app.command()
-def replay(
-    org: Org = None,
-    application: App = None,
-    endpoint: Endpoint = None,
-    since: Annotated[
-        str | None, typer.Option(help="Start: 36h or 7d ago, or a time; at most 14 days ago.")
-    ] = None,
+@calling(ENDPOINT, EVENTS, SINCE)
+def resend(
+    server: Remote,
+    given: Given,
     everything: All = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be sent.")] = False,
+    rate: Rate = 20,
+    dry_run: DryRun = False,
     yes: Yes = False,
-    as_json: Json = False,
+    wait: Wait = True,
+    database: Database = False,
+    org: Org = None,
     data: Data = None,
 ) -> None:
-    """Resend dead letters that match a filter, or --all, with the same IDs and payloads.
+    """Resend dead letters that match a filter, with the same IDs and payloads. Requires a filter, or --all.
 
-    The service sends them; if it is not running, it does so after its next start.
+    With --database the service sends them; if it is not running, it does so after its next start.
+
+    $ angarium dead-letter resend --all
+    $ angarium dead-letter resend --endpoint ep_0ujsswThIGTUYm2K8FjOOfXtY1K --since 7d --dry-run
     """
-    need_filter(everything, application, endpoint, since)
-    settings = load(overrides={"data_dir": data})
-
-    async def work(service: Operator) -> None:
-        org_id, start = _org(settings, org), _since(since or "14d")
-        undelivered = await service.undelivered_since(org_id, application, _endpoint(endpoint), start)
-        count = sum(one.number for one in undelivered if not one.disabled)
-        if count and not dry_run:
-            confirm(f"{count} messages of {org_id} will be sent again", yes)
-            await service.recover(org_id, undelivered, since=start)
-        _print([_undelivered(one, dry_run) for one in undelivered], as_json, "nothing to replay")
-
-    _run(settings, work)
+    if database:
+        need_filter(everything, server.named_app, *given.values())
+        _run(_resend, server, org, data, given, rate, dry_run, yes)
+    else:
+        need_filter(everything, *given.values())
+        resend_matching(server, given | LOST, rate, dry_run, yes, wait)
 
 
-def _letter(one: DeadLetter) -> dict[str, Any]:
-    return {
-        "message": ids.text(ids.MESSAGE, one.message_id),
-        "event_type": one.event_type,
-        "status": "dead" if one.state == 2 else "canceled",
-        "failed_attempts": one.failures,
-        "app": ids.text(ids.APPLICATION, one.app_id),
-        "endpoint": ids.text(ids.ENDPOINT, one.endpoint_id),
-        "url": one.url,
-    }
-
-
-def _undelivered(one: Undelivered, dry_run: bool) -> dict[str, Any]:
-    result = "disabled, skipped" if one.disabled else "would be replayed" if dry_run else "replaying"
-    return {
-        "endpoint": ids.text(ids.ENDPOINT, one.endpoint_id),
-        "app": ids.text(ids.APPLICATION, one.app_id),
-        "messages": one.number,
-        "result": result,
-        "url": one.url,
-    }
-
-
-def _print(rows: list[dict[str, Any]], as_json: bool, nothing: str) -> None:
-    if as_json:
-        for row in rows:
-            print(json.dumps(row))
-        return
-    if not rows:
-        print(nothing)
-        return
-    widths = {name: max(len(name), *(len(str(row[name])) for row in rows)) for name in rows[0]}
-    for row in ({name: name for name in widths}, *rows):
-        print("  ".join(str(row[name]).ljust(width) for name, width in widths.items()).rstrip())
-
-
-def _org(settings: Settings, org: str | None) -> str:
-    if org is not None:
-        return org
-    path = settings.data_dir.expanduser() / "organization"
-    if not path.exists():
-        raise SettingsError(
-            f"--org is missing, and {settings.data_dir} is not a data directory of `angarium dev`"
-        )
-    return path.read_text().strip()
-
-
-def _endpoint(ref: str | None) -> UUID | None:
-    """An endpoint's id, with the prefix of any product."""
-    if ref is None:
-        return None
-    found = ids.parse(ref[: ref.rfind("_") + 1], ref)
-    if found is None:
-        raise SettingsError(f"--endpoint: {ref} is not an endpoint ID")
-    return found
-
-
-def _since(text: str) -> float:
-    """Epoch seconds of a time or a duration ago."""
-    try:
-        return moment(text).timestamp()
-    except ValueError as error:
-        raise SettingsError(f"--since: {error}") from error
-
-
-def _run(settings: Settings, work: Callable[[Operator], Any]) -> None:
+def _run(work: Callable[..., Any], *given: Any) -> Any:
     from angarium.server import process
 
-    async def main() -> None:
-        async with _service(settings) as service:
-            await work(service)
+    return process.run(work(*given))
 
-    process.run(main())
+
+async def _list(
+    org: str | None, data: Path | None, app_ref: str | None, given: Given, limit: int
+) -> list[dict[str, Any]]:
+    from msgspec import to_builtins
+
+    from angarium.api.native.log import line_out
+
+    found = []
+    async with _opened(org, data, app_ref, given) as inside:
+        for application in inside.applications:
+            cursor, left = None, limit
+            while left > 0:
+                page = await inside.log.page(application.id, inside.wanted, cursor, limit=left)
+                waits = await inside.overdue.of(application.id, (line.row for line in page.lines))
+                found += [to_builtins(line_out(line, waits)) for line in page.lines]
+                cursor, left = page.older, left - len(page.lines)
+                if cursor is None:
+                    break
+    return sorted(found, key=lambda line: str(line["timestamp"]), reverse=True)[:limit]
+
+
+async def _resend(
+    server: Remote, org: str | None, data: Path | None, given: Given, rate: int, dry_run: bool, yes: bool
+) -> None:
+    from msgspec import to_builtins
+
+    from angarium.api.native.replay import task_out
+
+    async with _opened(org, data, server.named_app, given) as inside:
+        counts = [await inside.replay.count_matching(one.id, inside.wanted) for one in inside.applications]
+        counted = {
+            "messages": sum(count.number for count in counts),
+            "exact": all(count.exact for count in counts),
+        }
+        if not agreed(server, counted, dry_run, yes):
+            return
+        for application, count in zip(inside.applications, counts, strict=True):
+            if count.number:
+                task = await inside.replay.resend_matching(
+                    application.org_id, application.id, inside.wanted, rate=rate, expected=count
+                )
+                server.show(
+                    to_builtins(task_out(task)), f"{count.number} of {application.name} will be sent again"
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class _Inside:
+    """The use cases of the service, on a database."""
+
+    applications: list[Application]
+    wanted: LogFilter
+    log: Log
+    overdue: Overdue
+    replay: Replay
 
 
 @asynccontextmanager
-async def _service(settings: Settings) -> AsyncIterator[Operator]:
-    from angarium.cli.serve import require_schema
-    from angarium.clock import SystemClock
-    from angarium.server import process
-    from angarium.service.operator import Operator
+async def _opened(
+    org: str | None, data: Path | None, app_ref: str | None, given: Given
+) -> AsyncIterator[_Inside]:
+    from angarium.api.native.log import FilterIn
+    from angarium.cli import installation
+    from angarium.service.application import Applications
+    from angarium.service.log import Log
+    from angarium.service.overview import Overdue
+    from angarium.service.product import Products
     from angarium.service.replay import Replay
-    from angarium.store.database import Database
+    from angarium.settings import load
 
-    process.sign()
-    async with process.database(settings) as url:
-        await require_schema(url)
-        database = await Database.connect(url, size=2)
-        clock = SystemClock()
-        try:
-            clock.anchor(await database.time())
-            yield Operator(database, clock, Replay(database, clock, os.urandom))
-        finally:
-            await database.close()
+    settings = load(overrides={"data_dir": data})
+    org_id = org or installation.organization_of(settings)
+    wanted = given | LOST
+    if "endpoint" in wanted:  # with the prefix of any product
+        wanted["endpoint"] = ids.ENDPOINT + wanted["endpoint"].rpartition("_")[2]
+    async with installation.opened(settings) as (database, clock):
+        known = Applications(database, clock, os.urandom)
+        applications = [await known.find(org_id, app_ref)] if app_ref else []
+        while not app_ref:
+            cursor = applications[-1].id if applications else None
+            more = await known.page(org_id, cursor, ascending=True, limit=1000)
+            applications += more
+            if not more:
+                break
+        yield _Inside(
+            applications,
+            FilterIn.model_validate(wanted).wanted(),
+            Log(database, clock, Products(database, clock, {})),
+            Overdue(database, clock),
+            Replay(database, clock, os.urandom),
+        )

@@ -10,7 +10,17 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from angarium.cli.demo_receiver import DemoRequest
+
+@dataclass(frozen=True, slots=True)
+class DemoRequest:
+    """One request that a receiver got: the attempt, the response and whether the signature is valid."""
+
+    at: float  # monotonic
+    receiver: str
+    message_id: str
+    number: int
+    answer: int
+    verified: bool
 
 
 @dataclass(slots=True)

@@ -1,21 +1,32 @@
-"""`angarium doctor`: checks a receiver against the production checklist."""
+"""`angarium doctor`: checks the address, certificate and answers of a receiver."""
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import os
+import socket
+import ssl
 import time
+from collections.abc import Iterator, Mapping
+from ipaddress import ip_address
 from typing import Annotated, Final
 
 import typer
 
-from angarium.cli import remote
-from angarium.cli.reach import CHECKS, Way
+from angarium import __version__
+from angarium.cli.error import Exit
+from angarium.cli.option import Json
 from angarium.cli.verify import Scheme, Secret
+from angarium.client.target import read_target
 from angarium.receiver import SCHEMES, VerificationError
 from angarium.receiver.checkup import Checkup
-from angarium.receiver.finding import Finding
+from angarium.receiver.finding import Finding, Reply
 
+MAX_ANSWER: Final = 64 * 1024
+SOON: Final = 14.0  # days for which a certificate should stay valid
+CHECKS: Final = ("https", "address", "tls")
 SIGNS: Final = {"ok": "ok  ", "warn": "WARN", "fail": "FAIL", "skip": "-   "}
 ASIDE: Final = (
     "Not checked: that slow work runs after the response, that each delivery is logged,\n"
@@ -45,11 +56,14 @@ def doctor(
             "--allow-http", help="Allow http and private addresses, for a receiver on this machine."
         ),
     ] = False,
-    as_json: remote.Json = False,
+    as_json: Json = False,
 ) -> None:
     """Check a receiver with about fifteen requests, half of them forged. Exit code 1 if a check fails.
 
     The receiver will handle the correctly signed events.
+
+    $ angarium doctor https://shop.example.com/webhooks --secret whsec_…
+    $ angarium doctor http://localhost:3000/webhooks --secret whsec_… --allow-http --json
     """
     if scheme not in SCHEMES:
         raise typer.BadParameter(f"the scheme must be one of {', '.join(SCHEMES)}")
@@ -74,11 +88,11 @@ def doctor(
     warned = sum(one.level == "warn" for one in found)
     if as_json:
         checks = [{"check": one.check, "level": one.level, "words": one.words} for one in found]
-        remote.show({"url": url, "passed": not failed, "checks": checks}, True, "")
+        print(json.dumps({"url": url, "passed": not failed, "checks": checks}, ensure_ascii=False))
     else:
         print(f"\n{ASIDE}\n\n{failed} failed, {warned} warned, of {len(found)} checks")
     if failed:
-        raise typer.Exit(remote.FAILED)
+        raise typer.Exit(Exit.FAILED)
 
 
 def _show(found: list[Finding], one: Finding, as_json: bool) -> None:
@@ -97,3 +111,101 @@ def _data(given: str | None) -> dict[str, object] | None:
     if not isinstance(data, dict):
         raise typer.BadParameter("the data must be a JSON object")
     return data
+
+
+class Way:
+    """Connects to one URL; `timeout` in seconds per request. Raises ValueError if `url` is not a URL."""
+
+    def __init__(self, url: str, timeout: float, *, local: bool) -> None:
+        self._target = target = read_target(url, "https://shop.example.com/webhooks")
+        self._secure, self._host, self._port = target.secure, target.host, target.port
+        self._timeout = timeout
+        self._local = local
+
+    def findings(self) -> Iterator[Finding]:
+        """Checks whether a sender can reach the URL. Ends with the first failure."""
+        for check in (self._https, self._address, self._tls):
+            found = check()
+            yield found
+            if found.level == "fail":
+                return
+
+    def _https(self) -> Finding:
+        if self._secure:
+            return Finding("https", "ok", "The URL is https.")
+        if self._local:
+            return Finding("https", "warn", "The URL is http, which is acceptable for development only.")
+        return Finding(
+            "https", "fail", "Senders require https. For a receiver on this machine, add --allow-http."
+        )
+
+    def _address(self) -> Finding:
+        try:
+            answers = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError):
+            return Finding("address", "fail", f"{self._host} was not found in DNS.")
+        found = sorted({str(answer[4][0]) for answer in answers})
+        inside = [one for one in found if not ip_address(one.partition("%")[0]).is_global]
+        if inside and not self._local:
+            words = f"{self._host} resolves to {inside[0]}, which is not reachable from the internet."
+            return Finding("address", "fail", f"{words} For development, add --allow-http.")
+        return Finding("address", "ok", f"{self._host} resolves to {', '.join(found)}.")
+
+    def _tls(self) -> Finding:
+        if not self._secure:
+            return Finding("tls", "skip", "No certificate without https.")
+        context = ssl.create_default_context()
+        try:
+            with (
+                socket.create_connection((self._host, self._port), self._timeout) as plain,
+                context.wrap_socket(plain, server_hostname=self._host) as wrapped,
+            ):
+                certificate = wrapped.getpeercert() or {}
+        except ssl.SSLCertVerificationError as error:
+            return Finding("tls", "fail", f"The certificate is not valid: {error.verify_message}.")
+        except ssl.SSLError as error:
+            return Finding("tls", "fail", f"TLS fails: {error.reason or error}. TLS 1.2 or 1.3 is required.")
+        except OSError as error:
+            return Finding("tls", "fail", f"Cannot connect to {self._target.origin}: {error}.")
+        days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / 86400
+        if days < SOON:
+            words = f"The certificate expires in {max(0, int(days))} days. Make sure that it is renewed."
+            return Finding("tls", "warn", words)
+        return Finding("tls", "ok", f"The certificate is valid for {int(days)} days.")
+
+    def send(self, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Sends one POST on a new connection. Returns failures as replies."""
+        started = time.monotonic()
+        connection = self._target.connection(self._timeout)
+        try:
+            return self._exchange(connection, headers, body, started)
+        except TimeoutError:
+            error = f"it did not respond within {self._timeout:g} s"
+        except ConnectionRefusedError:
+            error = f"nothing listens at {self._target.origin}"
+        except (OSError, http.client.HTTPException) as problem:
+            error = f"it closed the connection ({problem or type(problem).__name__})"
+        finally:
+            connection.close()
+        return Reply(0, time.monotonic() - started, error=error)
+
+    def _exchange(
+        self,
+        connection: http.client.HTTPConnection,
+        headers: Mapping[str, str],
+        body: bytes,
+        started: float,
+    ) -> Reply:
+        sent = {"user-agent": f"angarium-doctor/{__version__}", **headers}
+        if self._target.authorization is not None:
+            sent["authorization"] = self._target.authorization
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # it may have responded already
+            connection.request("POST", self._target.path, body, sent)
+        with connection.getresponse() as response:
+            read = b""
+            while len(read) < MAX_ANSWER and (piece := response.read1(MAX_ANSWER - len(read))):
+                read += piece
+                if time.monotonic() - started > self._timeout:
+                    raise TimeoutError
+            took = time.monotonic() - started
+            return Reply(response.status, took, read, response.getheader("location"))

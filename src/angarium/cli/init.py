@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Annotated, Final
 
 import typer
 
-from angarium.cli import remote
+from angarium.cli.error import Exit, note
+from angarium.cli.option import Json
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +45,29 @@ SKELETONS: Final = {
 def init(
     framework: Annotated[str, typer.Argument(help=f"One of {', '.join(SKELETONS)}.")],
     directory: Annotated[Path, typer.Argument(help="Target directory; created if missing.")] = Path(),
-    as_json: remote.Json = False,
+    as_json: Json = False,
 ) -> None:
-    """Write a starter receiver that verifies and deduplicates events, with tests. Overwrites nothing."""
+    """Write a starter receiver with tests. It verifies and deduplicates events. Overwrites nothing.
+
+    $ angarium init fastapi shop
+    """
     if framework not in SKELETONS:
         raise typer.BadParameter(f"choose one of {', '.join(SKELETONS)}, not {framework!r}")
     skeleton = SKELETONS[framework]
     wanted = skeleton.files()
     try:
         if there := [name for name in wanted if (directory / name).exists()]:
-            remote.note(f"angarium: {', '.join(there)} already exists; nothing was written")
-            raise typer.Exit(remote.FAILED)
+            note(f"angarium: {', '.join(there)} already exists; nothing was written")
+            raise typer.Exit(Exit.FAILED)
         directory.mkdir(parents=True, exist_ok=True)
         for name, content in wanted.items():
             with (directory / name).open("xb") as file:
                 file.write(content)
     except OSError as error:
-        remote.note(f"angarium: cannot write to {directory}: {error.strerror}")
-        raise typer.Exit(remote.FAILED) from error
+        note(f"angarium: cannot write to {directory}: {error.strerror}")
+        raise typer.Exit(Exit.FAILED) from error
     told = {"directory": str(directory), "files": sorted(wanted), "test": skeleton.test}
     text = "\n".join(
         [*sorted(wanted), "", f"See WEBHOOKS.md for how to run it. Run the tests with: {skeleton.test}"]
     )
-    remote.show(told, as_json, text)
+    print(json.dumps(told) if as_json else text)

@@ -7,6 +7,7 @@ on the product's schedule. The portal shows responses and errors.
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -17,9 +18,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from angarium.cli import remote
+from angarium.cli.error import Exit, note
 from angarium.cli.forward import DeliveryForwarder, ForwardResult, read_header
-from angarium.client import ClientError, Refused, Unreachable
+from angarium.cli.remote import Remote, calling, time_ago
+from angarium.client.error import ClientError, Refused, Unreachable
 
 WAIT: Final = 20.0  # seconds that the server may wait for a delivery
 LEASE: Final = 15.0  # seconds beyond the receiver's timeout for which a delivery is leased
@@ -27,7 +29,9 @@ LONGEST_PAUSE: Final = 30.0
 TOO_MANY: Final = 429  # too many listeners of the application wait; one that gets a delivery makes room
 
 
+@calling()
 def listen(
+    server: Remote,
     forward_to: Annotated[
         str, typer.Option(help="URL of your receiver, such as http://localhost:3000/webhooks.")
     ],
@@ -70,30 +74,27 @@ def listen(
             min=0.1, help="For CI: exit with code 1 if --count is not reached in this many seconds."
         ),
     ] = None,
-    url: remote.Url = None,
-    token: remote.Token = None,
-    app: remote.App = None,
-    as_json: remote.Json = False,
 ) -> None:
-    """Forward the messages of an application to a receiver on this machine."""
+    """Forward the messages of an application to this machine.
+
+    $ angarium listen --forward-to http://localhost:3000/webhooks --events 'order.*'
+    $ angarium listen --forward-to localhost:3000/webhooks --count 3 --within 60
+    """
     try:
         extra = [read_header(one) for one in header or []]
         forwarder = DeliveryForwarder(forward_to, timeout, extra, insecure=insecure)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    server = remote.Remote(url, token, app)
-    try:
-        wanted = {"name": name or remote.default_name(), "eventTypes": events, "channels": channel}
-        opened = server.call("POST", "/listener", wanted)
-        if since is not None:
-            _replay(server, opened["id"], since)
-    except ClientError as error:
-        remote.fail(error)
-    if not as_json:
-        remote.note(f"Listening as {wanted['name']} ({opened['id']}) and forwarding to {forward_to}")
+    wanted = {"name": name or default_name(), "eventTypes": events, "channels": channel}
+    opened = server.call("POST", "/app/{app}/listener", body=wanted)
+    if since is not None:
+        path = "/app/{app}/endpoint/{}/replay-missing"
+        server.call("POST", path, opened["id"], body={"since": time_ago(since)})
+    if not server.as_json:
+        note(f"Listening as {wanted['name']} ({opened['id']}) and forwarding to {forward_to}")
         if opened["secret"]:
-            remote.note(f"Signing secret  {opened['secret']}")
-    run = Run(server, opened["id"], forwarder, parallel, timeout + LEASE, as_json, count)
+            note(f"Signing secret  {opened['secret']}")
+    run = Run(server, opened["id"], forwarder, parallel, timeout + LEASE, count)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: run.stop.set())
     if within is not None:
@@ -102,19 +103,18 @@ def listen(
         timer.start()
     run.forward()
     if run.failed or (count is not None and run.done < count):
-        raise typer.Exit(remote.FAILED)
+        raise typer.Exit(Exit.FAILED)
 
 
 @dataclass
 class Run:
     """One run of the command."""
 
-    server: remote.Remote
+    server: Remote
     endpoint: str
     forwarder: DeliveryForwarder
     parallel: int
     lease: float
-    as_json: bool
     count: int | None
     stop: threading.Event = field(default_factory=threading.Event)
     done: int = 0
@@ -137,24 +137,26 @@ class Run:
         pause, away = 0.5, False
         while not self.stop.is_set():
             try:
-                path = self.server.path(f"/listener/{self.endpoint}/fetch")
-                query = {
-                    "limit": self.parallel,
-                    "wait": WAIT if self.count is None else 2,
-                    "lease": self.lease,
-                }
-                got = self.server.client.call("GET", path, query=query, timeout=WAIT + 10)
+                got = self.server.call(
+                    "GET",
+                    "/app/{app}/listener/{}/fetch",
+                    self.endpoint,
+                    limit=self.parallel,
+                    wait=WAIT if self.count is None else 2,
+                    lease=self.lease,
+                    timeout=WAIT + 10,
+                )
             except ClientError as error:
                 if isinstance(error, Refused) and error.status < 500 and error.status != TOO_MANY:
-                    remote.fail(error)  # deleted, disabled or taken over
+                    raise  # deleted, disabled or taken over
                 if not away:
-                    remote.note(f"angarium: {error}; reconnecting, no messages are lost")
+                    note(f"angarium: {error}; reconnecting, no messages are lost")
                 away = True
                 self.stop.wait(pause)
                 pause = min(LONGEST_PAUSE, pause * 2)
                 continue
             if away:
-                remote.note("angarium: reconnected")
+                note("angarium: reconnected")
             pause, away = 0.5, False
             if got["data"]:
                 yield got["data"]
@@ -170,18 +172,19 @@ class Run:
             text += f"  attempt {outcome.attempt}"
         if outcome.error:
             text += f"\n          {outcome.error}"
-        remote.show(outcome.line(), self.as_json, text)
+        self.server.show(outcome.line(), text)
         try:
-            self.server.call("POST", f"/listener/{self.endpoint}/answer", {"data": [outcome.answer()]})
+            body = {"data": [outcome.answer()]}
+            self.server.raw("POST", "/app/{app}/listener/{}/answer", self.endpoint, body=body)
         except Unreachable:
-            remote.note(
+            note(
                 f"angarium: the result of {outcome.message} could not be reported; it will be delivered again"
             )
         except Refused as error:
-            remote.note(f"angarium: the result of {outcome.message} was rejected: {error}")
+            note(f"angarium: the result of {outcome.message} was rejected: {error}")
 
 
-def _replay(server: remote.Remote, endpoint: str, since: str) -> None:
-    """Sends earlier messages to the listener."""
-    begin = remote.time_ago(since)
-    server.call("POST", f"/endpoint/{endpoint}/replay-missing", {"since": begin})
+def default_name() -> str:
+    """The default name of a listener, from user and machine."""
+    name = f"{os.environ.get('USER') or 'user'}-{os.uname().nodename if hasattr(os, 'uname') else 'host'}"
+    return "".join(c if c.isascii() and (c.isalnum() or c in "-_") else "-" for c in name)[:64]

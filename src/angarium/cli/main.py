@@ -1,92 +1,119 @@
-"""Defines the command line: commands that run the service, and commands that call a server.
+"""Defines the command line: the tree of nouns and verbs, and the old names that still work.
 
-The former need the extra `server`; without it they say so and are not listed. The module of a command is
-imported when the command is used, and imports its own dependencies when it runs, so commands start fast.
+Commands import their own dependencies when they run, so commands start fast. Those that run the service need
+the extra `server`.
 """
 
 from __future__ import annotations
 
-import os
-import sys
-from importlib.util import find_spec
-from typing import Final, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
 from angarium import __version__
-from angarium.cli.command import Place, group_of
-from angarium.client.error import ClientError
-from angarium.core.errors import AngariumError
+from angarium.cli.command import Root, placed
 
-_CALLS: Final = "Call a server (ANGARIUM_URL, ANGARIUM_TOKEN)"
-_SERVES: Final = "Run the service"
-CALLS: Final = {
-    "send": Place("message", "send", _CALLS),
-    "trigger": Place("trigger", "trigger", _CALLS),
-    "listen": Place("listen", "listen", _CALLS),
-    "play": Place("play", "play", _CALLS),
-    "tail": Place("message", "tail", _CALLS),
-    "show": Place("message", "show", _CALLS),
-    "resend": Place("message", "resend", _CALLS),
-    "recover": Place("again", "recover", _CALLS),
-    "replay": Place("again", "replay", _CALLS),
-    "verify": Place("verify", "verify", _CALLS),
-    "sign": Place("verify", "sign", _CALLS),
-    "doctor": Place("doctor", "doctor", _CALLS),
-    "init": Place("init", "init", _CALLS),
-    "dlq": Place("again", "dlq", _CALLS),
-}
-SERVES: Final = {
-    "serve": Place("serve", "serve", _SERVES),
-    "dev": Place("dev", "dev", _SERVES),
-    "demo": Place("demo", "demo", _SERVES),
-    "migrate": Place("migrate", "migrate", _SERVES),
-    "token": Place("token", "token", _SERVES),
-    "settings": Place("setting", "settings", _SERVES),
-    "rekey": Place("key", "rewrap", _SERVES),
-    "key": Place("key", "app", _SERVES),
-    "deadletter": Place("dead_letter", "app", _SERVES),
-    "profile": Place("profile", "app", _SERVES),
-    "apikey": Place("api_key", "app", _SERVES),
-}
 
-_HAS_SERVICE: Final = find_spec("pydantic_settings") is not None
+class Tree(Root):
+    """Everything that `angarium` can do."""
+
+    places = {  # noqa: RUF012 (declared as a ClassVar in Root)
+        **placed(
+            "Manage (calls a server: ANGARIUM_URL, ANGARIUM_TOKEN)",
+            {
+                "application": ("resource:application", "Applications: the customers of an organization."),
+                "endpoint": ("endpoint:app", "Endpoints of an application."),
+                "event-type": ("resource:event_type", "Event types of an organization."),
+                "message": ("message:app", "Send, show, follow and resend messages."),
+                "delivery": ("delivery:delivery", "The log of deliveries, and resending by filter."),
+                "attempt": ("delivery:attempt", "Attempts of a message or an endpoint."),
+                "dead-letter": ("dead_letter:app", "Undelivered messages."),
+                "background-task": ("resource:background_task", "Tasks such as recover."),
+                "audit": ("resource:audit", "The audit log: who changed what."),
+                "api-key": ("credential:api_key", "API keys of products."),
+                "token": ("credential:token", "Tokens of the API."),
+            },
+        ),
+        **placed(
+            "Develop a receiver",
+            {
+                "listen": ("listen:listen", "Forward the messages of an application to this machine."),
+                "trigger": ("trigger:trigger", "Send examples from the catalogue, to test a receiver."),
+                "play": ("play:play", "Create a temporary inbox, and show and verify its requests."),
+                "verify": ("verify:verify", "Verify a request, and explain an invalid signature."),
+                "sign": ("verify:sign", "Print the signature headers for a body."),
+                "doctor": (
+                    "doctor:doctor",
+                    "Check a receiver with about fifteen requests, half of them forged.",
+                ),
+                "init": ("init:init", "Write a starter receiver with tests."),
+            },
+        ),
+        **placed(
+            "Run the service",
+            {
+                "serve": ("serve:serve", "Run the service."),
+                "dev": ("dev:dev", "Run a development server with an embedded PostgreSQL."),
+                "demo": ("demo:demo", "Show how messages are accepted, signed, delivered and retried."),
+                "migrate": ("serve:migrate", "Migrate the database schema to this release."),
+                "settings": ("serve:settings", "Show all settings with their effective values."),
+                "key": ("key:app", "Keys that encrypt secrets in the database."),
+                "profile": ("profile:app", "Profiles, which define products."),
+            },
+            service=True,
+        ),
+    }
+    moved = {  # noqa: RUF012
+        "version": "--version",
+        "send": "message send",
+        "show": "message show",
+        "resend": "message resend",
+        "tail": "message tail",
+        "recover": "endpoint recover",
+        "replay": "delivery resend",
+        "dlq": "dead-letter",
+        "dlq ls": "dead-letter list",
+        "dlq replay": "dead-letter resend",
+        "deadletter": "dead-letter",
+        "deadletter list": "dead-letter list --database",
+        "deadletter replay": "dead-letter resend --database",
+        "apikey": "api-key",
+        "apikey list": "api-key list --with-tokens --database",
+        "apikey new": "api-key create",
+        "apikey revoke": "api-key revoke --database",
+        "token": "token create",
+        "rekey": "key rewrap",
+        "key new": "key create",
+    }
+
 
 app = typer.Typer(
     name="angarium",
-    help="A webhook sending service on PostgreSQL.",
-    cls=group_of(CALLS | SERVES) if _HAS_SERVICE else group_of(CALLS, absent=SERVES),
+    cls=Tree,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
 @app.callback()
-def _group() -> None:
-    """Makes the app a command group although `version` is its only direct command."""
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    print(__version__)
+def _group(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version.")
+    ] = False,
+) -> None:
+    """A webhook sending service on PostgreSQL."""
 
 
 def main() -> NoReturn:
-    """Runs a command. Expected errors are printed without a traceback."""
-    try:
-        app()
-    except ClientError as error:
-        from angarium.cli import remote
-
-        remote.fail(error)
-    except AngariumError as error:
-        print(f"angarium: {error.detail}", file=sys.stderr)
-        sys.exit(1)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader closed the pipe
-        sys.exit(1)
-    sys.exit(0)
+    """Runs a command."""
+    app(prog_name="angarium")
+    raise AssertionError("the command line exits")
 
 
 if __name__ == "__main__":

@@ -13,15 +13,19 @@ from typing import Annotated, Any, Final
 import typer
 
 from angarium import json_text
-from angarium.cli import remote
-from angarium.client import ClientError, Unreachable
+from angarium.cli.error import Exit, note
+from angarium.cli.option import Count
+from angarium.cli.remote import Remote, calling
+from angarium.client.error import ClientError, Unreachable
 
 POLL: Final = 0.5  # seconds between requests
 SHOWN: Final = 2000  # characters of a body
 TICKS: Final = {True: "✓ verified", False: "✗ not verified", None: "- no endpoint"}
 
 
+@calling()
 def play(
+    server: Remote,
     subscribe: Annotated[
         bool,
         typer.Option(
@@ -44,62 +48,50 @@ def play(
     ] = None,
     inbox: Annotated[str | None, typer.Option(help="Use this existing inbox, play_…; it is kept.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the inbox; the portal lists it.")] = False,
-    count: Annotated[int | None, typer.Option(min=1, help="Exit after this many requests.")] = None,
+    count: Count = None,
     within: Annotated[
         float | None,
         typer.Option(min=0.1, help="Exit after this many seconds, with code 1 if --count is not reached."),
     ] = None,
-    url: remote.Url = None,
-    token: remote.Token = None,
-    app: remote.App = None,
-    as_json: remote.Json = False,
 ) -> None:
-    """Create an inbox, print its URL, and show each request and whether its signature is valid."""
-    server = remote.Remote(url, token, app)
+    """Create a temporary inbox, and show and verify its requests.
+
+    Exit code 1 if a signature is invalid, or fewer than --count requests arrived within --within seconds.
+
+    $ angarium play --subscribe --status 503 --failure-rate 20
+    """
     stop = threading.Event()
     answer = {"status": status, "delay": delay, "failures": failure_rate}
-    try:
-        with contextlib.ExitStack() as leaving:
-            found = _inbox(server, inbox, keep, leaving)
-            found = server.call(
-                "PATCH", f"/inbox/{found['id']}", {k: v for k, v in answer.items() if v is not None}
-            )
-            if subscribe:
-                _subscribe(server, found["url"], events, leaving)
-            remote.show(found, as_json, f"{found['url']}  ({found['id']})")
-            restored = _stopping(stop)
-            leaving.callback(restored)
-            seen, good = _stream(server, found["id"], stop, count, within, as_json)
-    except ClientError as error:
-        remote.fail(error)
+    with contextlib.ExitStack() as leaving:
+        inbox_id = inbox or _make(server, "inbox", {}, None if keep else leaving)
+        found = server.call("PATCH", "/app/{app}/inbox/{}", inbox_id, body=_given(answer))
+        if subscribe:
+            wanted = {"url": found["url"], "description": "angarium play", "eventTypes": events}
+            _make(server, "endpoint", _given(wanted), leaving)
+        server.show(found, f"{found['url']}  ({found['id']})")
+        leaving.callback(_stopping(stop))
+        seen, good = _stream(server, found["id"], stop, count, within)
     if not good or (count is not None and seen < count):
-        raise typer.Exit(remote.FAILED)
+        raise typer.Exit(Exit.FAILED)
 
 
-def _inbox(
-    server: remote.Remote, given: str | None, keep: bool, leaving: contextlib.ExitStack
-) -> dict[str, Any]:
-    if given is not None:
-        return {"id": given}
-    made: dict[str, Any] = server.call("POST", "/inbox")
-    if not keep:
-        leaving.callback(_delete, server, f"/inbox/{made['id']}")
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _make(server: Remote, noun: str, body: dict[str, Any], leaving: contextlib.ExitStack | None) -> str:
+    """Makes an object; it is deleted on leaving. Returns its id."""
+    made = str(server.call("POST", f"/app/{{app}}/{noun}", body=body)["id"])
+    if leaving is not None:
+        leaving.callback(_delete, server, f"/app/{{app}}/{noun}/{{}}", made)
     return made
 
 
-def _subscribe(
-    server: remote.Remote, url: str, events: list[str] | None, leaving: contextlib.ExitStack
-) -> None:
-    wanted = {"url": url, "description": "angarium play", "eventTypes": events}
-    made = server.call("POST", "/endpoint", {k: v for k, v in wanted.items() if v is not None})
-    leaving.callback(_delete, server, f"/endpoint/{made['id']}")
-
-
-def _delete(server: remote.Remote, path: str) -> None:
+def _delete(server: Remote, path: str, ref: str) -> None:
     try:
-        server.call("DELETE", path)
+        server.raw("DELETE", path, ref)
     except ClientError as error:
-        remote.note(f"angarium: {path} could not be deleted: {error}")
+        note(f"angarium: {ref} could not be deleted: {error}")
 
 
 def _stopping(stop: threading.Event) -> Any:
@@ -117,35 +109,34 @@ def _stopping(stop: threading.Event) -> Any:
 
 
 def _stream(
-    server: remote.Remote,
+    server: Remote,
     inbox: str,
     stop: threading.Event,
     count: int | None,
     within: float | None,
-    as_json: bool,
 ) -> tuple[int, bool]:
     """Shows requests until `count` or the end; returns their number and whether none failed verification."""
     seen, good = 0, True
     for request in _requests(server, inbox, stop, within):
         seen += 1
         good = good and request["verified"] is not False
-        remote.show(request, as_json, _words(request))
+        server.show(request, _words(request))
         if seen == count:
             break
     return seen, good
 
 
 def _requests(
-    server: remote.Remote, inbox: str, stop: threading.Event, within: float | None
+    server: Remote, inbox: str, stop: threading.Event, within: float | None
 ) -> Iterator[dict[str, Any]]:
     deadline = None if within is None else time.monotonic() + within
     cursor, away = None, False
     while not stop.is_set() and (deadline is None or time.monotonic() < deadline):
         try:
-            page = server.call("GET", f"/inbox/{inbox}/request", after=cursor)
+            page = server.call("GET", "/app/{app}/inbox/{}/request", inbox, after=cursor)
         except Unreachable as error:
             if not away:
-                remote.note(f"angarium: {error}; trying again")
+                note(f"angarium: {error}; trying again")
             away = True
             stop.wait(POLL)
             continue

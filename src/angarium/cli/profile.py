@@ -4,50 +4,59 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from angarium import profiles
+from angarium.cli.option import Data, Json
 from angarium.core import ids
 from angarium.core.errors import SettingsError
 from angarium.core.product import product_of
 from angarium.settings import PREFIX, Settings, load
 
-if TYPE_CHECKING:
-    from angarium.service.product import Provision
-
-app = typer.Typer(help="Check, print and install product profiles.", no_args_is_help=True)
+app = typer.Typer()
 Name = Annotated[str, typer.Argument(help="Name of a shipped profile, or path of a file.")]
-Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
 
 
 @app.command()
-def check(file: Annotated[Path, typer.Argument(help="The profile's file.")]) -> None:
-    """Check a profile file and report its errors."""
+def check(file: Annotated[Path, typer.Argument(help="The profile's file.")], as_json: Json = False) -> None:
+    """Check a profile file and report its errors.
+
+    $ angarium profile check my-product.toml
+    """
     if not file.is_file():
         raise SettingsError(f"no such file: {file}")
     found = profiles.read(file)
-    print(f"{file}: {found.title} ({found.name}), {len(found.events)} event types: valid")
+    line = {"name": found.name, "title": found.title, "eventTypes": len(found.events)}
+    words = f"{file}: {found.title} ({found.name}), {len(found.events)} event types: valid"
+    print(json.dumps(line, ensure_ascii=False) if as_json else words)
 
 
 @app.command()
-def show(name: Name) -> None:
-    """Print a profile with all effective values, as TOML."""
+def show(name: Name, as_json: Json = False) -> None:
+    """Print a profile with all effective values, as TOML.
+
+    $ angarium profile show standard
+    """
     from angarium.profiles.written import written
 
-    print(written(profiles.load(name)), end="")
+    text = written(profiles.load(name))
+    print(json.dumps(tomllib.loads(text), default=str) if as_json else text.rstrip())
 
 
 @app.command("list")
-def list_() -> None:
-    """List the profiles that ship with Angarium."""
+def list_(as_json: Json = False) -> None:
+    """List the profiles that ship with Angarium.
+
+    $ angarium profile list
+    """
     for name in profiles.names():
         found = profiles.load(name)
-        print(f"{name:<10} {found.summary}")
+        line = {"name": name, "title": found.title, "summary": found.summary}
+        print(json.dumps(line, ensure_ascii=False) if as_json else f"{name:<10} {found.summary}")
 
 
 @app.command()
@@ -57,7 +66,11 @@ def docs(
         bool, typer.Option("--keys", help="Print the reference of all keys of a profile file.")
     ] = False,
 ) -> None:
-    """Print the documentation of a product for receivers, in Markdown."""
+    """Print the documentation of a product for receivers, in Markdown.
+
+    $ angarium profile docs my-product.toml
+    $ angarium profile docs --keys
+    """
     from angarium.build import USER_AGENT
     from angarium.profiles.page import page
     from angarium.profiles.reference import reference
@@ -78,10 +91,13 @@ def install(
         str, typer.Option("--name", help="Name of the application that the keys are for.")
     ] = "tenant",
     sandbox: Annotated[bool, typer.Option("--sandbox", help="Create sandbox keys.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON line.")] = False,
+    as_json: Json = False,
     data: Data = None,
 ) -> None:
-    """Assign a profile to an organization; create its event types, an application and keys, shown once."""
+    """Assign a profile to an organization; create its event types, an application and keys, shown once.
+
+    $ angarium profile install my-product.toml --org org_23rb8YdGqMT0qIzpgGwdXfHirMu --name first-customer
+    """
     from angarium.server import process
 
     settings, found = load(overrides={"data_dir": data}), profiles.load(name)
@@ -100,7 +116,8 @@ def install(
 async def _install(
     settings: Settings, name: str, org: str, application: str, sandbox: bool, as_json: bool
 ) -> None:
-    from angarium.cli.product import shown
+    from angarium.cli.dev import shown
+    from angarium.cli.installation import provisioning
     from angarium.service.application import ApplicationDraft
 
     async with provisioning(settings) as provision:
@@ -120,17 +137,3 @@ async def _install(
     print("\n".join(f"{key:<20} {value}" for key, value in line.items()))
     if keys:
         print("\nSave the keys now: they are not shown again.")
-
-
-@asynccontextmanager
-async def provisioning(settings: Settings) -> AsyncIterator[Provision]:
-    """The provisioning service, with the database of the settings."""
-    from angarium import build
-    from angarium.cli.serve import require_schema
-    from angarium.server import process
-
-    process.sign()
-    async with process.database(settings) as url:
-        await require_schema(url)
-        async with build.provisioning(settings, url) as provision:
-            yield provision

@@ -1,16 +1,18 @@
-"""`angarium serve`: runs the service in production."""
+"""`angarium serve`, `migrate` and `settings`: run the service in production."""
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from angarium import settings as module
 from angarium import telemetry
+from angarium.cli.option import Data, Json
 from angarium.core.errors import SettingsError
 from angarium.settings import PREFIX, Settings, load
 
@@ -30,9 +32,12 @@ def serve(
     processes: Annotated[int, typer.Option(min=1, max=256, help="Number of processes.")] = 1,
     migrate: Annotated[bool, typer.Option("--migrate", help="Migrate the database schema first.")] = False,
     listen: Annotated[str | None, typer.Option(help="Address and port, e.g. 0.0.0.0:8071.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")] = None,
+    data: Data = None,
 ) -> None:
-    """Run the service. Needs ANGARIUM_JWT_SECRET and ANGARIUM_SECRET_KEY."""
+    """Run the service. Needs ANGARIUM_JWT_SECRET and ANGARIUM_SECRET_KEY.
+
+    $ angarium serve --migrate --listen 0.0.0.0:8071 --processes 2
+    """
     settings = load(overrides={"listen": listen, "data_dir": data})
     require_secrets(settings)
     telemetry.configure(settings.log_format, settings.log_level)
@@ -42,18 +47,79 @@ def serve(
     process.run(_serve(settings, role, processes, migrate))
 
 
+def migrate(data: Data = None) -> None:
+    """Migrate the database schema to this release. Safe while the previous release is running.
+
+    $ angarium migrate
+    """
+    settings = load(overrides={"data_dir": data})
+    telemetry.configure(settings.log_format, settings.log_level)
+    from angarium.server import process
+
+    process.run(_migrate(settings))
+
+
+def settings(
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the page docs/settings.md.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show all settings with their effective values. Secrets are hidden.
+
+    $ angarium settings
+    $ angarium settings --json
+    """
+    if markdown:
+        print(module.markdown(), end="")
+        return
+    found = load()
+    lines = [
+        {
+            "name": PREFIX + name.upper(),
+            "value": _shown(getattr(found, name)),
+            "meaning": field.description or "",
+        }
+        for name, field in Settings.model_fields.items()
+    ]
+    if as_json:
+        print("\n".join(json.dumps(line, ensure_ascii=False) for line in lines))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("variable", "value", "meaning")
+    for line in lines:
+        table.add_row(*line.values())
+    Console().print(table)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(f"{part:g}s" if isinstance(part, float) else str(part) for part in value)
+    return "" if value is None else str(value)
+
+
+async def _migrate(settings: Settings) -> None:
+    from angarium.server import process
+    from angarium.store import migrate as schema
+
+    async with process.database(settings) as url:
+        applied = await schema.migrate(url)
+        print(f"applied {', '.join(applied)}" if applied else f"already at {await schema.current(url)}")
+
+
 def require_secrets(settings: Settings) -> None:
     """Raises SettingsError with the missing secrets and how to create them."""
     missing = []
     if settings.jwt_secret is None:
         missing.append(f"{PREFIX}JWT_SECRET is not set; create one with `openssl rand -base64 48`")
     if settings.secret_key is None:
-        missing.append(f"{PREFIX}SECRET_KEY is not set; create one with `angarium key new`")
+        missing.append(f"{PREFIX}SECRET_KEY is not set; create one with `angarium key create`")
     if missing:
         raise SettingsError("\n".join(missing) + "\n(for development, `angarium dev` creates its own)")
 
 
 async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) -> None:
+    from angarium.cli.installation import require_schema
     from angarium.server import process, supervisor
     from angarium.store import migrate as schema
 
@@ -72,20 +138,6 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
             _started(listener)
             await supervisor.supervise(settings, url, role.value, listener, processes, stop)
     telemetry.logger("serve").info("server.stopped", pid=os.getpid())
-
-
-async def require_schema(url: str) -> None:
-    """Raises SettingsError if the schema is older than this release."""
-    from angarium.store import migrate as schema
-
-    found, needed = await schema.current(url), schema.head()
-    if found is not None and found > needed:
-        return  # migrated by a newer release; schemas only grow, so this release runs on it
-    if found != needed:
-        raise SettingsError(
-            f"the database's schema is {found or 'missing'}, this release needs {needed}; run "
-            "`angarium migrate` first, or start with --migrate"
-        )
 
 
 def _started(listener: socket.socket | None) -> None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import time
 from difflib import get_close_matches
 from http import HTTPStatus
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
 from angarium import json_text
-from angarium.cli import remote
-from angarium.client import ClientError, Refused
+from angarium.cli.error import note
+from angarium.cli.message import post
+from angarium.cli.remote import Remote, calling
 from angarium.client.angarium import message_body
+from angarium.client.error import ClientError, Refused
 
 MOST_NAMES: Final = 1000
 
 
+@calling()
 def trigger(
+    server: Remote,
     types: Annotated[list[str] | None, typer.Argument(help="Event types, sent in order.")] = None,
     change: Annotated[
         list[str] | None,
@@ -36,14 +37,11 @@ def trigger(
     gap: Annotated[
         float, typer.Option(min=0, max=3600, help="Seconds between the messages of a sequence.")
     ] = 0.0,
-    url: remote.Url = None,
-    token: remote.Token = None,
-    app: remote.App = None,
-    as_json: remote.Json = False,
 ) -> None:
     """Send examples from the catalogue, to test a receiver.
 
-    `angarium trigger order.accepted order.filled --gap 2 --set id=ord_1` simulates one order.
+    $ angarium trigger order.accepted order.filled --gap 2 --set id=ord_1
+    $ angarium trigger --sequence life-of-an-order.jsonl
     """
     steps = [
         *((name, None, gap if place else 0.0) for place, name in enumerate(types or [])),
@@ -52,7 +50,6 @@ def trigger(
     if not steps:
         raise typer.BadParameter("name an event type, or a file with --sequence")
     changes = [_change(one) for one in change or []]
-    server = remote.Remote(url, token, app)
     for event_type, data, after in steps:
         payload = _example(server, event_type) if data is None else data
         for path, value in changes:
@@ -62,8 +59,7 @@ def trigger(
             body = message_body(event_type, json_text.write(payload).encode())
         except ValueError as error:
             raise typer.BadParameter(f"{event_type}: the payload is not a JSON object: {error}") from error
-        made = server.accept(body)
-        remote.show_raw(made, as_json, f"{json.loads(json_text.member(made, 'id') or 'null')}  {event_type}")
+        post(server, body, f"  {event_type}")
 
 
 def _read(file: Path | None) -> list[tuple[str, Any, float]]:
@@ -80,25 +76,23 @@ def _read(file: Path | None) -> list[tuple[str, Any, float]]:
         ) from error
 
 
-def _example(server: remote.Remote, event_type: str) -> Any:
+def _example(server: Remote, event_type: str) -> Any:
     """The example of the newest schema in the catalogue; an empty object if there is none.
 
     Servers accept types that are not in the catalogue. An unknown type is only refused if the catalogue has
     others, because it is then probably mistyped.
     """
     try:
-        found = _found(server, event_type)
+        found = server.call("GET", "/event-type/{}", event_type)
     except Refused as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
-        names = [one["name"] for one in islice(server.client.each("/event-type"), MOST_NAMES)]
+        names = [one["name"] for one in server.each("/event-type", limit=MOST_NAMES)]
         if names:
             near = get_close_matches(event_type, names, 1)
             hint = f"Did you mean {near[0]}?" if near else f"Known types: {', '.join(names[:10])}"
             raise ClientError(f"The catalogue has no event type {event_type}. {hint}") from error
-        remote.note(
-            f"angarium: the catalogue is empty; sending {event_type} with an empty object (see --set)"
-        )
+        note(f"angarium: the catalogue is empty; sending {event_type} with an empty object (see --set)")
         return {}
     schemas = found.get("schemas") or {}
     for version in sorted(schemas, key=lambda text: (len(text), text), reverse=True):
@@ -108,13 +102,8 @@ def _example(server: remote.Remote, event_type: str) -> Any:
             return examples[0]
         if isinstance(schema, dict) and "example" in schema:
             return schema["example"]
-    remote.note(f"angarium: the catalogue has no example of {event_type}; sending an empty object")
+    note(f"angarium: the catalogue has no example of {event_type}; sending an empty object")
     return {}
-
-
-def _found(server: remote.Remote, event_type: str) -> Any:
-    raw = server.client.raw("GET", f"/event-type/{quote(event_type, safe='')}")
-    return json_text.read(raw.decode())
 
 
 def _change(text: str) -> tuple[list[str], Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import json
 import time
-from itertools import islice
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from angarium.cli import remote
+from angarium.cli.error import Exit
 from angarium.cli.header_text import Pairs, read_headers
+from angarium.cli.option import Json, content
+from angarium.cli.remote import Remote, calling
 from angarium.core import timestamp
 from angarium.receiver import SCHEMES, VerificationError
 from angarium.receiver.diagnose import diagnose
@@ -23,7 +24,9 @@ Body = Annotated[str, typer.Option(help="The body: @file, - for standard input, 
 Secret = Annotated[str, typer.Option(envvar="WEBHOOK_SECRET", help="The endpoint's signing secret, whsec_….")]
 
 
+@calling()
 def verify(
+    server: Remote,
     secret: Secret,
     headers: Annotated[
         str,
@@ -44,29 +47,28 @@ def verify(
             help="Also try the secrets of the application's endpoints, fetched from the server.",
         ),
     ] = False,
-    url: remote.Url = None,
-    token: remote.Token = None,
-    app: remote.App = None,
-    as_json: remote.Json = False,
 ) -> None:
-    """Verify a request. If the signature is not valid, report the probable mistake."""
+    """Verify a request, and explain an invalid signature. Exit code 1 if it is not valid.
+
+    $ angarium verify --secret whsec_… --headers @headers.txt --body @body.json
+    """
     if headers == body == "-":
         raise typer.BadParameter("headers and body cannot both be on standard input")
-    raw, lines, now = _bytes(body), _headers(headers), _time(at)
+    raw, lines, now = content(body), _headers(headers), _time(at)
     others = {f"the other endpoint ({number})": one for number, one in enumerate(other or [], 1)}
     try:
         found = diagnose(raw, lines, secret, scheme, now=now, others=others)
         if found is not None and endpoints:
-            others |= _secrets(remote.Remote(url, token, app))
+            others |= _secrets(server)
             found = diagnose(raw, lines, secret, scheme, now=now, others=others)
     except VerificationError as error:
         raise typer.BadParameter(str(error)) from error
     if found is None:
-        remote.show({"verified": True}, as_json, "The signature is valid.")
+        server.show({"verified": True}, "The signature is valid.")
         return
     said = {"verified": False, "mistake": found.code, "words": found.words}
-    remote.show(said, as_json, f"The signature is not valid ({found.code}). {found.words}")
-    raise typer.Exit(remote.FAILED)
+    server.show(said, f"The signature is not valid ({found.code}). {found.words}")
+    raise typer.Exit(Exit.FAILED)
 
 
 def sign(
@@ -78,38 +80,30 @@ def sign(
         str, typer.Option("--type", help="Event type, if the scheme has a header for it.")
     ] = "test",
     at: Annotated[str | None, typer.Option(help="Time to sign; default: now.")] = None,
-    as_json: remote.Json = False,
+    as_json: Json = False,
 ) -> None:
-    """Print the signature headers for a body."""
+    """Print the signature headers for a body.
+
+    $ angarium sign --secret whsec_… --body '{"n": 1}'
+    """
     try:
-        made = make(_bytes(body), secret, scheme, id=message_id, type=event_type, timestamp=int(_time(at)))
+        made = make(content(body), secret, scheme, id=message_id, type=event_type, timestamp=int(_time(at)))
     except VerificationError as error:
         raise typer.BadParameter(str(error)) from error
-    remote.show(made, as_json, "\n".join(f"{name}: {value}" for name, value in made.items()))
+    print(json.dumps(made) if as_json else "\n".join(f"{name}: {value}" for name, value in made.items()))
 
 
-def _secrets(server: remote.Remote) -> dict[str, str]:
+def _secrets(server: Remote) -> dict[str, str]:
     """The secrets of the application's endpoints by URL. Raises ClientError."""
     found = {}
-    for endpoint in islice(server.client.each(server.path("/endpoint")), MOST_ENDPOINTS):
-        secret = server.call("GET", f"/endpoint/{endpoint['id']}/secret")["key"]
+    for endpoint in server.each("/app/{app}/endpoint", limit=MOST_ENDPOINTS):
+        secret = server.call("GET", "/app/{app}/endpoint/{}/secret", endpoint["id"])["key"]
         found[f"{endpoint['url']} ({endpoint['id']})"] = secret
     return found
 
 
-def _bytes(given: str) -> bytes:
-    if given == "-":
-        return sys.stdin.buffer.read()
-    if given.startswith("@"):
-        try:
-            return Path(given[1:]).read_bytes()
-        except OSError as error:
-            raise typer.BadParameter(f"cannot read {given[1:]}: {error.strerror}") from error
-    return given.encode()
-
-
 def _headers(given: str) -> Pairs:
-    raw = _bytes(given)
+    raw = content(given)
     try:
         return read_headers(raw)
     except ValueError as error:

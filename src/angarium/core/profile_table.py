@@ -31,6 +31,11 @@ class Management(Table, frozen=True):
     scopes: tuple[str, ...] = ()
     """Scopes of API keys. Keys of the first scope manage endpoints. The product's routes refuse all
     others."""
+    key_names: tuple[str, ...] = ()
+    """What keys are called when they are shown, in the order of `scopes`. Default: `api_key`, then
+    `<scope>_key`."""
+    url_name: str | None = None
+    """Name of the API's only URL, the first of `base_paths`. Default: the API has a base URL."""
     types_field: str = "eventTypes"
     """The field of an endpoint that lists its event types."""
     wildcards: bool = True

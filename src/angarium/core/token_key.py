@@ -52,7 +52,7 @@ class TokenKey:
         ):
             raise NotAuthenticated(
                 "The token is the server's JWT secret, which only signs tokens. Create a token with "
-                "`angarium token`. Replace the secret if it has left the server."
+                "`angarium token create`. Replace the secret if it has left the server."
             )
         try:
             for part in token.split("."):

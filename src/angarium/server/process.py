@@ -15,7 +15,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import uvicorn
 
@@ -29,17 +29,18 @@ from angarium.store.embedded import EmbeddedPostgres
 
 ANSWER_DEADLINE: Final = 20  # seconds for requests in progress at shutdown
 BACKLOG: Final = 2048
+T = TypeVar("T")
 
 
-def run(main: Coroutine[Any, Any, None]) -> None:
-    """Runs a coroutine to its end, on uvloop where available."""
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Runs a coroutine to its end, on uvloop where available; returns its result."""
     factory = None
     if sys.platform != "win32":
         import uvloop
 
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(main)
+        return runner.run(main)
 
 
 def sign() -> None:

@@ -31,16 +31,16 @@ from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.nouns import Application
-from angarium.service import api_key
+from angarium.service.api_key import PREFIX, ApiKeys, name_of
 from angarium.service.login import PortalLink
 from angarium.service.services import Services
-from angarium.service.token import id_of
+from angarium.service.token import OrganizationTokens, id_of
 from angarium.store.api_key import ApiKey
 from angarium.store.token import OrganizationToken
 
 router = APIRouter(route_class=WireRoute, tags=["Authentication"])
 
-API_KEY: Final = f"{api_key.PREFIX}0ERndamqNyk3haXpUQDyjOZPpha"
+API_KEY: Final = f"{PREFIX}0ERndamqNyk3haXpUQDyjOZPpha"
 SessionId = Annotated[str, StringConstraints(pattern=r"^[a-zA-Z0-9@_-]{1,64}$")]
 
 
@@ -228,9 +228,13 @@ async def list_credentials(caller: OrgCaller, services: ServicesOf) -> Credentia
 
     The API keys and the used tokens of the organization, including revoked ones.
     """
-    keys = await services.api_key.keys(caller.org_id)
-    tokens = await services.token.organization.page(caller.org_id)
-    return CredentialsOut(data=[_token(one) for one in tokens] + [_key(one) for one in keys])
+    return await credentials(services.api_key, services.token.organization, caller.org_id)
+
+
+async def credentials(keys: ApiKeys, tokens: OrganizationTokens, org_id: str) -> CredentialsOut:
+    """The answer of the list."""
+    found = [_token(one) for one in await tokens.page(org_id)]
+    return CredentialsOut(data=found + [_key(one) for one in await keys.keys(org_id)])
 
 
 @router.post("/auth/credential/revoke", operation_id="v1.credential.revoke", status_code=204)
@@ -243,12 +247,19 @@ async def revoke(caller: OrgCaller, services: ServicesOf, body: RevokeIn) -> Non
         raise Invalid.field("id", "Give either id or token.")
     if body.token is not None:
         await services.token.revoke_shown(caller.org_id, body.token)
-    elif (key_id := ids.parse(api_key.PREFIX, body.id or "")) is not None:
-        if key_id not in {one.id for one in await services.api_key.keys(caller.org_id)}:
-            raise NotFound("No key has this id.")
-        await services.api_key.revoke(caller.org_id, key_id)
     else:
-        await services.token.organization.revoke(caller.org_id, body.id or "")
+        await revoke_one(services.api_key, services.token.organization, caller.org_id, body.id or "")
+
+
+async def revoke_one(keys: ApiKeys, tokens: OrganizationTokens, org_id: str, ref: str) -> None:
+    """Revoke a credential by its id. Raises NotFound."""
+    key_id = ids.parse(PREFIX, ref)
+    if key_id is None:
+        await tokens.revoke(org_id, ref)
+    elif key_id in {one.id for one in await keys.keys(org_id)}:
+        await keys.revoke(org_id, key_id)
+    else:
+        raise NotFound("No key has this id.")
 
 
 def _token(one: OrganizationToken) -> CredentialOut:
@@ -268,7 +279,7 @@ def _token(one: OrganizationToken) -> CredentialOut:
 
 def _key(one: ApiKey) -> CredentialOut:
     return CredentialOut(
-        id=api_key.name_of(one.id),
+        id=name_of(one.id),
         kind="key",
         beginning=one.beginning,
         name=one.name,

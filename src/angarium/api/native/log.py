@@ -212,7 +212,7 @@ async def list_log(
     page = await services.log.page(application.id, wanted, cursor, limit=limit)
     waits = await services.overdue.of(application.id, (line.row for line in page.lines))
     return LogOut(
-        data=[_line(line, waits) for line in page.lines],
+        data=[line_out(line, waits) for line in page.lines],
         iterator=None if page.older is None else page.older.text(),
         searched_to=None if page.searched_to is None else wire_time(page.searched_to),
         done=page.older is None,
@@ -266,7 +266,8 @@ async def cancel_task(application: AppOf, services: ServicesOf, task_id: TaskRef
     return task_out(await services.background_task.cancel(application.id, task_id))
 
 
-def _line(line: LogLine, waits: WaitEstimates) -> LineOut:
+def line_out(line: LogLine, waits: WaitEstimates) -> LineOut:
+    """A delivery as JSON."""
     row = line.row
     key = DeliveryKey(row.endpoint_id, row.message_id)
     following = waits.next_attempt(*key, row.due_at)

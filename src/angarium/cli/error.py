@@ -1,0 +1,113 @@
+"""Reports errors of commands: what happened, what to do, and an exit code; with `--json` as JSON.
+
+Errors go to standard error. Only a bug of the command itself shows a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any, Final, cast
+
+import typer
+
+from angarium.core.errors import AngariumError
+
+
+class Exit(IntEnum):
+    """The exit codes of all commands."""
+
+    meaning: str
+
+    def __new__(cls, code: int, meaning: str) -> Exit:
+        member = int.__new__(cls, code)
+        member._value_ = code
+        member.meaning = meaning
+        return member
+
+    DONE = 0, "done"
+    FAILED = 1, "refused or failed; the command's section says what else it means"
+    USAGE = 2, "wrong usage; nothing was done"
+    UNREACHABLE = 3, "the server does not respond"
+    INTERRUPTED = 130, "interrupted with Ctrl-C"
+
+
+USAGE_ERROR: Final = cast(type[Exception], typer.BadParameter.__bases__[0])
+_HELP: Final = "NoArgsIsHelpError"  # only its name is the same in all releases of Typer
+_ADVICE: Final = {
+    401: "Check the token (--token or ANGARIUM_TOKEN). `angarium token create` prints a new one.",
+    403: "This token does not allow it. Use the organization's token.",
+    404: "Check the ID, and the application (--app or ANGARIUM_APP).",
+    413: "Send less.",
+    429: "Try again later.",
+    503: "Try again later.",
+}
+_ELSEWHERE: Final = "The response is not Angarium's. Check the URL (--url or ANGARIUM_URL)."
+_INSTALL: Final = 'pip install "angarium[server]"'
+_BROKEN: Final = "Try again. The server's log has the cause."
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An error as it is reported. `code` is stable, for programs."""
+
+    code: str
+    detail: str
+    advice: str = ""
+    exit: Exit = Exit.FAILED
+
+
+def note(text: str) -> None:
+    """Prints to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def guarded(run: Callable[[], Any], *, as_json: bool) -> int:
+    """Runs a command; reports the errors that users can do something about. Returns the exit code."""
+    try:
+        code = run()
+        return code if isinstance(code, int) else Exit.DONE
+    except Exception as error:
+        if type(error).__name__ == _HELP:
+            print(cast(Any, error).ctx.get_help())
+            return Exit.USAGE
+        failure = _failure(error)
+        if failure is None:
+            raise
+    if as_json:
+        said = {"code": failure.code, "detail": failure.detail, "advice": failure.advice or None}
+        note(json.dumps({"error": said | {"exitCode": failure.exit}}, ensure_ascii=False))
+    else:
+        note("\n          ".join([f"angarium: {failure.detail}", *failure.advice.splitlines()]))
+    return failure.exit
+
+
+def _failure(error: Exception) -> Failure | None:
+    from angarium.client.error import ClientError, Refused, Unreachable
+
+    if isinstance(error, Unreachable):
+        advice = "Check the URL (--url or ANGARIUM_URL), and that the server is running."
+        return Failure("unreachable", str(error), advice, Exit.UNREACHABLE)
+    if isinstance(error, Refused):
+        advice = _ADVICE.get(error.status, _BROKEN if error.status >= 500 else "")
+        return Failure(error.code, str(error), advice if error.from_server else _ELSEWHERE)
+    if isinstance(error, ClientError):
+        return Failure("failed", str(error))
+    if isinstance(error, AngariumError):
+        return Failure(error.wire_code, error.detail)
+    if isinstance(error, USAGE_ERROR):
+        context, words = cast(Any, error).ctx, cast(Any, error).format_message()
+        words = words.removeprefix("Invalid value: ")
+        advice = f"See `{context.command_path} --help`." if context is not None else ""
+        return Failure("usage", words, advice, Exit.USAGE)
+    if isinstance(error, typer.Abort):
+        return Failure("aborted", "nothing was done")
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "angarium").startswith("angarium"):
+        return Failure("not_installed", f"this needs the service ({error.name} is missing)", _INSTALL)
+    if isinstance(error, OSError) and error.strerror:
+        place = f": {error.filename}" if error.filename else ""
+        return Failure("system", f"{error.strerror}{place}")
+    return None
