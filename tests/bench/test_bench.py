@@ -22,7 +22,7 @@ def rate(per_second: float) -> Rate:
     return Rate(SINGLE, 1000, per_second, per_second, 0.1, (5.0, 9.0), 1.0)
 
 
-async def test_a_load_at_a_fixed_rate_arrives_whole_and_is_timed(directory: Path) -> None:
+async def test_a_load_at_a_fixed_rate_arrives_completely_and_is_timed(directory: Path) -> None:
     async with (
         delay.stopwatch(directory) as receiver,
         ceiling(directory, receiver) as url,
@@ -53,7 +53,7 @@ async def test_a_load_that_is_refused_ends_the_measure(directory: Path) -> None:
             await delay.kept(FixedRate(receiver, "/?no=202", "none", rate=10, seconds=0.2))
 
 
-def test_a_program_that_is_nowhere_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.program.find", lambda _: None)
     with pytest.raises(NoProgramError, match="nginx-light"):
         ensure("nginx")
@@ -80,7 +80,7 @@ def test_ratios_come_first_and_are_to_a_ceiling_of_the_same_kind() -> None:
     ]
 
 
-def test_a_target_is_judged_as_it_is_shown() -> None:
+def test_a_target_is_compared_with_the_displayed_value() -> None:
     made = target.table({target.ROWS: 4.004, target.SINGLE_RATE: 5_999.2, target.P50: 4.99})
     assert made.rows == [
         (target.SINGLE_RATE, "≥ 6,000", "5,999", "no"),
@@ -131,7 +131,7 @@ def test_the_pages_have_a_place_for_tables(page: str) -> None:
         report.pasted("no marks", "here")
 
 
-def test_a_sample_belongs_to_the_innermost_frame_that_tells_a_stage() -> None:
+def test_a_sample_belongs_to_the_innermost_frame_with_a_stage() -> None:
     uvicorn = "run_asgi (uvicorn/protocols/http/httptools_impl.py:416)"
     accept = "accept (angarium/store/accept.py:80)"
     sign = "sign (angarium/core/signature.py:30)"
@@ -168,14 +168,16 @@ def test_what_a_rate_needs_follows_from_what_a_delivery_costs() -> None:
 
 
 @given(st.lists(st.floats(0, 1e6), min_size=1), st.floats(0, 1))
-def test_a_quantile_has_that_share_at_or_below_it(values: list[float], share: float) -> None:
+def test_a_quantile_is_the_smallest_value_with_that_share_at_or_below(
+    values: list[float], share: float
+) -> None:
     ordered = sorted(values)
     found = delay.quantile(ordered, share)
     assert sum(value <= found for value in ordered) >= share * len(ordered) - 1e-9
 
 
 @given(st.integers(60, 30_000))
-def test_payloads_are_json_of_the_size_asked_for(size: int) -> None:
+def test_payloads_are_json_of_the_requested_size(size: int) -> None:
     made = f'{{"n":123456789,"lines":[{payload.lines(size)}]}}'
     assert isinstance(json.loads(made)["lines"], list)
     assert abs(len(made) - size) <= 2
@@ -191,6 +193,6 @@ def test_a_process_has_used_time_and_memory_and_has_waited() -> None:
     assert wakes(here) >= 0
 
 
-def test_a_ratio_shows_as_many_digits_as_tell_something() -> None:
+def test_a_ratio_shows_significant_digits() -> None:
     assert [ratio(1, 3), ratio(30, 2.5), ratio(1, 0)] == ["0.33", "12.0", ""]
     assert Kept(accepted=1) == Kept(1, 0, 0)

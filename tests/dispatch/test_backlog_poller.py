@@ -57,22 +57,20 @@ async def read_from(first: int | None, *, fifo: bool = False) -> int:
     ("first", "after"),
     [(READ + 1, READ), (READ + 1000, READ), (READ - 3, READ - 4), (1, 0), (None, READ)],
 )
-async def test_a_look_sends_a_lane_back_to_the_first_delivery_that_there_is_and_no_further(
-    first: int | None, after: int
-) -> None:
+async def test_a_scan_resets_a_lane_to_its_first_delivery(first: int | None, after: int) -> None:
     """What is before it is done, and an old snapshot may keep all of that in the table."""
     assert await read_from(first) == after
 
 
 @pytest.mark.parametrize(("first", "after"), [(READ + 1, START), (1, START), (None, PLACE + READ - SLACK)])
-async def test_a_look_sends_a_first_in_first_out_lane_to_the_beginning_if_anything_is_there(
+async def test_a_scan_resets_a_first_in_first_out_lane_with_deliveries_to_the_start(
     first: int | None, after: int
 ) -> None:
     """It finds the first message, which need not be the first in the order of acceptance."""
     assert await read_from(first, fifo=True) == after
 
 
-def test_looks_take_a_small_share_of_the_time_however_long_each_takes() -> None:
+def test_scans_take_a_small_share_of_the_time() -> None:
     assert pause(0.0) == pause(EVERY * SHARE / 2) == EVERY
     assert pause(EVERY * SHARE * 3) == pytest.approx(3 * EVERY)
     assert pause(60.0) == LONGEST

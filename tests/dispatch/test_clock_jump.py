@@ -37,7 +37,7 @@ async def signed_at(receiver: Receiver, number: int) -> float:
 
 
 @BOTH
-async def test_a_retry_comes_and_is_signed_with_the_new_time(database: Database, by: float) -> None:
+async def test_a_retry_is_sent_and_signed_with_the_new_time(database: Database, by: float) -> None:
     async with Receiver() as receiver, at_work(database, "2s") as (stand, clock):
         receiver.plan(Reply(500))
         await stand.endpoint(receiver.url)
@@ -48,7 +48,7 @@ async def test_a_retry_comes_and_is_signed_with_the_new_time(database: Database,
 
 
 @BOTH
-async def test_a_rate_limit_goes_on(database: Database, by: float) -> None:
+async def test_a_rate_limit_continues(database: Database, by: float) -> None:
     async with Receiver() as receiver, at_work(database, "2s") as (stand, clock):
         await stand.endpoint(receiver.url, rateLimit=1)
         for _ in range(3):
@@ -73,7 +73,7 @@ async def test_a_pause_ends(database: Database, by: float) -> None:
 
 
 @BOTH
-async def test_what_waits_for_room_in_memory_and_behind_it_goes_on(database: Database, by: float) -> None:
+async def test_deliveries_that_wait_for_memory_continue(database: Database, by: float) -> None:
     async with Receiver() as receiver, at_work(database, "1s") as (stand, clock):
         slow = Held(Reply(200))
         receiver.default = slow
@@ -87,7 +87,7 @@ async def test_what_waits_for_room_in_memory_and_behind_it_goes_on(database: Dat
         await receiver.wait_for(12)
 
 
-async def test_stored_times_follow_but_not_one_that_a_customer_chose(database: Database) -> None:
+async def test_stored_times_follow_except_those_that_a_sender_chose(database: Database) -> None:
     async with Receiver() as receiver, at_work(database, f"{HOUR}s") as (stand, clock):
         receiver.default = Reply(500)
         await stand.endpoint(receiver.url)

@@ -16,7 +16,7 @@ from tests.kit.world import World
 ARRIVED = AttemptResult(200, None, None, b"ok", 3)
 
 
-async def test_an_outcome_that_is_refused_for_good_holds_up_no_other(world: World) -> None:
+async def test_a_parked_outcome_does_not_delay_others(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.intake() as intake:

@@ -185,7 +185,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Run:
     return run
 
 
-def test_lanes_are_told_in_order_what_is_owed_still(in_virtual_time: Run) -> None:
+def test_lanes_are_notified_in_order_with_the_next_due_time(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         await work.completer.drained()
         for number, due_at in ((1, None), (2, 5.0), (3, None), (4, 6.0)):
@@ -197,7 +197,7 @@ def test_lanes_are_told_in_order_what_is_owed_still(in_virtual_time: Run) -> Non
     in_virtual_time(test)
 
 
-def test_what_comes_while_a_batch_is_written_goes_in_the_next(in_virtual_time: Run) -> None:
+def test_outcomes_that_arrive_during_a_write_go_into_the_next_batch(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.takes = 1.0
         work.put(1)
@@ -214,7 +214,7 @@ def test_what_comes_while_a_batch_is_written_goes_in_the_next(in_virtual_time: R
     in_virtual_time(test)
 
 
-def test_after_a_crowd_the_next_batch_gathers_a_while(in_virtual_time: Run) -> None:
+def test_after_a_large_batch_the_next_one_gathers(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.takes = 1.0
         for first, following, pause in (
@@ -236,7 +236,7 @@ def test_after_a_crowd_the_next_batch_gathers_a_while(in_virtual_time: Run) -> N
     in_virtual_time(test)
 
 
-def test_who_waits_for_all_outcomes_waits_for_no_crowd(in_virtual_time: Run) -> None:
+def test_draining_does_not_gather(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.takes = 1.0
         work.put(*range(CROWD))
@@ -249,7 +249,7 @@ def test_who_waits_for_all_outcomes_waits_for_no_crowd(in_virtual_time: Run) -> 
     in_virtual_time(test)
 
 
-def test_a_batch_has_a_greatest_size_and_so_has_what_is_waiting(in_virtual_time: Run) -> None:
+def test_a_batch_and_the_waiting_outcomes_are_bounded(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.takes = 1.0
         work.put(*range(CAPACITY - 1))
@@ -283,7 +283,7 @@ def test_nothing_more_is_sent_while_a_batch_takes_long(in_virtual_time: Run) -> 
     in_virtual_time(test)
 
 
-def test_while_the_database_is_away_the_same_batch_is_tried_until_it_is_in(in_virtual_time: Run) -> None:
+def test_while_the_database_is_away_the_same_batch_is_retried(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.fails = [StoreUnavailable() for _ in range(8)]
         work.put(1, 2)
@@ -302,7 +302,7 @@ def test_while_the_database_is_away_the_same_batch_is_tried_until_it_is_in(in_vi
     in_virtual_time(test)
 
 
-def test_what_the_database_refuses_is_tried_some_times_and_then_one_by_one(in_virtual_time: Run) -> None:
+def test_a_refused_batch_is_retried_and_then_written_one_by_one(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.refuses = {2}
         work.put(1, 2, 3)
@@ -319,7 +319,7 @@ def test_what_the_database_refuses_is_tried_some_times_and_then_one_by_one(in_vi
     in_virtual_time(test)
 
 
-def test_of_two_outcomes_the_one_that_is_refused_does_not_hold_up_the_other(in_virtual_time: Run) -> None:
+def test_a_refused_outcome_does_not_delay_another(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.refuses = {1}
         work.put(1, 2)
@@ -349,7 +349,7 @@ def test_a_passing_refusal_is_no_reason_to_write_one_by_one(in_virtual_time: Run
         (StatementFailed(), StoreReason.SCHEMA),
     ],
 )
-def test_while_outcomes_cannot_be_written_the_reason_is_told(
+def test_while_outcomes_cannot_be_written_the_reason_is_reported(
     in_virtual_time: Run, fault: Exception, reason: StoreReason
 ) -> None:
     async def test(work: Work) -> None:
@@ -394,7 +394,7 @@ def test_a_batch_that_takes_too_long_again_and_again_is_written_one_by_one(
     in_virtual_time(test)
 
 
-def test_a_batch_that_took_too_long_for_a_while_stays_together(in_virtual_time: Run) -> None:
+def test_a_batch_that_was_slow_only_temporarily_stays_together(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         slow = StoreUnavailable(reason=StoreReason.TOO_SLOW)
         # what is away takes no time, so it does not count
@@ -417,7 +417,7 @@ def test_a_single_outcome_is_tried_however_long_it_takes(in_virtual_time: Run) -
     in_virtual_time(test)
 
 
-def test_an_outcome_that_is_refused_is_written_without_what_the_receiver_said(in_virtual_time: Run) -> None:
+def test_a_refused_outcome_is_written_without_the_response(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         said = AttemptResult(
             503, kind_of("http_503"), "Busy.", b"no", 12, 60.0, (("x", "y"),), '{"retry-after": 60}'
@@ -436,7 +436,7 @@ def test_an_outcome_that_is_refused_is_written_without_what_the_receiver_said(in
     in_virtual_time(test)
 
 
-def test_an_outcome_that_is_refused_with_nothing_left_to_take_out_is_parked_and_told(
+def test_an_outcome_that_is_refused_without_its_response_is_parked_and_reported(
     in_virtual_time: Run,
 ) -> None:
     async def test(work: Work) -> None:
@@ -456,7 +456,7 @@ def test_an_outcome_that_is_refused_with_nothing_left_to_take_out_is_parked_and_
     in_virtual_time(test)
 
 
-def test_the_others_go_on_after_a_database_that_was_away_and_an_outcome_that_it_refused(
+def test_other_outcomes_continue_after_an_outage_and_a_refusal(
     in_virtual_time: Run,
 ) -> None:
     async def test(work: Work) -> None:
@@ -471,7 +471,7 @@ def test_the_others_go_on_after_a_database_that_was_away_and_an_outcome_that_it_
     in_virtual_time(test)
 
 
-def test_parked_outcomes_are_tried_each_minute_until_the_database_takes_them(in_virtual_time: Run) -> None:
+def test_parked_outcomes_are_retried_each_minute_until_they_are_written(in_virtual_time: Run) -> None:
     async def test(work: Work) -> None:
         work.table.refuses = {1, 2}
         work.put(1, 2, 3)
@@ -519,7 +519,7 @@ def test_parked_outcomes_wait_while_the_database_is_away(in_virtual_time: Run) -
     in_virtual_time(test)
 
 
-def test_what_is_parked_later_is_tried_with_the_first_and_other_outcomes_are_not_delayed(
+def test_all_parked_outcomes_are_retried_together_without_delaying_others(
     in_virtual_time: Run,
 ) -> None:
     async def test(work: Work) -> None:
@@ -613,7 +613,7 @@ async def desk(world: World) -> Desk:
     return Desk(world, app, endpoint, operations)
 
 
-async def test_the_last_note_on_an_endpoint_is_its_health(desk: Desk) -> None:
+async def test_the_last_health_in_a_batch_counts(desk: Desk) -> None:
     def noted(failures: int) -> HealthRecord:
         return HealthRecord(desk.app.id, desk.endpoint.id, Health(NOW - 60, failures))
 
@@ -680,7 +680,7 @@ async def test_an_endpoint_is_disabled_with_all_that_follows_from_it(
     await listening.close()
 
 
-async def test_what_was_asked_for_by_hand_waits_for_a_disabled_endpoint(desk: Desk) -> None:
+async def test_manual_attempts_wait_for_a_disabled_endpoint(desk: Desk) -> None:
     resent = (await desk.outcome(2)).completion.message_id
     async with desk.world.database.transaction() as connection:
         target = await find_target(connection, desk.app.id, endpoint_id=desk.endpoint.id)
@@ -691,9 +691,7 @@ async def test_what_was_asked_for_by_hand_waits_for_a_disabled_endpoint(desk: De
     assert [row["manual_at"] for row in rows] == [datetime_at(NOW)]
 
 
-async def test_what_is_too_much_to_be_canceled_at_once_is_left_to_a_task(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_many_cancellations_are_left_to_a_task(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(background_task, "AT_ONCE", 1)
     await desk.complete(await desk.outcome(0, disable=desk.disable()))
     (task,) = await desk.world.fetch("select * from background_task")
@@ -704,7 +702,7 @@ async def test_what_is_too_much_to_be_canceled_at_once_is_left_to_a_task(
     assert sorted(row["state"] for row in rows) == [DELIVERED, CANCELED, CANCELED]
 
 
-async def test_an_endpoint_that_changed_meanwhile_is_not_disabled(desk: Desk) -> None:
+async def test_an_endpoint_that_has_changed_is_not_disabled(desk: Desk) -> None:
     await desk.world.fetch(
         "update endpoint set health_generation = 2 where id = $1 returning id", desk.endpoint.id
     )

@@ -24,7 +24,9 @@ def types(requests: list[Received]) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("fifo", [False, True])
-async def test_every_attempt_has_it_and_the_log_shows_it(database: Database, fifo: bool) -> None:
+async def test_every_attempt_has_the_content_type_and_the_log_shows_it(
+    database: Database, fifo: bool
+) -> None:
     async with Receiver() as receiver, standing(database, product("1s"), clock=SystemClock()) as stand:
         receiver.plan(Reply(500))
         await stand.endpoint(receiver.url, fifo=fifo)
@@ -41,7 +43,7 @@ async def test_every_attempt_has_it_and_the_log_shows_it(database: Database, fif
             assert ("content-type", XML) in headers
 
 
-async def test_it_belongs_to_one_message_of_a_batch(database: Database) -> None:
+async def test_the_content_type_belongs_to_one_message_of_a_batch(database: Database) -> None:
     async with Receiver() as receiver, standing(database, product("1s"), clock=SystemClock()) as stand:
         await stand.endpoint(receiver.url)
         items: list[dict[str, Any]] = [
@@ -58,7 +60,7 @@ async def test_it_belongs_to_one_message_of_a_batch(database: Database) -> None:
         assert types(requests) == [[XML], ["application/json"], ["a/b"]]
 
 
-async def test_a_listener_gets_it(database: Database) -> None:
+async def test_a_listener_gets_the_content_type(database: Database) -> None:
     async with standing(database, product("1s"), clock=SystemClock()) as stand:
         made = await stand.native("POST", "/listener", {"name": "mine"})
         await stand.send("a.b", {}, transformationsParams=RAW)

@@ -119,7 +119,7 @@ async def app_world(
 
 
 @pytest.mark.parametrize("reason", STATES)
-async def test_nothing_is_repeated_while_it_lasts_and_all_goes_on_afterwards(
+async def test_nothing_is_repeated_during_an_outage_and_delivery_continues_afterwards(
     app_world: World, owner: asyncpg.Connection, reason: StoreReason
 ) -> None:
     world = app_world
@@ -197,7 +197,7 @@ async def test_a_dispatcher_starts_beside_a_database_that_only_reads(
 
 
 @pytest.mark.parametrize("whole", [True, False])
-async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever(
+async def test_a_delivery_with_a_parked_outcome_is_not_sent_again(
     world: World, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     """Others of its batch are recorded. It is too, when what the receiver said was the reason."""
@@ -241,7 +241,7 @@ async def test_a_delivery_whose_outcome_is_refused_for_good_is_not_sent_for_ever
 
 
 @pytest.mark.parametrize("stops", [True, False])
-async def test_an_outcome_that_was_refused_for_good_is_written_once_it_is_taken(
+async def test_a_parked_outcome_is_written_once_the_database_accepts_it(
     world: World, owner: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch, stops: bool
 ) -> None:
     """At the next try, or when the process stops; so that no other process sends it again."""

@@ -31,17 +31,17 @@ async def expired_of(deadlines: list[tuple[str, float]], removed: set[str]) -> l
     return expired
 
 
-async def test_each_expires_once_and_those_with_the_same_timeout_in_order() -> None:
+async def test_deadlines_expire_once_and_in_order() -> None:
     names = [(f"{n}", 0.1) for n in range(50)]
     assert await expired_of(names, set()) == [name for name, _ in names]
 
 
-async def test_what_is_removed_does_not_expire_nor_hides_what_comes_after_it() -> None:
+async def test_a_removed_deadline_does_not_expire_and_does_not_hide_later_ones() -> None:
     names = [("first", 0.05), ("second", 0.05), ("third", 0.1), ("fourth", 0.05)]
     assert sorted(await expired_of(names, {"first", "fourth"})) == ["second", "third"]
 
 
-async def test_none_expires_before_its_time_nor_waits_for_what_has_longer() -> None:
+async def test_deadlines_expire_on_time_independent_of_longer_ones() -> None:
     loop = asyncio.get_running_loop()
     due: dict[str, float] = {}
     at: dict[str, float] = {}

@@ -35,7 +35,7 @@ async def test_a_message_is_delivered_once_to_each_matching_endpoint(world: Worl
         assert accepted.message.payload == b'{"n": 1}'
 
 
-async def test_a_failed_delivery_is_tried_on_schedule_and_then_given_up(world: World) -> None:
+async def test_a_failed_delivery_is_retried_on_schedule_and_then_exhausted(world: World) -> None:
     app = await world.application()
     async with Receiver() as receiver, world.dispatching() as dispatcher:
         receiver.default = Reply(500)
@@ -48,7 +48,7 @@ async def test_a_failed_delivery_is_tried_on_schedule_and_then_given_up(world: W
         assert [tuple(row) for row in attempts] == [(2, 500)] * 3
 
 
-async def test_a_failed_delivery_arrives_when_the_receiver_is_well_again(world: World) -> None:
+async def test_a_failed_delivery_arrives_when_the_receiver_works_again(world: World) -> None:
     app = await world.application()
     async with Receiver() as receiver, world.dispatching() as dispatcher:
         receiver.plan(Reply(500), Reply(503))
@@ -60,7 +60,7 @@ async def test_a_failed_delivery_arrives_when_the_receiver_is_well_again(world: 
         assert len({request.body for request in receiver.requests}) == 1
 
 
-async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_again(
+async def test_an_internal_error_after_a_response_repeats_the_attempt(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged, faults = attempts._consequences, iter([RuntimeError("a fault on our side")])
@@ -90,7 +90,7 @@ async def test_a_fault_of_ours_after_an_answer_has_the_same_owner_attempt_it_aga
             await until(idle)
 
 
-async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(world: World) -> None:
+async def test_a_message_accepted_without_a_dispatcher_is_found_in_the_table(world: World) -> None:
     app = await world.application()
     async with Receiver() as receiver:
         await world.endpoint(app, receiver.url)
@@ -101,7 +101,7 @@ async def test_what_was_accepted_without_a_dispatcher_is_found_in_the_table(worl
         assert len(receiver.requests) == 300
 
 
-async def test_a_gone_endpoint_is_disabled_at_once_and_what_it_is_owed_is_canceled(world: World) -> None:
+async def test_a_410_disables_the_endpoint_and_cancels_its_deliveries(world: World) -> None:
     app = await world.application()
     async with (
         Receiver() as receiver,
@@ -142,7 +142,7 @@ async def test_the_rate_limit_holds(world: World) -> None:
         assert most_in(3, (request.time for request in receiver.requests)) <= 4 * 20
 
 
-async def test_no_more_requests_are_under_way_at_once_than_the_process_may_have(world: World) -> None:
+async def test_requests_in_flight_of_a_process_are_limited(world: World) -> None:
     app = await world.application()
     answer = Held()
     async with (
@@ -180,7 +180,7 @@ async def test_credentials_in_a_url_are_sent_but_not_put_on_record(world: World)
         assert shown.url == receiver.url
 
 
-async def test_a_receiver_may_give_up_one_message_and_keep_its_endpoint(world: World) -> None:
+async def test_a_receiver_can_refuse_one_message_without_being_disabled(world: World) -> None:
     app = await world.application()
     async with Receiver() as receiver, world.dispatching(product("60s")) as dispatcher:
         cookie = ("set-cookie", "session=secret")
@@ -202,7 +202,7 @@ async def test_a_receiver_may_give_up_one_message_and_keep_its_endpoint(world: W
     assert ("X-Key", "(hidden)") in shown
 
 
-async def test_a_product_may_take_410_for_a_failure_like_others(world: World) -> None:
+async def test_a_product_can_treat_410_as_an_ordinary_failure(world: World) -> None:
     app = await world.application()
     patient = product("50ms", disable=DisableTable(on_gone=False))
     async with Receiver() as receiver, world.dispatching(patient) as dispatcher:

@@ -144,7 +144,7 @@ def read(pieces: list[bytes]) -> tuple[type[Exception] | None, int, bytes, bool]
 
 @pytest.mark.parametrize("name", ANSWERS)
 @given(data=st.data())
-def test_however_it_is_cut_an_answer_is_the_same(name: str, data: st.DataObject) -> None:
+def test_a_response_is_the_same_however_it_is_split(name: str, data: st.DataObject) -> None:
     wire, *expected = ANSWERS[name]
     cuts = sorted(data.draw(st.sets(st.integers(1, len(wire) - 1), max_size=12)))
     pieces = [wire[start:end] for start, end in zip([0, *cuts], [*cuts, len(wire)], strict=True)]
@@ -159,7 +159,7 @@ def test_however_it_is_cut_an_answer_is_the_same(name: str, data: st.DataObject)
 
 
 @given(st.binary(max_size=300), st.lists(st.integers(0, 300), max_size=5))
-def test_whatever_comes_there_is_one_end(noise: bytes, cuts: list[int]) -> None:
+def test_an_exchange_ends_exactly_once(noise: bytes, cuts: list[int]) -> None:
     places = sorted({min(cut, len(noise)) for cut in cuts})
     pieces = [noise[a:b] for a, b in zip([0, *places], [*places, len(noise)], strict=True) if a < b]
     for start in (b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n"):
@@ -169,7 +169,7 @@ def test_whatever_comes_there_is_one_end(noise: bytes, cuts: list[int]) -> None:
         assert not (reusable and error)
 
 
-def test_of_many_headers_those_that_steer_are_kept() -> None:
+def test_significant_headers_are_kept_among_many() -> None:
     many = b"set-cookie: a=b\r\n" * 200 + b"retry-after: 7\r\n"
     connection = HttpConnection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
     connection.connection_made(Wire())
@@ -182,7 +182,7 @@ def test_of_many_headers_those_that_steer_are_kept() -> None:
 
 
 @pytest.mark.parametrize("line", [b"a\n", b" b\n", b"a: b\n", b"\t\n"])
-def test_a_hostile_head_costs_little(line: bytes) -> None:
+def test_a_hostile_head_is_cheap_to_parse(line: bytes) -> None:
     """A head in bare LF that comes in many pieces is not gone through again for each."""
     connection = HttpConnection(ORIGIN, LIMIT, lambda *_: None, lambda _: None)
     wire = Wire()
@@ -250,7 +250,7 @@ def test_a_large_body_is_written_in_pieces_and_no_further_than_the_receiver_read
     loop.close()
 
 
-def test_a_connection_that_speaks_while_it_rests_is_closed() -> None:
+def test_an_idle_connection_that_receives_data_is_closed() -> None:
     ended: list[bool] = []
     connection = HttpConnection(ORIGIN, LIMIT, lambda *_: ended.append(True), lambda _: None)
     wire = Wire()

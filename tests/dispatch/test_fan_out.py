@@ -51,7 +51,7 @@ async def test_a_large_message_arrives_once_at_each_endpoint(world: World, fifo:
         assert {request.body for request in receiver.requests} == {b'{"n": 1}'}
 
 
-async def test_what_nobody_told_of_is_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_large_message_without_a_hint_is_found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process that accepted it is gone."""
     app = await world.application()
     async with Receiver() as receiver:
@@ -67,7 +67,7 @@ async def test_what_nobody_told_of_is_found(world: World, monkeypatch: pytest.Mo
             await world.until_states({DELIVERED: 2 * CROWD})
 
 
-async def test_a_process_that_only_accepts_tells_those_who_deliver(
+async def test_a_process_that_only_accepts_notifies_dispatchers(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "EVERY", 3600.0)  # they do not look by themselves
@@ -82,7 +82,7 @@ async def test_a_process_that_only_accepts_tells_those_who_deliver(
         await notifier.stop()
 
 
-async def test_a_neighbour_is_served_while_a_large_message_is_not_written(world: World) -> None:
+async def test_other_applications_are_served_while_a_large_message_waits(world: World) -> None:
     """The large one's row is held from here, so that it provably is not."""
     large, other, small = [await world.application() for _ in range(3)]
     async with Receiver() as receiver, Receiver() as quick, world.dispatching() as dispatcher:
@@ -114,7 +114,7 @@ async def test_the_order_of_acceptance_is_kept_behind_a_large_message(world: Wor
         assert [request.body for request in first.requests] == [b'{"n": %d}' % n for n in range(5)]
 
 
-async def test_an_endpoint_that_is_disabled_in_between_leaves_nothing_behind(world: World) -> None:
+async def test_an_endpoint_disabled_between_slices_gets_no_delivery(world: World) -> None:
     app = await world.application()
     async with Receiver() as receiver:
         await crowd(world, app, receiver.url)
@@ -131,7 +131,7 @@ async def test_an_endpoint_that_is_disabled_in_between_leaves_nothing_behind(wor
 
 
 @pytest.mark.parametrize("regained", [False, True])
-async def test_what_is_handed_over_late_is_sent_once(world: World, regained: bool) -> None:
+async def test_a_delivery_that_is_handed_over_late_is_sent_once(world: World, regained: bool) -> None:
     """A slice is handed over in parts, and lanes may read it from the table before; so may another owner of
     the shard in between."""
     app = await world.application()
@@ -182,7 +182,7 @@ def at_work_on(world: World) -> tuple[FanOut, list[NewDelivery]]:
     ), handed
 
 
-async def test_a_fault_of_one_application_holds_up_no_other(
+async def test_an_error_in_one_application_does_not_delay_others(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apps = sorted([await world.application() for _ in range(3)], key=lambda app: app.id)
@@ -205,7 +205,7 @@ async def test_a_fault_of_one_application_holds_up_no_other(
     assert last == apps[1].id
 
 
-async def test_operators_are_told_of_what_takes_long(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_fan_out_is_logged(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LONG", 0.0)
     app = await world.application()
     await crowd(world, app, "http://127.0.0.1:9")

@@ -93,7 +93,7 @@ async def test_others_see_each_fault_with_its_lanes_as_long_as_it_lasts(
     assert await queued(world) == {(elsewhere.endpoint_id, "two", "resolver_down")}
 
 
-async def test_a_lane_that_another_fault_takes_over_is_told_with_that_one(
+async def test_a_lane_is_reported_with_its_latest_fault(
     world: World, clock: ManualClock, registry: Iterator[ActiveLane]
 ) -> None:
     process, active, other = Process(world, "one"), next(registry), next(registry)
@@ -112,7 +112,7 @@ async def test_a_lane_that_another_fault_takes_over_is_told_with_that_one(
     assert [row.code for row in await seen(world)] == ["internal"]
 
 
-async def test_a_fault_that_lasts_is_noted_again_and_nothing_else_is_written(
+async def test_a_lasting_fault_is_written_again_and_nothing_else(
     world: World, clock: ManualClock, registry: Iterator[ActiveLane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written = []
@@ -135,7 +135,7 @@ async def test_a_fault_that_lasts_is_noted_again_and_nothing_else_is_written(
     assert await seen(world) == [FaultRow("one", "resolver_down", NOW, 1)]
 
 
-async def test_the_fault_of_a_process_that_is_gone_counts_no_more(
+async def test_the_fault_of_a_process_that_has_ended_is_ignored(
     world: World, clock: ManualClock, registry: Iterator[ActiveLane]
 ) -> None:
     process = Process(world, "one")
@@ -145,7 +145,7 @@ async def test_the_fault_of_a_process_that_is_gone_counts_no_more(
     assert await seen(world) == []
 
 
-async def test_a_lane_may_be_written_twice_and_let_go_alone(world: World, clock: ManualClock) -> None:
+async def test_a_lane_can_be_written_twice_and_released_alone(world: World, clock: ManualClock) -> None:
     async with world.database.connection() as connection:
         await our_fault.note(connection, "one", [FaultRow("one", "internal", NOW, 2)], NOW)
         lanes = [HeldLane(UUID(int=n), "internal", NOW) for n in range(2)]

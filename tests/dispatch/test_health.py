@@ -61,7 +61,7 @@ async def moved(world: World, endpoint: Endpoint, url: str) -> None:
 
 
 @pytest.mark.parametrize("last", [200, 500])
-async def test_an_edit_changes_nothing_of_what_is_not_completed_yet(world: World, last: int) -> None:
+async def test_an_edit_keeps_failures_that_are_not_completed_yet(world: World, last: int) -> None:
     app = await world.application()
     async with (
         Receiver() as receiver,
@@ -85,7 +85,7 @@ async def test_an_edit_changes_nothing_of_what_is_not_completed_yet(world: World
         await until_failures(world, more if last == 200 else 3 + 1 + more)
 
 
-async def test_an_endpoint_that_is_enabled_again_begins_anew(
+async def test_enabling_an_endpoint_resets_its_health(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer, hinted = Held(Reply(500)), Dispatcher.hinted
@@ -116,7 +116,7 @@ async def test_an_endpoint_that_is_enabled_again_begins_anew(
 
 @pytest.mark.parametrize("method", ["PATCH", "PUT"])
 @pytest.mark.parametrize("last", [410, 500])
-async def test_an_endpoint_with_another_url_begins_anew(
+async def test_a_new_url_resets_the_health(
     database: Database, monkeypatch: pytest.MonkeyPatch, method: str, last: int
 ) -> None:
     """Also for an attempt at the old URL that ends afterwards, and for outcomes not yet completed."""
@@ -146,7 +146,7 @@ async def test_an_endpoint_with_another_url_begins_anew(
         assert [request.path for request in receiver.requests] == ["/hook"] * 4 + ["/hook/moved"]
 
 
-async def test_an_endpoint_with_another_url_is_not_held_back_by_the_old_one(database: Database) -> None:
+async def test_a_new_url_is_not_slowed_by_failures_of_the_old_one(database: Database) -> None:
     """A receiver that is down, or asks for a pause, says nothing about the one that takes its place."""
     async with Receiver() as down, Receiver() as well, standing(database, product("1h")) as stand:
         down.default = Reply(503, headers=[("retry-after", "3600")])
@@ -162,7 +162,7 @@ async def test_an_endpoint_with_another_url_is_not_held_back_by_the_old_one(data
         assert (down.count, well.count) == (1, 2)
 
 
-async def test_what_is_completed_late_of_the_old_url_is_not_kept(world: World) -> None:
+async def test_a_late_completion_for_the_old_url_does_not_change_the_health(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.database.transaction() as connection:

@@ -34,7 +34,7 @@ def known(made: LaneRegistry) -> set[int]:
     return {active.endpoint_id.int for active in made}
 
 
-async def test_those_that_rest_are_kept_while_they_are_few(kept: int) -> None:
+async def test_a_few_idle_lanes_are_kept(kept: int) -> None:
     clock = ManualClock()
     made = opened(clock, kept)
     await clock.advance_to(clock.now() + 10 * IDLE)
@@ -42,7 +42,7 @@ async def test_those_that_rest_are_kept_while_they_are_few(kept: int) -> None:
     assert known(made) == set(range(kept))
 
 
-async def test_of_many_those_beyond_are_forgotten_but_not_before_they_rested_a_while(kept: int) -> None:
+async def test_idle_lanes_above_the_limit_are_dropped_after_a_minimum_time(kept: int) -> None:
     clock = ManualClock()
     made = opened(clock, kept + 5)
     made.forget_idle(60.0)
@@ -54,7 +54,7 @@ async def test_of_many_those_beyond_are_forgotten_but_not_before_they_rested_a_w
     assert known(made) == {0, 1, 2, *range(8, kept + 5)}
 
 
-async def test_what_owes_something_is_never_forgotten(kept: int) -> None:
+async def test_a_lane_with_queued_deliveries_is_never_dropped(kept: int) -> None:
     clock = ManualClock()
     made = opened(clock, kept + 5)
     now = clock.now()

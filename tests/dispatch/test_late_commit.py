@@ -51,7 +51,7 @@ def item(world: World, app: Application) -> accept.Item:
 @pytest.mark.parametrize(
     "told", ["its own process", "another process", "slices of a large message", "a look at all lanes"]
 )
-async def test_it_is_sent_when_its_lane_hears_of_it_from(
+async def test_a_message_that_commits_late_is_sent_after_a_hint_from(
     world: World, monkeypatch: pytest.MonkeyPatch, told: str, fifo: bool
 ) -> None:
     app = await world.application()
@@ -85,7 +85,7 @@ async def test_it_is_sent_when_its_lane_hears_of_it_from(
 
 
 @pytest.mark.parametrize("fifo", [False, True], ids=["free", "fifo"])
-async def test_a_lane_at_work_reads_on_behind_what_it_has_read(
+async def test_a_busy_lane_continues_after_its_read_position(
     world: World, monkeypatch: pytest.MonkeyPatch, fifo: bool
 ) -> None:
     asked: list[Wanted] = []

@@ -35,7 +35,7 @@ async def _fill(database: Database, rows: int) -> None:
         await connection.execute(f"{OLD} from generate_series(1, {rows})", NOW - timedelta(days=1))
 
 
-async def test_all_old_rows_go_in_one_round_and_tasks_have_a_turn_after_each_slice(
+async def test_all_old_rows_are_deleted_in_one_round_with_tasks_between_slices(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = 3 * SLICE + 1
@@ -76,7 +76,7 @@ async def test_a_partition_in_use_is_dropped_at_a_later_round(database: Database
     assert left == partition.AHEAD + 1
 
 
-async def test_lanes_are_walked_once_for_each_day_of_history_that_goes(
+async def test_lanes_are_walked_once_for_each_dropped_day(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A slice at a time. Nothing looks at the lanes in other rounds."""
@@ -124,7 +124,7 @@ async def _messages(database: Database) -> int:
 
 
 @pytest.mark.parametrize("ahead", [DOUBTFUL + 1, -DOUBTFUL - 1])
-async def test_nothing_ends_by_age_while_two_clocks_disagree(database: Database, ahead: float) -> None:
+async def test_nothing_is_deleted_while_two_clocks_disagree(database: Database, ahead: float) -> None:
     await _fill(database, 3)
     clock = ManualClock((NOW + timedelta(days=200)).timestamp())
     made = Maintenance(database, clock, lambda: True, Retention())
@@ -141,7 +141,7 @@ async def test_nothing_ends_by_age_while_two_clocks_disagree(database: Database,
     assert await _count(database, "angarium.idempotency") == 0
 
 
-async def test_a_clock_that_leaps_forward_is_believed_after_a_day(database: Database) -> None:
+async def test_a_clock_that_jumped_forward_is_trusted_after_a_day(database: Database) -> None:
     await _fill(database, 3)
     clock = ManualClock(NOW.timestamp())
     made = Maintenance(database, clock, lambda: True, Retention())
@@ -155,7 +155,7 @@ async def test_a_clock_that_leaps_forward_is_believed_after_a_day(database: Data
 
 
 @pytest.mark.parametrize("jumps", [(maintenance.LEAP - 1,), (0.0,), (-7200.0,), (7200.0, -7200.0)])
-async def test_small_jumps_sleep_and_a_clock_that_is_set_back_raise_no_doubt(
+async def test_small_jumps_sleep_and_a_clock_set_back_do_not_stop_deletion(
     database: Database, jumps: tuple[float, ...]
 ) -> None:
     made = Maintenance(database, ManualClock(NOW.timestamp()), lambda: True, Retention())

@@ -44,7 +44,7 @@ async def known_to_fail(world: World, endpoint: Endpoint) -> None:
     )
 
 
-async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world: World) -> None:
+async def test_manual_attempts_are_loaded_before_earlier_deliveries(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     await backlog(world, app)
@@ -66,7 +66,7 @@ async def test_the_table_gives_manual_attempts_before_what_was_due_earlier(world
         assert due == sorted(due)
 
 
-async def test_a_resend_passes_what_waits(world: World) -> None:
+async def test_a_resend_is_sent_before_waiting_deliveries(world: World) -> None:
     async with hanging(world) as (app, endpoint, receiver, _):
         (row,) = await world.fetch("select message_id as id from payload where body = $1", LAST)
         replay = Replay(world.database, world.clock, os.urandom)
@@ -75,7 +75,7 @@ async def test_a_resend_passes_what_waits(world: World) -> None:
         assert receiver.requests[-1].body == LAST
 
 
-async def test_a_test_passes_what_waits(world: World) -> None:
+async def test_a_test_is_sent_before_waiting_deliveries(world: World) -> None:
     async with (
         hanging(world) as (app, endpoint, receiver, dispatcher),
         world.intake(dispatcher.hand_over) as intake,

@@ -15,7 +15,7 @@ from angarium.store.load import LaneRef
 LANES = 10_000
 
 
-async def test_a_look_at_all_lanes_lets_others_go_on_after_a_few() -> None:
+async def test_a_scan_of_all_lanes_yields_after_a_few() -> None:
     """Counts lanes, not time: those that are processed between two turns of the event loop."""
     clock = SystemClock()
     registry = LaneRegistry(clock, DispatchLimits())
@@ -40,7 +40,7 @@ async def test_a_look_at_all_lanes_lets_others_go_on_after_a_few() -> None:
     assert most <= 2 * HANDFUL
 
 
-async def test_a_lane_that_becomes_ready_meanwhile_waits_behind_a_few() -> None:
+async def test_a_lane_that_becomes_ready_waits_for_a_few_only() -> None:
     """Lanes are marked a few at a time, and each burst of turns ends before the next are."""
     clock = SystemClock()
     registry = LaneRegistry(clock, DispatchLimits())

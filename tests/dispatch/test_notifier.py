@@ -32,7 +32,7 @@ def new_deliveries(message: int, seq: int, endpoint_id: UUID = ENDPOINT) -> NewD
         ([(5, 12), (6, FIRST)], (5, FIRST)),  # one of them was accepted while the endpoint was free
     ],
 )
-async def test_a_lane_is_told_of_with_the_first(
+async def test_a_hint_names_the_first_message_of_a_lane(
     world: World, monkeypatch: pytest.MonkeyPatch, accepted: list[tuple[int, int]], first: tuple[int, int]
 ) -> None:
     told: list[LaneWork] = []

@@ -120,7 +120,7 @@ async def stage(
 
 
 @pytest.mark.parametrize("fifo", [False, True])
-async def test_no_file_descriptors(world: World, fifo: bool) -> None:
+async def test_running_out_of_file_descriptors_is_our_fault(world: World, fifo: bool) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
 
     async def used_up(made: Stage) -> None:
@@ -142,7 +142,7 @@ async def test_no_file_descriptors(world: World, fifo: bool) -> None:
 
 
 @pytest.mark.parametrize("fifo", [False, True])
-async def test_the_resolver_is_dead(world: World, fifo: bool) -> None:
+async def test_a_dead_resolver_is_our_fault(world: World, fifo: bool) -> None:
     names = Names()
     names.dead = True
     async with stage(world, names, fifo=fifo) as made:
@@ -152,7 +152,7 @@ async def test_the_resolver_is_dead(world: World, fifo: bool) -> None:
         await made.all_delivered()
 
 
-async def test_the_resolver_dies_while_an_endpoint_is_the_only_one(world: World) -> None:
+async def test_a_dead_resolver_is_our_fault_with_only_one_endpoint(world: World) -> None:
     names = Names()
     names.dead = True
     async with stage(world, names, hosts=HOSTS[:1]) as made:
@@ -180,7 +180,9 @@ def unreachable(number: int) -> Any:
 
 
 @pytest.mark.parametrize("number", [errno.ENETUNREACH, errno.ENETDOWN, errno.EPERM, errno.EADDRNOTAVAIL])
-async def test_the_network_is_gone(world: World, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+async def test_a_lost_network_is_our_fault(
+    world: World, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(aiohappyeyeballs, "start_connection", unreachable(number))
         async with stage(world) as made:
@@ -190,7 +192,7 @@ async def test_the_network_is_gone(world: World, monkeypatch: pytest.MonkeyPatch
             await made.all_delivered()
 
 
-async def test_a_network_that_swallows_everything_costs_less_than_a_burst(
+async def test_a_network_that_drops_packets_costs_fewer_attempts_than_a_burst(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -202,7 +204,7 @@ async def test_a_network_that_swallows_everything_costs_less_than_a_burst(
             await until(lambda: not made.outages.faults)
 
 
-async def test_our_connections_are_all_in_use(world: World) -> None:
+async def test_using_up_the_connection_pool_is_our_fault(world: World) -> None:
     hog: asyncio.Future[AttemptResult] = asyncio.get_running_loop().create_future()
     behaviour = Held()
 
@@ -237,7 +239,7 @@ def breaks(*arguments: Any, **named: Any) -> Any:
         (RequestBuilder, "completion"),
     ],
 )
-async def test_a_bug_in_the_transport(
+async def test_a_bug_in_the_transport_is_our_fault(
     world: World, monkeypatch: pytest.MonkeyPatch, owner: Any, name: str
 ) -> None:
     with monkeypatch.context() as patch:
@@ -249,7 +251,7 @@ async def test_a_bug_in_the_transport(
             await made.all_delivered()
 
 
-async def test_a_delivery_that_cannot_be_sent_by_a_bug_leaves_the_others_of_its_lane_alone(
+async def test_a_delivery_that_triggers_a_bug_does_not_block_its_lane(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = RequestBuilder.request
@@ -273,7 +275,7 @@ async def test_a_delivery_that_cannot_be_sent_by_a_bug_leaves_the_others_of_its_
         await world.until_states({0: 5})
 
 
-async def test_a_refused_connection_of_the_only_endpoint_fails_as_ever(world: World) -> None:
+async def test_a_refused_connection_of_the_only_endpoint_is_a_failure(world: World) -> None:
     async with stage(world, hosts=HOSTS[:1]) as made:
         await made.receiver.wait_for(1)
         await world.until_states({0: 1})

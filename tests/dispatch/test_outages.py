@@ -54,7 +54,7 @@ def lanes() -> Iterator[ActiveLane]:
     return (ActiveLane(UUID(int=1), UUID(int=n), 0, Lane(Limits(1, 1), 0.0)) for n in count(2))
 
 
-async def test_a_lane_that_failed_rests_and_others_go_on(
+async def test_a_lane_with_a_fault_waits_and_others_continue(
     outages: Outages, turns: Turns, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
     failed, other = next(lanes), next(lanes)
@@ -65,7 +65,7 @@ async def test_a_lane_that_failed_rests_and_others_go_on(
     assert outages.probe(other) is None
 
 
-async def test_one_probe_at_a_time_goes_for_all_lanes_of_a_fault(
+async def test_lanes_of_a_fault_share_one_probe(
     outages: Outages, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
     one, two = next(lanes), next(lanes)
@@ -94,7 +94,7 @@ async def test_another_probe_starts_when_the_first_takes_long(
     assert outages.admits(two)
 
 
-async def test_a_probe_that_passes_gives_all_held_lanes_a_turn(
+async def test_a_probe_that_passes_releases_all_lanes(
     outages: Outages, turns: Turns, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
     one, two, alone = next(lanes), next(lanes), next(lanes)
@@ -111,7 +111,7 @@ async def test_a_probe_that_passes_gives_all_held_lanes_a_turn(
     assert [fault.kind for fault in outages.faults] == [], "nothing waits in a lane that is empty"
 
 
-async def test_a_bug_holds_the_lane_in_which_it_happens_only(
+async def test_a_bug_affects_only_its_own_lane(
     outages: Outages, turns: Turns, clock: ManualClock, lanes: Iterator[ActiveLane]
 ) -> None:
     one, two = next(lanes), next(lanes)

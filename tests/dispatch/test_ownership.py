@@ -17,7 +17,7 @@ from tests.kit.world import World
 DELIVERED = 0
 
 
-async def test_after_a_pause_nothing_is_sent_before_the_next_look(
+async def test_after_a_pause_nothing_is_sent_before_the_next_query(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = await world.application()

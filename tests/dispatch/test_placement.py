@@ -89,7 +89,9 @@ async def late(
 
 
 @DOORS
-async def test_it_is_found_in_the_table(world: World, door: Callable[..., Any]) -> None:
+async def test_a_delivery_without_a_place_is_found_in_the_table(
+    world: World, door: Callable[..., Any]
+) -> None:
     app = await world.application()
     async with Receiver() as receiver, world.intake() as intake:
         endpoint = await world.endpoint(app, receiver.url)
@@ -102,7 +104,7 @@ async def test_it_is_found_in_the_table(world: World, door: Callable[..., Any]) 
 
 
 @pytest.mark.parametrize("told", ["by its own process", "by another process"])
-async def test_it_comes_before_what_is_accepted_after_it(world: World, told: str) -> None:
+async def test_a_placed_delivery_is_sent_before_later_messages(world: World, told: str) -> None:
     app = await world.application()
     async with (
         Receiver() as receiver,
@@ -126,7 +128,7 @@ async def test_it_comes_before_what_is_accepted_after_it(world: World, told: str
         assert [request.body for request in receiver.requests[2:]] == [LATE, NEXT]
 
 
-async def test_the_lane_waits_until_it_is_placed_and_goes_on(
+async def test_the_lane_waits_for_the_placement_and_continues(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = await world.application()
@@ -154,7 +156,7 @@ async def test_the_lane_waits_until_it_is_placed_and_goes_on(
 
 
 @pytest.mark.parametrize("confirmed", [True, False])
-async def test_it_comes_before_what_the_lane_holds_already(
+async def test_a_placed_delivery_is_sent_before_those_in_memory(
     world: World, monkeypatch: pytest.MonkeyPatch, confirmed: bool
 ) -> None:
     """Also where it is placed by a commit that is not confirmed."""
@@ -198,7 +200,7 @@ async def _placed(world: World) -> bool:
     return bool(await world.fetch("select from pending where seq = 0"))
 
 
-async def test_it_is_placed_if_it_is_committed_before_the_lane_hears_of_the_switch(
+async def test_a_delivery_that_commits_before_the_switch_is_known_is_placed(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = await world.application()
@@ -227,7 +229,7 @@ async def test_it_is_placed_if_it_is_committed_before_the_lane_hears_of_the_swit
 
 
 @pytest.mark.parametrize("told", ["by its own process", "by another process"])
-async def test_where_all_have_places_nobody_asks_for_them(
+async def test_no_placement_runs_if_all_deliveries_have_places(
     world: World, monkeypatch: pytest.MonkeyPatch, told: str
 ) -> None:
     asked: list[UUID] = []

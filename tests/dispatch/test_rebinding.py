@@ -94,7 +94,7 @@ def _post(port: int) -> OutgoingRequest:
     return OutgoingRequest(f"http://rebind.example:{port}/", [("user-agent", "test")], b"{}", 30.0)
 
 
-async def test_what_was_public_when_looked_at_is_judged_again_when_connected_to() -> None:
+async def test_the_address_is_checked_again_when_connecting() -> None:
     async with scene([PUBLIC], [INNER]) as (server, names, outside, inside):
         url_check_transport = UrlCheckTransport(policy=POLICY, response_limit=100, resolver=names)
         assert await url_check_transport.trouble("rebind.example", 30.0) is None
@@ -105,7 +105,7 @@ async def test_what_was_public_when_looked_at_is_judged_again_when_connected_to(
         assert (outside.count, inside.connections.total) == (0, 0)
 
 
-async def test_however_often_it_is_tried_nothing_reaches_the_inner_address() -> None:
+async def test_repeated_attempts_never_reach_the_internal_address() -> None:
     async with scene([PUBLIC], [INNER], [INNER, PUBLIC], [PUBLIC, INNER]) as (server, names, outside, inside):
         sender = Sender(policy=POLICY, response_limit=100, connections=20, resolver=names)
         answers = await asyncio.gather(*(sender.send(_post(outside.port)) for _ in range(40)))
@@ -118,7 +118,7 @@ async def test_however_often_it_is_tried_nothing_reaches_the_inner_address() -> 
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308, 399])
-async def test_no_answer_leads_a_request_inside(status: int) -> None:
+async def test_no_dns_answer_leads_to_an_internal_address(status: int) -> None:
     async with scene([PUBLIC]) as (_, names, outside, inside):
         sender = Sender(policy=POLICY, response_limit=100, connections=20, resolver=names)
         there = f"http://{INNER}:{inside.port}/"

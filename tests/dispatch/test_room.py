@@ -50,7 +50,7 @@ def start(room: Room, one: ActiveLane, now: float = NOW) -> int:
         started += 1
 
 
-def test_failing_endpoints_together_leave_half_of_the_room() -> None:
+def test_failing_endpoints_use_at_most_half_of_the_requests_in_flight() -> None:
     room, now, started = Room(TOTAL), NOW, 0
     for number in range(1000):
         now += 1.0
@@ -59,7 +59,7 @@ def test_failing_endpoints_together_leave_half_of_the_room() -> None:
     assert start(room, active(2000, proven=True), now) > 0
 
 
-def test_failing_endpoints_together_have_so_many_starts_a_second() -> None:
+def test_failing_endpoints_together_have_a_limit_of_starts_a_second() -> None:
     room, now, starts = Room(10_000), NOW, []
     lanes = [active(number, failing=True) for number in range(300)]
     while now < NOW + 2:
@@ -90,7 +90,7 @@ def test_failing_endpoints_that_wait_go_in_turn_and_a_test_goes_first() -> None:
     assert start(room, last, now + 1) == 1
 
 
-def test_what_hangs_without_being_known_to_fail_leaves_room_for_those_that_answer() -> None:
+def test_hanging_endpoints_leave_capacity_for_those_that_respond() -> None:
     room = Room(TOTAL)
     unknown = [active(number) for number in range(100)]
     assert sum(start(room, one) for one in unknown) == TOTAL - TOTAL // 8
@@ -99,7 +99,7 @@ def test_what_hangs_without_being_known_to_fail_leaves_room_for_those_that_answe
     assert room.full
 
 
-def test_whoever_waits_is_woken_when_there_is_room_again() -> None:
+def test_waiting_lanes_are_woken_when_capacity_is_free() -> None:
     room = Room(TOTAL)
     first, second = active(1), active(2)
     flying = sum(start(room, active(number)) for number in range(10, 10 + TOTAL))

@@ -95,7 +95,7 @@ async def test_an_endpoint_is_disabled_after_five_days_of_failures_with_evidence
         assert row["disabled_reason"] == ("failing" if disabled else None)
 
 
-async def test_a_success_forgives_the_failures_before_it(story: Attempts) -> None:
+async def test_a_success_resets_earlier_failures(story: Attempts) -> None:
     app = await story.world.application()
     async with Receiver() as receiver, story.world.dispatching(product("1s")) as dispatcher:
         receiver.plan(Reply(500), Reply(500), Reply(200))
@@ -111,7 +111,7 @@ async def test_a_success_forgives_the_failures_before_it(story: Attempts) -> Non
 
 
 @pytest.mark.parametrize("restart", [False, True])
-async def test_in_order_a_message_for_later_holds_nothing_back_and_takes_its_place_when_it_is_due(
+async def test_a_scheduled_message_blocks_no_other_and_keeps_its_place(
     story: Attempts, restart: bool
 ) -> None:
     """Also before a failed head that was accepted after it, and also in a process that has just started."""

@@ -134,7 +134,9 @@ async def test_a_204_with_a_body_that_it_must_not_have_delivers_too(
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 408, 410, 418, 429, 499, 500, 503, 599, 777])
-async def test_every_other_status_fails_in_words(sender: Sender, receiver: Receiver, status: int) -> None:
+async def test_every_other_status_is_a_failure_with_a_text(
+    sender: Sender, receiver: Receiver, status: int
+) -> None:
     receiver.default = Reply(status, b"why")
     answer = await sender.send(post(receiver.url))
     assert answer.status_code == status
@@ -198,7 +200,7 @@ async def test_a_connection_closed_while_idle_is_replaced_within_the_attempt(
     assert receiver.connections.total == 2
 
 
-async def test_a_receiver_that_always_hangs_up_is_asked_twice_at_most(
+async def test_a_receiver_that_always_disconnects_gets_at_most_two_requests(
     sender: Sender, receiver: Receiver
 ) -> None:
     receiver.plan(Reply())
@@ -210,7 +212,7 @@ async def test_a_receiver_that_always_hangs_up_is_asked_twice_at_most(
     assert receiver.count == 4, "a new connection is not tried again"
 
 
-async def test_a_receiver_that_closes_after_each_answer_without_saying_so_gets_everything(
+async def test_a_receiver_that_closes_silently_after_each_response_gets_everything(
     sender: Sender, receiver: Receiver
 ) -> None:
     receiver.default = kit.AnswerThenHangup()
@@ -218,7 +220,7 @@ async def test_a_receiver_that_closes_after_each_answer_without_saying_so_gets_e
         assert (await sender.send(post(receiver.url))).status_code == 200
 
 
-async def test_an_answer_that_was_not_asked_for_is_not_taken_for_the_next_one(
+async def test_an_unsolicited_response_is_not_used_for_the_next_request(
     sender: Sender, receiver: Receiver
 ) -> None:
     def and_one_more(_: object) -> kit.Behaviour:
@@ -231,7 +233,7 @@ async def test_an_answer_that_was_not_asked_for_is_not_taken_for_the_next_one(
     assert (answer.status_code, answer.response) == (500, b"real")
 
 
-async def test_a_name_that_moved_is_followed_although_its_connection_is_in_use(
+async def test_a_changed_dns_name_is_followed_although_a_connection_is_open(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
@@ -248,7 +250,7 @@ async def test_a_name_that_moved_is_followed_although_its_connection_is_in_use(
         assert (receiver.count, moved.count) == (4, 1)
 
 
-async def test_an_address_is_judged_again_when_a_connection_is_old(
+async def test_an_address_is_checked_again_when_a_connection_is_old(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     names = Names(["127.0.0.1"], ["10.0.0.1"])
@@ -303,7 +305,7 @@ async def test_retry_after_as_a_date(receiver: Receiver) -> None:
 @pytest.mark.parametrize(
     "value", ["soon", "", "nan", "inf", "1e999", "x" * 500, "Mon, 99 Foo 2020 00:00:00 GMT"]
 )
-async def test_a_senseless_retry_after_is_ignored(sender: Sender, receiver: Receiver, value: str) -> None:
+async def test_an_invalid_retry_after_is_ignored(sender: Sender, receiver: Receiver, value: str) -> None:
     receiver.default = Reply(503, headers=[("retry-after", value)])
     answer = await sender.send(post(receiver.url))
     assert (answer.status_code, answer.retry_after) == (503, None)
@@ -312,7 +314,7 @@ async def test_a_senseless_retry_after_is_ignored(sender: Sender, receiver: Rece
 # -- misbehaviour
 
 
-async def test_no_answer_is_a_timeout_at_the_deadline(sender: Sender, receiver: Receiver) -> None:
+async def test_no_response_is_a_timeout(sender: Sender, receiver: Receiver) -> None:
     receiver.default = Silence()
     started = time.monotonic()
     answer = await sender.send(post(receiver.url, timeout=1.0))
@@ -323,13 +325,13 @@ async def test_no_answer_is_a_timeout_at_the_deadline(sender: Sender, receiver: 
     assert answer.kind.slows
 
 
-async def test_headers_that_drip_are_a_timeout(sender: Sender, receiver: Receiver) -> None:
+async def test_slow_headers_are_a_timeout(sender: Sender, receiver: Receiver) -> None:
     receiver.default = Drip(interval=0.05, head=False)
     failed(await sender.send(post(receiver.url, timeout=1.5)), "timeout")
 
 
 @pytest.mark.parametrize("status", [200, 500])
-async def test_a_dripping_body_is_cut_off_and_the_status_decides(
+async def test_a_slow_body_is_cut_off_and_the_status_counts(
     sender: Sender, receiver: Receiver, status: int
 ) -> None:
     receiver.default = Drip(status, interval=0.05)
@@ -433,7 +435,7 @@ async def test_a_connection_closed_without_an_answer(sender: Sender, receiver: R
         b"220 smtp.example ESMTP\r\n",
     ],
 )
-async def test_invalid_http_is_told_in_words(sender: Sender, receiver: Receiver, data: bytes) -> None:
+async def test_invalid_http_is_reported(sender: Sender, receiver: Receiver, data: bytes) -> None:
     receiver.default = Raw(data)
     answer = await sender.send(post(receiver.url))
     failed(answer, "protocol")
@@ -448,7 +450,7 @@ async def test_a_bad_chunk_in_the_body_leaves_the_status(sender: Sender, receive
 
 
 @pytest.mark.parametrize("value", ["grün".encode(), b"\xff\xfe", "日本".encode(), b"\xe9"])
-async def test_non_ascii_headers_and_bodies_do_no_harm(
+async def test_non_ascii_headers_and_bodies_are_accepted(
     sender: Sender, receiver: Receiver, value: bytes
 ) -> None:
     receiver.default = Raw(
@@ -515,7 +517,7 @@ async def test_cancelling_passes_through_and_closes_the_connection(
     await until(lambda: receiver.connections.open == 0)
 
 
-async def test_a_dead_receiver_does_not_slow_its_neighbour(sender: Sender, receiver: Receiver) -> None:
+async def test_a_dead_receiver_does_not_slow_others(sender: Sender, receiver: Receiver) -> None:
     async with Receiver(Silence()) as dead:
         waiting = [asyncio.ensure_future(sender.send(post(dead.url))) for _ in range(10)]
         await dead.wait_for(10)
@@ -528,7 +530,7 @@ async def test_a_dead_receiver_does_not_slow_its_neighbour(sender: Sender, recei
         await asyncio.gather(*waiting, return_exceptions=True)
 
 
-async def test_waiting_for_a_free_connection_is_not_blamed_on_the_receiver(receiver: Receiver) -> None:
+async def test_waiting_for_a_free_connection_is_our_fault(receiver: Receiver) -> None:
     receiver.default = Silence()
     async with sending() as sender:
         busy = [asyncio.ensure_future(sender.send(post(receiver.url))) for _ in range(20)]
@@ -542,7 +544,7 @@ async def test_waiting_for_a_free_connection_is_not_blamed_on_the_receiver(recei
         await asyncio.gather(*busy, return_exceptions=True)
 
 
-async def test_a_closed_sender_answers_too(receiver: Receiver) -> None:
+async def test_a_closed_sender_returns_a_result(receiver: Receiver) -> None:
     async with sending() as sender:
         await sender.send(post(receiver.url))
     failed(await sender.send(post(receiver.url)), "internal")
@@ -584,7 +586,7 @@ async def test_memory_of_one_answer_is_bounded() -> None:
         "100.100.100.200",
     ],
 )
-async def test_a_literal_address_is_judged_in_every_form(receiver: Receiver, host: str) -> None:
+async def test_a_literal_address_is_checked_in_every_form(receiver: Receiver, host: str) -> None:
     async with sending(AddressPolicy()) as sender:
         answer = await sender.send(post(f"http://{host}:{receiver.port}/"))
     failed(answer, "refused_address")
@@ -593,7 +595,7 @@ async def test_a_literal_address_is_judged_in_every_form(receiver: Receiver, hos
     assert answer.error_code == "refused_address"
 
 
-async def test_a_name_that_leads_inside_is_refused(receiver: Receiver) -> None:
+async def test_a_name_that_resolves_to_an_internal_address_is_refused(receiver: Receiver) -> None:
     async with sending(AddressPolicy(), resolver=Names(["127.0.0.1", "::1"])) as sender:
         answer = await sender.send(post(f"http://hooks.example:{receiver.port}/"))
     failed(answer, "refused_address")
@@ -637,19 +639,19 @@ async def test_ipv6_works() -> None:
 # -- names
 
 
-async def test_a_name_that_does_not_exist_is_told() -> None:
+async def test_an_unknown_name_is_reported() -> None:
     async with sending(
         resolver=Names(NameFailure("The host name x does not exist in DNS. Check the URL now."))
     ) as s:
         failed(await s.send(post("http://x.example/")), "dns")
 
 
-async def test_a_name_without_addresses_is_told() -> None:
+async def test_a_name_without_addresses_is_reported() -> None:
     async with sending(resolver=Names([])) as sender:
         failed(await sender.send(post("http://x.example/")), "dns")
 
 
-async def test_a_slow_name_server_ends_at_the_deadline_and_delays_nobody_else(receiver: Receiver) -> None:
+async def test_a_slow_name_server_times_out_without_delaying_others(receiver: Receiver) -> None:
     release = asyncio.Event()
     loop = asyncio.get_running_loop()
 
@@ -669,7 +671,7 @@ async def test_a_slow_name_server_ends_at_the_deadline_and_delays_nobody_else(re
         await asyncio.sleep(0)
 
 
-async def test_names_are_remembered_for_a_short_time_and_failures_shorter() -> None:
+async def test_names_are_cached_briefly_and_failures_more_briefly() -> None:
     asked: list[str] = []
     now = 0.0
 
@@ -723,7 +725,7 @@ async def test_https_with_a_good_certificate(authority: Authority) -> None:
         ("unknown_issuer", "tls_untrusted", "issuer"),
     ],
 )
-async def test_each_bad_certificate_is_told_apart(
+async def test_each_certificate_error_is_distinguished(
     authority: Authority, kind: str, code: str, word: str
 ) -> None:
     async with (

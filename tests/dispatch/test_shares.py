@@ -227,7 +227,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
 Run = Callable[[Test], None]
 
 
-def test_one_alone_owns_every_shard_and_lets_go_of_all_when_it_stops(in_virtual_time: Run) -> None:
+def test_a_single_dispatcher_owns_all_shards_and_releases_them_when_it_stops(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             session = one.session
@@ -240,7 +240,7 @@ def test_one_alone_owns_every_shard_and_lets_go_of_all_when_it_stops(in_virtual_
     in_virtual_time(test)
 
 
-def test_nobody_is_sure_before_the_first_look(in_virtual_time: Run) -> None:
+def test_no_shard_is_used_before_the_first_query(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         database: Any = cluster
         for now in (0.0, shard.SILENCE, cluster.loop.now):
@@ -251,7 +251,7 @@ def test_nobody_is_sure_before_the_first_look(in_virtual_time: Run) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_those_who_come_get_equal_shares(in_virtual_time: Run, count: int) -> None:
+def test_new_dispatchers_get_equal_shares(in_virtual_time: Run, count: int) -> None:
     async def test(cluster: Cluster) -> None:
         async with (
             owning(cluster, 0) as one, owning(cluster, 1) as two, owning(cluster, 2) as three,
@@ -270,7 +270,7 @@ def test_those_who_come_get_equal_shares(in_virtual_time: Run, count: int) -> No
     in_virtual_time(test)
 
 
-def test_a_shard_is_sent_for_no_more_before_another_may_have_it(
+def test_sending_for_a_shard_stops_before_it_is_released(
     in_virtual_time: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(cluster: Cluster) -> None:
@@ -289,7 +289,7 @@ def test_a_shard_is_sent_for_no_more_before_another_may_have_it(
     in_virtual_time(test)
 
 
-def test_nobody_takes_more_than_the_share(in_virtual_time: Run) -> None:
+def test_no_dispatcher_takes_more_than_its_share(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         cluster.strangers = 1
         async with owning(cluster) as one:
@@ -300,7 +300,7 @@ def test_nobody_takes_more_than_the_share(in_virtual_time: Run) -> None:
     in_virtual_time(test)
 
 
-def test_what_another_has_is_left_and_taken_when_it_is_free(in_virtual_time: Run) -> None:
+def test_shards_of_others_are_taken_when_they_are_free(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         others = dict.fromkeys(range(0, 64, 2), object())
         cluster.owner |= others
@@ -317,7 +317,7 @@ def test_what_another_has_is_left_and_taken_when_it_is_free(in_virtual_time: Run
     in_virtual_time(test)
 
 
-def test_who_waits_for_shards_looks_often_for_a_while(in_virtual_time: Run) -> None:
+def test_a_dispatcher_that_waits_for_shards_queries_often_at_first(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         cluster.owner = dict.fromkeys(range(64), object())
         cluster.strangers = 1
@@ -340,7 +340,7 @@ def test_who_waits_for_shards_looks_often_for_a_while(in_virtual_time: Run) -> N
     in_virtual_time(test)
 
 
-def test_who_has_its_share_looks_once_a_second(in_virtual_time: Run) -> None:
+def test_a_dispatcher_with_its_share_queries_once_a_second(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             await asyncio.sleep(10.5 * LOOK)
@@ -350,7 +350,7 @@ def test_who_has_its_share_looks_once_a_second(in_virtual_time: Run) -> None:
     in_virtual_time(test)
 
 
-def test_what_is_busy_again_by_the_end_of_the_draining_is_kept(in_virtual_time: Run) -> None:
+def test_a_shard_that_is_busy_after_draining_is_kept(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             one.lanes.at_work = {0, 1, 2}
@@ -362,7 +362,7 @@ def test_what_is_busy_again_by_the_end_of_the_draining_is_kept(in_virtual_time: 
     in_virtual_time(test)
 
 
-def test_shards_are_drained_with_more_and_more_patience(in_virtual_time: Run) -> None:
+def test_the_time_for_draining_grows(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             one.lanes.at_work = set(ALL)
@@ -382,7 +382,7 @@ def test_shards_are_drained_with_more_and_more_patience(in_virtual_time: Run) ->
     in_virtual_time(test)
 
 
-def test_more_is_given_at_once_as_long_as_some_can_be(in_virtual_time: Run) -> None:
+def test_idle_shards_are_released_at_once(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             one.lanes.at_work = set(range(10))
@@ -413,7 +413,7 @@ def test_a_session_is_never_silent_while_shards_are_drained(in_virtual_time: Run
     in_virtual_time(test)
 
 
-def test_an_owner_that_says_nothing_more_is_evicted_once(in_virtual_time: Run) -> None:
+def test_a_silent_owner_is_evicted_once(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster, 0) as one, owning(cluster, 1) as two:
             await asyncio.sleep(60)
@@ -427,7 +427,7 @@ def test_an_owner_that_says_nothing_more_is_evicted_once(in_virtual_time: Run) -
     in_virtual_time(test)
 
 
-def test_whoever_was_paused_evicts_nobody_for_the_time_that_it_did_not_see(
+def test_a_paused_dispatcher_evicts_no_other_for_its_own_pause(
     in_virtual_time: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def test(cluster: Cluster) -> None:
@@ -457,7 +457,7 @@ def test_nothing_is_drained_for_a_connection_that_is_lost(in_virtual_time: Run) 
     in_virtual_time(test)
 
 
-def test_with_the_connection_all_shards_are_lost_at_once_and_taken_anew(in_virtual_time: Run) -> None:
+def test_a_lost_connection_loses_all_shards_and_they_are_taken_again(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             one.session.lose()
@@ -470,7 +470,7 @@ def test_with_the_connection_all_shards_are_lost_at_once_and_taken_anew(in_virtu
     in_virtual_time(test)
 
 
-def test_what_is_still_under_way_after_a_lost_connection_is_taken_again_late(in_virtual_time: Run) -> None:
+def test_shards_with_attempts_in_flight_are_taken_again_later(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             one.lanes.at_work = {3, 4}
@@ -489,7 +489,7 @@ def test_what_is_still_under_way_after_a_lost_connection_is_taken_again_late(in_
 
 
 @pytest.mark.parametrize("error", [asyncpg.InterfaceError("gone"), OSError(), asyncpg.RaiseError("no")])
-def test_whoever_gets_no_answer_owns_nothing_until_there_is_another_connection(
+def test_a_dispatcher_without_a_response_owns_nothing_until_it_reconnects(
     in_virtual_time: Run, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     async def test(cluster: Cluster) -> None:
@@ -511,7 +511,7 @@ def test_whoever_gets_no_answer_owns_nothing_until_there_is_another_connection(
     in_virtual_time(test)
 
 
-def test_while_the_database_is_away_it_is_tried_again_and_again(in_virtual_time: Run) -> None:
+def test_connecting_is_retried_while_the_database_is_away(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         cluster.away = True
         async with owning(cluster) as one:
@@ -532,7 +532,7 @@ def test_while_the_database_is_away_it_is_tried_again_and_again(in_virtual_time:
 
 
 @pytest.mark.parametrize("away", [False, True])
-def test_a_stop_is_not_waited_for(in_virtual_time: Run, away: bool) -> None:
+def test_a_stop_interrupts_waiting(in_virtual_time: Run, away: bool) -> None:
     async def test(cluster: Cluster) -> None:
         cluster.away = away
         async with owning(cluster) as one:
@@ -544,7 +544,7 @@ def test_a_stop_is_not_waited_for(in_virtual_time: Run, away: bool) -> None:
     in_virtual_time(test)
 
 
-def test_hints_are_passed_on(in_virtual_time: Run) -> None:
+def test_hints_are_forwarded(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             heard = one.session.listeners[shard.CHANNEL]
@@ -555,7 +555,7 @@ def test_hints_are_passed_on(in_virtual_time: Run) -> None:
     in_virtual_time(test)
 
 
-def test_an_answer_says_what_was_so_when_it_was_asked_for(in_virtual_time: Run) -> None:
+def test_a_response_counts_from_the_time_of_its_query(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             cluster.answers_after = 7.0
@@ -570,7 +570,7 @@ def test_an_answer_says_what_was_so_when_it_was_asked_for(in_virtual_time: Run) 
     in_virtual_time(test)
 
 
-def test_after_a_pause_the_lanes_are_told_when_it_is_sure_again(in_virtual_time: Run) -> None:
+def test_after_a_pause_lanes_are_notified_once_a_query_succeeds(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
             await asyncio.sleep(5)
@@ -587,7 +587,7 @@ def test_after_a_pause_the_lanes_are_told_when_it_is_sure_again(in_virtual_time:
     in_virtual_time(test)
 
 
-def test_who_is_not_counted_counts_as_one(in_virtual_time: Run) -> None:
+def test_a_dispatcher_that_sees_no_members_counts_itself(in_virtual_time: Run) -> None:
     async def test(cluster: Cluster) -> None:
         cluster.strangers = -1
         async with owning(cluster) as one:

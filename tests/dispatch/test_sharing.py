@@ -61,7 +61,7 @@ async def test_an_owner_whose_connection_dies_loses_its_shards_and_all_are_share
         await until(lambda: shared(first, second))
 
 
-async def test_messages_taken_in_anywhere_reach_the_lanes_owner(world: World) -> None:
+async def test_messages_accepted_by_any_process_reach_the_owner_of_the_lane(world: World) -> None:
     app = await world.application()
     async with Receiver() as receiver, world.dispatching() as first, world.dispatching():
         for _ in range(8):
@@ -125,7 +125,7 @@ async def test_a_stop_finishes_what_is_in_flight_and_repeats_nothing(world: Worl
         assert Counter(r.body for r in receiver.requests).most_common(1)[0][1] == 1
 
 
-async def test_a_database_that_goes_away_costs_no_delivery(world: World, database_url: str) -> None:
+async def test_a_database_outage_loses_no_delivery(world: World, database_url: str) -> None:
     """Every connection is cut again and again while messages flow."""
     app = await world.application()
     cutter = await Database.connect(database_url, size=1)

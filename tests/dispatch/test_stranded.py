@@ -39,7 +39,9 @@ def item(world: World, app: Application, due_in: float = 0.0) -> accept.Item:
 
 @pytest.mark.parametrize("fifo", [False, True])
 @pytest.mark.parametrize("change", [DISABLE, DELETE, DELETE_APPLICATION])
-async def test_it_is_canceled(world: World, monkeypatch: pytest.MonkeyPatch, change: str, fifo: bool) -> None:
+async def test_a_delivery_of_an_inactive_endpoint_is_canceled(
+    world: World, monkeypatch: pytest.MonkeyPatch, change: str, fifo: bool
+) -> None:
     monkeypatch.setattr(backlog_poller, "EVERY", 0.1)
     monkeypatch.setattr(backlog_poller, "SLICE", 2)
     app = await world.application()
@@ -60,7 +62,7 @@ async def test_it_is_canceled(world: World, monkeypatch: pytest.MonkeyPatch, cha
         assert await world.fetch("select from retry") == []
 
 
-async def test_a_manual_attempt_at_a_disabled_endpoint_waits_all_the_same(
+async def test_a_manual_attempt_at_a_disabled_endpoint_still_waits(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backlog_poller, "EVERY", 0.1)
@@ -84,7 +86,7 @@ async def _waits(world: World) -> bool:
     return [row[0] for row in rows] == [CANCELED] and not await world.fetch("select from pending")
 
 
-async def test_what_is_owed_to_an_endpoint_that_was_enabled_in_between_is_sent(world: World) -> None:
+async def test_deliveries_of_an_endpoint_that_was_enabled_again_are_sent(world: World) -> None:
     app = await world.application()
     async with Receiver() as receiver, world.intake() as intake:
         endpoint = await world.endpoint(app, receiver.url)
@@ -98,7 +100,7 @@ async def test_what_is_owed_to_an_endpoint_that_was_enabled_in_between_is_sent(w
             await world.until_states({DELIVERED: 1})
 
 
-async def test_another_application_s_deliveries_are_not_touched(world: World) -> None:
+async def test_deliveries_of_other_applications_are_not_changed(world: World) -> None:
     app, other = await world.application(), await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.intake() as intake:

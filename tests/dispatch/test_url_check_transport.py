@@ -33,7 +33,7 @@ class Names:
         pass
 
 
-async def test_a_host_is_judged_by_every_address_that_it_leads_to() -> None:
+async def test_every_address_of_a_host_is_checked() -> None:
     names = Names(
         {"public.test": ["10.0.0.1", "93.184.216.34"], "private.test": ["10.0.0.1"], "none.test": []}
     )
@@ -55,7 +55,7 @@ async def test_a_host_is_judged_by_every_address_that_it_leads_to() -> None:
     await url_check_transport.close()
 
 
-async def test_a_trial_follows_no_redirect_and_goes_to_no_forbidden_address() -> None:
+async def test_a_trial_follows_no_redirect_and_reaches_no_forbidden_address() -> None:
     async with Receiver(default=Reply(302, headers=[("location", "http://127.0.0.1:1/")])) as receiver:
         url_check_transport = UrlCheckTransport(policy=LOOPBACK, response_limit=100)
         answer = await url_check_transport.post(

@@ -91,7 +91,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 # -- no connection
 
 
-async def test_dns() -> None:
+async def test_a_dns_failure() -> None:
     def fails(error: int) -> Callable[[str], list[str]]:
         def lookup(host: str) -> list[str]:
             raise socket.gaierror(error, "Name or service not known")
@@ -157,7 +157,7 @@ INSIDE = ["10.1.2.3", "127.0.0.1", "169.254.169.254", "fd00::7", "::1", "::ffff:
 
 
 @pytest.mark.parametrize("found", [[one] for one in INSIDE] + [INSIDE])
-async def test_what_a_name_leads_to_inside_is_for_the_log_alone(found: list[str]) -> None:
+async def test_internal_addresses_of_a_name_are_only_logged(found: list[str]) -> None:
     def lookup(_: str) -> list[str]:
         return found
 
@@ -188,7 +188,7 @@ async def test_what_a_name_leads_to_inside_is_for_the_log_alone(found: list[str]
         UnicodeError("10.0.0.53"),
     ],
 )
-async def test_what_our_name_servers_say_is_not_passed_on(error: Exception) -> None:
+async def test_messages_of_name_servers_are_not_shown(error: Exception) -> None:
     def lookup(host: str) -> list[str]:
         raise error if host != CONTROL else socket.gaierror(socket.EAI_NONAME, "no such name")
 
@@ -245,7 +245,7 @@ async def test_a_port_that_answers_tls_with_plain_http() -> None:
         holds(answer, "tls", "does not serve HTTPS", "Use the port of the HTTPS server")
 
 
-async def test_nothing_in_common(tmp_path: Path) -> None:
+async def test_no_common_tls_version(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
     served, ours = authority.good(), authority.trust()
     served.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -287,7 +287,7 @@ def test_another_failure_of_a_certificate() -> None:
 # -- time
 
 
-async def test_dns_that_does_not_answer() -> None:
+async def test_a_dns_timeout() -> None:
     class Slow:
         def silent(self, seconds: float) -> bool:
             return False
@@ -303,7 +303,7 @@ async def test_dns_that_does_not_answer() -> None:
     holds(answer, "dns_unanswered", "DNS lookup timed out after 0.3 seconds", "Check the name servers")
 
 
-async def test_a_connection_that_does_not_come_about() -> None:
+async def test_a_connection_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=0) as server:
         address = server.getsockname()
         # its queue is full, so the next one is left waiting
@@ -319,19 +319,19 @@ async def test_a_connection_that_does_not_come_about() -> None:
     holds(answer, "connect_timeout", "Connection timed out after 3 seconds", "firewall accepts our requests")
 
 
-async def test_a_handshake_that_does_not_end(receiver: Receiver) -> None:
+async def test_a_handshake_timeout(receiver: Receiver) -> None:
     async with speaking(b"") as port:
         answer = await said(f"https://127.0.0.1:{port}/", over_at="tls")
     holds(answer, "timeout", "TLS handshake timed out after 30 seconds", "Check that the port serves HTTPS")
 
 
-async def test_an_answer_that_does_not_come(receiver: Receiver) -> None:
+async def test_a_response_timeout(receiver: Receiver) -> None:
     receiver.default = Silence()
     answer = await said(receiver.url, over_at="answer")
     holds(answer, "timeout", "No response within 30 seconds", "Respond with 200 first")
 
 
-async def test_an_answer_that_does_not_get_on(receiver: Receiver) -> None:
+async def test_a_response_that_stalls(receiver: Receiver) -> None:
     receiver.default = kit.Drip(interval=0.05, head=False)
     answer = await said(receiver.url, over_at="head")
     holds(
@@ -363,7 +363,7 @@ async def test_a_connection_that_breaks(receiver: Receiver, behaviour: kit.Behav
 @pytest.mark.parametrize(
     "data", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTP/1.1 2xx OK\r\nbad header\r\n\r\n", b"\x00\x01\x02" * 9]
 )
-async def test_an_answer_that_is_no_http(receiver: Receiver, data: bytes) -> None:
+async def test_a_response_that_is_not_http(receiver: Receiver, data: bytes) -> None:
     receiver.default = Raw(data)
     answer = await said(receiver.url)
     holds(answer, "protocol", "not valid HTTP", "Check that the port in the URL belongs to an HTTP server")
@@ -374,7 +374,7 @@ async def test_an_answer_that_is_no_http(receiver: Receiver, data: bytes) -> Non
     [kit.endless_header_line(), kit.endless_headers()],
     ids=["long", "many"],
 )
-async def test_headers_that_do_not_end(receiver: Receiver, behaviour: kit.Behaviour) -> None:
+async def test_headers_without_an_end(receiver: Receiver, behaviour: kit.Behaviour) -> None:
     receiver.default = behaviour
     holds(
         await said(receiver.url),
@@ -422,7 +422,7 @@ async def test_a_status(receiver: Receiver, status: int, words: str) -> None:
     holds(await said(receiver.url), f"http_{status}", f"answered {status}: ", words)
 
 
-def test_any_status_is_well_said() -> None:
+def test_every_status_has_a_proper_sentence() -> None:
     for status in (*range(100, 200), *range(300, 600), 777, 999):
         code, words = explain_status(status)
         well_said(words)
@@ -445,7 +445,7 @@ async def test_a_header_that_cannot_be_sent(receiver: Receiver) -> None:
     well_said(answer.error)
 
 
-async def test_a_fault_of_ours_says_so_and_nothing_of_our_insides() -> None:
+async def test_a_fault_on_our_side_is_named_without_internal_details() -> None:
     code, words = explain(KeyError("'NoneType' object has no attribute 'send' (secret=abc)"))
     assert code.code == "internal"
     assert "error on our side" in well_said(words)
@@ -456,7 +456,7 @@ async def test_a_fault_of_ours_says_so_and_nothing_of_our_insides() -> None:
 
 
 @pytest.mark.parametrize("code", CODES)
-def test_every_kind_has_a_title_and_a_step(code: str) -> None:
+def test_every_kind_has_a_title_and_advice(code: str) -> None:
     assert title_of(code)
     assert len(title_of(code)) <= 32
     assert code == "internal" or title_of(code) != title_of("internal")
@@ -465,7 +465,7 @@ def test_every_kind_has_a_title_and_a_step(code: str) -> None:
     assert kind_of(code).advice.endswith(".")
 
 
-def test_titles() -> None:
+def test_titles_are_stable() -> None:
     assert title_of("tls_expired") == "Certificate expired"
     assert title_of("http_404") == "404 Not Found"
     assert title_of("http_499") == "Status 499"

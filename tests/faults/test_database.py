@@ -23,7 +23,7 @@ async def crash(postgres: EmbeddedPostgres) -> None:
     postgres._lock.release()
 
 
-async def test_a_crash_of_postgresql_is_answered_503_and_costs_nothing_accepted(directory: Path) -> None:
+async def test_a_crash_of_postgresql_is_answered_503_and_loses_no_accepted_message(directory: Path) -> None:
     postgres = await EmbeddedPostgres.start(directory / "own")
     try:
         url = postgres.url()

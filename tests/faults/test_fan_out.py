@@ -20,7 +20,7 @@ UNDER_WAY: Final = "select count(*) from fan_out where after_id is not null"
 TIMES: Final = 4  # as patient as elsewhere: these are many
 
 
-async def test_a_large_message_arrives_whole_although_its_server_is_killed(
+async def test_a_large_message_arrives_completely_although_its_server_is_killed(
     directory: Path, database_url: str
 ) -> None:
     paths = [f"/{n + 1}" for n in range(ENDPOINTS)]

@@ -45,7 +45,7 @@ asyncio.run(main(*sys.argv[1:]))
 
 
 @pytest.mark.parametrize("what", ["asks", "is idle"])
-async def test_a_database_host_that_vanishes_is_noticed(directory: Path, what: str) -> None:
+async def test_a_database_host_that_disappears_is_detected(directory: Path, what: str) -> None:
     missing = lacking()
     assert not (LONG and missing), (
         f"a host of its own is a network namespace, and {missing}; run this as root with iproute2"

@@ -20,7 +20,7 @@ from tests.faults.test_storm import SEED, judge, line, strike
 
 
 @pytest.mark.timeout(300 + 60 * CYCLES)
-async def test_a_host_that_is_cut_off_from_the_database_loses_repeats_and_overtakes_nothing(
+async def test_a_host_that_is_cut_off_from_the_database_loses_repeats_and_reorders_nothing(
     directory: Path,
 ) -> None:
     missing = lacking()

@@ -94,9 +94,7 @@ async def test_receivers_that_misbehave_are_cut_off_and_described(directory: Pat
     assert grown < 60
 
 
-async def test_a_silent_endpoint_holds_nobody_up_while_lanes_change_hands(
-    directory: Path, database_url: str
-) -> None:
+async def test_a_silent_endpoint_delays_no_other_while_lanes_move(directory: Path, database_url: str) -> None:
     """A process that joins gets shards that are drained first; that must not wait for the slowest attempt
     of any of them. (It took nearly as long as the timeout.)"""
     times: dict[str, list[float]] = {}

@@ -80,7 +80,7 @@ async def flooded(url: str, flood: Flood, path: str, bodies: list[bytes], waitin
             watching.cancel()
 
 
-async def test_a_flood_is_refused_before_memory_grows_and_what_was_taken_is_kept(
+async def test_a_flood_is_refused_before_memory_grows_and_accepted_messages_are_kept(
     directory: Path, database_url: str
 ) -> None:
     async with Receiver(keep=True) as receiver, servers(directory) as started:

@@ -34,7 +34,7 @@ async def test_an_owner_that_hangs_loses_its_lanes_to_the_others(
         await until(hanging.is_closed, "the session has ended")
 
 
-async def test_an_owner_that_reaches_the_database_no_more_stops_by_itself(
+async def test_an_owner_without_the_database_stops_by_itself(
     directory: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before the others may take its lanes. (It waited for 30 seconds, and sent what it held meanwhile.)"""

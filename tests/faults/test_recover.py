@@ -24,7 +24,7 @@ async def stats(api: Client, endpoint: str) -> dict[str, int]:
     return found
 
 
-async def test_recover_goes_on_after_a_kill_and_sends_just_what_failed(
+async def test_recover_continues_after_a_kill_and_sends_only_failed_deliveries(
     directory: Path, database_url: str
 ) -> None:
     """One message in eight is delivered at once and must not come again; the others get one attempt more."""

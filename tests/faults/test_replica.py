@@ -86,7 +86,7 @@ async def left(replica: Replica, *troubles: ReplicaTrouble) -> None:
     await until(lambda: replica.state.trouble in troubles, f"the replica is left: {troubles}")
 
 
-async def test_a_list_is_read_from_the_replica_and_is_never_older_than_the_question(pair: Replicated) -> None:
+async def test_a_list_is_read_from_the_replica_and_is_never_stale(pair: Replicated) -> None:
     await pair.first.execute("create table t ()", "angarium")
     async with reading(pair.first.url, pair.second.url) as (database, replica):
         await used(replica)
@@ -105,7 +105,7 @@ async def test_a_list_is_read_from_the_replica_and_is_never_older_than_the_quest
             assert replica.state.lag_bytes == 0
 
 
-async def test_a_replica_that_is_behind_is_left_and_used_again(pair: Replicated) -> None:
+async def test_a_replica_that_is_behind_is_not_used_until_it_has_caught_up(pair: Replicated) -> None:
     await pair.first.execute("create table t ()", "angarium")
     with structlog.testing.capture_logs() as logged:
         async with reading(pair.first.url, pair.second.url, lag=0.2) as (database, replica):
@@ -125,7 +125,7 @@ async def test_a_replica_that_is_behind_is_left_and_used_again(pair: Replicated)
     assert all(one != other for one, other in pairwise(told)), "it is said once"
 
 
-async def test_a_replica_that_is_killed_costs_no_read(pair: Replicated) -> None:
+async def test_a_killed_replica_fails_no_read(pair: Replicated) -> None:
     await pair.first.execute("create table t ()", "angarium")
     async with reading(pair.first.url, pair.second.url) as (database, replica):
         await used(replica)
@@ -148,7 +148,7 @@ async def test_a_replica_that_is_killed_costs_no_read(pair: Replicated) -> None:
         await used(replica)
 
 
-async def test_a_replica_need_not_be_there_at_the_start(pair: Replicated) -> None:
+async def test_a_replica_may_be_missing_at_the_start(pair: Replicated) -> None:
     await pair.first.execute("create table t ()", "angarium")
     await asyncio.to_thread(pair.second.kill)
     async with reading(pair.first.url, pair.second.url) as (database, replica):
@@ -156,7 +156,7 @@ async def test_a_replica_need_not_be_there_at_the_start(pair: Replicated) -> Non
         await left(replica, ReplicaTrouble.UNREACHABLE)
 
 
-async def test_a_replica_that_does_not_answer_holds_a_read_up_for_a_bounded_time(
+async def test_a_silent_replica_delays_a_read_for_a_bounded_time(
     pair: Replicated, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await pair.first.execute("create table t ()", "angarium")
@@ -172,7 +172,7 @@ async def test_a_replica_that_does_not_answer_holds_a_read_up_for_a_bounded_time
         assert await asyncio.wait_for(database.read(stuck), PATIENCE) == (0, False)
 
 
-async def test_a_query_that_replay_cancels_is_answered_by_the_primary(pair: Replicated) -> None:
+async def test_a_query_canceled_by_replay_runs_on_the_primary(pair: Replicated) -> None:
     await pair.first.execute("create table t ()", "angarium")
     await write(pair.first)
     await pair.second.set(max_standby_streaming_delay="0")
@@ -199,7 +199,7 @@ async def test_a_query_that_replay_cancels_is_answered_by_the_primary(pair: Repl
     assert [line["reason"] for line in logged if line["event"] == "replica.left"] == ["conflict"]
 
 
-async def test_a_replica_that_is_promoted_is_left(pair: Replicated) -> None:
+async def test_a_promoted_replica_is_not_used(pair: Replicated) -> None:
     await pair.first.execute("create table t ()", "angarium")
     async with reading(pair.first.url, pair.second.url) as (database, replica):
         await used(replica)
@@ -242,7 +242,7 @@ async def test_another_cluster_is_no_replica(pair: Replicated, database_url: str
         await left(replica, ReplicaTrouble.PROMOTED)
 
 
-async def test_a_role_without_rights_reads_from_the_replica_too(pair: Replicated) -> None:
+async def test_a_role_without_privileges_reads_from_the_replica_too(pair: Replicated) -> None:
     await pair.first.execute("create table t ()", "angarium")
     await pair.first.execute("create role plain login")
     await pair.first.execute("grant select on t to plain", "angarium")

@@ -117,7 +117,7 @@ def signed(receiver: Receiver, since: int) -> list[float]:
 
 
 @pytest.mark.parametrize("by", [HOUR, -HOUR], ids=["ahead", "behind"])
-async def test_all_is_delivered_once_and_on_time_while_the_database_s_clock_is_off_and_set(
+async def test_everything_is_delivered_once_and_on_time_while_the_database_clock_is_wrong_and_set(
     directory: Path, clock: DatabaseClock, by: float
 ) -> None:
     clock.set(by)

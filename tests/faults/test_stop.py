@@ -11,7 +11,7 @@ from tests.kit.patience import PATIENCE, until
 from tests.kit.receiver import Held, Receiver, Reply
 
 
-async def test_a_stop_under_load_finishes_what_it_began_repeats_nothing_and_refuses_at_once(
+async def test_a_stop_under_load_completes_attempts_repeats_nothing_and_refuses_new_requests(
     directory: Path, database_url: str
 ) -> None:
     async with Receiver(Reply(delay=0.3)) as receiver, servers(directory) as started:

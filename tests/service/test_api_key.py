@@ -68,14 +68,14 @@ async def used_at(access: ApiKeys) -> list[Any]:
     return [key.last_used_at for key in await access.keys(ORG)]
 
 
-def test_a_drawn_key_is_long_and_has_a_second_part_only_if_asked_for() -> None:
+def test_a_generated_key_is_long_and_has_an_optional_second_part() -> None:
     nothing: Any = None
     access = ApiKeys(nothing, nothing, drawn())
     assert access.draw("wk_", with_secret=False) == NewApiKey("wk_" + "1".zfill(48), "")
     assert access.draw("pk_", with_secret=True) == NewApiKey("pk_" + "3".zfill(48), "2".zfill(48))
 
 
-async def test_a_registered_key_is_let_in_with_what_it_stands_for(access: ApiKeys) -> None:
+async def test_a_registered_key_is_accepted_with_its_scope(access: ApiKeys) -> None:
     shown = await registered(access)
     (listed,) = await access.keys(ORG)
     found = await access.verify(shown.key)
@@ -85,7 +85,7 @@ async def test_a_registered_key_is_let_in_with_what_it_stands_for(access: ApiKey
     assert (found.secret, found.revoked_at, found.created_at) == (None, None, datetime_at(NOW))
 
 
-async def test_of_a_key_no_more_than_its_beginning_is_kept_in_the_clear(access: ApiKeys) -> None:
+async def test_only_the_first_characters_of_a_key_are_stored_in_clear_text(access: ApiKeys) -> None:
     shown = await registered(access, with_secret=True)
     (listed,) = await access.keys(ORG)
     assert listed.beginning == shown.key[: len("wk_") + 4]
@@ -94,7 +94,7 @@ async def test_of_a_key_no_more_than_its_beginning_is_kept_in_the_clear(access: 
 
 
 @pytest.mark.parametrize("with_secret", [False, True])
-async def test_only_the_whole_key_is_let_in(access: ApiKeys, with_secret: bool) -> None:
+async def test_only_the_whole_key_is_accepted(access: ApiKeys, with_secret: bool) -> None:
     shown = await registered(access, with_secret=with_secret)
     other = await registered(access, with_secret=True, name="other")
     assert isinstance(await access.verify(shown.key, shown.secret), ApiKey)
@@ -113,7 +113,7 @@ async def test_only_the_whole_key_is_let_in(access: ApiKeys, with_secret: bool) 
             await access.verify(key, secret)
 
 
-async def test_a_key_that_is_registered_is_written_down_once(access: ApiKeys, database: Database) -> None:
+async def test_registering_a_key_writes_one_audit_event(access: ApiKeys, database: Database) -> None:
     shown = await registered(access)
     await access.register(shown, org_id=ORG, app_id=APP, scope=SCOPE, name="first")
     (listed,) = await access.keys(ORG)
@@ -121,7 +121,7 @@ async def test_a_key_that_is_registered_is_written_down_once(access: ApiKeys, da
     assert await audit_events(database) == [(ORG, APP, "api_key.made", name_of(listed.id), None, made)]
 
 
-async def test_a_use_is_noted_once_a_minute(access: ApiKeys, clock: ManualClock) -> None:
+async def test_a_use_is_recorded_once_a_minute(access: ApiKeys, clock: ManualClock) -> None:
     shown = await registered(access)
     assert await used_at(access) == [None]
     await access.verify(shown.key)
@@ -134,7 +134,7 @@ async def test_a_use_is_noted_once_a_minute(access: ApiKeys, clock: ManualClock)
     assert await used_at(access) == [datetime_at(NOW + NOTE_USE_EVERY)]
 
 
-async def test_a_use_of_one_key_hides_no_use_of_another(access: ApiKeys, clock: ManualClock) -> None:
+async def test_a_use_of_one_key_does_not_hide_another(access: ApiKeys, clock: ManualClock) -> None:
     one, two = await registered(access, name="one"), await registered(access, name="two")
     await access.verify(one.key)
     await clock.advance_to(NOW + 1)
@@ -144,7 +144,7 @@ async def test_a_use_of_one_key_hides_no_use_of_another(access: ApiKeys, clock: 
     }  # fmt: skip
 
 
-async def test_when_too_many_uses_are_remembered_they_are_noted_anew(
+async def test_the_memory_of_recorded_uses_is_bounded(
     access: ApiKeys, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_MOST_NOTED", 2)
@@ -161,7 +161,7 @@ async def test_when_too_many_uses_are_remembered_they_are_noted_anew(
     assert first == datetime_at(NOW + 1), "with a third one all are forgotten"
 
 
-async def test_a_revoked_key_is_refused_and_that_is_written_down_once(
+async def test_revoking_a_key_refuses_it_and_writes_one_audit_event(
     access: ApiKeys, clock: ManualClock, database: Database
 ) -> None:
     shown, kept = await registered(access), await registered(access, app_id=None, name="kept")
@@ -183,6 +183,6 @@ async def test_a_revoked_key_is_refused_and_that_is_written_down_once(
     ]
 
 
-async def test_keys_are_the_organizations_own(access: ApiKeys) -> None:
+async def test_keys_belong_to_one_organization(access: ApiKeys) -> None:
     await registered(access)
     assert await access.keys(OTHER) == []

@@ -21,7 +21,7 @@ async def actors(stand: Stand, action: str) -> list[str]:
     return [row["actor"].partition(":")[0] for row in rows]
 
 
-async def test_each_way_in_is_told_apart(database: Database) -> None:
+async def test_each_kind_of_credential_is_a_kind_of_actor(database: Database) -> None:
     async with standing(database, product("bluma")) as stand:
         key = stand.keys["webhooks:manage"]
         answer = await stand.client.post(
@@ -58,7 +58,7 @@ async def test_each_way_in_is_told_apart(database: Database) -> None:
         assert await actors(stand, "session.begun") == ["portal-session"]
 
 
-async def test_what_the_server_does_by_itself_says_so(database: Database) -> None:
+async def test_changes_by_the_server_have_the_system_actor(database: Database) -> None:
     async with standing(database, product("standard")) as stand, Receiver() as receiver:
         receiver.default = Reply(410)
         await stand.endpoint(receiver.url)
@@ -76,7 +76,7 @@ async def test_what_the_server_does_by_itself_says_so(database: Database) -> Non
         assert row["after"] == {"disabled": True, "reason": "gone"}
 
 
-async def test_the_command_line_says_who_ran_it(database: Database, database_url: str) -> None:
+async def test_the_command_line_records_the_user(database: Database, database_url: str) -> None:
     async with standing(database, product("bluma")) as stand:
         (known,) = await stand.services.api_key.keys(ORG)
         command = await angarium(
@@ -88,7 +88,7 @@ async def test_the_command_line_says_who_ran_it(database: Database, database_url
         assert await actors(stand, "api_key.revoked") == ["command-line"]
 
 
-async def test_behind_a_proxy_only_a_trusted_one_is_believed(database: Database) -> None:
+async def test_only_a_trusted_proxy_is_believed(database: Database) -> None:
     """uvicorn does it; this verifies that it is configured whom to trust, and trusts no other address."""
     async with standing(database, product("standard")) as stand:
         token = stand.services.token.for_organization(ORG)

@@ -33,7 +33,7 @@ async def refused(stand: Stand, method: str, path: str, body: Any) -> str:
     return answer.text
 
 
-async def test_it_is_sent_and_kept_sealed_and_never_shown(database: Database) -> None:
+async def test_a_login_is_sent_and_sealed_and_never_shown(database: Database) -> None:
     async with standing(database, product("standard")) as stand, Receiver() as receiver:
         made = await stand.native("POST", "/endpoint", {"url": with_user(receiver.url)})
         assert made["url"] == with_user(receiver.url, "me:***")
@@ -58,7 +58,7 @@ async def test_it_is_sent_and_kept_sealed_and_never_shown(database: Database) ->
             assert SECRET not in str([dict(row) for row in rows]), table
 
 
-async def test_what_was_read_can_be_written_back(database: Database) -> None:
+async def test_a_url_that_was_read_can_be_written_back(database: Database) -> None:
     """As the SDKs of Svix do: get, change one thing, put."""
     async with standing(database, product("standard")) as stand, Receiver() as receiver:
         made = await stand.native("POST", "/endpoint", {"url": with_user(receiver.url)})
@@ -79,7 +79,7 @@ async def test_what_was_read_can_be_written_back(database: Database) -> None:
         assert request.header("authorization") is None
 
 
-async def test_it_goes_to_no_other_host_than_it_was_given_for(database: Database) -> None:
+async def test_a_login_is_not_sent_to_another_host(database: Database) -> None:
     """Who may change an endpoint and not see its password must not have it sent to a host of their own."""
     async with standing(database, product("standard")) as stand, Receiver() as theirs, Receiver() as evil:
         made = await stand.native("POST", "/endpoint", {"url": with_user(theirs.url)})
@@ -109,7 +109,7 @@ async def test_it_goes_to_no_other_host_than_it_was_given_for(database: Database
         ("a%40b:c%2Fd", "a%40b:***", "Basic YUBiOmMvZA=="),
     ],
 )
-async def test_a_key_in_place_of_a_name_is_hidden_too(
+async def test_a_key_in_place_of_a_user_name_is_hidden_too(
     database: Database, login: str, shown: str, sent: str
 ) -> None:
     async with standing(database, product("standard")) as stand, Receiver() as receiver:
@@ -120,7 +120,7 @@ async def test_a_key_in_place_of_a_name_is_hidden_too(
         assert request.header("authorization") == sent
 
 
-async def test_a_changed_password_is_in_the_audit_log_and_not_what_it_was(database: Database) -> None:
+async def test_a_changed_password_is_audited_without_its_value(database: Database) -> None:
     async with standing(database, product("standard")) as stand:
         url = "http://127.0.0.1:9/hook"
         made = await stand.native("POST", "/endpoint", {"url": with_user(url)})
@@ -130,7 +130,7 @@ async def test_a_changed_password_is_in_the_audit_log_and_not_what_it_was(databa
         assert "another-one" not in str(audit_event)
 
 
-async def test_one_stored_before_logins_were_sealed_is_not_shown_and_rekey_seals_it(
+async def test_an_unsealed_login_is_not_shown_and_rekey_seals_it(
     database: Database,
 ) -> None:
     async with standing(database, product("standard")) as stand, Receiver() as receiver:

@@ -42,7 +42,7 @@ def accepted(result: object) -> Accepted:
     return result
 
 
-async def test_the_answer_comes_after_the_commit_of_message_and_deliveries(world: World) -> None:
+async def test_the_response_is_sent_after_the_commit_of_message_and_deliveries(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     handed: list[NewDelivery] = []
@@ -111,7 +111,7 @@ async def test_a_retry_of_a_request_with_event_id_and_key_is_a_replay_and_no_con
     assert len({result.message.id for result in results}) == 1
 
 
-async def test_an_unknown_application_harms_nobody_else_in_the_batch(world: World) -> None:
+async def test_an_unknown_application_does_not_affect_others_in_the_batch(world: World) -> None:
     app = await world.application()
     async with world.intake() as intake:
         stranger = world.draft(app, org_id="org_000000000000000000000000000")
@@ -120,7 +120,7 @@ async def test_an_unknown_application_harms_nobody_else_in_the_batch(world: Worl
     assert [type(result) for result in results] == [Accepted, NotFound, NotFound]
 
 
-async def test_an_item_the_database_cannot_hold_harms_nobody_else_in_the_batch(world: World) -> None:
+async def test_a_refused_message_does_not_affect_others_in_the_batch(world: World) -> None:
     app = await world.application()
     async with world.intake() as intake:
         results = await intake.accept_many(
@@ -130,7 +130,7 @@ async def test_an_item_the_database_cannot_hold_harms_nobody_else_in_the_batch(w
     assert len(await world.fetch("select from message")) == 2
 
 
-async def test_more_than_it_can_hold_is_refused_at_once(world: World) -> None:
+async def test_messages_above_the_capacity_are_refused_at_once(world: World) -> None:
     app = await world.application()
     async with world.intake(capacity=10) as intake:
         results = await asyncio.gather(
@@ -141,7 +141,7 @@ async def test_more_than_it_can_hold_is_refused_at_once(world: World) -> None:
     assert 0 < stored < 50
 
 
-async def test_more_bytes_than_it_can_hold_are_refused_and_there_is_room_again_after_the_commit(
+async def test_bytes_above_the_capacity_are_refused_until_the_next_commit(
     world: World,
 ) -> None:
     app = await world.application()
@@ -156,7 +156,7 @@ async def test_more_bytes_than_it_can_hold_are_refused_and_there_is_room_again_a
             assert [type(result) for result in results] == [Accepted] * room + [Overloaded] * 5
 
 
-async def test_without_a_database_nothing_is_promised(world: World) -> None:
+async def test_without_a_database_nothing_is_accepted(world: World) -> None:
     app = await world.application()
     async with world.intake() as intake:
         await intake.accept(world.draft(app))
@@ -165,7 +165,7 @@ async def test_without_a_database_nothing_is_promised(world: World) -> None:
             await intake.accept(world.draft(app))
 
 
-async def test_a_stopped_intake_writes_what_it_has_and_takes_no_more(world: World) -> None:
+async def test_a_stopped_intake_writes_waiting_messages_and_accepts_no_more(world: World) -> None:
     app = await world.application()
     intake: Intake
     async with world.intake() as intake:
@@ -197,7 +197,7 @@ async def test_wildcards_channels_and_disabled_endpoints_are_matched_in_the_same
         assert {one.endpoint_id for one in handed} == {domain.id, everything.id, vip.id}
 
 
-async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(world: World) -> None:
+async def test_a_test_is_sent_to_one_endpoint_and_audited_with_its_actor(world: World) -> None:
     app = await world.application()
     url = "http://127.0.0.1:9/"
     endpoint, _ = [await world.endpoint(app, url) for _ in range(2)]
@@ -231,7 +231,7 @@ async def test_a_test_is_sent_to_one_endpoint_and_written_down_with_who_sent_it(
     assert ids.created_at(audit_event["id"]) == world.clock.now()
 
 
-async def test_a_test_that_cannot_be_written_down_is_not_stored(
+async def test_a_test_that_cannot_be_audited_is_not_stored(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = await world.application()
@@ -249,7 +249,7 @@ async def test_a_test_that_cannot_be_written_down_is_not_stored(
     assert not await world.states()
 
 
-async def test_large_messages_are_told_of_after_the_commit_and_go_last_from_then_on(world: World) -> None:
+async def test_large_messages_are_announced_after_the_commit_and_come_last(world: World) -> None:
     large, small = await world.application(), await world.application()
     async with world.database.connection() as connection:
         await many.endpoints(connection, large, 2000)
@@ -303,7 +303,7 @@ def test_an_application_is_large_until_a_message_fits() -> None:
     assert not large
 
 
-def test_only_so_many_are_remembered_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_large_applications_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_LARGE", 2)
     large = Large()
     for app in ("a", "b", "c"):

@@ -178,7 +178,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Run:
 # which requests go together
 
 
-def test_a_lone_request_waits_for_nothing_and_the_next_ones_for_its_commit(in_virtual_time: Run) -> None:
+def test_a_single_request_is_written_at_once_and_the_next_wait_for_its_commit(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         began = bench.loop.time()
         bench.put()
@@ -193,7 +193,7 @@ def test_a_lone_request_waits_for_nothing_and_the_next_ones_for_its_commit(in_vi
     in_virtual_time(test)
 
 
-def test_after_a_crowd_the_next_batch_gathers_a_while(in_virtual_time: Run) -> None:
+def test_after_a_large_batch_the_next_one_gathers(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         for first, following, pause in (
             (CROWD, 1, HOLD + GATHER),
@@ -211,7 +211,7 @@ def test_after_a_crowd_the_next_batch_gathers_a_while(in_virtual_time: Run) -> N
     in_virtual_time(test)
 
 
-def test_who_stops_waits_for_no_crowd_and_writes_all_that_is_pending(in_virtual_time: Run) -> None:
+def test_stopping_writes_all_pending_messages_without_gathering(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.put(CROWD)
         await asyncio.sleep(HOLD / 2)
@@ -267,7 +267,7 @@ def test_many_messages_are_accepted_in_one_commit_up_to_a_number(in_virtual_time
 # what fits
 
 
-def test_as_many_messages_wait_as_fit(in_virtual_time: Run) -> None:
+def test_waiting_messages_are_limited_by_number(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         for _ in range(3):
             bench.put()
@@ -282,7 +282,7 @@ def test_as_many_messages_wait_as_fit(in_virtual_time: Run) -> None:
     in_virtual_time(test, capacity=10)
 
 
-def test_as_many_bytes_wait_as_fit(in_virtual_time: Run) -> None:
+def test_waiting_messages_are_limited_by_bytes(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         for _ in range(3):
             bench.put()
@@ -314,7 +314,7 @@ def test_by_default_ten_thousand_messages_of_64_mebibytes_wait(in_virtual_time: 
 # the result of each
 
 
-def test_an_organization_that_is_new_must_be_asked_for_first(in_virtual_time: Run) -> None:
+def test_a_new_organization_is_looked_up_first(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         told: list[Result] = []
         assert not bench.intake.put(draft(org_id=STRANGER), told.append)
@@ -330,7 +330,7 @@ def test_an_organization_that_is_new_must_be_asked_for_first(in_virtual_time: Ru
     in_virtual_time(test)
 
 
-def test_one_who_cannot_be_told_keeps_nobody_waiting(in_virtual_time: Run) -> None:
+def test_a_failing_callback_does_not_block_other_callers(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         def gone(result: Result) -> None:
             raise ConnectionResetError
@@ -351,7 +351,7 @@ def test_one_who_cannot_be_told_keeps_nobody_waiting(in_virtual_time: Run) -> No
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("away"), RuntimeError()])
-def test_when_a_batch_fails_all_are_told_and_the_next_one_is_written(
+def test_when_a_batch_fails_all_callers_get_an_error_and_the_next_is_written(
     in_virtual_time: Run, error: Exception
 ) -> None:
     async def test(bench: Bench) -> None:
@@ -370,7 +370,7 @@ def test_when_a_batch_fails_all_are_told_and_the_next_one_is_written(
     in_virtual_time(test)
 
 
-def test_what_cannot_be_stored_is_refused_alone(in_virtual_time: Run) -> None:
+def test_only_the_message_that_cannot_be_stored_is_refused(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         bad = draft(bench.refuses)
         results = await bench.intake.accept_many([draft(b"1"), bad, draft(b"2")])
@@ -381,7 +381,7 @@ def test_what_cannot_be_stored_is_refused_alone(in_virtual_time: Run) -> None:
     in_virtual_time(test)
 
 
-def test_of_two_that_came_together_the_other_is_stored(in_virtual_time: Run) -> None:
+def test_the_other_of_two_messages_in_a_request_is_stored(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         results = await bench.intake.accept_many([draft(bench.refuses), draft(b"2")])
         assert [type(result) for result in results] == [BadRequest, Accepted]
@@ -389,7 +389,7 @@ def test_of_two_that_came_together_the_other_is_stored(in_virtual_time: Run) -> 
     in_virtual_time(test)
 
 
-def test_a_refusal_that_is_no_matter_of_values_is_not_the_senders_to_mend(in_virtual_time: Run) -> None:
+def test_a_refusal_not_caused_by_values_is_not_reported_as_the_senders_error(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.refusal = RowRefused("CheckViolationError 23514")
         results = await bench.intake.accept_many([draft(b"1"), draft(bench.refuses), draft(b"2")])
@@ -426,7 +426,7 @@ def test_each_result_is_that_of_its_message(in_virtual_time: Run) -> None:
 # what is stored
 
 
-def test_all_that_a_draft_says_is_stored_and_answered(in_virtual_time: Run) -> None:
+def test_every_field_of_a_draft_is_stored_and_returned(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.at = 1_800_000_000.25
         full = draft(
@@ -492,7 +492,7 @@ def test_ids_grow_also_when_the_clock_is_set_back_a_little(in_virtual_time: Run)
     in_virtual_time(test)
 
 
-def test_without_a_start_nothing_is_taken(in_virtual_time: Run) -> None:
+def test_an_intake_that_has_not_started_accepts_nothing(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         database: Any = bench
         intake = Intake(database, bench, os.urandom, bench.hand_over, bench.fan_out, database)
@@ -503,7 +503,7 @@ def test_without_a_start_nothing_is_taken(in_virtual_time: Run) -> None:
     in_virtual_time(test)
 
 
-def test_why_the_last_batch_could_not_be_stored_is_told_for_a_while(in_virtual_time: Run) -> None:
+def test_the_reason_of_the_last_failure_is_reported_for_some_time(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         bench.at = 1_800_000_000.0
 
@@ -558,7 +558,7 @@ def test_each_id_has_random_bits_of_its_own(in_virtual_time: Run) -> None:
     in_virtual_time(test)
 
 
-def test_only_keys_of_what_was_not_stored_are_looked_up(in_virtual_time: Run) -> None:
+def test_only_keys_of_messages_that_were_not_stored_are_looked_up(in_virtual_time: Run) -> None:
     async def test(bench: Bench) -> None:
         await bench.intake.accept_many([draft(idempotency_key=b"new"), draft(), draft(event_id="taken")])
         await bench.intake.accept_many([draft(app="nowhere", idempotency_key=b"other")])

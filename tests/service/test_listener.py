@@ -11,7 +11,7 @@ from angarium.core.errors import Overloaded, TooManyFailures
 from angarium.service.listener import MAX_OF_APPLICATION, MAX_WAITING, WaitingLimit
 
 
-def test_ten_applications_take_all_the_room_and_the_next_is_asked_to_come_again() -> None:
+def test_the_number_of_waiting_listeners_is_limited() -> None:
     waiting = WaitingLimit()
     with ExitStack() as stack:
         for number in range(MAX_WAITING):
@@ -26,7 +26,7 @@ def test_ten_applications_take_all_the_room_and_the_next_is_asked_to_come_again(
             pass
 
 
-def test_who_was_refused_takes_no_room_and_who_fails_gives_it_back() -> None:
+def test_refused_and_failed_listeners_do_not_count_towards_the_limit() -> None:
     waiting, app = WaitingLimit(), UUID(int=1)
     with ExitStack() as stack:
         for _ in range(MAX_OF_APPLICATION - 1):

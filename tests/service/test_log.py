@@ -201,7 +201,7 @@ async def test_the_log_is_one_over_queue_and_history_and_over_days(
 
 
 @pytest.mark.parametrize("backwards", [False, True])
-async def test_a_rare_thing_costs_several_pages_and_none_is_left_out(
+async def test_a_rare_match_needs_several_pages_and_none_is_left_out(
     book: Book, backwards: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "STRETCHES", (2, 4))
@@ -236,7 +236,7 @@ async def test_a_rare_thing_costs_several_pages_and_none_is_left_out(
         assert bounds == sorted(bounds, reverse=not backwards)
 
 
-async def test_messages_that_nobody_wanted_cost_pages_too(
+async def test_messages_without_deliveries_count_towards_pages(
     book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "STRETCHES", (2, 4))
@@ -305,7 +305,7 @@ async def test_deliveries_to_endpoints_that_were_deleted_since_are_all_found(
     assert found == sorted(written, reverse=True)
 
 
-async def test_the_log_of_another_application_is_another(book: Book) -> None:
+async def test_the_log_contains_no_other_application(book: Book) -> None:
     endpoint = await book.endpoint()
     other = await book.world.application(name="other")
     its = await book.endpoint(other)
@@ -368,7 +368,7 @@ async def test_a_filter_that_can_match_nothing_is_named(
     assert [fault.loc for fault in refused.value.faults] == [("query", field_)]
 
 
-def test_a_filter_and_a_key_survive_as_text() -> None:
+def test_a_filter_and_a_key_can_be_written_as_text_and_read_again() -> None:
     key = LogKey(ids.new(START, os.urandom(8)), ids.new(START, os.urandom(8)))
     assert LogKey.parse(key.text()) == key
     for text in ("", ".", "msg_x.ep_y", key.text() + "x", key.text().replace(".", "")):

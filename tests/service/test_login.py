@@ -57,7 +57,7 @@ def spend(one: LoginThrottle, failures: int, address: str = HERE) -> None:
         assert type(fail(one, address)) is NotAuthenticated
 
 
-async def test_failures_beyond_those_that_an_address_has_are_throttled(clock: ManualClock) -> None:
+async def test_failures_above_the_limit_of_an_address_are_throttled(clock: ManualClock) -> None:
     one = LoginThrottle(clock)
     spend(one, FAILURES)
     told = fail(one)
@@ -74,7 +74,7 @@ async def test_failures_beyond_those_that_an_address_has_are_throttled(clock: Ma
     assert told.retry_after == EVERY / 2
 
 
-async def test_failures_are_forgiven_one_by_one_and_never_saved_up(clock: ManualClock) -> None:
+async def test_the_number_of_allowed_failures_recovers_one_by_one(clock: ManualClock) -> None:
     one = LoginThrottle(clock)
     spend(one, FAILURES)
     await clock.advance_to(clock.now() + 3 * EVERY)
@@ -85,7 +85,7 @@ async def test_failures_are_forgiven_one_by_one_and_never_saved_up(clock: Manual
     assert isinstance(fail(one), TooManyFailures)
 
 
-def test_what_is_right_or_wrong_otherwise_is_no_failure(clock: ManualClock) -> None:
+def test_other_errors_are_not_counted_as_failures(clock: ManualClock) -> None:
     one = LoginThrottle(clock)
     for _ in range(FAILURES + 1):
         assert type(fail(one, error=CredentialExpired)) is CredentialExpired
@@ -95,7 +95,7 @@ def test_what_is_right_or_wrong_otherwise_is_no_failure(clock: ManualClock) -> N
     spend(one, FAILURES)
 
 
-def test_what_is_right_is_let_in_from_an_address_that_failed_too_often(clock: ManualClock) -> None:
+def test_a_valid_credential_is_accepted_from_a_throttled_address(clock: ManualClock) -> None:
     one = LoginThrottle(clock)
     spend(one, FAILURES)
     with one.watching("token"):
@@ -113,7 +113,7 @@ def test_a_cookie_counts_once_for_each_address(clock: ManualClock) -> None:
         assert isinstance(fail(one, address, cookie="another"), TooManyFailures)
 
 
-def test_of_an_address_the_newest_cookies_are_known(clock: ManualClock) -> None:
+def test_the_newest_cookies_of_an_address_are_kept(clock: ManualClock) -> None:
     one = LoginThrottle(clock)
     for number in range(KNOWN_GUESSES):
         fail(one, cookie=f"cookie {number}")
@@ -124,7 +124,9 @@ def test_of_an_address_the_newest_cookies_are_known(clock: ManualClock) -> None:
     assert isinstance(fail(one, cookie="cookie 0"), TooManyFailures), "it was forgotten, so it is a new guess"
 
 
-def test_as_many_addresses_are_remembered_as_fit(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_addresses_in_memory_is_limited(
+    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(login, "MOST_KNOWN", 2)
     one = LoginThrottle(clock)
     spend(one, FAILURES - 1)
@@ -137,7 +139,7 @@ def test_as_many_addresses_are_remembered_as_fit(clock: ManualClock, monkeypatch
     spend(one, FAILURES, THERE)  # it was the oldest
 
 
-def test_the_cookies_of_as_many_addresses_are_known_as_fit(
+def test_the_number_of_addresses_with_cookies_is_limited(
     clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = LoginThrottle(clock)
@@ -164,7 +166,7 @@ def test_an_ipv4_address_counts_alone_and_an_ipv6_network_as_one() -> None:
         assert origin_of(unknown) == ""
 
 
-def test_who_comes_from_nowhere_counts_as_one(clock: ManualClock) -> None:
+def test_requests_without_an_address_count_as_one(clock: ManualClock) -> None:
     one = LoginThrottle(clock)
     for _ in range(FAILURES):
         assert type(fail(one, None)) is NotAuthenticated
@@ -226,9 +228,7 @@ def test_the_failures_of_an_origin_are_counted_by_their_reason(clock: ManualCloc
     assert [(line["reason"], line["failures"]) for line in lines] == [("ended", 1), ("invalid", 4)]
 
 
-def test_the_origins_that_failed_last_are_remembered(
-    clock: ManualClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_most_recent_origins_are_kept(clock: ManualClock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(login, "MOST_KNOWN", 2)
     log = FailureLog(clock)
     for origin in ("a", "b", "a", "c"):
@@ -238,7 +238,7 @@ def test_the_origins_that_failed_last_are_remembered(
 
 
 @pytest.mark.parametrize(("error", "reason"), [(NotAuthenticated, "invalid"), (CredentialExpired, "ended")])
-def test_the_guard_logs_who_failed_with_what_kind(
+def test_a_failure_is_logged_with_address_and_kind(
     clock: ManualClock, error: type[Exception], reason: str
 ) -> None:
     login_throttle = LoginThrottle(clock)
@@ -253,7 +253,7 @@ def test_the_guard_logs_who_failed_with_what_kind(
     ]  # fmt: skip
 
 
-def test_the_guard_logs_when_it_slows_somebody_down(clock: ManualClock) -> None:
+def test_throttling_is_logged(clock: ManualClock) -> None:
     login_throttle = LoginThrottle(clock)
     audit.arrived("192.0.2.7")
     with capture_logs() as lines:
@@ -265,7 +265,7 @@ def test_the_guard_logs_when_it_slows_somebody_down(clock: ManualClock) -> None:
     assert {line["address"] for line in throttled} == {"192.0.2.7"}
 
 
-def test_what_is_right_leaves_no_line(clock: ManualClock) -> None:
+def test_a_success_is_not_logged(clock: ManualClock) -> None:
     with capture_logs() as lines, LoginThrottle(clock).watching("token"):
         structlog.get_logger().info("beside it")
     assert [line["event"] for line in lines] == ["beside it"]
@@ -330,7 +330,7 @@ async def test_a_token_of_another_kind_is_refused_without_a_look_up() -> None:
     ("wrong", "ended", "seen"),
     [(NotAuthenticated(), None, NotAuthenticated), (None, CredentialExpired(), CredentialExpired)],
 )
-async def test_the_guard_sees_every_refusal(
+async def test_every_refusal_is_counted_by_the_login_throttle(
     wrong: Exception | None, ended: Exception | None, seen: type[Exception]
 ) -> None:
     door = Door(wrong, ended)

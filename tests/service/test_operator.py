@@ -126,7 +126,7 @@ async def test_each_endpoint_is_in_the_list_of_its_health(
     assert (first.app_name, first.disabled_at) == ("Customer 6", None)
 
 
-async def test_an_application_shows_how_it_stands(world: World, operator: Operator) -> None:
+async def test_an_application_shows_its_counts(world: World, operator: Operator) -> None:
     app, empty = await application(world, 1), await application(world, 2)
     await application(world, 3, OTHER_ORG)
     book = book_of(world, app)
@@ -148,7 +148,7 @@ async def test_an_application_shows_how_it_stands(world: World, operator: Operat
     assert (second.application.id, back.application.id) == (app.id, empty.id)
 
 
-async def test_what_was_lost_is_listed_by_endpoint_and_can_be_sent_again(
+async def test_undelivered_messages_are_listed_by_endpoint_and_can_be_sent_again(
     world: World, operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "APPLICATIONS", 2)
@@ -212,7 +212,7 @@ async def test_a_message_is_found_in_whatever_application(
 
 
 @pytest.mark.parametrize("cursor", ["", ".", "1", "1.ep_", "x.ep_" + "0" * 27, "-1.ep_" + "0" * 27, "9" * 30])
-async def test_a_cursor_that_is_none_is_refused(operator: Operator, cursor: str) -> None:
+async def test_an_invalid_cursor_is_refused(operator: Operator, cursor: str) -> None:
     for health in EndpointStatus:
         with pytest.raises(Invalid):
             await operator.endpoints(ORG, health, cursor)

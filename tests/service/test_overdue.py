@@ -107,7 +107,7 @@ async def test_the_estimate_follows_the_attempts_of_the_last_minute(book: Book, 
     assert found.waiting(*keys[10])
 
 
-async def test_a_time_to_come_stays_and_nothing_is_asked(book: Book, overdue: Overdue) -> None:
+async def test_a_future_due_time_is_shown_without_a_query(book: Book, overdue: Overdue) -> None:
     later = datetime_at(NOW + 300)
     endpoint = await book.endpoint()
     key = await requeue(book, endpoint, -300.0, scheduled=True)
@@ -118,7 +118,7 @@ async def test_a_time_to_come_stays_and_nothing_is_asked(book: Book, overdue: Ov
     assert await overdue.at(book.app.id, endpoint) == (0, None)
 
 
-async def test_where_no_attempt_is_made_no_time_is_told(book: Book, overdue: Overdue) -> None:
+async def test_without_attempts_no_time_is_estimated(book: Book, overdue: Overdue) -> None:
     key = await requeue(book, await book.endpoint(), 600.0)
     found = await waits(book, overdue)
     due: datetime = datetime_at(NOW - 600)
@@ -139,7 +139,7 @@ async def test_an_endpoint_says_how_much_waits_and_when_the_last_may_start(
     assert wait.expected_at == pytest.approx(NOW + 5.0)
 
 
-async def test_only_so_many_are_looked_at(
+async def test_a_bounded_number_of_deliveries_is_read(
     book: Book, overdue: Overdue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(store, "LOOKED_AT", 3)
@@ -149,7 +149,7 @@ async def test_only_so_many_are_looked_at(
     assert [found[key].ahead for key in keys] == [0, 1, 2, 3, 3, 3]
 
 
-async def test_another_application_learns_nothing(book: Book, overdue: Overdue) -> None:
+async def test_other_applications_are_not_included(book: Book, overdue: Overdue) -> None:
     endpoint = await book.endpoint()
     await requeue(book, endpoint, 100.0)
     stranger = (await book.world.application()).id

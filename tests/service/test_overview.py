@@ -83,7 +83,7 @@ async def test_health_is_of_the_application_s_own_endpoints(world: World) -> Non
     assert [one.disabled_reason for one in found.values()] == [None, None]
 
 
-async def test_old_hours_are_forgotten(world: World) -> None:
+async def test_old_hours_are_deleted(world: World) -> None:
     app, endpoint = world.new_id(), world.new_id()
     one = HourlyStats()
     for day in range(5):

@@ -70,7 +70,7 @@ def name(task: BackgroundTask) -> str:
     return ids.text(ids.TASK, task.id)
 
 
-async def test_all_that_matches_is_owed_again_as_counted_and_nothing_else(book: Book, replay: Replay) -> None:
+async def test_exactly_the_counted_matches_are_sent_again(book: Book, replay: Replay) -> None:
     here, there = await book.endpoint(), await book.endpoint()
     failed, later = [], datetime_at(NOW + 300)
     for _ in range(3):
@@ -101,7 +101,9 @@ async def test_all_that_matches_is_owed_again_as_counted_and_nothing_else(book: 
     assert second.data["expected"] == 4
 
 
-async def test_what_cannot_be_sent_is_neither_counted_nor_owed(book: Book, replay: Replay) -> None:
+async def test_deliveries_that_cannot_be_sent_are_neither_counted_nor_requeued(
+    book: Book, replay: Replay
+) -> None:
     sane, disabled = await book.endpoint(), await book.endpoint(disabled_at=datetime_at(NOW))
     deleted = await book.endpoint()
     await book.world.fetch("update endpoint set deleted_at = $2 where id = $1", deleted, datetime_at(NOW))
@@ -114,7 +116,7 @@ async def test_what_cannot_be_sent_is_neither_counted_nor_owed(book: Book, repla
     assert await owed(book) == [sent]
 
 
-async def test_every_step_may_be_another_process_s_and_none_is_sent_twice(
+async def test_any_process_can_take_a_step_and_nothing_is_sent_twice(
     book: Book, replay: Replay, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requeue, "RESEND_READ", 4)
@@ -148,9 +150,7 @@ async def another_process_steps(book: Book) -> bool:
         await other.close()
 
 
-async def test_a_message_that_came_later_and_a_delivery_mended_meanwhile_are_left_alone(
-    book: Book, replay: Replay
-) -> None:
+async def test_later_messages_and_deliveries_that_succeeded_are_skipped(book: Book, replay: Replay) -> None:
     endpoint = await book.endpoint()
     mended = await book.requeue(await book.message(), endpoint, **LOST)
     kept = await book.requeue(await book.message(), endpoint, **LOST)
@@ -198,7 +198,7 @@ async def test_recover_and_replay_keep_a_rate_too(book: Book, replay: Replay, ve
         assert count[0] == sent, seconds
 
 
-async def test_a_dispatcher_goes_on_as_soon_as_the_rate_allows(database: Database) -> None:
+async def test_a_dispatcher_continues_as_soon_as_the_rate_allows(database: Database) -> None:
     """Not only when maintenance looks by itself, every ten seconds."""
     book = await book_of(database, SystemClock())
     app = book.app
@@ -229,7 +229,7 @@ async def until_finished(book: Book) -> None:
     await until(none_runs)
 
 
-async def test_a_task_goes_on_where_it_was_after_a_restart(book: Book, replay: Replay) -> None:
+async def test_a_task_continues_after_a_restart(book: Book, replay: Replay) -> None:
     clock = book.world.clock
     assert isinstance(clock, ManualClock)
     async with Receiver() as receiver:
@@ -268,7 +268,7 @@ async def test_a_canceled_task_takes_no_further_step(
     assert (listed.id, listed.status) == (task.id, TaskStatus.CANCELED)
 
 
-async def test_a_task_that_is_over_stays_so_and_another_s_is_not_there(
+async def test_an_ended_task_cannot_be_canceled_and_others_are_not_found(
     book: Book, replay: Replay, tasks: BackgroundTasks
 ) -> None:
     task = await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
@@ -282,7 +282,7 @@ async def test_a_task_that_is_over_stays_so_and_another_s_is_not_there(
     assert await tasks.of_application(other.id) == []
 
 
-async def test_clients_of_the_api_see_neither_our_own_kinds_nor_canceled_tasks(
+async def test_the_api_shows_neither_internal_nor_canceled_tasks(
     book: Book, replay: Replay, tasks: BackgroundTasks
 ) -> None:
     await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
@@ -294,7 +294,7 @@ async def test_clients_of_the_api_see_neither_our_own_kinds_nor_canceled_tasks(
         assert [one.id for one in page] == found, status
 
 
-async def test_a_broken_task_is_given_up_and_the_others_go_on(book: Book, replay: Replay) -> None:
+async def test_a_failing_task_is_stopped_and_others_continue(book: Book, replay: Replay) -> None:
     endpoint = await book.endpoint()
     key = await book.requeue(await book.message(), endpoint, **LOST)
     broken = await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
@@ -326,7 +326,7 @@ async def test_an_endpoint_disabled_in_between_gets_nothing(
     assert len(await owed(book)) == 4
 
 
-async def test_a_disabled_endpoint_that_the_filter_names_is_owed_it_when_it_is_enabled(
+async def test_a_disabled_endpoint_named_by_the_filter_gets_the_resend_when_enabled(
     book: Book, replay: Replay
 ) -> None:
     sane, disabled = await book.endpoint(), await book.endpoint(disabled_at=datetime_at(NOW))
@@ -369,7 +369,7 @@ async def test_a_count_that_takes_too_long_or_grows_too_large_says_more_than(
         {"event_types": ("order.*",), "channels": ("c1",)},
     ],
 )
-async def test_what_is_missing_is_counted_as_it_would_be_sent(
+async def test_the_count_of_missing_messages_equals_those_sent(
     book: Book, replay: Replay, fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "LOOKED_AT", 4)
@@ -412,7 +412,7 @@ async def test_all_that_failed_since_a_message_is_recovered_that_message_too(
         await replay.recover(book.app.org_id, (await book.world.application()).id, reference, since, None)
 
 
-async def test_a_rate_and_a_filter_that_make_no_sense_are_refused(book: Book, replay: Replay) -> None:
+async def test_an_invalid_rate_or_filter_is_refused(book: Book, replay: Replay) -> None:
     for rate in (0, -1, 1001, float("nan")):
         with pytest.raises(Invalid):
             await replay.resend_matching(book.app.org_id, book.app.id, FAILED, rate=rate)

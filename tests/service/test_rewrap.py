@@ -47,7 +47,7 @@ async def sealed_things(database: Database) -> Endpoint:
     )
 
 
-async def test_check_counts_what_is_under_which_key(database: Database) -> None:
+async def test_check_counts_values_by_key(database: Database) -> None:
     await sealed_things(database)
     current = await rewrap(database, OLD).check()
     assert (current.current, current.old, current.unreadable) == (3, 0, 0)
@@ -57,7 +57,7 @@ async def test_check_counts_what_is_under_which_key(database: Database) -> None:
     assert (lost.current, lost.old, lost.unreadable) == (0, 0, 3)
 
 
-async def test_after_rewrap_the_new_key_alone_opens_everything(database: Database) -> None:
+async def test_after_rewrap_the_new_key_is_sufficient(database: Database) -> None:
     before = await sealed_things(database)
     count = await rewrap(database, NEW, OLD).rewrap()
     assert (count.rewrapped, count.current, count.old, count.unreadable) == (3, 3, 0, 0)
@@ -70,7 +70,7 @@ async def test_after_rewrap_the_new_key_alone_opens_everything(database: Databas
         await endpoints(database, OLD).find(before.app_id, str_id(before))
 
 
-async def test_rewrap_touches_nothing_that_no_key_opens(database: Database) -> None:
+async def test_rewrap_leaves_values_that_no_key_decrypts(database: Database) -> None:
     before = await sealed_things(database)
     count = await rewrap(database, OTHER).rewrap()
     assert (count.rewrapped, count.unreadable) == (0, 3)

@@ -146,7 +146,7 @@ def test_an_operators_session_names_the_token_that_it_was_made_from(tokens: Toke
     )  # fmt: skip
 
 
-def test_an_operator_in_a_customers_portal_may_only_look(tokens: Tokens) -> None:
+def test_an_operator_view_is_read_only(tokens: Tokens) -> None:
     entered = operator(tokens)
     claims = tokens.verify(tokens.for_operator_view(entered, APP))
     assert (claims.org_id, claims.app_id, claims.operator) == (ORG, APP, True)
@@ -189,7 +189,7 @@ def test_two_tokens_of_one_moment_differ(tokens: Tokens) -> None:
 
 
 @pytest.mark.parametrize("before", [False, True], ids=["new", "verified before"])
-async def test_a_token_is_good_a_leeway_longer_and_no_more(
+async def test_a_token_is_valid_for_the_leeway_after_its_expiry(
     tokens: Tokens, clock: ManualClock, before: bool
 ) -> None:
     made = tokens.for_organization(ORG, lifetime=10)
@@ -215,7 +215,7 @@ async def test_an_expired_token_that_is_new_is_expired_and_not_invalid(
         tokens.verify(made)
 
 
-async def test_a_token_is_good_a_leeway_early_and_no_more(tokens: Tokens, clock: ManualClock) -> None:
+async def test_a_token_is_valid_for_the_leeway_before_its_start(tokens: Tokens, clock: ManualClock) -> None:
     early = signed(nbf=NOW + 1000)
     await clock.advance_to(NOW + 1000 - LEEWAY - 0.001)
     with pytest.raises(CredentialExpired):
@@ -224,7 +224,7 @@ async def test_a_token_is_good_a_leeway_early_and_no_more(tokens: Tokens, clock:
     assert tokens.verify(early).org_id == ORG
 
 
-def test_a_token_is_remembered_until_many_others_were_verified_after_it(tokens: Tokens) -> None:
+def test_the_cache_of_verified_tokens_is_bounded(tokens: Tokens) -> None:
     first, second, *others = (tokens.for_organization(ORG) for _ in range(module._CACHE + 1))
     assert tokens.remembered(first) is None
     for one in (first, second, *others[:-1]):
@@ -240,9 +240,7 @@ def test_a_token_is_remembered_until_many_others_were_verified_after_it(tokens: 
 # what is known without asking
 
 
-async def test_an_organization_token_in_use_is_known_at_once_for_a_while(
-    kept: Tokens, clock: ManualClock
-) -> None:
+async def test_an_organization_token_is_cached_briefly(kept: Tokens, clock: ManualClock) -> None:
     made = kept.for_organization(ORG)
     assert kept.at_once(made) is None, "nothing is known of it yet"
     claims = kept.verify(made)
@@ -288,7 +286,7 @@ async def audit_events(database: Database) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("kind", ["organization", "application", "operator"])
-async def test_a_token_that_has_expired_meanwhile_is_no_longer_in_force(
+async def test_a_cached_token_that_has_expired_is_refused(
     kept: Tokens, clock: ManualClock, kind: str
 ) -> None:
     make = {"organization": organization, "application": link, "operator": operator}[kind]
@@ -355,7 +353,7 @@ async def test_an_organization_token_cannot_be_logged_out_but_its_session_can(
     assert await audit_events(database) == [(ORG, None, "session.ended", begun.name, None, None)]
 
 
-async def test_whoever_has_a_token_can_show_it_to_have_it_revoked(kept: Tokens, database: Database) -> None:
+async def test_a_holder_of_a_token_can_revoke_it(kept: Tokens, database: Database) -> None:
     shown = (
         kept.for_application(ORG, APP),
         kept.for_session(link(kept)),
@@ -371,9 +369,7 @@ async def test_whoever_has_a_token_can_show_it_to_have_it_revoked(kept: Tokens, 
     ]
 
 
-async def test_what_is_no_token_of_the_organization_cannot_be_revoked(
-    kept: Tokens, clock: ManualClock
-) -> None:
+async def test_only_tokens_of_the_organization_can_be_revoked(kept: Tokens, clock: ManualClock) -> None:
     foreign = (kept.for_organization(OTHER), kept.for_application(OTHER, APP))
     nobodys = (
         "nonsense",
@@ -389,7 +385,7 @@ async def test_what_is_no_token_of_the_organization_cannot_be_revoked(
         await kept.check_live(kept.verify(made))
 
 
-async def test_a_revoked_token_is_remembered_until_every_clock_says_that_it_has_expired(
+async def test_a_revoked_token_is_kept_until_it_has_expired_on_every_clock(
     kept: Tokens, database: Database
 ) -> None:
     for claims, until in (
@@ -426,7 +422,7 @@ async def test_all_tokens_of_an_application_are_ended_that_were_made_before(
     assert await audit_events(database) == [(ORG, APP, "token.all_ended", target, None, after)]
 
 
-async def test_the_tokens_of_some_sessions_are_ended_after_a_while(
+async def test_tokens_of_sessions_can_be_revoked_later(
     kept: Tokens, clock: ManualClock, database: Database
 ) -> None:
     await application(database)
@@ -445,7 +441,7 @@ async def test_the_tokens_of_some_sessions_are_ended_after_a_while(
     assert after == {"sessions": ["one", "two", "one"], "afterSeconds": 60.0}
 
 
-async def test_a_token_that_is_made_is_written_down(
+async def test_creating_a_token_writes_an_audit_event(
     kept: Tokens, clock: ManualClock, database: Database
 ) -> None:
     await kept.record(ORG, APP, "token.made", "target", {"a": 1})
@@ -455,6 +451,6 @@ async def test_a_token_that_is_made_is_written_down(
     assert ids.created_at(row["id"]) == pytest.approx(clock.now(), abs=0.001)
 
 
-def test_a_subject_that_is_nobody_is_no_token(tokens: Tokens) -> None:
+def test_an_unknown_subject_is_refused(tokens: Tokens) -> None:
     with pytest.raises(BadRequest):
         tokens.verify(signed(sub="user_1"))

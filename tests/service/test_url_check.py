@@ -26,7 +26,7 @@ def test_no_window_ever_holds_more_than_its_limit(eighths: list[int]) -> None:
         assert sum(start <= one < start + 60 for one in taken) <= 5
 
 
-def test_what_was_told_to_wait_may_go_on_after_that_time() -> None:
+def test_a_check_is_allowed_after_the_time_in_retry_after() -> None:
     rate = CheckRate(1, 60.0)
     assert rate.take(ONE, 0.0) == 0
     wait = rate.take(ONE, 20.0)
@@ -34,7 +34,7 @@ def test_what_was_told_to_wait_may_go_on_after_that_time() -> None:
     assert rate.take(ONE, 20.0 + wait) == 0
 
 
-def test_one_application_does_not_use_up_anothers_and_memory_has_an_end() -> None:
+def test_limits_are_separate_by_application_and_memory_is_bounded() -> None:
     rate = CheckRate(1, 60.0)
     assert rate.take(ONE, 0.0) == 0
     assert rate.take(OTHER, 0.0) == 0

@@ -107,7 +107,7 @@ async def case(request: pytest.FixtureRequest, database: Database) -> Case:
     return Case(database, app_id, endpoint_id, message_id, request.param == "pending")
 
 
-async def test_a_success_delivers_and_nothing_more_is_owed(case: Case) -> None:
+async def test_a_success_ends_the_delivery(case: Case) -> None:
     completed = await case.complete(Move.DELIVER, answer=ARRIVED)
     row = await case.row()
     assert (row["state"], row["due_at"], completed.due_at) == (DELIVERED, None, None)
@@ -165,7 +165,7 @@ async def test_a_failed_resend_leaves_the_automatic_retries_as_they_were(case: C
     assert [attempt["manual"] for attempt in await case.attempts()] == [False, True]
 
 
-async def test_a_resend_while_an_attempt_is_in_flight_is_still_made(case: Case) -> None:
+async def test_a_resend_while_an_attempt_is_in_flight_is_still_attempted(case: Case) -> None:
     asked = NOW + timedelta(seconds=1)
     await case.resend(asked)
     await case.complete(Move.RETRY, due=LATER)  # the automatic attempt that was under way
@@ -175,7 +175,7 @@ async def test_a_resend_while_an_attempt_is_in_flight_is_still_made(case: Case) 
     assert (await case.row())["due_at"] == LATER
 
 
-async def test_a_second_resend_during_the_first_is_made_too(case: Case) -> None:
+async def test_a_second_resend_during_the_first_is_attempted_too(case: Case) -> None:
     first, second = NOW + timedelta(seconds=1), NOW + timedelta(seconds=2)
     await case.complete(Move.DELIVER, answer=ARRIVED)
     await case.resend(first)
@@ -197,7 +197,7 @@ async def test_a_resend_of_an_exhausted_delivery_may_deliver_it(case: Case) -> N
 
 
 @pytest.mark.parametrize("move", list(Move))
-async def test_completing_twice_is_completing_once(case: Case, move: Move) -> None:
+async def test_a_completion_that_is_repeated_changes_nothing(case: Case, move: Move) -> None:
     """A commit whose confirmation was lost is written again."""
     await case.complete(Move.RETRY, due=LATER)
     manual_at = None
@@ -216,7 +216,7 @@ _BLOCKED = "select exists (select from pg_locks where locktype = 'transactionid'
 
 
 @pytest.mark.parametrize("move", [Move.RETRY, Move.DELIVER, Move.EXHAUST])
-async def test_completing_twice_at_the_same_time_is_completing_once(case: Case, move: Move) -> None:
+async def test_two_concurrent_completions_record_one_attempt(case: Case, move: Move) -> None:
     """A connection is lost, and its statement is still under way when it is tried again. The second statement
     does not see what the first has written."""
     completion = case.completion(move, due=LATER)
@@ -233,7 +233,7 @@ async def test_completing_twice_at_the_same_time_is_completing_once(case: Case, 
 
 
 @pytest.mark.parametrize("move", [Move.KEEP, Move.RETRY, Move.DELIVER])
-async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: Case, move: Move) -> None:
+async def test_a_manual_request_still_waits_for_the_endpoint_after_an_attempt(case: Case, move: Move) -> None:
     """An attempt was in flight when the endpoint was disabled and its message sent again by hand."""
     disabled = ReplayTarget(case.endpoint_id, case.app_id, 7, False, None, None, NOW)
     async with case.database.transaction() as connection:
@@ -244,7 +244,7 @@ async def test_what_waits_for_the_endpoint_waits_on_when_an_attempt_ends(case: C
     assert (row["due_at"], row["resume_at"], row["manual_at"], completed.due_at) == (None, None, LATER, None)
 
 
-async def test_health_is_the_last_that_was_noted(case: Case) -> None:
+async def test_the_last_recorded_health_counts(case: Case) -> None:
     async with case.database.connection() as connection:
         await add_endpoint(connection, case.app_id, case.endpoint_id)
         sick = HealthRecord(case.app_id, case.endpoint_id, Health(NOW.timestamp(), 3))
@@ -276,7 +276,7 @@ async def test_the_headers_of_an_attempt_are_kept(case: Case) -> None:
     assert kept == ((("webhook-id", "msg_1"),), (("Server", "caf\u00e9"),))
 
 
-async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case: Case) -> None:
+async def test_every_field_of_each_attempt_in_a_batch_is_stored(case: Case) -> None:
     """Columns that are empty for one outcome are not for its neighbour in the batch."""
     asked = NOW + timedelta(seconds=1)
     ids_of = [ids.new(NOW.timestamp() + second, os.urandom(8)) for second in range(4)]
@@ -322,7 +322,7 @@ async def test_of_an_attempt_all_is_kept_and_each_row_of_a_batch_is_its_own(case
     assert [row["revision"] for row in rows] == [1, 2, 3]
 
 
-async def test_of_an_endpoints_health_all_is_kept_and_each_is_its_own(case: Case) -> None:
+async def test_every_field_of_each_endpoints_health_is_stored(case: Case) -> None:
     at = NOW.timestamp()
     endpoints = [ids.new(at, os.urandom(8)) for _ in range(2)]
     sick = HealthRecord(case.app_id, endpoints[0], Health(at, 3, at + 1, at + 2, at + 3), generation=4)
@@ -340,7 +340,7 @@ async def test_of_an_endpoints_health_all_is_kept_and_each_is_its_own(case: Case
     ]
 
 
-async def test_uids_are_what_the_operator_calls_endpoint_and_application(world: World) -> None:
+async def test_uids_of_endpoint_and_application_are_found(world: World) -> None:
     named, plain = await world.application(uid="customer"), await world.application()
     one = await world.endpoint(named, "http://127.0.0.1:9/", uid="orders")
     two = await world.endpoint(plain, "http://127.0.0.1:9/")
@@ -350,7 +350,7 @@ async def test_uids_are_what_the_operator_calls_endpoint_and_application(world: 
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_hints_are_heard_when_the_transaction_commits(world: World, alone: bool) -> None:
+async def test_hints_arrive_when_the_transaction_commits(world: World, alone: bool) -> None:
     heard: list[str] = []
     listening = await world.database.dedicated()
     await listening.add_listener(CHANNEL, lambda *said: heard.append(said[3]))

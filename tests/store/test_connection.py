@@ -87,7 +87,7 @@ async def test_a_commit_is_never_canceled(
         await owner.close()
 
 
-async def test_a_connection_by_itself_cancels_no_commit_either(directory: Path) -> None:
+async def test_a_plain_connection_cancels_no_commit_either(directory: Path) -> None:
     async with replicated(directory) as postgres:
         owner = await asyncpg.connect(postgres.url())
         await owner.execute("set synchronous_commit = local")
@@ -121,7 +121,7 @@ def _several(url: str, *before: str) -> str:
     return f"postgresql://postgres@/{database}?host={named}&port={','.join([*ports, '5432'])}"
 
 
-async def test_silent_hosts_do_not_use_up_their_time_one_after_the_other(
+async def test_silent_hosts_are_tried_at_the_same_time(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(opening, "HOST_TIMEOUT", 600.0)
@@ -137,7 +137,7 @@ async def test_silent_hosts_do_not_use_up_their_time_one_after_the_other(
         await connection.close()
 
 
-async def test_what_was_opened_besides_is_closed(
+async def test_connections_that_are_not_used_are_closed(
     database_url: str, read_only_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hosts that are slow are begun with together, and all answer."""
@@ -164,7 +164,7 @@ async def test_what_was_opened_besides_is_closed(
     await chosen.close()
 
 
-async def test_a_host_is_not_tried_first_again_by_one_who_was_given_up(database_url: str) -> None:
+async def test_a_canceled_caller_does_not_try_the_same_host_first_again(database_url: str) -> None:
     with silent() as one:
         connector = Connector(_several(database_url, one), statement_timeout=5.0)
         connector._timeout = 0.3
@@ -173,7 +173,7 @@ async def test_a_host_is_not_tried_first_again_by_one_who_was_given_up(database_
         await (await waiting).close()
 
 
-async def test_all_hosts_away_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_says_that_no_host_is_available(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opening, "HOST_TIMEOUT", 0.2)
     with silent() as one, silent() as two:
         connector = Connector(f"postgresql://u@{one},{two}/db", statement_timeout=5.0)
@@ -192,7 +192,7 @@ async def read_only_url(empty_database_url: str) -> str:
     return empty_database_url
 
 
-async def test_a_host_that_takes_writes_is_preferred(
+async def test_a_writable_host_is_preferred(
     database_url: str, read_only_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connector = Connector("postgresql://unused", statement_timeout=5.0)
@@ -203,7 +203,7 @@ async def test_a_host_that_takes_writes_is_preferred(
     await connection.close()
 
 
-async def test_a_pool_reads_where_nobody_takes_writes_and_locks_ask_for_more(read_only_url: str) -> None:
+async def test_a_pool_uses_a_read_only_host_and_locks_do_not(read_only_url: str) -> None:
     database = await Database.connect(read_only_url, size=1)
     async with database.connection() as connection:
         assert await connection.fetchval("select 1") == 1
@@ -213,7 +213,7 @@ async def test_a_pool_reads_where_nobody_takes_writes_and_locks_ask_for_more(rea
     await database.close()
 
 
-async def test_a_connection_that_only_reads_is_replaced_in_time(
+async def test_a_read_only_connection_is_replaced(
     read_only_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = await Database.connect(read_only_url, size=1)
@@ -227,7 +227,7 @@ async def test_a_connection_that_only_reads_is_replaced_in_time(
     await database.close()
 
 
-async def test_a_session_gives_up_locks_and_statements_before_we_do(database: Database) -> None:
+async def test_postgresql_times_out_before_the_client_does(database: Database) -> None:
     async with database.connection() as connection:
         found = await connection.fetchrow(
             "select current_setting('lock_timeout'), current_setting('statement_timeout'),"

@@ -169,7 +169,7 @@ LOOKS: Final[dict[str, Callable[[Scene, Any], Awaitable[None]]]] = {
 }
 
 
-async def test_no_statement_goes_past_deleted_endpoints(scene: Scene) -> None:
+async def test_no_statement_reads_deleted_endpoints(scene: Scene) -> None:
     faults = []
     for analyzed in (False, True):
         async with scene.world.database.connection() as connection:
@@ -185,7 +185,7 @@ async def test_no_statement_goes_past_deleted_endpoints(scene: Scene) -> None:
     assert not faults
 
 
-async def test_deleted_endpoints_leave_the_room_of_an_accept_to_living_ones(world: World) -> None:
+async def test_deleted_endpoints_do_not_count_towards_the_limit_of_accept(world: World) -> None:
     app = await world.application()
     async with world.database.connection() as connection:
         await many.endpoints(connection, app, accept.LOOKS + 10, deleted=True)

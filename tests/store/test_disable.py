@@ -18,7 +18,7 @@ SOURCE = Path(angarium.__file__).parent
 NOW = 1_780_000_000.0
 
 
-async def test_an_endpoint_is_disabled_by_one_and_only_as_it_was_known(world: World) -> None:
+async def test_an_endpoint_is_disabled_once_and_only_in_the_expected_generation(world: World) -> None:
     app = await world.application()
     endpoint, other = [await world.endpoint(app, "http://127.0.0.1:9/") for _ in range(2)]
     gone = Disable(ORG, app.id, endpoint.id, DisabledReason.GONE)
@@ -36,7 +36,7 @@ async def test_an_endpoint_is_disabled_by_one_and_only_as_it_was_known(world: Wo
     ]
 
 
-async def test_what_is_owed_is_canceled_and_it_is_recorded_once(world: World) -> None:
+async def test_queued_deliveries_are_canceled_and_one_audit_event_is_written(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, "http://127.0.0.1:9/")
     async with world.intake() as intake:
@@ -53,7 +53,7 @@ async def test_what_is_owed_is_canceled_and_it_is_recorded_once(world: World) ->
         ]
 
 
-def test_one_statement_of_ours_disables_and_one_is_an_edit() -> None:
+def test_only_two_statements_disable_an_endpoint() -> None:
     writes = re.compile(r"set[^;]*\bdisabled_at\s*=", re.IGNORECASE)
     names = {name for name in queries.available_queries if writes.search(getattr(queries, name).sql)}
     assert names == {"disable_endpoint", "endpoint_update"}

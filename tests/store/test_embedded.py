@@ -76,7 +76,7 @@ async def test_a_second_start_on_the_directory_is_refused_and_names_the_first(di
         await postgres.stop()
 
 
-async def test_what_a_killed_process_left_running_is_adopted_and_then_stopped(directory: Path) -> None:
+async def test_a_postgresql_left_by_a_killed_process_is_used_and_then_stopped(directory: Path) -> None:
     killed = subprocess.run(  # noqa: ASYNC221
         [sys.executable, "-c", START_AND_DIE, str(directory)], capture_output=True, text=True, check=False
     )
@@ -115,7 +115,7 @@ async def test_a_path_too_long_for_a_socket_gets_a_private_directory_for_it(dire
     assert not await asyncio.to_thread(place.exists)
 
 
-async def test_no_directory_outside_of_the_data_is_opened_to_others(directory: Path) -> None:
+async def test_the_mode_of_no_other_directory_is_changed(directory: Path) -> None:
     data = directory / "closed" / "home" / "data"
     for closed in (data.parent.parent, data.parent):
         await asyncio.to_thread(closed.mkdir, mode=0o700)

@@ -108,7 +108,7 @@ async def test_a_message_that_fits_is_written_with_its_acceptance(world: World) 
     assert not await world.fetch(WAITING)
 
 
-async def test_no_transaction_writes_more_than_its_room(world: World) -> None:
+async def test_no_transaction_writes_more_than_its_limit(world: World) -> None:
     """Read from the database: what one transaction wrote has one `xmin`."""
     apps = [await world.application() for _ in range(3)]
     for app in apps:
@@ -123,7 +123,7 @@ async def test_no_transaction_writes_more_than_its_room(world: World) -> None:
     assert max(row["deliveries"] for row in rows) <= room
 
 
-async def test_large_messages_leave_room_to_the_others_of_their_batch(world: World) -> None:
+async def test_large_messages_do_not_use_up_the_limit_of_their_batch(world: World) -> None:
     """Once it is known whose messages are large."""
     large, small = await world.application(), await world.application()
     await crowd(world, large, 2000)
@@ -138,7 +138,7 @@ async def test_large_messages_leave_room_to_the_others_of_their_batch(world: Wor
     assert [one.endpoint_id for one in new_deliveries] == [endpoint] * 50
 
 
-async def test_a_statement_looks_at_a_bounded_number_of_endpoints(world: World) -> None:
+async def test_a_statement_reads_a_bounded_number_of_endpoints(world: World) -> None:
     """Though no message is for them."""
     app = await world.application()
     await crowd(world, app, LOOKS + 2, event_types=["other.*"])
@@ -208,7 +208,7 @@ async def test_two_processes_never_write_for_one_application_at_a_time(world: Wo
     assert found == sorted((endpoint, one.id) for endpoint in everyone for one in batch)
 
 
-async def test_an_endpoint_gets_nothing_that_was_accepted_before_it_was_there(world: World) -> None:
+async def test_an_endpoint_gets_no_message_accepted_before_it_was_created(world: World) -> None:
     """Whatever the clock said that its id is from."""
     app = await world.application()
     before = await crowd(world, app, 2 * fan_out.ROOM)
@@ -233,7 +233,7 @@ async def test_an_endpoint_of_a_clock_that_is_ahead_gets_what_is_accepted_after(
 
 
 @pytest.mark.parametrize("change", ["disabled_at", "deleted_at", "event_types"])
-async def test_an_endpoint_gets_what_it_wants_when_its_slice_is_written(world: World, change: str) -> None:
+async def test_the_subscription_at_the_time_of_the_slice_counts(world: World, change: str) -> None:
     app = await world.application()
     everyone = await crowd(world, app, 3 * fan_out.ROOM)
     one = item(world, app)
@@ -259,7 +259,7 @@ async def test_an_application_that_is_deleted_gets_nothing_more(world: World) ->
     assert not await world.fetch(WAITING)
 
 
-async def test_a_message_whose_payload_is_forgotten_is_written_no_further(world: World) -> None:
+async def test_a_message_without_payload_is_not_written_further(world: World) -> None:
     app = await world.application()
     await crowd(world, app, 3 * fan_out.ROOM)
     one = item(world, app)
@@ -272,7 +272,7 @@ async def test_a_message_whose_payload_is_forgotten_is_written_no_further(world:
     assert await world.states() == {4: canceled}
 
 
-async def test_a_message_whose_history_is_over_is_passed_over(world: World) -> None:
+async def test_a_message_that_was_deleted_is_skipped(world: World) -> None:
     app = await world.application()
     everyone = await crowd(world, app, 2 * fan_out.ROOM)
     gone, one = item(world, app), item(world, app)
@@ -283,7 +283,7 @@ async def test_a_message_whose_history_is_over_is_passed_over(world: World) -> N
     assert not await world.fetch(WAITING)
 
 
-async def test_what_is_due_later_is_scheduled(world: World) -> None:
+async def test_a_message_for_a_later_time_is_scheduled(world: World) -> None:
     app = await world.application()
     everyone = await crowd(world, app, 2 * fan_out.ROOM)
     await store(world, item(world, app, due_at=world.clock.now() + 3600))
@@ -324,7 +324,7 @@ async def test_first_in_first_out_lanes_keep_the_order_of_acceptance(world: Worl
     assert not stored.late
 
 
-async def test_the_order_holds_within_a_batch_and_whatever_name_the_application_goes_by(world: World) -> None:
+async def test_the_order_holds_within_a_batch_by_id_and_by_uid(world: World) -> None:
     app = await world.application(uid="customer")
     (first,) = await crowd(world, app, 1, fifo=True)
     await crowd(world, app, 2 * fan_out.ROOM, event_types=["large"])
@@ -362,7 +362,7 @@ async def test_replay_leaves_out_what_an_endpoint_still_gets(world: World) -> No
     assert (await replay.count_missing(app.id, last, since, None)).number == 0
 
 
-async def test_what_is_sent_by_hand_before_its_slice_is_written_once(world: World) -> None:
+async def test_a_resend_before_the_slice_writes_one_delivery(world: World) -> None:
     app = await world.application()
     everyone = await crowd(world, app, 3 * fan_out.ROOM)
     unwilling = await world.endpoint(app, "http://127.0.0.1:9/", event_types=("other",))
@@ -380,7 +380,7 @@ async def test_what_is_sent_by_hand_before_its_slice_is_written_once(world: Worl
     assert not await world.fetch(WAITING)
 
 
-async def test_what_is_being_sent_by_hand_is_waited_for(world: World) -> None:
+async def test_a_slice_waits_for_a_concurrent_resend(world: World) -> None:
     """Also when the message is not the first of its application."""
     app = await world.application()
     everyone = await crowd(world, app, 40)
@@ -405,7 +405,7 @@ async def test_what_is_being_sent_by_hand_is_waited_for(world: World) -> None:
     assert await entries(world) == sorted(new_deliveries - {(everyone[-1], second)})
 
 
-async def test_operators_see_what_waits(world: World) -> None:
+async def test_operators_see_waiting_messages(world: World) -> None:
     apps = [await world.application() for _ in range(2)]
     for app in apps:
         await crowd(world, app, 2 * fan_out.ROOM)
@@ -417,7 +417,7 @@ async def test_operators_see_what_waits(world: World) -> None:
         assert await fan_out.waiting(connection) == fan_out.FanOutBacklog(0, 0, None)
 
 
-async def test_applications_are_found_one_behind_the_other(world: World) -> None:
+async def test_applications_take_turns(world: World) -> None:
     apps = [await world.application() for _ in range(4)]
     for app in apps:
         await crowd(world, app, 2 * fan_out.ROOM)
@@ -430,7 +430,7 @@ async def test_applications_are_found_one_behind_the_other(world: World) -> None
 
 
 @pytest.mark.parametrize("base", [BASE, 0], ids=["accepted", "in slices"])
-async def test_what_is_handed_over_has_the_place_that_is_in_the_table(
+async def test_handed_over_deliveries_have_the_place_stored_in_the_table(
     world: World, monkeypatch: pytest.MonkeyPatch, base: int
 ) -> None:
     """Places are for first-in-first-out endpoints alone."""

@@ -49,7 +49,7 @@ async def raised(database: Database, state: str) -> Exception:
 
 
 @pytest.mark.parametrize(("state", "reason"), LATER.items())
-async def test_what_passes_is_unavailable_with_a_reason(
+async def test_a_temporary_error_is_unavailable_with_a_reason(
     database: Database, state: str, reason: StoreReason
 ) -> None:
     error = await raised(database, state)
@@ -58,13 +58,13 @@ async def test_what_passes_is_unavailable_with_a_reason(
 
 
 @pytest.mark.parametrize(("state", "kind"), NEVER.items())
-async def test_what_does_not_pass_says_whether_other_rows_may_do(
+async def test_a_permanent_error_says_whether_other_rows_may_succeed(
     database: Database, state: str, kind: type[Exception]
 ) -> None:
     assert type(await raised(database, state)) is kind
 
 
-async def test_a_value_that_no_column_holds_is_refused_before_it_is_sent(database: Database) -> None:
+async def test_a_value_that_no_column_can_store_is_refused_before_it_is_sent(database: Database) -> None:
     with pytest.raises(ValueRefused):
         async with database.connection() as connection:
             await connection.fetchval("select $1::int2", 40_000)
@@ -95,7 +95,7 @@ async def test_a_refusal_names_the_constraint(database: Database) -> None:
             )
 
 
-async def test_a_connection_survives_what_says_nothing_against_it(database: Database) -> None:
+async def test_a_connection_is_kept_after_an_error_of_a_statement(database: Database) -> None:
     async with database.connection() as connection:
         first = await connection.fetchval("select pg_backend_pid()")
     for state in ("23505", "40001", "55P03", "57014"):

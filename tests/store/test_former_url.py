@@ -81,7 +81,7 @@ async def test_each_attempt_shows_the_url_of_its_revision(
     assert await shown(world, app, one, message_id) == [[FIRST, FIRST, SECOND, SECOND, THIRD, THIRD]] * 4
 
 
-async def test_a_former_url_stays_as_long_as_attempts_that_were_sent_to_it(
+async def test_a_former_url_is_kept_as_long_as_its_attempts(
     world: World, sent: tuple[Application, Endpoint, UUID, list[UUID]]
 ) -> None:
     """An attempt may begin at the last moment before the change, and end after it."""
@@ -93,13 +93,13 @@ async def test_a_former_url_stays_as_long_as_attempts_that_were_sent_to_it(
         assert await connection.fetch("select from former_url") == []
 
 
-async def test_a_change_of_anything_else_keeps_no_url(world: World) -> None:
+async def test_only_a_change_of_the_url_stores_a_former_url(world: World) -> None:
     one = await world.endpoint(await world.application(), FIRST)
     await change(world, one, name="a", disabled_at=datetime_at(world.clock.now()), disabled_reason=None)
     assert await world.fetch("select from former_url") == []
 
 
-async def test_two_changes_at_once_keep_the_url_before_each(world: World) -> None:
+async def test_two_concurrent_changes_store_both_former_urls(world: World) -> None:
     one = await world.endpoint(await world.application(), FIRST)
     await asyncio.gather(*(change(world, one, url=url) for url in (SECOND, THIRD)))
     (last,) = await world.fetch("select url from endpoint")

@@ -27,7 +27,7 @@ LANES = st.builds(LaneWork, st.uuids(), st.uuids(), st.uuids(), st.integers(FIRS
 
 
 @given(st.lists(LANES, max_size=300))
-def test_what_is_accepted_arrives_lane_by_lane(lanes: list[LaneWork]) -> None:
+def test_accepted_messages_are_encoded_by_lane(lanes: list[LaneWork]) -> None:
     hints = accepted(lanes)
     assert all(len(text) <= MAX_BYTES for text in hints)
     read_lanes: list[LaneWork] = []
@@ -39,7 +39,7 @@ def test_what_is_accepted_arrives_lane_by_lane(lanes: list[LaneWork]) -> None:
 
 
 @pytest.mark.parametrize(("seq", "fit"), [(FIRST, 79), (2**63 - 1, 68)])
-def test_a_hint_is_as_full_as_it_can_be(seq: int, fit: int) -> None:
+def test_a_hint_uses_the_space_that_it_has(seq: int, fit: int) -> None:
     lane = LaneWork(uuid4(), uuid4(), uuid4(), seq)
     assert len(accepted([lane] * fit)) == 1
     assert len(accepted([lane] * (fit + 1))) == 2
@@ -53,7 +53,7 @@ def test_a_lane_with_work_that_is_not_new_names_no_message() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "w:", "w:1", f"w:{ZERO}.x", f"w:{ZERO}.{ZERO}.{ZERO}.x"])
-def test_what_cannot_be_read_means_to_look_everywhere(text: str) -> None:
+def test_an_unreadable_hint_means_all_lanes(text: str) -> None:
     assert read(text) == LookEverywhere()
 
 

@@ -68,7 +68,7 @@ async def read_all(
     return read
 
 
-async def test_pending_deliveries_come_in_order_of_place_from_behind_what_was_read(
+async def test_pending_deliveries_load_in_order_of_place_after_the_read_position(
     world: World, either: Endpoint
 ) -> None:
     now = datetime_at(world.clock.now())
@@ -77,7 +77,7 @@ async def test_pending_deliveries_come_in_order_of_place_from_behind_what_was_re
     assert read == list(range(1, 26))
 
 
-async def test_the_first_place_is_read_from_the_beginning(world: World) -> None:
+async def test_the_first_place_is_read_from_the_start(world: World) -> None:
     endpoint = await world.endpoint(await world.application(), "http://127.0.0.1:9/", fifo=True)
     now = datetime_at(world.clock.now())
     await fill(world, endpoint, 1, 4, now)
@@ -86,7 +86,7 @@ async def test_the_first_place_is_read_from_the_beginning(world: World) -> None:
     assert [row.seq for row in await found(world, endpoint, now, 3)] == [4]
 
 
-async def test_what_is_attempted_again_is_read_whatever_its_place_is(world: World) -> None:
+async def test_retries_are_read_independent_of_their_place(world: World) -> None:
     endpoint = await world.endpoint(await world.application(), "http://127.0.0.1:9/", fifo=True)
     now = datetime_at(world.clock.now())
     await fill(world, endpoint, 4, 2, now)
@@ -100,7 +100,7 @@ async def test_what_is_attempted_again_is_read_whatever_its_place_is(world: Worl
     assert [(row.seq, row.pending) for row in rows] == [(1, False), (2, False), (5, True)]
 
 
-async def test_the_last_that_comes_has_no_gap_before_it_whatever_the_clocks_of_the_hosts_said(
+async def test_a_load_has_no_gap_even_if_host_clocks_differ(
     world: World, lane: tuple[Application, Endpoint]
 ) -> None:
     """The third was accepted by a host whose clock is ahead."""
@@ -133,9 +133,7 @@ async def beside_a_dump(world: World, endpoint: Endpoint, now: datetime) -> Asyn
         await dump.execute("rollback")
 
 
-async def test_a_lane_reads_on_as_cheaply_while_a_transaction_stays_open(
-    world: World, either: Endpoint
-) -> None:
+async def test_a_load_costs_no_more_while_a_transaction_stays_open(world: World, either: Endpoint) -> None:
     """A dump keeps dead entries in the table. A lane that reads from the start reads all of them."""
     endpoint, now = either, datetime_at(world.clock.now())
     await fill(world, endpoint, 1, 2 * ROOM, now)
@@ -148,7 +146,7 @@ async def test_a_lane_reads_on_as_cheaply_while_a_transaction_stays_open(
     assert from_the_beginning > 10 * usual, "the transaction kept nothing, so nothing is shown here"
 
 
-async def test_a_look_at_all_lanes_tells_from_where_a_lane_reads_while_a_transaction_stays_open(
+async def test_the_scan_finds_the_first_delivery_while_a_transaction_stays_open(
     world: World, lane: tuple[Application, Endpoint]
 ) -> None:
     endpoint, now = lane[1], datetime_at(world.clock.now())
@@ -161,7 +159,7 @@ async def test_a_look_at_all_lanes_tells_from_where_a_lane_reads_while_a_transac
         assert await pages(world, endpoint, now, found.first.int - 1) < 2 * usual
 
 
-async def test_a_look_tells_of_no_message_where_all_was_attempted_before(
+async def test_the_scan_names_no_message_if_all_were_attempted(
     world: World, lane: tuple[Application, Endpoint]
 ) -> None:
     app, endpoint = lane

@@ -96,7 +96,7 @@ async def history(database: Database) -> Database:
     return database
 
 
-async def test_what_concerns_few_days_locks_few_partitions(history: Database) -> None:
+async def test_a_statement_about_few_days_locks_few_partitions(history: Database) -> None:
     world = World(history)
     most = {}
     for name, (look, _) in LOOKS.items():

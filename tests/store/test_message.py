@@ -60,9 +60,7 @@ async def test_an_expired_payload_is_gone_and_its_message_stays(database: Databa
         assert [one.payload is None for one in page] == [False] * 3 + [True] * 2
 
 
-async def test_one_payload_is_expunged_and_those_beside_it_are_not(
-    database: Database, made: list[UUID]
-) -> None:
+async def test_expunging_a_payload_leaves_others(database: Database, made: list[UUID]) -> None:
     async with database.connection() as conn:
         assert not await message.expunge(conn, UUID(int=2), made[3]), "the message of another application"
         assert await message.has_payload(conn, APP, made[3], NOW)
@@ -79,7 +77,7 @@ async def test_payloads_are_found_by_message_and_time_together(database: Databas
         assert await message.bodies(conn, {}, NOW) == {}
 
 
-async def test_an_expired_payload_is_passed_over_while_it_is_on_the_disk(
+async def test_an_expired_payload_is_not_read_while_it_is_still_stored(
     database: Database, made: list[UUID]
 ) -> None:
     at = expiry(1)

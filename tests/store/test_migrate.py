@@ -16,7 +16,7 @@ async def test_migrating_twice_does_nothing_the_second_time(database_url: str) -
     assert await migrate(database_url) == []
 
 
-async def test_processes_that_migrate_at_once_do_the_work_once(empty_database_url: str) -> None:
+async def test_concurrent_migrations_apply_each_file_once(empty_database_url: str) -> None:
     done = await asyncio.gather(*(migrate(empty_database_url) for _ in range(4)))
     assert sorted(map(len, done))[:3] == [0, 0, 0]
     assert await current(empty_database_url) == head()

@@ -36,7 +36,7 @@ async def names(connection: Connection, pattern: str) -> list[str]:
 
 
 @pytest.mark.parametrize("in_transaction", [False, True])
-async def test_a_message_that_finds_no_partition_makes_it(world: World, in_transaction: bool) -> None:
+async def test_a_message_creates_its_missing_partition(world: World, in_transaction: bool) -> None:
     app = await world.application()
     held = world.database.transaction() if in_transaction else world.database.connection()
     async with held as connection:
@@ -50,7 +50,7 @@ async def test_a_message_that_finds_no_partition_makes_it(world: World, in_trans
         ]
 
 
-async def test_many_at_once_make_one_partition(world: World) -> None:
+async def test_concurrent_messages_create_one_partition(world: World) -> None:
     app = await world.application()
 
     async def put() -> None:
@@ -63,7 +63,7 @@ async def test_many_at_once_make_one_partition(world: World) -> None:
     assert row[0] == 5
 
 
-async def test_whoever_finds_a_partition_made_waits_until_its_maker_is_done(database: Database) -> None:
+async def test_a_new_partition_is_used_only_after_its_creation_has_finished(database: Database) -> None:
     """Sessions hear of a new partition a moment after others can see that it is there."""
     message_id = ids.new(FAR.timestamp(), os.urandom(8))
 
@@ -85,7 +85,7 @@ async def test_whoever_finds_a_partition_made_waits_until_its_maker_is_done(data
         await again
 
 
-async def test_a_partition_that_is_dropped_again_is_made_again(world: World) -> None:
+async def test_a_partition_that_was_dropped_is_created_again(world: World) -> None:
     """By a process that sees the day as over."""
     one = item(await world.application(), FAR)
     made = 0
@@ -110,7 +110,7 @@ async def test_a_partition_that_is_dropped_again_is_made_again(world: World) -> 
     assert made == 2
 
 
-async def test_a_partition_in_use_is_left_until_the_next_time_and_stops_nobody(world: World) -> None:
+async def test_a_partition_in_use_is_kept_and_blocks_no_statement(world: World) -> None:
     app = await world.application()
     now = datetime_at(world.clock.now())
     old = now - timedelta(days=100)

@@ -43,7 +43,7 @@ async def order(world: World, endpoint: Endpoint, room: int = 100) -> list[int]:
     return [row.message_id.int for row in rows]
 
 
-async def test_what_has_no_place_comes_first_in_order_of_message(world: World) -> None:
+async def test_deliveries_without_a_place_come_first_in_order_of_message(world: World) -> None:
     endpoint = await world.endpoint(await world.application(), "http://127.0.0.1:9/", fifo=True)
     await queue(world, endpoint, "pending", {1: None, 4: 13, 5: None, 6: 12})
     await queue(world, endpoint, "retry", {2: 11, 3: None})
@@ -54,7 +54,7 @@ async def test_what_has_no_place_comes_first_in_order_of_message(world: World) -
     assert await placed(world, endpoint) == 0
 
 
-async def test_an_endpoint_that_becomes_first_in_first_out_gets_what_is_queued_in_order_of_message(
+async def test_queued_deliveries_are_placed_when_the_endpoint_becomes_first_in_first_out(
     world: World,
 ) -> None:
     endpoint = await world.endpoint(await world.application(), "http://127.0.0.1:9/", fifo=True)
@@ -85,14 +85,14 @@ async def pages(world: World, endpoint: Endpoint) -> int:
 
 
 @pytest.mark.parametrize("change", ["fifo = false", "deleted_at = now()"])
-async def test_an_endpoint_without_an_order_is_left_alone(world: World, change: str) -> None:
+async def test_a_free_endpoint_is_not_changed(world: World, change: str) -> None:
     endpoint = await world.endpoint(await world.application(), "http://127.0.0.1:9/", fifo=True)
     await queue(world, endpoint, "pending", {1: None})
     await world.fetch(f"update endpoint set {change} where id = $1", endpoint.id)
     assert await placed(world, endpoint) == 0
 
 
-async def test_the_deliveries_of_others_are_left_alone(world: World) -> None:
+async def test_deliveries_of_other_endpoints_are_not_changed(world: World) -> None:
     app = await world.application()
     one, other = [await world.endpoint(app, "http://127.0.0.1:9/", fifo=True) for _ in range(2)]
     for endpoint in (one, other):

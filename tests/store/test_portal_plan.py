@@ -198,7 +198,7 @@ FILTERS: Final = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_a_page_of_the_log_looks_at_a_bounded_number_of_rows(place: Place, name: str) -> None:
+async def test_a_page_of_the_log_reads_a_bounded_number_of_rows(place: Place, name: str) -> None:
     wanted = FILTERS[name]
     page = await place.log.page(place.app_id, wanted)
     assert 0 < place.watched.rows <= BOUND
@@ -284,7 +284,7 @@ LOOKS: Final[dict[str, tuple[int, Callable[[Place], Awaitable[Any]]]]] = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-async def test_every_other_look_is_bounded_too(place: Place, name: str) -> None:
+async def test_every_other_list_is_bounded_too(place: Place, name: str) -> None:
     bound, look = LOOKS[name]
     await look(place)
     assert place.watched.rows <= bound

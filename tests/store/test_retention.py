@@ -159,7 +159,7 @@ def test_every_rule_is_tested() -> None:
 
 
 @pytest.mark.parametrize("name", ROWS)
-async def test_old_rows_go_a_slice_at_a_time_and_others_stay(database: Database, name: str) -> None:
+async def test_old_rows_are_deleted_in_slices_and_others_stay(database: Database, name: str) -> None:
     statement, days = ROWS[name]
     border = NOW - timedelta(days=days)
     async with database.connection() as connection:
@@ -172,7 +172,7 @@ async def test_old_rows_go_a_slice_at_a_time_and_others_stay(database: Database,
     assert left == 2
 
 
-async def test_what_still_means_something_has_no_age(database: Database) -> None:
+async def test_rows_that_are_still_needed_are_not_deleted(database: Database) -> None:
     old = NOW - timedelta(days=4000)
     async with database.connection() as connection:
         for statement in (
@@ -191,7 +191,7 @@ async def test_what_still_means_something_has_no_age(database: Database) -> None
             assert await end(connection, rule) == [0], rule.table
 
 
-async def test_a_deleted_endpoint_goes_with_its_health_its_former_urls_and_its_listener(
+async def test_a_deleted_endpoint_is_removed_with_its_health_former_urls_and_listener(
     database: Database,
 ) -> None:
     other = UUID(int=3)
@@ -212,7 +212,7 @@ async def test_a_deleted_endpoint_goes_with_its_health_its_former_urls_and_its_l
             assert [row.get("endpoint_id", row.get("id")) for row in rows] == [other], table
 
 
-async def test_a_deleted_application_goes_with_all_that_it_has(database: Database) -> None:
+async def test_a_deleted_application_is_removed_with_all_its_rows(database: Database) -> None:
     gone, kept = UUID(int=7), UUID(int=8)
     async with database.connection() as connection:
         for n, app in enumerate((gone, kept)):
@@ -244,7 +244,7 @@ async def test_a_deleted_application_goes_with_all_that_it_has(database: Databas
             assert [row[0] for row in found] == [kept], table
 
 
-async def test_a_key_of_an_application_that_is_gone_opens_nothing(database: Database) -> None:
+async def test_an_api_key_of_a_deleted_application_is_invalid(database: Database) -> None:
     async with database.connection() as connection:
         await connection.execute(
             "insert into api_key (id, org_id, app_id, scope, name, lookup, created_at)"
@@ -279,7 +279,7 @@ async def queue(connection: Connection, age: timedelta, *, message: bool = True)
     return made
 
 
-async def test_what_is_queued_beyond_the_history_ends_and_is_recorded(database: Database) -> None:
+async def test_queued_deliveries_older_than_the_history_are_canceled_and_recorded(database: Database) -> None:
     async with database.connection() as connection:
         old = await queue(connection, timedelta(days=10, hours=12, minutes=1))  # before the oldest day
         new = await queue(connection, timedelta(days=10, hours=11, minutes=59))
@@ -300,7 +300,7 @@ async def test_what_is_queued_beyond_the_history_ends_and_is_recorded(database: 
             assert {row[0] for row in left} == kept
 
 
-async def test_what_is_queued_without_a_message_ends_without_a_record(database: Database) -> None:
+async def test_queued_deliveries_without_a_message_end_without_a_record(database: Database) -> None:
     async with database.connection() as connection:
         await queue(connection, timedelta(days=400), message=False)
         assert await end(connection, RULE["pending"]) == [1]
@@ -308,7 +308,7 @@ async def test_what_is_queued_without_a_message_ends_without_a_record(database: 
         assert await connection.fetchval("select count(*) from attempt") == 0
 
 
-async def test_a_delivery_that_is_being_attempted_is_passed_over(database: Database) -> None:
+async def test_a_delivery_that_is_being_attempted_is_skipped(database: Database) -> None:
     async with database.connection() as connection, database.transaction() as other:
         old = await queue(connection, timedelta(days=11))
         await other.execute("select from retry where message_id = $1 for update", old[1])
@@ -332,7 +332,7 @@ async def lanes(connection: Connection, count: int, messages: int = 1) -> None:
 
 @pytest.mark.parametrize("table", ["pending", "retry"])
 @pytest.mark.parametrize(("limit", "stride"), [(1, 1), (2, 1), (5, 2), (7, 100), (1000, 3), (1000, 100)])
-async def test_each_lane_is_walked_whatever_the_slices(
+async def test_every_lane_is_read_with_any_size_of_slices(
     database: Database, table: str, limit: int, stride: int
 ) -> None:
     async with database.connection() as connection:
@@ -346,9 +346,7 @@ async def test_each_lane_is_walked_whatever_the_slices(
 
 
 @pytest.mark.parametrize("table", ["pending", "retry"])
-async def test_one_statement_looks_at_no_more_lanes_however_many_there_are(
-    database: Database, table: str
-) -> None:
+async def test_one_statement_reads_a_bounded_number_of_lanes(database: Database, table: str) -> None:
     rule = RULE[table]
     assert isinstance(rule, LaneRule)
     async with database.connection() as connection:

@@ -18,7 +18,7 @@ STATEMENTS: Final = {name: getattr(queries, name).sql for name in queries.availa
 NAMES: Final = sorted(name for name, text in STATEMENTS.items() if text)
 
 
-def test_names_of_schemas_take_the_place_of_section_and_control() -> None:
+def test_section_and_control_are_replaced_by_names_of_schemas() -> None:
     text = "select s.a from section.thing s join control.other o on o.section = s.id and bisection.a = 1"
     assert Section("second").statement(text) == (
         "select s.a from second.thing s join angarium.other o on o.section = s.id and bisection.a = 1"
@@ -49,7 +49,7 @@ async def test_every_statement_finds_its_tables_by_the_names_of_their_schemas(da
         await connection.close()
 
 
-async def test_sections_lie_side_by_side_in_a_database(empty_database_url: str) -> None:
+async def test_two_sections_can_be_in_one_database(empty_database_url: str) -> None:
     """The files of the schema name no section, so that another one takes nothing but its name."""
     from angarium.store.migrate import MIGRATIONS, migrate
 

@@ -30,7 +30,7 @@ select count(*) from (
 """
 
 
-def test_parts_are_put_in_where_they_are_included_and_a_walk_goes_both_ways() -> None:
+def test_parts_are_included_and_a_walk_has_two_directions() -> None:
     page = """\
 select id, description
 from thing where org_id = :org_id
@@ -52,7 +52,7 @@ select count(*) from (
     assert expanded(FILE) == down + up + count
 
 
-def test_parts_of_one_file_serve_the_others_and_a_file_s_own_come_first() -> None:
+def test_shared_parts_are_found_and_own_parts_come_first() -> None:
     shared = parts_of("-- part: mine\nname = :name\n\n-- part: whose\nwhere\n  -- include: mine\n")
     assert shared == {"mine": "name = :name", "whose": "where\n  name = :name"}
     query = "-- name: thing$\nselect count(*) from thing\n-- include: whose\n-- include: mine\n"
@@ -70,12 +70,12 @@ def test_an_include_may_give_values_for_names_in_the_part() -> None:
     )
 
 
-def test_a_part_that_is_not_there_is_an_error() -> None:
+def test_an_unknown_part_is_an_error() -> None:
     with pytest.raises(KeyError, match="nowhere"):
         expanded("-- name: broken\nselect 1\n-- include: nowhere\n")
 
 
-def test_every_walk_has_two_ways_and_no_query_is_left_unexpanded() -> None:
+def test_every_walk_has_two_directions_and_all_includes_are_replaced() -> None:
     ways = [name.removesuffix("_up") for name in queries.available_queries if name.endswith("_up")]
     assert ways
     for name in ways:

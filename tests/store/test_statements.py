@@ -64,7 +64,7 @@ def test_a_change_of_the_audit_log_would_be_noticed() -> None:
     assert not changing("audit", "insert into audit (id) values (1)")
 
 
-def test_every_statement_that_reads_payloads_passes_over_expired_ones() -> None:
+def test_every_statement_that_reads_payloads_leaves_out_expired_ones() -> None:
     reading = {
         name: text for name, text in statements().items() if re.search(r"\b(from|join) payload\b", text)
     }
@@ -80,7 +80,7 @@ def test_no_table_has_a_trigger_and_no_statement_asks_postgresql_for_the_time() 
     assert "create trigger" not in schema.lower()
 
 
-def test_what_goes_along_the_endpoints_of_an_application_asks_for_living_ones() -> None:
+def test_statements_over_the_endpoints_of_an_application_leave_out_deleted_ones() -> None:
     """Others are history, and may be many: tests/store/test_deleted_endpoint.py."""
     passing = {
         name

@@ -18,7 +18,7 @@ ids = st.integers(0, 300).map(lambda n: UUID(int=n))
 
 
 @given(st.sets(ids), st.sets(ids), ids, ids, st.integers(1, 20), st.booleans())
-async def test_it_is_whole_and_in_order_and_looks_at_nothing_twice(
+async def test_a_list_is_complete_and_ordered_and_reads_no_row_twice(
     there: set[UUID], wanted: set[UUID], low: UUID, high: UUID, limit: int, upwards: bool
 ) -> None:
     looked: list[UUID] = []
@@ -44,7 +44,7 @@ ends = st.one_of(times, st.sampled_from([stretch.LOWEST, stretch.HIGHEST]))
 
 
 @given(st.lists(times, max_size=30), ends, ends, st.integers(0, 30), st.booleans())
-async def test_what_is_looked_for_window_by_window_is_what_one_look_would_find(
+async def test_searching_by_windows_finds_what_one_search_would_find(
     there: list[UUID], low: UUID, high: UUID, rows: int, upwards: bool
 ) -> None:
     low, high = sorted((low, high))
@@ -61,6 +61,6 @@ async def test_what_is_looked_for_window_by_window_is_what_one_look_would_find(
     assert all(before[0] >= one[0] and before[1] <= one[1] for before, one in pairwise(looked))
 
 
-async def test_a_look_at_what_is_new_begins_with_today() -> None:
+async def test_a_search_for_new_rows_starts_with_today() -> None:
     first, *_ = stretch.windows(stretch.LOWEST, stretch.HIGHEST, NOW, upwards=False)
     assert first == (ids_of.lowest(NOW.timestamp() // 86400 * 86400), stretch.HIGHEST)

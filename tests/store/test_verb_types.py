@@ -67,7 +67,7 @@ def _is_loose(note: ast.AST) -> bool:
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(SOURCE)))
-def test_a_connection_is_a_connection(file: Path) -> None:
+def test_connections_have_a_type(file: Path) -> None:
     if file.name not in OPENING:
         assert loose_connections(file.read_text()) == []
 
@@ -75,7 +75,7 @@ def test_a_connection_is_a_connection(file: Path) -> None:
 @pytest.mark.parametrize(
     "file", [file for file in FILES if file.parent.name == "store"], ids=lambda file: file.name
 )
-def test_verbs_of_the_store_have_types(file: Path) -> None:
+def test_functions_of_the_store_have_types(file: Path) -> None:
     if file.name not in OPENING:
         assert loose_verbs(file.read_text()) == []
 
@@ -93,5 +93,5 @@ def test_verbs_of_the_store_have_types(file: Path) -> None:
         ("def get(connection: Connection) -> Sequence[Row]: ...", [], []),
     ],
 )
-def test_what_is_loose_is_found(text: str, connections: list[str], verbs: list[str]) -> None:
+def test_missing_types_are_found(text: str, connections: list[str], verbs: list[str]) -> None:
     assert (loose_connections(text), loose_verbs(text)) == (connections, verbs)

@@ -264,7 +264,7 @@ LOOKS |= {
 }
 
 
-async def test_no_look_reads_a_large_table_from_end_to_end(explaining: Explaining) -> None:
+async def test_no_statement_scans_a_large_table(explaining: Explaining) -> None:
     faults = []
     for name, look in LOOKS.items():
         explaining.plans.clear()

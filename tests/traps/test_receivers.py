@@ -71,7 +71,7 @@ async def test_an_answer_that_comes_before_the_request_was_read_counts(
     assert (answer.status_code, answer.response) == (status, b"no")
 
 
-async def test_an_answer_to_a_request_that_was_not_made_is_no_answer(sender: Sender) -> None:
+async def test_a_response_without_a_request_is_ignored(sender: Sender) -> None:
     """It is there as soon as the connection is, before anything was asked."""
 
     async def foresighted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -98,7 +98,7 @@ async def test_an_answer_to_a_request_that_was_not_made_is_no_answer(sender: Sen
         "gopher://127.0.0.1:1/",
     ],
 )
-async def test_a_redirect_to_the_inside_leads_nowhere(sender: Sender, inside: str) -> None:
+async def test_a_redirect_to_an_internal_address_is_not_followed(sender: Sender, inside: str) -> None:
     async with Receiver(redirect(inside, 307)) as receiver:
         answer = await sender.send(request(receiver.url))
         assert receiver.count == 1
@@ -124,7 +124,7 @@ async def test_a_connection_that_is_reset_while_idle_costs_no_attempt(sender: Se
         assert receiver.count == 40
 
 
-async def test_a_receiver_that_closes_its_ears_and_answers(sender: Sender) -> None:
+async def test_a_receiver_that_stops_reading_and_responds(sender: Sender) -> None:
     """It shuts down its reading side and still responds."""
 
     async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

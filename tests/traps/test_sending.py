@@ -31,7 +31,7 @@ async def test_a_retry_goes_only_to_the_endpoint_that_failed(world: World) -> No
     assert (well.count, ill.count) == (1, 3)
 
 
-async def test_a_retry_that_an_endpoint_would_no_longer_ask_for_is_still_made(world: World) -> None:
+async def test_a_retry_is_made_although_the_endpoint_no_longer_matches(world: World) -> None:
     """Svix: a retry is matched again, and one that does not fit any more is dropped silently; the message
     stays shown as being sent. Here it is sent, because that was promised when the message was accepted."""
     app = await world.application()
@@ -46,7 +46,7 @@ async def test_a_retry_that_an_endpoint_would_no_longer_ask_for_is_still_made(wo
         await world.until_states({DELIVERED: 1})
 
 
-async def test_what_is_in_flight_is_not_sent_again_however_often_the_table_is_looked_at(world: World) -> None:
+async def test_a_scan_of_the_table_never_repeats_an_attempt_in_flight(world: World) -> None:
     """Svix: a task that takes longer than 45 seconds is given out again while it runs."""
     app = await world.application()
     answer = Held()
@@ -63,7 +63,7 @@ async def test_what_is_in_flight_is_not_sent_again_however_often_the_table_is_lo
     assert receiver.count == 1
 
 
-async def test_no_connection_to_the_database_is_held_while_a_receiver_is_waited_for(world: World) -> None:
+async def test_no_database_connection_is_held_during_a_request(world: World) -> None:
     """Hook0: the request is made inside the transaction that locked the row: a connection and a
     transaction for each delivery, for as long as the receiver takes."""
     app = await world.application()
@@ -85,7 +85,7 @@ async def test_no_connection_to_the_database_is_held_while_a_receiver_is_waited_
         await receiver.stop()  # or the dispatcher would wait for its answers
 
 
-async def test_deliveries_to_one_endpoint_are_made_beside_each_other(world: World) -> None:
+async def test_deliveries_to_one_endpoint_run_in_parallel(world: World) -> None:
     """Outpost, Hook0: one at a time unless configured, so that a slow receiver falls behind without limit."""
     app = await world.application()
     async with Receiver(Reply(delay=0.5)) as receiver, world.dispatching() as dispatcher:
@@ -108,7 +108,7 @@ async def test_connections_are_used_again_by_one_endpoint_after_another(world: W
     assert receiver.connections.total <= 4
 
 
-async def test_the_next_attempt_lies_ahead(world: World) -> None:
+async def test_the_next_attempt_is_in_the_future(world: World) -> None:
     """Convoy 1667: retries stopped, with a next attempt in the past."""
     app = await world.application()
     async with Receiver(Reply(500)) as receiver, world.dispatching(product("1s,1s,1h")) as dispatcher:
@@ -132,7 +132,7 @@ async def test_the_next_attempt_lies_ahead(world: World) -> None:
         assert owed["due_at"].timestamp() > time.time() + timedelta(minutes=59).total_seconds()
 
 
-async def test_an_answer_of_strange_bytes_is_recorded_and_not_asked_for_again(world: World) -> None:
+async def test_a_response_of_arbitrary_bytes_is_recorded_and_not_repeated(world: World) -> None:
     """Hook0 f8c1659f: a header that was not ASCII broke the transaction, and the delivery was repeated.
     Outpost 974: a response too large for the queue was delivered repeatedly without end."""
     app = await world.application()

@@ -21,7 +21,7 @@ from tests.kit.world import ORG, World, product
 DELIVERED, PENDING, EXHAUSTED = State.DELIVERED, State.PENDING, State.EXHAUSTED
 
 
-async def test_a_message_that_no_endpoint_wanted_is_kept_and_can_be_sent_to_one_that_comes_later(
+async def test_a_message_without_a_matching_endpoint_is_kept_and_can_be_replayed_to_a_later_one(
     world: World,
 ) -> None:
     """Outpost 284 and 611: an event for which there is no destination leaves no trace. Convoy 660: events
@@ -41,7 +41,7 @@ async def test_a_message_that_no_endpoint_wanted_is_kept_and_can_be_sent_to_one_
     assert request.body == b'{"kept":1}'
 
 
-async def test_sending_again_by_hand_works_as_often_as_it_is_asked_for(world: World) -> None:
+async def test_a_message_can_be_resent_any_number_of_times(world: World) -> None:
     """Outpost 670: for a day after a delivery, sending it again did nothing, and said nothing."""
     app = await world.application()
     async with Receiver() as receiver, world.dispatching() as dispatcher:
@@ -57,7 +57,7 @@ async def test_sending_again_by_hand_works_as_often_as_it_is_asked_for(world: Wo
     assert len({request.header("webhook-id") for request in receiver.requests}) == 1
 
 
-async def test_sending_again_by_hand_takes_no_retry_away(world: World) -> None:
+async def test_a_resend_uses_no_retry(world: World) -> None:
     """Svix: a resend that fails has no next attempt, so the retries that were left are skipped."""
     app = await world.application()
     async with Receiver() as receiver, world.dispatching(product("1s,1s")) as dispatcher:
@@ -99,7 +99,7 @@ async def test_how_long_an_endpoint_has_been_failing_survives_a_restart(world: W
             await until(disabled)
 
 
-async def test_an_alert_tells_no_secret(world: World) -> None:
+async def test_an_alert_contains_no_secret(world: World) -> None:
     """Outpost 411: the alert about a failing destination had its credentials in it, decrypted."""
     app = await world.application()
     async with Receiver(Reply(410)) as receiver, world.dispatching() as dispatcher:
@@ -127,7 +127,7 @@ async def test_an_alert_tells_no_secret(world: World) -> None:
             assert str(secret) not in text
 
 
-async def test_an_idempotency_key_is_for_one_message_and_stops_no_delivery(world: World) -> None:
+async def test_an_idempotency_key_applies_to_one_message_only(world: World) -> None:
     """Outpost 670, Convoy 1262: the key that keeps a message from being taken twice also kept it from being
     delivered again."""
     app = await world.application()
