@@ -160,7 +160,7 @@ async def running(
         # not needed by the role `dispatch`
         from angarium.service.intake import Intake
         from angarium.service.product import Products, Provision
-        from angarium.service.services import assembled
+        from angarium.service.services import Services
 
         database = await Database.connect(
             database_url, size=settings.database_pool, direct_url=direct, prepared=prepared
@@ -172,7 +172,7 @@ async def running(
         await Provision(database, clock, product).refresh()
         url_check_transport = _url_check_transport(settings, policy, clock)
         stack.push_async_callback(url_check_transport.close)
-        services = assembled(
+        services = Services(
             database,
             clock,
             os.urandom,

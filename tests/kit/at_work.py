@@ -24,7 +24,7 @@ from angarium.dispatch.url_check_transport import UrlCheckTransport
 from angarium.portal import app as portal
 from angarium.service.intake import Intake
 from angarium.service.product import Products, Provision
-from angarium.service.services import Services, assembled
+from angarium.service.services import Services
 from angarium.service.token import Tokens
 from angarium.store.database import Database
 from tests.kit.attempts import Attempts
@@ -131,7 +131,7 @@ def services_of(
     endpoint_limit: int = 1000,
 ) -> Services:
     """All use cases over a world's database and clock."""
-    return assembled(
+    return Services(
         world.database,
         world.clock,
         os.urandom,

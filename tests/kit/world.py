@@ -110,14 +110,17 @@ class World:
         endpoint_id = self.new_id()
         made = replace(
             Endpoint(
-                id=endpoint_id, app_id=app.id, org_id=app.org_id, uid=None, url=url, description="",
-                version=1,
-                rate_limit=None, event_types=None, channels=None, metadata={}, headers={},
-                keys=(SigningKey(new_secret(os.urandom(24))),), fifo=False, shard=endpoint_id.int % 64,
-                disabled_at=None, disabled_reason=None, revision=1, created_at=now, updated_at=now,
+                id=endpoint_id,
+                app_id=app.id,
+                org_id=app.org_id,
+                url=url,
+                shard=endpoint_id.int % 64,
+                created_at=now,
+                updated_at=now,
+                keys=(SigningKey(new_secret(os.urandom(24))),),
             ),
             **fields,
-        )  # fmt: skip
+        )
         async with self.database.transaction() as connection:
             await endpoint.create(connection, made, self.keyring, os.urandom)
         return made

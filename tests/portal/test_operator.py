@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
 
@@ -221,7 +221,7 @@ async def test_every_page_says_where_its_lists_are_read_from(
     assert "Lists are read from" not in await operator.get()
     trouble, seconds, count = state
     there: Any = SimpleNamespace(state=ReplicaState(trouble, 0.0, seconds, count))
-    operator.stand.state.services = replace(operator.stand.services, replica=there)
+    operator.stand.services.replica = there
     for page in ("", "/endpoints", "/dead-letters", "/messages", "/audit"):
         assert words in await operator.get(page)
 

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from angarium.core.errors import StoreReason, StoreUnavailable
-from angarium.store.database import Database
+from angarium.store.connection import Connection
+from angarium.store.database import Database, savepoint
 from angarium.store.fault import DatabaseFault, RowRefused, StatementFailed, ValueRefused, breaks, translated
 
 LATER = {
@@ -113,3 +114,26 @@ def test_a_broken_connection_is_unavailable(error: Exception) -> None:
     found = translated(error)
     assert isinstance(found, StoreUnavailable)
     assert found.reason is StoreReason.UNREACHABLE
+
+
+async def fail_alone(connection: Connection, state: str) -> None:
+    async with savepoint(connection):
+        await connection.execute("insert into kept values (1)")
+        await connection.execute(f"do $$ begin raise exception using errcode = '{state}'; end $$")
+
+
+@pytest.mark.parametrize("state", ["23505", "42P01", "40P01", "55P03"])
+async def test_a_savepoint_is_rolled_back_alone(database: Database, state: str) -> None:
+    kind = NEVER.get(state, StoreUnavailable)
+    async with database.transaction() as connection:
+        await connection.execute("create temporary table kept (number integer) on commit drop")
+        with pytest.raises(kind):
+            await fail_alone(connection, state)
+        assert await connection.fetchval("select count(*) from kept") == 0
+
+
+async def test_a_savepoint_does_not_hide_what_is_wrong_with_the_connection(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute("create temporary table kept (number integer) on commit drop")
+        with pytest.raises(asyncpg.PostgresError):
+            await fail_alone(connection, "25006")

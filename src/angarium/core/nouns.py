@@ -85,23 +85,23 @@ class Endpoint:
     id: UUID
     app_id: UUID
     org_id: str
-    uid: str | None
     url: str
-    description: str
-    version: int
-    rate_limit: int | None  # deliveries a second; None: the application's
-    event_types: tuple[str, ...] | None  # exact names and wildcards; None: every type
-    channels: tuple[str, ...] | None
-    metadata: dict[str, str]
-    headers: dict[str, str] = field(repr=False)  # sent with each request; values may be credentials
-    keys: tuple[SigningKey, ...] = field(repr=False)  # current first
-    fifo: bool  # first-in-first-out order
     shard: int
-    disabled_at: datetime | None
-    disabled_reason: str | None
-    revision: int  # incremented by every change that affects sending
     created_at: datetime
     updated_at: datetime
+    uid: str | None = None
+    description: str = ""
+    version: int = 1
+    rate_limit: int | None = None  # deliveries a second; None: the application's
+    event_types: tuple[str, ...] | None = None  # exact names and wildcards; None: every type
+    channels: tuple[str, ...] | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, str] = field(default_factory=dict, repr=False)  # of each request; may be credentials
+    keys: tuple[SigningKey, ...] = field(default=(), repr=False)  # current first
+    fifo: bool = False  # first-in-first-out order
+    disabled_at: datetime | None = None
+    disabled_reason: str | None = None
+    revision: int = 1  # incremented by every change that affects sending
     deleted: bool = False
     name: str | None = None  # display name, if the product's API has one
     login: str | None = field(default=None, repr=False)  # login removed from the URL

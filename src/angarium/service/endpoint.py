@@ -310,32 +310,16 @@ class Endpoints(UseCase):
         check_headers(headers)
         at = self._clock.now()
         now = datetime_at(at)
-        new = draft.onto(_blank(application, ids.new(at, self._entropy(8)), now), login, now)
+        endpoint_id = ids.new(at, self._entropy(8))
+        new = Endpoint(
+            id=endpoint_id,
+            app_id=application.id,
+            org_id=application.org_id,
+            url=draft.url,
+            shard=shard_of(endpoint_id),
+            created_at=now,
+            updated_at=now,
+        )
+        new = draft.onto(new, login, now)
         key = secrets.made(self._entropy) if secret is None else secrets.chosen(secret, field="secret")
         return replace(new, headers=headers, keys=(key,))
-
-
-def _blank(application: Application, endpoint_id: UUID, now: datetime) -> Endpoint:
-    """An endpoint with default values."""
-    return Endpoint(
-        id=endpoint_id,
-        app_id=application.id,
-        org_id=application.org_id,
-        uid=None,
-        url="",
-        description="",
-        version=1,
-        rate_limit=None,
-        event_types=None,
-        channels=None,
-        metadata={},
-        headers={},
-        keys=(),
-        fifo=False,
-        shard=shard_of(endpoint_id),
-        disabled_at=None,
-        disabled_reason=None,
-        revision=1,
-        created_at=now,
-        updated_at=now,
-    )

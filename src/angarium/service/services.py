@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from angarium.clock import Clock
 from angarium.core.address import AddressPolicy
@@ -33,87 +32,54 @@ from angarium.store.database import Database
 from angarium.store.replica import Replica
 
 
-@dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases, one object per noun."""
+    """The use cases over one database, one object per noun."""
 
-    clock: Clock
-    database: Database
-    health: DatabaseHealth
-    token: Tokens
-    api_key: ApiKeys
-    login_throttle: LoginThrottle
-    audit: Audit
-    portal_link: PortalLinks
-    product: Products
-    application: Applications
-    event_type: EventTypes
-    endpoint: Endpoints
-    url_check: UrlChecker
-    idempotency: Idempotency
-    intake: Intake
-    listener: Listeners
-    message: Messages
-    attempt: Attempts
-    log: Log
-    overview: Overview
-    play: Play
-    replay: Replay
-    operator: Operator
-    overdue: Overdue
-    background_task: BackgroundTasks
-    replica: Replica | None
-
-
-def assembled(
-    database: Database,
-    clock: Clock,
-    entropy: Callable[[int], bytes],
-    keyring: Keyring,
-    *,
-    token: Tokens,
-    product: Products,
-    intake: Intake,
-    transport: CheckTransport,
-    inboxes: InboxUrls | None,
-    policy: AddressPolicy,
-    https_only: bool,
-    endpoint_limit: int,
-    waiting: Sequence[Callable[[], StoreReason | None]] = (),
-    replica: Replica | None = None,
-) -> Services:
-    """All use cases over one database. `inboxes`: URLs of Play's inboxes, None if Play is not available.
-    `waiting`: writers other than intake that report why they cannot write. `replica`: the replica that
-    `database` reads lists from."""
-    endpoint = Endpoints(
-        database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
-    )
-    replay = Replay(database, clock, entropy)
-    return Services(
-        clock=clock,
-        database=database,
-        health=DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting]),
-        token=token,
-        api_key=ApiKeys(database, clock, entropy),
-        login_throttle=LoginThrottle(clock),
-        audit=Audit(database),
-        portal_link=PortalLinks(token),
-        product=product,
-        application=Applications(database, clock, entropy),
-        event_type=EventTypes(database, clock),
-        endpoint=endpoint,
-        url_check=UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only),
-        idempotency=Idempotency(database, clock, entropy, keyring),
-        intake=intake,
-        listener=Listeners(database, clock, entropy, endpoint, replay, product),
-        message=Messages(database, clock),
-        attempt=Attempts(database, clock),
-        log=Log(database, clock, product),
-        overview=Overview(database, clock),
-        play=Play(database, clock, entropy, keyring, product, inboxes),
-        replay=replay,
-        operator=Operator(database, clock, replay),
-        overdue=Overdue(database, clock),
-        background_task=BackgroundTasks(database, clock, entropy),
-        replica=replica,
-    )
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        entropy: Callable[[int], bytes],
+        keyring: Keyring,
+        *,
+        token: Tokens,
+        product: Products,
+        intake: Intake,
+        transport: CheckTransport,
+        inboxes: InboxUrls | None,
+        policy: AddressPolicy,
+        https_only: bool,
+        endpoint_limit: int,
+        waiting: Sequence[Callable[[], StoreReason | None]] = (),
+        replica: Replica | None = None,
+    ) -> None:
+        """`inboxes`: URLs of Play's inboxes, None if Play is not available. `waiting`: writers other than
+        intake that report why they cannot write. `replica`: the replica that `database` reads lists from."""
+        self.clock = clock
+        self.database = database
+        self.replica = replica
+        self.health = DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting])
+        self.token = token
+        self.api_key = ApiKeys(database, clock, entropy)
+        self.login_throttle = LoginThrottle(clock)
+        self.portal_link = PortalLinks(token)
+        self.audit = Audit(database)
+        self.idempotency = Idempotency(database, clock, entropy, keyring)
+        self.product = product
+        self.application = Applications(database, clock, entropy)
+        self.event_type = EventTypes(database, clock)
+        self.endpoint = Endpoints(
+            database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
+        )
+        self.url_check = UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only)
+        self.play = Play(database, clock, entropy, keyring, product, inboxes)
+        self.intake = intake
+        self.replay = Replay(database, clock, entropy)
+        self.background_task = BackgroundTasks(database, clock, entropy)
+        self.listener = Listeners(database, clock, entropy, self.endpoint, self.replay, product)
+        self.message = Messages(database, clock)
+        self.attempt = Attempts(database, clock)
+        self.log = Log(database, clock, product)
+        self.overview = Overview(database, clock)
+        self.overdue = Overdue(database, clock)
+        self.operator = Operator(database, clock, self.replay)
