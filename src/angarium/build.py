@@ -27,7 +27,6 @@ from angarium.store.retention import Retention
 
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
-    from angarium.dispatch.url_check_transport import UrlCheckTransport
     from angarium.service.product import Provision
     from angarium.service.services import Services
     from angarium.store.accept import NewDelivery
@@ -158,6 +157,7 @@ async def running(
             yield None
             return
         # not needed by the role `dispatch`
+        from angarium.dispatch.url_check_transport import UrlCheckTransport
         from angarium.service.intake import Intake
         from angarium.service.product import Products, Provision
         from angarium.service.services import Services
@@ -170,7 +170,9 @@ async def running(
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
         await Provision(database, clock, product).refresh()
-        url_check_transport = _url_check_transport(settings, policy, clock)
+        url_check_transport = UrlCheckTransport(
+            policy=policy, response_limit=settings.response_limit, now=clock.now
+        )
         stack.push_async_callback(url_check_transport.close)
         services = Services(
             database,
@@ -270,13 +272,6 @@ def inbox_urls(settings: Settings, role: str, listening: str | None) -> InboxUrl
     otherwise the dispatcher may be on another host."""
     base = settings.public_url or (listening if role == "all" else None)
     return None if base is None else InboxUrls(base)
-
-
-def _url_check_transport(settings: Settings, addresses: AddressPolicy, clock: Clock) -> UrlCheckTransport:
-    """The tester of URLs for new endpoints."""
-    from angarium.dispatch.url_check_transport import UrlCheckTransport
-
-    return UrlCheckTransport(policy=addresses, response_limit=settings.response_limit, now=clock.now)
 
 
 def _app(settings: Settings, services: Services, *, sandbox: bool, stopping: asyncio.Event | None) -> Any:

@@ -27,6 +27,7 @@ from angarium.service.token import (
     SESSION_LIFETIME,
     Tokens,
 )
+from angarium.service.use_case import Subject
 from angarium.store.database import Database
 from tests.kit.clock import ManualClock
 from tests.kit.world import World
@@ -444,7 +445,7 @@ async def test_tokens_of_sessions_can_be_revoked_later(
 async def test_creating_a_token_writes_an_audit_event(
     kept: Tokens, clock: ManualClock, database: Database
 ) -> None:
-    await kept.record(ORG, APP, "token.made", "target", {"a": 1})
+    await kept.record("token.made", Subject(ORG, APP, "target"), {"a": 1})
     assert await audit_events(database) == [(ORG, APP, "token.made", "target", None, {"a": 1})]
     async with database.connection() as connection:
         (row,) = await connection.fetch("select id from all_audit")

@@ -16,7 +16,7 @@ from uuid import UUID
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import NotAuthenticated
-from angarium.service.use_case import UseCase
+from angarium.service.use_case import Subject, UseCase
 from angarium.store import api_key as store
 from angarium.store.api_key import ApiKey
 from angarium.store.database import Database
@@ -60,8 +60,8 @@ class ApiKeys(UseCase):
         )  # fmt: skip
         async with self._database.transaction() as connection:
             if await store.create(connection, key, _hash(shown.key)):
-                said = {"scope": scope, "name": name}
-                await self._record(connection, org_id, app_id, "api_key.made", name_of(key.id), after=said)
+                subject, said = Subject(org_id, app_id, name_of(key.id)), {"scope": scope, "name": name}
+                await self._record(connection, "api_key.made", subject, after=said)
 
     async def verify(self, key: str, secret: str = "") -> ApiKey:
         """The stored key that matches. Raises NotAuthenticated."""
@@ -93,8 +93,9 @@ class ApiKeys(UseCase):
             revoked = await store.revoke(connection, org_id, key_id, self._now())
             if revoked is None:
                 return
+            subject = Subject(org_id, revoked.app_id, name_of(key_id))
             said = {"scope": revoked.scope, "name": revoked.name}
-            await self._record(connection, org_id, revoked.app_id, "api_key.revoked", name_of(key_id), said)
+            await self._record(connection, "api_key.revoked", subject, before=said)
 
 
 def name_of(key_id: UUID) -> str:

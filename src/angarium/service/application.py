@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
 from uuid import UUID
 
 from angarium.clock import datetime_at
@@ -12,7 +11,7 @@ from angarium.core import ids
 from angarium.core.audit import application_view, difference
 from angarium.core.errors import Conflict
 from angarium.core.nouns import MAX_NAME, Application, check_text
-from angarium.service.use_case import UseCase, existing
+from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as store
 from angarium.store import background_task
 from angarium.store import endpoint as endpoint_store
@@ -93,7 +92,9 @@ class Applications(UseCase):
         async with self._database.transaction() as connection:
             found = existing(await store.find(connection, org_id, ref, lock=True))
             await store.delete(connection, found, now)
-            await self._audit(connection, found, "application.deleted", before=application_view(found))
+            await self._record(
+                connection, "application.deleted", _subject(found), before=application_view(found)
+            )
             for endpoint_id in await endpoint_store.touch_all(connection, found.id, only_inheriting=False):
                 # one task per endpoint: the number of pending deliveries is unbounded
                 await background_task.create(
@@ -109,19 +110,8 @@ class Applications(UseCase):
     async def _create(self, connection: Connection, org_id: str, draft: ApplicationDraft) -> Application:
         check_text("name", draft.name, MAX_NAME)
         made = await store.create(connection, self._new(org_id, draft))
-        await self._audit(connection, made, "application.created", after=application_view(made))
+        await self._record(connection, "application.created", _subject(made), after=application_view(made))
         return made
-
-    async def _audit(
-        self,
-        connection: Connection,
-        application: Application,
-        action: str,
-        before: dict[str, Any] | None = None,
-        after: dict[str, Any] | None = None,
-    ) -> None:
-        target = ids.text(ids.APPLICATION, application.id)
-        await self._record(connection, application.org_id, application.id, action, target, before, after)
 
     def _new(self, org_id: str, draft: ApplicationDraft) -> Application:
         at = self._clock.now()
@@ -151,8 +141,12 @@ class Applications(UseCase):
         )
         stored = existing(await store.update(connection, changed))
         if (changes := difference(application_view(found), application_view(stored))) is not None:
-            await self._audit(connection, stored, "application.updated", *changes)
+            await self._record(connection, "application.updated", _subject(stored), *changes)
         if stored.rate_limit != found.rate_limit:
             # endpoints without a rate limit use the application's
             await endpoint_store.touch_all(connection, found.id, only_inheriting=True)
         return stored
+
+
+def _subject(application: Application) -> Subject:
+    return Subject(application.org_id, application.id, ids.text(ids.APPLICATION, application.id))

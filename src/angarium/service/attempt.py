@@ -19,7 +19,7 @@ from angarium.core.errors import NotFound
 from angarium.core.log_filter import LogStatus, log_status
 from angarium.core.nouns import Attempt, AttemptStatus, Delivery
 from angarium.service.log import Window
-from angarium.service.use_case import UseCase, existing
+from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import attempt as store
 from angarium.store import delivery, message
 from angarium.store.attempt import AttemptFilter, Recorded
@@ -132,7 +132,8 @@ class Attempts(UseCase):
             attempt_id = existing(ids.parse(ids.ATTEMPT, attempt_ref))
             if not await store.expunge(conn, app_id, message_id, attempt_id):
                 raise NotFound()
-            await self._record(conn, None, app_id, "attempt.expunged", ids.text(ids.ATTEMPT, attempt_id))
+            subject = Subject(None, app_id, ids.text(ids.ATTEMPT, attempt_id))
+            await self._record(conn, "attempt.expunged", subject)
 
     async def by_endpoint(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -22,7 +22,7 @@ from angarium.core.url import check_url
 from angarium.service import endpoint_secret as secrets
 from angarium.service.endpoint_draft import Change, EndpointDraft, check_event_types
 from angarium.service.endpoint_secret import HeaderChange, changed_for, check_headers, kept_login
-from angarium.service.use_case import UseCase, existing
+from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as application_store
 from angarium.store import background_task
 from angarium.store import endpoint as store
@@ -138,7 +138,7 @@ class Endpoints(UseCase):
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref, lock=True)
             await store.delete(connection, found, self._now())
-            await self._audit(connection, found, "endpoint.deleted", before=endpoint_view(found))
+            await self._record(connection, "endpoint.deleted", _subject(found), before=endpoint_view(found))
             await self._cancel(connection, found)
 
     async def stats(self, app_id: UUID, ref: str, since: datetime | None, until: datetime | None) -> Stats:
@@ -157,7 +157,9 @@ class Endpoints(UseCase):
         """The endpoint with its secret. The audit log records that it was shown. Raises NotFound."""
         async with self._database.transaction() as connection:
             found = await self._find(connection, app_id, ref)
-            await self._audit(connection, found, "endpoint.secret.revealed", after=secret_view(found))
+            await self._record(
+                connection, "endpoint.secret.revealed", _subject(found), after=secret_view(found)
+            )
         return found
 
     async def rotate_secret(
@@ -219,7 +221,7 @@ class Endpoints(UseCase):
         """Raises Conflict when the uid is taken, or TooManyEndpoints."""
         await application_store.hold(connection, new.org_id, new.app_id)
         made = await store.create(connection, new, self._keyring, self._entropy)
-        await self._audit(connection, made, "endpoint.created", after=endpoint_view(made))
+        await self._record(connection, "endpoint.created", _subject(made), after=endpoint_view(made))
         # counted last: a repeated request with an existing uid gets Conflict, even at the limit
         if await store.count(connection, new.app_id, self._limit + 1) > self._limit:
             raise TooManyEndpoints(self._limit)
@@ -276,19 +278,8 @@ class Endpoints(UseCase):
         if (changes := difference(before, after)) is not None:
             if changes[1].keys() == {"disabled"}:
                 action = "endpoint.disabled" if stored.disabled_at is not None else "endpoint.enabled"
-            await self._audit(connection, stored, action, *changes)
+            await self._record(connection, action, _subject(stored), *changes)
         return stored
-
-    async def _audit(
-        self,
-        connection: Connection,
-        endpoint: Endpoint,
-        action: str,
-        before: Mapping[str, Any] | None = None,
-        after: Mapping[str, Any] | None = None,
-    ) -> None:
-        target = ids.text(ids.ENDPOINT, endpoint.id)
-        await self._record(connection, endpoint.org_id, endpoint.app_id, action, target, before, after)
 
     def _checked(self, draft: EndpointDraft, before: Endpoint | None) -> tuple[EndpointDraft, str | None]:
         """The draft with its URL as it is stored, and the login from the URL. Raises Invalid."""
@@ -323,3 +314,7 @@ class Endpoints(UseCase):
         new = draft.onto(new, login, now)
         key = secrets.made(self._entropy) if secret is None else secrets.chosen(secret, field="secret")
         return replace(new, headers=headers, keys=(key,))
+
+
+def _subject(endpoint: Endpoint) -> Subject:
+    return Subject(endpoint.org_id, endpoint.app_id, ids.text(ids.ENDPOINT, endpoint.id))

@@ -16,7 +16,7 @@ from angarium.core.audit import difference, event_type_view
 from angarium.core.errors import FieldError, Invalid, NotFound
 from angarium.core.nouns import MAX_TEXT, EventType, check_text
 from angarium.core.patterns import is_event_type
-from angarium.service.use_case import UseCase, existing
+from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import event_type as store
 from angarium.store.connection import Connection
 
@@ -137,7 +137,9 @@ class EventTypes(UseCase):
         async with self._database.transaction() as connection:
             found = await self._find(connection, org_id, name, lock=True)
             await store.expunge(connection, org_id, name)
-            await self._audit(connection, found, "event_type.expunged", before=event_type_view(found))
+            await self._record(
+                connection, "event_type.expunged", _subject(found), before=event_type_view(found)
+            )
 
     async def _find(self, connection: Connection, org_id: str, name: str, *, lock: bool = False) -> EventType:
         if not is_event_type(name):
@@ -146,7 +148,7 @@ class EventTypes(UseCase):
 
     async def _create(self, connection: Connection, new: EventType) -> EventType:
         made = await store.create(connection, new)
-        await self._audit(connection, made, "event_type.created", after=event_type_view(made))
+        await self._record(connection, "event_type.created", _subject(made), after=event_type_view(made))
         return made
 
     async def _record_change(
@@ -154,17 +156,7 @@ class EventTypes(UseCase):
     ) -> None:
         before = {} if found is None else event_type_view(found)
         if (changes := difference(before, event_type_view(stored))) is not None:
-            await self._audit(connection, stored, "event_type.updated", *changes)
-
-    async def _audit(
-        self,
-        connection: Connection,
-        event_type: EventType,
-        action: str,
-        before: Mapping[str, Any] | None = None,
-        after: Mapping[str, Any] | None = None,
-    ) -> None:
-        await self._record(connection, event_type.org_id, None, action, event_type.name, before, after)
+            await self._record(connection, "event_type.updated", _subject(stored), *changes)
 
     def _new(self, org_id: str, name: str, draft: EventTypeDraft) -> EventType:
         now = self._now()
@@ -180,6 +172,10 @@ class EventTypes(UseCase):
             created_at=now,
             updated_at=now,
         )
+
+
+def _subject(event_type: EventType) -> Subject:
+    return Subject(event_type.org_id, None, event_type.name)
 
 
 def schema_of(event_type: EventType) -> dict[str, Any] | None:

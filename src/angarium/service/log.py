@@ -19,7 +19,7 @@ from angarium.core.errors import NotFound
 from angarium.core.log_filter import LogFilter, LogKey
 from angarium.core.nouns import Attempt, Message, State
 from angarium.service.product import Products
-from angarium.service.use_case import UseCase, existing
+from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import attempt, fan_out
 from angarium.store import log as store
 from angarium.store import message as message_store
@@ -272,4 +272,5 @@ class Messages(UseCase):
             if message_id is None or not await message_store.expunge(conn, app_id, message_id):
                 raise NotFound()
             await cancel_message(conn, app_id, message_id, self._now())
-            await self._record(conn, None, app_id, "message.expunged", ids.text(ids.MESSAGE, message_id))
+            subject = Subject(None, app_id, ids.text(ids.MESSAGE, message_id))
+            await self._record(conn, "message.expunged", subject)

@@ -23,6 +23,7 @@ from angarium.core.errors import BadRequest, CredentialExpired, NotAuthenticated
 from angarium.core.profile_table import Portal
 from angarium.service import audit
 from angarium.service.token import APPLICATION_LIFETIME, Tokens
+from angarium.service.use_case import Subject
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +133,7 @@ class PortalLinks:
             "sessionId": session_id,
             "lifetimeSeconds": claims.expires_at - int(claims.issued_at),
         }
-        await self._tokens.record(org_id, app_id, "portal_link.made", claims.name, said)
+        await self._tokens.record("portal_link.made", Subject(org_id, app_id, claims.name), said)
         return link
 
     async def open(self, key: str) -> Session:
@@ -149,7 +150,7 @@ class PortalLinks:
         await self._tokens.check_live(link)
         token = self._tokens.for_session(link)
         audit.acting(ActorKind.PORTAL_SESSION, link.name)
-        await self._tokens.record(link.org_id, link.app_id, "session.begun", link.name)
+        await self._tokens.record("session.begun", Subject(link.org_id, link.app_id, link.name))
         return Session(token, self._tokens.verify(token))
 
     async def operate(self, token: str) -> Session:
@@ -164,13 +165,13 @@ class PortalLinks:
         made = self._tokens.for_operator(shown)
         await self._tokens.check_live(shown)
         audit.acting(ActorKind.OPERATOR_SESSION, shown.name)
-        await self._tokens.record(shown.org_id, None, "session.begun", shown.name)
+        await self._tokens.record("session.begun", Subject(shown.org_id, None, shown.name))
         return Session(made, self._tokens.verify(made))
 
     async def operator_view(self, operator: Claims, app_id: UUID) -> Session:
         """A read-only session for an operator in a customer's portal."""
         token = self._tokens.for_operator_view(operator, app_id)
-        await self._tokens.record(operator.org_id, app_id, "portal.viewed")
+        await self._tokens.record("portal.viewed", Subject(operator.org_id, app_id))
         return Session(token, self._tokens.verify(token))
 
 

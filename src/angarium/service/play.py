@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -38,7 +38,7 @@ from angarium.core.signature import SignatureError
 from angarium.core.verification import verify_request
 from angarium.service.endpoint_secret import SENSITIVE
 from angarium.service.product import Products
-from angarium.service.use_case import UseCase, existing
+from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as application_store
 from angarium.store import play as store
 from angarium.store.connection import Connection
@@ -122,7 +122,7 @@ class Play(UseCase):
             if made_by_now >= MAX_INBOXES:
                 raise Conflict(f"Inbox limit reached ({MAX_INBOXES}). Delete an inbox you no longer need.")
             await store.create(connection, made)
-            await self._audit(connection, made, "inbox.created")
+            await self._record(connection, "inbox.created", _subject(made))
         return made
 
     async def inboxes(self, app_id: UUID) -> list[tuple[PlayInbox, UUID | None]]:
@@ -152,7 +152,7 @@ class Play(UseCase):
             _check(answer, longest_delay(product))
             changed = await store.set_answer(connection, held, answer, self._expiry(self._clock.now()))
             if (changes := difference(answer_view(held.answer), answer_view(changed.answer))) is not None:
-                await self._audit(connection, held, "inbox.updated", *changes)
+                await self._record(connection, "inbox.updated", _subject(held), *changes)
         return changed
 
     async def clear(self, app_id: UUID, inbox_id: UUID) -> None:
@@ -161,7 +161,7 @@ class Play(UseCase):
             held = await self._held(connection, app_id, inbox_id)
             if held is not None and await store.last(connection, inbox_id) is not None:
                 await store.clear(connection, app_id, inbox_id)
-                await self._audit(connection, held, "inbox.cleared")
+                await self._record(connection, "inbox.cleared", _subject(held))
 
     async def delete(self, app_id: UUID, inbox_id: UUID) -> None:
         """Delete an inbox and its requests; senders then get 404."""
@@ -169,7 +169,7 @@ class Play(UseCase):
             held = await self._held(connection, app_id, inbox_id)
             if held is not None:
                 await store.delete(connection, app_id, inbox_id)
-                await self._audit(connection, held, "inbox.deleted")
+                await self._record(connection, "inbox.deleted", _subject(held))
 
     async def arrivals(self, inbox: PlayInbox) -> list[InboxRequest]:
         """The requests of the last day, newest first, without headers and bodies."""
@@ -255,17 +255,6 @@ class Play(UseCase):
         held = await store.take(connection, inbox_id, self._now())
         return held if held is not None and held.app_id == app_id else None
 
-    async def _audit(
-        self,
-        connection: Connection,
-        inbox: PlayInbox,
-        action: str,
-        before: Mapping[str, Any] | None = None,
-        after: Mapping[str, Any] | None = None,
-    ) -> None:
-        target = ids.text(ids.INBOX, inbox.id)
-        await self._record(connection, inbox.org_id, inbox.app_id, action, target, before, after)
-
     def _drawn(self, answer: InboxAnswer) -> InboxAnswer:
         drawn = int.from_bytes(self._entropy(4), "big") * 100 >> 32
         return InboxAnswer(500, answer.delay) if drawn < answer.failure_percent else answer
@@ -284,6 +273,10 @@ class Play(UseCase):
 
     def _expiry(self, now: float) -> datetime:
         return datetime_at(now + LIFETIME)
+
+
+def _subject(inbox: PlayInbox) -> Subject:
+    return Subject(inbox.org_id, inbox.app_id, ids.text(ids.INBOX, inbox.id))
 
 
 def _after(last: UUID | None, made: UUID) -> UUID:

@@ -22,7 +22,7 @@ from angarium.service.api_key import ApiKeys, NewApiKey
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.event_type import VERSION, check_schemas
 from angarium.service.token import OrganizationTokens
-from angarium.service.use_case import UseCase
+from angarium.service.use_case import Subject, UseCase
 from angarium.store import organization
 from angarium.store.database import Database
 
@@ -95,7 +95,7 @@ class Products(UseCase):
         async with self._database.transaction() as connection:
             now = self._clock.now()
             if await organization.create(connection, org_id, name, datetime_at(now)):
-                await self._record(connection, org_id, None, "organization.profile_given", name)
+                await self._record(connection, "organization.profile_given", Subject(org_id, None, name))
         self._none_until.pop(org_id, None)
         return await self.of(org_id)
 
@@ -192,9 +192,8 @@ class Provision(UseCase):
                 written = await organization.write_catalogue(connection, product.name, org_id, types, now)
                 for owner, names in written.items():
                     said = {"eventTypes": sorted(names)}
-                    await self._record(
-                        connection, owner, None, "event_type.catalogue_written", product.name, after=said
-                    )
+                    subject = Subject(owner, None, product.name)
+                    await self._record(connection, "event_type.catalogue_written", subject, after=said)
 
 
 def _row(event: EventTypeRule) -> dict[str, Any]:

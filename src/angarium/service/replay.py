@@ -25,7 +25,7 @@ from angarium.core import ids
 from angarium.core.errors import BadRequest, Invalid
 from angarium.core.log_filter import UNDELIVERED, LogFilter
 from angarium.service.attempt import message_id_of, target_of
-from angarium.service.use_case import UseCase, existing
+from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import background_task, log, message, requeue
 from angarium.store.background_task import BackgroundTask
 from angarium.store.log import Stretch
@@ -69,10 +69,9 @@ class Replay(UseCase):
             if not await message.has_payload(conn, app_id, message_id, datetime_at(now)):
                 raise BadRequest(code="missing_payload")
             await requeue.resend(conn, target, message_id, datetime_at(now))
+            subject = Subject(None, app_id, ids.text(ids.MESSAGE, message_id))
             after = {"endpoint": ids.text(ids.ENDPOINT, target.id)}
-            await self._record(
-                conn, None, app_id, "message.resent", ids.text(ids.MESSAGE, message_id), after=after
-            )
+            await self._record(conn, "message.resent", subject, after=after)
 
     async def recover(
         self,
@@ -158,7 +157,7 @@ class Replay(UseCase):
         task_id = ids.new(now, self._entropy(8))
         said = {"task": ids.text(ids.TASK, task_id), "filter": wanted.document()}
         async with self._database.transaction() as conn:
-            await self._record(conn, org_id, app_id, "delivery.resend.begun", None, after=said)
+            await self._record(conn, "delivery.resend.begun", Subject(org_id, app_id), after=said)
             return await background_task.create(
                 conn,
                 task_id,
@@ -221,8 +220,8 @@ class Replay(UseCase):
                 "until": datetime_at(now if until is None else min(now, until.timestamp())).isoformat(),
             }
             said = {"task": ids.text(ids.TASK, task_id), **window}
-            action = _BEGUN[kind]
-            await self._record(conn, org_id, app_id, action, ids.text(ids.ENDPOINT, target.id), after=said)
+            subject = Subject(org_id, app_id, ids.text(ids.ENDPOINT, target.id))
+            await self._record(conn, _BEGUN[kind], subject, after=said)
             return await background_task.create(
                 conn, task_id, org_id, app_id, kind, arguments, datetime_at(now)
             )
@@ -273,10 +272,8 @@ class BackgroundTasks(UseCase):
         async with self._database.transaction() as conn:
             canceled = await background_task.cancel(conn, app_id, before.id, datetime_at(now))
             if canceled is not None:
-                target = ids.text(ids.TASK, canceled.id)
-                await self._record(
-                    conn, canceled.org_id, app_id, "task.canceled", target, after=canceled.data
-                )
+                subject = Subject(canceled.org_id, app_id, ids.text(ids.TASK, canceled.id))
+                await self._record(conn, "task.canceled", subject, after=canceled.data)
         return canceled or await self.one(app_id, ref)
 
     async def page(

@@ -32,7 +32,7 @@ from angarium.core import ids
 from angarium.core.claims import Capability, Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.token_key import TokenKey
-from angarium.service.use_case import UseCase
+from angarium.service.use_case import Subject, UseCase
 from angarium.store import token as store
 from angarium.store.database import Database
 from angarium.store.token import OrganizationToken
@@ -226,7 +226,7 @@ class Tokens(UseCase):
         async with self._database.transaction() as connection:
             await store.refuse(connection, claims.digest, datetime_at(until), datetime_at(now))
             action = "token.ended" if claims.link is None else "session.ended"
-            await self._record(connection, claims.org_id, claims.app_id, action, claims.name)
+            await self._record(connection, action, Subject(claims.org_id, claims.app_id, claims.name))
 
     async def end_all(self, app_id: UUID, *, session_ids: Sequence[str] | None, delay: float = 0.0) -> None:
         """Revoke all current tokens, links and sessions of the application, or those of some session ids.
@@ -240,21 +240,13 @@ class Tokens(UseCase):
                     connection, app_id, session_id, datetime_at(now), datetime_at(now + delay)
                 )
             said = {"sessions": None if session_ids is None else list(session_ids), "afterSeconds": delay}
-            await self._record(
-                connection, None, app_id, "token.all_ended", ids.text(ids.APPLICATION, app_id), after=said
-            )
+            subject = Subject(None, app_id, ids.text(ids.APPLICATION, app_id))
+            await self._record(connection, "token.all_ended", subject, after=said)
 
-    async def record(
-        self,
-        org_id: str,
-        app_id: UUID | None,
-        action: str,
-        target: str | None = None,
-        after: Mapping[str, Any] | None = None,
-    ) -> None:
+    async def record(self, action: str, subject: Subject, after: Mapping[str, Any] | None = None) -> None:
         """Record that a token was created. Return the token to its caller only after this commit."""
         async with self._database.transaction() as connection:
-            await self._record(connection, org_id, app_id, action, target, after=after)
+            await self._record(connection, action, subject, after=after)
 
 
 def id_of(digest: bytes) -> str:
@@ -330,5 +322,5 @@ class OrganizationTokens(UseCase):
                 return
             await store.refuse(connection, digest, until, at)
             await store.revoke(connection, org_id, digest, at)
-            await self._record(connection, org_id, None, "token.revoked", id_of(digest))
+            await self._record(connection, "token.revoked", Subject(org_id, None, id_of(digest)))
         self._looks.pop(digest, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -18,6 +18,14 @@ from angarium.store.connection import Connection
 from angarium.store.database import Database
 
 _Found = TypeVar("_Found")
+
+
+class Subject(NamedTuple):
+    """What a change is about, in the audit log. `org_id` None: the organization of the application."""
+
+    org_id: str | None
+    app_id: UUID | None = None
+    target: str | None = None
 
 
 class UseCase:
@@ -39,15 +47,13 @@ class UseCase:
     async def _record(
         self,
         connection: Connection,
-        org_id: str | None,
-        app_id: UUID | None,
         action: str,
-        target: str | None = None,
+        subject: Subject,
         before: Mapping[str, Any] | None = None,
         after: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record an AuditEvent with these fields and the current actor, in the transaction of the change."""
-        audit_event = AuditEvent(org_id, app_id, action, target, before, after)
+        """Record what the transaction does, with the current actor. See AuditEvent for the fields."""
+        audit_event = AuditEvent(subject.org_id, subject.app_id, action, subject.target, before, after)
         await store.record(connection, self._new_id(), audit.current(), audit_event)
 
 
