@@ -11,9 +11,9 @@ The handler runs in one of three ways:
 - **inbox**: the event is stored durably, and the response is 202. A Worker runs the handler.
 - **queue**: the event is passed to a task queue, and the response is 202. Its worker runs the handler.
 
-Inline and in a queue's worker, a claim in the store prevents that an event is handled twice. A claim has a
-lease, ends as done, and is released if the handler fails. An inbox does the same with its rows, and uses the
-store for `is_stale` only.
+Inline and in a queue's worker, a claim in the store prevents an event from being handled twice. A claim has
+a lease, ends as done, and is released if the handler fails. An inbox does the same with its rows, and then
+the store is used for `is_stale` only.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 A pattern is an event type, a wildcard (`order.*` covers `order.filled` and `order.line.added`, but neither
 `order` nor `orders.filled`), or `*`. The most specific pattern is used.
+The server has the same rule for patterns; it is copied here because the receiver imports nothing of it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Reads secrets and derives keys from them. No error message contains a secret."""
+"""Reads secrets and derives keys from them. No error message contains a secret.
+
+The server has the same rules for `whsec_`, `whsk_` and `whpk_`. They are copied here, because the receiver
+imports nothing of the server.
+"""
 
 from __future__ import annotations
 

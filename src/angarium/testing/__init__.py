@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from angarium.testing.inbox import Message, WebhookInbox
-    from angarium.testing.signing import sign
-    from angarium.testing.vector import Vector, vectors
+    from angarium.testing.signing import Vector, sign, vectors
 
 _HOMES = {
     "Message": "inbox",
-    "Vector": "vector",
+    "Vector": "signing",
     "WebhookInbox": "inbox",
     "sign": "signing",
-    "vectors": "vector",
+    "vectors": "signing",
 }
 
 

@@ -1,8 +1,18 @@
-"""Signs bodies as senders do."""
+"""Signs bodies as senders do, and reads vectors: requests with known signatures.
+
+The vectors are in `vectors.json` beside this module, for tests of receivers and senders in any language. Each
+has the scheme, the secret, the headers, the body, the time to verify at, and the code of the error if it must
+be refused.
+"""
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
 from uuid import uuid4
 
 from angarium.receiver.scheme import Scheme, find
@@ -33,3 +43,24 @@ def sign(
             event_type=type,
         ),
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Vector:
+    name: str
+    origin: str  # who published it
+    scheme: str
+    secret: str
+    headers: Mapping[str, str]
+    body: str
+    now: int  # epoch seconds
+    error: str | None = None  # `code` of the VerificationError, if it must be refused
+    id: str | None = None  # of the event
+    type: str | None = None
+    signing_secret: str | None = None  # if it differs from the one to verify with
+
+
+@cache
+def vectors() -> tuple[Vector, ...]:
+    text = (files("angarium.testing") / "vectors.json").read_text("utf-8")
+    return tuple(Vector(**one) for one in json.loads(text)["vectors"])
