@@ -26,6 +26,7 @@ SOURCES = (
     "src/**/*.py",
     "src/**/*.sql",
     "src/**/*.html",
+    "src/angarium/portal/text/*.toml",
 )
 
 # what to avoid (a regular expression over whole words) and what to write
@@ -122,7 +123,7 @@ def found(path: Path) -> Iterator[str]:
     """A line for each phrase of a file that is to be avoided."""
     for first, text in texts(path):
         plain = re.sub(r"\]\([^)]*\)", "]", CODE.sub("", text))
-        plain = TAG.sub(" ", plain) if path.suffix == ".html" else plain
+        plain = TAG.sub(" ", plain) if path.suffix in (".html", ".toml") else plain
         for number, line in enumerate(plain.split("\n"), first):
             for rule, write in RULES:
                 for phrase in rule.finditer(line):

@@ -86,7 +86,7 @@ ADMIN = {
     ("POST", "/admin/dead-letters"),
     ("GET", "/admin/tasks"),
     ("POST", "/admin/logout"),
-    ("POST", "/admin/look"),
+    ("POST", "/admin/view"),
 }
 # whoever comes; the inboxes of Play are receivers, which know nobody
 OPEN = {

@@ -42,7 +42,7 @@ FORMS: list[tuple[str, str, dict[str, str]]] = [
 ]
 ADMIN_FORMS: list[tuple[str, str, dict[str, str]]] = [
     ("/admin/dead-letters", "endpoint.recover.begun", {"endpoint": "{app_id}.{endpoint}", **YES}),
-    ("/admin/look", "portal.viewed", {"application": "{app_id}"}),
+    ("/admin/view", "portal.viewed", {"application": "{app_id}"}),
     ("/admin/logout", "session.ended", {}),
 ]
 ELSEWHERE = {

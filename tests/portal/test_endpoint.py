@@ -112,7 +112,7 @@ async def test_an_endpoint_is_disabled_and_enabled_and_led_to_what_is_undelivere
         assert "This endpoint is disabled" in page
         assert "It was disabled manually." in page
         answer = await visitor.post(f"/endpoints/{endpoint}/enable")
-        assert answer.headers["location"].endswith(f"/endpoints/{endpoint}/recover?said=enabled")
+        assert answer.headers["location"].endswith(f"/endpoints/{endpoint}/recover?done=enabled")
         assert "enabled again" in await visitor.get(answer.headers["location"])
     found = await stand.native("GET", f"/endpoint/{endpoint}")
     assert found["disabled"] is False

@@ -55,7 +55,7 @@ async def test_failed_messages_are_recovered_from_a_time_of_ones_own(stand: Stan
             )
             assert "<strong>1</strong> message " in page
             answer = await visitor.post(f"/endpoints/{endpoint}/recover", {"moment": moment(page)})
-            assert answer.headers["location"].endswith("?said=started")
+            assert answer.headers["location"].endswith("?done=started")
         await stand.run_tasks()
         await receiver.wait_for(made + 1)
         await stand.until_attempts(made + 1)

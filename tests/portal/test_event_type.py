@@ -8,6 +8,7 @@ from html import unescape
 from typing import Any
 
 import pytest
+from markupsafe import Markup
 
 from angarium.portal.customer import schema_tree
 from tests.kit.stand import Stand
@@ -69,7 +70,7 @@ def test_a_schema_becomes_a_tree_of_fields() -> None:
     assert fields["id"].required
     assert fields["id"].kind == "text"
     assert not fields["side"].required
-    assert fields["side"].notes == ('one of "buy", "sell"',)
+    assert [Markup(note).unescape() for note in fields["side"].notes] == ['one of "buy", "sell"']
     assert fields["lines"].kind == "list of objects"
     assert fields["lines"].notes == ("at least 1 entries",)
     assert [one.name for one in fields["lines"].fields] == ["qty"]

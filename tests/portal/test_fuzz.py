@@ -99,7 +99,7 @@ NAMES = [
     "cursor",
     "seen",
     "what",
-    "said",
+    "done",
     "span",
     "in",
     "q",

@@ -123,7 +123,7 @@ def test_a_fixed_filter_asks_for_the_same_later() -> None:
 
 def test_a_filter_is_said_in_words() -> None:
     asked = read(("status", "failed"), ("status", "canceled"), ("endpoint", "ep_1"), ("error", "http_401"))
-    assert message_filter.said(asked.wanted, {ENDPOINT: "https://a.example"}) == [
+    assert message_filter.described(asked.wanted, {ENDPOINT: "https://a.example"}) == [
         ("Status", "Failed or Canceled"),
         ("Endpoint", "https://a.example"),
         ("Failure", "401 Unauthorized"),

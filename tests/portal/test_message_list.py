@@ -97,7 +97,7 @@ async def test_a_line_says_what_became_of_it(stand: Stand, visitor: Visitor, rec
 async def test_a_filter_that_is_wrong_is_kept_and_said_at_its_field(visitor: Visitor) -> None:
     page = await visitor.get("/messages?type=order*&tag=eu", status=422)
     assert 'value="order*"' in page
-    assert 'aria-invalid="true" aria-describedby="type-fault"' in page
+    assert 'aria-describedby="type-fault" aria-invalid="true"' in page
     assert "a wildcard such as order.*" in page
     assert 'value="eu"' in page
     assert "The filter is not valid" in page

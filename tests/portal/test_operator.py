@@ -144,7 +144,7 @@ async def test_what_is_undelivered_is_sent_again_in_bulk(operator: Operator) -> 
         assert receiver.url in failing
         receiver.default, made = Reply(200), receiver.count
         answer = await operator.post("/dead-letters", {"endpoint": box, "confirmed": "yes"})
-        assert answer.headers["location"] == "/admin/tasks?said=started"
+        assert answer.headers["location"] == "/admin/tasks?done=started"
         assert re.search("Running|Finished", await operator.get("/tasks"))
         await stand.run_tasks()
         assert "Finished" in await operator.get("/tasks")
@@ -157,7 +157,7 @@ async def test_what_is_undelivered_is_sent_again_in_bulk(operator: Operator) -> 
 async def test_a_look_into_a_portal_shows_and_changes_nothing(operator: Operator) -> None:
     stand = operator.stand
     endpoint = await stand.endpoint("http://127.0.0.1:9/hook")
-    answer = await operator.post("/look", {"application": stand.app_id, "next": f"/endpoints/{endpoint}"})
+    answer = await operator.post("/view", {"application": stand.app_id, "next": f"/endpoints/{endpoint}"})
     place = answer.headers["location"]
     assert place == f"/portal/{stand.app_id}/endpoints/{endpoint}"
     page = await operator.client.get(place)
@@ -174,7 +174,7 @@ async def test_a_look_into_a_portal_shows_and_changes_nothing(operator: Operator
 
 
 async def test_what_an_operator_does_is_in_the_log_by_session(operator: Operator) -> None:
-    await operator.post("/look", {"application": operator.stand.app_id})
+    await operator.post("/view", {"application": operator.stand.app_id})
     page = await operator.get("/audit")
     assert "Operator session" in page
     assert "Operator view opened" in page
@@ -194,7 +194,7 @@ async def test_another_organization_is_not_there(operator: Operator) -> None:
             assert "127.0.0.1:9" not in page
         assert "No activity found" in await stranger.get("/audit", application=stand.app_id)
         assert stand.app_id not in (await stranger.get(q="Customer"))
-        await stranger.post("/look", {"application": stand.app_id}, status=404)
+        await stranger.post("/view", {"application": stand.app_id}, status=404)
 
 
 @pytest.mark.parametrize(

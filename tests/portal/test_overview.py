@@ -152,6 +152,10 @@ def test_the_worst_comes_first_and_what_does_well_not_at_all() -> None:
         [endpoint(number) for number in health], {UUID(int=number): one for number, one in health.items()}
     )
     assert [one.endpoint.id.int for one in found] == [5, 4, 3]
-    assert [one.badge[1] for one in found] == ["Disabled", "Failing", "Unsteady"]
+    assert [(one.kind, one.health) for one in found] == [
+        ("bad", "disabled"),
+        ("bad", "failing"),
+        ("warn", "unsteady"),
+    ]
     assert found[1].reason.startswith("5 failures in a row, the last: ")
     assert "50 % of attempts failed in the last day" in found[2].reason

@@ -17,6 +17,7 @@ from angarium.core import ids
 from angarium.core.audit import Actor, ActorKind
 from angarium.core.product import Product
 from angarium.portal.kit.route import page
+from angarium.portal.kit.text import known, t
 from angarium.portal.kit.visit import Visit
 from angarium.service.audit import PREFIX, Audit
 from angarium.store.audit import Record
@@ -33,7 +34,7 @@ async def show(visit: Visit) -> Response:
     return visit.render(
         "customer/audit.html",
         section="audit",
-        heading="Activity",
+        heading=t("audit.title"),
         nouns=NOUNS,
         noun=noun,
         lines=[for_customer(one, visit.product.profile.title, name) for one in found],
@@ -42,7 +43,7 @@ async def show(visit: Visit) -> Response:
     )
 
 
-def noun_of(request: Request, nouns: dict[str, str]) -> str:
+def noun_of(request: Request, nouns: Sequence[str]) -> str:
     """The kind of object that the query selects; empty for all."""
     asked = request.query_params.get("what", "")
     return asked if asked in nouns else ""
@@ -89,85 +90,19 @@ def naming(product: Product) -> Callable[[str], str]:
 
 MAX_VALUE: Final = 200  # characters of a value that are shown
 
-NOUNS: Final = {
-    "endpoint": "Endpoints",
-    "message": "Messages",
-    "delivery": "Bulk resends",
-    "task": "Tasks",
-    "inbox": "Play inboxes",
-    "portal_link": "Portal links",
-    "session": "Sessions",
-    "token": "Tokens",
-    "api_key": "API keys",
-}
-ALL_NOUNS: Final = {
-    "application": "Applications",
-    **NOUNS,
-    "portal": "Operator views",
-    "event_type": "Event types",
-}
-
-ACTIONS: Final = {
-    "api_key.made": "API key created",
-    "api_key.revoked": "API key revoked",
-    "application.created": "Application created",
-    "application.deleted": "Application deleted",
-    "application.updated": "Application changed",
-    "attempt.expunged": "Response of an attempt deleted",
-    "delivery.resend.begun": "Bulk resend started",
-    "endpoint.created": "Endpoint added",
-    "endpoint.deleted": "Endpoint deleted",
-    "endpoint.disabled": "Endpoint disabled",
-    "endpoint.enabled": "Endpoint enabled",
-    "endpoint.headers.changed": "Headers changed",
-    "endpoint.recover.begun": "Recovery of undelivered messages started",
-    "endpoint.replay.begun": "Replay of missed messages started",
-    "endpoint.secret.activated": "New secret activated",
-    "endpoint.secret.revealed": "Secret shown",
-    "endpoint.secret.rotated": "Secret replaced",
-    "endpoint.test.sent": "Test sent",
-    "endpoint.updated": "Endpoint changed",
-    "event_type.catalogue_written": "Event types updated from the profile",
-    "event_type.created": "Event type created",
-    "event_type.expunged": "Event type deleted",
-    "event_type.updated": "Event type changed",
-    "inbox.cleared": "Play inbox emptied",
-    "inbox.created": "Play inbox created",
-    "inbox.deleted": "Play inbox deleted",
-    "inbox.updated": "Response of a Play inbox changed",
-    "message.expunged": "Payload deleted",
-    "message.resent": "Message sent again",
-    "organization.profile_given": "Profile assigned",
-    "portal.viewed": "Operator view opened",
-    "portal_link.made": "Portal link created",
-    "session.begun": "Session started",
-    "session.ended": "Session ended",
-    "task.canceled": "Task stopped",
-    "token.all_ended": "All links and tokens revoked",
-    "token.ended": "Token logged out",
-    "token.revoked": "Token revoked",
-}
+NOUNS: Final = (
+    "endpoint",
+    "message",
+    "delivery",
+    "task",
+    "inbox",
+    "portal_link",
+    "session",
+    "token",
+    "api_key",
+)
+ALL_NOUNS: Final = ("application", *NOUNS, "portal", "event_type")
 _CUSTOMERS: Final = (ActorKind.PORTAL_SESSION, ActorKind.APPLICATION_TOKEN, ActorKind.API_KEY)
-_FIELDS: Final = {
-    "channels": "Channels",
-    "delay": "Delay",
-    "description": "Description",
-    "disabled": "Disabled",
-    "endpoint": "Endpoint",
-    "eventType": "Event type",
-    "eventTypes": "Event types",
-    "failures": "Failures",
-    "fifo": "In order",
-    "headers": "Headers",
-    "headersSet": "Headers set",
-    "name": "Name",
-    "rateLimit": "Rate limit",
-    "secretInForce": "Active secret",
-    "secrets": "Secrets",
-    "status": "Status",
-    "uid": "UID",
-    "url": "URL",
-}
 _INTERNAL: Final = frozenset({"metadata", "version"})
 
 
@@ -203,18 +138,17 @@ def for_customer(record: Record, product: str, name: Callable[[str], str]) -> Li
         _who_for_customer(record.actor, product),
         None if operator else record.actor.address,
         name(record.audit_event.target) if record.audit_event.target else None,
-        [one for one in _changes(record, name) if one.field not in _INTERNAL] if told else [],
+        _changes(record, name, _INTERNAL) if told else [],
         record,
     )
 
 
 def for_operator(record: Record, name: Callable[[str], str]) -> Line:
     """The row for an operator, with all details."""
-    kind = record.actor.kind.value.replace("-", " ").capitalize()
     return Line(
         record.at,
         words(record.audit_event.action),
-        f"{kind} {record.actor.name}".strip(),
+        t(f"audit.actor.{record.actor.kind}", name=record.actor.name).strip(),
         record.actor.address,
         name(record.audit_event.target) if record.audit_event.target else None,
         _changes(record, name),
@@ -224,30 +158,27 @@ def for_operator(record: Record, name: Callable[[str], str]) -> Line:
 
 def words(action: str) -> str:
     """The title of an action; unknown actions unchanged."""
-    return ACTIONS.get(action, action)
+    return t(f"audit.action.{action}") if known(f"audit.action.{action}") else action
 
 
 def _who_for_customer(actor: Actor, product: str) -> str:
-    match actor.kind:
-        case ActorKind.PORTAL_SESSION:
-            return f"Portal link {actor.name}"
-        case ActorKind.API_KEY:
-            return f"API key {actor.name}"
-        case ActorKind.APPLICATION_TOKEN:
-            return f"Token {actor.name}"
-        case ActorKind.SYSTEM:
-            return "System"
-        case _:
-            return product
+    shown = actor.kind in (*_CUSTOMERS, ActorKind.SYSTEM)
+    return t(f"audit.by.{actor.kind}", name=actor.name) if shown else product
 
 
-def _changes(record: Record, name: Callable[[str], str]) -> list[Change]:
+def _changes(
+    record: Record, name: Callable[[str], str], without: frozenset[str] = frozenset()
+) -> list[Change]:
     before, after = record.audit_event.before or {}, record.audit_event.after or {}
     return [
-        Change(_FIELDS.get(field, field), _value(before, field, name), _value(after, field, name))
-        for field in sorted(before.keys() | after.keys())
+        Change(_field(field), _value(before, field, name), _value(after, field, name))
+        for field in sorted((before.keys() | after.keys()) - without)
         if before.get(field) is not None or after.get(field) is not None
     ]
+
+
+def _field(name: str) -> str:
+    return t(f"audit.field.{name}") if known(f"audit.field.{name}") else name
 
 
 def _value(values: Any, field: str, name: Callable[[str], str]) -> str | None:
@@ -256,13 +187,13 @@ def _value(values: Any, field: str, name: Callable[[str], str]) -> str | None:
     value = values[field]
     match value:
         case None:
-            return "none"
+            return t("audit.value.none")
         case bool():
-            return "yes" if value else "no"
+            return t("audit.value.yes") if value else t("audit.value.no")
         case str():
-            text = name(value) if value else "empty"
+            text = name(value) if value else t("audit.value.empty")
         case list():
-            text = ", ".join(map(str, value)) or "none"
+            text = ", ".join(map(str, value)) or t("audit.value.none")
         case _:
             text = msgspec.json.encode(value).decode()
     return text if len(text) <= MAX_VALUE else text[:MAX_VALUE] + "…"

@@ -13,10 +13,11 @@ from angarium.core.claims import Capability
 from angarium.core.hourly_stats import Span
 from angarium.core.nouns import AttemptStatus, Endpoint
 from angarium.portal.kit import chart
-from angarium.portal.kit.form import Form, counted, question
+from angarium.portal.kit.form import Form, question
 from angarium.portal.kit.route import action, page
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
-from angarium.portal.kit.words import shown_url
+from angarium.portal.kit.words import number, share, shown_url
 from angarium.service.attempt import FAILURES
 
 ROWS: Final = 50
@@ -40,7 +41,7 @@ async def show_all(visit: Visit) -> Response:
     return visit.render(
         "customer/endpoint_list.html",
         section="endpoints",
-        heading="Endpoints",
+        heading=t("endpoints.title"),
         endpoints=[(one, health[one.id]) for one in found],
         newer=visit.path("endpoints", after=first) if newer and found else None,
         older=visit.path("endpoints", before=last) if older and found else None,
@@ -90,12 +91,15 @@ async def show(visit: Visit) -> Response:
     part = await attempts.newest(visit.app_id, endpoint.id, before, FILTERS.get(status), ROWS)
     reasons = [] if before else await attempts.reasons(visit.app_id, endpoint.id, visit.now - DAY)
     series = await visit.services.overview.series(visit.app_id, Span.DAY, endpoint.id)
+    total = series.total
+    delivered, failed = number(total.delivered), number(total.failed)
+    summary = t("chart.attempts_summary", delivered=delivered, failed=failed)
     drawn = chart.bars(
         chart.Frame(
             "attempts",
-            "Attempts in the last 24 hours",
-            f"{series.total.delivered} delivered, {series.total.failed} failed.",
-            ("24 hours ago", "now"),
+            t("chart.attempts_day"),
+            t("chart.description", summary=summary),
+            (t("chart.ago", span=t("chart.span.24h")), t("chart.now")),
         ),
         [point.delivered for point in series.points],
         [point.failed for point in series.points],
@@ -113,8 +117,10 @@ async def show(visit: Visit) -> Response:
         first=before is None,
         reasons=reasons,
         counted=FAILURES if sum(reason.count for reason in reasons) >= FAILURES else None,
-        series=series,
         chart=drawn,
+        summary=t("chart.attempts_share", delivered=delivered, failed=failed, share=share(total.error_rate))
+        if total.attempts
+        else t("chart.description", summary=summary),
         overdue=overdue if overdue >= MANY else 0,
         hold=None if wait is None else wait.hold,
         clear_at=None if wait is None else wait.expected_at,
@@ -130,20 +136,19 @@ async def enable(visit: Visit, _: Form) -> Response:
     )
     ref = visit.endpoint_ref(visit.endpoint_id())
     if visit.may(Capability.CREATE_ATTEMPTS):
-        return visit.go(visit.path("endpoints", ref, "recover", said="enabled"))
-    return visit.go(visit.path("endpoints", ref, said="enabled"))
+        return visit.go(visit.path("endpoints", ref, "recover", done="enabled"))
+    return visit.go(visit.path("endpoints", ref, done="enabled"))
 
 
 async def disable(visit: Visit, form: Form) -> Response:
     """Disables the endpoint and cancels its pending deliveries."""
     stats = await visit.services.endpoint.stats(visit.app_id, native_ref(visit), None, None)
-    waiting = counted(stats.pending + stats.sending, "message", "messages")
     asked = question(
         visit,
         form,
-        heading="Disable the endpoint?",
-        happens=f"{waiting} of the last 28 days will be canceled. Nothing more is sent to the endpoint.",
-        button="Disable the endpoint",
+        heading=t("disable.question"),
+        happens=t("disable.happens", stats.pending + stats.sending),
+        button=t("disable.button"),
         back=visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), "settings"),
         section="endpoints",
     )
@@ -152,7 +157,7 @@ async def disable(visit: Visit, form: Form) -> Response:
     await visit.services.endpoint.update(
         visit.application, native_ref(visit), lambda draft: replace(draft, disabled=True)
     )
-    return visit.go(visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), said="disabled"))
+    return visit.go(visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), done="disabled"))
 
 
 def routes() -> list[Route]:

@@ -18,6 +18,7 @@ from angarium.core.patterns import covers, is_channel, is_event_type, is_wildcar
 from angarium.core.profile import Profile
 from angarium.portal.customer.event_type import domain, groups, may_see
 from angarium.portal.kit.form import Form
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.endpoint_secret import MAX_HEADERS, SENSITIVE, check_headers
@@ -91,24 +92,22 @@ class EndpointForm:
             self.faults["types"] = fault
         for name in ("name", "description"):
             if len(getattr(self, name)) > MAX_TEXT:
-                self.faults[name] = f"At most {MAX_TEXT} characters."
+                self.faults[name] = t("form.fault.length", number=MAX_TEXT)
         if self.rate_limit and not (
             self.rate_limit.isascii()
             and self.rate_limit.isdigit()
             and 1 <= int(self.rate_limit[:9]) <= MAX_RATE
         ):
-            self.faults["rate"] = f"Enter a whole number from 1 to {MAX_RATE:,}, or leave empty for no limit."
+            self.faults["rate"] = t("form.fault.rate", number=f"{MAX_RATE:,}")
         wanted = self.channel_names()
         if wrong := [one for one in wanted if not is_channel(one)]:
-            self.faults["channels"] = (
-                f"A channel may contain letters, digits and - _ . : + only, not {wrong[0][:100]}"
-            )
+            self.faults["channels"] = t("form.fault.channel", channel=wrong[0][:100])
         elif len(wanted) > MAX_CHANNELS:
-            self.faults["channels"] = f"At most {MAX_CHANNELS} channels."
+            self.faults["channels"] = t("form.fault.channels", number=MAX_CHANNELS)
         if any(not header.name for header in self.headers):
-            self.faults["headers"] = "Each header needs a name."
+            self.faults["headers"] = t("form.fault.header_name")
         if len({header.name.lower() for header in self.headers}) < len(self.headers):
-            self.faults["headers"] = "Header names must be unique."
+            self.faults["headers"] = t("form.fault.header_twice")
         try:
             check_headers({header.name: header.value for header in self.headers if header.name})
         except Invalid as error:
@@ -127,7 +126,7 @@ class EndpointForm:
             header.name for header in self.headers if header.hidden and header.name.lower() not in kept
         ]
         if missing:
-            why = "The host of the URL changed. Enter the value again, or remove the header."
+            why = t("form.fault.header_host")
             raise Invalid(*(FieldError(("body", "headers", name), why) for name in missing))
         return {
             header.name: kept[header.name.lower()] if header.hidden else header.value
@@ -256,23 +255,23 @@ async def fault_of(
     if patterns is None:
         return None
     if not patterns:
-        return "Choose at least one event type."
+        return t("form.fault.types_none")
     if len(patterns) > MAX_CHOSEN:
-        return f"Choose at most {MAX_CHOSEN} event types, or whole groups."
+        return t("form.fault.types_many", number=MAX_CHOSEN)
     wrong = [one for one in patterns if not is_event_type(one) and not is_wildcard(one)]
     if wrong:
-        return f"Not an event type: {wrong[0][:100]}"
+        return t("form.fault.type_invalid", name=wrong[0][:100])
     if not visit.product.profile.management.wildcards and any(map(is_wildcard, patterns)):
-        return "Choose event types by their full names."
+        return t("form.fault.type_wildcard")
     types = list(types)
     known = {one.name for one in types} | set(before or ())
     missing = [one for one in patterns if not is_wildcard(one) and one not in known]
     if missing:
-        return f"Unknown event type: {missing[0]}"
+        return t("form.fault.type_unknown", name=missing[0])
     unmatched = [one for one in patterns if is_wildcard(one) and one not in known]
     # unknown without a catalogue
     unmatched = [one for one in unmatched if types and not matching(types, [one])]
-    return f"No event type starts with {unmatched[0].removesuffix('*')}" if unmatched else None
+    return t("form.fault.type_unmatched", name=unmatched[0].removesuffix("*")) if unmatched else None
 
 
 async def hidden(visit: Visit, types: Iterable[EventType], patterns: Iterable[str]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from angarium.core.signature import PRIVATE, public_form
 from angarium.portal.customer.endpoint import found, native_ref, render
 from angarium.portal.kit.form import Form, question
 from angarium.portal.kit.route import action, page
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.service.endpoint_secret import in_force, pending
 
@@ -28,7 +29,7 @@ async def show(visit: Visit) -> Response:
 async def reveal(visit: Visit, _: Form) -> Response:
     """Shows the active secret, and the new one if it is not active yet."""
     if visit.product.profile.secrets.display == "once":
-        raise NotAllowed("A secret is shown only once, when it is created. Replace it to get a new one.")
+        raise NotAllowed(t("secret.only_once"))
     endpoint = await visit.services.endpoint.reveal_secret(visit.app_id, native_ref(visit))
     return await _shown(
         visit,
@@ -44,9 +45,9 @@ async def rotate(visit: Visit, posted: Form) -> Response:
         asked = question(
             visit,
             posted,
-            heading="Revoke the old secret now?",
-            happens="Your receiver rejects all requests until it has the new secret.",
-            button="Replace the secret",
+            heading=t("secret.revoke_question"),
+            happens=t("secret.revoke_happens"),
+            button=t("secret.replace"),
             back=visit.path("endpoints", visit.endpoint_ref(visit.endpoint_id()), "secret"),
             section="endpoints",
         )
@@ -62,7 +63,7 @@ async def rotate(visit: Visit, posted: Form) -> Response:
     )
     if not visit.may(Capability.VIEW_SECRET):
         ref = visit.endpoint_ref(visit.endpoint_id())
-        return visit.go(visit.path("endpoints", ref, "secret", said="rotated"))
+        return visit.go(visit.path("endpoints", ref, "secret", done="rotated"))
     return await _shown(visit, await found(visit), new=key, made=True)
 
 
@@ -70,7 +71,7 @@ async def activate(visit: Visit, _: Form) -> Response:
     """Activates the new secret."""
     await visit.services.endpoint.activate_secret(visit.app_id, native_ref(visit))
     ref = visit.endpoint_ref(visit.endpoint_id())
-    return visit.go(visit.path("endpoints", ref, "secret", said="activated"))
+    return visit.go(visit.path("endpoints", ref, "secret", done="activated"))
 
 
 async def _shown(

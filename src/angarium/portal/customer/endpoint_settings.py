@@ -30,6 +30,7 @@ from angarium.portal.customer.endpoint_form import (
 from angarium.portal.customer.event_type import visible
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, error_words, page, status_of
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.service.endpoint_draft import EndpointDraft
 from angarium.service.event_type import example_of
@@ -70,12 +71,12 @@ async def create(visit: Visit, posted: Form) -> Response:
         return visit.render(
             "customer/endpoint_created.html",
             section="endpoints",
-            heading="Endpoint added",
+            heading=t("created.title"),
             endpoint=made,
             ref=ref,
             secret=public_form(made.keys[0].secret),
         )
-    return visit.go(visit.path("endpoints", ref, said="created"))
+    return visit.go(visit.path("endpoints", ref, done="created"))
 
 
 async def check(visit: Visit) -> Response:
@@ -129,7 +130,7 @@ async def attempt(visit: Visit, posted: Form) -> Response:
         return visit.render(
             "customer/endpoint_trial_page.html",
             section="endpoints",
-            heading="Test request",
+            heading=t("trial.title"),
             trial=trial,
             words=words,
             back=visit.path("endpoints", visit.endpoint_ref(endpoint.id), "settings"),
@@ -163,7 +164,7 @@ def _new(
         "customer/endpoint_new.html",
         status=status,
         section="endpoints",
-        heading="Add an endpoint",
+        heading=t("form.new"),
         form=form,
         choice=choice_of(types, form.event_types, visit.product.profile),
         named=visit.product.profile.management.dialect in NAMED,
@@ -199,18 +200,18 @@ async def change(visit: Visit, posted: Form) -> Response:
             form.blame(error)
     if form.faults:
         return await _settings(visit, endpoint, form, types, status=422)
-    return visit.go(visit.path("endpoints", visit.endpoint_ref(endpoint.id), "settings", said="saved"))
+    return visit.go(visit.path("endpoints", visit.endpoint_ref(endpoint.id), "settings", done="saved"))
 
 
 async def delete(visit: Visit, posted: Form) -> Response:
     """Deletes the endpoint if its host was typed."""
     endpoint = await found(visit)
     if posted.text("host").lower() != host_of(endpoint):
-        fault = f"Type {host_of(endpoint)} to delete the endpoint."
+        fault = t("delete.host_fault", host=host_of(endpoint))
         types = await visible(visit)
         return await _settings(visit, endpoint, EndpointForm.of(endpoint), types, status=422, fault=fault)
     await visit.services.endpoint.delete(visit.app_id, native_ref(visit))
-    return visit.go(visit.path("endpoints", said="deleted"))
+    return visit.go(visit.path("endpoints", done="deleted"))
 
 
 def host_of(endpoint: Endpoint) -> str:

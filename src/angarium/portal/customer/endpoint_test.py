@@ -20,6 +20,7 @@ from angarium.portal.customer.endpoint_form import matching
 from angarium.portal.customer.event_type import groups, visible
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, page
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.portal.kit.words import pretty
 from angarium.service.event_type import example_of, misfit
@@ -70,7 +71,7 @@ async def send(visit: Visit, posted: Form) -> Response:
         else:
             message = visit.message_ref(accepted.message.id)
             return visit.go(
-                visit.path("endpoints", visit.endpoint_ref(endpoint.id), "test", message=message, said="sent")
+                visit.path("endpoints", visit.endpoint_ref(endpoint.id), "test", message=message, done="sent")
             )
     return await _shown(visit, endpoint, types, chosen, text, status=422, fault=fault, unfit=unfit)
 
@@ -80,7 +81,7 @@ async def _types(visit: Visit) -> list[EventType]:
     now = datetime_at(visit.now)
     schemas = {"1": {"examples": [{"test": True}]}}
     test = EventType(
-        visit.claims.org_id, "webhook.test", "A test.", schemas, False, False, (), None, now, now
+        visit.claims.org_id, "webhook.test", t("test.generic"), schemas, False, False, (), None, now, now
     )
     return await visible(visit) or [test]
 
@@ -88,7 +89,7 @@ async def _types(visit: Visit) -> list[EventType]:
 def _fault(event_type: EventType | None, text: str, *, anyway: bool) -> tuple[str | None, bool]:
     """The error in a test, and whether it is only a schema mismatch."""
     if event_type is None:
-        return "Choose an event type.", False
+        return t("test.fault.type"), False
     try:
         json_bounds.check(text.encode())
     except ValueError as error:
@@ -96,25 +97,25 @@ def _fault(event_type: EventType | None, text: str, *, anyway: bool) -> tuple[st
     try:
         payload = msgspec.json.decode(text)
     except msgspec.DecodeError as error:
-        return f"This is not valid JSON: {_json_words(str(error), text)}.", False
+        return t("test.fault.json", reason=_json_words(str(error), text)), False
     if not isinstance(payload, dict):
-        return "The payload must be a JSON object, in { }.", False
+        return t("test.fault.object"), False
     wrong = None if anyway else misfit(event_type, payload)
-    return (
-        (f"The payload does not match the schema of {event_type.name}. {wrong}", True)
-        if wrong
-        else (None, False)
-    )
+    if wrong:
+        return t("test.fault.schema", type=event_type.name, reason=wrong), True
+    return None, False
 
 
 def _json_words(said: str, text: str) -> str:
     """The parser's message, with a line number instead of a byte offset."""
-    said = said.removeprefix("JSON is malformed: ").replace("Input data was truncated", "unexpected end")
+    said = said.removeprefix("JSON is malformed: ").replace(
+        "Input data was truncated", t("test.fault.json_end")
+    )
     place = _PLACE.search(said)
     if place is None:
         return said
     line = text.encode()[: int(place[1])].count(b"\n") + 1
-    return f"{said[: place.start()]}, line {line}"
+    return t("test.fault.json_line", reason=said[: place.start()], number=line)
 
 
 def _chosen(types: list[EventType], endpoint: Endpoint, name: str) -> EventType | None:

@@ -14,6 +14,7 @@ from angarium.core.nouns import Endpoint, EventType
 from angarium.core.patterns import covers
 from angarium.portal.customer import schema_tree
 from angarium.portal.kit.route import page
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.service.event_type import examples_of, schema_of
 
@@ -28,9 +29,9 @@ async def catalogue(visit: Visit) -> Response:
     types = await visible(visit, archived=True)
     shown = [one for one in types if wanted in one.name.lower() or wanted in one.description.lower()]
     return visit.render(
-        "customer/event_types.html",
+        "customer/event_type_list.html",
         section="event-types",
-        heading="Event types",
+        heading=t("types_page.title"),
         groups=groups(shown),
         wanted=wanted,
         total=len(types),

@@ -22,6 +22,7 @@ from angarium.core.errors import AngariumError, NotAuthenticated
 from angarium.portal.kit import render, session
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, error_words, retry_headers, route, status_of
+from angarium.portal.kit.text import t
 from angarium.portal.kit.theme import MAX_QUERY, Theme
 from angarium.portal.kit.visit import THEME, Visit, services_of
 
@@ -87,7 +88,7 @@ def _refused(error: AngariumError) -> Response:
     status = status_of(error)
     words: dict[str, Any] = {"detail": error_words(error)}
     if status == 401:
-        words["detail"] = "This link is no longer valid. Ask for a new one."
+        words["detail"] = t("login.refused")
     return JSONResponse(words, status, headers=render.UNKEPT | retry_headers(error))
 
 

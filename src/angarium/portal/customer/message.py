@@ -13,11 +13,11 @@ from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest
 from angarium.core.log_filter import LogFilter
 from angarium.core.nouns import Message
-from angarium.portal.customer import message_filter
 from angarium.portal.kit import live
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.render import UNKEPT
 from angarium.portal.kit.route import action, error_words, page
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.portal.kit.words import plain, pretty
 from angarium.service.log import MAX_DELIVERIES, LogLine, MessageDelivery
@@ -37,7 +37,7 @@ async def payload(visit: Visit) -> Response:
     """The payload as a download that a browser does not render."""
     message = await visit.services.message.get(visit.app_id, _ref(visit))
     if message.payload is None:
-        raise BadRequest("The payload of this message was deleted.")
+        raise BadRequest(t("message.deleted_fault"))
     name = f"{visit.message_ref(message.id)}.json"
     return Response(
         message.payload,
@@ -69,7 +69,7 @@ async def resend(visit: Visit, form: Form) -> Response:
         await visit.services.replay.resend(visit.app_id, _ref(visit), _native_endpoint(visit, form))
     except BadRequest as error:
         return await _show(visit, status=400, refused=error_words(error))
-    return visit.go(visit.path("messages", visit.message_ref(visit.message_id()), said="resent"))
+    return visit.go(visit.path("messages", visit.message_ref(visit.message_id()), done="resent"))
 
 
 async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> Response:
@@ -97,7 +97,6 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
         more_attempts=detail.more_attempts,
         endpoints=names,
         whole=WHOLE_ATTEMPTS,
-        statuses=message_filter.STATUSES,
         live=visit.path("messages", ref, "live", seen=_mark([one.line for one in detail.deliveries]))
         if pending
         else None,

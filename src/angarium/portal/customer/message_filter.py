@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import reduce
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -17,33 +18,19 @@ from angarium.core.errors import Invalid
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.patterns import is_event_type
 from angarium.portal.kit.form import Form
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.portal.kit.words import kind_words
 
-STATUSES: Final = {
-    LogStatus.DELIVERED: ("good", "Delivered"),
-    LogStatus.WAITING: ("wait", "Waiting"),
-    LogStatus.RETRYING: ("warn", "Retrying"),
-    LogStatus.FAILED: ("bad", "Failed"),
-    LogStatus.CANCELED: ("none", "Canceled"),
-}
-"""The badge kind and label of each status."""
-
 PRESETS: Final = {
-    "1h": ("Last hour", timedelta(hours=1)),
-    "5h": ("Last 5 hours", timedelta(hours=5)),
-    "1d": ("Last day", timedelta(days=1)),
-    "7d": ("Last week", timedelta(days=7)),
-    "30d": ("Last month", timedelta(days=30)),
+    "1h": timedelta(hours=1),
+    "5h": timedelta(hours=5),
+    "1d": timedelta(days=1),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
 }
-CLASSES: Final = {
-    "0": "No response",
-    "2": "2xx Success",
-    "3": "3xx Redirect",
-    "4": "4xx Client error",
-    "5": "5xx Server error",
-    "1": "1xx Informational",
-}
+CLASSES: Final = "023451"
+"""The first digits of the responses to choose from; 0: none."""
 _FIELDS: Final = ("type", "endpoint", "http", "error", "id", "tag", "channel", "within", "since", "until")
 _TIMES: Final = ("since", "until")
 _NAMES: Final = {
@@ -122,21 +109,21 @@ def read(
 
     known = [LogStatus(status) for status in statuses if status in _VALUES]
     if len(known) < len(statuses):
-        faults["status"] = "Unknown status."
-    since, until = (understood(name, _time, "Enter a time such as 2027-01-31T18:00.") for name in _TIMES)
+        faults["status"] = t("filter.fault.status")
+    since, until = (understood(name, _time, t("filter.fault.time")) for name in _TIMES)
     for name, at in zip(_TIMES, (since, until), strict=True):
         if at is not None and len(values[name]) > len(timestamp.FORM_EXAMPLE):
             values[name] = _iso(at)  # inputs show only its start, so it must be UTC
-    within = understood("within", PRESETS.get, "Choose a time range from the list.")
+    within = understood("within", PRESETS.get, t("filter.fault.within"))
     if since is None and within is not None:
-        since = datetime_at(now) - within[1]
+        since = datetime_at(now) - within
     wanted = LogFilter(
         statuses=frozenset(known),
         event_type=values.get("type"),
-        endpoint_id=understood("endpoint", endpoint_id, "Unknown endpoint."),
-        http_class=understood("http", _class, "Choose a response class from the list."),
+        endpoint_id=understood("endpoint", endpoint_id, t("filter.fault.endpoint")),
+        http_class=understood("http", _class, t("filter.fault.http")),
         error_kind=values.get("error"),
-        message=understood("id", lambda text: _message_ref(text, message_prefix), "Not a valid ID."),
+        message=understood("id", lambda text: _message_ref(text, message_prefix), t("filter.fault.id")),
         tag=values.get("tag"),
         channel=values.get("channel"),
         since=since,
@@ -151,22 +138,28 @@ def read(
     return Asked(statuses, values, wanted, faults)
 
 
-def said(wanted: LogFilter, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str, Any]]:
+def described(wanted: LogFilter, endpoints: Mapping[UUID, str]) -> Sequence[tuple[str, Any]]:
     """The filter as labels and values, with times as datetimes. `endpoints`: names by id."""
     endpoint = "" if wanted.endpoint_id is None else endpoints.get(wanted.endpoint_id, "")
     lines: list[tuple[str, Any]] = [
-        ("Status", " or ".join(STATUSES[status][1] for status in STATUSES if status in wanted.statuses)),
-        ("Event type", wanted.event_type),
-        ("Endpoint", endpoint),
-        ("Last response", CLASSES.get(str(wanted.http_class))),
-        ("Failure", wanted.error_kind and kind_words(wanted.error_kind)),
-        ("ID", wanted.message),
-        ("Tag", wanted.tag),
-        ("Channel", wanted.channel),
-        ("Accepted from", wanted.since),
-        ("Accepted until", wanted.until),
+        (t("filter.status"), _either([t(f"status.{one}") for one in LogStatus if one in wanted.statuses])),
+        (t("filter.type"), wanted.event_type),
+        (t("filter.endpoint"), endpoint),
+        (t("filter.http"), None if wanted.http_class is None else t(f"filter.class.{wanted.http_class}")),
+        (t("filter.error"), wanted.error_kind and kind_words(wanted.error_kind)),
+        (t("filter.id"), wanted.message),
+        (t("filter.tag"), wanted.tag),
+        (t("filter.channel"), wanted.channel),
+        (t("filter.since"), wanted.since),
+        (t("filter.until"), wanted.until),
     ]
     return [(name, value) for name, value in lines if value]
+
+
+def _either(words: Sequence[str]) -> str:
+    if not words:
+        return ""
+    return reduce(lambda first, second: t("filter.status_or", first=first, second=second), words)
 
 
 def _time(text: str) -> datetime | None:
@@ -178,7 +171,7 @@ def _time(text: str) -> datetime | None:
 
 
 def _class(text: str) -> int | None:
-    return int(text) if text in CLASSES else None
+    return int(text) if text in tuple(CLASSES) else None
 
 
 def _message_ref(text: str, prefix: str) -> str | None:

@@ -9,15 +9,17 @@ from starlette.routing import Route
 
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.failure import FAMILIES
-from angarium.core.log_filter import LogKey
+from angarium.core.log_filter import LogKey, LogStatus
 from angarium.core.nouns import Message
 from angarium.portal.customer import message_filter, resend
 from angarium.portal.customer.message_filter import Asked, asked_of
 from angarium.portal.kit import live
 from angarium.portal.kit.route import page
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.portal.kit.words import endpoint_name, kind_words
 from angarium.service.log import LogPage
+from angarium.store.log import LogEndpoint
 
 ROWS: Final = 50
 MAX_SUGGESTED: Final = 250  # event types that the filter suggests
@@ -33,7 +35,7 @@ async def show(visit: Visit) -> Response:
         try:
             found = await _page(visit, asked)
         except Invalid:
-            faults["page"] = "This page of the log does not exist. Start again at the newest."
+            faults["page"] = t("messages.no_page")
     waits = await visit.services.overdue.of(visit.app_id, (line.row for line in found.lines))
     first = not any(name in visit.request.query_params for name in ("before", "after"))
     unrouted = await _unrouted(visit, asked, found) if first and not faults else None
@@ -48,7 +50,7 @@ async def show(visit: Visit) -> Response:
         "newer": _onward(visit, asked, after=found.newer),
         "older": _onward(visit, asked, before=found.older),
         "live": None,
-        "statuses": message_filter.STATUSES,
+        "statuses": list(LogStatus),
     }
     if first and not faults and asked.wanted.until is None:
         values["live"] = visit.path("messages", "live", **asked.query, seen=mark_of(found))
@@ -61,13 +63,13 @@ async def show(visit: Visit) -> Response:
         "customer/message_list.html",
         status=422 if faults else 200,
         section="messages",
-        heading="Messages",
-        endpoints=[(visit.endpoint_ref(one.id), endpoint_name(one), one.deleted) for one in endpoints],
+        heading=t("messages.title"),
+        endpoints=[(visit.endpoint_ref(one.id), _name(one)) for one in endpoints],
         types=await event_types(visit),
         running=await resend.running(visit),
         kinds=_kinds(asked),
-        classes=message_filter.CLASSES,
-        time_choices=[(name, words) for name, (words, _) in message_filter.PRESETS.items()],
+        classes=[(one, t(f"filter.class.{one}")) for one in message_filter.CLASSES],
+        presets=[(one, t(f"filter.preset.{one}")) for one in message_filter.PRESETS],
         more=any(asked[name] for name in _MORE),
         **values,
     )
@@ -114,6 +116,11 @@ async def event_types(visit: Visit) -> list[str]:
         flags=visit.claims.feature_flags,
     )
     return [one.name for one in found]
+
+
+def _name(one: LogEndpoint) -> str:
+    name = endpoint_name(one)
+    return t("filter.endpoint_deleted", name=name) if one.deleted else name
 
 
 def _kinds(asked: Asked) -> list[tuple[str, str]]:

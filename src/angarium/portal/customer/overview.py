@@ -15,10 +15,10 @@ from angarium.core.failure import kind_of
 from angarium.core.hourly_stats import Span
 from angarium.core.log_filter import LogFilter, LogStatus
 from angarium.core.nouns import DisabledReason
-from angarium.portal.customer import message_filter
 from angarium.portal.kit import chart
 from angarium.portal.kit.chart import Frame
 from angarium.portal.kit.route import page
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.portal.kit.words import duration, endpoint_name, failure_title, number, share
 from angarium.service.overview import Series
@@ -33,11 +33,12 @@ _LOST: Final = LogFilter(statuses=frozenset({LogStatus.FAILED, LogStatus.RETRYIN
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """An endpoint that needs attention: its badge, the reason and the remedy."""
+    """An endpoint that needs attention: its health, the reason and the remedy."""
 
     endpoint: LogEndpoint
     name: str
-    badge: tuple[str, str]
+    kind: str  # of the badge
+    health: str
     reason: str
     remedy: str
     since: float | None  # epoch seconds
@@ -56,7 +57,7 @@ async def show(visit: Visit) -> Response:
     return visit.render(
         "customer/overview.html",
         section="",
-        heading="Overview",
+        heading=t("overview.title"),
         endpoints=endpoints,
         begun=bool(any_message),
         concerns=concerns[:MAX_SHOWN],
@@ -66,8 +67,7 @@ async def show(visit: Visit) -> Response:
         drawings=drawings(series, span),
         series=series,
         span=span,
-        choices=[(visit.path(span=one.value), words, one is span) for one, words in SPANS.items()],
-        statuses=message_filter.STATUSES,
+        choices=[(visit.path(span=one.value), t(f"chart.span.{one.value}"), one is span) for one in Span],
     )
 
 
@@ -76,54 +76,38 @@ def concerned(endpoints: Sequence[LogEndpoint], health: Mapping[UUID, EndpointHe
     found = [(_concern(one, health[one.id]), health[one.id].failed) for one in endpoints]
     rank = {"bad": 0, "warn": 1}
     known = [(concern, failed) for concern, failed in found if concern is not None]
-    known.sort(key=lambda one: (rank[one[0].badge[0]], -one[1]))
+    known.sort(key=lambda one: (rank[one[0].kind], -one[1]))
     return [concern for concern, _ in known]
 
 
 def _concern(endpoint: LogEndpoint, health: EndpointHealth) -> Concern | None:
     last = failure_title(health.last_error_code)
     step = health.last_error_code and kind_of(health.last_error_code).advice
-    name = endpoint_name(endpoint)
     if health.disabled_at is not None:
         if health.disabled_reason == DisabledReason.MANUAL:
             return None  # disabled on purpose
         gone = health.disabled_reason == DisabledReason.GONE
-        return Concern(
-            endpoint,
-            name,
-            ("bad", "Disabled"),
-            "The receiver asked for no more messages." if gone else "All deliveries failed for too long.",
-            "If this is a mistake, enable the endpoint and recover its messages."
-            if gone
-            else "Fix the receiver, enable the endpoint and recover its messages.",
-            health.disabled_at.timestamp(),
+        kind, name, since = "bad", "disabled", health.disabled_at.timestamp()
+        reason = t("overview.gone" if gone else "overview.disabled")
+        step = t("overview.gone_step" if gone else "overview.disabled_step")
+    elif health.failing_since is not None and health.failures > 1:
+        kind, name, since = "bad", "failing", health.failing_since.timestamp()
+        reason = t(
+            "overview.failing_last" if last else "overview.failing",
+            number=number(health.failures),
+            failure=last,
         )
-    if health.failing_since is not None and health.failures > 1:
-        reason = f"{health.failures:,} failures in a row" + (f", the last: {last}." if last else ".")
-        return Concern(
-            endpoint,
-            name,
-            ("bad", "Failing"),
-            reason,
-            step or "See its attempts for details.",
-            health.failing_since.timestamp(),
+    elif health.unsteady and health.error_rate is not None:
+        kind, name, since = "warn", "unsteady", None
+        reason = t(
+            "overview.unsteady_last" if last else "overview.unsteady",
+            share=share(health.error_rate),
+            failure=last,
         )
-    if health.unsteady and health.error_rate is not None:
-        reason = f"{share(health.error_rate)} of attempts failed in the last day" + (
-            f", the last: {last}." if last else "."
-        )
-        return Concern(
-            endpoint, name, ("warn", "Unsteady"), reason, step or "See its attempts for details.", None
-        )
-    return None
-
-
-SPANS: Final = {Span.DAY: "24 hours", Span.WEEK: "7 days", Span.MONTH: "28 days"}
-_TICKS: Final = {
-    Span.DAY: ("24 h ago", "12 h ago", "now"),
-    Span.WEEK: ("7 days ago", "now"),
-    Span.MONTH: ("28 days ago", "14 days ago", "now"),
-}
+    else:
+        return None
+    remedy = step or t("overview.see_attempts")
+    return Concern(endpoint, endpoint_name(endpoint), kind, name, reason, remedy, since)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,50 +131,64 @@ def drawings(series: Series, span: Span) -> list[Drawing]:
 
 
 def _results(series: Series, span: Span) -> Drawing:
-    total = series.total
-    summary = f"{number(total.delivered)} delivered, {number(total.failed)} failed"
+    title = t("chart.attempts")
+    summary = t(
+        "chart.attempts_summary", delivered=number(series.total.delivered), failed=number(series.total.failed)
+    )
     svg = chart.bars(
-        _frame("results", "Attempts", summary, span),
+        _frame("results", title, summary, span),
         [point.delivered for point in series.points],
         [point.failed for point in series.points],
     )
-    return Drawing("Attempts", summary, "Bottom: delivered. Top: failed.", svg)
+    return Drawing(title, summary, t("chart.attempts_legend"), svg)
 
 
 def _error_rate(series: Series, span: Span) -> Drawing:
     rates = [None if point.error_rate is None else point.error_rate * 100 for point in series.points]
-    summary = (
-        "No attempts"
-        if series.total.error_rate is None
-        else f"{share(series.total.error_rate)} of attempts failed"
-    )
+    title, summary, rate = t("chart.errors"), t("chart.none"), series.total.error_rate
+    if rate is not None:
+        summary = t("chart.errors_summary", share=share(rate))
     worst = max((rate for rate in rates if rate is not None), default=0.0)
-    told = f"{summary}, at most {worst:.0f} % in one interval" if worst else summary
-    frame = _frame("errors", "Error rate", told, span)
-    svg = chart.lines(frame, rates, say=lambda value: f"{value:g} %")
-    return Drawing("Error rate", summary, "Share of attempts that failed.", svg)
+    told = t("chart.errors_worst", summary=summary, worst=f"{worst:.0f}") if worst else summary
+    frame = _frame("errors", title, told, span)
+    svg = chart.lines(frame, rates, say=lambda value: t("unit.percent", number=f"{value:g}"))
+    return Drawing(title, summary, t("chart.errors_legend"), svg)
 
 
 def _latency(series: Series, span: Span) -> Drawing:
     total = series.total
-    summary = "No attempts"
+    title, summary = t("chart.latency"), t("chart.none")
     if total.p50_ms is not None and total.p95_ms is not None:
-        summary = f"Median {duration(total.p50_ms)}, 95th percentile {duration(total.p95_ms)}"
+        summary = t("chart.latency_summary", median=duration(total.p50_ms), p95=duration(total.p95_ms))
     svg = chart.lines(
-        _frame("latency", "Response time", summary, span),
+        _frame("latency", title, summary, span),
         [point.p50_ms for point in series.points],
         [point.p95_ms for point in series.points],
         say=_axis_duration,
     )
-    return Drawing("Response time", summary, "Solid: median. Dashed: 95th percentile.", svg)
+    return Drawing(title, summary, t("chart.latency_legend"), svg)
 
 
 def _frame(name: str, title: str, summary: str, span: Span) -> Frame:
-    return Frame(name, f"{title}, last {SPANS[span]}", f"{summary}.", _TICKS[span])
+    titled = t("chart.title", title=title, span=t(f"chart.span.{span.value}"))
+    return Frame(name, titled, t("chart.description", summary=summary), _ticks(span))
+
+
+def _ticks(span: Span) -> tuple[str, ...]:
+    now = t("chart.now")
+    match span:
+        case Span.DAY:
+            return t("chart.hours", number=24), t("chart.hours", number=12), now
+        case Span.WEEK:
+            return t("chart.days", number=7), now
+        case Span.MONTH:
+            return t("chart.days", number=28), t("chart.days", number=14), now
 
 
 def _axis_duration(milliseconds: float) -> str:
-    return f"{milliseconds:g} ms" if milliseconds < 1000 else f"{milliseconds / 1000:g} s"
+    if milliseconds < 1000:
+        return t("unit.milliseconds", number=f"{milliseconds:g}")
+    return t("unit.seconds", number=f"{milliseconds / 1000:g}")
 
 
 def routes() -> list[Route]:

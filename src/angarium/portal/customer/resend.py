@@ -25,8 +25,9 @@ from angarium.portal.customer.endpoint import found, native_ref, render
 from angarium.portal.customer.message_filter import Asked, asked_of
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, page
+from angarium.portal.kit.text import known, t
 from angarium.portal.kit.visit import Visit
-from angarium.portal.kit.words import endpoint_name
+from angarium.portal.kit.words import TASK_KINDS, endpoint_name
 from angarium.service.log import LogPage
 from angarium.store.background_task import BackgroundTask, TaskStatus
 
@@ -61,7 +62,7 @@ async def _begin(visit: Visit, posted: Form, start: Any) -> Response:
         task = await start(visit.application.org_id, visit.app_id, native_ref(visit), since, None)
     except (Invalid, BadRequest):
         return await _recover(visit, endpoint, "custom", given, status=422)
-    return visit.go(path_of(visit, task.id, said="started"))
+    return visit.go(path_of(visit, task.id, done="started"))
 
 
 async def _recover(
@@ -104,15 +105,10 @@ def _moment(text: str) -> datetime:
     try:
         return timestamp.parse_form(text)
     except ValueError:
-        raise Invalid.field("from", "Enter a time, such as 2026-01-31T15:00.") from None
+        raise Invalid.field("from", t("recover.fault_time")) from None
 
 
-RATES: Final = {
-    5: "Slow: 5 per second",
-    20: "Normal: 20 per second",
-    100: "Fast: 100 per second",
-    500: "Fastest: 500 per second",
-}
+RATES: Final = (5, 20, 100, 500)  # deliveries per second
 SEEN: Final = 100  # deliveries searched for ones that already wait for a resend
 RATE: Final = 20  # the default
 
@@ -129,17 +125,17 @@ async def resend(visit: Visit, form: Form) -> Response:
     chosen = form.text("rate")
     rate = next((one for one in RATES if str(one) == chosen), None)
     if rate is None:
-        return await _confirm(visit, asked, fault="Choose a rate.")
+        return await _confirm(visit, asked, fault=t("resend.fault.rate"))
     if asked.faults:
         return await _confirm(visit, asked)
     if everything(asked) and not form.has("all"):
-        return await _confirm(visit, asked, unsure="Tick this box, or go back and set a filter.")
+        return await _confirm(visit, asked, unsure=t("resend.fault.everything"))
     replay = visit.services.replay
     expected = await replay.count_matching(visit.app_id, asked.wanted)
     task = await replay.resend_matching(
         visit.application.org_id, visit.app_id, asked.wanted, rate=rate, expected=expected
     )
-    return visit.go(path_of(visit, task.id, said="started"))
+    return visit.go(path_of(visit, task.id, done="started"))
 
 
 def everything(asked: Asked) -> bool:
@@ -163,9 +159,9 @@ async def _confirm(
         "customer/message_resend.html",
         status=422 if faults or fault or unsure else 200,
         section="messages",
-        heading="Send again",
+        heading=t("resend.title"),
         asked=asked,
-        said=message_filter.said(asked.wanted, endpoints),
+        about=message_filter.described(asked.wanted, endpoints),
         faults=faults,
         fault=fault,
         everything=everything(asked),
@@ -175,23 +171,11 @@ async def _confirm(
         more_waiting=found.older is not None,
         rates=RATES,
         rate=RATE,
-        lasts=None if count is None else {rate: count.number / rate for rate in RATES},
     )
 
 
-_DOING: Final = {
-    "endpoint.recover": "Recovering undelivered messages",
-    "endpoint.replay": "Sending missed messages",
-    "delivery.resend": "Sending messages again",
-}
 _FAULTS: Final = ("The endpoint was deleted.", "The endpoint is disabled.")
 """Errors of a task that customers may see; all others are faults on our side."""
-_STATUS: Final = {
-    "running": ("wait", "Running"),
-    "finished": ("good", "Done"),
-    "failed": ("bad", "Failed"),
-    "canceled": ("none", "Stopped"),
-}
 
 
 def path_of(visit: Visit, task_id: UUID, **query: str) -> str:
@@ -209,17 +193,16 @@ async def running(visit: Visit) -> list[tuple[str, str, BackgroundTask]]:
 
 def doing(task: BackgroundTask) -> str:
     """The title of a task."""
-    return _DOING.get(task.kind, "Working")
+    name = f"task.kind.{task.kind.replace('.', '_')}"
+    return t(name) if known(name) else t("task.kind.other")
 
 
 async def show(visit: Visit) -> Response:
     """The page; for htmx only the progress."""
     task = await visit.services.background_task.one(visit.app_id, visit.request.path_params["task"])
-    kind, words = _STATUS[task.status.value]
     values: dict[str, Any] = {
         "task": task,
-        "kind": kind,
-        "words": words,
+        "kind": TASK_KINDS[task.status],
         "error": _error(task),
         "path": path_of(visit, task.id),
         "results": _results(visit, task),
@@ -238,8 +221,8 @@ async def show(visit: Visit) -> Response:
 async def cancel(visit: Visit, _: Form) -> Response:
     """Stops the task. Messages that were sent stay sent."""
     task = await visit.services.background_task.cancel(visit.app_id, visit.request.path_params["task"])
-    said = {"said": "stopped"} if task.status is TaskStatus.CANCELED else {}
-    return visit.go(path_of(visit, task.id, **said))
+    done = {"done": "stopped"} if task.status is TaskStatus.CANCELED else {}
+    return visit.go(path_of(visit, task.id, **done))
 
 
 def _error(task: BackgroundTask) -> str | None:
@@ -247,7 +230,7 @@ def _error(task: BackgroundTask) -> str | None:
     if task.status is not TaskStatus.FAILED:
         return None
     said = task.data.get("error")
-    return said if said in _FAULTS else "The task failed because of a fault on our side. Start it again."
+    return said if said in _FAULTS else t("task.fault")
 
 
 def _results(visit: Visit, task: BackgroundTask) -> str:
@@ -259,12 +242,12 @@ def _results(visit: Visit, task: BackgroundTask) -> str:
 
 async def _about(visit: Visit, task: BackgroundTask) -> list[tuple[str, object]]:
     """The filter or endpoint of a task, as labels and values."""
-    known = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
+    names = {one.id: endpoint_name(one) for one in await visit.services.log.endpoints(visit.app_id)}
     wanted = task.arguments.get("filter")
     if wanted is not None:
-        return list(message_filter.said(LogFilter.of(wanted), known))
+        return list(message_filter.described(LogFilter.of(wanted), names))
     endpoint = task.arguments.get("endpoint")
-    return [("Endpoint", known.get(UUID(endpoint), ""))] if endpoint else []
+    return [(t("task.endpoint"), names.get(UUID(endpoint), ""))] if endpoint else []
 
 
 def routes() -> list[Route]:

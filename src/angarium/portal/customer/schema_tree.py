@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from itertools import islice
 from typing import Any, Final
 
 import msgspec
 
 from angarium.core.json_schema import Document
+from angarium.portal.kit.text import known, t
 
 MAX_DEPTH: Final = 8
 MAX_FIELDS: Final = 500  # of the whole tree
@@ -22,18 +24,17 @@ MAX_PARTS: Final = 5_000  # schemas visited for the whole tree
 MAX_CHOICES: Final = 20
 MAX_LISTS: Final = 4  # nesting of lists in the text of a kind
 MAX_TEXT: Final = 1_000  # of one description
-_BOUNDS: Final = {
-    "minimum": "at least {}",
-    "exclusiveMinimum": "more than {}",
-    "maximum": "at most {}",
-    "exclusiveMaximum": "less than {}",
-    "minLength": "at least {} characters",
-    "maxLength": "at most {} characters",
-    "minItems": "at least {} entries",
-    "maxItems": "at most {} entries",
-    "pattern": "matches {}",
-}
-_KINDS: Final = {"object": "object", "array": "list", "integer": "whole number", "string": "text"}
+_BOUNDS: Final = (
+    "minimum",
+    "exclusiveMinimum",
+    "maximum",
+    "exclusiveMaximum",
+    "minLength",
+    "maxLength",
+    "minItems",
+    "maxItems",
+    "pattern",
+)
 
 
 @dataclass(slots=True)
@@ -139,9 +140,11 @@ class _Tree:
     def _kind(self, schema: dict[str, Any], lists: int = 0) -> str:
         kinds = schema.get("type")
         named = kinds if isinstance(kinds, list) else [kinds] if isinstance(kinds, str) else []
-        words = [_KINDS.get(str(kind), str(kind)[:20]) for kind in named[:MAX_CHOICES] if kind != "null"]
-        if words == ["list"] and isinstance(schema.get("items"), dict) and lists < MAX_LISTS:
-            words = [f"list of {_plural(self._kind(_merged(self._parts(schema['items'])), lists + 1))}"]
+        given = [str(kind)[:20] for kind in named[:MAX_CHOICES] if kind != "null"]
+        words: list[str] = [_kind(one) for one in given]
+        if given == ["array"] and isinstance(schema.get("items"), dict) and lists < MAX_LISTS:
+            kind = self._kind(_merged(self._parts(schema["items"])), lists + 1)
+            words = [t("schema.list_any") if kind == _kind("any") else t("schema.list", kind=kind)]
         choices = next((schema[key] for key in ("oneOf", "anyOf") if isinstance(schema.get(key), list)), None)
         if choices and not words and lists < MAX_LISTS:
             kinds_of = (
@@ -151,8 +154,10 @@ class _Tree:
             )
             words = list(dict.fromkeys(kinds_of))
         if not words:
-            words = ["object"] if "properties" in schema else ["anything"]
-        return " or ".join([*words, *(["null"] if "null" in named else [])])
+            words = [_kind("object" if "properties" in schema else "any")]
+        if "null" in named:
+            words.append(_kind("null"))
+        return reduce(lambda first, second: t("schema.or", first=first, second=second), words)
 
     def _shown(self, value: Any) -> str:
         known = self._values.get(id(value))
@@ -168,22 +173,22 @@ def _merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
     return merged
 
 
-def _plural(kind: str) -> str:
-    return {"text": "texts", "anything": "anything", "boolean": "booleans"}.get(kind, f"{kind}s")
+def _kind(name: str) -> str:
+    return t(f"schema.kind.{name}") if known(f"schema.kind.{name}") else name
 
 
 def _notes(schema: dict[str, Any], shown: Callable[[Any], str]) -> Iterator[str]:
     if "const" in schema:
-        yield f"always {shown(schema['const'])}"
+        yield t("schema.const", value=shown(schema["const"]))
     if isinstance(choices := schema.get("enum"), list):
         more = ", …" if len(choices) > MAX_CHOICES else ""
-        yield f"one of {', '.join(map(shown, choices[:MAX_CHOICES]))}{more}"
+        yield t("schema.enum", values=", ".join(map(shown, choices[:MAX_CHOICES])) + more)
     if isinstance(schema.get("format"), str):
-        yield f"format {schema['format'][:80]}"
-    for key, words in _BOUNDS.items():
+        yield t("schema.format", value=schema["format"][:80])
+    for key in _BOUNDS:
         if key in schema and not isinstance(schema[key], bool):
-            yield words.format(str(schema[key])[:200])
+            yield t(f"schema.bound.{key}", value=str(schema[key])[:200])
     if "default" in schema:
-        yield f"default {shown(schema['default'])}"
+        yield t("schema.default", value=shown(schema["default"]))
     if schema.get("deprecated") is True:
-        yield "deprecated"
+        yield t("schema.deprecated")

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.core.errors import BadRequest
+from angarium.portal.kit.text import t
 
 MAX_FIELDS: Final = 1500  # an endpoint may have a thousand event types
 
@@ -46,14 +47,14 @@ async def read_form(request: Request) -> Form:
     """The form in a request's body. Raises BadRequest; its size is limited at the edge."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
-        raise BadRequest("Forms must be posted as application/x-www-form-urlencoded.")
+        raise BadRequest(t("error.form_type"))
     try:
         text = (await request.body()).decode()
         pairs = parse_qsl(text, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
     except ValueError:
-        raise BadRequest("This form is not valid, or has too many fields.") from None
+        raise BadRequest(t("error.form_invalid")) from None
     if any("\x00" in value for _, value in pairs):
-        raise BadRequest("Forms must not contain NUL characters.")
+        raise BadRequest(t("error.form_nul"))
     return Form(pairs)
 
 
@@ -93,8 +94,3 @@ def question(
         here=visit.request.url.path,
         fields=[(name, value) for name, value in form.pairs if name not in ("mark", YES)],
     )
-
-
-def counted(number: int, one: str, many: str, *, exact: bool = True) -> str:
-    """`1 message`, `12 messages`, `more than 1,000 messages`."""
-    return f"{'' if exact else 'more than '}{number:,} {one if number == 1 and exact else many}"

@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from angarium.core.errors import NotAuthenticated, NotFound, StoreUnavailable
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 
 EVERY: Final = 1.5  # seconds between two calls of `look`
@@ -90,7 +91,7 @@ class Stream(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with viewers_of(self._visit.request).joined(self._visit.app_id) as admitted:
             if not admitted:
-                await _TOO_MANY(scope, receive, send)
+                await Response(t("error.live"), 503, headers={"retry-after": "30"})(scope, receive, send)
                 return
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             gone = asyncio.create_task(_until_gone(receive))
@@ -134,9 +135,6 @@ class Stream(Response):
             pause = max(EVERY, COST * (clock.steady() - began))
             await clock.wait(stopping, clock.now() + min(end - clock.steady(), pause))
         await _write(send, b"", more=False)
-
-
-_TOO_MANY: Final = Response("Too many live pages are open.", 503, headers={"retry-after": "30"})
 
 
 async def _until_gone(receive: Receive) -> None:

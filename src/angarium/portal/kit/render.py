@@ -17,7 +17,8 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from angarium.core.errors import NotFound
-from angarium.portal.kit import words
+from angarium.core.nouns import AttemptStatus
+from angarium.portal.kit import text, words
 from angarium.portal.kit.theme import MAX_QUERY, Theme
 
 UNKEPT: Final = {"cache-control": "no-store"}
@@ -33,7 +34,14 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters |= words.FILTERS
-    environment.globals |= {"static": static_path, "stylesheet": theme_path}
+    environment.globals |= {
+        "static": static_path,
+        "stylesheet": theme_path,
+        "t": text.t,
+        "known": text.known,
+        "language": text.language,
+    }
+    environment.tests["delivered"] = lambda attempt: attempt.status is AttemptStatus.SUCCESS
     return environment
 
 

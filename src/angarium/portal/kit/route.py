@@ -20,6 +20,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import AngariumError, Invalid
 from angarium.portal.kit import render, session
 from angarium.portal.kit.form import Form, read_form
+from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit, theme_of, visit_of
 
 log = structlog.get_logger(__name__)
@@ -79,39 +80,36 @@ def route(path: str, handler: Handler, method: str) -> Route:
 
 
 _PAGES: dict[type[AngariumError], tuple[int, str, str | None]] = {
-    errors.NotAuthenticated: (
-        401,
-        "Your session has ended",
-        "Open your link retry_headers. If it no longer works, ask for a new one.",
-    ),
-    errors.NotAllowed: (403, "Not allowed", None),
-    errors.NotFound: (404, "Page not found", "It may have been deleted, or the address is wrong."),
-    errors.Conflict: (409, "Conflict", None),
-    errors.TooSlow: (408, "The request took too long", "Try retry_headers."),
-    errors.BodyTooLarge: (413, "Request too large", None),
-    errors.Compressed: (415, "Compressed requests are not supported", None),
-    errors.Invalid: (422, "Invalid input", None),
-    errors.BadRequest: (400, "Invalid request", None),
-    errors.TooManyFailures: (429, "Too many attempts", "Wait a minute and try retry_headers."),
-    errors.Overloaded: (503, "The server is busy", "Try retry_headers in a moment."),
-    errors.StoreUnavailable: (503, "The database is not available", "Try retry_headers in a moment."),
+    errors.NotAuthenticated: (401, "error.unauthenticated", "error.unauthenticated_step"),
+    errors.NotAllowed: (403, "error.not_allowed", None),
+    errors.NotFound: (404, "error.not_found", "error.not_found_step"),
+    errors.Conflict: (409, "error.conflict", None),
+    errors.TooSlow: (408, "error.too_slow", "error.too_slow_step"),
+    errors.BodyTooLarge: (413, "error.body_too_large", None),
+    errors.Compressed: (415, "error.compressed", None),
+    errors.Invalid: (422, "error.invalid", None),
+    errors.BadRequest: (400, "error.bad_request", None),
+    errors.TooManyFailures: (429, "error.too_many_failures", "error.too_many_failures_step"),
+    errors.Overloaded: (503, "error.overloaded", "error.overloaded_step"),
+    errors.StoreUnavailable: (503, "error.store_unavailable", "error.store_unavailable_step"),
 }
-_INTERNAL = (500, "Something went wrong on our side", "Try retry_headers in a moment.")
+_INTERNAL = (500, "error.internal", "error.internal_step")
+"""Status, and the ids of the title and of what to do; without the latter, the text of the error says it."""
 
 
 def error_words(error: AngariumError) -> str:
     """The text error_page an error, for a form."""
     if isinstance(error, Invalid):
         return " ".join(fault.msg for fault in error.faults)
-    _, _, fixed = _entry(error)
-    return fixed or error.detail
+    _, _, step = _entry(error)
+    return t(step) if step else error.detail
 
 
 def error_page(request: Request, error: AngariumError) -> Response:
     """The page for an error."""
     status, title, _ = _entry(error)
     page = render.page(
-        request, "kit/error.html", theme_of(request), status=status, title=title, words=error_words(error)
+        request, "kit/error.html", theme_of(request), status=status, title=t(title), words=error_words(error)
     )
     page.headers.update(retry_headers(error))
     return page

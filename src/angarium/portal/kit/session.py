@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from angarium.core.errors import NotAllowed, NotAuthenticated
+from angarium.portal.kit.text import t
 from angarium.service.login import Session
 
 _NAME: Final = "angarium-"
@@ -56,7 +57,7 @@ def mark_of(token: str) -> str:
 def check_mark(expected: str, shown: str) -> None:
     """Raises NotAllowed if a form was rendered for another session."""
     if not hmac.compare_digest(expected.encode(), shown.encode()):
-        raise NotAllowed("This form belongs to another session. Reload the page.")
+        raise NotAllowed(t("error.session"))
 
 
 def check_origin(request: Request) -> None:

@@ -17,6 +17,7 @@ from angarium.core.errors import NotAllowed, NotFound
 from angarium.core.nouns import Application
 from angarium.core.product import Product
 from angarium.portal.kit import render, session
+from angarium.portal.kit.text import t
 from angarium.portal.kit.theme import Theme
 from angarium.service import audit
 from angarium.service.services import Services
@@ -58,9 +59,7 @@ class Visit:
     def require(self, capability: Capability) -> None:
         """Raises NotAllowed if the link lacks the capability."""
         if not self.may(capability):
-            raise NotAllowed(
-                "Your link does not allow this. Ask the person who gave it to you for another link."
-            )
+            raise NotAllowed(t("error.link"))
 
     def path(self, *parts: str, **query: object) -> str:
         """The path of a page of this application; query values that are None or empty are left out."""

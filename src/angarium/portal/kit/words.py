@@ -15,12 +15,30 @@ from angarium import json_bounds
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.failure import FAMILIES, title_of
+from angarium.core.log_filter import LogStatus
+from angarium.core.nouns import DisabledReason
 from angarium.core.url import split_credentials
+from angarium.portal.kit.text import t
+from angarium.store.background_task import TaskStatus
 
 MAX_SHOWN_URL: Final = 300
 INDENT: Final = 2
 LONGEST_INDENTED: Final = 4 * 1024 * 1024
 """Bytes of indentation that formatting may add to a payload."""
+STATUS_KINDS: Final = {
+    LogStatus.DELIVERED: "good",
+    LogStatus.WAITING: "wait",
+    LogStatus.RETRYING: "warn",
+    LogStatus.FAILED: "bad",
+    LogStatus.CANCELED: "none",
+}
+"""The kind of the badge of each status."""
+TASK_KINDS: Final = {
+    TaskStatus.RUNNING: "wait",
+    TaskStatus.FINISHED: "good",
+    TaskStatus.FAILED: "bad",
+    TaskStatus.CANCELED: "none",
+}
 _UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
 
 
@@ -29,7 +47,7 @@ def moment(at: datetime | float) -> Markup:
     when = at if isinstance(at, datetime) else datetime_at(at)
     when = when.astimezone(UTC)
     machine = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return Markup('<time datetime="{}">{}</time>').format(machine, f"{when:%Y-%m-%d %H:%M:%S} UTC")
+    return Markup('<time datetime="{}">{}</time>').format(machine, _utc(when))
 
 
 def ago(at: datetime | float, now: float) -> Markup:
@@ -38,27 +56,29 @@ def ago(at: datetime | float, now: float) -> Markup:
     when = when.astimezone(UTC)
     machine = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     said = relative(when.timestamp() - now)
-    return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(
-        machine, f"{when:%Y-%m-%d %H:%M:%S} UTC", said
-    )
+    return Markup('<time datetime="{}" title="{}" data-relative>{}</time>').format(machine, _utc(when), said)
+
+
+def _utc(when: datetime) -> str:
+    return t("time.utc", time=f"{when:%Y-%m-%d %H:%M:%S}")
 
 
 def relative(seconds: float) -> str:
     """`5 minutes ago`, `in 2 hours`, `now`."""
     length = abs(seconds)
-    for size, unit in _UNITS:
-        if length >= size:
-            count = int(length // size)
-            said = f"{count} {unit}{'' if count == 1 else 's'}"
-            return f"in {said}" if seconds > 0 else f"{said} ago"
     if length < 10:
-        return "now"
-    return f"in {int(length)} seconds" if seconds > 0 else f"{int(length)} seconds ago"
+        return t("time.now")
+    size, unit = next(((size, unit) for size, unit in _UNITS if length >= size), (1, "second"))
+    return t(
+        "time.future" if seconds > 0 else "time.past", length=t(f"time.unit.{unit}", int(length // size))
+    )
 
 
 def duration(milliseconds: float) -> str:
     """`87 ms`, `1.2 s`."""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+    if milliseconds < 1000:
+        return t("unit.milliseconds", number=f"{milliseconds:.0f}")
+    return t("unit.seconds", number=f"{milliseconds / 1000:.1f}")
 
 
 def number(value: float) -> str:
@@ -68,13 +88,15 @@ def number(value: float) -> str:
 
 def size(count: int) -> str:
     """`812 B`, `1.4 kB`."""
-    return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB"
+    if count < 1000:
+        return t("unit.bytes", number=count)
+    return t("unit.kilobytes", number=f"{count / 1000:.1f}")
 
 
 def status_words(code: int | None) -> str:
     """`404 Not Found`; `no response` for 0."""
     if not code:
-        return "no response"
+        return t("response.none")
     try:
         return f"{code} {HTTPStatus(code).phrase}"
     except ValueError:
@@ -108,18 +130,18 @@ def born(some_id: UUID) -> float:
 def share(rate: float | None) -> str:
     """`0 %`, `2.5 %`; a dash for None."""
     if rate is None:
-        return "\u2013"
+        return t("page.none")
     percent = rate * 100
-    return f"{percent:.1f} %" if 0 < percent < 10 and percent != int(percent) else f"{percent:.0f} %"
+    digits = 1 if 0 < percent < 10 and percent != int(percent) else 0
+    return t("unit.percent", number=f"{percent:.{digits}f}")
 
 
 def span(seconds: float) -> str:
     """A duration in its largest unit: `24 hours`, `1 minute`."""
     for size, unit in ((86400 * 2, "day"), (3600, "hour"), (60, "minute"), (1, "second")):
         if seconds >= size:
-            count = round(seconds / (86400 if unit == "day" else size))
-            return f"{count} {unit}{'' if count == 1 else 's'}"
-    return "no time"
+            return t(f"time.unit.{unit}", round(seconds / (86400 if unit == "day" else size)))
+    return t("time.none")
 
 
 def sentence(text: str) -> str:
@@ -152,26 +174,22 @@ def shown_url(url: str) -> str:
 def chosen_types(patterns: Sequence[str] | None) -> str:
     """`all events`, `order.* and 2 more`."""
     if patterns is None:
-        return "all events"
-    first, *rest = patterns or ("none",)
-    return f"{first} and {len(rest)} more" if len(rest) > 1 else ", ".join((first, *rest))
+        return t("types.all")
+    first, *rest = patterns or (t("types.none"),)
+    return t("types.more", first=first, number=len(rest)) if len(rest) > 1 else ", ".join((first, *rest))
 
 
 def disabled_words(reason: str | None) -> str:
     """The reason an endpoint is disabled, short."""
-    return {"manual": "manually", "gone": "responded 410 Gone"}.get(reason or "", "kept failing")
+    return t(f"disabled.{reason if reason in _DISABLED else 'failing'}")
 
 
 def disabled_sentence(reason: str | None) -> str:
     """The reason an endpoint is disabled, as a sentence."""
-    return _DISABLED.get(reason or "", _DISABLED["failing"])
+    return t(f"disabled.{reason if reason in _DISABLED else 'failing'}_long")
 
 
-_DISABLED: Final = {
-    "manual": "It was disabled manually.",
-    "gone": "Your receiver responded 410 Gone, or asked to be disabled.",
-    "failing": "All deliveries failed for too long. Fix the receiver first; see the attempts below.",
-}
+_DISABLED: Final = (DisabledReason.MANUAL, DisabledReason.GONE)  # all others say that it failed
 
 
 def failure_title(code: str | None) -> str:
@@ -183,7 +201,7 @@ def answered(status_code: int | None, code: str | None) -> str:
     """The result of the last attempt: its status, or the failure. Empty before the first attempt."""
     if status_code is None:
         return ""
-    return status_words(status_code) if status_code else failure_title(code) or "No response"
+    return status_words(status_code) if status_code else failure_title(code) or t("response.none_long")
 
 
 def kind_words(kind: str) -> str:
@@ -193,6 +211,8 @@ def kind_words(kind: str) -> str:
 
 FILTERS: Final[dict[str, Callable[..., Any]]] = {
     "answered": answered,
+    "status_kind": STATUS_KINDS.__getitem__,
+    "task_kind": TASK_KINDS.__getitem__,
     "moment": moment,
     "ago": ago,
     "born": born,

@@ -12,18 +12,15 @@ from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import BadRequest, NotFound
 from angarium.portal.customer.audit import ALL_NOUNS, for_operator, naming, noun_of, records
-from angarium.portal.kit.form import Form, counted, question
+from angarium.portal.kit.form import Form, question
+from angarium.portal.kit.text import t
 from angarium.portal.operator.visit import OperatorVisit, operator_action, operator_page
 from angarium.service.operator import EndpointStatus
 from angarium.service.replay import RECENT
 from angarium.store.dead_letter import Undelivered
 
 ROWS = 50
-HEALTH = {
-    EndpointStatus.FAILING: "Failing",
-    EndpointStatus.DISABLED: "Disabled",
-    EndpointStatus.HEALTHY: "Healthy",
-}
+HEALTH = (EndpointStatus.FAILING, EndpointStatus.DISABLED, EndpointStatus.HEALTHY)
 
 
 async def applications(visit: OperatorVisit) -> Response:
@@ -46,7 +43,7 @@ async def applications(visit: OperatorVisit) -> Response:
     return visit.render(
         "operator/applications.html",
         section="",
-        heading="Applications",
+        heading=t("applications.title"),
         wanted=wanted,
         found=found,
         newer=newer,
@@ -67,10 +64,11 @@ async def endpoints(visit: OperatorVisit) -> Response:
     return visit.render(
         "operator/endpoints.html",
         section="endpoints",
-        heading="Endpoints",
+        heading=t("all_endpoints.title"),
         health=health.value,
         tabs=[
-            (visit.path("endpoints", health=one.value), words, one is health) for one, words in HEALTH.items()
+            (visit.path("endpoints", health=one.value), t(f"health.{one.value}"), one is health)
+            for one in HEALTH
         ],
         found=found.endpoints,
         older=older,
@@ -90,7 +88,7 @@ async def messages(visit: OperatorVisit) -> Response:
     return visit.render(
         "operator/messages.html",
         section="messages",
-        heading="Messages",
+        heading=t("find_message.title"),
         wanted=wanted,
         found=found,
         application_ref=application_ref,
@@ -106,7 +104,7 @@ async def audit_events(visit: OperatorVisit) -> Response:
     return visit.render(
         "operator/audit.html",
         section="audit",
-        heading="Activity",
+        heading=t("audit.title"),
         nouns=ALL_NOUNS,
         noun=noun,
         application=app,
@@ -131,7 +129,7 @@ async def dead_letters(visit: OperatorVisit) -> Response:
     return visit.render(
         "operator/dead_letters.html",
         section="dead-letters",
-        heading="Dead letters",
+        heading=t("dead_letters.title"),
         found=found.endpoints,
         older=found.older and visit.path("dead-letters", cursor=found.older),
         application_ref=application_ref,
@@ -145,12 +143,12 @@ async def replay(visit: OperatorVisit, form: Form) -> Response:
     """Resends the undelivered messages of the chosen endpoints, each endpoint in a background task."""
     chosen = form.all("endpoint")[:ROWS]
     if not chosen:
-        raise BadRequest("Choose at least one endpoint.")
+        raise BadRequest(t("dead_letters.fault"))
     undelivered = [await _undelivered(visit, one) for one in chosen]
     if (asked := await _asked(visit, form, undelivered)) is not None:
         return asked
     await visit.services.operator.recover(visit.org_id, undelivered)
-    return visit.go(visit.path("tasks", said="started"))
+    return visit.go(visit.path("tasks", done="started"))
 
 
 async def _asked(visit: OperatorVisit, form: Form, undelivered: list[Undelivered]) -> Response | None:
@@ -162,13 +160,17 @@ async def _asked(visit: OperatorVisit, form: Form, undelivered: list[Undelivered
         for one in undelivered
     ]
     exact = all(one.exact for one in counts)
-    messages = counted(sum(one.number for one in counts), "message", "messages", exact=exact)
+    messages = t("dead_letters.messages", sum(one.number for one in counts), exact=exact)
     return question(
         visit,
         form,
-        heading="Send again?",
-        happens=f"{messages} will be sent again to {counted(len(undelivered), 'endpoint', 'endpoints')}.",
-        button="Send again",
+        heading=t("dead_letters.question"),
+        happens=t(
+            "dead_letters.happens",
+            messages=messages,
+            endpoints=t("dead_letters.endpoints", len(undelivered)),
+        ),
+        button=t("dead_letters.confirm"),
         back=visit.path("dead-letters"),
         section="dead-letters",
         layout="operator/admin.html",
@@ -185,7 +187,7 @@ async def tasks(visit: OperatorVisit) -> Response:
     }
     if "hx-request" in visit.request.headers:
         return visit.render("operator/task_rows.html", **values)
-    return visit.render("operator/tasks.html", section="tasks", heading="Resends", **values)
+    return visit.render("operator/tasks.html", section="tasks", heading=t("tasks.title"), **values)
 
 
 async def _undelivered(visit: OperatorVisit, text: str) -> Undelivered:

@@ -25,6 +25,7 @@ from angarium.portal.customer.login import destination
 from angarium.portal.kit import render, session
 from angarium.portal.kit.form import Form, read_form
 from angarium.portal.kit.route import guarded, route
+from angarium.portal.kit.text import t
 from angarium.portal.kit.theme import Theme
 from angarium.portal.kit.visit import services_of
 from angarium.portal.kit.words import duration
@@ -137,7 +138,7 @@ async def begin(request: Request) -> Response:
         with services.login_throttle.watching("operator-login"):
             made = await services.portal_link.operate(form.text("token"))
     except NotAuthenticated:
-        return _login_form(request, 401, "Not a valid organization token.")
+        return _login_form(request, 401, t("operator.login_fault"))
     answer = RedirectResponse(ROOT, 303, headers=render.UNKEPT)
     session.keep(request, answer, OWNER, made, services.clock.now())
     return answer
@@ -151,7 +152,7 @@ async def end(visit: OperatorVisit, _: Form) -> Response:
     return answer
 
 
-async def look(visit: OperatorVisit, form: Form) -> Response:
+async def view(visit: OperatorVisit, form: Form) -> Response:
     """Opens a read-only operator view of a customer's portal."""
     application = await visit.services.application.find(visit.org_id, form.text("application"))
     made = await visit.services.portal_link.operator_view(visit.claims, application.id)
@@ -171,28 +172,15 @@ def routes() -> list[Route]:
         route(f"{ROOT}/login", login_form, "GET"),
         route(f"{ROOT}/login", begin, "POST"),
         operator_action("/logout", end),
-        operator_action("/look", look),
+        operator_action("/view", view),
     ]
-
-
-_WORDS: Final = {
-    ReplicaTrouble.STARTING: "was not checked yet",
-    ReplicaTrouble.UNREACHABLE: "does not answer",
-    ReplicaTrouble.LAGGING: "is behind",
-    ReplicaTrouble.PROMOTED: "is not a standby",
-    ReplicaTrouble.DIVERGED: "belongs to another database or timeline",
-    ReplicaTrouble.CONFLICT: "canceled a query that conflicted with replay",
-    ReplicaTrouble.TOO_SLOW: "took too long",
-    ReplicaTrouble.REFUSED: "refused a query",
-}
 
 
 def replica_sentence(state: ReplicaState) -> str:
     """One sentence."""
     lag = None if state.lag_seconds is None else duration(state.lag_seconds * 1000)
     if state.trouble is None:
-        return "Lists are read from the replica" + (f", which is {lag} behind." if lag else ".")
-    why = _WORDS[state.trouble]
+        return t("replica.read_lag", lag=lag) if lag else t("replica.read")
     if state.trouble is ReplicaTrouble.LAGGING and lag:
-        why = f"is {lag} behind"
-    return f"Lists are read from the primary, because the replica {why}."
+        return t("replica.not_read", reason=t("replica.lagging_by", lag=lag))
+    return t("replica.not_read", reason=t(f"replica.trouble.{state.trouble}"))

@@ -13,24 +13,14 @@ from angarium.core.claims import Capability
 from angarium.core.errors import Conflict, Invalid, NotFound
 from angarium.core.inbox import NO_ANSWER, InboxAnswer, InboxRequest, PlayInbox
 from angarium.portal.kit import live
-from angarium.portal.kit.form import Form, counted, question
+from angarium.portal.kit.form import Form, question
 from angarium.portal.kit.route import action, page
+from angarium.portal.kit.text import known, t
 from angarium.portal.kit.visit import Visit
 from angarium.portal.kit.words import endpoint_name
 from angarium.service.play import MAX_INBOXES, STATUSES, longest_delay
 
 MANAGE: Final = Capability.MANAGE_ENDPOINT
-STATUS_HINTS: Final = {
-    200: "received",
-    302: "redirect, not followed",
-    401: "for example a wrong secret",
-    404: "for example a wrong path",
-    410: "disables the endpoint, unless it is a test",
-    413: "for example a body that is too large",
-    429: "deliveries slow down",
-    500: "for example a bug in your code",
-    503: "deliveries slow down",
-}
 
 
 async def show(visit: Visit) -> Response:
@@ -46,7 +36,7 @@ async def create(visit: Visit, form: Form) -> Response:
         return await _list(visit, fault=error.detail, status=409)
     if form.text("then") == "endpoint":
         return visit.go(visit.path("endpoints", "new", url=visit.services.play.url_of(made.id)))
-    return visit.go(visit.path("play", _ref(made.id), said="inbox"))
+    return visit.go(visit.path("play", _ref(made.id), done="inbox"))
 
 
 async def inbox(visit: Visit) -> Response:
@@ -73,42 +63,42 @@ async def set_answer(visit: Visit, form: Form) -> Response:
     entered = {name: form.text(name) for name in ("status", "delay", "failures")}
     try:
         answer = InboxAnswer(
-            int(_number(entered["status"], "status", "Choose a status from the list.")),
-            _number(entered["delay"] or "0", "delay", "Enter a number of seconds, such as 2.5."),
-            int(_number(entered["failures"] or "0", "failures", "Enter a whole number from 0 to 100.")),
+            int(_number(entered["status"], "status", t("inbox.fault.status"))),
+            _number(entered["delay"] or "0", "delay", t("inbox.fault.delay")),
+            int(_number(entered["failures"] or "0", "failures", t("inbox.fault.failures"))),
         )
         await visit.services.play.set_answer(visit.product, visit.app_id, found.id, lambda _: answer)
     except Invalid as error:
         faults = {str(fault.loc[-1]): fault.msg for fault in error.faults}
         return await _inbox(visit, found, entered=entered, faults=faults, status=422)
-    return visit.go(visit.path("play", _ref(found.id), said="saved"))
+    return visit.go(visit.path("play", _ref(found.id), done="saved"))
 
 
 async def clear(visit: Visit, form: Form) -> Response:
     """Deletes the requests."""
     found = await _inbox_of(visit)
-    if (asked := await _asked(visit, form, found, "Empty the inbox")) is not None:
+    if (asked := await _asked(visit, form, found, t("inbox.clear_question"), t("inbox.clear"))) is not None:
         return asked
     await visit.services.play.clear(visit.app_id, found.id)
-    return visit.go(visit.path("play", _ref(found.id), said="cleared"))
+    return visit.go(visit.path("play", _ref(found.id), done="cleared"))
 
 
 async def delete(visit: Visit, form: Form) -> Response:
     """Deletes the inbox."""
     found = await _inbox_of(visit)
-    if (asked := await _asked(visit, form, found, "Delete the inbox")) is not None:
+    if (asked := await _asked(visit, form, found, t("inbox.delete_question"), t("inbox.delete"))) is not None:
         return asked
     await visit.services.play.delete(visit.app_id, found.id)
-    return visit.go(visit.path("play", said="inbox-deleted"))
+    return visit.go(visit.path("play", done="inbox-deleted"))
 
 
-async def _asked(visit: Visit, form: Form, found: PlayInbox, button: str) -> Response | None:
+async def _asked(visit: Visit, form: Form, found: PlayInbox, heading: str, button: str) -> Response | None:
     requests = len(await visit.services.play.arrivals(found))
     return question(
         visit,
         form,
-        heading=f"{button}?",
-        happens=f"{counted(requests, 'request', 'requests')} will be deleted permanently.",
+        heading=heading,
+        happens=t("inbox.deletes", requests),
         button=button,
         back=visit.path("play", _ref(found.id)),
         section="play",
@@ -121,7 +111,7 @@ async def _list(visit: Visit, *, fault: str | None = None, status: int = 200) ->
     return visit.render(
         "play/inboxes.html",
         section="play",
-        heading="Play",
+        heading=t("play.title"),
         status=status,
         available=service.available,
         fault=fault,
@@ -147,7 +137,7 @@ async def _inbox(
     return visit.render(
         "play/inbox.html",
         section="play",
-        heading="Play inbox",
+        heading=t("inbox.title"),
         status=status,
         inbox=found,
         url=service.url_of(found.id),
@@ -159,7 +149,7 @@ async def _inbox(
             "failures": str(answer.failure_percent),
         },
         faults=faults or {},
-        statuses=[(str(one), one, STATUS_HINTS.get(one)) for one in STATUSES],
+        statuses=[(str(one), one, _hint(one)) for one in STATUSES],
         no_answer=NO_ANSWER,
         timeout=visit.product.timeout,
         longest_delay=longest_delay(visit.product),
@@ -194,6 +184,10 @@ async def _inbox_of(visit: Visit) -> PlayInbox:
     if inbox_id is None:
         raise NotFound()
     return await visit.services.play.find(visit.app_id, inbox_id)
+
+
+def _hint(status: int) -> str | None:
+    return t(f"inbox.hint.{status}") if known(f"inbox.hint.{status}") else None
 
 
 def _number(text: str, field: str, words: str) -> float:

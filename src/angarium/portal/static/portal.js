@@ -1,4 +1,5 @@
 // Scripts of the portal: local times, copying, live updates, and the height of an embedded page.
+// Their texts come from the page, in data attributes.
 "use strict";
 
 const each = (root, selector, act) => {
@@ -9,17 +10,14 @@ const each = (root, selector, act) => {
 const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const units = [["year", 31536000], ["month", 2592000], ["day", 86400], ["hour", 3600], ["minute", 60]];
 
+const exactly = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "always" });
+const roughly = new Intl.RelativeTimeFormat(document.documentElement.lang, { numeric: "auto" });
+
 function relative(seconds) {
   const length = Math.abs(seconds);
-  for (const [unit, size] of units) {
-    if (length >= size) {
-      const count = Math.floor(length / size);
-      const said = `${count} ${unit}${count === 1 ? "" : "s"}`;
-      return seconds > 0 ? `in ${said}` : `${said} ago`;
-    }
-  }
-  if (length < 10) return seconds > 1 ? `in ${Math.floor(length)} seconds` : "now";
-  return seconds > 0 ? `in ${Math.floor(length)} seconds` : `${Math.floor(length)} seconds ago`;
+  if (length < 10 && seconds <= 1) return roughly.format(0, "second");
+  const [unit, size] = units.find(([, size]) => length >= size) ?? ["second", 1];
+  return exactly.format(Math.sign(seconds) * Math.floor(length / size), unit);
 }
 
 // countdowns use the server's clock, because the browser's may be wrong
@@ -43,7 +41,7 @@ function prepare(root) {
   each(root, "[data-needs-scripts]", (element) => { element.hidden = false; });
   each(root, "[data-live]", listen);
   each(root, "[data-local]", showLocal);
-  each(root, "[data-zone]", (element) => { element.textContent = "(your time)"; });
+  each(root, "[data-zone]", (element) => { element.textContent = element.dataset.zone; });
 }
 
 // <div data-live="/path"> listens to server-sent events and triggers the htmx event `news` on itself. If the stream
@@ -107,7 +105,7 @@ document.addEventListener("click", async (event) => {
   if (button) {
     await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
     const words = button.textContent;
-    button.textContent = "Copied";
+    button.textContent = button.dataset.copied;
     setTimeout(() => { button.textContent = words; }, 1500);
   }
   const pause = event.target.closest("[data-pause]");
@@ -115,7 +113,7 @@ document.addEventListener("click", async (event) => {
     const live = document.getElementById(pause.dataset.pause);
     live.paused = !live.paused;
     pause.setAttribute("aria-pressed", String(live.paused));
-    pause.textContent = live.paused ? "Resume" : "Pause";
+    [pause.textContent, pause.dataset.resume] = [pause.dataset.resume, pause.textContent];
     if (!live.paused) window.htmx.trigger(live, "news");
   }
 });
@@ -149,7 +147,7 @@ async function login(door) {
   const words = door.querySelector("[data-login-words]");
   if (!words) return;
   const key = new URLSearchParams(location.hash.slice(1)).get("key");
-  if (!key) { words.textContent = "This link is incomplete: the key at its end is missing."; return; }
+  if (!key) { words.textContent = words.dataset.noKey; return; }
   const body = JSON.stringify({ key, query: location.search, framed: window.top !== window.self });
   try {
     const answer = await fetch("/login/session", { method: "POST", headers: { "content-type": "application/json" }, body });
@@ -157,7 +155,7 @@ async function login(door) {
     if (answer.ok) location.replace(said.location);
     else words.textContent = said.detail;
   } catch {
-    words.textContent = "The server cannot be reached. Try again in a moment.";
+    words.textContent = words.dataset.unreachable;
   }
 }
 
