@@ -180,6 +180,9 @@ def described(app: FastAPI) -> dict[str, Any]:
     for schema in components["schemas"].values():
         _tidy(schema)
     examples = _Examples(components["schemas"])
+    for name, schema in components["schemas"].items():
+        if name.startswith("ListResponse"):
+            examples.turn(schema["properties"])
     for method, _, operation in operations(document):
         _complete(method, operation, components["responses"], examples)
     _without_marks(components["schemas"])
@@ -280,6 +283,12 @@ class _Examples:
             if name in required or not (found.get("deprecated") or found.get("x-rare"))
         }
 
+    def turn(self, page: dict[str, Any]) -> None:
+        """Make the iterators of a page those of the item in its example."""
+        (item,) = self.of(page["data"])
+        place = item.get("id", item.get("name"))
+        page["iterator"]["examples"], page["prevIterator"]["examples"] = [place], [f"-{place}"]
+
 
 def _complete(method: str, operation: dict[str, Any], shared: dict[str, Any], examples: _Examples) -> None:
     """Add summary, examples and errors to an operation."""
@@ -293,11 +302,14 @@ def _complete(method: str, operation: dict[str, Any], shared: dict[str, Any], ex
     responses = operation["responses"]
     responses.pop("422", None)
     for status, response in responses.items():
+        shown: dict[str, Any] = response.get("content", {}).get("application/json", {})
         if response["description"] == "Successful Response":
             response["description"] = _DONE[status]
-        if "schema" in response.get("content", {}).get("application/json", {}):
-            content = response["content"]["application/json"]
-            content["example"] = examples.of(content["schema"])
+        if "schema" in shown:
+            shown["example"] = examples.of(shown["schema"])
+        for parameter in operation.get("parameters", ()):
+            if parameter["name"] == "iterator":
+                parameter["example"] = shown["example"]["iterator"]
     if operation.get("parameters") or body is not None:
         responses["422"] = _shared(shared, "422", ("validation",), examples)
     if "security" not in operation:

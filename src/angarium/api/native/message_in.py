@@ -151,13 +151,8 @@ class BatchIn(msgspec.Struct, gc=False):
     """Several messages. Each is read on its own, so that one bad one does not spoil the others."""
 
     messages: Annotated[
-        list[msgspec.Raw],
-        says(
-            "1 to 1,000 messages.",
-            items={"$ref": schema_ref("MessageIn")},
-            minItems=1,
-            maxItems=1000,
-        ),
+        list[Annotated[msgspec.Raw, msgspec.Meta(extra_json_schema={"$ref": schema_ref("MessageIn")})]],
+        says("1 to 1,000 messages.", minItems=1, maxItems=1000),
     ]
 
 

@@ -35,7 +35,7 @@ class InboxOut(Out):
     """A temporary receiver inside the server."""
 
     id: Annotated[str, says("Id of the inbox.", INBOX)]
-    url: Annotated[str, says("The URL that receives requests.", f"https://example.com/play/{INBOX}")]
+    url: Annotated[str, says("The URL that receives requests.", f"https://example.com/play/in/{INBOX}")]
     status: Annotated[int, says("The response status; 0: it does not respond.", 200)]
     delay: Annotated[float, says("Seconds before it responds.", 0.0)]
     failures: Annotated[int, says("Percentage of requests that get 500 instead.", 0)]
