@@ -20,7 +20,7 @@ from angarium.service.log import Log
 from angarium.service.operator import EndpointStatus, Operator
 from angarium.service.product import Products
 from angarium.service.replay import Replay
-from angarium.store.dead_letter import Undelivered
+from angarium.store.operator import Undelivered
 from tests.kit.clock import ManualClock
 from tests.kit.task import finish_tasks
 from tests.kit.world import ORG, World, product

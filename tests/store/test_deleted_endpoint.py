@@ -15,13 +15,12 @@ import pytest
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.nouns import Application
-from angarium.store import accept, application, dead_letter, endpoint, fan_out, partition, play
+from angarium.store import accept, application, endpoint, fan_out, partition, play
 from angarium.store import operator as operator_store
 from angarium.store.accept import Item
 from angarium.store.application import ApplicationFilter
 from angarium.store.cancel import cancel_message
 from angarium.store.connection import Connection
-from angarium.store.dead_letter import Where
 from angarium.store.sql import queries
 from angarium.store.stretch import HIGHEST, LOWEST
 from angarium.store.target import find_target
@@ -124,9 +123,6 @@ class Scene:
         assert (
             await operator_store.undelivered(c, [self.app.id], beyond, self.item.id, self.now, 10, 51) == []
         )
-        where = Where(ORG, self.app.id, None, self.item.id, self.now)
-        assert await dead_letter.page(c, where, 10) == []
-        assert await dead_letter.undelivered(c, where) == []
 
     async def cancels(self, c: Any) -> None:
         await accept.accept(c, [self.item], self.world.clock.now())

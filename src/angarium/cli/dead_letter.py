@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from angarium.service.overview import Overdue
     from angarium.service.replay import Replay
 
-LOST: Final = {"status": ["failed", "canceled"]}
+UNDELIVERED: Final = {"status": ["failed", "canceled"]}
 Database = Annotated[
     bool, typer.Option("--database", help="Use the database of the settings; works without a server.")
 ]
@@ -56,7 +56,7 @@ def list_(
     if database:
         found = _run(_list, org, data, server.named_app, given, limit)
     else:
-        found = server.each("/app/{app}/log", limit=limit, **given, **LOST)
+        found = server.each("/app/{app}/log", limit=limit, **given, **UNDELIVERED)
     server.table(found, COLUMNS, "no dead letters")
 
 
@@ -86,7 +86,7 @@ def resend(
         _run(_resend, server, org, data, given, rate, dry_run, yes)
     else:
         need_filter(everything, *given.values())
-        resend_matching(server, given | LOST, rate, dry_run, yes, wait)
+        resend_matching(server, given | UNDELIVERED, rate, dry_run, yes, wait)
 
 
 def _run(work: Callable[..., Any], *given: Any) -> Any:
@@ -167,7 +167,7 @@ async def _opened(
 
     settings = load(overrides={"data_dir": data})
     org_id = org or installation.organization_of(settings)
-    wanted = given | LOST
+    wanted = given | UNDELIVERED
     if "endpoint" in wanted:  # with the prefix of any product
         wanted["endpoint"] = ids.ENDPOINT + wanted["endpoint"].rpartition("_")[2]
     async with installation.opened(settings) as (database, clock):

@@ -21,13 +21,11 @@ from angarium.core.nouns import Application, Message
 from angarium.service.replay import RECENT, Replay
 from angarium.service.use_case import UseCase
 from angarium.store import application as application_store
-from angarium.store import dead_letter
 from angarium.store import message as message_store
 from angarium.store import operator as store
 from angarium.store.connection import Connection
 from angarium.store.database import Database
-from angarium.store.dead_letter import DeadLetter, Undelivered, Where
-from angarium.store.operator import OperatorEndpoint, Standing
+from angarium.store.operator import OperatorEndpoint, Standing, Undelivered
 from angarium.store.stretch import HIGHEST, LOWEST
 
 APPLICATIONS: Final = 500  # scanned for one page
@@ -184,42 +182,12 @@ class Operator(UseCase):
 
         return await self._database.read(look)
 
-    async def dead_letters(
-        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float, limit: int
-    ) -> Sequence[DeadLetter]:
-        """Newest first; `since` in epoch seconds. Raises NotFound for an unknown application."""
-        async with self._database.connection() as conn:
-            where = await self._where(conn, org_id, app, endpoint_id, since)
-            return await dead_letter.page(conn, where, limit)
-
-    async def undelivered_since(
-        self, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
-    ) -> Sequence[Undelivered]:
-        """How many dead letters `recover` would send again, by endpoint. Raises NotFound."""
-        async with self._database.connection() as conn:
-            where = await self._where(conn, org_id, app, endpoint_id, since)
-            return await dead_letter.undelivered(conn, where)
-
-    async def _where(
-        self, conn: Connection, org_id: str, app: str | None, endpoint_id: UUID | None, since: float
-    ) -> Where:
-        app_id = None
-        if app is not None:
-            found = await application_store.find(conn, org_id, app)
-            if found is None:
-                raise NotFound(f"There is no application {app} in {org_id}.")
-            app_id = found.id
-        return Where(org_id, app_id, endpoint_id, ids.lowest(since), self._now())
-
-    async def recover(
-        self, org_id: str, undelivered: Sequence[Undelivered], *, since: float | None = None
-    ) -> int:
+    async def recover(self, org_id: str, undelivered: Sequence[Undelivered]) -> int:
         """Send all of these again in the background; returns the number of tasks.
 
-        Skips endpoints that are disabled, deleted or another organization's. `since`: epoch seconds; None:
-        the last 14 days. Raises Invalid when it is longer ago.
+        Skips endpoints that are disabled, deleted or another organization's.
         """
-        start = datetime_at(self._clock.now() - RECENT if since is None else since)
+        start = datetime_at(self._clock.now() - RECENT)
         begun = 0
         for one in undelivered:
             if one.disabled:

@@ -15,7 +15,6 @@ from angarium.core import ids
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_event_type
 from angarium.store.connection import Connection, Row
-from angarium.store.dead_letter import Undelivered
 from angarium.store.sql import queries
 
 
@@ -43,6 +42,17 @@ class Standing:
     disabled: int
     failing: int
     failing_deliveries: int  # undelivered or being retried, counted up to a limit
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """How many messages an endpoint did not receive."""
+
+    app_id: UUID
+    endpoint_id: UUID
+    url: str
+    disabled: bool
+    number: int
 
 
 async def failing(

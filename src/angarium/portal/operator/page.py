@@ -17,7 +17,7 @@ from angarium.portal.kit.text import t
 from angarium.portal.operator.visit import OperatorVisit, operator_action, operator_page
 from angarium.service.operator import EndpointStatus
 from angarium.service.replay import RECENT
-from angarium.store.dead_letter import Undelivered
+from angarium.store.operator import Undelivered
 
 ROWS = 50
 HEALTH = (EndpointStatus.FAILING, EndpointStatus.DISABLED, EndpointStatus.HEALTHY)
