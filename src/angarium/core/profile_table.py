@@ -40,6 +40,10 @@ class Management(Table, frozen=True):
     """The field of an endpoint that lists its event types."""
     wildcards: bool = True
     """Whether an endpoint may subscribe to patterns such as `order.*`."""
+    all_types: bool = True
+    """Whether an endpoint may subscribe to all event types, including ones added later."""
+    endpoint_names: bool = False
+    """Whether an endpoint has a name besides its description."""
     create_status: int = 201
     """Status of the response when an endpoint is created, from 200 to 299."""
     warning: str | None = None

@@ -27,7 +27,6 @@ MAX_TEXT: Final = 1000
 MAX_RATE: Final = 65535
 MAX_CHANNELS: Final = 10
 BLANK_HEADERS: Final = 2
-NAMED: Final = frozenset({"bluum"})  # dialects whose endpoints have a name besides the description
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +166,6 @@ def _shown(name: str, value: str) -> HeaderField:
 
 
 MAX_CHOSEN: Final = 1000
-# dialects that can express "every type" without a wildcard
-_SAY_EVERYTHING: Final = frozenset({"native", "bloom"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +221,7 @@ def choice_of(types: Sequence[EventType], patterns: Collection[str] | None, prof
         tuple(branches),
         everything=patterns is None,
         more="\n".join(pattern for pattern in patterns or () if pattern not in boxes),
-        offers_everything=wildcards or profile.management.dialect in _SAY_EVERYTHING,
+        offers_everything=wildcards or profile.management.all_types,
         wildcards=wildcards,
         matches=len(matching(types, patterns)),
         total=len(types),

@@ -20,7 +20,6 @@ from angarium.core.url import MAX_URL, split_credentials
 from angarium.portal.customer.endpoint import found, native_ref, render
 from angarium.portal.customer.endpoint_form import (
     BLANK_HEADERS,
-    NAMED,
     EndpointForm,
     choice_of,
     hidden,
@@ -167,7 +166,7 @@ def _new(
         heading=t("form.new"),
         form=form,
         choice=choice_of(types, form.event_types, visit.product.profile),
-        named=visit.product.profile.management.dialect in NAMED,
+        named=visit.product.profile.management.endpoint_names,
         blanks=range(len(form.headers), len(form.headers) + BLANK_HEADERS),
         trial=trial,
         words=words,
@@ -239,7 +238,7 @@ async def _settings(
         status=status,
         form=form,
         choice=choice_of(types, form.event_types, visit.product.profile),
-        named=visit.product.profile.management.dialect in NAMED,
+        named=visit.product.profile.management.endpoint_names,
         blanks=range(len(form.headers), len(form.headers) + BLANK_HEADERS),
         host=host_of(endpoint),
         listener=endpoint.url.startswith(LISTENER),
