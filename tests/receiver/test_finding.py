@@ -79,7 +79,8 @@ def test_any_3xx_is_a_redirect(given: Reply, level: str, words: str) -> None:
 def test_a_duplicate_must_be_accepted(given: Reply) -> None:
     found = duplicate(given)
     assert (found.check, found.level) == ("duplicate", "fail")
-    assert f"is not accepted: {given.said}." in found.words
+    advice = "Respond with 2xx, or the sender retries for days."
+    assert found.words == f"A duplicate is not accepted: {given.said}. {advice}"
 
 
 HANDLED, REPEATED = reply(200, b"handled"), reply(200, b"duplicate")

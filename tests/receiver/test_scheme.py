@@ -300,6 +300,7 @@ def test_an_id_that_cannot_be_encoded_is_refused_as_malformed() -> None:
 @pytest.mark.parametrize("unknown", ["", "Standard", "nonsense", None, 5, ["standard"], Custom])
 def test_a_scheme_is_given_by_its_name_or_as_an_object(unknown: object) -> None:
     assert all(find(name) is scheme and find(scheme) is scheme for name, scheme in SCHEMES.items())
+    assert len(SCHEMES) == len(set(SCHEMES))
     assert find(PLAIN) is PLAIN
     with pytest.raises(UnknownScheme, match="must be one of standard, svix, stripe, github, "):
         find(unknown)

@@ -79,11 +79,6 @@ class Database:
             return False
         return True
 
-    def create(self, tables: tuple[str, ...]) -> None:
-        with self.transaction() as transaction:
-            for table in tables:
-                transaction.run(table)
-
 
 @lru_cache(maxsize=256)
 def _translated(statement: str, style: str) -> tuple[str, tuple[str, ...] | None]:

@@ -90,7 +90,9 @@ class _Tables:
         self._calls = 0
 
     def create(self) -> None:
-        self._database.create(self.TABLES)
+        with self._database.transaction() as transaction:
+            for statement in self.TABLES:
+                transaction.run(statement)
 
     def _time_to_prune(self) -> bool:
         self._calls += 1
