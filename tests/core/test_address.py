@@ -108,7 +108,7 @@ def test_public_addresses_are_allowed(ip: str) -> None:
 
 
 @given(st.ip_addresses())
-def test_what_is_allowed_is_global_for_the_standard_library_too(ip: IPv4Address | IPv6Address) -> None:
+def test_allowed_addresses_are_global_for_the_standard_library_too(ip: IPv4Address | IPv6Address) -> None:
     if CLOSED.refusal(ip) is None:
         mapped = ip.ipv4_mapped if isinstance(ip, IPv6Address) else None
         assert (mapped or ip).is_global
@@ -126,7 +126,7 @@ def embedded(ip: IPv4Address) -> list[IPv6Address]:
 
 
 @given(st.ip_addresses(v=4))
-def test_an_address_inside_an_address_is_judged_as_what_it_leads_to(ip: IPv4Address) -> None:
+def test_an_embedded_address_is_checked_itself(ip: IPv4Address) -> None:
     refused = CLOSED.refusal(ip) is not None
     for form in embedded(ip):
         assert (CLOSED.refusal(form) is not None) is refused, form
@@ -141,7 +141,7 @@ def test_everything_allowed_in_ipv6_does_not_open_mapped_ipv4() -> None:
     assert policy.refusal("::ffff:127.0.0.1") is not None
 
 
-def test_an_allowed_subnet_opens_only_itself() -> None:
+def test_an_allowed_subnet_allows_only_itself() -> None:
     policy = AddressPolicy([ip_network("10.1.0.0/16"), ip_network("fd00:1::/32")])
     assert policy.refusal("10.1.2.3") is None
     assert policy.refusal("::ffff:10.1.2.3") is None
@@ -166,12 +166,12 @@ def test_a_zone_changes_nothing() -> None:
         ("::ffff:10.0.0.1", "10.0.0.1 is not public: a private network (10.0.0.0/8)"),
     ],
 )
-def test_the_words_name_the_address_and_the_range_and_the_setting(ip: str, words: str) -> None:
+def test_the_message_names_the_address_the_range_and_the_setting(ip: str, words: str) -> None:
     assert CLOSED.refusal(ip) == f"The address {words}. {ALLOWED_ONLY}"
     assert SETTING in ALLOWED_ONLY
     assert "metadata" in (CLOSED.refusal("169.254.169.254") or "")
 
 
 @pytest.mark.parametrize(("ip", "form"), [("64:ff9b::a00:1", "NAT64"), ("2606:4700::5efe:a00:1", "ISATAP")])
-def test_the_words_name_the_address_that_another_leads_to(ip: str, form: str) -> None:
+def test_the_message_names_the_embedded_address(ip: str, form: str) -> None:
     assert CLOSED.refusal(ip) == f"{ip} maps to 10.0.0.1 ({form}). {CLOSED.refusal('10.0.0.1')}"

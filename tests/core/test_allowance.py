@@ -33,7 +33,7 @@ def count(allowance: Allowance) -> int:
     return allowance.in_flight(manual=False)
 
 
-def test_an_endpoint_of_which_nothing_is_known_gets_a_few_requests_at_once() -> None:
+def test_an_unknown_endpoint_gets_a_few_requests_in_flight() -> None:
     assert count(Allowance(64)) == FIRST
     assert count(Allowance(2)) == 2
 
@@ -45,7 +45,7 @@ def test_each_success_allows_one_more_up_to_the_limit() -> None:
     assert count(grown()) == 64
 
 
-def test_each_failure_halves_it_and_then_it_grows_slowly() -> None:
+def test_each_failure_halves_the_limit_and_then_it_grows_slowly() -> None:
     allowance = failed(grown(), 3)
     assert count(allowance) == 8
     for _ in range(8):
@@ -55,18 +55,18 @@ def test_each_failure_halves_it_and_then_it_grows_slowly() -> None:
     assert count(allowance) == 9
 
 
-def test_what_fails_at_once_shrinks_to_one() -> None:
+def test_an_endpoint_that_fails_immediately_shrinks_to_one_request() -> None:
     for took in (0.0, 0.05):
         assert count(failed(grown(), THRESHOLD - 1, took=took)) == 1
 
 
 @pytest.mark.parametrize(("took", "slots"), [(1.5, 2), (15.0, 15), (60.0, FAILING_IN_FLIGHT)])
-def test_what_hangs_keeps_the_slots_to_start_an_attempt_each_second(took: float, slots: int) -> None:
+def test_a_hanging_endpoint_keeps_enough_requests_for_one_start_a_second(took: float, slots: int) -> None:
     assert count(failed(grown(), THRESHOLD - 1, took=took)) == slots
     assert count(failed(grown(limit=8), THRESHOLD - 1, took=took)) == min(8, slots)
 
 
-def test_after_so_many_failures_in_a_row_the_endpoint_is_failing() -> None:
+def test_after_ten_failures_in_a_row_the_endpoint_is_failing() -> None:
     for allowance in (grown(), Allowance(64)):
         failed(allowance, THRESHOLD - 1)
         assert not allowance.failing
@@ -76,13 +76,13 @@ def test_after_so_many_failures_in_a_row_the_endpoint_is_failing() -> None:
         assert count(allowance) == FAILING_IN_FLIGHT
 
 
-def test_a_success_between_failures_begins_the_count_anew() -> None:
+def test_a_success_resets_the_count_of_failures() -> None:
     allowance = failed(grown(), THRESHOLD - 1)
     allowance.succeeded()
     assert not failed(allowance, THRESHOLD - 1).failing
 
 
-def test_a_failing_endpoint_gets_so_many_starts_a_second_and_no_more() -> None:
+def test_a_failing_endpoint_has_a_limit_of_starts_a_second() -> None:
     allowance, now, starts = failed(grown()), NOW, 0
     while now < NOW + 10:
         now = max(now, allowance.free_at())
@@ -91,14 +91,14 @@ def test_a_failing_endpoint_gets_so_many_starts_a_second_and_no_more() -> None:
     assert starts == pytest.approx(10 * FAILING_STARTS, rel=0.02)
 
 
-def test_a_manual_attempt_finds_slots_that_the_schedule_does_not_use() -> None:
+def test_manual_attempts_have_extra_requests_in_flight() -> None:
     allowance = failed(grown())
     assert allowance.in_flight(manual=True) == FAILING_IN_FLIGHT + MANUAL_EXTRA
     assert failed(grown(limit=5)).in_flight(manual=True) == 5
     assert grown().in_flight(manual=True) == 64
 
 
-def test_the_first_success_ends_it_and_growth_is_fast() -> None:
+def test_the_first_success_ends_the_failing_state_and_growth_is_fast() -> None:
     allowance = failed(grown())
     allowance.started(NOW)
     allowance.succeeded()
@@ -110,7 +110,7 @@ def test_the_first_success_ends_it_and_growth_is_fast() -> None:
     assert count(allowance) == 2 * FAILING_IN_FLIGHT + 1
 
 
-def test_an_endpoint_that_is_known_to_fail_begins_so_and_ends_with_a_success() -> None:
+def test_a_known_failing_endpoint_starts_failing_and_ends_with_a_success() -> None:
     allowance = Allowance(64)
     allowance.fail()
     assert allowance.failing
@@ -134,7 +134,7 @@ def test_growth_up_to_a_new_limit_is_fast() -> None:
         assert count(allowance) == slots
 
 
-def test_a_clock_that_is_set_leaves_the_starts_a_second_as_they_are() -> None:
+def test_setting_the_clock_does_not_change_the_starts_a_second() -> None:
     allowance = failed(grown())
     allowance.started(NOW)
     before = allowance.free_at() - NOW

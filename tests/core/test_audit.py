@@ -75,12 +75,12 @@ def test_an_actor_is_read_from_its_text(kind: ActorKind, name: str, address: str
     assert Actor.of(actor.text, address) == actor
 
 
-def test_a_text_of_no_kind_is_refused() -> None:
+def test_an_actor_of_unknown_kind_is_refused() -> None:
     with pytest.raises(ValueError, match="nobody"):
         Actor.of("nobody:x", None)
 
 
-def test_who_is_recognized_keeps_the_address() -> None:
+def test_an_identified_actor_keeps_its_address() -> None:
     stranger = Actor(ActorKind.STRANGER, "x", "192.0.2.1", "org_x", UUID(int=9))
     assert stranger.became(ActorKind.API_KEY, "key_1", "org_a", APP) == Actor(
         ActorKind.API_KEY, "key_1", "192.0.2.1", "org_a", APP
@@ -88,7 +88,7 @@ def test_who_is_recognized_keeps_the_address() -> None:
     assert stranger.became(ActorKind.SYSTEM) == Actor(ActorKind.SYSTEM, "", "192.0.2.1", None, None)
 
 
-def test_a_difference_holds_what_differs_and_nothing_else() -> None:
+def test_a_difference_contains_only_changed_fields() -> None:
     before, after = {"a": 1, "same": 5, "gone": 2, "c": None}, {"new": 3, "a": 4, "same": 5, "c": None}
     found = audit.difference(before, after)
     assert found == ({"a": 1, "gone": 2}, {"a": 4, "new": 3})
@@ -112,7 +112,7 @@ def test_a_difference_leads_from_one_view_to_the_other(before: dict[str, int], a
     assert all(old.get(name) != new.get(name) for name in old.keys() | new.keys())
 
 
-def test_a_fingerprint_is_the_beginning_of_a_digest() -> None:
+def test_a_fingerprint_is_the_start_of_a_digest() -> None:
     assert audit.fingerprint("whsec_the_first") == digits("whsec_the_first")
     assert len(audit.fingerprint("\ud800")) == 8  # text of a database may be anything
 

@@ -131,7 +131,7 @@ def test_an_organization_token_may_do_everything_and_says_nothing_of_an_applicat
     )
 
 
-def test_a_token_is_named_by_the_beginning_of_its_digest() -> None:
+def test_a_token_is_named_by_the_start_of_its_digest() -> None:
     alone, session = (
         claims.read({"sub": "org_a"}, DIGEST),
         claims.read(of_application(link="ab" * 32), DIGEST),
@@ -140,7 +140,7 @@ def test_a_token_is_named_by_the_beginning_of_its_digest() -> None:
     assert (session.name, session.parent) == ("00010203", "abababab")
 
 
-def test_a_token_ends_with_whatever_it_was_made_with() -> None:
+def test_a_token_is_revoked_with_its_parent_credential() -> None:
     first, second = b"\1" * 32, b"\2" * 32
     assert claims.read({"sub": "org_a"}, DIGEST).digests == (DIGEST,)
     read = claims.read(of_application(link="ab" * 32, origins=[first.hex(), second.hex()], exp=50), DIGEST)
@@ -214,13 +214,13 @@ def test_the_time_of_issue_is_one_that_the_database_can_hold() -> None:
     "wrong", ["20", True, False, [], {}, float("nan"), float("inf"), float("-inf"), 10**400]
 )
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat", "ms", "since"])
-def test_what_is_no_time_is_refused(name: str, wrong: object) -> None:
+def test_an_invalid_time_is_refused(name: str, wrong: object) -> None:
     """NaN would never expire: each comparison with it is false."""
     with pytest.raises(NotAuthenticated):
         claims.read(of_application(**{name: wrong}), DIGEST)
 
 
-def test_what_has_another_type_than_ours_grants_nothing() -> None:
+def test_claims_of_another_type_grant_nothing() -> None:
     read = claims.read(
         of_application(
             feature_flags=["beta", 5, None, ["x"]],

@@ -92,7 +92,7 @@ def test_a_text_says_what_happened_and_what_to_do(code: str) -> None:
     assert text.example
 
 
-def test_an_error_without_words_is_no_problem() -> None:
+def test_an_error_without_a_message_is_accepted() -> None:
     class Silent(AngariumError):
         __doc__ = None
 
@@ -100,7 +100,7 @@ def test_an_error_without_words_is_no_problem() -> None:
 
 
 @pytest.mark.parametrize("name", ["TooManyFailures", "Overloaded"])
-def test_when_to_try_again_is_a_second_unless_told(name: str) -> None:
+def test_retry_after_is_one_second_by_default(name: str) -> None:
     kind = getattr(errors, name)
     assert kind().retry_after == 1.0
     error = kind("Words.", retry_after=7.5)
@@ -120,18 +120,18 @@ def test_too_many_endpoints_names_the_limit() -> None:
     assert error.wire_code == "too_many_endpoints"
 
 
-def test_faults_are_told_with_their_places() -> None:
+def test_field_errors_contain_their_locations() -> None:
     error = Invalid(FieldError(("body", "urls", 0), "No URL."), FieldError(("query", "limit"), "Too large."))
     assert error.detail == "body.urls.0: No URL.; query.limit: Too large."
     assert [fault.type for fault in error.faults] == ["value_error", "value_error"]
 
 
-def test_one_wrong_field() -> None:
+def test_one_invalid_field_is_reported() -> None:
     assert Invalid.field("a.b", "No.").faults == (FieldError(("body", "a", "b"), "No.", "value_error"),)
     assert Invalid.field("a", "No.", where="query").faults == (FieldError(("query", "a"), "No."),)
 
 
-def test_faults_can_be_placed_elsewhere() -> None:
+def test_field_errors_can_be_moved_to_another_location() -> None:
     found = Invalid(
         FieldError(("query", "tag", 0), "No."), FieldError(("query", "since"), "Nor this.", "type_error")
     )

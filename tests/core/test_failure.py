@@ -161,7 +161,7 @@ TABLE = [
         ("http_http_404", OURS, "No action needed"),
     ],
 )
-def test_every_code_has_a_title_and_a_step(code: str, title: str, step: str) -> None:
+def test_every_code_has_a_title_and_advice(code: str, title: str, step: str) -> None:
     assert kind_of(code).title == title
     assert kind_of(code).advice.startswith(step)
 
@@ -173,23 +173,23 @@ def test_the_status_of_a_receiver_is_never_our_fault() -> None:
 @pytest.mark.parametrize(
     "code", ["connect_refused", "timeout", "reset", "tls", "tls_untrusted", "dns", "redirect"]
 )
-def test_what_the_receiver_did_is_never_taken_for_a_fault_of_ours(code: str) -> None:
+def test_failures_by_the_receiver_are_never_our_fault(code: str) -> None:
     assert KINDS[code].becomes is None
     assert not KINDS[code].ours
 
 
-def test_what_may_be_ours_becomes_a_kind_of_ours() -> None:
+def test_ambiguous_failures_have_a_kind_on_our_side() -> None:
     ambiguous = [kind for kind in KINDS.values() if kind.becomes is not None]
     assert {kind.side for kind in ambiguous} == {Side.NETWORK}
     assert all(kind.burst >= 1 and KINDS[kind.becomes or ""].ours for kind in ambiguous)
 
 
-def test_the_table_is_as_it_was_decided() -> None:
+def test_the_table_of_failures_is_complete() -> None:
     assert list(KINDS.values()) == TABLE
     assert list(KINDS) == [kind.code for kind in TABLE]
 
 
-def test_an_answer_slows_an_endpoint_down_only_if_it_says_that_it_is_too_much_or_not_there() -> None:
+def test_only_overload_and_unavailable_statuses_slow_an_endpoint() -> None:
     kinds = {status: kind_of(f"http_{status}") for status in range(400, 1000)}
     assert {status for status, kind in kinds.items() if kind.slows} == {429, 502, 503, 504}
     assert not any(kind.timed_out or kind.becomes or kind.burst or kind.lane_only for kind in kinds.values())

@@ -72,7 +72,7 @@ HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=40).map(tuple)
 @given(HEADERS, HEADERS)
 @example(SENT, RECEIVED)
 @example((), ())
-def test_what_is_read_is_what_was_written(sent: Headers, received: Headers) -> None:
+def test_headers_are_decoded_as_they_were_encoded(sent: Headers, received: Headers) -> None:
     assert read(code(sent, received)) == (sent, received)
 
 
@@ -96,18 +96,18 @@ def test_what_is_read_is_what_was_written(sent: Headers, received: Headers) -> N
         ids.text("", MESSAGE),
     ],
 )
-def test_a_value_that_is_almost_usual_stays_as_it_is(value: str) -> None:
+def test_a_value_similar_to_a_usual_one_is_not_changed(value: str) -> None:
     headers = tuple(
         (name, value) for name in ("webhook-signature", "date", "webhook-id", "x-own", "Webhook-Id")
     )
     assert read(code(headers, headers)) == (headers, headers)
 
 
-def test_what_is_usual_takes_few_bytes() -> None:
+def test_usual_headers_take_few_bytes() -> None:
     assert len(code(SENT, RECEIVED)) <= 60
 
 
-def test_the_second_signature_that_is_the_same_takes_none() -> None:
+def test_a_repeated_signature_takes_no_bytes() -> None:
     other = "v1," + b64encode(bytes(range(1, 33))).decode()
     same = code((("webhook-signature", SIGNATURE), ("svix-signature", SIGNATURE)))
     different = code((("webhook-signature", SIGNATURE), ("svix-signature", other)))
@@ -133,13 +133,13 @@ def test_rows_of_earlier_releases_stay_readable() -> None:
         code((("date", "Fri, 31 Dec 9999 23:59:59 GMT"),))[:2] + b"\xff" * 12 + b"\x01",  # no date
     ],
 )
-def test_what_cannot_be_read_is_one_error(data: bytes) -> None:
+def test_unreadable_data_raises_one_error(data: bytes) -> None:
     with pytest.raises(header_code.UnreadableError):
         read(data)
 
 
 @pytest.mark.parametrize("cut", range(1, len(code(SENT)) + 1))
-def test_what_is_cut_off_is_not_read_as_something_else(cut: int) -> None:
+def test_truncated_data_is_not_decoded(cut: int) -> None:
     whole = code(SENT)
     with pytest.raises(header_code.UnreadableError):
         read(whole[:-cut])

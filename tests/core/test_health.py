@@ -55,7 +55,7 @@ def lost(rule: DisableRule, hours: Sequence[float]) -> int | None:
         pytest.param([0, 12, 253, 265, 385], 4, id="five days after the second evidence"),
     ],
 )
-def test_deliveries_exhausted_with_silence_between(hours: list[float], disabled_by: int | None) -> None:
+def test_exhausted_deliveries_with_pauses_are_evidence(hours: list[float], disabled_by: int | None) -> None:
     assert lost(FIVE_DAYS, hours) == disabled_by
 
 
@@ -70,11 +70,11 @@ def test_deliveries_exhausted_with_silence_between(hours: list[float], disabled_
         pytest.param([0, 21 * 24, 26 * 24], 2, id="five days after the silence"),
     ],
 )
-def test_the_plain_rule(hours: list[float], disabled_by: int | None) -> None:
+def test_the_simple_rule_disables_after_the_period(hours: list[float], disabled_by: int | None) -> None:
     assert lost(PLAIN, hours) == disabled_by
 
 
-def test_the_plain_rule_counts_every_attempt_and_disables_when_one_is_given_up() -> None:
+def test_the_simple_rule_counts_every_attempt_and_disables_on_exhaustion() -> None:
     health = PLAIN.failed(HEALTHY, Move.RETRY, START)
     health = PLAIN.failed(health, Move.RETRY, START + 5 * DAY)
     assert PLAIN.reason(health, RETRIED, START + 5 * DAY) is None
@@ -99,9 +99,7 @@ def test_ten_failed_attempts_in_a_row_whatever_the_time() -> None:
 
 
 @pytest.mark.parametrize(("on_gone", "reason"), [(True, DisabledReason.GONE), (False, None)])
-def test_a_receiver_that_is_gone_disables_at_once_where_the_product_says_so(
-    on_gone: bool, reason: DisabledReason | None
-) -> None:
+def test_a_410_disables_at_once_if_the_product_says_so(on_gone: bool, reason: DisabledReason | None) -> None:
     rule = replace(FIVE_DAYS, on_gone=on_gone)
     health = rule.failed(HEALTHY, Move.EXHAUST, START)
     assert rule.reason(health, Transition(Move.EXHAUST, Effect.GONE), START) is reason
@@ -133,7 +131,7 @@ def by_definition(hours: Sequence[int]) -> int | None:
 
 
 @given(st.lists(st.integers(0, 60) | st.integers(0, 400), max_size=40))
-def test_it_is_what_is_documented(gaps: list[int]) -> None:
+def test_the_rule_matches_the_documentation(gaps: list[int]) -> None:
     hours = list(accumulate(gaps))
     assert lost(FIVE_DAYS, hours) == by_definition(hours)
 
@@ -148,7 +146,7 @@ def test_no_endpoint_is_disabled_without_five_days_between_its_first_and_last_fa
         assert hours[place] - hours[0] >= 132 - 1e-3
 
 
-def test_a_clock_that_is_forgotten_takes_its_run_with_it() -> None:
+def test_dropping_the_clock_drops_the_run_of_failures() -> None:
     """Also where an endpoint failed all the time, by a rule that was changed in between."""
     health, now = HEALTHY, START + 10 * DAY + HOUR
     for day in range(11):

@@ -79,7 +79,7 @@ def test_the_last_failure_of_the_hour_is_kept() -> None:
 
 
 @given(st.lists(st.integers(1, 65_536), min_size=1), st.sampled_from([0.5, 0.95]))
-def test_a_percentile_is_right_to_within_a_class(durations: list[int], part: float) -> None:
+def test_a_percentile_is_accurate_to_one_class(durations: list[int], part: float) -> None:
     taken = counted([(HERE, 0.0, duration, None) for duration in durations])
     found = percentile(taken[HERE, 0].latency, part)
     assert found is not None
@@ -98,7 +98,7 @@ def classed(*durations: int) -> tuple[int, ...]:
     return counted([(HERE, 0.0, duration, None) for duration in durations])[HERE, 0].latency
 
 
-def test_counts_are_taken_with_what_they_add_to_the_whole() -> None:
+def test_counts_are_taken_with_those_of_the_application() -> None:
     taken = counted(
         [(HERE, 10, 5, None), (HERE, 20, 70_000, "dns"), (THERE, 30, 5, None), (HERE, HOUR, 1, None)]
     )
@@ -111,14 +111,14 @@ def test_counts_are_taken_with_what_they_add_to_the_whole() -> None:
     }
 
 
-def test_two_counts_together_have_the_name_of_the_first_and_the_last_failure_of_both() -> None:
+def test_merged_counts_keep_the_first_key_and_the_last_failure() -> None:
     early = HourCount(APP, HERE, 0, 1, 2, classed(1, 1, 5), 20, "dns")
     late = HourCount(APP, THERE, HOUR, 3, 4, classed(1), 30, "timeout")
     assert early.plus(late) == HourCount(APP, HERE, 0, 4, 6, classed(1, 1, 1, 5), 30, "timeout")
     assert late.plus(early) == HourCount(APP, THERE, HOUR, 4, 6, classed(1, 1, 1, 5), 30, "timeout")
 
 
-def test_at_most_so_many_counts_are_taken_and_those_that_were_noted_first() -> None:
+def test_a_limited_number_of_counts_is_taken_oldest_first() -> None:
     hourly_stats = HourlyStats()
     for endpoint_id in (THERE, HERE, THERE, APP):
         hourly_stats.note(APP, endpoint_id, 0.0, 1, None)

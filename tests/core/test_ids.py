@@ -39,7 +39,7 @@ def test_the_text_of_an_id_does_not_change() -> None:
 
 
 @given(uuids, st.sampled_from([ids.APPLICATION, ids.ENDPOINT, ids.MESSAGE, ids.ATTEMPT, ids.TASK, ids.INBOX]))
-def test_the_text_leads_back_to_the_id_and_to_no_other_kind(made: UUID, prefix: str) -> None:
+def test_the_text_is_parsed_to_the_same_id_of_the_same_kind(made: UUID, prefix: str) -> None:
     text = ids.text(prefix, made)
     assert ids.parse(prefix, text) == made
     for other in (ids.APPLICATION, ids.ENDPOINT, ids.MESSAGE, ids.ATTEMPT, ids.TASK, ids.INBOX):
@@ -75,7 +75,7 @@ def test_ids_sort_by_the_microsecond_they_were_made_in(one: int, other: int, a: 
         "msg_" + "0" * 27 + "\n",
     ],
 )
-def test_what_is_no_id_is_none(text: str) -> None:
+def test_an_invalid_id_is_none(text: str) -> None:
     assert ids.parse(ids.MESSAGE, text) is None
 
 
@@ -106,7 +106,7 @@ def test_lowest_and_highest_enclose_the_ids_of_a_microsecond_and_no_others(at: i
     assert high.int + 1 == ids.lowest((at + 1) / 1_000_000).int or at % 1000 == 999
 
 
-def test_times_outside_of_what_an_id_can_hold_are_brought_to_its_ends() -> None:
+def test_times_outside_the_range_of_ids_are_clamped() -> None:
     assert ids.lowest(-5.0) == ids.lowest(0.0) == UUID(int=7 << 76)
     assert ids.highest(1e15).int >> 80 == 2**48 - 1
 

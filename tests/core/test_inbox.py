@@ -55,7 +55,7 @@ def test_the_address_of_the_server_has_no_login_query_or_fragment(base: str) -> 
         InboxUrls(base)
 
 
-def test_a_host_that_is_none_is_refused() -> None:
+def test_an_invalid_host_is_refused() -> None:
     with pytest.raises(ValueError, match="the host is not a valid domain name"):
         InboxUrls("https://-.example.com")
 
@@ -80,7 +80,7 @@ def test_a_host_that_is_none_is_refused() -> None:
         f"https://hooks.example.com/play/in/{NAME[:-1]}",
     ],
 )
-def test_the_exception_from_the_rules_is_for_the_very_url_of_an_inbox(url: str) -> None:
+def test_only_the_exact_url_of_an_inbox_is_exempt_from_the_rules(url: str) -> None:
     assert not InboxUrls("https://hooks.example.com").includes(url)
 
 
@@ -92,5 +92,5 @@ def test_requests_are_kept_for_a_day() -> None:
     assert isinstance(oldest, UUID)
 
 
-def test_an_inbox_answers_200_at_once_unless_told_otherwise() -> None:
+def test_an_inbox_responds_with_200_at_once_by_default() -> None:
     assert InboxAnswer() == InboxAnswer(status_code=200, delay=0.0, failure_percent=0)

@@ -161,7 +161,7 @@ def buildable(schema: dict[str, Any]) -> bool:
     return True
 
 
-def test_an_id_that_cannot_be_read_is_found_in_a_place_that_only_a_reference_knows() -> None:
+def test_an_invalid_id_is_found_in_a_schema_reached_by_reference() -> None:
     schema = {"$schema": DRAFT_2020, "$ref": "#/components/x", "components": {"x": {"$id": "http://["}}}
     assert check(schema) == (
         ("components", "x", "$id"), "'http://[' is not a valid $id: it must be a URI reference (RFC 3986)."
@@ -170,7 +170,7 @@ def test_an_id_that_cannot_be_read_is_found_in_a_place_that_only_a_reference_kno
     assert check(schema) is None, "what is no schema is not looked at"
 
 
-def test_of_several_ids_that_cannot_be_read_the_first_is_told_and_before_a_reference_to_nowhere() -> None:
+def test_the_first_invalid_id_is_reported_before_an_unknown_reference() -> None:
     schema: dict[str, Any] = {"$schema": DRAFT_2020, "$id": "a b", "items": {"$id": "c d"}, "$ref": "#/x"}
     assert (fault := check(schema)) is not None
     assert fault.place == ("$id",)
@@ -194,7 +194,7 @@ def test_an_id_beside_a_reference_does_not_count_in_old_drafts() -> None:
         ({"const": 10**5_000}, (), ""),
     ],
 )
-def test_what_is_no_schema_is_refused_with_its_place_and_one_line_of_words(
+def test_an_invalid_schema_is_refused_with_its_location_and_one_line(
     schema: dict[str, Any], place: tuple[str | int, ...], words: str
 ) -> None:
     fault = check(schema)
@@ -205,7 +205,7 @@ def test_what_is_no_schema_is_refused_with_its_place_and_one_line_of_words(
     assert "\n" not in fault.words
 
 
-def test_the_words_of_a_fault_do_not_grow_with_what_they_quote() -> None:
+def test_the_length_of_an_error_does_not_depend_on_the_quoted_value() -> None:
     head = "Not a valid JSON Schema: "
     assert check({"type": "y" * 1_000}) == (("type",), f'{head}"{"y" * 299}')
     assert check({"$ref": "#" + "y" * 1_000}) == (
@@ -225,7 +225,7 @@ def hidden(levels: int, *, reference: str) -> dict[str, Any]:
     return {"$schema": DRAFT_2020, "$ref": reference, "$defs": {"p": part}, "x-more": {"t1": {}}}
 
 
-def test_what_only_a_reference_knows_is_counted_with_references_relative_to_where_it_stands() -> None:
+def test_schemas_reached_by_reference_resolve_references_relative_to_their_place() -> None:
     schema = hidden(40, reference="part#/x-more/t0")
     assert check(schema) is None
     assert not affordable(schema, "text", 50_000)
@@ -243,7 +243,7 @@ def test_a_pointer_through_a_schema_with_an_id_of_its_own_is_a_fault() -> None:
     assert check({"$schema": DRAFT_2020, "$ref": "#/allOf/0/not/x", "allOf": [{"not": {"x": {}}}]}) is None
 
 
-def test_a_fault_behind_a_reference_is_placed_where_it_stands_or_where_it_is_referred_to() -> None:
+def test_an_error_behind_a_reference_has_the_location_of_either_end() -> None:
     behind = {"$id": "part", "x-more": {"y": {"items": {"$ref": "#/nowhere"}}}}
     schema = {
         "$schema": DRAFT_2020,
@@ -290,7 +290,7 @@ def test_a_subschema_may_stand_under_a_name(keyword: str) -> None:
 
 @pytest.mark.parametrize("draft", ["2019-09", "2020-12"])
 @pytest.mark.parametrize("mark", ["", "#"])
-def test_a_schema_may_name_its_draft_with_a_mark_behind_it(draft: str, mark: str) -> None:
+def test_a_schema_may_name_its_draft_with_a_fragment(draft: str, mark: str) -> None:
     name = f"https://json-schema.org/draft/{draft}/schema{mark}"
     assert draft_of({"$schema": name}) == name
 
@@ -348,7 +348,7 @@ def inside(depth: int) -> dict[str, Any]:
     return value
 
 
-def test_a_validation_that_would_not_end_is_not_begun() -> None:
+def test_a_validation_without_end_is_not_started() -> None:
     assert not affordable(TWICE, inside(60), 50_000)
     assert not affordable(DOUBLED, "text", 50_000)
     assert not affordable({"$ref": "#"}, {}, 50_000)
@@ -422,7 +422,7 @@ def test_the_cost_of_a_validation_is_the_number_of_subschemas_at_places(
     assert cost(schema, value) == expected
 
 
-def test_a_payload_is_held_to_its_schema_where_that_can_be_afforded() -> None:
+def test_a_payload_is_validated_if_the_cost_is_bounded() -> None:
     wrong = inside(20)
     del wrong["x"]["x"]["n"]
     assert misfit(_type(LINKED), inside(20)) is None
@@ -431,7 +431,7 @@ def test_a_payload_is_held_to_its_schema_where_that_can_be_afforded() -> None:
         assert misfit(_type(schema), inside(60)) is None
 
 
-def test_a_payload_is_held_to_a_schema_whose_draft_is_not_known_as_to_draft_7() -> None:
+def test_a_schema_of_an_unknown_draft_validates_as_draft_7() -> None:
     schema = {"$schema": "https://example.com/ours", "items": [{"type": "string"}]}
     assert check(schema) is None
     assert misfit(_type(schema), ["a"]) is None

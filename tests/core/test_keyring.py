@@ -21,7 +21,7 @@ def key_id(key: bytes) -> str:
 
 
 @given(st.binary(), st.binary(min_size=12, max_size=12), st.binary(), st.binary(min_size=32, max_size=32))
-def test_what_is_sealed_opens_again(plain: bytes, nonce: bytes, context: bytes, key: bytes) -> None:
+def test_a_sealed_value_can_be_opened(plain: bytes, nonce: bytes, context: bytes, key: bytes) -> None:
     ring = Keyring([key])
     sealed = ring.seal(plain, nonce, context)
     assert ring.open(sealed, context) == plain
@@ -52,7 +52,7 @@ def test_rotation_opens_old_values_and_seals_new_ones() -> None:
     assert ring.is_current(ring.seal(b"x", NONCE, b"c"))
 
 
-def test_a_missing_key_is_named_and_the_cure_too() -> None:
+def test_an_error_names_the_missing_key_and_what_to_do() -> None:
     sealed = Keyring([OLD]).seal(b"x", NONCE, b"c")
     with pytest.raises(SealError, match="ANGARIUM_SECRET_KEY") as caught:
         Keyring([NEW]).open(sealed, b"c")
@@ -63,7 +63,7 @@ def test_a_missing_key_is_named_and_the_cure_too() -> None:
 
 
 @pytest.mark.parametrize("sealed", [b"", b"abc", b"x" * 31])
-def test_a_cut_value_is_said_to_be_cut(sealed: bytes) -> None:
+def test_a_truncated_value_is_reported_as_truncated(sealed: bytes) -> None:
     with pytest.raises(SealError, match="too short"):
         Keyring([NEW]).open(sealed, b"")
 
@@ -97,7 +97,7 @@ def test_keys_are_read_as_base64_or_hex() -> None:
         ("g" * 64, "number 1"),
     ],
 )
-def test_bad_keys_are_told_without_showing_them(text: str, words: str) -> None:
+def test_invalid_keys_are_reported_without_their_value(text: str, words: str) -> None:
     with pytest.raises(SettingsError, match=words):
         Keyring.parse(text)
 

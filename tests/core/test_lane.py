@@ -42,7 +42,7 @@ def answer(lane: Lane, message_id: UUID, *, overload: bool = False, pause: float
     lane.completed(message_id, None)
 
 
-def test_what_is_in_flight_grows_with_each_success_and_halves_with_an_overload() -> None:
+def test_requests_in_flight_grow_with_successes_and_halve_on_overload() -> None:
     lane = lane_with(100)
     flying = sends(lane)
     assert len(flying) == FIRST == 4
@@ -78,7 +78,7 @@ def test_a_new_limit_of_requests_at_once_holds_from_the_next_turn() -> None:
     assert len(sends(lane)) == 2
 
 
-def test_a_new_owner_and_a_new_rate_limit_begin_with_a_whole_second_used() -> None:
+def test_a_new_owner_and_a_new_rate_limit_assume_a_used_second() -> None:
     limited = Limits(in_flight=64, window=128, rate=2)
     lane = Lane(limited, NOW)
     assert lane.arrive(queued(1), NOW)
@@ -101,7 +101,7 @@ def test_a_changed_rate_limit_keeps_what_was_sent() -> None:
     assert lane.turn(NOW) == Wait(NOW + 1)
 
 
-def test_a_lane_that_becomes_first_in_first_out_asks_for_the_order() -> None:
+def test_a_lane_that_becomes_first_in_first_out_reloads() -> None:
     lane = lane_with(3)
     lane.reconfigure(Limits(in_flight=64, window=128, fifo=True), NOW)
     assert (lane.quiet, lane.size) == (True, 0)
@@ -110,7 +110,7 @@ def test_a_lane_that_becomes_first_in_first_out_asks_for_the_order() -> None:
     assert sends(lane) == [UUID(int=1)]
 
 
-def test_a_load_asks_for_what_there_is_room_for_and_what_is_in_hand() -> None:
+def test_a_load_requests_free_room_plus_deliveries_in_memory() -> None:
     lane = lane_with(6, Limits(in_flight=64, window=16))
     assert len(sends(lane)) == 4  # two wait
     lane.hint(NOW)
@@ -133,7 +133,7 @@ def test_a_load_waits_until_three_quarters_of_the_window_are_free() -> None:
         assert isinstance(lane.turn(NOW), Load) is loads
 
 
-def test_the_memory_of_what_waits_is_counted() -> None:
+def test_the_memory_of_waiting_deliveries_is_counted() -> None:
     lane = Lane(WIDE, NOW - 10)
     lane.arrive(queued(1, payload=b"12345"), NOW)
     lane.arrive(queued(2, payload=None), NOW)
@@ -155,7 +155,7 @@ def test_an_arrival_is_taken_once_and_only_when_it_is_due() -> None:
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_an_attempt_without_a_result_waits_again_as_the_first_or_the_last(last: bool) -> None:
+def test_an_attempt_without_a_result_is_queued_again(last: bool) -> None:
     lane = lane_with(2, Limits(in_flight=1, window=8))
     size = lane.size
     send = lane.turn(NOW)
@@ -177,7 +177,7 @@ def test_an_attempt_without_a_result_is_not_postponed_by_a_clock_that_was_set_ba
     assert sends(lane, NOW - 3600) == [send.queued.message_id]
 
 
-def test_in_strict_order_what_has_no_result_is_loaded_again_in_its_place() -> None:
+def test_in_strict_order_a_delivery_without_a_result_is_loaded_again() -> None:
     lane = Lane(Limits(in_flight=1, window=8, fifo=True), 0.0)
     lane.hint(NOW)
     assert lane.turn(NOW) == Load(8)
@@ -189,7 +189,7 @@ def test_in_strict_order_what_has_no_result_is_loaded_again_in_its_place() -> No
     assert lane.turn(NOW) == Load(8)
 
 
-def test_an_endpoint_that_begins_anew_is_sent_to_without_the_pause() -> None:
+def test_a_health_reset_ends_the_pause() -> None:
     lane = lane_with(20)
     flying = sends(lane)
     answer(lane, flying.pop(), pause=60)
@@ -198,7 +198,7 @@ def test_an_endpoint_that_begins_anew_is_sent_to_without_the_pause() -> None:
     assert len(sends(lane)) == FIRST - len(flying)
 
 
-def test_a_clock_that_is_set_keeps_pauses_and_asks_the_table_anew() -> None:
+def test_setting_the_clock_keeps_pauses_and_reloads() -> None:
     lane = lane_with(2, Limits(in_flight=1, window=16, rate=1))
     (first,) = sends(lane)
     answer(lane, first, pause=60)
@@ -210,7 +210,7 @@ def test_a_clock_that_is_set_keeps_pauses_and_asks_the_table_anew() -> None:
     assert sends(lane, NOW - 940) == [UUID(int=1)]
 
 
-def test_a_lane_is_idle_when_nothing_that_it_knows_still_matters() -> None:
+def test_a_lane_is_idle_when_its_state_is_not_needed() -> None:
     def is_idle(now: float) -> bool:
         return lane.idle(now, 5)
 
@@ -252,7 +252,7 @@ def until_load(lane: Lane, now: float = NOW) -> Load:
     return turn
 
 
-def test_a_load_reads_on_behind_what_was_taken_in_hand() -> None:
+def test_a_load_continues_after_deliveries_in_memory() -> None:
     lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
     lane.hint(NOW, since=1)
     assert until_load(lane) == Load(4)
@@ -262,7 +262,7 @@ def test_a_load_reads_on_behind_what_was_taken_in_hand() -> None:
     assert until_load(lane).after == 9
 
 
-def test_what_is_left_to_the_table_is_read_again() -> None:
+def test_deliveries_left_in_the_table_are_loaded_later() -> None:
     """A manual attempt takes the place of the last one that waits."""
     lane = Lane(Limits(in_flight=1, window=2), NOW - 10)
     lane.hint(NOW, since=1)
@@ -276,7 +276,7 @@ def test_what_is_left_to_the_table_is_read_again() -> None:
     assert until_load(lane, NOW + 1) == Load(2, 2)
 
 
-def test_what_was_accepted_by_a_clock_that_is_ahead_is_read_when_it_is_due() -> None:
+def test_a_message_accepted_by_a_fast_clock_is_loaded_when_due() -> None:
     lane = Lane(WIDE, NOW - 10)
     lane.hint(NOW, since=9)
     lane.turn(NOW)
@@ -289,7 +289,7 @@ def test_what_was_accepted_by_a_clock_that_is_ahead_is_read_when_it_is_due() -> 
     assert turn.after == 4
 
 
-def test_a_load_that_brings_less_than_was_asked_for_leaves_nothing_behind() -> None:
+def test_a_load_with_fewer_rows_than_requested_means_nothing_is_left() -> None:
     for brings, behind in ((2, False), (3, False), (4, True)):
         lane = Lane(Limits(in_flight=8, window=4), NOW - 10)
         lane.hint(NOW)
@@ -300,7 +300,7 @@ def test_a_load_that_brings_less_than_was_asked_for_leaves_nothing_behind() -> N
         assert isinstance(lane.turn(NOW), Load) is behind
 
 
-def test_what_is_in_hand_and_comes_again_as_it_is_changes_nothing() -> None:
+def test_loading_a_delivery_in_memory_again_changes_nothing() -> None:
     lane = lane_with(3, Limits(in_flight=1, window=16))
     (first,) = sends(lane)
     lane.hint(NOW)
@@ -345,7 +345,7 @@ def strict_lane(*rows: QueuedDelivery) -> Lane:
     return lane
 
 
-def test_in_strict_order_a_manual_attempt_of_what_is_under_way_is_asked_for_when_that_is_completed() -> None:
+def test_in_strict_order_a_manual_attempt_is_loaded_after_the_attempt_in_flight() -> None:
     lane = strict_lane(queued(0))
     assert sends(lane) == [UUID(int=0)]
     lane.hint(NOW, manual=True)
@@ -361,7 +361,7 @@ def test_in_strict_order_a_manual_attempt_of_what_is_under_way_is_asked_for_when
     assert lane.turn(NOW) is None, "once"
 
 
-def test_a_request_for_what_was_given_back_is_made_once() -> None:
+def test_a_manual_attempt_of_a_returned_delivery_is_made_once() -> None:
     lane = strict_lane(queued(0))
     send = lane.turn(NOW)
     assert isinstance(send, Send)
@@ -391,7 +391,7 @@ def test_a_manual_attempt_without_a_result_still_comes_first() -> None:
     assert lane.turn(NOW) == Send(manual)
 
 
-def test_an_endpoint_that_begins_anew_has_proved_nothing() -> None:
+def test_a_health_reset_makes_an_endpoint_unproven() -> None:
     lane = lane_with(1)
     (first,) = sends(lane)
     assert not lane.proven
@@ -401,7 +401,7 @@ def test_an_endpoint_that_begins_anew_has_proved_nothing() -> None:
     assert lane.proven is False
 
 
-def test_the_last_answer_says_whether_an_endpoint_is_proven() -> None:
+def test_the_last_response_decides_whether_an_endpoint_is_proven() -> None:
     lane = lane_with(4)
     one, other, *_ = sends(lane)
     answer(lane, one)
@@ -421,7 +421,7 @@ def test_the_rate_of_a_failing_endpoint_is_kept_when_the_clock_is_set() -> None:
     assert lane.free_at() == pytest.approx(turn.until - 1000, abs=1e-6)
 
 
-def test_a_lane_in_strict_order_asks_for_the_order_when_the_clock_is_set() -> None:
+def test_a_lane_in_strict_order_reloads_when_the_clock_is_set() -> None:
     lane = strict_lane(queued(0), queued(1))
     lane.clock_set(-1000)
     assert lane.quiet
@@ -430,7 +430,7 @@ def test_a_lane_in_strict_order_asks_for_the_order_when_the_clock_is_set() -> No
     assert sends(lane, NOW - 1000) == [UUID(int=1)]
 
 
-def test_a_manual_attempt_is_looked_for_at_once_after_the_clock_was_set_back() -> None:
+def test_manual_attempts_are_loaded_at_once_after_the_clock_is_set_back() -> None:
     lane = lane_with(8, Limits(in_flight=1, window=8))
     sends(lane)
     lane.hint(NOW, manual=True)
@@ -441,7 +441,7 @@ def test_a_manual_attempt_is_looked_for_at_once_after_the_clock_was_set_back() -
     assert isinstance(lane.turn(NOW - 1000), Load)
 
 
-def test_a_manual_attempt_that_waits_and_comes_again_as_it_is_changes_nothing() -> None:
+def test_loading_a_waiting_manual_attempt_again_changes_nothing() -> None:
     lane = lane_with(2, Limits(in_flight=1, window=16))
     sends(lane)
     for _ in range(2):
@@ -459,7 +459,7 @@ def test_a_manual_attempt_that_waits_and_comes_again_as_it_is_changes_nothing() 
     assert turn is None
 
 
-def test_a_search_for_manual_attempts_asks_for_some_more_than_are_in_hand() -> None:
+def test_a_load_of_manual_attempts_requests_more_than_are_in_memory() -> None:
     lane = lane_with(16, Limits(in_flight=1, window=16))
     for number in (20, 21):
         lane.hint(NOW, manual=True)
@@ -468,7 +468,7 @@ def test_a_search_for_manual_attempts_asks_for_some_more_than_are_in_hand() -> N
         lane.loaded([brought(20, ASKED)][: number - 19], None, turn.count)
 
 
-def test_tests_and_manual_attempts_have_slots_of_their_own_at_a_failing_endpoint() -> None:
+def test_tests_and_manual_attempts_have_extra_requests_at_a_failing_endpoint() -> None:
     lane = lane_with(FAILING_WINDOW)
     lane.fail()
     now = NOW
@@ -489,7 +489,7 @@ def test_an_arrival_goes_before_a_backlog_only_while_a_quarter_of_the_window_or_
         assert lane.arrive(queued(50), NOW) is (waiting <= 4)
 
 
-def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken() -> None:
+def test_deliveries_that_a_failing_lane_leaves_in_the_table_are_not_overtaken() -> None:
     lane = lane_with(FAILING_WINDOW + 10)
     each = lane.size // (FAILING_WINDOW + 10)
     lane.fail()
@@ -505,7 +505,7 @@ def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken() -> None:
     assert not lane.arrive(queued(100, now), now)
 
 
-def test_a_load_that_brings_more_than_the_window_has_room_for_is_taken_in_part() -> None:
+def test_a_load_above_the_window_is_taken_in_part() -> None:
     """Deliveries arrived during the load; those beyond the limit stay in the table."""
     lane = Lane(Limits(in_flight=1, window=8), NOW - 10)
     lane.hint(NOW)

@@ -101,7 +101,7 @@ def lane_at(number: int) -> Lane:
     return lane
 
 
-def test_a_load_reads_on_behind_what_was_taken_in_hand() -> None:
+def test_a_load_continues_after_deliveries_in_memory() -> None:
     lane = new_lane()
     assert load(lane, *map(row, (1, 2, 3, 5))) == Load(4, START)
     assert deliver(lane) == [1, 2, 3, 5]
@@ -110,32 +110,32 @@ def test_a_load_reads_on_behind_what_was_taken_in_hand() -> None:
     assert load(lane, row(10)) == Load(4, behind(9))
 
 
-def test_what_was_accepted_after_what_was_read_sends_the_lane_nowhere() -> None:
+def test_a_later_message_does_not_reset_the_lane() -> None:
     lane = lane_at(5)
     lane.hint(NOW, since=lane.place(message(6), place(6)))
     assert asked(lane).after == behind(5)
 
 
 @pytest.mark.parametrize("since", [5, 3, 1, -3 * SLACK])
-def test_what_was_committed_late_is_read(since: int) -> None:
+def test_a_message_that_commits_late_is_loaded(since: int) -> None:
     lane = lane_at(5)
     lane.hint(NOW, since=place(since))
     assert asked(lane).after == behind(since - 1)
 
 
-def test_what_was_committed_late_comes_before_what_was_accepted_then_though_nobody_told() -> None:
+def test_a_late_commit_without_a_hint_precedes_newer_messages() -> None:
     lane = lane_at(5)
     lane.hint(NOW, since=place(7))
     assert asked(lane).after < place(4)
 
 
-def test_what_arrives_is_read_from_its_place() -> None:
+def test_an_arrival_is_loaded_from_its_place() -> None:
     lane = lane_at(5)
     assert not lane.arrive(row(3), NOW)
     assert asked(lane).after == behind(2)
 
 
-def test_a_load_does_not_pass_what_was_committed_while_it_was_under_way() -> None:
+def test_a_load_does_not_skip_messages_committed_during_it() -> None:
     lane = lane_at(2)
     lane.hint(NOW, since=place(6))
     turn = asked(lane)
@@ -147,7 +147,7 @@ def test_a_load_does_not_pass_what_was_committed_while_it_was_under_way() -> Non
     assert lane.turn(NOW) is None
 
 
-def test_a_load_that_reads_from_behind_what_was_committed_late_is_void() -> None:
+def test_a_load_from_after_a_late_commit_is_ignored() -> None:
     lane = lane_at(5)
     late = -2 * SLACK
     lane.hint(NOW, since=place(7))
@@ -159,7 +159,7 @@ def test_a_load_that_reads_from_behind_what_was_committed_late_is_void() -> None
     assert deliver(lane) == [late, 7]
 
 
-def test_news_of_what_is_in_hand_already_sends_nothing_twice() -> None:
+def test_a_hint_about_a_delivery_in_memory_sends_nothing_twice() -> None:
     """Others see a commit before the process that made it hears of it."""
     lane = lane_at(2)
     lane.hint(NOW, since=place(3))
@@ -173,7 +173,7 @@ def test_news_of_what_is_in_hand_already_sends_nothing_twice() -> None:
 
 
 @pytest.mark.parametrize(("apart", "again"), [(1, 4), (SLACK // 2, 2), (3 * SLACK, 1)])
-def test_a_load_has_room_for_what_is_not_completed_and_comes_again(apart: int, again: int) -> None:
+def test_a_load_has_room_for_uncompleted_deliveries_that_load_again(apart: int, again: int) -> None:
     lane = new_lane()
     numbers = [number * apart for number in (1, 2, 3, 4)]
     load(lane, *map(row, numbers))
@@ -183,7 +183,7 @@ def test_a_load_has_room_for_what_is_not_completed_and_comes_again(apart: int, a
     assert lane.turn(NOW) is None
 
 
-def test_what_was_committed_late_is_read_between_a_load_and_the_completion_of_what_it_brought() -> None:
+def test_a_late_commit_is_loaded_before_the_loaded_deliveries_complete() -> None:
     lane = lane_at(2)
     lane.hint(NOW, since=place(6))
     load(lane, row(6))
@@ -194,7 +194,7 @@ def test_what_was_committed_late_is_read_between_a_load_and_the_completion_of_wh
     assert deliver(lane) == [4]
 
 
-def test_those_before_all_others_are_read_from_the_beginning_until_one_behind_them_comes() -> None:
+def test_deliveries_at_place_zero_load_from_the_start_until_a_later_place() -> None:
     lane = new_lane()
     owed = [placeless(number) for number in range(1, 10)]
     while owed:
@@ -210,7 +210,7 @@ def test_those_before_all_others_are_read_from_the_beginning_until_one_behind_th
     assert asked(lane).after == behind(7)
 
 
-def test_those_before_all_others_that_are_not_completed_are_no_reason_to_ask_in_vain() -> None:
+def test_uncompleted_deliveries_at_place_zero_cause_no_useless_load() -> None:
     lane = new_lane()
     rows = [placeless(number) for number in (1, 2, 3, 4)]
     load(lane, *rows)
@@ -220,7 +220,7 @@ def test_those_before_all_others_that_are_not_completed_are_no_reason_to_ask_in_
     assert lane.turn(NOW) is None
 
 
-def test_a_place_before_all_others_sends_the_lane_to_the_beginning() -> None:
+def test_a_delivery_at_place_zero_resets_the_lane_to_the_start() -> None:
     lane = lane_at(5)
     lane.reorder()
     assert load(lane, placeless(1), row(6)).after == START
@@ -231,7 +231,7 @@ CHANGES = pytest.mark.parametrize(("before", "after"), [(FREE, FIFO), (FIFO, FRE
 
 
 @CHANGES
-def test_an_endpoint_that_changes_its_order_is_read_from_the_beginning(before: Limits, after: Limits) -> None:
+def test_a_change_of_order_resets_the_lane_to_the_start(before: Limits, after: Limits) -> None:
     """One that was free for a moment has the place before all others for what is queued."""
     lane = new_lane(before)
     load(lane, row(5), row(6))
@@ -241,7 +241,7 @@ def test_an_endpoint_that_changes_its_order_is_read_from_the_beginning(before: L
 
 
 @CHANGES
-def test_a_load_of_the_former_order_says_nothing(before: Limits, after: Limits) -> None:
+def test_a_load_in_the_former_order_is_ignored(before: Limits, after: Limits) -> None:
     lane = new_lane(before)
     turn = asked(lane)
     lane.reconfigure(after, NOW)
@@ -250,7 +250,7 @@ def test_a_load_of_the_former_order_says_nothing(before: Limits, after: Limits) 
     assert asked(lane).after == START
 
 
-def test_a_failed_head_sends_the_lane_back_to_what_waited_and_no_further() -> None:
+def test_a_failed_head_resets_the_lane_to_the_waiting_deliveries() -> None:
     """What is before that is done, and an old snapshot may keep much of it."""
     lane = lane_at(5)
     lane.hint(NOW, since=place(6))
@@ -261,7 +261,7 @@ def test_a_failed_head_sends_the_lane_back_to_what_waited_and_no_further() -> No
     assert lane.turn(NOW) is None
 
 
-def test_a_failed_head_alone_sends_the_lane_nowhere() -> None:
+def test_a_failed_head_alone_does_not_reset_the_lane() -> None:
     lane = lane_at(5)
     lane.hint(NOW, since=place(6))
     load(lane, row(6))
@@ -269,14 +269,14 @@ def test_a_failed_head_alone_sends_the_lane_nowhere() -> None:
     assert asked(lane).after == behind(6)
 
 
-def test_a_resend_sends_the_lane_nowhere() -> None:
+def test_a_resend_does_not_reset_the_lane() -> None:
     """It is among what is attempted again, which is read as a whole."""
     lane = lane_at(5)
     lane.hint(NOW, manual=True)
     assert asked(lane).after == behind(5)
 
 
-def test_what_was_sent_in_vain_is_read_again() -> None:
+def test_a_failed_delivery_is_loaded_again() -> None:
     lane = lane_at(5)
     lane.hint(NOW, since=place(6))
     load(lane, row(6), row(7))
@@ -285,7 +285,7 @@ def test_what_was_sent_in_vain_is_read_again() -> None:
     assert deliver(lane) == [6, 7]
 
 
-def test_what_was_scheduled_takes_its_place_when_it_is_due() -> None:
+def test_a_scheduled_delivery_takes_its_place_when_due() -> None:
     lane = lane_at(5)
     lane.hint(NOW, since=place(6))
     load(lane, row(7), row(8), next_due=NOW)
@@ -293,7 +293,7 @@ def test_what_was_scheduled_takes_its_place_when_it_is_due() -> None:
     assert deliver(lane) == [6, 7, 8]
 
 
-def test_what_a_failing_lane_leaves_to_the_table_is_read_again() -> None:
+def test_deliveries_that_a_failing_lane_leaves_in_the_table_are_loaded_later() -> None:
     lane = new_lane(Limits(in_flight=1, window=40, fifo=True))
     load(lane, *map(row, range(1, 41)))
     lane.fail()
@@ -304,7 +304,7 @@ def test_what_a_failing_lane_leaves_to_the_table_is_read_again() -> None:
     assert lane.waiting == 32
 
 
-def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken_by_a_load_under_way() -> None:
+def test_deliveries_left_in_the_table_are_not_overtaken_by_a_running_load() -> None:
     """Also where the places of an endpoint with few messages are far apart."""
     lane = new_lane(Limits(in_flight=1, window=200, fifo=True))
     numbers = [number * SLACK for number in range(1, 52)]
@@ -320,7 +320,7 @@ def test_what_a_failing_lane_leaves_to_the_table_is_not_overtaken_by_a_load_unde
     assert lane.waiting == 31
 
 
-def test_a_load_that_fails_is_asked_for_again_from_the_same_place() -> None:
+def test_a_failed_load_is_repeated_from_the_same_place() -> None:
     lane = lane_at(5)
     lane.hint(NOW, since=place(4))
     before = asked(lane)
@@ -328,7 +328,7 @@ def test_a_load_that_fails_is_asked_for_again_from_the_same_place() -> None:
     assert asked(lane) == before
 
 
-def test_the_clock_that_is_set_sends_the_lane_to_the_beginning() -> None:
+def test_setting_the_clock_resets_the_lane_to_the_start() -> None:
     lane = lane_at(5)
     lane.clock_set(0.0)
     assert asked(lane).after == START

@@ -53,7 +53,7 @@ def test_manual_attempts_go_before_what_was_due_earlier_and_a_test_before_them()
     assert not lane.urgent
 
 
-def test_what_a_load_brings_takes_its_place_by_due_time() -> None:
+def test_loaded_deliveries_are_ordered_by_due_time() -> None:
     lane, asked = lane_that_asked()
     for number in (1, 2):
         assert lane.arrive(queued(number, NOW - 1), NOW)
@@ -61,7 +61,7 @@ def test_what_a_load_brings_takes_its_place_by_due_time() -> None:
     assert sends(lane) == [3, 4, 1, 2]
 
 
-def test_an_arrival_waits_in_the_table_while_a_full_lane_owes_what_was_due_earlier() -> None:
+def test_an_arrival_stays_in_the_table_while_a_full_lane_has_earlier_deliveries() -> None:
     lane = Lane(Limits(in_flight=1, window=16), NOW - 10)
     for number in range(5):
         assert lane.arrive(queued(number), NOW)
@@ -71,7 +71,7 @@ def test_an_arrival_waits_in_the_table_while_a_full_lane_owes_what_was_due_earli
     assert lane.arrive(queued(7, test=True), NOW)  # goes first whatever waits
 
 
-def test_a_manual_attempt_of_a_delivery_that_waits_takes_the_place_of_its_scheduled_one() -> None:
+def test_a_manual_attempt_replaces_the_waiting_scheduled_one() -> None:
     lane, asked = lane_that_asked()
     lane.loaded([queued(1, NOW - 2), queued(2, NOW - 1)], None, asked)
     size = lane.size
@@ -85,7 +85,7 @@ def test_a_manual_attempt_of_a_delivery_that_waits_takes_the_place_of_its_schedu
     assert sends(lane) == [2, 1]
 
 
-def test_what_is_left_to_the_table_while_a_load_is_under_way_is_asked_for_again() -> None:
+def test_deliveries_left_in_the_table_during_a_load_are_loaded_later() -> None:
     """It was accepted after the load had read, and the endpoint began to fail before the load was there."""
     lane, asked = lane_that_asked(Limits(in_flight=64, window=512))
     for number in range(FAILING_WINDOW + 10):
@@ -108,7 +108,7 @@ def test_what_is_left_to_the_table_while_a_load_is_under_way_is_asked_for_again(
                 raise AssertionError(f"asleep, and {len(left)} are queued: {other}")
 
 
-def test_a_failing_lane_with_more_in_hand_than_it_may_have_keeps_those_due_first() -> None:
+def test_a_failing_lane_above_its_limit_keeps_the_earliest_deliveries() -> None:
     lane = Lane(WIDE, NOW - 10)
     for number in range(100):
         assert lane.arrive(queued(number), NOW)
@@ -124,7 +124,7 @@ def test_a_failing_lane_with_more_in_hand_than_it_may_have_keeps_those_due_first
     assert first == Send(msgspec.structs.replace(queued(len(flying))))
 
 
-def test_what_a_load_brought_before_it_arrives_is_sent_once() -> None:
+def test_a_delivery_that_is_loaded_before_it_arrives_is_sent_once() -> None:
     """Others see a commit before the process that made it hears of it."""
     lane, asked = lane_that_asked()
     brought = msgspec.structs.replace(queued(1), pending=True)
@@ -137,7 +137,7 @@ def test_what_a_load_brought_before_it_arrives_is_sent_once() -> None:
     assert sends(lane) == []
 
 
-def test_what_is_committed_after_its_place_was_read_is_sent() -> None:
+def test_a_message_committed_after_its_place_was_read_is_sent() -> None:
     lane, asked = lane_that_asked()
     lane.loaded([msgspec.structs.replace(queued(2), pending=True)], None, asked)
     assert sends(lane) == [2]

@@ -528,7 +528,7 @@ def test_a_dead_endpoint_gets_few_starts_a_second() -> None:
 
 
 @pytest.mark.parametrize("pause", [3.0, 120.0])
-def test_a_receiver_that_asks_for_a_pause_gets_it(pause: float) -> None:
+def test_a_requested_pause_is_respected(pause: float) -> None:
     lane = Lane(Limits(in_flight=4, window=10), owned_since=0.0)
     for n in range(3):
         lane.arrive(QueuedDelivery(UUID(int=n + 1), 0.0, State.PENDING, 0, None, b""), 0.0)

@@ -38,7 +38,7 @@ def test_a_rate_limited_lane_with_more_due_than_it_holds_says_when_it_may_send_a
     assert sent == 50
 
 
-def test_a_lane_that_was_asked_to_pause_goes_on_although_more_is_due() -> None:
+def test_a_paused_lane_continues_although_more_is_due() -> None:
     lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
     for number in range(10):
         lane.arrive(queued(number), NOW)
@@ -50,7 +50,7 @@ def test_a_lane_that_was_asked_to_pause_goes_on_although_more_is_due() -> None:
     assert isinstance(lane.turn(NOW + 30), Send)
 
 
-def test_a_resend_that_comes_while_its_delivery_is_being_completed_is_made() -> None:
+def test_a_resend_during_the_completion_of_its_delivery_is_attempted() -> None:
     """The outcome was committed, but the lane did not know yet: the load brought the delivery, the lane took
     it for the one in memory, and slept until the next scan of the table."""
     lane = Lane(Limits(in_flight=4, window=8), NOW - 10)
@@ -89,13 +89,13 @@ def test_an_arrival_does_not_overtake_what_is_due_in_the_table() -> None:
     assert isinstance(lane.turn(NOW), Load)
 
 
-def test_an_arrival_is_taken_in_hand_at_once_when_nothing_else_is_due() -> None:
+def test_an_arrival_is_taken_at_once_when_nothing_else_is_due() -> None:
     lane = Lane(Limits(in_flight=1, window=4), NOW - 10)
     assert lane.arrive(queued(1), NOW)
     assert lane.turn(NOW) == Send(queued(1))
 
 
-def test_a_late_answer_of_the_endpoint_as_it_was_does_not_hold_back_what_is_sent_to_it_now() -> None:
+def test_a_late_result_of_an_older_generation_does_not_slow_the_lane() -> None:
     """Its URL changed while attempts were in flight: they were refused, and asked for a pause."""
     lane = Lane(Limits(in_flight=64, window=128), NOW - 10)
     for number in range(40):

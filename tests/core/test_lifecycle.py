@@ -78,12 +78,12 @@ def test_a_manual_attempt_that_fails_changes_nothing(came: AttemptResult) -> Non
 
 
 @pytest.mark.parametrize("state", [state for state in State if state is not State.PENDING])
-def test_a_failure_of_what_has_ended_changes_nothing(state: State) -> None:
+def test_a_failure_of_an_ended_delivery_changes_nothing(state: State) -> None:
     assert follows(REFUSED, state).move is Move.KEEP
     assert follows(REFUSED, state).effect is Effect.NONE
 
 
-def test_a_receiver_that_wants_no_more_of_it_exhausts_it() -> None:
+def test_a_receiver_can_end_the_retries_of_a_delivery() -> None:
     for came, effect in ((GONE, Effect.GONE), (DISABLE, Effect.GONE), (ABORT, Effect.FAILURE)):
         assert (follows(came).move, follows(came).effect) == (Move.EXHAUST, effect)
     assert follows(result(status=500, control="nonsense")).move is Move.RETRY
@@ -113,7 +113,7 @@ def test_a_test_is_one_attempt(came: AttemptResult) -> None:
     ("asked", "pause", "delay"),
     [(None, None, 5.0), (-5.0, 0.0, 5.0), (0.5, 0.5, 5.0), (60.0, 60.0, 60.0), (1e9, MAX_PAUSE, MAX_PAUSE)],
 )
-def test_a_pause_that_the_receiver_asked_for_postpones_and_never_hastens(
+def test_retry_after_postpones_and_never_brings_forward(
     asked: float | None, pause: float | None, delay: float
 ) -> None:
     following = follows(result(status=503, retry_after=asked))
@@ -121,12 +121,12 @@ def test_a_pause_that_the_receiver_asked_for_postpones_and_never_hastens(
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
-def test_a_receiver_in_trouble_slows_its_lane(status: int) -> None:
+def test_an_overloaded_receiver_slows_its_lane(status: int) -> None:
     assert follows(result(status=status)).slows
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 404, 410, 500, 501])
-def test_an_ordinary_answer_does_not(status: int) -> None:
+def test_an_ordinary_response_does_not_slow_the_lane(status: int) -> None:
     assert not follows(result(status=status)).slows
 
 
@@ -137,12 +137,12 @@ SLOWING = [
 
 
 @pytest.mark.parametrize("code", SLOWING)
-def test_no_connection_slows_the_lane(code: str) -> None:
+def test_a_failed_connection_slows_the_lane(code: str) -> None:
     assert follows(result(code)).slows
 
 
 @pytest.mark.parametrize("code", ["protocol", "too_large", "bad_request", "local"])
-def test_a_failure_of_one_request_does_not(code: str) -> None:
+def test_a_failure_of_one_request_does_not_slow_the_lane(code: str) -> None:
     assert not follows(result(code)).slows
 
 

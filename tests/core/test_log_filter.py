@@ -99,12 +99,12 @@ def test_a_filter_is_read_from_its_json(made: LogFilter) -> None:
         {"until": "2026-11-28"},
     ],
 )
-def test_a_document_that_is_not_ours_is_refused(document: dict[str, Any]) -> None:
+def test_an_unknown_document_is_refused(document: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"."):
         LogFilter.of(document)
 
 
-def test_only_what_is_set_makes_a_filter_full() -> None:
+def test_a_filter_contains_only_set_fields() -> None:
     assert LogFilter().empty
     for name, value in vars_of(FULL).items():
         assert not replace(LogFilter(), **{name: value}).empty
@@ -169,13 +169,13 @@ UNTIL = FieldError(("query", "until"), "The end must not be before the start.")
         (LogFilter(since=SINCE, until=SINCE - timedelta(microseconds=1)), UNTIL),
     ],
 )
-def test_what_can_match_nothing_is_refused_at_its_field(made: LogFilter, fault: FieldError) -> None:
+def test_a_filter_that_can_match_nothing_is_refused_at_its_field(made: LogFilter, fault: FieldError) -> None:
     with pytest.raises(Invalid) as refused:
         made.check()
     assert refused.value.faults == (fault,)
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     with pytest.raises(Invalid) as refused:
         LogFilter(
             event_type="a b",
@@ -209,7 +209,7 @@ def test_all_faults_are_told_at_once() -> None:
         LogFilter(until=SINCE),
     ],
 )
-def test_a_filter_that_can_match_is_taken(made: LogFilter) -> None:
+def test_a_filter_that_can_match_is_accepted(made: LogFilter) -> None:
     made.check()
 
 
@@ -237,7 +237,7 @@ def test_the_text_of_a_place_in_the_log() -> None:
         f"{ids.text(ids.MESSAGE, MESSAGE)}:{ids.text(ids.ENDPOINT, ENDPOINT)}",
     ],
 )
-def test_any_other_text_is_no_place_in_the_log(text: str) -> None:
+def test_an_invalid_text_is_not_a_place_in_the_log(text: str) -> None:
     with pytest.raises(Invalid) as refused:
         LogKey.parse(text)
     assert refused.value.faults == (FieldError(("query", "cursor"), "Not a valid position in the log."),)

@@ -45,7 +45,7 @@ def headers(
     )
 
 
-def test_an_id_begins_as_the_product_says() -> None:
+def test_an_id_starts_with_the_products_prefix() -> None:
     text = MessageFormat(profile(), "Agent/1").message_id(MESSAGE)
     assert text.startswith("note_")
     assert len(text) == len("note_") + 27
@@ -183,7 +183,7 @@ def test_a_key_without_a_time_is_in_force_from_the_beginning() -> None:
 
 
 @pytest.mark.parametrize("digest", ["sha1", "sha256", "sha512"])
-def test_a_header_of_the_product_holds_the_hmac_of_what_it_says(digest: str) -> None:
+def test_a_products_header_contains_the_hmac_of_its_template(digest: str) -> None:
     def made(**scheme: Any) -> str:
         scheme = {"algorithm": f"hmac-{digest}", **scheme}
         return own_signer(SECRET, SigningTable(header="X-Sum", **scheme))("msg_1", NOW, BODY)

@@ -28,7 +28,7 @@ HOSTS = [f"hooks.customer{number}.com" for number in range(20)]
 
 
 @given(st.lists(st.tuples(st.sampled_from(BURSTS), st.floats(0, 100)), max_size=50))
-def test_the_failures_of_one_host_alone_are_never_ours(history: list[tuple[object, float]]) -> None:
+def test_failures_of_only_one_host_are_never_our_fault(history: list[tuple[object, float]]) -> None:
     detector, now = FaultDetector(), 0.0
     for kind, seconds in history:
         now += seconds
@@ -37,7 +37,7 @@ def test_the_failures_of_one_host_alone_are_never_ours(history: list[tuple[objec
 
 
 @given(st.permutations(HOSTS), st.lists(st.floats(0, WINDOW / BURST / 4), min_size=20, max_size=20))
-def test_a_burst_is_ours_from_the_host_that_completes_it_until_a_success(
+def test_a_burst_is_our_fault_from_its_last_host_until_a_success(
     hosts: list[str], seconds: list[float]
 ) -> None:
     detector, now = FaultDetector(), 1000.0
@@ -50,9 +50,7 @@ def test_a_burst_is_ours_from_the_host_that_completes_it_until_a_success(
 
 
 @given(st.lists(st.sampled_from([*HOSTS, None]), max_size=200), st.sampled_from(BURSTS))
-def test_fewer_hosts_than_a_burst_between_two_successes_are_never_ours(
-    history: list[str | None], kind: object
-) -> None:
+def test_fewer_hosts_than_a_burst_are_never_our_fault(history: list[str | None], kind: object) -> None:
     detector = FaultDetector()
     since: set[str] = set()
     for now, host in enumerate(history):
@@ -86,7 +84,7 @@ def test_a_burst_has_as_many_hosts_as_its_kind_says() -> None:
     assert detector.failed(pair, HOSTS[1], 0.0)
 
 
-def test_failures_that_come_to_different_faults_of_ours_are_no_burst() -> None:
+def test_failures_with_different_faults_are_no_burst() -> None:
     detector = FaultDetector()
     for host, other in zip(HOSTS[1:BURST], HOSTS[BURST + 1 : 2 * BURST], strict=True):
         assert not detector.failed(TIMEOUT, host, 0.0)
@@ -95,12 +93,12 @@ def test_failures_that_come_to_different_faults_of_ours_are_no_burst() -> None:
     assert not detector.failed(KINDS["dns_unanswered"], HOSTS[BURST + 1], 0.0)
 
 
-def test_a_failure_that_is_not_ambiguous_is_never_ours() -> None:
+def test_an_unambiguous_failure_is_never_our_fault() -> None:
     detector = FaultDetector()
     assert not any(detector.failed(KINDS["connect_refused"], host, 0.0) for host in HOSTS)
 
 
-def test_the_hosts_that_failed_longest_ago_are_forgotten_when_there_are_many() -> None:
+def test_the_oldest_failed_hosts_are_dropped_when_there_are_many() -> None:
     detector = FaultDetector()
     for number in range(MAX_SITES + 1):
         assert detector.failed(UNREACHABLE, f"customer{number}.com", 0.0)
@@ -110,7 +108,7 @@ def test_the_hosts_that_failed_longest_ago_are_forgotten_when_there_are_many() -
     assert detector.failed(UNREACHABLE, "customer0.com", 2.0), "it is asked again"
 
 
-def test_a_host_that_is_blamed_once_is_asked_again_whenever_nobody_was_reached_for_long() -> None:
+def test_a_blamed_host_is_tried_again_if_no_host_was_reached_for_long() -> None:
     detector, now = FaultDetector(), 0.0
     for _ in range(3):
         assert detector.failed(UNREACHABLE, "a.example", now)
@@ -120,7 +118,7 @@ def test_a_host_that_is_blamed_once_is_asked_again_whenever_nobody_was_reached_f
         now += 2 + 2 * RECENT
 
 
-def test_an_unreachable_network_is_ours_until_another_receiver_is_reached() -> None:
+def test_an_unreachable_network_is_our_fault_until_another_receiver_is_reached() -> None:
     detector = FaultDetector()
     detector.reached(99.0)
     for now in (100.0, 101.0, 200.0, 10_000.0):
@@ -189,7 +187,7 @@ def test_the_pause_grows_and_is_bounded(failures: int) -> None:
         pause.failed(now)
 
 
-def test_few_lanes_look_for_a_probe_in_a_second() -> None:
+def test_few_lanes_try_to_probe_each_second() -> None:
     pause = ProbePause(0.0)
     admitted = [pause.admits(FIRST) for _ in range(100)]
     assert admitted.count(True) == TRIES

@@ -14,7 +14,7 @@ from angarium.core.outcome import explain_status, parse_retry_after, plain
 
 
 @given(st.integers(100, 999), st.one_of(st.none(), st.text()))
-def test_every_failing_status_has_a_code_and_words(status: int, location: str | None) -> None:
+def test_every_failing_status_has_a_code_and_a_text(status: int, location: str | None) -> None:
     kind, words = explain_status(status, location)
     if 200 <= status <= 299:
         assert kind is None
@@ -46,7 +46,7 @@ def test_every_failing_status_has_a_code_and_words(status: int, location: str | 
         (600, None, "600: this is not a known HTTP status"),
     ],
 )
-def test_the_words_for_a_status_say_what_was_answered_and_what_to_do(
+def test_the_text_of_a_status_says_what_happened_and_what_to_do(
     status: int, location: str | None, words: str | None
 ) -> None:
     if words is None:
@@ -57,7 +57,7 @@ def test_the_words_for_a_status_say_what_was_answered_and_what_to_do(
 
 
 @given(st.text(st.characters()), st.integers(1, 50))
-def test_foreign_text_becomes_plain(text: str, limit: int) -> None:
+def test_foreign_text_is_sanitized(text: str, limit: int) -> None:
     shown = plain(text, limit)
     shown.encode("utf-8")
     assert shown.isprintable()
@@ -75,9 +75,7 @@ def test_foreign_text_becomes_plain(text: str, limit: int) -> None:
         ("größe", "größe"),
     ],
 )
-def test_what_cannot_be_shown_is_written_as_an_escape_and_what_is_too_long_is_cut(
-    text: str, shown: str
-) -> None:
+def test_unprintable_characters_are_escaped_and_long_text_is_cut(text: str, shown: str) -> None:
     assert plain(text, 5) == shown
 
 
@@ -123,5 +121,5 @@ def far_east(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("far_east")
-def test_a_date_without_a_zone_is_in_gmt_wherever_the_server_stands() -> None:
+def test_a_date_without_a_zone_is_gmt_in_any_local_time_zone() -> None:
     assert parse_retry_after("Wed, 21 Oct 2015 07:28:30", 1445412480.0) == 30.0

@@ -22,7 +22,7 @@ NOW = 1_800_000_000.0
         (600.0, 3, 60, NOW - 90, 3.0),
     ],
 )
-def test_the_estimate(
+def test_the_estimate_follows_place_and_rate(
     since: float, ahead: int, recent: int, head: float | None, expected: float | None
 ) -> None:
     wait = estimate(due_at=NOW - since, ahead=ahead, recent=recent, head_due=head, now=NOW)
@@ -34,7 +34,7 @@ def test_the_estimate(
         assert wait.expected_at - NOW == pytest.approx(expected, abs=0.001)
 
 
-def test_it_waits_once_it_is_later_than_an_attempt_that_need_not_wait() -> None:
+def test_a_delivery_is_overdue_once_it_is_later_than_usual() -> None:
     def waiting(since: float) -> bool:
         return estimate(due_at=NOW - since, ahead=0, recent=1, head_due=None, now=NOW).waiting
 
@@ -42,7 +42,7 @@ def test_it_waits_once_it_is_later_than_an_attempt_that_need_not_wait() -> None:
     assert waiting(ON_TIME + 0.1)
 
 
-def test_a_minute_without_an_attempt_means_that_no_time_can_be_told() -> None:
+def test_a_minute_without_an_attempt_gives_no_estimate() -> None:
     def told(since: float) -> bool:
         found = estimate(due_at=NOW - since, ahead=0, recent=0, head_due=None, now=NOW)
         return found.expected_at is not None

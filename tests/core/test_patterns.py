@@ -13,9 +13,7 @@ LETTERS = "abcxyzABCXYZ0189"
 
 
 @given(segments, segments)
-def test_a_wildcard_covers_what_has_its_segments_and_at_least_one_more(
-    prefix: list[str], name: list[str]
-) -> None:
+def test_a_wildcard_covers_names_with_at_least_one_more_segment(prefix: list[str], name: list[str]) -> None:
     wanted = name[: len(prefix)] == prefix and len(name) > len(prefix)
     assert covers([".".join(prefix) + ".*"], ".".join(name)) is wanted
     assert covers([".".join(prefix)], ".".join(name)) is (prefix == name)
@@ -67,7 +65,7 @@ def test_a_wildcard_is_a_star_after_whole_segments(text: str, wildcard: bool) ->
         (is_tag, LETTERS + "-_./\\#", 128),
     ],
 )
-def test_names_are_of_some_letters_up_to_a_length(rule: object, letters: str, most: int) -> None:
+def test_names_have_a_set_of_characters_and_a_maximum_length(rule: object, letters: str, most: int) -> None:
     assert callable(rule)
     for code in range(256):
         assert rule(chr(code)) is (chr(code) in letters or (chr(code).isascii() and chr(code).isalnum()))
@@ -77,7 +75,7 @@ def test_names_are_of_some_letters_up_to_a_length(rule: object, letters: str, mo
         assert not rule(wrong)
 
 
-def test_an_own_id_does_not_look_like_ours() -> None:
+def test_an_own_id_does_not_look_like_a_generated_id() -> None:
     assert is_uid("order-1", "ep_")
     assert is_uid("msg_1", "ep_")
     assert is_uid("x" * 256, "ep_")

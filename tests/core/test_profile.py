@@ -113,7 +113,7 @@ def schemas(*some: Any) -> dict[str, Any]:
         (scenario(type="order.filled", after="x"), ("scenarios", 1, "steps", 1, "after"), "'x' is not a"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_at_its_place(
+def test_an_invalid_profile_is_refused_at_its_key(
     tables: dict[str, Any], where: tuple[str | int, ...], words: str
 ) -> None:
     with pytest.raises(ProfileError) as refused:
@@ -144,7 +144,7 @@ def test_what_does_not_fit_is_refused_at_its_place(
         scenario(type="order.filled", when={"n": {"below": 1}, "m": "a"}, after="1h"),
     ],
 )  # fmt: skip
-def test_what_just_fits_is_taken(tables: dict[str, Any]) -> None:
+def test_values_at_the_limit_are_accepted(tables: dict[str, Any]) -> None:
     assert isinstance(read(LEAST | tables), Profile)
 
 
@@ -182,7 +182,7 @@ def test_a_schedule_has_the_delays_and_the_fractions_of_the_profile() -> None:
         (10, (0.1, 0.2, 0.3, 0.6, 0.7), {1: 0.1, 2: 0.2, 3: 0.3, 6: 0.6, 7: 0.7}),  # no float adds one
     ],
 )  # fmt: skip
-def test_the_operator_is_told_at_fractions_of_the_attempts(
+def test_the_operator_is_alerted_at_fractions_of_the_attempts(
     attempts: int | None, fractions: tuple[float, ...], expected: dict[int, float]
 ) -> None:
     assert DisableTable(consecutive_attempts=attempts, warn_at=fractions).warnings() == expected

@@ -43,7 +43,7 @@ def test_sends_are_spread_over_the_second(limit: int) -> None:
         assert begun <= limit * 0.1 + limit * 0.02 + 2
 
 
-def test_a_new_owner_assumes_that_the_former_used_the_whole_second() -> None:
+def test_a_new_owner_assumes_a_used_second() -> None:
     assert RateWindow(50, full_since=1000.0).free_at() == 1001.0
 
 
@@ -57,7 +57,7 @@ def test_a_changed_limit_keeps_what_was_sent(before: int, after: int, sent: int)
         assert window.free_at() >= 1001.0
 
 
-def test_a_window_that_nothing_was_sent_in_is_free_at_any_time() -> None:
+def test_an_unused_window_is_always_free() -> None:
     assert RateWindow(5).free_at() <= 0.0
     assert RateWindow(5).resized(3).free_at() <= 0.0
 
@@ -78,7 +78,7 @@ def test_a_clock_that_is_set_moves_the_next_send_with_it(limit: int, by: int, se
     assert moved.free_at() == pytest.approx(stands.free_at())
 
 
-def test_the_next_send_has_its_even_place_less_what_timers_are_late() -> None:
+def test_the_next_send_is_evenly_spaced_minus_the_delay_of_timers() -> None:
     window = RateWindow(4)
     window.note(1000.0)
     assert window.free_at() == pytest.approx(1000.25 - SLACK)

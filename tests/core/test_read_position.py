@@ -16,7 +16,7 @@ def at(place: int) -> ReadPosition:
     return position
 
 
-def test_the_first_load_reads_from_the_beginning_and_the_next_reads_on() -> None:
+def test_the_first_load_reads_from_the_start_and_the_next_continues() -> None:
     position = ReadPosition()
     assert position.begin() == START < FIRST
     for place in (3, 5, 9):
@@ -24,7 +24,7 @@ def test_the_first_load_reads_from_the_beginning_and_the_next_reads_on() -> None
     assert position.begin() == 9
 
 
-def test_what_is_not_in_hand_is_read_again() -> None:
+def test_deliveries_that_are_not_in_memory_are_read_again() -> None:
     position = at(9)
     position.back_to(10)
     assert position.begin() == 9
@@ -36,7 +36,7 @@ def test_what_is_not_in_hand_is_read_again() -> None:
     assert position.begin() == START
 
 
-def test_a_load_does_not_pass_what_was_committed_while_it_was_under_way() -> None:
+def test_a_load_does_not_skip_messages_committed_during_it() -> None:
     position = at(2)
     position.begin()
     position.back_to(5)
@@ -48,7 +48,7 @@ def test_a_load_does_not_pass_what_was_committed_while_it_was_under_way() -> Non
     assert position.after == 8
 
 
-def test_one_of_those_that_share_the_first_place_says_nothing_about_the_others() -> None:
+def test_a_delivery_at_place_zero_does_not_move_the_position() -> None:
     position = at(FIRST)
     assert position.after == START
     assert not position.passed(FIRST)
@@ -57,7 +57,7 @@ def test_one_of_those_that_share_the_first_place_says_nothing_about_the_others()
 
 
 @given(st.lists(st.tuples(st.sampled_from(["begin", "advance", "back"]), st.integers(0, 20)), max_size=30))
-def test_what_is_not_in_hand_is_not_passed_by_the_load_under_way(
+def test_a_running_load_does_not_skip_deliveries_that_are_not_in_memory(
     steps: list[tuple[str, int]],
 ) -> None:
     position, not_in_hand = ReadPosition(), LAST

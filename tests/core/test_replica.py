@@ -27,13 +27,13 @@ PRIMARY = LogPosition(system=7, database=16384, timeline=2, lsn=1000)
         ({"database": 16385, "lsn": 5000}, ReplicaTrouble.DIVERGED),
     ],
 )
-def test_a_replica_answers_when_it_is_of_the_same_history_and_far_enough(
+def test_a_replica_is_used_if_it_has_the_same_history_and_has_replayed_enough(
     other: dict[str, int | None], trouble: ReplicaTrouble | None
 ) -> None:
     assert judge(PRIMARY, replace(PRIMARY, **other)) is trouble  # type: ignore[arg-type]
 
 
-def test_of_a_primary_without_a_position_nothing_can_be_said() -> None:
+def test_a_primary_without_a_position_allows_no_comparison() -> None:
     assert judge(replace(PRIMARY, lsn=None), PRIMARY) is ReplicaTrouble.LAGGING
 
 
@@ -56,14 +56,14 @@ def test_lag_is_counted_from_the_oldest_position_that_is_not_replayed() -> None:
     assert shown(lag) == (0.125, 0)
 
 
-def test_an_idle_primary_makes_no_lag() -> None:
+def test_an_idle_primary_causes_no_lag() -> None:
     lag = Lag()
     for second in range(100):
         lag.noted(float(second), 1000, 1000, second + 0.25)
         assert shown(lag) == (0.25, 0)
 
 
-def test_a_replica_that_stands_still_for_hours_is_behind_for_hours() -> None:
+def test_a_stopped_replica_is_behind_for_the_time_since() -> None:
     lag = Lag()
     for second in range(2 * SAMPLES):
         lag.noted(float(second), 1000 + second, 999, second + 0.5)

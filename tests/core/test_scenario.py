@@ -20,7 +20,7 @@ VALUES: dict[str, Any] = {
 }
 
 
-def test_a_name_alone_becomes_the_value_and_within_a_text_its_text() -> None:
+def test_a_placeholder_alone_becomes_a_value_and_within_text_becomes_text() -> None:
     template = {
         "a": "{qty}",
         "b": "x{qty}y",
@@ -32,7 +32,7 @@ def test_a_name_alone_becomes_the_value_and_within_a_text_its_text() -> None:
     assert fill(template, VALUES) == expected
 
 
-def test_what_has_no_value_is_left_out() -> None:
+def test_members_without_a_value_are_left_out() -> None:
     assert fill({"a": "{missing}", "b": ["{missing}", 1], "c": "<{missing}>"}, VALUES) == {
         "b": [1],
         "c": "<>",
@@ -45,7 +45,7 @@ def test_values_of_a_caller_are_not_templates_themselves() -> None:
     assert fill({"a": "<{b}>", "c": "{b}"}, {"b": "{d}", "d": 1}) == {"a": "<{d}>", "c": "{d}"}
 
 
-def test_made_values_are_texts() -> None:
+def test_generated_values_are_strings() -> None:
     def entropy(size: int) -> bytes:
         return bytes(range(size))
 
@@ -73,7 +73,7 @@ def test_made_values_are_texts() -> None:
         ({"context.prompt": "a cat"}, True),
     ],
 )
-def test_conditions(when: dict[str, Any], so: bool) -> None:
+def test_conditions_are_evaluated(when: dict[str, Any], so: bool) -> None:
     assert holds(when, VALUES) is so
 
 
@@ -85,7 +85,7 @@ def test_conditions(when: dict[str, Any], so: bool) -> None:
         ({"type": "a.c"}, "'a.c' is not one of the events"),
     ],
 )
-def test_a_profile_with_a_step_that_cannot_be_is_refused(step: dict[str, Any], words: str) -> None:
+def test_a_profile_with_an_impossible_step_is_refused(step: dict[str, Any], words: str) -> None:
     data: dict[str, Any] = msgspec.to_builtins(profiles.load("standard"))
     data |= {"events": [{"name": "a.b", "description": "x"}]}
     data |= {"scenarios": [{"name": "x", "path": "/x", "steps": [{"type": "a.b"}, step]}]}
@@ -95,7 +95,7 @@ def test_a_profile_with_a_step_that_cannot_be_is_refused(step: dict[str, Any], w
     assert refused.value.where[:4] == ("scenarios", 0, "steps", 1)
 
 
-def test_conditions_in_words() -> None:
+def test_conditions_are_described() -> None:
     when = {"symbol": {"not": ["REJECT", "CANCEL"]}, "credits": {"below": 10, "above": 0}, "mode": "x"}
     assert words(when) == (
         "`symbol` is not `REJECT` or `CANCEL` and `credits` is below `10` and `credits` is above `0`"

@@ -41,7 +41,7 @@ def test_of_10_000_messages_an_hour_to_an_endpoint_that_refuses_every_attempt_st
     assert most_in(1.0, dead.starts) <= FAILING_STARTS + 4  # before it was known to fail
 
 
-def test_beyond_that_attempts_start_in_order_of_due_time_and_late() -> None:
+def test_above_that_load_attempts_are_late_but_in_order() -> None:
     dead = DeadEndpoint(HANGS, SHORT)
     dead.accept_at_random(2000, 1)
     dead.run(1)
@@ -52,7 +52,7 @@ def test_beyond_that_attempts_start_in_order_of_due_time_and_late() -> None:
     assert behind < 1.0, "overtaken by what was due later"
 
 
-def test_a_lane_that_waits_holds_little_and_asks_the_table_seldom() -> None:
+def test_a_waiting_lane_uses_little_memory_and_loads_rarely() -> None:
     dead = DeadEndpoint(HANGS, SHORT)
     dead.accept_at_random(2000, 1)
     dead.run(1)
@@ -61,7 +61,7 @@ def test_a_lane_that_waits_holds_little_and_asks_the_table_seldom() -> None:
     assert dead.loads < len(dead.starts) / 4
 
 
-def test_manual_attempts_pass_what_waits() -> None:
+def test_manual_attempts_come_before_waiting_deliveries() -> None:
     """Also when all slots of the schedule hang, and the lane holds as many deliveries as it may."""
     dead = DeadEndpoint(HANGS, SHORT)
     dead.accept_at_random(2000, 1)
@@ -92,7 +92,7 @@ def test_many_manual_requests_cost_few_reads() -> None:
 
 
 @pytest.mark.parametrize("rate", [None, 50])
-def test_the_first_success_releases_what_waits_at_the_rate_limit(rate: int | None) -> None:
+def test_the_first_success_releases_waiting_deliveries_at_the_rate_limit(rate: int | None) -> None:
     dead = DeadEndpoint(HANGS, SHORT, rate=rate, alive_from=HOUR)
     dead.accept_at_random(2000, 1)
     dead.run(1)

@@ -71,7 +71,7 @@ def test_both_header_families_verify_whatever_their_case(family: str) -> None:
 
 
 @pytest.mark.parametrize("part", ["id", "timestamp", "signature"])
-def test_each_header_is_needed(part: str) -> None:
+def test_each_header_is_required(part: str) -> None:
     given_headers = headers()
     del given_headers[f"webhook-{part}"]
     with pytest.raises(SignatureError, match="missing"):
@@ -127,7 +127,7 @@ def test_the_tolerance_is_five_minutes_either_way() -> None:
         SIGNATURE.replace(",", "="),
     ],
 )
-def test_a_signature_that_does_not_fit(signature: str) -> None:
+def test_an_invalid_signature_is_refused(signature: str) -> None:
     with pytest.raises(SignatureError):
         verify(BODY, headers(signature), [SECRET], now=AT)
 
@@ -141,7 +141,7 @@ def test_a_signature_that_does_not_fit(signature: str) -> None:
         f"{ED25519} {SIGNATURE}",
     ],
 )
-def test_one_fitting_entry_of_a_list_is_enough(listed: str) -> None:
+def test_one_valid_signature_in_a_list_is_enough(listed: str) -> None:
     verify(BODY, headers(listed), [SECRET], now=AT)
 
 
@@ -155,7 +155,7 @@ def test_during_rotation_either_key_verifies() -> None:
     verify(BODY, headers(Signer(old).sign(ID, AT, BODY)), [new, old], now=AT)
 
 
-def test_one_changed_byte_is_noticed() -> None:
+def test_one_changed_byte_is_detected() -> None:
     for secret, signature in ((SECRET, SIGNATURE), (PUBLIC, ED25519)):
         for changed in (BODY + b" ", BODY[:-1], b"", BODY.replace(b"2", b"3", 1)):
             with pytest.raises(SignatureError):
@@ -173,7 +173,7 @@ def test_unpadded_secrets_verify() -> None:
 @pytest.mark.parametrize(
     "secret", ["", "whsec_", "whpk_", "whsk_", "whsec_!!!", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whpk_AAAA"]
 )
-def test_an_unusable_secret_is_one_and_the_same_error(secret: str) -> None:
+def test_every_unusable_secret_raises_the_same_error(secret: str) -> None:
     with pytest.raises(SignatureError, match="secret"):
         verify(BODY, headers(), [secret], now=AT)
 
@@ -197,7 +197,7 @@ def test_an_unusable_secret_is_one_and_the_same_error(secret: str) -> None:
         ("whsk_" + base64.b64encode(b"x" * 64).decode(), "public key"),
     ],
 )
-def test_an_invalid_secret_is_refused_in_words(secret: str, words: str) -> None:
+def test_an_invalid_secret_is_refused_with_a_message(secret: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         check_secret(secret)
     with pytest.raises(ValueError, match=words):
@@ -221,7 +221,7 @@ def test_a_key_of_every_size_signs_as_hmac_does(size: int) -> None:
 
 
 @pytest.mark.parametrize("listed", ["v1,\ud800", "v1a,\ud800", "v1,é", "v1a,é", "\ud800"])
-def test_a_signature_of_strange_characters_is_one_that_does_not_fit(listed: str) -> None:
+def test_a_signature_of_unusual_characters_is_invalid(listed: str) -> None:
     for secret in (SECRET, PUBLIC):
         with pytest.raises(SignatureError, match="no signature fits"):
             verify(BODY, headers(listed), [secret], now=AT)
@@ -267,7 +267,7 @@ _secrets = st.one_of(
 @given(
     st.binary(), st.dictionaries(_names, _values), st.lists(_secrets, max_size=3), st.floats(), st.floats()
 )
-def test_verify_raises_nothing_else_whatever_comes_in(
+def test_verify_raises_only_its_own_errors_for_any_input(
     body: bytes, given_headers: dict[str, str], secrets: list[str], now: float, tolerance: float
 ) -> None:
     try:

@@ -11,7 +11,7 @@ def silences() -> Silences[str, int]:
     return Silences(LIMIT, MOST)
 
 
-def test_whoever_leaves_the_same_mark_for_longer_than_the_limit_is_silent() -> None:
+def test_an_owner_with_the_same_mark_for_longer_than_the_limit_is_silent() -> None:
     seen = silences()
     for second in range(11):
         assert seen.look({"a": 7, "b": second}, 100.0 + second) == {}
@@ -19,7 +19,7 @@ def test_whoever_leaves_the_same_mark_for_longer_than_the_limit_is_silent() -> N
     assert seen.look({"a": 7, "b": 12}, 112.0) == {"a": 7}
 
 
-def test_any_other_mark_is_a_sign_of_life_an_earlier_one_too() -> None:
+def test_any_other_mark_means_activity_even_an_earlier_one() -> None:
     seen = silences()
     for second in range(11):
         assert seen.look({"a": 7}, 100.0 + second) == {}
@@ -29,12 +29,12 @@ def test_any_other_mark_is_a_sign_of_life_an_earlier_one_too() -> None:
     assert seen.look({"a": 3}, 122.0) == {"a": 3}
 
 
-def test_the_first_look_has_seen_no_silence() -> None:
+def test_the_first_check_finds_no_silence() -> None:
     assert silences().look({"a": 7}, 1e9) == {}
     assert silences().look({"a": 7}, 0.0) == {}
 
 
-def test_what_was_not_seen_does_not_count() -> None:
+def test_time_between_distant_checks_does_not_count() -> None:
     seen = silences()
     assert seen.look({"a": 7}, 0.0) == {}
     for gap in range(1, 6):  # each counts for two seconds
@@ -42,7 +42,7 @@ def test_what_was_not_seen_does_not_count() -> None:
     assert seen.look({"a": 7}, 6000.0) == {"a": 7}
 
 
-def test_whoever_was_away_in_between_begins_anew() -> None:
+def test_an_owner_that_was_absent_starts_again() -> None:
     seen = silences()
     for second in range(10):
         assert seen.look({"a": 7}, float(second)) == {}
@@ -52,7 +52,7 @@ def test_whoever_was_away_in_between_begins_anew() -> None:
     assert seen.look({"a": 7}, 22.0) == {"a": 7}
 
 
-def test_whoever_has_no_mark_cannot_be_judged() -> None:
+def test_an_owner_without_a_mark_is_never_silent() -> None:
     seen = silences()
     for second in range(30):
         assert seen.look({"a": None}, float(second)) == {}

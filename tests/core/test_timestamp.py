@@ -44,7 +44,7 @@ SOURCE = Path(angarium.__file__).parent
         ("9999-12-31T23:59:59.999999Z", datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)),
     ],
 )
-def test_takes(text: str, expected: datetime) -> None:
+def test_valid_timestamps_are_parsed(text: str, expected: datetime) -> None:
     found = timestamp.parse(text)
     assert found == expected
     assert found.tzinfo is UTC
@@ -90,7 +90,7 @@ def test_takes(text: str, expected: datetime) -> None:
         "2026-11-27T10:55:53." + "1" * 100_000 + "Z",
     ],
 )
-def test_refuses(text: str) -> None:
+def test_invalid_timestamps_are_refused(text: str) -> None:
     for parse in (timestamp.parse, timestamp.parse_query):
         if parse is timestamp.parse_query and text == "2026-11-27T10:55:53 05:30":
             continue
@@ -98,7 +98,7 @@ def test_refuses(text: str) -> None:
             parse(text)
 
 
-def test_a_query_brings_a_lost_plus_back() -> None:
+def test_a_plus_lost_in_a_query_is_restored() -> None:
     assert timestamp.parse_query("2026-11-27T16:25:53 05:30") == NOON
     assert timestamp.parse_query("2026-11-27T16:25:53 0530") == NOON
     assert timestamp.parse_query("2026-11-27 10:55:53 UTC") == NOON
@@ -120,7 +120,7 @@ def test_the_input_of_a_page_is_utc() -> None:
     st.integers(-62_000_000_000_000_000, 253_000_000_000_000_000),
     st.integers(-1439, 1439),
 )
-def test_what_python_writes_comes_back(micros: int, offset: int) -> None:
+def test_timestamps_written_by_python_are_parsed(micros: int, offset: int) -> None:
     at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
     there = at.astimezone(timezone(timedelta(minutes=offset)))
     assert timestamp.parse(there.isoformat()) == at
@@ -134,7 +134,7 @@ ALONE = {
 }
 
 
-def test_nothing_else_parses_times() -> None:
+def test_no_other_module_parses_times() -> None:
     others = {
         path.relative_to(SOURCE)
         for path in SOURCE.rglob("*.py")

@@ -41,7 +41,7 @@ def part(value: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("algorithm", SHARED)
-def test_a_shared_secret_signs_and_opens(algorithm: str) -> None:
+def test_a_shared_secret_signs_and_verifies(algorithm: str) -> None:
     key = TokenKey.of(SECRET, algorithm)
     token = key.sign(PAYLOAD)
     assert key.open(token) == PAYLOAD
@@ -54,7 +54,7 @@ def test_the_algorithm_is_hs256_unless_another_is_named() -> None:
 
 
 @pytest.mark.parametrize("algorithm", PAIRS)
-def test_a_private_key_signs_and_its_public_key_only_opens(algorithm: str) -> None:
+def test_a_private_key_signs_and_its_public_key_only_verifies(algorithm: str) -> None:
     private, public = kept(algorithm)
     signing, verifying = TokenKey.of(private, algorithm), TokenKey.of(public, algorithm)
     token = signing.sign(PAYLOAD)
@@ -71,7 +71,7 @@ def test_only_the_first_line_says_whether_a_key_is_private() -> None:
     assert TokenKey.of("-----BEGIN PUBLIC KEY-----\nPRIVATE", "RS256").signing is None
 
 
-def test_the_key_does_not_judge_times_and_audiences() -> None:
+def test_the_key_does_not_check_times_and_audiences() -> None:
     key = TokenKey.of(SECRET)
     for payload in (
         {"exp": 1},
@@ -86,7 +86,7 @@ def test_the_key_does_not_judge_times_and_audiences() -> None:
 
 
 @pytest.mark.parametrize("algorithm", [*SHARED, *PAIRS])
-def test_what_the_key_did_not_sign_is_refused(algorithm: str) -> None:
+def test_a_token_signed_with_another_key_is_refused(algorithm: str) -> None:
     if algorithm in SHARED:
         key, other, confused = TokenKey.of(SECRET, algorithm), OTHER, SECRET
     else:
@@ -126,13 +126,13 @@ def test_a_public_key_is_no_shared_secret() -> None:
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, "[]", "5", "null", "{", '{"sub": 5}'])
-def test_what_is_no_object_of_claims_is_refused_though_it_is_signed(body: str) -> None:
+def test_a_signed_value_that_is_not_an_object_is_refused(body: str) -> None:
     signed = jwt.PyJWS().encode(body.encode(), SECRET, algorithm="HS256")
     with pytest.raises(NotAuthenticated):
         TokenKey.of(SECRET).open(signed)
 
 
-def test_the_secret_in_place_of_a_token_is_named_as_what_it_is() -> None:
+def test_a_secret_in_place_of_a_token_is_recognized() -> None:
     for algorithm in SHARED:
         with pytest.raises(NotAuthenticated, match="is the server's JWT secret") as refused:
             TokenKey.of(SECRET, algorithm).open(SECRET)
@@ -143,6 +143,6 @@ def test_the_secret_in_place_of_a_token_is_named_as_what_it_is() -> None:
         assert "JWT secret" not in refused.value.detail
 
 
-def test_what_a_key_is_stands_in_its_first_line() -> None:
+def test_the_first_line_of_a_key_names_its_kind() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nPRIVATE\n-----END PUBLIC KEY-----\n"
     assert TokenKey.of(key, "RS256") == TokenKey("RS256", key, None)

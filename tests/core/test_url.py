@@ -86,7 +86,7 @@ def check(url: str, *, https_only: bool = False, policy: AddressPolicy = CLOSED)
         ("https://example.com/" + "a" * 65_000, "https://example.com/" + "a" * 65_000),
     ],
 )
-def test_the_one_form(given_url: str, stored: str) -> None:
+def test_urls_are_normalized(given_url: str, stored: str) -> None:
     assert check(given_url) == stored
     assert check(stored) == stored
 
@@ -155,7 +155,7 @@ def test_the_one_form(given_url: str, stored: str) -> None:
         ("http://example.com/" + "ä" * (MAX_URL // 5), "longer"),
     ],
 )
-def test_what_is_refused_and_why(url: str, words: str) -> None:
+def test_invalid_urls_are_refused_with_a_reason(url: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         check(url)
 
@@ -199,7 +199,7 @@ def test_what_is_refused_and_why(url: str, words: str) -> None:
         "a.b.localhost",
     ],
 )
-def test_forbidden_literals_are_refused_in_every_disguise(host: str) -> None:
+def test_forbidden_addresses_are_refused_in_every_notation(host: str) -> None:
     for url in (f"http://{host}/", f"https://user:pass@{host}:8443/x"):
         with pytest.raises(ValueError, match="ANGARIUM_ALLOWED_SUBNETS"):
             check(url)
@@ -216,7 +216,7 @@ def test_the_longest_url_is_as_long_as_the_limit_before_and_after_encoding() -> 
             check(url)
 
 
-def test_a_url_of_our_own_is_taken_as_it_is() -> None:
+def test_a_play_inbox_url_is_accepted_unchanged() -> None:
     policy = AddressPolicy(trusts=lambda url: url == "our-own:x")
     assert check("our-own:x", policy=policy) == "our-own:x"
     for other in ("our-own:y", " our-own:x", "our-own:x\r\n"):
@@ -224,7 +224,7 @@ def test_a_url_of_our_own_is_taken_as_it_is() -> None:
             check(other, policy=policy)
 
 
-def test_a_url_that_the_standard_reads_otherwise_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_url_that_the_standard_reads_differently_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check behind all others: here we read another host than the standard, then one that is none."""
     monkeypatch.setattr(url_module, "_host", lambda host: host)
     for host in ("Example.com", "exa<mple.com"):
@@ -291,14 +291,14 @@ def test_a_login_is_put_before_the_host_of_a_url_without_one() -> None:
     assert with_login("no URL", "u:p") == "no URL"
 
 
-def test_only_what_is_shown_in_place_of_a_login_is_hidden() -> None:
+def test_only_the_placeholder_of_a_login_counts_as_hidden() -> None:
     assert is_hidden("***")
     assert is_hidden("u:***")
     for login in (None, "", "u", "u:p", "u***", "***:p", ":***x"):
         assert not is_hidden(login)
 
 
-def test_the_same_door_is_the_same_scheme_host_and_port() -> None:
+def test_the_same_origin_is_the_same_scheme_host_and_port() -> None:
     for other in ("http://h:1/", "http://h:1/y?z#f", "http://a:b@h:1/x", "http://c@d@h:1/"):
         assert same_door("http://u:p@h:1/x", other)
         assert same_door(other, "http://h:1")
@@ -332,7 +332,7 @@ _hosts = st.one_of(
     st.text(st.characters(), max_size=30),
 )
 @example("http://", "\u00ad", "/")
-def test_any_text_is_refused_in_words_or_becomes_a_stable_ascii_url(
+def test_any_text_is_refused_with_a_message_or_becomes_a_stable_ascii_url(
     scheme: str, host: str, rest: str
 ) -> None:
     try:
@@ -399,7 +399,7 @@ def test_a_host_whose_last_part_is_no_number_is_a_name(host: str) -> None:
         *("[::1", "::1]", "[]", "[1.2.3.4]", "a:b", ":", "fe80::1%0"),
     ],
 )
-def test_a_host_that_looks_like_an_address_and_is_none_is_refused(host: str) -> None:
+def test_a_host_that_looks_like_an_invalid_address_is_refused(host: str) -> None:
     with pytest.raises(ValueError, match=r"valid one|valid IPv6 address|zone"):
         literal_address(host)
 

@@ -82,7 +82,7 @@ def test_what_a_message_format_signs_is_verified_and_a_changed_body_is_not(
 
 
 @pytest.mark.parametrize("signing", [(TIMED,), (PLAIN,), (STANDARD,), (TIMED, PLAIN, STANDARD)])
-def test_any_of_the_secrets_may_have_signed_and_the_case_of_header_names_is_all_the_same(
+def test_any_secret_may_have_signed_and_header_names_ignore_case(
     signing: tuple[dict[str, str], ...],
 ) -> None:
     described = profile(*signing, delivery=NAMED)
@@ -94,7 +94,7 @@ def test_any_of_the_secrets_may_have_signed_and_the_case_of_header_names_is_all_
 
 
 @pytest.mark.parametrize("spoiled", ["X-Proof", "X-Plain", "webhook-signature"])
-def test_every_scheme_of_the_profile_must_fit(spoiled: str) -> None:
+def test_every_scheme_of_the_profile_must_verify(spoiled: str) -> None:
     described = profile(TIMED, PLAIN, STANDARD, delivery=NAMED)
     headers = sent(described)
     verified(described, headers)
@@ -158,17 +158,17 @@ def test_a_family_has_a_time_and_five_minutes_for_it() -> None:
         "AT=1;proof=abc",
     ],
 )
-def test_a_header_of_another_shape_is_refused_as_such(value: str) -> None:
+def test_a_header_with_another_format_is_refused(value: str) -> None:
     words = "the header X-Proof does not look like at={timestamp};proof={signature}"
     assert refused(profile(TIMED), {"x-proof": value}) == words
 
 
 @pytest.mark.parametrize("value", ["at=1;proof=!", "at=123456789012345;proof=~", f"at=0{NOW};proof=abc"])
-def test_a_header_of_the_right_shape_is_compared(value: str) -> None:
+def test_a_header_with_the_right_format_is_compared(value: str) -> None:
     assert refused(profile(TIMED), {"x-proof": value}) == "no signature fits"
 
 
-def test_marks_of_a_format_stand_for_themselves() -> None:
+def test_special_characters_of_a_format_are_literal() -> None:
     described = profile({"header": "X-Proof", "format": "v.({signature})+"})
     value = sent(described)["X-Proof"]
     verified(described, {"x-proof": value})
@@ -213,7 +213,7 @@ def test_an_id_in_no_header_counts_as_empty() -> None:
     verified(described, sent(described), body=message_id.encode() + BODY)
 
 
-def test_without_secrets_nothing_fits() -> None:
+def test_without_secrets_nothing_verifies() -> None:
     for scheme in (TIMED, STANDARD):
         described = profile(scheme, delivery=NAMED)
         with pytest.raises(SignatureError, match="no signature fits"):
