@@ -161,7 +161,7 @@ def odd(server: Any, right: Reply, headers: Mapping[str, str], body: bytes) -> b
     ("wrong", "check", "level", "words"),
     [
         (takes(signed_by_another), "wrong_signature", "fail", "It accepts an event signed with another"),
-        (fails(500, signed_by_another), "wrong_signature", "fail", "401: it responded with 500. Respond"),
+        (fails(500, signed_by_another), "wrong_signature", "fail", "secret: it responded with 500. Respond"),
         (takes(changed), "changed_body", "fail", "It accepts an event whose body was changed. Respond"),
         (takes(garbled), "garbled_signature", "fail", "It accepts a malformed signature. Treat"),
         (fails(500, garbled), "garbled_signature", "fail", "without an exception."),

@@ -117,8 +117,8 @@ def test_a_second_event_about_the_same_object_is_not_a_duplicate(
         ([reply(499), reply(499)], ("warn", "It refuses a forgery with 499 instead of 401. Do.")),
         ([reply(401), reply(204)], ("fail", "It accepts a forgery. Do.")),
         ([reply(401), reply(500), reply(200)],
-         ("fail", "It does not refuse a forgery with 401: it responded with 500. Do.")),
-        ([NO_REPLY], ("fail", "It does not refuse a forgery with 401: nothing listens there. Do.")),
+         ("fail", "It does not respond with 401 to a forgery: it responded with 500. Do.")),
+        ([NO_REPLY], ("fail", "It does not respond with 401 to a forgery: nothing listens there. Do.")),
     ],
 )  # fmt: skip
 def test_a_forgery_must_be_refused_with_4xx(replies: list[Reply], finding: tuple[str, str]) -> None:

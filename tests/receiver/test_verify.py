@@ -92,7 +92,9 @@ def test_a_body_given_as_text_is_verified_as_utf8() -> None:
 
 @pytest.mark.parametrize("body", [json.loads(BODY), None, 5, [1], BODY.split()])
 def test_a_parsed_body_is_refused_with_the_reason(body: Any) -> None:
-    with pytest.raises(BodyNotBytes, match="raw body"):
+    with pytest.raises(
+        BodyNotBytes, match=r"^The body was parsed already\. Verify the raw body: .* in aiohttp\.$"
+    ):
         at(1000, body=body)
 
 

@@ -18,7 +18,7 @@ class VerificationError(Exception):
     status: ClassVar[int] = 401
 
     def __init__(self, detail: str | None = None) -> None:
-        super().__init__(detail or type(self).__doc__ or self.code)
+        super().__init__(detail or " ".join((type(self).__doc__ or self.code).split()))
 
 
 class MissingHeader(VerificationError):

@@ -85,7 +85,7 @@ def must_refuse(check: str, replies: list[Reply], what: str, fix: str) -> Findin
         if reply.accepted:
             return Finding(check, "fail", f"It accepts {what}. {fix}")
         if not reply.refused:
-            return Finding(check, "fail", f"It does not refuse {what} with 401: {reply.said}. {fix}")
+            return Finding(check, "fail", f"It does not respond with 401 to {what}: {reply.said}. {fix}")
     statuses = sorted({reply.status for reply in replies})
     if set(statuses) <= {400, 401, 403}:
         return Finding(check, "ok", f"It refuses {what}.")
