@@ -13,7 +13,7 @@ from angarium.core.audit import SYSTEM, AuditEvent
 from angarium.core.errors import NotFound, StoreUnavailable
 from angarium.core.profile_table import Portal
 from angarium.service.application import ApplicationDraft
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 from angarium.service.login import FAILURES
 from angarium.store import audit as store
 from angarium.store.database import Database

@@ -11,7 +11,7 @@ import pytest
 
 from angarium.core.errors import Invalid
 from angarium.core.ids import ENDPOINT, parse, text
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 from angarium.store.connection import Connection
 from tests.api.conftest import Api, Backend
 from tests.kit.task import finish_tasks

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from angarium.service.endpoint_secret import SENSITIVE
+from angarium.service.endpoint_field import SENSITIVE
 from tests.api.conftest import Api
 
 URL = "https://example.com/hook"

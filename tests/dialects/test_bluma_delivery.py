@@ -17,7 +17,7 @@ from angarium.core import ids
 from angarium.core.errors import BodyTooLarge
 from angarium.core.signature import Signer
 from angarium.service.application import ApplicationDraft
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 from angarium.store.database import Database
 from tests.dialects.bluma import COMPLETED, ORG, Customer, Stand, bluma, standing
 from tests.e2e.verifier import Case, judged

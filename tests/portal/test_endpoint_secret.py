@@ -12,7 +12,7 @@ from angarium.clock import SystemClock
 from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.nouns import Endpoint
-from angarium.service.endpoint_secret import in_force
+from angarium.service.endpoint_field import in_force
 from angarium.store.database import Database
 from tests.kit.receiver import Receiver
 from tests.kit.stand import ORG, Stand, product, standing

@@ -10,7 +10,7 @@ from angarium.core.keyring import Keyring, SealError
 from angarium.core.nouns import Endpoint
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.endpoint import Endpoints
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 from angarium.service.idempotency import Idempotency, KeyClaim, StoredAnswer
 from angarium.service.rewrap import Rewrap
 from angarium.store.database import Database

@@ -19,9 +19,16 @@ from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
 from angarium.core.keyring import Keyring
 from angarium.core.nouns import Application, Endpoint, SigningKey
 from angarium.core.url import check_url
-from angarium.service import endpoint_secret as secrets
-from angarium.service.endpoint_draft import Change, EndpointDraft, check_event_types
-from angarium.service.endpoint_secret import HeaderChange, changed_for, check_headers, kept_login
+from angarium.service import endpoint_field as fields
+from angarium.service.endpoint_field import (
+    Change,
+    EndpointDraft,
+    HeaderChange,
+    changed_for,
+    check_event_types,
+    check_headers,
+    kept_login,
+)
 from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as application_store
 from angarium.store import background_task
@@ -174,10 +181,10 @@ class Endpoints(UseCase):
         def rotated(found: Endpoint) -> Endpoint:
             now = self._clock.now()
             if secret is None:
-                new = secrets.made(self._entropy, like=secrets.in_force(found.keys, now))
+                new = fields.made(self._entropy, like=fields.in_force(found.keys, now))
             else:
-                new = secrets.chosen(secret, field="key")
-            keys = secrets.rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
+                new = fields.chosen(secret, field="key")
+            keys = fields.rotated(found.keys, new, now=now, grace=grace, two_phase=two_phase)
             return replace(found, keys=keys)
 
         return (await self._change(app_id, ref, rotated, "endpoint.secret.rotated")).keys[0]
@@ -187,7 +194,7 @@ class Endpoints(UseCase):
         return await self._change(
             app_id,
             ref,
-            lambda found: replace(found, keys=secrets.activated(found.keys, self._clock.now())),
+            lambda found: replace(found, keys=fields.activated(found.keys, self._clock.now())),
             "endpoint.secret.activated",
         )
 
@@ -200,7 +207,7 @@ class Endpoints(UseCase):
     ) -> None:
         """Set some headers and remove others. Raises NotFound or Invalid."""
         check_headers({name: value for name, value in changes.items() if value is not None})
-        await self._change_headers(app_id, ref, lambda before: secrets.merged(before, changes, removed))
+        await self._change_headers(app_id, ref, lambda before: fields.merged(before, changes, removed))
 
     async def _change_headers(self, app_id: UUID, ref: str, change: HeaderChange) -> None:
         def changed(found: Endpoint) -> Endpoint:
@@ -312,7 +319,7 @@ class Endpoints(UseCase):
             updated_at=now,
         )
         new = draft.onto(new, login, now)
-        key = secrets.made(self._entropy) if secret is None else secrets.chosen(secret, field="secret")
+        key = fields.made(self._entropy) if secret is None else fields.chosen(secret, field="secret")
         return replace(new, headers=headers, keys=(key,))
 
 

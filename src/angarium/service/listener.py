@@ -32,8 +32,7 @@ from angarium.core.nouns import Application, Endpoint, State
 from angarium.core.outcome import MAX_WORDS, AttemptResult, explain_status, plain
 from angarium.core.product import Product
 from angarium.service.endpoint import Endpoints
-from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.endpoint_secret import shown
+from angarium.service.endpoint_field import EndpointDraft, shown
 from angarium.service.product import Products
 from angarium.service.replay import RECENT, Replay
 from angarium.service.use_case import UseCase

@@ -36,7 +36,7 @@ from angarium.core.outcome import MASK, plain
 from angarium.core.product import Product
 from angarium.core.signature import SignatureError
 from angarium.core.verification import verify_request
-from angarium.service.endpoint_secret import SENSITIVE
+from angarium.service.endpoint_field import SENSITIVE
 from angarium.service.product import Products
 from angarium.service.use_case import Subject, UseCase, existing
 from angarium.store import application as application_store

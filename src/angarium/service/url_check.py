@@ -23,7 +23,7 @@ from angarium.core.nouns import Endpoint
 from angarium.core.outcome import AttemptResult
 from angarium.core.product import Product
 from angarium.core.url import check_url, with_login
-from angarium.service.endpoint_secret import HeaderChange, carried, check_headers, kept_login, made
+from angarium.service.endpoint_field import HeaderChange, carried, check_headers, kept_login, made
 
 TRIALS: Final = 10  # per minute and application, in each process
 CHECKS: Final = 60

@@ -25,7 +25,7 @@ from angarium.core.errors import BadRequest, Invalid, NotAllowed, NotFound
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_wildcard
 from angarium.core.product import Product
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 from angarium.service.log import Window
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter

@@ -17,7 +17,7 @@ from angarium.core.failure import kind_of
 from angarium.core.nouns import Endpoint
 from angarium.core.product import Product
 from angarium.service.attempt import Logged
-from angarium.service.endpoint_secret import in_force, pending
+from angarium.service.endpoint_field import in_force, pending
 
 TIMEOUT: Final = "Connection timeout"  # the document's words for it, which receivers' owners search for
 

@@ -28,7 +28,7 @@ from angarium.core.errors import Invalid, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.log_filter import UNDELIVERED
 from angarium.core.nouns import Application, Endpoint, EventType
 from angarium.core.product import Product
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 from angarium.service.log import Window
 from angarium.service.services import Services
 from angarium.store.attempt import AttemptFilter

@@ -40,7 +40,7 @@ from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.nouns import Endpoint
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 
 router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
 MANAGE = requires(Capability.MANAGE_ENDPOINT)

@@ -16,7 +16,7 @@ from angarium.api.route import WireRoute
 from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
 from angarium.core.signature import public_form
-from angarium.service.endpoint_secret import DEFAULT_GRACE, MAX_GRACE, in_force, pending, shown
+from angarium.service.endpoint_field import DEFAULT_GRACE, MAX_GRACE, in_force, pending, shown
 
 router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
 

@@ -20,8 +20,7 @@ from angarium.portal.customer.event_type import domain, groups, may_see
 from angarium.portal.kit.form import Form
 from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
-from angarium.service.endpoint_draft import EndpointDraft
-from angarium.service.endpoint_secret import MAX_HEADERS, SENSITIVE, check_headers
+from angarium.service.endpoint_field import MAX_HEADERS, SENSITIVE, EndpointDraft, check_headers
 
 MAX_TEXT: Final = 1000
 MAX_RATE: Final = 65535

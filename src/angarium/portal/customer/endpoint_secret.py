@@ -16,7 +16,7 @@ from angarium.portal.kit.form import Form, question
 from angarium.portal.kit.route import action, page
 from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
-from angarium.service.endpoint_secret import in_force, pending
+from angarium.service.endpoint_field import in_force, pending
 
 OVERLAP: Final = "overlap"
 

@@ -31,7 +31,7 @@ from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, error_words, page, status_of
 from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
-from angarium.service.endpoint_draft import EndpointDraft
+from angarium.service.endpoint_field import EndpointDraft
 from angarium.service.event_type import example_of
 from angarium.service.listener import URL as LISTENER
 from angarium.service.url_check import Trial
