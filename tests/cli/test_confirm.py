@@ -50,6 +50,10 @@ async def commands(caller: Caller) -> dict[str, tuple[tuple[str, ...], str]]:
         "endpoint recover": (("endpoint", "recover", one, "--since", "1h", "--no-wait"), "3 messages"),
         "message resend": (("message", "resend", messages[0]["id"]), "2 endpoints"),
         "message expunge": (("message", "expunge", messages[0]["id"]), "payload of"),
+        "attempt expunge": (
+            ("attempt", "expunge", "atmpt_0ujsswThIGTUYm2K8FjOOfXtY1K", "--message", messages[0]["id"]),
+            "response of",
+        ),
         "application expire-tokens": (("application", "expire-tokens", caller.app), "sessions"),
         "endpoint delete": (("endpoint", "delete", one), "will be deleted"),
         "application delete": (("application", "delete", caller.app), "will be deleted"),

@@ -55,8 +55,8 @@ CHANGING = {
     "application expire-tokens", "endpoint create", "endpoint update", "endpoint delete", "endpoint enable",
     "endpoint disable", "endpoint recover", "endpoint replay-missing", "endpoint send-example",
     "endpoint rotate-secret", "event-type create", "event-type update", "event-type delete", "message send",
-    "message resend", "message expunge", "delivery resend", "dead-letter resend", "background-task cancel",
-    "api-key revoke", "token revoke", "trigger", "listen", "play",
+    "message resend", "message expunge", "attempt expunge", "delivery resend", "dead-letter resend",
+    "background-task cancel", "api-key revoke", "token revoke", "trigger", "listen", "play",
 }  # fmt: skip
 
 
@@ -118,6 +118,17 @@ async def test_what_they_print_is_what_the_api_answers(caller: Caller, furnished
     for words, path in OBJECTS.items():
         (printed,) = await caller.lines(*words.format(**furnished).split())
         assert printed == await answer(caller, path.format(**furnished)), words
+
+
+async def test_on_the_database_they_print_the_same(
+    caller: Caller, furnished: dict[str, str], database: Database
+) -> None:
+    where = ("--database", "--org", caller.api.org_id)
+    for words in ("dead-letter list", "api-key list --with-tokens", "token list"):
+        over_the_api = await caller.lines(*words.split())
+        variables = {"ANGARIUM_DATABASE_URL": database.url, "ANGARIUM_URL": ""}
+        assert await caller.lines(*words.split(), *where, **variables) == over_the_api, caller.said
+        assert over_the_api
 
 
 async def test_people_get_a_table_or_the_fields(caller: Caller, furnished: dict[str, str]) -> None:

@@ -36,8 +36,9 @@ class Caller:
         self.code, self.said = done.exit_code, done.stderr
         return done.stdout
 
-    async def lines(self, *arguments: str) -> list[Any]:
-        return [json.loads(line) for line in (await self.run(*arguments, "--json")).splitlines()]
+    async def lines(self, *arguments: str, **variables: str) -> list[Any]:
+        printed = await self.run(*arguments, "--json", given=b"", **variables)
+        return [json.loads(line) for line in printed.splitlines()]
 
 
 @pytest.fixture

@@ -112,11 +112,14 @@ def list_attempts(server: Remote, given: Given, limit: Limit = 50) -> None:
     server.table(found, columns, "no attempts")
 
 
-@attempt.command("show")
-@calling(
+ATTEMPT: Final = (
     Field("attempt", "ID of the attempt.", argument=True),
     Field("message", "ID of its message, or your own event ID.", required=True),
 )
+
+
+@attempt.command("show")
+@calling(*ATTEMPT)
 def show_attempt(server: Remote, given: Given) -> None:
     """Show an attempt with its response, or what went wrong.
 
@@ -124,6 +127,19 @@ def show_attempt(server: Remote, given: Given) -> None:
     """
     path = "/app/{app}/msg/{}/attempt/{}"
     server.show(server.call("GET", path, given["message"], given["attempt"]))
+
+
+@attempt.command()
+@calling(*ATTEMPT)
+def expunge(server: Remote, given: Given, yes: Yes = False) -> None:
+    """Delete the response that an attempt has stored. The attempt stays.
+
+    $ angarium attempt expunge atmpt_0ujsswThIGTUYm2K8FjOOfXtY1K --message order-1-filled --yes
+    """
+    confirm(f"The response of {given['attempt']} will be deleted", yes)
+    path = "/app/{app}/msg/{}/attempt/{}/content"
+    server.raw("DELETE", path, given["message"], given["attempt"])
+    server.done(f"the response of {given['attempt']} is deleted")
 
 
 def resend_matching(server: Remote, given: Given, rate: int, dry_run: bool, yes: bool, wait: bool) -> None:
