@@ -74,7 +74,7 @@ def _forged(house: House) -> str:
     return jwt.encode({"sub": ORG, "exp": house.clock.now() + 3600}, "another secret " * 4, algorithm="HS256")
 
 
-async def test_strangers_are_refused_everywhere_and_leave_no_trace(house: House) -> None:
+async def test_unauthenticated_requests_are_refused_everywhere_and_change_nothing(house: House) -> None:
     wrong = []
     strangers = await _strangers(house)
     before = await house.audit_events()
@@ -164,7 +164,7 @@ async def test_an_application_finds_nothing_of_another(house: House) -> None:
     assert await house.audit_events() == before
 
 
-async def test_what_is_anothers_is_not_found_in_ones_own_application(house: House) -> None:
+async def test_objects_of_another_application_are_not_found(house: House) -> None:
     """The application is one's own, but what is asked for in it is another's."""
     token = house.services.token
     before = await house.audit_events()
@@ -184,7 +184,7 @@ async def test_what_is_anothers_is_not_found_in_ones_own_application(house: Hous
     assert await house.audit_events() == before
 
 
-async def test_what_is_open_is_open_to_everyone(house: House) -> None:
+async def test_public_routes_need_no_token(house: House) -> None:
     for method, path in OPEN:
         answer = await house.call(method, path, {}, None)
         assert answer.status_code in (200, 204, 307), (path, answer.status_code)

@@ -61,7 +61,7 @@ async def test_a_key_of_another_scope_manages_nothing(house: House) -> None:
     assert wrong == []
 
 
-async def test_a_customer_manages_ones_own_and_finds_nothing_of_others(house: House) -> None:
+async def test_a_customer_manages_own_objects_and_finds_no_others(house: House) -> None:
     wrong = []
     for product in KEYED:
         headers = key_headers(product, house.keys[product][0])

@@ -9,7 +9,7 @@ from typing import Any
 from tests.api.conftest import Api
 
 
-async def test_what_is_created_can_be_read_replaced_and_deleted(api: Api) -> None:
+async def test_an_application_can_be_created_read_replaced_and_deleted(api: Api) -> None:
     made = await api.post("/app", {"name": "Acme", "throttleRate": 12, "metadata": {"a": "b"}, "unknown": 1})
     assert made["id"].startswith("app_")
     assert made["name"] == "Acme"
@@ -36,7 +36,7 @@ async def test_put_of_an_unknown_id_makes_a_new_application(api: Api) -> None:
     assert await api.get("/app/somebody") == made
 
 
-async def test_patch_tells_absent_from_null(api: Api) -> None:
+async def test_patch_distinguishes_absent_from_null(api: Api) -> None:
     made = await api.post("/app", {"name": "A", "uid": "u", "rateLimit": 5, "metadata": {"k": "v"}})
     path = f"/app/{made['id']}"
 
@@ -61,7 +61,7 @@ async def test_patch_tells_absent_from_null(api: Api) -> None:
     await api.patch(path, {"name": ""}, status=422)
 
 
-async def test_a_uid_stands_for_the_id_and_is_unique_among_the_living(api: Api) -> None:
+async def test_a_uid_can_replace_the_id_and_is_unique_until_deleted(api: Api) -> None:
     one = await api.post("/app", {"name": "1", "uid": "first"})
     assert await api.get("/app/first") == one
     conflict = await api.post("/app", {"name": "2", "uid": "first"}, status=409)
@@ -77,7 +77,7 @@ async def test_a_uid_stands_for_the_id_and_is_unique_among_the_living(api: Api) 
     await api.get("/app/first", status=404)
 
 
-async def test_a_uid_has_a_rule(api: Api) -> None:
+async def test_an_invalid_uid_is_refused(api: Api) -> None:
     for uid in ("", "a b", "ä", "x" * 257, "app_mine", "a/b"):
         refused = await api.post("/app", {"name": "A", "uid": uid}, status=422)
         assert refused["detail"][0]["loc"] == ["body", "uid"]
@@ -99,7 +99,7 @@ async def test_the_same_uid_in_two_organizations_is_two_applications(
     assert [app["name"] for app in (await api.get("/app"))["data"]] == ["Mine"]
 
 
-async def test_get_if_exists_answers_with_the_one_there_is(api: Api) -> None:
+async def test_get_if_exists_returns_the_existing_application(api: Api) -> None:
     body = {"name": "A", "uid": "u"}
     made = await api.post("/app", body, get_if_exists=True)
     await api.post("/app", body, status=409)
@@ -136,7 +136,7 @@ async def test_a_list_is_walked_forward_and_back(api: Api) -> None:
     assert empty == {"data": [], "iterator": None, "done": True}
 
 
-async def test_a_list_refuses_what_it_did_not_give_out(api: Api) -> None:
+async def test_a_list_refuses_an_invalid_iterator(api: Api) -> None:
     app = await api.application()
     for iterator in ("ep_" + app[4:], "app_short", "app_" + "z" * 27, "nonsense", "--" + app, "app_\x00"):
         refused = await api.get("/app", status=422, iterator=iterator)
@@ -170,7 +170,7 @@ async def test_fields_have_bounds(api: Api) -> None:
     await api.post("/app", {"name": "a", "metadata": None, "rateLimit": 65535})
 
 
-async def test_of_two_changes_at_once_none_is_lost(api: Api) -> None:
+async def test_of_two_concurrent_changes_none_is_lost(api: Api) -> None:
     app = await api.application()
     await api.event_type("e")
     await asyncio.gather(

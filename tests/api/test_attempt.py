@@ -46,7 +46,7 @@ async def test_an_attempt_says_what_happened(world: World) -> None:
     }
 
 
-async def test_without_an_answer_the_response_says_why(world: World) -> None:
+async def test_without_a_response_the_attempt_says_why(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
     attempt = await world.attempt(app, endpoint, message, 0, body=None, error=DEAD)
@@ -147,7 +147,7 @@ async def test_attempts_of_a_message_are_filtered(world: World) -> None:
     assert (await world.org.get(f"/app/{app}/attempt/msg/m-1?endpoint_id=nothing")).status_code == 404
 
 
-async def test_content_and_message_come_when_asked_for(world: World) -> None:
+async def test_content_and_message_are_included_on_request(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app, tags=["red"])
     await world.attempt(app, endpoint, message, body=b"secret")
@@ -198,7 +198,7 @@ async def test_attempts_are_cut_by_time(world: World) -> None:
         assert await listed(world, path, after=times[0], limit=2) == [made[1], made[0]]
 
 
-async def test_the_messages_of_an_endpoint_say_how_they_stand(world: World) -> None:
+async def test_the_messages_of_an_endpoint_show_their_status(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, uid="e-1")
     waiting = await world.message(app, eventId="e1", channels=["c1"], tags=["red"])
@@ -239,7 +239,7 @@ async def test_the_messages_of_an_endpoint_say_how_they_stand(world: World) -> N
         assert await listed(world, f"{path}?{query}") == expected, query
 
 
-async def test_messages_that_an_endpoint_does_not_want_are_not_listed_for_it(world: World) -> None:
+async def test_messages_that_do_not_match_an_endpoint_are_not_listed_for_it(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app, channels=["c1"])
     await world.message(app)
@@ -324,7 +324,7 @@ async def test_a_bad_query_is_refused(world: World, query: str) -> None:
 @pytest.mark.parametrize(
     "ref", ["nothing", "msg_1srOrx2ZWZBpBUvZwXKQmoEYga2", "ep_1srOrx2ZWZBpBUvZwXKQmoEYga2", "%00"]
 )
-async def test_what_is_not_there_is_not_found(world: World, ref: str) -> None:
+async def test_an_unknown_object_is_not_found(world: World, ref: str) -> None:
     app = await world.application()
     message, endpoint = await world.message(app), await world.endpoint(app)
     for path in (

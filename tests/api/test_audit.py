@@ -97,7 +97,7 @@ async def test_a_record_says_who_and_what_and_from_where_and_no_secret(api: Api)
         assert hidden not in everything
 
 
-async def test_what_changes_nothing_is_no_deed(api: Api) -> None:
+async def test_a_request_that_changes_nothing_is_not_recorded(api: Api) -> None:
     app = await api.application("First", uid="first")
     await api.patch(f"/app/{app}", {"name": "First"})
     await api.put("/app/first", {"name": "First", "uid": "first"})
@@ -140,9 +140,7 @@ async def test_pages_lead_through_all_records_and_back(api: Api) -> None:
     assert [one["id"] for one in back["data"]] == everything[3:6]
 
 
-async def test_nobody_but_the_organization_reads_its_records(
-    api: Api, new_organization: Callable[[], Api]
-) -> None:
+async def test_only_the_organization_reads_its_records(api: Api, new_organization: Callable[[], Api]) -> None:
     app = await api.application("First")
     assert await actions(new_organization()) == []
     assert await actions(new_organization(), application=app) == []
@@ -207,7 +205,7 @@ async def test_a_change_that_is_not_committed_leaves_no_record(
     assert await actions(api) == ["application.created"]
 
 
-async def test_what_nobody_asked_for_was_done_by_the_system(database: Database) -> None:
+async def test_automatic_changes_have_the_system_as_actor(database: Database) -> None:
     app_id = ids.new(1.7e9, os.urandom(8))
     audit_event = AuditEvent(
         "org_x", app_id, "endpoint.disabled", "ep_x", {"disabled": False}, {"disabled": True}
@@ -218,7 +216,7 @@ async def test_what_nobody_asked_for_was_done_by_the_system(database: Database) 
         assert await connection.fetchval("select actor from audit") == "system"
 
 
-async def test_a_revoked_key_ends_the_links_that_it_made(backend: Backend, api: Api) -> None:
+async def test_revoking_a_key_revokes_its_links(backend: Backend, api: Api) -> None:
     services = backend.services
     application = await services.application.create(api.org_id, ApplicationDraft("First"))
     shown = services.api_key.draw("sk_live_", with_secret=False)
@@ -240,7 +238,7 @@ async def test_a_revoked_key_ends_the_links_that_it_made(backend: Backend, api: 
     assert await actions(api, action="api_key") == ["api_key.revoked", "api_key.made"]
 
 
-async def test_guesses_are_slowed_down_and_good_calls_are_not(api: Api, backend: Backend) -> None:
+async def test_guesses_are_throttled_and_valid_calls_are_not(api: Api, backend: Backend) -> None:
     async def guess(number: int) -> Any:
         return await api.client.get("/api/v1/app", headers={"authorization": f"Bearer guess-{number}"})
 
@@ -254,7 +252,7 @@ async def test_guesses_are_slowed_down_and_good_calls_are_not(api: Api, backend:
     assert int(key.headers["retry-after"]) >= 1
 
 
-async def test_the_guard_forgets_with_time_and_never_grows(backend: Backend) -> None:
+async def test_the_login_throttle_recovers_with_time_and_is_bounded(backend: Backend) -> None:
     from angarium.core.errors import NotAuthenticated, TooManyFailures
     from angarium.service import audit, login
     from tests.kit.clock import ManualClock

@@ -118,7 +118,7 @@ def _fault(new: list[Line], action: str, kind: str) -> str | None:
     return None
 
 
-def test_every_changing_route_has_a_deed_or_a_reason(house: House) -> None:
+def test_every_changing_route_has_an_audit_event_or_a_reason(house: House) -> None:
     pages = ("/portal", "/admin", "/login", "/play")  # tests/portal/test_audit_route.py
     changing = {
         (method, path.replace("{endpoint_id}", "{listener}") if "/listener/" in path else path)

@@ -54,7 +54,7 @@ async def ask(client: httpx.AsyncClient, authorization: str | None) -> httpx.Res
         + ".eyJzdWIiOiJvcmdfYSJ9.",
     ],
 )
-async def test_a_token_that_is_not_good_is_refused(client: httpx.AsyncClient, authorization: str) -> None:
+async def test_an_invalid_token_is_refused(client: httpx.AsyncClient, authorization: str) -> None:
     answer = await ask(client, authorization)
     assert answer.status_code == 401
     assert answer.json() == {"code": "authentication_failed", "detail": "Invalid token"}
@@ -66,20 +66,20 @@ async def test_the_secret_as_token_is_explained(client: httpx.AsyncClient) -> No
     assert "is the server's JWT secret" in answer.json()["detail"]
 
 
-async def test_svixs_own_tokens_are_taken(client: httpx.AsyncClient) -> None:
+async def test_svixs_own_tokens_are_accepted(client: httpx.AsyncClient) -> None:
     issued = token(iss="svix-server", sub="org_23rb8YdGqMT0qIzpgGwdXfHirMu", nbf=int(time.time()))
     assert (await ask(client, f"Bearer {issued}")).status_code == 200
     assert (await ask(client, f"bearer {issued}")).status_code == 200
 
 
 @pytest.mark.parametrize("sub", ["user_1", "org", "", "app_1", "org_\x00", "org_a b"])
-async def test_a_subject_that_is_nobody_is_a_bad_token(client: httpx.AsyncClient, sub: str) -> None:
+async def test_a_token_with_an_unknown_subject_is_refused(client: httpx.AsyncClient, sub: str) -> None:
     answer = await ask(client, "Bearer " + token(sub=sub))
     assert answer.status_code == 400
     assert answer.json()["code"] == "bad_token"
 
 
-async def test_an_expired_token_is_refused_even_if_it_was_good_before(api: Api, backend: Backend) -> None:
+async def test_a_token_is_refused_after_its_expiry(api: Api, backend: Backend) -> None:
     app = await api.application()
     portal = api.as_application(app, lifetime=3600)
     await portal.get(f"/app/{app}")
@@ -169,7 +169,7 @@ async def test_a_portal_link_carries_a_working_token(api: Api) -> None:
     await api.post("/auth/app-portal-access/acme", status=422)
 
 
-async def test_a_portal_link_can_make_its_application(api: Api) -> None:
+async def test_a_portal_link_can_create_its_application(api: Api) -> None:
     place = "/auth/app-portal-access/new-customer"
     await api.post(place, {}, status=404)
     for wrong in ({"name": "N"}, {"name": "N", "uid": "another"}, {"uid": "new-customer"}):
@@ -192,7 +192,7 @@ async def test_a_portal_link_can_make_its_application(api: Api) -> None:
         ({"capabilities": ["ViewBase", "CreateAttempts"]}, {"view", "recover"}),
     ],
 )
-async def test_a_portal_link_allows_what_it_was_made_for(
+async def test_a_portal_link_allows_only_its_capabilities(
     api: Api, granted: dict[str, Any], allowed: set[str]
 ) -> None:
     app = await api.application()
@@ -217,7 +217,7 @@ async def test_a_portal_link_allows_what_it_was_made_for(
         await portal.call(method, place, body, status=status if what in allowed else 403)
 
 
-async def test_a_logged_out_token_is_useless_and_others_are_not(api: Api, backend: Backend) -> None:
+async def test_a_logged_out_token_is_refused_and_others_are_not(api: Api, backend: Backend) -> None:
     app = await api.application()
     one, two = api.as_application(app), api.as_application(app)
     await one.get(f"/app/{app}")
@@ -234,7 +234,7 @@ async def test_a_logged_out_token_is_useless_and_others_are_not(api: Api, backen
         assert await connection.fetchval("select count(*) from revoked_token") == 1
 
 
-async def test_all_tokens_of_an_application_are_ended_at_once(api: Api, backend: Backend) -> None:
+async def test_all_tokens_of_an_application_can_be_revoked(api: Api, backend: Backend) -> None:
     app, other = await api.application(), await api.application()
     old, neighbour = api.as_application(app), api.as_application(other)
     access = await api.post(f"/auth/app-portal-access/{app}", {}, status=200)
@@ -254,7 +254,7 @@ async def test_all_tokens_of_an_application_are_ended_at_once(api: Api, backend:
         await api.post(f"/auth/app/{app}/expire-all", wrong, status=422)
 
 
-async def test_tokens_of_some_sessions_are_ended_after_a_while(api: Api, backend: Backend) -> None:
+async def test_tokens_of_sessions_can_be_revoked_later(api: Api, backend: Backend) -> None:
     app = await api.application()
     one, two, none = (api.as_application(app, session_id=name) for name in ("one", "two", None))
     backend.clock.ahead += 0.01
@@ -272,7 +272,7 @@ async def test_tokens_of_some_sessions_are_ended_after_a_while(api: Api, backend
         await ended.get(f"/app/{app}", status=401)
 
 
-async def test_svixs_client_ends_all_tokens(api: Api, backend: Backend) -> None:
+async def test_svixs_client_revokes_all_tokens(api: Api, backend: Backend) -> None:
     app = await api.application()
     one, other = (api.as_application(app, session_id=name) for name in ("one", "other"))
     async with serving(backend.app) as url:

@@ -184,7 +184,7 @@ def test_a_header_is_found_by_its_name_in_lower_case() -> None:
     assert header_of(found, b"c") == ""
 
 
-def test_clients_reach_the_server_where_it_is_set_to_be_or_where_they_asked() -> None:
+def test_urls_use_the_public_url_or_the_url_of_the_request() -> None:
     assert base_url(request(configured="https://hooks.example.org/in")) == "https://hooks.example.org/in"
     assert base_url(request()) == "https://hooks.example.com:8443"
     mounted = request()
@@ -192,7 +192,7 @@ def test_clients_reach_the_server_where_it_is_set_to_be_or_where_they_asked() ->
     assert base_url(mounted) == "https://hooks.example.com:8443/X"
 
 
-async def test_a_caller_is_what_the_token_says_and_is_asked_for_once(backend: Backend) -> None:
+async def test_a_caller_is_read_from_the_token_once(backend: Backend) -> None:
     asking = request(backend, bearer("app"))
     caller = await caller_of(asking)
     assert caller == Caller(ORG, APP, frozenset({"beta"}), EVERYTHING, "s@1", KNOWN["app"])
@@ -201,7 +201,7 @@ async def test_a_caller_is_what_the_token_says_and_is_asked_for_once(backend: Ba
     assert len(backend.asked) == 2
 
 
-async def test_an_organization_token_that_is_known_is_not_looked_up(backend: Backend) -> None:
+async def test_a_cached_organization_token_is_not_looked_up(backend: Backend) -> None:
     assert (await caller_of(request(backend, bearer("org")))).app_id is None
     assert backend.asked == []
     assert (await caller_of(request(backend, bearer("new")))).app_id is None
@@ -215,7 +215,7 @@ async def test_an_organization_token_that_is_known_is_not_looked_up(backend: Bac
         ("app", ActorKind.APPLICATION_TOKEN, APP),
     ],
 )  # fmt: skip
-async def test_whoever_calls_is_who_acts_from_here_on(
+async def test_the_caller_is_the_actor_of_its_changes(
     backend: Backend, token: str, kind: ActorKind, app_id: UUID | None
 ) -> None:
     audit.arrived(ADDRESS)
@@ -226,7 +226,7 @@ async def test_whoever_calls_is_who_acts_from_here_on(
 
 
 @pytest.mark.parametrize("headers", [(), (bearer(""),), (bearer("stranger"),), (bearer("session"),)])
-async def test_without_a_good_token_nobody_calls(
+async def test_a_caller_needs_a_valid_token(
     backend: Backend, headers: tuple[tuple[bytes, bytes], ...]
 ) -> None:
     """A session is good for the browser that has it, and for nothing else."""

@@ -28,7 +28,7 @@ def another(api: Api, token: str | None = None) -> Api:
     return Api(api.client, api.services, api.org_id, made)
 
 
-async def test_a_token_is_listed_once_it_was_used_with_when_that_was_last(
+async def test_a_used_token_is_listed_with_its_last_use(
     api: Api, backend: Backend, new_organization: Callable[[], Api]
 ) -> None:
     other = another(api)
@@ -48,7 +48,7 @@ async def test_a_token_is_listed_once_it_was_used_with_when_that_was_last(
     assert other.token not in everything
 
 
-async def test_a_revoked_token_is_refused_and_all_that_came_of_it_and_others_are_not(api: Api) -> None:
+async def test_a_revoked_token_is_refused_with_everything_derived_from_it(api: Api) -> None:
     token, other = api.services.token, another(api)
     await other.get("/app")
     session = token.verify(token.for_operator(token.verify(other.token)))
@@ -71,7 +71,7 @@ async def test_a_revoked_token_is_refused_and_all_that_came_of_it_and_others_are
     assert len((await api.get("/audit", action="token.revoked"))["data"]) == 1
 
 
-async def test_another_process_refuses_it_within_a_second(
+async def test_another_process_refuses_a_revoked_token_within_a_second(
     api: Api, backend: Backend, database: Database
 ) -> None:
     elsewhere = Tokens(database, backend.clock, os.urandom, TokenKey.of(JWT_SECRET))
@@ -84,7 +84,7 @@ async def test_another_process_refuses_it_within_a_second(
         await elsewhere.check_live(claims)
 
 
-async def test_a_token_made_elsewhere_that_never_expires_is_revoked_by_showing_it(
+async def test_a_foreign_token_without_expiry_can_be_revoked_by_its_holder(
     api: Api, backend: Backend
 ) -> None:
     """As `svix jwt generate` makes them: no row, no id, here not even an end."""
@@ -101,7 +101,7 @@ async def test_a_token_made_elsewhere_that_never_expires_is_revoked_by_showing_i
     await foreign.get("/app", status=401)
 
 
-async def test_an_applications_token_is_revoked_by_showing_it(api: Api) -> None:
+async def test_an_application_token_can_be_revoked_by_its_holder(api: Api) -> None:
     app = await api.application()
     theirs = api.as_application(app)
     await theirs.get(f"/app/{app}/endpoint")
@@ -110,7 +110,7 @@ async def test_an_applications_token_is_revoked_by_showing_it(api: Api) -> None:
     await api.as_application(app).get(f"/app/{app}/endpoint")
 
 
-async def test_a_key_is_listed_by_its_beginning_and_revoked(api: Api) -> None:
+async def test_a_key_is_listed_by_its_first_characters_and_revoked(api: Api) -> None:
     access, app = api.services.api_key, await api.application()
     application = await api.services.application.find(api.org_id, app)
     shown = access.draw("sk_live_", with_secret=True)
@@ -129,7 +129,7 @@ async def test_a_key_is_listed_by_its_beginning_and_revoked(api: Api) -> None:
     assert key["revokedAt"] is not None
 
 
-async def test_nobody_revokes_what_is_anothers(api: Api, new_organization: Callable[[], Api]) -> None:
+async def test_credentials_of_others_cannot_be_revoked(api: Api, new_organization: Callable[[], Api]) -> None:
     stranger = new_organization()
     access, app = api.services.api_key, await api.application()
     application = await api.services.application.find(api.org_id, app)
@@ -147,7 +147,7 @@ async def test_nobody_revokes_what_is_anothers(api: Api, new_organization: Calla
     await api.get("/app")
 
 
-async def test_requests_that_come_at_once_share_one_look(
+async def test_concurrent_requests_share_one_lookup(
     api: Api, backend: Backend, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0

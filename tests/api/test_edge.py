@@ -53,7 +53,7 @@ async def test_unknown_routes_answer_in_json(client: httpx.AsyncClient) -> None:
     assert answer.json() == {"code": "method_not_allowed", "detail": "Method Not Allowed"}
 
 
-async def test_slashes_around_a_path_do_not_count(api: Api) -> None:
+async def test_leading_and_trailing_slashes_are_ignored(api: Api) -> None:
     app = await api.application(uid="slash")
     for path in ("/app/slash/", "/app/slash//"):
         assert (await api.get(path))["id"] == app
@@ -81,7 +81,7 @@ async def test_head_is_get_without_the_body_on_every_path(house: House) -> None:
     assert wrong == []
 
 
-async def test_head_does_not_wait_for_what_never_ends(backend: Backend) -> None:
+async def test_head_does_not_wait_for_an_endless_response(backend: Backend) -> None:
     async def endless(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while (await receive())["type"] != "http.disconnect":
@@ -93,7 +93,7 @@ async def test_head_does_not_wait_for_what_never_ends(backend: Backend) -> None:
         assert (await client.head("/anything")).status_code == 200
 
 
-async def test_options_says_what_a_path_has(client: httpx.AsyncClient) -> None:
+async def test_options_lists_the_methods_of_a_path(client: httpx.AsyncClient) -> None:
     answer = await client.options("/api/v1/app")
     assert (answer.status_code, answer.content) == (200, b"")
     assert answer.headers["allow"] == "GET, POST"
@@ -104,7 +104,7 @@ async def test_options_says_what_a_path_has(client: httpx.AsyncClient) -> None:
     assert (await client.options("/nothing")).status_code == 404
 
 
-async def test_every_answer_says_that_it_is_what_it_says(house: House) -> None:
+async def test_every_response_has_nosniff(house: House) -> None:
     """Pages, documents, errors and redirects alike, and each header once."""
     wrong = []
     for method, path in {*operations(house.app), ("GET", "/nothing"), ("OPTIONS", "/api/v1/app")}:
@@ -118,9 +118,7 @@ async def test_every_answer_says_that_it_is_what_it_says(house: House) -> None:
 
 
 @pytest.mark.parametrize(("base_url", "told"), [("https://a.example", True), ("http://a.example", False)])
-async def test_https_is_asked_for_unless_clients_come_over_http(
-    backend: Backend, base_url: str, told: bool
-) -> None:
+async def test_hsts_is_sent_unless_clients_use_http(backend: Backend, base_url: str, told: bool) -> None:
     app = create_app(backend.services, base_url=base_url)
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://a.example") as client:
         assert (HSTS in (await client.get("/docs")).headers) is told
@@ -155,7 +153,7 @@ async def test_a_body_that_is_not_usable_json_is_422(api: Api, content: bytes) -
     assert fault["loc"][0] == "body"
 
 
-async def test_a_backslash_before_u0000_is_no_nul(api: Api) -> None:
+async def test_an_escaped_backslash_before_u0000_is_not_nul(api: Api) -> None:
     answer = await send(api, "POST", "/app", b'{"name": "a\\\\u0000b \\ud83d\\ude00"}')
     assert answer.status_code == 201
     assert answer.json()["name"] == "a\\u0000b \U0001f600"
@@ -169,12 +167,12 @@ async def test_the_content_type_does_not_matter(api: Api, content_type: str) -> 
     assert answer.status_code == 201
 
 
-async def test_a_strangers_body_is_not_read(client: httpx.AsyncClient) -> None:
+async def test_the_body_of_an_unauthenticated_request_is_not_read(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/v1/app", content=b"{")
     assert answer.status_code == 401
 
 
-async def test_a_body_beyond_the_limit_is_413_declared_or_not(api: Api) -> None:
+async def test_a_body_above_the_limit_is_413_with_or_without_content_length(api: Api) -> None:
     big = json.dumps({"name": "a", "x": "y" * (2 * 1024 * 1024)}).encode()
 
     async def chunks() -> AsyncIterator[bytes]:
@@ -191,7 +189,7 @@ async def test_a_body_beyond_the_limit_is_413_declared_or_not(api: Api) -> None:
     assert (await send(api, "POST", "/app", fits)).status_code == 201
 
 
-async def test_any_origin_may_ask(api: Api) -> None:
+async def test_any_origin_may_send_requests(api: Api) -> None:
     preflight = await api.client.options(
         "/api/v1/app",
         headers={
@@ -210,7 +208,7 @@ async def test_any_origin_may_ask(api: Api) -> None:
         assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def test_the_same_key_gets_the_first_answer_whatever_the_body_says(
+async def test_the_same_key_gets_the_first_response_for_any_body(
     api: Api, new_organization: Callable[[], Api], backend: Backend
 ) -> None:
     key = {"idempotency-key": "k-1"}
@@ -226,7 +224,7 @@ async def test_the_same_key_gets_the_first_answer_whatever_the_body_says(
     assert again["name"] == "Later"
 
 
-async def test_only_success_is_remembered(api: Api) -> None:
+async def test_only_successful_responses_are_stored(api: Api) -> None:
     key = {"idempotency-key": "k-2"}
     await api.post("/app", {"name": ""}, status=422, headers=key)
     await api.post("/app", {"name": "A", "uid": "u"}, headers=key)
@@ -240,7 +238,7 @@ async def test_only_success_is_remembered(api: Api) -> None:
         await api.post(f"{path}/rotate", {}, status=204, headers={"idempotency-key": "k-4"})
 
 
-async def test_of_many_at_once_with_one_key_one_is_carried_out(api: Api, backend: Backend) -> None:
+async def test_of_concurrent_requests_with_one_key_one_is_executed(api: Api, backend: Backend) -> None:
     backend.clock.stop()  # no request times out
     key = {"idempotency-key": "k-5"}
     answers = await asyncio.gather(*[api.post("/app", {"name": f"n{i}"}, headers=key) for i in range(8)])
@@ -248,14 +246,16 @@ async def test_of_many_at_once_with_one_key_one_is_carried_out(api: Api, backend
     assert len((await api.get("/app"))["data"]) == 1
 
 
-async def test_a_kept_answer_is_sealed(api: Api, backend: Backend) -> None:
+async def test_a_stored_response_is_sealed(api: Api, backend: Backend) -> None:
     await api.post("/app", {"name": "Confidential"}, headers={"idempotency-key": "k-6"})
     async with backend.services.database.connection() as connection:
         kept = await connection.fetchval("select body from angarium.idempotency")
     assert b"Confidential" not in kept
 
 
-async def test_a_key_without_a_token_is_not_kept(client: httpx.AsyncClient, backend: Backend) -> None:
+async def test_an_idempotency_key_without_a_token_is_not_stored(
+    client: httpx.AsyncClient, backend: Backend
+) -> None:
     answer = await client.post("/api/v1/app", content=b"{}", headers={"idempotency-key": "k-7"})
     assert answer.status_code == 401
     async with backend.services.database.connection() as connection:
@@ -277,7 +277,7 @@ async def test_health_says_whether_the_database_answers(client: httpx.AsyncClien
     assert answer.json()["database"] == {"status": "error", "reason": "unreachable"}
 
 
-async def test_without_a_database_the_answer_is_503_and_says_nothing_of_the_inside(
+async def test_without_a_database_the_response_is_503_without_internal_details(
     api: Api, backend: Backend
 ) -> None:
     await backend.services.database.close()
@@ -288,7 +288,7 @@ async def test_without_a_database_the_answer_is_503_and_says_nothing_of_the_insi
     assert "pool" not in answer.text
 
 
-async def test_a_bug_of_ours_is_a_500_that_says_nothing_of_the_inside(
+async def test_an_internal_error_is_a_500_without_details(
     api: Api, backend: Backend, database_url: str
 ) -> None:
     owner = await asyncpg.connect(database_url)
@@ -359,7 +359,7 @@ async def _walk(svix: Any) -> None:
     await svix.application.delete("sdk")
 
 
-async def test_a_description_has_an_end(api: Api) -> None:
+async def test_a_description_has_a_maximum_length(api: Api) -> None:
     """A customer may write it, and lists show 250 of them."""
     app = await api.application()
     body = {"url": "http://localhost:9/hook", "description": "x" * (MAX_TEXT + 1)}

@@ -40,7 +40,7 @@ async def test_a_new_endpoint_has_every_field_in_both_spellings(api: Api) -> Non
     }
 
 
-async def test_what_is_created_can_be_read_replaced_and_deleted(api: Api) -> None:
+async def test_an_endpoint_can_be_created_read_replaced_and_deleted(api: Api) -> None:
     app, other = await api.application(), await api.application()
     made = await api.post(f"/app/{app}/endpoint", {"url": URL, "metadata": {"k": "v"}, "description": "d"})
     path = f"/app/{app}/endpoint/{made['id']}"
@@ -146,7 +146,9 @@ async def test_an_empty_filter_is_refused_wherever_it_is_written_and_changes_not
 
 
 @pytest.mark.parametrize("empty", [{"event_types": ()}, {"channels": ()}], ids=["event types", "channels"])
-async def test_no_door_can_store_an_empty_filter(api: Api, backend: Backend, empty: dict[str, Any]) -> None:
+async def test_no_interface_can_store_an_empty_filter(
+    api: Api, backend: Backend, empty: dict[str, Any]
+) -> None:
     """Pages, commands and products' own APIs come by the service, past the checks of this API's bodies."""
     app = await backend.services.application.find(api.org_id, await api.application())
     with pytest.raises(Invalid):
@@ -201,7 +203,7 @@ async def test_event_types_must_exist_and_wildcards_be_well_formed(api: Api) -> 
     assert (await api.get(f"{path}/{endpoint}"))["eventTypes"] is None
 
 
-async def test_channels_need_no_registration_but_have_a_rule(api: Api) -> None:
+async def test_channels_need_no_registration_but_have_a_format(api: Api) -> None:
     path = f"/app/{await api.application()}/endpoint"
     for wrong in ([], ["a b"], ["x"] + [f"c{i}" for i in range(10)], ["x" * 129], [""], "a"):
         await api.post(path, {"url": URL, "channels": wrong}, status=422)
@@ -241,7 +243,7 @@ async def test_a_url_that_cannot_be_sent_to_is_refused(api: Api, url: object) ->
     assert refused["detail"][0]["loc"] == ["body", "url"]
 
 
-async def test_of_two_changes_at_once_none_is_lost(api: Api) -> None:
+async def test_of_two_concurrent_changes_none_is_lost(api: Api) -> None:
     import asyncio
 
     app = await api.application()
@@ -259,7 +261,7 @@ async def test_of_two_changes_at_once_none_is_lost(api: Api) -> None:
     assert (await api.get(f"{path}/headers"))["headers"] == {"X-A": "1", "X-B": "2"}
 
 
-async def test_every_change_is_told_to_whoever_sends(api: Api, backend: Backend) -> None:
+async def test_every_change_notifies_the_dispatcher(api: Api, backend: Backend) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app)
     uuid = parse("ep_", endpoint)
@@ -291,7 +293,7 @@ async def _revision(connection: Connection, endpoint_id: UUID) -> int:
     return int(await connection.fetchval("select revision from endpoint where id = $1", endpoint_id))
 
 
-async def test_disabling_and_deleting_cancel_what_is_owed(api: Api, backend: Backend) -> None:
+async def test_disabling_and_deleting_cancel_queued_deliveries(api: Api, backend: Backend) -> None:
     app = await api.application()
     disabled, deleted, kept = [await api.endpoint(app) for _ in range(3)]
     await api.post(f"/app/{app}/msg", {"eventType": "e", "payload": {}}, status=202)
@@ -309,9 +311,7 @@ async def test_disabling_and_deleting_cancel_what_is_owed(api: Api, backend: Bac
     assert stats == {"success": 0, "pending": 0, "sending": 0, "fail": 0, "canceled": 1}
 
 
-async def test_deleting_an_application_cancels_what_its_endpoints_are_owed(
-    api: Api, backend: Backend
-) -> None:
+async def test_deleting_an_application_cancels_its_queued_deliveries(api: Api, backend: Backend) -> None:
     app = await api.application(uid="gone")
     for _ in range(3):
         await api.endpoint(app)
@@ -326,7 +326,7 @@ async def test_deleting_an_application_cancels_what_its_endpoints_are_owed(
     await api.application(uid="gone")
 
 
-async def test_what_is_owed_is_placed_when_the_order_becomes_first_in_first_out(
+async def test_queued_deliveries_are_placed_when_the_order_becomes_first_in_first_out(
     api: Api, backend: Backend
 ) -> None:
     app = await api.application()
@@ -343,7 +343,7 @@ async def test_what_is_owed_is_placed_when_the_order_becomes_first_in_first_out(
     assert await place() == 0
 
 
-async def test_enabling_forgets_the_failures(api: Api, backend: Backend) -> None:
+async def test_enabling_resets_the_failures(api: Api, backend: Backend) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app, disabled=True)
     async with backend.services.database.connection() as connection:
@@ -374,7 +374,7 @@ async def test_statistics_cover_at_most_28_days(api: Api) -> None:
     await api.get(path, status=422, since="yesterday")
 
 
-async def test_an_example_goes_to_one_endpoint_alone(api: Api, backend: Backend) -> None:
+async def test_an_example_is_sent_to_one_endpoint_only(api: Api, backend: Backend) -> None:
     app = await api.application()
     chosen, _ = await api.endpoint(app), await api.endpoint(app)
     path = f"/app/{app}/endpoint/{chosen}/send-example"
@@ -392,7 +392,9 @@ async def test_an_example_goes_to_one_endpoint_alone(api: Api, backend: Backend)
     assert {owed.endpoint_id for owed in backend.new_deliveries} == {parse("ep_", chosen)}
 
 
-async def test_a_stranger_reaches_nothing(api: Api, new_organization: Callable[[], Api]) -> None:
+async def test_an_unauthenticated_caller_reaches_nothing(
+    api: Api, new_organization: Callable[[], Api]
+) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app)
     path = f"/app/{app}/endpoint/{endpoint}"

@@ -58,7 +58,9 @@ async def test_another_path_of_the_same_host_keeps_all_headers(api: Api, app: st
     assert await api.get(f"{path}/headers") == {"headers": {"X-Team": "books"}, "sensitive": ["X-Api-Key"]}
 
 
-async def test_a_new_host_is_taken_with_the_headers_entered_again_or_removed(api: Api, app: str) -> None:
+async def test_a_new_host_is_accepted_if_secret_headers_are_entered_again_or_removed(
+    api: Api, app: str
+) -> None:
     path = await guarded(api, app)
     await api.put(path, {"url": "https://example.org/", "headers": {"X-Api-Key": "new"}})
     assert (await api.get(f"{path}/headers"))["sensitive"] == ["X-Api-Key"]
@@ -66,7 +68,7 @@ async def test_a_new_host_is_taken_with_the_headers_entered_again_or_removed(api
     assert (await api.patch(path, {"url": "https://example.net/"}))["url"] == "https://example.net/"
 
 
-async def test_headers_that_can_be_read_move_along(api: Api, app: str) -> None:
+async def test_readable_headers_move_to_a_new_host(api: Api, app: str) -> None:
     body = {"url": URL, "headers": {"X-Team": "books"}}
     path = f"/app/{app}/endpoint/{(await api.post(f'/app/{app}/endpoint', body))['id']}"
     await api.patch(path, {"url": "https://example.org/"})

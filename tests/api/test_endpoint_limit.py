@@ -67,7 +67,7 @@ def told(answers: Sequence[httpx.Response]) -> list[int]:
 # -- the native API
 
 
-async def test_one_more_is_refused_and_deleting_one_makes_room(stand: Stand) -> None:
+async def test_an_endpoint_above_the_limit_is_refused_until_one_is_deleted(stand: Stand) -> None:
     first, *_ = await fill(stand)
     refused = await call(stand, "POST", "/endpoint", {"url": HOOK})
     assert (refused.status_code, refused.json()) == (400, FULL)
@@ -77,7 +77,7 @@ async def test_one_more_is_refused_and_deleting_one_makes_room(stand: Stand) -> 
     assert (await call(stand, "POST", "/endpoint", {"url": HOOK})).status_code == 400
 
 
-async def test_an_upsert_replaces_what_there_is_and_makes_nothing_more(stand: Stand) -> None:
+async def test_an_upsert_at_the_limit_only_replaces(stand: Stand) -> None:
     await fill(stand, "one")
     replaced = await call(stand, "PUT", "/endpoint/one", {"url": HOOK, "uid": "one", "description": "new"})
     assert (replaced.status_code, replaced.json()["description"]) == (200, "new")
@@ -86,12 +86,12 @@ async def test_an_upsert_replaces_what_there_is_and_makes_nothing_more(stand: St
     assert (await call(stand, "GET", "/endpoint/two")).status_code == 404
 
 
-async def test_a_uid_that_is_taken_is_said_to_be_taken_also_when_there_is_no_room(stand: Stand) -> None:
+async def test_a_taken_uid_is_reported_also_at_the_limit(stand: Stand) -> None:
     await fill(stand, "one")
     assert (await call(stand, "POST", "/endpoint", {"url": HOOK, "uid": "one"})).status_code == 409
 
 
-async def test_of_many_at_once_exactly_as_many_are_made_as_there_is_room_for(stand: Stand) -> None:
+async def test_concurrent_creations_never_exceed_the_limit(stand: Stand) -> None:
     await stand.endpoint(HOOK)
     calls = [call(stand, "POST", "/endpoint", {"url": HOOK}) for _ in range(12)]
     upserts = [call(stand, "PUT", f"/endpoint/u{n}", {"url": HOOK, "uid": f"u{n}"}) for n in range(12)]
@@ -100,7 +100,7 @@ async def test_of_many_at_once_exactly_as_many_are_made_as_there_is_room_for(sta
     assert await count(stand) == ROOM
 
 
-async def test_listeners_are_endpoints_and_one_that_there_is_can_be_opened_again(stand: Stand) -> None:
+async def test_listeners_count_as_endpoints_and_an_existing_one_can_start_again(stand: Stand) -> None:
     opened = await stand.native("POST", "/listener", {"name": "laptop"})
     for _ in range(ROOM - 1):
         await stand.endpoint(HOOK)
@@ -109,7 +109,7 @@ async def test_listeners_are_endpoints_and_one_that_there_is_can_be_opened_again
     assert (refused.status_code, refused.json()) == (400, FULL)
 
 
-async def test_what_there_is_goes_on_when_the_limit_is_lowered_below_it(stand: Stand) -> None:
+async def test_existing_endpoints_stay_when_the_limit_is_lowered(stand: Stand) -> None:
     made = await fill(stand)
     world, services = stand.world, stand.services
     lower = services_of(world, services.product, services.intake, endpoint_limit=1)
@@ -122,7 +122,7 @@ async def test_what_there_is_goes_on_when_the_limit_is_lowered_below_it(stand: S
     await lower.endpoint.delete(application.id, made[0])
 
 
-async def test_each_application_has_room_of_its_own(stand: Stand) -> None:
+async def test_each_application_has_its_own_limit(stand: Stand) -> None:
     await fill(stand)
     other = await stand.native("POST", "//app", {"name": "other"})
     for _ in range(ROOM):
@@ -136,7 +136,7 @@ async def test_each_application_has_room_of_its_own(stand: Stand) -> None:
     assert refused.status_code == 404, "a stranger does not learn that it is full"
 
 
-async def test_messages_are_taken_while_somebody_is_about_to_make_an_endpoint(stand: Stand) -> None:
+async def test_messages_are_accepted_while_an_endpoint_is_created(stand: Stand) -> None:
     await fill(stand)
     app_id = ids.parse(ids.APPLICATION, stand.app_id)
     assert app_id is not None
@@ -146,7 +146,7 @@ async def test_messages_are_taken_while_somebody_is_about_to_make_an_endpoint(st
         await stand.native("GET", "/endpoint")
 
 
-async def test_the_setting_is_what_a_server_keeps_to(database_url: str) -> None:
+async def test_the_setting_is_the_limit_of_a_server(database_url: str) -> None:
     settings = load(
         overrides={
             "endpoint_limit": 1,
@@ -174,7 +174,7 @@ async def test_the_setting_is_what_a_server_keeps_to(database_url: str) -> None:
 
 
 @pytest.mark.parametrize("stand", ["bluum"], indirect=True)
-async def test_bluum_says_it_of_webhooks_in_its_own_form(stand: Stand) -> None:
+async def test_bluum_reports_the_limit_in_its_own_form(stand: Stand) -> None:
     await fill(stand)
     key = base64.b64encode(next(iter(stand.keys.values())).encode()).decode()
     refused = await stand.client.post(
@@ -190,7 +190,7 @@ async def test_bluum_says_it_of_webhooks_in_its_own_form(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("stand", ["bluma"], indirect=True)
-async def test_bluma_says_it_of_webhooks_in_its_own_form(stand: Stand) -> None:
+async def test_bluma_reports_the_limit_in_its_own_form(stand: Stand) -> None:
     await fill(stand)
     refused = await stand.client.post(
         "/api/v1/webhooks",
@@ -208,7 +208,7 @@ async def test_bluma_says_it_of_webhooks_in_its_own_form(stand: Stand) -> None:
 
 
 @pytest.mark.parametrize("stand", ["standard", "bloom"], indirect=True)
-async def test_the_form_says_it_and_keeps_what_was_entered(stand: Stand) -> None:
+async def test_the_form_reports_the_limit_and_keeps_its_fields(stand: Stand) -> None:
     await fill(stand)
     form = {"url": HOOK, "description": "For the books", "every": "all"}
     async with visiting(stand) as visitor:

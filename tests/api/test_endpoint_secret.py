@@ -22,7 +22,7 @@ def asymmetric(seed: bytes = b"e" * 32) -> tuple[str, str]:
     return "whsk_" + base64.b64encode(seed + public).decode(), "whpk_" + base64.b64encode(public).decode()
 
 
-async def test_a_secret_is_made_shown_and_rotated(api: Api) -> None:
+async def test_a_secret_is_created_shown_and_rotated(api: Api) -> None:
     app = await api.application()
     path = f"/app/{app}/endpoint/{await api.endpoint(app)}/secret"
     first = (await api.get(path))["key"]
@@ -42,7 +42,7 @@ async def test_an_endpoint_can_bring_its_own_secret(api: Api) -> None:
         assert (await api.get(f"/app/{app}/endpoint/{endpoint}/secret"))["key"] == (shown or secret)
 
 
-async def test_an_ed25519_secret_is_followed_by_another(api: Api) -> None:
+async def test_rotating_an_ed25519_secret_creates_another(api: Api) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app, secret=asymmetric()[0])
     path = f"/app/{app}/endpoint/{endpoint}/secret"
@@ -92,7 +92,7 @@ async def test_ten_old_secrets_at_most_and_an_expired_one_frees_a_slot(api: Api,
     await api.post(path, {"gracePeriodSeconds": 604801}, status=422)
 
 
-async def test_without_grace_the_old_secret_is_gone_at_once(api: Api, backend: Backend) -> None:
+async def test_without_a_grace_period_the_old_secret_is_removed_at_once(api: Api, backend: Backend) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app, secret=symmetric())
     await api.post(f"/app/{app}/endpoint/{endpoint}/secret/rotate", {"gracePeriodSeconds": 0}, status=204)
@@ -113,7 +113,7 @@ async def test_secrets_and_headers_are_sealed_in_the_database(api: Api, backend:
     assert "hush" not in everything
 
 
-async def test_headers_are_replaced_merged_and_taken_away(api: Api) -> None:
+async def test_headers_are_replaced_merged_and_removed(api: Api) -> None:
     app = await api.application()
     endpoint = await api.endpoint(app, headers={"X-First": "1", "Authorization": "Bearer x"})
     path = f"/app/{app}/endpoint/{endpoint}/headers"
@@ -155,7 +155,7 @@ async def test_headers_are_replaced_merged_and_taken_away(api: Api) -> None:
         "ü",
     ],
 )
-async def test_a_header_that_is_not_the_customers_to_set_is_refused(api: Api, name: str) -> None:
+async def test_a_reserved_header_is_refused(api: Api, name: str) -> None:
     app = await api.application()
     path = f"/app/{app}/endpoint/{await api.endpoint(app)}/headers"
     await api.put(path, {"headers": {name: "v"}}, status=422)

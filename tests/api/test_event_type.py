@@ -12,7 +12,7 @@ from tests.api.conftest import Api
 SCHEMA = {"type": "object", "properties": {"id": {"type": "string"}}}
 
 
-async def test_what_is_created_can_be_read_listed_and_archived(api: Api) -> None:
+async def test_an_event_type_can_be_created_read_listed_and_archived(api: Api) -> None:
     body = {"name": "order.filled", "description": "Filled.", "schemas": {"1": SCHEMA}, "groupName": "order"}
     made = await api.post("/event-type", body)
     assert made["schemas"] == {"1": SCHEMA}
@@ -36,7 +36,7 @@ async def test_what_is_created_can_be_read_listed_and_archived(api: Api) -> None
     await api.delete("/event-type/order.filled", status=404)
 
 
-async def test_put_makes_or_replaces(api: Api) -> None:
+async def test_put_creates_or_replaces(api: Api) -> None:
     made = await api.put("/event-type/a.b", {"description": "One", "featureFlags": ["beta"]}, status=201)
     assert made["featureFlag"] == "beta"
     replaced = await api.put("/event-type/a.b", {"description": "Two"})
@@ -71,7 +71,7 @@ async def test_patch_changes_one_thing_at_a_time(api: Api) -> None:
     await api.patch("/event-type/e", {"description": None}, status=422)
 
 
-async def test_an_application_sees_what_its_feature_flags_open(
+async def test_an_application_sees_event_types_of_its_feature_flags(
     api: Api, new_organization: Callable[[], Api]
 ) -> None:
     app = await api.application()
@@ -131,7 +131,7 @@ async def test_a_schema_must_be_a_json_schema(api: Api) -> None:
     await api.patch("/event-type/e", {"schemas": {"1": {"type": 1}}}, status=422)
 
 
-async def test_a_reference_to_nowhere_is_refused_with_its_place(api: Api) -> None:
+async def test_an_unknown_reference_is_refused_with_its_location(api: Api) -> None:
     await api.event_type("e", schemas={"1": SCHEMA})
     for text in (
         "#/definitions/x",
@@ -154,7 +154,7 @@ async def test_a_reference_to_nowhere_is_refused_with_its_place(api: Api) -> Non
     await api.get("/event-type/new", status=404)
 
 
-async def test_schemas_have_a_number_and_each_a_size_and_a_depth(api: Api) -> None:
+async def test_the_number_size_and_depth_of_schemas_are_limited(api: Api) -> None:
     deep: dict[str, Any] = {}
     for _ in range(MAX_DEPTH):
         deep = {"not": deep}
@@ -170,7 +170,7 @@ async def test_schemas_have_a_number_and_each_a_size_and_a_depth(api: Api) -> No
     await api.event_type("e", schemas={str(n): deep["not"] for n in range(MAX_VERSIONS)})
 
 
-async def test_names_have_a_rule(api: Api) -> None:
+async def test_an_invalid_name_is_refused(api: Api) -> None:
     for name in ("", "a b", "x" * 257, "a/b", "é", None, 5):
         await api.post("/event-type", {"name": name, "description": ""}, status=422)
     await api.post("/event-type", {"name": "a"}, status=422)

@@ -37,7 +37,7 @@ async def kept(world: World) -> Any:
         return await connection.fetchval(TOTAL)
 
 
-async def test_it_is_not_sent_again(world: World) -> None:
+async def test_an_expired_payload_is_not_resent(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app, **RETENTION)
     await world.complete(app, endpoint, message, State.EXHAUSTED, failures=3)
@@ -50,7 +50,7 @@ async def test_it_is_not_sent_again(world: World) -> None:
 
 
 @pytest.mark.parametrize("what", ["recover", "replay-missing"])
-async def test_no_task_sends_it_again(world: World, what: str) -> None:
+async def test_no_background_task_sends_an_expired_payload(world: World, what: str) -> None:
     app = await world.application()
     first = await world.endpoint(app)
     expired = await world.message(app, **RETENTION)
@@ -69,7 +69,7 @@ async def test_no_task_sends_it_again(world: World, what: str) -> None:
     assert await kept(world) == 2
 
 
-async def test_it_is_not_shown(world: World) -> None:
+async def test_an_expired_payload_is_not_shown(world: World) -> None:
     app = await world.application()
     message = await world.message(app, **RETENTION)
     assert (await world.org.get(f"/app/{app}/msg/{message}")).json()["payload"]
@@ -81,7 +81,9 @@ async def test_it_is_not_shown(world: World) -> None:
     assert await kept(world) == 1
 
 
-async def test_a_request_with_the_same_idempotency_key_gets_the_message_without_it(world: World) -> None:
+async def test_a_repeated_idempotency_key_returns_the_message_without_an_expired_payload(
+    world: World,
+) -> None:
     app = await world.application()
     body = {"eventType": "order.paid", "payload": {"secret": "of the payload"}, **RETENTION}
     key = {"Idempotency-Key": "once"}
@@ -95,7 +97,7 @@ async def test_a_request_with_the_same_idempotency_key_gets_the_message_without_
     assert await kept(world) == 1
 
 
-async def test_a_listener_does_not_get_it(api: Api, backend: Backend, world: World) -> None:
+async def test_a_listener_does_not_get_an_expired_payload(api: Api, backend: Backend, world: World) -> None:
     app = await api.application()
     listener = await listening(api, app)
     await send(api, app, **RETENTION)

@@ -160,7 +160,7 @@ CASES: dict[str, tuple[Any, dict[str, str], str, bool]] = {
 
 
 @pytest.mark.parametrize("case", CASES)
-async def test_both_ways_answer_alike(api: Api, backend: Backend, case: str) -> None:
+async def test_both_paths_respond_alike(api: Api, backend: Backend, case: str) -> None:
     body, headers, query, plain = CASES[case]
     app = await api.application()
     async with serving(backend.app) as url, wire(url) as warm:
@@ -175,7 +175,7 @@ async def test_both_ways_answer_alike(api: Api, backend: Backend, case: str) -> 
     assert not any(taken[1:])
 
 
-async def test_what_intake_refuses_is_refused_alike(api: Api, backend: Backend) -> None:
+async def test_refusals_by_intake_are_the_same_on_both_paths(api: Api, backend: Backend) -> None:
     app = await api.application()
     named = {**PLAIN, "eventId": "e-1"}
     large = {**PLAIN, "payload": {"x": "y" * 300_000}}  # more than one read
@@ -198,7 +198,7 @@ async def test_what_intake_refuses_is_refused_alike(api: Api, backend: Backend) 
     assert taken == [False, False, True, False, True, False]
 
 
-async def test_an_idempotency_key_holds_on_both_ways(api: Api, backend: Backend) -> None:
+async def test_an_idempotency_key_applies_on_both_paths(api: Api, backend: Backend) -> None:
     app = await api.application()
     async with serving(backend.app) as url, wire(url) as connection:
         ids = []
@@ -210,7 +210,7 @@ async def test_an_idempotency_key_holds_on_both_ways(api: Api, backend: Backend)
     assert len(set(ids)) == 1
 
 
-async def test_strangers_applications_and_the_revoked_get_nothing_on_either_way(
+async def test_invalid_application_and_revoked_tokens_are_refused_on_both_paths(
     api: Api, backend: Backend, new_organization: Any
 ) -> None:
     app = await api.application()
@@ -226,7 +226,7 @@ async def test_strangers_applications_and_the_revoked_get_nothing_on_either_way(
         assert (await connection.answer())[0] == 401
 
 
-async def test_of_two_headers_the_first_counts_on_either_way(api: Api, backend: Backend) -> None:
+async def test_of_two_headers_the_first_counts_on_both_paths(api: Api, backend: Backend) -> None:
     """An empty one too."""
     app = await api.application()
     twice = f"\r\nauthorization: Bearer {api.token}"
@@ -239,7 +239,7 @@ async def test_of_two_headers_the_first_counts_on_either_way(api: Api, backend: 
             assert (await connection.answer())[0] == 401
 
 
-async def test_an_application_is_made_on_the_way(api: Api, backend: Backend) -> None:
+async def test_a_message_can_create_its_application(api: Api, backend: Backend) -> None:
     async with serving(backend.app) as url, wire(url) as connection:
         for _ in range(2):
             body = {**PLAIN, "application": {"name": "New", "uid": "new-one"}}
@@ -247,7 +247,7 @@ async def test_an_application_is_made_on_the_way(api: Api, backend: Backend) -> 
             assert (await connection.answer())[0] == 202
 
 
-async def test_the_connection_goes_on_as_it_would(api: Api, backend: Backend) -> None:
+async def test_the_connection_continues_as_on_the_ordinary_path(api: Api, backend: Backend) -> None:
     app = await api.application()
     path = f"/app/{app}/msg"
     async with serving(backend.app) as url:
@@ -284,7 +284,7 @@ async def test_the_connection_goes_on_as_it_would(api: Api, backend: Backend) ->
             assert (await after.answer())[0] == 202
 
 
-async def test_what_was_taken_is_answered_when_intake_stops(
+async def test_accepted_requests_get_a_response_when_intake_stops(
     api: Api, backend: Backend, database: Database
 ) -> None:
     app = await api.application()
@@ -312,7 +312,7 @@ async def test_what_was_taken_is_answered_when_intake_stops(
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(cuts=st.lists(st.integers(1, 400), max_size=4))
-async def test_no_way_of_cutting_a_request_changes_its_answer(
+async def test_splitting_a_request_never_changes_the_response(
     api: Api, backend: Backend, cuts: list[int]
 ) -> None:
     app = await api.application()

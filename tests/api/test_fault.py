@@ -46,7 +46,7 @@ def _malformed(faults: list[dict[str, Any]]) -> bool:
     )
 
 
-async def test_a_wrong_value_is_found_at_its_place_in_every_body(house: House) -> None:
+async def test_an_invalid_value_is_reported_at_its_location_in_every_body(house: House) -> None:
     operator = bearer(house.services.token.for_organization(ORG))
     document = (await house.client.get("/api/v1/openapi.json")).json()
     wrong, tried = [], 0
@@ -72,7 +72,7 @@ async def test_a_wrong_value_is_found_at_its_place_in_every_body(house: House) -
     assert tried > 100
 
 
-async def test_what_is_missing_is_named_in_every_body(house: House) -> None:
+async def test_missing_fields_are_named_in_every_body(house: House) -> None:
     operator = bearer(house.services.token.for_organization(ORG))
     document = (await house.client.get("/api/v1/openapi.json")).json()
     wrong, tried = [], 0
@@ -97,7 +97,7 @@ async def test_what_is_missing_is_named_in_every_body(house: House) -> None:
     ("content", "kind"),
     [(b"{", "value_error.jsondecode"), (b"[1]", "type_error"), (b'"a"', "type_error"), (b"7", "type_error")],
 )
-async def test_a_body_that_is_no_object_is_a_fault_of_the_body(
+async def test_a_body_that_is_not_an_object_is_an_error_of_the_body(
     house: House, content: bytes, kind: str
 ) -> None:
     headers = bearer(house.services.token.for_organization(ORG))
@@ -142,7 +142,7 @@ async def test_a_parameter_that_is_refused_is_named_on_every_route(house: House)
     assert refused > 50
 
 
-async def test_the_place_of_a_fault_has_no_numbers(api: Api) -> None:
+async def test_the_location_of_an_error_has_no_numbers(api: Api) -> None:
     """Svix's SDKs in typed languages declare a list of texts."""
     app = await api.application()
     body = {"url": "http://localhost:9/", "channels": ["good", "not good"]}
@@ -162,7 +162,7 @@ async def test_the_place_of_a_fault_has_no_numbers(api: Api) -> None:
             ]
 
 
-async def test_a_rule_that_a_body_and_a_query_share_is_broken_where_it_was_written(api: Api) -> None:
+async def test_an_error_of_a_shared_rule_has_the_location_of_its_value(api: Api) -> None:
     app = await api.application()
     endpoint = f"/app/{app}/endpoint/{await api.endpoint(app)}"
 

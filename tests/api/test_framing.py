@@ -54,7 +54,7 @@ async def refused(url: str, data: bytes) -> list[int]:
     ],
     ids=["a URL", "an open URL", "a header", "an open header", "an open name", "headers"],
 )
-async def test_a_head_has_a_size(url: str, data: bytes, status: int) -> None:
+async def test_the_size_of_a_head_is_limited(url: str, data: bytes, status: int) -> None:
     async with wire(url) as connection:
         for start in range(0, len(data), 20_000):
             await connection.send(data[start : start + 20_000])
@@ -62,7 +62,7 @@ async def test_a_head_has_a_size(url: str, data: bytes, status: int) -> None:
         assert await connection.ended()
 
 
-async def test_a_head_within_the_bounds_is_taken(url: str) -> None:
+async def test_a_head_within_the_bounds_is_accepted(url: str) -> None:
     lines = b"".join(b"a%d: %b\r\n" % (n, b"b" * 300) for n in range(framing.FIELD_LIMIT - 2))
     path = b"/llms.txt?" + b"a" * (framing.URL_LIMIT - 100)
     async with httpx.AsyncClient(base_url=url) as client:
@@ -72,7 +72,7 @@ async def test_a_head_within_the_bounds_is_taken(url: str) -> None:
     ) == [200]
 
 
-async def test_an_endless_head_costs_no_memory(url: str) -> None:
+async def test_an_endless_head_uses_no_memory(url: str) -> None:
     process, line = psutil.Process(), b"a: " + b"b" * 8000 + b"\r\n"
     before = process.memory_info().rss
     async with wire(url) as connection:
@@ -89,12 +89,12 @@ async def test_an_endless_head_costs_no_memory(url: str) -> None:
 @pytest.mark.parametrize(
     "start", [b"GET / HTTP/1.1\r\nhost: x\r\na: ", b"GET /a", b"\r\n", PING + b"GET /a"], ids=str
 )
-async def test_a_head_has_a_time(url: str, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+async def test_the_time_of_a_head_is_limited(url: str, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
     monkeypatch.setattr(framing, "HEAD_SECONDS", 0.2)
     assert (await refused(url, start))[-1] == 408
 
 
-async def test_a_head_in_pieces_is_in_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_head_in_pieces_is_accepted_in_time(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(framing, "HEAD_SECONDS", PATIENCE)
     async with wire(url) as connection:
         await connection.send(*[PING[n : n + 1] for n in range(len(PING))])
@@ -137,7 +137,7 @@ CHUNKED = HEAD + b"transfer-encoding: chunked\r\n\r\n"
     ],
     ids=str,
 )
-async def test_a_request_that_could_end_in_two_places_ends_the_connection(url: str, data: bytes) -> None:
+async def test_a_request_with_an_ambiguous_end_closes_the_connection(url: str, data: bytes) -> None:
     told = await refused(url, data + PING)
     assert told in ([400], [401]), (
         told
@@ -145,18 +145,18 @@ async def test_a_request_that_could_end_in_two_places_ends_the_connection(url: s
     assert 204 not in told
 
 
-async def test_what_came_before_a_broken_request_is_answered_first(url: str) -> None:
+async def test_requests_before_a_broken_one_are_answered_first(url: str) -> None:
     assert await refused(url, PING + PING + HEAD + b"a : b\r\n\r\n") == [204, 204, 400]
 
 
-async def test_a_version_of_http_that_is_not_ours_is_refused(url: str) -> None:
+async def test_an_unsupported_http_version_is_refused(url: str) -> None:
     assert await refused(url, b"GET / HTTP/2.0\r\nhost: x\r\n\r\n") == [505]
 
 
 @pytest.mark.parametrize(
     "piece", [b"1;" + b"e" * 10_000 + b"\r\nx\r\n", b"x" * 10_000], ids=["extensions", "trailers"]
 )
-async def test_what_is_around_a_body_has_an_end(api: Api, url: str, piece: bytes) -> None:
+async def test_chunk_extensions_and_trailers_are_limited(api: Api, url: str, piece: bytes) -> None:
     head = request(api, "/app", b"", **{"transfer-encoding": "chunked", "content-length": ""})
     async with wire(url) as connection:
         await connection.send(head, b"1\r\n{\r\n", b"0\r\n" if piece[:1] == b"x" else b"")
@@ -166,7 +166,7 @@ async def test_what_is_around_a_body_has_an_end(api: Api, url: str, piece: bytes
         assert 400 in await statuses(connection)
 
 
-async def test_a_body_in_many_small_chunks_is_taken(api: Api, url: str) -> None:
+async def test_a_body_in_many_small_chunks_is_accepted(api: Api, url: str) -> None:
     head = request(api, "/app", b"", **{"transfer-encoding": "chunked", "content-length": ""})
     body = json.dumps({"name": "n", "x": "x" * 20_000}).encode()
     async with wire(url) as connection:
@@ -175,7 +175,7 @@ async def test_a_body_in_many_small_chunks_is_taken(api: Api, url: str) -> None:
         assert (await connection.answer())[0] == 201
 
 
-async def test_a_trailer_is_no_header(api: Api, url: str) -> None:
+async def test_a_trailer_is_not_a_header(api: Api, url: str) -> None:
     """It comes after the request was judged; here it would say who asks."""
     body = b'{"name": "a"}'
     data = CHUNKED + b"%x\r\n%b\r\n0\r\nauthorization: Bearer %b\r\n\r\n" % (
@@ -190,7 +190,7 @@ async def test_a_trailer_is_no_header(api: Api, url: str) -> None:
 
 @pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
 @pytest.mark.parametrize("gap", [False, True], ids=["at once", "in two reads"])
-async def test_an_upgrade_that_is_not_offered_leaves_the_body_where_it_was(
+async def test_an_unsupported_upgrade_does_not_change_the_body(
     api: Api, url: str, upgrade: str, gap: bool
 ) -> None:
     """Java's client asks for h2c on each first request; a proxy counts the body as the request's."""
@@ -216,19 +216,19 @@ async def test_requests_that_ask_for_an_upgrade_are_answered_one_by_one(url: str
                 assert b" 204 " in await connection.reader.readuntil(b"\r\n\r\n")
 
 
-async def test_a_connection_holds_so_many_requests(url: str) -> None:
+async def test_pipelined_requests_of_a_connection_are_limited(url: str) -> None:
     told = await refused(url, PING * (framing.PIPELINE_LIMIT + 50))
     assert told[-1] == 400
     assert len(told) <= framing.PIPELINE_LIMIT + 3
 
 
-async def test_the_rest_of_a_request_that_was_answered_is_not_waited_for_long(
+async def test_waiting_for_the_rest_of_an_answered_request_is_limited(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(framing, "LINGER", 0.2)
     assert await refused(url, HEAD + b"content-length: 100\r\n\r\nx") == [401]
 
 
-async def test_a_connection_that_says_nothing_is_closed(backend: Backend) -> None:
+async def test_a_silent_connection_is_closed(backend: Backend) -> None:
     async with serving(backend.app, keep_alive=1) as url, wire(url) as connection:
         assert await connection.ended()

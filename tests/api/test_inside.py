@@ -79,7 +79,7 @@ def _ways(stand: Stand, headers: dict[str, str], path: str, more: dict[str, Any]
 
 
 @pytest.mark.parametrize("name", ["standard", "bluum", "bluma"])
-async def test_an_address_inside_is_refused_at_create_and_at_change(database: Database, name: str) -> None:
+async def test_an_internal_address_is_refused_at_create_and_update(database: Database, name: str) -> None:
     async with standing(database, product(name)) as stand:
         if name == "standard":
             path, more = f"/api/v1/app/{stand.app_id}/endpoint", {}
@@ -107,7 +107,7 @@ async def test_an_address_inside_is_refused_at_create_and_at_change(database: Da
         assert urls == {GOOD}
 
 
-async def test_an_address_inside_is_refused_in_the_portal(database: Database) -> None:
+async def test_an_internal_address_is_refused_in_the_portal(database: Database) -> None:
     async with standing(database, product("standard")) as stand, visiting(stand) as visitor:
         endpoint = await stand.endpoint(GOOD)
         page = await visitor.get(f"/endpoints/{endpoint}/settings")
@@ -129,7 +129,7 @@ async def test_an_address_inside_is_refused_in_the_portal(database: Database) ->
         assert len(await stand.world.fetch("select 1 from endpoint")) == 1
 
 
-async def test_a_url_that_looks_like_an_inbox_of_play_is_judged_as_any_other(database: Database) -> None:
+async def test_a_url_similar_to_a_play_inbox_is_checked_like_others(database: Database) -> None:
     """Our own inboxes are the one exception: to the letter, and nothing that resembles them."""
     async with standing(database, product("standard"), play="http://10.9.8.7:8071") as stand:
         async with visiting(stand) as visitor:

@@ -56,9 +56,7 @@ async def app(api: Api, backend: Backend) -> str:
     return await api.application()
 
 
-async def test_what_is_fetched_is_what_would_have_been_sent_and_the_answer_is_logged(
-    api: Api, app: str
-) -> None:
+async def test_a_fetched_delivery_equals_a_sent_one_and_its_response_is_logged(api: Api, app: str) -> None:
     listener = await listening(api, app)
     message = await send(api, app)
     (fetched,) = await listener.fetch()
@@ -73,7 +71,7 @@ async def test_what_is_fetched_is_what_would_have_been_sent_and_the_answer_is_lo
     assert (attempt["responseStatusCode"], attempt["response"]) == (500, "no")
 
 
-async def test_a_failure_is_tried_again_on_the_schedule_and_a_resend_arrives(
+async def test_a_failure_is_retried_on_schedule_and_a_resend_arrives(
     api: Api, app: str, backend: Backend
 ) -> None:
     listener = await listening(api, app)
@@ -110,7 +108,7 @@ async def test_a_listener_that_dies_with_a_delivery_gets_it_again(
     assert await listener.fetch() == []
 
 
-async def test_a_report_that_comes_twice_is_recorded_once(api: Api, app: str) -> None:
+async def test_a_repeated_report_is_recorded_once(api: Api, app: str) -> None:
     listener = await listening(api, app)
     message = await send(api, app)
     (fetched,) = await listener.fetch()
@@ -138,7 +136,7 @@ async def test_fetching_waits_for_the_next_message(api: Api, app: str) -> None:
     assert [one["messageId"] for one in waiting.result()] == [message]
 
 
-async def test_an_application_takes_its_own_room_and_no_other_applications(
+async def test_waiting_listeners_are_limited_by_application(
     api: Api, app: str, backend: Backend, client: httpx.AsyncClient, new_organization: Callable[[], Api]
 ) -> None:
     listener = await listening(api, app)
@@ -174,7 +172,7 @@ async def test_an_application_takes_its_own_room_and_no_other_applications(
     assert [fetched["messageId"] for fetched in await listener.fetch()] == [message], "there is room again"
 
 
-async def test_only_whoever_may_manage_endpoints_of_the_application_may_listen(
+async def test_listening_requires_permission_to_manage_endpoints(
     api: Api, app: str, new_organization: Any
 ) -> None:
     listener = await listening(api, app)
@@ -190,7 +188,9 @@ async def test_only_whoever_may_manage_endpoints_of_the_application_may_listen(
     await api.get(f"/app/{app}/listener/{ordinary}/fetch", status=404)
 
 
-async def test_its_address_cannot_be_changed_and_nonsense_is_no_receipt(api: Api, app: str) -> None:
+async def test_the_url_of_a_listener_cannot_change_and_invalid_receipts_are_refused(
+    api: Api, app: str
+) -> None:
     listener = await listening(api, app)
     await api.patch(f"/app/{app}/endpoint/{listener.id}", {"url": "http://localhost/x"}, status=422)
     await api.patch(f"/app/{app}/endpoint/{listener.id}", {"description": "mine"})
@@ -199,7 +199,7 @@ async def test_its_address_cannot_be_changed_and_nonsense_is_no_receipt(api: Api
         await api.post(f"{listener.place}/answer", body, status=422)
 
 
-async def test_a_listener_that_nobody_runs_is_given_up_and_catches_up_when_opened_again(
+async def test_a_silent_listener_is_disabled_and_catches_up_when_it_starts_again(
     api: Api, app: str, backend: Backend
 ) -> None:
     listener = await listening(api, app)

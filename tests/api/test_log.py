@@ -26,7 +26,7 @@ async def lost(api: Api, app: str) -> Any:
     return (await api.client.get(f"/api/v1/app/{app}/log?status=failed", headers=headers)).json()["data"]
 
 
-async def test_what_matches_is_listed_page_by_page(api: Api, app: str) -> None:
+async def test_matches_are_listed_page_by_page(api: Api, app: str) -> None:
     endpoint = await api.endpoint(app)
     sent = [await send(api, app, kind) for kind in ("order.filled", "user.created", "order.accepted")]
     listed = await api.get(f"/app/{app}/log", event_type="order.*", limit=1)
@@ -54,7 +54,9 @@ async def test_all_that_match_are_counted_and_sent_again(api: Api, app: str, bac
     assert (await api.post(f"/app/{app}/task/{task['id']}/cancel", status=200))["status"] == "finished"
 
 
-async def test_nobody_else_reads_the_log_or_sends_again(api: Api, app: str, new_organization: Any) -> None:
+async def test_only_authorized_callers_read_the_log_or_resend(
+    api: Api, app: str, new_organization: Any
+) -> None:
     await api.endpoint(app)
     task = await api.post(f"/app/{app}/log/resend", {"filter": {"status": ["failed"]}}, status=202)
     reader = api.as_application(app, capabilities=[Capability.VIEW])
@@ -68,7 +70,7 @@ async def test_nobody_else_reads_the_log_or_sends_again(api: Api, app: str, new_
     await api.get(f"/app/{other_app}/task/{task['id']}", status=404)
 
 
-async def test_a_filter_that_makes_no_sense_is_refused_in_words(api: Api, app: str) -> None:
+async def test_an_invalid_filter_is_refused_with_a_message(api: Api, app: str) -> None:
     for query in ("event_type=or*", "http_class=9", "endpoint=x", "status=odd", "iterator=x", "tag=a%20b"):
         answer = await api.client.get(
             f"/api/v1/app/{app}/log?{query}", headers={"authorization": f"Bearer {api.token}"}

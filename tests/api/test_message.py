@@ -188,7 +188,7 @@ BOMB = b"[" * 400_000
     ],
     ids=range(21),
 )
-async def test_what_is_not_clean_json_is_refused_in_words(world: World, body: bytes) -> None:
+async def test_invalid_json_is_refused_with_a_message(world: World, body: bytes) -> None:
     app = await world.application()
     answer = await post_raw(world, app, body)
     assert answer.status_code == 422, answer.text
@@ -245,7 +245,7 @@ async def test_a_raw_payload_is_sent_as_it_is_and_shown_inside_an_object(world: 
     assert (await world.org.get(f"/app/{app}/msg/{made}")).json()["payload"] == {"rawPayload": broken}
 
 
-async def test_the_application_can_be_made_with_the_message(world: World) -> None:
+async def test_the_application_can_be_created_with_the_message(world: World) -> None:
     body: dict[str, Any] = {"eventType": "a", "payload": {}}
     assert (await world.org.post("/app/fresh/msg", json=body)).status_code == 404
     wrong: list[Any] = [
@@ -293,7 +293,7 @@ async def test_the_same_idempotency_key_gets_the_first_message_again(world: Worl
     assert len((await world.org.get(f"/app/{app}/msg")).json()["data"]) == 1
 
 
-async def test_concurrent_requests_with_one_key_make_one_message(world: World) -> None:
+async def test_concurrent_requests_with_one_key_create_one_message(world: World) -> None:
     app = await world.application()
     body = {"eventType": "a", "payload": {}}
     answers = await asyncio.gather(
@@ -318,7 +318,7 @@ async def test_a_message_can_be_sent_later(world: World) -> None:
     assert (await world.delivery(app, endpoint, answer.json()["id"]))["due_at"] == at
 
 
-async def test_the_payload_is_kept_as_long_as_asked_for(world: World) -> None:
+async def test_the_payload_is_kept_for_the_requested_period(world: World) -> None:
     app = await world.application()
     for field, amount, span in (
         ("payloadRetentionPeriod", 2, timedelta(days=2)),
@@ -333,7 +333,7 @@ async def test_the_payload_is_kept_as_long_as_asked_for(world: World) -> None:
         assert span - timedelta(minutes=1) < kept < span + timedelta(hours=2)
 
 
-async def test_an_expunged_message_has_no_payload_and_is_owed_to_nobody(world: World) -> None:
+async def test_an_expunged_message_has_no_payload_and_no_pending_delivery(world: World) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app)
     made, done = await world.message(app, eventId="e1"), await world.message(app)
@@ -408,7 +408,7 @@ async def test_before_and_after_cut_the_list_by_time(world: World) -> None:
     assert await listed(before=times[3], limit=1, iterator=made[2]) == [made[1]]
 
 
-async def test_lists_go_back_ninety_days_unless_told_where_to_look(world: World) -> None:
+async def test_lists_go_back_ninety_days_by_default(world: World) -> None:
     app = await world.application()
     now = world.services.clock.now()
     old = ids.new(now - 91 * 86400, bytes(8))
@@ -452,7 +452,7 @@ async def test_a_bad_query_is_refused(world: World, query: str) -> None:
 
 
 @pytest.mark.parametrize("ref", ["nothing", "msg_1srOrx2ZWZBpBUvZwXKQmoEYga2", "a%00b", "%F0%9F%98%80"])
-async def test_what_is_not_there_is_not_found(world: World, ref: str) -> None:
+async def test_an_unknown_object_is_not_found(world: World, ref: str) -> None:
     app = await world.application()
     assert (await world.org.get(f"/app/{app}/msg/{ref}")).status_code == 404
     assert (await world.org.delete(f"/app/{app}/msg/{ref}/content")).status_code == 404
@@ -465,7 +465,7 @@ async def test_what_is_not_there_is_not_found(world: World, ref: str) -> None:
     assert answer.status_code == 404
 
 
-async def test_a_deleted_application_takes_no_messages(world: World) -> None:
+async def test_a_deleted_application_accepts_no_messages(world: World) -> None:
     app = await world.application()
     await world.org.delete(f"/app/{app}")
     assert (

@@ -64,7 +64,7 @@ def _plain(answer: Any) -> Any:
     return re.sub(r'(eyJ[\w.-]+|#key=[^"]+|n\d+\.made)', "TOKEN", text)
 
 
-async def test_null_in_an_optional_field_is_as_good_as_leaving_it_out(house: House) -> None:
+async def test_null_in_an_optional_field_is_the_same_as_leaving_it_out(house: House) -> None:
     operator = bearer(house.services.token.for_organization(ORG))
     document = (await house.client.get("/api/v1/openapi.json")).json()
     names = itertools.count()
@@ -91,7 +91,7 @@ async def test_null_in_an_optional_field_is_as_good_as_leaving_it_out(house: Hou
     assert tried > 60
 
 
-async def test_a_patch_takes_null_where_its_document_says_so_and_nowhere_else(house: House) -> None:
+async def test_a_patch_accepts_null_only_where_it_is_documented(house: House) -> None:
     operator = bearer(house.services.token.for_organization(ORG))
     document = (await house.client.get("/api/v1/openapi.json")).json()
     wrong, nullable = [], set()
@@ -115,7 +115,7 @@ async def test_a_patch_takes_null_where_its_document_says_so_and_nowhere_else(ho
     } < nullable
 
 
-async def test_what_takes_null_at_svix_takes_it_here(house: House) -> None:
+async def test_fields_that_accept_null_at_svix_accept_it_here(house: House) -> None:
     schemas = (await house.client.get("/api/v1/openapi.json")).json()["components"]["schemas"]
     missing = {
         f"{name}.{field}"
@@ -136,7 +136,7 @@ async def test_what_takes_null_at_svix_takes_it_here(house: House) -> None:
         ({"throttleRate": None}, None),
     ],
 )
-async def test_of_two_names_of_a_limit_null_is_none(
+async def test_null_in_one_of_two_names_of_a_field_is_ignored(
     api: Api, body: dict[str, Any], limit: int | None
 ) -> None:
     made = await api.post("/app", {"name": "A", **body})

@@ -24,7 +24,7 @@ _NULL = {
 _LEFT_OUT = {"ApplicationOut": {"uid"}, "EndpointMessageOut": {"nextAttempt", "ourFault"}}
 
 
-async def test_the_document_says_what_is_null_and_what_is_left_out(house: House) -> None:
+async def test_null_and_omitted_fields_are_documented(house: House) -> None:
     schemas = (await house.client.get("/api/v1/openapi.json")).json()["components"]["schemas"]
     for name, fields in _NULL.items():
         assert fields <= set(schemas[name]["required"]), name
@@ -34,7 +34,7 @@ async def test_the_document_says_what_is_null_and_what_is_left_out(house: House)
         assert fields <= set(schemas[name]["properties"]) - set(schemas[name]["required"]), name
 
 
-async def test_an_object_with_nothing_in_it_is_written_as_svix_writes_it(api: Api) -> None:
+async def test_an_empty_object_is_written_as_svix_writes_it(api: Api) -> None:
     app = await api.post("/app", {"name": "A"})
     assert app.keys() == {
         "id", "name", "rateLimit", "throttleRate", "metadata", "createdAt", "updatedAt"
@@ -83,7 +83,7 @@ def _departures(document: dict[str, Any], schema: dict[str, Any], value: Any, at
             yield from _departures(document, known[name], value[name], f"{at}.{name}")
 
 
-async def test_every_answer_has_the_fields_that_the_document_says(house: House) -> None:
+async def test_every_response_has_the_documented_fields(house: House) -> None:
     operator = bearer(house.services.token.for_organization(ORG))
     document = (await house.client.get("/api/v1/openapi.json")).json()
     wrong, seen = [], 0

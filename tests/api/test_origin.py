@@ -118,7 +118,7 @@ async def _log_out_operator(api: Api, family: Family) -> None:
         (_log_out_operator, "operator"),
     ],
 )
-async def test_what_was_made_with_a_credential_ends_with_it_on_every_server(
+async def test_derived_credentials_are_revoked_with_their_parent_on_every_server(
     api: Api,
     backend: Backend,
     database: Database,
@@ -141,7 +141,7 @@ async def test_what_was_made_with_a_credential_ends_with_it_on_every_server(
             await PortalLinks(elsewhere).open(mine.link.key)
 
 
-async def test_a_key_that_is_revoked_while_it_makes_a_link_ends_that_link(api: Api) -> None:
+async def test_revoking_a_key_during_the_creation_of_a_link_revokes_the_link(api: Api) -> None:
     services = api.services
     application = await services.application.create(api.org_id, ApplicationDraft("Customer"))
     shown = services.api_key.draw("sk_", with_secret=False)
@@ -156,7 +156,7 @@ async def test_a_key_that_is_revoked_while_it_makes_a_link_ends_that_link(api: A
 
 
 @pytest.mark.parametrize("only", [None, ["s1"]])
-async def test_all_of_an_application_is_expired_with_what_is_made_until_then(
+async def test_expiring_all_includes_credentials_created_until_then(
     api: Api, backend: Backend, only: list[str] | None
 ) -> None:
     """A session opened while expire-all is pending ends with its link, though it is younger."""
@@ -180,7 +180,7 @@ async def test_all_of_an_application_is_expired_with_what_is_made_until_then(
     await tokens.check_live((await links.open(fresh.key)).claims)
 
 
-async def test_nothing_expires_later_than_what_it_was_made_with(api: Api, backend: Backend) -> None:
+async def test_no_credential_outlives_its_parent(api: Api, backend: Backend) -> None:
     tokens, links = api.services.token, api.services.portal_link
     application = await api.services.application.create(api.org_id, ApplicationDraft("Customer"))
     backend.clock.stop()
@@ -207,7 +207,7 @@ async def test_nothing_expires_later_than_what_it_was_made_with(api: Api, backen
             await tokens.check_live(claims)
 
 
-async def test_without_a_short_origin_each_has_its_own_lifetime(api: Api, backend: Backend) -> None:
+async def test_a_credential_with_a_long_lived_parent_has_its_own_lifetime(api: Api, backend: Backend) -> None:
     backend.clock.stop()
     family, now = await _family(api), int(backend.clock.now())
     lifetimes = {name: claims.expires_at - now for name, claims in family.made.items()}
@@ -217,7 +217,7 @@ async def test_without_a_short_origin_each_has_its_own_lifetime(api: Api, backen
 
 
 @pytest.mark.parametrize("origins", [{}, "a", ["0" * 63], ["0" * 64, 1], ["A" * 64], ["0" * 64] * 5, [None]])
-async def test_origins_that_cannot_be_read_are_not_passed_over(api: Api, origins: object) -> None:
+async def test_unreadable_parent_credentials_are_refused(api: Api, origins: object) -> None:
     app = await api.application()
     signed = TokenKey.of(JWT_SECRET).sign({"sub": app, "org": api.org_id, "origins": origins})
     holder = Api(api.client, api.services, api.org_id, signed)

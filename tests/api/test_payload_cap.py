@@ -68,7 +68,7 @@ async def test_no_payload_outlives_its_message(database_url: str, door: str) -> 
     assert all(earliest < at < now + HISTORY + timedelta(hours=1) for at in expiries)
 
 
-def test_whoever_makes_a_message_says_so_by_one_rule() -> None:
+def test_every_way_to_create_a_message_uses_one_rule() -> None:
     makers = []
     for file in SOURCE.rglob("*.py"):
         for call in ast.walk(ast.parse(file.read_text())):

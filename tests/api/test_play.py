@@ -39,7 +39,7 @@ def signed(body: bytes, secret: str) -> dict[str, str]:
     return {**sign(body, secret, "svix"), **sign(body, secret)}
 
 
-async def test_an_inbox_answers_as_it_is_told_and_is_thrown_away(
+async def test_an_inbox_responds_as_configured_and_can_be_deleted(
     api: Api, client: httpx.AsyncClient, app: str, inbox: dict[str, Any]
 ) -> None:
     path = f"/app/{app}/inbox/{inbox['id']}"
@@ -56,7 +56,7 @@ async def test_an_inbox_answers_as_it_is_told_and_is_thrown_away(
     assert await arrive(client, inbox["url"], BODY, {}) == 404
 
 
-async def test_two_who_change_an_inbox_at_once_both_have_their_way(
+async def test_two_concurrent_changes_of_an_inbox_are_both_applied(
     api: Api, app: str, inbox: dict[str, Any], database: Database
 ) -> None:
     path = f"/app/{app}/inbox/{inbox['id']}"
@@ -80,7 +80,7 @@ async def test_two_who_change_an_inbox_at_once_both_have_their_way(
     assert (now["status"], now["failures"]) == (410, 7)
 
 
-async def test_requests_are_read_from_a_cursor_on_and_none_is_passed_over(
+async def test_requests_are_read_after_a_cursor_without_gaps(
     api: Api, client: httpx.AsyncClient, app: str, inbox: dict[str, Any], backend: Any
 ) -> None:
     path = f"/app/{app}/inbox/{inbox['id']}/request"
@@ -102,7 +102,7 @@ async def test_requests_are_read_from_a_cursor_on_and_none_is_passed_over(
     await api.get(f"/app/{app}/inbox/nonsense/request", status=404)
 
 
-async def test_a_request_is_shown_whole_and_judged_by_the_endpoints_secret(
+async def test_a_request_is_shown_completely_and_verified_with_the_endpoints_secret(
     api: Api, client: httpx.AsyncClient, app: str, inbox: dict[str, Any]
 ) -> None:
     path = f"/app/{app}/inbox/{inbox['id']}/request"
@@ -118,7 +118,7 @@ async def test_a_request_is_shown_whole_and_judged_by_the_endpoints_secret(
     assert "mine" not in str(good["headers"])
 
 
-async def test_an_application_has_at_most_twenty(api: Api, app: str) -> None:
+async def test_an_application_has_at_most_twenty_inboxes(api: Api, app: str) -> None:
     for _ in range(20):
         await api.post(f"/app/{app}/inbox")
     await api.post(f"/app/{app}/inbox", status=409)

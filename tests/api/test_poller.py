@@ -153,7 +153,7 @@ async def test_a_poller_by_iterator_gets_everything(world: World, seed: int) -> 
     await _polled(lists, (3, 250), Poller.by_iterator, split=False)
 
 
-async def test_a_time_cuts_every_list_in_two(world: World) -> None:
+async def test_a_time_splits_every_list(world: World) -> None:
     lists = Lists(world, random.Random(7))
     await lists.open()
     micros = lists.begin
@@ -169,7 +169,7 @@ async def test_a_time_cuts_every_list_in_two(world: World) -> None:
             assert before == {one for one, when in made.items() if when < at}, path
 
 
-async def test_the_log_has_both_ends_of_a_window_in_it(world: World) -> None:
+async def test_the_log_includes_both_ends_of_a_window(world: World) -> None:
     lists = Lists(world, random.Random(8))
     await lists.open()
     micros = lists.begin
@@ -191,7 +191,7 @@ async def test_the_log_has_both_ends_of_a_window_in_it(world: World) -> None:
 
 
 @pytest.mark.parametrize("micros", [0, 1, 999, 1000, 123_456, 1_764_240_953_000_000, 1_764_240_953_999_999])
-def test_an_id_knows_its_microsecond(micros: int) -> None:
+def test_an_id_contains_its_microsecond(micros: int) -> None:
     at = micros / 1_000_000
     for entropy in (bytes(8), b"\xff" * 8):
         made = ids.at(micros, entropy)

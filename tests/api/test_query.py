@@ -72,7 +72,7 @@ def _types(schema: dict[str, Any]) -> set[str]:
     return kinds | {kind for one in schema.get("anyOf", ()) for kind in _types(one)}
 
 
-async def test_what_no_operation_takes_is_refused_by_its_name(house: House) -> None:
+async def test_unknown_parameters_are_refused_by_name(house: House) -> None:
     headers = _headers(house)
     for method, path in OPERATIONS:
         body = _body(method, path)
@@ -81,14 +81,14 @@ async def test_what_no_operation_takes_is_refused_by_its_name(house: House) -> N
             assert ["query", "surprise"] in _blamed(answer), (method, path)
 
 
-async def test_strangers_hear_that_they_are_strangers(house: House) -> None:
+async def test_unauthenticated_requests_get_401_before_parameters_are_checked(house: House) -> None:
     for (method, path), (_, body) in NATIVE.items():
         answer = await _ask(house, method, path, "surprise=1", {}, body)
         assert answer.status_code == 401, (method, path)
 
 
 @pytest.mark.parametrize("name", ["bluum", "bluma", "bloom"])
-async def test_products_refuse_it_in_their_own_form(house: House, name: str) -> None:
+async def test_products_refuse_unknown_parameters_in_their_own_form(house: House, name: str) -> None:
     headers = key_headers(name, house.keys[name][0])
     for (method, path), body in {**KEYED[name], **PLAYED[name]}.items():
         strange = await _ask(house, method, path, "surprise=1", {}, body)
@@ -105,7 +105,7 @@ async def test_products_refuse_it_in_their_own_form(house: House, name: str) -> 
     assert nowhere.status_code == 404
 
 
-async def test_one_value_is_not_given_twice(house: House) -> None:
+async def test_a_repeated_parameter_is_refused(house: House) -> None:
     headers, seen = _headers(house), 0
     for (method, path), parameters in (await _parameters(house)).items():
         for name, schema in parameters.items():
@@ -132,7 +132,7 @@ RIGHT = {
 }  # fmt: skip
 
 
-async def test_values_are_read_alike(house: House) -> None:
+async def test_values_are_parsed_in_the_same_way(house: House) -> None:
     headers, seen = _headers(house), set()
     for (method, path), parameters in (await _parameters(house)).items():
         for name, schema in parameters.items():
@@ -174,7 +174,7 @@ def _sent() -> Iterator[tuple[str, str, set[str]]]:
                     yield method.upper(), path, set().union(*(options.get(name, set()) for name in names))
 
 
-async def test_everything_that_svixs_client_can_send_is_taken(house: House) -> None:
+async def test_everything_that_svixs_client_can_send_is_accepted(house: House) -> None:
     ours, seen = await _parameters(house), 0
     for method, path, sent in _sent():
         if (method, path) in ours:
@@ -196,7 +196,7 @@ async def test_event_types_are_listed_in_either_order(api: Api) -> None:
         assert [one["name"] for one in back["data"]] == expected[:2]
 
 
-async def test_applications_are_left_out_for_their_endpoints(world: World) -> None:
+async def test_applications_can_be_excluded_by_their_endpoints(world: World) -> None:
     without, play = await world.application(), "https://play.svix.com/in/e_abc/"
     disabled, mixed, played, both = [await world.application() for _ in range(4)]
     ours = (await world.org.post(f"/app/{played}/inbox")).json()["url"]

@@ -51,7 +51,7 @@ async def resend(world: World, app: str, endpoint: str, message: str, status: in
     return answer.json()
 
 
-async def test_a_resend_owes_one_manual_attempt_now(world: World) -> None:
+async def test_a_resend_requests_one_manual_attempt(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app, uid="e-1"), await world.message(app, eventId="m-1")
     for state in (State.DELIVERED, State.EXHAUSTED, State.CANCELED):
@@ -74,7 +74,7 @@ async def test_a_resend_leaves_the_waiting_retry_its_time(world: World) -> None:
         assert row["due_at"] == row["manual_at"] < retry_at
 
 
-async def test_a_message_can_be_sent_to_an_endpoint_that_never_was_owed_it(world: World) -> None:
+async def test_a_message_can_be_resent_to_an_endpoint_without_a_delivery(world: World) -> None:
     app = await world.application()
     message = await world.message(app)
     endpoint = await world.endpoint(app, channels=["other"], fifo=True)
@@ -85,7 +85,7 @@ async def test_a_message_can_be_sent_to_an_endpoint_that_never_was_owed_it(world
     assert row["shard"] == uuid_of(endpoint).int % 64
 
 
-async def test_a_resend_tells_the_owner_of_the_lane(world: World) -> None:
+async def test_a_resend_notifies_the_owner_of_the_lane(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
     heard: asyncio.Queue[str] = asyncio.Queue()
@@ -99,7 +99,7 @@ async def test_a_resend_tells_the_owner_of_the_lane(world: World) -> None:
         await listener.close()
 
 
-async def test_what_cannot_be_sent_is_not_resent_in_silence(world: World) -> None:
+async def test_a_resend_that_is_impossible_is_refused(world: World) -> None:
     app = await world.application()
     endpoint, empty = await world.endpoint(app), await world.message(app)
     message = await world.message(app)
@@ -109,7 +109,7 @@ async def test_what_cannot_be_sent_is_not_resent_in_silence(world: World) -> Non
     await resend(world, app, endpoint, message, 404)
 
 
-async def test_recover_owes_one_attempt_to_each_lost_delivery_of_the_window(world: World) -> None:
+async def test_recover_requests_one_attempt_of_each_undelivered_delivery(world: World) -> None:
     app = await world.application()
     endpoint, other = await world.endpoint(app), await world.endpoint(app)
     early, lost, canceled, waiting, done, empty, late = [await spaced(world, app) for _ in range(7)]
@@ -144,7 +144,7 @@ async def test_recover_owes_one_attempt_to_each_lost_delivery_of_the_window(worl
     assert (await world.delivery(app, other, lost))["manual_at"] is None
 
 
-async def test_recovering_twice_owes_nothing_twice(world: World) -> None:
+async def test_recovering_twice_requests_nothing_twice(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
     await world.complete(app, endpoint, message, State.EXHAUSTED)
@@ -181,7 +181,7 @@ async def test_a_large_recovery_goes_step_by_step_and_survives_a_restart(
 
 
 @pytest.mark.parametrize("state", ["53100", "53300", "25006", "55P03"])
-async def test_what_the_database_cannot_do_now_is_no_failure_of_a_task(world: World, state: str) -> None:
+async def test_a_temporary_database_error_is_not_a_failure_of_a_task(world: World, state: str) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app)
     made = await many(world, app, 5)
@@ -219,7 +219,7 @@ async def test_several_processes_share_tasks_without_doing_a_step_twice(
         assert (await task_of(world, task))["data"] == {"messagesSent": 40}
 
 
-async def test_replay_missing_owes_what_the_endpoint_wants_and_never_was_owed(world: World) -> None:
+async def test_replay_missing_sends_matching_messages_without_a_delivery(world: World) -> None:
     app = await world.application()
     early = await world.endpoint(app)
     a = await world.message(app, "order.paid")
@@ -259,7 +259,7 @@ async def test_an_example_for_one_endpoint_is_not_replayed_to_another(world: Wor
 
 
 @pytest.mark.parametrize("what", ["recover", "replay-missing"])
-async def test_the_window_begins_at_most_fourteen_days_ago(world: World, what: str) -> None:
+async def test_the_window_starts_at_most_fourteen_days_ago(world: World, what: str) -> None:
     app = await world.application()
     endpoint = await world.endpoint(app)
     path = f"/app/{app}/endpoint/{endpoint}/{what}"
@@ -307,7 +307,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize(("what", "state"), WAYS)
-async def test_what_is_asked_of_a_disabled_endpoint_waits_until_it_is_enabled(
+async def test_manual_attempts_at_a_disabled_endpoint_wait_until_it_is_enabled(
     world: World, what: str, state: State | None
 ) -> None:
     app = await world.application()
@@ -334,7 +334,7 @@ async def test_what_is_asked_of_a_disabled_endpoint_waits_until_it_is_enabled(
 
 
 @pytest.mark.parametrize(("what", "state"), WAYS)
-async def test_what_waits_for_an_endpoint_is_canceled_when_it_is_deleted(
+async def test_waiting_deliveries_are_canceled_when_the_endpoint_is_deleted(
     world: World, what: str, state: State | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = await world.application()
@@ -355,7 +355,7 @@ async def test_what_waits_for_an_endpoint_is_canceled_when_it_is_deleted(
     assert row["state"] == (State.CANCELED if state is None else state)
 
 
-async def test_disabling_cancels_retries_and_has_manual_attempts_wait(world: World) -> None:
+async def test_disabling_cancels_retries_and_keeps_manual_attempts_waiting(world: World) -> None:
     """Also those that a recovery requeues when it continues after the endpoint was disabled."""
     app = await world.application()
     endpoint, scheduled, asked, lost = (
@@ -381,7 +381,7 @@ async def test_disabling_cancels_retries_and_has_manual_attempts_wait(world: Wor
     assert all(row["due_at"] is not None and row["resume_at"] is None for row in rows)
 
 
-async def test_a_resend_to_a_disabled_endpoint_never_lets_a_retry_go_on(world: World) -> None:
+async def test_a_resend_to_a_disabled_endpoint_never_continues_a_retry(world: World) -> None:
     """Deliveries may still be queued for it: many retries are canceled by a task."""
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
@@ -392,7 +392,7 @@ async def test_a_resend_to_a_disabled_endpoint_never_lets_a_retry_go_on(world: W
     assert (row["state"], row["due_at"], row["resume_at"]) == (State.CANCELED, None, None)
 
 
-async def test_a_cancellation_that_goes_on_when_the_endpoint_is_enabled_takes_nothing_away_again(
+async def test_a_cancellation_that_continues_after_enabling_cancels_nothing_new(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background_task, "AT_ONCE", 2)
@@ -437,7 +437,7 @@ async def test_many_that_wait_are_released_and_canceled_step_by_step(
     assert await counted() == (0, 0)
 
 
-async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(
+async def test_the_deliveries_of_an_endpoint_are_canceled_step_by_step(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(requeue, "SLICE", 10)
@@ -471,7 +471,7 @@ async def test_what_an_endpoint_is_owed_is_canceled_step_by_step(
     assert (await world.org.get(f"/background-task/{ids.text(ids.TASK, task.id)}")).status_code == 404
 
 
-async def test_a_broken_task_is_given_up_and_does_not_stop_the_others(world: World) -> None:
+async def test_a_failing_task_is_stopped_and_does_not_block_others(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
     await world.complete(app, endpoint, message, State.EXHAUSTED)
@@ -513,7 +513,7 @@ async def test_tasks_are_listed_both_ways(world: World) -> None:
         assert (await world.org.get(f"/background-task/{ref}")).status_code == 404
 
 
-async def test_an_application_may_send_again_but_not_look_at_tasks(world: World) -> None:
+async def test_an_application_may_resend_but_not_read_tasks(world: World) -> None:
     app = await world.application()
     endpoint, message = await world.endpoint(app), await world.message(app)
     holder = world.holder(app)
@@ -529,7 +529,7 @@ async def test_an_application_may_send_again_but_not_look_at_tasks(world: World)
     assert answer.status_code == 403
 
 
-async def test_outsiders_send_nothing_again(world: World) -> None:
+async def test_other_callers_cannot_resend(world: World) -> None:
     app, other = await world.application(), await world.application()
     endpoint, message = await world.endpoint(app, uid="e"), await world.message(app, eventId="m")
     foreign = await world.endpoint(other), await world.message(other)

@@ -74,7 +74,7 @@ def _doors(house: House) -> list[Door]:
     return [(name, text, others(text), attempt) for name, text, others, attempt in made]
 
 
-async def test_every_door_knows_one_spelling(house: House) -> None:
+async def test_every_interface_accepts_one_spelling(house: House) -> None:
     wrong = []
     for name, text, others, attempt in _doors(house):
         answers = [(other, await attempt(other)) for other in others]
@@ -100,9 +100,7 @@ async def test_a_revoked_token_stays_revoked_in_every_spelling(house: House) -> 
 
 
 @pytest.mark.parametrize("kind", ["receipt", "iterator", "place in the log"])
-async def test_what_a_list_or_a_listener_hands_out_is_taken_back_in_one_spelling(
-    house: House, kind: str
-) -> None:
+async def test_iterators_and_receipts_are_accepted_in_one_spelling(house: House, kind: str) -> None:
     token, app = house.services.token.for_organization(ORG), house.places["app_id"]
     listener = f"/api/v1/app/{app}/listener/{house.places['listener']}"
 
@@ -145,7 +143,7 @@ def test_an_id_has_one_spelling() -> None:
             assert found is None or ids.text(ids.APPLICATION, found) == other
 
 
-async def test_every_door_logs_what_it_refuses_and_never_shows_it(house: House) -> None:
+async def test_every_interface_logs_refusals_without_the_credential(house: House) -> None:
     kinds = set()
     for name, text, _, attempt in _doors(house):
         if name in ("inbox", "token to revoke"):

@@ -22,7 +22,7 @@ from tests.api.serving import serving
 from tests.api.world import ORG, World
 
 
-async def test_svixs_client_sends_reads_and_sends_again(backend: Backend, database: Database) -> None:
+async def test_svixs_client_sends_reads_and_resends(backend: Backend, database: Database) -> None:
     world = World(backend, database)
     async with serving(backend.app) as url:
         client = SvixAsync(backend.services.token.for_organization(ORG), SvixOptions(server_url=url))

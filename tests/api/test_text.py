@@ -40,7 +40,7 @@ async def test_a_name_has_at_most_256_characters_of_whatever_kind(api: Api, char
     assert [one["name"] for one in (await api.get("/app"))["data"]] == [character * MAX_NAME]
 
 
-async def test_a_longer_name_from_before_stays_until_it_is_changed(api: Api, database: Database) -> None:
+async def test_an_existing_longer_name_stays_until_it_is_changed(api: Api, database: Database) -> None:
     await api.post("/app", {"name": "short", "uid": "one"})
     await write(database, "update application set name = $1 where uid = 'one'", LONG)
     same = {"name": LONG, "uid": "one"}
@@ -66,9 +66,7 @@ async def test_a_description_of_an_event_type_has_at_most_10000_characters(api: 
     await api.get("/event-type/new", status=404)
 
 
-async def test_a_longer_description_from_before_stays_until_it_is_changed(
-    api: Api, database: Database
-) -> None:
+async def test_an_existing_longer_description_stays_until_it_is_changed(api: Api, database: Database) -> None:
     at = "/event-type/order.filled"
     await api.event_type("order.filled")
     await write(database, "update event_type set description = $1", LONGER)
@@ -79,7 +77,7 @@ async def test_a_longer_description_from_before_stays_until_it_is_changed(
     await api.patch(at, {"description": LONGER + "x"}, status=422)
 
 
-async def test_what_no_message_is_called_is_not_looked_for_nor_kept(api: Api) -> None:
+async def test_an_impossible_message_id_is_neither_searched_nor_stored(api: Api) -> None:
     app = await api.application()
     wanted = {"filter": {"message": "m" * 257}}
     refused = await api.post(f"/app/{app}/log/resend", wanted, status=422)

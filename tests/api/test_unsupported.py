@@ -24,7 +24,7 @@ def _filled(house: House, path: str) -> str:
     return "/".join(parts)
 
 
-async def test_each_answers_501_with_a_link(house: House) -> None:
+async def test_each_unsupported_operation_responds_with_501_and_a_link(house: House) -> None:
     assert len(LISTED) > 150
     app_token = house.services.token.for_application(ORG, house.app_id)
     pages = set()
@@ -40,14 +40,14 @@ async def test_each_answers_501_with_a_link(house: House) -> None:
         assert f"- `{path}`: {', '.join(methods)}\n" in text
 
 
-async def test_strangers_get_401(house: House) -> None:
+async def test_unauthenticated_callers_get_401(house: House) -> None:
     for method, path in LISTED:
         for headers in ({}, bearer("nonsense")):
             answer = await house.client.request(method, _filled(house, path), headers=headers)
             assert answer.status_code == 401, (method, path)
 
 
-async def test_none_of_them_is_an_operation_that_there_is(house: House) -> None:
+async def test_no_supported_operation_is_listed_as_unsupported(house: House) -> None:
     ours = {(method, re.sub(r"\{[^}]+\}", "*", path)) for method, path in NATIVE}
     assert ours.isdisjoint(LISTED)
 
@@ -62,6 +62,6 @@ async def test_none_of_them_is_an_operation_that_there_is(house: House) -> None:
         ("GET", "/ingest/api/v1", 404),
     ],
 )
-async def test_all_else_is_answered_as_before(house: House, method: str, path: str, status: int) -> None:
+async def test_other_paths_respond_as_before(house: House, method: str, path: str, status: int) -> None:
     headers = bearer(house.services.token.for_organization(ORG))
     assert (await house.client.request(method, path, headers=headers)).status_code == status

@@ -98,7 +98,7 @@ def verified(house: House, method: str, path: str) -> dict[str, str]:
     return bearer(token.for_organization(ORG))
 
 
-async def test_no_route_reads_a_body_before_it_knows_whose_it_is(house: House) -> None:
+async def test_no_route_reads_a_body_before_authentication(house: House) -> None:
     """Every method of every path; an inbox that does not exist counts as unauthenticated, too."""
     wrong = []
     for number, (method, path) in enumerate(operations(house.app)):
@@ -115,7 +115,7 @@ async def test_no_route_reads_a_body_before_it_knows_whose_it_is(house: House) -
     assert wrong == []
 
 
-async def test_every_route_that_reads_a_body_counts_it_as_the_callers(
+async def test_every_route_counts_a_body_towards_its_caller(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And each refuses what is too large, too slow, or compressed, in the form of its API."""
@@ -154,7 +154,7 @@ async def test_every_route_that_reads_a_body_counts_it_as_the_callers(
     assert budget.held == 0
 
 
-async def test_a_stranger_is_heard_out_at_the_doors_only(house: House) -> None:
+async def test_only_login_routes_read_bodies_without_authentication(house: House) -> None:
     for method, path in DOORS:
         sender = Sender(b"x" * STRANGER_LIMIT, b"x")
         await sender.ask(house.app, method, path, {"content-type": FORM})
@@ -164,7 +164,7 @@ async def test_a_stranger_is_heard_out_at_the_doors_only(house: House) -> None:
         assert (sender.status, sender.reads) == (413, 0), path
 
 
-async def test_an_inbox_takes_what_comes_as_it_is(house: House) -> None:
+async def test_an_inbox_accepts_any_body(house: House) -> None:
     """It shows what a receiver would get, whatever the coding; its answers are no page's."""
     packed = gzip.compress(b"{}") * 2000
     inbox = house.places["inbox_id"]
@@ -185,7 +185,7 @@ async def test_an_inbox_takes_what_comes_as_it_is(house: House) -> None:
 
 
 @pytest.mark.parametrize("who", ["application", "organization", "stranger"])
-async def test_nobody_is_refused_for_the_uploads_of_another(house: House, who: str) -> None:
+async def test_no_caller_is_refused_because_of_anothers_uploads(house: House, who: str) -> None:
     """A hundred that do not end."""
     assert isinstance(house.app, Edge)
     token, app = house.services.token, house.places["app_id"]
@@ -225,7 +225,7 @@ async def _completed(house: House) -> bool:
     return before == house.app.budget.held > 1024 * 1024
 
 
-async def test_a_body_that_keeps_its_rate_is_heard_out(
+async def test_a_body_that_keeps_the_minimum_rate_is_read(
     api: Api, backend: Backend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seconds of grace, and then so many bytes in each."""
@@ -248,7 +248,7 @@ WHO = st.sampled_from([*EVERYONE, *((STRANGERS, address) for address in "xyz")])
 
 
 @given(st.lists(st.tuples(WHO, st.integers(1, 4 * 1024 * 1024)), max_size=200))
-def test_whatever_is_held_there_is_room_for_somebody_else(taken: list[tuple[Asker, int]]) -> None:
+def test_full_shares_leave_room_for_other_callers(taken: list[tuple[Asker, int]]) -> None:
     budget, held = Budget(), []
     for who, size in taken:
         try:
