@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import httpx
@@ -35,6 +35,7 @@ from angarium.core.claims import EVERYTHING, Capability, Claims
 from angarium.core.errors import AngariumError, NotAllowed, NotAuthenticated, NotFound
 from angarium.core.nouns import Application
 from angarium.service import audit
+from angarium.service.login import LoginThrottle
 
 ORG = "org_a"
 APP, OTHER_APP = UUID(int=7), UUID(int=8)
@@ -67,6 +68,8 @@ class Backend:
     """Stands for the services: a few tokens and two applications."""
 
     asked: list[Any] = field(default_factory=list)
+
+    admit = cast(Any, LoginThrottle.admit)
 
     @property
     def token(self) -> Backend:
