@@ -58,6 +58,18 @@ def test_the_modules_that_the_architecture_page_names_exist() -> None:
     assert [one for one in named if not any((place / one).exists() for place in places)] == []
 
 
+@pytest.mark.parametrize("page", sorted(ROOT.glob("docs/decisions/0*.md")), ids=lambda page: page.stem)
+def test_a_decision_has_a_date_and_a_status_and_is_in_the_index(page: Path) -> None:
+    number, title, date, status = re.findall(
+        r"\A# (\d+)\. (.+)\n\nDate: (\d{4}-\d\d-\d\d)\. Status: (.+)\.\n", page.read_text()
+    )[0]
+    assert int(page.name[:4]) == int(number)
+    line = f"| {number} | [{title}]({page.name}) | {date} | {status} |"
+    assert line in (page.parent / "README.md").read_text().splitlines()
+    listed = f"- [{number}. {title}](decisions/{page.name})"
+    assert listed in (ROOT / "docs/llms.txt").read_text().splitlines()
+
+
 async def test_the_statements_for_operators_run(database: Database) -> None:
     """What docs/operating.md tells them to ask PostgreSQL."""
     statements = SQL.findall((ROOT / "docs/operating.md").read_text())
