@@ -10,7 +10,7 @@ is bound, so this module needs none of them.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from angarium.receiver.backend import Item, Queue
 from angarium.receiver.worker import SCHEDULE, located
@@ -37,23 +37,30 @@ def _async_task(receiver: Receiver) -> Callable[[Item], Awaitable[None]]:
     return receive
 
 
-class CeleryQueue(Queue):
+class _TaskQueue(Queue):
+    """A queue whose library registers tasks. `options` override the defaults."""
+
+    DEFAULTS: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, app: Any, **options: Any) -> None:
+        self._app = app
+        self._options = {**self.DEFAULTS, **options}
+
+
+class CeleryQueue(_TaskQueue):
     """Retries after 1, 2, 4, … up to 600 seconds. `options` are those of `app.task`.
 
     The task acknowledges late, so an item returns to the queue if its worker dies.
     """
 
-    def __init__(self, app: Any, **options: Any) -> None:
-        self._app = app
-        self._options = {
-            "autoretry_for": (Exception,),
-            "retry_backoff": True,
-            "retry_kwargs": {"max_retries": RETRIES},
-            "acks_late": True,
-            "reject_on_worker_lost": True,
-            "ignore_result": True,
-            **options,
-        }
+    DEFAULTS: ClassVar = {
+        "autoretry_for": (Exception,),
+        "retry_backoff": True,
+        "retry_kwargs": {"max_retries": RETRIES},
+        "acks_late": True,
+        "reject_on_worker_lost": True,
+        "ignore_result": True,
+    }
 
     def bind(self, receiver: Receiver) -> None:
         self._task = self._app.task(_task(receiver), name=self.name(receiver), **self._options)
@@ -62,50 +69,42 @@ class CeleryQueue(Queue):
         self._task.delay(item)
 
 
-class DramatiqQueue(Queue):
+class DramatiqQueue(_TaskQueue):
     """Retries are made by the broker's Retries middleware, which brokers have by default. `options` are those
     of `dramatiq.actor`."""
 
-    def __init__(self, broker: Any, **options: Any) -> None:
-        self._broker = broker
-        self._options = {"max_retries": RETRIES, **options}
+    DEFAULTS: ClassVar = {"max_retries": RETRIES}
 
     def bind(self, receiver: Receiver) -> None:
         import dramatiq
 
-        make: Any = dramatiq.actor(actor_name=self.name(receiver), broker=self._broker, **self._options)
+        make: Any = dramatiq.actor(actor_name=self.name(receiver), broker=self._app, **self._options)
         self._actor = make(_task(receiver))
 
     def put(self, item: Item) -> None:
         self._actor.send(item)
 
 
-class HueyQueue(Queue):
+class HueyQueue(_TaskQueue):
     """Retries every minute. `options` are those of `huey.task`.
 
     Huey removes a task from its storage before it runs it, so the task of a consumer that is killed is lost.
     """
 
-    def __init__(self, huey: Any, **options: Any) -> None:
-        self._huey = huey
-        self._options = {"retries": RETRIES, "retry_delay": 60, **options}
+    DEFAULTS: ClassVar = {"retries": RETRIES, "retry_delay": 60}
 
     def bind(self, receiver: Receiver) -> None:
-        self._task = self._huey.task(name=self.name(receiver), **self._options)(_task(receiver))
+        self._task = self._app.task(name=self.name(receiver), **self._options)(_task(receiver))
 
     def put(self, item: Item) -> None:
         self._task(item)
 
 
-class ProcrastinateQueue(Queue):
+class ProcrastinateQueue(_TaskQueue):
     """Retries after 5, 25, 125, … seconds. `options` are those of `app.task`.
 
     `put` needs a connector that works without an event loop; `aput`, one that works with it.
     """
-
-    def __init__(self, app: Any, **options: Any) -> None:
-        self._app = app
-        self._options = options
 
     def bind(self, receiver: Receiver) -> None:
         from procrastinate import RetryStrategy
@@ -148,7 +147,7 @@ def process_located(place: str, item: Item) -> None:
     located(place).process(item)
 
 
-class _LoopQueue(Queue):
+class _LoopQueue(_TaskQueue):
     """A queue whose library works in event loops only."""
 
     def put(self, item: Item) -> None:
@@ -165,9 +164,8 @@ class ArqQueue(_LoopQueue):
     function: Any
 
     def __init__(self, pool: Any, *, tries: int = RETRIES + 1, **options: Any) -> None:
-        self._pool = pool
+        super().__init__(pool, **options)
         self._tries = tries
-        self._options = options
 
     def bind(self, receiver: Receiver) -> None:
         from arq import Retry, func
@@ -185,22 +183,20 @@ class ArqQueue(_LoopQueue):
         self.function = func(receive, name=self._name, max_tries=self._tries)
 
     async def aput(self, item: Item) -> None:
-        pool = self._pool() if callable(self._pool) else self._pool
+        pool = self._app() if callable(self._app) else self._app
         if await pool.enqueue_job(self._name, item, **self._options) is None:
             raise RuntimeError("arq did not accept the job")
 
 
 class TaskiqQueue(_LoopQueue):
-    """Retries if the broker has `SimpleRetryMiddleware` or `SmartRetryMiddleware`. `labels` are those of the
-    task."""
+    """Retries if the broker has `SimpleRetryMiddleware` or `SmartRetryMiddleware`. `options` are labels
+    of the task."""
 
-    def __init__(self, broker: Any, **labels: Any) -> None:
-        self._broker = broker
-        self._labels = {"retry_on_error": True, "max_retries": RETRIES, **labels}
+    DEFAULTS: ClassVar = {"retry_on_error": True, "max_retries": RETRIES}
 
     def bind(self, receiver: Receiver) -> None:
         name = self.name(receiver)
-        self._task = self._broker.register_task(_async_task(receiver), task_name=name, **self._labels)
+        self._task = self._app.register_task(_async_task(receiver), task_name=name, **self._options)
 
     async def aput(self, item: Item) -> None:
         await self._task.kiq(item)

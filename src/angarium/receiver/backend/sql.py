@@ -99,6 +99,17 @@ class _Tables:
         return self._calls % _PRUNE_EVERY == 0
 
 
+class _InFile(_Tables):
+    def __init__(self, path: str | Path) -> None:
+        super().__init__(sqlite3, connector(path))
+        self.create()
+
+
+class _OnEngine(_Tables):
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(driver(engine), engine.raw_connection)
+
+
 class DbApiStore(_Tables, Store):
     """A store in two tables. Call `create` once, when you deploy, or put TABLES into a migration."""
 
@@ -154,19 +165,12 @@ class DbApiStore(_Tables, Store):
             self._database.run(statement, now=now)
 
 
-class SqliteStore(DbApiStore):
+class SqliteStore(_InFile, DbApiStore):
     """A store in a file, for processes on one machine. It creates its tables."""
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(sqlite3, connector(path))
-        self.create()
 
-
-class SqlAlchemyStore(DbApiStore):
+class SqlAlchemyStore(_OnEngine, DbApiStore):
     """A store in any database of SQLAlchemy, with the pool and driver of a synchronous engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(driver(engine), engine.raw_connection)
 
 
 class DbApiInbox(_Tables, Inbox):
@@ -224,16 +228,9 @@ class DbApiInbox(_Tables, Inbox):
         return self._database.run(_REVIVE, source=source, now=now)
 
 
-class SqliteInbox(DbApiInbox):
+class SqliteInbox(_InFile, DbApiInbox):
     """An inbox in a file, for processes on one machine. It creates its table."""
 
-    def __init__(self, path: str | Path) -> None:
-        super().__init__(sqlite3, connector(path))
-        self.create()
 
-
-class SqlAlchemyInbox(DbApiInbox):
+class SqlAlchemyInbox(_OnEngine, DbApiInbox):
     """An inbox in any database of SQLAlchemy, with the pool and driver of a synchronous engine."""
-
-    def __init__(self, engine: Engine) -> None:
-        super().__init__(driver(engine), engine.raw_connection)
