@@ -9,7 +9,6 @@ from typing import Any, Final
 from uuid import UUID
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -18,57 +17,48 @@ from angarium.core.audit import Actor, ActorKind
 from angarium.core.product import Product
 from angarium.portal.kit.route import page
 from angarium.portal.kit.text import known, t
-from angarium.portal.kit.visit import Visit
-from angarium.service.audit import PREFIX, Audit
+from angarium.portal.kit.visit import AnyVisit, Visit
+from angarium.service.audit import PREFIX
 from angarium.store.audit import Record
 
 ROWS: Final = 50
 
 
 async def show(visit: Visit) -> Response:
-    noun = noun_of(visit.request, NOUNS)
-    found, newer, older = await records(
-        visit.services.audit, visit.application.org_id, visit.request, noun, visit.app_id
-    )
-    name = naming(visit.product)
-    return visit.render(
-        "customer/audit.html",
-        section="audit",
-        heading=t("audit.title"),
-        nouns=NOUNS,
-        noun=noun,
-        lines=[for_customer(one, visit.product.profile.title, name) for one in found],
-        newer=newer and visit.path("audit", what=noun, after=newer),
-        older=older and visit.path("audit", what=noun, before=older),
-    )
-
-
-def noun_of(request: Request, nouns: Sequence[str]) -> str:
-    """The kind of object that the query selects; empty for all."""
-    asked = request.query_params.get("what", "")
-    return asked if asked in nouns else ""
+    """The records of the application."""
+    return await records(visit, NOUNS, visit.app_id, for_customer, "customer/audit.html")
 
 
 async def records(
-    audit: Audit, org_id: str, request: Request, noun: str, app: str | UUID | None
-) -> tuple[Sequence[Record], str | None, str | None]:
-    """A page of records, and the cursors of newer and older ones."""
-    after, before = (ids.parse(PREFIX, request.query_params.get(name, "")) for name in ("after", "before"))
-    backwards = after is not None
-    found = list(
-        await audit.page(
-            org_id, after or before, app=app, action=noun or None, upwards=backwards, limit=ROWS + 1
-        )
+    visit: AnyVisit,
+    nouns: Sequence[str],
+    app: str | UUID | None,
+    line: Callable[[Record, Product, Callable[[str], str]], Line],
+    template: str,
+    **values: Any,
+) -> Response:
+    """A page of records of one application, or of all; `what` chooses one of the nouns."""
+    noun = visit.asked("what") if visit.asked("what") in nouns else ""
+    part = await visit.part(
+        PREFIX,
+        ROWS,
+        lambda cursor, upwards, limit: visit.services.audit.page(
+            visit.claims.org_id, cursor, app=app, action=noun or None, upwards=upwards, limit=limit
+        ),
     )
-    more = len(found) > ROWS
-    found = found[:ROWS]
-    if backwards:
-        found.reverse()
-    if not found:
-        return [], None, None
-    newer = ids.text(PREFIX, found[0].id) if (more if backwards else before is not None) else None
-    older = ids.text(PREFIX, found[-1].id) if backwards or more else None
-    return found, newer, older
+    name = naming(visit.product)
+    chosen = {"what": noun, "application": values.get("application")}
+    return visit.render(
+        template,
+        section="audit",
+        heading=t("audit.title"),
+        nouns=nouns,
+        noun=noun,
+        lines=[line(one, visit.product, name) for one in part.rows],
+        newer=part.newer and visit.path("audit", **chosen, after=part.newer),
+        older=part.older and visit.path("audit", **chosen, before=part.older),
+        **values,
+    )
 
 
 def naming(product: Product) -> Callable[[str], str]:
@@ -128,14 +118,14 @@ class Line:
     record: Record
 
 
-def for_customer(record: Record, product: str, name: Callable[[str], str]) -> Line:
+def for_customer(record: Record, product: Product, name: Callable[[str], str]) -> Line:
     """The row for a customer, without the operator's identity and internal changes."""
     operator = record.actor.kind not in _CUSTOMERS
     told = not record.audit_event.action.startswith("application.")
     return Line(
         record.at,
         words(record.audit_event.action),
-        _who_for_customer(record.actor, product),
+        _who_for_customer(record.actor, product.profile.title),
         None if operator else record.actor.address,
         name(record.audit_event.target) if record.audit_event.target else None,
         _changes(record, name, _INTERNAL) if told else [],
@@ -143,7 +133,7 @@ def for_customer(record: Record, product: str, name: Callable[[str], str]) -> Li
     )
 
 
-def for_operator(record: Record, name: Callable[[str], str]) -> Line:
+def for_operator(record: Record, _: Product, name: Callable[[str], str]) -> Line:
     """The row for an operator, with all details."""
     return Line(
         record.at,

@@ -13,7 +13,7 @@ from angarium.core.claims import Capability
 from angarium.core.hourly_stats import Span
 from angarium.core.nouns import AttemptStatus, Endpoint
 from angarium.portal.kit import chart
-from angarium.portal.kit.form import Form, question
+from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, page
 from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
@@ -24,27 +24,22 @@ ROWS: Final = 50
 
 
 async def show_all(visit: Visit) -> Response:
-    """Newest first; `before` and `after` are cursors."""
-    query = visit.request.query_params
-    before = ids.parse(ids.ENDPOINT, query.get("before", ""))
-    after = ids.parse(ids.ENDPOINT, query.get("after", ""))
-    upwards = after is not None and before is None
-    cursor = after if upwards else before
-    found = await visit.services.endpoint.page(visit.app_id, cursor, ascending=upwards, limit=ROWS + 1)
-    more = len(found) > ROWS
-    found = found[:ROWS]
-    if upwards:
-        found.reverse()
-    newer, older = (more, True) if upwards else (cursor is not None, more)
-    health = await visit.services.overview.health(visit.app_id, [one.id for one in found])
-    first, last = (ids.text(ids.ENDPOINT, one.id) for one in (found[0], found[-1])) if found else ("", "")
+    """The endpoints with their health, newest first."""
+    part = await visit.part(
+        ids.ENDPOINT,
+        ROWS,
+        lambda cursor, upwards, limit: visit.services.endpoint.page(
+            visit.app_id, cursor, ascending=upwards, limit=limit
+        ),
+    )
+    health = await visit.services.overview.health(visit.app_id, [one.id for one in part.rows])
     return visit.render(
         "customer/endpoint_list.html",
         section="endpoints",
         heading=t("endpoints.title"),
-        endpoints=[(one, health[one.id]) for one in found],
-        newer=visit.path("endpoints", after=first) if newer and found else None,
-        older=visit.path("endpoints", before=last) if older and found else None,
+        endpoints=[(one, health[one.id]) for one in part.rows],
+        newer=part.newer and visit.path("endpoints", after=part.newer),
+        older=part.older and visit.path("endpoints", before=part.older),
     )
 
 
@@ -143,8 +138,7 @@ async def enable(visit: Visit, _: Form) -> Response:
 async def disable(visit: Visit, form: Form) -> Response:
     """Disables the endpoint and cancels its pending deliveries."""
     stats = await visit.services.endpoint.stats(visit.app_id, native_ref(visit), None, None)
-    asked = question(
-        visit,
+    asked = visit.question(
         form,
         heading=t("disable.question"),
         happens=t("disable.happens", stats.pending + stats.sending),

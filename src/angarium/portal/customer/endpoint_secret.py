@@ -12,7 +12,7 @@ from angarium.core.errors import NotAllowed
 from angarium.core.nouns import Endpoint, SigningKey
 from angarium.core.signature import PRIVATE, public_form
 from angarium.portal.customer.endpoint import found, native_ref, render
-from angarium.portal.kit.form import Form, question
+from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, page
 from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
@@ -42,8 +42,7 @@ async def reveal(visit: Visit, _: Form) -> Response:
 async def rotate(visit: Visit, posted: Form) -> Response:
     """Replaces the secret, at once or with an overlap."""
     if posted.text("grace") == "none":
-        asked = question(
-            visit,
+        asked = visit.question(
             posted,
             heading=t("secret.revoke_question"),
             happens=t("secret.revoke_happens"),

@@ -7,11 +7,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from angarium.core import ids
 from angarium.core.claims import Capability
 from angarium.core.errors import BadRequest, Invalid, TooManyEndpoints
 from angarium.core.nouns import Endpoint, EventType
@@ -101,9 +99,7 @@ async def attempt(visit: Visit, posted: Form) -> Response:
     types = await visible(visit)
     endpoint = None
     if ref := posted.text("endpoint"):
-        endpoint_id = ids.parse(visit.product.profile.ids.endpoint, ref) or ids.parse(ids.ENDPOINT, ref)
-        known = ids.text(ids.ENDPOINT, endpoint_id) if endpoint_id else ref
-        endpoint = await visit.services.endpoint.find(visit.app_id, known)
+        endpoint = await visit.services.endpoint.find(visit.app_id, visit.native_endpoint(ref))
     form = EndpointForm.read(posted, {} if endpoint is None else endpoint.headers)
     event_type, payload = _example(matching(types, form.event_types) or types)
     trial: Trial | None = None
@@ -123,7 +119,7 @@ async def attempt(visit: Visit, posted: Form) -> Response:
         words = form.faults.get("url") or form.faults.get("headers")
     except BadRequest as error:
         words = error_words(error)
-    if _is_part(visit.request):
+    if visit.is_partial:
         return visit.render("customer/endpoint_trial.html", trial=trial, words=words)
     if endpoint is not None:
         return visit.render(
@@ -135,10 +131,6 @@ async def attempt(visit: Visit, posted: Form) -> Response:
             back=visit.path("endpoints", visit.endpoint_ref(endpoint.id), "settings"),
         )
     return _new(visit, form, types, trial=trial, words=words)
-
-
-def _is_part(request: Request) -> bool:
-    return request.headers.get("hx-request") == "true"
 
 
 def _example(types: list[EventType]) -> tuple[str, dict[str, Any]]:

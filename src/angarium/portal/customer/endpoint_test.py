@@ -35,7 +35,7 @@ async def show(visit: Visit) -> Response:
     endpoint = await found(visit)
     query = visit.request.query_params
     detail = await _sent(visit, query["message"]) if query.get("message") else None
-    if detail is not None and visit.request.headers.get("hx-request") == "true":
+    if detail is not None and visit.is_partial:
         return visit.render("customer/endpoint_test_result.html", **_result(visit, endpoint, detail))
     types = await _types(visit)
     wanted = detail.message.event_type if detail else query.get("type", "")
@@ -131,8 +131,7 @@ def _example(event_type: EventType | None) -> str:
 
 async def _sent(visit: Visit, ref: str) -> MessageDetail | None:
     try:
-        message_id = ids.parse(visit.product.profile.ids.message, ref)
-        known = ref if message_id is None else ids.text(ids.MESSAGE, message_id)
+        known = visit.native_message(ref)
         return await visit.services.log.message(visit.claims.org_id, visit.app_id, known)
     except NotFound:
         return None

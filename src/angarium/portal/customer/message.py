@@ -66,7 +66,9 @@ async def watch(visit: Visit) -> Response:
 async def resend(visit: Visit, form: Form) -> Response:
     """Resends the message to one endpoint, in any state of the delivery."""
     try:
-        await visit.services.replay.resend(visit.app_id, _ref(visit), _native_endpoint(visit, form))
+        await visit.services.replay.resend(
+            visit.app_id, _ref(visit), visit.native_endpoint(form.text("endpoint"))
+        )
     except BadRequest as error:
         return await _show(visit, status=400, refused=error_words(error))
     return visit.go(visit.path("messages", visit.message_ref(visit.message_id()), done="resent"))
@@ -134,12 +136,6 @@ def _mark(lines: Sequence[LogLine]) -> str:
 
 def _ref(visit: Visit) -> str:
     return ids.text(ids.MESSAGE, visit.message_id())
-
-
-def _native_endpoint(visit: Visit, form: Form) -> str:
-    """The native id of the endpoint in a form."""
-    own = ids.parse(visit.product.profile.ids.endpoint, form.text("endpoint"))
-    return form.text("endpoint") if own is None else ids.text(ids.ENDPOINT, own)
 
 
 def routes() -> list[Route]:

@@ -188,10 +188,5 @@ def _iso(at: datetime) -> str:
 
 def asked_of(visit: Visit, pairs: Iterable[tuple[str, str]], now: float | None = None) -> Asked:
     """The filter in a query or a form."""
-    profile = visit.product.profile
-
-    def endpoint_id(text: str) -> UUID | None:
-        return ids.parse(profile.ids.endpoint, text) or ids.parse(ids.ENDPOINT, text)
-
     now = visit.now if now is None else now
-    return read(Form(list(pairs)), now, profile.ids.message, endpoint_id)
+    return read(Form(list(pairs)), now, visit.product.profile.ids.message, visit.parsed_endpoint)

@@ -54,7 +54,7 @@ async def show(visit: Visit) -> Response:
     }
     if first and not faults and asked.wanted.until is None:
         values["live"] = visit.path("messages", "live", **asked.query, seen=mark_of(found))
-    if partial(visit):
+    if visit.is_partial:
         rows = visit.render("customer/message_rows.html", **values)
         if visit.request.headers.get("hx-trigger") == "filters":
             rows.headers["hx-push-url"] = visit.path("messages", **asked.query)
@@ -97,12 +97,6 @@ def mark_of(found: LogPage) -> str:
             for row in (line.row,)
         )
     )
-
-
-def partial(visit: Visit) -> bool:
-    """Whether htmx requests a part, and not a whole page for its history."""
-    headers = visit.request.headers
-    return "hx-request" in headers and "hx-history-restore-request" not in headers
 
 
 async def event_types(visit: Visit) -> list[str]:

@@ -207,7 +207,7 @@ async def show(visit: Visit) -> Response:
         "path": path_of(visit, task.id),
         "results": _results(visit, task),
     }
-    if "hx-request" in visit.request.headers:
+    if visit.is_partial:
         return visit.render("customer/task_progress.html", **values)
     return visit.render(
         "customer/task.html",

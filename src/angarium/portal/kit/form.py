@@ -1,12 +1,11 @@
-"""Reads posted forms within limits, and asks for confirmation of actions with many effects."""
+"""Reads posted forms within limits."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import Response
 
 from angarium.core.errors import BadRequest
 from angarium.portal.kit.text import t
@@ -56,41 +55,3 @@ async def read_form(request: Request) -> Form:
     if any("\x00" in value for _, value in pairs):
         raise BadRequest(t("error.form_nul"))
     return Form(pairs)
-
-
-YES: Final = "confirmed"
-
-
-class Asking(Protocol):
-    """A visit to the customer or operator pages."""
-
-    @property
-    def request(self) -> Request: ...
-    def render(self, template: str, *, status: int = 200, **values: Any) -> Response: ...
-
-
-def question(
-    visit: Asking,
-    form: Form,
-    *,
-    heading: str,
-    happens: str,
-    button: str,
-    back: str,
-    section: str,
-    layout: str = "kit/portal.html",
-) -> Response | None:
-    """The confirmation page; None once confirmed. `happens` states the count, `back` is the cancel link."""
-    if form.text(YES):
-        return None
-    return visit.render(
-        "kit/confirm.html",
-        layout=layout,
-        section=section,
-        heading=heading,
-        happens=happens,
-        button=button,
-        back=back,
-        here=visit.request.url.path,
-        fields=[(name, value) for name, value in form.pairs if name not in ("mark", YES)],
-    )

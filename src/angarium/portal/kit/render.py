@@ -1,4 +1,4 @@
-"""Renders templates and sets the headers of every page.
+"""Renders templates, sets the headers of every page, and serves static files.
 
 No page has inline scripts or styles, and none loads anything from other hosts, except the icon that an
 operator's link may name. The Content Security Policy forbids everything else.
@@ -79,17 +79,17 @@ def _files() -> dict[str, bytes]:
 
 @cache
 def static_path(name: str) -> str:
-    """The path of a _file."""
+    """The path of a file."""
     return f"/portal/static/{name}?v={hashlib.sha256(_files()[name]).hexdigest()[:12]}"
 
 
 def theme_path(_theme: Theme) -> str:
-    """The path of the stylesheet of a _theme."""
+    """The path of the stylesheet of a theme."""
     return f"/portal/theme.css?{_theme.written()}"
 
 
 async def _file(request: Request) -> Response:
-    """Serves a _file."""
+    """Serves a file."""
     name = request.path_params["name"]
     content = _files().get(name)
     if content is None:
@@ -99,7 +99,7 @@ async def _file(request: Request) -> Response:
 
 
 async def _theme(request: Request) -> Response:
-    """The stylesheet of the _theme that the query describes."""
+    """The stylesheet of the theme that the query describes."""
     wanted = Theme.read(request.url.query[:MAX_QUERY])
     return Response(wanted.stylesheet(), media_type="text/css", headers=_FOREVER)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
+from typing import Final, Generic, TypeVar
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -17,43 +18,74 @@ from starlette.routing import Route
 
 from angarium.core import errors
 from angarium.core.claims import Capability
-from angarium.core.errors import AngariumError, Invalid
+from angarium.core.errors import AngariumError, Invalid, NotAuthenticated
 from angarium.portal.kit import render, session
 from angarium.portal.kit.form import Form, read_form
 from angarium.portal.kit.text import t
-from angarium.portal.kit.visit import Visit, theme_of, visit_of
+from angarium.portal.kit.visit import AnyVisit, theme_of, visit_of
 
 log = structlog.get_logger(__name__)
 
-Page = Callable[[Visit], Awaitable[Response]]
-Action = Callable[[Visit, Form], Awaitable[Response]]
+V = TypeVar("V", bound=AnyVisit)
 Handler = Callable[[Request], Awaitable[Response]]
 
 
-def page(path: str, handler: Page, capability: Capability = Capability.VIEW) -> Route:
-    """A page below `/portal/{app_id}`; `path` is empty or starts with a slash."""
+class Pages(Generic[V]):
+    """Declares the pages and actions below a path. `visit_of` raises NotAuthenticated without a session.
 
-    async def answer(request: Request) -> Response:
-        visit = await visit_of(request)
-        visit.require(capability)
-        return await handler(visit)
+    `door` is the page that is shown then; without it, an error page.
+    """
 
-    return route(f"/portal/{{app_id}}{path}", answer, "GET")
+    def __init__(
+        self,
+        root: str,
+        visit_of: Callable[[Request], Awaitable[V]],
+        door: Callable[[Request], Response] | None = None,
+    ) -> None:
+        self._root = root
+        self._visit_of = visit_of
+        self._door = door
+
+    def page(
+        self, path: str, handler: Callable[[V], Awaitable[Response]], capability: Capability = Capability.VIEW
+    ) -> Route:
+        """A page; `path` is empty or starts with a slash."""
+
+        async def answer(request: Request) -> Response:
+            try:
+                visit = await self._visit_of(request)
+            except NotAuthenticated:
+                if self._door is None:
+                    raise
+                return self._door(request)
+            visit.require(capability)
+            return await handler(visit)
+
+        return route(f"{self._root}{path}", answer, "GET")
+
+    def action(
+        self,
+        path: str,
+        handler: Callable[[V, Form], Awaitable[Response]],
+        capability: Capability = Capability.VIEW,
+    ) -> Route:
+        """An action of a form."""
+
+        async def answer(request: Request) -> Response:
+            visit = await self._visit_of(request)
+            form = await _guarded(request, visit.mark)
+            visit.require(capability)
+            return await handler(visit, form)
+
+        return route(f"{self._root}{path}", answer, "POST")
 
 
-def action(path: str, handler: Action, capability: Capability) -> Route:
-    """An action of a form below `/portal/{app_id}`."""
-
-    async def answer(request: Request) -> Response:
-        visit = await visit_of(request)
-        form = await guarded(request, visit.mark)
-        visit.require(capability)
-        return await handler(visit, form)
-
-    return route(f"/portal/{{app_id}}{path}", answer, "POST")
+_CUSTOMERS: Final = Pages("/portal/{app_id}", visit_of)
+page = _CUSTOMERS.page
+action = _CUSTOMERS.action
 
 
-async def guarded(request: Request, mark: str) -> Form:
+async def _guarded(request: Request, mark: str) -> Form:
     """The posted form, after the checks against forgery. Raises NotAllowed."""
     session.check_origin(request)
     form = await read_form(request)
@@ -98,7 +130,7 @@ _INTERNAL = (500, "error.internal", "error.internal_step")
 
 
 def error_words(error: AngariumError) -> str:
-    """The text error_page an error, for a form."""
+    """The text of an error, for a form."""
     if isinstance(error, Invalid):
         return " ".join(fault.msg for fault in error.faults)
     _, _, step = _entry(error)
@@ -116,7 +148,7 @@ def error_page(request: Request, error: AngariumError) -> Response:
 
 
 def status_of(error: AngariumError) -> int:
-    """The HTTP status error_page an error."""
+    """The HTTP status of an error."""
     return _entry(error)[0]
 
 

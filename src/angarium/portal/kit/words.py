@@ -205,7 +205,7 @@ def answered(status_code: int | None, code: str | None) -> str:
 
 
 def kind_words(kind: str) -> str:
-    """The name of a kind in the filter; the failure_title title for other codes."""
+    """The name of a kind in the filter; the short title for other codes."""
     return FAMILIES.get(kind) or failure_title(kind)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +12,10 @@ from starlette.routing import Route
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.errors import BadRequest, NotFound
-from angarium.portal.customer.audit import ALL_NOUNS, for_operator, naming, noun_of, records
-from angarium.portal.kit.form import Form, question
+from angarium.portal.customer.audit import ALL_NOUNS, for_operator, records
+from angarium.portal.kit.form import Form
 from angarium.portal.kit.text import t
+from angarium.portal.kit.visit import Part
 from angarium.portal.operator.visit import OperatorVisit, operator_action, operator_page
 from angarium.service.operator import EndpointStatus
 from angarium.service.replay import RECENT
@@ -25,29 +27,26 @@ HEALTH = (EndpointStatus.FAILING, EndpointStatus.DISABLED, EndpointStatus.HEALTH
 
 async def applications(visit: OperatorVisit) -> Response:
     """All applications, newest first, or the results of a search."""
-    wanted, newer, older = visit.asked("q")[:256], None, None
+    wanted = visit.asked("q")[:256]
     if wanted:
-        found = await visit.services.operator.search(visit.org_id, wanted, limit=ROWS)
+        part = Part(list(await visit.services.operator.search(visit.org_id, wanted, limit=ROWS)))
     else:
-        after, before = (ids.parse(ids.APPLICATION, visit.asked(name)) for name in ("after", "before"))
-        found = await visit.services.operator.applications(
-            visit.org_id, after or before, backwards=after is not None, limit=ROWS + 1
+        part = await visit.part(
+            ids.APPLICATION,
+            ROWS,
+            lambda cursor, upwards, limit: visit.services.operator.applications(
+                visit.org_id, cursor, backwards=upwards, limit=limit
+            ),
+            attrgetter("application.id"),
         )
-        more, found = len(found) > ROWS, found[:ROWS]
-        if after is not None:
-            found.reverse()
-        if found:
-            first, last = (ids.text(ids.APPLICATION, found[at].application.id) for at in (0, -1))
-            newer = visit.path(after=first) if (more if after else before) else None
-            older = visit.path(before=last) if after or more else None
     return visit.render(
         "operator/applications.html",
         section="",
         heading=t("applications.title"),
         wanted=wanted,
-        found=found,
-        newer=newer,
-        older=older,
+        found=part.rows,
+        newer=part.newer and visit.path(after=part.newer),
+        older=part.older and visit.path(before=part.older),
         application_ref=application_ref,
     )
 
@@ -98,21 +97,16 @@ async def messages(visit: OperatorVisit) -> Response:
 
 async def audit_events(visit: OperatorVisit) -> Response:
     """The audit log of the organization, or of one application."""
-    noun, app = noun_of(visit.request, ALL_NOUNS), visit.asked("application")[:256]
-    found, newer, older = await records(visit.services.audit, visit.org_id, visit.request, noun, app or None)
-    name = naming(visit.product)
-    return visit.render(
+    application = visit.asked("application")[:256]
+    return await records(
+        visit,
+        ALL_NOUNS,
+        application or None,
+        for_operator,
         "operator/audit.html",
-        section="audit",
-        heading=t("audit.title"),
-        nouns=ALL_NOUNS,
-        noun=noun,
-        application=app,
-        lines=[for_operator(one, name) for one in found],
+        application=application,
         of_application=lambda app_id: visit.path("audit", application=application_ref(app_id)),
         application_ref=application_ref,
-        newer=newer and visit.path("audit", what=noun, application=app, after=newer),
-        older=older and visit.path("audit", what=noun, application=app, before=older),
     )
 
 
@@ -161,8 +155,7 @@ async def _asked(visit: OperatorVisit, form: Form, undelivered: list[Undelivered
     ]
     exact = all(one.exact for one in counts)
     messages = t("dead_letters.messages", sum(one.number for one in counts), exact=exact)
-    return question(
-        visit,
+    return visit.question(
         form,
         heading=t("dead_letters.question"),
         happens=t(
@@ -173,7 +166,6 @@ async def _asked(visit: OperatorVisit, form: Form, undelivered: list[Undelivered
         button=t("dead_letters.confirm"),
         back=visit.path("dead-letters"),
         section="dead-letters",
-        layout="operator/admin.html",
     )
 
 
@@ -185,7 +177,7 @@ async def tasks(visit: OperatorVisit) -> Response:
         "running": any(one.status == "running" for one in found),
         "application_ref": application_ref,
     }
-    if "hx-request" in visit.request.headers:
+    if visit.is_partial:
         return visit.render("operator/task_rows.html", **values)
     return visit.render("operator/tasks.html", section="tasks", heading=t("tasks.title"), **values)
 

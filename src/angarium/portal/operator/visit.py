@@ -6,10 +6,8 @@ cookie. A session ends after twelve hours, on logout, or with the token that it 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from typing import Any, Final
-from urllib.parse import quote, urlencode
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -17,37 +15,32 @@ from starlette.routing import Route
 
 from angarium.core import ids
 from angarium.core.audit import ActorKind
-from angarium.core.claims import Claims
 from angarium.core.errors import NotAuthenticated
-from angarium.core.product import Product
 from angarium.core.replica import ReplicaTrouble
 from angarium.portal.customer.login import destination
 from angarium.portal.kit import render, session
 from angarium.portal.kit.form import Form, read_form
-from angarium.portal.kit.route import guarded, route
+from angarium.portal.kit.route import Pages, route
 from angarium.portal.kit.text import t
 from angarium.portal.kit.theme import Theme
-from angarium.portal.kit.visit import services_of
+from angarium.portal.kit.visit import AnyVisit, services_of
 from angarium.portal.kit.words import duration
 from angarium.service import audit
-from angarium.service.services import Services
 from angarium.store.replica import ReplicaState
 
 OWNER: Final = "operator"
 ROOT: Final = "/admin"
-_PLAIN: Final = Theme()
 
 
-@dataclass(frozen=True, slots=True)
-class OperatorVisit:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorVisit(AnyVisit):
     """The context of a request to an operator page."""
 
-    request: Request
-    services: Services
-    product: Product
-    claims: Claims
-    mark: str = field(repr=False)
-    now: float
+    layout: ClassVar[str] = "operator/admin.html"
+
+    @property
+    def root(self) -> str:
+        return ROOT
 
     @property
     def org_id(self) -> str:
@@ -58,49 +51,6 @@ class OperatorVisit:
         """The source of lists as a sentence; None without a read replica."""
         replica = self.services.replica
         return None if replica is None else replica_sentence(replica.state)
-
-    def path(self, *parts: str, **query: object) -> str:
-        """The path of an operator page; query values that are None or empty are left out."""
-        below = "".join(f"/{quote(part, safe='')}" for part in parts)
-        named = {name: value for name, value in query.items() if value not in (None, "", [], ())}
-        return f"{ROOT}{below}" + (f"?{urlencode(named, doseq=True)}" if named else "")
-
-    def asked(self, name: str) -> str:
-        """A value of the query, without NUL characters, which PostgreSQL cannot store."""
-        return self.request.query_params.get(name, "").replace("\x00", "").strip()
-
-    def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
-        return render.page(self.request, template, _PLAIN, status=status, visit=self, **values)
-
-    def go(self, path: str) -> Response:
-        return RedirectResponse(path, 303, headers=render.UNKEPT)
-
-
-Page = Callable[[OperatorVisit], Awaitable[Response]]
-Action = Callable[[OperatorVisit, Form], Awaitable[Response]]
-
-
-def operator_page(path: str, handler: Page) -> Route:
-    """A page below `/admin`; without a session it shows the login form."""
-
-    async def answer(request: Request) -> Response:
-        try:
-            visit = await _visit_of(request)
-        except NotAuthenticated:
-            return _login_form(request, 401)
-        return await handler(visit)
-
-    return route(f"{ROOT}{path}", answer, "GET")
-
-
-def operator_action(path: str, handler: Action) -> Route:
-    """An action of a form on an operator page."""
-
-    async def answer(request: Request) -> Response:
-        visit = await _visit_of(request)
-        return await handler(visit, await guarded(request, visit.mark))
-
-    return route(f"{ROOT}{path}", answer, "POST")
 
 
 async def _visit_of(request: Request) -> OperatorVisit:
@@ -125,8 +75,13 @@ async def _visit_of(request: Request) -> OperatorVisit:
     )
 
 
-def _login_form(request: Request, status: int = 200, fault: str | None = None) -> Response:
-    return render.page(request, "operator/login.html", _PLAIN, status=status, fault=fault)
+def _login_form(request: Request, status: int = 401, fault: str | None = None) -> Response:
+    return render.page(request, "operator/login.html", Theme(), status=status, fault=fault)
+
+
+_PAGES: Final = Pages(ROOT, _visit_of, _login_form)
+operator_page = _PAGES.page
+operator_action = _PAGES.action
 
 
 async def begin(request: Request) -> Response:
@@ -138,7 +93,7 @@ async def begin(request: Request) -> Response:
         with services.login_throttle.watching("operator-login"):
             made = await services.portal_link.operate(form.text("token"))
     except NotAuthenticated:
-        return _login_form(request, 401, t("operator.login_fault"))
+        return _login_form(request, fault=t("operator.login_fault"))
     answer = RedirectResponse(ROOT, 303, headers=render.UNKEPT)
     session.keep(request, answer, OWNER, made, services.clock.now())
     return answer
@@ -147,7 +102,7 @@ async def begin(request: Request) -> Response:
 async def end(visit: OperatorVisit, _: Form) -> Response:
     """Logs out: the session and its operator views are refused from now on."""
     await visit.services.token.revoke(visit.claims)
-    answer = _login_form(visit.request)
+    answer = _login_form(visit.request, 200)
     session.forget(visit.request, answer, OWNER)
     return answer
 
@@ -164,7 +119,7 @@ async def view(visit: OperatorVisit, form: Form) -> Response:
 
 async def login_form(request: Request) -> Response:
     """The login form, also with a session."""
-    return _login_form(request)
+    return _login_form(request, 200)
 
 
 def routes() -> list[Route]:

@@ -13,7 +13,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import Conflict, Invalid, NotFound
 from angarium.core.inbox import NO_ANSWER, InboxAnswer, InboxRequest, PlayInbox
 from angarium.portal.kit import live
-from angarium.portal.kit.form import Form, question
+from angarium.portal.kit.form import Form
 from angarium.portal.kit.route import action, page
 from angarium.portal.kit.text import known, t
 from angarium.portal.kit.visit import Visit
@@ -42,7 +42,7 @@ async def create(visit: Visit, form: Form) -> Response:
 async def inbox(visit: Visit) -> Response:
     """One inbox and its requests; with `HX-Request` only the requests."""
     found = await _inbox_of(visit)
-    if visit.request.headers.get("hx-request") == "true":
+    if visit.is_partial:
         return visit.render("play/requests.html", **await _requests(visit, found))
     return await _inbox(visit, found)
 
@@ -94,8 +94,7 @@ async def delete(visit: Visit, form: Form) -> Response:
 
 async def _asked(visit: Visit, form: Form, found: PlayInbox, heading: str, button: str) -> Response | None:
     requests = len(await visit.services.play.arrivals(found))
-    return question(
-        visit,
+    return visit.question(
         form,
         heading=heading,
         happens=t("inbox.deletes", requests),
