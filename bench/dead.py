@@ -138,7 +138,7 @@ async def _die(
             expires_at = now + timedelta(days=1)
             await partition.cover(connection, messages, [expires_at])
             await connection.execute(_MESSAGES, app.id, messages, expires_at)
-            due = datetime_at(world.clock.now())  # making the endpoints takes a while
+            due = datetime_at(world.clock.now())  # creating the endpoints takes some time
             await connection.execute(_RETRIES, app.id, messages, due, timedelta(seconds=seconds))
         await connection.execute("analyze retry, endpoint, endpoint_health")
     await database.close()

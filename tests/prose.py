@@ -2,7 +2,8 @@
 
     python -m tests.prose [FILE …]
 
-It reads Markdown (without code), strings and comments of Python, comments of SQL, and page templates.
+It reads Markdown (without code), strings and comments of Python (of tests and bench only docstrings and
+comments), comments of SQL, and page templates.
 """
 
 from __future__ import annotations
@@ -27,7 +28,12 @@ SOURCES = (
     "src/**/*.sql",
     "src/**/*.html",
     "src/angarium/portal/text/*.toml",
+    "bench/**/*.py",
+    "tests/**/*.py",
 )
+# of these only docstrings and comments: other strings are data
+PROGRAMS = ("bench/", "tests/")
+STARTS = (tokenize.STRING, tokenize.NEWLINE, tokenize.NL, tokenize.INDENT, tokenize.DEDENT)
 
 # what to avoid (a regular expression over whole words) and what to write
 AVOID = {
@@ -86,7 +92,7 @@ AVOID = {
 }
 
 # written by others: quoted word for word, or generated from a file that is checked itself
-QUOTED = ("docs/settings.md", "docs/products/")
+QUOTED = ("tests/prose.py", "tests/test_prose.py", "docs/settings.md", "docs/products/")
 
 RULES = [(re.compile(rf"(?<![\w-])(?:{one})(?![\w-])", re.IGNORECASE), write) for one, write in AVOID.items()]
 CODE = re.compile(r"`[^`\n]*`")
@@ -97,8 +103,11 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
     """The prose of a file: the number of its first line, and the text."""
     source = path.read_text()
     if path.suffix == ".py":
-        for token in tokenize.generate_tokens(io.StringIO(source).readline):
-            if token.type in (tokenize.STRING, tokenize.COMMENT):
+        program = str(path.relative_to(ROOT)).startswith(PROGRAMS)
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+        for before, token, after in zip([tokens[0], *tokens], tokens, tokens[1:], strict=False):
+            alone = before.type in STARTS and after.type == tokenize.NEWLINE
+            if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and (alone or not program)):
                 yield token.start[0], token.string
     elif path.suffix == ".sql":
         for number, line in enumerate(source.split("\n"), 1):

@@ -169,7 +169,7 @@ def test_a_burst_after_a_crowd_goes_together_where_nobody_waits(first: int) -> N
     run(test, gather=Gather(GATHER, CROWD, from_first=True))
 
 
-# what has patience
+# entries with patience
 
 PATIENCE = 3.0
 

@@ -52,6 +52,28 @@ def test_strings_docstrings_and_comments_of_python_are_prose(
     ]
 
 
+PROGRAM = '''"""Nobody."""
+
+
+def f():
+    """Nobody."""
+    x = "nobody"  # nobody
+    return {
+        "nobody": 1,
+    }
+'''
+
+
+def test_of_tests_only_docstrings_and_comments_are_prose(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "tests").mkdir()
+    monkeypatch.setattr(prose, "ROOT", tmp_path)
+    path = tmp_path / "tests" / "test_it.py"
+    path.write_text(PROGRAM)
+    assert [line.split(":")[1] for line in prose.found(path)] == ["1", "5", "6"]
+
+
 def test_comments_of_sql_are_prose(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     text = "-- Nobody waits.\nselect owed -- lest\n"
     assert [line.split(":")[1] for line in lines(monkeypatch, tmp_path / "query.sql", text)] == ["1", "2"]

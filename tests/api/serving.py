@@ -19,7 +19,7 @@ from tests.kit.patience import PATIENCE
 async def serving(
     app: Any, listener: socket | None = None, *, keep_alive: int = int(PATIENCE)
 ) -> AsyncIterator[str]:
-    """Serve on a free loopback port, or on a socket that is bound already, as a process of ours does; gives
+    """Serve on a free loopback port, or on a socket that is bound already, as a server process does. Returns
     the URL."""
     protocol: Any = partial(Protocol, fast_path=getattr(app, "fast_path", None))
     server = uvicorn.Server(

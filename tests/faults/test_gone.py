@@ -1,7 +1,7 @@
 """A database host that disappears silently: no connection to it stays open for long.
 
 The client is on a host of its own, whose cable to the database is cut (see cable.py). Where there is no right
-to make one, the long version fails and says so; the short one checks that the system was told to watch.
+to make one, the long version fails and says so; the short one checks the socket options.
 """
 
 from __future__ import annotations

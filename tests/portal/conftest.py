@@ -27,6 +27,6 @@ async def visitor(stand: Stand) -> AsyncIterator[Visitor]:
 
 @pytest.fixture
 async def reader(stand: Stand) -> AsyncIterator[Visitor]:
-    """Somebody with a link for reading only."""
+    """A visitor with a link for reading only."""
     async with visiting(stand, capabilities=[Capability.VIEW]) as found:
         yield found

@@ -88,7 +88,7 @@ ADMIN = {
     ("POST", "/admin/logout"),
     ("POST", "/admin/view"),
 }
-# whoever comes; the inboxes of Play are receivers, which know nobody
+# any visitor; the inboxes of Play are receivers, which need no session
 OPEN = {
     ("GET", "/portal/static/{name}"), ("GET", "/portal/theme.css"), ("GET", "/login"),
     ("POST", "/login/session"), ("GET", "/admin/login"), ("POST", "/admin/login"),
@@ -101,7 +101,7 @@ NOTHING_THERE = re.compile(r"\{(endpoint|message|task|inbox)\}")
 
 @dataclass
 class Scene:
-    """Two applications with everything in each, and somebody without a session."""
+    """Two applications with everything in each, and a visitor without a session."""
 
     stand: Stand
     client: httpx.AsyncClient
@@ -115,7 +115,7 @@ class Scene:
         return self.stand.services.token.for_application(claims.pop("org_id", ORG), app_id, **claims)
 
     def session(self, places: dict[str, str], **claims: Any) -> str:
-        """The session of somebody who has opened a link."""
+        """The session of a visitor who has opened a link."""
         token = self.stand.services.token
         return token.for_session(token.verify(self.link(places, **claims)))
 
@@ -257,7 +257,7 @@ async def test_a_link_allows_what_it_was_given_for(scene: Scene, capabilities: f
         needed = {PAGES[method, path], ALSO.get((method, path), VIEW)}
         allowed = needed <= capabilities
         if allowed and path.endswith("/live"):
-            continue  # goes on for as long as one looks
+            continue  # continues for as long as the page is open
         cookie = scene.session(scene.mine, capabilities=sorted(capabilities))
         data = {"endpoint": scene.mine["endpoint"]}
         answer = await scene.ask(method, BASE + path, cookie, data=data)

@@ -83,7 +83,7 @@ async def _lines(scene: Scene) -> dict[Any, Any]:
 async def _do(
     scene: Scene, path: str, cookie: str, action: str, form: dict[str, str], owner: str | None, kind: str
 ) -> str | None:
-    """What is wrong with how the log tells of a form that was posted."""
+    """The faults in the audit record of a form that was posted."""
     places = {**scene.mine, "now": datetime.fromtimestamp(scene.stand.clock.now() - 60, UTC).isoformat()}
     before = await _lines(scene)
     answer = await scene.ask("POST", path, cookie, owner=owner, data=_filled(form, places))
@@ -104,7 +104,7 @@ async def test_every_form_of_a_customer_is_in_the_audit_log(scene: Scene) -> Non
     assert inbox is not None
     kept = await scene.stand.client.post(f"/play/in/{scene.mine['inbox']}", content=b"{}")
     assert kept.status_code == 200
-    # whether it is done by now or not: it is under way, and nobody takes a further step
+    # whether it is done by now or not: it is running, and no process takes a further step
     await scene.stand.world.fetch("update background_task set status = 'running', due_at = '9000-01-01'")
     cookie = scene.session(scene.mine)
     wrong = [

@@ -1,4 +1,4 @@
-"""The code samples of an endpoint, run: a request of ours is taken, one with a flipped byte is refused."""
+"""The code samples of an endpoint, run: a signed request is accepted, one with a flipped byte is refused."""
 
 from __future__ import annotations
 

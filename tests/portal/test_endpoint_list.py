@@ -1,4 +1,4 @@
-"""The list of endpoints: what each is, and how it fares."""
+"""The list of endpoints: what each is, and its health."""
 
 from __future__ import annotations
 

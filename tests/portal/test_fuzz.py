@@ -1,4 +1,4 @@
-"""Whatever is put into a query, a form or a path of the portal is answered, never with a fault of ours."""
+"""Any query, form or path of the portal gets a response, never an internal error."""
 
 from __future__ import annotations
 

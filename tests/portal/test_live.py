@@ -1,4 +1,4 @@
-"""News for pages that somebody watches: prompt, bounded, and over when they must be."""
+"""Live updates of open pages: prompt, bounded, and ended when they must be."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def time_passes(stand: Stand) -> None:
 
 
 async def later(stand: Stand, browser: Watching, words: str) -> None:
-    """Let time pass until a browser was told so."""
+    """Let time pass until a browser was notified."""
     async with asyncio.timeout(PATIENCE):
         while words not in browser.text and not browser.over:
             await time_passes(stand)
@@ -233,7 +233,7 @@ async def test_a_browser_that_goes_leaves_no_place_and_no_connection_taken(
             await browser.until("retry: ")
     assert viewers(stand).count == 0
     pool = stand.world.database._pool
-    await until(lambda: pool.get_idle_size() == pool.get_size())  # others have one now and then
+    await until(lambda: pool.get_idle_size() == pool.get_size())  # others use one at times
 
 
 async def test_a_browser_that_does_not_read_is_given_up(

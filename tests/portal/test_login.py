@@ -185,7 +185,7 @@ async def test_leaving_ends_this_session_and_no_other(stand: Stand) -> None:
         assert answer.headers["location"] == "/login?over=1"
         value, attributes = cookies(answer)[f"angarium-{stand.app_id}"]
         assert (value, "max-age=0" in attributes) == ("", True)
-        one.client.cookies.update(kept)  # somebody kept the cookie
+        one.client.cookies.update(kept)  # the cookie was kept
         await one.get(status=401)
         await other.get()
 
@@ -341,7 +341,7 @@ async def test_over_https_it_never_travels_in_the_clear_and_is_this_hosts_alone(
 
 
 async def test_behind_tls_that_nobody_configured_it_never_travels_in_the_clear(stand: Stand) -> None:
-    """Anybody may claim https: it makes the own cookie stricter."""
+    """Any client may claim https: it makes its own cookie stricter."""
     tls = {"x-forwarded-proto": "https"}
     async with stranger(stand) as client:
         answer = await client.post("/login/session", json={"key": key_of(link(stand))}, headers=tls)

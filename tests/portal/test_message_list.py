@@ -1,4 +1,4 @@
-"""The message log: every filter in the URL, pages, and what a visitor is told when there is nothing."""
+"""The message log: every filter in the URL, pages, and the text of an empty list."""
 
 from __future__ import annotations
 

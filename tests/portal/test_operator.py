@@ -23,7 +23,7 @@ from tests.portal.visitor import Visitor
 
 @dataclass
 class Operator:
-    """Somebody with the organization's token, in a browser without scripts."""
+    """A visitor with the organization's token, in a browser without scripts."""
 
     stand: Stand
     client: httpx.AsyncClient
@@ -79,7 +79,7 @@ async def test_a_token_is_pasted_into_a_form_and_becomes_a_session(stand: Stand)
         assert "frame-ancestors 'none'" in (await client.get("/admin")).headers["content-security-policy"]
         assert ORG in page
         await operator.post("/logout", status=200)
-        # the browser may have kept it all the same
+        # the browser may still have kept it
         name, _, value = cookie.partition(";")[0].partition("=")
         client.cookies.set(name, value)
         await operator.get(status=401)

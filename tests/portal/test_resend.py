@@ -40,7 +40,7 @@ def fields(page: str) -> list[tuple[str, str]]:
 
 
 async def begun(stand: Stand, visitor: Visitor, receiver: Receiver) -> str:
-    """Where a task is seen that has owed ten of twelve deliveries, and rests for two seconds now."""
+    """The page of a task that has requeued ten of twelve deliveries, and pauses for two seconds now."""
     await failed(stand, receiver, 12)
     page = await visitor.get("/messages/resend?status=retrying")
     place = (await post(visitor, page, rate="5")).partition("?")[0]

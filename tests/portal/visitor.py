@@ -1,4 +1,4 @@
-"""Somebody with a link: a browser without scripts, over HTTP messages without a socket."""
+"""A visitor with a link: a browser without scripts, over HTTP messages without a socket."""
 
 from __future__ import annotations
 

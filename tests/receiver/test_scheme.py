@@ -1,4 +1,4 @@
-"""The schemes: what each signs, computed here anew, and what each refuses."""
+"""The schemes: what each signs, computed here independently, and what each refuses."""
 
 from __future__ import annotations
 

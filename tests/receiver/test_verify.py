@@ -395,7 +395,7 @@ def test_verify_raises_only_verification_errors_if_the_signature_is_valid(
     secret = "key_00ff" if scheme is SHOP else SECRET
     try:
         headers = sign(body, secret, scheme, id=event_id, type=event_type, timestamp=timestamp)
-    except (VerificationError, UnicodeEncodeError):  # nobody can sign that
+    except (VerificationError, UnicodeEncodeError):  # it cannot be signed
         return
     try:
         event = verify(body, headers, secret, scheme, tolerance=math.inf)

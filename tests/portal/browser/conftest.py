@@ -76,7 +76,7 @@ def product_name() -> str:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def site(start: Start, product_name: str) -> Served:
-    """The product's server, for an application that nobody else has."""
+    """The product's server, for an application of its own."""
     return await (await start(product_name)).customer()
 
 

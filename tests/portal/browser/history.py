@@ -1,6 +1,6 @@
 """A day in the life of a customer, in virtual time: what the tests of pages and the pictures show.
 
-Five endpoints: one that works, one that was broken for some hours in the middle, one that refuses of late
+Five endpoints: one that works, one that was broken for some hours in the middle, one that recently refuses
 what it is sent, one that is gone and was disabled for it, and a Play inbox.
 """
 
@@ -22,7 +22,7 @@ from tests.kit.stand import ORG, Stand
 from tests.portal.browser.served import Served, served
 
 SPAN: Final = 22 * 3600.0
-IDLE: Final = 1.0  # seconds without progress after which virtual time goes on
+IDLE: Final = 1.0  # seconds without progress after which virtual time continues
 WORKING, BROKEN, REFUSING, GONE, PLAY = "orders", "warehouse", "accounting", "old-shop", "play"
 JSON: Final = [("content-type", "application/json")]
 GOOD: Final = Reply(200, b'{"received": true}', JSON)
@@ -126,7 +126,8 @@ async def _catalogue(stand: Stand) -> list[tuple[str, Mapping[str, Any]]]:
 
 
 async def _rested(stand: Stand) -> None:
-    """Until nothing is owed at this time any more. A lane that may start no more this second is let go on."""
+    """Until nothing is due at this time any more. A lane that may start no more this second continues
+    later."""
     deadline = time.monotonic() + PATIENCE
     before, since = -1, 0.0
     while due := await _due(stand):

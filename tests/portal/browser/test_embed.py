@@ -1,4 +1,4 @@
-"""The portal in a frame of somebody's own page, which is of another site."""
+"""The portal in a frame of a customer's own page, which is of another site."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ async def test_forms_and_live_pages_work_in_a_frame_and_leaving_does_too(
         async with httpx.AsyncClient(timeout=60) as client:
             answer = await client.post(inbox, content=json.dumps([f"line {n}" for n in range(200)]))
             assert answer.status_code == 200
-        await expect(frame.get_by_role("cell", name="POST")).to_be_visible()  # without anybody's doing
+        await expect(frame.get_by_role("cell", name="POST")).to_be_visible()  # without a click
         await expect(frame.locator("#request pre")).to_contain_text('"line 199"')
         await page.wait_for_function(f"document.querySelector('iframe').clientHeight > {empty + 100}")
 

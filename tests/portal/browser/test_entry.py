@@ -1,4 +1,4 @@
-"""The way in and out: a link, a link that is not good, a theme, and a frame in somebody's own page."""
+"""Entry and exit: a link, an invalid link, a theme, and a frame in a customer's own page."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.portal.browser.watch import Watch
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stranger(open_page: OpenPage) -> Page:
-    """Somebody who has opened no link yet."""
+    """A visitor who has opened no link yet."""
     return await open_page(None)
 
 

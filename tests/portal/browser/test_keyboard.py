@@ -9,7 +9,7 @@ from tests.portal.browser.served import Served
 
 MOST = 60  # steps with Tab to anything on a page
 HERE = "one => one === document.activeElement"
-# something is drawn around what has the focus
+# what is drawn around the focused element
 SEEN = """one => {
     const style = getComputedStyle(one);
     return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== "none";

@@ -13,7 +13,7 @@ from tests.portal.browser.watch import Watch
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def stranger(open_page: OpenPage) -> Page:
-    """Somebody who has no session yet."""
+    """A visitor who has no session yet."""
     return await open_page(None)
 
 

@@ -1,7 +1,7 @@
 """The whole story, for each product, as a customer walks it in a browser at a server of its own process.
 
 A link, a Play endpoint, an event that arrives verified; then the endpoint breaks, the customer reads why,
-mends it, recovers what was lost, and all is green.
+fixes it, recovers what was lost, and all is green.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ async def server() -> AsyncIterator[Server]:
 
 @dataclass
 class Operator:
-    """Whoever runs the product, over the API."""
+    """The operator of the product, over the API."""
 
     client: httpx.AsyncClient
     app_id: str
@@ -187,7 +187,7 @@ async def test_the_whole_story(server: Server, browser: Browser, name: str) -> N
         await expect(page.get_by_role("heading", name="Needs attention")).to_be_visible()
         assert await violations(page) == []
 
-        # it is mended, and what was lost is recovered
+        # it is fixed, and what was lost is recovered
         await page.goto(inbox)
         await customer.answer_with("200")
         await page.goto(endpoint)
@@ -197,7 +197,7 @@ async def test_the_whole_story(server: Server, browser: Browser, name: str) -> N
         await page.goto(inbox)
         await expect(page.get_by_role("table").get_by_text("Verified", exact=True)).to_have_count(4)
 
-        # all is green, once the outcome of what has just arrived is recorded
+        # all is green, once the outcome of the last delivery is recorded
         async def both_are_delivered() -> bool:
             await customer.go("Messages")
             return await page.get_by_role("row").filter(has_text="Delivered").count() == 2

@@ -44,7 +44,7 @@ class Watch:
                 await self._more.wait()
 
     def forget(self) -> None:
-        """Begin anew, for the next test."""
+        """Start again, for the next test."""
         self._seen.clear()
         self._expected.clear()
 
