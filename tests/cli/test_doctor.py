@@ -272,6 +272,9 @@ def test_what_cannot_be_reached_is_said() -> None:
     assert found["address"] == ("fail", "no-such-host.invalid was not found in DNS.")
     found = examine("http://127.0.0.1:9/", "--allow-http", code=1)
     assert "nothing listens at 127.0.0.1:9" in found["signature"][1]
+    said = [words for level, words in found.values() if "nothing listens" in words]
+    assert len(said) == 1, "one failure is said once"
+    assert found["wrong_signature"][0] == found["duplicate"][0] == "skip"
 
 
 class _Good(BaseHTTPRequestHandler):

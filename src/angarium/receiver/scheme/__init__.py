@@ -59,7 +59,8 @@ def find(scheme: object) -> Scheme:
         return scheme
     if isinstance(scheme, str) and scheme in SCHEMES:
         return SCHEMES[scheme]
-    raise UnknownScheme(f"the scheme must be one of {', '.join(SCHEMES)}, or an instance of Custom")
+    other = "" if isinstance(scheme, str) else ", or an instance of Custom"
+    raise UnknownScheme(f"the scheme must be one of {', '.join(SCHEMES)}{other}")
 
 
 __all__ = ["SCHEMES", "Custom", "Scheme", "find"]
