@@ -61,7 +61,7 @@ chromium: setup
 # all together, a file at a time: the fault tests mostly wait, which leaves the processors to the others.
 # What compares delays runs by itself.
 test: setup chromium tools
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests tests/faults --ignore tests/faults/test_fairness.py
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations 10 tests tests/faults --ignore tests/faults/test_fairness.py
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
 	ANGARIUM_TEST_POSTGRESQL=15 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(ON_15)
 
