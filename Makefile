@@ -14,6 +14,11 @@ MUTANTS ?=
 SECONDS ?= 60
 OUT ?= .bench.md
 UV ?= uv
+# each Python that the package is for; PYTHON311=/path/to/python3.11 names one that is not on PATH
+VERSIONS := 3.11 3.12 3.13
+PYTHON311 ?= python3.11
+PYTHON312 ?= python3.12
+PYTHON313 ?= python3.13
 # what runs on PostgreSQL 15 too, the oldest that is supported
 ON_15 := $(patsubst %,tests/store/test_%.py,fault connection load complete migrate message walk sql portal_plan \
 		deleted_endpoint former_url lock) \
@@ -25,10 +30,18 @@ FAST := tests/core tests/test_batcher.py tests/test_settings.py tests/test_repos
 	tests/portal/test_message.py tests/cli/test_header_text.py tests/outbox/test_form.py \
 	tests/receiver/test_receiver.py tests/receiver/test_scheme.py
 
+# what depends on libraries most, in addition: `make lowest` and `make pythons` run both
+OUTER := tests/api/test_framing.py tests/api/test_fast_path.py tests/dispatch/test_sender.py \
+	tests/portal/test_login.py tests/store/test_embedded.py tests/test_extra.py
+
+# what a target lacks, and how to get it
+needs_uv = command -v $(UV) > /dev/null || { echo "$(1) needs uv: pip install uv, or name one: $(1) UV=/path/to/uv" >&2; exit 1; }
+needs_python = $(PYTHON$(subst .,,$(1))) -c '' 2> /dev/null || { echo "$(2) needs Python $(1); install it, or name one: $(2) PYTHON$(subst .,,$(1))=/path/to/python$(1)" >&2; exit 1; }
+
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium tools test screenshots lint check check-fast bench chaos failover mutants shake dist release lock clean
+.PHONY: setup demo serve chromium tools test screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
 
 setup: $(STAMP)
 
@@ -115,6 +128,29 @@ shake: setup chromium
 	for kind in caller complete connection answer freeze; do echo "late: $$kind"; \
 		$(BIN)/python -m pytest -q -n 4 --dist loadfile -p tests.shake --shake $$kind tests --ignore tests/faults || exit 1; done
 
+# the inner loop's tests, on the wheel with the oldest versions that pyproject.toml names, on the oldest Python
+lowest: setup
+	@$(call needs_uv,make lowest)
+	@$(call needs_python,3.11,make lowest)
+	$(UV) pip compile pyproject.toml --extra all --resolution lowest-direct --python-version 3.11 \
+		--upgrade -q -o $(VENV)/lowest.txt
+	$(UV) pip compile pyproject.toml --extra all --group dev -c $(VENV)/lowest.txt --python-version 3.11 \
+		--upgrade -q -o $(VENV)/lowest-dev.txt
+	$(UV) venv -q --clear --python $(PYTHON311) $(VENV)/lowest
+	$(UV) pip install -q --python $(VENV)/lowest/bin/python -r $(VENV)/lowest-dev.txt
+	$(UV) pip install -q --python $(VENV)/lowest/bin/python --no-deps --reinstall .
+	$(VENV)/lowest/bin/python -m pytest -q -n 2 --dist worksteal $(FAST) $(OUTER)
+
+# the same tests on each Python that the package is for, with the locked versions
+pythons: setup
+	@$(foreach version,$(VERSIONS),$(call needs_python,$(version),make pythons) &&) true
+	@for python in $(foreach version,$(VERSIONS),$(PYTHON$(subst .,,$(version)))); do \
+		place=$(VENV)/$$(basename $$python); echo "$$python:"; \
+		$$python -m venv --clear $$place && \
+		$$place/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK) && \
+		$$place/bin/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation . && \
+		$$place/bin/python -m pytest -q -n 2 --dist worksteal $(FAST) $(OUTER) || exit 1; done
+
 # wheel, source and bill of materials (CycloneDX, of what requirements/server.lock pins) in dist, checked
 dist: setup
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes --no-deps --upgrade --target $(VENV)/release -r requirements/release.lock
@@ -131,6 +167,7 @@ release: setup
 
 # needs uv (pip install uv); the locks name no index, and pip checks every hash
 lock:
+	@$(call needs_uv,make lock)
 	$(UV) pip compile pyproject.toml --extra all --group dev --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o $(LOCK)
 	$(UV) pip compile pyproject.toml --extra all -c $(LOCK) --universal --python-version 3.11 --upgrade \

@@ -47,7 +47,7 @@ def commands(job: str) -> list[str]:
     return [step["run"] for step in workflow()["jobs"][job]["steps"] if "run" in step]
 
 
-@pytest.mark.parametrize("name", ["FAST", "ON_15"])
+@pytest.mark.parametrize("name", ["FAST", "ON_15", "OUTER"])
 def test_a_list_of_tests_names_files_that_exist(name: str) -> None:
     (line,) = make("-f", "Makefile", "-f", "-", "show", text=f"show:\n\t@echo $({name})\n")
     assert len(line.split()) > 5
