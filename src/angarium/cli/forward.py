@@ -112,7 +112,7 @@ class DeliveryForwarder:
             receipt=fetched["receipt"],
             message=fetched["messageId"],
             event_type=fetched["eventType"],
-            attempt=fetched["attempt"],
+            attempt=int(fetched["attempt"]),
             status=status,
             duration_ms=round((time.monotonic() - started) * 1000),
             error=error,

@@ -177,7 +177,7 @@ def tail(
     """
     wanted = given | ({"status": TROUBLE} if failed else {})
     for shown, line in enumerate(_news(server, wanted, within), 1):
-        status = line["responseStatusCode"] or line["errorCode"] or ""
+        status = int(line["responseStatusCode"] or 0) or line["errorCode"] or ""
         text = f"{line['timestamp'][11:19]}  {line['status']:<9}  {status!s:<16}  {line['eventType']}"
         server.show(line, f"{text}  {line['messageId']}  {line['url']}")
         if shown == count:

@@ -151,7 +151,7 @@ def _words(request: dict[str, Any]) -> str:
     with contextlib.suppress(ValueError):
         body = json_text.indented(body)
     said = f"{request['timestamp'][11:19]}  {TICKS[request['verified']]}  {request['method']}"
-    said += f"  {request['size']} bytes, response {request['status'] or 'none'}"
+    said += f"  {request['size']} bytes, response {int(request['status']) or 'none'}"
     if request["verified"] is False:
         said += f"\n          {request['finding']}"
     return f"\n{said}\n{''.join(c for c in body[:SHOWN] if c.isprintable() or c == chr(10))}"
