@@ -22,6 +22,21 @@ from angarium.service.audit import PREFIX
 from angarium.store.audit import Record
 
 ROWS: Final = 50
+MAX_VALUE: Final = 200  # characters of a value that are shown
+NOUNS: Final = (
+    "endpoint",
+    "message",
+    "delivery",
+    "task",
+    "inbox",
+    "portal_link",
+    "session",
+    "token",
+    "api_key",
+)
+ALL_NOUNS: Final = ("application", *NOUNS, "portal", "event_type")
+_CUSTOMERS: Final = (ActorKind.PORTAL_SESSION, ActorKind.APPLICATION_TOKEN, ActorKind.API_KEY)
+_INTERNAL: Final = frozenset({"metadata", "version"})
 
 
 async def show(visit: Visit) -> Response:
@@ -76,24 +91,6 @@ def naming(product: Product) -> Callable[[str], str]:
         return text
 
     return name
-
-
-MAX_VALUE: Final = 200  # characters of a value that are shown
-
-NOUNS: Final = (
-    "endpoint",
-    "message",
-    "delivery",
-    "task",
-    "inbox",
-    "portal_link",
-    "session",
-    "token",
-    "api_key",
-)
-ALL_NOUNS: Final = ("application", *NOUNS, "portal", "event_type")
-_CUSTOMERS: Final = (ActorKind.PORTAL_SESSION, ActorKind.APPLICATION_TOKEN, ActorKind.API_KEY)
-_INTERNAL: Final = frozenset({"metadata", "version"})
 
 
 @dataclass(frozen=True, slots=True)

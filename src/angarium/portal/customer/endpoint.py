@@ -21,6 +21,9 @@ from angarium.portal.kit.words import number, share, shown_url
 from angarium.service.attempt import FAILURES
 
 ROWS: Final = 50
+MANY: Final = 20  # due deliveries; fewer may all be in progress
+DAY: Final = 86400.0
+FILTERS: Final = {"failed": AttemptStatus.FAIL, "delivered": AttemptStatus.SUCCESS}
 
 
 async def show_all(visit: Visit) -> Response:
@@ -41,11 +44,6 @@ async def show_all(visit: Visit) -> Response:
         newer=part.newer and visit.path("endpoints", after=part.newer),
         older=part.older and visit.path("endpoints", before=part.older),
     )
-
-
-MANY: Final = 20  # due deliveries; fewer may all be in progress
-DAY: Final = 86400.0
-FILTERS: Final = {"failed": AttemptStatus.FAIL, "delivered": AttemptStatus.SUCCESS}
 
 
 def native_ref(visit: Visit) -> str:

@@ -26,6 +26,8 @@ MAX_TEXT: Final = 1000
 MAX_RATE: Final = 65535
 MAX_CHANNELS: Final = 10
 BLANK_HEADERS: Final = 2
+_FIELDS: Final = frozenset({"url", "name", "description", "types", "channels", "rate", "headers"})
+MAX_CHOSEN: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,15 +158,9 @@ class EndpointForm:
             self.faults.setdefault(place if place in _FIELDS else "url", words)
 
 
-_FIELDS: Final = frozenset({"url", "name", "description", "types", "channels", "rate", "headers"})
-
-
 def _shown(name: str, value: str) -> HeaderField:
     secret = name.lower() in SENSITIVE
     return HeaderField(name, "" if secret else value, secret)
-
-
-MAX_CHOSEN: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)

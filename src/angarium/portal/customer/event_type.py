@@ -21,6 +21,8 @@ from angarium.service.event_type import examples_of, schema_of
 MAX_ENDPOINTS: Final = 500
 _ENDPOINTS_PAGE: Final = 100
 MAX_EXAMPLES: Final = 5
+MAX_SHOWN: Final = 2000  # event types on a page
+_PAGE: Final = 250
 
 
 async def catalogue(visit: Visit) -> Response:
@@ -77,8 +79,6 @@ def _text(value: Any) -> str:
     return msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
 
 
-MAX_SHOWN: Final = 2000  # event types on a page
-_PAGE: Final = 250
 # dialects that can express "every type" without a wildcard
 
 

@@ -33,6 +33,14 @@ from angarium.store.background_task import BackgroundTask, TaskStatus
 
 HOUR: Final = 3600.0
 PRESETS: Final = {"1h": HOUR, "24h": 24 * HOUR, "7d": 7 * 24 * HOUR, "14d": 14 * 24 * HOUR}
+RATES: Final = (5, 20, 100, 500)  # deliveries per second
+SEEN: Final = 100  # deliveries searched for ones that already wait for a resend
+RATE: Final = 20  # the default
+_FAULTS: Final = {
+    "The endpoint was deleted.": "task.fault_deleted",
+    "The endpoint is disabled.": "task.fault_disabled",
+}
+"""The texts for the errors of a task that customers may see; all others are faults on our side."""
 
 
 async def show_recover(visit: Visit) -> Response:
@@ -108,11 +116,6 @@ def _moment(text: str) -> datetime:
         raise Invalid.field("from", t("recover.fault_time")) from None
 
 
-RATES: Final = (5, 20, 100, 500)  # deliveries per second
-SEEN: Final = 100  # deliveries searched for ones that already wait for a resend
-RATE: Final = 20  # the default
-
-
 async def confirm(visit: Visit) -> Response:
     """Shows the count and the options."""
     asked = asked_of(visit, visit.request.query_params.multi_items()).fixed(visit.now)
@@ -174,10 +177,6 @@ async def _confirm(
     )
 
 
-_FAULTS: Final = ("The endpoint was deleted.", "The endpoint is disabled.")
-"""Errors of a task that customers may see; all others are faults on our side."""
-
-
 def path_of(visit: Visit, task_id: UUID, **query: str) -> str:
     """The path of the page of a task."""
     return visit.path("tasks", ids.text(ids.TASK, task_id), **query)
@@ -229,8 +228,7 @@ def _error(task: BackgroundTask) -> str | None:
     """The error of a failed task."""
     if task.status is not TaskStatus.FAILED:
         return None
-    said = task.data.get("error")
-    return said if said in _FAULTS else t("task.fault")
+    return t(_FAULTS.get(str(task.data.get("error")), "task.fault"))
 
 
 def _results(visit: Visit, task: BackgroundTask) -> str:

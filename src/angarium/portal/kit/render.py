@@ -22,6 +22,10 @@ from angarium.portal.kit import text, words
 from angarium.portal.kit.theme import MAX_QUERY, Theme
 
 UNKEPT: Final = {"cache-control": "no-store"}
+_STATIC: Final = Path(__file__).parent.parent / "static"
+_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
+_FOREVER: Final = {"cache-control": "public, max-age=31536000, immutable"}
+_SHORTLY: Final = {"cache-control": "public, max-age=300"}
 
 
 @cache
@@ -64,12 +68,6 @@ def policy(request: Request, theme: Theme) -> dict[str, str]:
         "referrer-policy": "same-origin",
         "cross-origin-opener-policy": "same-origin",
     }
-
-
-_STATIC: Final = Path(__file__).parent.parent / "static"
-_TYPES: Final = {".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml"}
-_FOREVER: Final = {"cache-control": "public, max-age=31536000, immutable"}
-_SHORTLY: Final = {"cache-control": "public, max-age=300"}
 
 
 @cache

@@ -28,6 +28,22 @@ log = structlog.get_logger(__name__)
 
 V = TypeVar("V", bound=AnyVisit)
 Handler = Callable[[Request], Awaitable[Response]]
+_PAGES: Final[dict[type[AngariumError], tuple[int, str, str | None]]] = {
+    errors.NotAuthenticated: (401, "error.unauthenticated", "error.unauthenticated_step"),
+    errors.NotAllowed: (403, "error.not_allowed", None),
+    errors.NotFound: (404, "error.not_found", "error.not_found_step"),
+    errors.Conflict: (409, "error.conflict", None),
+    errors.TooSlow: (408, "error.too_slow", "error.too_slow_step"),
+    errors.BodyTooLarge: (413, "error.body_too_large", None),
+    errors.Compressed: (415, "error.compressed", None),
+    errors.Invalid: (422, "error.invalid", None),
+    errors.BadRequest: (400, "error.bad_request", None),
+    errors.TooManyFailures: (429, "error.too_many_failures", "error.too_many_failures_step"),
+    errors.Overloaded: (503, "error.overloaded", "error.overloaded_step"),
+    errors.StoreUnavailable: (503, "error.store_unavailable", "error.store_unavailable_step"),
+}
+_INTERNAL: Final = (500, "error.internal", "error.internal_step")
+"""Status, and the ids of the title and of what to do; without the latter, the text of the error says it."""
 
 
 class Pages(Generic[V]):
@@ -109,24 +125,6 @@ def route(path: str, handler: Handler, method: str) -> Route:
 
     answer.__name__ = getattr(handler, "__name__", "page")
     return Route(path, answer, methods=[method])
-
-
-_PAGES: dict[type[AngariumError], tuple[int, str, str | None]] = {
-    errors.NotAuthenticated: (401, "error.unauthenticated", "error.unauthenticated_step"),
-    errors.NotAllowed: (403, "error.not_allowed", None),
-    errors.NotFound: (404, "error.not_found", "error.not_found_step"),
-    errors.Conflict: (409, "error.conflict", None),
-    errors.TooSlow: (408, "error.too_slow", "error.too_slow_step"),
-    errors.BodyTooLarge: (413, "error.body_too_large", None),
-    errors.Compressed: (415, "error.compressed", None),
-    errors.Invalid: (422, "error.invalid", None),
-    errors.BadRequest: (400, "error.bad_request", None),
-    errors.TooManyFailures: (429, "error.too_many_failures", "error.too_many_failures_step"),
-    errors.Overloaded: (503, "error.overloaded", "error.overloaded_step"),
-    errors.StoreUnavailable: (503, "error.store_unavailable", "error.store_unavailable_step"),
-}
-_INTERNAL = (500, "error.internal", "error.internal_step")
-"""Status, and the ids of the title and of what to do; without the latter, the text of the error says it."""
 
 
 def error_words(error: AngariumError) -> str:

@@ -40,6 +40,7 @@ TASK_KINDS: Final = {
     TaskStatus.CANCELED: "none",
 }
 _UNITS: Final = ((86400 * 365, "year"), (86400 * 30, "month"), (86400, "day"), (3600, "hour"), (60, "minute"))
+_DISABLED: Final = (DisabledReason.MANUAL, DisabledReason.GONE)  # all others say that it failed
 
 
 def moment(at: datetime | float) -> Markup:
@@ -187,9 +188,6 @@ def disabled_words(reason: str | None) -> str:
 def disabled_sentence(reason: str | None) -> str:
     """The reason an endpoint is disabled, as a sentence."""
     return t(f"disabled.{reason if reason in _DISABLED else 'failing'}_long")
-
-
-_DISABLED: Final = (DisabledReason.MANUAL, DisabledReason.GONE)  # all others say that it failed
 
 
 def failure_title(code: str | None) -> str:

@@ -23,6 +23,7 @@ from angarium.store.operator import Undelivered
 
 ROWS = 50
 HEALTH = (EndpointStatus.FAILING, EndpointStatus.DISABLED, EndpointStatus.HEALTHY)
+TASKS = 50
 
 
 async def applications(visit: OperatorVisit) -> Response:
@@ -112,9 +113,6 @@ async def audit_events(visit: OperatorVisit) -> Response:
 
 def application_ref(app_id: UUID) -> str:
     return ids.text(ids.APPLICATION, app_id)
-
-
-TASKS = 50
 
 
 async def dead_letters(visit: OperatorVisit) -> Response:
