@@ -101,7 +101,7 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 async def test_dev_serves_three_products_side_by_side_and_never_logs_a_portal_key(
     directory: Path, tmp_path: Path
 ) -> None:
-    """L3 and acceptance 13 over the command line, with everything that the server logs."""
+    """A link over the command line, with everything that the server logs."""
     log = tmp_path / "log"
     variables = {"ANGARIUM_LOG_LEVEL": "debug", "ANGARIUM_LOG_FORMAT": "json"}
     process, line = await dev(directory, log, **variables)

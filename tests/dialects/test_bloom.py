@@ -1,4 +1,4 @@
-"""Bloom's way in: the catalogue, the GraphQL query, the link and the session behind it (L1 to L5, L19)."""
+"""Access to Bloom: the catalogue, the GraphQL query, the link and its session."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def codes(answer: httpx.Response) -> list[str]:
     return [error["extensions"]["code"] for error in answer.json()["errors"]]
 
 
-async def test_l1_the_catalogue_has_the_twelve_types_with_their_descriptions(database: Database) -> None:
+async def test_the_catalogue_has_the_twelve_types_with_their_descriptions(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
         listed = await stand.native("GET", "//event-type", limit=50)
         assert {one["name"]: one["description"] for one in listed["data"]} == CATALOGUE
@@ -76,7 +76,7 @@ async def test_l1_the_catalogue_has_the_twelve_types_with_their_descriptions(dat
             assert event.group == event.name.partition(".")[0]
 
 
-async def test_l1_a_type_added_to_the_profile_is_there_after_the_next_start(database: Database) -> None:
+async def test_a_type_added_to_the_profile_is_there_after_the_next_start(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
         await stand.native("PATCH", "//event-type/user.synced", {"archived": True})
         await stand.native("POST", "//event-type", {"name": "our.own", "description": "The operator's."})
@@ -92,7 +92,7 @@ async def test_l1_a_type_added_to_the_profile_is_there_after_the_next_start(data
 
 
 @pytest.mark.parametrize("path", ["/graphql", "/v2/gql"])
-async def test_l2_l3_l19_the_query_gives_a_url_of_the_documented_shape(database: Database, path: str) -> None:
+async def test_the_query_gives_a_url_of_the_documented_shape(database: Database, path: str) -> None:
     async with standing(database, product("bloom")) as stand:
         answer = await ask(stand, path=path)
         assert answer.status_code == 200
@@ -105,7 +105,7 @@ async def test_l2_l3_l19_the_query_gives_a_url_of_the_documented_shape(database:
         assert packed["appId"] == stand.app_id
 
 
-async def test_l2_only_organization_scope_may_ask(database: Database) -> None:
+async def test_only_organization_scope_may_ask(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
         answer = await ask(stand, scope="user")
         assert answer.status_code == 200
@@ -114,7 +114,7 @@ async def test_l2_only_organization_scope_may_ask(database: Database) -> None:
         assert answer.json()["errors"][0]["path"] == ["webhookDashboardUrl"]
 
 
-async def test_l19_without_a_good_token_it_is_401(database: Database) -> None:
+async def test_without_a_good_token_it_is_401(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
         good = stand.keys["organization"]
         operator = stand.services.token.for_organization("org_23rb8YdGqMT0qIzpgGwdXfHirSt")
@@ -127,7 +127,7 @@ async def test_l19_without_a_good_token_it_is_401(database: Database) -> None:
             assert codes(answer) == ["UNAUTHENTICATED"]
 
 
-async def test_l19_a_key_may_be_an_id_and_a_secret_with_a_colon_between(database: Database) -> None:
+async def test_a_key_may_be_an_id_and_a_secret_with_a_colon_between(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
         shown = stand.services.api_key.draw("client_", with_secret=True)
         application = await stand.services.application.find("org_23rb8YdGqMT0qIzpgGwdXfHirSt", stand.app_id)
@@ -193,7 +193,7 @@ async def test_odd_queries_are_refused_in_words_and_tell_nothing_of_the_inside(d
         assert "postgres" not in answer.text.lower()
 
 
-async def test_l3_l4_the_key_opens_a_session_until_the_seventh_day_and_may_be_used_again(
+async def test_the_key_opens_a_session_until_the_seventh_day_and_may_be_used_again(
     database: Database,
 ) -> None:
     async with standing(database, product("bloom")) as stand:
@@ -211,7 +211,7 @@ async def test_l3_l4_the_key_opens_a_session_until_the_seventh_day_and_may_be_us
         assert await look(stand) == 401, "the session outlived its link"
 
 
-async def test_l4_a_link_can_be_ended_and_its_sessions_with_it(database: Database) -> None:
+async def test_a_link_can_be_ended_and_its_sessions_with_it(database: Database) -> None:
     async with standing(database, product("bloom")) as stand:
         one, other = await link(stand), await link(stand)
         packed = one.partition("#key=")[2]
@@ -310,7 +310,7 @@ async def test_nonsense_instead_of_a_key_is_refused(database: Database) -> None:
             assert answer.status_code == 401, body
 
 
-async def test_l5_the_page_behind_the_link_is_strict_and_loads_nothing_from_elsewhere(
+async def test_the_page_behind_the_link_is_strict_and_loads_nothing_from_elsewhere(
     database: Database,
 ) -> None:
     async with standing(database, product("bloom")) as stand:
@@ -331,10 +331,10 @@ async def test_l5_the_page_behind_the_link_is_strict_and_loads_nothing_from_else
             assert (await stand.client.get(place)).status_code == 200
 
 
-async def test_l5_an_endpoint_with_chosen_types_gets_those_and_one_without_gets_all(
+async def test_an_endpoint_with_chosen_types_gets_those_and_one_without_gets_all(
     database: Database,
 ) -> None:
-    """L5 and L19: the selection; its pages are tested with the portal."""
+    """The selection only; its pages are tested with the portal."""
     async with Receiver() as receiver, standing(database, product("bloom")) as stand:
         for path, types in (("/some", ["user.created", "tradeline.opened"]), ("/all", None)):
             await stand.endpoint(receiver.url + path, eventTypes=types)

@@ -1,4 +1,4 @@
-"""Bloom's deliveries: schedule, timeout, signatures, disabling and recovery (rows L7 to L18)."""
+"""Bloom's deliveries: schedule, timeout, signatures, disabling and recovery."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def state(stand: Stand, message: str) -> str:
     return {0: "delivered", 1: "pending", 2: "failed", 3: "sending", 4: "canceled"}[rows["data"][0]["status"]]
 
 
-async def test_l10_l12_eight_attempts_at_the_documented_times_and_then_no_more(database: Database) -> None:
+async def test_eight_attempts_at_the_documented_times_and_then_no_more(database: Database) -> None:
     async with Receiver() as receiver, standing(database, bloom()) as stand:
         receiver.default = Reply(500)
         await stand.endpoint(receiver.url)
@@ -55,7 +55,7 @@ async def test_l10_l12_eight_attempts_at_the_documented_times_and_then_no_more(d
         assert len(receiver.requests) == 8
 
 
-async def test_l10_a_delay_grows_by_a_twentieth_at_most_and_never_shrinks(database: Database) -> None:
+async def test_a_delay_grows_by_a_twentieth_at_most_and_never_shrinks(database: Database) -> None:
     async with Receiver() as receiver, standing(database, product("bloom")) as stand:
         receiver.default = Reply(500)
         await stand.endpoint(receiver.url)
@@ -65,7 +65,7 @@ async def test_l10_a_delay_grows_by_a_twentieth_at_most_and_never_shrinks(databa
             assert documented <= gap <= documented * 1.05 + 0.001
 
 
-async def test_l11_success_after_three_failures_comes_35_minutes_and_5_seconds_after_the_first(
+async def test_success_after_three_failures_comes_35_minutes_and_5_seconds_after_the_first(
     database: Database,
 ) -> None:
     async with Receiver() as receiver, standing(database, bloom()) as stand:
@@ -89,7 +89,7 @@ async def test_l18a_the_next_attempt_is_told_beforehand(database: Database) -> N
         assert stand.clock.now() - 1_800_000_000.0 == pytest.approx(5, abs=0.01)
 
 
-async def test_g2_l18_any_2xx_is_a_success_whatever_the_body_says(database: Database) -> None:
+async def test_any_2xx_is_a_success_whatever_the_body_says(database: Database) -> None:
     async with Receiver() as receiver, standing(database, bloom()) as stand:
         receiver.plan(Reply(200, body=b'{"error": true}'))
         await stand.endpoint(receiver.url)
@@ -98,7 +98,7 @@ async def test_g2_l18_any_2xx_is_a_success_whatever_the_body_says(database: Data
         assert await state(stand, message["id"]) == "delivered"
 
 
-async def test_l16_an_answer_within_15_seconds_is_in_time_and_a_later_one_is_not(database: Database) -> None:
+async def test_an_answer_within_15_seconds_is_in_time_and_a_later_one_is_not(database: Database) -> None:
     """In real time, both at once, with room for a busy machine; the exact number is the profile's."""
     shipped = profiles.load("bloom").delivery.timeout
     assert shipped == "15s"
@@ -118,7 +118,7 @@ async def test_l16_an_answer_within_15_seconds_is_in_time_and_a_later_one_is_not
         assert 15_000 <= found["late"]["responseDurationMs"] < 30_000
 
 
-async def test_l7_l9_the_request_on_the_wire_and_the_verifiers_of_receivers(database: Database) -> None:
+async def test_the_request_on_the_wire_and_the_verifiers_of_receivers(database: Database) -> None:
     data = {"tradeline_id": "trd_1", "note": "é \u2028 🏦", "big": 12345678901234567890}
     async with Receiver() as receiver, standing(database, bloom(), clock=SystemClock()) as stand:
         endpoint = await stand.endpoint(receiver.url)
@@ -148,7 +148,7 @@ async def test_l7_l9_the_request_on_the_wire_and_the_verifiers_of_receivers(data
             assert set(map(tuple, said.values())) == {(True, False)}, said
 
 
-async def test_l9_both_keys_verify_while_a_new_one_replaces_the_old(database: Database) -> None:
+async def test_both_keys_verify_while_a_new_one_replaces_the_old(database: Database) -> None:
     async with Receiver() as receiver, standing(database, bloom(), clock=SystemClock()) as stand:
         endpoint = await stand.endpoint(receiver.url)
         old = (await stand.native("GET", f"/endpoint/{endpoint}/secret"))["key"]
@@ -166,16 +166,16 @@ async def test_l9_both_keys_verify_while_a_new_one_replaces_the_old(database: Da
             SvixWebhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").verify(request.body, headers)
 
 
-async def test_l8_the_documented_signature_is_what_we_make() -> None:
+async def test_the_documented_signature_is_what_we_make() -> None:
     signer = Signer("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     made = signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert made == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
 
 
-async def test_l17_after_five_days_of_only_failures_the_endpoint_is_disabled_and_can_be_enabled(
+async def test_after_five_days_of_only_failures_the_endpoint_is_disabled_and_can_be_enabled(
     database: Database,
 ) -> None:
-    """And then a recover sends each failed or canceled message once: L14, L17."""
+    """And then a recover sends each failed or canceled message once."""
     async with Receiver() as receiver, standing(database, bloom()) as stand:
         receiver.default = Reply(500)
         endpoint, start = await stand.endpoint(receiver.url), stand.clock.now()
@@ -216,7 +216,7 @@ async def test_l17_after_five_days_of_only_failures_the_endpoint_is_disabled_and
         assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is False
 
 
-async def test_l17_one_success_on_the_fourth_day_and_the_endpoint_stays(database: Database) -> None:
+async def test_one_success_on_the_fourth_day_and_the_endpoint_stays(database: Database) -> None:
     async with Receiver() as receiver, standing(database, bloom()) as stand:
         receiver.default = Reply(500)
         endpoint, start = await stand.endpoint(receiver.url), stand.clock.now()
@@ -229,8 +229,7 @@ async def test_l17_one_success_on_the_fourth_day_and_the_endpoint_stays(database
         assert (await stand.native("GET", f"/endpoint/{endpoint}"))["disabled"] is False
 
 
-async def test_l12_l17_an_endpoint_that_is_removed_or_disabled_gets_nothing_more(database: Database) -> None:
-    """G12."""
+async def test_an_endpoint_that_is_removed_or_disabled_gets_nothing_more(database: Database) -> None:
     async with Receiver() as receiver, standing(database, bloom()) as stand:
         receiver.default = Reply(500)
         removed, disabled = await stand.endpoint(receiver.url), await stand.endpoint(receiver.url)
@@ -245,7 +244,7 @@ async def test_l12_l17_an_endpoint_that_is_removed_or_disabled_gets_nothing_more
         assert len(receiver.requests) == 2
 
 
-async def test_l13_a_message_can_be_sent_again_at_any_time(database: Database) -> None:
+async def test_a_message_can_be_sent_again_at_any_time(database: Database) -> None:
     """After success, after the last attempt, and beside the retries that still wait."""
     async with Receiver() as receiver, standing(database, bloom(retries="5s")) as stand:
         endpoint = await stand.endpoint(receiver.url)
@@ -277,7 +276,7 @@ async def test_l13_a_message_can_be_sent_again_at_any_time(database: Database) -
         assert await state(stand, waiting["id"]) == "delivered"
 
 
-async def test_l15_all_that_failed_since_a_message_is_replayed_and_nothing_older(database: Database) -> None:
+async def test_all_that_failed_since_a_message_is_replayed_and_nothing_older(database: Database) -> None:
     async with Receiver() as receiver, standing(database, bloom(retries="5s")) as stand:
         endpoint = await stand.endpoint(receiver.url)
         receiver.default = Reply(500)
@@ -302,7 +301,7 @@ async def test_l15_all_that_failed_since_a_message_is_replayed_and_nothing_older
         assert await state(stand, sent[0]["id"]) == "failed"
 
 
-async def test_l14_a_recover_keeps_to_its_window(database: Database) -> None:
+async def test_a_recover_keeps_to_its_window(database: Database) -> None:
     async with Receiver() as receiver, standing(database, bloom(retries="5s")) as stand:
         endpoint = await stand.endpoint(receiver.url)
         receiver.default = Reply(500)
@@ -319,7 +318,7 @@ async def test_l14_a_recover_keeps_to_its_window(database: Database) -> None:
             await stand.native("GET", f"/endpoint/{endpoint}/recover", **refused)
 
 
-async def test_l19_410_disables_at_once_and_retry_after_is_respected(database: Database) -> None:
+async def test_410_disables_at_once_and_retry_after_is_respected(database: Database) -> None:
     """1.9, 18."""
     async with Receiver() as receiver, standing(database, bloom()) as stand:
         endpoint = await stand.endpoint(receiver.url)

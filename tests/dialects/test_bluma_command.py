@@ -1,6 +1,6 @@
 """The commands of Bluma's document, as printed, against `angarium dev` and real receivers.
 
-Only the server's address, the key, the webhook's address and its id are filled in. (V1, V6 to V8, V20, V23)
+Only the server's address, the key, the webhook's address and its id are filled in.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Bluum's management API (rows B1 to B14, B24, acceptance 1 to 3)."""
+"""Bluum's management API."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def refused(tenant: Tenant, method: str, path: str, body: Any, status: int
 # ------------------------------------------------------------------------------------------- event types
 
 
-async def test_b1_b10_b11_the_documented_event_types_are_listed_with_their_descriptions(
+async def test_the_documented_event_types_are_listed_with_their_descriptions(
     tenant: Tenant,
 ) -> None:
     answer = await tenant.call("GET", "/webhooks/event-types")
@@ -78,13 +78,13 @@ async def test_b1_b10_b11_the_documented_event_types_are_listed_with_their_descr
     assert all(row["object"] == "event_type" and row["example"] for row in answer["data"])
 
 
-def test_b10_every_event_type_has_a_group_and_an_example_and_only_one_is_ours() -> None:
+def test_every_event_type_has_a_group_and_an_example_and_only_one_is_ours() -> None:
     events = profiles.load("bluum").events
     assert [event.name for event in events if event.ours] == ["kyc.verification.rejected"]
     assert all(event.group == event.name.split(".")[0] and event.example for event in events)
 
 
-async def test_b15_b16_the_documented_data_of_orders_transfers_and_documents(tenant: Tenant) -> None:
+async def test_the_documented_data_of_orders_transfers_and_documents(tenant: Tenant) -> None:
     rows = {row["name"]: row["example"] for row in await tenant.listed("/webhooks/event-types")}
     filled = rows["order.filled"]
     assert list(filled) == [
@@ -98,7 +98,7 @@ async def test_b15_b16_the_documented_data_of_orders_transfers_and_documents(ten
 
 
 @pytest.mark.parametrize("prefix", ["/v1", ""])
-async def test_b2_b3_b6_the_life_of_a_webhook_on_both_base_paths(tenant: Tenant, prefix: str) -> None:
+async def test_the_life_of_a_webhook_on_both_base_paths(tenant: Tenant, prefix: str) -> None:
     made = await tenant.call("POST", "/webhooks", CREATE, status=201, prefix=prefix)
     assert set(made) == SHAPE | {"secret"}
     assert made["id"].startswith("wh_")
@@ -126,7 +126,7 @@ async def test_b2_b3_b6_the_life_of_a_webhook_on_both_base_paths(tenant: Tenant,
     assert await tenant.listed("/webhooks") == []
 
 
-async def test_b4_a_patch_of_any_subset_leaves_the_rest(tenant: Tenant) -> None:
+async def test_a_patch_of_any_subset_leaves_the_rest(tenant: Tenant) -> None:
     made = await tenant.webhook(URL, "order.filled", name="Mine", description="First")
     one = f"/webhooks/{made['id']}"
     for change in (
@@ -150,7 +150,7 @@ async def test_b4_a_patch_of_any_subset_leaves_the_rest(tenant: Tenant) -> None:
         assert "secret" not in after
 
 
-async def test_c9_what_was_read_can_be_sent_back(tenant: Tenant) -> None:
+async def test_what_was_read_can_be_sent_back(tenant: Tenant) -> None:
     made = await tenant.webhook(URL, "order.*", name="Mine")
     one = f"/webhooks/{made['id']}"
     read = await tenant.call("GET", one)
@@ -160,7 +160,7 @@ async def test_c9_what_was_read_can_be_sent_back(tenant: Tenant) -> None:
     assert only_theirs["eventTypeNames"] == ["order.filled"]
 
 
-async def test_b5_the_field_is_not_events(tenant: Tenant) -> None:
+async def test_the_field_is_not_events(tenant: Tenant) -> None:
     made = await tenant.webhook(URL)
     for method, path in (("POST", "/webhooks"), ("PATCH", f"/webhooks/{made['id']}")):
         error = await refused(tenant, method, path, {"url": URL, "events": ["order.*"]})
@@ -168,7 +168,7 @@ async def test_b5_the_field_is_not_events(tenant: Tenant) -> None:
         assert error["param"] == "events"
 
 
-async def test_b9_c8_the_name_may_be_left_out_and_is_kept(tenant: Tenant) -> None:
+async def test_the_name_may_be_left_out_and_is_kept(tenant: Tenant) -> None:
     made = await tenant.webhook(URL)
     assert made["name"] == "127.0.0.1"
     one = f"/webhooks/{made['id']}"
@@ -190,7 +190,7 @@ async def test_the_name_is_no_business_of_the_native_api(stand: Stand, tenant: T
     assert (await tenant.call("GET", f"/webhooks/{made['id']}"))["name"] == "Mine"
 
 
-async def test_b12_wildcards_and_names_stand_in_one_list(tenant: Tenant) -> None:
+async def test_wildcards_and_names_stand_in_one_list(tenant: Tenant) -> None:
     made = await tenant.webhook(
         URL, "order.*", "transfer.deposit.*", "document.approved", "kyc.*", "*", "order.*"
     )
@@ -198,7 +198,7 @@ async def test_b12_wildcards_and_names_stand_in_one_list(tenant: Tenant) -> None
 
 
 @pytest.mark.parametrize("wrong", ["order.fill", "ord*", "*.filled", "orders.*", "order.**", "", "order.", 7])
-async def test_b13_what_is_no_event_type_is_refused_with_the_list_of_those_there_are(
+async def test_an_unknown_event_type_is_refused_with_the_list_of_known_ones(
     tenant: Tenant, wrong: Any
 ) -> None:
     error = await refused(
@@ -231,14 +231,14 @@ async def test_b13_what_is_no_event_type_is_refused_with_the_list_of_those_there
         (b'{"url": "\\u0000", "eventTypeNames": ["*"]}', "BLUM-400-003", "url"),
     ],
 )
-async def test_b24_what_is_wrong_is_said_with_a_code_and_the_field(
+async def test_errors_have_a_code_and_the_field(
     tenant: Tenant, body: Any, code: str, param: str | None
 ) -> None:
     error = await refused(tenant, "POST", "/webhooks", body)
     assert (error["type"], error["code"], error.get("param")) == ("invalid_request_error", code, param)
 
 
-async def test_b24_lists_are_paged_by_limit_and_offset(tenant: Tenant) -> None:
+async def test_lists_are_paged_by_limit_and_offset(tenant: Tenant) -> None:
     made = [(await tenant.webhook(URL, name=str(number)))["name"] for number in range(5)]
     first = await tenant.call("GET", "/webhooks", limit=2)
     assert [row["name"] for row in first["data"]] == made[:2:-1]
@@ -284,7 +284,7 @@ ROUTES = [
 ]
 
 
-async def test_b7_without_a_key_there_is_a_401_that_asks_for_one(stand: Stand, tenant: Tenant) -> None:
+async def test_without_a_key_there_is_a_401_that_asks_for_one(stand: Stand, tenant: Tenant) -> None:
     made = await tenant.webhook(URL)
     for prefix in ("/v1", ""):
         for method, path in ROUTES:
@@ -295,7 +295,7 @@ async def test_b7_without_a_key_there_is_a_401_that_asks_for_one(stand: Stand, t
             assert answer.json()["error"]["type"] == "authentication_error"
 
 
-async def test_b7_a_wrong_key_is_refused(stand: Stand, tenant: Tenant) -> None:
+async def test_a_wrong_key_is_refused(stand: Stand, tenant: Tenant) -> None:
     other = Tenant(stand.client, tenant.key, tenant.secret[:-1] + "x", tenant.application)
     swapped = Tenant(stand.client, tenant.secret, tenant.key, tenant.application)
     for one in (other, swapped):
@@ -307,7 +307,7 @@ async def test_b7_a_wrong_key_is_refused(stand: Stand, tenant: Tenant) -> None:
         assert answer.json()["error"]["code"] == "BLUM-401-002", header
 
 
-async def test_b7_a_revoked_key_and_another_products_key_are_refused(stand: Stand, tenant: Tenant) -> None:
+async def test_a_revoked_key_and_another_products_key_are_refused(stand: Stand, tenant: Tenant) -> None:
     access = stand.services.api_key
     shown = access.draw("bluum_test_", with_secret=True)
     application = tenant.application
@@ -347,7 +347,7 @@ async def test_hostile_bodies_are_refused_or_taken_and_never_an_accident(tenant:
             assert answer.status_code < 500, (method, path, content[:80], answer.text)
 
 
-async def test_b8_an_investors_key_is_refused_on_every_route(stand: Stand) -> None:
+async def test_an_investors_key_is_refused_on_every_route(stand: Stand) -> None:
     tenant, investor = await stand.tenant()
     made = await tenant.webhook(URL)
     for prefix in ("/v1", ""):
@@ -391,7 +391,7 @@ async def test_the_field_of_event_types_and_wildcards_are_the_profiles_affair(da
         assert "topics" in error["message"]
 
 
-async def test_b24_trouble_on_our_side_says_nothing_about_the_inside(
+async def test_an_internal_error_shows_no_details(
     stand: Stand, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(*_: Any, **__: Any) -> Any:
@@ -409,7 +409,7 @@ async def test_b24_trouble_on_our_side_says_nothing_about_the_inside(
 # --------------------------------------------------------------------------------------- production, secrets
 
 
-async def test_g8_production_takes_https_only(database: Database) -> None:
+async def test_production_takes_https_only(database: Database) -> None:
     async with standing(database, https_only=True, sandbox=False) as stand:
         tenant, _ = await stand.tenant()
         error = await refused(tenant, "POST", "/webhooks", CREATE)
@@ -418,7 +418,7 @@ async def test_g8_production_takes_https_only(database: Database) -> None:
         await tenant.webhook("https://abc123.ngrok.io/webhooks/bluum?x=1")
 
 
-async def test_g10_public_urls_with_any_path_and_query_are_taken(tenant: Tenant) -> None:
+async def test_public_urls_with_any_path_and_query_are_taken(tenant: Tenant) -> None:
     for url in (
         "https://webhook.site/0b2c-11",
         "https://abc123.ngrok.io/a/b?c=d&e=%20",
@@ -427,7 +427,7 @@ async def test_g10_public_urls_with_any_path_and_query_are_taken(tenant: Tenant)
         assert (await tenant.webhook(url))["url"] == url
 
 
-async def test_g7_secrets_are_each_webhooks_own_and_shown_on_making_and_rotating_only(tenant: Tenant) -> None:
+async def test_secrets_are_each_webhooks_own_and_shown_on_making_and_rotating_only(tenant: Tenant) -> None:
     first, second = await tenant.webhook(URL), await tenant.webhook(URL)
     assert first["secret"] != second["secret"]
     one = f"/webhooks/{first['id']}"

@@ -209,7 +209,7 @@ async def test_acceptance_5_b22_the_documents_order_gives_accepted_and_then_fill
 # ------------------------------------------------------------------------------------------- in production
 
 
-async def test_g8_b22_in_production_urls_are_https_and_there_is_no_sandbox(database_url: str) -> None:
+async def test_in_production_urls_are_https_and_there_is_no_sandbox(database_url: str) -> None:
     variables = {
         "ANGARIUM_DATABASE_URL": database_url,
         "ANGARIUM_JWT_SECRET": "s" * 48,
@@ -310,7 +310,7 @@ async def test_acceptance_7_b19_c6_an_operator_lists_and_replays_dead_letters(da
         await dead_letter(database.url, "list", *where, "--since", "yesterday", status=2)
 
 
-async def test_c6_an_operator_replays_over_the_native_api(database: Database) -> None:
+async def test_an_operator_replays_over_the_native_api(database: Database) -> None:
     async with standing(database, product=bluum(retries="20ms")) as stand, Receiver() as receiver:
         receiver.default = Reply(500)
         tenant, _ = await stand.tenant()

@@ -184,7 +184,7 @@ def test_references_of_an_event_lead_to_its_schema_within_the_document(tmp_path:
         jsonschema_rs.validate(document, spoiled)
 
 
-async def test_g20_what_anybody_may_read_is_served(database: Database) -> None:
+async def test_public_pages_are_served(database: Database) -> None:
     egress = ["203.0.113.7/32", "2001:db8::/64"]
     async with standing(database, product("bloom"), egress=egress) as stand:
         index = await stand.client.get("/llms.txt")

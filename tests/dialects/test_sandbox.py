@@ -1,4 +1,4 @@
-"""The sandbox: routes that a profile declares, which make messages as the real product would (B22)."""
+"""The sandbox: routes that a profile declares, which create messages as the real product would."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def subscribed(stand: Stand, receiver: Receiver) -> Tenant:
     return tenant
 
 
-async def test_b22_an_order_is_accepted_and_soon_after_filled(stand: Stand, receiver: Receiver) -> None:
+async def test_an_order_is_accepted_and_soon_after_filled(stand: Stand, receiver: Receiver) -> None:
     tenant = await subscribed(stand, receiver)
     start = stand.world.clock.now()
     order = await tenant.order()
@@ -86,7 +86,7 @@ async def test_acceptance_5_the_documented_dedupe_by_data_id_would_lose_the_seco
         ("PARTIAL", ["order.accepted", "order.partially_filled", "order.filled"]),
     ],
 )
-async def test_b22_rejected_canceled_and_partially_filled_orders_are_provoked_by_the_symbol(
+async def test_rejected_canceled_and_partially_filled_orders_are_provoked_by_the_symbol(
     stand: Stand, receiver: Receiver, symbol: str, expected: list[str]
 ) -> None:
     tenant = await subscribed(stand, receiver)
@@ -99,7 +99,7 @@ async def test_b22_rejected_canceled_and_partially_filled_orders_are_provoked_by
 @pytest.mark.parametrize("prefix", ["/v1", ""])
 @pytest.mark.parametrize("kind", ["deposit", "withdrawal"])
 @pytest.mark.parametrize("end", ["completed", "failed"])
-async def test_b22_deposits_and_withdrawals_are_initiated_and_then_completed_or_failed(
+async def test_deposits_and_withdrawals_are_initiated_and_then_completed_or_failed(
     stand: Stand, receiver: Receiver, prefix: str, kind: str, end: str
 ) -> None:
     tenant = await subscribed(stand, receiver)
@@ -136,7 +136,7 @@ async def test_what_is_missing_or_not_possible_is_said_in_the_products_own_form(
     assert answer.headers["www-authenticate"].startswith("Basic")
 
 
-async def test_g9_what_the_sandbox_sends_is_signed_and_tried_again_as_in_production(
+async def test_sandbox_messages_are_signed_and_retried_as_in_production(
     stand: Stand, receiver: Receiver
 ) -> None:
     tenant, _ = await stand.tenant()

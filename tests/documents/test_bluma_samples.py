@@ -1,6 +1,4 @@
-"""Bluma's receivers, copied out of its document, get our real requests (rows V22, V24, G15, G18; acceptance 9
-and 12), and what happens where a sample has a fault.
-"""
+"""Bluma's receivers, copied from its document, get real requests, also where a sample has an error."""
 
 from __future__ import annotations
 
@@ -105,7 +103,7 @@ async def completed(stand: Stand, customer: Customer, webhook_id: str, count: in
     return rows
 
 
-async def test_v24_v22_every_receiver_of_the_document_takes_our_requests_and_nothing_else(
+async def test_every_receiver_of_the_document_takes_our_requests_and_nothing_else(
     database: Database,
 ) -> None:
     async with (
@@ -133,7 +131,7 @@ async def test_v24_v22_every_receiver_of_the_document_takes_our_requests_and_not
         for name, (_, webhook_id) in receivers.items():
             rows = await completed(stand, customer, webhook_id, total)
             assert [row["status_code"] for row in rows] == [200] * total, name
-        # V15: the default branch
+        # the default branch
         await receivers["endpoint.mjs"][0].says("Unknown event type: video.deleted")
 
         # one bit of one byte on the way
@@ -151,7 +149,7 @@ async def test_v24_v22_every_receiver_of_the_document_takes_our_requests_and_not
             assert "next_retry_at" in row
             await customer.call("PATCH", f"/webhooks/{webhook_id}", {"events": ["video.queued"]})
 
-        # the document's own check, and G18: a request without the header is a fault of the sample, not a 401
+        # the document's own check: a request without the header is an error in the sample, not a 401
         async with httpx.AsyncClient(timeout=60) as client:
             for name, (receiver, _) in receivers.items():
                 url = receiver.origin + PATH
@@ -172,7 +170,7 @@ async def curl(command: str, url: str) -> str:
 
 
 async def test_duplicates_are_answered_200_by_the_samples_that_look_for_them(database: Database) -> None:
-    """Q5. The in-memory one and the database one see a resend as a repeat."""
+    """The in-memory one and the database one see a resend as a repeat."""
     async with standing(database, product=patient()) as stand:
         customer = await stand.customer()
         for name in ("cache.mjs", "database.mjs"):

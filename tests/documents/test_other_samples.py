@@ -1,4 +1,4 @@
-"""Receivers of Bluum's document (row B23) and verification of Bloom's (L9) as printed, and their faults."""
+"""Receivers of Bluum's document and verification of Bloom's as printed, and their faults."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def statuses(stand: Stand) -> list[int]:
     return [row["status_code"] for row in rows]
 
 
-async def test_b23_bluums_receivers_take_our_requests(database: Database) -> None:
+async def test_bluums_receivers_take_our_requests(database: Database) -> None:
     sources = {
         "node": compose(NODE, PROCESS, "bluum/endpoint.mjs", LISTEN),
         "python": compose(PYTHON, indented(sample("bluum/endpoint.py")), "app.run(port=3000)\n"),
@@ -78,7 +78,7 @@ async def test_b23_bluums_receivers_take_our_requests(database: Database) -> Non
 async def test_bluums_sample_that_remembers_data_id_drops_the_second_event_of_an_order(
     database: Database,
 ) -> None:
-    """Decision C3: `data.id` is the order's id. The event's own id is `id`, and `webhook-id`."""
+    """`data.id` is the order's id. The event's own id is `id`, and `webhook-id`."""
     printed = compose(NODE, HANDLE, "bluum/dedupe.mjs", LISTEN)
     mended = printed.replace("const eventId = data.id;", "const eventId = req.body.id;")
     async with standing(database) as stand:
