@@ -7,6 +7,7 @@ import os
 import shlex
 import subprocess
 import sys
+from functools import cache
 from typing import Any
 
 import pytest
@@ -54,6 +55,18 @@ def test_the_version_is_an_option() -> None:
     assert run("--version").stdout == f"{__version__}\n"
 
 
+@pytest.mark.parametrize("words", [(), ("endpoint",)])
+def test_a_noun_without_a_verb_shows_its_help_once(words: tuple[str, ...]) -> None:
+    done = run_apart(*words)
+    assert (done.returncode, done.stdout.count("Usage: angarium"), done.stderr) == (2, 1, "")
+
+
+@cache
+def first_level() -> set[str]:
+    """What the help of the first level lists."""
+    return {line.split()[1] for line in run("--help").stdout.splitlines() if line.startswith("│ ")}
+
+
 @pytest.mark.parametrize("old", Tree.moved)
 def test_an_old_name_works_is_not_in_help_and_names_the_new_one(old: str) -> None:
     new = Tree.moved[old]
@@ -63,8 +76,7 @@ def test_an_old_name_works_is_not_in_help_and_names_the_new_one(old: str) -> Non
     if told:
         assert done.returncode == 0
         assert f"Usage: angarium {' '.join(word for word in new.split() if word[0] != '-')} " in done.stdout
-    shown = {line.split()[1] for line in run("--help").stdout.splitlines() if line.startswith("│ ")}
-    assert old.split()[0] not in shown - {"token", "key"}
+    assert old.split()[0] not in first_level() - {"token", "key"}
 
 
 def test_a_name_that_is_old_and_new_is_what_follows_it() -> None:

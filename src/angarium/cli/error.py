@@ -72,7 +72,7 @@ def guarded(run: Callable[[], Any], *, as_json: bool) -> int:
         return code if isinstance(code, int) else Exit.DONE
     except Exception as error:
         if type(error).__name__ == _HELP:
-            print(cast(Any, error).ctx.get_help())
+            print(str(error), end="")  # empty if rich has printed the help
             return Exit.USAGE
         failure = _failure(error)
         if failure is None:
