@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import copy
+import gzip
+import hashlib
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import jsonschema_rs
 import pytest
 
+from angarium.api import static
 from angarium.api.document import TAGS, operations
 from angarium.api.field import APPLICATION, ATTEMPT, ENDPOINT, INBOX, MESSAGE, NOW, TASK
 from angarium.api.native.auth import API_KEY
@@ -334,3 +338,27 @@ async def test_no_schema_is_a_riddle(client: httpx.AsyncClient) -> None:
         for field, found in schema.get("properties", {}).items():
             typed = kinds(found) or "$ref" in str(found) or "enum" in str(found) or "const" in str(found)
             assert typed, f"{name}.{field}: {found}"
+
+
+def test_the_page_about_the_api_lists_every_code() -> None:
+    page = (Path(__file__).parents[2] / "docs/api.md").read_text().partition("## Errors\n")[2]
+    listed = [line for line in page.splitlines() if line.startswith("| `")]
+    rows = TEXTS.items()
+    assert listed == [f"| `{code}` | {row.status} | {row.title} | {row.advice} |" for code, row in rows]
+
+
+def test_redoc_is_the_version_that_is_pinned() -> None:
+    folder = Path(static.__file__).parent
+    script = gzip.decompress((folder / "redoc.js.gz").read_bytes())
+    assert hashlib.sha256(script).hexdigest() == static.REDOC_SHA256
+    assert f'Version: "{static.REDOC}"' in (folder / "redoc.LICENSE.txt").read_text()
+    assert b"cdn.redoc.ly" not in script
+    assert len((folder / "redoc.js.gz").read_bytes()) < 400_000
+
+
+@pytest.mark.parametrize("accepts", ["gzip", "identity"])
+async def test_redoc_is_served_as_the_client_accepts_it(client: httpx.AsyncClient, accepts: str) -> None:
+    answer = await client.get(f"/docs/redoc-{static.REDOC}.js", headers={"accept-encoding": accepts})
+    assert answer.headers.get("content-encoding") == (accepts if accepts == "gzip" else None)
+    assert hashlib.sha256(answer.content).hexdigest() == static.REDOC_SHA256
+    assert "immutable" in answer.headers["cache-control"]

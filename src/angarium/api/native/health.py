@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from angarium.api.answer import Out, Reply
 from angarium.api.auth import ServicesOf
-from angarium.api.field import NOW, Time, says, wire_time
+from angarium.api.field import NOW, RARE, Time, says, wire_time
 from angarium.api.route import PublicRoute
 from angarium.clock import datetime_at
 from angarium.store.our_fault import FaultRow
@@ -24,7 +24,7 @@ class StateOut(Out):
     """The state of a part of the server."""
 
     status: Status
-    reason: Annotated[str | UnsetType, says("Why it does not work.", "unreachable")] = UNSET
+    reason: Annotated[str | UnsetType, says("Why it does not work.", "unreachable"), RARE] = UNSET
 
 
 class ClockOut(StateOut, kw_only=True):
@@ -36,7 +36,7 @@ class ClockOut(StateOut, kw_only=True):
 class ReplicaOut(StateOut):
     """The state of the read replica. While it has an error, the primary is used."""
 
-    since: Annotated[Time | UnsetType, says("When the error began.", NOW)] = UNSET
+    since: Annotated[Time | UnsetType, says("When the error began.", NOW), RARE] = UNSET
     lag_seconds: Annotated[float | UnsetType, says("How old its data is.", 0.012)] = UNSET
     lag_bytes: Annotated[int | UnsetType | None, says("How much it has to replay.", 4096)] = UNSET
 
@@ -59,7 +59,7 @@ class SendingOut(StateOut):
     """Whether messages are sent."""
 
     faults: Annotated[
-        list[FaultOut] | UnsetType, says("The faults of all processes that prevent sending.", [])
+        list[FaultOut] | UnsetType, says("The faults of all processes that prevent sending.", []), RARE
     ] = UNSET
 
 
@@ -70,7 +70,7 @@ class HealthOut(Out):
     queue: Annotated[StateOut, says("Same as `database`, which is the queue, too.")]
     cache: Annotated[StateOut, says("Same as `database`; there is no other cache.")]
     sending: Annotated[SendingOut, says("Whether a fault on our side prevents sending.")]
-    clock: Annotated[ClockOut | UnsetType, says("Present if the clocks differ by minutes.")] = UNSET
+    clock: Annotated[ClockOut | UnsetType, says("Present if the clocks differ by minutes."), RARE] = UNSET
     replica: Annotated[ReplicaOut | UnsetType, says("Present if there is a read replica.")] = UNSET
 
 
