@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from angarium.cli.option import Data, Org
+from angarium.cli.option import Data, Database, DatabaseOrg, Org
 from angarium.cli.remote import Given, Remote, calling
 from angarium.core import ids
 from angarium.core.errors import SettingsError
@@ -21,10 +21,6 @@ from angarium.core.schedule import parse_duration
 if TYPE_CHECKING:
     from angarium.settings import Settings
 
-Database = Annotated[
-    bool, typer.Option("--database", help="Use the database of the settings; works without a server.")
-]
-OfDatabase = Annotated[str | None, typer.Option("--org", help="With --database: organization, org_….")]
 Ref = Annotated[str, typer.Argument(help="ID from the list, or - to read a token from standard input.")]
 
 api_key = typer.Typer()
@@ -37,7 +33,7 @@ def list_keys(
     server: Remote,
     with_tokens: Annotated[bool, typer.Option("--with-tokens", help="Also list tokens.")] = False,
     database: Database = False,
-    org: OfDatabase = None,
+    org: DatabaseOrg = None,
     data: Data = None,
 ) -> None:
     """List the API keys of an organization. The keys themselves are not shown.
@@ -54,7 +50,7 @@ def list_keys(
 @token.command("list")
 @calling(app=False)
 def list_tokens(
-    server: Remote, database: Database = False, org: OfDatabase = None, data: Data = None
+    server: Remote, database: Database = False, org: DatabaseOrg = None, data: Data = None
 ) -> None:
     """List the tokens of an organization that were used.
 
@@ -68,7 +64,7 @@ def list_tokens(
 @token.command()
 @calling(app=False)
 def revoke(
-    server: Remote, ref: Ref, database: Database = False, org: OfDatabase = None, data: Data = None
+    server: Remote, ref: Ref, database: Database = False, org: DatabaseOrg = None, data: Data = None
 ) -> None:
     """Revoke an API key or a token permanently.
 
@@ -79,7 +75,7 @@ def revoke(
     if database:
         from angarium.server import process
 
-        process.run(_revoke(_settings(data), _required(org), ref, shown))
+        process.run(_revoke(_settings(data), org, ref, shown))
     else:
         body = {"id": ref} if shown is None else {"token": shown}
         server.raw("POST", "/auth/credential/revoke", body=body)
@@ -131,7 +127,11 @@ def create_token(
     """
     settings = _settings(data)
     if settings.jwt_secret is None or org is None:
-        settings, org = _of_directory(settings, org)
+        from angarium.cli.installation import organization_of, with_secrets
+
+        missing = "ANGARIUM_JWT_SECRET is not set" if settings.jwt_secret is None else "--org is missing"
+        known = organization_of(settings, missing)
+        settings, org = with_secrets(settings), org or known
     try:
         lifetime = None if expires is None else parse_duration(expires)
     except ValueError as error:
@@ -156,52 +156,38 @@ def make_token(settings: Settings, org: str, app: str | None = None, lifetime: f
     return tokens.for_application(org, app_id, lifetime=lifetime or APPLICATION_LIFETIME)
 
 
-def _of_directory(settings: Settings, org: str | None) -> tuple[Settings, str]:
-    """Fills in missing values from the data directory of `angarium dev`."""
-    from angarium.cli.installation import organization, with_secrets
-
-    if not (settings.data_dir.expanduser() / "organization").exists():
-        missing = "ANGARIUM_JWT_SECRET is not set" if settings.jwt_secret is None else "--org is missing"
-        raise SettingsError(f"{missing}, and {settings.data_dir} is not a data directory of `angarium dev`")
-    return with_secrets(settings), org or organization(settings)
-
-
 def _credentials(server: Remote, database: bool, org: str | None, data: Path | None) -> Iterator[Given]:
     if not database:
         return iter(server.call("GET", "/auth/credential")["data"])
     from angarium.server import process
 
-    return iter(process.run(_of_database(_settings(data), _required(org))))
+    return iter(process.run(_of_database(_settings(data), org)))
 
 
-async def _of_database(settings: Settings, org: str) -> list[Given]:
+async def _of_database(settings: Settings, org: str | None) -> list[Given]:
     from msgspec import to_builtins
 
     from angarium.api.native.auth import credentials
-    from angarium.cli.installation import provisioning
+    from angarium.cli.installation import organization_of, provisioning
 
+    org = org or organization_of(settings)
     async with provisioning(settings) as provision:
         found: list[Given] = to_builtins(await credentials(provision.api_key, provision.token, org))["data"]
     return found
 
 
-async def _revoke(settings: Settings, org: str, ref: str, shown: str | None) -> None:
+async def _revoke(settings: Settings, org: str | None, ref: str, shown: str | None) -> None:
     from angarium import build
     from angarium.api.native.auth import revoke_one
-    from angarium.cli.installation import opened, provisioning
+    from angarium.cli.installation import opened, organization_of, provisioning
 
+    org = org or organization_of(settings)
     if shown is None:
         async with provisioning(settings) as provision:
             await revoke_one(provision.api_key, provision.token, org, ref)
     else:
         async with opened(settings) as (database, _):
             await build.tokens(settings, database).revoke_shown(org, shown)
-
-
-def _required(org: str | None) -> str:
-    if org is None:
-        raise typer.BadParameter("name the organization with --org")
-    return org
 
 
 def _settings(data: Path | None) -> Settings:

@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import typer
 
 from angarium.cli.delivery import COLUMNS, ENDPOINT, EVENTS, DryRun, Rate, Wait, agreed, resend_matching
-from angarium.cli.option import All, Data, Limit, Yes, need_filter
+from angarium.cli.option import All, Data, Database, DatabaseOrg, Limit, Yes, need_filter
 from angarium.cli.remote import Given, Remote, calling
 from angarium.cli.resource import SINCE
 from angarium.core import ids
@@ -28,12 +28,6 @@ if TYPE_CHECKING:
     from angarium.service.replay import Replay
 
 UNDELIVERED: Final = {"status": ["failed", "canceled"]}
-Database = Annotated[
-    bool, typer.Option("--database", help="Use the database of the settings; works without a server.")
-]
-Org = Annotated[
-    str | None, typer.Option(help="With --database: organization; default: the data directory's.")
-]
 
 app = typer.Typer()
 
@@ -45,7 +39,7 @@ def list_(
     given: Given,
     limit: Limit = 100,
     database: Database = False,
-    org: Org = None,
+    org: DatabaseOrg = None,
     data: Data = None,
 ) -> None:
     """List dead letters, newest first.
@@ -71,7 +65,7 @@ def resend(
     yes: Yes = False,
     wait: Wait = True,
     database: Database = False,
-    org: Org = None,
+    org: DatabaseOrg = None,
     data: Data = None,
 ) -> None:
     """Resend dead letters that match a filter, with the same IDs and payloads. Requires a filter, or --all.

@@ -87,12 +87,10 @@ def organization(settings: Settings) -> str:
     return kept(settings.data_dir.expanduser() / "organization", new_organization)
 
 
-def organization_of(settings: Settings) -> str:
+def organization_of(settings: Settings, missing: str = "--org is missing") -> str:
     """The same, of a directory that `angarium dev` has used. Raises SettingsError for any other."""
     if not (settings.data_dir.expanduser() / "organization").exists():
-        raise SettingsError(
-            f"--org is missing, and {settings.data_dir} is not a data directory of `angarium dev`"
-        )
+        raise SettingsError(f"{missing}, and {settings.data_dir} is not a data directory of `angarium dev`")
     return organization(settings)
 
 

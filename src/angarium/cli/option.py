@@ -21,6 +21,12 @@ Limit = Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of 
 Count = Annotated[int | None, typer.Option(min=1, help="Exit after this many.")]
 Data = Annotated[Path | None, typer.Option(help="Data directory, used without a database URL.")]
 Org = Annotated[str, typer.Option(help="Organization, org_….")]
+Database = Annotated[
+    bool, typer.Option("--database", help="Use the database of the settings; works without a server.")
+]
+DatabaseOrg = Annotated[
+    str | None, typer.Option("--org", help="With --database: organization; default: the data directory's.")
+]
 
 
 def confirm(what: str, yes: bool) -> None:
