@@ -133,7 +133,7 @@ class Cluster:
         self.owner |= dict.fromkeys(free, session)
         return free
 
-    async def give(self, session: Session, shards: Sequence[int]) -> None:
+    async def release(self, session: Session, shards: Sequence[int]) -> None:
         await session.ask()
         for one in shards:
             assert self.owner.pop(one) is session
@@ -215,7 +215,7 @@ def in_virtual_time(monkeypatch: pytest.MonkeyPatch) -> Callable[[Test], None]:
         async def work(loop: VirtualLoop) -> None:
             cluster = Cluster(loop)
             monkeypatch.setattr(ownership, "steady", loop.time)
-            for name in ("join", "members", "evict", "take", "give"):
+            for name in ("join", "members", "evict", "take", "release"):
                 monkeypatch.setattr(shard, name, getattr(cluster, name))
             await test(cluster)
 
@@ -276,11 +276,11 @@ def test_sending_for_a_shard_stops_before_it_is_released(
     async def test(cluster: Cluster) -> None:
         async with owning(cluster) as one:
 
-            async def give(session: Session, shards: Sequence[int]) -> None:
+            async def release(session: Session, shards: Sequence[int]) -> None:
                 assert not one.lanes.mine & set(shards)
-                await cluster.give(session, shards)
+                await cluster.release(session, shards)
 
-            monkeypatch.setattr(shard, "give", give)
+            monkeypatch.setattr(shard, "release", release)
             cluster.strangers = 1
             await asyncio.sleep(1.1 * LOOK)
             assert len(one.lanes.mine) == shard.SHARDS // 2
