@@ -53,7 +53,7 @@ async def test_choosing_events_tells_how_many_there_are_and_finding_hides_the_ot
     await expect(page.locator("#matches")).to_contain_text("20 of 60")
     await page.fill("#url", "http://127.0.0.1:9/hook")
     await page.click("text=Add the endpoint")
-    await expect(page.locator(".said")).to_contain_text("The endpoint was added")
+    await expect(page.locator(".done")).to_contain_text("The endpoint was added")
     (made,) = (await site.stand.native("GET", "/endpoint"))["data"]
     assert made["filterTypes"] == ["area3.*", "area1.*"]
 

@@ -56,11 +56,11 @@ async def watch(visit: Visit) -> Response:
     await visit.services.message.get(visit.app_id, ref, with_payload=False)  # raises NotFound
     its = LogFilter(message=ref)
 
-    async def look() -> str:
+    async def poll() -> str:
         found = await visit.services.log.page(visit.app_id, its, limit=MAX_DELIVERIES)
-        return _mark(found.lines)
+        return _version(found.lines)
 
-    return live.Stream(visit, look)
+    return live.Stream(visit, poll)
 
 
 async def resend(visit: Visit, form: Form) -> Response:
@@ -99,7 +99,7 @@ async def _show(visit: Visit, status: int = 200, refused: str | None = None) -> 
         more_attempts=detail.more_attempts,
         endpoints=names,
         whole=WHOLE_ATTEMPTS,
-        live=visit.path("messages", ref, "live", seen=_mark([one.line for one in detail.deliveries]))
+        live=visit.path("messages", ref, "live", seen=_version([one.line for one in detail.deliveries]))
         if pending
         else None,
         **_payload(message),
@@ -125,8 +125,8 @@ def _failed_since(visit: Visit, message: Message, delivery: MessageDelivery) -> 
     return visit.path("messages", "resend", endpoint=endpoint, status=["failed", "canceled"], since=since)
 
 
-def _mark(lines: Sequence[LogLine]) -> str:
-    return live.mark(
+def _version(lines: Sequence[LogLine]) -> str:
+    return live.version(
         *sorted(
             (row.endpoint_id, row.state, row.attempts, str(row.due_at), str(row.manual_at))
             for row in (line.row for line in lines)

@@ -53,7 +53,7 @@ async def show(visit: Visit) -> Response:
         "statuses": list(LogStatus),
     }
     if first and not faults and asked.wanted.until is None:
-        values["live"] = visit.path("messages", "live", **asked.query, seen=mark_of(found))
+        values["live"] = visit.path("messages", "live", **asked.query, seen=version_of(found))
     if visit.is_partial:
         rows = visit.render("customer/message_rows.html", **values)
         if visit.request.headers.get("hx-trigger") == "filters":
@@ -81,16 +81,16 @@ async def watch(visit: Visit) -> Response:
     if asked.faults:
         raise NotFound()
 
-    async def look() -> str:
+    async def poll() -> str:
         again = asked_of(visit, visit.request.query_params.multi_items(), visit.services.clock.now())
-        return mark_of(await visit.services.log.page(visit.app_id, again.wanted, limit=ROWS))
+        return version_of(await visit.services.log.page(visit.app_id, again.wanted, limit=ROWS))
 
-    return live.Stream(visit, look)
+    return live.Stream(visit, poll)
 
 
-def mark_of(found: LogPage) -> str:
+def version_of(found: LogPage) -> str:
     """A text that changes when a page of the log changes."""
-    return live.mark(
+    return live.version(
         *(
             (line.key, row.state, row.attempts, row.due_at, row.manual_at, line.endpoint.url)
             for line in found.lines

@@ -1,9 +1,9 @@
 """Sends server-sent events (HTML, 9.2) to an open page when its content changes.
 
-An event has no content; the page then fetches its part again. The stream calls `look` regularly for a text
+An event has no content; the page then fetches its part again. The stream calls `poll` regularly for a text
 that changes with the content; the page sends the text that it was rendered from. Streams are limited in
-number per process and application, in duration and in the share of time that `look` may take. A stream ends
-with the session, the browser or the server. It holds no database connection between two calls of `look`.
+number per process and application, in duration and in the share of time that `poll` may take. A stream ends
+with the session, the browser or the server. It holds no database connection between two calls of `poll`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from angarium.core.errors import NotAuthenticated, NotFound, StoreUnavailable
 from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 
-EVERY: Final = 1.5  # seconds between two calls of `look`
-COST: Final = 20  # the pause is at least this many times as long as the call of `look` before it
+EVERY: Final = 1.5  # seconds between two calls of `poll`
+COST: Final = 20  # the pause is at least this many times as long as the call of `poll` before it
 HEARTBEAT: Final = 15.0  # seconds after which a comment is sent and the session is checked, without news
 LIFETIME: Final = 240.0  # seconds; the browser then reconnects
 PATIENCE: Final = 10.0  # seconds that a browser may take to read an event
 MAX_VIEWERS: Final = 100
 MAX_OF_APPLICATION: Final = 20
-MAX_MARK: Final = 64
+MAX_VERSION: Final = 64
 
-Look = Callable[[], Awaitable[str]]
+Poll = Callable[[], Awaitable[str]]
 
 
 class Viewers:
@@ -69,7 +69,7 @@ def viewers_of(request: Request) -> Viewers:
     return viewers
 
 
-def mark(*seen: object) -> str:
+def version(*seen: object) -> str:
     """A short text that changes when any of the values changes."""
     return hashlib.sha256(repr(seen).encode()).hexdigest()[:16]
 
@@ -82,11 +82,11 @@ class Stream(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, visit: Visit, look: Look) -> None:
+    def __init__(self, visit: Visit, poll: Poll) -> None:
         super().__init__(headers={"cache-control": "no-store", "x-accel-buffering": "no"})
         del self.headers["content-length"]
         self._visit = visit
-        self._look = look
+        self._poll = poll
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with viewers_of(self._visit.request).joined(self._visit.app_id) as admitted:
@@ -109,7 +109,7 @@ class Stream(Response):
         visit, clock = self._visit, self._visit.services.clock
         stopping: asyncio.Event = visit.request.app.state.stopping
         headers, query = visit.request.headers, visit.request.query_params
-        seen = (headers.get("last-event-id") or query.get("seen", ""))[:MAX_MARK]
+        seen = (headers.get("last-event-id") or query.get("seen", ""))[:MAX_VERSION]
         checked = told = clock.steady()
         end = checked + min(LIFETIME, visit.claims.expires_at - clock.now())
         if visit.request.method != "HEAD":
@@ -117,14 +117,14 @@ class Stream(Response):
         while visit.request.method != "HEAD" and clock.steady() < end and not stopping.is_set():
             began = clock.steady()
             try:
-                found = await self._look()
+                found = await self._poll()
                 if found != seen or began - checked >= HEARTBEAT:
                     checked = began
                     await visit.services.token.check_live(visit.claims)
             except (NotAuthenticated, NotFound):
                 break
             except StoreUnavailable:
-                found = seen  # the next call of `look` tries again
+                found = seen  # the next call of `poll` tries again
             if found != seen:
                 data = b"data: news\n" if seen else b""  # the first event of a page without `seen`
                 await _write(send, b"id: %b\n%b\n" % (found.encode(), data))

@@ -51,10 +51,10 @@ async def watch(visit: Visit) -> Response:
     """Live updates of an inbox: new requests, or all deleted."""
     found = await _inbox_of(visit)
 
-    async def look() -> str:
-        return live.mark(await visit.services.play.last(found))
+    async def poll() -> str:
+        return live.version(await visit.services.play.last(found))
 
-    return live.Stream(visit, look)
+    return live.Stream(visit, poll)
 
 
 async def set_answer(visit: Visit, form: Form) -> Response:
@@ -168,7 +168,7 @@ async def _requests(visit: Visit, found: PlayInbox) -> dict[str, Any]:
         shown = await visit.services.play.arrival(found, wanted)
     return {
         "ref": _ref(found.id),
-        "seen": live.mark(arrivals[0].id if arrivals else None),
+        "seen": live.version(arrivals[0].id if arrivals else None),
         "arrivals": [(_ref(one.id), ids.created_at(one.id), one) for one in arrivals],
         "asked": asked if shown is not None else None,
         "shown": shown,
