@@ -96,7 +96,7 @@ async def _list(
 
     from angarium.api.native.log import line_out
 
-    found = []
+    found: list[dict[str, Any]] = []  # the newest so far
     async with _opened(org, data, app_ref, given) as inside:
         for application in inside.applications:
             cursor, left = None, limit
@@ -107,7 +107,8 @@ async def _list(
                 cursor, left = page.older, left - len(page.lines)
                 if cursor is None:
                     break
-    return sorted(found, key=lambda line: str(line["timestamp"]), reverse=True)[:limit]
+            found = sorted(found, key=lambda line: str(line["timestamp"]), reverse=True)[:limit]
+    return found
 
 
 async def _resend(
