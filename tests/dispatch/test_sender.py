@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ import pytest
 from angarium.core.address import AddressPolicy
 from angarium.core.outcome import AttemptResult
 from angarium.dispatch.transport import connection as connections
-from angarium.dispatch.transport import pool
+from angarium.dispatch.transport import pool, resolver
 from angarium.dispatch.transport.connection import HEADROOM
 from angarium.dispatch.transport.resolver import NameFailure, Resolver, SystemResolver
 from angarium.dispatch.transport.sender import OutgoingRequest, Sender
@@ -660,7 +661,7 @@ async def test_a_slow_name_server_times_out_without_delaying_others(receiver: Re
             asyncio.run_coroutine_threadsafe(release.wait(), loop).result(PATIENCE)
         return ["127.0.0.1"]
 
-    async with sending(resolver=SystemResolver(threads=4, lookup=lookup)) as sender:
+    async with sending(resolver=SystemResolver(at_once=4, lookup=lookup)) as sender:
         url = f"http://slow.example:{receiver.port}/"
         first = await asyncio.gather(*[sender.send(post(url, timeout=0.2)) for _ in range(15)])
         for answer in first:
@@ -669,6 +670,44 @@ async def test_a_slow_name_server_times_out_without_delaying_others(receiver: Re
         assert (await sender.send(post(f"http://quick.example:{receiver.port}/"))).status_code == 200
         release.set()
         await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("most", [resolver.THREADS, 16])
+async def test_many_slow_names_do_not_delay_a_quick_one(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """None of them was looked up before, as after a restart. The number of threads stays bounded."""
+    monkeypatch.setattr(resolver, "HELD", 0.01)
+    monkeypatch.setattr(resolver, "THREADS", most)
+    release = threading.Event()
+    lock = threading.Lock()
+    running = highest = 0
+
+    def lookup(host: str) -> list[str]:
+        nonlocal running, highest
+        with lock:
+            running += 1
+            highest = max(highest, running)
+        if host.startswith("slow"):
+            release.wait(PATIENCE)
+        with lock:
+            running -= 1
+        return ["192.0.2.1"]
+
+    names = SystemResolver(at_once=4, lookup=lookup)
+    slow = [asyncio.ensure_future(names.addresses(f"slow-{n}.example")) for n in range(100)]
+    try:
+        await asyncio.sleep(0)
+        quick = asyncio.ensure_future(names.addresses("quick.example"))
+        if most > len(slow):
+            assert await asyncio.wait_for(quick, PATIENCE) == ("192.0.2.1",)
+            assert not any(one.done() for one in slow)
+        else:
+            await until(lambda: highest > 8, "slow ones let others start")
+        release.set()
+        await asyncio.wait_for(asyncio.gather(quick, *slow), PATIENCE)
+        assert highest <= most
+    finally:
+        release.set()
+        await names.close()
 
 
 async def test_names_are_cached_briefly_and_failures_more_briefly() -> None:

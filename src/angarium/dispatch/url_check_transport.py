@@ -31,7 +31,7 @@ class UrlCheckTransport:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._policy = policy
-        self._names = resolver or SystemResolver(threads=4)
+        self._names = resolver or SystemResolver(at_once=4)
         self._sender = Sender(
             policy=policy,
             response_limit=response_limit,

@@ -1,8 +1,9 @@
 """Resolves host names, so that one slow name server does not delay the others.
 
-The system's resolver blocks a thread for each lookup. So this module has its own bounded threads, lookups for
-the same name are shared, and names that were slow or failed last time get a few separate threads. `dial`
-checks the addresses at every use, cached or not.
+The system's resolver blocks a thread for each lookup. So this module has its own threads, and lookups for the
+same name are shared. A few lookups run at a time. A slow one keeps its thread, but lets the next one start,
+up to `THREADS`. Names that were slow or failed last time wait for each other only. `dial` checks addresses at
+every use, cached or not.
 
 If a name gets no answer, the domain's name servers may be at fault, or ours. A control lookup decides: it
 asks for names that were found before, and for a name that never exists (RFC 6761), which a working name
@@ -26,6 +27,8 @@ FAILED_SECONDS: Final = 3.0
 SLOW_SECONDS: Final = 1.0
 MAX_NAMES: Final = 10_000
 MAX_WAITING: Final = 2_000
+THREADS: Final = 256
+HELD: Final = 0.25  # seconds after which a lookup lets the next one start
 MAX_ADDRESSES: Final = 8  # a name with hundreds of addresses must not start hundreds of connections
 
 
@@ -75,14 +78,17 @@ class SystemResolver:
     def __init__(
         self,
         *,
-        threads: int = 24,
+        at_once: int = 24,
         lookup: Callable[[str], list[str]] = system_lookup,
         clock: Callable[[], float] = steady,
     ) -> None:
         self._lookup = lookup
         self._clock = clock
-        self._quick = ThreadPoolExecutor(threads, "dns")
-        self._slow = ThreadPoolExecutor(max(2, threads // 4), "dns-slow")
+        self._threads = ThreadPoolExecutor(THREADS, "dns")
+        self._quick = asyncio.Semaphore(at_once)
+        self._slow = asyncio.Semaphore(max(2, at_once // 4))
+        self._room = THREADS - at_once - max(2, at_once // 4)  # lookups that may have let the next one start
+        self._lookups = 0  # in threads
         self._apart = ThreadPoolExecutor(2, "dns-control")
         self._known: dict[str, tuple[float, tuple[str, ...] | _Failed]] = {}  # host -> (valid until, result)
         self._good: dict[str, None] = {}  # names that were found, latest last
@@ -112,7 +118,7 @@ class SystemResolver:
         return self._control is not None and self._answered < self._clock() - seconds
 
     async def close(self) -> None:
-        for executor in (self._quick, self._slow, self._apart):
+        for executor in (self._threads, self._apart):
             executor.shutdown(wait=False, cancel_futures=True)
         running: list[asyncio.Future[tuple[str, ...]] | asyncio.Future[bool]] = [*self._running.values()]
         if self._control is not None:
@@ -122,11 +128,8 @@ class SystemResolver:
         await asyncio.gather(*running, return_exceptions=True)
 
     async def _find(self, host: str) -> tuple[str, ...]:
-        executor = self._slow if host in self._suspect else self._quick
-        # Suspect until proven fast: after a lookup that hangs, the next one uses the slow threads.
-        _remember(self._suspect, host, None)
         asked = self._clock()
-        lookup = asyncio.get_running_loop().run_in_executor(executor, self._timed, host)
+        lookup = await self._begin(host)
         if not (await asyncio.wait({lookup}, timeout=SLOW_CONTROL))[0]:
             self._begin_control(host)
         try:
@@ -146,6 +149,37 @@ class SystemResolver:
         addresses = tuple(found[:MAX_ADDRESSES])
         _remember(self._known, host, (now + FRESH_SECONDS, addresses))
         return addresses
+
+    async def _begin(self, host: str) -> asyncio.Future[tuple[float, list[str]]]:
+        """Begin the lookup when its turn comes."""
+        loop = asyncio.get_running_loop()
+        suspect = host in self._suspect
+        # Suspect until proven fast: after a lookup that hangs, the next one waits for others of its kind.
+        _remember(self._suspect, host, None)
+        turns = self._slow if suspect else self._quick
+        await turns.acquire()
+        self._lookups += 1
+        lookup = loop.run_in_executor(self._threads, self._timed, host)
+        holding = True
+
+        def release() -> None:
+            nonlocal holding
+            if holding:
+                holding = False
+                turns.release()
+
+        def ended(_: object) -> None:
+            self._lookups -= 1
+            release()
+
+        def late() -> None:
+            if self._lookups <= self._room:
+                release()
+
+        lookup.add_done_callback(ended)
+        if not suspect:
+            loop.call_later(HELD, late)
+        return lookup
 
     async def _failed(self, host: str, exc: Exception, asked: float) -> _Failed:
         """The cause of a failed lookup: the name, or our name servers."""
