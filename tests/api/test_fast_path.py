@@ -17,9 +17,12 @@ from starlette.responses import Response
 
 from angarium.api.edge import Edge
 from angarium.api.fast_path import FastPath
+from angarium.api.native.message_in import draft_of, read_message
+from angarium.core.errors import Invalid
 from angarium.store.database import Database
 from tests.api.conftest import Api, Backend
 from tests.api.serving import serving
+from tests.api.world import uuid_of
 from tests.kit.patience import PATIENCE, until
 
 PLAIN = {"eventType": "order.paid", "payload": {"n": 1}}
@@ -323,3 +326,63 @@ async def test_splitting_a_request_never_changes_the_response(
             await connection.send(*[whole[a:b] for a, b in pairwise(places)])
             status, headers, body = await connection.answer()
             assert (status, headers["content-type"], body["tags"]) == (202, "application/json", ["cut"])
+
+
+# good and bad values of each field
+_FIELDS: dict[str, tuple[Any, ...]] = {
+    "eventType": ("order.paid", "", "a b", 7, None),
+    "payload": ({"n": 1}, {}, {"é": [1.5, None, "\\ud83d\\ude00"]}, [1], "text", None),
+    "data": ({"n": 1}, {"n": 2}),
+    "channels": (["a"], [], ["a", "a"], ["not good"], "a", None),
+    "tags": (["t"], [], ["x" * 129], [7], None),
+    "payloadRetentionPeriod": (1, 90, 91, "1", None),
+    "payloadRetentionHours": (1, 0, None),
+    "transformationsParams": ({"rawPayload": "<a/>"}, {"other": 1}, {}, None),
+    "deliverAt": ("2001-01-01T00:00:00Z", "soon", None),
+    "unknown": (1,),
+}
+
+
+@st.composite
+def _messages(draw: st.DrawFn) -> bytes:
+    """A body of message create: mostly with one fault or none."""
+    body: dict[str, Any] = {"eventType": "order.paid", "payload": {"n": 1}}
+    for name in draw(st.lists(st.sampled_from(sorted(_FIELDS)), max_size=3, unique=True)):
+        body[name] = draw(st.sampled_from(_FIELDS[name]))
+    text = json.dumps(
+        body, indent=draw(st.sampled_from([None, 2])), ensure_ascii=draw(st.booleans())
+    ).encode()
+    return text[: draw(st.sampled_from([len(text), len(text), len(text), len(text) - 1]))]
+
+
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(body=_messages())
+async def test_both_paths_and_the_model_accept_the_same_messages_and_store_the_same_bytes(
+    api: Api, backend: Backend, database: Database, body: bytes
+) -> None:
+    try:
+        draft = draft_of(read_message(body), org_id="o", app="a", now=backend.clock.now(), key=None)
+    except Invalid:
+        draft = None
+    app = await api.application()
+    with watched(backend) as taken:
+        async with serving(backend.app) as url, wire(url) as connection:
+            answers = []
+            await connection.send(request(api, f"/app/{app}/msg", PLAIN))  # the token is known now
+            await connection.answer()
+            for slash in ("", "/"):
+                await connection.send(request(api, f"/app/{app}/msg{slash}", body))
+                answers.append(await connection.answer())
+    assert shape(answers[0]) == shape(answers[1])
+    assert taken[1:] == [draft is not None, False]
+    assert answers[0][0] == (422 if draft is None else 202)
+    async with database.connection() as conn:
+        rows = await conn.fetch(
+            "select m.event_type, m.event_id, m.channels, m.tags, m.expires_at, p.body"
+            " from message m join payload p on p.message_id = m.id where m.app_id = $1 order by m.id",
+            uuid_of(app),
+        )
+    assert len(rows) == (1 if draft is None else 3)
+    if draft is not None:
+        assert rows[1] == rows[2]
+        assert bytes(rows[1]["body"]) == draft.payload

@@ -21,7 +21,7 @@ from starlette.types import Receive, Scope, Send
 from angarium.api import errors
 from angarium.api.answer import encoded
 from angarium.api.auth import bearer_of
-from angarium.api.native.message import accepted_out
+from angarium.api.native.message import MessageOut, accepted_as
 from angarium.api.native.message_in import draft_of, read_message
 from angarium.api.route import digest_of
 from angarium.core.errors import AngariumError
@@ -106,7 +106,7 @@ def _response(result: Result, draft: Draft, with_content: bool) -> Response:
     if isinstance(result, AngariumError):
         return errors.answer(result)
     try:
-        return encoded(accepted_out(result, draft, with_content=with_content), 202)
+        return encoded(accepted_as(MessageOut, result, draft, with_content=with_content), 202)
     except Exception:
         log.exception("api.failed", method="POST", path="msg")
         return JSONResponse(errors.INTERNAL, 500)

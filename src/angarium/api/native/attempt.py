@@ -34,7 +34,7 @@ from angarium.api.listing import (
     read_status,
     read_window,
 )
-from angarium.api.native.message import HIDDEN, MessageOut, MessageRef, fields_of
+from angarium.api.native.message import HIDDEN, MessageOut, MessageRef, message_as
 from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.nouns import Attempt, AttemptStatus
@@ -102,7 +102,7 @@ def attempt_out(recorded: Recorded, *, with_content: bool = True, with_msg: bool
         timestamp=wire_time(attempt.created_at),
         error_code=UNSET if attempt.error_code is None else attempt.error_code,
         error=UNSET if attempt.error_code is None or attempt.error is None else attempt.error,
-        msg=UNSET if message is None else MessageOut(**fields_of(message, HIDDEN)),
+        msg=UNSET if message is None else message_as(MessageOut, message, HIDDEN),
     )
 
 

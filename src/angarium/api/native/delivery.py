@@ -42,7 +42,7 @@ from angarium.api.native.message import (
     HIDDEN,
     MessageOut,
     MessageRef,
-    fields_of,
+    message_as,
     message_id,
     payload_of,
 )
@@ -190,7 +190,7 @@ async def list_attempted_messages(
             name: UNSET if value in (None, False) and name != "status" else value
             for name, value in _standing(owed.delivery, waits, expanded=expanded).items()
         }
-        return EndpointMessageOut(**fields_of(owed.message, payload), **standing)
+        return message_as(EndpointMessageOut, owed.message, payload, **standing)
 
     return page(rows, wanted, lambda owed: message_id(owed.message), wire)
 

@@ -7,7 +7,8 @@ so that `FastRoute` can call them without the layers of FastAPI.
 from __future__ import annotations
 
 import hashlib
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, Literal, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -76,11 +77,13 @@ class MessageOut(Out, kw_only=True):
     id: MessageId
     event_id: Annotated[str | None, says("Your own id of the message.", "evt_1")]
     event_type: EventTypeName
-    channels: Annotated[list[str] | None, says("Labels by which endpoints choose messages.", ["warehouse"])]
+    channels: Annotated[
+        Sequence[str] | None, says("Labels by which endpoints choose messages.", ["warehouse"])
+    ]
     timestamp: Annotated[Time, says("When it was accepted.", NOW)]
-    tags: Annotated[list[str] | UnsetType, says("Labels by which lists can be searched.", ["eu-west"])] = (
-        UNSET
-    )
+    tags: Annotated[
+        Sequence[str] | UnsetType, says("Labels by which lists can be searched.", ["eu-west"])
+    ] = UNSET
     deliver_at: Annotated[Time | UnsetType, says("When the first attempt is due.", NOW)] = UNSET
     payload: Annotated[
         msgspec.Raw,
@@ -91,6 +94,9 @@ class MessageOut(Out, kw_only=True):
             type="object",
         ),
     ]
+
+
+M = TypeVar("M", bound=MessageOut)
 
 
 class BatchMessage(MessageOut, kw_only=True):
@@ -126,22 +132,23 @@ def message_id(message: Message) -> str:
     return ids.text(ids.MESSAGE, message.id)
 
 
-def fields_of(message: Message, payload: msgspec.Raw) -> dict[str, Any]:
-    """What `MessageOut` shows of a message. Null as at Svix, which leaves out only tags and deliverAt."""
-    return {
-        "id": ids.text(ids.MESSAGE, message.id),
-        "event_id": message.event_id,
-        "event_type": message.event_type,
-        "channels": message.channels or None,
-        "timestamp": wire_time(message.created_at),
-        "tags": message.tags or UNSET,
-        "payload": payload,
-    }
+def message_as(kind: type[M], message: Message, payload: msgspec.Raw, **more: Any) -> M:
+    """A message on the wire. Null as at Svix, which leaves out only tags and deliverAt."""
+    return kind(
+        id=ids.text(ids.MESSAGE, message.id),
+        event_id=message.event_id,
+        event_type=message.event_type,
+        channels=message.channels or None,
+        timestamp=wire_time(message.created_at),
+        tags=message.tags or UNSET,
+        payload=payload,
+        **more,
+    )
 
 
 def message_out(message: Message, *, with_content: bool) -> MessageOut:
     """A stored message. A payload that is not a JSON object (sent raw) is shown inside of one."""
-    return MessageOut(**fields_of(message, payload_of(message) if with_content else HIDDEN))
+    return message_as(MessageOut, message, payload_of(message) if with_content else HIDDEN)
 
 
 def payload_of(message: Message) -> msgspec.Raw:
@@ -156,22 +163,16 @@ def payload_of(message: Message) -> msgspec.Raw:
     return msgspec.Raw(msgspec.json.encode({"rawPayload": message.payload.decode(errors="replace")}))
 
 
-def accepted_fields(accepted: Accepted, draft: Draft, *, with_content: bool) -> dict[str, Any]:
-    """What the answer to message create shows."""
+def accepted_as(kind: type[M], accepted: Accepted, draft: Draft, *, with_content: bool, **more: Any) -> M:
+    """The answer to message create."""
     message, payload = accepted.message, HIDDEN
     if with_content:
         # a payload that was seen to be JSON on its way in is not looked into again
         known = None if draft.verbatim or accepted.replayed else message.payload
         payload = payload_of(message) if known is None else msgspec.Raw(known)
-    fields = fields_of(message, payload)
     if draft.deliver_at is not None and not accepted.replayed:
-        fields["deliver_at"] = wire_time(datetime_at(draft.deliver_at))
-    return fields
-
-
-def accepted_out(accepted: Accepted, draft: Draft, *, with_content: bool) -> MessageOut:
-    """The answer to one message."""
-    return MessageOut(**accepted_fields(accepted, draft, with_content=with_content))
+        more["deliver_at"] = wire_time(datetime_at(draft.deliver_at))
+    return message_as(kind, message, payload, **more)
 
 
 async def create(request: Request) -> Response:
@@ -191,7 +192,7 @@ async def create(request: Request) -> Response:
     if message.creates_application:
         await _ensure_application(services, caller, app, message)
     accepted = await services.intake.accept(draft)
-    return encoded(accepted_out(accepted, draft, with_content=with_content), 202)
+    return encoded(accepted_as(MessageOut, accepted, draft, with_content=with_content), 202)
 
 
 async def create_batch(request: Request) -> Response:
@@ -232,8 +233,7 @@ async def create_batch(request: Request) -> Response:
         if isinstance(one, AngariumError):
             results[index] = _refusal(one)
         else:
-            fields = accepted_fields(one, draft, with_content=with_content)
-            results[index] = BatchMessage(status=202, **fields)
+            results[index] = accepted_as(BatchMessage, one, draft, with_content=with_content, status=202)
     return encoded(BatchOut(results=results), 202)
 
 
