@@ -16,7 +16,7 @@ from angarium.core.token_key import TokenKey
 from angarium.service.api_key import name_of
 from angarium.service.application import ApplicationDraft
 from angarium.service.login import PortalLink, PortalLinks
-from angarium.service.token import LEEWAY, LOOK_EVERY, LOOK_LIFETIME, SESSION_LIFETIME, Tokens
+from angarium.service.token import LEEWAY, LOOK_EVERY, SESSION_LIFETIME, VIEW_LIFETIME, Tokens
 from angarium.store.database import Database
 from tests.api.conftest import JWT_SECRET, Api, Backend
 
@@ -213,7 +213,7 @@ async def test_a_credential_with_a_long_lived_parent_has_its_own_lifetime(api: A
     lifetimes = {name: claims.expires_at - now for name, claims in family.made.items()}
     assert lifetimes["link"] == 604800
     assert lifetimes["session"] == lifetimes["operator"] == SESSION_LIFETIME
-    assert lifetimes["look"] == LOOK_LIFETIME
+    assert lifetimes["look"] == VIEW_LIFETIME
 
 
 @pytest.mark.parametrize("origins", [{}, "a", ["0" * 63], ["0" * 64, 1], ["A" * 64], ["0" * 64] * 5, [None]])

@@ -22,9 +22,9 @@ from angarium.service.token import (
     APPLICATION_LIFETIME,
     LEEWAY,
     LOOK_EVERY,
-    LOOK_LIFETIME,
     ORGANIZATION_LIFETIME,
     SESSION_LIFETIME,
+    VIEW_LIFETIME,
     Tokens,
 )
 from angarium.service.use_case import Subject
@@ -153,7 +153,7 @@ def test_an_operator_view_is_read_only(tokens: Tokens) -> None:
     assert (claims.org_id, claims.app_id, claims.operator) == (ORG, APP, True)
     assert claims.capabilities == {Capability.VIEW}
     assert (claims.link, claims.origins) == (entered.digest, (entered.link,))
-    assert claims.expires_at == NOW + LOOK_LIFETIME
+    assert claims.expires_at == NOW + VIEW_LIFETIME
 
 
 def test_each_kind_is_made_from_one_kind_only(tokens: Tokens) -> None:

@@ -105,12 +105,12 @@ class WaitEstimates(dict[DeliveryKey, WaitEstimate]):
 class Overdue(UseCase):
     """Estimates waits from the database."""
 
-    async def of(self, app_id: UUID, owed: Iterable[DueDelivery]) -> WaitEstimates:
+    async def of(self, app_id: UUID, deliveries: Iterable[DueDelivery]) -> WaitEstimates:
         """Estimates for those deliveries that wait. Queries the database only if any is due."""
         now = self._clock.now()
         due = {
             DeliveryKey(one.endpoint_id, one.message_id): one.due_at.timestamp()
-            for one in owed
+            for one in deliveries
             if one.due_at is not None and one.due_at.timestamp() <= now
         }
         if not due:

@@ -41,7 +41,7 @@ LEEWAY: Final = 60.0  # seconds that the clocks of issuer and server may differ
 ORGANIZATION_LIFETIME: Final = 10 * 365 * 86400.0
 APPLICATION_LIFETIME: Final = 604800.0
 SESSION_LIFETIME: Final = 12 * 3600.0
-LOOK_LIFETIME: Final = 3600.0
+VIEW_LIFETIME: Final = 3600.0
 LOOK_EVERY: Final = 1.0  # seconds between lookups of an organization token
 NOTE_USE_EVERY: Final = 60.0  # seconds between updates of the time of last use
 MOST_LISTED: Final = 1000
@@ -133,7 +133,7 @@ class Tokens(UseCase):
             origins=(operator.link,),
             operator=True,
         )
-        return self._sign(payload, LOOK_LIFETIME, operator.expires_at)
+        return self._sign(payload, VIEW_LIFETIME, operator.expires_at)
 
     def _sign(self, payload: dict[str, Any], lifetime: float, latest: float = math.inf) -> str:
         """`lifetime` in seconds; the token expires at `latest` (epoch seconds) at the latest."""

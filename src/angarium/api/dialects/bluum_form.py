@@ -186,9 +186,9 @@ def endpoint_form(prefix: str, field: str, endpoint: Endpoint) -> dict[str, Any]
     return form
 
 
-def dead_letter_form(prefix: str, endpoint_id: str, owed: DeliveryMessage) -> dict[str, Any]:
+def dead_letter_form(prefix: str, endpoint_id: str, found: DeliveryMessage) -> dict[str, Any]:
     """A message that was given up for an endpoint, or canceled when it was disabled."""
-    delivery, message = owed.delivery, owed.message
+    delivery, message = found.delivery, found.message
     status = "dead" if delivery.state is State.EXHAUSTED else "canceled"
     return {
         "id": ids.text(prefix, message.id),

@@ -181,18 +181,18 @@ async def list_attempted_messages(
         statuses=looking_like(status, expanded=expanded),
         content=content,
     )
-    waits = await services.overdue.of(application.id, (owed.delivery for owed in rows))
+    waits = await services.overdue.of(application.id, (one.delivery for one in rows))
 
-    def wire(owed: DeliveryMessage) -> EndpointMessageOut:
-        payload = payload_of(owed.message) if content else HIDDEN
+    def wire(one: DeliveryMessage) -> EndpointMessageOut:
+        payload = payload_of(one.message) if content else HIDDEN
         # what is not the case is left out, as at Svix
         standing: dict[str, Any] = {
             name: UNSET if value in (None, False) and name != "status" else value
-            for name, value in _standing(owed.delivery, waits, expanded=expanded).items()
+            for name, value in _standing(one.delivery, waits, expanded=expanded).items()
         }
-        return message_as(EndpointMessageOut, owed.message, payload, **standing)
+        return message_as(EndpointMessageOut, one.message, payload, **standing)
 
-    return page(rows, wanted, lambda owed: message_id(owed.message), wire)
+    return page(rows, wanted, lambda one: message_id(one.message), wire)
 
 
 @router.get(
