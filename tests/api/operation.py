@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
+from angarium.api.static import REDOC
 from angarium.core.claims import Capability
 from angarium.service.listener import Receipt
 
@@ -168,8 +169,8 @@ OPEN = {
     ("GET", path)
     for path in (
         "/", "/.well-known/webhook-sources.json", "/api/v1/health", "/api/v1/health/ping",
-        "/api/v1/openapi.json", "/docs", "/docs/products/{name}.md", "/docs/svix-operations.md",
-        "/llms.txt", "/style.css",
+        "/api/v1/openapi.json", "/docs", f"/docs/redoc-{REDOC}.js", "/docs/products/{name}.md",
+        "/docs/svix-operations.md", "/llms.txt", "/style.css",
     )
 }  # fmt: skip
 

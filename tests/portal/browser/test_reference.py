@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.async_api import Request, Route, expect
 
+from angarium.api.static import REDOC
 from tests.portal.browser.conftest import OpenPage
 from tests.portal.browser.served import Served
 
@@ -26,7 +27,7 @@ async def test_the_reference_shows_every_operation_and_the_webhooks_of_the_produ
         await expect(page.get_by_text(webhook["post"]["summary"]).first).to_be_attached()
     assert ("webhooks" in document) == (product_name != "standard")
     assert {url.removeprefix(site.url) for url in asked if url.startswith("http")} == {
-        "/docs", "/style.css", "/docs/redoc-2.5.4.js", "/api/v1/openapi.json", "/favicon.ico",
+        "/docs", "/style.css", f"/docs/redoc-{REDOC}.js", "/api/v1/openapi.json", "/favicon.ico",
     } - ({"/favicon.ico"} - {url.removeprefix(site.url) for url in asked})  # fmt: skip
 
 
