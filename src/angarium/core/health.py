@@ -8,7 +8,7 @@ delivery is exhausted when its last attempt has failed. The clock starts when se
 exhausted within 24 hours, with at least 12 hours between the first and the last. The endpoint is disabled
 when a delivery is exhausted after the clock has run for the whole period. Silence is not failure: deliveries
 exhausted more than 24 hours apart start no clock, and a clock that has run for twice the period without
-disabling is forgotten.
+disabling stops.
 
 The 24 and 12 hours belong to periods of five days or more. A shorter period uses a fifth and a tenth of it.
 

@@ -1,6 +1,6 @@
 -- name: organization_token_used!
 -- Record that a token was used, and delete the organization's expired ones.
-with forgotten as (
+with expired as (
     delete from control.organization_token where org_id = :org_id and expires_at < :now and digest <> :digest
 )
 insert into control.organization_token (org_id, digest, first_used_at, last_used_at, expires_at)
@@ -24,7 +24,7 @@ where org_id = :org_id and digest = :digest and revoked_at is null;
 
 -- name: revoked_token_create!
 -- Store a revoked token, and delete those that have expired.
-with forgotten as (delete from control.revoked_token where expires_at < :now)
+with expired as (delete from control.revoked_token where expires_at < :now)
 insert into control.revoked_token (digest, expires_at) values (:digest, :expires_at) on conflict do nothing;
 
 -- name: revoked_token_is_ended$
