@@ -116,7 +116,7 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 class FastRoute:
-    """Answers POST requests to `{prefix}{app_id}{tail}` itself, and leaves the rest to the application."""
+    """Handles POST requests to `{prefix}{app_id}{tail}`, and passes all others on to the application."""
 
     def __init__(self, app: FastAPI, prefix: str, handlers: Mapping[str, Handler]) -> None:
         self._app: Final = app
