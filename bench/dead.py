@@ -63,6 +63,7 @@ insert into retry (
 select e.id, m.id, $1, e.shard, 1, 1, 1, $3::timestamptz + random() * $4::interval, 0, 'connect_refused'
 from endpoint e cross join unnest($2::uuid[]) as m (id)
 where e.app_id = $1
+limit $5
 """
 _MADE: Final = "select count(*) from attempt where error_code is not null"
 
@@ -134,12 +135,13 @@ async def _die(
             made = await many.endpoints(connection, app, count, url, keyring=keyring)
             now = datetime_at(world.clock.now())
             await connection.execute(_FAILING, app.id, made, now - timedelta(hours=1))
-            messages: list[UUID] = [world.new_id() for _ in range(-(-int(attempts * seconds) // endpoints))]
+            retries = round(attempts * seconds * count / endpoints)
+            messages: list[UUID] = [world.new_id() for _ in range(-(-retries // count))]
             expires_at = now + timedelta(days=1)
             await partition.cover(connection, messages, [expires_at])
             await connection.execute(_MESSAGES, app.id, messages, expires_at)
             due = datetime_at(world.clock.now())  # creating the endpoints takes some time
-            await connection.execute(_RETRIES, app.id, messages, due, timedelta(seconds=seconds))
+            await connection.execute(_RETRIES, app.id, messages, due, timedelta(seconds=seconds), retries)
         await connection.execute("analyze retry, endpoint, endpoint_health")
     await database.close()
 

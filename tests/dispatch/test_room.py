@@ -104,7 +104,6 @@ def test_waiting_lanes_are_woken_when_capacity_is_free() -> None:
     first, second = active(1), active(2)
     flying = sum(start(room, active(number)) for number in range(10, 10 + TOTAL))
     assert start(room, first) == start(room, second) == 0
-    assert room.waited_for
     assert room.woken(NOW) == []
     for _ in range(TOTAL // 8):
         room.ended(False)

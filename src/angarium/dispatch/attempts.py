@@ -184,8 +184,7 @@ class AttemptRunner:
 
     def _over(self, attempt: _Attempt) -> None:
         self._flying.discard(attempt)
-        self._room.ended(attempt.failing)
-        if self._registry.ready_queue or self._room.waited_for:
+        if self._room.ended(attempt.failing) or self._registry.ready_queue:
             self._registry.wake.set()  # another lane may start now
         if not self._flying:
             self._landed.set()

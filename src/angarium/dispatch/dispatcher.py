@@ -52,7 +52,8 @@ from angarium.store.shard import PULLED
 log = structlog.get_logger(__name__)
 
 BURST: Final = 200  # turns before other tasks of the event loop run,
-BURST_TIME: Final = 0.002  # or seconds
+BURST_TIME: Final = 0.002  # or seconds,
+FAILING_BURST_TIME: Final = 0.0005  # which are fewer for failing lanes: other lanes must not wait for them
 FOREVER: Final = 3600.0  # the longest sleep
 CRAMPED: Final = 0.5  # the same while lanes are ready but there is no room
 LEADING: Final = 0  # the owner of this shard does the maintenance
@@ -296,14 +297,16 @@ class Dispatcher:
             ready_queue.tick(self._clock.now())
             for active in self._space.woken(self._clock.now()):
                 ready_queue.mark(active)
-            end = self._clock.steady() + BURST_TIME
+            begun = self._clock.steady()
             for _ in range(BURST):
                 if not ready_queue or not self._room():
                     break
-                self._turn(ready_queue.next())
-                if self._clock.steady() >= end:
+                active = ready_queue.next()
+                self._turn(active)
+                burst = FAILING_BURST_TIME if active.lane.failing else BURST_TIME
+                if self._clock.steady() - begun >= burst:
                     await asyncio.sleep(0)
-                    end = self._clock.steady() + BURST_TIME
+                    begun = self._clock.steady()
             else:
                 await asyncio.sleep(0)
                 continue

@@ -5,30 +5,45 @@ from __future__ import annotations
 import heapq
 from collections import deque
 from itertools import count
+from typing import Final
 
 from angarium.core.lane_queue import NEVER
 from angarium.dispatch.active_lane import ActiveLane
 
+OTHERS_FIRST: Final = 8
+"""Turns of other lanes for each turn of a failing one, while both are ready. When the backlog is polled,
+thousands of failing lanes become ready at once, and a healthy lane starts one request in each turn."""
+
 
 class ReadyQueue:
-    """A queue of ready lanes and a heap of timers. Each lane is in the queue at most once."""
+    """Two queues of ready lanes, one of failing endpoints and one of the others, and a heap of timers. Each
+    lane is in a queue at most once."""
 
     def __init__(self) -> None:
-        self._ready: deque[ActiveLane] = deque()
+        self._others: deque[ActiveLane] = deque()
+        self._failing: deque[ActiveLane] = deque()
+        self._turns = 0  # of others, since a failing lane had one
         self._timers: list[tuple[float, int, ActiveLane]] = []
         self._ticket = count()
 
     def __bool__(self) -> bool:
-        return bool(self._ready)
+        return bool(self._others or self._failing)
 
     def mark(self, active: ActiveLane) -> None:
         """Give the lane a turn."""
         if not active.ready and not active.closed:
             active.ready = True
-            self._ready.append(active)
+            behind = active.lane.failing and not active.lane.urgent
+            (self._failing if behind else self._others).append(active)
 
     def next(self) -> ActiveLane:
-        active = self._ready.popleft()
+        """The lane whose turn it is. One must be ready."""
+        if self._others and (self._turns < OTHERS_FIRST or not self._failing):
+            self._turns += 1
+            active = self._others.popleft()
+        else:
+            self._turns = 0
+            active = self._failing.popleft()
         active.ready = False
         return active
 

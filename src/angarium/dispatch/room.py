@@ -13,13 +13,16 @@ from typing import Final
 
 from angarium.core.lane import Lane
 from angarium.core.lane_queue import NEVER
-from angarium.core.rate import RateWindow
+from angarium.core.rate import SLACK, RateWindow
 from angarium.dispatch.active_lane import ActiveLane, RoomWait
 
 FAILING_STARTS: Final = 500
 """Starts a second of all failing endpoints of a process: about a tenth of what it can send."""
 
 BUNCH: Final = 10  # lanes that are woken at a time
+RELEASE: Final = SLACK
+"""Seconds between two releases of failing endpoints that wait. Those released together share wake-ups and
+commits, which cost an idle processor more than the requests do."""
 
 
 class Room:
@@ -32,6 +35,7 @@ class Room:
         self._in_flight = 0
         self._failing = 0
         self._starts = RateWindow(FAILING_STARTS)
+        self._release_at = 0.0  # of failing lanes
         self._failing_lanes: deque[ActiveLane] = deque()
         self._others: deque[ActiveLane] = deque()
 
@@ -69,19 +73,22 @@ class Room:
             self._starts.note(now)
         return lane.failing
 
-    def ended(self, failing: bool) -> None:
-        """A request ended."""
+    def ended(self, failing: bool) -> bool:
+        """A request ended. Returns whether a lane that waits may start because of that."""
+        bounded = self.full or self._failing >= self._failing_total
         self._in_flight -= 1
         self._failing -= failing
+        return bool(self._others) or (bounded and bool(self._failing_lanes))
 
     def woken(self, now: float) -> list[ActiveLane]:
         """Lanes that may have room now. One that does not start queues again."""
         lanes: list[ActiveLane] = []
         free = self._total - self._in_flight - self._reserve
-        for waiting, count in (
-            (self._others, free),
-            (self._failing_lanes, self._failing_total - self._failing if self._failing_free(now) else 0),
-        ):
+        failing = 0
+        if now >= self._release_at and self._failing_free(now):
+            failing = self._failing_total - self._failing
+            self._release_at = now + RELEASE
+        for waiting, count in ((self._others, free), (self._failing_lanes, failing)):
             for _ in range(min(count, len(waiting), BUNCH)):
                 active = waiting.popleft()
                 active.waits = RoomWait.NOT
@@ -90,20 +97,16 @@ class Room:
         return lanes
 
     @property
-    def waited_for(self) -> bool:
-        """Whether any lane waits for room."""
-        return bool(self._others or self._failing_lanes)
-
-    @property
     def next_at(self) -> float:
         """When a failing endpoint may start the next request; NEVER: not before another request ends."""
         if not self._failing_lanes or self._failing >= self._failing_total:
             return NEVER
-        return self._starts.free_at()
+        return max(self._starts.free_at(), self._release_at)
 
     def clock_set(self, by: float) -> None:
         """The clock was set by `by` seconds."""
         self._starts.clock_set(by)
+        self._release_at += by
 
     def _forget(self, active: ActiveLane) -> None:
         """Remove the lane from the queues."""
