@@ -8,7 +8,7 @@ from angarium.core.lane import Lane, Limits, Send
 from angarium.core.lane_queue import QueuedDelivery
 from angarium.core.nouns import State
 from angarium.dispatch.active_lane import ActiveLane
-from angarium.dispatch.room import BUNCH, FAILING_STARTS, Room
+from angarium.dispatch.room import BUNCH, FAILING_STARTS, RELEASE, Room
 from tests.kit.rate import most_in
 
 NOW = 1_800_000_000.0
@@ -68,6 +68,33 @@ def test_failing_endpoints_together_have_a_limit_of_starts_a_second() -> None:
             starts += [now] * start(room, one, now)
     assert most_in(1.0, starts) <= FAILING_STARTS
     assert len(starts) > 1.8 * FAILING_STARTS
+
+
+def test_failing_endpoints_that_wait_are_released_together() -> None:
+    """Each release wakes the processor, and each lane that is woken takes a turn."""
+    room, now, releases, woken, started = Room(10_000), NOW, 0, 0, 0
+    for one in (active(number, failing=True, owed=5) for number in range(2000)):
+        start(room, one, now)
+    while now < NOW + 2:
+        now = max(now, room.next_at)
+        lanes = room.woken(now)
+        assert lanes, "the timer wakes nothing in vain"
+        releases += 1
+        woken += len(lanes)
+        started += sum(start(room, one, now) for one in lanes)
+    assert started > 1.8 * FAILING_STARTS
+    assert releases <= 2 / RELEASE + 1
+    assert woken <= 1.2 * started
+
+
+def test_the_end_of_a_request_tells_whether_another_lane_may_start() -> None:
+    room, now = Room(TOTAL), NOW
+    lanes = [active(number, failing=True) for number in range(TOTAL // 2 + 1)]
+    for one in lanes:
+        now += 1.0
+        start(room, one, now)
+    assert room.ended(True), "the failing endpoints had all their requests in flight"
+    assert not room.ended(True), "the one that waits needs no other end"
 
 
 def test_failing_endpoints_that_wait_go_in_turn_and_a_test_goes_first() -> None:
