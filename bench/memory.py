@@ -130,6 +130,7 @@ async def starts() -> list[tuple[str, float]]:
     environment = {
         "ANGARIUM_JWT_SECRET": secrets.token_urlsafe(48),
         "ANGARIUM_SECRET_KEY": base64.b64encode(os.urandom(32)).decode(),
+        "ANGARIUM_OPS_LISTEN": "",
     }
     with tempfile.TemporaryDirectory(prefix="angarium-bench-") as name:
         for what in ("first start, which makes the database", "every other start"):

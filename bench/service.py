@@ -161,7 +161,12 @@ async def serving(
 ) -> AsyncIterator[Service]:
     """A server with so many processes that do all; or, with dispatchers, that many and API processes."""
     port = free_port()
-    environment = {**place.environment, "ANGARIUM_LISTEN": f"127.0.0.1:{port}", **settings}
+    environment = {
+        **place.environment,
+        "ANGARIUM_LISTEN": f"127.0.0.1:{port}",
+        "ANGARIUM_OPS_LISTEN": "",
+        **settings,
+    }
     angarium = (sys.executable, "-m", "angarium", "serve")
     log = place.directory / "server.log"
     async with AsyncExitStack() as stack:

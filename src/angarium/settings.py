@@ -14,7 +14,15 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
-from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from angarium.core.errors import SettingsError
@@ -68,6 +76,11 @@ class Settings(BaseSettings):
 
     listen: str = Field(
         "127.0.0.1:8071", description="Address and port to listen at; port 0 picks a free one."
+    )
+    ops_listen: str = Field(
+        "127.0.0.1:9464",
+        description="Address and port of the listener for operators' tools, which serves `/metrics`. It has "
+        "no authentication, so keep it in a private network. Empty: none, as in `angarium dev`.",
     )
     public_url: str | None = Field(
         None,
@@ -233,9 +246,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         return init_settings, env_settings
 
-    @field_validator("listen")
+    @field_validator("listen", "ops_listen")
     @classmethod
-    def _is_address(cls, value: str) -> str:
+    def _is_address(cls, value: str, info: ValidationInfo) -> str:
+        if not value and info.field_name == "ops_listen":
+            return value
         host, _, port = value.rpartition(":")
         if not host or not port.isdecimal() or int(port) > 65535:
             raise ValueError("write host:port, such as 0.0.0.0:8071 or [::]:8071")
@@ -323,11 +338,17 @@ class Settings(BaseSettings):
 
     @property
     def host(self) -> str:
-        return self.listen.rpartition(":")[0].strip("[]")
+        return place_of(self.listen)[0]
 
     @property
     def port(self) -> int:
-        return int(self.listen.rpartition(":")[2])
+        return place_of(self.listen)[1]
+
+
+def place_of(address: str) -> tuple[str, int]:
+    """Host and port of an address to listen at, such as `[::]:8071`."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def load(defaults: Mapping[str, Any] | None = None, overrides: Mapping[str, Any] | None = None) -> Settings:

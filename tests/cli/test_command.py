@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import socket
 from pathlib import Path
 
 import jwt
@@ -24,6 +25,14 @@ def refusal(*arguments: str, **variables: str) -> str:
 
 def test_version_is_printed() -> None:
     assert run_apart("--version").stdout == f"{__version__}\n"
+
+
+def test_serve_names_the_setting_when_the_port_for_operators_tools_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        words = refusal("serve", **SETTINGS, ANGARIUM_OPS_LISTEN=address)
+    assert f"cannot listen at {address}: Address already in use" in words
+    assert "ANGARIUM_OPS_LISTEN" in words
 
 
 def test_serve_refuses_to_start_without_its_secrets() -> None:

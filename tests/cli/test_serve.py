@@ -38,6 +38,7 @@ def environment(database_url: str, port: int) -> dict[str, str]:
         "ANGARIUM_JWT_SECRET": SECRET,
         "ANGARIUM_SECRET_KEY": KEY,
         "ANGARIUM_LISTEN": f"127.0.0.1:{port}",
+        "ANGARIUM_OPS_LISTEN": "",  # several servers run at once
         "ANGARIUM_HTTPS_ONLY": "false",
         "ANGARIUM_ALLOWED_SUBNETS": "127.0.0.0/8",
     }

@@ -124,6 +124,7 @@ class Servers:
                 "ANGARIUM_JWT_SECRET": SECRET,
                 "ANGARIUM_SECRET_KEY": KEY,
                 "ANGARIUM_LISTEN": f"127.0.0.1:{port}",
+                "ANGARIUM_OPS_LISTEN": "",  # several servers run at once
                 "ANGARIUM_HTTPS_ONLY": "false",
                 "ANGARIUM_ALLOWED_SUBNETS": "127.0.0.0/8",
                 **variables,

@@ -35,7 +35,7 @@ async def angarium(*arguments: str, stderr: int | None = PIPE, **variables: str)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ANGARIUM_")}
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "angarium.cli.main", *arguments),
-        env=kept | {"ANGARIUM_LOG_LEVEL": "warning"} | variables,
+        env=kept | {"ANGARIUM_LOG_LEVEL": "warning", "ANGARIUM_OPS_LISTEN": ""} | variables,
         stdin=DEVNULL,
         stdout=PIPE,
         stderr=stderr,

@@ -27,6 +27,7 @@ DEFAULTS: Final[dict[str, Any]] = {
     "https_only": False,
     "allowed_subnets": "127.0.0.0/8,::1/128",
     "log_format": "console",
+    "ops_listen": "",
 }
 
 
@@ -66,7 +67,7 @@ async def _dev(settings: Settings, as_json: bool) -> None:
         await migrate(url)
         if stop.is_set():
             return
-        listener = process.listen(settings)
+        listener, ops_listener = process.listen(settings), process.listen_ops(settings)
         process.sign()
         async with build.provisioning(settings, url) as provision:
             products = await ready(settings, provision, build.products_of(settings))
@@ -75,7 +76,9 @@ async def _dev(settings: Settings, as_json: bool) -> None:
             _announce(settings, process.url_of(listener), products, as_json)
 
         await process.work(
-            settings, process.served(settings, url), "all", listener, stop, announce, sandbox=True
+            *(settings, process.served(settings, url), "all", listener, stop, announce),
+            sandbox=True,
+            ops_listener=ops_listener,
         )
 
 

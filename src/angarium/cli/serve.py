@@ -124,6 +124,7 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
     from angarium.store import migrate as schema
 
     stop = process.stop_signal()
+    ops_listener = process.listen_ops(settings)
     async with process.database(settings) as url:
         if migrate:
             applied = await schema.migrate(url)
@@ -133,10 +134,15 @@ async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) 
         url = process.served(settings, url)
         listener = None if role is Role.DISPATCH else process.listen(settings)
         if processes == 1:
-            await process.work(settings, url, role.value, listener, stop, lambda: _started(listener))
+            await process.work(
+                *(settings, url, role.value, listener, stop, lambda: _started(listener)),
+                ops_listener=ops_listener,
+            )
         else:
             _started(listener)
-            await supervisor.supervise(settings, url, role.value, listener, processes, stop)
+            await supervisor.supervise(
+                *(settings, url, role.value, listener, processes, stop), ops_listener=ops_listener
+            )
     telemetry.logger("serve").info("server.stopped", pid=os.getpid())
 
 

@@ -19,13 +19,18 @@ from typing import Any, Final, TypeVar, cast
 
 import uvicorn
 
-from angarium import build
+from angarium import __version__, build
 from angarium.core.audit import ActorKind
 from angarium.core.errors import SettingsError
+from angarium.server import ops
+from angarium.server.metrics import metrics_route
+from angarium.server.ops import OpsRoute
 from angarium.server.protocol import Protocol
 from angarium.service import audit
-from angarium.settings import PREFIX, Settings
+from angarium.settings import PREFIX, Settings, place_of
 from angarium.store.embedded import EmbeddedPostgres
+from angarium.telemetry.catalogue import CATALOGUE
+from angarium.telemetry.registry import Registry, Snapshot
 
 ANSWER_DEADLINE: Final = 20  # seconds for requests in progress at shutdown
 BACKLOG: Final = 2048
@@ -81,18 +86,30 @@ def served(settings: Settings, url: str) -> str:
 
 def listen(settings: Settings) -> socket.socket:
     """Binds the listening socket. Raises SettingsError if that fails."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    return _bound(settings.listen, f"choose another with {PREFIX}LISTEN")
+
+
+def listen_ops(settings: Settings) -> socket.socket | None:
+    """Binds the socket for operators' tools; None if it is off. Raises SettingsError if that fails."""
+    if not settings.ops_listen:
+        return None
+    return _bound(
+        settings.ops_listen, f"choose another with {PREFIX}OPS_LISTEN, or turn it off by an empty one"
+    )
+
+
+def _bound(address: str, advice: str) -> socket.socket:
+    host, port = place_of(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
+        listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
         listener.close()
-        raise SettingsError(
-            f"cannot listen at {settings.listen}: {error.strerror}; choose another with {PREFIX}LISTEN"
-        ) from error
+        raise SettingsError(f"cannot listen at {address}: {error.strerror}; {advice}") from error
     return listener
 
 
@@ -112,12 +129,23 @@ async def work(
     ready: Callable[[], None],
     *,
     sandbox: bool = False,
+    ops_listener: socket.socket | None = None,
 ) -> None:
     """Does the work of one process until `stop`; calls `ready` once it answers requests."""
     listening = None if listener is None else url_of(listener)
-    async with build.running(
-        settings, database_url, role=role, sandbox=sandbox, listening=listening, stopping=stop
-    ) as app:
+    registry = Registry(CATALOGUE)
+    registry.value("build_info", __version__, role).set(1)
+
+    async def snapshot() -> Snapshot:
+        return registry.snapshot()
+
+    routes: dict[str, OpsRoute] = {"/metrics": metrics_route(snapshot)}
+    async with (
+        ops.serving(ops_listener, routes),
+        build.running(
+            settings, database_url, role=role, sandbox=sandbox, listening=listening, stopping=stop
+        ) as app,
+    ):
         _rest_garbage()
         if listener is None:
             ready()

@@ -15,9 +15,13 @@ from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from typing import Final
 
-from angarium import telemetry
-from angarium.server import process
+from angarium import __version__, telemetry
+from angarium.server import ops, process
+from angarium.server.metrics import metrics_route
+from angarium.server.ops import OpsRoute
 from angarium.settings import Settings
+from angarium.telemetry.catalogue import CATALOGUE
+from angarium.telemetry.registry import Registry, Snapshot
 
 STOP_DEADLINE: Final = 180.0
 """Seconds; more than the sum of a child's own deadlines for requests, deliveries in flight, and results
@@ -34,9 +38,18 @@ async def supervise(
     listener: socket.socket | None,
     count: int,
     stop: asyncio.Event,
+    ops_listener: socket.socket | None = None,
 ) -> None:
-    """Keeps `count` children running until `stop`, then waits until all have stopped."""
-    async with asyncio.TaskGroup() as group:
+    """Keeps `count` children running until `stop`, then waits until all have stopped. Serves operators'
+    tools for all of them."""
+    registry = Registry(CATALOGUE)
+    registry.value("build_info", __version__, role).set(1)
+
+    async def snapshot() -> Snapshot:
+        return registry.snapshot()
+
+    routes: dict[str, OpsRoute] = {"/metrics": metrics_route(snapshot)}
+    async with ops.serving(ops_listener, routes), asyncio.TaskGroup() as group:
         for number in range(count):
             group.create_task(_keep(number, (settings, database_url, role, listener), stop))
         await stop.wait()

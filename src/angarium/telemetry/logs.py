@@ -58,6 +58,7 @@ EVENTS: Final = {
     "sending.resumed": "the fault is over, and the waiting deliveries continue",
     "server.started": "the server accepts requests",
     "server.stopped": "the server finished its work and closed its connections",
+    "ops.failed": "an internal error prevented a page of the listener for operators' tools",
     "profile.unknown": "an organization has a profile that this process does not load; its lanes wait",
     "complete.failed": "an internal error prevented writing outcomes; retried",
     "complete.parked": "an outcome cannot be written; this process does not attempt its delivery again",
