@@ -70,18 +70,17 @@ async def serving(listener: socket.socket | None, routes: Mapping[str, OpsRoute]
 class _Connections:
     def __init__(self, routes: Mapping[str, OpsRoute]) -> None:
         self._routes = routes
-        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._open: set[asyncio.Task[None]] = set()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._open) >= MOST:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None
-        self._open[task] = writer
+        self._open.add(task)
         try:
-            method = "GET"
-            if len(self._open) > MOST:
-                page = text_page(503, f"More than {MOST} connections are open. Try again.")
-            else:
-                method, page = await self._exchange(reader)
+            method, page = await self._exchange(reader)
             _write(writer, page, head_only=method == "HEAD")
             async with asyncio.timeout(HEAD_SECONDS):
                 await writer.drain()
@@ -90,12 +89,12 @@ class _Connections:
         except asyncio.CancelledError:
             pass  # by `close`; the server of the connection would report it as an error
         finally:
-            del self._open[task]
+            self._open.discard(task)
             writer.close()
 
     def close(self) -> None:
         """Close all connections. A page under way is not waited for."""
-        for task in list(self._open):
+        for task in self._open:
             task.cancel()
 
     async def _exchange(self, reader: asyncio.StreamReader) -> tuple[str, OpsPage]:
