@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from html import unescape
 from typing import Any
 
 import asyncpg
@@ -325,6 +326,20 @@ async def test_pages_load_nothing_from_elsewhere(client: httpx.AsyncClient) -> N
         assert not re.search(r"(src|href)=.?(https?:)?//", page.text)
         assert "url(" not in page.text
     assert "style" in (await client.get("/style.css")).headers["content-type"].replace("css", "style")
+
+
+@pytest.mark.parametrize("slashes", ["", "/", "//"])
+async def test_whatever_a_public_page_refers_to_exists(client: httpx.AsyncClient, slashes: str) -> None:
+    """Also after slashes at the end of its URL, which change what a relative URL means."""
+    for path, least in (("/docs", 3), ("/login", 4), ("/admin/login", 5), ("/", 3)):
+        page = await client.get(path + slashes, follow_redirects=True)
+        assert page.status_code == 200, path
+        found = re.findall(r"""(?:src|href|spec-url|action)=["']?([^"'> ]+)""", page.text)
+        assert len(found) >= least, path
+        for one in found:
+            url = page.url.join(unescape(one))
+            answer = await client.get(url)
+            assert answer.status_code == 200, f"{path}{slashes}: {url}"
 
 
 async def test_svixs_sdk_manages_everything(backend: Backend, new_organization: Callable[[], Api]) -> None:

@@ -23,6 +23,8 @@ from angarium.service import audit
 
 Headers = list[tuple[bytes, bytes]]
 
+TRAILING: Final = "angarium.trailing"
+"""The key of a scope under which it says how many slashes were removed from the end of the path."""
 _ORIGIN: Final = b"origin"
 _EXPOSED: Final[Headers] = [(b"access-control-allow-origin", b"*"), (b"vary", b"origin")]
 _YEAR: Final = 365 * 86400
@@ -70,6 +72,7 @@ class Edge:
         audit.arrived(client[0] if client else None)
         path: str = scope["path"]
         if path.endswith("/") or path.startswith("//"):
+            scope[TRAILING] = len(path) - len(path.rstrip("/"))
             path = scope["path"] = "/" + path.strip("/")
             scope["raw_path"] = b"/" + scope.get("raw_path", b"").strip(b"/")
         headers = dict(scope["headers"])

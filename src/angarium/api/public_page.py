@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Re
 
 from angarium.api import document
 from angarium.api.auth import services_of
+from angarium.api.edge import TRAILING
 from angarium.api.errors import UNSUPPORTED_PAGE, unsupported_operations
 from angarium.api.static import REDOC, asset, redoc
 from angarium.core.errors import NotFound
@@ -77,7 +78,9 @@ def install(app: FastAPI, path: str, egress: Sequence[str]) -> None:
     async def openapi(_: Request) -> Response:
         return Response(text(), media_type="application/json")
 
-    async def docs(_: Request) -> Response:
+    async def docs(request: Request) -> Response:
+        if slashes := request.scope.get(TRAILING, 0):  # its URLs would be relative to another path
+            return RedirectResponse("../" * slashes + "docs", 307)
         return HTMLResponse(reference(), headers={"content-security-policy": CSP})
 
     async def script(request: Request) -> Response:
