@@ -483,7 +483,20 @@ async def test_a_failing_task_is_stopped_and_does_not_block_others(world: World)
     assert (await task_of(world, good))["data"] == {"messagesSent": 1}
     given_up = await task_of(world, broken)
     assert given_up["status"] == "failed"
-    assert given_up["data"]["error"]
+    assert given_up["data"]["errorCode"] == "internal"
+
+
+async def test_a_task_fails_when_its_endpoint_is_deleted(world: World) -> None:
+    app = await world.application()
+    endpoint = await world.endpoint(app)
+    task = await begin(world, app, endpoint, "recover")
+    await world.org.delete(f"/app/{app}/endpoint/{endpoint}")
+    await world.run_tasks()
+    assert (await task_of(world, task))["data"] == {
+        "messagesSent": 0,
+        "error": "The endpoint was deleted.",
+        "errorCode": "endpoint_deleted",
+    }
 
 
 async def test_tasks_are_listed_both_ways(world: World) -> None:

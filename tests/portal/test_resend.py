@@ -8,7 +8,10 @@ from html import unescape
 
 import pytest
 
+from angarium.core.error_text import TASK_TEXTS
+from angarium.core.nouns import TaskError
 from angarium.portal.customer import resend
+from angarium.portal.kit.text import t
 from tests.kit.patience import until
 from tests.kit.receiver import Receiver, Reply
 from tests.kit.stand import Stand
@@ -192,17 +195,16 @@ async def test_htmx_gets_the_progress_alone(stand: Stand, visitor: Visitor, rece
     assert "10 of 12 queued" in answer.text
 
 
-async def test_a_fault_of_ours_is_not_told_to_customers(
-    stand: Stand, visitor: Visitor, receiver: Receiver
+@pytest.mark.parametrize("error", TaskError)
+async def test_a_failed_task_says_why(
+    stand: Stand, visitor: Visitor, receiver: Receiver, error: TaskError
 ) -> None:
     place = await begun(stand, visitor, receiver)
-    await stand.world.fetch(
-        "update background_task set status = 'failed', data = data || $1",
-        {"error": "UndefinedTableError: relation does not exist"},
-    )
-    page = await visitor.get(place)
-    assert "fault on our side" in page
-    assert "UndefinedTableError" not in page
+    await stand.world.fetch("update background_task set status = 'failed', error = $1", error)
+    assert t(f"task.error.{error}") in await visitor.get(place)
+    task = place.rpartition("/")[2]
+    data = (await stand.native("GET", f"/task/{task}"))["data"]
+    assert (data["errorCode"], data["error"]) == (error, TASK_TEXTS[error])
 
 
 async def tasks(visitor: Visitor) -> int:

@@ -13,7 +13,7 @@ from angarium.clock import SystemClock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, NotFound
 from angarium.core.log_filter import LogFilter, LogKey, LogStatus
-from angarium.core.nouns import State
+from angarium.core.nouns import State, TaskError
 from angarium.core.product import STANDARD
 from angarium.dispatch.background_task import step
 from angarium.service import replay as service
@@ -303,8 +303,8 @@ async def test_a_failing_task_is_stopped_and_others_continue(book: Book, replay:
     )
     await replay.resend_matching(book.app.org_id, book.app.id, FAILED)
     await run(book)
-    (row,) = await book.world.fetch("select status, data from background_task where id = $1", broken.id)
-    assert (row["status"], "error" in row["data"]) == ("failed", True)
+    (row,) = await book.world.fetch("select status, error from background_task where id = $1", broken.id)
+    assert tuple(row) == ("failed", TaskError.INTERNAL)
     assert await owed(book) == [key]
 
 

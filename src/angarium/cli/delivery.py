@@ -175,6 +175,7 @@ def follow(server: Remote, task: dict[str, Any], wait: bool) -> None:
             task = server.call("GET", "/app/{app}/task/{}", task["id"])
             progress.update(bar, completed=int(task["data"].get("messagesSent", 0)))
     sent = task["data"].get("messagesSent", 0)
-    server.show(task, f"{task['id']}  {task['status']}  {sent} sent again")
+    reason = f"  {task['data']['error']}" if "error" in task["data"] else ""
+    server.show(task, f"{task['id']}  {task['status']}  {sent} sent again{reason}")
     if task["status"] == "failed":
         raise typer.Exit(Exit.FAILED)

@@ -1,8 +1,8 @@
-"""Lists the errors of the API by code: HTTP status, title, detail and what to do.
+"""Lists the errors of the API by code: HTTP status, title, detail and what to do. Lists those of tasks, too.
 
 A code is stable and public. `detail` is what the API returns unless the error has a more precise one; values
-in braces are filled in. A second language translates this table. Errors of single fields (`validation`) have
-texts of their own.
+in braces are filled in. A second language translates these tables. Errors of single fields (`validation`)
+have texts of their own.
 """
 
 from __future__ import annotations
@@ -205,3 +205,9 @@ TEXTS: Final[dict[str, ErrorText]] = {
         "Wait for the seconds in `Retry-After`, then try again with the same idempotency key.",
     ),
 }
+
+TASK_TEXTS: Final[dict[str, str]] = {
+    "endpoint_deleted": "The endpoint was deleted.",
+    "internal": "A fault on our side stopped this task. Start it again to send the rest.",
+}
+"""Why a background task failed, by its code (`TaskError`)."""

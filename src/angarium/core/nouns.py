@@ -41,6 +41,13 @@ class DisabledReason(StrEnum):
     UNHEARD = "unheard"  # a listener that no client connects to
 
 
+class TaskError(StrEnum):
+    """Why a background task failed. Its texts: `core/error_text.py`, and `task.error` in the portal's."""
+
+    ENDPOINT_DELETED = "endpoint_deleted"
+    INTERNAL = "internal"  # a fault on our side
+
+
 @dataclass(frozen=True, slots=True)
 class Application:
     id: UUID

@@ -16,6 +16,7 @@ import structlog
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, StoreReason, StoreUnavailable
+from angarium.core.nouns import TaskError
 from angarium.store import background_task, requeue
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.cancel import cancel_pending, cancel_waiting
@@ -32,12 +33,13 @@ STEP: Final = 2.0  # seconds of its rate that a task does in one step
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a task after a step. `rest`: seconds before the next step."""
+    """The progress of a task after a step. `rest`: seconds before the next step; `error`: why it failed."""
 
     status: TaskStatus
     cursor: dict[str, Any] | None
     data: dict[str, Any]
     rest: float = 0.0
+    error: TaskError | None = None
 
 
 async def run_due_tasks(database: Database, clock: Clock, *, steps: int = 20) -> int:
@@ -64,7 +66,7 @@ async def step(database: Database, now: float) -> bool:
             done = _failed(task, error)
         due_at = datetime_at(now + done.rest) if done.rest else None
         await background_task.advance(
-            conn, task.id, done.status, done.cursor, done.data, datetime_at(now), due_at
+            conn, task.id, done.status, done.cursor, done.data, done.error, datetime_at(now), due_at
         )
         return True
 
@@ -77,8 +79,7 @@ def _failed(task: BackgroundTask, error: Exception) -> Progress:
     if failures < MAX_FAILURES:
         return Progress(TaskStatus.RUNNING, cursor, task.data)
     log.error("task.failed", task=ids.text(ids.TASK, task.id), kind=task.kind, exc_info=error)
-    words = "A fault on our side stopped this task. Start it again to send the rest."
-    return Progress(TaskStatus.FAILED, cursor, {**task.data, "error": words})
+    return Progress(TaskStatus.FAILED, cursor, task.data, error=TaskError.INTERNAL)
 
 
 async def _work(conn: Connection, task: BackgroundTask, now: float) -> Progress:
@@ -95,7 +96,7 @@ async def _work(conn: Connection, task: BackgroundTask, now: float) -> Progress:
         raise ValueError(f"unknown kind of task {task.kind}")
     target = await hold_target(conn, task.app_id, endpoint_id)
     if target is None:
-        return Progress(TaskStatus.FAILED, task.cursor, {**task.data, "error": "The endpoint was deleted."})
+        return Progress(TaskStatus.FAILED, task.cursor, task.data, error=TaskError.ENDPOINT_DELETED)
     verb = requeue.recover if task.kind == background_task.RECOVER else requeue.replay
     after = UUID((task.cursor or task.arguments).get("after", task.arguments["after"]))
     until = UUID(task.arguments["until"])

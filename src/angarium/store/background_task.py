@@ -17,6 +17,7 @@ from uuid import UUID
 from angarium.clock import datetime_at
 from angarium.core import ids
 from angarium.core.log_filter import LogFilter
+from angarium.core.nouns import TaskError
 from angarium.store import requeue
 from angarium.store.cancel import cancel_pending, cancel_waiting
 from angarium.store.connection import Connection, Row
@@ -49,7 +50,8 @@ class BackgroundTask:
     status: TaskStatus
     arguments: dict[str, Any]
     cursor: dict[str, Any] | None
-    data: dict[str, Any]  # shown to clients: `{"messagesSent": 3}`
+    data: dict[str, Any]  # its progress: `{"messagesSent": 3, "expected": 12}`
+    error: TaskError | None  # of a failed task
     created_at: datetime
     updated_at: datetime
 
@@ -84,7 +86,8 @@ def resend_arguments(wanted: LogFilter, until: UUID, rate: float) -> dict[str, A
 def _task(row: Row) -> BackgroundTask:
     return BackgroundTask(
         row["id"], row["org_id"], row["app_id"], row["kind"], TaskStatus(row["status"]), row["arguments"],
-        row["cursor"], row["data"], row["created_at"], row["updated_at"],
+        row["cursor"], row["data"], None if row["error"] is None else TaskError(row["error"]),
+        row["created_at"], row["updated_at"],
     )  # fmt: skip
 
 
@@ -169,12 +172,13 @@ async def advance(
     status: TaskStatus,
     cursor: dict[str, Any] | None,
     data: dict[str, Any],
+    error: TaskError | None,
     now: datetime,
     due_at: datetime | None = None,
 ) -> None:
     """Store the progress of a task. `due_at`: when its next step is due, if not at once."""
     await queries.background_task_advance(
-        conn, id=task_id, status=status, cursor=cursor, data=data, now=now, due_at=due_at
+        conn, id=task_id, status=status, cursor=cursor, data=data, error=error, now=now, due_at=due_at
     )
 
 

@@ -7,18 +7,20 @@ from uuid import UUID
 
 import msgspec
 from fastapi import APIRouter, Path, Query
+from msgspec import UNSET, UnsetType
 from pydantic import Field
 
 from angarium.api.answer import Out
 from angarium.api.auth import AppOf, EndpointRef, OrgAppOf, OrgCaller, ServicesOf, requires
 from angarium.api.body import Wire
-from angarium.api.field import NOW, TASK, EventTypeName, Moment, Time, says, wire_time
+from angarium.api.field import NOW, RARE, TASK, EventTypeName, Moment, Time, says, wire_time
 from angarium.api.listing import ListOrder, Order, Page, Paging, page, paged
 from angarium.api.native.message import MessageOut, MessageRef, message_out
 from angarium.api.query import QueryMoment
 from angarium.api.route import WireRoute
 from angarium.core import ids
 from angarium.core.claims import Capability
+from angarium.core.error_text import TASK_TEXTS
 from angarium.core.errors import BadRequest, Invalid, NotFound
 from angarium.service.event_type import examples_of
 from angarium.service.intake import Draft
@@ -34,6 +36,7 @@ _ENDPOINT = "/app/{app_id}/endpoint/{endpoint_id}"
 
 Task = Annotated[str, says("What the task does.", "endpoint.recover")]
 State = Literal["running", "finished", "failed"]
+TaskErrorCode = Literal["endpoint_deleted", "internal"]
 
 
 class WindowIn(Wire):
@@ -66,6 +69,19 @@ class ResentOut(Out):
     """Empty, as at Svix."""
 
 
+class TaskProgressOut(Out):
+    """How far a background task is, and why it failed."""
+
+    messages_sent: Annotated[int, says("How many deliveries it has scheduled.", 42)]
+    expected: Annotated[
+        int | UnsetType, says("How many it will schedule in all, if they were counted before.", 120)
+    ] = UNSET
+    error: Annotated[str | UnsetType, says("Why it failed.", TASK_TEXTS["endpoint_deleted"]), RARE] = UNSET
+    error_code: Annotated[
+        TaskErrorCode | UnsetType, says("Why it failed, as a code.", "endpoint_deleted"), RARE
+    ] = UNSET
+
+
 class TaskOut(Out):
     """Work that continues after its request."""
 
@@ -73,9 +89,7 @@ class TaskOut(Out):
     status: Annotated[State, says("A canceled task is shown as failed.", "running")]
     task: Task
     updated_at: Annotated[Time, says("When it last made progress.", NOW)]
-    data: Annotated[
-        dict[str, Any], says("Its progress: how many deliveries it has scheduled.", {"messagesSent": 42})
-    ]
+    data: Annotated[TaskProgressOut, says("How far it is.")]
 
 
 def task_out(task: BackgroundTask) -> TaskOut:
@@ -86,7 +100,12 @@ def task_out(task: BackgroundTask) -> TaskOut:
         status=status.value,  # type: ignore[arg-type]
         task=task.kind,
         updated_at=wire_time(task.updated_at),
-        data=task.data,
+        data=TaskProgressOut(
+            messages_sent=task.data["messagesSent"],
+            expected=task.data.get("expected", UNSET),
+            error=UNSET if task.error is None else TASK_TEXTS[task.error],
+            error_code=UNSET if task.error is None else task.error.value,
+        ),
     )
 
 
@@ -241,6 +260,6 @@ async def list_tasks(
 async def get_task(services: ServicesOf, caller: OrgCaller, task_id: TaskRef) -> TaskOut:
     """Get a background task.
 
-    `data.messagesSent` is the number of deliveries that it has scheduled.
+    `data` has the number of deliveries that it has scheduled and, if it failed, the reason.
     """
     return task_out(await services.background_task.get(caller.org_id, task_id))

@@ -36,11 +36,6 @@ PRESETS: Final = {"1h": HOUR, "24h": 24 * HOUR, "7d": 7 * 24 * HOUR, "14d": 14 *
 RATES: Final = (5, 20, 100, 500)  # deliveries per second
 SEEN: Final = 100  # deliveries searched for ones that already wait for a resend
 RATE: Final = 20  # the default
-_FAULTS: Final = {
-    "The endpoint was deleted.": "task.fault_deleted",
-    "The endpoint is disabled.": "task.fault_disabled",
-}
-"""The texts for the errors of a task that customers may see; all others are faults on our side."""
 
 
 async def show_recover(visit: Visit) -> Response:
@@ -202,7 +197,7 @@ async def show(visit: Visit) -> Response:
     values: dict[str, Any] = {
         "task": task,
         "kind": TASK_KINDS[task.status],
-        "error": _error(task),
+        "error": None if task.error is None else t(f"task.error.{task.error}"),
         "path": path_of(visit, task.id),
         "results": _results(visit, task),
     }
@@ -222,13 +217,6 @@ async def cancel(visit: Visit, _: Form) -> Response:
     task = await visit.services.background_task.cancel(visit.app_id, visit.request.path_params["task"])
     done = {"done": "stopped"} if task.status is TaskStatus.CANCELED else {}
     return visit.go(path_of(visit, task.id, **done))
-
-
-def _error(task: BackgroundTask) -> str | None:
-    """The error of a failed task."""
-    if task.status is not TaskStatus.FAILED:
-        return None
-    return t(_FAULTS.get(str(task.data.get("error")), "task.fault"))
 
 
 def _results(visit: Visit, task: BackgroundTask) -> str:

@@ -468,9 +468,11 @@ create table section.background_task (
     arguments jsonb not null,
     cursor jsonb,
     data jsonb not null default '{}',
+    error text check (error in ('endpoint_deleted', 'internal')),  -- why it failed
     created_at timestamptz not null,
     updated_at timestamptz not null,
-    due_at timestamptz  -- when the next step is due, if the task has a rate; null: now
+    due_at timestamptz,  -- when the next step is due, if the task has a rate; null: now
+    check ((status = 'failed') = (error is not null))
 );
 
 -- the list of an organization's tasks

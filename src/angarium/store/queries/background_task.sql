@@ -52,5 +52,5 @@ select min(due_at) from section.background_task where status = 'running';
 -- name: background_task_advance!
 -- store the progress of a task, and when its next step is due
 update section.background_task
-set status = :status, cursor = :cursor, data = :data, updated_at = :now, due_at = :due_at
+set status = :status, cursor = :cursor, data = :data, error = :error, updated_at = :now, due_at = :due_at
 where id = :id;
