@@ -111,7 +111,9 @@ async def test_an_internal_address_is_refused_in_the_portal(database: Database) 
     async with standing(database, product("standard")) as stand, visiting(stand) as visitor:
         endpoint = await stand.endpoint(GOOD)
         page = await visitor.get(f"/endpoints/{endpoint}/settings")
-        form = dict(re.findall(r'<input[^>]*name="(\w+)"[^>]*value="([^"]*)"', page)) | {"mark": visitor.mark}
+        form = dict(re.findall(r'<input[^>]*name="(\w+)"[^>]*value="([^"]*)"', page)) | {
+            "csrf_token": visitor.csrf_token
+        }
         wrong = []
         for url in INSIDE + ILL_FORMED:
             for path in ("/endpoints", f"/endpoints/{endpoint}/settings"):

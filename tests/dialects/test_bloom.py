@@ -235,8 +235,8 @@ async def test_logging_out_ends_the_session_and_not_the_link(database: Database)
         cookie = (await enter(stand, url)).headers["set-cookie"].partition(";")[0]
         assert await look(stand) == 200
         page = (await stand.client.get(f"/portal/{stand.app_id}")).text
-        mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page)[0]
-        answer = await stand.client.post(f"/portal/{stand.app_id}/logout", data={"mark": mark})
+        csrf_token = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', page)[0]
+        answer = await stand.client.post(f"/portal/{stand.app_id}/logout", data={"csrf_token": csrf_token})
         assert (answer.status_code, answer.headers["location"]) == (303, "/login?over=1")
         assert "Max-Age=0" in answer.headers["set-cookie"]
         assert await look(stand, cookie=cookie) == 401
@@ -254,7 +254,7 @@ async def test_the_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(d
         path = f"/portal/{stand.app_id}"
         page = await stand.client.get(path)
         assert page.status_code == 200
-        mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page.text)[0]
+        csrf_token = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', page.text)[0]
         key = {"key": url.partition("#key=")[2]}
         foreign: list[dict[str, str]] = [
             {"origin": "https://evil.example"},
@@ -262,11 +262,13 @@ async def test_the_session_is_a_cookie_that_scripts_and_other_sites_cannot_use(d
             {"sec-fetch-site": "same-site"},
         ]
         for headers in foreign:
-            posted = await stand.client.post(f"{path}/logout", data={"mark": mark}, headers=headers)
+            posted = await stand.client.post(
+                f"{path}/logout", data={"csrf_token": csrf_token}, headers=headers
+            )
             assert posted.status_code == 403, headers
             begun = await stand.client.post("/login/session", json=key, headers=headers)
             assert begun.status_code == 403, headers
-        assert (await stand.client.post(f"{path}/logout", data={"mark": "0" * 32})).status_code == 403
+        assert (await stand.client.post(f"{path}/logout", data={"csrf_token": "0" * 32})).status_code == 403
         # and the token inside is good for nothing else
         token = cookie.partition("=")[2].partition(";")[0]
         stand.client.cookies.clear()

@@ -124,17 +124,21 @@ class Story:
         self.keep("session", self.client.cookies[f"angarium-{app}"])
         base = f"/portal/{app}"
         page = await self.client.get(base)
-        mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page.text)[0]
+        csrf_token = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', page.text)[0]
         for path in ("/endpoints", f"/endpoints/{endpoint}", f"/endpoints/{endpoint}/settings", "/messages",
                      "/audit", "/event-types", "/play"):  # fmt: skip
             assert (await self.client.get(base + path)).status_code == 200, path
-        await self.client.post(f"{base}/endpoints/{endpoint}/secret", data={"mark": mark})
-        await self.client.post(f"{base}/endpoints/{endpoint}/secret/rotate", data={"mark": mark})
+        await self.client.post(f"{base}/endpoints/{endpoint}/secret", data={"csrf_token": csrf_token})
+        await self.client.post(f"{base}/endpoints/{endpoint}/secret/rotate", data={"csrf_token": csrf_token})
         await self.client.post(
             f"{base}/endpoints",
-            data={"mark": mark, "url": f"http://x:{self.mark('password in a form')}@[::/", "name": "x"},
+            data={
+                "csrf_token": csrf_token,
+                "url": f"http://x:{self.mark('password in a form')}@[::/",
+                "name": "x",
+            },
         )
-        await self.client.post(f"{base}/endpoints", data={"mark": self.mark("a foreign mark")})
+        await self.client.post(f"{base}/endpoints", data={"csrf_token": self.mark("a foreign CSRF token")})
 
     async def dialects(self) -> None:
         profiles = self.line["profiles"]

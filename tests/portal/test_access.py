@@ -131,7 +131,7 @@ class Scene:
         *,
         owner: str | None = None,
         places: dict[str, str] | None = None,
-        mark: str | None = None,
+        csrf_token: str | None = None,
         data: dict[str, str] | None = None,
         **headers: str,
     ) -> httpx.Response:
@@ -141,7 +141,10 @@ class Scene:
             path = path.replace(f"{{{name}}}", value)
         if cookie:
             headers["cookie"] = f"angarium-{owner or places['app_id']}={cookie}"
-        form = {"mark": session.mark_of(cookie) if mark is None else mark, **(data or {})}
+        form = {
+            "csrf_token": session.csrf_token_of(cookie) if csrf_token is None else csrf_token,
+            **(data or {}),
+        }
         return await self.client.request(
             method, path, headers=headers, data=form if method == "POST" else None
         )
@@ -292,8 +295,8 @@ async def test_a_form_of_another_page_does_nothing(scene: Scene) -> None:
     cookie, other, admin = scene.session(scene.mine), scene.session(scene.mine), scene.operator()
     foreign = {"origin": "https://evil.example"}
     tricks: dict[str, dict[str, Any]] = {
-        "no mark": {"mark": ""},
-        "another session's mark": {"mark": session.mark_of(other)},
+        "no CSRF token": {"csrf_token": ""},
+        "another session's CSRF token": {"csrf_token": session.csrf_token_of(other)},
         "a foreign origin": foreign,
         "a null origin": {"origin": "null"},
         "another site, as the browser says": {"sec-fetch-site": "cross-site"},

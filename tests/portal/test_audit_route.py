@@ -134,7 +134,7 @@ async def test_a_session_is_begun_on_the_record(scene: Scene) -> None:
     assert answer.status_code == 303
     begun = [row["actor"] for row in (await _lines(scene)).values() if row["action"] == "session.begun"]
     assert sorted(actor.partition(":")[0] for actor in begun) == ["operator-session", "portal-session"]
-    for hidden in (key, token, session.mark_of(token)):
+    for hidden in (key, token, session.csrf_token_of(token)):
         assert hidden not in str(await _lines(scene))
 
 

@@ -32,7 +32,7 @@ async def asked(visitor: Visitor, path: str, data: dict[str, str] | None = None)
 async def answered(visitor: Visitor, path: str, question: str, *, status: int = 303) -> str:
     """Press the button of a question."""
     fields = {name: unescape(value) for name, value in HIDDEN.findall(question)}
-    assert fields["mark"] == visitor.mark
+    assert fields["csrf_token"] == visitor.csrf_token
     return (await visitor.post(path, fields, status=status)).text
 
 

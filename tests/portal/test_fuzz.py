@@ -113,7 +113,7 @@ NAMES = [
     "percent",
     "confirm",
     "rate",
-    "mark",
+    "csrf_token",
     "attempt",
     "request",
     "example",
@@ -174,7 +174,10 @@ def _cookies(stand: Stand) -> tuple[dict[str, str], dict[str, str]]:
     assert app_id is not None
     customer = token.for_session(verified(token.for_application(ORG, app_id)))
     cookie = f"angarium-{stand.app_id}={customer}; angarium-operator={operator}"
-    return {"cookie": cookie}, {"/portal": session.mark_of(customer), "/admin": session.mark_of(operator)}
+    return {"cookie": cookie}, {
+        "/portal": session.csrf_token_of(customer),
+        "/admin": session.csrf_token_of(operator),
+    }
 
 
 async def test_no_query_is_a_fault_of_ours(stand: Stand, places: dict[str, str]) -> None:
@@ -200,15 +203,18 @@ async def test_no_query_is_a_fault_of_ours(stand: Stand, places: dict[str, str])
 
 async def test_no_form_is_a_fault_of_ours(stand: Stand, places: dict[str, str]) -> None:
     chance = random.Random(SEED)
-    headers, marks = _cookies(stand)
+    headers, csrf_tokens = _cookies(stand)
     wrong, statuses = [], set()
     async with httpx.AsyncClient(transport=Crowd(stand.app), base_url=URL, headers=headers) as client:
         for path in _routes("POST"):
             if path.endswith(("/logout", "/delete")) or path.startswith("/play/in"):
                 continue
-            mark = next((mark for place, mark in marks.items() if path.startswith(place)), "")
+            csrf_token = next((token for place, token in csrf_tokens.items() if path.startswith(place)), "")
             for _ in range(TRIES):
-                fields = [*(one for one in _fields(chance) if one[0] != "mark"), ("mark", mark)]
+                fields = [
+                    *(one for one in _fields(chance) if one[0] != "csrf_token"),
+                    ("csrf_token", csrf_token),
+                ]
                 body = _encoded(fields).encode()
                 if chance.random() < 0.1:
                     body = chance.randbytes(200)
@@ -229,12 +235,12 @@ async def test_no_form_is_a_fault_of_ours(stand: Stand, places: dict[str, str]) 
 async def test_a_form_of_too_many_or_too_large_fields_is_refused(
     stand: Stand, places: dict[str, str]
 ) -> None:
-    headers, marks = _cookies(stand)
+    headers, csrf_tokens = _cookies(stand)
     path = f"/portal/{stand.app_id}/endpoints"
     async with httpx.AsyncClient(transport=Crowd(stand.app), base_url=URL, headers=headers) as client:
-        many = {"mark": marks["/portal"], **{f"f{number}": "x" for number in range(5000)}}
+        many = {"csrf_token": csrf_tokens["/portal"], **{f"f{number}": "x" for number in range(5000)}}
         assert (await client.post(path, data=many)).status_code == 400
-        large = {"mark": marks["/portal"], "url": "x" * (3 * 1024 * 1024)}
+        large = {"csrf_token": csrf_tokens["/portal"], "url": "x" * (3 * 1024 * 1024)}
         assert (await client.post(path, data=large)).status_code == 413
         other = await client.post(path, content=b"{}", headers={"content-type": "application/json"})
         assert other.status_code == 400

@@ -141,8 +141,10 @@ async def test_no_answer_to_a_form_has_a_text_of_its_own(day: History, client: h
     for path, form in FORMS.items():
         url = url_of(day, path)
         start = url_of(day, "//admin" if path.startswith("//") else "")
-        (mark, *_) = re.findall(r'name="mark" value="([0-9a-f]+)"', (await client.get(start)).text)
-        answer = await client.post(url, data={"mark": mark, **form})
+        (csrf_token, *_) = re.findall(
+            r'name="csrf_token" value="([0-9a-f]+)"', (await client.get(start)).text
+        )
+        answer = await client.post(url, data={"csrf_token": csrf_token, **form})
         assert 200 <= answer.status_code < 500, f"{url}: {answer.status_code}"
         found[path] = left(answer.text, data)
     assert [(place, words) for place, words in found.items() if words] == []

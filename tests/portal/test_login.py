@@ -213,7 +213,7 @@ async def test_a_page_of_another_site_cannot_log_in_nor_post(stand: Stand, visit
             assert answer.status_code == 403
             assert "set-cookie" not in answer.headers
         answer = await visitor.client.post(
-            f"{visitor.base}/logout", data={"mark": visitor.mark}, headers=headers
+            f"{visitor.base}/logout", data={"csrf_token": visitor.csrf_token}, headers=headers
         )
         assert answer.status_code == 403
         await visitor.get()
@@ -224,7 +224,9 @@ async def test_a_page_of_another_site_cannot_log_in_nor_post(stand: Stand, visit
     [{}, {"origin": URL}, {"sec-fetch-site": "same-origin"}, {"sec-fetch-site": "none"}],
 )
 async def test_a_page_of_ours_can(stand: Stand, visitor: Visitor, headers: dict[str, str]) -> None:
-    answer = await visitor.client.post(f"{visitor.base}/logout", data={"mark": visitor.mark}, headers=headers)
+    answer = await visitor.client.post(
+        f"{visitor.base}/logout", data={"csrf_token": visitor.csrf_token}, headers=headers
+    )
     assert answer.status_code == 303
 
 
@@ -240,14 +242,14 @@ async def test_behind_a_proxy_the_public_url_is_ours_too(database: Database) -> 
         assert answer.status_code == 403
 
 
-NO_MARKS = ["", "0" * 32, "é", "x" * 10_000]
+WRONG_CSRF_TOKENS = ["", "0" * 32, "é", "x" * 10_000]
 
 
-async def test_a_form_needs_the_mark_of_its_session(visitor: Visitor) -> None:
-    for mark in NO_MARKS:
-        answer = await visitor.client.post(f"{visitor.base}/logout", data={"mark": mark})
+async def test_a_form_needs_the_csrf_token_of_its_session(visitor: Visitor) -> None:
+    for wrong in WRONG_CSRF_TOKENS:
+        answer = await visitor.client.post(f"{visitor.base}/logout", data={"csrf_token": wrong})
         assert answer.status_code == 403
-        answer = await visitor.client.post(f"{visitor.base}/logout", json={"mark": visitor.mark})
+        answer = await visitor.client.post(f"{visitor.base}/logout", json={"csrf_token": visitor.csrf_token})
         assert answer.status_code == 400, "and is a form"
         await visitor.get()
 

@@ -27,14 +27,14 @@ class Operator:
 
     stand: Stand
     client: httpx.AsyncClient
-    mark: str = ""
+    csrf_token: str = ""
 
     async def enter(self, token: str, status: int = 303) -> httpx.Response:
         answer = await self.client.post("/admin/login", data={"token": token})
         assert answer.status_code == status, answer.text
         if status == 303:
             page = (await self.client.get("/admin")).text
-            self.mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page)[0]
+            self.csrf_token = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', page)[0]
         return answer
 
     async def get(self, path: str = "", *, status: int = 200, **query: Any) -> str:
@@ -43,7 +43,7 @@ class Operator:
         return answer.text
 
     async def post(self, path: str, data: Any = None, *, status: int = 303) -> httpx.Response:
-        answer = await self.client.post(f"/admin{path}", data={"mark": self.mark, **(data or {})})
+        answer = await self.client.post(f"/admin{path}", data={"csrf_token": self.csrf_token, **(data or {})})
         assert answer.status_code == status, f"{path}: {answer.status_code} {answer.text[:1000]}"
         return answer
 
@@ -164,7 +164,7 @@ async def test_a_look_into_a_portal_shows_and_changes_nothing(operator: Operator
     assert page.status_code == 200
     assert "Operator view" in page.text
     looker = Visitor(stand, operator.client, stand.app_id)
-    looker.mark = re.findall(r'name="mark" value="([0-9a-f]+)"', page.text)[0]
+    looker.csrf_token = re.findall(r'name="csrf_token" value="([0-9a-f]+)"', page.text)[0]
     await looker.post(f"/endpoints/{endpoint}/disable", status=403)
     # customers see that there was a look
     assert "Operator view opened" in await looker.get("/audit")

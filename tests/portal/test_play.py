@@ -124,7 +124,10 @@ async def test_an_inbox_is_emptied_and_deleted(visitor: Visitor) -> None:
 
 async def test_an_application_has_a_bounded_number_of_inboxes(visitor: Visitor) -> None:
     answers = await asyncio.gather(
-        *(visitor.client.post(f"{visitor.base}/play", data={"mark": visitor.mark}) for _ in range(30))
+        *(
+            visitor.client.post(f"{visitor.base}/play", data={"csrf_token": visitor.csrf_token})
+            for _ in range(30)
+        )
     )
     assert sorted(answer.status_code for answer in answers) == [303] * MAX_INBOXES + [409] * 10
     refused = next(answer for answer in answers if answer.status_code == 409)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from angarium.core.claims import Capability
@@ -37,10 +39,20 @@ async def test_a_link_leads_where_its_next_says_and_never_out_of_the_portal(stan
             assert answer.json()["location"] == f"{visitor.base}{place}", wanted
 
 
-async def test_a_form_without_the_mark_of_its_session_does_nothing(stand: Stand) -> None:
+async def test_pages_work_with_a_slash_at_the_end(stand: Stand, visitor: Visitor) -> None:
+    """Nothing on them is relative to their own URL."""
+    endpoint = await stand.endpoint("http://127.0.0.1:9/")
+    for path in ("", "/endpoints", f"/endpoints/{endpoint}", "/endpoints/new", "/messages", "/event-types"):
+        page = await visitor.get(f"{path}/")
+        found = re.findall(r"""(?:src|href|action|formaction|hx-get|hx-post)=["']?([^"'> ]*)""", page)
+        assert len(found) > 8, path
+        assert [one for one in found if not one.startswith(("/", "#", "?", "https://"))] == [], path
+
+
+async def test_a_form_without_the_csrf_token_of_its_session_does_nothing(stand: Stand) -> None:
     async with visiting(stand) as one, visiting(stand, capabilities=[Capability.VIEW]) as other:
-        stolen = one.mark
-        answer = await other.client.post(f"{other.base}/logout", data={"mark": stolen})
+        stolen = one.csrf_token
+        answer = await other.client.post(f"{other.base}/logout", data={"csrf_token": stolen})
         assert answer.status_code == 403
         await other.get()
         await one.post("/logout")

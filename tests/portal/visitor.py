@@ -22,7 +22,7 @@ class Visitor:
     stand: Stand
     client: httpx.AsyncClient
     app_id: str
-    mark: str = ""
+    csrf_token: str = ""
 
     @property
     def base(self) -> str:
@@ -34,8 +34,8 @@ class Visitor:
         body = {"key": fragment.removeprefix("key="), "query": query}
         answer = await self.client.post("/login/session", json=body)
         if answer.is_success:
-            self.mark = re.findall(
-                r'name="mark" value="([0-9a-f]+)"', (await self.client.get(self.base)).text
+            self.csrf_token = re.findall(
+                r'name="csrf_token" value="([0-9a-f]+)"', (await self.client.get(self.base)).text
             )[0]
         return answer
 
@@ -46,8 +46,10 @@ class Visitor:
         return answer.text
 
     async def post(self, path: str, data: Any = None, *, status: int = 303) -> httpx.Response:
-        """Post a form with the session's mark."""
-        answer = await self.client.post(self._place(path), data={"mark": self.mark, **(data or {})})
+        """Post a form with the session's CSRF token."""
+        answer = await self.client.post(
+            self._place(path), data={"csrf_token": self.csrf_token, **(data or {})}
+        )
         assert answer.status_code == status, f"POST {path}: {answer.status_code} {answer.text[:2000]}"
         return answer
 

@@ -1,8 +1,8 @@
 """Declares pages and actions of the portal, with their access checks and error pages.
 
 A page needs a session for its application. An action is a posted form: it must come from a page of this
-server and carry the mark of the session, and the session must have the capability. Errors are rendered as
-pages.
+server and carry the CSRF token of the session, and the session must have the capability. Errors are rendered
+as pages.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Pages(Generic[V]):
 
         async def answer(request: Request) -> Response:
             visit = await self._visit_of(request)
-            form = await _guarded(request, visit.mark)
+            form = await _guarded(request, visit.csrf_token)
             visit.require(capability)
             return await handler(visit, form)
 
@@ -101,11 +101,11 @@ page = _CUSTOMERS.page
 action = _CUSTOMERS.action
 
 
-async def _guarded(request: Request, mark: str) -> Form:
+async def _guarded(request: Request, csrf_token: str) -> Form:
     """The posted form, after the checks against forgery. Raises NotAllowed."""
     session.check_origin(request)
     form = await read_form(request)
-    session.check_mark(mark, form.text("mark"))
+    session.check_csrf_token(csrf_token, form.text(session.CSRF_FIELD))
     return form
 
 

@@ -1,8 +1,8 @@
 """Session cookies, and their protection against cross-site request forgery.
 
 Each application has a separate cookie, so one browser can have the portals of several customers open. Scripts
-cannot read it. A page of another origin can make a browser send it, but it does not know the mark in our
-forms, which is derived from the cookie, and it cannot hide its origin.
+cannot read it. A page of another origin can make a browser send it, but it does not know the CSRF token
+in our forms, which is derived from the cookie, and it cannot hide its origin.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from angarium.core.errors import NotAllowed, NotAuthenticated
 from angarium.portal.kit.text import t
 from angarium.service.login import Session
 
+CSRF_FIELD: Final = "csrf_token"
 _NAME: Final = "angarium-"
 _SECURE_NAME: Final = "__Host-angarium-"  # browsers accept it only over https and from this host
 
@@ -49,12 +50,12 @@ def token_of(request: Request, owner: str) -> str:
     return token
 
 
-def mark_of(token: str) -> str:
+def csrf_token_of(token: str) -> str:
     """The value that a form must carry in addition to the cookie."""
     return hmac.new(token.encode(), b"form", hashlib.sha256).hexdigest()[:32]
 
 
-def check_mark(expected: str, shown: str) -> None:
+def check_csrf_token(expected: str, shown: str) -> None:
     """Raises NotAllowed if a form was rendered for another session."""
     if not hmac.compare_digest(expected.encode(), shown.encode()):
         raise NotAllowed(t("error.session"))
@@ -87,7 +88,7 @@ def remember(request: Request, response: Response, name: str, value: str) -> Non
 
 def _set(request: Request, response: Response, name: str, value: str, max_age: int | None) -> None:
     # A frame on another site gets its cookies back only with SameSite=None, which needs Secure, and
-    # Partitioned keeps them to that site. The mark and the origin check protect the forms either way.
+    # Partitioned keeps them to that site. The CSRF token and the origin check protect the forms either way.
     framed = request.headers.get("sec-fetch-dest") == "iframe" or "framed" in request.scope
     secure = framed or is_secure(request)
     parts = [f"{name}={value}", "Path=/", "HttpOnly"]

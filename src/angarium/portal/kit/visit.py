@@ -59,7 +59,7 @@ class AnyVisit:
     services: Services
     product: Product
     claims: Claims
-    mark: str = field(repr=False)
+    csrf_token: str = field(repr=False)
     now: float
     theme: Theme = field(default_factory=Theme)
 
@@ -134,7 +134,7 @@ class AnyVisit:
             button=button,
             back=back,
             here=self.request.url.path,
-            fields=[(name, value) for name, value in form.pairs if name not in ("mark", YES)],
+            fields=[(name, value) for name, value in form.pairs if name not in (session.CSRF_FIELD, YES)],
         )
 
     def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
@@ -222,7 +222,7 @@ async def visit_of(request: Request) -> Visit:
         application=await services.application.find(claims.org_id, ref),
         product=product,
         claims=claims,
-        mark=session.mark_of(token),
+        csrf_token=session.csrf_token_of(token),
         # an operator did not open a link, which would have set the theme cookie
         theme=Theme.of(product.profile.portal.theme) if claims.operator else theme_of(request),
         now=services.clock.now(),

@@ -70,7 +70,7 @@ async def _visit_of(request: Request) -> OperatorVisit:
         services=services,
         product=await services.product.of(claims.org_id),
         claims=claims,
-        mark=session.mark_of(token),
+        csrf_token=session.csrf_token_of(token),
         now=services.clock.now(),
     )
 
