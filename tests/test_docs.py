@@ -11,6 +11,16 @@ from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
+from svix.api import (
+    ApplicationIn,
+    ApplicationListOptions,
+    EndpointIn,
+    EndpointListOptions,
+    EventTypeIn,
+    EventTypeListOptions,
+    Svix,
+    SvixOptions,
+)
 
 from angarium.store.database import Database
 from tests.kit.receiver import Receiver
@@ -113,6 +123,60 @@ async def test_a_first_message_is_delivered_and_verified_as_the_readme_and_the_r
         with serving(flask["app"]) as port:
             answers = [await post(port, request, body) for body in (request.body, request.body + b" ")]
         assert answers == [204, 401]
+
+
+async def test_the_script_for_moving_from_svix_copies_everything_that_can_be_read(directory: Path) -> None:
+    """Between two servers, for Angarium has Svix's API."""
+    async with dev(directory / "old") as old, dev(directory / "new") as new:
+        servers = [Svix(server.token, SvixOptions(server_url=server.url)) for server in (old, new)]
+        await asyncio.to_thread(fill, servers[0])
+        names = {"OLD_TOKEN": old.token, "OLD_URL": old.url, "NEW_TOKEN": new.token, "NEW_URL": new.url}
+        script: dict[str, Any] = dict(names)
+        await asyncio.to_thread(exec, example("docs/moving.md"), script)
+        before, after = [await asyncio.to_thread(read, server) for server in servers]
+        for client in (*servers, script["old"], script["new"]):
+            client._httpx_client.close()  # the SDK offers no way to close it
+    assert len(before) > 2 * 50, "more than a page of each"
+    assert before == after
+
+
+def fill(svix: Svix) -> None:
+    for number in range(51):
+        svix.event_type.create(
+            EventTypeIn(name=f"order.n{number}", description="An order.", archived=number == 7)
+        )
+        app = svix.application.create(ApplicationIn(name=f"Customer {number}", uid=f"customer-{number}"))
+    for number in range(51):
+        svix.endpoint.create(
+            app.id,
+            EndpointIn(
+                url=f"http://127.0.0.1:9/{number}",
+                uid=f"endpoint-{number}",
+                description="Orders",
+                event_types=["order.n1", "order.n2"] if number else None,
+                channels=["eu"],
+                throttle_rate=5,
+                headers={"X-Shop": str(number)},
+                disabled=number == 3,
+                metadata={"number": str(number)},
+            ),
+        )
+
+
+def read(svix: Svix) -> list[Any]:
+    """What the copy must have: everything but ids and times."""
+    kinds = svix.event_type.list(EventTypeListOptions(limit=250, include_archived=True)).data
+    found: list[Any] = [
+        (kind.name, kind.description, kind.archived, kind.group_name, kind.schemas) for kind in kinds
+    ]
+    for app in svix.application.list(ApplicationListOptions(limit=250)).data:
+        found.append((app.name, app.uid, app.metadata))
+        for one in svix.endpoint.list(app.id, EndpointListOptions(limit=250)).data:
+            secret = svix.endpoint.get_secret(app.id, one.id).key
+            headers = svix.endpoint.get_headers(app.id, one.id).headers
+            found.append((one.url, one.uid, one.description, one.event_types, one.channels, one.throttle_rate,
+                          one.disabled, one.metadata, secret, headers))  # fmt: skip
+    return sorted(found, key=str)
 
 
 class serving:  # noqa: N801
