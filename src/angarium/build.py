@@ -14,7 +14,7 @@ import msgspec
 from angarium import __version__, profiles
 from angarium.clock import Clock, SystemClock, host_time
 from angarium.core.address import AddressPolicy
-from angarium.core.errors import SettingsError, StoreReason
+from angarium.core.errors import SettingsError, StoreReason, StoreUnavailable
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
 from angarium.core.product import STANDARD, Product, product_of
@@ -23,6 +23,7 @@ from angarium.core.token_key import TokenKey
 from angarium.service.token import Tokens
 from angarium.settings import Settings
 from angarium.store.database import Database
+from angarium.store.guard import Guard
 from angarium.store.retention import Retention
 
 if TYPE_CHECKING:
@@ -119,19 +120,23 @@ async def running(
 
     `sandbox` also serves the scenarios of profiles. `listening`: the URL of the socket that is served. On
     exit, attempts in flight are completed, then the pools are closed. `stopping` is set shortly before, so
-    that no request runs for minutes.
+    that no request runs for minutes. Raises ProcessRefused if the database may not be used by this process.
     """
     direct, prepared = settings.direct_url, settings.database_prepared_statements
     clock = SystemClock()
     ring, inboxes = keyring(settings), inbox_urls(settings, role, listening)
     policy = AddressPolicy(settings.allowed_subnets, trusts=None if inboxes is None else inboxes.includes)
     products = products_of(settings)
-    async with AsyncExitStack() as stack:
+    guard = Guard()
+    async with _until_refused(guard), AsyncExitStack() as stack:
         # intake and dispatch have their own connections, so that readers cannot block them
         engine = await Database.connect(
-            database_url, size=ENGINE_CONNECTIONS, direct_url=direct, prepared=prepared
+            database_url, size=ENGINE_CONNECTIONS, direct_url=direct, prepared=prepared, guard=guard
         )
         stack.push_async_callback(engine.close)
+        if stopping is not None:
+            watching = asyncio.create_task(guard.watch(engine, stopping.set), name="guard")
+            stack.callback(watching.cancel)
         # the embedded PostgreSQL shares the clock of this host
         reference = host_time if settings.database_url is None else engine.time
         clock.anchor(await reference())
@@ -163,7 +168,7 @@ async def running(
         from angarium.service.services import Services
 
         database = await Database.connect(
-            database_url, size=settings.database_pool, direct_url=direct, prepared=prepared
+            database_url, size=settings.database_pool, direct_url=direct, prepared=prepared, guard=guard
         )
         stack.push_async_callback(database.close)
         replica = await _replica(settings, stack, database, clock)
@@ -198,6 +203,17 @@ async def running(
         await intake.start()
         stack.push_async_callback(intake.stop)
         yield app
+
+
+@asynccontextmanager
+async def _until_refused(guard: Guard) -> AsyncIterator[None]:
+    """Raises the reason for which the process had to stop, once it has stopped."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        raise guard.refusal or error from error
+    if guard.refusal is not None:
+        raise guard.refusal
 
 
 async def _replica(

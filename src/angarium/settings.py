@@ -35,6 +35,7 @@ PREFIX: Final = "ANGARIUM_"
 _FILE: Final = "_FILE"
 _DAY: Final = 86400.0  # seconds
 _CLIENTS: Final = frozenset({"ANGARIUM_URL", "ANGARIUM_TOKEN", "ANGARIUM_APP"})  # of the command line client
+_TRUE: Final = frozenset({"1", "true", "t", "yes", "y", "on"})  # as pydantic reads a bool
 _SHORTEST_SECRET: Final = {"HS256": 32, "HS384": 48, "HS512": 64}  # bytes, RFC 7518 section 3.2
 
 
@@ -228,6 +229,11 @@ class Settings(BaseSettings):
         le=1000,
         description="Database connections per process for API requests. Intake and delivery use eight more.",
     )
+    ignore_unknown: bool = Field(
+        False,
+        description="Ignore unknown `ANGARIUM_*` variables, with a warning in the log, instead of refusing "
+        "them. For going back to the previous release with the settings of the newer one.",
+    )
     log_format: Literal["console", "json"] = Field(
         "json", description="Log format. The default of `angarium dev` is `console`."
     )
@@ -393,15 +399,24 @@ def _from_files(environ: Mapping[str, str]) -> dict[str, str]:
     return values
 
 
-def _refuse_unknown(environ: Iterable[str]) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
-    known |= {PREFIX + name.upper() + _FILE for name in secret_names()}
+def unknown(environ: Iterable[str]) -> list[str]:
+    """The `ANGARIUM_*` variables that are not settings."""
+    return sorted(name for name in environ if name.startswith(PREFIX) and name not in _known() | _CLIENTS)
+
+
+def _known() -> set[str]:
+    files = {PREFIX + name.upper() + _FILE for name in secret_names()}
+    return {PREFIX + name.upper() for name in Settings.model_fields} | files
+
+
+def _refuse_unknown(environ: Mapping[str, str]) -> None:
+    if environ.get(f"{PREFIX}IGNORE_UNKNOWN", "").lower() in _TRUE:
+        return
     problems = []
-    for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known | _CLIENTS:
-            close = get_close_matches(name, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "see `angarium settings` for all of them"
-            problems.append(f"{name} is not a setting; {hint}")
+    for name in unknown(environ):
+        close = get_close_matches(name, _known(), n=1)
+        hint = f"did you mean {close[0]}?" if close else "see `angarium settings` for all of them"
+        problems.append(f"{name} is not a setting; {hint}")
     if problems:
         raise SettingsError("\n".join(problems))
 
@@ -410,8 +425,8 @@ _PAGE: Final = """\
 # Settings
 
 Angarium is configured by environment variables only. They are checked at start; unknown `ANGARIUM_*`
-variables are refused. `angarium settings` shows the current values. This page is the output of
-`angarium settings --markdown`.
+variables are refused, unless `ANGARIUM_IGNORE_UNKNOWN` is set. `angarium settings` shows the current values.
+This page is the output of `angarium settings --markdown`.
 """
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import aiohttp
 import aiohttp.web
+import asyncpg
 import psutil
 
 from angarium.build import products_of
@@ -123,6 +124,18 @@ async def test_workers_stop_when_their_parent_is_killed(database_url: str) -> No
         left = workers(process)
         process.kill()
         await until(lambda: not any(runs(one.pid) for one in left))
+
+
+async def test_processes_that_have_become_too_old_for_the_database_end_and_are_not_restarted(
+    database_url: str,
+) -> None:
+    async with serve(database_url, "--processes", "2") as (process, url):
+        await healthy(url)
+        await until(lambda: len(workers(process)) == 2)
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("update angarium.installation set oldest_release = '99.0.0'")
+        await connection.close()
+        assert await asyncio.to_thread(process.wait, PATIENCE) == 1
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ CODES = {
     "Overloaded": "overloaded",
     "Invalid": "validation",
     "SettingsError": "settings",
+    "ProcessRefused": "settings",
     "StoreUnavailable": "store_unavailable",
 }
 PLAIN = [name for name in CODES if name not in ("TooManyEndpoints", "UidTaken", "Unsupported", "Invalid")]

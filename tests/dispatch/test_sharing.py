@@ -53,7 +53,7 @@ async def test_an_owner_whose_connection_dies_loses_its_shards_and_all_are_share
         before = owned(first)
         await world.fetch(
             "select pg_terminate_backend(pid) from pg_stat_activity"
-            " where application_name = 'angarium-dispatcher' and datname = current_database()"
+            " where application_name like 'angarium/% dispatcher' and datname = current_database()"
             " and pid in (select pid from pg_locks where locktype = 'advisory' and objid = $1)",
             min(before),
         )

@@ -101,9 +101,11 @@ class Servers:
         ready = json.loads(line)
         return self._add(Server(process, ready["url"], ready["token"], log))
 
-    async def serve(self, database_url: str, *arguments: str, **variables: str) -> Server:
+    async def serve(
+        self, database_url: str, *arguments: str, program: Sequence[str] = ANGARIUM, **variables: str
+    ) -> Server:
         """`angarium serve` on a database; returns when it answers."""
-        server = self.launch(database_url, *arguments, port=None, program=ANGARIUM, **variables)
+        server = self.launch(database_url, *arguments, port=None, program=program, **variables)
         await until(lambda: _answers(server), "the server answers")
         return server
 

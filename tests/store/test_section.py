@@ -51,7 +51,8 @@ async def test_every_statement_finds_its_tables_by_the_names_of_their_schemas(da
 
 async def test_two_sections_can_be_in_one_database(empty_database_url: str) -> None:
     """The files of the schema name no section, so that another one takes nothing but its name."""
-    from angarium.store.migrate import MIGRATIONS, migrate
+    from angarium.store.migrate import migrate
+    from angarium.store.migration import MIGRATIONS
 
     await migrate(empty_database_url)
     connection = await Connector(empty_database_url, statement_timeout=None)()

@@ -56,17 +56,10 @@ async def provisioning(settings: Settings) -> AsyncIterator[Provision]:
 
 
 async def require_schema(url: str) -> None:
-    """Raises SettingsError if the schema is older than this release."""
+    """Raises SettingsError if the schema is older than this release, or too new for it."""
     from angarium.store import migrate as schema
 
-    found, needed = await schema.current(url), schema.head()
-    if found is not None and found > needed:
-        return  # migrated by a newer release; schemas only grow, so this release runs on it
-    if found != needed:
-        raise SettingsError(
-            f"the database's schema is {found or 'missing'}, this release needs {needed}; run "
-            "`angarium migrate` first, or start with --migrate"
-        )
+    await schema.require(url)
 
 
 def with_secrets(settings: Settings) -> Settings:

@@ -41,6 +41,7 @@ def serve(
     settings = load(overrides={"listen": listen, "data_dir": data})
     require_secrets(settings)
     telemetry.configure(settings.log_format, settings.log_level)
+    _warn_of_unknown()
     from angarium.server import open_files, process
 
     open_files.allow(settings, role.value)
@@ -54,6 +55,7 @@ def migrate(data: Data = None) -> None:
     """
     settings = load(overrides={"data_dir": data})
     telemetry.configure(settings.log_format, settings.log_level)
+    _warn_of_unknown()
     from angarium.server import process
 
     process.run(_migrate(settings))
@@ -96,6 +98,11 @@ def _shown(value: object) -> str:
     if isinstance(value, tuple):
         return ", ".join(f"{part:g}s" if isinstance(part, float) else str(part) for part in value)
     return "" if value is None else str(value)
+
+
+def _warn_of_unknown() -> None:
+    if names := module.unknown(os.environ):  # `load` refuses them unless they are to be ignored
+        telemetry.logger("settings").warning("settings.ignored", names=names)
 
 
 async def _migrate(settings: Settings) -> None:

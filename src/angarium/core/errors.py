@@ -196,6 +196,10 @@ class SettingsError(AngariumError):
     code = "settings"
 
 
+class ProcessRefused(SettingsError):
+    """The database may not be used by this process, and starting it again does not help."""
+
+
 class StoreReason(StrEnum):
     """Why the database is not available."""
 

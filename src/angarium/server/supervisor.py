@@ -11,11 +11,13 @@ import contextlib
 import multiprocessing
 import signal
 import socket
+import sys
 from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from typing import Final
 
 from angarium import __version__, telemetry
+from angarium.core.errors import ProcessRefused
 from angarium.server import ops, process
 from angarium.server.metrics import metrics_route
 from angarium.server.ops import OpsRoute
@@ -29,6 +31,7 @@ that the database does not accept."""
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
 HEALTHY: Final = 30.0  # seconds alive after which the pause is reset
+REFUSED: Final = 78  # the exit code of a child that the database refuses: restarting it does not help
 
 
 async def supervise(
@@ -41,7 +44,10 @@ async def supervise(
     ops_listener: socket.socket | None = None,
 ) -> None:
     """Keeps `count` children running until `stop`, then waits until all have stopped. Serves operators'
-    tools for all of them."""
+    tools for all of them.
+
+    Raises ProcessRefused if the database refuses a child; then the others are stopped too.
+    """
     registry = Registry(CATALOGUE)
     registry.value("build_info", __version__, role).set(1)
 
@@ -50,16 +56,21 @@ async def supervise(
 
     routes: dict[str, OpsRoute] = {"/metrics": metrics_route(snapshot)}
     async with ops.serving(ops_listener, routes), asyncio.TaskGroup() as group:
-        for number in range(count):
+        children = [
             group.create_task(_keep(number, (settings, database_url, role, listener), stop))
+            for number in range(count)
+        ]
         await stop.wait()
         if listener is not None:
             listener.close()  # so that clients are refused, not left waiting
+    if any(child.result() == REFUSED for child in children):
+        raise ProcessRefused("the database refuses this process; `process.refused` in the log says why")
 
 
 async def _keep(
     number: int, arguments: tuple[Settings, str, str, socket.socket | None], stop: asyncio.Event
-) -> None:
+) -> int | None:
+    """Returns the exit code of the last child."""
     log = telemetry.logger("supervisor").bind(process=number)
     loop = asyncio.get_running_loop()
     pause = FIRST_PAUSE
@@ -77,12 +88,16 @@ async def _keep(
             await _first_of(ended, stop)
             if stop.is_set():
                 await _end(child, ended)
-                return
+                return child.exitcode
         child.join()
+        if child.exitcode == REFUSED:
+            stop.set()
+            return REFUSED
         pause = FIRST_PAUSE if loop.time() - started > HEALTHY else min(pause * 2, LONGEST_PAUSE)
         log.error("process.died", pid=child.pid, exit_code=child.exitcode, again_in=pause)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)
+    return None
 
 
 @contextlib.contextmanager
@@ -120,7 +135,10 @@ def child_main(settings: Settings, database_url: str, role: str, listener: socke
     """The main function of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
     telemetry.configure(settings.log_format, settings.log_level)
-    process.run(_child(settings, database_url, role, listener))
+    try:
+        process.run(_child(settings, database_url, role, listener))
+    except ProcessRefused:
+        sys.exit(REFUSED)
 
 
 async def _child(settings: Settings, database_url: str, role: str, listener: socket.socket | None) -> None:

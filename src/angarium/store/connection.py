@@ -22,7 +22,7 @@ import asyncio
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -31,6 +31,7 @@ import asyncpg
 import msgspec
 
 from angarium.core.errors import StoreReason, StoreUnavailable
+from angarium.store import release
 from angarium.store.fault import RAISED, reason_of
 from angarium.store.section import FIRST, Section
 from angarium.store.sql import queries
@@ -170,19 +171,22 @@ class Connector:
         url: str,
         *,
         statement_timeout: float | None,
-        name: str = "angarium",
+        name: str = "",
         settings: Mapping[str, str] | None = None,
         prepared: bool = True,
         writable: bool = False,
         standby: bool = False,
+        admit: Callable[[Connection], Awaitable[None]] | None = None,
     ) -> None:
         """`statement_timeout`: seconds after which a statement's connection is closed. `settings`: of the
         session; must be empty behind a pooler. `prepared`: keep prepared statements. `writable`: require a
-        server that accepts writes. `standby`: prefer a read-only one."""
+        server that accepts writes. `standby`: prefer a read-only one.
+        `admit`: called with each new connection; an error refuses it."""
         self._hosts = each_host(url)
         self._first = 0
         self._timeout = CONNECT_TIMEOUT if len(self._hosts) == 1 else HOST_TIMEOUT
-        self._name = name
+        self._name = name or release.session_name()
+        self._admit = admit
         self._settings = dict(settings or {})
         self._writable = writable
         self._standby = standby
@@ -268,6 +272,8 @@ class Connector:
                 decoder=lambda data: msgspec.json.decode(data[1:]),
                 format="binary",
             )
+            if self._admit is not None:
+                await self._admit(connection)
         except BaseException:
             connection.terminate()
             raise

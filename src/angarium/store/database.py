@@ -11,8 +11,10 @@ from typing import Final, Protocol, TypeVar
 
 import asyncpg
 
+from angarium.store import release
 from angarium.store.connection import Connection, Connector, DedicatedConnection, StoreConnection
-from angarium.store.fault import RAISED, breaks, caused_by, translated
+from angarium.store.fault import RAISED, StatementFailed, breaks, caused_by, translated
+from angarium.store.guard import Guard
 from angarium.store.sql import queries
 
 Found = TypeVar("Found")
@@ -72,8 +74,11 @@ class Database:
     Locks and listening use `direct_url`.
     """
 
-    def __init__(self, pool: asyncpg.Pool, url: str, direct_url: str | None = None) -> None:
+    def __init__(
+        self, pool: asyncpg.Pool, url: str, direct_url: str | None = None, guard: Guard | None = None
+    ) -> None:
         self._pool = pool
+        self._guard = guard
         self.url = url
         self._direct_url = direct_url or url
         self._reader: Reader | None = None
@@ -87,19 +92,21 @@ class Database:
         direct_url: str | None = None,
         prepared: bool = True,
         standby: bool = False,
+        guard: Guard | None = None,
     ) -> Database:
         """Open a pool of at most `size` connections. `prepared`: keep prepared statements. `standby`: to a
-        read replica, which may still be unavailable.
+        read replica, which may still be unavailable. `guard`: checks each new connection.
 
         Raises StoreUnavailable if no host responds.
         """
         connector = Connector(
             url,
             statement_timeout=STATEMENT_TIMEOUT,
-            name="angarium-replica" if standby else "angarium",
+            name=release.session_name("replica" if standby else ""),
             settings={} if direct_url else GONE | PATIENCE,
             prepared=prepared,
             standby=standby,
+            admit=None if guard is None else guard.admit,
         )
         pool = await asyncpg.create_pool(
             min_size=0 if standby else 1,
@@ -108,7 +115,7 @@ class Database:
             connection_class=StoreConnection,
             reset=_keep,
         )
-        return cls(pool, url, direct_url)
+        return cls(pool, url, direct_url, guard)
 
     async def close(self) -> None:
         await self._pool.close()
@@ -146,6 +153,8 @@ class Database:
             if (canceled := _cancellation(error)) is not None:
                 raise canceled from None
             fault = translated(error)
+            if self._guard is not None and isinstance(fault, StatementFailed):
+                self._guard.doubt()
             raise fault from caused_by(fault, error)
 
     @asynccontextmanager
@@ -170,19 +179,20 @@ class Database:
             return await look(connection)
 
     async def dedicated(
-        self, timeout: float = STATEMENT_TIMEOUT, *, application_name: str = "angarium", **settings: str
+        self, timeout: float = STATEMENT_TIMEOUT, *, name: str = "", **settings: str
     ) -> DedicatedConnection:
         """A connection outside the pool to a server that accepts writes, for locks and listening. The caller
         closes it.
 
-        `timeout`: seconds that one statement may take. Raises StoreUnavailable.
+        `timeout`: seconds that one statement may take. `name`: what it is for. Raises StoreUnavailable.
         """
         connector = Connector(
             self._direct_url,
             statement_timeout=timeout,
-            name=application_name,
+            name=release.session_name(name),
             settings=settings,
             writable=True,
+            admit=None if self._guard is None else self._guard.admit,
         )
         return await connector()
 

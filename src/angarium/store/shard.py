@@ -20,7 +20,7 @@ CHANNEL: Final = "angarium"
 SILENCE: Final = 10.0  # seconds without a query after which an owner is evicted; it sends one every second
 GAP: Final = 2.0  # maximum seconds between two checks that count towards SILENCE
 TIMEOUT: Final = 8.0  # seconds without a response after which an owner stops sending, before it is evicted
-SESSION: Final = {"application_name": "angarium-dispatcher"} | GONE
+SESSION: Final = {"name": "dispatcher"} | GONE
 
 
 def shard_of(endpoint_id: UUID) -> int:

@@ -40,11 +40,15 @@ EVENTS: Final = {
     "intake.untold": "an internal error prevented the response to a sender whose messages were stored or "
     "refused",
     "load.failed": "deliveries could not be read; retried",
+    "migration.index_dropped": "an index that an interrupted migration left unusable was dropped, to be "
+    "created again",
+    "migration.waiting": "another session holds a lock that a migration needs; it gave way, and tries again",
     "placement.failed": "deliveries could not be put in order of acceptance; retried",
     "poll.failed": "the periodic scan for lanes with work failed; retried",
     "part.broken": "an internal error stopped a part of the dispatcher; it is restarted",
     "partition.dropped": "an expired daily partition of history or payloads was dropped",
     "partition.locked": "a partition is in use and could not be dropped; retried",
+    "process.refused": "the database refuses this process, and why; it stops and is not restarted",
     "process.died": "a worker process exited unexpectedly; it is restarted",
     "process.started": "a worker process started",
     "replica.left": "lists and pages are read from the primary instead of the replica, and why",
@@ -56,6 +60,8 @@ EVENTS: Final = {
     "sending.paused": "a fault on our side stops requests to some endpoints; their deliveries wait, and one "
     "is tried",
     "sending.resumed": "the fault is over, and the waiting deliveries continue",
+    "settings.ignored": "variables that this release does not know were ignored, because of "
+    "ANGARIUM_IGNORE_UNKNOWN",
     "server.started": "the server accepts requests",
     "server.stopped": "the server finished its work and closed its connections",
     "ops.failed": "an internal error prevented a page of the listener for operators' tools",

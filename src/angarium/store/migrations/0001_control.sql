@@ -3,6 +3,15 @@
 -- Each index says what it is for. Times come from the caller, never from now(), so that all of them are of one clock
 -- and tests can run in virtual time.
 
+-- What the database requires of the processes that use it: one row.
+create table control.installation (
+    one boolean primary key default true check (one),
+    oldest_release text not null,  -- older releases do not run on this schema (store/migrate.py)
+    epoch uuid not null  -- a restore draws another one, so that processes of the time before it are refused
+);
+
+insert into control.installation (oldest_release, epoch) values ('0.1.0', gen_random_uuid());
+
 -- organizations with a profile; one without a row has the standard profile
 create table control.organization (
     id text primary key,
