@@ -41,7 +41,7 @@ needs_python = $(PYTHON$(subst .,,$(1))) -c '' 2> /dev/null || { echo "$(2) need
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve chromium tools test screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
+.PHONY: setup demo serve docs chromium tools test screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
 
 setup: $(STAMP)
 
@@ -77,6 +77,10 @@ test: setup chromium tools
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations 10 tests tests/faults --ignore tests/faults/test_fairness.py
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
 	ANGARIUM_TEST_POSTGRESQL=15 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(ON_15)
+
+# the documentation as a site with search, in site/index.html
+docs: setup
+	@$(BIN)/python -m tests.site site
 
 # every page of the portal as pictures in .screenshots
 screenshots: setup chromium
@@ -183,4 +187,4 @@ lock:
 	$(BIN)/python tests/node/npm.py install --package-lock-only --omit-lockfile-registry-resolved --no-audit --no-fund
 
 clean:
-	rm -rf $(VENV) mutants tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) site mutants tests/node/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
