@@ -80,6 +80,12 @@ def test_a_decision_has_a_date_and_a_status_and_is_in_the_index(page: Path) -> N
     assert listed in (ROOT / "docs/llms.txt").read_text().splitlines()
 
 
+def test_the_list_for_language_models_has_every_page_once() -> None:
+    docs = ROOT / "docs"
+    listed = re.findall(r"^- \[.*\]\(([^)]*)\)", (docs / "llms.txt").read_text(), re.MULTILINE)
+    assert sorted(listed) == sorted(str(page.relative_to(docs)) for page in docs.rglob("*.md"))
+
+
 async def test_the_statements_for_operators_run(database: Database) -> None:
     """What docs/operating.md tells them to ask PostgreSQL."""
     statements = SQL.findall((ROOT / "docs/operating.md").read_text())
