@@ -144,7 +144,7 @@ def create_token(
 def make_token(settings: Settings, org: str, app: str | None = None, lifetime: float | None = None) -> str:
     """A token of the organization, or of one of its applications; `lifetime` in seconds."""
     from angarium import build
-    from angarium.service.token import APPLICATION_LIFETIME, ORGANIZATION_LIFETIME
+    from angarium.service.token import ORGANIZATION_LIFETIME
 
     if not org.startswith(ids.ORGANIZATION):
         raise SettingsError(f"--org: {org} is not an organization ID; it starts with {ids.ORGANIZATION}")
@@ -153,7 +153,7 @@ def make_token(settings: Settings, org: str, app: str | None = None, lifetime: f
         return tokens.for_organization(org, lifetime=lifetime or ORGANIZATION_LIFETIME)
     if (app_id := ids.parse(ids.APPLICATION, app)) is None:
         raise SettingsError(f"--app: {app} is not an application ID (app_ and 27 letters and digits)")
-    return tokens.for_application(org, app_id, lifetime=lifetime or APPLICATION_LIFETIME)
+    return tokens.for_application(org, app_id, lifetime=lifetime)
 
 
 def _credentials(server: Remote, database: bool, org: str | None, data: Path | None) -> Iterator[Given]:

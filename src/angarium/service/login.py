@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from typing import Final
+from typing import Final, Unpack
 from urllib.parse import urlencode
 from uuid import UUID
 
@@ -18,11 +18,11 @@ from angarium import json_bounds
 from angarium.clock import Clock
 from angarium.core import canonical, ids
 from angarium.core.audit import ActorKind
-from angarium.core.claims import Capability, Claims, ParentCredential
+from angarium.core.claims import Claims, ParentCredential
 from angarium.core.errors import BadRequest, CredentialExpired, NotAuthenticated, TooManyFailures
 from angarium.core.profile_table import Portal
 from angarium.service import audit
-from angarium.service.token import APPLICATION_LIFETIME, Tokens
+from angarium.service.token import Grant, Tokens
 from angarium.service.use_case import Subject
 
 log = structlog.get_logger(__name__)
@@ -80,23 +80,12 @@ class PortalLinks:
         org_id: str,
         app_id: UUID,
         *,
-        feature_flags: Sequence[str] = (),
-        capabilities: Sequence[Capability] | None = None,
-        session_id: str | None = None,
-        lifetime: float = APPLICATION_LIFETIME,
         theme: Mapping[str, str] | None = None,
         origin: ParentCredential | None = None,
+        **grant: Unpack[Grant],
     ) -> PortalLink:
-        """A link to one application; `capabilities` None allows everything. It ends with its `origin`."""
-        token = self._tokens.for_application(
-            org_id,
-            app_id,
-            feature_flags=feature_flags,
-            capabilities=capabilities,
-            session_id=session_id,
-            lifetime=lifetime,
-            origin=origin,
-        )
+        """A link to one application. It ends with its `origin`."""
+        token = self._tokens.for_application(org_id, app_id, origin=origin, **grant)
         key = msgspec.json.encode(_Key(ids.text(ids.APPLICATION, app_id), token))
         return PortalLink(canonical.url_safe_text(key), token, theme or {})
 
@@ -106,31 +95,21 @@ class PortalLinks:
         app_id: UUID,
         portal: Portal,
         *,
-        feature_flags: Sequence[str] = (),
-        capabilities: Sequence[Capability] | None = None,
-        session_id: str | None = None,
-        lifetime: float | None = None,
         origin: ParentCredential,
+        **grant: Unpack[Grant],
     ) -> PortalLink:
         """Like `make`, for the holder of `origin`; the link is in the audit log before it is returned.
 
         `portal`: the product's settings, for the theme and the default lifetime.
         """
-        link = self.make(
-            org_id,
-            app_id,
-            feature_flags=feature_flags,
-            capabilities=capabilities,
-            session_id=session_id,
-            lifetime=portal.lifetime_seconds if lifetime is None else lifetime,
-            theme=portal.theme,
-            origin=origin,
-        )
-        claims = self._tokens.verify(link.token)
+        if grant.get("lifetime") is None:
+            grant["lifetime"] = portal.lifetime_seconds
+        link = self.make(org_id, app_id, theme=portal.theme, origin=origin, **grant)
+        claims, capabilities = self._tokens.verify(link.token), grant.get("capabilities")
         said = {
             "capabilities": None if capabilities is None else [str(one) for one in capabilities],
-            "featureFlags": list(feature_flags),
-            "sessionId": session_id,
+            "featureFlags": list(grant.get("feature_flags", ())),
+            "sessionId": grant.get("session_id"),
             "lifetimeSeconds": claims.expires_at - int(claims.issued_at),
         }
         await self._tokens.record("portal_link.made", Subject(org_id, app_id, claims.name), said)

@@ -23,7 +23,7 @@ import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
@@ -55,6 +55,15 @@ _CACHE: Final = 1024
 _NO_TOKEN: Final = "Not a valid token of this organization."  # noqa: S105
 
 
+class Grant(TypedDict, total=False):
+    """What a token of an application is for."""
+
+    feature_flags: Sequence[str]
+    capabilities: Sequence[Capability] | None  # None: all of them
+    session_id: str | None
+    lifetime: float | None  # seconds; None: APPLICATION_LIFETIME
+
+
 class Tokens(UseCase):
     """Creates, verifies and revokes tokens."""
 
@@ -71,26 +80,23 @@ class Tokens(UseCase):
         return self._sign(core.written(org_id), lifetime)
 
     def for_application(
-        self,
-        org_id: str,
-        app_id: UUID,
-        *,
-        feature_flags: Sequence[str] = (),
-        capabilities: Sequence[Capability] | None = None,
-        session_id: str | None = None,
-        lifetime: float = APPLICATION_LIFETIME,
-        origin: ParentCredential | None = None,
+        self, org_id: str, app_id: UUID, *, origin: ParentCredential | None = None, **grant: Unpack[Grant]
     ) -> str:
-        """A token for one application; `capabilities` None means all of them."""
+        """A token for one application. It ends with its `origin`."""
+        lifetime = grant.get("lifetime")
         payload = core.written(
             org_id,
             app_id,
-            feature_flags=feature_flags,
-            capabilities=capabilities,
-            session_id=session_id,
+            feature_flags=grant.get("feature_flags", ()),
+            capabilities=grant.get("capabilities"),
+            session_id=grant.get("session_id"),
             origins=() if origin is None else origin.digests,
         )
-        return self._sign(payload, lifetime, math.inf if origin is None else origin.expires_at)
+        return self._sign(
+            payload,
+            APPLICATION_LIFETIME if lifetime is None else lifetime,
+            math.inf if origin is None else origin.expires_at,
+        )
 
     def for_session(self, link: Claims) -> str:
         """A browser's session made from a portal link, with the link's capabilities; it ends with the link.

@@ -40,7 +40,7 @@ class Destination:
     rate_limit: int | None
     event_types: tuple[str, ...] | None
     channels: tuple[str, ...] | None
-    disabled: bool
+    disabled_at: datetime | None
     deleted: bool
     created_at: datetime
     updated_at: datetime
@@ -90,7 +90,7 @@ async def destinations(conn: Connection, app_id: UUID, message_id: UUID, page: I
     return [
         Destination(
             row["id"], row["uid"], row["url"], row["description"], row["version"], row["rate_limit"],
-            as_tuple(row["event_types"]), as_tuple(row["channels"]), row["disabled_at"] is not None,
+            as_tuple(row["event_types"]), as_tuple(row["channels"]), row["disabled_at"],
             row["deleted_at"] is not None, row["created_at"], row["updated_at"],
             _delivery(row, row["id"], message_id, app_id),
         )

@@ -10,22 +10,7 @@ from msgspec import UNSET, UnsetType
 
 from angarium.api.answer import Out
 from angarium.api.auth import AppOf, EndpointRef, ServicesOf
-from angarium.api.field import (
-    NOW,
-    Channels,
-    CreatedAt,
-    EndpointId,
-    EndpointUid,
-    OldPatterns,
-    OldRate,
-    Patterns,
-    Rate,
-    Time,
-    UpdatedAt,
-    Url,
-    says,
-    wire_time,
-)
+from angarium.api.field import NOW, Time, says, wire_time
 from angarium.api.listing import (
     Page,
     Paging,
@@ -37,7 +22,7 @@ from angarium.api.listing import (
     read_status,
     read_window,
 )
-from angarium.api.native.endpoint import Disabled, EndpointDescription, Version
+from angarium.api.native.endpoint import AnyEndpointOut, endpoint_fields
 from angarium.api.native.message import (
     HIDDEN,
     MessageOut,
@@ -106,23 +91,10 @@ class EndpointMessageOut(MessageOut, kw_only=True):
     our_fault: Annotated[OurFaultOut | UnsetType, OUR_FAULT] = UNSET
 
 
-class MessageEndpointOut(Out):
+class MessageEndpointOut(AnyEndpointOut):
     """An endpoint, and the state of a message's delivery to it."""
 
-    id: EndpointId
-    uid: EndpointUid | None
-    url: Url
-    description: EndpointDescription
-    version: Version
-    rate_limit: OldRate | None
-    throttle_rate: Rate | None
-    event_types: Patterns | None
-    filter_types: OldPatterns | None
-    channels: Channels | None
-    disabled: Disabled
     deleted: Annotated[bool, says("Whether the endpoint was deleted.", False)]
-    created_at: CreatedAt
-    updated_at: UpdatedAt
     status: StatusNumber
     status_text: StatusText
     next_attempt: Annotated[Time | None, NEXT_ATTEMPT]
@@ -225,21 +197,8 @@ async def list_attempted_destinations(
 
 
 def _destination_out(destination: Destination, waits: WaitEstimates, *, expanded: bool) -> MessageEndpointOut:
-    types = None if destination.event_types is None else list(destination.event_types)
     return MessageEndpointOut(
-        id=ids.text(ids.ENDPOINT, destination.id),
-        uid=destination.uid,
-        url=destination.url,
-        description=destination.description,
-        version=destination.version,
-        rate_limit=destination.rate_limit,
-        throttle_rate=destination.rate_limit,
-        event_types=types,
-        filter_types=types,
-        channels=None if destination.channels is None else list(destination.channels),
-        disabled=destination.disabled,
+        **endpoint_fields(destination),
         deleted=destination.deleted,
-        created_at=wire_time(destination.created_at),
-        updated_at=wire_time(destination.updated_at),
         **_standing(destination.delivery, waits, expanded=expanded),
     )

@@ -41,6 +41,7 @@ from angarium.core.claims import Capability
 from angarium.core.errors import Invalid
 from angarium.core.nouns import Endpoint
 from angarium.service.endpoint_field import EndpointDraft
+from angarium.store.delivery import Destination
 
 router = APIRouter(route_class=WireRoute, tags=["Endpoint"])
 MANAGE = requires(Capability.MANAGE_ENDPOINT)
@@ -154,8 +155,8 @@ class EndpointPatch(_Filtered):
         return replace(draft, **changes)
 
 
-class EndpointOut(Out):
-    """A URL at which an application receives messages."""
+class AnyEndpointOut(Out):
+    """What lists of endpoints and of a message's destinations say of an endpoint."""
 
     id: EndpointId
     uid: EndpointUid | None
@@ -167,11 +168,16 @@ class EndpointOut(Out):
     event_types: Patterns | None
     filter_types: OldPatterns | None
     channels: Channels | None
-    metadata: Metadata
     disabled: Disabled
-    fifo: Fifo
     created_at: CreatedAt
     updated_at: UpdatedAt
+
+
+class EndpointOut(AnyEndpointOut):
+    """A URL at which an application receives messages."""
+
+    metadata: Metadata
+    fifo: Fifo
 
 
 class EndpointStatsOut(Out):
@@ -186,27 +192,30 @@ class EndpointStatsOut(Out):
 
 def endpoint_out(endpoint: Endpoint) -> EndpointOut:
     """The endpoint as JSON, without its secrets and headers."""
+    return EndpointOut(**endpoint_fields(endpoint), metadata=endpoint.metadata, fifo=endpoint.fifo)
+
+
+def endpoint_fields(endpoint: Endpoint | Destination) -> dict[str, Any]:
+    """The fields of an AnyEndpointOut."""
     types = None if endpoint.event_types is None else list(endpoint.event_types)
-    return EndpointOut(
-        id=public_id(endpoint),
-        uid=endpoint.uid,
-        url=endpoint.url,
-        description=endpoint.description,
-        version=endpoint.version,
-        rate_limit=endpoint.rate_limit,
-        throttle_rate=endpoint.rate_limit,
-        event_types=types,
-        filter_types=types,
-        channels=None if endpoint.channels is None else list(endpoint.channels),
-        metadata=endpoint.metadata,
-        disabled=endpoint.disabled_at is not None,
-        fifo=endpoint.fifo,
-        created_at=wire_time(endpoint.created_at),
-        updated_at=wire_time(endpoint.updated_at),
-    )
+    return {
+        "id": public_id(endpoint),
+        "uid": endpoint.uid,
+        "url": endpoint.url,
+        "description": endpoint.description,
+        "version": endpoint.version,
+        "rate_limit": endpoint.rate_limit,
+        "throttle_rate": endpoint.rate_limit,
+        "event_types": types,
+        "filter_types": types,
+        "channels": None if endpoint.channels is None else list(endpoint.channels),
+        "disabled": endpoint.disabled_at is not None,
+        "created_at": wire_time(endpoint.created_at),
+        "updated_at": wire_time(endpoint.updated_at),
+    }
 
 
-def public_id(endpoint: Endpoint) -> str:
+def public_id(endpoint: Endpoint | Destination) -> str:
     return ids.text(ids.ENDPOINT, endpoint.id)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 import msgspec
@@ -33,6 +33,8 @@ PING = "svix.ping"  # the name that SDKs and portals send
 TaskRef = Annotated[str, Path(alias="task_id", description="Id of the background task.", examples=[TASK])]
 MAY_SEND = [requires(Capability.CREATE_ATTEMPTS)]
 _ENDPOINT = "/app/{app_id}/endpoint/{endpoint_id}"
+_BEGINS: Final[dict[str, Any]] = {"status_code": 202, "dependencies": MAY_SEND, "tags": ["Endpoint"]}
+"""How the operations of an endpoint that begin a background task are declared."""
 
 Task = Annotated[str, says("What the task does.", "endpoint.recover")]
 State = Literal["running", "finished", "failed"]
@@ -191,13 +193,7 @@ async def count_undelivered(
     return UndeliveredOut(messages=count)
 
 
-@router.post(
-    f"{_ENDPOINT}/recover",
-    operation_id="v1.endpoint.recover",
-    status_code=202,
-    dependencies=MAY_SEND,
-    tags=["Endpoint"],
-)
+@router.post(f"{_ENDPOINT}/recover", operation_id="v1.endpoint.recover", **_BEGINS)
 async def recover(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: WindowIn
 ) -> TaskOut:
@@ -210,13 +206,7 @@ async def recover(
     )
 
 
-@router.post(
-    f"{_ENDPOINT}/replay-missing",
-    operation_id="v1.endpoint.replay-missing",
-    status_code=202,
-    dependencies=MAY_SEND,
-    tags=["Endpoint"],
-)
+@router.post(f"{_ENDPOINT}/replay-missing", operation_id="v1.endpoint.replay-missing", **_BEGINS)
 async def replay_missing(
     application: AppOf, services: ServicesOf, endpoint_id: EndpointRef, body: WindowIn
 ) -> TaskOut:
