@@ -28,8 +28,7 @@ from angarium.store.retention import Retention
 
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
-    from angarium.service.product import Provision
-    from angarium.service.services import Services
+    from angarium.service.services import DatabaseServices, Services
     from angarium.store.accept import NewDelivery
     from angarium.store.replica import Replica
 
@@ -164,7 +163,7 @@ async def running(
         # not needed by the role `dispatch`
         from angarium.dispatch.url_check_transport import UrlCheckTransport
         from angarium.service.intake import Intake
-        from angarium.service.product import Products, Provision
+        from angarium.service.product import Products
         from angarium.service.services import Services
 
         database = await Database.connect(
@@ -174,7 +173,6 @@ async def running(
         replica = await _replica(settings, stack, database, clock)
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
-        await Provision(database, clock, product).refresh()
         url_check_transport = UrlCheckTransport(
             policy=policy, response_limit=settings.response_limit, now=clock.now
         )
@@ -195,6 +193,7 @@ async def running(
             waiting=waiting,
             replica=replica,
         )
+        await services.provision.refresh()
         app = _app(settings, services, sandbox=sandbox, stopping=stopping)
         # only now: creating the application takes a second, in which the lanes taken would be idle
         if role != "api":
@@ -239,15 +238,17 @@ async def _replica(
 
 
 @asynccontextmanager
-async def provisioning(settings: Settings, database_url: str) -> AsyncIterator[Provision]:
-    """The service that sets up organizations of products, with its own connections."""
-    from angarium.service.product import Products, Provision
+async def offline(settings: Settings, database_url: str) -> AsyncIterator[DatabaseServices]:
+    """The use cases on a database, without a server."""
+    from angarium.service.product import Products
+    from angarium.service.services import DatabaseServices
 
     clock = SystemClock()
     database = await Database.connect(database_url, size=2)
     try:
         clock.anchor(await database.time())
-        yield Provision(database, clock, Products(database, clock, products_of(settings)))
+        products = Products(database, clock, products_of(settings))
+        yield DatabaseServices(database, clock, os.urandom, products)
     finally:
         await database.close()
 

@@ -98,12 +98,14 @@ def create_key(
 
     $ angarium api-key create --org org_23rb8YdGqMT0qIzpgGwdXfHirMu --app customer-1
     """
-    from angarium.cli.installation import provisioning
+    from angarium.cli.installation import opened
     from angarium.server import process
 
     async def create() -> None:
-        async with provisioning(_settings(data)) as provision:
-            shown = await provision.add_key(org, application, scope=scope, pair=pair, sandbox=sandbox)
+        async with opened(_settings(data)) as services:
+            shown = await services.provision.add_key(
+                org, application, scope=scope, pair=pair, sandbox=sandbox
+            )
         print(f"{shown.key}:{shown.secret}" if shown.secret else shown.key)
 
     process.run(create())
@@ -168,26 +170,26 @@ async def _of_database(settings: Settings, org: str | None) -> list[Given]:
     from msgspec import to_builtins
 
     from angarium.api.native.auth import credentials
-    from angarium.cli.installation import organization_of, provisioning
+    from angarium.cli.installation import opened, organization_of
 
     org = org or organization_of(settings)
-    async with provisioning(settings) as provision:
-        found: list[Given] = to_builtins(await credentials(provision.api_key, provision.token, org))["data"]
+    async with opened(settings) as services:
+        answer = await credentials(services.api_key, services.organization_token, org)
+    found: list[Given] = to_builtins(answer)["data"]
     return found
 
 
 async def _revoke(settings: Settings, org: str | None, ref: str, shown: str | None) -> None:
     from angarium import build
     from angarium.api.native.auth import revoke_one
-    from angarium.cli.installation import opened, organization_of, provisioning
+    from angarium.cli.installation import opened, organization_of
 
     org = org or organization_of(settings)
-    if shown is None:
-        async with provisioning(settings) as provision:
-            await revoke_one(provision.api_key, provision.token, org, ref)
-    else:
-        async with opened(settings) as (database, _):
-            await build.tokens(settings, database).revoke_shown(org, shown)
+    async with opened(settings) as services:
+        if shown is None:
+            await revoke_one(services.api_key, services.organization_token, org, ref)
+        else:
+            await build.tokens(settings, services.database).revoke_shown(org, shown)
 
 
 def _settings(data: Path | None) -> Settings:

@@ -5,10 +5,8 @@ With `--database` they are those of a whole organization, and no server is neede
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,9 +21,7 @@ from angarium.core import ids
 if TYPE_CHECKING:
     from angarium.core.log_filter import LogFilter
     from angarium.core.nouns import Application
-    from angarium.service.log import Log
-    from angarium.service.overview import Overdue
-    from angarium.service.replay import Replay
+    from angarium.service.services import DatabaseServices
 
 UNDELIVERED: Final = {"status": ["failed", "canceled"]}
 
@@ -97,12 +93,12 @@ async def _list(
     from angarium.api.native.log import line_out
 
     found: list[dict[str, Any]] = []  # the newest so far
-    async with _opened(org, data, app_ref, given) as inside:
-        for application in inside.applications:
+    async with _opened(org, data, app_ref, given) as (services, applications, wanted):
+        for application in applications:
             cursor, left = None, limit
             while left > 0:
-                page = await inside.log.page(application.id, inside.wanted, cursor, limit=left)
-                waits = await inside.overdue.of(application.id, (line.row for line in page.lines))
+                page = await services.log.page(application.id, wanted, cursor, limit=left)
+                waits = await services.overdue.of(application.id, (line.row for line in page.lines))
                 found += [to_builtins(line_out(line, waits)) for line in page.lines]
                 cursor, left = page.older, left - len(page.lines)
                 if cursor is None:
@@ -118,46 +114,31 @@ async def _resend(
 
     from angarium.api.native.replay import task_out
 
-    async with _opened(org, data, server.named_app, given) as inside:
-        counts = [await inside.replay.count_matching(one.id, inside.wanted) for one in inside.applications]
+    async with _opened(org, data, server.named_app, given) as (services, applications, wanted):
+        counts = [await services.replay.count_matching(one.id, wanted) for one in applications]
         counted = {
             "messages": sum(count.number for count in counts),
             "exact": all(count.exact for count in counts),
         }
         if not agreed(server, counted, dry_run, yes):
             return
-        for application, count in zip(inside.applications, counts, strict=True):
+        for application, count in zip(applications, counts, strict=True):
             if count.number:
-                task = await inside.replay.resend_matching(
-                    application.org_id, application.id, inside.wanted, rate=rate, expected=count
+                task = await services.replay.resend_matching(
+                    application.org_id, application.id, wanted, rate=rate, expected=count
                 )
                 server.show(
                     to_builtins(task_out(task)), f"{count.number} of {application.name} will be sent again"
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Inside:
-    """The use cases of the service, on a database."""
-
-    applications: list[Application]
-    wanted: LogFilter
-    log: Log
-    overdue: Overdue
-    replay: Replay
-
-
 @asynccontextmanager
 async def _opened(
     org: str | None, data: Path | None, app_ref: str | None, given: Given
-) -> AsyncIterator[_Inside]:
+) -> AsyncIterator[tuple[DatabaseServices, list[Application], LogFilter]]:
+    """The use cases, the applications to look at, and the filter."""
     from angarium.api.native.log import FilterIn
     from angarium.cli import installation
-    from angarium.service.application import Applications
-    from angarium.service.log import Log
-    from angarium.service.overview import Overdue
-    from angarium.service.product import Products
-    from angarium.service.replay import Replay
     from angarium.settings import load
 
     settings = load(overrides={"data_dir": data})
@@ -165,19 +146,12 @@ async def _opened(
     wanted = given | UNDELIVERED
     if "endpoint" in wanted:  # with the prefix of any product
         wanted["endpoint"] = ids.ENDPOINT + wanted["endpoint"].rpartition("_")[2]
-    async with installation.opened(settings) as (database, clock):
-        known = Applications(database, clock, os.urandom)
-        applications = [await known.find(org_id, app_ref)] if app_ref else []
+    async with installation.opened(settings) as services:
+        applications = [await services.application.find(org_id, app_ref)] if app_ref else []
         while not app_ref:
             cursor = applications[-1].id if applications else None
-            more = await known.page(org_id, cursor, ascending=True, limit=1000)
+            more = await services.application.page(org_id, cursor, ascending=True, limit=1000)
             applications += more
             if not more:
                 break
-        yield _Inside(
-            applications,
-            FilterIn.model_validate(wanted).wanted(),
-            Log(database, clock, Products(database, clock, {})),
-            Overdue(database, clock),
-            Replay(database, clock, os.urandom),
-        )
+        yield services, applications, FilterIn.model_validate(wanted).wanted()

@@ -69,8 +69,8 @@ async def _dev(settings: Settings, as_json: bool) -> None:
             return
         listener, ops_listener = process.listen(settings), process.listen_ops(settings)
         process.sign()
-        async with build.provisioning(settings, url) as provision:
-            products = await ready(settings, provision, build.products_of(settings))
+        async with build.offline(settings, url) as services:
+            products = await ready(settings, services.provision, services.product.all)
 
         def announce() -> None:
             _announce(settings, process.url_of(listener), products, as_json)

@@ -15,9 +15,7 @@ from angarium.core.errors import SettingsError
 from angarium.settings import Settings
 
 if TYPE_CHECKING:
-    from angarium.clock import Clock
-    from angarium.service.product import Provision
-    from angarium.store.database import Database
+    from angarium.service.services import DatabaseServices
 
 
 @asynccontextmanager
@@ -32,27 +30,12 @@ async def connected(settings: Settings) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def opened(settings: Settings) -> AsyncIterator[tuple[Database, Clock]]:
-    """The database, and a clock that follows it."""
-    from angarium.clock import SystemClock
-    from angarium.store.database import Database
-
-    async with connected(settings) as url:
-        database, clock = await Database.connect(url, size=2), SystemClock()
-        try:
-            clock.anchor(await database.time())
-            yield database, clock
-        finally:
-            await database.close()
-
-
-@asynccontextmanager
-async def provisioning(settings: Settings) -> AsyncIterator[Provision]:
-    """The service that sets up organizations of products."""
+async def opened(settings: Settings) -> AsyncIterator[DatabaseServices]:
+    """The use cases on the database, without a server."""
     from angarium import build
 
-    async with connected(settings) as url, build.provisioning(settings, url) as provision:
-        yield provision
+    async with connected(settings) as url, build.offline(settings, url) as services:
+        yield services
 
 
 async def require_schema(url: str) -> None:

@@ -85,8 +85,8 @@ async def _rewrap(settings: Settings, rewrap: bool, yes: bool) -> SealedCount:
     from angarium.service.rewrap import Rewrap
 
     ring = build.keyring(settings)
-    async with opened(settings) as (database, _):
-        work = Rewrap(database, os.urandom, ring)
+    async with opened(settings) as services:
+        work = Rewrap(services.database, os.urandom, ring)
         count = await work.check()
         if rewrap and count.old:
             confirm(f"{count.old} secrets will be encrypted again under the first key", yes)

@@ -117,14 +117,14 @@ async def _install(
     settings: Settings, name: str, org: str, application: str, sandbox: bool, as_json: bool
 ) -> None:
     from angarium.cli.dev import shown
-    from angarium.cli.installation import provisioning
+    from angarium.cli.installation import opened
     from angarium.service.application import ApplicationDraft
 
-    async with provisioning(settings) as provision:
-        product = provision.products.named(name)
-        keys = provision.draw_keys(product, sandbox=sandbox)
+    async with opened(settings) as services:
+        product = services.product.named(name)
+        keys = services.provision.draw_keys(product, sandbox=sandbox)
         draft = ApplicationDraft(application, application)
-        made = await provision.install(org, name, application=draft, keys=keys)
+        made = await services.provision.install(org, name, application=draft, keys=keys)
     line = {
         "profile": name,
         "organization": org,

@@ -21,7 +21,6 @@ from angarium.core.profile_table import EventTypeRule
 from angarium.service.api_key import ApiKeys, NewApiKey
 from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.event_type import VERSION, check_schemas
-from angarium.service.token import OrganizationTokens
 from angarium.service.use_case import Subject, UseCase
 from angarium.store import organization
 from angarium.store.database import Database
@@ -121,8 +120,7 @@ class Provision(UseCase):
         super().__init__(database, clock, entropy)
         self.products = products
         self._applications = Applications(database, clock, entropy)
-        self.api_key = ApiKeys(database, clock, entropy)
-        self.token = OrganizationTokens(database, clock, entropy)
+        self._api_keys = ApiKeys(database, clock, entropy)
 
     def draw_keys(self, product: Product, *, sandbox: bool) -> list[ScopedKey]:
         """Generate one key for each scope of the product; `install` registers them."""
@@ -134,7 +132,7 @@ class Provision(UseCase):
     def _draw(self, product: Product, *, sandbox: bool, pair: bool = False) -> NewApiKey:
         management = product.profile.management
         prefix = management.key_prefix.replace("{mode}", "test" if sandbox else "live")
-        return self.api_key.draw(prefix, with_secret=pair or management.scheme == "basic")
+        return self._api_keys.draw(prefix, with_secret=pair or management.scheme == "basic")
 
     async def add_key(
         self, org_id: str, app_ref: str, *, scope: str | None, pair: bool = False, sandbox: bool = False
@@ -171,7 +169,7 @@ class Provision(UseCase):
         return made
 
     async def _register(self, application: Application, key: ScopedKey) -> None:
-        await self.api_key.register(
+        await self._api_keys.register(
             key.shown,
             org_id=application.org_id,
             app_id=application.id,

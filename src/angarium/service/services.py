@@ -24,16 +24,41 @@ from angarium.service.login import LoginThrottle, PortalLinks
 from angarium.service.operator import Operator
 from angarium.service.overview import Overdue, Overview
 from angarium.service.play import Play
-from angarium.service.product import Products
+from angarium.service.product import Products, Provision
 from angarium.service.replay import BackgroundTasks, Replay
-from angarium.service.token import Tokens
+from angarium.service.token import OrganizationTokens, Tokens
 from angarium.service.url_check import CheckTransport, UrlChecker
 from angarium.store.database import Database
 from angarium.store.replica import Replica
 
 
-class Services:
-    """The use cases over one database, one object per noun."""
+class DatabaseServices:
+    """The use cases that need only a database, one object per noun: commands have them without a server."""
+
+    def __init__(
+        self, database: Database, clock: Clock, entropy: Callable[[int], bytes], product: Products
+    ) -> None:
+        self.clock = clock
+        self.database = database
+        self.product = product
+        self.provision = Provision(database, clock, product, entropy)
+        self.api_key = ApiKeys(database, clock, entropy)
+        self.organization_token = OrganizationTokens(database, clock, entropy)
+        self.audit = Audit(database)
+        self.application = Applications(database, clock, entropy)
+        self.event_type = EventTypes(database, clock)
+        self.replay = Replay(database, clock, entropy)
+        self.background_task = BackgroundTasks(database, clock, entropy)
+        self.message = Messages(database, clock)
+        self.attempt = Attempts(database, clock)
+        self.log = Log(database, clock, product)
+        self.overview = Overview(database, clock)
+        self.overdue = Overdue(database, clock)
+        self.operator = Operator(database, clock, self.replay)
+
+
+class Services(DatabaseServices):
+    """All use cases. Those of a server also need keys, addresses, and the writers that run in it."""
 
     def __init__(
         self,
@@ -55,31 +80,17 @@ class Services:
     ) -> None:
         """`inboxes`: URLs of Play's inboxes, None if Play is not available. `waiting`: writers other than
         intake that report why they cannot write. `replica`: the replica that `database` reads lists from."""
-        self.clock = clock
-        self.database = database
+        super().__init__(database, clock, entropy, product)
         self.replica = replica
         self.health = DatabaseHealth(database, clock, [lambda: intake.waiting, *waiting])
         self.token = token
-        self.api_key = ApiKeys(database, clock, entropy)
         self.login_throttle = LoginThrottle(clock)
         self.portal_link = PortalLinks(token)
-        self.audit = Audit(database)
         self.idempotency = Idempotency(database, clock, entropy, keyring)
-        self.product = product
-        self.application = Applications(database, clock, entropy)
-        self.event_type = EventTypes(database, clock)
         self.endpoint = Endpoints(
             database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
         )
         self.url_check = UrlChecker(clock, entropy, transport, policy=policy, https_only=https_only)
         self.play = Play(database, clock, entropy, keyring, product, inboxes)
         self.intake = intake
-        self.replay = Replay(database, clock, entropy)
-        self.background_task = BackgroundTasks(database, clock, entropy)
         self.listener = Listeners(database, clock, entropy, self.endpoint, self.replay, product)
-        self.message = Messages(database, clock)
-        self.attempt = Attempts(database, clock)
-        self.log = Log(database, clock, product)
-        self.overview = Overview(database, clock)
-        self.overdue = Overdue(database, clock)
-        self.operator = Operator(database, clock, self.replay)
