@@ -14,6 +14,8 @@ MUTANTS ?=
 SECONDS ?= 60
 OUT ?= .bench.md
 UV ?= uv
+# the extras in the image of deploy/Dockerfile
+IMAGE := server graphql
 # each Python that the package is for; PYTHON311=/path/to/python3.11 names one that is not on PATH
 VERSIONS := 3.11 3.12 3.13
 PYTHON311 ?= python3.11
@@ -41,7 +43,7 @@ needs_python = $(PYTHON$(subst .,,$(1))) -c '' 2> /dev/null || { echo "$(2) need
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve docs chromium tools test screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
+.PHONY: setup demo serve docs chromium tools test deploy-check screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
 
 setup: $(STAMP)
 
@@ -63,7 +65,7 @@ demo: setup
 serve: setup
 	@$(BIN)/angarium dev
 
-# PgBouncer and PostgreSQL 15, of Debian's packages
+# PgBouncer, PostgreSQL 15, systemd and others, of Debian's packages
 tools: setup
 	@$(BIN)/python -m tests.kit.debian > /dev/null
 
@@ -77,6 +79,10 @@ test: setup chromium tools
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder --durations 10 tests tests/faults --ignore tests/faults/test_fairness.py
 	$(BIN)/python -m pytest -q -n 3 --dist worksteal tests/faults/test_fairness.py
 	ANGARIUM_TEST_POSTGRESQL=15 $(BIN)/python -m pytest -q -n 3 --dist worksteal $(ON_15)
+
+# everything in deploy/ that can be checked without a container engine and a cluster; `make test` runs it too
+deploy-check: setup tools
+	$(BIN)/python -m pytest -q tests/deploy
 
 # the documentation as a site with search, in site/index.html
 docs: setup
@@ -176,6 +182,10 @@ lock:
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o $(LOCK)
 	$(UV) pip compile pyproject.toml --extra all -c $(LOCK) --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/server.lock
+	$(UV) pip compile pyproject.toml $(IMAGE:%=--extra %) -c requirements/server.lock --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/image.lock
+	$(UV) pip compile requirements/build.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/build.lock
 	$(UV) pip compile requirements/release.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/release.lock
 	$(UV) pip compile requirements/svix1.in --no-deps --universal --python-version 3.11 --upgrade \

@@ -20,6 +20,7 @@ PACKAGES: Final = {
     "pgbouncer": "pgbouncer",
     str(POSTGRESQL_15 / "postgres"): "postgresql-15",
     str(FAKETIME): "faketime",
+    "systemd-analyze": "systemd",
 }
 SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni", "haproxy": "haproxy"}
 """What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
@@ -32,7 +33,7 @@ class MissingProgramError(Exception):
 
 
 def ensure(program: str) -> Path:
-    """The path of a program or library of `PACKAGES`, installed with apt-get if it is missing."""
+    """The path of a program or library of these packages, installed with apt-get if it is missing."""
     if (found := _found(program)) is not None:
         return found
     package = PACKAGES[program]
