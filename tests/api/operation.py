@@ -43,6 +43,7 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("PUT", ENDPOINT): (MANAGE, URL),
     ("PATCH", ENDPOINT): (MANAGE, {"description": "New"}),
     ("DELETE", ENDPOINT): (MANAGE, None),
+    ("POST", f"{ENDPOINT}/compare"): (ORG, {"headers": {"X-A": "1"}}),
     ("GET", f"{ENDPOINT}/headers"): (VIEW, None),
     ("PUT", f"{ENDPOINT}/headers"): (MANAGE, {"headers": {}}),
     ("PATCH", f"{ENDPOINT}/headers"): (MANAGE, {"headers": {}}),
@@ -84,6 +85,7 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/api/v1/auth/app/{app_id}/expire-all"): (ORG, {}),
     ("POST", "/api/v1/auth/dashboard-access/{app_id}"): (ORG, None),
     ("GET", "/api/v1/auth/credential"): (ORG, None),
+    ("POST", "/api/v1/auth/credential"): (ORG, {"application": "mine", "name": "k"}),
     ("POST", "/api/v1/auth/credential/revoke"): (ORG, {"token": SPARE}),
     ("POST", "/api/v1/auth/logout"): (TOKEN, None),
     ("GET", "/api/v1/background-task"): (ORG, None),
@@ -94,7 +96,11 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("PUT", "/api/v1/event-type/{event_type_name}"): (ORG, {"description": ""}),
     ("PATCH", "/api/v1/event-type/{event_type_name}"): (ORG, {"description": "x"}),
     ("DELETE", "/api/v1/event-type/{event_type_name}"): (ORG, None),
+    ("GET", "/api/v1/organization"): (ORG, None),
+    ("PUT", "/api/v1/organization"): (ORG, {"profile": "standard"}),
 }
+# refused to an organization of the standard profile, which has no keys; see tests/api/test_credential.py
+KEYLESS = {("POST", "/api/v1/auth/credential")}
 # what another organization does at these paths it does in its own house; at all others there is nothing
 AT_HOME = {
     ("GET", "/api/v1/app"),
@@ -107,6 +113,8 @@ AT_HOME = {
     ("POST", "/api/v1/event-type"),
     ("PUT", "/api/v1/event-type/{event_type_name}"),
     ("POST", "/api/v1/auth/logout"),
+    ("GET", "/api/v1/organization"),
+    ("PUT", "/api/v1/organization"),
 }
 # a caller who lists these with an application token sees the organization's
 SHARED = {("GET", "/api/v1/event-type"), ("GET", "/api/v1/event-type/{event_type_name}")}

@@ -49,6 +49,7 @@ CHANGES: dict[tuple[str, str], tuple[str, Any]] = {
     ("POST", "/api/v1/auth/credential/revoke"): ("token.ended", None),
     ("POST", "/api/v1/auth/logout"): ("token.ended", None),
     ("POST", "/api/v1/event-type"): ("event_type.created", None),
+    ("PUT", "/api/v1/organization"): ("organization.profile_given", None),
     ("PUT", "/api/v1/event-type/{event_type_name}"): ("event_type.updated", {"description": "put"}),
     ("PATCH", "/api/v1/event-type/{event_type_name}"): ("event_type.updated", None),
     ("DELETE", "/api/v1/event-type/{event_type_name}"): ("event_type.updated", None),
@@ -58,6 +59,8 @@ UNRECORDED: dict[tuple[str, str], str] = {
     ("POST", f"{APP}/msg"): MESSAGES,
     ("POST", f"{APP}/msg/batch"): MESSAGES,
     ("POST", f"{APP}/listener/{{listener}}/answer"): "what came of a delivery is an attempt in the log",
+    ("POST", f"{ENDPOINT}/compare"): "it changes nothing",
+    ("POST", "/api/v1/auth/credential"): "tests/api/test_credential.py",
     **dict.fromkeys(NOTHING, "there is nothing at these paths"),
     **{row: MESSAGES for rows in PLAYED.values() for row in rows},
 }

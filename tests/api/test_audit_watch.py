@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from tests.api.house import House, bearer, key_headers
-from tests.api.operation import KEYED, NATIVE, ORG, TOKEN, in_order
+from tests.api.operation import KEYED, KEYLESS, NATIVE, ORG, TOKEN, in_order
 
 # a change whose transaction has no record cannot be committed
 WATCH = """
@@ -58,7 +58,7 @@ async def test_no_operation_of_any_api_changes_anything_without_a_record(house: 
         if needed == TOKEN:
             headers = bearer(house.services.token.for_application(ORG, house.app_id))
         answer = await house.call(method, path, headers, body)
-        if not answer.is_success:
+        if not answer.is_success and (method, path) not in KEYLESS:
             wrong.append(f"{method} {path}: {answer.status_code}: {answer.text}")
     for product in KEYED:
         headers = key_headers(product, house.keys[product][0])

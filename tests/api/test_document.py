@@ -23,7 +23,7 @@ from angarium.api.native.endpoint_secret import NEW_SECRET
 from angarium.api.native.listener import RECEIPT as RECEIPT_SHOWN
 from angarium.core.error_text import TEXTS
 from tests.api.house import House, bearer
-from tests.api.operation import NATIVE, ORG, RECEIPT, in_order
+from tests.api.operation import KEYLESS, NATIVE, ORG, RECEIPT, in_order
 from tests.api.schema import kinds
 
 REFERENCE = "#/components/"
@@ -303,7 +303,7 @@ def _before(time: str) -> str:
 
 
 # what an application token alone can do, and what the house has nothing for
-_NOTHING_TO_DO = {("POST", "/api/v1/auth/logout")}
+_NOTHING_TO_DO = {("POST", "/api/v1/auth/logout"), *KEYLESS}
 
 
 async def test_parameters_take_their_examples(house: House) -> None:

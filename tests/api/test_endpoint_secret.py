@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -175,3 +177,31 @@ async def test_headers_that_differ_only_in_case_are_refused(api: Api) -> None:
     path = f"/app/{app}/endpoint/{await api.endpoint(app)}/headers"
     await api.put(path, {"headers": {"X-A": "1", "x-a": "2"}}, status=422)
     await api.put(path, {"headers": {f"X-{i}": "v" for i in range(65)}}, status=422)
+
+
+async def test_values_are_compared_without_being_shown_or_recorded(
+    api: Api, new_organization: Callable[[], Api]
+) -> None:
+    app, secret = await api.application(), asymmetric()[0]
+    url, headers = "http://user:word@localhost:9/hook", {"X-Shop": "1", "Authorization": "Bearer x"}
+    endpoint = await api.endpoint(app, url, secret=secret, headers=headers)
+    path, before = f"/app/{app}/endpoint/{endpoint}/compare", len((await api.get("/audit"))["data"])
+
+    async def compared(**given: Any) -> Any:
+        return await api.post(path, given, status=200)
+
+    nothing = {"url": False, "secret": False, "headers": []}
+    assert await compared() == nothing
+    same = {"authorization": "Bearer x", "X-Shop": "1"}
+    assert await compared(url="http://user:word@LOCALHOST:9/hook", secret=secret, headers=same) == nothing
+    assert await compared(url="http://user:other@localhost:9/hook") == nothing | {"url": True}
+    assert await compared(url="http://user:***@localhost:9/hook") == nothing
+    assert await compared(url="http://localhost:9/hook") == nothing | {"url": True}
+    assert await compared(secret=symmetric()) == nothing | {"secret": True}
+    other = {"X-Shop": "2", "Authorization": "Bearer y", "X-New": "é"}
+    assert await compared(headers=other) == nothing | {"headers": ["X-Shop", "Authorization", "X-New"]}
+    assert await compared(headers={"X-Shop": "1"}) == nothing
+    await api.post(path, {"url": "ftp://localhost"}, status=422)
+    assert len((await api.get("/audit"))["data"]) == before
+    await api.as_application(app).post(path, {}, status=403)
+    await new_organization().post(path, {}, status=404)

@@ -81,6 +81,7 @@ TAGS: Final = {
     "Log": "All deliveries of an application, newest first, by filter. Those that match can be sent again.",
     "Background Task": "Recover, replay-missing and resending by filter continue after their request.",
     "Authentication": "Links into the portal for your customers, and the organization's tokens and keys.",
+    "Organization": "An organization is a webhook product of the operator. A profile defines it.",
     "Audit": "The audit log says who changed what, when and from where.",
     "Listener": "A listener is an endpoint whose deliveries a developer's machine fetches.",
     "Play": "An inbox is a temporary receiver inside the server, which shows requests and verifies them.",

@@ -32,6 +32,9 @@ class Tree(Root):
                 "audit": ("resource:audit", "The audit log: who changed what."),
                 "api-key": ("credential:api_key", "API keys of products."),
                 "token": ("credential:token", "Tokens of the API."),
+                "apply": ("apply:apply", "Make an organization as files describe it."),
+                "diff": ("apply:diff", "Show what apply would change."),
+                "export": ("apply:export", "Print the configuration of an organization as YAML."),
             },
         ),
         **placed(

@@ -130,6 +130,10 @@ class Remote:
         self._url, self._token, self.named_app = url, token, app
         self.as_json = as_json
 
+    @property
+    def url(self) -> str:
+        return self._url or ""
+
     @cached_property
     def client(self) -> Angarium:
         if not self._url or not self._token:

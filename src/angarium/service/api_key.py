@@ -15,7 +15,7 @@ from uuid import UUID
 
 from angarium.clock import Clock, datetime_at
 from angarium.core import ids
-from angarium.core.errors import NotAuthenticated
+from angarium.core.errors import Conflict, NotAuthenticated
 from angarium.service.use_case import Subject, UseCase
 from angarium.store import api_key as store
 from angarium.store.api_key import ApiKey
@@ -49,9 +49,19 @@ class ApiKeys(UseCase):
         return NewApiKey(prefix + self._entropy(_BYTES).hex(), secret)
 
     async def register(
-        self, shown: NewApiKey, *, org_id: str, app_id: UUID | None, scope: str, name: str
-    ) -> None:
-        """Store the key. Registering the same key again changes only its application."""
+        self,
+        shown: NewApiKey,
+        *,
+        org_id: str,
+        app_id: UUID | None,
+        scope: str,
+        name: str,
+        unique: bool = False,
+    ) -> ApiKey:
+        """Store the key. Registering the same key again changes only its application.
+
+        `unique`: raises Conflict if a living key of the application has the name.
+        """
         now = self._clock.now()
         key = ApiKey(
             ids.new(now, self._entropy(8)), org_id, app_id, scope, name,
@@ -59,9 +69,12 @@ class ApiKeys(UseCase):
             shown.key[: -_HIDDEN_DIGITS],
         )  # fmt: skip
         async with self._database.transaction() as connection:
+            if unique and app_id is not None and await store.is_named(connection, org_id, app_id, name):
+                raise Conflict(f"The application has a key with the name {name!r}.")
             if await store.create(connection, key, _hash(shown.key)):
                 subject, said = Subject(org_id, app_id, name_of(key.id)), {"scope": scope, "name": name}
                 await self._record(connection, "api_key.made", subject, after=said)
+        return key
 
     async def verify(self, key: str, secret: str = "") -> ApiKey:
         """The stored key that matches. Raises NotAuthenticated."""

@@ -22,6 +22,7 @@ from angarium.core.url import check_url
 from angarium.service import endpoint_field as fields
 from angarium.service.endpoint_field import (
     Change,
+    Difference,
     EndpointDraft,
     HeaderChange,
     changed_for,
@@ -159,6 +160,24 @@ class Endpoints(UseCase):
         async with self._database.connection() as connection:
             found = await self._find(connection, app_id, ref)
             return await store.stats(connection, found, ids.lowest(start), last)
+
+    async def compare(
+        self,
+        application: Application,
+        ref: str,
+        *,
+        url: str | None,
+        secret: str | None,
+        headers: Mapping[str, str],
+    ) -> Difference:
+        """Which of the given values differ from the endpoint's. Raises NotFound, or Invalid for a URL that
+        cannot be stored."""
+        found = await self.find(application.id, ref)
+        differs = False
+        if url is not None:
+            draft, login = self._checked(replace(EndpointDraft.of(found), url=url), found)
+            differs = (draft.url, login) != (found.url, found.login)
+        return fields.difference(found, differs, secret, headers, self._clock.now())
 
     async def reveal_secret(self, app_id: UUID, ref: str) -> Endpoint:
         """The endpoint with its secret. The audit log records that it was shown. Raises NotFound."""

@@ -9,6 +9,7 @@ there.
 from __future__ import annotations
 
 import base64
+import hmac
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -186,6 +187,32 @@ def activated(keys: Sequence[SigningKey], now: float) -> tuple[SigningKey, ...]:
     if new is None:
         raise BadRequest(code="no_pending_secret")
     return (SigningKey(new.secret, None, now), *(key for key in keys if key is not new))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Which values differ from those of an endpoint."""
+
+    url: bool
+    secret: bool
+    headers: tuple[str, ...]
+
+
+def difference(
+    endpoint: Endpoint, url: bool, secret: str | None, headers: Mapping[str, str], now: float
+) -> Difference:
+    """Compare a secret and headers with those of an endpoint. `url`: whether its URL differs."""
+    known = [in_force(endpoint.keys, now), pending(endpoint.keys, now)]
+    same_secret = secret is None or any(
+        one is not None and hmac.compare_digest(one.secret.encode(), secret.encode()) for one in known
+    )
+    current = {name.lower(): value.encode() for name, value in endpoint.headers.items()}
+    differing = [
+        name
+        for name, value in headers.items()
+        if name.lower() not in current or not hmac.compare_digest(current[name.lower()], value.encode())
+    ]
+    return Difference(url, not same_secret, tuple(differing))
 
 
 def check_headers(headers: Mapping[str, str]) -> None:

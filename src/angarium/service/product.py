@@ -23,6 +23,7 @@ from angarium.service.application import ApplicationDraft, Applications
 from angarium.service.event_type import VERSION, check_schemas
 from angarium.service.use_case import Subject, UseCase
 from angarium.store import organization
+from angarium.store.api_key import ApiKey
 from angarium.store.database import Database
 
 UNSURE: Final = 5.0  # seconds for which a missing row is cached
@@ -138,6 +139,23 @@ class Provision(UseCase):
         self, org_id: str, app_ref: str, *, scope: str | None, pair: bool = False, sandbox: bool = False
     ) -> NewApiKey:
         """Add a key. Raises NotFound, or BadRequest for a scope that the product does not have."""
+        shown, _ = await self.named_key(org_id, app_ref, None, scope=scope, pair=pair, sandbox=sandbox)
+        return shown
+
+    async def named_key(
+        self,
+        org_id: str,
+        app_ref: str,
+        name: str | None,
+        *,
+        scope: str | None,
+        pair: bool = False,
+        sandbox: bool = False,
+    ) -> tuple[NewApiKey, ApiKey]:
+        """Add a key with a name that no other living key of the application has, or None for a plain name.
+
+        Raises NotFound, Conflict, or BadRequest for a scope that the product does not have.
+        """
         product = await self.products.of(org_id)
         application = await self._applications.find(org_id, app_ref)
         scopes = product.profile.management.scopes
@@ -146,13 +164,34 @@ class Provision(UseCase):
             known = f"Its scopes are {', '.join(scopes)}." if scopes else "It has no scopes."
             raise BadRequest(f"{product.name} has no scope {scope!r}. {known}")
         shown = self._draw(product, sandbox=sandbox, pair=pair)
-        await self._register(application, ScopedKey(scope, shown))
-        return shown
+        return shown, await self._register(application, ScopedKey(scope, shown), name)
 
     async def install(
         self, org_id: str, profile: str, *, application: ApplicationDraft, keys: list[ScopedKey]
     ) -> Application:
         """Assign the product to the organization, and create an application with these keys.
+
+        Raises NotFound for a profile that this server does not load, and Conflict when the organization has
+        another.
+        """
+        await self.assign(org_id, profile)
+        made, _ = await self._applications.ensure(org_id, application.uid or application.name, application)
+        for key in keys:
+            await self._register(made, key)
+        return made
+
+    async def _register(self, application: Application, key: ScopedKey, name: str | None = None) -> ApiKey:
+        return await self._api_keys.register(
+            key.shown,
+            org_id=application.org_id,
+            app_id=application.id,
+            scope=key.scope,
+            name=name or f"{application.name}, {key.scope}",
+            unique=name is not None,
+        )
+
+    async def assign(self, org_id: str, profile: str) -> Product:
+        """Assign the product to an organization, and write its event types.
 
         Raises NotFound for a profile that this server does not load, and Conflict when the organization has
         another.
@@ -163,19 +202,7 @@ class Provision(UseCase):
                 f"The organization already has the profile {product.name}, which cannot be changed."
             )
         await self._write_catalogue(product, org_id)
-        made, _ = await self._applications.ensure(org_id, application.uid or application.name, application)
-        for key in keys:
-            await self._register(made, key)
-        return made
-
-    async def _register(self, application: Application, key: ScopedKey) -> None:
-        await self._api_keys.register(
-            key.shown,
-            org_id=application.org_id,
-            app_id=application.id,
-            scope=key.scope,
-            name=f"{application.name}, {key.scope}",
-        )
+        return product
 
     async def refresh(self) -> None:
         """Write the profiles' event types to all organizations. Called at each start."""

@@ -62,6 +62,13 @@ async def create(connection: Connection, key: ApiKey, lookup: bytes) -> bool:
     return row is not None
 
 
+async def is_named(connection: Connection, org_id: str, app_id: UUID, name: str) -> bool:
+    """Whether a living key of the application has the name. Others wait until this transaction ends."""
+    await queries.api_key_hold(connection, app_id=app_id)
+    found = await queries.api_key_named(connection, org_id=org_id, app_id=app_id, name=name)
+    return found is not None
+
+
 async def find(connection: Connection, lookup: bytes) -> ApiKey | None:
     """The active key whose public part has this hash."""
     row = await queries.api_key_find(connection, lookup=lookup)

@@ -19,6 +19,7 @@ from angarium.api.native import (
     listener,
     log,
     message,
+    organization,
     play,
     replay,
 )
@@ -38,6 +39,7 @@ MODULES: Final = (
     log,
     auth,
     audit,
+    organization,
     health,
 )
 # built once: FastAPI prepares the routes of a router again for each application that includes it

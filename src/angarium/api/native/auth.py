@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter
+from msgspec import UNSET, UnsetType
 from pydantic import Field, StringConstraints
 from starlette.requests import Request
 
@@ -15,12 +16,14 @@ from angarium.api.answer import NOT_STORED, Out, Reply
 from angarium.api.auth import AppRef, OrgAppOf, OrgCaller, ServicesOf, TokenCaller, base_url
 from angarium.api.body import Wire
 from angarium.api.field import (
+    APPLICATION,
     NOW,
     OLD,
     RARE,
     ApplicationId,
     EventTypeName,
     Flag,
+    Name,
     Time,
     says,
     wire_time,
@@ -126,6 +129,31 @@ class CredentialsOut(Out):
     """All credentials of the organization."""
 
     data: Annotated[list[CredentialOut], says("Tokens first, then keys.")]
+
+
+class ApiKeyIn(Wire):
+    """An API key to create."""
+
+    application: Annotated[
+        Annotated[str, Field(max_length=256)], says("Id or uid of the application.", APPLICATION)
+    ]
+    name: Annotated[Name, says("A name that no other living key of the application has.", "Production")]
+    scope: Annotated[
+        Annotated[str, Field(max_length=256)] | None,
+        says("A scope of the profile. Default: its first.", "organization"),
+    ] = None
+    sandbox: Annotated[Flag, says("Whether it is a key of the sandbox.", False), RARE] = False
+
+
+class ApiKeyOut(Out, kw_only=True):
+    """A new API key."""
+
+    id: Annotated[str, says("Identifies the key in the list and for revoking. Not secret.", API_KEY)]
+    key: Annotated[str, says("The key. It is not shown again.", "sk_live_4f…")]
+    secret: Annotated[
+        str | UnsetType, says("The secret of a product whose keys have two parts.", "9c1b…")
+    ] = UNSET
+    scope: Annotated[str, says("The scope of the key.", "organization")]
 
 
 class RevokeIn(Wire):
@@ -235,6 +263,20 @@ async def credentials(keys: ApiKeys, tokens: OrganizationTokens, org_id: str) ->
     """The answer of the list."""
     found = [_token(one) for one in await tokens.page(org_id)]
     return CredentialsOut(data=found + [_key(one) for one in await keys.keys(org_id)])
+
+
+@router.post("/auth/credential", operation_id="v1.credential.create", status_code=201)
+async def create_key(caller: OrgCaller, services: ServicesOf, body: ApiKeyIn) -> Reply[ApiKeyOut]:
+    """Create an API key.
+
+    A key of the product's own API, for a customer. The response is the only one that has the key. If a living
+    key of the application has the name, the response is 409. Products of the standard profile have no keys.
+    """
+    shown, key = await services.provision.named_key(
+        caller.org_id, body.application, body.name, scope=body.scope, sandbox=body.sandbox
+    )
+    made = ApiKeyOut(id=name_of(key.id), key=shown.key, secret=shown.secret or UNSET, scope=key.scope)
+    return Reply(made, headers=NOT_STORED)
 
 
 @router.post("/auth/credential/revoke", operation_id="v1.credential.revoke", status_code=204)

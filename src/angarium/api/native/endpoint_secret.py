@@ -1,4 +1,4 @@
-"""`…/endpoint/{endpoint_id}/secret` and `/headers`: what requests are signed and sent with."""
+"""`…/endpoint/{endpoint_id}/secret`, `/headers` and `/compare`: what requests are signed and sent with."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from msgspec import UNSET, UnsetType
 from pydantic import Field
 
 from angarium.api.answer import NOT_STORED, Out, Reply
-from angarium.api.auth import AnyCaller, AppOf, EndpointRef, ServicesOf, requires
+from angarium.api.auth import AnyCaller, AppOf, EndpointRef, OrgAppOf, ServicesOf, requires
 from angarium.api.body import Wire
-from angarium.api.field import says
+from angarium.api.field import Url, says
 from angarium.api.route import WireRoute
 from angarium.core.claims import Capability
 from angarium.core.errors import NotAllowed
@@ -44,6 +44,28 @@ class EndpointSecretRotateIn(Wire):
         Annotated[int, Field(ge=0, le=MAX_GRACE, strict=True)] | None,
         says("How long the old secret also signs. Default: one day.", 86400),
     ] = None
+
+
+class EndpointCompareIn(Wire):
+    """What an endpoint is compared with."""
+
+    url: Url | None = None
+    secret: Annotated[str | None, says("A signing secret.", SECRET)] = None
+    headers: Annotated[dict[str, str], says("Values of headers by name.", {"X-Shop": "1"})] = Field(
+        default_factory=dict
+    )
+
+
+class EndpointCompareOut(Out):
+    """Which values differ."""
+
+    url: Annotated[bool, says("Whether the URL was given and differs.", False)]
+    secret: Annotated[
+        bool, says("Whether the secret was given, and is neither the current nor the pending one.", False)
+    ]
+    headers: Annotated[
+        list[str], says("Names of the given headers whose values differ or are missing.", ["X-Shop"])
+    ]
 
 
 class EndpointHeadersIn(Wire):
@@ -118,6 +140,21 @@ async def rotate_secret(
         grace,
         two_phase=product.profile.secrets.rotation == "two_phase",
     )
+
+
+@router.post("/app/{app_id}/endpoint/{endpoint_id}/compare", operation_id="v1.endpoint.compare")
+async def compare(
+    application: OrgAppOf, services: ServicesOf, endpoint_id: EndpointRef, body: EndpointCompareIn
+) -> EndpointCompareOut:
+    """Compare URL, secret and headers.
+
+    Says which of the given values differ from the endpoint's, without showing these. Nothing changes. A URL
+    is compared as it would be stored.
+    """
+    found = await services.endpoint.compare(
+        application, endpoint_id, url=body.url, secret=body.secret, headers=body.headers
+    )
+    return EndpointCompareOut(url=found.url, secret=found.secret, headers=list(found.headers))
 
 
 @router.get(_HEADERS, operation_id="v1.endpoint.get-headers")

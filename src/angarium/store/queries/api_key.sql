@@ -6,6 +6,15 @@ on conflict (lookup) do update set app_id = excluded.app_id
 where api_key.org_id = excluded.org_id and api_key.app_id is distinct from excluded.app_id
 returning id;
 
+-- name: api_key_hold$
+-- Lock an application while a key with a new name is created for it.
+select app_id from control.placement where app_id = :app_id for update;
+
+-- name: api_key_named$
+-- A living key of an application by its name. An organization has few keys.
+select id from control.api_key
+where org_id = :org_id and app_id = :app_id and name = :name and revoked_at is null limit 1;
+
 -- name: api_key_find^
 -- An active key by the hash of its public part, unless its application is deleted.
 select k.* from control.api_key k

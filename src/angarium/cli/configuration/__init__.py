@@ -1,0 +1,1 @@
+"""Configuration as files: what an organization should have, and what to change for it."""

@@ -1,0 +1,233 @@
+"""The plan from one state to another: nothing once it is made, and the same whatever the order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from angarium.cli.configuration.fault import Path
+from angarium.cli.configuration.field import KEEP, Reference, Secret
+from angarium.cli.configuration.noun import APPLICATION, ENDPOINT, EVENT_TYPE, KEY, TOP, filled
+from angarium.cli.configuration.plan import HIDDEN, Action, Plan, plan
+from angarium.cli.configuration.state import State, read, written
+from angarium.cli.configuration.text import Text
+
+NAMES = st.sampled_from(["a", "b", "c.d", "e-f"])
+WORDS = st.text("ab 0:#é", max_size=3)
+SCALARS = st.none() | st.booleans() | st.integers(0, 2) | WORDS
+JSON = st.recursive(SCALARS, lambda one: st.lists(one, max_size=2))
+REFERENCES = st.sampled_from([Reference("env", "A"), Reference("env", "B"), Reference("file", "c")])
+
+
+def optional(fields: dict[str, st.SearchStrategy[Any]]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+def listed(values: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+    return st.lists(values, min_size=1, max_size=3, unique=True).map(sorted)
+
+
+METADATA = st.dictionaries(NAMES, WORDS, max_size=2)
+EVENT_TYPES = st.builds(
+    lambda words, more: filled(EVENT_TYPE, {"description": words, **more}),
+    WORDS,
+    optional(
+        {
+            "schemas": st.dictionaries(NAMES, st.dictionaries(WORDS, JSON, max_size=2), max_size=2),
+            "groupName": NAMES,
+            "featureFlags": listed(NAMES),
+            "deprecated": st.booleans(),
+            "archived": st.booleans(),
+        }
+    ),
+)
+APPLICATIONS = st.builds(
+    lambda name, more: filled(APPLICATION, {"name": f"A{name}", **more}),
+    WORDS,
+    optional({"throttleRate": st.integers(1, 3), "metadata": METADATA}),
+)
+ENDPOINTS = st.builds(
+    lambda url, more: filled(ENDPOINT, {"url": url, **more}),
+    REFERENCES | st.sampled_from(["https://a/", "https://b/"]),
+    optional(
+        {
+            "eventTypes": listed(NAMES),
+            "channels": listed(NAMES),
+            "throttleRate": st.integers(1, 3),
+            "fifo": st.booleans(),
+            "metadata": METADATA,
+            "disabled": st.booleans(),
+            "headers": st.dictionaries(
+                st.sampled_from(["X-A", "x-b", "X-C"]), REFERENCES | WORDS, max_size=3
+            ),
+            "secret": REFERENCES,
+        }
+    ),
+)
+KEYS = st.builds(lambda: {"scope": "s"})
+
+
+@st.composite
+def states(draw: st.DrawFn) -> State:
+    state = State()
+    for noun, fields in ((EVENT_TYPE, EVENT_TYPES), (APPLICATION, APPLICATIONS)):
+        if draw(st.booleans()):
+            state.sections.add((noun.plural,))
+            for name, one in draw(st.dictionaries(NAMES, fields, max_size=3)).items():
+                state.add(noun, (noun.plural, name), one)
+    for app in list(state.of(APPLICATION)):
+        for noun, fields in ((ENDPOINT, ENDPOINTS), (KEY, KEYS)):
+            if draw(st.booleans()):
+                section = (*app.path, noun.plural)
+                state.sections.add(section)
+                for name, one in draw(st.dictionaries(NAMES, fields, max_size=3)).items():
+                    state.add(noun, (*section, name), one)
+    return state
+
+
+def value_of(reference: Any) -> Any:
+    return f"value of {reference.name}" if isinstance(reference, Reference) else reference
+
+
+class Server:
+    """A server as far as plans are about it. Secret values are stored, and not shown."""
+
+    def __init__(self) -> None:
+        self.stored: dict[Path, dict[str, Any]] = {}
+        self.nouns: dict[Path, Any] = {}
+
+    def shown(self) -> State:
+        """What it has: all sections, with secrets hidden."""
+        state = State(sections={(noun.plural,) for noun in TOP})
+        for path, fields in self.stored.items():
+            noun = self.nouns[path]
+            if noun is APPLICATION:
+                state.sections |= {(*path, child.plural) for child in noun.children}
+            one = {name: value for name, value in fields.items() if name != "secret"}
+            if "headers" in one:
+                one["headers"] = {
+                    name: HIDDEN if value.startswith("value of") else value
+                    for name, value in one["headers"].items()
+                }
+            state.add(noun, path, one)
+        return state
+
+    def differing(self, wanted: State) -> set[Path]:
+        """What only it can compare."""
+        found: set[Path] = set()
+        for item in wanted.of(ENDPOINT):
+            stored = self.stored.get(item.path)
+            if stored is None:
+                continue
+            for name in ("url", "secret"):
+                if name in item.fields and value_of(item.fields[name]) != stored.get(name):
+                    found.add((*item.path, name))
+            known = {name.lower(): value for name, value in stored.get("headers", {}).items()}
+            for name, value in item.fields.get("headers", {}).items():
+                if value_of(value) != known.get(name.lower()):
+                    found.add((*item.path, "headers", name))
+        return found
+
+    def make(self, made: Plan, wanted: State) -> None:
+        for step in made.steps:
+            if step.action in (Action.CREATE, Action.UPDATE):
+                noun = wanted.items[step.path].noun
+                assert step.path[:-2] in ((), *self.stored), "what it is in must be there"
+                before = self.stored.get(step.path, {"disabled": False} if noun is ENDPOINT else {})
+                assert (step.path in self.stored) == (step.action is Action.UPDATE)
+                self.nouns[step.path] = noun
+                self.stored[step.path] = before | self._values(step.fields or {})
+            elif step.action is Action.ARCHIVE:
+                self.stored[step.path]["archived"] = True
+            else:
+                for path in [one for one in self.stored if one[: len(step.path)] == step.path]:
+                    del self.stored[path]
+
+    def _values(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        found = {name: value_of(value) for name, value in fields.items()}
+        if "headers" in found:
+            found["headers"] = {name: value_of(value) for name, value in fields["headers"].items()}
+        return found
+
+    def plan(self, wanted: State, *, delete: bool) -> Plan:
+        return plan(wanted, self.shown(), self.differing(wanted), delete=delete)
+
+
+@given(states(), states(), st.booleans())
+def test_a_plan_that_is_made_leaves_nothing_to_do(first: State, second: State, delete: bool) -> None:
+    server = Server()
+    for wanted in (first, second, first):
+        server.make(server.plan(wanted, delete=delete), wanted)
+        assert server.plan(wanted, delete=delete).steps == ()
+
+
+@given(states(), states(), st.integers(0, 9))
+def test_a_plan_that_stops_in_the_middle_is_finished_by_the_next(
+    first: State, second: State, at: int
+) -> None:
+    server, direct = Server(), Server()
+    for one in (server, direct):
+        one.make(one.plan(first, delete=True), first)
+    whole = server.plan(second, delete=True)
+    server.make(Plan(whole.steps[:at]), second)
+    server.make(server.plan(second, delete=True), second)
+    direct.make(direct.plan(second, delete=True), second)
+    assert server.stored == direct.stored
+
+
+@given(states(), states())
+def test_nothing_is_deleted_without_being_asked_for(first: State, second: State) -> None:
+    server = Server()
+    server.make(server.plan(first, delete=False), first)
+    made = server.plan(second, delete=False)
+    assert made.count(Action.DELETE, Action.ARCHIVE) == 0
+    surplus = server.plan(second, delete=True)
+    assert len(made.left) == surplus.count(Action.DELETE, Action.ARCHIVE)
+    assert surplus.steps[: len(made.steps)] == made.steps
+    for step in surplus.steps[len(made.steps) :]:
+        assert step.path[:-1] in second.sections
+
+
+@given(states())
+def test_what_is_exported_and_applied_elsewhere_is_exported_again_alike(wanted: State) -> None:
+    for item in list(wanted.items.values()):  # secrets do not travel
+        fields = {
+            name: "https://a/" if name == "url" else value
+            for name, value in item.fields.items()
+            if not isinstance(item.noun.field(name).kind, Secret) or name == "url"
+        }
+        if "headers" in fields:
+            headers: dict[str, Any] = dict(item.fields["headers"])
+            fields["headers"] = {k: v for k, v in headers.items() if isinstance(v, str)}
+        wanted.add(item.noun, item.path, fields)
+    first, second = Server(), Server()
+    first.make(first.plan(wanted, delete=True), wanted)
+    exported = written(first.shown())
+    again, faults = read([Text(exported)])
+    faults.check()
+    second.make(second.plan(again, delete=True), again)
+    assert written(second.shown()) == exported
+    assert first.plan(again, delete=True).steps == ()
+
+
+def test_what_cannot_be_done_is_a_fault() -> None:
+    server, wanted = Server(), State(sections={("applications",), ("applications", "a", "keys")})
+    wanted.add(APPLICATION, ("applications", "a"), filled(APPLICATION, {"name": "A"}))
+    wanted.add(KEY, ("applications", "a", "keys", "k"), {"scope": "one"})
+    server.make(server.plan(wanted, delete=False), wanted)
+    wanted.add(KEY, ("applications", "a", "keys", "k"), {"scope": "two"})
+    keep = {"url": "https://a/", "headers": {"X": Reference(KEEP, "true")}}
+    wanted.add(ENDPOINT, ("applications", "a", "endpoints", "e"), filled(ENDPOINT, keep))
+    wanted.organization = {"profile": "other"}
+    current = server.shown()
+    current.organization = {"profile": "bloom"}
+    words = [str(one) for one in plan(wanted, current).faults]
+    assert words == [
+        "organization.profile: the organization has the profile bloom, which cannot be changed",
+        "applications.a.endpoints.e.headers.X: there is no value to keep; give {env: NAME} or {file: PATH}",
+        "applications.a.keys.k.scope: the scope of a key cannot be changed from one to two; give the new one "
+        "another name",
+    ]
