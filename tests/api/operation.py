@@ -35,6 +35,7 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("PUT", APP): (ORG, {"name": "Put"}),
     ("PATCH", APP): (ORG, {"name": "Patched"}),
     ("DELETE", APP): (ORG, None),
+    ("POST", f"{APP}/erase"): (ORG, None),
     ("GET", f"{APP}/attempt/endpoint/{{endpoint_id}}"): (VIEW, None),
     ("GET", f"{APP}/attempt/msg/{{msg_id}}"): (VIEW, None),
     ("GET", f"{APP}/endpoint"): (VIEW, None),
@@ -77,6 +78,7 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("GET", f"{MSG}/attempt/{{attempt_id}}"): (VIEW, None),
     ("DELETE", f"{MSG}/attempt/{{attempt_id}}/content"): (ORG, None),
     ("DELETE", f"{MSG}/content"): (ORG, None),
+    ("POST", f"{MSG}/erase"): (ORG, None),
     ("GET", f"{MSG}/endpoint"): (VIEW, None),
     ("GET", f"{MSG}/endpoint/{{endpoint_id}}/attempt"): (VIEW, None),
     ("POST", f"{MSG}/endpoint/{{endpoint_id}}/resend"): (SEND, None),
@@ -185,4 +187,7 @@ OPEN = {
 
 def in_order(rows: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """So that all of them can be done: what is inside before what it is in, and ends last."""
-    return sorted(rows, key=lambda row: (row[0] == "DELETE", "expire" in row[1], -len(row[1])))
+    return sorted(
+        rows,
+        key=lambda row: (row[1] == f"{APP}/erase", row[0] == "DELETE", "expire" in row[1], -len(row[1])),
+    )

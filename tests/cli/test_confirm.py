@@ -57,6 +57,8 @@ async def commands(caller: Caller) -> dict[str, tuple[tuple[str, ...], str]]:
         "application expire-tokens": (("application", "expire-tokens", caller.app), "sessions"),
         "endpoint delete": (("endpoint", "delete", one), "will be deleted"),
         "application delete": (("application", "delete", caller.app), "will be deleted"),
+        "message erase": (("message", "erase", messages[0]["id"], "--no-wait"), "cannot be undone"),
+        "application erase": (("app", "erase", caller.app, "--no-wait"), "cannot be undone"),
     }
 
 
@@ -85,6 +87,8 @@ async def test_without_a_terminal_nothing_is_done_unless_yes_is_given(lost: Call
         "application expire-tokens",
         "endpoint delete",
         "application delete",
+        "message erase",
+        "application erase",
     ],
 )
 async def test_yes_answers_for_scripts(lost: Caller, which: str) -> None:

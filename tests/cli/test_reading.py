@@ -52,6 +52,7 @@ ELSEWHERE = {
 }  # fmt: skip
 CHANGING = {
     "application create", "application update", "application delete", "application link",
+    "application erase", "message erase",
     "application expire-tokens", "endpoint create", "endpoint update", "endpoint delete", "endpoint enable",
     "endpoint disable", "endpoint recover", "endpoint replay-missing", "endpoint send-example",
     "endpoint rotate-secret", "event-type create", "event-type update", "event-type delete", "message send",

@@ -41,7 +41,7 @@ async def test_a_dispatcher_counts_what_it_completed(world: World) -> None:
 
 
 async def test_counts_of_several_processes_add_up(world: World) -> None:
-    app, endpoint = world.new_id(), world.new_id()
+    app, endpoint = (await world.application()).id, world.new_id()
     async with world.database.connection() as connection:
         for error, at in (("timeout", NOW + 2), ("dns", NOW + 1), (None, NOW + 3)):
             one = HourlyStats()
@@ -56,7 +56,7 @@ async def test_counts_of_several_processes_add_up(world: World) -> None:
 
 
 async def test_a_chart_has_a_point_for_every_step(world: World) -> None:
-    app, endpoint = world.new_id(), world.new_id()
+    app, endpoint = (await world.application()).id, world.new_id()
     one = HourlyStats()
     for hours in (0, 1, 5, 30, 100, 600, 700):
         one.note(app, endpoint, NOW - hours * HOUR, 50, None)
@@ -84,7 +84,7 @@ async def test_health_is_of_the_application_s_own_endpoints(world: World) -> Non
 
 
 async def test_old_hours_are_deleted(world: World) -> None:
-    app, endpoint = world.new_id(), world.new_id()
+    app, endpoint = (await world.application()).id, world.new_id()
     one = HourlyStats()
     for day in range(5):
         one.note(app, endpoint, NOW - day * 86400, 50, None)

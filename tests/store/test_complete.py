@@ -96,6 +96,7 @@ class Case:
 @pytest.fixture(params=["pending", "scheduled"])
 async def case(request: pytest.FixtureRequest, database: Database) -> Case:
     app_id, endpoint_id, message_id = (ids.new(NOW.timestamp(), os.urandom(8)) for _ in range(3))
+    await World(database).application(id=app_id)
     async with database.connection() as connection:
         await connection.execute(
             "insert into pending (app_id, endpoint_id, message_id, shard, due_at) values ($1, $2, $3, $4, $5)"

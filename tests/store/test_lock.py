@@ -41,6 +41,10 @@ class _Undone(Exception):
 async def complete_late(world: World, connection: Connection) -> None:
     """An outcome of a delivery that left the queue meanwhile."""
     message_id, endpoint_id = (ids.new(NOW - 3600, os.urandom(8)) for _ in range(2))
+    await connection.execute(
+        "insert into application (id, org_id, name, created_at, updated_at) values ($1, 'a', 'a', $2, $2)",
+        message_id, datetime_at(NOW),
+    )  # fmt: skip
     late = Completion(
         attempt_id=ids.new(NOW, os.urandom(8)), app_id=message_id, endpoint_id=endpoint_id,
         message_id=message_id, move=Move.DELIVER, failures=0, number=1, due_at=None, manual_at=None,

@@ -48,7 +48,17 @@ def changing(table: str, text: str) -> list[str]:
 
 def test_no_statement_changes_a_record_of_the_audit_log_and_one_deletes_by_age() -> None:
     changed = {name: verbs for name, text in statements().items() if (verbs := changing("audit", text))}
-    assert changed == {"end_audit": ["delete from"], "end_audit_control": ["delete from"]}
+    assert changed == {
+        "end_audit": ["delete from"],
+        "end_audit_control": ["delete from"],
+        # details of what was erased; which record it is, and who did what to what, stays
+        "erase_audit": ["update"],
+        "erase_audit_control": ["update"],
+    }
+    for name in ("erase_audit", "erase_audit_control"):
+        changes = statements()[name].partition(" set ")[2].partition(" where ")[0]
+        columns = re.findall(r"(\w+) = ", changes)
+        assert columns == ["address", "before", "after"]
     sources = [file for kind in ("*.py", "*.sql") for file in PACKAGE.rglob(kind) if file.parent != QUERIES]
     assert not [file for file in sources if changing("audit", " ".join(file.read_text().lower().split()))]
 
@@ -68,7 +78,7 @@ def test_every_statement_that_reads_payloads_leaves_out_expired_ones() -> None:
     reading = {
         name: text for name, text in statements().items() if re.search(r"\b(from|join) payload\b", text)
     }
-    del reading["payload_expunge"]  # deletes one that is named
+    del reading["payload_expunge"], reading["erase_payload"]  # delete those that are named
     assert set(reading) == {"kept", "payload_of", "payload_read"}
     assert all("expires_at > :now" in text for text in reading.values())
 
@@ -92,4 +102,15 @@ def test_statements_over_the_endpoints_of_an_application_leave_out_deleted_ones(
         "application_ended",  # stops at the first
         "log_endpoints",  # a log names deleted ones, too
         "delivery_destinations",  # and so does a message
+        # of an application that is erased, with all that it ever had
+        "erase_rows_of_endpoints",
+        "left_rows_of_endpoints",
+        "erase_pending",
+        "erase_retry",
+        "erase_held_lane",
+        "left_held_lane",
+        "erase_former_url",
+        "left_former_url",
+        "erase_endpoint",
+        "left_endpoint",
     }

@@ -7,14 +7,16 @@ stored. Message create stores its key in the intake statement and uses only `key
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from angarium import json_text
 from angarium.api.answer import answering
-from angarium.api.auth import caller_of, header_of, services_of
+from angarium.api.auth import Caller, caller_of, header_of, services_of
 from angarium.api.body import parse_json
 from angarium.api.query import QueryRoute
 from angarium.core.errors import Invalid
@@ -42,7 +44,7 @@ async def once(request: Request, answer: Callable[[Request], Awaitable[Response]
     key = key_of(request) if request.method == "POST" else None
     if key is None:
         return await answer(request)
-    await caller_of(request)  # unauthenticated requests must not fill the table
+    caller = await caller_of(request)  # unauthenticated requests must not fill the table
     idempotency = services_of(request).idempotency
     hold = await idempotency.begin(key)
     if isinstance(hold, StoredAnswer):
@@ -53,10 +55,19 @@ async def once(request: Request, answer: Callable[[Request], Awaitable[Response]
         await idempotency.abandon(hold)
         raise
     if 200 <= response.status_code < 300:
-        await idempotency.finish(hold, response.status_code, bytes(response.body))
+        body = bytes(response.body)
+        await idempotency.finish(hold, response.status_code, body, _about(request, caller, body))
     else:
         await idempotency.abandon(hold)
     return response
+
+
+def _about(request: Request, caller: Caller, body: bytes) -> tuple[str, str] | None:
+    """The application that a response is about: the one in the path, or the one that was created."""
+    ref = request.path_params.get("app_id")
+    if ref is None and request.scope["path"].endswith("/app"):
+        ref = json.loads(json_text.member(body.decode(), "id") or "null")
+    return None if ref is None else (caller.org_id, ref)
 
 
 class PublicRoute(QueryRoute):

@@ -70,11 +70,12 @@ class Root(TyperGroup):
     """The first level of the command line. Subclasses have the tables.
 
     `moved`: old names and what they are called now. An old name that is also the name of a noun is only
-    translated if no verb of the noun follows.
+    translated if no verb of the noun follows. `short`: nouns that may be abbreviated.
     """
 
     places: ClassVar[Mapping[str, Place]]
     moved: ClassVar[Mapping[str, str]]
+    short: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -99,6 +100,7 @@ class Root(TyperGroup):
         sys.exit(guarded(lambda: run(given, *more, **options), as_json="--json" in given))
 
     def _translated(self, args: list[str], *, silent: bool) -> list[str]:
+        args = [self.short.get(args[0], args[0]), *args[1:]] if args else args
         for length in (2, 1):
             old = " ".join(args[:length])
             new, rest = self.moved.get(old), args[length:]

@@ -21,10 +21,10 @@ class Tree(Root):
         **placed(
             "Manage (calls a server: ANGARIUM_URL, ANGARIUM_TOKEN)",
             {
-                "application": ("resource:application", "Applications: the customers of an organization."),
+                "application": ("erasure:application", "Applications: the customers of an organization."),
                 "endpoint": ("endpoint:app", "Endpoints of an application."),
                 "event-type": ("resource:event_type", "Event types of an organization."),
-                "message": ("message:app", "Send, show, follow and resend messages."),
+                "message": ("erasure:message", "Send, show, follow and resend messages."),
                 "delivery": ("delivery:delivery", "The log of deliveries, and resending by filter."),
                 "attempt": ("delivery:attempt", "Attempts of a message or an endpoint."),
                 "dead-letter": ("dead_letter:app", "Undelivered messages."),
@@ -66,6 +66,7 @@ class Tree(Root):
             service=True,
         ),
     }
+    short = {"app": "application"}  # noqa: RUF012
     moved = {  # noqa: RUF012
         "version": "--version",
         "send": "message send",

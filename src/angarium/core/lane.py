@@ -231,6 +231,12 @@ class Lane:
         if due_at is not None:
             self.hint(due_at)
 
+    def forget(self, message_id: UUID) -> bool:
+        """The delivery was canceled in the database. It is not sent, unless it is in flight. Returns whether
+        it waited here."""
+        self._backlog.completed(message_id)  # the snapshot of the current load may have it
+        return self._queue.drop(message_id)
+
     def returned(self, queued: QueuedDelivery, now: float, *, last: bool = False) -> None:
         """An attempt failed on our side, without a result: the delivery waits again, as the first or the
         last. It says nothing about the endpoint."""

@@ -159,6 +159,17 @@ class LaneQueue:
         self._asked_again.discard(message_id)
         self._places.pop(message_id, None)
 
+    def drop(self, message_id: UUID) -> bool:
+        """Drop a waiting delivery. Returns whether there was one."""
+        for waiting in (self._first, self._waiting):
+            for index, queued in enumerate(waiting):
+                if queued.message_id == message_id:
+                    del waiting[index]
+                    self.let_go(message_id)
+                    self.size -= _size(queued)
+                    return True
+        return False
+
     def drop_last(self) -> QueuedDelivery:
         """Drop and return the last waiting delivery. It stays in the database."""
         queued = (self._waiting or self._first).pop()

@@ -1,4 +1,4 @@
-"""Runs the steps of background tasks: recover, replay, resend, cancel, release.
+"""Runs the steps of background tasks: recover, replay, resend, cancel, release, erase.
 
 Maintenance calls `run_due_tasks`; any process may take any step. A step is one transaction: it locks the
 task, then the endpoints, does a bounded slice of the work and stores the progress. After a step, a task with
@@ -7,6 +7,7 @@ a rate pauses for as long as its deliveries take at that rate.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -17,6 +18,7 @@ from angarium.clock import Clock, datetime_at
 from angarium.core import ids
 from angarium.core.errors import Invalid, StoreReason, StoreUnavailable
 from angarium.core.nouns import TaskError
+from angarium.dispatch import erasure
 from angarium.store import background_task, requeue
 from angarium.store.background_task import BackgroundTask, TaskStatus
 from angarium.store.cancel import cancel_pending, cancel_waiting
@@ -83,6 +85,9 @@ def _failed(task: BackgroundTask, error: Exception) -> Progress:
 
 
 async def _work(conn: Connection, task: BackgroundTask, now: float) -> Progress:
+    if task.kind in background_task.ERASURES:
+        done = await erasure.step(conn, task, ids.new(now, os.urandom(8)))
+        return Progress(done.status, done.cursor, done.data, done.rest)
     if task.app_id is None:
         raise ValueError("the task names no application")
     if task.kind == background_task.RESEND:
@@ -100,9 +105,9 @@ async def _work(conn: Connection, task: BackgroundTask, now: float) -> Progress:
     verb = requeue.recover if task.kind == background_task.RECOVER else requeue.replay
     after = UUID((task.cursor or task.arguments).get("after", task.arguments["after"]))
     until = UUID(task.arguments["until"])
-    done = await verb(conn, target, after, until, datetime_at(now), _room(task, requeue.SLICE))
-    cursor = {"after": str(done.after)} if done.after is not None else task.cursor
-    return _progress(task, done.marked, cursor, finished=done.after is None)
+    moved = await verb(conn, target, after, until, datetime_at(now), _room(task, requeue.SLICE))
+    cursor = {"after": str(moved.after)} if moved.after is not None else task.cursor
+    return _progress(task, moved.marked, cursor, finished=moved.after is None)
 
 
 async def _cancel(

@@ -43,7 +43,7 @@ from angarium.dispatch.stats_recorder import StatsRecorder
 from angarium.dispatch.transport.sender import Sender
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
-from angarium.store.hint import Changed, HealthReset, Hint, LookEverywhere, Task, Work
+from angarium.store.hint import Changed, Erased, HealthReset, Hint, LookEverywhere, Task, Work
 from angarium.store.hint import FanOutDue as FanOutDue
 from angarium.store.load import Wanted
 from angarium.store.retention import Retention
@@ -228,6 +228,8 @@ class Dispatcher:
                 if active is not None:
                     active.stale = True
                     self._registry.news(active, now)
+            case Erased(message_id):
+                self._registry.erased(message_id)
             case Task():
                 self._maintenance.look()
             case FanOutDue():

@@ -107,6 +107,12 @@ class LaneRegistry:
             self.mark(active)
         self.wake.set()
 
+    def erased(self, message_id: UUID) -> None:
+        """Drop a message from the memory of all lanes."""
+        for active in self:
+            if active.lane.forget(message_id):
+                self.mark(active)
+
     def forget(self, active: ActiveLane) -> None:
         """Close the lane. Its deliveries stay in the database."""
         if not active.closed:

@@ -75,8 +75,11 @@ class Idempotency(UseCase):
                 raise Conflict("The first request with this idempotency key is still in progress.")
             await self._clock.wait(pause, at + _POLL)
 
-    async def finish(self, hold: KeyClaim, status: int, body: bytes) -> None:
-        """Store the response for 12 hours."""
+    async def finish(
+        self, hold: KeyClaim, status: int, body: bytes, about: tuple[str, str] | None = None
+    ) -> None:
+        """Store the response for 12 hours. `about`: the organization and the reference of the application
+        that it is about. It is erased with that."""
         sealed = self._keyring.seal(body, self._entropy(NONCE_BYTES), ANSWER + hold.key)
         async with self._database.connection() as connection:
             await store.finish(
@@ -86,6 +89,7 @@ class Idempotency(UseCase):
                 status=status,
                 body=sealed,
                 expires_at=datetime_at(self._clock.now() + KEEP),
+                subject=None if about is None else store.subject_of(*about),
             )
 
     async def abandon(self, hold: KeyClaim) -> None:

@@ -14,6 +14,7 @@ from angarium.service.application import Applications
 from angarium.service.attempt import Attempts
 from angarium.service.audit import Audit
 from angarium.service.endpoint import Endpoints
+from angarium.service.erasure import Erasures
 from angarium.service.event_type import EventTypes
 from angarium.service.health import DatabaseHealth
 from angarium.service.idempotency import Idempotency
@@ -46,6 +47,7 @@ class DatabaseServices:
         self.organization_token = OrganizationTokens(database, clock, entropy)
         self.audit = Audit(database)
         self.application = Applications(database, clock, entropy)
+        self.erasure = Erasures(database, clock, entropy)
         self.event_type = EventTypes(database, clock)
         self.replay = Replay(database, clock, entropy)
         self.background_task = BackgroundTasks(database, clock, entropy)

@@ -10,7 +10,7 @@ from uuid import UUID
 import asyncpg
 
 from angarium.core import ids
-from angarium.core.errors import UidTaken
+from angarium.core.errors import NotFound, UidTaken
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_uid
 from angarium.store.connection import Connection, Row
@@ -29,7 +29,8 @@ class ApplicationFilter:
 EVERY: Final = ApplicationFilter()
 
 
-def _application(row: Row) -> Application:
+def application_of(row: Row) -> Application:
+    """The application of a row."""
     return Application(
         id=row["id"],
         org_id=row["org_id"],
@@ -50,15 +51,16 @@ async def find(connection: Connection, org_id: str, ref: str, *, lock: bool = Fa
     uid = ref if app_id is None else None
     query = queries.application_lock if lock else queries.application_find
     row = await query(connection, org_id=org_id, id=app_id, uid=uid)
-    return None if row is None else _application(row)
+    return None if row is None else application_of(row)
 
 
 async def hold(connection: Connection, org_id: str, app_id: UUID) -> None:
     """Lock the application until the end of the transaction, so that what belongs to it can be counted.
 
-    Intake and readers are not blocked.
+    Intake and readers are not blocked. Raises NotFound if it was deleted.
     """
-    await queries.application_hold(connection, org_id=org_id, id=app_id)
+    if await queries.application_hold(connection, org_id=org_id, id=app_id) is None:
+        raise NotFound()
 
 
 async def create(connection: Connection, application: Application) -> Application:
@@ -79,7 +81,7 @@ async def create(connection: Connection, application: Application) -> Applicatio
     await queries.application_place(
         connection, id=application.id, org_id=application.org_id, section=connection.section.schema
     )
-    return _application(row)
+    return application_of(row)
 
 
 async def update(connection: Connection, application: Application) -> Application | None:
@@ -97,7 +99,7 @@ async def update(connection: Connection, application: Application) -> Applicatio
         )
     except asyncpg.UniqueViolationError as error:
         raise UidTaken("an application") from error
-    return None if row is None else _application(row)
+    return None if row is None else application_of(row)
 
 
 async def delete(connection: Connection, application: Application, now: datetime) -> None:
@@ -125,13 +127,13 @@ async def page(
         not_all_disabled=wanted.not_all_disabled,
         not_all_below=list(wanted.not_all_below) or None,
     )
-    return [_application(row) async for row in rows]
+    return [application_of(row) async for row in rows]
 
 
 async def search(connection: Connection, org_id: str, text: str, limit: int) -> list[Application]:
     """Up to `limit` applications whose name or uid contains the text, newest first."""
     rows = queries.application_search(connection, org_id=org_id, text=text, limit=limit)
-    return [_application(row) async for row in rows]
+    return [application_of(row) async for row in rows]
 
 
 async def take_from_counter(

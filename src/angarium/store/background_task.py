@@ -16,6 +16,7 @@ from uuid import UUID
 
 from angarium.clock import datetime_at
 from angarium.core import ids
+from angarium.core.errors import NotFound
 from angarium.core.log_filter import LogFilter
 from angarium.core.nouns import TaskError
 from angarium.store import requeue
@@ -29,6 +30,9 @@ REPLAY: Final = "endpoint.replay"
 CANCEL: Final = "endpoint.cancel"  # internal: Svix's SDKs do not know it, so the API does not list it
 RELEASE: Final = "endpoint.release"  # internal
 RESEND: Final = "delivery.resend"  # created by the portal; the API does not list it
+ERASE_APPLICATION: Final = "application.erase"  # the API shows it to who has its id, but does not list it
+ERASE_MESSAGE: Final = "message.erase"
+ERASURES: Final = (ERASE_APPLICATION, ERASE_MESSAGE)
 PUBLIC: Final = (RECOVER, REPLAY)
 SHOWN: Final = (*PUBLIC, RESEND)
 AT_ONCE: Final = 5000  # deliveries canceled or released in the transaction of the request
@@ -104,21 +108,24 @@ async def create(
 ) -> BackgroundTask:
     """Store a task and notify maintenance. Maintenance takes its steps.
 
-    `expected`: how many deliveries it will requeue, if they were counted.
+    `expected`: how many deliveries it will requeue, if they were counted. Raises NotFound if the application
+    is being erased.
     """
     await queries.background_task_hint(conn)
     data = {"messagesSent": 0} if kind in SHOWN else {}
     if expected is not None:
         data["expected"] = expected
-    return _task(
-        await queries.background_task_create(
-            conn, id=task_id, org_id=org_id, app_id=app_id, kind=kind, arguments=arguments, data=data, now=now
-        )
+    row = await queries.background_task_create(
+        conn, id=task_id, org_id=org_id, app_id=app_id, kind=kind, arguments=arguments, data=data, now=now
     )
+    if row is None:
+        raise NotFound()
+    return _task(row)
 
 
 async def get(conn: Connection, org_id: str, task_id: UUID) -> BackgroundTask | None:
-    row = await queries.background_task_get(conn, id=task_id, org_id=org_id, kinds=PUBLIC)
+    kinds = (*PUBLIC, *ERASURES)
+    row = await queries.background_task_get(conn, id=task_id, org_id=org_id, kinds=kinds)
     return None if row is None else _task(row)
 
 
@@ -152,6 +159,17 @@ async def cancel(conn: Connection, app_id: UUID, task_id: UUID, now: datetime) -
     """Stop a running task before its next step. Returns None if there is no such running task."""
     row = await queries.background_task_cancel(conn, id=task_id, app_id=app_id, kinds=SHOWN, now=now)
     return None if row is None else _task(row)
+
+
+async def erasing(conn: Connection, org_id: str, kind: str, target: UUID) -> BackgroundTask | None:
+    """The running erasure of an application or a message."""
+    row = await queries.background_task_erasing(conn, org_id=org_id, kind=kind, target=str(target))
+    return None if row is None else _task(row)
+
+
+async def clear(conn: Connection, task_id: UUID) -> None:
+    """Forget what a task was to do."""
+    await queries.background_task_clear(conn, id=task_id)
 
 
 async def claim(conn: Connection, now: datetime) -> BackgroundTask | None:

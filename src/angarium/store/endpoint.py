@@ -162,6 +162,11 @@ async def touch_all(connection: Connection, app_id: UUID, *, only_inheriting: bo
     return touched
 
 
+async def notify_changed(connection: Connection, endpoint_ids: Sequence[UUID]) -> None:
+    """Make dispatchers reload these endpoints."""
+    await queries.endpoint_notify_many(connection, ids=endpoint_ids)
+
+
 async def page(
     connection: Connection,
     app_id: UUID,

@@ -5,6 +5,7 @@
   place, in hexadecimal
 - `e:<endpoint>`: an endpoint changed
 - `f:<endpoint>`: an endpoint was enabled again, and its health is reset
+- `x:<message>`: a message is erased
 - `t:`: there is a background task
 - `m:`: there is a message whose deliveries are not all written
 - `s:`: more lanes have work than a hint can name; check all lanes
@@ -65,6 +66,13 @@ class HealthReset:
 
 
 @dataclass(frozen=True, slots=True)
+class Erased:
+    """The message is erased, and its deliveries are canceled."""
+
+    message_id: UUID
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """A background task can continue."""
 
@@ -79,12 +87,17 @@ class LookEverywhere:
     """More lanes have work than a hint can name."""
 
 
-Hint = Work | Changed | HealthReset | Task | FanOutDue | LookEverywhere
+Hint = Work | Changed | HealthReset | Erased | Task | FanOutDue | LookEverywhere
 
 
 def changed(endpoint_id: UUID) -> str:
     """The hint for an endpoint that changed."""
     return f"e:{endpoint_id.hex}"
+
+
+def erased(message_id: UUID) -> str:
+    """The hint for a message that is erased."""
+    return f"x:{message_id.hex}"
 
 
 def accepted(lanes: Iterable[LaneWork]) -> list[str]:
@@ -120,6 +133,8 @@ def read(text: str) -> Hint:
             return Changed(UUID(hex=text[2:]))
         if text.startswith("f:"):
             return HealthReset(UUID(hex=text[2:]))
+        if text.startswith("x:"):
+            return Erased(UUID(hex=text[2:]))
         if text == TASK:
             return Task()
         if text == FAN_OUT:

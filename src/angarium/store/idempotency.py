@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 
 from angarium.store.connection import Connection
 from angarium.store.sql import queries
+
+
+def subject_of(org_id: str, ref: str) -> bytes:
+    """What the responses about an application are found by. `ref`: its id or uid, as a request named it."""
+    return hashlib.sha256(f"{org_id}\n{ref}".encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,18 @@ async def finish(
     status: int,
     body: bytes,
     expires_at: datetime,
+    subject: bytes | None = None,
 ) -> None:
-    """Store the response. `locked_until` identifies the lock of this request."""
+    """Store the response. `locked_until` identifies the lock of this request. `subject`: the application
+    that it is about (`subject_of`)."""
     await queries.idempotency_finish(
-        connection, key=key, locked_until=locked_until, status=status, body=body, expires_at=expires_at
+        connection,
+        key=key,
+        locked_until=locked_until,
+        status=status,
+        body=body,
+        expires_at=expires_at,
+        subject=subject,
     )
 
 

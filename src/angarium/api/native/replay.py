@@ -74,7 +74,14 @@ class ResentOut(Out):
 class TaskProgressOut(Out):
     """How far a background task is, and why it failed."""
 
-    messages_sent: Annotated[int, says("How many deliveries it has scheduled.", 42)]
+    messages_sent: Annotated[
+        int | UnsetType, says("How many deliveries it has scheduled; not of an erasure.", 42)
+    ] = UNSET
+    rows: Annotated[
+        dict[str, int] | UnsetType,
+        says("How many rows an erasure has deleted, by table.", {"message": 4, "attempt": 12}),
+        RARE,
+    ] = UNSET
     expected: Annotated[
         int | UnsetType, says("How many it will schedule in all, if they were counted before.", 120)
     ] = UNSET
@@ -103,7 +110,8 @@ def task_out(task: BackgroundTask) -> TaskOut:
         task=task.kind,
         updated_at=wire_time(task.updated_at),
         data=TaskProgressOut(
-            messages_sent=task.data["messagesSent"],
+            messages_sent=task.data.get("messagesSent", UNSET),
+            rows=task.data.get("rows", UNSET),
             expected=task.data.get("expected", UNSET),
             error=UNSET if task.error is None else TASK_TEXTS[task.error],
             error_code=UNSET if task.error is None else task.error.value,

@@ -107,11 +107,15 @@ create table control.idempotency (
     status smallint,
     body bytea,
     locked_until timestamptz not null,
-    expires_at timestamptz not null
+    expires_at timestamptz not null,
+    subject bytea  -- a hash of the reference by which the request named an application
 );
 
 -- finds keys to delete
 create index idempotency_expiry on control.idempotency (expires_at);
+
+-- the responses about an application, to erase them with it
+create index idempotency_subject on control.idempotency (subject) where subject is not null;
 
 -- The audit log of this schema: who changed what, when and from where. A row is written in the transaction of the
 -- change, and never updated. There is no trigger that enforces this: no statement updates the table, and one deletes

@@ -23,7 +23,8 @@ create table section.application (
     metadata jsonb not null default '{}',
     created_at timestamptz not null,
     updated_at timestamptz not null,
-    deleted_at timestamptz
+    deleted_at timestamptz,
+    erasing_at timestamptz  -- when its erasure was requested; nothing of it is written any more
 );
 
 -- a uid is unique among the applications of an organization that are not deleted; finds them by uid
@@ -245,6 +246,7 @@ create table section.message (
     channels text[],
     tags text[],
     endpoint_id uuid,  -- the endpoint of a test; no other endpoint ever gets the message
+    erased_at timestamptz,  -- when its erasure was requested; later attempts are recorded without their responses
     primary key (app_id, id)
 ) partition by range (id);
 

@@ -1,7 +1,9 @@
 -- name: background_task_create^
--- store a new task; any process may run it
+-- store a new task; any process may run it. No row if its application is being erased
 insert into section.background_task (id, org_id, app_id, kind, status, arguments, data, created_at, updated_at)
-values (:id, :org_id, :app_id, :kind, 'running', :arguments, :data, :now, :now)
+select :id::uuid, :org_id::text, :app_id::uuid, :kind::text, 'running', :arguments::jsonb, :data::jsonb,
+       :now::timestamptz, :now::timestamptz
+where not exists (select from section.application where id = :app_id and erasing_at is not null)
 returning *;
 
 -- name: background_task_hint!
@@ -54,3 +56,12 @@ select min(due_at) from section.background_task where status = 'running';
 update section.background_task
 set status = :status, cursor = :cursor, data = :data, error = :error, updated_at = :now, due_at = :due_at
 where id = :id;
+
+-- name: background_task_erasing^
+-- the running erasure of a target
+select * from section.background_task
+where status = 'running' and org_id = :org_id and kind = :kind and arguments ->> 'target' = :target::text;
+
+-- name: background_task_clear!
+-- forget the arguments of a task, which name what was erased
+update section.background_task set arguments = '{}', app_id = null where id = :id;

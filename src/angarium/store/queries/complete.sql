@@ -140,7 +140,8 @@ select endpoint_id, message_id, next_due as due_at from placed;
 -- name: complete_late!
 -- Record attempts of deliveries that left the queue during the attempt: canceled, deleted, or recorded by a commit that
 -- was not confirmed, which is found by the attempt's id. A success still delivers. `:first` and `:last` are the first
--- and last message, so that partitions of other days are not read.
+-- and last message, so that partitions of other days are not read. Nothing is recorded of an application that is being
+-- erased, and nothing that the receiver said about a message that is.
 with outcome as materialized (
     select *
     from unnest(
@@ -155,11 +156,17 @@ with outcome as materialized (
         revision, exchange
     )
     where status is not null
+      and exists (select from section.application where id = outcome.app_id and erasing_at is null offset 0)
       and not exists (
           select from section.attempt a
           where a.message_id = outcome.message_id and a.id = outcome.id
             and a.message_id >= :first and a.message_id <= :last
       )
+),
+erased as materialized (
+    select id from section.message
+    where id = any(:message_ids::uuid[]) and app_id = any(:app_ids::uuid[]) and id >= :first and id <= :last
+      and erased_at is not null
 ),
 compared as materialized (
     -- the newest attempt is the record; once there is a success, it stays the record
@@ -186,8 +193,9 @@ insert into section.attempt (
 )
 select message_id, id, endpoint_id, app_id, number, coalesce(record_failures, failures), revision, duration_ms,
        case when status = 0 then 0 else record_state end, status, status_code, manual_at is not null,
-       final, error_code, error, response, exchange
-from compared
+       final, error_code, case when not gone then error end, case when not gone then response end,
+       case when not gone then exchange end
+from (select *, message_id in (select id from erased) as gone from compared) as compared
 where (select count(*) from replaced) >= 0
 on conflict do nothing;
 

@@ -1,5 +1,5 @@
 -- name: stats_add!
--- add counts to those of their hours, in order of key, to prevent deadlocks
+-- add counts to those of their hours, in order of key, to prevent deadlocks; not those of erased applications
 insert into section.attempt_hour as h (
     app_id, endpoint_id, hour, delivered, failed, latency, failed_at, error_code
 )
@@ -8,6 +8,7 @@ from unnest(
     :app_ids::uuid[], :endpoint_ids::uuid[], :hours::timestamptz[], :delivered::integer[], :failed::integer[],
     :latencies::text[], :failed_at::timestamptz[], :error_codes::text[]
 ) as count (app_id, endpoint_id, hour, delivered, failed, latency, failed_at, error_code)
+where exists (select from section.application where id = count.app_id and erasing_at is null offset 0)
 order by app_id, endpoint_id, hour
 on conflict (app_id, endpoint_id, hour) do update
 set delivered = h.delivered + excluded.delivered,

@@ -13,7 +13,7 @@ select status, body, locked_until from control.idempotency where key = :key;
 
 -- name: idempotency_finish!
 -- Store the response, unless another request has taken the key over.
-update control.idempotency set status = :status, body = :body, expires_at = :expires_at
+update control.idempotency set status = :status, body = :body, expires_at = :expires_at, subject = :subject
 where key = :key and status is null and locked_until = :locked_until;
 
 -- name: idempotency_abandon!

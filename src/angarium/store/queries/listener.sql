@@ -1,6 +1,8 @@
 -- name: listener_running!
--- record that a listener is running
-insert into section.listener (app_id, endpoint_id, heard_at) values (:app_id, :endpoint_id, :now)
+-- record that a listener is running, unless it was deleted meanwhile
+insert into section.listener (app_id, endpoint_id, heard_at)
+select app_id, id, :now::timestamptz from section.endpoint
+where app_id = :app_id and id = :endpoint_id and deleted_at is null
 on conflict (app_id, endpoint_id) do update set heard_at = excluded.heard_at;
 
 -- name: listener_fetch

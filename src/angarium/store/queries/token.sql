@@ -40,13 +40,14 @@ select exists (select from control.revoked_token where digest = any(cast(:digest
     );
 
 -- name: revoked_token_end_all!
--- Store a cutoff, and delete those that it covers.
+-- Store a cutoff, and delete those that it covers. An application that was deleted has no tokens to end.
 with covered as (
     delete from control.token_cutoff
     where app_id = :app_id and session_id = :session_id
         and issued_until < :issued_until and ends_at >= :ends_at
 )
 insert into control.token_cutoff (app_id, session_id, issued_until, ends_at)
-values (:app_id, :session_id, :issued_until, :ends_at)
+select :app_id, :session_id, :issued_until, :ends_at
+where exists (select from control.placement where app_id = :app_id)
 on conflict (app_id, session_id, issued_until) do update
 set ends_at = least(token_cutoff.ends_at, excluded.ends_at);
