@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -17,14 +18,18 @@ from angarium.core.address import AddressPolicy
 from angarium.core.errors import SettingsError, StoreReason, StoreUnavailable
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
+from angarium.core.probe import Link, StartStep
 from angarium.core.product import STANDARD, Product, product_of
 from angarium.core.schedule import spoken
 from angarium.core.token_key import TokenKey
 from angarium.service.token import Tokens
 from angarium.settings import Settings
+from angarium.shutdown import Shutdown
+from angarium.store import migrate
 from angarium.store.database import Database
 from angarium.store.guard import Guard
 from angarium.store.retention import Retention
+from angarium.vitals import Vitals
 
 if TYPE_CHECKING:
     from angarium.dispatch.dispatcher import Dispatcher
@@ -113,14 +118,17 @@ async def running(
     role: str,
     sandbox: bool = False,
     listening: str | None = None,
-    stopping: asyncio.Event | None = None,
+    shutdown: Shutdown | None = None,
+    vitals: Vitals | None = None,
 ) -> AsyncIterator[Any]:
     """Run all parts of a process. Yields the ASGI application (None for the role `dispatch`).
 
     `sandbox` also serves the scenarios of profiles. `listening`: the URL of the socket that is served. On
-    exit, attempts in flight are completed, then the pools are closed. `stopping` is set shortly before, so
-    that no request runs for minutes. Raises ProcessRefused if the database may not be used by this process.
+    exit, attempts in flight are completed, then the pools are closed. When `shutdown` begins, the dispatcher
+    stops sending; when it is closing, requests that run for minutes end. `vitals` gets what probes need.
+    Raises ProcessRefused if the database may not be used by this process.
     """
+    shutdown, vitals = shutdown or Shutdown(), vitals or Vitals()
     direct, prepared = settings.direct_url, settings.database_prepared_statements
     clock = SystemClock()
     ring, inboxes = keyring(settings), inbox_urls(settings, role, listening)
@@ -133,14 +141,17 @@ async def running(
             database_url, size=ENGINE_CONNECTIONS, direct_url=direct, prepared=prepared, guard=guard
         )
         stack.push_async_callback(engine.close)
-        if stopping is not None:
-            watching = asyncio.create_task(guard.watch(engine, stopping.set), name="guard")
-            stack.callback(watching.cancel)
+        watching = asyncio.create_task(guard.watch(engine, shutdown.begin), name="guard")
+        stack.callback(watching.cancel)
+        vitals.done(StartStep.CONNECTION)
+        vitals.watch(Link.ENGINE, lambda: engine.answered_at, ask=engine.time, fresh=engine.fresh_time)
+        vitals.watch_schema(partial(_misfit, engine))
         # the embedded PostgreSQL shares the clock of this host
         reference = host_time if settings.database_url is None else engine.time
         clock.anchor(await reference())
         following = asyncio.create_task(clock.follow(reference), name="clock")
         stack.callback(following.cancel)
+        vitals.watch_parts(lambda: ["clock"] if following.done() else [])
         if role == "api":
             from angarium.dispatch.notifier import Notifier
 
@@ -156,8 +167,7 @@ async def running(
             waiting = [lambda: dispatcher.waiting]
             clock.on_jump(dispatcher.clock_jumped)
         if role == "dispatch":
-            await dispatcher.start()
-            stack.push_async_callback(dispatcher.stop)
+            await _start(dispatcher, stack, shutdown, vitals)
             yield None
             return
         # not needed by the role `dispatch`
@@ -170,6 +180,7 @@ async def running(
             database_url, size=settings.database_pool, direct_url=direct, prepared=prepared, guard=guard
         )
         stack.push_async_callback(database.close)
+        vitals.watch(Link.POOL, lambda: database.answered_at, ask=database.time, fresh=database.fresh_time)
         replica = await _replica(settings, stack, database, clock)
         product = Products(database, clock, products)
         intake = Intake(engine, clock, os.urandom, hand_over, fan_out, product, history=settings.history)
@@ -194,13 +205,13 @@ async def running(
             replica=replica,
         )
         await services.provision.refresh()
-        app = _app(settings, services, sandbox=sandbox, stopping=stopping)
+        app = _app(settings, services, sandbox=sandbox, stopping=shutdown.closing)
         # only now: creating the application takes a second, in which the lanes taken would be idle
         if role != "api":
-            await dispatcher.start()
-            stack.push_async_callback(dispatcher.stop)
+            await _start(dispatcher, stack, shutdown, vitals)
         await intake.start()
         stack.push_async_callback(intake.stop)
+        vitals.watch_parts(lambda: [] if intake.runs else ["intake"])
         yield app
 
 
@@ -213,6 +224,32 @@ async def _until_refused(guard: Guard) -> AsyncIterator[None]:
         raise guard.refusal or error from error
     if guard.refusal is not None:
         raise guard.refusal
+
+
+async def _start(dispatcher: Dispatcher, stack: AsyncExitStack, shutdown: Shutdown, vitals: Vitals) -> None:
+    """Start a dispatcher. It retires when `shutdown` begins, and is stopped by the stack."""
+    await dispatcher.start()
+    stack.push_async_callback(dispatcher.stop)
+
+    async def retire() -> None:
+        await shutdown.begun.wait()
+        await dispatcher.retire(shutdown)
+
+    retiring = asyncio.create_task(retire(), name="retire at shutdown")
+    stack.callback(retiring.cancel)
+    ownership = dispatcher.ownership
+    vitals.watch(Link.LOCKS, lambda: ownership.heard_at, fresh=ownership.ask_afresh)
+    vitals.watch_parts(lambda: dispatcher.ended)
+
+
+async def _misfit(database: Database) -> str | None:
+    """Why the schema does not fit this release."""
+    async with database.connection() as connection:
+        try:
+            await migrate.check(connection)
+        except SettingsError as misfit:
+            return misfit.detail
+    return None
 
 
 async def _replica(

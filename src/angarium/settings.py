@@ -28,7 +28,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from angarium.core.errors import SettingsError
 from angarium.core.inbox import InboxUrls
 from angarium.core.keyring import Keyring
-from angarium.core.schedule import parse_duration, parse_schedule
+from angarium.core.schedule import parse_duration, parse_schedule, spoken
 from angarium.message_form import MAX_BODY
 
 PREFIX: Final = "ANGARIUM_"
@@ -234,6 +234,21 @@ class Settings(BaseSettings):
         description="Ignore unknown `ANGARIUM_*` variables, with a warning in the log, instead of refusing "
         "them. For going back to the previous release with the settings of the newer one.",
     )
+    drain_delay: Seconds = Field(
+        _written("0s"),
+        ge=0,
+        le=300,
+        description="How long requests are still accepted after SIGTERM, while `/readyz` already fails. Set "
+        "it to the time that your load balancer needs to notice, such as `5s`.",
+    )
+    stop_timeout: Seconds = Field(
+        _written("90s"),
+        ge=5,
+        le=3600,
+        description="Time from SIGTERM to the end of the process, at most. Requests and attempts that are "
+        "still in flight then are aborted; the attempts are repeated. Must be longer than "
+        "`ANGARIUM_DRAIN_DELAY`.",
+    )
     log_format: Literal["console", "json"] = Field(
         "json", description="Log format. The default of `angarium dev` is `console`."
     )
@@ -314,6 +329,15 @@ class Settings(BaseSettings):
         if self.database_replica_url is not None and self.database_url is None:
             raise ValueError(
                 f"{PREFIX}DATABASE_REPLICA_URL needs {PREFIX}DATABASE_URL, the primary's address"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _delay_ends_before_the_stop(self) -> Settings:
+        if self.drain_delay >= self.stop_timeout:
+            raise ValueError(
+                f"{PREFIX}DRAIN_DELAY is {spoken(self.drain_delay)}, and {PREFIX}STOP_TIMEOUT "
+                f"{spoken(self.stop_timeout)}; it must be longer than the delay"
             )
         return self
 

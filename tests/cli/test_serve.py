@@ -18,11 +18,6 @@ import aiohttp.web
 import asyncpg
 import psutil
 
-from angarium.build import products_of
-from angarium.server import process as processes
-from angarium.server import supervisor
-from angarium.settings import Settings
-from angarium.store.database import ACQUIRE_TIMEOUT
 from tests.kit.command import run
 from tests.kit.patience import PATIENCE, until
 from tests.kit.port import free_port
@@ -217,10 +212,3 @@ async def refused(url: str) -> None:
             except aiohttp.ClientConnectionError:
                 return
     raise AssertionError("still listening")
-
-
-def test_the_parent_waits_longer_than_a_child_may_take_to_stop() -> None:
-    """In flight, and with results that the database does not take: the longest timeout and 5 s for each."""
-    settings = Settings.model_validate({"request_timeout": 60.0})
-    longest = max(product.timeout for product in products_of(settings).values())
-    assert processes.ANSWER_DEADLINE + 2 * (longest + 5) + ACQUIRE_TIMEOUT < supervisor.STOP_DEADLINE

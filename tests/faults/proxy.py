@@ -53,6 +53,7 @@ class Proxy:
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
+        back: asyncio.StreamWriter | None = None
         try:
             await self._whole.wait()
             with contextlib.suppress(OSError):
@@ -60,6 +61,8 @@ class Proxy:
                 await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
         except asyncio.CancelledError:
             writer.transport.abort()
+            if back is not None:
+                back.transport.abort()
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -59,15 +59,21 @@ def dev(
 
 async def _dev(settings: Settings, as_json: bool) -> None:
     from angarium import build
+    from angarium.core.probe import StartStep
     from angarium.server import process
+    from angarium.server.presence import Presence
     from angarium.store.migrate import migrate
 
-    stop = process.stop_signal()
-    async with process.database(settings) as url:
+    shutdown = process.stop_signal(settings)
+    presence = Presence(1)
+    presence.vitals.done(StartStep.SETTINGS, StartStep.SECRETS)
+    ops_listener = process.listen_ops(settings)
+    async with presence.shown(ops_listener, shutdown), process.database(settings) as url:
         await migrate(url)
-        if stop.is_set():
+        presence.vitals.done(StartStep.SCHEMA)
+        if shutdown.begun.is_set():
             return
-        listener, ops_listener = process.listen(settings), process.listen_ops(settings)
+        listener = process.listen(settings)
         process.sign()
         async with build.offline(settings, url) as services:
             products = await ready(settings, services.provision, services.product.all)
@@ -76,9 +82,10 @@ async def _dev(settings: Settings, as_json: bool) -> None:
             _announce(settings, process.url_of(listener), products, as_json)
 
         await process.work(
-            *(settings, process.served(settings, url), "all", listener, stop, announce),
+            *(settings, process.served(settings, url), "all", listener, shutdown, announce),
             sandbox=True,
-            ops_listener=ops_listener,
+            vitals=presence.vitals,
+            routes=presence.routes,
         )
 
 

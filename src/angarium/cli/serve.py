@@ -127,29 +127,39 @@ def require_secrets(settings: Settings) -> None:
 
 async def _serve(settings: Settings, role: Role, processes: int, migrate: bool) -> None:
     from angarium.cli.installation import require_schema
+    from angarium.core.probe import StartStep
     from angarium.server import process, supervisor
+    from angarium.server.presence import Presence
     from angarium.store import migrate as schema
 
-    stop = process.stop_signal()
+    shutdown = process.stop_signal(settings)
+    presence = Presence(processes)
+    presence.vitals.done(StartStep.SETTINGS, StartStep.SECRETS)
     ops_listener = process.listen_ops(settings)
-    async with process.database(settings) as url:
+    async with presence.shown(ops_listener, shutdown), process.database(settings) as url:
         if migrate:
             applied = await schema.migrate(url)
             telemetry.logger("serve").info("database.migrated", applied=applied)
         else:
             await require_schema(url)
+        presence.vitals.done(StartStep.SCHEMA)
         url = process.served(settings, url)
         listener = None if role is Role.DISPATCH else process.listen(settings)
+
+        def ready() -> None:
+            _started(listener)
+            presence.ready()
+
         if processes == 1:
             await process.work(
-                *(settings, url, role.value, listener, stop, lambda: _started(listener)),
-                ops_listener=ops_listener,
+                *(settings, url, role.value, listener, shutdown, ready),
+                vitals=presence.vitals,
+                routes=presence.routes,
             )
         else:
             _started(listener)
-            await supervisor.supervise(
-                *(settings, url, role.value, listener, processes, stop), ops_listener=ops_listener
-            )
+            work = supervisor.Work(settings, url, role.value, listener)
+            await supervisor.supervise(work, processes, shutdown, presence)
     telemetry.logger("serve").info("server.stopped", pid=os.getpid())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
 import msgspec
@@ -107,10 +108,10 @@ class AttemptRunner:
             if attempt.request is None:
                 self._ended(attempt, None)
 
-    async def ended(self, timeout: float) -> None:
-        """Wait until none is in flight. Those still in flight after the timeout are aborted."""
+    async def ended(self, limit: AbstractAsyncContextManager[None]) -> None:
+        """Wait until none is in flight. If `limit` raises TimeoutError, the others are aborted."""
         try:
-            async with asyncio.timeout(timeout):
+            async with limit:
                 while self._flying:
                     self._landed.clear()
                     await self._landed.wait()

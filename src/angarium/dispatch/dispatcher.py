@@ -41,6 +41,7 @@ from angarium.dispatch.request_builder import RequestBuilder
 from angarium.dispatch.room import Room
 from angarium.dispatch.stats_recorder import StatsRecorder
 from angarium.dispatch.transport.sender import Sender
+from angarium.shutdown import Shutdown
 from angarium.store.accept import NewDelivery
 from angarium.store.database import Database
 from angarium.store.hint import Changed, Erased, HealthReset, Hint, LookEverywhere, Task, Work
@@ -56,6 +57,8 @@ BURST_TIME: Final = 0.002  # or seconds,
 FAILING_BURST_TIME: Final = 0.0005  # which are fewer for failing lanes: other lanes must not wait for them
 FOREVER: Final = 3600.0  # the longest sleep
 CRAMPED: Final = 0.5  # the same while lanes are ready but there is no room
+FOR_OUTCOMES: Final = 2.0  # of the last seconds of a stop, so many are for the outcomes of attempts
+FOR_RELEASE: Final = 1.0  # and so many for releasing the shards
 LEADING: Final = 0  # the owner of this shard does the maintenance
 
 
@@ -82,6 +85,7 @@ class Dispatcher:
         self._registry = LaneRegistry(clock, policy)
         self._draining: set[int] = set()
         self._stopping = False
+        self._retiring: asyncio.Task[None] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._notifier = Notifier(database)
         retention = retention or Retention()
@@ -120,6 +124,16 @@ class Dispatcher:
         """Why outcomes wait for the database; None if they do not."""
         return self._completer.waiting
 
+    @property
+    def ownership(self) -> Ownership:
+        """What holds the shards."""
+        return self._ownership
+
+    @property
+    def ended(self) -> list[str]:
+        """The parts that ended although the dispatcher is not stopping."""
+        return [] if self._stopping else [task.get_name() for task in self._tasks if task.done()]
+
     # start and stop
 
     async def start(self) -> None:
@@ -138,24 +152,35 @@ class Dispatcher:
             self._ownership,
         )
         for run in (self._go_round, *(part.run for part in parts)):
-            self._tasks.append(asyncio.create_task(_watched(run), name=run.__qualname__))
+            self._tasks.append(asyncio.create_task(_watched(run), name=run.__qualname__.removesuffix(".run")))
         await self._ownership.first_share.wait()
 
-    async def stop(self) -> None:
-        """Stop sending, wait for attempts in flight, complete them, and release the shards."""
+    async def retire(self, shutdown: Shutdown | None = None) -> None:
+        """Stop sending, wait for attempts in flight, complete them, and release the shards. What is handed
+        over afterwards goes to other processes. The first call counts; the others wait for it."""
+        if self._retiring is None:
+            self._retiring = asyncio.create_task(self._retire(shutdown or Shutdown()), name="retire")
+        await asyncio.shield(self._retiring)
+
+    async def _retire(self, shutdown: Shutdown) -> None:
         self._stopping = True
-        await self._attempts.ended(self._policy.longest + 5)
+        patience = self._policy.longest + 5
+        await self._attempts.ended(shutdown.within(patience, reserve=FOR_OUTCOMES + FOR_RELEASE))
         try:
-            async with asyncio.timeout(self._policy.longest + 5):
+            async with shutdown.within(patience, reserve=FOR_RELEASE):
                 await self._completer.drained()
                 await self._completer.try_parked()
         except TimeoutError:
             log.error("stop.incomplete", deliveries=self._attempts.incomplete.total())
         self._ownership.stop()
-        await asyncio.wait(self._tasks[-1:], timeout=5)
+        await asyncio.wait(self._tasks[-1:], timeout=min(5, shutdown.left))
         for task in self._tasks:
             task.cancel()
         await asyncio.wait(self._tasks)
+
+    async def stop(self) -> None:
+        """Retire, then close everything."""
+        await self.retire()
         await self._stats_recorder.write()
         await self._report.stop()
         await self._notifier.stop()
@@ -209,7 +234,10 @@ class Dispatcher:
 
     def fan_out(self) -> None:
         """A message was accepted whose deliveries are not written yet."""
-        self._fan_out.look()
+        if self._stopping:
+            self._notifier.fan_out()
+        else:
+            self._fan_out.look()
 
     def hinted(self, hint: Hint) -> None:
         """Another process sent a hint."""

@@ -70,6 +70,19 @@ class Ownership:
         """Whether no other process can own our shards. False after a pause or sleep, until the next look."""
         return steady() - self._heard_at < store.SILENCE
 
+    @property
+    def heard_at(self) -> float | None:
+        """When the last query that succeeded was sent, by the steady time; None if it is stopping."""
+        return None if self._stop.is_set() else self._heard_at
+
+    async def ask_afresh(self) -> None:
+        """Send the same query over a new connection. Raises an error if that fails."""
+        connection = await self._database.dedicated(store.TIMEOUT, application_name="angarium-check")
+        try:
+            await store.members(connection)
+        finally:
+            connection.terminate()
+
     async def run(self) -> None:
         """Run until `stop`. A lost connection is replaced."""
         while not self._stop.is_set():

@@ -19,6 +19,8 @@ import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from angarium.shutdown import Shutdown
+
 log = structlog.get_logger(__name__)
 
 URL_LIMIT: Final = 16 * 1024
@@ -69,8 +71,10 @@ class _Part(Enum):
 class Framed(HttpToolsProtocol):
     """One connection. Calls `on_request` and `on_request_complete` for requests within the limits."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, shutdown: Shutdown | None = None, **kwargs: Any) -> None:
+        """Once `shutdown` has begun, every response announces that it is the last on its connection."""
         super().__init__(*args, **kwargs)
+        self._shutdown = shutdown or Shutdown()
         self._part = _Part.NOTHING
         self._head = 0  # bytes of the head that the parser has reported
         self._unreported = 0  # bytes of reads in which the parser reported nothing
@@ -222,6 +226,15 @@ class Framed(HttpToolsProtocol):
     def on_request(self) -> None:
         """Called when a head within the limits is complete."""
         super().on_headers_complete()
+        if self._shutdown.begun.is_set():
+            self.cycle.keep_alive = False
+
+    def end_after_last(self) -> None:
+        """Ends the connection after the last of the responses under way, which announces it. Does nothing if
+        there is none, or if its head is sent."""
+        last = self.pipeline[0][0] if self.pipeline else self.cycle
+        if self._is_busy() and not getattr(last, "response_started", False):
+            last.keep_alive = False
 
     def on_request_complete(self) -> None:
         """Called when the body is complete."""

@@ -1,7 +1,9 @@
 """Runs one server process: listens, works until a stop signal, and shuts down gracefully.
 
-Shutdown: stop accepting, answer accepted requests, let the dispatcher complete what is in flight, close the
-pools, stop the embedded PostgreSQL. Each step has a deadline.
+Shutdown: the dispatcher stops sending and completes what is in flight. Meanwhile requests are accepted for
+the drain delay, and each response ends its connection; idle connections are closed after the delay. Then the
+process stops accepting, answers accepted requests, closes the pools and stops the embedded PostgreSQL. Each
+step has a deadline.
 """
 
 from __future__ import annotations
@@ -17,22 +19,27 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from functools import partial
 from typing import Any, Final, TypeVar, cast
 
+import structlog
 import uvicorn
 
 from angarium import __version__, build
 from angarium.core.audit import ActorKind
 from angarium.core.errors import SettingsError
-from angarium.server import ops
 from angarium.server.metrics import metrics_route
 from angarium.server.ops import OpsRoute
 from angarium.server.protocol import Protocol
 from angarium.service import audit
 from angarium.settings import PREFIX, Settings, place_of
+from angarium.shutdown import Shutdown
 from angarium.store.embedded import EmbeddedPostgres
 from angarium.telemetry.catalogue import CATALOGUE
 from angarium.telemetry.registry import Registry, Snapshot
+from angarium.vitals import Vitals
+
+log = structlog.get_logger(__name__)
 
 ANSWER_DEADLINE: Final = 20  # seconds for requests in progress at shutdown
+FOR_CLOSING: Final = 1.0  # the last seconds of a stop, in which no request is answered
 BACKLOG: Final = 2048
 T = TypeVar("T")
 
@@ -57,12 +64,12 @@ def sign() -> None:
     audit.acting(ActorKind.COMMAND_LINE, name)
 
 
-def stop_signal(*signals: signal.Signals) -> asyncio.Event:
-    """An event that SIGTERM and SIGINT (or the given signals) set."""
-    stop = asyncio.Event()
+def stop_signal(settings: Settings, *signals: signal.Signals) -> Shutdown:
+    """A shutdown that SIGTERM and SIGINT (or the given signals) begin, and hurry the second time."""
+    shutdown = Shutdown(settings.stop_timeout, settings.drain_delay)
     for number in signals or (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop
+        asyncio.get_running_loop().add_signal_handler(number, shutdown.signal)
+    return shutdown
 
 
 @contextlib.asynccontextmanager
@@ -125,13 +132,16 @@ async def work(
     database_url: str,
     role: str,
     listener: socket.socket | None,
-    stop: asyncio.Event,
+    shutdown: Shutdown,
     ready: Callable[[], None],
     *,
     sandbox: bool = False,
-    ops_listener: socket.socket | None = None,
+    vitals: Vitals | None = None,
+    routes: dict[str, OpsRoute] | None = None,
 ) -> None:
-    """Does the work of one process until `stop`; calls `ready` once it answers requests."""
+    """Does the work of one process until `shutdown`; calls `ready` once it answers requests. `vitals` gets
+    what its probes need, and `routes` its pages for operators' tools."""
+    vitals = vitals or Vitals()
     listening = None if listener is None else url_of(listener)
     registry = Registry(CATALOGUE)
     registry.value("build_info", __version__, role).set(1)
@@ -139,39 +149,58 @@ async def work(
     async def snapshot() -> Snapshot:
         return registry.snapshot()
 
-    routes: dict[str, OpsRoute] = {"/metrics": metrics_route(snapshot)}
-    async with (
-        ops.serving(ops_listener, routes),
-        build.running(
-            settings, database_url, role=role, sandbox=sandbox, listening=listening, stopping=stop
-        ) as app,
-    ):
+    if routes is not None:
+        routes["/metrics"] = metrics_route(snapshot)
+    async with build.running(
+        settings,
+        database_url,
+        role=role,
+        sandbox=sandbox,
+        listening=listening,
+        shutdown=shutdown,
+        vitals=vitals,
+    ) as app:
         _rest_garbage()
-        if listener is None:
-            ready()
-            await stop.wait()
-            return
-        server = _QuietServer(
-            uvicorn.Config(
-                app,
-                http=cast(Any, partial(Protocol, fast_path=app.fast_path)),
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                proxy_headers=bool(settings.trusted_proxies),
-                forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
-                backlog=BACKLOG,
-                timeout_keep_alive=75,
-                timeout_graceful_shutdown=ANSWER_DEADLINE,
-            ),
-            ready,
-        )
         async with asyncio.TaskGroup() as group:
+            draining = group.create_task(_drain(shutdown, vitals))
+            if listener is None:
+                vitals.serving = True
+                ready()
+                await shutdown.begun.wait()
+                await draining
+                return
+            server = _QuietServer(_config(settings, app, shutdown), partial(_serving, vitals, ready))
+            stopping = group.create_task(server.end(shutdown))
             serving = group.create_task(server.serve(sockets=[listener]))
-            stopping = group.create_task(_until(stop, server))
-            serving.add_done_callback(lambda _: stopping.cancel())
+            serving.add_done_callback(lambda _: (stopping.cancel(), draining.cancel()))
+
+
+def _serving(vitals: Vitals, ready: Callable[[], None]) -> None:
+    vitals.serving = True
+    ready()
+
+
+async def _drain(shutdown: Shutdown, vitals: Vitals) -> None:
+    await shutdown.begun.wait()
+    vitals.draining = True
+    vitals.forget()
+
+
+def _config(settings: Settings, app: Any, shutdown: Shutdown) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        http=cast(Any, partial(Protocol, fast_path=app.fast_path, shutdown=shutdown)),
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        backlog=BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=ANSWER_DEADLINE,
+    )
 
 
 def _rest_garbage() -> None:
@@ -180,11 +209,6 @@ def _rest_garbage() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 50)
-
-
-async def _until(stop: asyncio.Event, server: uvicorn.Server) -> None:
-    await stop.wait()
-    server.should_exit = True
 
 
 class _QuietServer(uvicorn.Server):
@@ -201,3 +225,19 @@ class _QuietServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self._ready()
+
+    async def end(self, shutdown: Shutdown) -> None:
+        """Ends `serve` when `shutdown` says so, and at the latest shortly before its end."""
+        await shutdown.begun.wait()
+        for connection in list(self.server_state.connections):
+            cast(Protocol, connection).end_after_last()
+        await shutdown.delayed()
+        self.should_exit = True
+        try:
+            async with shutdown.within(2 * ANSWER_DEADLINE, reserve=FOR_CLOSING):
+                await asyncio.Event().wait()
+        except TimeoutError:
+            log.error("stop.unanswered", requests=len(self.server_state.tasks))
+            for task in list(self.server_state.tasks):
+                task.cancel()
+            self.force_exit = True

@@ -126,6 +126,7 @@ class Protocol(Framed):
     def _take_fast_path(self, body: bytes) -> bool:
         assert self._fast_path is not None
         taken = _Taken()
+        taken.keep_alive = not self._shutdown.begun.is_set()
         if not self._fast_path.take(self.url, self.headers, body, partial(self._answer, taken)):
             return False
         self.cycle = taken  # type: ignore[assignment]

@@ -14,84 +14,87 @@ import socket
 import sys
 from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
-from typing import Final
+from typing import Final, NamedTuple
 
 from angarium import __version__, telemetry
 from angarium.core.errors import ProcessRefused
-from angarium.server import ops, process
+from angarium.core.probe import StartStep
+from angarium.server import process
 from angarium.server.metrics import metrics_route
-from angarium.server.ops import OpsRoute
+from angarium.server.presence import Presence
+from angarium.server.report import Reports, reporting
 from angarium.settings import Settings
+from angarium.shutdown import Shutdown
 from angarium.telemetry.catalogue import CATALOGUE
 from angarium.telemetry.registry import Registry, Snapshot
+from angarium.vitals import Vitals
 
-STOP_DEADLINE: Final = 180.0
-"""Seconds; more than the sum of a child's own deadlines for requests, deliveries in flight, and results
-that the database does not accept."""
+STOP_GRACE: Final = 5.0  # seconds after the end of the shutdown in which a child may still exit by itself
 FIRST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 30.0
 HEALTHY: Final = 30.0  # seconds alive after which the pause is reset
 REFUSED: Final = 78  # the exit code of a child that the database refuses: restarting it does not help
 
 
-async def supervise(
-    settings: Settings,
-    database_url: str,
-    role: str,
-    listener: socket.socket | None,
-    count: int,
-    stop: asyncio.Event,
-    ops_listener: socket.socket | None = None,
-) -> None:
-    """Keeps `count` children running until `stop`, then waits until all have stopped. Serves operators'
-    tools for all of them.
+class Work(NamedTuple):
+    """What each child does (see `process.work`)."""
+
+    settings: Settings
+    database_url: str
+    role: str
+    listener: socket.socket | None
+
+
+async def supervise(work: Work, count: int, shutdown: Shutdown, presence: Presence) -> None:
+    """Keeps `count` children running until `shutdown`, then waits until all have stopped. `presence` shows
+    how they do.
 
     Raises ProcessRefused if the database refuses a child; then the others are stopped too.
     """
     registry = Registry(CATALOGUE)
-    registry.value("build_info", __version__, role).set(1)
+    registry.value("build_info", __version__, work.role).set(1)
 
     async def snapshot() -> Snapshot:
         return registry.snapshot()
 
-    routes: dict[str, OpsRoute] = {"/metrics": metrics_route(snapshot)}
-    async with ops.serving(ops_listener, routes), asyncio.TaskGroup() as group:
+    presence.routes["/metrics"] = metrics_route(snapshot)
+    async with asyncio.TaskGroup() as group:
         children = [
-            group.create_task(_keep(number, (settings, database_url, role, listener), stop))
-            for number in range(count)
+            group.create_task(_keep(number, work, shutdown, presence.reports)) for number in range(count)
         ]
-        await stop.wait()
-        if listener is not None:
-            listener.close()  # so that clients are refused, not left waiting
+        await shutdown.begun.wait()
+        presence.vitals.draining = True
+        if work.listener is not None:
+            work.listener.close()  # so that clients are refused once the children have closed it
     if any(child.result() == REFUSED for child in children):
         raise ProcessRefused("the database refuses this process; `process.refused` in the log says why")
 
 
-async def _keep(
-    number: int, arguments: tuple[Settings, str, str, socket.socket | None], stop: asyncio.Event
-) -> int | None:
+async def _keep(number: int, work: Work, shutdown: Shutdown, reports: Reports) -> int | None:
     """Returns the exit code of the last child."""
     log = telemetry.logger("supervisor").bind(process=number)
     loop = asyncio.get_running_loop()
+    stop = shutdown.begun
     pause = FIRST_PAUSE
     while not stop.is_set():
-        child = multiprocessing.get_context("spawn").Process(
-            target=child_main,
-            args=arguments,
-            name=f"angarium-{number}",
-            daemon=True,  # a failing parent terminates its children instead of waiting for them
-        )
-        child.start()
-        started = loop.time()
-        log.info("process.started", pid=child.pid)
-        with _ended(child) as ended:
-            await _first_of(ended, stop)
-            if stop.is_set():
-                await _end(child, ended)
-                return child.exitcode
+        with reports.received(number) as channel:
+            child = multiprocessing.get_context("spawn").Process(
+                target=child_main,
+                args=(work, channel),
+                name=f"angarium-{number}",
+                daemon=True,  # a failing parent terminates its children instead of waiting for them
+            )
+            child.start()
+            started = loop.time()
+            log.info("process.started", pid=child.pid)
+            with _ended(child) as ended:
+                await _first_of(ended, stop)
+                if stop.is_set():
+                    await _end(child, ended, shutdown)
+                    return child.exitcode
         child.join()
         if child.exitcode == REFUSED:
-            stop.set()
+            shutdown.begin()
             return REFUSED
         pause = FIRST_PAUSE if loop.time() - started > HEALTHY else min(pause * 2, LONGEST_PAUSE)
         log.error("process.died", pid=child.pid, exit_code=child.exitcode, again_in=pause)
@@ -121,29 +124,49 @@ async def _first_of(*events: asyncio.Event) -> None:
             task.cancel()
 
 
-async def _end(child: SpawnProcess, ended: asyncio.Event) -> None:
+async def _end(child: SpawnProcess, ended: asyncio.Event, shutdown: Shutdown) -> None:
     child.terminate()
+    hurrying = asyncio.create_task(_hurry(child, shutdown))
     try:
-        await asyncio.wait_for(ended.wait(), STOP_DEADLINE)
+        await asyncio.wait_for(ended.wait(), shutdown.left + STOP_GRACE)
     except TimeoutError:
         child.kill()
         await ended.wait()
+    finally:
+        hurrying.cancel()
     child.join()
 
 
-def child_main(settings: Settings, database_url: str, role: str, listener: socket.socket | None) -> None:
+async def _hurry(child: SpawnProcess, shutdown: Shutdown) -> None:
+    """Passes the second signal on, and kills a child that does not end then."""
+    await shutdown.hurried.wait()
+    child.terminate()
+    await asyncio.sleep(shutdown.left + STOP_GRACE)
+    child.kill()
+
+
+def child_main(work: Work, channel: socket.socket) -> None:
     """The main function of a child."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent passes it on
-    telemetry.configure(settings.log_format, settings.log_level)
+    telemetry.configure(work.settings.log_format, work.settings.log_level)
     try:
-        process.run(_child(settings, database_url, role, listener))
+        process.run(_child(work, channel))
     except ProcessRefused:
         sys.exit(REFUSED)
 
 
-async def _child(settings: Settings, database_url: str, role: str, listener: socket.socket | None) -> None:
-    stop = process.stop_signal(signal.SIGTERM)
+async def _child(work: Work, channel: socket.socket) -> None:
+    shutdown = process.stop_signal(work.settings, signal.SIGTERM)
+    vitals = Vitals()
+    vitals.done(StartStep.SETTINGS, StartStep.SECRETS, StartStep.SCHEMA)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        asyncio.get_running_loop().add_reader(parent.sentinel, stop.set)
-    await process.work(settings, database_url, role, listener, stop, lambda: None)
+        loop, gone = asyncio.get_running_loop(), parent.sentinel
+
+        def orphaned() -> None:
+            loop.remove_reader(gone)
+            shutdown.begin()
+
+        loop.add_reader(gone, orphaned)
+    async with vitals.noted(), reporting(vitals, channel):
+        await process.work(*work, shutdown, lambda: None, vitals=vitals)

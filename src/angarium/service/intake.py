@@ -192,6 +192,11 @@ class Intake:
             return self._reason
         return None
 
+    @property
+    def runs(self) -> bool:
+        """Whether drafts are written, or will not be on purpose."""
+        return self._writer is None or not self._writer.done()
+
     async def start(self) -> None:
         self._writer = asyncio.create_task(self._batcher.run(), name="intake")
 

@@ -11,6 +11,7 @@ from typing import Final, Protocol, TypeVar
 
 import asyncpg
 
+from angarium.clock import steady
 from angarium.store import release
 from angarium.store.connection import Connection, Connector, DedicatedConnection, StoreConnection
 from angarium.store.fault import RAISED, StatementFailed, breaks, caused_by, translated
@@ -21,6 +22,7 @@ Found = TypeVar("Found")
 
 ACQUIRE_TIMEOUT: Final = 10.0  # seconds to wait for a connection of the pool
 STATEMENT_TIMEOUT: Final = 30.0  # seconds after which a statement's connection is closed
+CLOSE_TIMEOUT: Final = 5.0  # seconds to wait for connections in use when the pool is closed
 
 GONE: Final = {
     # A host that is gone must keep neither shards nor locks. Keepalives detect it on an idle connection.
@@ -71,14 +73,22 @@ class Database:
     """A pool of connections to one PostgreSQL database.
 
     With `direct_url`, `url` is that of a pooler in transaction mode, where no session settings may be used.
-    Locks and listening use `direct_url`.
+    Locks and listening use `direct_url`. `answered_at`: when a statement on the pool last succeeded or was
+    refused, by the steady time.
     """
 
     def __init__(
-        self, pool: asyncpg.Pool, url: str, direct_url: str | None = None, guard: Guard | None = None
+        self,
+        pool: asyncpg.Pool,
+        connector: Connector,
+        url: str,
+        direct_url: str | None = None,
+        guard: Guard | None = None,
     ) -> None:
         self._pool = pool
+        self._connector = connector
         self._guard = guard
+        self.answered_at = steady()
         self.url = url
         self._direct_url = direct_url or url
         self._reader: Reader | None = None
@@ -115,10 +125,15 @@ class Database:
             connection_class=StoreConnection,
             reset=_keep,
         )
-        return cls(pool, url, direct_url, guard)
+        return cls(pool, connector, url, direct_url, guard)
 
     async def close(self) -> None:
-        await self._pool.close()
+        """Close the pool. Connections that are in use after a few seconds are cut."""
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
 
     async def time(self) -> float:
         """The database's time, epoch seconds, within half a round trip."""
@@ -126,6 +141,16 @@ class Database:
             started = time.monotonic()
             answer: float = await queries.database_time(connection)
             return answer + (time.monotonic() - started) / 2
+
+    async def fresh_time(self) -> float:
+        """The database's time over a new connection, which is like those of the pool. Raises
+        StoreUnavailable."""
+        connection = await self._connector()
+        try:
+            answer: float = await queries.database_time(connection)
+            return answer
+        finally:
+            connection.terminate()
 
     async def writable(self) -> bool:
         """Whether the database accepts writes. Raises as `connection` does."""
@@ -146,7 +171,10 @@ class Database:
                 except (*RAISED, asyncio.CancelledError) as error:
                     if isinstance(error, asyncio.CancelledError) or breaks(error):
                         _drop(connection)
+                    else:
+                        self.answered_at = steady()
                     raise
+                self.answered_at = steady()
                 if getattr(connection, "outdated", False):
                     _drop(connection)
         except RAISED as error:

@@ -28,7 +28,7 @@ import structlog
 
 from angarium.core.errors import ProcessRefused, SettingsError, StoreUnavailable
 from angarium.store import installation, migration, partition, release
-from angarium.store.connection import Connector, StoreConnection
+from angarium.store.connection import Connection, Connector, StoreConnection
 from angarium.store.migration import MIGRATIONS, Migration
 from angarium.store.section import CONTROL
 from angarium.store.sql import queries
@@ -70,18 +70,23 @@ async def require(url: str) -> None:
     connection = await _connect(url)
     try:
         await _refuse_pre_release(connection)
-        had = [await _applied(connection, schema) for _, schema in _schemas(connection)]
-        if all(had):
-            (await installation.read(connection)).require_release()
-        needed = {one.number for one in migration.load(MIGRATIONS)}
-        if not all(needed <= numbers for numbers in had):
-            found = min(max(numbers, default="") for numbers in had)
-            raise SettingsError(
-                f"the database's schema is {found or 'missing'}, this release needs {max(needed)}; run "
-                "`angarium migrate` first, or start with --migrate"
-            )
+        await check(connection)
     finally:
         await connection.close()
+
+
+async def check(connection: Connection) -> None:
+    """The same over an open connection."""
+    had = [await _applied(connection, schema) for _, schema in _schemas(connection)]
+    if all(had):
+        (await installation.read(connection)).require_release()
+    needed = {one.number for one in migration.load(MIGRATIONS)}
+    if not all(needed <= numbers for numbers in had):
+        found = min(max(numbers, default="") for numbers in had)
+        raise SettingsError(
+            f"the database's schema is {found or 'missing'}, this release needs {max(needed)}; run "
+            "`angarium migrate` first, or start with --migrate"
+        )
 
 
 async def migrate(url: str, *, patience: float = PATIENCE) -> list[str]:
@@ -224,7 +229,7 @@ class _Upgrade:
             pause = min(pause * 2, _LONGEST_PAUSE)
 
 
-async def _applied(connection: StoreConnection, schema: str) -> set[str]:
+async def _applied(connection: Connection, schema: str) -> set[str]:
     if not await connection.fetchval("select to_regclass($1) is not null", f"{schema}.migration"):
         return set()
     rows = await connection.fetch(f"select number from {schema}.migration")  # noqa: S608
@@ -244,7 +249,7 @@ async def _refuse_pre_release(connection: StoreConnection) -> None:
         )
 
 
-def _schemas(connection: StoreConnection) -> tuple[tuple[str, str], ...]:
+def _schemas(connection: Connection) -> tuple[tuple[str, str], ...]:
     return ((migration.CONTROL_FILE, CONTROL), (migration.SECTION_FILE, connection.section.schema))
 
 

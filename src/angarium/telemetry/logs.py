@@ -24,6 +24,7 @@ EVENTS: Final = {
     "attempt.broken": "an internal error prevented an attempt; the lane pauses and retries",
     "clock.jumped": "the database's clock and this process's clock diverged, as after sleep; the process "
     "adopts the database's time",
+    "connection.stuck": "a connection to the database does not work, although a fresh one does",
     "credential.refused": "a token, key, link or session was refused: its kind, the client address and the "
     "reason; of repeated failures from one address, the 1st, 2nd, 4th, 8th … are logged",
     "database.migrated": "the schema was migrated to this release",
@@ -79,8 +80,10 @@ EVENTS: Final = {
     "shards.unavailable": "shards could not be taken, because the database is unavailable; retried",
     "stop.incomplete": "the shutdown deadline passed before all outcomes were written; those attempts are "
     "repeated",
+    "stop.unanswered": "the shutdown deadline passed before all requests were answered; they are aborted",
     "stats.refused": "counts for charts could not be written; they are dropped",
     "stats.waiting": "counts for charts wait for the database",
+    "systemd.untold": "systemd could not be told the state of the service",
     "task.failed": "an internal error made a background task fail",
     "maintenance.failed": "maintenance failed; retried",
 }

@@ -1,0 +1,173 @@
+"""The probes of real servers, over their operations listener."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from angarium.core.probe import Probe
+from angarium.store.embedded import EmbeddedPostgres
+from tests.faults.harness import Client, client, servers
+from tests.faults.proxy import Proxy
+from tests.kit.patience import PATIENCE, until
+from tests.kit.receiver import Held, Receiver
+from tests.server.probing import Probed, launched
+from tests.test_vitals import away
+
+
+@pytest.mark.parametrize("role", ["all", "api", "dispatch"])
+async def test_a_server_of_every_role_answers_each_probe(
+    directory: Path, database_url: str, role: str
+) -> None:
+    async with servers(directory) as started:
+        probed = launched(started, database_url, "--role", role)
+        await probed.until_ready()
+        checks = {}
+        for probe in Probe:
+            status, found = await probed.ask(probe)
+            assert (status, found["probe"], found["ok"]) == (200, probe, True)
+            checks[probe] = {check["name"] for check in found["checks"]}
+            assert all(check["reason"].endswith(".") for check in found["checks"])
+        assert checks[Probe.STARTUP] == {"settings", "secrets", "schema", "connection"}
+        links = {"engine-pool"}
+        links |= {"pool"} if role != "dispatch" else set()
+        assert checks[Probe.READINESS] == {"started", "draining", "schema"} | links
+        links |= {"locks"} if role != "api" else set()
+        assert checks[Probe.LIVENESS] == {"event-loop", "parts"} | links
+
+
+async def test_the_start_is_visible_while_it_waits_for_the_database(
+    directory: Path, database_url: str
+) -> None:
+    async with Proxy(directory, database_url) as proxy, servers(directory) as started:
+        proxy.part()
+        probed = launched(started, proxy.url)
+        await until(lambda: probed.status(Probe.STARTUP), "the listener answers")
+        assert await probed.ask(Probe.STARTUP) == (503, {
+            "probe": "startupz",
+            "ok": False,
+            "checks": [
+                {"name": "settings", "ok": True, "reason": "The settings are valid."},
+                {"name": "secrets", "ok": True, "reason": "The secrets are valid."},
+                {
+                    "name": "schema",
+                    "ok": False,
+                    "reason": "The schema has not been checked yet, or is being migrated.",
+                },
+                {
+                    "name": "connection",
+                    "ok": False,
+                    "reason": "The pool has no connection to the database yet.",
+                },
+            ],
+        })  # fmt: skip
+        assert await probed.status(Probe.LIVENESS) == 200
+        assert await probed.failing(Probe.READINESS) == [("started", None)]
+        proxy.mend()
+        await probed.until_ready()
+        assert await probed.status(Probe.STARTUP) == 200
+
+
+async def test_a_database_that_is_away_fails_the_api_and_no_probe(
+    directory: Path, database_url: str, postgres: EmbeddedPostgres
+) -> None:
+    async with servers(directory) as started:
+        for processes in ("1", "2"):
+            probed = launched(started, database_url, "--processes", processes)
+            await probed.until_ready()
+            async with client(probed.server) as api:
+                async with away(postgres, database_url):
+                    assert (await api.call("GET", "/health"))[0] == 503
+                    assert [await probed.status(probe) for probe in Probe] == [200, 200, 200]
+                await until(lambda api=api: _healthy(api), "it uses the database again")  # type: ignore[misc]
+            assert await probed.server.terminate() == 0
+
+
+async def _healthy(api: Client) -> bool:
+    return (await api.call("GET", "/health"))[0] == 200
+
+
+async def test_a_child_that_is_stopped_ends_the_life_of_its_supervisor(
+    directory: Path, database_url: str
+) -> None:
+    async with servers(directory) as started:
+        probed = launched(started, database_url, "--processes", "2")
+        await probed.until_ready()
+        await until(lambda: len(probed.server.workers()) == 2)
+        assert await probed.status(Probe.LIVENESS) == 200
+        stopped = probed.server.workers()[0]
+        stopped.suspend()
+        try:
+            await until(lambda: _status_is(probed, 503), "a child is missed")
+            ((name, process),) = await probed.failing(Probe.LIVENESS)
+            assert name == "event-loop"
+            assert process in (0, 1)
+            assert await probed.status(Probe.READINESS) == 200, "the other one accepts requests"
+        finally:
+            stopped.resume()
+        await until(lambda: _status_is(probed, 200), "the child is back")
+
+
+async def _status_is(probed: Probed, expected: int) -> bool:
+    return await probed.status(Probe.LIVENESS) == expected
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_readiness_ends_with_sigterm_while_requests_are_accepted_for_the_delay(
+    directory: Path, database_url: str, processes: str
+) -> None:
+    """A second signal ends the delay, and the attempt that hangs is given up."""
+    held = Held()
+    async with servers(directory) as started, Receiver(held) as receiver:
+        probed = launched(
+            started, database_url, "--processes", processes,
+            ANGARIUM_DRAIN_DELAY="80s", ANGARIUM_REQUEST_TIMEOUT="60s",
+        )  # fmt: skip
+        await probed.until_ready()
+        server = probed.server
+        async with client(server) as api:
+            await api.app("one", receiver.url)
+            assert await api.send("one", {"n": 0})
+            await receiver.wait_for(1)
+            server.process.send_signal(signal.SIGTERM)
+            await until(lambda: _draining(probed), "it is not ready")
+            assert await probed.status(Probe.LIVENESS) == 200
+            for number in range(1, 4):
+                assert await api.send("one", {"n": number}), api.refused
+            assert server.process.poll() is None
+            server.process.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(server.process.wait, PATIENCE) == 0
+        held.release.set()
+        owner = await asyncpg.connect(database_url)
+        assert await owner.fetchval("select count(*) from angarium_1.pending") == 4, "nothing is lost"
+        await owner.close()
+
+
+async def _draining(probed: Probed) -> bool:
+    return await probed.failing(Probe.READINESS) == [("draining", None)]
+
+
+async def test_a_stop_ends_in_time_though_an_attempt_and_the_database_hang(
+    directory: Path, database_url: str
+) -> None:
+    held = Held()
+    async with (
+        Proxy(directory, database_url) as proxy,
+        servers(directory) as started,
+        Receiver(held) as receiver,
+    ):
+        probed = launched(started, proxy.url, ANGARIUM_REQUEST_TIMEOUT="60s", ANGARIUM_STOP_TIMEOUT="5s")
+        await probed.until_ready()
+        server = probed.server
+        async with client(server) as api:
+            await api.app("one", receiver.url)
+            assert await api.send("one", {"n": 0})
+            await receiver.wait_for(1)
+        proxy.part()
+        server.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.process.wait, 40) == 0, "it waits for what hangs"
+        held.release.set()
