@@ -115,8 +115,10 @@ bench: setup
 	$(BIN)/python -m bench --seconds $(SECONDS) --out $(OUT)
 
 # the fault tests at full length, one after the other: CYCLES faults from the plan of SEED in one run, sick
-# endpoints among 10,000, a backlog of a million; prints one table (fault, accepted, delivered, lost …)
+# endpoints among 10,000, a backlog of a million; prints one table (fault, accepted, delivered, lost …). Before
+# them, more of the random tests than `make test` draws.
 chaos: setup
+	ANGARIUM_TEST_SCHEDULES=20000 FUZZ_EXAMPLES=20 $(BIN)/python -m pytest -q tests/core/test_lane_simulation.py tests/e2e/test_fuzz.py
 	ANGARIUM_TEST_CYCLES=$(CYCLES) ANGARIUM_TEST_SEED=$(SEED) ANGARIUM_TEST_TABLE=$(TABLE) \
 		$(BIN)/python -m pytest -q tests/faults
 
