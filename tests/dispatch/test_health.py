@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -25,7 +27,7 @@ from angarium.store.hint import HealthReset, Hint, changed, send
 from angarium.store.retention import Retention
 from tests.kit.patience import until
 from tests.kit.receiver import Held, Receiver, Reply
-from tests.kit.stand import standing
+from tests.kit.stand import Stand, standing
 from tests.kit.world import ORG, World, product
 
 PATIENT = product("60s")  # no retry comes while a test lasts
@@ -85,10 +87,12 @@ async def test_an_edit_keeps_failures_that_are_not_completed_yet(world: World, l
         await until_failures(world, more if last == 200 else 3 + 1 + more)
 
 
-async def test_enabling_an_endpoint_resets_its_health(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answer, hinted = Held(Reply(500)), Dispatcher.hinted
+@asynccontextmanager
+async def answering_late(
+    database: Database, monkeypatch: pytest.MonkeyPatch, status: int
+) -> AsyncIterator[tuple[Stand, Receiver, str]]:
+    """An endpoint with three failures. A fourth attempt gets its answer once the health was reset."""
+    answer, hinted = Held(Reply(status)), Dispatcher.hinted
 
     def hears(dispatcher: Dispatcher, hint: Hint) -> None:
         hinted(dispatcher, hint)
@@ -105,6 +109,13 @@ async def test_enabling_an_endpoint_resets_its_health(
         receiver.plan(answer)
         await stand.send("a.b")
         await receiver.wait_for(4)
+        yield stand, receiver, endpoint
+
+
+async def test_enabling_an_endpoint_resets_its_health(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with answering_late(database, monkeypatch, 500) as (stand, receiver, endpoint):
         for disabled in (True, False):
             await stand.native("PATCH", f"/endpoint/{endpoint}", {"disabled": disabled})
         await stand.until_attempts(4)
@@ -120,23 +131,7 @@ async def test_a_new_url_resets_the_health(
     database: Database, monkeypatch: pytest.MonkeyPatch, method: str, last: int
 ) -> None:
     """Also for an attempt at the old URL that ends afterwards, and for outcomes not yet completed."""
-    answer, hinted = Held(Reply(last)), Dispatcher.hinted
-
-    def hears(dispatcher: Dispatcher, hint: Hint) -> None:
-        hinted(dispatcher, hint)
-        if isinstance(hint, HealthReset):
-            answer.release.set()
-
-    monkeypatch.setattr(Dispatcher, "hinted", hears)
-    async with Receiver() as receiver, standing(database, PATIENT, clock=SystemClock()) as stand:
-        receiver.default = Reply(500)
-        endpoint = await stand.endpoint(receiver.url)
-        for _ in range(3):
-            await stand.send("a.b")
-        await until_failures(stand.world, 3)
-        receiver.plan(answer)
-        await stand.send("a.b")
-        await receiver.wait_for(4)
+    async with answering_late(database, monkeypatch, last) as (stand, receiver, endpoint):
         await stand.native(method, f"/endpoint/{endpoint}", {"url": f"{receiver.url}/moved"})
         await stand.until_attempts(4)
         assert await failures(stand.world) == 0, "what was sent to the old URL does not count"
