@@ -14,6 +14,7 @@ from angarium.core.errors import NotFound, UidTaken
 from angarium.core.nouns import Application
 from angarium.core.patterns import is_uid
 from angarium.store.connection import Connection, Row
+from angarium.store.message import IdRange
 from angarium.store.sql import queries, walk
 
 
@@ -117,11 +118,13 @@ async def page(
     wanted: ApplicationFilter = EVERY,
 ) -> list[Application]:
     """Up to `limit` applications after the cursor, in the requested order."""
+    bounds = IdRange.beyond(cursor, limit, upwards=ascending)
     query = walk("application_list", upwards=ascending)
     rows = query(
         connection,
         org_id=org_id,
-        cursor=cursor,
+        low=bounds.low,
+        high=bounds.high,
         limit=limit,
         with_endpoints=wanted.with_endpoints,
         not_all_disabled=wanted.not_all_disabled,

@@ -22,6 +22,7 @@ from angarium.core.nouns import Endpoint
 from angarium.core.patterns import is_uid
 from angarium.core.url import hide_login
 from angarium.store.connection import Connection, Row
+from angarium.store.message import IdRange
 from angarium.store.sealed import LOGIN, open_headers, open_keys, seal_headers, seal_keys
 from angarium.store.shard import shard_of
 from angarium.store.sql import as_tuple, queries, walk
@@ -178,7 +179,8 @@ async def page(
 ) -> list[Endpoint]:
     """Up to `limit` endpoints after the cursor, in the requested order."""
     query = walk("endpoint_list", upwards=ascending)
-    rows = query(connection, app_id=app_id, cursor=cursor, limit=limit)
+    bounds = IdRange.beyond(cursor, limit, upwards=ascending)
+    rows = query(connection, app_id=app_id, low=bounds.low, high=bounds.high, limit=limit)
     return [endpoint_of(row, keyring) async for row in rows]
 
 

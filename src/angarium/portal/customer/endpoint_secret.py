@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -17,8 +15,6 @@ from angarium.portal.kit.route import action, page
 from angarium.portal.kit.text import t
 from angarium.portal.kit.visit import Visit
 from angarium.service.endpoint_field import in_force, pending
-
-OVERLAP: Final = "overlap"
 
 
 async def show(visit: Visit) -> Response:

@@ -41,37 +41,24 @@ returning *;
 update section.application set deleted_at = :now, updated_at = :now
 where id = :id and org_id = :org_id and deleted_at is null;
 
--- part: application_listed
--- The conditions of a list. Each looks up the endpoints of one application; `offset 0` keeps it a lookup.
-a.org_id = :org_id and a.deleted_at is null
-and (not :with_endpoints or exists (
-    select from section.endpoint e where e.living_app_id = a.id offset 0
-))
-and (not :not_all_disabled
-    or exists (select from section.endpoint e where e.living_app_id = a.id and e.disabled_at is null offset 0)
-    or not exists (select from section.endpoint e where e.living_app_id = a.id offset 0))
-and (cast(:not_all_below as text[]) is null
-    or exists (
-        select from section.endpoint e where e.living_app_id = a.id
-            and not exists (select from unnest(:not_all_below) as prefix where starts_with(e.url, prefix))
-        offset 0
-    )
-    or not exists (select from section.endpoint e where e.living_app_id = a.id offset 0))
-
--- name: application_list_up
--- A page in order of creation, after the cursor.
+-- walk: application_list
+-- A page between two ids, in order of creation. Each condition looks up the endpoints of one application;
+-- `offset 0` keeps it a lookup.
 select * from section.application a
-where
-    -- include: application_listed
-    and (cast(:cursor as uuid) is null or a.id > :cursor)
-order by id limit :limit;
-
--- name: application_list_down
--- A page in reverse order of creation, before the cursor.
-select * from section.application a
-where
-    -- include: application_listed
-    and (cast(:cursor as uuid) is null or a.id < :cursor)
+where a.org_id = :org_id and a.deleted_at is null and a.id > :low and a.id < :high
+    and (not :with_endpoints or exists (
+        select from section.endpoint e where e.living_app_id = a.id offset 0
+    ))
+    and (not :not_all_disabled
+        or exists (select from section.endpoint e where e.living_app_id = a.id and e.disabled_at is null offset 0)
+        or not exists (select from section.endpoint e where e.living_app_id = a.id offset 0))
+    and (cast(:not_all_below as text[]) is null
+        or exists (
+            select from section.endpoint e where e.living_app_id = a.id
+                and not exists (select from unnest(:not_all_below) as prefix where starts_with(e.url, prefix))
+            offset 0
+        )
+        or not exists (select from section.endpoint e where e.living_app_id = a.id offset 0))
 order by id desc limit :limit;
 
 -- name: application_search

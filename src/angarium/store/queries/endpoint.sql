@@ -68,16 +68,10 @@ returning id;
 select pg_notify('angarium', 'e:' || replace(cast(changed as text), '-', ''))
 from unnest(cast(:ids as uuid [])) as changed;
 
--- name: endpoint_list_up
--- A page in order of creation, after the cursor.
+-- walk: endpoint_list
+-- A page between two ids, in order of creation.
 select * from section.endpoint
-where living_app_id = :app_id and (cast(:cursor as uuid) is null or id > :cursor)
-order by id limit :limit;
-
--- name: endpoint_list_down
--- A page in reverse order of creation, before the cursor.
-select * from section.endpoint
-where living_app_id = :app_id and (cast(:cursor as uuid) is null or id < :cursor)
+where living_app_id = :app_id and id > :low and id < :high
 order by id desc limit :limit;
 
 -- name: endpoint_reset_health!

@@ -36,22 +36,25 @@ returning *;
 -- Delete an event type.
 delete from control.event_type where org_id = :org_id and name = :name;
 
+-- part: event_type_listed
+-- Unless flags is null, only event types without flags or with one of them.
+org_id = :org_id and (:include_archived or not archived)
+and (cast(:flags as text []) is null or feature_flags = '{}' or feature_flags && cast(:flags as text []))
+
 -- name: event_type_list_up
--- A page by name, after the cursor. Unless flags is null, only event types without flags or with one of them.
+-- A page by name, after the cursor.
 select * from control.event_type
-where org_id = :org_id
+where
+    -- include: event_type_listed
     and (cast(:cursor as text) is null or name > cast(:cursor as text) collate "C")
-    and (:include_archived or not archived)
-    and (cast(:flags as text []) is null or feature_flags = '{}' or feature_flags && cast(:flags as text []))
 order by name limit :limit;
 
 -- name: event_type_list_down
 -- The same in reverse, before the cursor.
 select * from control.event_type
-where org_id = :org_id
+where
+    -- include: event_type_listed
     and (cast(:cursor as text) is null or name < cast(:cursor as text) collate "C")
-    and (:include_archived or not archived)
-    and (cast(:flags as text []) is null or feature_flags = '{}' or feature_flags && cast(:flags as text []))
 order by name desc limit :limit;
 
 -- name: event_type_known
