@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from angarium.cli.configuration.fault import Faults
     from angarium.cli.configuration.fault import Path as FieldPath
     from angarium.cli.configuration.plan import Plan, Step
+    from angarium.cli.configuration.state import State
 
 Files = Annotated[
     list[str] | None,
@@ -52,16 +53,7 @@ def apply(
 
         print(json.dumps(described(), indent=2, ensure_ascii=False))
         return
-    work = _Work.of(server, file, delete=delete)
-    _show(server, work.plan)
-    if not work.plan.steps:
-        if not server.as_json:
-            print("Nothing to do.")
-        return
-    if new_keys is None and any(step.kind == "key" and step.fields for step in work.plan.steps):
-        raise typer.BadParameter("the plan creates API keys; name a file for their values with --new-keys")
-    confirm(f"{_counted(work.plan)} on {server.url}", yes)
-    work.make(new_keys)
+    Work.of(server, file, delete=delete).ask(yes, new_keys)
 
 
 @calling(app=False)
@@ -71,7 +63,7 @@ def diff(server: Remote, file: Files = None, delete: Delete = False) -> None:
     $ angarium diff -f angarium.yaml
     """
     try:
-        work = _Work.of(server, file, delete=delete)
+        work = Work.of(server, file, delete=delete)
     except typer.BadParameter as error:  # code 2 would mean that something would change
         raise ClientError(error.message) from error
     _show(server, work.plan)
@@ -112,7 +104,7 @@ def _exported(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
+class Work:
     """A plan, and what is needed to make it."""
 
     server: Remote
@@ -121,19 +113,26 @@ class _Work:
     faults: Faults
 
     @classmethod
-    def of(cls, server: Remote, files: list[str] | None, *, delete: bool) -> _Work:
+    def of(cls, server: Remote, files: list[str] | None, *, delete: bool) -> Work:
         """Raises ConfigurationError for files that are not valid, and BadParameter without any."""
-        from angarium.cli.configuration import current, secret, state
-        from angarium.cli.configuration.fault import Fault
-        from angarium.cli.configuration.plan import plan
+        from angarium.cli.configuration import state
         from angarium.cli.configuration.text import read
 
         if not files:
             raise typer.BadParameter("no file given; name one with -f, or - for standard input")
         if files.count("-") > 1:
             raise typer.BadParameter("standard input (-f -) can be given once")
-        wanted, faults = state.read([read(_content(one), _name(one)) for one in files])
+        wanted, faults = state.read([read(content(one), name_of(one)) for one in files])
         faults.check()
+        return cls.on(server, wanted, faults, delete=delete)
+
+    @classmethod
+    def on(cls, server: Remote, wanted: State, faults: Faults, *, delete: bool) -> Work:
+        """The plan for a state. Raises ConfigurationError."""
+        from angarium.cli.configuration import current, secret, state
+        from angarium.cli.configuration.fault import Fault
+        from angarium.cli.configuration.plan import plan
+
         values = secret.resolved(wanted, faults)
         faults.check()
         found = current.of(server.client, wanted)
@@ -146,6 +145,20 @@ class _Work:
         faults.found += [Fault(one.path, one.words, faults.place(one.path)) for one in made.faults]
         faults.check()
         return cls(server, made, values, faults)
+
+    def ask(self, yes: bool, new_keys: Path | None = None) -> None:
+        """Prints the plan, asks, and makes it."""
+        _show(self.server, self.plan)
+        if not self.plan.steps:
+            if not self.server.as_json:
+                print("Nothing to do.")
+            return
+        if new_keys is None and any(step.kind == "key" and step.fields for step in self.plan.steps):
+            raise typer.BadParameter(
+                "the plan creates API keys; name a file for their values with --new-keys"
+            )
+        confirm(f"{_counted(self.plan)} on {self.server.url}", yes)
+        self.make(new_keys)
 
     def make(self, new_keys: Path | None) -> None:
         """Makes the steps in turn. Says at a failure what was done and what was not."""
@@ -193,7 +206,8 @@ class _Work:
 _SIGNS = {"create": "+", "update": "~", "delete": "-", "archive": "-"}
 
 
-def _content(name: str) -> bytes:
+def content(name: str) -> bytes:
+    """What a file or, for -, standard input has, up to the limit. Raises BadParameter."""
     from angarium.cli.configuration.text import MAX_BYTES
 
     if name == "-":
@@ -205,7 +219,8 @@ def _content(name: str) -> bytes:
         raise typer.BadParameter(f"cannot read {name}: {error.strerror}") from error
 
 
-def _name(file: str) -> str:
+def name_of(file: str) -> str:
+    """The name of a file in errors."""
     return "<stdin>" if file == "-" else file
 
 

@@ -23,7 +23,7 @@ class Tree(Root):
             {
                 "application": ("erasure:application", "Applications: the customers of an organization."),
                 "endpoint": ("endpoint:app", "Endpoints of an application."),
-                "event-type": ("resource:event_type", "Event types of an organization."),
+                "event-type": ("event_type:app", "Event types of an organization."),
                 "message": ("erasure:message", "Send, show, follow and resend messages."),
                 "delivery": ("delivery:delivery", "The log of deliveries, and resending by filter."),
                 "attempt": ("delivery:attempt", "Attempts of a message or an endpoint."),

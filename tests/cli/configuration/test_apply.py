@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import stat
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from angarium.cli.configuration import carry_out
+from angarium.cli.configuration.state import read
+from angarium.cli.configuration.text import read as read_text
 from angarium.client.error import Unreachable
 from tests.api.conftest import Api, Backend, api, backend, client, house, new_organization
 from tests.api.house import House
@@ -22,6 +25,7 @@ from tests.kit.command import run_apart
 
 __all__ = ["api", "backend", "client", "house", "new_organization"]
 
+PAGE = Path(__file__).parents[3] / "docs" / "configuration.md"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 OTHER = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
 TOKEN = "Bearer a-token-that-is-secret"
@@ -119,6 +123,26 @@ async def test_everything_is_created_once_and_then_nothing_is_left_to_do(files: 
     assert (await get("/app/acme/endpoint/orders/secret"))["key"] == SECRET
     assert (await get("/app/acme/endpoint/orders/headers"))["sensitive"] == ["Authorization"]
     assert (await get("/event-type/order.old"))["archived"]
+
+
+async def test_the_examples_of_the_page_are_valid_and_the_plan_is_printed_as_shown(files: Files) -> None:
+    page = PAGE.read_text()
+    first, keys = re.findall(r"```yaml\n((?:# yaml-[^\n]*\n)?angarium: 1\n.*?)```", page, re.DOTALL)
+    shown = re.search(r"\$ angarium diff -f angarium.yaml\n(\+.*?)\$ angarium apply", page, re.DOTALL)
+    assert shown is not None
+    variables = {"ACME_WEBHOOK_SECRET": SECRET, "ACME_AUTHORIZATION": TOKEN}
+    assert await files.run("diff", first, **variables) == shown[1]
+    await files.apply(first, **variables)
+    await files.nothing_to_do(first, **variables)
+    await files.run("diff", first.replace("throttleRate: 50", "throttleRate: fast"), **variables)
+    (fault,) = re.findall(r"^angarium: angarium.yaml:\d+: (.*)$", page, re.MULTILINE)
+    assert fault in files.caller.said
+    state, faults = read([read_text(keys.encode(), "keys")])
+    assert (faults.found, len(state.items)) == ([], 2)
+    (printed,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    faster = first.replace("throttleRate: 50", "throttleRate: 100")
+    changed = await files.run("diff", faster, "--json", **variables)
+    assert json.loads(changed) == json.loads(printed)
 
 
 async def test_changes_are_found_made_and_gone(files: Files) -> None:

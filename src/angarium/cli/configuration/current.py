@@ -67,6 +67,13 @@ def of(client: Angarium, wanted: State) -> Current:
     return found
 
 
+def event_types(client: Angarium) -> State:
+    """The event types only, with archived ones."""
+    found = Current()
+    _event_types(client, found)
+    return found.state
+
+
 def differing(
     client: Angarium, wanted: State, current: State, values: Mapping[Path, str], faults: Faults
 ) -> set[Path]:

@@ -1,0 +1,1 @@
+"""Event types as OpenAPI and AsyncAPI documents."""
