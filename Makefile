@@ -43,7 +43,7 @@ needs_python = $(PYTHON$(subst .,,$(1))) -c '' 2> /dev/null || { echo "$(2) need
 # some machines forbid Python to keep its compiled files; then every start compiles everything
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: setup demo serve docs chromium tools test deploy-check screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
+.PHONY: setup demo serve docs chromium tools test compose deploy-check image-check systemd-check screenshots lint check check-fast bench chaos failover mutants shake lowest pythons dist release lock clean
 
 setup: $(STAMP)
 
@@ -65,9 +65,10 @@ demo: setup
 serve: setup
 	@$(BIN)/angarium dev
 
-# PgBouncer, PostgreSQL 15, systemd and others, of Debian's packages
+# PgBouncer, PostgreSQL 15, systemd and others, of Debian's packages; Helm, built from its source
 tools: setup
 	@$(BIN)/python -m tests.kit.debian > /dev/null
+	@$(BIN)/python -m tests.kit.helm > /dev/null
 
 # the browser of the browser tests: one that is there, or Debian's package
 chromium: setup
@@ -83,6 +84,19 @@ test: setup chromium tools
 # everything in deploy/ that can be checked without a container engine and a cluster; `make test` runs it too
 deploy-check: setup tools
 	$(BIN)/python -m pytest -q tests/deploy
+
+# Angarium and its PostgreSQL by Docker Compose; see docs/deploying.md
+compose:
+	deploy/secrets.sh
+	docker compose -f deploy/compose.yaml up --build --detach --wait
+
+# the steps of deploy/Dockerfile in a root that Debian's mmdebstrap makes, then the image; some minutes, as root
+image-check: setup tools
+	$(BIN)/python -m pytest -q -s tests/deploy/image.py
+
+# deploy/systemd on a Debian that boots in a container of systemd; some minutes, as root
+systemd-check: setup tools
+	$(BIN)/python -m pytest -q -s tests/deploy/machine.py
 
 # the documentation as a site with search, in site/index.html
 docs: setup
@@ -188,6 +202,8 @@ lock:
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/image.lock
 	$(UV) pip compile requirements/build.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/build.lock
+	$(UV) pip compile requirements/go.in --universal --python-version 3.11 --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/go.lock
 	$(UV) pip compile requirements/release.in -c $(LOCK) --universal --python-version 3.11 --upgrade \
 		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header --no-annotate -q -o requirements/release.lock
 	$(UV) pip compile requirements/svix1.in --no-deps --universal --python-version 3.11 --upgrade \

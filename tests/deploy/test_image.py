@@ -83,7 +83,7 @@ def test_the_labels_name_this_version() -> None:
     assert labels["org.opencontainers.image.licenses"] == "Apache-2.0"
 
 
-@pytest.mark.parametrize("lock", ["image", "build"])
+@pytest.mark.parametrize("lock", ["image", "build", "go"])
 def test_a_lock_of_the_image_has_a_hash_for_every_package(lock: str) -> None:
     text = (ROOT / "requirements" / f"{lock}.lock").read_text()
     pins = re.split(r"^(?=\S)", text, flags=re.MULTILINE)[1:]

@@ -22,6 +22,8 @@ PACKAGES: Final = {
     str(FAKETIME): "faketime",
     "systemd-analyze": "systemd",
 }
+ON_DEMAND: Final = {"mmdebstrap": "mmdebstrap", "systemd-nspawn": "systemd-container"}
+"""What `make image-check` and `make systemd-check` need beside these."""
 SERVICES: Final = {"etcd": "etcd-server", "patroni": "patroni", "haproxy": "haproxy"}
 """What `make failover` needs beside PostgreSQL. Not installed here, for these packages start services."""
 _SYSTEM: Final = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -36,7 +38,7 @@ def ensure(program: str) -> Path:
     """The path of a program or library of these packages, installed with apt-get if it is missing."""
     if (found := _found(program)) is not None:
         return found
-    package = PACKAGES[program]
+    package = (PACKAGES | ON_DEMAND)[program]
     print(f"installing {package} for the tests ...", file=sys.stderr)  # noqa: T201
     prefix = () if os.geteuid() == 0 else ("sudo", "-n")
     apt = (
