@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from angarium.cli.main import app
 from tests.api.conftest import Api, Backend, api, backend, client, new_organization
 from tests.api.serving import serving
+from tests.kit.patience import until
 
 __all__ = ["api", "backend", "client", "new_organization"]
 
@@ -104,6 +105,24 @@ async def test_what_was_lost_is_counted_listed_and_sent_again(caller: Caller) ->
     assert caller.code == 1
     await caller.run("endpoint", "recover", endpoint, "--since", "soon")
     assert caller.code == 2
+
+
+async def test_a_command_that_waits_for_a_task_says_why_it_failed(caller: Caller) -> None:
+    endpoint = await caller.api.endpoint(caller.app)
+    command = "endpoint", "replay-missing", endpoint, "--since", "1h"
+    waiting = asyncio.create_task(caller.run(*command))
+    database = caller.api.services.database
+
+    async def failed() -> bool:
+        async with database.transaction() as connection:
+            done = await connection.execute(
+                "update background_task set status = 'failed', error = 'endpoint_deleted'"
+            )
+        return done == "UPDATE 1"
+
+    await until(failed)
+    assert "The endpoint was deleted." in await waiting
+    assert caller.code == 1
 
 
 async def test_tail_follows_what_happens(caller: Caller) -> None:

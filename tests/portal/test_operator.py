@@ -148,6 +148,8 @@ async def test_what_is_undelivered_is_sent_again_in_bulk(operator: Operator) -> 
         assert re.search("Running|Finished", await operator.get("/tasks"))
         await stand.run_tasks()
         assert "Finished" in await operator.get("/tasks")
+        await stand.world.fetch("update background_task set status = 'failed', error = 'endpoint_deleted'")
+        assert "The endpoint was deleted." in await operator.get("/tasks")
         await receiver.wait_for(made + 1)
         await operator.post("/dead-letters", status=400)
         nobodys = ids.text(ids.APPLICATION, ids.new(1.0, b"12345678"))
