@@ -144,7 +144,7 @@ async def _furnish(house: House, operator: dict[str, str], uid: str) -> dict[str
         )
     return {
         "app_id": app_id, "endpoint_id": endpoint, "listener": listener, "inbox_id": inbox, "msg_id": message,
-        "task_id": task,
+        "task_id": task, "kind": "message",
         "attempt_id": ids.text(ids.ATTEMPT, attempt), "event_type_name": "order.filled",
         "webhook_id": endpoint, "event_id": message, "account_id": "acct_1", "name": "bluum", "rest": "x",
     }  # fmt: skip

@@ -36,6 +36,11 @@ NATIVE: dict[tuple[str, str], tuple[str, Any]] = {
     ("PATCH", APP): (ORG, {"name": "Patched"}),
     ("DELETE", APP): (ORG, None),
     ("POST", f"{APP}/erase"): (ORG, None),
+    ("GET", f"{APP}/export/{{kind}}"): (ORG, None),
+    ("POST", f"{APP}/export"): (
+        ORG,
+        {"files": [{"name": "message.jsonl", "records": 1, "sha256": "0" * 64}]},
+    ),
     ("GET", f"{APP}/attempt/endpoint/{{endpoint_id}}"): (VIEW, None),
     ("GET", f"{APP}/attempt/msg/{{msg_id}}"): (VIEW, None),
     ("GET", f"{APP}/endpoint"): (VIEW, None),

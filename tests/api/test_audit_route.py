@@ -24,6 +24,7 @@ CHANGES: dict[tuple[str, str], tuple[str, Any]] = {
     ("PATCH", APP): ("application.updated", None),
     ("DELETE", APP): ("application.deleted", None),
     ("POST", f"{APP}/erase"): ("application.erase.begun", None),
+    ("POST", f"{APP}/export"): ("application.exported", None),
     ("POST", f"{APP}/endpoint"): ("endpoint.created", None),
     ("PUT", ENDPOINT): ("endpoint.updated", {"url": "http://localhost:9/put"}),
     ("PATCH", ENDPOINT): ("endpoint.updated", None),

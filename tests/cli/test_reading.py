@@ -48,16 +48,17 @@ OBJECTS = {
 # what they read is not the API's
 ELSEWHERE = {
     "key check", "key rewrap", "profile check", "profile list", "profile show", "profile install", "settings",
-    "verify", "sign", "doctor", "init", "dev",
+    "verify", "sign", "doctor", "init", "dev", "diff", "export", "event-type export",
 }  # fmt: skip
 CHANGING = {
     "application create", "application update", "application delete", "application link",
-    "application erase", "message erase",
+    "application erase", "message erase", "application export", "message export",
     "application expire-tokens", "endpoint create", "endpoint update", "endpoint delete", "endpoint enable",
     "endpoint disable", "endpoint recover", "endpoint replay-missing", "endpoint send-example",
     "endpoint rotate-secret", "event-type create", "event-type update", "event-type delete", "message send",
     "message resend", "message expunge", "attempt expunge", "delivery resend", "dead-letter resend",
     "background-task cancel", "api-key revoke", "token revoke", "trigger", "listen", "play",
+    "apply", "event-type import",
 }  # fmt: skip
 
 

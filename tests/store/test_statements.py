@@ -112,5 +112,7 @@ def test_statements_over_the_endpoints_of_an_application_leave_out_deleted_ones(
         "erase_former_url",
         "left_former_url",
         "erase_endpoint",
+        "export_endpoint",
+        "export_queue",
         "left_endpoint",
     }

@@ -16,6 +16,7 @@ from angarium.service.audit import Audit
 from angarium.service.endpoint import Endpoints
 from angarium.service.erasure import Erasures
 from angarium.service.event_type import EventTypes
+from angarium.service.export import Exports
 from angarium.service.health import DatabaseHealth
 from angarium.service.idempotency import Idempotency
 from angarium.service.intake import Intake
@@ -89,6 +90,7 @@ class Services(DatabaseServices):
         self.login_throttle = LoginThrottle(clock)
         self.portal_link = PortalLinks(token)
         self.idempotency = Idempotency(database, clock, entropy, keyring)
+        self.export = Exports(database, clock, entropy, keyring)
         self.endpoint = Endpoints(
             database, clock, entropy, keyring, policy=policy, https_only=https_only, limit=endpoint_limit
         )
